@@ -1,0 +1,111 @@
+"""The form of an event in the log: CloudEvents 1.0, Kafka protocol binding, binary mode.
+
+Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from parley_core.events import DATA_BY_TYPE, Event, UnknownEvent
+
+MAX_ENCODED_BYTES = 768 * 1024
+SOURCE = "/parley/session"
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What Kafka keeps of an event. The key is the session id: a session stays in one partition."""
+
+    key: bytes
+    headers: Headers
+    value: bytes
+
+
+class UndecodableRecord(Exception):
+    """The record can never be read as an event of a session."""
+
+
+class EventTooLarge(Exception):
+    """The encoded event passes 768 KiB, the most that a record in the log may have."""
+
+
+def encode(event: Event) -> Record:
+    """Return the record of `event`. Raises `EventTooLarge`."""
+    if isinstance(event.data, UnknownEvent):
+        value = json.dumps(event.data.data, separators=(",", ":"), ensure_ascii=False).encode()
+    else:
+        value = event.data.model_dump_json(exclude_none=True).encode()
+    subject = str(event.session_id)
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": str(event.id),
+        "ce_type": event.type,
+        "ce_source": SOURCE,
+        "ce_subject": subject,
+        "ce_time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "ce_sequence": str(event.sequence),
+        "content-type": "application/json",
+    }
+    if event.traceparent is not None:
+        headers["traceparent"] = event.traceparent
+    record = Record(
+        key=subject.encode(),
+        headers=[(name, text.encode()) for name, text in headers.items()],
+        value=value,
+    )
+    size = len(record.key) + len(value) + sum(len(n) + len(v) for n, v in record.headers)
+    if size > MAX_ENCODED_BYTES:
+        raise EventTooLarge(f"the event has {size} bytes, {MAX_ENCODED_BYTES} are allowed")
+    return record
+
+
+def decode(record: Record) -> Event:
+    """Return the event in `record`; an unknown type becomes an `UnknownEvent`.
+
+    Raises `UndecodableRecord` when a required header is missing or wrong, when key and subject
+    differ, or when the value is not the JSON of its type.
+    """
+    headers = dict(record.headers)
+    try:
+        event_type = _header(headers, "ce_type")
+        if _header(headers, "ce_specversion") != "1.0":
+            raise UndecodableRecord("ce_specversion is not 1.0")
+        subject = _header(headers, "ce_subject")
+        if record.key != subject.encode():
+            raise UndecodableRecord("the key is not the ce_subject")
+        sequence = int(_header(headers, "ce_sequence"))
+        if sequence < 1:
+            raise UndecodableRecord("ce_sequence is below 1")
+        time = datetime.fromisoformat(_header(headers, "ce_time"))
+        if time.tzinfo is None:
+            raise UndecodableRecord("ce_time has no offset from UTC")
+        known = DATA_BY_TYPE.get(event_type)
+        return Event(
+            id=UUID(_header(headers, "ce_id")),
+            session_id=UUID(subject),
+            sequence=sequence,
+            time=time.astimezone(UTC),
+            data=known.model_validate_json(record.value)
+            if known
+            else UnknownEvent(type=event_type, data=json.loads(record.value)),
+            traceparent=headers["traceparent"].decode() if "traceparent" in headers else None,
+        )
+    except ValidationError as error:
+        # Pydantic would quote the input: an error names the fields, never their content.
+        fields = ", ".join(".".join(map(str, e["loc"])) or "the value" for e in error.errors())
+        raise UndecodableRecord(f"not the data of its type: {fields}") from None
+    except (ValueError, OverflowError) as error:
+        raise UndecodableRecord(f"malformed: {type(error).__name__}") from None
+
+
+def _header(headers: dict[str, bytes], name: str) -> str:
+    if name not in headers:
+        raise UndecodableRecord(f"the header {name} is missing")
+    return headers[name].decode()

@@ -1,0 +1,35 @@
+"""UUIDv7 identifiers that increase along a stream (RFC 9562, section 5.7)."""
+
+from uuid import UUID
+
+_RANDOM_BITS = 74
+_RANDOM_MASK = (1 << _RANDOM_BITS) - 1
+
+
+def uuid7_after(previous: UUID | None, now_ms: int, randomness: int) -> UUID:
+    """Return a UUIDv7 that sorts after `previous`, even when the clock went back.
+
+    `now_ms` is Unix time in milliseconds, `randomness` a non-negative integer of which the low 74
+    bits count. Both are arguments, so that callers stay pure.
+    """
+    if previous is None or now_ms > milliseconds_of(previous):
+        return _compose(now_ms, randomness & _RANDOM_MASK)
+    # RFC 9562, method 2: within one millisecond (or behind it) the random part is counted up. The
+    # step is random too, so that ids stay hard to guess.
+    bits = _random_of(previous) + 1 + (randomness & 0xFFFFFFFF)
+    return _compose(milliseconds_of(previous) + (bits >> _RANDOM_BITS), bits & _RANDOM_MASK)
+
+
+def milliseconds_of(identifier: UUID) -> int:
+    """Return the Unix time in milliseconds that a UUIDv7 carries."""
+    return identifier.int >> 80
+
+
+def _random_of(identifier: UUID) -> int:
+    return ((identifier.int >> 64) & 0xFFF) << 62 | identifier.int & ((1 << 62) - 1)
+
+
+def _compose(milliseconds: int, bits: int) -> UUID:
+    high = milliseconds << 16 | 0x7000 | bits >> 62
+    low = 0b10 << 62 | bits & ((1 << 62) - 1)
+    return UUID(int=high << 64 | low)

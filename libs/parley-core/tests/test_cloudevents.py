@@ -1,0 +1,132 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from parley_core.cloudevents import (
+    MAX_ENCODED_BYTES,
+    EventTooLarge,
+    Record,
+    UndecodableRecord,
+    decode,
+    encode,
+)
+from parley_core.events import DATA_BY_TYPE, Actor, Event, MessageSubmitted, UnknownEvent
+
+GOLDEN = Path(__file__).parent / "golden"
+SESSION = UUID("0199c0de-0000-7000-8000-000000000001")
+
+
+def golden(event_type: str) -> Record:
+    stored = json.loads((GOLDEN / f"{event_type}.json").read_text())
+    return Record(
+        key=stored["key"].encode(),
+        headers=[(name, text.encode()) for name, text in stored["headers"].items()],
+        value=json.dumps(stored["value"], separators=(",", ":")).encode(),
+    )
+
+
+def without(record: Record, name: str) -> Record:
+    return replace(record, headers=[(n, v) for n, v in record.headers if n != name])
+
+
+def with_header(record: Record, name: str, value: bytes) -> Record:
+    return replace(record, headers=[*without(record, name).headers, (name, value)])
+
+
+def submitted(content: bytes) -> Event:
+    return Event(
+        id=UUID("0199c0de-0000-7000-8000-000000000002"),
+        session_id=SESSION,
+        sequence=1,
+        time=datetime(2026, 11, 24, 12, 0, tzinfo=UTC),
+        data=MessageSubmitted(
+            actor=Actor(tenant="default", user="ada"),
+            request_id="r1",
+            message_id=UUID("0199c0de-0000-7000-8000-000000000003"),
+            parent_message_id=None,
+            content=content,
+        ),
+    )
+
+
+@pytest.mark.parametrize("event_type", DATA_BY_TYPE)
+def test_golden_record_of_every_published_type_decodes_and_encodes_to_itself(
+    event_type: str,
+) -> None:
+    record = golden(event_type)
+
+    event = decode(record)
+
+    assert isinstance(event.data, DATA_BY_TYPE[event_type])
+    again = encode(event)
+    assert (again.key, dict(again.headers)) == (record.key, dict(record.headers))
+    assert json.loads(again.value) == json.loads(record.value)
+
+
+def test_no_golden_file_stands_for_a_type_that_was_removed() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(DATA_BY_TYPE)
+
+
+def test_ciphertext_bytes_survive_the_log() -> None:
+    event = submitted(bytes(range(256)))
+    assert decode(encode(event)) == event
+
+
+def test_unknown_type_is_kept_whole() -> None:
+    record = with_header(encode(submitted(b"x")), "ce_type", b"parley.session.from_the_future.v9")
+    event = decode(record)
+    assert isinstance(event.data, UnknownEvent)
+    assert json.loads(encode(event).value) == json.loads(record.value)
+
+
+def test_unknown_field_of_a_known_type_is_kept() -> None:
+    record = encode(submitted(b"x"))
+    grown = {**json.loads(record.value), "mood": "curious"}
+    event = decode(replace(record, value=json.dumps(grown).encode()))
+    assert json.loads(encode(event).value) == grown
+
+
+@pytest.mark.parametrize(
+    "name", ["ce_specversion", "ce_id", "ce_type", "ce_subject", "ce_time", "ce_sequence"]
+)
+def test_record_without_a_required_header_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(UndecodableRecord, match=name):
+        decode(without(encode(submitted(b"x")), name))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ce_id", b"7"),
+        ("ce_sequence", b"0"),
+        ("ce_sequence", b"many"),
+        ("ce_time", b"yesterday"),
+        ("ce_time", b"2026-11-24T12:00:00"),
+        ("ce_type", b"\xff"),
+        ("ce_specversion", b"0.3"),
+    ],
+)
+def test_record_with_a_wrong_header_is_refused(name: str, value: bytes) -> None:
+    with pytest.raises(UndecodableRecord):
+        decode(with_header(encode(submitted(b"x")), name, value))
+
+
+def test_record_under_another_sessions_key_is_refused() -> None:
+    with pytest.raises(UndecodableRecord, match="key"):
+        decode(replace(encode(submitted(b"x")), key=b"elsewhere"))
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"content":"secret text"}'])
+def test_value_that_is_not_its_types_data_is_refused_without_quoting_it(value: bytes) -> None:
+    with pytest.raises(UndecodableRecord) as refused:
+        decode(replace(encode(submitted(b"x")), value=value))
+    assert "secret" not in str(refused.value)
+
+
+def test_event_over_the_limit_is_refused_before_it_reaches_the_log() -> None:
+    with pytest.raises(EventTooLarge, match=str(MAX_ENCODED_BYTES)):
+        encode(submitted(b"x" * MAX_ENCODED_BYTES))
