@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-DISTRIBUTIONS := libs/parley-core
+DISTRIBUTIONS := libs/parley-core services/session
 
 .PHONY: help install format check test clean
 

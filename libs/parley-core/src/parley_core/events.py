@@ -42,6 +42,14 @@ class Usage(Value):
     estimated: bool = False
 
 
+class Price(Value):
+    """The price applied to a reply, in micro-units of `currency` per million tokens."""
+
+    currency: str
+    prompt: Count
+    completion: Count
+
+
 class SessionEventData(Value):
     """What every event of a session carries beside its own facts."""
 
@@ -54,6 +62,8 @@ class SessionEventData(Value):
 class SessionStarted(SessionEventData):
     TYPE = "parley.session.session_started.v1"
 
+    owner: str
+    tenant: str
     assistant_id: str
     assistant_version: int
     title: Sealed | None = None
@@ -87,6 +97,7 @@ class ReplyEnded(SessionEventData):
     reply_id: UUID
     model: str
     usage: Usage | None = None
+    price: Price | None = None
 
 
 class ReplyCompleted(ReplyEnded):
@@ -115,6 +126,7 @@ class CancelRequested(SessionEventData):
 class ReplyCancelled(ReplyEnded):
     TYPE = "parley.session.reply_cancelled.v1"
 
+    cancelled_by: Actor
     partial_content: Sealed | None = None
 
 
