@@ -1,1 +1,1 @@
-"""What the services of Parley share: events and their form in the log."""
+"""What the services of Parley share: events, sealing, principals and the shape of errors."""
