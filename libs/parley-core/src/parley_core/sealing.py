@@ -186,10 +186,11 @@ def _open(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes | None:
 
 def _to_json(plaintext: Mapping[str, Any]) -> bytes:
     text = json.dumps(dict(plaintext), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # Through UTF-16 two surrogate halves join again; one that is alone becomes U+FFFD.
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text.encode()
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Through UTF-16 two surrogate halves join again; one that is alone becomes U+FFFD.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _from_json(opened: bytes) -> dict[str, Any] | None:
