@@ -125,6 +125,13 @@ def test_an_id_is_used_once_in_a_session(field: str) -> None:
         decide(session, replace(NEXT, **{field: getattr(SUBMIT, field)}), ADA, seal)
 
 
+@pytest.mark.parametrize("field", ["message_id", "turn_id"])
+def test_message_turn_and_reply_have_different_ids(field: str) -> None:
+    session, _ = given(START)
+    with pytest.raises(IdTaken):
+        decide(session, replace(SUBMIT, **{field: REPLY}), ADA, seal)
+
+
 def test_a_session_starts_once() -> None:
     session, _ = given(START)
     with pytest.raises(SessionIdUnavailable):

@@ -140,7 +140,8 @@ def _submit(session: Session, command: SubmitMessage, moment: Moment, seal: Seal
     if parent is not None and parent not in session.message_ids:
         raise ParentUnknown
     taken = session.message_ids | session.ended_turns.keys()
-    if taken & {command.message_id, command.reply_id, command.turn_id}:
+    new = {command.message_id, command.reply_id, command.turn_id}
+    if len(new) < 3 or taken & new:
         raise IdTaken
     drafts = _Drafts(session.id, session.last_event, moment, seal)
     drafts.add(

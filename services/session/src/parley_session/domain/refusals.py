@@ -43,4 +43,4 @@ class ParentUnknown(Refusal):
 
 
 class IdTaken(Refusal):
-    """The session has a message or a turn with this id already."""
+    """An id stands for a message or a turn already, or twice in one command."""
