@@ -1,0 +1,1 @@
+"""Runs Parley on one machine: the engines and the demo model."""

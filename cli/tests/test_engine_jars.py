@@ -1,0 +1,81 @@
+"""Kafka's jars: fetched once, from a Maven repository, and taken only with their pinned sums."""
+
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from parley_cli.engines import EngineFailed, free_port
+from parley_cli.engines.jars import kafka_jars
+
+
+class MavenRepository(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = functools.partial(MavenRepository, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def repository(engine_cache: Path) -> Iterator[str]:
+    """The address of a Maven repository that has every jar."""
+    kafka_jars(engine_cache)
+    with served(engine_cache / "kafka") as address:
+        yield address
+
+
+@pytest.fixture
+def nowhere() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_jars_are_fetched_into_the_cache_and_nowhere_else(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    jars = kafka_jars(tmp_path / "cache", repository)
+    assert all(jar.is_relative_to(tmp_path / "cache") and jar.exists() for jar in jars)
+    assert not any(home.iterdir())
+
+
+def test_a_complete_cache_needs_no_network(engine_cache: Path, nowhere: str) -> None:
+    assert kafka_jars(engine_cache, nowhere) == kafka_jars(engine_cache)
+
+
+def test_a_jar_that_was_cut_short_is_fetched_again(repository: str, tmp_path: Path) -> None:
+    jar = kafka_jars(tmp_path, repository)[0]
+    whole = jar.read_bytes()
+    jar.write_bytes(whole[:1000])
+    kafka_jars(tmp_path, repository)
+    assert jar.read_bytes() == whole
+
+
+def test_a_fetched_jar_with_another_sum_is_refused(repository: str, tmp_path: Path) -> None:
+    forged, empty = tmp_path / "forged", tmp_path / "empty"
+    jar = kafka_jars(forged, repository)[0]
+    jar.write_bytes(b"not the jar")
+    with (
+        served(forged / "kafka") as address,
+        pytest.raises(EngineFailed, match=f"{jar.name} does not have its pinned sha256 sum"),
+    ):
+        kafka_jars(empty, address)
+
+
+def test_an_unreachable_repository_is_told(tmp_path: Path, nowhere: str) -> None:
+    with pytest.raises(EngineFailed, match=r"^Kafka's jars could not be fetched: "):
+        kafka_jars(tmp_path, nowhere)

@@ -1,0 +1,290 @@
+"""The engines as real child processes: they start, answer, and keep what they acknowledged."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from redis.asyncio import Redis
+
+from parley_cli.engines import (
+    EngineFailed,
+    Engines,
+    KafkaServer,
+    PostgresServer,
+    RedisServer,
+    free_port,
+    process,
+)
+
+Server = PostgresServer | KafkaServer | RedisServer
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties it to its parent")
+RUN_ENGINES = """
+import asyncio, pathlib, sys
+from parley_cli.engines import Engines
+
+async def main():
+    engines = Engines(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+    await engines.start(lambda name, seconds: None)
+    print(engines.postgres.dsn(), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    # Not below pytest's own folder: each run closes that one to all but root, and PostgreSQL
+    # does not run as root.
+    with tempfile.TemporaryDirectory(prefix="parley engines é ") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def postgres(data: Path) -> AsyncIterator[PostgresServer]:
+    server = PostgresServer(data, free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def kafka(data: Path, engine_cache: Path) -> AsyncIterator[KafkaServer]:
+    server = KafkaServer(data, engine_cache, free_port(), free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def redis(data: Path) -> AsyncIterator[RedisServer]:
+    server = RedisServer(data, free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def engines(data: Path, engine_cache: Path) -> AsyncIterator[Engines]:
+    engines = Engines(data, engine_cache)
+    yield engines
+    await engines.stop()
+
+
+async def test_a_postgres_row_survives_kill_and_restart(postgres: PostgresServer) -> None:
+    connection = await asyncpg.connect(postgres.dsn())
+    await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    os.kill(postgres.pid, signal.SIGKILL)
+    await postgres.stop()
+    await postgres.start()
+    connection = await asyncpg.connect(postgres.dsn())
+    assert await connection.fetchval("SELECT number FROM kept") == 7
+    await connection.close()
+
+
+async def test_a_kafka_record_survives_kill_and_restart(kafka: KafkaServer) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic("kept", 1, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, enable_idempotence=True)
+    await producer.start()
+    await producer.send_and_wait("kept", b"seven")
+    await producer.stop()
+    os.kill(kafka.pid, signal.SIGKILL)
+    await kafka.stop()
+    await kafka.start()
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    await consumer.start()
+    consumer.assign([TopicPartition("kept", 0)])
+    await consumer.seek_to_beginning()
+    assert (await consumer.getone()).value == b"seven"
+    await consumer.stop()
+
+
+async def test_redis_starts_and_answers(redis: RedisServer) -> None:
+    async with Redis.from_url(redis.url) as client:
+        assert await client.set("key", "value")
+
+
+async def test_each_engine_is_reported_ready_and_all_are_stopped(engines: Engines) -> None:
+    ready: list[str] = []
+    await engines.start(lambda name, seconds: ready.append(name))
+    assert sorted(ready) == ["kafka", "postgres", "redis"]
+    await engines.stop()
+    assert not any(_runs(server.pid) for server in _servers(engines))
+
+
+async def test_one_engine_that_fails_stops_the_others_with_its_sentence(engines: Engines) -> None:
+    with (
+        socket.create_server(("127.0.0.1", engines.redis.port)),
+        pytest.raises(EngineFailed, match=f"^Redis cannot listen on port {engines.redis.port}: "),
+    ):
+        await engines.start(lambda name, seconds: None)
+    assert not _runs(engines.postgres.pid)
+    assert not _runs(engines.kafka.pid)
+
+
+@ON_LINUX
+async def test_engines_of_a_killed_parent_end_and_their_data_starts_again(
+    engines: Engines, data: Path, engine_cache: Path
+) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-c", RUN_ENGINES, str(data), str(engine_cache)],
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert parent.stdout is not None
+    dsn = (await parent.stdout.readline()).decode().strip()
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    parent.kill()
+    await parent.wait()
+    # It refuses while a server of the killed parent still runs.
+    await engines.start(lambda name, seconds: None)
+    connection = await asyncpg.connect(engines.postgres.dsn())
+    assert await connection.fetchval("SELECT number FROM kept") == 7
+    await connection.close()
+
+
+async def test_a_second_start_on_the_same_data_names_the_process_that_has_it(
+    redis: RedisServer, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PATIENCE", 0.1)
+    with pytest.raises(EngineFailed, match=f"redis already runs .* as process {redis.pid}:"):
+        await RedisServer(data, free_port()).start()
+
+
+@ON_LINUX
+async def test_a_child_inherits_no_secret(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MASTER_KEY", "secret")
+    server = RedisServer(data, free_port())
+    await server.start()
+    try:
+        assert b"secret" not in _environment(server.pid)
+    finally:
+        await server.stop()
+
+
+async def test_a_taken_port_is_named_in_the_refusal(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineFailed, match=f"port {port}"):
+            await RedisServer(data, port).start()
+
+
+async def test_a_child_that_dies_while_starting_is_quoted(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_server = data / "redis-server"
+    no_server.write_text("#!/bin/sh\necho 'Fatal error: no memory'\necho 'Bye'\nexit 1\n")
+    no_server.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{data}:{os.environ['PATH']}")
+    with pytest.raises(EngineFailed, match=r"^redis ended while starting: Fatal error: no memory$"):
+        await RedisServer(data, free_port()).start()
+
+
+async def test_a_data_folder_of_another_postgres_is_refused(data: Path) -> None:
+    folder = data / "postgres"
+    folder.mkdir()
+    (folder / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EngineFailed, match="no usable data folder"):
+        await PostgresServer(data, free_port()).start()
+
+
+async def test_a_lost_postgres_password_is_told(postgres: PostgresServer, data: Path) -> None:
+    await postgres.stop()
+    (data / "postgres.password").write_text("another")
+    with pytest.raises(EngineFailed, match=r"refuses the password in .*postgres\.password\.$"):
+        await postgres.start()
+
+
+async def test_a_broken_postgres_data_folder_is_told(postgres: PostgresServer, data: Path) -> None:
+    await postgres.stop()
+    (data / "postgres" / "global" / "pg_control").unlink()
+    with pytest.raises(EngineFailed, match=r"^postgres ended while starting: .*pg_control"):
+        await postgres.start()
+
+
+async def test_a_broken_kafka_data_folder_is_told(kafka: KafkaServer, data: Path) -> None:
+    await kafka.stop()
+    (data / "kafka" / "records" / "meta.properties").write_text("broken")
+    with pytest.raises(EngineFailed, match=r"^kafka ended while starting: .*Exception: "):
+        await kafka.start()
+
+
+async def test_folders_left_by_a_start_that_was_cut_short_are_made_anew(
+    engines: Engines, data: Path
+) -> None:
+    for half_made in (data / "postgres.new", data / "kafka" / "records.new"):
+        half_made.mkdir(parents=True)
+        (half_made / "rubbish").touch()
+    await engines.start(lambda name, seconds: None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must run postgres as another user")
+async def test_postgres_starts_below_folders_that_only_root_may_enter(closed: Path) -> None:
+    before = os.stat("/").st_mode
+    server = PostgresServer(closed / "data", free_port())
+    await server.start()
+    await server.stop()
+    assert os.stat("/").st_mode == before
+
+
+@pytest.fixture
+def closed(data: Path) -> Path:
+    data.chmod(0o700)
+    return data
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
+async def test_postgres_tells_of_a_full_disk(small_disk: Path) -> None:
+    with pytest.raises(EngineFailed, match="No space left on"):
+        await PostgresServer(small_disk, free_port()).start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
+async def test_kafka_tells_of_a_full_disk(small_disk: Path, engine_cache: Path) -> None:
+    server = KafkaServer(small_disk, engine_cache, free_port(), free_port())
+    try:
+        with pytest.raises(EngineFailed, match="No space left on"):
+            await server.start()
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+def small_disk(data: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of the given size, on which logs and settings fit, but no more."""
+    size = f"size={request.param}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", data], check=True)
+    yield data
+    subprocess.run(["umount", data], check=True)
+
+
+def _servers(engines: Engines) -> list[Server]:
+    return [engines.postgres, engines.kafka, engines.redis]
+
+
+def _environment(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

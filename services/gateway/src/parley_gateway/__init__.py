@@ -1,0 +1,1 @@
+"""The one public door of Parley: authenticates, limits, routes, and relays streams."""
