@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from parley_core.events import DATA_BY_TYPE, Event, UnknownEvent
+from parley_core.events import DATA_BY_TYPE, Event, KnownEventData, UnknownEvent
 
 MAX_ENCODED_BYTES = 768 * 1024
 SOURCE = "/parley/session"
@@ -86,15 +86,12 @@ def decode(record: Record) -> Event:
         time = datetime.fromisoformat(_header(headers, "ce_time"))
         if time.tzinfo is None:
             raise UndecodableRecord("ce_time has no offset from UTC")
-        known = DATA_BY_TYPE.get(event_type)
         return Event(
             id=UUID(_header(headers, "ce_id")),
             session_id=UUID(subject),
             sequence=sequence,
             time=time.astimezone(UTC),
-            data=known.model_validate_json(record.value)
-            if known
-            else UnknownEvent(type=event_type, data=json.loads(record.value)),
+            data=decode_data(event_type, record.value),
             traceparent=headers["traceparent"].decode() if "traceparent" in headers else None,
         )
     except ValidationError as error:
@@ -103,6 +100,14 @@ def decode(record: Record) -> Event:
         raise UndecodableRecord(f"not the data of its type: {fields}") from None
     except (ValueError, OverflowError) as error:
         raise UndecodableRecord(f"malformed: {type(error).__name__}") from None
+
+
+def decode_data(event_type: str, value: bytes) -> KnownEventData | UnknownEvent:
+    """Return the data of an event of that type. Raises ValueError when the value is not it."""
+    known = DATA_BY_TYPE.get(event_type)
+    if known is None:
+        return UnknownEvent(type=event_type, data=json.loads(value))
+    return known.model_validate_json(value)
 
 
 def _header(headers: dict[str, bytes], name: str) -> str:

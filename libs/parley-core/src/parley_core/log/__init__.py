@@ -1,0 +1,26 @@
+"""The log: Kafka as Parley uses it. It moves records and knows nothing of what they mean.
+
+`ensure_topic` makes the topic, `LogWriter` appends, `LogReader` reads from given positions, and
+`GroupReader` shares the partitions of a topic among the processes of one group.
+"""
+
+from parley_core.log.entry import Entry
+from parley_core.log.errors import LogError, PositionOutOfRange, TopicMismatch
+from parley_core.log.group import GroupReader
+from parley_core.log.reader import LogReader
+from parley_core.log.topics import SESSIONS_TOPIC, TopicSpec, ensure_topic
+from parley_core.log.writer import Appended, LogWriter
+
+__all__ = [
+    "SESSIONS_TOPIC",
+    "Appended",
+    "Entry",
+    "GroupReader",
+    "LogError",
+    "LogReader",
+    "LogWriter",
+    "PositionOutOfRange",
+    "TopicMismatch",
+    "TopicSpec",
+    "ensure_topic",
+]

@@ -1,0 +1,123 @@
+"""Reads a topic from given positions, as one reader on its own: tail, export, verify, rebuild."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from parley_core.log.clients import (
+    CONSUMER_SETTINGS,
+    REQUEST_TIMEOUT_MS,
+    close_consumer,
+    partitions_of,
+)
+from parley_core.log.entry import Entry, entries_of
+from parley_core.log.errors import LogError, PositionOutOfRange, reason
+
+
+class LogReader:
+    """Reads partitions of one topic. A position is the offset of the next record to read."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: list[TopicPartition] = []
+        self._next: dict[int, int] = {}
+
+    async def start(self, timeout: float = 10) -> None:
+        """Connect. Raises `LogError` when Kafka or the topic is not there within the seconds."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            **CONSUMER_SETTINGS,
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                await self._consumer.start()
+                # Asked once: what a client knows of a topic is empty while a broker restarts.
+                numbers = await partitions_of(self._consumer, self._topic)
+        except (KafkaError, TimeoutError) as error:
+            await self.close()
+            raise read_error(self._topic, error) from error
+        self._partitions = [TopicPartition(self._topic, number) for number in numbers]
+
+    async def beginning_positions(self) -> dict[int, int]:
+        """The first position of every partition."""
+        return await self._positions(self._running().beginning_offsets)
+
+    async def end_positions(self) -> dict[int, int]:
+        """The position after the last record of every partition. Up to 0.5 s while reading."""
+        return await self._positions(self._running().end_offsets)
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Read the partitions named here, and no others, from these positions on.
+
+        Raises `LogError` for a partition that the topic does not have.
+        """
+        consumer = self._running()
+        places = {TopicPartition(self._topic, number): at for number, at in positions.items()}
+        if unknown := places.keys() - set(self._partitions):
+            raise LogError(f"{self._topic} has no partition {min(unknown).partition}.")
+        for place in consumer.assignment():
+            # Drops an error that aiokafka has kept for it and would raise after all.
+            consumer.seek(place, 0)
+        consumer.assign(list(places))
+        for place, position in places.items():
+            consumer.seek(place, position)
+        self._next = dict(positions)
+
+    async def read(self, max_records: int = 2000, timeout: float = 1) -> list[Entry]:
+        """Return the next entries; none when none came within `timeout` seconds.
+
+        That is also so while Kafka is away. Raises `PositionOutOfRange`, again at each call until
+        `seek`, and `LogError` when the topic is gone or cannot be read.
+        """
+        consumer = self._running()
+        try:
+            batches = await consumer.getmany(
+                timeout_ms=int(timeout * 1000), max_records=max_records
+            )
+        except KafkaError as error:
+            # aiokafka may have moved on past records of other partitions: nothing was returned.
+            self.seek(self._next)
+            raise read_error(self._topic, error) from error
+        if not batches and consumer.partitions_for_topic(self._topic) is None:
+            raise LogError(f"The topic {self._topic} is not there any more.")
+        for partition, messages in batches.items():
+            self._next[partition.partition] = messages[-1].offset + 1
+        return entries_of(batches)
+
+    async def follow(self) -> AsyncIterator[list[Entry]]:
+        """Yield batches of entries as they come, without end. Raises as `read` does."""
+        while True:
+            if entries := await self.read():
+                yield entries
+
+    async def close(self) -> None:
+        """End within seconds, also while Kafka is away."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            await close_consumer(consumer)
+
+    async def _positions(self, ask: Any) -> dict[int, int]:
+        try:
+            found = await ask(self._partitions)
+        except KafkaError as error:
+            raise read_error(self._topic, error) from error
+        return {place.partition: found[place] for place in self._partitions}
+
+    def _running(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise LogError(f"This reader of {self._topic} is not started or is closed.")
+        return self._consumer
+
+
+def read_error(topic: str, error: Exception) -> LogError:
+    """The error for a caller that could not read."""
+    if isinstance(error, OffsetOutOfRangeError):
+        [(partition, position)] = error.args[0].items()
+        return PositionOutOfRange(topic, partition.partition, position)
+    return LogError(f"The log {topic} cannot be read: {reason(error)}.")

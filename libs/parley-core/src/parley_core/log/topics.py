@@ -1,0 +1,113 @@
+"""Makes the topic of the log, or refuses one that would lose records.
+
+Settings: https://kafka.apache.org/documentation/#topicconfigs
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from parley_core.log.clients import REQUEST_TIMEOUT_MS
+from parley_core.log.errors import LogError, TopicMismatch, reason
+
+SESSIONS_TOPIC = "parley.sessions.v1"
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""A record of 768 KiB alone in its batch, with the overhead of the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What a topic of the log must be. The number of partitions never changes (see DESIGN)."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    min_insync_replicas: int
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            "cleanup.policy": "delete",
+            "unclean.leader.election.enable": "false",
+            "min.insync.replicas": str(self.min_insync_replicas),
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        }
+
+
+async def ensure_topic(bootstrap: str, spec: TopicSpec, timeout: float = 15) -> None:
+    """Return once the topic exists as specified and every partition has a leader.
+
+    Any number of processes may call it at once. Raises `TopicMismatch` when the topic exists
+    otherwise, `LogError` when Kafka does not answer or refuses within `timeout` seconds.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        async with asyncio.timeout(timeout):
+            await admin.start()
+            # Asked for all topics: naming one that is missing may create it with defaults.
+            if spec.name not in await admin.list_topics():
+                await _create(admin, spec)
+            found = await _partitions_and_replicas(admin, spec.name)
+            found |= await _settings(admin, spec)
+    except (KafkaError, TimeoutError) as error:
+        raise LogError(
+            f"The topic {spec.name} could not be made ready at {bootstrap}: {reason(error)}."
+        ) from error
+    finally:
+        await admin.close()
+    _require_equal(spec, found)
+
+
+async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
+    topic = NewTopic(
+        spec.name, spec.partitions, spec.replication_factor, topic_configs=spec.settings
+    )
+    response = await admin.create_topics([topic])
+    for _, code, message in response.topic_errors:
+        # Another process may have been first; its topic is compared like any other.
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise for_code(code)(message)
+
+
+async def _partitions_and_replicas(admin: AIOKafkaAdminClient, name: str) -> dict[str, str]:
+    while True:
+        [topic] = await admin.describe_topics([name])
+        partitions = topic["partitions"]
+        if partitions and all(partition["leader"] >= 0 for partition in partitions):
+            replicas = min(len(partition["replicas"]) for partition in partitions)
+            return {"partitions": str(len(partitions)), "replication factor": str(replicas)}
+        await asyncio.sleep(0.05)
+
+
+async def _settings(admin: AIOKafkaAdminClient, spec: TopicSpec) -> dict[str, str]:
+    wanted = dict.fromkeys(spec.settings, "")
+    resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, wanted)
+    [response] = await admin.describe_configs([resource])
+    [(code, message, _, _, entries)] = response.resources
+    if code:
+        raise for_code(code)(message)
+    return {name: value for name, value, *_ in entries}
+
+
+def _require_equal(spec: TopicSpec, found: Mapping[str, str]) -> None:
+    wanted = {
+        "partitions": str(spec.partitions),
+        "replication factor": str(spec.replication_factor),
+        **spec.settings,
+    }
+    differences = [
+        f"{name} is {found.get(name)} and must be {value}"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
+    if differences:
+        raise TopicMismatch(
+            f"The topic {spec.name} exists with other settings: {'; '.join(differences)}."
+        )

@@ -1,0 +1,75 @@
+"""How a service's process serves HTTP: uvicorn with bounded waits, and a drain before its exit."""
+
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+IDLE_CONNECTION_SECONDS = 75
+
+
+def serve(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    drain_seconds: int = 5,
+    on_shutdown: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then `on_shutdown`, and open requests have `drain_seconds`.
+
+    `on_shutdown` runs once in the event loop, before uvicorn waits for open connections: whoever
+    holds streams open ends them there, or the exit takes its whole limit. Then this returns.
+    Raises SystemExit with 1 when it cannot listen; uvicorn has logged why.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=IDLE_CONNECTION_SECONDS,
+        timeout_graceful_shutdown=drain_seconds,
+    )
+    server = _DrainingServer(config, on_shutdown)
+    try:
+        server.run()
+    except SystemExit:
+        raise SystemExit(1) from None
+
+
+def configure_logging() -> None:
+    """One line per entry on stderr, times in UTC."""
+    form = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    form.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _DrainingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_shutdown = on_shutdown
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Not uvicorn's, which raises the signal again at the end: an orderly exit has code 0.
+        del frame
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            self._on_shutdown()
+        finally:
+            await super().shutdown(sockets)

@@ -1,0 +1,75 @@
+"""What every service's settings share: read from PARLEY_* variables once, refused in sentences."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from parley_core.principal import InternalSecret
+
+
+class Settings(BaseSettings):
+    """Base of a service's settings; a field `master_key` is read from PARLEY_MASTER_KEY.
+
+    A field with a `validation_alias` is read from the variable of that name. An empty variable is
+    one that is not set. Each field that can be wrong has a description: it says what the variable
+    should look like. A validator's ValueError is read as it is, so it must not quote the value.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        env_prefix="PARLEY_",
+        env_ignore_empty=True,
+        enable_decoding=False,
+        extra="ignore",
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+
+InternalSecretSetting = Annotated[
+    InternalSecret,
+    BeforeValidator(
+        lambda text: text if isinstance(text, InternalSecret) else InternalSecret.parse(text)
+    ),
+]
+
+Loaded = TypeVar("Loaded", bound=Settings)
+
+
+class SettingsWrong(Exception):
+    """A variable is missing or malformed; the message names it, and never repeats its value."""
+
+
+def load(kind: type[Loaded]) -> Loaded:
+    """Read the settings from the environment. Raises SettingsWrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False)
+        raise SettingsWrong("\n".join(_sentence(kind, one) for one in problems)) from None
+
+
+def _sentence(kind: type[Settings], problem: Mapping[str, Any]) -> str:
+    trouble = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    if not problem["loc"]:  # Of no single field: a model validator's own sentence.
+        return f"{trouble}."
+    variable, wanted = _variable(kind, str(problem["loc"][0]))
+    form = f" It should be {wanted}." if wanted else ""
+    if problem["type"] == "missing":
+        return f"{variable} is not set.{form}"
+    if problem["type"] == "value_error":
+        return f"{trouble}." if trouble.startswith(variable) else f"{variable} is wrong: {trouble}."
+    # pydantic's own words only where there are no better ones: some of them quote the input.
+    return f"{variable} is wrong.{form}" if form else f"{variable} is wrong: {trouble}."
+
+
+def _variable(kind: type[Settings], location: str) -> tuple[str, str | None]:
+    """The variable that a problem's location stands for, and what it should look like."""
+    for name, field in kind.model_fields.items():
+        if location == field.validation_alias:
+            return location, field.description
+        if location == name:
+            return f"PARLEY_{name.upper()}", field.description
+    return location, None

@@ -1,0 +1,78 @@
+"""The server-sent events of a turn: their form on the wire, and the last ones of an ended turn.
+
+An event's id is a place in the reply: how many code points were delivered up to and including it.
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+
+from parley_core.shapes import Turn
+
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+}
+HEARTBEAT = b": heartbeat\n\n"
+HEARTBEAT_SECONDS = 15
+END = "end"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def started(
+    *, session_id: UUID, turn_id: UUID, message_id: UUID, reply_id: UUID, version: int
+) -> bytes:
+    """`turn.started`, at place 0; `version` is the session's with the message in it."""
+    data = {
+        "type": "turn.started",
+        "sequence_number": 0,
+        "session_id": session_id,
+        "turn_id": turn_id,
+        "message_id": message_id,
+        "reply_id": reply_id,
+        "version": version,
+    }
+    return b"id: 0\ndata: " + _encode(data) + b"\n\n"
+
+
+def delta(text: str, place: int) -> bytes:
+    """`reply.delta`; `place` counts the code points up to the end of `text`."""
+    data = {"type": "reply.delta", "sequence_number": place, "delta": text}
+    return b"id: %d\ndata: " % place + _encode(data) + b"\n\n"
+
+
+def ended(turn: Turn) -> bytes:
+    """`reply.completed`, `reply.failed` or `reply.cancelled`: the last event of a turn."""
+    assert turn.reply is not None
+    data = {
+        "type": f"reply.{turn.status}",
+        "sequence_number": len(turn.reply.content),
+        "turn_id": turn.id,
+        "message": msgspec.Raw(turn.reply.to_json()),
+        "version": turn.version,
+    }
+    if turn.reply.usage is not None:
+        data["usage"] = msgspec.Raw(turn.reply.usage.to_json())
+    if turn.error is not None:
+        data["error"] = msgspec.Raw(turn.error.to_json())
+    return b"id: end\ndata: " + _encode(data) + b"\n\n"
+
+
+def replay(turn: Turn, after: int | None) -> Iterator[bytes]:
+    """An ended turn as a stream, from the place after `after`; None is from its beginning."""
+    assert turn.reply is not None
+    if after is None:
+        yield started(
+            session_id=turn.session_id,
+            turn_id=turn.id,
+            message_id=turn.message.id,
+            reply_id=turn.reply_id,
+            version=turn.message.version + 1,
+        )
+    if rest := turn.reply.content[after or 0 :]:
+        yield delta(rest, len(turn.reply.content))
+    yield ended(turn)

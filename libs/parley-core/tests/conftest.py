@@ -1,0 +1,44 @@
+"""What the tests of the log share; the broker of the whole run is in the root's conftest."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parley_cli.engines import KafkaServer, free_port
+from parley_core.log import TopicSpec, ensure_topic
+
+ROOT = Path(__file__).parents[3]
+CACHE = Path(os.environ.get("PARLEY_TEST_CACHE") or ROOT / ".parley" / "cache")
+
+
+@pytest.fixture
+async def kafka(tmp_path: Path) -> AsyncIterator[KafkaServer]:
+    """A server of this test alone, which may kill it and start it again."""
+    server = KafkaServer(tmp_path, CACHE, free_port(), free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def topic(kafka_bootstrap: str, topic: str) -> str:
+    """A topic of this test alone, with 4 partitions."""
+    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    return topic
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[Any]]:
+    """Waits until a condition holds; answers what it gave."""
+
+    async def eventually(condition: Callable[[], Any], within: float = 15) -> Any:
+        async with asyncio.timeout(within):
+            while not (outcome := condition()):  # noqa: ASYNC110 - any condition.
+                await asyncio.sleep(0.01)
+        return outcome
+
+    return eventually

@@ -1,0 +1,435 @@
+"""A call to another service ends in its answer, its error, or Unavailable; and within its time."""
+
+import asyncio
+import json
+import socket
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import httpx2 as httpx
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from fastapi import FastAPI
+
+from parley_core.calls import Relayed, ServiceClient, http_session
+from parley_core.errors import Unavailable, error_body, install_error_handlers
+from parley_core.principal import InternalSecret, Principal, PrincipalRefused, verify_principal
+
+SECRET = InternalSecret(b"s" * 32)
+ADA = Principal("acme", "ada", frozenset({"admin"}))
+NAMES = {"principal": ADA, "request_id": "r-1"}
+TAKEN = error_body("Taken.", type="conflict_error", code="turn_open", param="id")
+
+
+@asynccontextmanager
+async def service(handler, **options):
+    """A real server that answers every request with `handler`, and a client of it."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(app) as server, client_of(str(server.make_url("/")), **options) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(url, **options):
+    async with http_session() as http:
+        yield ServiceClient(http, url, caller="gateway", callee="session", secret=SECRET, **options)
+
+
+@pytest.fixture
+def nowhere():
+    """A URL where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def answering(body, **fields):
+    async def handler(request):
+        return web.Response(body=body, **fields)
+
+    return handler
+
+
+def believed(request, **changes):
+    _, _, token = request.headers["authorization"].partition(" ")
+    expected = {"issuers": {"gateway"}, "audience": "session", "now": datetime.now(UTC)}
+    return verify_principal(token, SECRET, **expected | changes)
+
+
+async def test_a_call_carries_the_person_the_request_id_and_what_was_given():
+    seen = {}
+
+    async def handler(request):
+        seen["person"] = believed(request)
+        seen["body"] = await request.read()
+        seen["request"] = request
+        return web.Response()
+
+    async with service(handler) as client:
+        await client.call(
+            "POST",
+            "/sessions",
+            **NAMES,
+            body=b"{}",
+            query={"after": "a b&c"},
+            headers={"idempotency-key": "k", "authorization": "Bearer the person's own"},
+        )
+
+    request = seen["request"]
+    assert seen["person"] == ADA
+    assert seen["body"] == b"{}"
+    assert (request.method, request.path, dict(request.query)) == (
+        "POST",
+        "/sessions",
+        {"after": "a b&c"},
+    )
+    assert request.headers["x-request-id"] == "r-1"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["idempotency-key"] == "k"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+async def test_an_answer_is_given_undecoded():
+    async with service(answering(b"{ }", status=201, headers={"x-more": "1"})) as client:
+        answer = await client.call("GET", "/", **NAMES)
+
+    assert (answer.status, answer.body, answer.headers["X-More"]) == (201, b"{ }", "1")
+
+
+async def test_each_call_is_signed_afresh():
+    times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
+    requests = []
+
+    async def handler(request):
+        requests.append(request)
+        return web.Response()
+
+    async with service(handler, clock=lambda: next(times)) as client:
+        await client.call("GET", "/", **NAMES)
+        await client.call("GET", "/", **NAMES)
+
+    now = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=1)
+    with pytest.raises(PrincipalRefused, match="expired"):
+        believed(requests[0], now=now)
+    assert believed(requests[1], now=now) == ADA
+
+
+async def test_a_call_of_no_person_is_made_by_the_service_itself():
+    async def handler(request):
+        return web.Response(text=believed(request).user)
+
+    async with service(handler) as client:
+        answer = await client.call(
+            "POST", "/", principal=client.service_principal, request_id="r-1"
+        )
+
+    assert answer.body == b"gateway"
+
+
+async def test_an_error_is_relayed_with_its_status_and_what_it_says_about_trying_again():
+    headers = {"retry-after": "7", "x-should-retry": "false", "set-cookie": "a=b"}
+    async with service(answering(json.dumps(TAKEN), status=409, headers=headers)) as client:
+        with pytest.raises(Relayed) as refusal:
+            await client.call("POST", "/", **NAMES)
+
+    error = refusal.value
+    assert error_body(error.message, type=error.type, code=error.code, param=error.param) == TAKEN
+    assert error.status == 409
+    assert error.headers == {"retry-after": "7", "x-should-retry": "false"}
+
+
+async def test_a_relayed_error_is_answered_as_it_was():
+    gateway = FastAPI()
+    install_error_handlers(gateway)
+    transport = httpx.ASGITransport(gateway)
+    refusing = answering(json.dumps(TAKEN), status=409, headers={"x-should-retry": "false"})
+
+    @gateway.get("/")
+    async def relays():
+        await client.call("GET", "/", **NAMES)
+
+    async with (
+        service(refusing) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as person,
+    ):
+        answer = await person.get("/")
+
+    assert (answer.status_code, answer.json()) == (409, TAKEN)
+    assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_two_errors_of_different_kinds_do_not_mix():
+    answers = iter([(409, TAKEN), (404, error_body("Gone.", type="not_found_error", code="x"))])
+
+    async def handler(request):
+        status, body = next(answers)
+        return web.json_response(body, status=status)
+
+    async with service(handler) as client:
+        with pytest.raises(Relayed) as first:
+            await client.call("GET", "/", **NAMES)
+        with pytest.raises(Relayed) as second:
+            await client.call("GET", "/", **NAMES)
+
+    assert (first.value.status, first.value.code) == (409, "turn_open")
+    assert (second.value.status, second.value.code) == (404, "x")
+
+
+def is_unavailable(refusal):
+    error = refusal.value
+    return (
+        error.status == 503
+        and error.code == "session_unavailable"
+        and error.headers == {"retry-after": "1"}
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Bad Gateway</html>",
+        b"",
+        b"\xff",
+        b'{"error": "\xff"}',
+        b"[]",
+        b"null",
+        b'{"error": "upstream"}',
+        b'{"error": {"message": "no type"}}',
+    ],
+)
+async def test_an_error_in_another_shape_is_unavailable(body):
+    async with service(answering(body, status=502)) as client:
+        with pytest.raises(Unavailable) as refusal:
+            await client.call("GET", "/", **NAMES)
+
+    assert is_unavailable(refusal)
+
+
+async def test_a_redirect_is_not_followed():
+    followed = []
+
+    async def handler(request):
+        followed.append(request.path)
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    async with service(handler) as client:
+        with pytest.raises(Unavailable):
+            await client.call("GET", "/here", **NAMES)
+
+    assert followed == ["/here"]
+
+
+async def test_a_refused_service_does_not_look_like_a_refused_person(caplog):
+    body = error_body("No.", type="authentication_error", code="unauthenticated")
+    async with service(answering(json.dumps(body), status=401)) as client:
+        with pytest.raises(Unavailable) as refusal:
+            await client.call("GET", "/", **NAMES)
+
+    assert is_unavailable(refusal)
+    assert "session refuses the principal tokens of gateway" in caplog.text
+
+
+async def test_nobody_listening_is_unavailable(nowhere):
+    async with client_of(nowhere) as client:
+        with pytest.raises(Unavailable) as refusal:
+            await client.call("GET", "/", **NAMES)
+        with pytest.raises(Unavailable):
+            async with client.stream("POST", "/", **NAMES, silence=1):
+                pass
+
+    assert is_unavailable(refusal)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_answer_that_takes_too_long_is_unavailable(begun):
+    async def handler(request):
+        if begun:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"{")
+        await asyncio.Event().wait()
+
+    async with service(handler) as client:
+        asked = time.monotonic()
+        with pytest.raises(Unavailable) as refusal:
+            await client.call("GET", "/", **NAMES, timeout=0.2)
+
+        assert is_unavailable(refusal)
+        assert time.monotonic() - asked < 1
+
+
+async def test_an_answer_cut_short_is_unavailable():
+    async def handler(request):
+        response = web.StreamResponse(headers={"content-length": "100"})
+        await response.prepare(request)
+        await response.write(b"{")
+        request.transport.close()
+        return response
+
+    async with service(handler) as client:
+        with pytest.raises(Unavailable):
+            await client.call("POST", "/", **NAMES)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_pooled_connection_that_the_server_closed_is_not_used_again(method):
+    connections, left = [], asyncio.Event()
+
+    async def once(reader, writer):
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.write_eof()
+        await reader.read()
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, client_of(f"http://127.0.0.1:{port}") as client:
+        await client.call(method, "/", **NAMES)
+        await left.wait()
+
+        answer = await client.call(method, "/", **NAMES)
+
+    assert answer.status == 200
+    assert len(connections) == 2
+
+
+async def test_calls_one_after_the_other_share_a_connection():
+    peers = []
+
+    async def handler(request):
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    async with service(handler) as client:
+        for _ in range(3):
+            await client.call("POST", "/", **NAMES, body=b"{}")
+
+    assert len(set(peers)) == 1
+
+
+async def test_a_stream_is_read_as_it_comes():
+    read = asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first\n")
+        await read.wait()
+        await response.write(b"second\n")
+        return response
+
+    async with (
+        service(handler) as client,
+        client.stream("POST", "/", **NAMES, body=b"{}", silence=5) as content,
+    ):
+        first = await content.readline()
+        read.set()
+        rest = await content.read()
+
+    assert (first, rest) == (b"first\n", b"second\n")
+
+
+async def test_a_stream_may_take_longer_than_its_longest_silence():
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            await response.write(b".")
+        return response
+
+    async with (
+        service(handler) as client,
+        client.stream("POST", "/", **NAMES, silence=0.4) as content,
+    ):
+        assert await content.read() == b"......"
+
+
+async def test_a_stream_is_broken_off_after_silence():
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first\n")
+        await asyncio.Event().wait()
+
+    async with (
+        service(handler) as client,
+        client.stream("POST", "/", **NAMES, silence=0.2) as content,
+    ):
+        assert await content.readline() == b"first\n"
+        with pytest.raises(TimeoutError):
+            await content.readline()
+
+
+async def test_a_stream_that_the_server_breaks_off_says_so():
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first\n")
+        request.transport.close()
+        return response
+
+    async with (
+        service(handler) as client,
+        client.stream("POST", "/", **NAMES, silence=5) as content,
+    ):
+        with pytest.raises(aiohttp.ClientError):
+            await content.read()
+
+
+async def test_leaving_a_stream_is_noticed_by_its_server():
+    left = asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b".")
+                await asyncio.sleep(0.01)
+        finally:
+            left.set()
+
+    async with service(handler) as client:
+        async with client.stream("POST", "/", **NAMES, silence=5) as content:
+            await content.readexactly(1)
+
+        await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_a_stream_that_is_refused_relays_the_error():
+    async with service(answering(json.dumps(TAKEN), status=409)) as client:
+        with pytest.raises(Relayed) as refusal:
+            async with client.stream("POST", "/", **NAMES, silence=5):
+                pass
+
+    assert refusal.value.code == "turn_open"
+
+
+async def test_a_stream_whose_refusal_never_ends_is_unavailable():
+    async def handler(request):
+        response = web.StreamResponse(status=503)
+        await response.prepare(request)
+        await response.write(b"{")
+        await asyncio.Event().wait()
+
+    async with service(handler) as client:
+        with pytest.raises(Unavailable) as refusal:
+            async with client.stream("POST", "/", **NAMES, silence=0.2):
+                pass
+
+    assert is_unavailable(refusal)
+
+
+async def test_what_goes_wrong_within_a_stream_is_not_taken_for_the_services_fault():
+    async with service(answering(b"x")) as client:
+        with pytest.raises(OSError, match="ours"):
+            async with client.stream("POST", "/", **NAMES, silence=5):
+                raise OSError("ours")

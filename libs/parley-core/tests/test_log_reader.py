@@ -1,0 +1,216 @@
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from parley_cli.engines import KafkaServer, free_port
+from parley_core.cloudevents import Record
+from parley_core.log import (
+    LogError,
+    LogReader,
+    LogWriter,
+    PositionOutOfRange,
+    TopicSpec,
+    ensure_topic,
+)
+
+
+@asynccontextmanager
+async def opened(client):
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(client.close)
+        await client.start()
+        yield client
+
+
+async def append(bootstrap, topic, *values: str, key: str = "key") -> None:
+    records = [Record(key.encode(), [], value.encode()) for value in values]
+    async with opened(LogWriter(bootstrap, topic)) as writer:
+        assert (await writer.append(records, timeout=15)).error is None
+
+
+def values(entries) -> list[str]:
+    return [entry.record.value.decode() for entry in entries]
+
+
+@asynccontextmanager
+async def admin_of(bootstrap):
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    yield admin
+    await admin.close()
+
+
+async def partition_of_key(reader) -> int:
+    """The one partition that is not empty."""
+    [partition] = [p for p, end in (await reader.end_positions()).items() if end]
+    return partition
+
+
+async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "one", "two", "three")
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        assert await reader.beginning_positions() == {0: 0, 1: 0, 2: 0, 3: 0}
+        assert sorted((await reader.end_positions()).values()) == [0, 0, 0, 3]
+
+
+async def test_a_reader_begins_at_the_position_that_it_was_given(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "zero", "one", "two", "three")
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        partition = await partition_of_key(reader)
+        reader.seek({partition: 1})
+        [first, second] = await reader.read(max_records=2)
+        rest = await reader.read()
+        reader.seek({partition: 3})
+        again = await reader.read()
+
+    assert (first.partition, first.offset, first.record.value) == (partition, 1, b"one")
+    assert second.offset == 2
+    assert values(rest) == values(again) == ["three"]
+
+
+async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "old")
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        reader.seek(await reader.end_positions())
+        async with asyncio.timeout(1):
+            assert await reader.read(timeout=0.2) == []
+
+
+async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "old")
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        reader.seek(await reader.end_positions())
+        batches = reader.follow()
+        await append(kafka_bootstrap, topic, "new")
+        async with asyncio.timeout(5):
+            assert values(await anext(batches)) == ["new"]
+            await append(kafka_bootstrap, topic, "newer")
+            assert values(await anext(batches)) == ["newer"]
+        await batches.aclose()
+
+
+async def test_a_position_past_the_end_is_an_error_each_time(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "only")
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        partition = await partition_of_key(reader)
+        reader.seek({partition: 5})
+        for _ in range(2):
+            with pytest.raises(
+                PositionOutOfRange, match=f"Partition {partition} of .* position 5"
+            ) as refusal:
+                await reader.read(timeout=5)
+            assert (refusal.value.partition, refusal.value.position) == (partition, 5)
+
+
+async def test_a_truncated_position_is_an_error_and_no_skip(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "zero", "one", "two")
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        partition = await partition_of_key(reader)
+        place = TopicPartition(topic, partition)
+        async with admin_of(kafka_bootstrap) as admin:
+            await admin.delete_records({place: RecordsToDelete(before_offset=2)})
+        assert (await reader.beginning_positions())[partition] == 2
+        reader.seek({partition: 0})
+        with pytest.raises(PositionOutOfRange, match="does not hold position 0"):
+            await reader.read(timeout=5)
+
+
+async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstrap, topic):
+    for key in "abcdefgh":
+        await append(kafka_bootstrap, topic, key, key=key)
+
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        ends = await reader.end_positions()
+        bad = min(ends)
+        reader.seek(dict.fromkeys(ends, 0) | {bad: 99})
+        seen, errors = [], 0
+        async with asyncio.timeout(10):
+            while len(seen) < 8 - ends[bad] or not errors:
+                try:
+                    seen += await reader.read(max_records=1)
+                except PositionOutOfRange:
+                    errors += 1
+
+    assert {entry.partition for entry in seen} == {p for p in ends if ends[p]} - {bad}
+    assert len(set(values(seen))) == len(seen) == 8 - ends[bad]
+
+
+async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
+    kafka: KafkaServer, tmp_path
+):
+    await ensure_topic(kafka.bootstrap, TopicSpec("test", 8, 1, 1))
+    for number in range(40):
+        await append(kafka.bootstrap, "test", f"{number}", key=f"{number}")
+
+    async with opened(LogReader(kafka.bootstrap, "test")) as reader:
+        ends = await reader.end_positions()
+        corrupt = max(ends, key=ends.__getitem__)
+        [segment] = (tmp_path / "kafka" / "records" / f"test-{corrupt}").glob("*.log")
+        with segment.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"!")
+        reader.seek(dict.fromkeys(ends, 0))
+        seen, errors = [], []
+        async with asyncio.timeout(20):
+            while len(seen) < 40 - 1:
+                try:
+                    seen += await reader.read(max_records=1 if errors else 2000)
+                except LogError as error:
+                    errors.append(str(error))
+
+    assert len(set(values(seen))) == 39
+    assert "Invalid CRC" in errors[0]
+
+
+async def test_a_topic_that_is_deleted_is_an_error(kafka_bootstrap, topic):
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        reader.seek(await reader.end_positions())
+        async with admin_of(kafka_bootstrap) as admin:
+            await admin.delete_topics([topic])
+
+        async def read_until_it_fails():
+            while True:
+                await reader.read(timeout=0.1)
+
+        with pytest.raises(LogError, match="is not there any more"):
+            await asyncio.wait_for(read_until_it_fails(), 10)
+
+
+async def test_a_partition_that_the_topic_lacks_is_refused(kafka_bootstrap, topic):
+    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+        with pytest.raises(LogError, match="has no partition 4"):
+            reader.seek({0: 0, 4: 0})
+
+
+async def test_a_reader_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
+    await ensure_topic(kafka.bootstrap, TopicSpec("test", 1, 1, 1))
+    await append(kafka.bootstrap, "test", "before")
+
+    async with opened(LogReader(kafka.bootstrap, "test")) as reader:
+        reader.seek({0: 0})
+        assert values(await reader.read(timeout=5)) == ["before"]
+        os.kill(kafka.pid, signal.SIGKILL)
+        assert await reader.read(timeout=0.5) == []
+        await kafka.stop()
+        await kafka.start()
+        await append(kafka.bootstrap, "test", "after")
+        async with asyncio.timeout(15):
+            assert values(await anext(reader.follow())) == ["after"]
+
+
+async def test_a_reader_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
+    with pytest.raises(LogError, match="cannot be read: KafkaConnectionError"):
+        await LogReader(f"127.0.0.1:{free_port()}", "test").start(timeout=3)
+    with pytest.raises(LogError, match="cannot be read: TimeoutError"):
+        await LogReader(kafka_bootstrap, "test.missing").start(timeout=1)

@@ -1,0 +1,177 @@
+import asyncio
+import os
+import random
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import compress
+from uuid import uuid4
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from parley_cli.engines import KafkaServer, free_port
+from parley_core.cloudevents import MAX_ENCODED_BYTES, Record
+from parley_core.log import LogError, LogReader, LogWriter, TopicSpec, ensure_topic
+
+DETERMINED = random.Random(7)
+
+
+def record(key: str, number: int) -> Record:
+    headers = [("ce_id", str(number).encode()), ("ce_type", "é".encode()), ("empty", b"")]
+    return Record(key=key.encode(), headers=headers, value=b'{"n": %d}' % number)
+
+
+@asynccontextmanager
+async def opened(client):
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(client.close)
+        await client.start()
+        yield client
+
+
+async def all_entries(bootstrap, topic):
+    async with opened(LogReader(bootstrap, topic)) as reader:
+        reader.seek(await reader.beginning_positions())
+        missing = sum((await reader.end_positions()).values())
+        entries = []
+        while len(entries) < missing:
+            entries += await reader.read()
+        return entries
+
+
+async def test_what_was_appended_is_read_back_byte_for_byte(kafka_bootstrap, topic):
+    records = [record("a", 1), Record(key=b"\xff", headers=[], value=bytes(range(256)))]
+
+    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        appended = await writer.append(records, timeout=5)
+
+    assert appended.error is None
+    assert appended.acknowledged == [True, True]
+    entries = await all_entries(kafka_bootstrap, topic)
+    assert sorted((entry.record for entry in entries), key=lambda r: r.key) == records
+
+
+async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_bootstrap, topic):
+    # Values of 1 KiB make several batches for each partition.
+    filling = DETERMINED.randbytes(1024)
+    keys = [str(uuid4()).encode() for _ in range(8)]
+    records = [Record(keys[n % 8], [("n", str(n).encode())], filling) for n in range(4_000)]
+
+    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        for start in range(0, 4_000, 2_000):
+            assert not (await writer.append(records[start : start + 2_000], timeout=20)).error
+
+    read = await all_entries(kafka_bootstrap, topic)
+    assert len(read) == 4_000
+    for key in keys:
+        of_key = [entry for entry in read if entry.record.key == key]
+        assert [entry.record for entry in of_key] == [r for r in records if r.key == key]
+        assert len({entry.partition for entry in of_key}) == 1
+
+
+async def test_appending_nothing_is_no_error(kafka_bootstrap, topic):
+    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        assert (await writer.append([], timeout=1)).error is None
+
+
+async def test_a_record_too_large_is_refused_and_the_writer_goes_on(kafka_bootstrap, topic):
+    largest = Record(b"key", [], DETERMINED.randbytes(MAX_ENCODED_BYTES - 3))
+    too_large = Record(b"key", [], largest.value + b"!")
+
+    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        with pytest.raises(LogError, match="Record 1 has 786433 bytes"):
+            await writer.append([record("key", 1), too_large], timeout=5)
+        assert (await writer.append([largest], timeout=5)).acknowledged == [True]
+
+    assert [entry.record for entry in await all_entries(kafka_bootstrap, topic)] == [largest]
+
+
+async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_bootstrap):
+    topic = f"test.{uuid4().hex}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"})])
+    await admin.close()
+    # Together they pass the size of one batch; the second alone compresses to little.
+    refused = Record(b"key", [], DETERMINED.randbytes(400_000))
+    acceptable = Record(b"key", [], bytes(200_000))
+
+    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        appended = await writer.append([refused, acceptable], timeout=5)
+
+        assert "MessageSizeTooLargeError" in str(appended.error)
+        assert appended.acknowledged == [False, False]
+        with pytest.raises(LogError, match="failed or is closed"):
+            await writer.append([acceptable], timeout=5)
+
+    assert await all_entries(kafka_bootstrap, topic) == []
+
+
+async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(
+    kafka: KafkaServer, eventually
+):
+    await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
+    acknowledged: set[bytes] = set()
+
+    async def append_until_it_fails(writer):
+        error = None
+        while not error:
+            first = len(acknowledged)
+            records = [record(f"key {n % 10}", n) for n in range(first, first + 100)]
+            error = (outcome := await writer.append(records, timeout=3)).error
+            durable = compress(records, outcome.acknowledged)
+            acknowledged.update(r.value for r in durable)
+        return error
+
+    writer = LogWriter(kafka.bootstrap, "test")
+    await writer.start()
+    appending = asyncio.create_task(append_until_it_fails(writer))
+    await eventually(lambda: len(acknowledged) > 3_000)
+    os.kill(kafka.pid, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        assert "did not acknowledge within 3 s" in str(await appending)
+        await writer.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    await kafka.stop()
+    await kafka.start()
+    async with opened(LogWriter(kafka.bootstrap, "test")) as fresh:
+        assert not (await fresh.append([record("key", 10**9)], timeout=15)).error
+    written = {entry.record.value for entry in await all_entries(kafka.bootstrap, "test")}
+    assert acknowledged <= written
+    assert record("key", 10**9).value in written
+
+
+async def test_a_broker_that_hangs_holds_up_neither_append_nor_close(kafka: KafkaServer):
+    await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
+    writer = LogWriter(kafka.bootstrap, "test")
+    await writer.start()
+    reader = LogReader(kafka.bootstrap, "test")
+    await reader.start()
+    reader.seek(await reader.end_positions())
+    os.kill(kafka.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(8):
+            assert (await writer.append([record("a", 1)], timeout=1)).error
+            assert await reader.read(timeout=0.1) == []
+            await writer.close()
+            await reader.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    finally:
+        os.kill(kafka.pid, signal.SIGCONT)
+
+
+async def test_a_cancelled_append_ends_the_writer(kafka_bootstrap, topic):
+    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await writer.append([record("a", 1)], timeout=5)
+        with pytest.raises(LogError, match="failed or is closed"):
+            await writer.append([record("a", 1)], timeout=5)
+
+
+async def test_a_writer_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
+    with pytest.raises(LogError, match="cannot be written: KafkaConnectionError"):
+        await LogWriter(f"127.0.0.1:{free_port()}", "test").start(timeout=3)
+    with pytest.raises(LogError, match="cannot be written: TimeoutError"):
+        await LogWriter(kafka_bootstrap, "test.missing").start(timeout=1)

@@ -1,0 +1,211 @@
+"""A database comes to a version once, in order, whole; and whoever finds another one is told."""
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from parley_core.migrations import (
+    Migration,
+    MigrationRefused,
+    migrate,
+    migrations_in,
+    require_migrated,
+)
+
+PEOPLE = Migration(1, "people", "CREATE TABLE people (name text); CREATE INDEX ON people (name);")
+ADA = Migration(2, "ada", "INSERT INTO people VALUES ('ada');")
+BROKEN = Migration(3, "broken", "INSERT INTO people VALUES ('eve'); SELECT no_such_function();")
+UNREGISTERED = Migration(
+    3,
+    "unregistered",
+    "INSERT INTO people VALUES ('eve'); ALTER TABLE schema_migrations ADD CHECK (number < 3);",
+)
+ERIN = Migration(3, "erin", "INSERT INTO people VALUES ('erin');")
+PROCESS = """
+import asyncio, sys
+from pathlib import Path
+import asyncpg
+from parley_core.migrations import migrate, migrations_in
+
+async def main():
+    connection = await asyncpg.connect(sys.argv[1])
+    print("connected", flush=True)
+    sys.stdin.readline()
+    applied = await migrate(connection, migrations_in(Path(sys.argv[2])))
+    print([migration.number for migration in applied])
+    await connection.close()
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def connected(dsn):
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def names(connection):
+    return [row["name"] for row in await connection.fetch("SELECT name FROM people")]
+
+
+async def registered(connection):
+    rows = await connection.fetch("SELECT number, name FROM schema_migrations ORDER BY number")
+    return [tuple(row) for row in rows]
+
+
+def written(folder, **files):
+    for name, sql in files.items():
+        (folder / f"{name}.sql").write_text(sql)
+    return folder
+
+
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
+    written(tmp_path, **{"0002_ada": ADA.sql, "0001_people": PEOPLE.sql})
+    (tmp_path / "__init__.py").touch()
+
+    assert migrations_in(tmp_path) == [PEOPLE, ADA]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [],
+        ["0002_second"],
+        ["0000_zeroth", "0001_first"],
+        ["0001_first", "0003_third"],
+        ["0001_first", "0001_also_first"],
+    ],
+)
+def test_a_folder_with_a_gap_or_a_number_twice_is_refused(tmp_path, files):
+    with pytest.raises(MigrationRefused, match="without a gap"):
+        migrations_in(written(tmp_path, **dict.fromkeys(files, "")))
+
+
+@pytest.mark.parametrize("name", ["first", "1_first", "0001first", "0001_", "00011_first"])
+def test_a_file_with_another_kind_of_name_is_refused_by_it(tmp_path, name):
+    with pytest.raises(MigrationRefused, match=f"^{name}.sql "):
+        migrations_in(written(tmp_path, **{name: ""}))
+
+
+async def test_an_empty_database_is_brought_to_the_version_in_order(database):
+    async with connected(database) as connection:
+        assert await migrate(connection, [PEOPLE, ADA]) == [PEOPLE, ADA]
+
+        assert await names(connection) == ["ada"]
+        assert await registered(connection) == [(1, "people"), (2, "ada")]
+
+
+async def test_what_was_applied_is_not_applied_again(database):
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE, ADA])
+
+        assert await migrate(connection, [PEOPLE, ADA]) == []
+        assert await migrate(connection, [PEOPLE, ADA, ERIN]) == [ERIN]
+
+        assert await names(connection) == ["ada", "erin"]
+
+
+async def test_two_processes_at_once_apply_each_migration_once(database, tmp_path):
+    slow = f"SELECT pg_sleep(0.3); {PEOPLE.sql}"
+    written(tmp_path, **{"0001_people": slow, "0002_ada": ADA.sql})
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            PROCESS,
+            database,
+            tmp_path,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert await process.stdout.readline() == b"connected\n"
+
+    for process in processes:
+        process.stdin.write(b"\n")
+    outputs = [(await process.communicate())[0] for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(outputs) == [b"[1, 2]\n", b"[]\n"]
+    async with connected(database) as connection:
+        assert await names(connection) == ["ada"]
+
+
+@pytest.mark.parametrize("failing", [BROKEN, UNREGISTERED])
+async def test_a_failing_migration_leaves_nothing_of_itself_and_all_before_it(database, failing):
+    async with connected(database) as connection:
+        with pytest.raises(MigrationRefused, match=rf"Migration 3 \({failing.name}\) failed: "):
+            await migrate(connection, [PEOPLE, ADA, failing])
+
+        assert await names(connection) == ["ada"]
+        assert await registered(connection) == [(1, "people"), (2, "ada")]
+
+
+async def test_a_failed_migration_keeps_nobody_from_the_mended_one(database):
+    async with connected(database) as failed, connected(database) as other:
+        with pytest.raises(MigrationRefused):
+            await migrate(failed, [PEOPLE, ADA, BROKEN])
+
+        applied = await asyncio.wait_for(migrate(other, [PEOPLE, ADA, ERIN]), 10)
+
+        assert applied == [ERIN]
+
+
+async def test_a_connection_lost_amid_a_migration_is_told_as_its_failure(database):
+    cut_off = Migration(1, "cut_off", "SELECT pg_terminate_backend(pg_backend_pid());")
+    async with connected(database) as connection:
+        with pytest.raises(MigrationRefused, match=r"Migration 1 \(cut_off\) failed"):
+            await migrate(connection, [cut_off])
+
+
+@pytest.mark.parametrize("check", [migrate, require_migrated])
+async def test_a_migration_that_was_changed_after_it_was_applied_is_refused(database, check):
+    changed = Migration(1, "people", PEOPLE.sql + " ")
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE])
+
+        with pytest.raises(MigrationRefused, match=r"Migration 1 \(people\) was changed"):
+            await check(connection, [changed, ADA])
+
+        assert await registered(connection) == [(1, "people")]
+
+
+@pytest.mark.parametrize("check", [migrate, require_migrated])
+async def test_a_newer_database_is_refused(database, check):
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE, ADA])
+
+        with pytest.raises(MigrationRefused, match="has migration 2, which this version"):
+            await check(connection, [PEOPLE])
+
+
+async def test_a_database_at_the_version_is_migrated(database):
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE, ADA])
+
+        await require_migrated(connection, [PEOPLE, ADA])
+
+
+async def test_an_empty_database_is_not_migrated_and_stays_empty(database):
+    async with connected(database) as connection:
+        with pytest.raises(MigrationRefused, match="empty: run the `migrate` command"):
+            await require_migrated(connection, [PEOPLE])
+
+        assert await connection.fetchval("SELECT to_regclass('schema_migrations')") is None
+
+
+async def test_a_database_behind_the_version_is_not_migrated(database):
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE])
+
+        with pytest.raises(MigrationRefused, match="behind this version"):
+            await require_migrated(connection, [PEOPLE, ADA])

@@ -1,0 +1,180 @@
+"""A process that serves ends when it is told to: in order, within its limit, with code 0."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+LIMIT, FAR_LIMIT = 1, 60
+PROCESS = """
+import asyncio, sys
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+from parley_core.server import configure_logging, serve
+
+app, ending = FastAPI(), asyncio.Event()
+
+@app.get("/ends")
+async def ends():
+    async def pieces():
+        yield b"begun"
+        await ending.wait()
+        yield b"ended"
+    return StreamingResponse(pieces())
+
+@app.get("/goes-on")
+async def goes_on():
+    async def pieces():
+        yield b"begun"
+        await asyncio.Event().wait()
+    return StreamingResponse(pieces())
+
+def on_shutdown():
+    print("on_shutdown", flush=True)
+    if "broken" in sys.argv:
+        raise RuntimeError("on_shutdown is broken")
+    ending.set()
+
+configure_logging()
+port, drain_seconds = int(sys.argv[1]), int(sys.argv[2])
+serve(
+    app, host="127.0.0.1", port=port, drain_seconds=drain_seconds, on_shutdown=on_shutdown
+)
+print("served", flush=True)
+"""
+LISTENING = re.compile(rb"running on http://127\.0\.0\.1:(\d+)")
+
+
+@asynccontextmanager
+async def started(port, *arguments):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROCESS,
+        *(str(argument) for argument in (port, *arguments)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@asynccontextmanager
+async def serving(*arguments):
+    """A real process, and its port."""
+    async with started(0, *arguments) as process:
+        log = b""
+        while (listening := LISTENING.search(log)) is None:
+            line = await process.stderr.readline()
+            assert line, log.decode()
+            log += line
+        yield process, int(listening[1])
+
+
+@asynccontextmanager
+async def streaming(port, path):
+    """An open request whose answer has begun."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: parley\r\n\r\n".encode())
+    await reader.readuntil(b"begun")
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def ended(process, signal_number=signal.SIGTERM):
+    """What the process wrote after the signal, and how many seconds it took to end."""
+    told = time.monotonic()
+    process.send_signal(signal_number)
+    out, log = await asyncio.wait_for(process.communicate(), 20)
+    return out.decode(), log.decode(), time.monotonic() - told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_open_stream_is_ended_by_on_shutdown_and_the_exit_is_orderly(number):
+    async with serving(FAR_LIMIT) as (process, port), streaming(port, "/ends") as stream:
+        out, log, _ = await ended(process, number)
+
+        assert (await stream.read()).endswith(b"ended\r\n0\r\n\r\n")
+        assert out == "on_shutdown\nserved\n"
+        assert "Traceback" not in log
+        assert process.returncode == 0
+
+
+async def test_a_stream_that_does_not_end_is_broken_off_at_the_limit():
+    async with serving(LIMIT) as (process, port), streaming(port, "/goes-on") as stream:
+        out, _, seconds = await ended(process)
+
+        assert not (await stream.read()).endswith(b"0\r\n\r\n")
+        assert out == "on_shutdown\nserved\n"
+        assert process.returncode == 0
+        assert seconds >= LIMIT
+
+
+async def test_being_told_twice_changes_nothing():
+    async with serving(LIMIT) as (process, port), streaming(port, "/goes-on"):
+        told = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await process.stdout.readline() == b"on_shutdown\n"
+
+        out, _, _ = await ended(process)
+
+        assert out == "served\n"
+        assert process.returncode == 0
+        assert time.monotonic() - told >= LIMIT
+
+
+async def test_a_second_interrupt_does_not_wait():
+    async with serving(FAR_LIMIT) as (process, port), streaming(port, "/goes-on"):
+        process.send_signal(signal.SIGINT)
+        assert await process.stdout.readline() == b"on_shutdown\n"
+
+        out, _, _ = await ended(process, signal.SIGINT)
+
+        assert out == "served\n"
+
+
+async def test_a_broken_on_shutdown_does_not_keep_the_process_from_ending():
+    async with serving(LIMIT, "broken") as (process, port), streaming(port, "/goes-on"):
+        out, log, _ = await ended(process)
+
+        assert out == "on_shutdown\n"
+        assert "on_shutdown is broken" in log
+        assert process.returncode == 1
+
+
+async def test_a_taken_port_ends_the_start_with_code_1_and_a_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        async with started(taken.getsockname()[1], LIMIT) as process:
+            out, log = await process.communicate()
+
+    assert process.returncode == 1
+    assert out == b""
+    assert b"address already in use" in log.lower()
+    assert b"Traceback" not in log
+
+
+async def test_a_log_entry_is_one_line_with_its_time_in_utc():
+    async with serving(LIMIT) as (process, _):
+        _, log, _ = await ended(process)
+
+    entry = re.compile(r"(\S+Z) INFO uvicorn\.error: .+")
+    times = [datetime.fromisoformat(entry.fullmatch(line)[1]) for line in log.splitlines()]
+    assert times
+    assert all(abs(datetime.now(UTC) - time) < timedelta(minutes=1) for time in times)

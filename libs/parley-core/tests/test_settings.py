@@ -1,0 +1,191 @@
+"""Settings come from the environment, once; what is wrong with it is said in sentences."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from parley_core.principal import InternalSecret
+from parley_core.settings import InternalSecretSetting, Settings, SettingsWrong, load
+
+SECRET = "hunter2" * 5
+
+
+class Place(BaseModel):
+    x: int
+
+
+class ExampleSettings(Settings):
+    internal_secret: InternalSecretSetting = Field(description="at least 32 random bytes")
+    session_url: str = Field(description="the base URL of session", pattern="^https?://")
+    port: int = Field(8081, ge=1, le=65535, description="a port from 1 to 65535")
+    turns: int = Field(200, ge=1)
+    models: Path | None = None
+    tags: list[str] | None = None
+    place: Place | None = None
+    api_key: SecretStr | None = Field(
+        None, validation_alias="OPENAI_API_KEY", min_length=3, description="the model server's key"
+    )
+
+    @field_validator("models")
+    @classmethod
+    def ends_in_yaml(cls, path: Path | None) -> Path | None:
+        if path and path.suffix != ".yaml":
+            raise ValueError("it should be a YAML file")
+        return path
+
+
+class NeedsAKey(Settings):
+    api_key: SecretStr = Field(validation_alias="OPENAI_API_KEY", description="a key")
+
+
+class EitherSettings(Settings):
+    jwt_secret: str | None = None
+    jwks_url: str | None = None
+
+    @model_validator(mode="after")
+    def one_of_them(self):
+        if (self.jwt_secret is None) == (self.jwks_url is None):
+            raise ValueError("Either PARLEY_JWT_SECRET or PARLEY_JWKS_URL should be set.")
+        return self
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Sets variables; the required ones of ExampleSettings are set already."""
+
+    def set_to(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    set_to(PARLEY_INTERNAL_SECRET=SECRET, PARLEY_SESSION_URL="http://session")
+    for name in ("OPENAI_API_KEY", "PARLEY_JWT_SECRET", "PARLEY_JWKS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return set_to
+
+
+def complaint(kind=ExampleSettings):
+    with pytest.raises(SettingsWrong) as refusal:
+        load(kind)
+    assert refusal.value.__suppress_context__
+    return str(refusal.value)
+
+
+def test_what_is_not_set_has_its_default():
+    settings = load(ExampleSettings)
+
+    assert settings.internal_secret == InternalSecret(SECRET.encode())
+    assert settings.session_url == "http://session"
+    assert (settings.port, settings.models, settings.api_key) == (8081, None, None)
+
+
+def test_what_is_set_is_read(environment):
+    environment(PARLEY_PORT="9000", PARLEY_MODELS="/a.yaml", OPENAI_API_KEY="key", PORT="7")
+
+    settings = load(ExampleSettings)
+
+    assert (settings.port, settings.models) == (9000, Path("/a.yaml"))
+    assert settings.api_key == SecretStr("key")
+
+
+def test_settings_do_not_change():
+    settings = load(ExampleSettings)
+
+    with pytest.raises(ValidationError):
+        settings.port = 1
+
+
+def test_a_secret_does_not_show_in_the_settings_repr(environment):
+    environment(OPENAI_API_KEY="sk-secret")
+
+    shown = repr(load(ExampleSettings))
+
+    assert SECRET not in shown
+    assert "sk-secret" not in shown
+
+
+def test_a_secret_may_be_given_as_what_it_is():
+    secret = InternalSecret(b"s" * 32)
+
+    assert ExampleSettings(internal_secret=secret).internal_secret is secret
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_missing_variable_is_named_with_what_it_should_look_like(empty, monkeypatch):
+    if empty:
+        monkeypatch.setenv("PARLEY_SESSION_URL", "")
+    else:
+        monkeypatch.delenv("PARLEY_SESSION_URL")
+
+    assert complaint() == "PARLEY_SESSION_URL is not set. It should be the base URL of session."
+
+
+def test_each_wrong_variable_has_its_own_sentence(environment, monkeypatch):
+    monkeypatch.delenv("PARLEY_INTERNAL_SECRET")
+    environment(PARLEY_PORT="http")
+
+    assert complaint().splitlines() == [
+        "PARLEY_INTERNAL_SECRET is not set. It should be at least 32 random bytes.",
+        "PARLEY_PORT is wrong. It should be a port from 1 to 65535.",
+    ]
+
+
+def test_a_variable_under_another_name_is_called_by_it(environment):
+    environment(OPENAI_API_KEY="sk")
+
+    assert complaint() == "OPENAI_API_KEY is wrong. It should be the model server's key."
+
+
+def test_a_missing_variable_under_another_name_is_called_by_it():
+    assert complaint(NeedsAKey) == "OPENAI_API_KEY is not set. It should be a key."
+
+
+def test_a_short_secret_is_refused_in_its_own_sentence(environment):
+    environment(PARLEY_INTERNAL_SECRET="hunter2")
+
+    assert complaint() == (
+        "PARLEY_INTERNAL_SECRET should be at least 32 random bytes, "
+        "the same for every service (try: openssl rand -hex 32)."
+    )
+
+
+def test_a_validators_own_sentence_follows_the_name(environment):
+    environment(PARLEY_MODELS="/hunter2.json")
+
+    assert complaint() == "PARLEY_MODELS is wrong: it should be a YAML file."
+
+
+def test_without_a_description_the_rule_is_said(environment):
+    environment(PARLEY_TURNS="0")
+
+    assert complaint() == ("PARLEY_TURNS is wrong: Input should be greater than or equal to 1.")
+
+
+def test_what_is_wrong_with_several_variables_together_is_said(environment):
+    environment(PARLEY_JWT_SECRET="hunter2", PARLEY_JWKS_URL="hunter2")
+
+    assert complaint(EitherSettings) == (
+        "Either PARLEY_JWT_SECRET or PARLEY_JWKS_URL should be set."
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_INTERNAL_SECRET", "hunter2"),
+        ("PARLEY_SESSION_URL", "ftp://ada:hunter2@session"),
+        ("PARLEY_PORT", "hunter2"),
+        ("PARLEY_TURNS", "hunter2"),
+        ("PARLEY_MODELS", "hunter2"),
+        ("PARLEY_TAGS", "hunter2"),
+        ("PARLEY_TAGS", '["hunter2"'),
+        ("PARLEY_PLACE", '{"x": "hunter2"}'),
+    ],
+)
+def test_a_wrong_value_is_never_repeated(variable, value, environment):
+    environment(**{variable: value})
+
+    said = complaint()
+
+    assert said.startswith(variable)
+    assert "hunter2" not in said

@@ -1,0 +1,164 @@
+"""A turn on the wire, byte by byte; from every place, a replay joins to the whole reply."""
+
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from parley_core import sse
+from parley_core.shapes import ErrorShape, Message, Turn, UsageShape
+
+SESSION, TURN, MESSAGE, REPLY = (UUID(int=number) for number in range(1, 5))
+FAMILY = "👨‍👩‍👧"
+"""One picture, five code points."""
+COMBINED = "e\u0301"
+"""One letter, two code points."""
+
+
+def message(**changes):
+    fields = {
+        "id": MESSAGE,
+        "session_id": SESSION,
+        "turn_id": TURN,
+        "role": "user",
+        "content": "Hi",
+        "status": "completed",
+        "version": 2,
+        "created_at": datetime(2026, 11, 24, 10, tzinfo=UTC),
+    }
+    return Message(**fields | changes)
+
+
+def turn(content, status="completed", error=None, **reply):
+    return Turn(
+        id=TURN,
+        session_id=SESSION,
+        status=status,
+        message=message(),
+        reply_id=REPLY,
+        reply=message(
+            id=REPLY, role="assistant", content=content, status=status, version=4, **reply
+        ),
+        error=error,
+        version=4,
+    )
+
+
+def read(event):
+    """An event as a client reads it: its id and its data."""
+    identifier, data, *rest = event.decode().split("\n")
+    assert rest == ["", ""]
+    return identifier.removeprefix("id: "), json.loads(data.removeprefix("data: "))
+
+
+def test_the_first_event_byte_by_byte():
+    event = sse.started(
+        session_id=SESSION, turn_id=TURN, message_id=MESSAGE, reply_id=REPLY, version=3
+    )
+
+    assert event == (
+        b'id: 0\ndata: {"type":"turn.started","sequence_number":0,'
+        b'"session_id":"00000000-0000-0000-0000-000000000001",'
+        b'"turn_id":"00000000-0000-0000-0000-000000000002",'
+        b'"message_id":"00000000-0000-0000-0000-000000000003",'
+        b'"reply_id":"00000000-0000-0000-0000-000000000004","version":3}\n\n'
+    )
+
+
+def test_a_delta_byte_by_byte():
+    assert sse.delta("né\n", 12) == (
+        'id: 12\ndata: {"type":"reply.delta","sequence_number":12,"delta":"né\\n"}\n\n'.encode()
+    )
+
+
+@pytest.mark.parametrize("breaking", ["\n", "\r", "\r\n\r\n", "\x00", "\x85", "\u2028", "id: 7\n"])
+def test_no_text_breaks_the_form_of_an_event(breaking):
+    text = f"a{breaking}b"
+
+    event = sse.delta(text, len(text))
+
+    assert event.count(b"\n") == 3
+    assert b"\r" not in event
+    assert b"\0" not in event
+    assert read(event)[1]["delta"] == text
+
+
+def test_a_heartbeat_is_a_comment():
+    assert sse.HEARTBEAT == b": heartbeat\n\n"
+
+
+def test_a_completed_turn_ends_with_its_message_and_usage():
+    usage = UsageShape(prompt_tokens=3, completion_tokens=4, total_tokens=7)
+    ended = turn("Hello", model="m", finish_reason="stop", usage=usage)
+
+    identifier, data = read(sse.ended(ended))
+
+    assert identifier == sse.END == "end"
+    assert data == {
+        "type": "reply.completed",
+        "sequence_number": 5,
+        "turn_id": str(TURN),
+        "message": json.loads(ended.reply.to_json()),
+        "version": 4,
+        "usage": json.loads(usage.to_json()),
+    }
+
+
+def test_a_failed_turn_ends_with_its_error_and_what_there_is_of_the_reply():
+    error = ErrorShape(message="Cut off.", type="server_error", code="interrupted")
+
+    _, data = read(sse.ended(turn("Hel", "failed", error)))
+
+    assert (data["type"], data["sequence_number"]) == ("reply.failed", 3)
+    assert data["error"] == json.loads(error.to_json())
+    assert data["message"]["content"] == "Hel"
+    assert "usage" not in data
+
+
+def test_a_cancelled_turn_ends_without_an_error():
+    _, data = read(sse.ended(turn("", "cancelled")))
+
+    assert (data["type"], data["sequence_number"]) == ("reply.cancelled", 0)
+    assert "error" not in data
+
+
+@pytest.mark.parametrize(
+    ("content", "places"), [("Hello", 5), ("🙂", 1), (FAMILY, 5), (COMBINED, 2), ("", 0)]
+)
+def test_a_place_counts_code_points(content, places):
+    _, data = read(sse.ended(turn(content)))
+
+    assert data["sequence_number"] == places
+
+
+@pytest.mark.parametrize("content", ["Hello, you", f"{FAMILY} and {COMBINED}\n🙂", ""])
+def test_a_replay_after_any_place_joins_to_the_whole_reply(content):
+    for place in range(len(content) + 1):
+        *deltas, last = map(read, sse.replay(turn(content), place))
+
+        assert content[:place] + "".join(data["delta"] for _, data in deltas) == content
+        assert [identifier for identifier, _ in deltas] == [str(len(content))] * len(deltas)
+        assert last == read(sse.ended(turn(content)))
+
+
+def test_a_replay_from_the_beginning_starts_with_the_turn():
+    started, delta, last = sse.replay(turn("Hello"), None)
+
+    assert started == sse.started(
+        session_id=SESSION, turn_id=TURN, message_id=MESSAGE, reply_id=REPLY, version=3
+    )
+    assert delta == sse.delta("Hello", 5)
+    assert last == sse.ended(turn("Hello"))
+
+
+@pytest.mark.parametrize("place", [5, 6, 1000])
+def test_a_replay_after_the_whole_reply_is_its_end_alone(place):
+    assert list(sse.replay(turn("Hello"), place)) == [sse.ended(turn("Hello"))]
+
+
+def test_a_reply_without_text_has_no_delta():
+    assert [read(event)[1]["type"] for event in sse.replay(turn("", "cancelled"), None)] == [
+        "turn.started",
+        "reply.cancelled",
+    ]
