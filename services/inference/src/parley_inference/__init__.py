@@ -1,0 +1,1 @@
+"""Inference: makes the replies of Parley, one per turn, and streams them."""

@@ -1,0 +1,33 @@
+"""Serves inference until SIGTERM: `python -m parley_inference`."""
+
+import logging
+import sys
+
+from parley_core.server import configure_logging, serve
+from parley_core.settings import SettingsWrong, load
+from parley_inference.app import create_app
+from parley_inference.settings import InferenceSettings
+
+
+def main() -> int:
+    configure_logging()
+    # It logs a line with the model server's URL for each request.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    try:
+        settings = load(InferenceSettings)
+        app = create_app(settings)
+    except SettingsWrong as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    serve(
+        app,
+        host=settings.inference_host,
+        port=settings.inference_port,
+        drain_seconds=settings.inference_drain_seconds + settings.inference_drain_commit_seconds,
+        on_shutdown=lambda: app.state.begin_drain(),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

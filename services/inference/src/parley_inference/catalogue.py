@@ -1,0 +1,138 @@
+"""The models that replies are made with: where each is served, and what it costs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from parley_core.events import Price
+from parley_core.settings import SettingsWrong
+
+KeyOf = Callable[[str], str | None]
+"""The value of an environment variable."""
+
+FILE_BYTES = 1024 * 1024
+_DEFAULT_CONTEXT_SIZE = 128_000
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`name` is Parley's; `upstream_name` is what its server calls it; sizes are in tokens."""
+
+    name: str
+    upstream_name: str
+    base_url: str
+    key: str | None = field(repr=False)
+    context_size: int
+    price: Price | None
+
+
+class Catalogue:
+    def __init__(self, models: list[Model]) -> None:
+        self._models = {model.name: model for model in models}
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    def get(self, name: str) -> Model | None:
+        return self._models.get(name)
+
+
+def default_catalogue(*, base_url: str, key: str | None, model: str | None) -> Catalogue:
+    """The one model that OPENAI_BASE_URL, OPENAI_API_KEY and PARLEY_MODEL name."""
+    if not model:
+        raise SettingsWrong(
+            "PARLEY_MODEL is not set. It should be the name of a model at OPENAI_BASE_URL, "
+            "such as gpt-4.1-mini; or set PARLEY_MODELS to a YAML file of models."
+        )
+    if not _is_url(base_url):
+        raise SettingsWrong(f"OPENAI_BASE_URL is wrong. It should be {_URL_FORM}.")
+    return Catalogue([Model(model, model, base_url, key, _DEFAULT_CONTEXT_SIZE, None)])
+
+
+def read_catalogue(path: Path, key_of: KeyOf) -> Catalogue:
+    """The models of the YAML file that PARLEY_MODELS names. Raises SettingsWrong."""
+    entries = _entries(path)
+    if not entries:
+        raise _wrong("it names no model")
+    names = [entry.name for entry in entries]
+    if len(set(names)) < len(names):
+        raise _wrong("two of its models have the same name")
+    return Catalogue([_model(entry, key_of) for entry in entries])
+
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _PriceEntry(msgspec.Struct, forbid_unknown_fields=True):
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+    prompt: _Count
+    completion: _Count
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    base_url: str
+    context_size: Annotated[int, msgspec.Meta(ge=1)]
+    key_variable: str | None = None
+    price: _PriceEntry | None = None
+    upstream_name: _Name | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    models: list[_Entry]
+
+
+def _entries(path: Path) -> list[_Entry]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES + 1)
+    except OSError as error:
+        raise _wrong(f"it cannot be read ({error.strerror})") from None
+    if len(content) > FILE_BYTES:
+        raise _wrong(f"it is over {FILE_BYTES} bytes")
+    try:
+        return msgspec.convert(yaml.safe_load(content), _File).models
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        # The line alone: the parser's own sentence quotes the file.
+        raise _wrong("it is no YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
+
+
+def _model(entry: _Entry, key_of: KeyOf) -> Model:
+    if not _is_url(entry.base_url):
+        raise _wrong(f"base_url of {entry.name} should be {_URL_FORM}")
+    key = key_of(entry.key_variable) if entry.key_variable else None
+    if entry.key_variable and not key:
+        raise SettingsWrong(
+            f"{entry.key_variable} is not set. It should be the key of the model {entry.name}, "
+            "whose key_variable names it in PARLEY_MODELS."
+        )
+    price = Price(**msgspec.structs.asdict(entry.price)) if entry.price else None
+    upstream_name = entry.upstream_name or entry.name
+    return Model(entry.name, upstream_name, entry.base_url, key, entry.context_size, price)
+
+
+_URL_FORM = "an http or https URL without a password in it, such as https://api.openai.com/v1"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def _wrong(why: str) -> SettingsWrong:
+    return SettingsWrong(
+        f"PARLEY_MODELS is wrong: {why}. It should be the path of a YAML file with `models`, each "
+        "with name, base_url and context_size; key_variable, price and upstream_name may follow."
+    )

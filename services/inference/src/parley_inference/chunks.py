@@ -1,0 +1,148 @@
+"""What a model server streams, taken apart: bytes become text, the reason of the end, and usage.
+
+Each event's data is one chat completion chunk, and `[DONE]` the last's.
+Source: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from parley_core.shapes import FinishReason
+from parley_inference.event_stream import EventStream, EventTooLarge
+from parley_inference.failures import UpstreamFailed, refusal
+
+_DONE = b"[DONE]"
+_FINISH_REASONS: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+
+
+class Tokens(NamedTuple):
+    """What the model server counted."""
+
+    prompt: int
+    completion: int
+
+
+@dataclass(slots=True)
+class Piece:
+    """What one read from the network brought.
+
+    `trouble` is how the stream failed after that; `chunks` is 0 where nothing but comments came.
+    """
+
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    tokens: Tokens | None = None
+    done: bool = False
+    chunks: int = 0
+    trouble: UpstreamFailed | None = None
+
+
+class ChunkReader:
+    """Reads one stream, split at any byte."""
+
+    def __init__(self, most_event_bytes: int) -> None:
+        self._events = EventStream(most_event_bytes)
+        self._bytes_came = self._chunk_came = False
+
+    def feed(self, received: bytes) -> Piece:
+        self._bytes_came = self._bytes_came or bool(received)
+        piece = Piece()
+        texts: list[str] = []
+        try:
+            for data in self._events.feed(received):
+                if _take(data.strip(), piece, texts):
+                    break
+        except EventTooLarge:
+            piece.trouble = UpstreamFailed("upstream_garbage")
+        except UpstreamFailed as failed:
+            piece.trouble = failed
+        piece.text = "".join(texts)
+        self._chunk_came = self._chunk_came or piece.done or piece.chunks > 0
+        return piece
+
+    def close(self) -> Piece:
+        """The connection ended: what a server sent without a blank line after it still counts."""
+        bytes_came = self._bytes_came
+        piece = self.feed(b"\n\n")
+        if self._chunk_came and piece.trouble is not None:
+            piece.trouble = None  # An event cut short: the stream broke.
+        if bytes_came and not self._chunk_came and piece.trouble is None:
+            piece.trouble = UpstreamFailed("upstream_garbage")
+        return piece
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int | None = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    object: Any = None
+    code: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+def _take(data: bytes, piece: Piece, texts: list[str]) -> bool:
+    """Add one event to the piece; True when it was the last."""
+    if data == _DONE:
+        piece.done = True
+        return True
+    if not data:
+        return False
+    chunk = _decoded(data)
+    if chunk.error is not None or chunk.object == "error":
+        raise _reported(chunk)
+    piece.chunks += 1
+    for choice in chunk.choices or ():
+        if choice.index:
+            continue  # One choice was asked for.
+        if choice.delta is not None and choice.delta.content:
+            texts.append(choice.delta.content)
+        if choice.finish_reason is not None:
+            piece.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+    if chunk.usage is not None:
+        piece.tokens = _tokens(chunk.usage)
+    return False
+
+
+def _decoded(data: bytes) -> _Chunk:
+    try:
+        return _decode(data)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # The standard library takes half a surrogate pair in an escape, which models do send.
+        return msgspec.convert(json.loads(data), _Chunk)
+    except (ValueError, RecursionError):
+        raise UpstreamFailed("upstream_garbage") from None
+
+
+def _reported(chunk: _Chunk) -> UpstreamFailed:
+    """An error in the stream: servers put the status that it would have had into `code`."""
+    error = chunk.error if isinstance(chunk.error, dict) else {"code": chunk.code}
+    for status in (error.get("code"), error.get("status")):
+        if isinstance(status, int) and 400 <= status <= 599:
+            return refusal(status)
+    return refusal(500)
+
+
+def _tokens(usage: Any) -> Tokens | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is int and type(completion) is int and prompt >= 0 and completion >= 0:
+        return Tokens(prompt, completion)
+    return None

@@ -1,0 +1,48 @@
+"""How a reply ended, as this process tells it to session."""
+
+from dataclasses import dataclass
+
+from parley_core.events import Price, Usage
+from parley_core.shapes import FinishReason
+from parley_inference.chunks import Tokens
+from parley_inference.failures import FailureCode
+
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    content: str
+    finish_reason: FinishReason
+    first_token_ms: int
+    total_ms: int
+    usage: Usage
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`usage` is None when the model server did nothing that it could charge for."""
+
+    code: FailureCode
+    partial_content: str | None = None
+    usage: Usage | None = None
+    price: Price | None = None
+
+
+Ending = Completed | Failed
+
+
+def usage_of(tokens: Tokens | None, *, prompt_bytes: int, content: str) -> Usage:
+    """What the model server counted, or else an estimate: a token for each four bytes of UTF-8."""
+    if tokens is not None:
+        return Usage(prompt_tokens=tokens.prompt, completion_tokens=tokens.completion)
+    return Usage(
+        prompt_tokens=_estimate(prompt_bytes),
+        completion_tokens=_estimate(len(content.encode())),
+        estimated=True,
+    )
+
+
+def _estimate(size: int) -> int:
+    return -(-size // _BYTES_PER_TOKEN)

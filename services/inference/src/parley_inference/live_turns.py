@@ -1,0 +1,40 @@
+"""The turns that can be read here: those that are on their way, and those that ended lately."""
+
+from collections import OrderedDict
+from uuid import UUID
+
+from parley_inference.live_turn import LiveTurn
+
+
+class LiveTurns:
+    """Ended turns stay for `ended_seconds`, `most_ended` of them.
+
+    Times are seconds of any clock that only goes forward.
+    """
+
+    def __init__(self, most_ended: int, ended_seconds: float) -> None:
+        self._most_ended, self._ended_seconds = most_ended, ended_seconds
+        self._live: dict[UUID, LiveTurn] = {}
+        self._ended_at: OrderedDict[UUID, float] = OrderedDict()
+
+    def get(self, turn_id: UUID) -> LiveTurn | None:
+        return self._live.get(turn_id)
+
+    def add(self, live: LiveTurn) -> None:
+        self._live[live.id] = live
+
+    def settle(self, live: LiveTurn, now: float) -> None:
+        """Nothing more happens to it here: keep its end for late readers, if it is known."""
+        if live.ended is None:
+            del self._live[live.id]
+            return
+        self._ended_at[live.id] = now
+        self.expire(now)
+
+    def expire(self, now: float) -> None:
+        while self._ended_at:
+            turn_id, ended_at = next(iter(self._ended_at.items()))
+            full = len(self._ended_at) > self._most_ended
+            if not full and now - ended_at <= self._ended_seconds:
+                break
+            del self._ended_at[turn_id], self._live[turn_id]

@@ -1,0 +1,190 @@
+"""The turns of this process: each is claimed once, made to its end, and read by any number."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from parley_core.errors import NotFound, Unavailable
+from parley_core.shapes import Turn
+from parley_inference.catalogue import Catalogue
+from parley_inference.claiming import claim_turn
+from parley_inference.context import Window, Windows, prompt_of
+from parley_inference.following import follow
+from parley_inference.generation import Generation, Provider
+from parley_inference.live_turn import LiveTurn
+from parley_inference.live_turns import LiveTurns
+from parley_inference.reply import Reply
+from parley_inference.session_client import Run, SessionClient
+from parley_inference.surprises import log_surprise
+from parley_inference.turn_run import Asker, TurnRun
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+_Key = tuple[UUID, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerLimits:
+    """Seconds, bytes and counts; see the settings of the same names."""
+
+    turns: int
+    reply_bytes: int
+    total_seconds: float
+    follow_seconds: float
+    commit_pause_seconds: float
+
+
+class Runner:
+    def __init__(
+        self,
+        session: SessionClient,
+        provider: Provider,
+        catalogue: Catalogue,
+        windows: Windows,
+        live_turns: LiveTurns,
+        limits: RunnerLimits,
+    ) -> None:
+        self.claims = True
+        self._session, self._provider, self._catalogue = session, provider, catalogue
+        self._windows, self._live, self._limits = windows, live_turns, limits
+        self._opening: dict[_Key, asyncio.Task[LiveTurn]] = {}
+        self._runs: dict[UUID, TurnRun] = {}
+        self._followed: set[LiveTurn] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._interrupts = False
+
+    @property
+    def running(self) -> list[UUID]:
+        """The turns that this process answers for, also those that wait for their commit."""
+        return [turn_id for turn_id, run in self._runs.items() if run.ours]
+
+    async def open(self, turn_id: UUID, session_id: UUID, asker: Asker) -> LiveTurn:
+        """The turn, claimed and running by now if nobody had claimed it.
+
+        `session_id` tells which window is held for it. Raises a ParleyError.
+        """
+        live = self._live.get(turn_id)
+        if live is not None:
+            if not live.belongs_to(asker.principal):
+                raise NotFound("There is no such turn.", code="turn_not_found")
+            return live
+        # Requests at the same moment share one claim; it goes on when the first one leaves.
+        key = (turn_id, asker.principal.tenant, asker.principal.user)
+        opening = self._opening.get(key)
+        if opening is None:
+            opening = self._opening[key] = self._spawn(self._open(turn_id, session_id, asker))
+            opening.add_done_callback(lambda done: self._opened(key, done))
+        return await asyncio.shield(opening)
+
+    def stop(self, turn_id: UUID, reason: str) -> None:
+        """What session's answer to a heartbeat asks for."""
+        if run := self._runs.get(turn_id):
+            run.stop(reason)
+
+    def tidy(self) -> None:
+        """Forget what was kept for its time."""
+        now = time.monotonic()
+        self._windows.expire(now)
+        self._live.expire(now)
+
+    def stop_claiming(self) -> None:
+        """Take on no turn from now on; who reads a turn of another process asks elsewhere."""
+        self.claims = False
+        lost = {run.live for run in self._runs.values() if not run.ours}
+        for live in self._followed | lost:
+            live.abandon()
+
+    def interrupt(self) -> None:
+        """End what still streams, with what there is of it."""
+        self._interrupts = True
+        for run in self._runs.values():
+            run.stop("interrupted")
+
+    def give_up(self) -> None:
+        """Session ends what is not committed by now, when no heartbeat names it."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def idle(self) -> None:
+        """Until nothing runs."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _open(self, turn_id: UUID, session_id: UUID, asker: Asker) -> LiveTurn:
+        if not self.claims or len(self.running) + len(self._opening) > self._limits.turns:
+            return await self._open_ended(turn_id, asker)
+        claim, window = await claim_turn(self._session, self._windows, turn_id, session_id, asker)
+        live = self._live_turn(claim.turn, asker)
+        if claim.run is not None and window is not None:
+            self._run(live, claim.run, window, asker)
+        elif live.ended is None:
+            self._follow(live, asker)
+        return live
+
+    def _opened(self, key: _Key, opening: asyncio.Task[LiveTurn]) -> None:
+        del self._opening[key]
+        if not opening.cancelled():
+            opening.exception()  # Seen, also when every request that waited for it has left.
+
+    async def _open_ended(self, turn_id: UUID, asker: Asker) -> LiveTurn:
+        """An ended turn can be read from a process that takes on no more."""
+        turn = await self._session.turn(turn_id, asker.principal, asker.request_id)
+        if turn.status == "running":
+            raise Unavailable(
+                "This process takes on no more replies for now; try again.", code="inference_busy"
+            )
+        return self._live_turn(turn, asker)
+
+    def _run(self, live: LiveTurn, run: Run, window: Window, asker: Asker) -> None:
+        generation = None
+        if model := self._catalogue.get(run.model):
+            prompt = prompt_of(run.instructions, window)
+            generation = Generation(live, model, prompt, self._limits.total_seconds)
+        turn_run = self._runs[live.id] = TurnRun(live, generation, asker)
+        if self._interrupts:
+            turn_run.stop("interrupted")
+        going = turn_run.go(
+            self._session,
+            self._provider,
+            commit_pause_seconds=self._limits.commit_pause_seconds,
+            follow_seconds=self._limits.follow_seconds,
+        )
+        self._keep_until_settled(live, going)
+
+    def _follow(self, live: LiveTurn, asker: Asker) -> None:
+        self._followed.add(live)
+        following = follow(
+            self._session,
+            live,
+            asker.principal,
+            request_id=asker.request_id,
+            every_seconds=self._limits.follow_seconds,
+        )
+        self._keep_until_settled(live, following)
+
+    def _live_turn(self, turn: Turn, asker: Asker) -> LiveTurn:
+        return LiveTurn(turn, asker.principal, Reply(self._limits.reply_bytes))
+
+    def _keep_until_settled(self, live: LiveTurn, work: Coroutine[Any, Any, None]) -> None:
+        def settle(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log_surprise(log, f"turn {live.id}", error)
+            self._runs.pop(live.id, None)
+            self._followed.discard(live)
+            if live.ended is None:
+                live.abandon()
+            self._live.settle(live, time.monotonic())
+
+        self._live.add(live)
+        self._spawn(work).add_done_callback(settle)
+
+    def _spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,153 @@
+"""What inference asks of session, as docs/internal-api.md has it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+
+from parley_core.calls import ServiceClient
+from parley_core.errors import ParleyError, Unavailable
+from parley_core.principal import Principal
+from parley_core.shapes import Turn
+from parley_inference.context import Context
+from parley_inference.ending import Completed, Ending, Failed
+from parley_inference.failures import SENTENCES
+
+Answer = TypeVar("Answer")
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What a claimed turn is made from."""
+
+    model: str
+    instructions: str
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`run` is None when the turn is another's, or has ended."""
+
+    turn: Turn
+    run: Run | None
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """A turn to stop: `cancelled`, or otherwise not this runner's any more."""
+
+    turn_id: UUID
+    reason: str
+
+
+class SessionClient:
+    """Calls in the name of one runner; each raises a ParleyError when session does not do it."""
+
+    def __init__(self, service: ServiceClient, runner_id: UUID, seconds: float) -> None:
+        self._service, self._runner_id, self._seconds = service, runner_id, seconds
+
+    async def claim(
+        self, turn_id: UUID, since: int | None, principal: Principal, request_id: str
+    ) -> Claim:
+        body: dict[str, object] = {"runner": self._runner_id, "since": since}
+        answer = await self._call("POST", f"/turns/{turn_id}/claim", principal, request_id, body)
+        claim = _decoded(answer, _ClaimAnswer)
+        return Claim(_turn(claim.turn), claim.run if claim.claimed else None)
+
+    async def turn(self, turn_id: UUID, principal: Principal, request_id: str) -> Turn:
+        return _turn(await self._call("GET", f"/turns/{turn_id}", principal, request_id))
+
+    async def end(self, turn_id: UUID, ending: Ending, request_id: str) -> Turn:
+        """Tell how the reply ended; answers how the turn did, which may be otherwise."""
+        verb, body = _told(ending)
+        body["runner"] = self._runner_id
+        principal = self._service.service_principal
+        path = f"/turns/{turn_id}/{verb}"
+        turn = _turn(await self._call("POST", path, principal, request_id, body))
+        if turn.status == "running":
+            raise _unusable()
+        return turn
+
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> list[Stop]:
+        """Name the turns that this process runs; answers those to stop."""
+        path = f"/runners/{self._runner_id}/heartbeat"
+        principal = self._service.service_principal
+        answer = await self._call("POST", path, principal, uuid4().hex, {"turns": turn_ids})
+        return _decoded(answer, _HeartbeatAnswer).stop
+
+    async def check(self) -> None:
+        """Raises when session cannot be reached."""
+        await self._call("GET", "/healthz", self._service.service_principal, uuid4().hex)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        principal: Principal,
+        request_id: str,
+        body: dict[str, object] | None = None,
+    ) -> bytes:
+        answer = await self._service.call(
+            method,
+            path,
+            principal=principal,
+            request_id=request_id,
+            body=None if body is None else msgspec.json.encode(body),
+            timeout=self._seconds,
+        )
+        return answer.body
+
+
+class _ClaimAnswer(msgspec.Struct):
+    claimed: bool
+    turn: msgspec.Raw
+    run: Run | None = None
+
+
+class _HeartbeatAnswer(msgspec.Struct):
+    stop: list[Stop]
+
+
+def _told(ending: Ending) -> tuple[str, dict[str, object]]:
+    body: dict[str, object] = {
+        "usage": ending.usage and ending.usage.model_dump(),
+        "price": ending.price and ending.price.model_dump(),
+    }
+    match ending:
+        case Completed():
+            return "complete", body | {
+                "content": ending.content,
+                "finish_reason": ending.finish_reason,
+                "first_token_ms": ending.first_token_ms,
+                "total_ms": ending.total_ms,
+            }
+        case Failed():
+            return "fail", body | {
+                "code": ending.code,
+                "details": SENTENCES[ending.code],
+                "partial_content": ending.partial_content,
+            }
+
+
+def _decoded(body: bytes, form: type[Answer]) -> Answer:
+    try:
+        return msgspec.json.decode(body, type=form)
+    except ValueError:
+        raise _unusable() from None
+
+
+def _turn(body: bytes | msgspec.Raw) -> Turn:
+    try:
+        turn = Turn.model_validate_json(bytes(body))
+    except ValueError:
+        raise _unusable() from None
+    if turn.status != "running" and turn.reply is None:
+        raise _unusable()
+    return turn
+
+
+def _unusable() -> ParleyError:
+    return Unavailable(
+        "The session service answered something unusable; try again.", code="session_unavailable"
+    )

@@ -1,0 +1,76 @@
+"""What inference reads from the environment: whom it calls, and the bound of every wait and size.
+
+Durations are in seconds and sizes in bytes. No other file reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from parley_core.settings import InternalSecretSetting, Settings
+from parley_core.sse import HEARTBEAT_SECONDS
+
+Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class InferenceSettings(Settings):
+    internal_secret: InternalSecretSetting = Field(
+        description="at least 32 random bytes, the same for every service"
+    )
+    session_url: str = Field(
+        description="the base URL of the session service, such as http://127.0.0.1:8081",
+        pattern="^https?://",
+    )
+    inference_host: str = "127.0.0.1"
+    inference_port: int = Field(8082, ge=1, le=65535, description="a port from 1 to 65535")
+
+    models: Path | None = None
+    model: str | None = None
+    openai_base_url: str = Field("https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+
+    # How much this process takes on at once.
+    inference_turns: int = Field(200, ge=1, le=10_000, description="a number from 1 to 10000")
+    inference_streams: Count = 2_000
+    inference_body_bytes: Count = 16 * KIB
+    # A longer reply would exceed what one event of the log may have, once sealed.
+    inference_reply_bytes: int = Field(
+        512 * KIB, ge=16, le=512 * KIB, description="a number of bytes from 16 to 524288"
+    )
+
+    # What it keeps, and how long.
+    inference_ended_turns: Count = 256
+    inference_ended_seconds: Seconds = 30
+    inference_context_bytes: Count = 64 * MIB
+    inference_context_seconds: Seconds = 300
+
+    # Its readers and the session service.
+    inference_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
+    inference_heartbeat_seconds: Seconds = 0.5
+    inference_follow_seconds: Seconds = 1
+    inference_session_seconds: Seconds = 5
+    inference_commit_pause_seconds: Seconds = 2
+    inference_drain_seconds: Count = 5
+    inference_drain_commit_seconds: Count = 2
+
+    # The model servers.
+    upstream_connect_seconds: Seconds = 5
+    upstream_first_token_seconds: Seconds = 60
+    upstream_between_tokens_seconds: Seconds = 30
+    upstream_after_finish_seconds: Seconds = 2
+    upstream_total_seconds: Seconds = 600
+    upstream_attempts: int = Field(3, ge=1, le=10, description="a number from 1 to 10")
+    upstream_retry_seconds: Seconds = 0.25
+    upstream_retry_most_seconds: Seconds = 10
+    upstream_event_bytes: Count = 1 * MIB
+
+
+def environment_variable(name: str) -> str | None:
+    """A variable that the models file names: the key of a model server."""
+    return os.environ.get(name)

@@ -1,0 +1,9 @@
+"""An error that nobody expected, logged without its message: that may quote a conversation."""
+
+import logging
+import traceback
+
+
+def log_surprise(log: logging.Logger, what: str, error: BaseException) -> None:
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s: %s\n%s", what, type(error).__name__, frames)

@@ -1,0 +1,72 @@
+"""One claimed turn on its way to its end: made, committed, and only then shown as ended."""
+
+from dataclasses import dataclass
+
+from parley_core.principal import Principal
+from parley_inference.commit import commit
+from parley_inference.ending import Ending, Failed
+from parley_inference.following import follow
+from parley_inference.generation import Generation, Provider
+from parley_inference.live_turn import LiveTurn
+from parley_inference.session_client import SessionClient
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """In whose name a turn was claimed, and by which request."""
+
+    principal: Principal
+    request_id: str
+
+
+class TurnRun:
+    """Goes on whoever reads it. Without a `generation`, its model is not in the catalogue."""
+
+    def __init__(self, live: LiveTurn, generation: Generation | None, asker: Asker) -> None:
+        self.live = live
+        self.ours = True
+        self._generation, self._asker = generation, asker
+
+    def stop(self, reason: str) -> None:
+        """`cancelled`, `interrupted`, or what session says of a turn that is not ours any more."""
+        if self._generation is None:
+            return  # Made already: the commit learns how the turn ended.
+        if reason not in ("cancelled", "interrupted"):
+            self.ours = False
+        self._generation.stop("cancelled" if reason == "cancelled" else "interrupted")
+
+    async def go(
+        self,
+        session: SessionClient,
+        provider: Provider,
+        *,
+        commit_pause_seconds: float,
+        follow_seconds: float,
+    ) -> None:
+        ending = await self._make(provider)
+        if self.ours:
+            turn = await commit(
+                session,
+                self.live,
+                ending,
+                request_id=self._asker.request_id,
+                most_pause_seconds=commit_pause_seconds,
+            )
+            if turn is not None:
+                self.live.end(turn)
+                return
+            self.ours = False
+        await follow(
+            session,
+            self.live,
+            self._asker.principal,
+            request_id=self._asker.request_id,
+            every_seconds=follow_seconds,
+        )
+
+    async def _make(self, provider: Provider) -> Ending:
+        if self._generation is None:
+            return Failed("model_unknown")
+        ending = await self._generation.make(provider)
+        self._generation = None
+        return ending

@@ -1,0 +1,126 @@
+"""An OpenAI-compatible server that does what it is told, request by request."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(text: str | None = None, finish_reason: str | None = None) -> bytes:
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return event({"object": "chat.completion.chunk", "choices": [choice], "usage": None})
+
+
+def usage(prompt: int, completion: int) -> bytes:
+    counted = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return event({"choices": [], "usage": counted})
+
+
+def event(data: Any) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def reply(*texts: str) -> list[Any]:
+    """A whole reply, one write for each text."""
+    return [*(chunk(text) for text in texts), chunk(None, "stop"), usage(7, len(texts)), DONE]
+
+
+@dataclass(frozen=True)
+class Refuses:
+    status: int
+    body: str = '{"error": {"message": "quoting the prompt: secret words"}}'
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Dies:
+    """The connection is cut."""
+
+
+class Stalls:
+    """Nothing more comes."""
+
+
+class Babbles:
+    """Nothing but comments come, without an end."""
+
+
+Step = bytes | asyncio.Event | Refuses | Dies | Stalls | Babbles
+
+
+class ModelServer:
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.open = 0
+        self._connections: set[Any] = set()
+        self._scripts: deque[list[Step]] = deque()
+
+    def script(self, *steps: Step) -> None:
+        """What the next request that has no script yet is answered with."""
+        self._scripts.append(list(steps))
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls) -> AsyncIterator[Self]:
+        server = cls()
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", server._complete)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0]
+        server.url = f"http://{host}:{port}/v1"
+        try:
+            yield server
+        finally:
+            await runner.cleanup()
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        self._connections.add(request.transport)
+        self.asked.append(await request.json())
+        self.keys.append(request.headers.get("authorization"))
+        steps = self._scripts.popleft()
+        if isinstance(steps[0], Dies):
+            request.transport.abort()
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        if isinstance(steps[0], Refuses):
+            response = web.StreamResponse(status=steps[0].status, headers=steps[0].headers)
+        self.open += 1
+        try:
+            await response.prepare(request)
+            for step in steps:
+                await self._do(step, request, response)
+        finally:
+            self.open -= 1
+        return response
+
+    async def _do(self, step: Step, request: web.Request, response: web.StreamResponse) -> None:
+        match step:
+            case bytes():
+                await response.write(step)
+            case asyncio.Event():
+                await step.wait()
+            case Refuses():
+                await response.write(step.body.encode())
+            case Dies():
+                request.transport.abort()
+            case Stalls():
+                await asyncio.Event().wait()
+            case Babbles():
+                while True:
+                    await response.write(b": processing\n\n")
+                    await asyncio.sleep(0.01)

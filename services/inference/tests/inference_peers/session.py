@@ -1,0 +1,199 @@
+"""A session service as docs/internal-api.md has it, for one runner of turns: no store, no rules."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from aiohttp import web
+
+from parley_core.principal import InternalSecret, Principal, verify_principal
+from parley_core.shapes import ErrorShape, Message, Turn, UsageShape
+
+SECRET = "s" * 32
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ADA = Principal("default", "ada")
+PRINCIPAL = web.RequestKey("principal", Principal)
+
+
+@dataclass
+class StoredTurn:
+    id: UUID
+    session_id: UUID
+    question: str
+    model: str
+    reply_id: UUID = field(default_factory=uuid4)
+    message_id: UUID = field(default_factory=uuid4)
+    runner: str | None = None
+    status: str = "running"
+    reply: Message | None = None
+    error: ErrorShape | None = None
+    version: int = 3
+
+    def shape(self) -> Turn:
+        message = self.message(self.message_id, "user", self.question, "completed", version=2)
+        return Turn(
+            id=self.id,
+            session_id=self.session_id,
+            status=self.status,
+            message=message,
+            reply_id=self.reply_id,
+            reply=self.reply,
+            error=self.error,
+            version=self.version,
+        )
+
+    def end(self, status: str, content: str, **more: Any) -> None:
+        self.status, self.version = status, self.version + 1
+        self.reply = self.message(
+            self.reply_id, "assistant", content, status, version=self.version, **more
+        )
+
+    def message(self, id: UUID, role: str, content: str, status: str, **more: Any) -> Message:
+        return Message(
+            id=id,
+            session_id=self.session_id,
+            turn_id=self.id,
+            role=role,
+            content=content,
+            status=status,
+            created_at=NOON,
+            **more,
+        )
+
+
+class Session:
+    def __init__(self) -> None:
+        self.url = ""
+        self.turns: dict[UUID, StoredTurn] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.callers: list[tuple[str, Principal, str]] = []
+        self.beats: list[list[str]] = []
+        self.stops: list[dict[str, str]] = []
+        self.refuses: dict[str, tuple[int, str]] = {}
+        self.instructions = "Be kind."
+        self.contexts: list[dict[str, Any]] = []
+
+    def opens(self, question: str = "Hello?", model: str = "demo", **fields: Any) -> StoredTurn:
+        turn = StoredTurn(uuid4(), fields.pop("session_id", uuid4()), question, model, **fields)
+        self.turns[turn.id] = turn
+        return turn
+
+    def called(self, name: str) -> list[dict[str, Any]]:
+        return [body for called, body in self.calls if called == name]
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls) -> AsyncIterator[Self]:
+        session = cls()
+        app = web.Application(middlewares=[session._refuse], client_max_size=2**22)
+        app.router.add_get("/healthz", session._healthz)
+        app.router.add_get("/turns/{id}", session._get)
+        app.router.add_post("/turns/{id}/claim", session._claim)
+        app.router.add_post("/turns/{id}/complete", session._complete)
+        app.router.add_post("/turns/{id}/fail", session._fail)
+        app.router.add_post("/runners/{id}/heartbeat", session._heartbeat)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        session.url = f"http://{host}:{port}"
+        try:
+            yield session
+        finally:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _refuse(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        name = request.path.rsplit("/", 1)[-1] if request.method == "POST" else "get"
+        body = await request.json() if request.can_read_body else {}
+        request[PRINCIPAL] = verify_principal(
+            request.headers["authorization"].removeprefix("Bearer "),
+            InternalSecret.parse(SECRET),
+            issuers={"inference"},
+            audience="session",
+            now=datetime.now(UTC),
+        )
+        if name == "heartbeat":
+            self.beats.append(body["turns"])
+        else:
+            self.calls.append((name, body))
+            self.callers.append((name, request[PRINCIPAL], request.headers["x-request-id"]))
+        if name in self.refuses:
+            return _error(*self.refuses[name])
+        return await handler(request)
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _get(self, request: web.Request) -> web.Response:
+        turn = self._owned(request)
+        return web.Response(body=turn.shape().to_json()) if turn else _error(404, "turn_not_found")
+
+    async def _claim(self, request: web.Request) -> web.Response:
+        turn, asked = self._owned(request), await request.json()
+        if turn is None:
+            return _error(404, "turn_not_found")
+        claimed = turn.status == "running" and turn.runner in (None, asked["runner"])
+        if claimed:
+            turn.runner = asked["runner"]
+        shape = json.loads(turn.shape().to_json())
+        run = self._run(turn, asked["since"]) if claimed else None
+        return web.json_response({"claimed": claimed, "turn": shape, "run": run})
+
+    def _run(self, turn: StoredTurn, since: int | None) -> dict[str, Any]:
+        message = {"id": str(turn.message_id), "role": "user", "content": turn.question}
+        context = {"base": None, "version": turn.version, "messages": [message]}
+        if self.contexts:
+            context |= self.contexts.pop(0)
+        return {"model": turn.model, "instructions": self.instructions, "context": context}
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        return self._ended(
+            request, asked, "completed", asked["content"], finish_reason=asked["finish_reason"]
+        )
+
+    async def _fail(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        status = "cancelled" if asked["code"] == "cancelled" else "failed"
+        turn = self._named(request)
+        if status == "failed" and turn.status == "running":
+            turn.error = ErrorShape(
+                message=asked["details"], type="server_error", code=asked["code"]
+            )
+        return self._ended(request, asked, status, asked["partial_content"] or "")
+
+    def _ended(
+        self, request: web.Request, asked: dict[str, Any], status: str, content: str, **more: Any
+    ) -> web.Response:
+        turn = self._named(request)
+        if turn.runner != asked["runner"]:
+            return _error(403, "not_the_runner")
+        if turn.status == "running":
+            turn.end(status, content, usage=_usage(asked["usage"]), model=turn.model, **more)
+        return web.Response(body=turn.shape().to_json())
+
+    async def _heartbeat(self, _: web.Request) -> web.Response:
+        return web.json_response({"stop": self.stops})
+
+    def _named(self, request: web.Request) -> StoredTurn:
+        return self.turns[UUID(request.match_info["id"])]
+
+    def _owned(self, request: web.Request) -> StoredTurn | None:
+        owned = request[PRINCIPAL] == ADA
+        return self.turns.get(UUID(request.match_info["id"])) if owned else None
+
+
+def _usage(asked: dict[str, Any] | None) -> UsageShape | None:
+    if asked is None:
+        return None
+    return UsageShape(total_tokens=asked["prompt_tokens"] + asked["completion_tokens"], **asked)
+
+
+def _error(status: int, code: str) -> web.Response:
+    error = {"message": "Scripted.", "type": "scripted", "param": None, "code": code}
+    return web.json_response({"error": error}, status=status)

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from parley_core.events import Price
+from parley_core.settings import SettingsWrong
+from parley_inference.catalogue import FILE_BYTES, default_catalogue, read_catalogue
+
+KEY = "sk-never-to-be-seen"
+WHOLE = """
+models:
+  - name: large
+    upstream_name: large-2026-11
+    base_url: https://models.example.com/v1
+    key_variable: LARGE_KEY
+    context_size: 200000
+    price: {currency: USD, prompt: 400000, completion: 1600000}
+  - {name: local, base_url: "http://127.0.0.1:8000/v1", context_size: 8192}
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def read(content, environment=None):
+        file = tmp_path / "models.yaml"
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_catalogue(file, (environment or {}).get)
+
+    return read
+
+
+def test_a_file_names_models_their_servers_and_their_prices(read):
+    catalogue = read(WHOLE, {"LARGE_KEY": KEY})
+    large, local = catalogue
+    assert catalogue.get("large") is large
+    assert (large.upstream_name, large.key) == ("large-2026-11", KEY)
+    assert large.price == Price(currency="USD", prompt=400_000, completion=1_600_000)
+    assert (local.upstream_name, local.key, local.price) == ("local", None, None)
+    assert local.context_size == 8192
+    assert catalogue.get("other") is None
+
+
+def test_a_key_is_not_shown(read):
+    [large, _] = read(WHOLE, {"LARGE_KEY": KEY})
+    assert KEY not in repr(large)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "Expected `object`"),
+        ("models: []", "it names no model"),
+        ("models: [{name: a}]", "missing required field `base_url`"),
+        ("models: [{name: a, base_url: 'http://a', context_size: many}]", "Expected `int`"),
+        ("models: [{name: a, base_url: 'http://a', context_size: 0}]", "`int` >= 1"),
+        ("models: [{name: a, base_url: 'http://a', context_size: 1, key: b}]", "field `key`"),
+        ("models: [{name: a, base_url: 'ftp://a', context_size: 1}]", "base_url of a should be"),
+        ("models: [{name: a, base_url: 'http://', context_size: 1}]", "base_url of a should be"),
+        ("models: [{name: a, base_url: 'http://me:pw@a', context_size: 1}]", "without a password"),
+        ("models: [{name: '', base_url: 'http://a', context_size: 1}]", "length >= 1"),
+        ("models:\n  - [", "it is no YAML (line"),
+        (b"\xff", "it is no YAML"),
+        (b"#" * (FILE_BYTES + 1), "it is over"),
+        (
+            "models:\n"
+            "  - {name: a, base_url: 'http://a', context_size: 1}\n"
+            "  - {name: a, base_url: 'http://b', context_size: 1}",
+            "two of its models have the same name",
+        ),
+        (
+            "models:\n"
+            "  - {name: a, base_url: 'http://a', context_size: 1,"
+            " price: {currency: dollars, prompt: 1, completion: 1}}",
+            "^[A-Z]{3}$",
+        ),
+    ],
+)
+def test_a_bad_file_is_refused_in_a_sentence(read, content, why):
+    with pytest.raises(SettingsWrong) as wrong:
+        read(content)
+    assert str(wrong.value).startswith("PARLEY_MODELS is wrong: ")
+    assert why in str(wrong.value)
+
+
+def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(SettingsWrong, match="cannot be read"):
+        read_catalogue(tmp_path / "none.yaml", {}.get)
+
+
+def test_a_key_variable_that_is_not_set_is_named_with_its_model(read):
+    with pytest.raises(SettingsWrong, match=r"LARGE_KEY is not set.*the model large"):
+        read(WHOLE)
+
+
+def test_without_a_file_there_is_one_model():
+    [model] = default_catalogue(base_url="http://127.0.0.1:8090/v1", key=None, model="demo")
+    assert (model.name, model.upstream_name, model.key) == ("demo", "demo", None)
+
+
+@pytest.mark.parametrize("model", [None, ""])
+def test_without_a_file_and_without_a_model_the_start_is_refused(model):
+    with pytest.raises(SettingsWrong, match=r"PARLEY_MODEL is not set.*PARLEY_MODELS"):
+        default_catalogue(base_url="http://a/v1", key=None, model=model)
+
+
+def test_a_base_url_that_is_none_is_refused_without_repeating_it():
+    with pytest.raises(SettingsWrong) as wrong:
+        default_catalogue(base_url=f"https://{KEY}@a/v1", key=None, model="demo")
+    assert str(wrong.value).startswith("OPENAI_BASE_URL is wrong.")
+    assert KEY not in str(wrong.value)
