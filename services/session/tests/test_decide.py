@@ -15,7 +15,8 @@ from parley_session.domain.commands import (
     StartSession,
     SubmitMessage,
 )
-from parley_session.domain.decide import Moment, decide
+from parley_session.domain.decide import decide
+from parley_session.domain.drafts import Moment
 from parley_session.domain.refusals import (
     IdTaken,
     ParentUnknown,

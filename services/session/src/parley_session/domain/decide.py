@@ -1,8 +1,5 @@
 """The rules of a session: a command and the state become events, or a refusal."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -10,7 +7,6 @@ from parley_core.events import (
     Actor,
     CancelRequested,
     Event,
-    KnownEventData,
     MessageSubmitted,
     ReplyCancelled,
     ReplyCompleted,
@@ -18,7 +14,6 @@ from parley_core.events import (
     ReplyRequested,
     SessionStarted,
 )
-from parley_core.identifiers import uuid7_after
 from parley_session.domain.commands import (
     Command,
     CompleteReply,
@@ -27,6 +22,7 @@ from parley_session.domain.commands import (
     StartSession,
     SubmitMessage,
 )
+from parley_session.domain.drafts import Drafts, Moment, Seal
 from parley_session.domain.refusals import (
     IdTaken,
     ParentUnknown,
@@ -37,20 +33,6 @@ from parley_session.domain.refusals import (
     TurnUnknown,
 )
 from parley_session.domain.state import OpenTurn, Session
-
-Seal = Callable[[UUID, UUID, str, dict[str, Any]], bytes]
-"""Seals a plaintext for (session id, event id, field)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the world adds to a command: who, when (in UTC), and 74 bits of randomness for ids."""
-
-    actor: Actor
-    request_id: str
-    now: datetime
-    randomness: int
-    traceparent: str | None = None
 
 
 def decide(session: Session | None, command: Command, moment: Moment, seal: Seal) -> list[Event]:
@@ -74,50 +56,12 @@ def decide(session: Session | None, command: Command, moment: Moment, seal: Seal
             assert_never(other)
 
 
-class _Drafts:
-    """Collects the events of one decision, giving each its place, id and time."""
-
-    def __init__(
-        self, session_id: UUID, previous: Event | None, moment: Moment, seal: Seal
-    ) -> None:
-        self._session_id, self._previous, self._moment = session_id, previous, moment
-        self._seal_with = seal
-        # A clock that went back must not turn the order of a session round.
-        self._time = max(previous.time, moment.now) if previous else moment.now
-        self.events: list[Event] = []
-        self.common: dict[str, Any] = {"actor": moment.actor, "request_id": moment.request_id}
-
-    def next_id(self) -> UUID:
-        last = self.events[-1] if self.events else self._previous
-        now_ms = int(self._time.timestamp() * 1000)
-        return uuid7_after(last.id if last else None, now_ms, self._moment.randomness)
-
-    def seal(self, name: str, text: str | None) -> bytes | None:
-        return None if text is None else self.seal_object(name, {"text": text})
-
-    def seal_object(self, name: str, plaintext: dict[str, Any]) -> bytes:
-        return self._seal_with(self._session_id, self.next_id(), name, plaintext)
-
-    def add(self, data: KnownEventData) -> None:
-        last = self.events[-1] if self.events else self._previous
-        self.events.append(
-            Event(
-                id=self.next_id(),
-                session_id=self._session_id,
-                sequence=last.sequence + 1 if last else 1,
-                time=self._time,
-                data=data,
-                traceparent=self._moment.traceparent,
-            )
-        )
-
-
 def _start(
     session: Session | None, command: StartSession, moment: Moment, seal: Seal
 ) -> list[Event]:
     if session is not None:
         raise SessionIdUnavailable
-    drafts = _Drafts(command.session_id, None, moment, seal)
+    drafts = Drafts(command.session_id, None, moment, seal)
     metadata = command.metadata
     drafts.add(
         SessionStarted(
@@ -143,7 +87,7 @@ def _submit(session: Session, command: SubmitMessage, moment: Moment, seal: Seal
     new = {command.message_id, command.reply_id, command.turn_id}
     if len(new) < 3 or taken & new:
         raise IdTaken
-    drafts = _Drafts(session.id, session.last_event, moment, seal)
+    drafts = Drafts(session.id, session, moment, seal)
     drafts.add(
         MessageSubmitted(
             **drafts.common,
@@ -172,16 +116,16 @@ def _request_cancel(
         return []
     if _open_turn(session, command.turn_id).cancel_requested_by is not None:
         return []
-    drafts = _Drafts(session.id, session.last_event, moment, seal)
+    drafts = Drafts(session.id, session, moment, seal)
     drafts.add(CancelRequested(**drafts.common, turn_id=command.turn_id))
     return drafts.events
 
 
 def _complete(session: Session, command: CompleteReply, moment: Moment, seal: Seal) -> list[Event]:
     turn = _open_turn(session, command.turn_id)
+    drafts = Drafts(session.id, session, moment, seal)
     if (canceller := turn.cancel_requested_by) is not None:
-        return _cancelled(session, turn, canceller, command, command.content, moment, seal)
-    drafts = _Drafts(session.id, session.last_event, moment, seal)
+        return _cancelled(turn, canceller, command, command.content, drafts)
     drafts.add(
         ReplyCompleted(
             **drafts.common,
@@ -197,9 +141,9 @@ def _complete(session: Session, command: CompleteReply, moment: Moment, seal: Se
 
 def _fail(session: Session, command: FailReply, moment: Moment, seal: Seal) -> list[Event]:
     turn = _open_turn(session, command.turn_id)
+    drafts = Drafts(session.id, session, moment, seal)
     if (canceller := turn.cancel_requested_by) is not None:
-        return _cancelled(session, turn, canceller, command, command.partial_content, moment, seal)
-    drafts = _Drafts(session.id, session.last_event, moment, seal)
+        return _cancelled(turn, canceller, command, command.partial_content, drafts)
     drafts.add(
         ReplyFailed(
             **drafts.common,
@@ -213,16 +157,13 @@ def _fail(session: Session, command: FailReply, moment: Moment, seal: Seal) -> l
 
 
 def _cancelled(
-    session: Session,
     turn: OpenTurn,
     canceller: Actor,
     command: CompleteReply | FailReply,
     text: str | None,
-    moment: Moment,
-    seal: Seal,
+    drafts: Drafts,
 ) -> list[Event]:
     """Once a cancel was acknowledged, a turn ends only as cancelled, however the model ended it."""
-    drafts = _Drafts(session.id, session.last_event, moment, seal)
     drafts.add(
         ReplyCancelled(
             **drafts.common,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal, assert_never
 from uuid import UUID
 
@@ -39,7 +40,8 @@ class Session:
     assistant_id: str
     assistant_version: int
     version: int
-    last_event: Event
+    last_event_id: UUID
+    updated_at: datetime
     open_turn: OpenTurn | None = None
     leaf_message_id: UUID | None = None
     message_ids: frozenset[UUID] = frozenset()
@@ -66,7 +68,7 @@ def evolve(session: Session | None, event: Event) -> Session:
             f"after event {session.version} of session {session.id}"
             f" comes event {event.sequence} of session {event.session_id}"
         )
-    moved = replace(session, version=event.sequence, last_event=event)
+    moved = replace(session, version=event.sequence, last_event_id=event.id, updated_at=event.time)
     match event.data:
         case MessageSubmitted(message_id=message_id):
             return replace(
@@ -102,7 +104,8 @@ def _started(event: Event) -> Session:
         assistant_id=event.data.assistant_id,
         assistant_version=event.data.assistant_version,
         version=1,
-        last_event=event,
+        last_event_id=event.id,
+        updated_at=event.time,
     )
 
 
