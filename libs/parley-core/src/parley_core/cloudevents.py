@@ -42,28 +42,50 @@ def encode(event: Event) -> Record:
         value = json.dumps(event.data.data, separators=(",", ":"), ensure_ascii=False).encode()
     else:
         value = event.data.model_dump_json(exclude_none=True).encode()
-    subject = str(event.session_id)
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": str(event.id),
-        "ce_type": event.type,
-        "ce_source": SOURCE,
-        "ce_subject": subject,
-        "ce_time": event.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "ce_sequence": str(event.sequence),
-        "content-type": "application/json",
-    }
-    if event.traceparent is not None:
-        headers["traceparent"] = event.traceparent
-    record = Record(
-        key=subject.encode(),
-        headers=[(name, text.encode()) for name, text in headers.items()],
+    record = record_of(
+        session_id=event.session_id,
+        event_id=event.id,
+        type=event.type,
+        sequence=event.sequence,
+        time=event.time,
+        traceparent=event.traceparent,
         value=value,
     )
     size = len(record.key) + len(value) + sum(len(n) + len(v) for n, v in record.headers)
     if size > MAX_ENCODED_BYTES:
         raise EventTooLarge(f"the event has {size} bytes, {MAX_ENCODED_BYTES} are allowed")
     return record
+
+
+def record_of(
+    *,
+    session_id: UUID,
+    event_id: UUID,
+    type: str,
+    sequence: int,
+    time: datetime,
+    traceparent: str | None,
+    value: bytes,
+) -> Record:
+    """The record of an event whose data is encoded already."""
+    subject = str(session_id)
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": str(event_id),
+        "ce_type": type,
+        "ce_source": SOURCE,
+        "ce_subject": subject,
+        "ce_time": time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "ce_sequence": str(sequence),
+        "content-type": "application/json",
+    }
+    if traceparent is not None:
+        headers["traceparent"] = traceparent
+    return Record(
+        key=subject.encode(),
+        headers=[(name, text.encode()) for name, text in headers.items()],
+        value=value,
+    )
 
 
 def decode(record: Record) -> Event:

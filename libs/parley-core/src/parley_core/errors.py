@@ -101,6 +101,12 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(Exception, _on_surprise)
 
 
+def answer(request: Request, error: ParleyError) -> Response:
+    """The answer that an error is, for an exception handler of one's own."""
+    body = error_body(error.message, type=error.type, code=error.code, param=error.param)
+    return _respond(request, error.status, body, error.headers)
+
+
 class RequestIdMiddleware:
     """Gives each request an id: `scope["state"]["request_id"]` and the x-request-id header."""
 
@@ -125,13 +131,13 @@ class RequestIdMiddleware:
 
 async def _on_parley_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ParleyError)
-    return _answer(request, error)
+    return answer(request, error)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return _answer(request, InvalidRequest(_complaint(first), param=_dotted(first)))
+    return answer(request, InvalidRequest(_complaint(first), param=_dotted(first)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -148,12 +154,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_surprise(request: Request, error: Exception) -> Response:
     del error  # The server logs it; the client learns only the request id.
-    return _answer(request, ParleyError("Something went wrong on our side."))
-
-
-def _answer(request: Request, error: ParleyError) -> Response:
-    body = error_body(error.message, type=error.type, code=error.code, param=error.param)
-    return _respond(request, error.status, body, error.headers)
+    return answer(request, ParleyError("Something went wrong on our side."))
 
 
 def _respond(request: Request, status: int, body: Any, headers: Mapping[str, str]) -> Response:

@@ -1,7 +1,7 @@
 """The event store: an append is one statement in one commit, fenced by the session's version."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -94,9 +94,17 @@ class Held:
 class EventStore:
     """Keeps the folded sessions that it loaded last, so that a load reads only what is new."""
 
-    def __init__(self, pool: Pool, master_keys: MasterKeys, *, most_sessions_kept: int) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        master_keys: MasterKeys,
+        *,
+        most_sessions_kept: int,
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_stored` is called after each commit that the relay should hear of."""
         self._pool, self._master_keys = pool, master_keys
-        self._most_kept = most_sessions_kept
+        self._most_kept, self._on_stored = most_sessions_kept, on_stored
         self._kept: OrderedDict[UUID, Session] = OrderedDict()
 
     async def load(self, session_id: UUID) -> Held | None:
@@ -127,15 +135,6 @@ class EventStore:
         )
         return [event_of(row) for row in rows]
 
-    async def newest_events(self, session_id: UUID, count: int) -> list[Event]:
-        """The session's last `count` events, oldest first."""
-        rows = await self._pool.fetch(
-            "SELECT * FROM events WHERE session_id = $1 ORDER BY sequence DESC LIMIT $2",
-            session_id,
-            count,
-        )
-        return [event_of(row) for row in reversed(rows)]
-
     async def events_at(self, session_id: UUID, sequences: Sequence[int]) -> list[Event]:
         rows = await self._pool.fetch(
             "SELECT * FROM events WHERE session_id = $1 AND sequence = ANY($2) ORDER BY sequence",
@@ -151,8 +150,8 @@ class EventStore:
         *,
         key: DataKey,
         remember: Remembered | None = None,
-    ) -> bool:
-        """Store the events that follow `held`, durably; False when another append came first.
+    ) -> Held | None:
+        """Store the events that follow `held`, durably; None when another append came first.
 
         Outbox rows, turns and the remembered request are of the same commit.
         Raises EventTooLarge; then nothing is stored.
@@ -169,20 +168,25 @@ class EventStore:
             # The same Idempotency-Key at the same moment: whoever lost reads what the other did.
             if collision.table_name != "remembered_requests":
                 raise
-            return False
-        if stored:
-            session = fold(events, held.session if held else None)
-            assert session is not None
-            self._keep(session)
-        return bool(stored)
+            return None
+        if not stored:
+            return None
+        self._on_stored()
+        session = fold(events, held.session if held else None)
+        assert session is not None
+        self._keep(session)
+        return Held(session, key)
 
     async def recall(self, request: bytes) -> tuple[Remembered, DataKey] | None:
-        """What a request of the last 24 hours did, and the key of the session it did it to."""
+        """What the request did, and the key of the session it did it to.
+
+        Raises KeyDestroyed when that session was erased.
+        """
         row = await self._pool.fetchrow(
             """
             SELECT r.session_id, r.turn_id, r.fingerprint, s.wrapped_key
             FROM remembered_requests r JOIN sessions s ON s.id = r.session_id
-            WHERE r.request = $1 AND r.created_at > now() - interval '24 hours'
+            WHERE r.request = $1
             """,
             request,
         )
@@ -205,11 +209,16 @@ class EventStore:
         )
         return found
 
-    async def wrapped_keys(self, session_ids: Sequence[UUID]) -> dict[UUID, bytes | None]:
+    async def data_keys(self, session_ids: Sequence[UUID]) -> dict[UUID, DataKey | None]:
+        """The keys of the sessions that exist; None where the session was erased."""
         rows = await self._pool.fetch(
             "SELECT id, wrapped_key FROM sessions WHERE id = ANY($1)", session_ids
         )
-        return {row["id"]: row["wrapped_key"] for row in rows}
+        return {
+            row["id"]: row["wrapped_key"]
+            and self._master_keys.unwrap(row["wrapped_key"], row["id"])
+            for row in rows
+        }
 
     def _starting(self, event: Event, key: DataKey) -> list[Any]:
         assert isinstance(event.data, SessionStarted)

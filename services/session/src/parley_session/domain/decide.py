@@ -81,9 +81,9 @@ def _submit(session: Session, command: SubmitMessage, moment: Moment, seal: Seal
     if session.open_turn is not None:
         raise TurnOpen(session.open_turn.id)
     parent = command.parent_message_id or session.leaf_message_id
-    if parent is not None and parent not in session.message_ids:
+    if parent is not None and parent not in session.messages:
         raise ParentUnknown
-    taken = session.message_ids | session.ended_turns.keys()
+    taken = session.messages.keys() | session.ended_turns.keys()
     new = {command.message_id, command.reply_id, command.turn_id}
     if len(new) < 3 or taken & new:
         raise IdTaken

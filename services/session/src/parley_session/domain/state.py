@@ -13,6 +13,7 @@ from parley_core.events import (
     MessageSubmitted,
     ReplyCancelled,
     ReplyCompleted,
+    ReplyEnded,
     ReplyFailed,
     ReplyRequested,
     SessionStarted,
@@ -23,8 +24,22 @@ TurnStatus = Literal["completed", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message stands: the event that brought it, and the message that it follows.
+
+    `sealed_bytes` is the size of its sealed content; a reply that never had any text has 0.
+    """
+
+    sequence: int
+    role: Literal["user", "assistant"]
+    parent_id: UUID | None
+    sealed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class OpenTurn:
     id: UUID
+    message_id: UUID
     reply_id: UUID
     model: str
     cancel_requested_by: Actor | None = None
@@ -44,7 +59,7 @@ class Session:
     updated_at: datetime
     open_turn: OpenTurn | None = None
     leaf_message_id: UUID | None = None
-    message_ids: frozenset[UUID] = frozenset()
+    messages: Mapping[UUID, Place] = field(default_factory=dict)
     ended_turns: Mapping[UUID, TurnStatus] = field(default_factory=dict)
 
 
@@ -70,22 +85,22 @@ def evolve(session: Session | None, event: Event) -> Session:
         )
     moved = replace(session, version=event.sequence, last_event_id=event.id, updated_at=event.time)
     match event.data:
-        case MessageSubmitted(message_id=message_id):
-            return replace(
-                moved, leaf_message_id=message_id, message_ids=session.message_ids | {message_id}
-            )
-        case ReplyRequested(turn_id=turn_id, reply_id=reply_id, model=model):
-            return replace(moved, open_turn=OpenTurn(turn_id, reply_id, model))
+        case MessageSubmitted(message_id=message_id, parent_message_id=parent, content=content):
+            place = Place(event.sequence, "user", parent, len(content))
+            return _with_message(moved, message_id, place)
+        case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
+            turn = OpenTurn(turn_id, message_id, event.data.reply_id, event.data.model)
+            return replace(moved, open_turn=turn)
         case CancelRequested(actor=actor):
             if session.open_turn is None:
                 raise BrokenStream(f"event {event.sequence} cancels a turn that is not open")
             return replace(moved, open_turn=replace(session.open_turn, cancel_requested_by=actor))
-        case ReplyCompleted(turn_id=turn_id, reply_id=reply_id):
-            return _ended(moved, turn_id, reply_id, "completed")
-        case ReplyFailed(turn_id=turn_id, reply_id=reply_id):
-            return _ended(moved, turn_id, reply_id, "failed")
-        case ReplyCancelled(turn_id=turn_id, reply_id=reply_id):
-            return _ended(moved, turn_id, reply_id, "cancelled")
+        case ReplyCompleted(content=content):
+            return _ended(moved, event.data, "completed", content)
+        case ReplyFailed(partial_content=content):
+            return _ended(moved, event.data, "failed", content)
+        case ReplyCancelled(partial_content=content):
+            return _ended(moved, event.data, "cancelled", content)
         case SessionStarted():
             raise BrokenStream(f"event {event.sequence} starts session {session.id} again")
         case UnknownEvent():
@@ -109,11 +124,21 @@ def _started(event: Event) -> Session:
     )
 
 
-def _ended(session: Session, turn_id: UUID, reply_id: UUID, status: TurnStatus) -> Session:
+def _ended(session: Session, end: ReplyEnded, status: TurnStatus, text: bytes | None) -> Session:
+    turn = session.open_turn
+    if turn is None or turn.id != end.turn_id:
+        raise BrokenStream(f"event {session.version} ends a turn that is not open")
+    place = Place(session.version, "assistant", turn.message_id, len(text or b""))
+    return replace(
+        _with_message(session, end.reply_id, place),
+        open_turn=None,
+        ended_turns={**session.ended_turns, turn.id: status},
+    )
+
+
+def _with_message(session: Session, message_id: UUID, place: Place) -> Session:
     return replace(
         session,
-        open_turn=None,
-        leaf_message_id=reply_id,
-        message_ids=session.message_ids | {reply_id},
-        ended_turns={**session.ended_turns, turn_id: status},
+        leaf_message_id=message_id,
+        messages={**session.messages, message_id: place},
     )

@@ -1,0 +1,96 @@
+"""`python -m parley_session migrate | create-topic | serve`."""
+
+import argparse
+import asyncio
+import sys
+
+import asyncpg
+
+from parley_core.log import SESSIONS_TOPIC, LogError, TopicSpec, ensure_topic
+from parley_core.migrations import MigrationRefused, migrate, migrations_in, require_migrated
+from parley_core.server import configure_logging, serve
+from parley_core.settings import SettingsWrong, load
+from parley_session.app import create_app
+from parley_session.migrations import MIGRATIONS
+from parley_session.settings import DatabaseSettings, SessionSettings, TopicSettings
+
+_STARTING_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+def main() -> int:
+    command = _arguments().command
+    configure_logging()
+    try:
+        match command:
+            case "migrate":
+                asyncio.run(_migrate(load(DatabaseSettings)))
+            case "create-topic":
+                asyncio.run(_create_topic(load(TopicSettings)))
+            case _:
+                _serve(load(SessionSettings))
+    except SettingsWrong as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    except (MigrationRefused, LogError) as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    except _STARTING_TROUBLE as trouble:
+        print(
+            f"The event store cannot be used: {trouble or type(trouble).__name__}.", file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m parley_session", description="The write side of Parley."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="bring the database to this version, then end")
+    commands.add_parser("create-topic", help="make the topic of the log, or check it, then end")
+    commands.add_parser("serve", help="serve until SIGTERM, and relay the outbox to the log")
+    return parser.parse_args()
+
+
+async def _migrate(settings: DatabaseSettings) -> None:
+    connection = await asyncpg.connect(settings.session_database, timeout=10)
+    try:
+        for migration in await migrate(connection, migrations_in(MIGRATIONS)):
+            print(f"applied {migration.number:04} {migration.name}")
+    finally:
+        await connection.close()
+
+
+async def _require_migrated(settings: SessionSettings) -> None:
+    connection = await asyncpg.connect(settings.session_database, timeout=10)
+    try:
+        await require_migrated(connection, migrations_in(MIGRATIONS))
+    finally:
+        await connection.close()
+
+
+async def _create_topic(settings: TopicSettings) -> None:
+    spec = TopicSpec(
+        SESSIONS_TOPIC,
+        settings.topic_partitions,
+        settings.topic_replication,
+        settings.topic_min_isr,
+    )
+    await ensure_topic(settings.kafka, spec)
+    print(f"{spec.name} is ready, with {spec.partitions} partitions")
+
+
+def _serve(settings: SessionSettings) -> None:
+    app = create_app(settings)
+    asyncio.run(_require_migrated(settings))
+    serve(
+        app,
+        host=settings.session_host,
+        port=settings.session_port,
+        drain_seconds=settings.session_drain_seconds,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

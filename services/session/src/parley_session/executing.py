@@ -1,0 +1,116 @@
+"""One command on one session: load, decide, append; again when another append came first."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from parley_core.errors import NotFound, Unavailable
+from parley_core.events import Actor, Event, ReplyRequested
+from parley_core.principal import Principal
+from parley_core.sealing import DataKey, KeyDestroyed, seal
+from parley_session.domain.commands import Command, StartSession
+from parley_session.domain.decide import decide
+from parley_session.domain.drafts import Moment, Seal
+from parley_session.domain.refusals import SessionIdUnavailable, SessionUnknown
+from parley_session.event_store import EventStore, Held
+from parley_session.idempotency import KeyedRequest
+
+Clock = Callable[[], datetime]
+Check = Callable[[Held | None], None]
+"""Looks at the session that a command is about to be decided on, and raises to refuse it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """In whose name a command comes, and by which request; `system` is Parley itself."""
+
+    person: Principal
+    request_id: str
+    system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The session after the command; `events` are those that it made."""
+
+    held: Held
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class DoneBefore:
+    """The request was executed before, by a try with the same Idempotency-Key."""
+
+    session_id: UUID
+    turn_id: UUID | None
+
+
+class Executor:
+    def __init__(self, store: EventStore, *, attempts: int, clock: Clock | None = None) -> None:
+        self._store, self._attempts = store, attempts
+        self._clock = clock or (lambda: datetime.now(UTC))
+
+    async def execute(
+        self,
+        session_id: UUID,
+        command: Command,
+        asker: Asker,
+        *,
+        request: KeyedRequest | None = None,
+        check: Check = lambda _: None,
+    ) -> Executed | DoneBefore:
+        """Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended."""
+        for _ in range(self._attempts):
+            if request and (done := await self._done_before(request)):
+                return done
+            held = await self._load(session_id, command)
+            check(held)
+            key = held.key if held else DataKey.generate()
+            state = held.session if held else None
+            events = decide(state, command, self._moment(asker), _seal_with(key))
+            if not events:
+                assert held is not None
+                return Executed(held, events)
+            remember = request.remembered(key, session_id, _opened_by(events)) if request else None
+            after = await self._store.append(held, events, key=key, remember=remember)
+            if after is not None:
+                return Executed(after, events)
+        raise Unavailable("The session is busy; try again.", code="session_busy")
+
+    async def _load(self, session_id: UUID, command: Command) -> Held | None:
+        try:
+            return await self._store.load(session_id)
+        except KeyDestroyed:
+            # Erased: as unknown as one that never was, but its id stays taken.
+            starts = isinstance(command, StartSession)
+            raise (SessionIdUnavailable if starts else SessionUnknown) from None
+
+    async def _done_before(self, request: KeyedRequest) -> DoneBefore | None:
+        try:
+            recalled = await self._store.recall(request.digest)
+        except KeyDestroyed:
+            raise NotFound("There is no such session.", code="session_not_found") from None
+        if recalled is None:
+            return None
+        remembered, key = recalled
+        request.check_same(remembered, key)
+        return DoneBefore(remembered.session_id, remembered.turn_id)
+
+    def _moment(self, asker: Asker) -> Moment:
+        actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
+        return Moment(actor, asker.request_id, self._clock(), secrets.randbits(74))
+
+
+def _seal_with(key: DataKey) -> Seal:
+    def sealed(session_id: UUID, event_id: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
+        return seal(key, plaintext, session_id=session_id, event_id=event_id, field=field)
+
+    return sealed
+
+
+def _opened_by(events: Sequence[Event]) -> UUID | None:
+    turns = (event.data.turn_id for event in events if isinstance(event.data, ReplyRequested))
+    return next(turns, None)

@@ -1,0 +1,134 @@
+"""The relay: hands the outbox to the log, oldest first, and starts anew after the first error.
+
+Any number of relays keeps the first appearances of a session's events in order; the lock in the
+outbox only avoids repeats.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from parley_core.cloudevents import Record
+from parley_core.log import LogError, LogWriter
+from parley_session.outbox import CONNECTION_SETTINGS, Batch, Outbox
+
+log = logging.getLogger(__name__)
+
+_STORE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """Seconds, bytes and counts; see the settings of the same names."""
+
+    records: int
+    bytes: int
+    publish_seconds: float
+    poll_seconds: float
+    pause_seconds: float
+    store_seconds: float
+
+
+class Relay:
+    def __init__(self, database: str, writer: Callable[[], LogWriter], limits: RelayLimits) -> None:
+        """`writer` makes an unstarted writer of the topic; each error ends one."""
+        self._database, self._new_writer, self._limits = database, writer, limits
+        self._news = asyncio.Event()
+        self._writer: LogWriter | None = None
+        self._outbox: Outbox | None = None
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._troubled = False
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        try:
+            while True:
+                await self._step()
+        finally:
+            await self._drop_writer()
+            await self._drop_connection()
+
+    async def _step(self) -> None:
+        self._news.clear()
+        try:
+            batch = await self._drain_some()
+        except LogError as error:
+            await self._after_trouble(str(error))
+            await self._drop_writer()
+        except _STORE_TROUBLE as error:
+            # The class alone: a database's sentence may quote a row.
+            await self._after_trouble(f"The event store failed: {type(error).__name__}.")
+            await self._drop_connection()
+        else:
+            if batch is not None and batch.found:
+                self._recovered()
+                return
+            await self._wait()
+
+    async def _drain_some(self) -> Batch | None:
+        if self._outbox is None:
+            self._outbox = await self._connected()
+        if self._writer is None:
+            # Outside of the transaction: it can take its whole time while Kafka is away.
+            writer = self._new_writer()
+            await writer.start(self._limits.publish_seconds)
+            self._writer = writer
+        failure: LogError | None = None
+
+        async def publish(records: Sequence[Record]) -> Sequence[bool]:
+            nonlocal failure
+            assert self._writer is not None
+            appended = await self._writer.append(records, self._limits.publish_seconds)
+            failure = appended.error
+            return appended.acknowledged
+
+        batch = await self._outbox.drain_some(publish)
+        if failure is not None:
+            # What was acknowledged is deleted and committed by now.
+            raise failure
+        return batch
+
+    async def _connected(self) -> Outbox:
+        self._connection = await asyncpg.connect(
+            self._database,
+            timeout=self._limits.store_seconds,
+            command_timeout=self._limits.store_seconds,
+            server_settings=CONNECTION_SETTINGS,
+        )
+        return Outbox(self._connection, self._limits.records, self._limits.bytes)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.poll_seconds):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    async def _after_trouble(self, what: str) -> None:
+        if not self._troubled:
+            log.warning("%s The relay goes on trying.", what)
+        self._troubled = True
+        await asyncio.sleep(self._limits.pause_seconds)
+
+    def _recovered(self) -> None:
+        if self._troubled:
+            log.info("The relay publishes again.")
+        self._troubled = False
+
+    async def _drop_writer(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await writer.close()
+
+    async def _drop_connection(self) -> None:
+        self._outbox = None
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.terminate()

@@ -1,0 +1,84 @@
+"""What session reads from the environment: its engines, its keys, and the bound of every wait.
+
+Durations are in seconds and sizes in bytes. No other file reads the environment.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from parley_core.sealing import MasterKeys
+from parley_core.settings import InternalSecretSetting, Settings
+
+Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+DatabaseUrl = Annotated[
+    str,
+    Field(
+        pattern="^postgres(ql)?://",
+        description="a URL such as postgresql://user:password@host/parley_session",
+    ),
+]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class DatabaseSettings(Settings):
+    """What the `migrate` command needs."""
+
+    session_database: DatabaseUrl
+
+
+class TopicSettings(Settings):
+    """What the `create-topic` command needs."""
+
+    kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    topic_partitions: Count = 48
+    topic_replication: Count = 3
+    topic_min_isr: Count = 2
+
+
+class SessionSettings(Settings):
+    session_database: DatabaseUrl
+    kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    internal_secret: InternalSecretSetting = Field(
+        description="at least 32 random bytes, the same for every service"
+    )
+    master_key: Annotated[
+        MasterKeys,
+        BeforeValidator(
+            lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)
+        ),
+    ] = Field(description="id:base64, the base64 part the 32 random bytes of a key")
+    session_host: str = "127.0.0.1"
+    session_port: int = Field(8081, ge=1, le=65535, description="a port from 1 to 65535")
+
+    assistants: Path | None = None
+    model: str | None = None
+
+    # The event store.
+    session_connections: int = Field(16, ge=2, le=1_000, description="a number from 2 to 1000")
+    session_store_seconds: Seconds = 5
+    session_append_attempts: Count = 8
+    session_sessions_kept: Count = 10_000
+    session_most_messages: Count = 10_000
+    session_body_bytes: Count = 4 * MIB
+    session_drain_seconds: Count = 5
+
+    # The context of a turn, in tokens as estimated.
+    session_context_tokens: Count = 24_000
+
+    # Who runs a turn: an open turn that no process names for a lease is ended.
+    session_lease_seconds: Seconds = 10
+    session_sweep_seconds: Seconds = 1
+    session_sweep_turns: Count = 100
+    session_idempotency_hours: Count = 24
+
+    # The relay to the log.
+    relay_records: Count = 2_000
+    relay_bytes: Count = 8 * MIB
+    relay_publish_seconds: Seconds = 5
+    relay_poll_seconds: Seconds = 0.25
+    relay_pause_seconds: Seconds = 0.5

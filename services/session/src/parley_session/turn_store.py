@@ -1,0 +1,136 @@
+"""The turns in Postgres: where their events are, who runs them, and which nobody runs any more.
+
+All times are the database's own: no process's clock decides over another's lease.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from parley_session.domain.refusals import TurnUnknown
+
+Pool = asyncpg.Pool
+StopReason = Literal["cancelled", "not_yours"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """`sequences` are those of the turn's message, its request and, once ended, its end."""
+
+    session_id: UUID
+    sequences: Sequence[int]
+    runner: UUID | None
+
+
+class TurnStore:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def find(self, turn_id: UUID) -> TurnRow:
+        """Raises TurnUnknown."""
+        row = await self._pool.fetchrow(
+            """
+            SELECT session_id, message_sequence, requested_sequence, ended_sequence, runner
+            FROM turns WHERE id = $1
+            """,
+            turn_id,
+        )
+        if row is None:
+            raise TurnUnknown
+        return _turn_row(row)
+
+    async def of_messages(self, session_id: UUID, sequences: Sequence[int]) -> dict[int, UUID]:
+        """The turns that these messages of people opened, by the messages' sequences."""
+        rows = await self._pool.fetch(
+            """
+            SELECT message_sequence, id FROM turns
+            WHERE session_id = $1 AND message_sequence = ANY($2)
+            """,
+            session_id,
+            sequences,
+        )
+        return {row["message_sequence"]: row["id"] for row in rows}
+
+    async def claim(self, turn_id: UUID, runner: UUID) -> bool:
+        """Make `runner` the turn's only runner; False when it has one, or has ended."""
+        claimed = await self._pool.fetchval(
+            """
+            UPDATE turns SET runner = $2, claimed_at = coalesce(claimed_at, now())
+            WHERE id = $1 AND ended_sequence IS NULL AND (runner IS NULL OR runner = $2)
+            RETURNING true
+            """,
+            turn_id,
+            runner,
+        )
+        return bool(claimed)
+
+    async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
+        """Note that the runner runs these turns; answer those to stop, and why."""
+        rows = await self._pool.fetch(
+            """
+            WITH seen AS (
+                INSERT INTO runners (id, seen_at, turns) VALUES ($1, now(), $2)
+                ON CONFLICT (id) DO UPDATE SET seen_at = now(), turns = $2
+            )
+            SELECT named.id, turns.cancel_requested
+                AND turns.ended_sequence IS NULL AND turns.runner = $1 AS cancelled
+            FROM unnest($2::uuid[]) AS named (id) LEFT JOIN turns USING (id)
+            WHERE turns.cancel_requested OR turns.ended_sequence IS NOT NULL
+                OR turns.runner IS DISTINCT FROM $1
+            """,
+            runner,
+            turn_ids,
+        )
+        return {row["id"]: "cancelled" if row["cancelled"] else "not_yours" for row in rows}
+
+    async def tick(self, lease_seconds: float) -> bool:
+        """Note that the sweeper is there; False while it must end nothing.
+
+        Its own absence proves nothing about runners: after 3 s without a tick they have a whole
+        lease to be heard again.
+        """
+        may_sweep = await self._pool.fetchval(
+            """
+            UPDATE sweeper SET last_tick = now(), quiet_until =
+                CASE WHEN last_tick < now() - interval '3 seconds'
+                THEN now() + make_interval(secs => $1) ELSE quiet_until END
+            RETURNING now() >= quiet_until
+            """,
+            lease_seconds,
+        )
+        return bool(may_sweep)
+
+    async def deserted(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
+        """(session, turn) of open turns that for a lease nobody claimed, or nobody named."""
+        rows = await self._pool.fetch(
+            """
+            SELECT session_id, id FROM turns
+            WHERE ended_sequence IS NULL
+                AND coalesce(claimed_at, opened_at) < now() - make_interval(secs => $1)
+                AND NOT EXISTS (
+                    SELECT FROM runners WHERE runners.id = turns.runner
+                        AND runners.seen_at > now() - make_interval(secs => $1)
+                        AND turns.id = ANY (runners.turns)
+                )
+            ORDER BY opened_at LIMIT $2
+            """,
+            lease_seconds,
+            limit,
+        )
+        return [(row["session_id"], row["id"]) for row in rows]
+
+    async def forget(self, idempotency_hours: int) -> None:
+        """Drop requests that are remembered no longer, and runners that ended long ago."""
+        await self._pool.execute(
+            "DELETE FROM remembered_requests WHERE created_at < now() - make_interval(hours => $1)",
+            idempotency_hours,
+        )
+        await self._pool.execute("DELETE FROM runners WHERE seen_at < now() - interval '1 hour'")
+
+
+def _turn_row(row: asyncpg.Record) -> TurnRow:
+    places = (row["message_sequence"], row["requested_sequence"], row["ended_sequence"])
+    return TurnRow(row["session_id"], [place for place in places if place], row["runner"])
