@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import asyncpg
 from starlette.applications import Starlette
 
 from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
 from parley_core.log import SESSIONS_TOPIC, LogWriter
+from parley_core.pool import Pool, open_pool
 from parley_session.api import Parts, routes
 from parley_session.assistants import Assistants, read_assistants
-from parley_session.event_store import EventStore, Pool
+from parley_session.event_store import EventStore
 from parley_session.executing import Executor
 from parley_session.refusing import STORE_TROUBLE, install_refusals
 from parley_session.relay import Relay, RelayLimits
@@ -121,13 +121,11 @@ def _relay(settings: SessionSettings) -> Relay:
 
 
 def _pool(settings: SessionSettings) -> Pool:
-    return asyncpg.create_pool(
+    return open_pool(
         settings.session_database,
-        min_size=2,
-        max_size=settings.session_connections,
-        timeout=settings.session_store_seconds,
-        command_timeout=settings.session_store_seconds,
-        server_settings={"application_name": "parley-session"},
+        connections=settings.session_connections,
+        seconds=settings.session_store_seconds,
+        name="parley-session",
     )
 
 

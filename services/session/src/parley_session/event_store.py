@@ -3,12 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from parley_core.cloudevents import Record, decode_data, encode
+from parley_core.cloudevents import decode_data, encode
 from parley_core.events import (
     CancelRequested,
     Event,
@@ -17,60 +16,63 @@ from parley_core.events import (
     ReplyRequested,
     SessionStarted,
 )
+from parley_core.pool import Pool
 from parley_core.sealing import DataKey, MasterKeys
 from parley_session.domain.state import Session, fold
 
-Pool = asyncpg.Pool
-
-_STORE = """
-, stored AS (
-    INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
-    SELECT moved.id, new.*
-    FROM moved, unnest($4::int[], $5::uuid[], $6::text[], $7::timestamptz[], $8::json[], $9::text[])
-        AS new
-), queued AS (
-    INSERT INTO outbox (session_id, sequence, bytes)
-    SELECT moved.id, new.sequence, new.bytes
-    FROM moved, unnest($4::int[], $10::int[]) AS new (sequence, bytes)
-    ORDER BY new.sequence
-), remembered AS (
-    INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint)
-    SELECT $11, moved.id, $12::uuid, $13 FROM moved WHERE $11::bytea IS NOT NULL
-)
-"""
-
-_START = (
-    """
+_STARTED = """
 WITH moved AS (
     INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, wrapped_key)
-    VALUES ($1, $2, $3, $14, $15, $16, $17)
+    VALUES ($1, $2, $3, $9, $10, $11, $12)
     ON CONFLICT DO NOTHING
     RETURNING id
 )"""
-    + _STORE
-    + "SELECT EXISTS (SELECT FROM moved)"
-)
-
-_MOVE = (
-    """
+_MOVED = """
 WITH moved AS (
     UPDATE sessions SET version = $2, updated_at = $3
-    WHERE id = $1 AND version = $14
+    WHERE id = $1 AND version = $9
     RETURNING id
 )"""
-    + _STORE
-    + """
-, opened AS (
+_STORED = """, stored AS (
+    INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
+    SELECT $1, new.* FROM moved,
+        unnest($4::int[], $5::uuid[], $6::text[], $7::timestamptz[], $8::json[], {}::text[]) AS new
+), queued AS (
+    INSERT INTO outbox (session_id, sequence, bytes)
+    SELECT $1, new.sequence, new.bytes FROM moved, unnest($4::int[], {}::int[])
+        AS new (sequence, bytes) ORDER BY new.sequence
+)"""
+_REMEMBERED = """, remembered AS (
+    INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint)
+    SELECT {}, $1, {}::uuid, {} FROM moved
+)"""
+_OPENED = """, opened AS (
     INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
-    SELECT $15::uuid, moved.id, $16::int, $17::int FROM moved WHERE $15 IS NOT NULL
-), cancelled AS (
-    UPDATE turns SET cancel_requested = true FROM moved WHERE turns.id = $18
-), ended AS (
-    UPDATE turns SET ended_sequence = $20 FROM moved WHERE turns.id = $19
-)
-SELECT EXISTS (SELECT FROM moved)
-"""
-)
+    SELECT {}::uuid, $1, {}::int, {}::int FROM moved
+)"""
+_CANCELLED = """, cancelled AS (
+    UPDATE turns SET cancel_requested = true FROM moved WHERE turns.id = {}
+)"""
+_ENDED = """, ended AS (
+    UPDATE turns SET ended_sequence = {1} FROM moved WHERE turns.id = {0}
+)"""
+
+
+class _Statement:
+    """The one statement of an append, of the parts that it needs."""
+
+    def __init__(self, first: str, *values: object) -> None:
+        self._text, self.values = first, [*values]
+
+    def add(self, part: str, *values: object) -> None:
+        """`{}` in the part stands for the number of the value's parameter."""
+        first = len(self.values) + 1
+        self._text += part.format(*(f"${first + place}" for place in range(len(values))))
+        self.values += values
+
+    @property
+    def text(self) -> str:
+        return self._text + " SELECT EXISTS (SELECT FROM moved)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +158,9 @@ class EventStore:
         Outbox rows, turns and the remembered request are of the same commit.
         Raises EventTooLarge; then nothing is stored.
         """
-        records = [encode(event) for event in events]
-        common = _common(events, records, remember)
-        if held is None:
-            statement, own = _START, self._starting(events[0], key)
-        else:
-            statement, own = _MOVE, [held.session.version, *_turn_changes(events)]
+        statement = self._statement(held, events, key, remember)
         try:
-            stored = await self._pool.fetchval(statement, *common, *own)
+            stored = await self._pool.fetchval(statement.text, *statement.values)
         except asyncpg.UniqueViolationError as collision:
             # The same Idempotency-Key at the same moment: whoever lost reads what the other did.
             if collision.table_name != "remembered_requests":
@@ -220,10 +217,30 @@ class EventStore:
             for row in rows
         }
 
-    def _starting(self, event: Event, key: DataKey) -> list[Any]:
-        assert isinstance(event.data, SessionStarted)
-        wrapped = self._master_keys.wrap(key, event.session_id)
-        return [event.data.tenant, event.data.owner, event.data.assistant_id, wrapped]
+    def _statement(
+        self,
+        held: Held | None,
+        events: Sequence[Event],
+        key: DataKey,
+        remember: Remembered | None,
+    ) -> _Statement:
+        values = [encode(event).value for event in events]
+        rows = _rows(events, values)
+        if held is None:
+            started, session_id = events[0].data, events[0].session_id
+            assert isinstance(started, SessionStarted)
+            owner = (started.tenant, started.owner, started.assistant_id)
+            wrapped = self._master_keys.wrap(key, session_id)
+            statement = _Statement(_STARTED, *rows, *owner, wrapped)
+        else:
+            statement = _Statement(_MOVED, *rows, held.session.version)
+        traces = [event.traceparent for event in events]
+        statement.add(_STORED, traces, [len(value) for value in values])
+        _add_turn_change(statement, events)
+        if remember is not None:
+            known = (remember.request, remember.turn_id, remember.fingerprint)
+            statement.add(_REMEMBERED, *known)
+        return statement
 
     def _keep(self, session: Session) -> None:
         known = self._kept.get(session.id)
@@ -245,9 +262,7 @@ def event_of(row: asyncpg.Record) -> Event:
     )
 
 
-def _common(
-    events: Sequence[Event], records: Sequence[Record], remember: Remembered | None
-) -> list[Any]:
+def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
     last = events[-1]
     return [
         last.session_id,
@@ -257,28 +272,21 @@ def _common(
         [event.id for event in events],
         [event.type for event in events],
         [event.time for event in events],
-        [record.value.decode() for record in records],
-        [event.traceparent for event in events],
-        [len(record.value) for record in records],
-        remember.request if remember else None,
-        remember.turn_id if remember else None,
-        remember.fingerprint if remember else None,
+        [value.decode() for value in values],
     ]
 
 
-def _turn_changes(events: Sequence[Event]) -> list[Any]:
-    """(opened, its message's place, its own place, asked to cancel, ended, the end's place)."""
-    opened = message = requested = cancelled = ended = end = None
+def _add_turn_change(statement: _Statement, events: Sequence[Event]) -> None:
+    message = None
     for event in events:
         match event.data:
             case MessageSubmitted():
                 message = event.sequence
             case ReplyRequested(turn_id=turn_id):
-                opened, requested = turn_id, event.sequence
+                statement.add(_OPENED, turn_id, message, event.sequence)
             case CancelRequested(turn_id=turn_id):
-                cancelled = turn_id
+                statement.add(_CANCELLED, turn_id)
             case ReplyEnded(turn_id=turn_id):
-                ended, end = turn_id, event.sequence
+                statement.add(_ENDED, turn_id, event.sequence)
             case _:
                 pass
-    return [opened, message, requested, cancelled, ended, end]

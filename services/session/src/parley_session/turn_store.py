@@ -10,9 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
+from parley_core.pool import Pool
 from parley_session.domain.refusals import TurnUnknown
 
-Pool = asyncpg.Pool
 StopReason = Literal["cancelled", "not_yours"]
 
 

@@ -1,0 +1,1 @@
+"""Every speed claim of Parley, as a ratio measured in one run: `make bench`."""

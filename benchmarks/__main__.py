@@ -1,0 +1,21 @@
+"""`python -m benchmarks [NAME …]`: measures and prints tables; without names, all of them."""
+
+import argparse
+import asyncio
+from importlib import import_module
+
+NAMES = ("append", "outbox", "projection", "stack", "start")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    for name in parser.parse_args().names or NAMES:
+        if name not in NAMES:
+            parser.error(f"{name} is none of {', '.join(NAMES)}")
+        print(f"{name} …", flush=True)
+        asyncio.run(import_module(f"benchmarks.{name}").run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Conversations as session would write them, made without a store."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from parley_core.events import Actor, Event
+from parley_core.sealing import DataKey, seal
+from parley_session.domain.commands import Command, CompleteReply, StartSession, SubmitMessage
+from parley_session.domain.decide import decide
+from parley_session.domain.drafts import Moment
+from parley_session.domain.state import Session, fold
+
+Append = Sequence[Event]
+QUESTION = "How do I keep a promise in a distributed system, and what does it cost me? " * 3
+ANSWER = "You write it down before you make it, and you read it again before you act on it. " * 8
+
+
+def appends_of(session_id: UUID, count: int) -> list[Append]:
+    """The first `count` appends of a session: its start, then a message, a reply, and so on."""
+    key = DataKey.generate()
+
+    def sealed(session: UUID, event: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
+        return seal(key, plaintext, session_id=session, event_id=event, field=field)
+
+    session: Session | None = None
+    appends: list[Append] = []
+    for _ in range(count):
+        moment = Moment(
+            Actor(tenant="default", user="ada"),
+            "benchmark",
+            datetime.now(UTC),
+            secrets.randbits(74),
+        )
+        events = decide(session, _next(session, session_id), moment, sealed)
+        session = fold(events, session)
+        appends.append(events)
+    return appends
+
+
+def _next(session: Session | None, session_id: UUID) -> Command:
+    if session is None:
+        return StartSession(session_id, "helper", 1)
+    if session.open_turn is None:
+        return SubmitMessage(uuid4(), uuid4(), uuid4(), QUESTION, "demo")
+    return CompleteReply(session.open_turn.id, ANSWER, "stop", first_token_ms=120, total_ms=900)

@@ -1,0 +1,34 @@
+"""The engines of a benchmark, new and empty, from the same packages as `parley up`."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from parley_cli.engines import KafkaServer, PostgresServer, free_port
+
+CACHE = Path(__file__).parents[1] / ".parley" / "cache"
+
+
+@asynccontextmanager
+async def postgres() -> AsyncIterator[str]:
+    """The DSN of an empty database."""
+    with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
+        server = PostgresServer(Path(folder), free_port())
+        await server.start()
+        try:
+            yield server.dsn()
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
+async def kafka() -> AsyncIterator[str]:
+    """The bootstrap address of a broker without topics."""
+    with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
+        server = KafkaServer(Path(folder), CACHE, free_port(), free_port())
+        await server.start()
+        try:
+            yield server.bootstrap
+        finally:
+            await server.stop()
