@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := libs/parley-core services/session services/inference services/history services/gateway cli
 
-.PHONY: help install format check test clean
+.PHONY: help install run test format check bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,22 +11,29 @@ help: ## Show what can be made
 install: .venv/installed ## Make .venv with the pinned dependencies and every distribution
 
 .venv/installed: constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml) requirements-dev.txt
+	@echo "Installing the pinned packages into .venv (once, about a minute) …"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -r requirements-dev.txt $(DISTRIBUTIONS:%=-e %)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt $(DISTRIBUTIONS:%=-e %)
 	@touch $@
+
+run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)
+	@exec $(BIN)/parley up
+
+test: install ## Run every test, on real engines
+	$(BIN)/pytest
 
 format: install ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: install ## Format, lint, types, walls
+check: install ## Check format, lint, types, and the walls between the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install ## Run every test
-	$(BIN)/pytest
+bench: install ## Measure every speed claim (NAMES="append outbox" for some of them)
+	$(BIN)/python -m benchmarks $(NAMES)
 
 clean: ## Remove the virtual environment and the local data
 	rm -rf .venv .parley

@@ -93,7 +93,7 @@ async def _drain(
     relay = Relay(dsn, lambda: LogWriter(bootstrap, SESSIONS_TOPIC), limits)
     began = time.perf_counter()
     running = asyncio.create_task(relay.run())
-    while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):  # noqa: ASYNC110
+    while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
         await asyncio.sleep(0.02)
     seconds = time.perf_counter() - began
     running.cancel()

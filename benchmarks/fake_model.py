@@ -1,0 +1,79 @@
+"""Two servers to measure against: a model server that never waits, and the barest relay of it.
+
+`python -m benchmarks.fake_model PORT` answers every chat completion with TOKENS tokens, each its
+own chunk and its own write. With a second argument, the URL of the first, it relays raw bytes.
+"""
+
+import json
+import sys
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+TOKENS = 200
+TOKEN = "token "
+
+Scope, Receive, Send = dict[str, Any], Any, Any
+
+
+def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
+    chunk = {
+        "id": "chatcmpl-benchmark",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "fake",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+_FIRST = _chunk({"role": "assistant", "content": ""}, None)
+_TOKEN = _chunk({"content": TOKEN}, None)
+_LAST = _chunk({}, "stop") + b"data: [DONE]\n\n"
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/event-stream")],
+}
+
+
+async def fake_model(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await send(_START)
+    for event in (_FIRST, *[_TOKEN] * TOKENS, _LAST):
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class BareRelay:
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if self._http is None:
+            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        while (await receive()).get("more_body"):
+            pass
+        async with self._http.post(self._upstream, data=b"{}") as response:
+            await send(_START)
+            async for data in response.content.iter_any():
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+
+if __name__ == "__main__":
+    application = BareRelay(sys.argv[2]) if len(sys.argv) > 2 else fake_model
+    uvicorn.run(
+        application,
+        port=int(sys.argv[1]),
+        log_level="warning",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
