@@ -1,5 +1,7 @@
 """A service's pool of connections to its Postgres."""
 
+from typing import Any
+
 import asyncpg
 
 Pool = asyncpg.Pool
@@ -11,10 +13,21 @@ def open_pool(database: str, *, connections: int, seconds: float, name: str) -> 
     A connection is handed on as it was left: what runs in a pool must leave no session state
     behind (SET, LISTEN, session advisory locks).
     """
-    return asyncpg.create_pool(
+    least = min(2, connections)
+    return _BoundedPool(
         database,
-        min_size=min(2, connections),
+        seconds=seconds,
+        init_size=least,
+        min_size=least,
         max_size=connections,
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+        connect=None,
+        setup=None,
+        init=None,
+        loop=None,
         timeout=seconds,
         command_timeout=seconds,
         server_settings={"application_name": name},
@@ -22,6 +35,17 @@ def open_pool(database: str, *, connections: int, seconds: float, name: str) -> 
         # transaction is rolled back all the same.
         reset=_leave_as_it_is,
     )
+
+
+class _BoundedPool(asyncpg.Pool):
+    """Waits for a free connection no longer than for a new one; asyncpg's own waits for ever."""
+
+    def __init__(self, *arguments: Any, seconds: float, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._seconds = seconds
+
+    def acquire(self, *, timeout: float | None = None) -> Any:
+        return super().acquire(timeout=self._seconds if timeout is None else timeout)
 
 
 async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -1,9 +1,11 @@
 """What every service's settings share: read from PARLEY_* variables once, refused in sentences."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from parley_core.principal import InternalSecret
@@ -34,6 +36,34 @@ InternalSecretSetting = Annotated[
         lambda text: text if isinstance(text, InternalSecret) else InternalSecret.parse(text)
     ),
 ]
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(:\d{1,5})?")
+
+
+def _database_url(url: str) -> str:
+    # Checked here: what a client says of a URL that it cannot read may repeat its password.
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    options = parts.query.split("&") if parts.query else []
+    if (
+        parts.scheme not in ("postgresql", "postgres")
+        or not all(_HOST.fullmatch(host) for host in hosts)
+        or not all("=" in option for option in options)
+        or "@" in parts.path
+        or parts.fragment
+    ):
+        raise ValueError(
+            "it should be a URL such as postgresql://user:password@host:5432/database, "
+            "in which a password's own / ? # @ and % are written as %2F %3F %23 %40 and %25"
+        )
+    return url
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+"""The address of a Postgres database; its password is never repeated."""
 
 Loaded = TypeVar("Loaded", bound=Settings)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from parley_core.shapes import FinishReason
+from parley_core.surprises import log_surprise
 from parley_inference.catalogue import Model
 from parley_inference.chunks import Piece, Tokens
 from parley_inference.context import ChatMessage, Prompt
@@ -14,7 +15,6 @@ from parley_inference.ending import Completed, Ending, Failed, usage_of
 from parley_inference.failures import FailureCode, UpstreamFailed
 from parley_inference.live_turn import LiveTurn
 from parley_inference.provider import Take
-from parley_inference.surprises import log_surprise
 
 log = logging.getLogger(__name__)
 

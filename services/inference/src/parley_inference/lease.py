@@ -7,8 +7,8 @@ from typing import Protocol
 from uuid import UUID
 
 from parley_core.errors import ParleyError
+from parley_core.surprises import log_surprise
 from parley_inference.session_client import SessionClient
-from parley_inference.surprises import log_surprise
 
 log = logging.getLogger(__name__)
 

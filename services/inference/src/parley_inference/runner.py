@@ -10,6 +10,7 @@ from uuid import UUID
 
 from parley_core.errors import NotFound, Unavailable
 from parley_core.shapes import Turn
+from parley_core.surprises import log_surprise
 from parley_inference.catalogue import Catalogue
 from parley_inference.claiming import claim_turn
 from parley_inference.context import Window, Windows, prompt_of
@@ -19,7 +20,6 @@ from parley_inference.live_turn import LiveTurn
 from parley_inference.live_turns import LiveTurns
 from parley_inference.reply import Reply
 from parley_inference.session_client import Run, SessionClient
-from parley_inference.surprises import log_surprise
 from parley_inference.turn_run import Asker, TurnRun
 
 log = logging.getLogger(__name__)

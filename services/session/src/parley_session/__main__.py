@@ -6,7 +6,7 @@ import sys
 
 import asyncpg
 
-from parley_core.log import SESSIONS_TOPIC, LogError, TopicSpec, ensure_topic
+from parley_core.log import LogError, TopicSpec, ensure_topic
 from parley_core.migrations import MigrationRefused, migrate, migrations_in, require_migrated
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
@@ -72,7 +72,7 @@ async def _require_migrated(settings: SessionSettings) -> None:
 
 async def _create_topic(settings: TopicSettings) -> None:
     spec = TopicSpec(
-        SESSIONS_TOPIC,
+        settings.relay_topic,
         settings.topic_partitions,
         settings.topic_replication,
         settings.topic_min_isr,

@@ -42,19 +42,20 @@ class Parts:
     ready: Callable[[], Awaitable[Sequence[str]]]
 
 
-def routes(
-    people: Guard, inference: Guard, history: Guard, assistants: Assistants, parts: Parts
-) -> Sequence[Route]:
-    """`people` verifies calls in a person's name; the other two, those of one service."""
+def routes(guard_of: Callable[..., Guard], assistants: Assistants, parts: Parts) -> Sequence[Route]:
+    """`guard_of` makes the guard of a route from the services that may call it."""
+    gateway, inference, history = guard_of("gateway"), guard_of("inference"), guard_of("history")
+    session_readers = guard_of("gateway", "history")
+    turn_readers = guard_of("gateway", "inference")
 
     async def list_assistants(request: Request) -> Response:
-        people(request)
+        gateway(request)
         shapes = [assistant.shape for assistant in assistants]
         page = Page(data=shapes, first_id=shapes[0].id, last_id=shapes[-1].id)
         return _answer(page)
 
     async def start_session(request: Request) -> Response:
-        asker = Asker(people(request), request_id(request))
+        asker = Asker(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, StartBody)
         session, new = await parts.sessions.start(
             asker,
@@ -67,11 +68,11 @@ def routes(
         return _answer(session, 201 if new else 200)
 
     async def read_session(request: Request) -> Response:
-        session_id = request.path_params["session_id"]
-        return _answer(await parts.sessions.read(session_id, people(request)))
+        person, session_id = session_readers(request), request.path_params["session_id"]
+        return _answer(await parts.sessions.read(session_id, person))
 
     async def switch_assistant(request: Request) -> Response:
-        asker = Asker(people(request), request_id(request))
+        asker = Asker(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, SwitchBody)
         switched = await parts.sessions.switch(asker, keyed, body.assistant_id)
         answer = {
@@ -83,14 +84,15 @@ def routes(
         return _json(answer)
 
     async def submit_message(request: Request) -> Response:
-        asker = Asker(people(request), request_id(request))
+        asker = Asker(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, SubmitBody)
         session_id = request.path_params["session_id"]
         turn, new = await parts.sessions.submit(session_id, body.content, asker, keyed)
         return _answer(turn, 201 if new else 200)
 
     async def read_turn(request: Request) -> Response:
-        return _answer(await parts.sessions.turn(request.path_params["turn_id"], people(request)))
+        person, turn_id = turn_readers(request), request.path_params["turn_id"]
+        return _answer(await parts.sessions.turn(turn_id, person))
 
     async def claim_turn(request: Request) -> Response:
         person, turn_id = inference(request), request.path_params["turn_id"]

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 
 from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
-from parley_core.log import SESSIONS_TOPIC, LogWriter
+from parley_core.log import LogWriter
 from parley_core.pool import Pool, open_pool
 from parley_session.api import Parts, routes
 from parley_session.assistants import Assistants, read_assistants
@@ -49,13 +50,7 @@ def create_app(settings: SessionSettings) -> Starlette:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Starlette(
-        routes=routes(
-            _guard(settings, "gateway", "history", "inference"),
-            _guard(settings, "inference"),
-            _guard(settings, "history"),
-            assistants,
-            parts,
-        ),
+        routes=routes(partial(_guard, settings), assistants, parts),
         lifespan=lifespan,
     )
     app.add_middleware(BodyLimitMiddleware, limit=settings.session_body_bytes)
@@ -108,7 +103,7 @@ def _put_together(
 def _relay(settings: SessionSettings) -> Relay:
     return Relay(
         settings.session_database,
-        lambda: LogWriter(settings.kafka, SESSIONS_TOPIC),
+        lambda: LogWriter(settings.kafka, settings.relay_topic),
         RelayLimits(
             records=settings.relay_records,
             bytes=settings.relay_bytes,

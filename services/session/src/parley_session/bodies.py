@@ -15,27 +15,32 @@ from parley_session.idempotency import KeyedRequest, keyed_request
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
+_LONGEST_PARAM = 256
+
 _Title = Annotated[str, msgspec.Meta(max_length=200)]
 _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Value = Annotated[str, msgspec.Meta(max_length=512)]
 _Metadata = Annotated[dict[_Key, _Value], msgspec.Meta(max_length=16)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+# As much as a reader in any language, or a column of any database, can count.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Version = Annotated[int, msgspec.Meta(ge=1)]
 _Code = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-class StartBody(msgspec.Struct, forbid_unknown_fields=True):
+# Of the bodies that an Idempotency-Key stands for, what is absent is left out of the fingerprint: a
+# version that knows more fields must know the same request again.
+class StartBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     id: UUID | None = None
     assistant_id: str | None = None
     title: _Title | None = None
     metadata: _Metadata | None = None
 
 
-class SwitchBody(msgspec.Struct, forbid_unknown_fields=True):
+class SwitchBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     assistant_id: str
 
 
-class SubmitBody(msgspec.Struct, forbid_unknown_fields=True):
+class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     content: Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -44,15 +49,27 @@ class ClaimBody(msgspec.Struct, forbid_unknown_fields=True):
     since: _Version | None = None
 
 
+class UsageBody(msgspec.Struct, forbid_unknown_fields=True):
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    estimated: bool = False
+
+
+class PriceBody(msgspec.Struct, forbid_unknown_fields=True):
+    currency: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+    prompt: _Count
+    completion: _Count
+
+
 class EndBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     runner: UUID
-    usage: dict[str, Any] | None = None
-    price: dict[str, Any] | None = None
+    usage: UsageBody | None = None
+    price: PriceBody | None = None
 
     def charged(self) -> dict[str, Any]:
         return {
-            "usage": self.usage and Usage.model_validate(self.usage),
-            "price": self.price and Price.model_validate(self.price),
+            "usage": Usage(**msgspec.structs.asdict(self.usage)) if self.usage else None,
+            "price": Price(**msgspec.structs.asdict(self.price)) if self.price else None,
         }
 
 
@@ -82,7 +99,7 @@ async def body_of(request: Request, form: type[Body]) -> Body:
     try:
         return msgspec.json.decode(await request.body() or b"{}", type=form)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{error}.", param=_param(str(error))) from None
+        raise InvalidRequest(_complaint(str(error)), param=_param(str(error))) from None
     except ValueError:
         raise InvalidRequest("The body is not valid JSON.") from None
 
@@ -96,8 +113,18 @@ async def keyed_body_of(
     return body, keyed_request(asker.person, request.method, request.url.path, key, body)
 
 
+def _complaint(sentence: str) -> str:
+    """What msgspec says, but for what it would quote of the body."""
+    if sentence.startswith("Object contains unknown field"):
+        return "This field is not known here."
+    if sentence.startswith("Invalid enum value"):
+        return "This value is not accepted."
+    return f"{sentence}."
+
+
 def _param(sentence: str) -> str | None:
     """The field that msgspec complains of."""
-    place = re.search(r"at `\$\.?([^`]*)`", sentence)
-    field = re.search(r"field `(\w+)`", sentence)
-    return ".".join(found[1] for found in (place, field) if found and found[1]) or None
+    field = re.search(r"field `([^`]*)`", sentence)
+    place = re.search(r"(?:at|in) `\$\.?([^`]*)`$", sentence)
+    found = ".".join(part[1] for part in (place, field) if part and part[1])
+    return found[:_LONGEST_PARAM] or None

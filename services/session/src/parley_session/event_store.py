@@ -18,7 +18,10 @@ from parley_core.events import (
 )
 from parley_core.pool import Pool
 from parley_core.sealing import DataKey, MasterKeys
-from parley_session.domain.state import Session, fold
+from parley_session.domain.state import BrokenStream, Session, fold
+
+# Bounds what a load holds in memory, and for how long it keeps others waiting.
+_EVENTS_AT_ONCE = 200
 
 _STARTED = """
 WITH moved AS (
@@ -121,21 +124,10 @@ class EventStore:
             return None
         key = self._master_keys.unwrap(row["wrapped_key"], session_id)
         session = self._kept.get(session_id)
-        if session is None or session.version < row["version"]:
-            new = await self.events(session_id, after=session.version if session else 0)
-            session = fold(new, session)
-        assert session is not None
+        while session is None or session.version < row["version"]:
+            session = fold(await self._next_events(session_id, session), session)
         self._keep(session)
         return Held(session, key)
-
-    async def events(self, session_id: UUID, *, after: int = 0) -> list[Event]:
-        """The session's events beyond the sequence `after`, oldest first."""
-        rows = await self._pool.fetch(
-            "SELECT * FROM events WHERE session_id = $1 AND sequence > $2 ORDER BY sequence",
-            session_id,
-            after,
-        )
-        return [event_of(row) for row in rows]
 
     async def events_at(self, session_id: UUID, sequences: Sequence[int]) -> list[Event]:
         rows = await self._pool.fetch(
@@ -216,6 +208,20 @@ class EventStore:
             and self._master_keys.unwrap(row["wrapped_key"], row["id"])
             for row in rows
         }
+
+    async def _next_events(self, session_id: UUID, session: Session | None) -> list[Event]:
+        rows = await self._pool.fetch(
+            """
+            SELECT * FROM events WHERE session_id = $1 AND sequence > $2
+            ORDER BY sequence LIMIT $3
+            """,
+            session_id,
+            session.version if session else 0,
+            _EVENTS_AT_ONCE,
+        )
+        if not rows:
+            raise BrokenStream(f"events of session {session_id} are missing")
+        return [event_of(row) for row in rows]
 
     def _statement(
         self,

@@ -64,9 +64,10 @@ class Executor:
     ) -> Executed | DoneBefore:
         """Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended."""
         for _ in range(self._attempts):
-            if request and (done := await self._done_before(request)):
-                return done
             held = await self._load(session_id, command)
+            # After the load: what it did not see yet, and what it did, is remembered by now.
+            if request and (done := await self.done_before(request)):
+                return done
             check(held)
             key = held.key if held else DataKey.generate()
             state = held.session if held else None
@@ -80,15 +81,8 @@ class Executor:
                 return Executed(after, events)
         raise Unavailable("The session is busy; try again.", code="session_busy")
 
-    async def _load(self, session_id: UUID, command: Command) -> Held | None:
-        try:
-            return await self._store.load(session_id)
-        except KeyDestroyed:
-            # Erased: as unknown as one that never was, but its id stays taken.
-            starts = isinstance(command, StartSession)
-            raise (SessionIdUnavailable if starts else SessionUnknown) from None
-
-    async def _done_before(self, request: KeyedRequest) -> DoneBefore | None:
+    async def done_before(self, request: KeyedRequest) -> DoneBefore | None:
+        """What a try with the same Idempotency-Key did. Raises IdempotencyKeyReused, NotFound."""
         try:
             recalled = await self._store.recall(request.digest)
         except KeyDestroyed:
@@ -98,6 +92,14 @@ class Executor:
         remembered, key = recalled
         request.check_same(remembered, key)
         return DoneBefore(remembered.session_id, remembered.turn_id)
+
+    async def _load(self, session_id: UUID, command: Command) -> Held | None:
+        try:
+            return await self._store.load(session_id)
+        except KeyDestroyed:
+            # Erased: as unknown as one that never was, but its id stays taken.
+            starts = isinstance(command, StartSession)
+            raise (SessionIdUnavailable if starts else SessionUnknown) from None
 
     def _moment(self, asker: Asker) -> Moment:
         actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)

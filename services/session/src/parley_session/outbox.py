@@ -14,14 +14,20 @@ Publish = Callable[[Sequence[Record]], Awaitable[Sequence[bool]]]
 # Any constant does; all relays of one database take the same lock.
 _LEADER = 0x72656C6179
 
-# A relay whose machine vanished must not hold the lock for Linux's two hours.
-CONNECTION_SETTINGS = {
-    "application_name": "parley-relay",
-    "tcp_keepalives_idle": "2",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
-    "idle_in_transaction_session_timeout": "10s",
-}
+_SLACK_SECONDS = 5
+
+
+def connection_settings(publish_seconds: float) -> dict[str, str]:
+    """Those of a relay's connection, which is idle while it publishes, under the leader's lock."""
+    # A relay whose machine vanished must not hold the lock for Linux's two hours.
+    idle_milliseconds = int((publish_seconds + _SLACK_SECONDS) * 1000)
+    return {
+        "application_name": "parley-relay",
+        "tcp_keepalives_idle": "2",
+        "tcp_keepalives_interval": "1",
+        "tcp_keepalives_count": "3",
+        "idle_in_transaction_session_timeout": str(idle_milliseconds),
+    }
 
 
 @dataclass(frozen=True, slots=True)

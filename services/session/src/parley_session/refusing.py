@@ -28,6 +28,9 @@ STORE_TROUBLE: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    # A standby answers so until it has taken over.
+    asyncpg.ReadOnlySQLTransactionError,
 )
 
 

@@ -13,7 +13,8 @@ import asyncpg
 
 from parley_core.cloudevents import Record
 from parley_core.log import LogError, LogWriter
-from parley_session.outbox import CONNECTION_SETTINGS, Batch, Outbox
+from parley_core.surprises import log_surprise
+from parley_session.outbox import Batch, Outbox, connection_settings
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,12 @@ class Relay:
             # The class alone: a database's sentence may quote a row.
             await self._after_trouble(f"The event store failed: {type(error).__name__}.")
             await self._drop_connection()
+        except Exception as error:
+            # Without the relay nothing reaches the log: it starts anew, whatever happened.
+            log_surprise(log, "relay", error)
+            await self._after_trouble("The relay failed.")
+            await self._drop_writer()
+            await self._drop_connection()
         else:
             if batch is not None and batch.found:
                 self._recovered()
@@ -100,7 +107,7 @@ class Relay:
             self._database,
             timeout=self._limits.store_seconds,
             command_timeout=self._limits.store_seconds,
-            server_settings=CONNECTION_SETTINGS,
+            server_settings=connection_settings(self._limits.publish_seconds),
         )
         return Outbox(self._connection, self._limits.records, self._limits.bytes)
 

@@ -4,7 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.errors import Forbidden
+from parley_core.cloudevents import EventTooLarge
+from parley_core.errors import Forbidden, TooLarge
 from parley_core.principal import Principal
 from parley_core.shapes import Message, Turn
 from parley_session.assistants import Assistants
@@ -56,8 +57,7 @@ class Running:
         self, turn_id: UUID, runner: UUID, since: int | None, person: Principal
     ) -> Claim:
         """`since` is the version of the context that the runner holds already."""
-        row = await self._turns.find(turn_id)
-        held = await self._sessions.owned(row.session_id, person)
+        row, held = await self._sessions.owned_turn(turn_id, person)
         if not await self._turns.claim(turn_id, runner):
             return Claim(await self._sessions.turn(turn_id, person), None)
         # It was open when it was claimed, so it is in what was loaded before.
@@ -65,13 +65,19 @@ class Running:
         return Claim(turn, await self._run(held, turn, since))
 
     async def end(self, command: CompleteReply | FailReply, runner: UUID, asker: Asker) -> Turn:
-        """The turn as it ended, by this command or before it. Raises Forbidden, TurnUnknown."""
+        """The turn as it ended, by this command or before it.
+
+        Raises Forbidden, TurnUnknown, and TooLarge for a reply that no event can hold.
+        """
         row = await self._turns.find(command.turn_id)
         if row.runner != runner:
             raise Forbidden("Another process runs this turn.", code="not_the_runner")
         # Whoever comes second is told how it ended.
-        with suppress(TurnAlreadyEnded):
-            await self._executor.execute(row.session_id, command, asker)
+        try:
+            with suppress(TurnAlreadyEnded):
+                await self._executor.execute(row.session_id, command, asker)
+        except EventTooLarge:
+            raise TooLarge("The reply is too large.", code="reply_too_large") from None
         return await self._ended(command.turn_id)
 
     async def desert(self, session_id: UUID, turn_id: UUID, asker: Asker) -> None:

@@ -13,11 +13,11 @@ from parley_core.shapes import MESSAGE_BYTES, Message, SessionShape, Turn
 from parley_session.assistants import Assistants
 from parley_session.contents import message_of, session_of, turn_of
 from parley_session.domain.commands import StartSession, SubmitMessage
-from parley_session.domain.refusals import SessionUnknown
+from parley_session.domain.refusals import SessionUnknown, TurnUnknown
 from parley_session.event_store import EventStore, Held
 from parley_session.executing import Asker, DoneBefore, Executor
 from parley_session.idempotency import KeyedRequest
-from parley_session.turn_store import TurnStore
+from parley_session.turn_store import TurnRow, TurnStore
 
 SWITCH_MESSAGES = 20
 
@@ -61,10 +61,9 @@ class Sessions:
             done = await self._executor.execute(session_id, command, asker, request=request)
         except EventTooLarge:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
-        new = not isinstance(done, DoneBefore)
-        held = done.held if not isinstance(done, DoneBefore) else None
-        held = held or await self.owned(done.session_id, asker.person)  # type: ignore[union-attr]
-        return await self._shape(held), new
+        if isinstance(done, DoneBefore):
+            return await self.read(done.session_id, asker.person), False
+        return await self._shape(done.held), True
 
     async def read(self, session_id: UUID, person: Principal) -> SessionShape:
         return await self._shape(await self.owned(session_id, person))
@@ -75,7 +74,10 @@ class Sessions:
         """The person's latest session with the assistant, or a new one."""
         self._assistants.get(assistant_id)
         person = asker.person
-        latest = await self._store.latest_session(person.tenant, person.user, assistant_id)
+        if request and (done := await self._executor.done_before(request)):
+            latest: UUID | None = done.session_id
+        else:
+            latest = await self._store.latest_session(person.tenant, person.user, assistant_id)
         if latest is None:
             session, created = await self.start(asker, request, assistant_id=assistant_id)
             return Switched(session, created, [])
@@ -109,9 +111,16 @@ class Sessions:
 
     async def turn(self, turn_id: UUID, person: Principal) -> Turn:
         """A turn of the person as it is now. Raises TurnUnknown."""
-        row = await self._turns.find(turn_id)
-        held = await self.owned(row.session_id, person)
+        row, held = await self.owned_turn(turn_id, person)
         return await self.turn_in(held, row.sequences)
+
+    async def owned_turn(self, turn_id: UUID, person: Principal) -> tuple[TurnRow, Held]:
+        """Raises TurnUnknown also for a turn in another person's session."""
+        row = await self._turns.find(turn_id)
+        try:
+            return row, await self.owned(row.session_id, person)
+        except SessionUnknown:
+            raise TurnUnknown from None
 
     async def turn_in(self, held: Held, sequences: Sequence[int]) -> Turn:
         """The turn whose events have these sequences."""

@@ -8,18 +8,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from parley_core.log import SESSIONS_TOPIC
 from parley_core.sealing import MasterKeys
-from parley_core.settings import InternalSecretSetting, Settings
+from parley_core.settings import DatabaseUrl, InternalSecretSetting, Settings
 
 Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
-DatabaseUrl = Annotated[
-    str,
-    Field(
-        pattern="^postgres(ql)?://",
-        description="a URL such as postgresql://user:password@host/parley_session",
-    ),
-]
+_DATABASE = "a URL such as postgresql://user:password@host/parley_session"
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -28,20 +23,21 @@ MIB = 1024 * KIB
 class DatabaseSettings(Settings):
     """What the `migrate` command needs."""
 
-    session_database: DatabaseUrl
+    session_database: DatabaseUrl = Field(description=_DATABASE)
 
 
 class TopicSettings(Settings):
     """What the `create-topic` command needs."""
 
     kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    relay_topic: str = SESSIONS_TOPIC
     topic_partitions: Count = 48
     topic_replication: Count = 3
     topic_min_isr: Count = 2
 
 
 class SessionSettings(Settings):
-    session_database: DatabaseUrl
+    session_database: DatabaseUrl = Field(description=_DATABASE)
     kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
@@ -72,11 +68,13 @@ class SessionSettings(Settings):
 
     # Who runs a turn: an open turn that no process names for a lease is ended.
     session_lease_seconds: Seconds = 10
-    session_sweep_seconds: Seconds = 1
+    # A sweeper that is away for 3 s gives every runner a new lease.
+    session_sweep_seconds: float = Field(1, gt=0, le=2, description="seconds, over 0 and up to 2")
     session_sweep_turns: Count = 100
     session_idempotency_hours: Count = 24
 
     # The relay to the log.
+    relay_topic: str = SESSIONS_TOPIC
     relay_records: Count = 2_000
     relay_bytes: Count = 8 * MIB
     relay_publish_seconds: Seconds = 5

@@ -3,12 +3,10 @@
 import asyncio
 import logging
 
-import asyncpg
-
-from parley_core.errors import ParleyError
 from parley_core.principal import Principal
-from parley_session.domain.refusals import Refusal
+from parley_core.surprises import log_surprise
 from parley_session.executing import Asker
+from parley_session.refusing import STORE_TROUBLE
 from parley_session.running import Running
 from parley_session.turn_store import TurnStore
 
@@ -44,8 +42,11 @@ class Sweeper:
                 if ticks % _TICKS_BETWEEN_FORGETTING == 0:
                     await self._turns.forget(self._idempotency_hours)
                 ticks += 1
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except STORE_TROUBLE as error:
                 log.warning("The sweeper's tick failed: %s", type(error).__name__)
+            except Exception as error:
+                # The next tick has to come: without it no lost turn ends.
+                log_surprise(log, "sweeper", error)
             await asyncio.sleep(self._every_seconds)
 
     async def sweep(self) -> None:
@@ -56,5 +57,8 @@ class Sweeper:
             try:
                 await self._running.desert(session_id, turn_id, asker)
                 log.info("turn %s ended: no process named it for a lease", turn_id)
-            except (Refusal, ParleyError) as error:
-                log.warning("turn %s could not be ended: %s", turn_id, type(error).__name__)
+            except STORE_TROUBLE:
+                raise
+            except Exception as error:
+                # One session that cannot be read must not keep the others closed.
+                log_surprise(log, f"turn {turn_id} could not be ended", error)

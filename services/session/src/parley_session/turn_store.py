@@ -13,6 +13,9 @@ import asyncpg
 from parley_core.pool import Pool
 from parley_session.domain.refusals import TurnUnknown
 
+# So that one statement stays short, however many there are after a pause.
+_DROPPED_AT_ONCE = 5_000
+
 StopReason = Literal["cancelled", "not_yours"]
 
 
@@ -124,10 +127,21 @@ class TurnStore:
 
     async def forget(self, idempotency_hours: int) -> None:
         """Drop requests that are remembered no longer, and runners that ended long ago."""
-        await self._pool.execute(
-            "DELETE FROM remembered_requests WHERE created_at < now() - make_interval(hours => $1)",
-            idempotency_hours,
-        )
+        dropped = _DROPPED_AT_ONCE
+        while dropped == _DROPPED_AT_ONCE:
+            dropped = await self._pool.fetchval(
+                """
+                WITH dropped AS (
+                    DELETE FROM remembered_requests WHERE request IN (
+                        SELECT request FROM remembered_requests
+                        WHERE created_at < now() - make_interval(hours => $1) LIMIT $2
+                    ) RETURNING request
+                )
+                SELECT count(*) FROM dropped
+                """,
+                idempotency_hours,
+                _DROPPED_AT_ONCE,
+            )
         await self._pool.execute("DELETE FROM runners WHERE seen_at < now() - interval '1 hour'")
 
 

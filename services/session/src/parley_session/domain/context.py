@@ -40,7 +40,7 @@ def context_of(
     """
     chain = _chain(session, message_id)
     start = _start(chain, budget)
-    held = 0 if since is None else _held_at(session, chain, since)
+    held = 0 if since is None or since > session.version else _held_at(session, chain, since)
     if held and _start(chain[:held], budget) == start:
         return ContextPlaces(since, chain[held:])
     return ContextPlaces(None, chain[start:])
@@ -80,8 +80,9 @@ def _start(chain: Sequence[tuple[UUID, Place]], budget: int) -> int:
         total += tokens_of(place)
         if total <= budget:
             continue
-        # The newest message stays, however long; a window begins with what a person said.
-        while start < end and (total > budget // 2 or chain[start][1].role != "user"):
+        # What was asked last stays, however long; a window begins with what a person said.
+        last = end if place.role == "user" else end + 1
+        while start < last and (total > budget // 2 or chain[start][1].role != "user"):
             total -= tokens_of(chain[start][1])
             start += 1
     return start

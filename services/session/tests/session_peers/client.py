@@ -1,0 +1,141 @@
+"""Calls session over HTTP as the other services do, in the names of people."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+
+from parley_core.principal import InternalSecret, Principal, sign_principal
+
+SECRET = "s" * 32
+ADA = Principal("default", "ada")
+EVE = Principal("default", "eve")
+# Of the same name, but somewhere else.
+OTHER_ADA = Principal("elsewhere", "ada")
+INFERENCE = Principal("parley", "inference")
+HISTORY = Principal("parley", "history")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+    headers: Any
+
+    @property
+    def refusal(self) -> tuple[int, str, str | None]:
+        """Status, code and param of an error in the one shape."""
+        assert set(self.body) == {"error"}, self.body
+        error = self.body["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["message"]
+        assert error["type"]
+        return self.status, error["code"], error["param"]
+
+
+def token(
+    who: Principal = ADA,
+    *,
+    issuer: str = "gateway",
+    audience: str = "session",
+    secret: str = SECRET,
+    now: datetime | None = None,
+) -> str:
+    return sign_principal(
+        who,
+        InternalSecret.parse(secret),
+        issuer=issuer,
+        audience=audience,
+        now=now or datetime.now(UTC),
+    )
+
+
+@dataclass
+class Client:
+    url: str
+    http: aiohttp.ClientSession
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        who: Principal = ADA,
+        issuer: str = "gateway",
+        bearer: str | None = None,
+        key: str | None = None,
+    ) -> Answer:
+        """`body` is JSON, or bytes to be sent as they are."""
+        headers = {"authorization": f"Bearer {bearer or token(who, issuer=issuer)}"}
+        if key is not None:
+            headers["idempotency-key"] = key
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        # aiohttp warns of long bodies that are bytes.
+        data = data and BytesIO(data)
+        async with self.http.request(
+            method, self.url + path, data=data, headers=headers
+        ) as response:
+            return Answer(response.status, await response.json(), response.headers)
+
+    async def start(self, **body: Any) -> dict[str, Any]:
+        answer = await self.call("POST", "/sessions", body)
+        assert answer.status == 201, answer.body
+        return dict(answer.body)
+
+    async def submit(self, session_id: str, content: str = "Hello?", **more: Any) -> dict[str, Any]:
+        answer = await self.call(
+            "POST", f"/sessions/{session_id}/messages", {"content": content}, **more
+        )
+        assert answer.status in (200, 201), answer.body
+        return dict(answer.body)
+
+    async def open_turn(self, content: str = "Hello?") -> dict[str, Any]:
+        """A turn in a session of its own."""
+        return await self.submit((await self.start())["id"], content)
+
+    async def turn(self, turn_id: str) -> dict[str, Any]:
+        return dict((await self.call("GET", f"/turns/{turn_id}")).body)
+
+    async def claim(
+        self, turn_id: str, runner: str, since: int | None = None, who: Principal = ADA
+    ) -> dict[str, Any]:
+        body = {"runner": runner, "since": since}
+        path = f"/turns/{turn_id}/claim"
+        answer = await self.call("POST", path, body, who=who, issuer="inference")
+        assert answer.status == 200, answer.body
+        return dict(answer.body)
+
+    async def heartbeat(self, runner: str, *turn_ids: str) -> dict[str, str]:
+        """The turns to stop, and why."""
+        answer = await self.end(f"/runners/{runner}/heartbeat", {"turns": turn_ids})
+        assert answer.status == 200, answer.body
+        return {stop["turn_id"]: stop["reason"] for stop in answer.body["stop"]}
+
+    async def complete(self, turn_id: str, runner: str, **body: Any) -> Answer:
+        return await self.end(f"/turns/{turn_id}/complete", completion(runner, **body))
+
+    async def fail(self, turn_id: str, runner: str, **body: Any) -> Answer:
+        given = {"runner": runner, "code": "upstream_timeout"}
+        return await self.end(f"/turns/{turn_id}/fail", given | body)
+
+    async def end(self, path: str, body: Any) -> Answer:
+        """A call of inference in its own name."""
+        return await self.call("POST", path, body, who=INFERENCE, issuer="inference")
+
+    async def answered(self, session_id: str, content: str, reply: str) -> dict[str, Any]:
+        """A whole turn."""
+        turn, runner = await self.submit(session_id, content), str(uuid4())
+        assert (await self.claim(turn["id"], runner))["claimed"]
+        answer = await self.complete(turn["id"], runner, content=reply)
+        assert answer.status == 200, answer.body
+        return dict(answer.body)
+
+
+def completion(runner: str, **body: Any) -> dict[str, Any]:
+    given = {"content": "Hi.", "finish_reason": "stop", "first_token_ms": 1, "total_ms": 2}
+    return {"runner": runner} | given | body

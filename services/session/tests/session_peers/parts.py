@@ -1,0 +1,51 @@
+"""The parts of a session process on a test's own pool, for what has no route (yet)."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from parley_core.pool import Pool
+from parley_core.principal import Principal
+from parley_core.sealing import MasterKeys
+from parley_session.assistants import read_assistants
+from parley_session.domain.commands import RequestCancel
+from parley_session.event_store import EventStore
+from parley_session.executing import Asker, Executor
+from parley_session.running import Running
+from parley_session.sessions import Sessions
+from parley_session.sweeper import Sweeper
+from parley_session.turn_store import TurnStore
+from session_peers.client import ADA
+from session_peers.service import MASTER_KEY
+
+LEASE = 10
+
+
+@dataclass(frozen=True)
+class Parts:
+    store: EventStore
+    turns: TurnStore
+    executor: Executor
+    running: Running
+
+    def sweeper(self, *, lease: float = LEASE, most_turns: int = 100) -> Sweeper:
+        return Sweeper(
+            self.turns,
+            self.running,
+            every_seconds=0.02,
+            lease_seconds=lease,
+            most_turns=most_turns,
+            idempotency_hours=24,
+        )
+
+    async def cancel(self, turn: dict[str, str], who: Principal = ADA) -> None:
+        session_id, turn_id = UUID(turn["session_id"]), UUID(turn["id"])
+        await self.executor.execute(session_id, RequestCancel(turn_id), Asker(who, "req-1"))
+
+
+def parts_on(pool: Pool) -> Parts:
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=1_000)
+    turns, executor = TurnStore(pool), Executor(store, attempts=8)
+    assistants = read_assistants(None, "demo")
+    sessions = Sessions(store, turns, executor, assistants, most_messages=1_000)
+    running = Running(store, turns, sessions, executor, assistants, context_tokens=1_000)
+    return Parts(store, turns, executor, running)

@@ -1,0 +1,68 @@
+"""A way to Postgres that can be closed, and silenced: what a broken network looks like."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class Passage:
+    def __init__(self, database: str) -> None:
+        self._to = urlsplit(database)
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self._closed = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.database = ""
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, database: str) -> AsyncIterator[Self]:
+        """`database` of it is the address by which one comes through."""
+        passage = cls(database)
+        server = await asyncio.start_server(passage._enter, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        account = passage._to.netloc.rpartition("@")[0]
+        passage.database = passage._to._replace(netloc=f"{account}@{host}:{port}").geturl()
+        try:
+            yield passage
+        finally:
+            server.close()
+            passage.close()
+            await server.wait_closed()
+
+    def close(self) -> None:
+        """Cut everyone off, and let nobody in."""
+        self._closed = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def silence(self) -> None:
+        """Everyone stays connected and hears nothing any more."""
+        self._passes.clear()
+
+    def open(self) -> None:
+        self._closed = False
+        self._passes.set()
+
+    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._writers |= {writer, back}
+        try:
+            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+        finally:
+            self._writers -= {writer, back}
+            for each in (writer, back):
+                each.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while received := await reader.read(65_536):
+                await self._passes.wait()
+                writer.write(received)
+                await writer.drain()
+        writer.transport.abort()

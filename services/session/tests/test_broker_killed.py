@@ -1,0 +1,57 @@
+"""The broker is killed and comes back while sessions go on: nothing is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_peers.eventually import eventually
+from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
+
+from parley_cli.engines import KafkaServer, free_port
+from parley_core.log import SESSIONS_TOPIC, TopicSpec, ensure_topic
+from parley_core.pool import Pool
+
+
+@pytest.fixture
+async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[KafkaServer]:
+    """A broker of this test alone."""
+    server = KafkaServer(tmp_path, engine_cache, free_port(), free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def test_the_broker_is_killed_while_sessions_go_on(
+    serve: Any, kafka: KafkaServer, pool: Pool
+) -> None:
+    await ensure_topic(kafka.bootstrap, TopicSpec(SESSIONS_TOPIC, 4, 1, 1))
+    session = await serve(kafka=kafka.bootstrap, relay_pause_seconds=0.1, relay_records=20)
+    ended, turns = asyncio.Event(), 0
+
+    async def talk() -> None:
+        nonlocal turns
+        session_id = (await session.start())["id"]
+        while not ended.is_set():
+            await session.answered(session_id, "hello", "hi")
+            turns += 1
+
+    async def some_are_in_the_log() -> bool:
+        return len(await records_in(kafka.bootstrap, SESSIONS_TOPIC)) > 20
+
+    async with asyncio.TaskGroup() as talks:
+        for _ in range(4):
+            talks.create_task(talk())
+        await eventually(some_are_in_the_log)
+        kafka.child.kill()
+        await kafka.child.wait()
+        before = turns
+        await eventually(lambda: turns > before + 40)
+        assert not await outbox_is_empty(pool)
+        await kafka.start()
+        before = turns
+        await eventually(lambda: turns > before + 10)
+        ended.set()
+    await eventually(lambda: outbox_is_empty(pool), within=30)
+    await assert_all_in_log(pool, kafka.bootstrap, SESSIONS_TOPIC)

@@ -1,0 +1,136 @@
+"""What happens between the steps of a command, where another process comes first."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from session_peers.client import ADA
+from session_peers.commands import start_session, submit_message
+from session_peers.service import MASTER_KEY
+
+from parley_core.errors import IdempotencyKeyReused, Unavailable
+from parley_core.pool import Pool
+from parley_core.sealing import MasterKeys
+from parley_session.domain.refusals import TurnOpen
+from parley_session.event_store import EventStore
+from parley_session.executing import Asker, DoneBefore, Executed, Executor
+from parley_session.idempotency import KeyedRequest, keyed_request
+
+ASKER = Asker(ADA, "req-1")
+Meanwhile = Callable[[], Awaitable[Any]]
+
+
+class Interrupted(EventStore):
+    """Something else happens once, after the first or second thing that is read."""
+
+    def __init__(self, pool: Pool, meanwhile: Meanwhile, after: int) -> None:
+        super().__init__(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
+        self._meanwhile, self._reads_left = meanwhile, after
+
+    async def load(self, *arguments: Any) -> Any:
+        return await self._then_meanwhile(await super().load(*arguments))
+
+    async def recall(self, *arguments: Any) -> Any:
+        return await self._then_meanwhile(await super().recall(*arguments))
+
+    async def _then_meanwhile(self, found: Any) -> Any:
+        self._reads_left -= 1
+        if self._reads_left == 0:
+            await self._meanwhile()
+        return found
+
+
+def keyed(body: str = "same") -> KeyedRequest:
+    request = keyed_request(ADA, "POST", "/x", "k1", body)
+    assert request is not None
+    return request
+
+
+@pytest.fixture
+def executor(pool: Pool) -> Executor:
+    """Of another process."""
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
+    return Executor(store, attempts=3)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+async def test_the_same_submit_elsewhere_is_found_whenever_it_commits(
+    pool: Pool, executor: Executor, after: int
+) -> None:
+    command = start_session()
+    await executor.execute(command.session_id, command, ASKER)
+    done = []
+
+    async def same_submit_elsewhere() -> None:
+        first = submit_message()
+        await executor.execute(command.session_id, first, ASKER, request=keyed())
+        done.append(first.turn_id)
+
+    late = Executor(Interrupted(pool, same_submit_elsewhere, after), attempts=3)
+    found = await late.execute(command.session_id, submit_message(), ASKER, request=keyed())
+    assert found == DoneBefore(command.session_id, done[0])
+
+
+@pytest.mark.parametrize("after", [1, 2])
+async def test_the_same_start_elsewhere_is_found_whenever_it_commits(
+    pool: Pool, executor: Executor, after: int
+) -> None:
+    session_id = uuid4()
+
+    async def same_start_elsewhere() -> None:
+        first = start_session(session_id)
+        await executor.execute(session_id, first, ASKER, request=keyed())
+
+    late = Executor(Interrupted(pool, same_start_elsewhere, after), attempts=3)
+    found = await late.execute(session_id, start_session(session_id), ASKER, request=keyed())
+    assert found == DoneBefore(session_id, None)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+async def test_the_same_key_with_another_body_is_refused_whenever_it_commits(
+    pool: Pool, executor: Executor, after: int
+) -> None:
+    async def other_start_elsewhere() -> None:
+        first = start_session()
+        await executor.execute(first.session_id, first, ASKER, request=keyed("other"))
+
+    late = Executor(Interrupted(pool, other_start_elsewhere, after), attempts=3)
+    command = start_session()
+    with pytest.raises(IdempotencyKeyReused):
+        await late.execute(command.session_id, command, ASKER, request=keyed())
+    assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
+
+
+async def test_a_command_is_decided_again_when_another_append_came_first(
+    pool: Pool, executor: Executor
+) -> None:
+    command = start_session()
+    await executor.execute(command.session_id, command, ASKER)
+
+    async def other_submit() -> None:
+        await executor.execute(command.session_id, submit_message(), ASKER)
+
+    late = Executor(Interrupted(pool, other_submit, 1), attempts=3)
+    with pytest.raises(TurnOpen):
+        await late.execute(command.session_id, submit_message(), ASKER)
+
+
+async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
+    pool: Pool, executor: Executor
+) -> None:
+    command = start_session()
+    await executor.execute(command.session_id, command, ASKER)
+
+    class AlwaysLate(EventStore):
+        attempts = 0
+
+        async def append(self, *_: Any, **__: Any) -> None:
+            self.attempts += 1
+
+    store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
+    with pytest.raises(Unavailable) as refused:
+        await Executor(store, attempts=3).execute(command.session_id, submit_message(), ASKER)
+    assert (refused.value.status, refused.value.code, store.attempts) == (503, "session_busy", 3)
+    done = await executor.execute(command.session_id, submit_message(), ASKER)
+    assert isinstance(done, Executed)

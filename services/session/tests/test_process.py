@@ -1,0 +1,177 @@
+"""The process as it is run: `python -m parley_session migrate | create-topic | serve`."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from session_peers.client import SECRET
+from session_peers.eventually import eventually
+from session_peers.process import Ended, environment, session_process
+from session_peers.service import MASTER_KEY, NO_KAFKA
+
+from parley_core.log import SESSIONS_TOPIC, TopicSpec, ensure_topic
+from parley_core.pool import Pool
+from parley_session.__main__ import main
+
+TOPIC = {"topic_partitions": 2, "topic_replication": 1, "topic_min_isr": 1}
+NO_DATABASE = "postgresql://parley:hunter2@127.0.0.1:1/parley_session"
+SECRETS = (SECRET, MASTER_KEY, "hunter2")
+
+Run = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command that ends at once, in this process: another one takes a second to start."""
+
+    async def run(command: str, database: str, **settings: Any) -> Ended:
+        monkeypatch.setattr("os.environ", environment(database, **settings))
+        monkeypatch.setattr("sys.argv", ["parley_session", command])
+        code = await asyncio.to_thread(_code_of, main)
+        said, complained = capsys.readouterr()
+        return Ended(code, said, complained)
+
+    return run
+
+
+def _code_of(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except SystemExit as ending:
+        return int(ending.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "sentence"),
+    [
+        ("serve", {"session_database": ""}, "PARLEY_SESSION_DATABASE is not set."),
+        ("serve", {"kafka": ""}, "PARLEY_KAFKA is not set."),
+        ("serve", {"internal_secret": "hunter2"}, "PARLEY_INTERNAL_SECRET should be"),
+        ("serve", {"master_key": "k1:hunter2"}, "PARLEY_MASTER_KEY should look like"),
+        ("serve", {"model": ""}, "PARLEY_MODEL is not set."),
+        ("serve", {"assistants": "/nowhere.yaml"}, "PARLEY_ASSISTANTS is wrong: it cannot be read"),
+        ("serve", {"relay_records": "0"}, "PARLEY_RELAY_RECORDS is wrong."),
+        (
+            "migrate",
+            {"session_database": "postgresql://u:hunter2#@127.0.0.1/db"},
+            "PARLEY_SESSION_DATABASE is wrong: it should be a URL such as",
+        ),
+        ("create-topic", {"topic_partitions": "many"}, "PARLEY_TOPIC_PARTITIONS is wrong."),
+    ],
+)
+async def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
+    run: Run, command: str, wrong: dict[str, str], sentence: str
+) -> None:
+    ended = await run(command, NO_DATABASE, **wrong)
+    assert ended.code == 2
+    assert ended.complained.startswith(sentence)
+    assert not any(secret in ended.complained for secret in SECRETS)
+
+
+async def test_an_unknown_command_ends_with_code_2(run: Run) -> None:
+    ended = await run("sweep", NO_DATABASE)
+    assert ended.code == 2
+    assert "migrate" in ended.complained
+
+
+async def test_migrate_brings_a_database_to_this_version_and_says_so(
+    run: Run, database: str
+) -> None:
+    first = await run("migrate", database)
+    assert (first.code, first.said) == (0, "applied 0001 event_store\n")
+    again = await run("migrate", database)
+    assert (again.code, again.said, again.complained) == (0, "", "")
+
+
+async def test_serving_a_database_that_was_not_migrated_ends_with_code_1(
+    run: Run, database: str
+) -> None:
+    ended = await run("serve", database)
+    assert (ended.code, ended.complained) == (
+        1,
+        "The database is empty: run the `migrate` command first.\n",
+    )
+
+
+async def test_serving_a_database_of_a_later_version_ends_with_code_1(
+    run: Run, store_database: str, pool: Pool
+) -> None:
+    await pool.execute("INSERT INTO schema_migrations VALUES (99, 'later', 'x')")
+    ended = await run("serve", store_database)
+    assert ended.code == 1
+    assert ended.complained.startswith("The database has migration 99, which this version does")
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve"])
+async def test_a_database_that_is_away_ends_with_code_1(run: Run, command: str) -> None:
+    ended = await run(command, NO_DATABASE)
+    assert ended.code == 1
+    assert ended.complained.startswith("The event store cannot be used: ")
+    assert len(ended.complained.splitlines()) == 1
+    assert not any(secret in ended.complained for secret in SECRETS)
+
+
+async def test_create_topic_makes_the_topic_or_finds_it(
+    run: Run, kafka_bootstrap: str, topic: str
+) -> None:
+    for _ in range(2):
+        ended = await run("create-topic", "", kafka=kafka_bootstrap, relay_topic=topic, **TOPIC)
+        assert (ended.code, ended.complained) == (0, "")
+        assert ended.said == f"{topic} is ready, with 2 partitions\n"
+
+
+async def test_a_topic_with_other_settings_ends_with_code_1(
+    run: Run, kafka_bootstrap: str, topic: str
+) -> None:
+    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 3, 1, 1))
+    ended = await run("create-topic", "", kafka=kafka_bootstrap, relay_topic=topic, **TOPIC)
+    assert (ended.code, ended.complained) == (
+        1,
+        f"The topic {topic} exists with other settings: partitions is 3 and must be 2.\n",
+    )
+
+
+async def test_a_log_that_is_away_ends_with_code_1(run: Run) -> None:
+    ended = await run("create-topic", "", kafka=NO_KAFKA, **TOPIC)
+    assert ended.code == 1
+    assert f"The topic {SESSIONS_TOPIC} could not be made ready" in ended.complained
+
+
+async def test_a_taken_port_ends_with_code_1(
+    run: Run, store_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = await run("serve", store_database, session_port=port)
+    assert ended.code == 1
+    assert "address already in use" in caplog.text
+
+
+async def test_sigterm_finishes_what_was_asked_and_ends_with_code_0(
+    store_database: str, pool: Pool
+) -> None:
+    async with session_process(store_database) as served:
+        session_id = (await served.start())["id"]
+        lock = await asyncpg.connect(store_database)
+        transaction = lock.transaction()
+        await transaction.start()
+        await lock.execute("LOCK sessions")
+        asked = asyncio.create_task(served.submit(session_id))
+        await _until_waiting(pool)
+        ending = asyncio.create_task(served.terminate())
+        await transaction.rollback()
+        await lock.close()
+        assert (await asked)["status"] == "running"
+        ended = await ending
+        assert ended.code == 0
+
+
+async def _until_waiting(pool: Pool) -> None:
+    waiting = """
+        SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+            AND application_name = 'parley-session' AND wait_event_type = 'Lock')
+    """
+    await eventually(lambda: pool.fetchval(waiting))

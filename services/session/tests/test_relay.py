@@ -1,0 +1,255 @@
+"""The relay between a real Postgres and a real Kafka: nothing lost, in order, whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from session_peers.appending import append_sessions, append_turn, append_turns
+from session_peers.eventually import eventually
+from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
+from session_peers.parts import Parts, parts_on
+
+from parley_core.cloudevents import Record
+from parley_core.log import LogWriter, TopicSpec, ensure_topic
+from parley_core.pool import Pool
+from parley_session.outbox import Batch, Outbox, connection_settings
+from parley_session.relay import Relay, RelayLimits
+
+
+@pytest.fixture
+def parts(pool: Pool) -> Parts:
+    return parts_on(pool)
+
+
+@pytest.fixture
+async def topic(kafka_bootstrap: str, topic: str) -> str:
+    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    return topic
+
+
+@pytest.fixture
+async def connection(store_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(store_database)
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def relaying(
+    database: str, writer: Callable[[], LogWriter], number: int = 1, **limits: Any
+) -> AsyncIterator[list[Relay]]:
+    given = {
+        "records": 2_000,
+        "bytes": 8 * 1024 * 1024,
+        "publish_seconds": 5,
+        "poll_seconds": 0.02,
+        "pause_seconds": 0.02,
+        "store_seconds": 5,
+    }
+    relays = [Relay(database, writer, RelayLimits(**given | limits)) for _ in range(number)]
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    try:
+        yield relays
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+) -> None:
+    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic)):
+        await append_sessions(parts, sessions=6, turns=4)
+        await eventually(lambda: outbox_is_empty(pool))
+    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+
+
+@pytest.mark.parametrize("limits", [{"records": 3}, {"bytes": 1}, {"bytes": 1500}])
+async def test_small_batches_keep_the_order(
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    kafka_bootstrap: str,
+    topic: str,
+    limits: dict[str, int],
+) -> None:
+    await append_sessions(parts, sessions=3, turns=3)
+    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic), **limits):
+        await eventually(lambda: outbox_is_empty(pool))
+    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+
+
+async def test_an_append_wakes_the_relay(
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+) -> None:
+    async with relaying(
+        store_database, lambda: LogWriter(kafka_bootstrap, topic), poll_seconds=60
+    ) as [relay]:
+        await append_turns(parts, 1)
+        relay.wake()
+        await eventually(lambda: outbox_is_empty(pool))
+        await append_turns(parts, 1)
+        relay.wake()
+        await eventually(lambda: outbox_is_empty(pool))
+
+
+async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_nothing(
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+) -> None:
+    async with relaying(
+        store_database, lambda: LogWriter(kafka_bootstrap, topic), number=3, records=5
+    ) as relays:
+        appending = asyncio.create_task(append_sessions(parts, sessions=6, turns=6))
+        while not appending.done():
+            for relay in relays:
+                relay.wake()
+            await asyncio.sleep(0)
+        await appending
+        await eventually(lambda: outbox_is_empty(pool))
+    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+
+
+async def test_rows_that_commit_late_are_not_skipped(
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    connection: asyncpg.Connection,
+    kafka_bootstrap: str,
+    topic: str,
+) -> None:
+    early = await append_turns(parts, 1)
+    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic)):
+        transaction = connection.transaction()
+        await transaction.start()
+        # Their places in the queue come before those of what commits meanwhile.
+        await append_turn(parts_on(connection), early)  # type: ignore[arg-type]
+        await append_turns(parts, 2)
+        await eventually(lambda: outbox_is_empty(pool))
+        assert len(await records_in(kafka_bootstrap, topic)) == 4 + 7
+        await transaction.commit()
+        await eventually(lambda: outbox_is_empty(pool))
+    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+
+
+async def test_a_relay_whose_connection_was_cut_goes_on(
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+) -> None:
+    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic), records=2):
+        for _ in range(5):
+            appending = asyncio.create_task(append_sessions(parts, sessions=2, turns=3))
+            await pool.execute(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'parley-relay'
+                """
+            )
+            await appending
+        await eventually(lambda: outbox_is_empty(pool))
+    await assert_all_in_log(pool, kafka_bootstrap, topic)
+
+
+async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    kafka_bootstrap: str,
+    topic: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    away = True
+
+    def writer() -> LogWriter:
+        return LogWriter("127.0.0.1:1" if away else kafka_bootstrap, topic)
+
+    await append_turns(parts, 1)
+    async with relaying(store_database, writer):
+        await eventually(lambda: "The relay goes on trying." in caplog.text)
+        assert not await outbox_is_empty(pool)
+        away = False
+        await eventually(lambda: outbox_is_empty(pool))
+        await eventually(lambda: "The relay publishes again." in caplog.text)
+    # One line when it began, however often it tried.
+    assert caplog.text.count("The relay goes on trying.") == 1
+    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+
+
+async def test_nothing_ends_the_relay(
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    kafka_bootstrap: str,
+    topic: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    surprises = [RuntimeError("private words")]
+
+    def writer() -> LogWriter:
+        if surprises:
+            raise surprises.pop()
+        return LogWriter(kafka_bootstrap, topic)
+
+    async with relaying(store_database, writer):
+        await append_turns(parts, 1)
+        await eventually(lambda: outbox_is_empty(pool))
+    assert "relay: RuntimeError" in caplog.text
+    assert "private words" not in caplog.text
+
+
+async def test_only_what_the_log_has_acknowledged_leaves_the_outbox(
+    pool: Pool, parts: Parts, connection: asyncpg.Connection
+) -> None:
+    await append_turns(parts, 1)
+
+    async def publish(records: Any) -> list[bool]:
+        return [True, True, False, False]
+
+    assert await Outbox(connection, 100, 10**6).drain_some(publish) == Batch(4, 2)
+    rows = await pool.fetch("SELECT sequence FROM outbox ORDER BY position")
+    assert [row["sequence"] for row in rows] == [3, 4]
+
+
+async def test_a_relay_that_dies_while_it_publishes_leaves_its_rows_to_the_next(
+    pool: Pool, parts: Parts, connection: asyncpg.Connection, store_database: str
+) -> None:
+    await append_turns(parts, 1)
+    publishing = asyncio.Event()
+
+    async def never_ends(_: Any) -> list[bool]:
+        publishing.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def publish(records: list[Record]) -> list[bool]:
+        return [True] * len(records)
+
+    first = await asyncpg.connect(store_database)
+    leads = asyncio.create_task(Outbox(first, 100, 10**6).drain_some(never_ends))
+    await publishing.wait()
+    second = Outbox(connection, 100, 10**6)
+    assert await second.drain_some(publish) is None
+    leads.cancel()
+    first.terminate()
+    await asyncio.gather(leads, return_exceptions=True)
+
+    async def took_over() -> Batch | None:
+        return await second.drain_some(publish)
+
+    assert await eventually(took_over) == Batch(4, 4)
+    assert await outbox_is_empty(pool)
+
+
+async def test_a_relay_may_be_idle_for_as_long_as_it_publishes_and_no_more(
+    store_database: str,
+) -> None:
+    connection = await asyncpg.connect(
+        store_database, server_settings=connection_settings(publish_seconds=7)
+    )
+    timeout = await connection.fetchval("SHOW idle_in_transaction_session_timeout")
+    await connection.close()
+    assert timeout == "12s"

@@ -1,0 +1,71 @@
+"""Session is killed at any moment and starts again: what it acknowledged is there, once."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from session_peers.client import Client
+from session_peers.eventually import eventually
+from session_peers.log_reading import assert_all_in_log, outbox_is_empty
+from session_peers.process import session_process
+
+from parley_core.log import TopicSpec, ensure_topic
+from parley_core.pool import Pool
+
+
+@pytest.fixture
+async def topic(kafka_bootstrap: str, topic: str) -> str:
+    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    return topic
+
+
+class Talker:
+    """A client with one session: it notes what it asked, and what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.session_id, self.runner = str(uuid4()), str(uuid4())
+        self.acknowledged: dict[str, str] = {}
+        self.asked: list[str] = []
+
+    async def talk(self, client: Client) -> None:
+        """Until the process is gone."""
+        try:
+            await client.start(id=self.session_id)
+            while True:
+                await self.ask(client, str(uuid4()))
+        except (aiohttp.ClientError, ConnectionError):
+            pass
+
+    async def ask(self, client: Client, key: str) -> None:
+        self.asked.append(key)
+        turn = await client.submit(self.session_id, f"question {key}", key=key)
+        self.acknowledged[key] = turn["id"]
+        if (await client.claim(turn["id"], self.runner))["claimed"]:
+            await client.complete(turn["id"], self.runner)
+
+
+async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
+    store_database: str, pool: Pool, kafka_bootstrap: str, topic: str
+) -> None:
+    settings: dict[str, Any] = {"kafka": kafka_bootstrap, "relay_topic": topic}
+    talkers = [Talker() for _ in range(8)]
+
+    async with session_process(store_database, **settings) as served:
+        talks = [asyncio.create_task(talker.talk(served)) for talker in talkers]
+        await eventually(lambda: all(len(t.acknowledged) > 3 for t in talkers), within=30)
+        await served.kill()
+        await asyncio.gather(*talks)
+
+    async with session_process(store_database, **settings) as served:
+        for talker in talkers:
+            before = dict(talker.acknowledged)
+            # The last one may have been committed without an answer, or not at all.
+            for key in dict.fromkeys(talker.asked):
+                await talker.ask(served, key)
+            assert talker.acknowledged | before == talker.acknowledged
+            read = await served.call("GET", f"/sessions/{talker.session_id}")
+            assert read.body["version"] == 1 + 3 * len(set(talker.asked))
+        await eventually(lambda: outbox_is_empty(pool), within=30)
+    await assert_all_in_log(pool, kafka_bootstrap, topic)

@@ -1,0 +1,158 @@
+"""The event store goes away and comes back: a clear answer meanwhile, and nothing half-done."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from session_peers.client import HISTORY, Answer, completion
+from session_peers.eventually import eventually
+from session_peers.passage import Passage
+from session_peers.service import Service
+
+from parley_core.pool import Pool
+
+STORE_SECONDS = 0.4
+AWAY = (503, "event_store_unavailable", None)
+
+
+@pytest.fixture
+async def passage(store_database: str) -> AsyncIterator[Passage]:
+    async with Passage.to(store_database) as passage:
+        yield passage
+
+
+@pytest.fixture
+async def session(serve: Any, passage: Passage) -> Service:
+    return await serve(
+        database=passage.database,
+        session_store_seconds=STORE_SECONDS,
+        session_connections=3,
+        session_sweep_seconds=0.05,
+    )
+
+
+def every_call(session: Service, session_id: str, turn_id: str) -> list[Any]:
+    runner = str(uuid4())
+    inference = {"issuer": "inference"}
+    return [
+        session.call("POST", "/sessions", {}),
+        session.call("GET", f"/sessions/{session_id}"),
+        session.call("POST", "/switch-assistant", {"assistant_id": "helper"}),
+        session.call("POST", f"/sessions/{session_id}/messages", {"content": "hello"}),
+        session.call("GET", f"/turns/{turn_id}"),
+        session.call("POST", f"/turns/{turn_id}/claim", {"runner": runner}, **inference),
+        session.call("POST", f"/turns/{turn_id}/complete", completion(runner), **inference),
+        session.call("POST", f"/runners/{runner}/heartbeat", {"turns": []}, **inference),
+        session.call("POST", "/keys", {"session_ids": [session_id]}, who=HISTORY, issuer="history"),
+    ]
+
+
+async def ready(session: Service) -> tuple[int, Any]:
+    async with session.http.get(session.url + "/readyz") as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_store_that_is_gone_is_unavailable_and_then_all_works_again(
+    session: Service, passage: Passage
+) -> None:
+    turn = await session.open_turn()
+    session_id = turn["session_id"]
+    passage.close()
+    for call in every_call(session, session_id, turn["id"]):
+        answer = await call
+        assert answer.refusal == AWAY
+        assert answer.headers["retry-after"] == "1"
+    assert await ready(session) == (503, {"status": "unavailable", "missing": ["event store"]})
+    async with session.http.get(session.url + "/healthz") as answer:
+        assert answer.status == 200
+    # What needs no store is still answered.
+    assert (await session.call("GET", "/assistants")).status == 200
+    passage.open()
+
+    async def is_ready() -> bool:
+        return (await ready(session))[0] == 200
+
+    await eventually(is_ready)
+    runner = str(uuid4())
+    assert (await session.claim(turn["id"], runner))["claimed"]
+    assert (await session.complete(turn["id"], runner)).body["status"] == "completed"
+
+
+async def test_a_store_that_is_silent_is_unavailable_within_bounds(
+    session: Service, passage: Passage
+) -> None:
+    turn = await session.open_turn()
+    passage.silence()
+    clock = asyncio.get_running_loop()
+    began = clock.time()
+    # More than there are connections: whoever waits for one does not wait for ever either.
+    calls = [
+        call for _ in range(10) for call in every_call(session, turn["session_id"], turn["id"])
+    ]
+    answers: list[Answer] = await asyncio.gather(*calls)
+    took = clock.time() - began
+    assert {answer.refusal for answer in answers} == {AWAY}
+    # One wait for a connection and one for an answer, and time to spare.
+    assert took < 2 * STORE_SECONDS + 3
+    passage.open()
+
+    async def is_ready() -> bool:
+        return (await ready(session))[0] == 200
+
+    await eventually(is_ready)
+    assert (await session.claim(turn["id"], str(uuid4())))["claimed"]
+
+
+async def test_a_submit_without_an_answer_is_there_once_after_a_retry(
+    session: Service, passage: Passage, pool: Pool
+) -> None:
+    session_id = (await session.start())["id"]
+    path, body = f"/sessions/{session_id}/messages", {"content": "hello"}
+    lock = await pool.acquire()
+    transaction = lock.transaction()
+    await transaction.start()
+    await lock.execute("LOCK turns IN SHARE MODE")
+    answer = await session.call("POST", path, body, key="k1")
+    assert answer.refusal == AWAY
+    await transaction.rollback()
+    await pool.release(lock)
+    answer = await session.call("POST", path, body, key="k1")
+    assert answer.status in (200, 201)
+    assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 3
+
+
+async def test_the_log_of_trouble_names_its_kind_and_repeats_nothing(
+    session: Service, passage: Passage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    started = await session.start()
+    passage.close()
+    path = f"/sessions/{started['id']}/messages"
+    await session.call("POST", path, {"content": "private words"}, key="private-key")
+    assert "the event store failed: " in caplog.text
+    assert "private" not in caplog.text
+    assert str(urlsplit(passage.database).password) not in caplog.text
+
+
+async def test_a_store_that_only_reads_is_unavailable(
+    session: Service, store_database: str, pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    # What a standby answers until it has taken over.
+    name = urlsplit(store_database).path[1:]
+    await pool.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    await pool.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'parley-session'
+        """
+    )
+
+    async def refused_as_read_only() -> bool:
+        assert (await session.call("POST", "/sessions", {})).refusal == AWAY
+        return "the event store failed: ReadOnlySQLTransactionError" in caplog.text
+
+    await eventually(refused_as_read_only)

@@ -1,0 +1,281 @@
+"""Turns that nobody runs any more are ended: after a lease, once, and not too soon."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from session_peers.eventually import eventually
+from session_peers.parts import LEASE, Parts, parts_on
+from session_peers.service import Service
+
+from parley_core.pool import Pool
+from parley_session.sweeper import Sweeper
+
+Turns = Sequence[dict[str, Any]]
+
+
+@pytest.fixture
+def parts(pool: Pool) -> Parts:
+    return parts_on(pool)
+
+
+@asynccontextmanager
+async def sweeping(*sweepers: Sweeper) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(sweeper.run()) for sweeper in sweepers]
+    try:
+        yield
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def a_lease_passes(pool: Pool, seconds: float = LEASE + 1) -> None:
+    """Everything that happened until now was so long ago; the sweeper alone was there."""
+    await pool.execute(
+        "UPDATE turns SET opened_at = opened_at - $1 * interval '1 s',"
+        " claimed_at = claimed_at - $1 * interval '1 s'",
+        seconds,
+    )
+    await pool.execute("UPDATE runners SET seen_at = seen_at - $1 * interval '1 s'", seconds)
+
+
+async def the_sweeper_was_away(pool: Pool, seconds: float = 4) -> None:
+    await pool.execute("UPDATE sweeper SET last_tick = now() - $1 * interval '1 s'", seconds)
+
+
+async def statuses(session: Service, turns: Turns) -> list[str]:
+    return [(await session.turn(turn["id"]))["status"] for turn in turns]
+
+
+async def claimed(session: Service, runner: str) -> dict[str, Any]:
+    turn = await session.open_turn()
+    assert (await session.claim(turn["id"], runner))["claimed"]
+    return turn
+
+
+async def test_a_turn_that_nobody_claims_for_a_lease_is_interrupted(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    turn = await session.open_turn()
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["running"]
+    await a_lease_passes(pool)
+    await parts.sweeper().sweep()
+    ended = await session.turn(turn["id"])
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "interrupted")
+    assert ended["error"]["message"].startswith("The process that made the reply was lost")
+    assert ended["reply"]["content"] == ""
+
+
+async def test_a_turn_whose_runner_is_silent_for_a_lease_is_interrupted(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    runner = str(uuid4())
+    turn = await claimed(session, runner)
+    await session.heartbeat(runner, turn["id"])
+    await a_lease_passes(pool, LEASE - 1)
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["running"]
+    await a_lease_passes(pool)
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["failed"]
+    # Its runner is told, when it comes back, and its end comes too late.
+    assert await session.heartbeat(runner, turn["id"]) == {turn["id"]: "not_yours"}
+    late = await session.complete(turn["id"], runner)
+    assert (late.status, late.body["error"]["code"]) == (200, "interrupted")
+
+
+async def test_a_runner_that_never_named_its_turn_has_a_lease_from_its_claim(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    turn = await session.open_turn()
+    await a_lease_passes(pool)
+    await session.claim(turn["id"], str(uuid4()))
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["running"]
+    await a_lease_passes(pool)
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["failed"]
+
+
+async def test_claiming_again_gives_no_further_lease(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    runner = str(uuid4())
+    turn = await claimed(session, runner)
+    await a_lease_passes(pool)
+    await session.claim(turn["id"], runner)
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["failed"]
+
+
+async def test_a_turn_that_its_runner_names_is_left_alone(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    runner, silent = str(uuid4()), str(uuid4())
+    named, unnamed = await claimed(session, runner), await claimed(session, runner)
+    others = await claimed(session, silent)
+    await a_lease_passes(pool, 100 * LEASE)
+    # Whoever names the turn of another one keeps nothing alive.
+    await session.heartbeat(runner, named["id"], others["id"])
+    await parts.sweeper().sweep()
+    assert await statuses(session, [named, unnamed, others]) == ["running", "failed", "failed"]
+
+
+async def test_a_cancelled_turn_that_nobody_runs_ends_as_cancelled(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    turn = await session.open_turn()
+    await parts.cancel(turn)
+    await a_lease_passes(pool)
+    await parts.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["cancelled"]
+
+
+async def test_the_session_goes_on_after_a_turn_was_swept(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    turn = await session.open_turn()
+    await a_lease_passes(pool)
+    await parts.sweeper().sweep()
+    assert (await session.submit(turn["session_id"], "again"))["status"] == "running"
+
+
+async def test_the_process_sweeps_by_its_settings(serve: Any, pool: Pool) -> None:
+    session = await serve(session_lease_seconds=0.2, session_sweep_seconds=0.02)
+    turn = await session.open_turn()
+
+    async def interrupted() -> bool:
+        return await statuses(session, [turn]) == ["failed"]
+
+    await eventually(interrupted)
+
+
+async def test_a_runner_that_beats_outlives_many_leases(serve: Any, pool: Pool) -> None:
+    session = await serve(session_lease_seconds=0.4, session_sweep_seconds=0.02)
+    runner = str(uuid4())
+    runs = await claimed(session, runner)
+
+    async def beats_while_others_end() -> bool:
+        await session.heartbeat(runner, runs["id"])
+        return await statuses(session, [unclaimed]) == ["failed"]
+
+    for _ in range(3):
+        unclaimed = await session.open_turn()
+        await eventually(beats_while_others_end)
+    assert await statuses(session, [runs]) == ["running"]
+
+
+async def test_after_a_pause_of_its_own_the_sweeper_ends_nothing_for_a_lease(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    assert await parts.turns.tick(LEASE)
+    await the_sweeper_was_away(pool)
+    assert not await parts.turns.tick(LEASE)
+    # Quiet is no matter of one tick, and not for ever.
+    assert not await parts.turns.tick(LEASE)
+    await pool.execute("UPDATE sweeper SET quiet_until = quiet_until - interval '9 s'")
+    assert not await parts.turns.tick(LEASE)
+    await pool.execute("UPDATE sweeper SET quiet_until = quiet_until - interval '1 s'")
+    assert await parts.turns.tick(LEASE)
+
+
+async def test_a_short_pause_changes_nothing(parts: Parts, pool: Pool) -> None:
+    await the_sweeper_was_away(pool, 2)
+    assert await parts.turns.tick(LEASE)
+
+
+async def test_a_turn_that_was_lost_while_session_was_away_ends_a_lease_later(
+    serve: Any, pool: Pool
+) -> None:
+    turn = await (await serve(session_sweep_seconds=2)).open_turn()
+    await a_lease_passes(pool)
+    await the_sweeper_was_away(pool)
+    session = await serve(session_lease_seconds=0.5, session_sweep_seconds=0.02)
+
+    async def interrupted() -> bool:
+        return await statuses(session, [turn]) == ["failed"]
+
+    await eventually(interrupted)
+    assert await pool.fetchval(
+        """
+        SELECT time >= (SELECT quiet_until FROM sweeper) FROM events
+        WHERE type LIKE '%reply_failed%'
+        """
+    )
+
+
+async def test_several_sweepers_end_a_turn_once(session: Service, parts: Parts, pool: Pool) -> None:
+    turns = [await session.open_turn() for _ in range(5)]
+    await a_lease_passes(pool)
+    others = [parts_on(pool) for _ in range(4)]
+    await asyncio.gather(*(each.sweeper().sweep() for each in (parts, *others)))
+    assert await statuses(session, turns) == ["failed"] * 5
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE sequence > 3") == 5
+
+
+async def test_a_sweep_ends_the_oldest_first_and_no_more_than_its_number(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    turns = [await session.open_turn() for _ in range(3)]
+    await a_lease_passes(pool)
+    await parts.sweeper(most_turns=2).sweep()
+    assert await statuses(session, turns) == ["failed", "failed", "running"]
+
+
+async def test_a_session_that_cannot_be_read_keeps_no_other_one_closed(
+    session: Service, parts: Parts, pool: Pool
+) -> None:
+    broken, well = await session.open_turn(), await session.open_turn()
+    await pool.execute(
+        "UPDATE sessions SET wrapped_key = '\\x01' WHERE id = $1", UUID(broken["session_id"])
+    )
+    await a_lease_passes(pool)
+
+    async def ended() -> bool:
+        return await statuses(session, [well]) == ["failed"]
+
+    async with sweeping(parts.sweeper()):
+        await eventually(ended)
+
+
+async def test_the_sweeper_goes_on_after_the_store_failed(
+    session: Service, parts: Parts, pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    turn = await session.open_turn()
+    await a_lease_passes(pool)
+    await pool.execute("ALTER TABLE sweeper RENAME TO sweeper_away")
+
+    async def ended() -> bool:
+        return await statuses(session, [turn]) == ["failed"]
+
+    async with sweeping(parts.sweeper()):
+        await eventually(lambda: "sweeper" in caplog.text)
+        assert await statuses(session, [turn]) == ["running"]
+        await pool.execute("ALTER TABLE sweeper_away RENAME TO sweeper")
+        await eventually(ended)
+
+
+async def test_what_is_old_is_forgotten(session: Service, parts: Parts, pool: Pool) -> None:
+    await session.call("POST", "/sessions", {}, key="recent")
+    old, recent = str(uuid4()), str(uuid4())
+    await session.heartbeat(old)
+    await session.heartbeat(recent)
+    await pool.execute(
+        "UPDATE runners SET seen_at = now() - interval '61 minutes' WHERE id = $1", UUID(old)
+    )
+    await pool.execute(
+        """
+        INSERT INTO remembered_requests (request, session_id, fingerprint, created_at)
+        SELECT int4send(n), gen_random_uuid(), '', now() - interval '25 hours'
+        FROM generate_series(1, 12000) AS n
+        """
+    )
+    await parts.turns.forget(24)
+    assert await pool.fetchval("SELECT count(*) FROM remembered_requests") == 1
+    assert await pool.fetchval("SELECT array_agg(id::text) FROM runners") == [recent]
