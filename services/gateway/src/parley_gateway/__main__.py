@@ -1,0 +1,30 @@
+"""Serves the gateway until SIGTERM: `python -m parley_gateway`."""
+
+import sys
+
+from parley_core.server import configure_logging, serve
+from parley_core.settings import SettingsWrong, load
+from parley_gateway.app import create_app
+from parley_gateway.settings import GatewaySettings
+
+
+def main() -> int:
+    configure_logging()
+    try:
+        settings = load(GatewaySettings)
+    except SettingsWrong as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    app = create_app(settings)
+    serve(
+        app,
+        host=settings.host,
+        port=settings.port,
+        drain_seconds=settings.gateway_drain_seconds,
+        on_shutdown=lambda: app.state.begin_drain(),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The shapes of answers and events that only the OpenAPI document builds upon."""
+
+from typing import Literal
+from uuid import UUID
+
+from parley_core.shapes import Assistant, ErrorShape, Message, Page, SessionShape, Shape, UsageShape
+
+
+class ErrorAnswer(Shape):
+    """Every error has this shape. `code` is for programs, `message` for people."""
+
+    error: ErrorShape
+
+
+class MessageList(Page[Message]):
+    """A page of a conversation, as far as history has it: up to `version`."""
+
+    data: list[Message]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class AssistantList(Page[Assistant]):
+    data: list[Assistant]
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class Model(Shape):
+    object: Literal["model"] = "model"
+    id: str
+    created: int
+    owned_by: str
+    context_size: int
+
+
+class ModelList(Shape):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class AssistantSwitch(Shape):
+    """The caller's latest session with that assistant, or a new one; its last 20 messages."""
+
+    object: Literal["assistant_switch"] = "assistant_switch"
+    session: SessionShape
+    created: bool
+    messages: list[Message]
+
+
+class Health(Shape):
+    status: Literal["ok"] = "ok"
+
+
+class NotReady(Shape):
+    status: Literal["unavailable", "stopping"]
+    missing: list[Literal["session", "inference", "history"]]
+
+
+class TurnStarted(Shape):
+    """The first event, `id: 0`: the message is committed."""
+
+    type: Literal["turn.started"]
+    sequence_number: int
+    session_id: UUID
+    turn_id: UUID
+    message_id: UUID
+    reply_id: UUID
+    version: int
+
+
+class ReplyDelta(Shape):
+    """`sequence_number` counts the code points of the reply up to the end of this `delta`."""
+
+    type: Literal["reply.delta"]
+    sequence_number: int
+    delta: str
+
+
+class ReplyEnded(Shape):
+    """The last event, `id: end`; the reply is committed. `error` says why a failed one failed.
+
+    A client that holds more text than `sequence_number` code points cuts to them.
+    """
+
+    type: Literal["reply.completed", "reply.failed", "reply.cancelled"]
+    sequence_number: int
+    turn_id: UUID
+    message: Message
+    version: int
+    usage: UsageShape | None = None
+    error: ErrorShape | None = None

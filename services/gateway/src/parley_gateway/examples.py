@@ -1,0 +1,114 @@
+"""The examples of the OpenAPI document, made of the same shapes as what they stand for."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from parley_core import sse
+from parley_core.errors import error_body
+from parley_core.shapes import Assistant, Message, SessionShape, Turn, UsageShape
+from parley_gateway.answers import (
+    AssistantList,
+    AssistantSwitch,
+    MessageList,
+    Model,
+    ModelList,
+)
+
+_SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
+_TURN_ID = UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5b")
+_REPLY_ID = UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5c")
+_TIME = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+
+_ASKED = Message(
+    id=UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5d"),
+    session_id=_SESSION_ID,
+    turn_id=_TURN_ID,
+    role="user",
+    content="Hello! My name is Ada.",
+    status="completed",
+    version=2,
+    created_at=_TIME,
+)
+_REPLY = Message(
+    id=_REPLY_ID,
+    session_id=_SESSION_ID,
+    turn_id=_TURN_ID,
+    role="assistant",
+    content="Hello, Ada!",
+    status="completed",
+    version=4,
+    created_at=_TIME,
+    model="parley-demo",
+    finish_reason="stop",
+    usage=UsageShape(prompt_tokens=31, completion_tokens=4, total_tokens=35),
+)
+_SESSION = SessionShape(
+    id=_SESSION_ID,
+    assistant_id="helper",
+    title="Holidays",
+    metadata={"topic": "travel"},
+    version=4,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+_TURN = Turn(
+    id=_TURN_ID,
+    session_id=_SESSION_ID,
+    status="completed",
+    message=_ASKED,
+    reply_id=_REPLY_ID,
+    reply=_REPLY,
+    version=4,
+)
+_ASSISTANT = Assistant(
+    id="helper",
+    version=1,
+    name="Helper",
+    description="Helps with anything.",
+    model=None,
+    default=True,
+)
+_MODEL = Model(id="parley-demo", created=0, owned_by="parley", context_size=128_000)
+_EXAMPLES: dict[type[BaseModel], BaseModel] = {
+    SessionShape: _SESSION,
+    Turn: _TURN,
+    MessageList: MessageList(
+        data=[_REPLY, _ASKED], first_id=_REPLY.id, last_id=_ASKED.id, version=4
+    ),
+    AssistantList: AssistantList(data=[_ASSISTANT], first_id=_ASSISTANT.id, last_id=_ASSISTANT.id),
+    AssistantSwitch: AssistantSwitch(session=_SESSION, created=False, messages=[_ASKED, _REPLY]),
+    ModelList: ModelList(data=[_MODEL]),
+}
+
+
+def of(model: type[BaseModel]) -> Any:
+    """An example of the answer, or None."""
+    example = _EXAMPLES.get(model)
+    return None if example is None else json.loads(example.model_dump_json())
+
+
+def stream() -> str:
+    """A whole answer as server-sent events."""
+    return b"".join(sse.replay(_TURN, None)).decode()
+
+
+def error(status: int, code: str) -> Any:
+    return error_body("A sentence that says what is wrong.", type=_TYPES[status], code=code)
+
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    408: "invalid_request_error",
+    409: "conflict_error",
+    413: "invalid_request_error",
+    422: "idempotency_error",
+    500: "server_error",
+    503: "server_error",
+    504: "server_error",
+}

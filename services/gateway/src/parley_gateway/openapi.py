@@ -1,0 +1,132 @@
+"""The OpenAPI document, built from the operations and from the models that requests are checked by.
+
+Source: https://spec.openapis.org/oas/v3.1.0.html
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from parley_gateway import examples
+from parley_gateway.answers import ErrorAnswer, ReplyDelta, ReplyEnded, TurnStarted
+from parley_gateway.operations import OPERATIONS, Errors, Operation
+
+Node = dict[str, Any]
+Described = tuple[type[BaseModel], Literal["validation", "serialization"]]
+
+_JSON = "application/json"
+_EVENTS: set[type[BaseModel]] = {TurnStarted, ReplyDelta, ReplyEnded, ErrorAnswer}
+_REF = "#/components/schemas/{model}"
+
+
+@cache
+def document() -> Node:
+    paths: Node = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Parley",
+            "version": "1",
+            "description": "An AI-chat backend that never forgets and never loses an answer. "
+            "Errors everywhere have the shape ErrorAnswer, and every answer has an `x-request-id`.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def _operation(operation: Operation) -> Node:
+    node: Node = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
+        "responses": _responses(operation),
+    }
+    if operation.description:
+        node["description"] = operation.description
+    if operation.public:
+        node["security"] = []
+    if operation.body is not None:
+        node["parameters"].append(_IDEMPOTENCY_KEY)
+        required = any(field.is_required() for field in operation.body.model_fields.values())
+        node["requestBody"] = {"required": required, "content": {_JSON: _media(operation.body)}}
+    return node
+
+
+def _path_parameters(operation: Operation) -> Iterator[Node]:
+    if "{session_id}" in operation.path:
+        schema = {"type": "string", "format": "uuid"}
+        yield {"name": "session_id", "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameters(operation: Operation) -> Iterator[Node]:
+    if operation.query is not None:
+        for name, schema in operation.query.model_json_schema()["properties"].items():
+            yield {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _responses(operation: Operation) -> Node:
+    responses: Node = {}
+    for status, model in operation.answers.items():
+        content = {_JSON: _media(model)}
+        if operation.streams:
+            content["text/event-stream"] = {
+                "schema": {"type": "string"},
+                "example": examples.stream(),
+            }
+        responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+    for errors in operation.errors:
+        responses.update(_refusals(errors))
+    return responses
+
+
+def _refusals(errors: Errors) -> Iterator[tuple[str, Node]]:
+    for status, codes in errors.items():
+        media = _media(ErrorAnswer)
+        media["example"] = examples.error(status, codes[0])
+        yield (
+            str(status),
+            {
+                "description": "Code " + " or ".join(f"`{code}`" for code in codes) + ".",
+                "content": {_JSON: media},
+            },
+        )
+
+
+def _media(model: type[BaseModel]) -> Node:
+    media: Node = {"schema": {"$ref": _REF.format(model=model.__name__)}}
+    if (example := examples.of(model)) is not None:
+        media["example"] = example
+    return media
+
+
+def _schemas() -> Node:
+    bodies = {operation.body for operation in OPERATIONS if operation.body is not None}
+    answers = {model for operation in OPERATIONS for model in operation.answers.values()}
+    described: list[Described] = [(model, "validation") for model in bodies]
+    described += [(model, "serialization") for model in answers | _EVENTS]
+    _, schemas = models_json_schema(described, ref_template=_REF)
+    return dict(sorted(schemas["$defs"].items()))
+
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Up to 255 visible ASCII characters, kept for 24 hours: the same request with "
+    "the same key is answered as the first one was, and does nothing again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}

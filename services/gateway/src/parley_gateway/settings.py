@@ -1,0 +1,109 @@
+"""What the gateway reads from the environment: whom it calls, whose tokens it believes, its bounds.
+
+Durations are in seconds and sizes in bytes. No other file reads the environment.
+"""
+
+from typing import Annotated, Self
+
+from jwt.algorithms import HMACAlgorithm
+from jwt.exceptions import InvalidKeyError
+from pydantic import Field, SecretStr, model_validator
+
+from parley_core.settings import InternalSecretSetting, Settings
+from parley_core.shapes import MESSAGE_BYTES
+from parley_core.sse import HEARTBEAT_SECONDS
+
+Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+
+KIB = 1024
+MIB = 1024 * KIB
+# RFC 7518, section 3.2: a key for HS256 is at least as long as its hash.
+JWT_SECRET_BYTES = 32
+_BASE_URL = "the base URL of the {} service, such as http://127.0.0.1:{}"
+
+
+class GatewaySettings(Settings):
+    internal_secret: InternalSecretSetting = Field(
+        description="at least 32 random bytes, the same for every service"
+    )
+    session_url: str = Field(
+        description=_BASE_URL.format("session", 8081), pattern="^https?://[^/]"
+    )
+    inference_url: str = Field(
+        description=_BASE_URL.format("inference", 8082), pattern="^https?://[^/]"
+    )
+    history_url: str = Field(
+        description=_BASE_URL.format("history", 8083), pattern="^https?://[^/]"
+    )
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=1, le=65535, description="a port from 1 to 65535")
+
+    # Whose tokens are believed: those signed with the secret, or with a key published at the URL.
+    jwt_secret: SecretStr | None = Field(None, description="at least 32 random bytes")
+    jwks_url: str | None = Field(
+        None, description="the URL of a JSON Web Key Set", pattern="^https?://[^/]"
+    )
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwks_seconds: Seconds = 5
+    jwks_bytes: Count = 256 * KIB
+    jwks_refetch_seconds: Seconds = 10
+    jwks_max_age_seconds: Seconds = 300
+
+    # What clients send. Text may take six bytes for each of its own, escaped in JSON.
+    gateway_body_bytes: Count = 6 * MESSAGE_BYTES + 64 * KIB
+    gateway_body_seconds: Seconds = 30
+
+    # Calls to other services.
+    gateway_call_seconds: Seconds = 10
+    gateway_ready_seconds: Seconds = 2
+
+    # Replies that are being read, as a stream or as one answer.
+    gateway_streams: Count = 2_000
+    gateway_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
+    gateway_event_bytes: Count = 4 * MIB
+    # Inference sends a heartbeat every 15 s: this many without a byte, and it is taken for dead.
+    gateway_silence_seconds: Seconds = 35
+    gateway_reattach_seconds: Seconds = 30
+    gateway_reattach_pause_seconds: Seconds = 0.1
+    gateway_reattach_most_pause_seconds: Seconds = 2
+    gateway_look_seconds: Seconds = 2
+    gateway_reply_seconds: Seconds = 600
+    gateway_drain_seconds: Count = 5
+
+    @model_validator(mode="after")
+    def _one_way_to_verify(self) -> Self:
+        if (self.jwt_secret is None) == (self.jwks_url is None):
+            raise ValueError(
+                "Set either PARLEY_JWT_SECRET (development) or PARLEY_JWKS_URL with "
+                "PARLEY_JWT_ISSUER and PARLEY_JWT_AUDIENCE (production), and not both"
+            )
+        if self.jwt_secret is not None:
+            _check_secret(self.jwt_secret.get_secret_value())
+            return self
+        for variable, value in (
+            ("PARLEY_JWT_ISSUER", self.jwt_issuer),
+            ("PARLEY_JWT_AUDIENCE", self.jwt_audience),
+        ):
+            if value is None:
+                raise ValueError(
+                    f"{variable} is not set. It should be what tokens say that are signed with "
+                    "the keys at PARLEY_JWKS_URL"
+                )
+        return self
+
+
+def _check_secret(secret: str) -> None:
+    if len(secret.encode()) < JWT_SECRET_BYTES:
+        raise ValueError(
+            f"PARLEY_JWT_SECRET should be at least {JWT_SECRET_BYTES} random bytes "
+            "(try: openssl rand -hex 32)"
+        )
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        raise ValueError(
+            "PARLEY_JWT_SECRET is a key of a pair, which others may know: publish its public half "
+            "and set PARLEY_JWKS_URL"
+        ) from None

@@ -1,0 +1,96 @@
+"""POST /v1/sessions/{session_id}/messages: commit a message, then answer with the reply to it."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from parley_core.errors import Unavailable
+from parley_core.shapes import Turn
+from parley_gateway.authentication import Asker
+from parley_gateway.open_streams import OpenStreams
+from parley_gateway.parts import Parts
+from parley_gateway.requests import (
+    SubmitMessage,
+    body_of,
+    check_size,
+    idempotency_header,
+    path_id,
+)
+from parley_gateway.turn_answer import TurnAnswer
+from parley_gateway.turn_events import RelayLimits, TurnEvents
+from parley_gateway.turn_stream import TurnStream
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitLimits:
+    """Seconds; see the settings of the same names."""
+
+    body: float
+    call: float
+    heartbeat: float
+    reply: float
+    relay: RelayLimits
+
+
+class Submitting:
+    """An ASGI application: its answer may be a stream."""
+
+    def __init__(self, parts: Parts, streams: OpenStreams, limits: SubmitLimits) -> None:
+        self._parts, self._streams, self._limits = parts, streams, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        asker = await self._parts.authenticate(request)
+        path = f"/sessions/{path_id(request, 'session_id')}/messages"
+        key = idempotency_header(request)
+        asked = await body_of(request, SubmitMessage, self._limits.body)
+        check_size(asked.content)
+        # Before the commit: a message that was accepted must also be answered.
+        with self._streams.one() as stop:
+            turn = await self._submit(path, asked, asker, key)
+            events = self._events(turn, asker)
+            hand_over = self._limits.relay.reattach
+            if asked.stream:
+                stream = TurnStream(events, self._limits.heartbeat, hand_over)
+                await stream.answer(receive, send, stop)
+                return
+            waiting = TurnAnswer(
+                events,
+                reply_seconds=self._limits.reply,
+                hand_over_seconds=hand_over,
+                has_key=bool(key),
+            )
+            ended = await waiting.turn(receive, stop)
+        answer = Response(ended.to_json(), media_type="application/json")
+        await answer(scope, receive, send)
+
+    async def _submit(
+        self, path: str, asked: SubmitMessage, asker: Asker, key: dict[str, str]
+    ) -> Turn:
+        answer = await self._parts.peers.session.call(
+            "POST",
+            path,
+            principal=asker.principal,
+            request_id=asker.request_id,
+            body=asked.model_dump_json(include={"content"}).encode(),
+            headers=key,
+            timeout=self._limits.call,
+        )
+        try:
+            return Turn.model_validate_json(answer.body)
+        except ValueError:
+            raise Unavailable(
+                "The session service answered something unusable; try again.",
+                code="session_unavailable",
+            ) from None
+
+    def _events(self, turn: Turn, asker: Asker) -> TurnEvents:
+        return TurnEvents(
+            turn,
+            asker,
+            inference=self._parts.peers.inference,
+            session=self._parts.peers.session,
+            limits=self._limits.relay,
+        )

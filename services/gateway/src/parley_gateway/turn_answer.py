@@ -1,0 +1,50 @@
+"""The answer that carries a turn once it has ended, for clients that read no stream."""
+
+import asyncio
+from contextlib import aclosing
+
+from starlette.types import Receive
+
+from parley_core.errors import ParleyError
+from parley_core.shapes import Turn
+from parley_gateway.attendance import Attendance
+from parley_gateway.turn_events import TurnEvents
+
+
+class ReplyPending(ParleyError):
+    status, type, code = 504, "server_error", "reply_pending"
+
+    def __init__(self, *, has_key: bool) -> None:
+        super().__init__(
+            "The reply is not done yet. It goes on: the same request with its Idempotency-Key "
+            "fetches it, and so does the session's history.",
+            # Without a key, the same request again would be another message.
+            headers={} if has_key else {"x-should-retry": "false"},
+        )
+
+
+class TurnAnswer:
+    def __init__(
+        self, events: TurnEvents, *, reply_seconds: float, hand_over_seconds: float, has_key: bool
+    ) -> None:
+        self._events, self._has_key = events, has_key
+        self._reply_seconds, self._hand_over_seconds = reply_seconds, hand_over_seconds
+
+    async def turn(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
+        """The turn as it ended. Raises ReplyPending."""
+        waiting = asyncio.create_task(self._ended())
+        ending = await Attendance(receive, stop, self._events.handed_over).during(
+            waiting, within=self._reply_seconds, hand_over_within=self._hand_over_seconds
+        )
+        turn = waiting.result() if ending == "done" else None
+        if turn is None:
+            raise ReplyPending(has_key=self._has_key)
+        return turn
+
+    async def _ended(self) -> Turn | None:
+        if self._events.turn.status != "running":
+            return self._events.turn
+        async with aclosing(self._events.read()) as batches:
+            async for _ in batches:
+                pass
+        return await self._events.ended_turn()

@@ -1,0 +1,131 @@
+"""A turn's events as inference sends them, from as many attempts as it takes."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import aiohttp
+import msgspec
+
+from parley_core import sse
+from parley_core.calls import Relayed, ServiceClient
+from parley_core.errors import ParleyError
+from parley_core.shapes import Turn
+from parley_gateway.authentication import Asker
+from parley_gateway.event_cutter import EventCutter, EventsUnusable
+from parley_gateway.outage import Outage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """Seconds and bytes; see the settings of the same names."""
+
+    silence: float
+    reattach: float
+    reattach_pause: float
+    reattach_most_pause: float
+    look: float
+    event_bytes: int
+
+
+class TurnEvents:
+    """The events after `turn.started`. `handed_over` is set once inference has the turn."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        asker: Asker,
+        *,
+        inference: ServiceClient,
+        session: ServiceClient,
+        limits: RelayLimits,
+    ) -> None:
+        self.turn = turn
+        self.handed_over = asyncio.Event()
+        self._asker, self._inference, self._session = asker, inference, session
+        self._limits = limits
+        self._place = 0
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        """Whole events, many at a time where many came; comments too.
+
+        Stops after the turn's end, or without one when inference stays away too long or knows
+        nothing of the turn.
+        """
+        if self.turn.status != "running":
+            yield self._stored(self.turn)
+            return
+        outage = self._outage()
+        pause: float | None = 0
+        while pause is not None:
+            cutter = EventCutter(self._place, self._limits.event_bytes)
+            try:
+                async with self._attach() as upstream:
+                    self.handed_over.set()
+                    while received := await upstream.readany():
+                        pass
+                        if events := cutter.feed(received):
+                            self._place = cutter.place
+                            yield events
+                        if cutter.ended:
+                            return
+            except _TROUBLE as trouble:
+                if _is_final(trouble):
+                    break
+            if (ended := None) is not None:
+                yield self._stored(ended)
+                return
+            jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
+            pause = outage.next_pause(asyncio.get_running_loop().time(), jitter)
+            await asyncio.sleep(pause or 0)
+        log.warning("turn %s: inference does not go on with it", self.turn.id)
+
+    async def ended_turn(self) -> Turn | None:
+        """The turn as session has it; None while it runs, or when session cannot say."""
+        try:
+            answer = await self._session.call(
+                "GET",
+                f"/turns/{self.turn.id}",
+                principal=self._asker.principal,
+                request_id=self._asker.request_id,
+                timeout=self._limits.look,
+            )
+            turn = Turn.model_validate_json(answer.body)
+        except (ParleyError, ValueError):
+            return None
+        return turn if turn.reply is not None else None
+
+    def _attach(self) -> AbstractAsyncContextManager[aiohttp.StreamReader]:
+        body = {"session_id": self.turn.session_id, "after": self._place}
+        return self._inference.stream(
+            "POST",
+            f"/turns/{self.turn.id}/stream",
+            principal=self._asker.principal,
+            request_id=self._asker.request_id,
+            body=msgspec.json.encode(body),
+            silence=1000,
+        )
+
+    def _stored(self, turn: Turn) -> bytes:
+        self.handed_over.set()
+        return b"".join(sse.replay(turn, self._place))
+
+    def _outage(self) -> Outage:
+        return Outage(
+            most=self._limits.reattach,
+            first_pause=self._limits.reattach_pause,
+            most_pause=self._limits.reattach_most_pause,
+        )
+
+
+_TROUBLE = (ParleyError, aiohttp.ClientError, TimeoutError, OSError, EventsUnusable)
+
+
+def _is_final(trouble: Exception) -> bool:
+    # Inference refused the turn itself; asked again, it would say the same.
+    return isinstance(trouble, Relayed) and trouble.status < 500

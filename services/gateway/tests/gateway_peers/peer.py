@@ -1,0 +1,96 @@
+"""What the scripted services behind the gateway share: they listen, verify, and note who called."""
+
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from aiohttp import web
+
+from parley_core.principal import InternalSecret, Principal, verify_principal
+
+SECRET = "s" * 32
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    person: Principal
+    request_id: str
+    key: str | None
+
+
+class Peer:
+    """Answers what its class does, or what `answers` holds for the next requests."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.calls: list[Call] = []
+        self.answers: deque[web.StreamResponse] = deque()
+        self.away = False
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls) -> AsyncIterator[Self]:
+        peer = cls()
+        app = web.Application(client_max_size=2**23)
+        app.router.add_route("*", "/{path:.*}", peer._answer)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        peer.url = "http://{}:{}".format(*runner.addresses[0])
+        try:
+            yield peer
+        finally:
+            await runner.cleanup()
+
+    async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
+        raise NotImplementedError
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        call = await self._call(request)
+        if self.away:
+            request.transport.abort()
+        if request.path == "/healthz":
+            return web.json_response({"status": "ok"})
+        self.calls.append(call)
+        if self.answers:
+            return self.answers.popleft()
+        return await self.handle(request, call)
+
+    async def _call(self, request: web.Request) -> Call:
+        person = verify_principal(
+            request.headers["authorization"].removeprefix("Bearer "),
+            InternalSecret.parse(SECRET),
+            issuers={"gateway"},
+            audience=self.name,
+            now=datetime.now(UTC),
+        )
+        body = await request.read()
+        return Call(
+            request.method,
+            request.path,
+            dict(request.query),
+            json.loads(body) if body else None,
+            person,
+            request.headers["x-request-id"],
+            request.headers.get("idempotency-key"),
+        )
+
+
+def error(status: int, code: str, **headers: str) -> web.Response:
+    shape = {"message": "Scripted.", "type": "scripted", "param": "p", "code": code}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.json_response({"error": shape}, status=status, headers=named)
+
+
+def raw(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")

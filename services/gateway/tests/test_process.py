@@ -1,0 +1,109 @@
+"""The process as it is run: `python -m parley_gateway`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+import aiohttp
+import pytest
+from gateway_peers.eventually import eventually
+from gateway_peers.gateway import Client, client_session
+from gateway_peers.inference import Stalls, deltas
+from gateway_peers.issuer import JWT_SECRET, token
+from gateway_peers.peer import SECRET
+
+from parley_gateway.__main__ import main
+
+RIGHT = {
+    "PARLEY_INTERNAL_SECRET": SECRET,
+    "PARLEY_SESSION_URL": "http://127.0.0.1:9",
+    "PARLEY_INFERENCE_URL": "http://127.0.0.1:9",
+    "PARLEY_HISTORY_URL": "http://127.0.0.1:9",
+    "PARLEY_JWT_SECRET": JWT_SECRET,
+}
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----"
+JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"PARLEY_SESSION_URL": ""}, "PARLEY_SESSION_URL is not set. It should be the base URL"),
+        ({"PARLEY_HISTORY_URL": "localhost"}, "PARLEY_HISTORY_URL is wrong. It should be"),
+        ({"PARLEY_INTERNAL_SECRET": "short"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
+        ({"PARLEY_PORT": "x"}, "PARLEY_PORT is wrong. It should be a port from 1 to 65535."),
+        ({"PARLEY_GATEWAY_STREAMS": "0"}, "PARLEY_GATEWAY_STREAMS is wrong."),
+        ({"PARLEY_GATEWAY_REPLY_SECONDS": "-1"}, "PARLEY_GATEWAY_REPLY_SECONDS is wrong."),
+        ({"PARLEY_JWT_SECRET": ""}, "Set either PARLEY_JWT_SECRET"),
+        ({"PARLEY_JWT_SECRET": "too short"}, "PARLEY_JWT_SECRET should be at least 32"),
+        ({"PARLEY_JWT_SECRET": PUBLIC_KEY}, "PARLEY_JWT_SECRET is a key of a pair"),
+        (JWKS | {"PARLEY_JWT_SECRET": JWT_SECRET}, "Set either PARLEY_JWT_SECRET"),
+        (JWKS, "PARLEY_JWT_ISSUER is not set."),
+        (JWKS | {"PARLEY_JWT_ISSUER": "x"}, "PARLEY_JWT_AUDIENCE is not set."),
+        (JWKS | {"PARLEY_JWKS_URL": "login"}, "PARLEY_JWKS_URL is wrong. It should be the URL"),
+    ],
+)
+def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
+    monkeypatch, capsys, wrong, sentence
+):
+    for variable, value in (RIGHT | wrong).items():
+        monkeypatch.setenv(variable, value)
+    assert main() == 2
+    error = capsys.readouterr().err
+    assert error.startswith(sentence)
+    assert JWT_SECRET not in error
+    assert "too short" not in error
+
+
+async def started(**environment):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    kept["PYTHONPATH"] = os.pathsep.join(sys.path)
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "parley_gateway",
+        env=kept | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def until_ready(client):
+    async def ready():
+        with contextlib.suppress(aiohttp.ClientError):
+            return (await client.get("/readyz"))[0] == 200
+
+    await eventually(ready, within=20)
+
+
+async def test_sigterm_ends_open_streams_and_then_the_process(session, inference, history):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await started(
+        **RIGHT
+        | {
+            "PARLEY_SESSION_URL": session.url,
+            "PARLEY_INFERENCE_URL": inference.url,
+            "PARLEY_HISTORY_URL": history.url,
+            "PARLEY_PORT": str(port),
+        }
+    )
+    inference.script(deltas("private"), Stalls())
+    bearer = token()
+    async with client_session() as http:
+        client = Client(f"http://127.0.0.1:{port}", http)
+        await until_ready(client)
+        async with client.stream("private words", bearer=bearer) as stream:
+            await stream.until_text(7)
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(3):
+                assert await stream.events() == []
+    _, error = await process.communicate()
+    assert process.returncode == 0
+    log = error.decode()
+    assert "private" not in log
+    assert bearer not in log
+    assert "Traceback" not in log

@@ -1,0 +1,128 @@
+"""Inference breaks off: the stream goes on where it was, and no delta is lost or repeated."""
+
+import asyncio
+
+import pytest
+from gateway_peers.gateway import started, text_of
+from gateway_peers.inference import Dies, Ends, Stalls, deltas
+from gateway_peers.peer import error
+
+from parley_core import sse
+
+
+async def test_every_write_ends_between_events_wherever_inference_breaks_off(
+    gateway, session, inference
+):
+    sent = deltas("abc", "def")
+    for cut in range(1, len(sent), 5):
+        inference.script(sent[:cut], Dies())
+        inference.script(lambda: sse.ended(session.end("abcdef")))
+        async with gateway.stream() as stream:
+            await stream.events()
+        whole = sent[: sent.rfind(b"\n\n", 0, cut) + 2] if b"\n\n" in sent[:cut] else b""
+        assert stream.raw == started(session.turn) + whole + sse.ended(session.turn)
+
+
+@pytest.mark.parametrize("breaks", [Dies(), Ends()], ids=["cut", "without an end"])
+async def test_a_broken_stream_goes_on_at_the_place_it_had_reached(
+    gateway, session, inference, breaks
+):
+    inference.script(deltas("Hé", "llo"), b'id: 9\ndata: {"half', breaks)
+    inference.script(deltas(" wor", after=5), breaks)
+    inference.script(deltas("ld", after=9), lambda: sse.ended(session.end("Héllo world")))
+    async with gateway.stream() as stream:
+        events = await stream.events()
+    assert inference.places == [0, 5, 9]
+    assert text_of(events) == "Héllo world"
+    assert [event["id"] for event in events] == ["0", "2", "5", "9", "11", "end"]
+
+
+async def test_a_silent_inference_is_taken_for_dead(start, session, inference):
+    gateway = await start(gateway_silence_seconds=0.1)
+    inference.script(deltas("a"), Stalls())
+    inference.script(lambda: sse.ended(session.end("a")))
+    async with gateway.stream() as stream:
+        events = await stream.events()
+    assert inference.places == [0, 1]
+    assert [event["id"] for event in events] == ["0", "1", "end"]
+
+
+async def test_an_inference_that_sends_heartbeats_is_not_silent(start, session, inference):
+    gateway = await start(gateway_silence_seconds=0.2)
+    pauses = [asyncio.Event() for _ in range(8)]
+    steps = [step for pause in pauses for step in (pause, sse.HEARTBEAT)]
+    inference.script(*steps, lambda: sse.ended(session.end("")))
+    loop = asyncio.get_running_loop()
+    for place, pause in enumerate(pauses):
+        loop.call_later(0.05 * (place + 1), pause.set)
+    async with gateway.stream() as stream:
+        await stream.events()
+    assert inference.places == [0]
+    assert stream.raw.count(sse.HEARTBEAT) == 8
+
+
+async def test_inference_that_is_busy_or_away_at_first_is_asked_again(gateway, session, inference):
+    inference.script(error(503, "inference_busy"))
+    inference.script(Dies())
+    inference.script(lambda: sse.ended(session.end("")))
+    async with gateway.stream() as stream:
+        events = await stream.events()
+    assert [event["id"] for event in events] == ["0", "end"]
+    assert inference.places == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"id: x\ndata: {}\n\n", b"id: -1\ndata: {}\n\n", b"id: 5\ndata: " + b"x" * 9_000],
+    ids=["a strange id", "a negative id", "an endless event"],
+)
+async def test_rubbish_from_inference_is_not_passed_on(start, session, inference, rubbish):
+    gateway = await start(gateway_event_bytes=8_192)
+    pause = asyncio.Event()
+    inference.script(deltas("a"), pause, rubbish)
+    inference.script(lambda: sse.ended(session.end("a")))
+    async with gateway.stream() as stream:
+        await stream.until_text(1)
+        pause.set()
+        await stream.events()
+    assert stream.raw == started(session.turn) + deltas("a") + sse.ended(session.turn)
+
+
+async def test_when_inference_stays_away_the_answer_ends_without_an_end(
+    gateway, session, inference
+):
+    inference.script(deltas("a"), Dies())
+    async with gateway.stream() as stream:
+        events = await stream.events()
+    assert [event["id"] for event in events] == ["0", "1"]
+    assert len(inference.places) > 3
+    assert inference.open == 0
+
+
+async def test_trouble_that_is_over_does_not_count_against_the_next(start, session, inference):
+    gateway = await start(gateway_reattach_seconds=0.2, gateway_reattach_pause_seconds=0.1)
+    for place in range(8):
+        inference.script(deltas("a", after=place), Dies())
+    inference.script(lambda: sse.ended(session.end("a" * 8)))
+    async with gateway.stream() as stream:
+        assert text_of(await stream.events()) == "a" * 8
+
+
+async def test_a_turn_that_ended_while_inference_is_away_is_told_from_what_session_stored(
+    gateway, session, inference
+):
+    inference.script(deltas("ab"), lambda: session.fail("abc", "interrupted") and b"", Dies())
+    async with gateway.stream() as stream:
+        *_, last_delta, last = await stream.events()
+    assert (last_delta["delta"], last_delta["id"]) == ("c", "3")
+    assert (last["type"], last["error"]["code"]) == ("reply.failed", "interrupted")
+
+
+async def test_a_turn_that_inference_does_not_know_ends_the_answer_at_once(
+    start, session, inference
+):
+    gateway = await start(gateway_reattach_seconds=60)
+    inference.script(error(404, "turn_not_found"))
+    async with asyncio.timeout(5), gateway.stream() as stream:
+        assert [event["id"] for event in await stream.events()] == ["0"]
+    assert len(inference.places) == 1

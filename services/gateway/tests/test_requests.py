@@ -1,0 +1,171 @@
+"""What clients send wrongly is refused here, with a sentence, and reaches no service."""
+
+import asyncio
+import json
+from io import BytesIO
+
+import pytest
+from gateway_peers.gateway import SESSION_ID
+from gateway_peers.inference import Stalls
+from gateway_peers.issuer import token
+from gateway_peers.peer import raw
+
+from parley_core.shapes import MESSAGE_BYTES
+
+MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
+HISTORY = f"/v1/history/{SESSION_ID}"
+DEEP = b'{"content":' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (MESSAGES, b"{", None),
+        (MESSAGES, b"\xff", None),
+        (MESSAGES, b'{"content": "\xed\xa0\x80"}', None),
+        (MESSAGES, b'{"content": "\\ud800"}', None),
+        (MESSAGES, b'{"content": "a", "\\udfff": 1}', None),
+        (MESSAGES, DEEP, None),
+        (MESSAGES, [], "body"),
+        (MESSAGES, b"null", "body"),
+        (MESSAGES, {}, "content"),
+        (MESSAGES, b"", "content"),
+        (MESSAGES, {"content": ""}, "content"),
+        (MESSAGES, {"content": None}, "content"),
+        (MESSAGES, {"content": 1}, "content"),
+        (MESSAGES, {"content": ["a"]}, "content"),
+        (MESSAGES, {"content": "a", "stream": "yes"}, "stream"),
+        (MESSAGES, {"content": "a", "stream": None}, "stream"),
+        (MESSAGES, {"content": "a", "model": "x"}, "model"),
+        (MESSAGES, {"content": "a", "parent_message_id": None}, "parent_message_id"),
+        ("/v1/sessions", {"id": "x"}, "id"),
+        ("/v1/sessions", {"id": SESSION_ID.hex}, "id"),
+        ("/v1/sessions", {"id": f"urn:uuid:{SESSION_ID}"}, "id"),
+        ("/v1/sessions", {"id": 7}, "id"),
+        ("/v1/sessions", {"assistant_id": ""}, "assistant_id"),
+        ("/v1/sessions", {"assistant_id": "a" * 201}, "assistant_id"),
+        ("/v1/sessions", {"title": "a" * 201}, "title"),
+        ("/v1/sessions", {"titel": "a"}, "titel"),
+        ("/v1/sessions", {"metadata": []}, "metadata"),
+        ("/v1/sessions", {"metadata": {"k": 1}}, "metadata.k"),
+        ("/v1/sessions", {"metadata": {"k": "v" * 513}}, "metadata.k"),
+        ("/v1/sessions", {"metadata": {str(n): "v" for n in range(17)}}, "metadata"),
+        ("/v1/switch-assistant", {}, "assistant_id"),
+        ("/v1/switch-assistant", {"assistant_id": "a", "x": 1}, "x"),
+    ],
+)
+async def test_a_body_that_is_not_as_it_should_be_is_a_400(gateway, session, path, body, param):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    assert await gateway.refusal("POST", path, body=data) == (400, "invalid_request", param)
+    assert session.calls == []
+
+
+@pytest.mark.parametrize("key", ["", "k" * 65])
+async def test_a_key_of_the_metadata_has_its_bounds(gateway, key):
+    status, code, param = await gateway.refusal(
+        "POST", "/v1/sessions", body={"metadata": {key: "v"}}
+    )
+    assert (status, code) == (400, "invalid_request")
+    assert param.startswith("metadata")
+
+
+async def test_a_refusal_repeats_nothing_of_what_was_typed(gateway):
+    body = {"content": {"secret words": "secret words"}, "stream": "secret words"}
+    async with gateway.request("POST", MESSAGES, body=body) as answer:
+        assert "secret" not in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/v1/sessions/x", "session_id"),
+        (f"/v1/sessions/{SESSION_ID.hex}", "session_id"),
+        ("/v1/history/%00", "session_id"),
+        (f"{HISTORY}?limit=0", "limit"),
+        (f"{HISTORY}?limit=101", "limit"),
+        (f"{HISTORY}?limit=x", "limit"),
+        (f"{HISTORY}?order=up", "order"),
+        (f"{HISTORY}?after=x", "after"),
+        (f"{HISTORY}?before=x", "before"),
+        (f"{HISTORY}?min_version=-1", "min_version"),
+        (f"{HISTORY}?min_version=99999999999999999999", "min_version"),
+        (f"{HISTORY}?limit=1&limit=2", "limit"),
+        (f"{HISTORY}?as_of=3", "as_of"),
+    ],
+)
+async def test_an_address_that_is_not_as_it_should_be_is_a_400(gateway, history, path, param):
+    assert await gateway.refusal("GET", path) == (400, "invalid_request", param)
+    assert history.calls == []
+
+
+async def test_a_session_id_in_a_path_is_checked_for_messages_too(gateway):
+    refused = await gateway.refusal("POST", "/v1/sessions/x/messages", body={"content": "a"})
+    assert refused == (400, "invalid_request", "session_id")
+
+
+@pytest.mark.parametrize("key", ["k" * 256, "a b", "ä", ""])
+async def test_an_idempotency_key_is_visible_ascii_of_bounded_length(gateway, session, key):
+    for path in ("/v1/sessions", MESSAGES, "/v1/switch-assistant"):
+        refused = await gateway.refusal("POST", path, body={}, idempotency_key=key)
+        assert refused == (400, "invalid_request", "Idempotency-Key")
+    assert session.calls == []
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "😀"])
+async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inference, letter):
+    fits = letter * (MESSAGE_BYTES // len(letter.encode()))
+    body = {"content": fits + letter}
+    refused = await gateway.refusal("POST", MESSAGES, body=body)
+    assert refused == (413, "message_too_large", "content")
+    assert session.calls == []
+    session.answers.append(raw(b"{}"))
+    status, answer = await gateway.post(MESSAGES, {"content": fits})
+    assert (status, answer["error"]["code"]) == (503, "session_unavailable")
+    assert session.calls[0].body == {"content": fits}
+
+
+async def test_a_body_that_no_message_needs_is_a_413_before_it_is_held(gateway):
+    async with gateway.http.post(
+        gateway.url + MESSAGES, data=BytesIO(b" " * 2_000_000), headers=authorization()
+    ) as answer:
+        assert answer.status == 413
+        assert (await answer.json())["error"]["code"] == "body_too_large"
+
+
+async def test_a_body_that_does_not_come_is_given_up(start):
+    gateway = await start(gateway_body_seconds=0.05)
+
+    async def never_ends():
+        yield b'{"content":'
+        await asyncio.Event().wait()
+
+    async with gateway.http.post(
+        gateway.url + MESSAGES, data=never_ends(), headers=authorization()
+    ) as answer:
+        assert answer.status == 408
+        assert (await answer.json())["error"]["code"] == "request_timeout"
+
+
+def authorization():
+    return {"authorization": f"Bearer {token()}"}
+
+
+async def test_text_that_is_odd_but_text_is_passed_on(gateway, session, inference):
+    inference.script(Stalls())
+    content = "\x00 \ufffe 👩‍👩‍👧 \u202e \U0010ffff"
+    async with gateway.stream(content) as stream:
+        await stream.event()
+    assert session.calls[0].body == {"content": content}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("GET", "/v1/sessions/", 404, "not_found"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+        ("GET", MESSAGES, 405, "method_not_allowed"),
+    ],
+)
+async def test_what_there_is_not_is_refused_in_the_one_shape(gateway, method, path, status, code):
+    assert await gateway.refusal(method, path) == (status, code, None)

@@ -1,0 +1,74 @@
+"""A client that takes nothing is waited for, within bounds of memory and time."""
+
+import asyncio
+import socket
+
+from gateway_peers.eventually import eventually
+from gateway_peers.gateway import SESSION_ID
+from gateway_peers.inference import Stalls, deltas
+from gateway_peers.issuer import token
+
+from parley_core import sse
+
+
+async def test_a_client_that_reads_slowly_holds_inference_up(start, session, inference):
+    gateway = await start(gateway_stream_heartbeat_seconds=60)
+    piece = "x" * 65_536
+    pieces = [deltas(piece, after=place * len(piece)) for place in range(160)]
+    inference.script(*pieces, lambda: sse.ended(session.end(piece * 160)))
+    async with NeverReading(gateway) as client:
+        looks = []
+        # No more is written than what sockets and buffers on the way hold, of 10 MiB.
+        await eventually(lambda: inference.written and is_constant(inference.written, looks))
+        assert inference.written < 8 * 2**20
+        received = await read_all(client)
+    assert received.count(b"x") > 160 * 65_536
+
+
+async def test_a_client_that_takes_no_byte_for_two_heartbeats_is_let_go(start, session, inference):
+    gateway = await start(gateway_stream_heartbeat_seconds=0.05, gateway_streams=1)
+    piece = "x" * 65_536
+    inference.script(*(deltas(piece, after=place * len(piece)) for place in range(160)), Stalls())
+    async with NeverReading(gateway):
+        await eventually(lambda: inference.written)
+        assert (await gateway.submit())[0] == 503
+        await eventually(lambda: inference.open == 0)
+        inference.script(lambda: sse.ended(session.end("in")))
+        assert (await gateway.submit())[0] == 200
+
+
+def is_constant(number, looks):
+    looks.append(number)
+    return len(looks) > 40 and len(set(looks[-40:])) == 1
+
+
+class NeverReading:
+    """A client that has asked for a stream and takes nothing of it."""
+
+    def __init__(self, gateway):
+        self.host, self.port = gateway.url.removeprefix("http://").split(":")
+
+    async def __aenter__(self):
+        loop = asyncio.get_running_loop()
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(self.socket, (self.host, int(self.port)))
+        body = b'{"content": "Hi", "stream": true}'
+        head = (
+            f"POST /v1/sessions/{SESSION_ID}/messages HTTP/1.1\r\nhost: x\r\n"
+            f"authorization: Bearer {token()}\r\ncontent-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        await loop.sock_sendall(self.socket, head.encode() + body)
+        return self.socket
+
+    async def __aexit__(self, *_):
+        self.socket.close()
+
+
+async def read_all(client):
+    loop, received = asyncio.get_running_loop(), []
+    while data := await loop.sock_recv(client, 2**20):
+        received.append(data)
+    return b"".join(received)

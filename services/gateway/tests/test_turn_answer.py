@@ -1,0 +1,94 @@
+"""A message in, the turn out as JSON once the reply is done."""
+
+import asyncio
+
+import pytest
+from gateway_peers.eventually import eventually
+from gateway_peers.gateway import SESSION_ID
+from gateway_peers.inference import Dies, Stalls, deltas
+from gateway_peers.peer import error
+
+from parley_core import sse
+
+PATH = f"/v1/sessions/{SESSION_ID}/messages"
+
+
+async def test_the_turn_comes_when_its_reply_is_done(gateway, session, inference):
+    paused = asyncio.Event()
+    inference.script(deltas("Hel"), paused, lambda: sse.ended(session.end("Hello")))
+    waiting = asyncio.create_task(gateway.submit("Hi"))
+    await eventually(lambda: inference.written)
+    assert not waiting.done()
+    paused.set()
+    status, turn = await waiting
+    assert (status, turn["object"], turn["status"]) == (200, "turn", "completed")
+    assert (turn["message"]["content"], turn["reply"]["content"]) == ("Hi", "Hello")
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+async def test_a_turn_that_ended_otherwise_is_an_answer_too(gateway, session, inference, status):
+    inference.script(lambda: sse.ended(session.end("Hel", status)))
+    answered, turn = await gateway.submit()
+    assert (answered, turn["status"], turn["reply"]["content"]) == (200, status, "Hel")
+
+
+async def test_a_broken_inference_is_asked_again(gateway, session, inference):
+    inference.script(deltas("abc"), Dies())
+    inference.script(lambda: sse.ended(session.end("abc")))
+    assert (await gateway.submit())[1]["status"] == "completed"
+    assert inference.places == [0, 3]
+
+
+async def test_the_same_request_again_gets_the_same_turn_without_inference(
+    gateway, session, inference
+):
+    inference.script(lambda: sse.ended(session.end("Hi")))
+    first = await gateway.submit(idempotency_key="k")
+    inference.away = True
+    assert await gateway.submit(idempotency_key="k") == first
+    assert len(session.turns) == 1
+
+
+async def test_a_reply_that_takes_too_long_is_fetched_later(start, session, inference):
+    gateway = await start(gateway_reply_seconds=0.1)
+    inference.script(Stalls())
+    async with gateway.request("POST", PATH, body={"content": "Hi"}) as answer:
+        assert answer.status == 504
+        assert answer.headers["x-should-retry"] == "false"
+        assert (await answer.json())["error"]["code"] == "reply_pending"
+    inference.script(Stalls())
+    body = {"content": "Hi"}
+    async with gateway.request("POST", PATH, body=body, idempotency_key="k") as answer:
+        assert answer.status == 504
+        assert "x-should-retry" not in answer.headers
+    session.end("done")
+    status, turn = await gateway.submit(idempotency_key="k")
+    assert (status, turn["reply"]["content"]) == (200, "done")
+
+
+async def test_when_inference_stays_away_the_reply_is_pending(gateway, session, inference):
+    inference.away = True
+    status, body = await gateway.submit()
+    assert (status, body["error"]["code"]) == (504, "reply_pending")
+    assert len(session.turns) == 1
+
+
+async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, inference):
+    def ends_and_goes_away():
+        session.answers.append(error(503, "event_store_unavailable"))
+        return sse.ended(session.end("x"))
+
+    inference.script(ends_and_goes_away)
+    status, body = await gateway.submit()
+    assert (status, body["error"]["code"]) == (504, "reply_pending")
+
+
+async def test_a_client_that_leaves_makes_room(start, session, inference):
+    gateway = await start(gateway_streams=1)
+    inference.script(Stalls())
+    waiting = asyncio.create_task(gateway.submit())
+    await eventually(lambda: inference.open)
+    waiting.cancel()
+    await eventually(lambda: inference.open == 0)
+    inference.script(lambda: sse.ended(session.end("")))
+    assert (await gateway.submit())[0] == 200

@@ -1,0 +1,131 @@
+"""A message in, the reply out as server-sent events: exactly the bytes that inference sent."""
+
+import asyncio
+
+import pytest
+from gateway_peers.eventually import eventually
+from gateway_peers.gateway import SESSION_ID, started, text_of
+from gateway_peers.inference import Stalls, deltas
+from gateway_peers.issuer import token
+from gateway_peers.peer import error
+
+from parley_core import sse
+from parley_core.principal import Principal
+
+
+async def test_a_stream_is_what_inference_sends_after_the_start(gateway, session, inference):
+    inference.script(deltas("Hél", "lo 😀"), lambda: sse.ended(session.end("Héllo 😀")))
+    async with gateway.stream("Bonjour") as stream:
+        events = await stream.events()
+    assert stream.response.status == 200
+    assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert stream.response.headers["cache-control"] == "no-store"
+    assert stream.response.headers["x-accel-buffering"] == "no"
+    assert stream.raw == b"".join(
+        (started(session.turn), deltas("Hél", "lo 😀"), sse.ended(session.turn))
+    )
+    assert [event["id"] for event in events] == ["0", "3", "7", "end"]
+
+
+async def test_session_and_inference_are_asked_in_the_name_of_the_person(
+    gateway, session, inference
+):
+    inference.script(lambda: sse.ended(session.end("")))
+    bearer = token(sub="ada", tenant="acme", scope="admin audit:read")
+    more = {"bearer": bearer, "x_request_id": "req-1", "idempotency_key": "k-1"}
+    async with gateway.stream("Hi", **more) as stream:
+        await stream.events()
+    assert stream.response.headers["x-request-id"] == "req-1"
+    [submitted], [asked] = session.calls, inference.calls
+    ada = Principal("acme", "ada", frozenset(("admin", "audit:read")))
+    assert submitted.person == asked.person == ada
+    assert submitted.request_id == asked.request_id == "req-1"
+    assert (submitted.method, submitted.path) == ("POST", f"/sessions/{SESSION_ID}/messages")
+    assert (submitted.key, submitted.body) == ("k-1", {"content": "Hi"})
+    assert asked.path == f"/turns/{session.turn.id}/stream"
+    assert asked.body == {"session_id": str(SESSION_ID), "after": 0}
+
+
+async def test_the_start_goes_out_before_inference_has_the_turn(gateway, session, inference):
+    paused = asyncio.Event()
+    inference.script(paused, lambda: sse.ended(session.end("")))
+    async with gateway.stream() as stream:
+        assert (await stream.event())["type"] == "turn.started"
+        assert stream.raw == started(session.turn)
+        paused.set()
+        await stream.events()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+async def test_events_that_are_split_anywhere_come_out_whole_and_unchanged(
+    gateway, session, inference, size
+):
+    sent = deltas("é\n\n", "id: 9\n", "😀") + sse.HEARTBEAT + deltas("b", after=10)
+    inference.script(
+        *(sent[at : at + size] for at in range(0, len(sent), size)),
+        lambda: sse.ended(session.end("é\n\nid: 9\n😀b")),
+    )
+    async with gateway.stream() as stream:
+        assert text_of(await stream.events()) == "é\n\nid: 9\n😀b"
+    assert stream.raw == started(session.turn) + sent + sse.ended(session.turn)
+
+
+async def test_the_same_request_again_is_the_same_stream_from_its_start(
+    gateway, session, inference
+):
+    inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi")))
+    async with gateway.stream(idempotency_key="k") as first:
+        await first.events()
+    inference.away = True
+    async with gateway.stream(idempotency_key="k") as again:
+        await again.events()
+    assert again.raw == first.raw
+    assert len(inference.places) == len(session.turns) == 1
+
+
+async def test_a_client_that_leaves_ends_its_relay_only(gateway, session, inference):
+    inference.script(deltas("a"), Stalls())
+    async with gateway.stream() as stream:
+        await stream.until_text(1)
+        assert inference.open == 1
+    await eventually(lambda: inference.open == 0)
+    assert len(inference.places) == 1
+
+
+async def test_a_client_that_leaves_early_has_its_turn_handed_over_first(start, session, inference):
+    gateway = await start(gateway_reattach_seconds=60)
+    for _ in range(4):
+        inference.script(error(503, "inference_busy"))
+    inference.script(Stalls())
+    async with gateway.stream() as stream:
+        await stream.event()
+    await eventually(lambda: len(inference.places) == 5)
+    await eventually(lambda: inference.open == 0)
+    assert len(inference.places) == 5
+
+
+async def test_heartbeats_come_while_inference_is_away(start, session, inference):
+    gateway = await start(
+        gateway_stream_heartbeat_seconds=0.02,
+        gateway_reattach_seconds=60,
+        gateway_reattach_most_pause_seconds=0.05,
+    )
+    async with gateway.stream() as stream:
+        await stream.event()
+        while stream.raw.count(sse.HEARTBEAT) < 3:
+            stream.raw += await stream.response.content.readany()
+        inference.script(lambda: sse.ended(session.end("")))
+        assert [event["id"] for event in await stream.events()] == ["end"]
+
+
+async def test_a_stream_that_speaks_carries_no_heartbeats(start, session, inference):
+    gateway = await start(gateway_stream_heartbeat_seconds=0.2)
+    pauses = [asyncio.Event() for _ in range(12)]
+    steps = []
+    for place, pause in enumerate(pauses):
+        steps += [pause, deltas("a", after=place)]
+        asyncio.get_running_loop().call_later(0.05 * (place + 1), pause.set)
+    inference.script(*steps, lambda: sse.ended(session.end("a" * 12)))
+    async with gateway.stream() as stream:
+        await stream.events()
+    assert sse.HEARTBEAT not in stream.raw
