@@ -1,0 +1,121 @@
+"""`python -m parley_history migrate | project | serve`."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import sys
+import traceback
+
+import asyncpg
+
+from parley_core.log import LogError, PositionOutOfRange
+from parley_core.migrations import MigrationRefused, migrate, migrations_in, require_migrated
+from parley_core.server import configure_logging, serve
+from parley_core.settings import SettingsWrong, load
+from parley_history.app import create_app
+from parley_history.database_trouble import DATABASE_TROUBLE
+from parley_history.migrations import MIGRATIONS
+from parley_history.projector_app import create_projector_app
+from parley_history.settings import DatabaseSettings, HistorySettings, ProjectorSettings
+
+log = logging.getLogger(__name__)
+
+PROJECTOR_DRAIN_SECONDS = 1
+
+
+def main() -> int:
+    command = _arguments().command
+    configure_logging()
+    try:
+        match command:
+            case "migrate":
+                asyncio.run(_migrate(load(DatabaseSettings)))
+            case "project":
+                return _project(load(ProjectorSettings))
+            case _:
+                _serve(load(HistorySettings))
+    except SettingsWrong as wrong:
+        print(wrong, file=sys.stderr)
+        return 2
+    except MigrationRefused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    except DATABASE_TROUBLE as trouble:
+        print(
+            f"The read model cannot be used: {trouble or type(trouble).__name__}.", file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m parley_history", description="The read side of Parley."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="bring the database to this version, then end")
+    commands.add_parser("project", help="project the log into the database until SIGTERM")
+    commands.add_parser("serve", help="answer queries until SIGTERM")
+    return parser.parse_args()
+
+
+async def _migrate(settings: DatabaseSettings) -> None:
+    connection = await asyncpg.connect(settings.history_database, timeout=10)
+    try:
+        for migration in await migrate(connection, migrations_in(MIGRATIONS)):
+            print(f"applied {migration.number:04} {migration.name}")
+    finally:
+        await connection.close()
+
+
+async def _require_migrated(settings: DatabaseSettings) -> None:
+    connection = await asyncpg.connect(settings.history_database, timeout=10)
+    try:
+        await require_migrated(connection, migrations_in(MIGRATIONS))
+    finally:
+        await connection.close()
+
+
+def _serve(settings: HistorySettings) -> None:
+    asyncio.run(_require_migrated(settings))
+    serve(
+        create_app(settings),
+        host=settings.history_host,
+        port=settings.history_port,
+        drain_seconds=settings.history_drain_seconds,
+    )
+
+
+def _project(settings: ProjectorSettings) -> int:
+    asyncio.run(_require_migrated(settings))
+    app = create_projector_app(settings)
+    # A batch is some ten thousand objects that live as long as it does: looked for by default, the
+    # rubbish among them costs a third of the projector's time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    serve(
+        app,
+        host=settings.projector_host,
+        port=settings.projector_port,
+        drain_seconds=PROJECTOR_DRAIN_SECONDS,
+    )
+    match app.state.failure:
+        case None:
+            return 0
+        case PositionOutOfRange() as failure:
+            print(failure, file=sys.stderr)
+        case LogError() as failure:
+            print(
+                f"{failure} Is Kafka at {settings.kafka} up, and has the topic been made?",
+                file=sys.stderr,
+            )
+        case surprise:
+            # Without its message, which may quote what was projected.
+            frames = "".join(traceback.format_tb(surprise.__traceback__))
+            log.error("The projector failed: %s\n%s", type(surprise).__name__, frames)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The tables that a batch is read from and written to, in the one transaction of its caller."""
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+import asyncpg
+from msgspec.structs import astuple
+
+from parley_core.cloudevents import Headers, Record
+from parley_history.domain.arrivals import Arrival, arrival_of
+from parley_history.domain.batch import Batch, DeadLetter, Known
+from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
+
+Connection = asyncpg.Connection
+
+MOVED_CHANNEL = "history_moved"
+# A notification has 8,000 bytes at most, and an id 33 of them.
+_IDS_PER_NOTIFICATION = 100
+
+_READ_SESSIONS = """
+SELECT id, tenant, owner, assistant_id, assistant_version, version, last_event_id, created_at,
+    updated_at, title, title_event_id, metadata, metadata_event_id, open_turn_id,
+    open_turn_message_id
+FROM sessions WHERE id = ANY($1::uuid[])
+"""
+_READ_HELD = """
+SELECT session_id, sequence, partition, "offset", key, headers, value
+FROM held_events WHERE session_id = ANY($1::uuid[])
+"""
+_READ_PARKED = "SELECT DISTINCT session_id FROM dead_letters WHERE session_id = ANY($1::uuid[])"
+
+_WRITE_SESSIONS = """
+INSERT INTO sessions (
+    id, tenant, owner, assistant_id, assistant_version, version, last_event_id, created_at,
+    updated_at, title, title_event_id, metadata, metadata_event_id, open_turn_id,
+    open_turn_message_id
+)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::uuid[],
+    $8::timestamptz[], $9::timestamptz[], $10::bytea[], $11::uuid[], $12::bytea[], $13::uuid[],
+    $14::uuid[], $15::uuid[]
+)
+ON CONFLICT (id) DO UPDATE SET
+    version = excluded.version,
+    last_event_id = excluded.last_event_id,
+    updated_at = excluded.updated_at,
+    open_turn_id = excluded.open_turn_id,
+    open_turn_message_id = excluded.open_turn_message_id
+"""
+_LINK_TURNS = """
+UPDATE messages SET turn_id = link.turn_id
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS link (session_id, message_id, turn_id)
+WHERE messages.session_id = link.session_id AND messages.id = link.message_id
+    AND messages.turn_id IS NULL
+"""
+_HOLD = """
+INSERT INTO held_events (session_id, sequence, partition, "offset", key, headers, value)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_RELEASE = """
+DELETE FROM held_events
+USING unnest($1::uuid[], $2::int[]) AS released (session_id, sequence)
+WHERE held_events.session_id = released.session_id AND held_events.sequence = released.sequence
+"""
+_BURY = """
+INSERT INTO dead_letters (session_id, error, partition, "offset", key, headers, value)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_NOTIFY = "SELECT pg_notify($1, ids) FROM unnest($2::text[]) AS ids"
+
+
+async def read_known(
+    connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
+) -> Known:
+    sessions = await connection.fetch(_READ_SESSIONS, session_ids)
+    held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
+    for row in await connection.fetch(_READ_HELD, session_ids):
+        record = Record(row["key"], _headers(row["headers"]), row["value"])
+        arrival = arrival_of(row["partition"], row["offset"], record)
+        held[row["session_id"]][row["sequence"]] = arrival
+    parked = await connection.fetch(_READ_PARKED, session_ids)
+    return Known(
+        sessions={row["id"]: SessionRow(*row.values()) for row in sessions},
+        held=held,
+        parked=frozenset(row["session_id"] for row in parked),
+    )
+
+
+async def write_batch(connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
+    if batch.sessions:
+        rows = map(astuple, batch.sessions.values())
+        await connection.execute(_WRITE_SESSIONS, *_columns(rows))
+    if batch.messages:
+        await connection.copy_records_to_table(
+            "messages",
+            columns=MessageRow.__struct_fields__,
+            records=map(astuple, batch.messages.values()),
+        )
+    if batch.turns:
+        await connection.execute(_LINK_TURNS, *_columns(map(astuple, _first(batch.turns))))
+    if batch.released:
+        await connection.execute(_RELEASE, *_columns(batch.released))
+    if batch.newly_held:
+        await connection.executemany(_HOLD, map(_held_row, batch.newly_held))
+    if batch.dead_letters:
+        await connection.executemany(_BURY, map(_dead_letter_row, batch.dead_letters))
+    if batch.sessions:
+        await connection.execute(_NOTIFY, MOVED_CHANNEL, _notifications([*batch.sessions]))
+
+
+def moved_sessions(notification: str) -> list[UUID]:
+    """The sessions that a notification on `MOVED_CHANNEL` names."""
+    return [UUID(text) for text in notification.split(",")]
+
+
+def _notifications(session_ids: Sequence[UUID]) -> list[str]:
+    size = _IDS_PER_NOTIFICATION
+    parts = [session_ids[start : start + size] for start in range(0, len(session_ids), size)]
+    return [",".join(session_id.hex for session_id in part) for part in parts]
+
+
+def _first(links: Iterable[TurnOfMessage]) -> Iterable[TurnOfMessage]:
+    """One link of each message: which of several rows an UPDATE takes is not defined."""
+    first: dict[tuple[UUID, UUID], TurnOfMessage] = {}
+    for link in links:
+        first.setdefault((link.session_id, link.message_id), link)
+    return first.values()
+
+
+def _columns(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
+    return [*zip(*rows, strict=True)]
+
+
+def _held_row(arrival: Arrival) -> tuple[object, ...]:
+    assert arrival.event is not None
+    return (arrival.session_id, arrival.event.sequence, *_raw(arrival))
+
+
+def _dead_letter_row(letter: DeadLetter) -> tuple[object, ...]:
+    return (letter.arrival.session_id, letter.error, *_raw(letter.arrival))
+
+
+def _raw(arrival: Arrival) -> tuple[object, ...]:
+    record = arrival.record
+    headers = [(name, base64.b64encode(value).decode()) for name, value in record.headers]
+    place = (arrival.partition, arrival.offset)
+    return (*place, record.key, json.dumps(headers), record.value)
+
+
+def _headers(kept: str) -> Headers:
+    return [(name, base64.b64decode(value)) for name, value in json.loads(kept)]

@@ -1,0 +1,136 @@
+"""A batch of arrivals, taken one by one: what it changes, to be written in one transaction."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from parley_core.events import Event
+from parley_history.domain.arrivals import Arrival
+from parley_history.domain.fold import BrokenStream, evolve
+from parley_history.domain.order import Order, order_of
+from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
+
+PARKED_BEFORE = "the session was parked before"
+FORKED = "the store has forked: the session has another event at this sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the read model holds of the sessions of a batch; `held` is by sequence."""
+
+    sessions: Mapping[UUID, SessionRow] = field(default_factory=dict)
+    held: Mapping[UUID, Mapping[int, Arrival]] = field(default_factory=dict)
+    parked: frozenset[UUID] = frozenset()
+
+
+class DeadLetter(NamedTuple):
+    arrival: Arrival
+    error: str
+
+
+class Batch:
+    """Of each session at most `most_held` events are held; one more parks it."""
+
+    def __init__(self, known: Known, most_held: int) -> None:
+        self.sessions: dict[UUID, SessionRow] = {}
+        self.messages: dict[tuple[UUID, UUID], MessageRow] = {}
+        self.turns: list[TurnOfMessage] = []
+        self.dead_letters: list[DeadLetter] = []
+        self.newly_parked: list[DeadLetter] = []
+        self.released: list[tuple[UUID, int]] = []
+        self._known, self._most_held = known, most_held
+        self._parked = set(known.parked)
+        self._held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
+        for session_id, held in known.held.items():
+            self._held[session_id].update(held)
+
+    def take(self, arrival: Arrival) -> None:
+        session_id, event = arrival.session_id, arrival.event
+        if session_id in self._parked:
+            self.dead_letters.append(DeadLetter(arrival, arrival.error or PARKED_BEFORE))
+        elif event is None:
+            self._park(arrival, arrival.error or "")
+        else:
+            self._place(arrival, event)
+
+    @property
+    def newly_held(self) -> list[Arrival]:
+        return [
+            arrival
+            for session_id, held in self._held.items()
+            for sequence, arrival in held.items()
+            if sequence not in self._known.held.get(session_id, {})
+        ]
+
+    def _place(self, arrival: Arrival, event: Event) -> None:
+        match order_of(self._session(event.session_id), event):
+            case Order.NEXT:
+                self._apply(arrival, event)
+                self._release(event.session_id)
+            case Order.BEYOND:
+                self._hold(arrival, event)
+            case Order.FORK:
+                self._park(arrival, FORKED)
+            case Order.REPEAT:
+                pass
+
+    def _apply(self, arrival: Arrival, event: Event) -> None:
+        try:
+            session, brought = evolve(self._session(event.session_id), event)
+            if isinstance(brought, MessageRow):
+                self._add(brought)
+        except BrokenStream as broken:
+            self._park(arrival, str(broken))
+            return
+        self.sessions[session.id] = session
+        if isinstance(brought, TurnOfMessage):
+            self._link(brought)
+
+    def _add(self, message: MessageRow) -> None:
+        place = (message.session_id, message.id)
+        if place in self.messages:
+            raise BrokenStream("the id of the message was used before")
+        self.messages[place] = message
+
+    def _link(self, link: TurnOfMessage) -> None:
+        place = (link.session_id, link.message_id)
+        if (message := self.messages.get(place)) is None:
+            self.turns.append(link)
+        elif message.turn_id is None:
+            self.messages[place] = replace(message, turn_id=link.turn_id)
+
+    def _hold(self, arrival: Arrival, event: Event) -> None:
+        held = self._held[event.session_id]
+        other = held.get(event.sequence)
+        if other is None and len(held) >= self._most_held:
+            self._park(arrival, f"more than {self._most_held} events wait for one that is missing")
+        elif other is None:
+            held[event.sequence] = arrival
+        elif other.event is not None and other.event.id != event.id:
+            self._park(arrival, FORKED)
+
+    def _release(self, session_id: UUID) -> None:
+        """Apply what was held for the events that came by now."""
+        held = self._held.get(session_id)
+        while held and session_id not in self._parked:
+            sequence = self.sessions[session_id].version + 1
+            if (arrival := held.pop(sequence, None)) is None:
+                return
+            if sequence in self._known.held.get(session_id, {}):
+                self.released.append((session_id, sequence))
+            assert arrival.event is not None
+            self._apply(arrival, arrival.event)
+
+    def _park(self, arrival: Arrival, error: str) -> None:
+        letter = DeadLetter(arrival, error)
+        self.dead_letters.append(letter)
+        self.newly_parked.append(letter)
+        if arrival.session_id is not None:
+            self._parked.add(arrival.session_id)
+
+    def _session(self, session_id: UUID) -> SessionRow | None:
+        return self.sessions.get(session_id) or self._known.sessions.get(session_id)

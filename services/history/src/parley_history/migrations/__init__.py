@@ -1,0 +1,5 @@
+"""The read model's migrations, as numbered SQL files."""
+
+from importlib.resources import files
+
+MIGRATIONS = files(__name__)

@@ -1,0 +1,95 @@
+"""A page of messages as JSON: `parley_core.shapes.Page[Message]`, encoded in one go."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from parley_core.sealing import DataKey, unseal
+from parley_core.shapes import rfc3339
+from parley_history.domain.rows import MessageRow
+from parley_history.pages import StoredPage
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Usage(Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    estimated: bool
+
+
+class _Message(Struct, frozen=True):
+    object: str
+    id: UUID
+    session_id: UUID
+    turn_id: UUID | None
+    role: str
+    content: str
+    status: str
+    version: int
+    created_at: str
+    model: str | UnsetType
+    finish_reason: str | UnsetType
+    usage: _Usage | UnsetType
+
+
+class _Page(Struct, frozen=True):
+    object: str
+    data: Sequence[_Message]
+    first_id: UUID | None
+    last_id: UUID | None
+    has_more: bool
+    version: int
+
+
+def page_json(page: StoredPage, key: DataKey | None) -> bytes:
+    """`key` is None only for a page without messages. Raises SealBroken."""
+    data = [_message(row, key) for row in page.messages if key is not None]
+    return _encode(
+        _Page(
+            "list",
+            data,
+            first_id=data[0].id if data else None,
+            last_id=data[-1].id if data else None,
+            has_more=page.has_more,
+            version=page.version,
+        )
+    )
+
+
+def _message(row: MessageRow, key: DataKey) -> _Message:
+    return _Message(
+        object="message",
+        id=row.id,
+        session_id=row.session_id,
+        turn_id=row.turn_id,
+        role=row.role,
+        content=_content(row, key),
+        status=row.status,
+        version=row.version,
+        created_at=rfc3339(row.created_at),
+        model=row.model or UNSET,
+        finish_reason=row.finish_reason or UNSET,
+        usage=_usage(row),
+    )
+
+
+def _content(row: MessageRow, key: DataKey) -> str:
+    if row.content is None:
+        return ""
+    field = "content" if row.status == "completed" else "partial_content"
+    parts: dict[str, Any] = unseal(
+        key, row.content, session_id=row.session_id, event_id=row.event_id, field=field
+    )
+    return str(parts.get("text", ""))
+
+
+def _usage(row: MessageRow) -> _Usage | UnsetType:
+    if row.prompt_tokens is None or row.completion_tokens is None:
+        return UNSET
+    total = row.prompt_tokens + row.completion_tokens
+    return _Usage(row.prompt_tokens, row.completion_tokens, total, bool(row.tokens_estimated))

@@ -1,0 +1,71 @@
+"""What history reads from the environment: its engines, whom it calls, the bound of every wait.
+
+Durations are in seconds and sizes in bytes. No other file reads the environment.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from parley_core.log import SESSIONS_TOPIC
+from parley_core.settings import InternalSecretSetting, Settings
+
+Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
+
+
+class DatabaseSettings(Settings):
+    """What the `migrate` command needs, and both processes."""
+
+    history_database: str = Field(
+        pattern="^postgres(ql)?://",
+        description="a URL such as postgresql://user:password@host/parley_history",
+    )
+    history_database_seconds: Seconds = 5
+
+
+class ProjectorSettings(DatabaseSettings):
+    """What the `project` command needs."""
+
+    kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    projector_host: str = "127.0.0.1"
+    projector_port: Port = 8084
+    projector_topic: str = SESSIONS_TOPIC
+    projector_group: str = "parley-history"
+
+    projector_records: int = Field(2_000, ge=1, le=10_000, description="a number from 1 to 10000")
+    projector_held_events: Count = 100
+    projector_join_seconds: Seconds = 30
+    projector_read_seconds: Seconds = 0.5
+    projector_hint_seconds: Seconds = 1
+    projector_pause_seconds: Seconds = 0.1
+    projector_pause_most_seconds: Seconds = 2
+
+
+class HistorySettings(DatabaseSettings):
+    """What the `serve` command needs."""
+
+    internal_secret: InternalSecretSetting = Field(
+        description="at least 32 random bytes, the same for every service"
+    )
+    session_url: str = Field(
+        description="the base URL of the session service, such as http://127.0.0.1:8081",
+        pattern="^https?://",
+    )
+    history_host: str = "127.0.0.1"
+    history_port: Port = 8083
+    history_connections: int = Field(10, ge=1, le=1_000, description="a number from 1 to 1000")
+    history_session_seconds: Seconds = 5
+    history_body_bytes: Count = 16 * 1024
+    history_drain_seconds: Count = 3
+
+    # Waiting for the projection.
+    history_wait_seconds: Seconds = 2
+    history_waiting: Count = 500
+    history_poll_seconds: Seconds = 0.1
+    history_listen_pause_seconds: Seconds = 1
+
+    # A key is never kept for longer than 60 s, so that an erased session is closed by then.
+    history_keys: Count = 10_000
+    history_key_seconds: float = Field(60, gt=0, le=60, description="seconds, over 0 and up to 60")

@@ -1,0 +1,66 @@
+"""A read model in a database of each test's own, and the peers that history has."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from history_peers.history import History, serve_history
+from history_peers.read_model import LIMITS, Database
+from history_peers.session import Session
+
+from parley_core.log import TopicSpec, ensure_topic
+from parley_history.read_model import ReadModel
+
+
+@pytest.fixture
+async def tables(database: str) -> AsyncIterator[Database]:
+    """The tables of an empty read model."""
+    connection = await asyncpg.connect(database)
+    tables = Database(database, connection)
+    await tables.migrate()
+    yield tables
+    await connection.close()
+
+
+@pytest.fixture
+async def read_model(tables: Database) -> AsyncIterator[ReadModel]:
+    read_model = ReadModel(tables.dsn, LIMITS)
+    yield read_model
+    await read_model.close()
+
+
+@pytest.fixture
+async def log_topic(kafka_bootstrap: str, topic: str) -> str:
+    """A topic of this test alone, with 4 partitions."""
+    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    return topic
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[Session]:
+    async with Session.serve() as session:
+        yield session
+
+
+@pytest.fixture
+async def start(tables: Database, session: Session) -> AsyncIterator[Callable[..., Any]]:
+    """Starts a `serve`, with settings of its own where given."""
+    async with AsyncExitStack() as running:
+
+        async def start(**settings: Any) -> History:
+            addresses = {"history_database": tables.dsn, "session_url": session.url}
+            return await running.enter_async_context(serve_history(**addresses | settings))
+
+        yield start
+
+
+@pytest.fixture
+async def history(start: Callable[..., Any]) -> History:
+    return await start()

@@ -1,0 +1,61 @@
+"""The commands of history, run as processes, and the projector inside of this one."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from parley_history.projector import Projector
+from parley_history.projector_app import create_projector
+from parley_history.settings import ProjectorSettings
+
+
+async def started(*command: str, **environment: str) -> asyncio.subprocess.Process:
+    """`python -m parley_history …`, with no settings but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    kept["PYTHONPATH"] = os.pathsep.join(sys.path)
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "parley_history",
+        *command,
+        env=kept | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended(process: asyncio.subprocess.Process, signal: signal.Signals | None = None) -> str:
+    """What the process wrote to stderr, once it has ended."""
+    if signal is not None:
+        process.send_signal(signal)
+    async with asyncio.timeout(30):
+        _, error = await process.communicate()
+    return error.decode()
+
+
+def projector_of(database: str, **settings: Any) -> Projector:
+    """A projector to run in this process."""
+    quick = {
+        "projector_read_seconds": 0.1,
+        "projector_pause_seconds": 0.02,
+        "projector_pause_most_seconds": 0.1,
+    }
+    return create_projector(ProjectorSettings(history_database=database, **quick | settings))
+
+
+@asynccontextmanager
+async def projecting(database: str, **settings: Any) -> AsyncIterator[Projector]:
+    """A projector that runs until the end of the block; what ends it before is raised."""
+    projector = projector_of(database, **settings)
+    running = asyncio.create_task(projector.run())
+    try:
+        yield projector
+    finally:
+        running.cancel()
+        [outcome] = await asyncio.gather(running, return_exceptions=True)
+        if not isinstance(outcome, asyncio.CancelledError):
+            raise outcome

@@ -1,0 +1,109 @@
+"""The rows that a read model holds, and those that the fold of a story gives."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+from msgspec.structs import fields, replace
+
+from history_peers.stories import Story
+from parley_core.cloudevents import Record
+from parley_core.migrations import migrate, migrations_in
+from parley_history.domain.arrivals import arrival_of
+from parley_history.domain.batch import DeadLetter
+from parley_history.domain.fold import evolve
+from parley_history.domain.rows import MessageRow, SessionRow
+from parley_history.migrations import MIGRATIONS
+from parley_history.read_model import Move, ReadModel, ReadModelLimits
+
+LIMITS = ReadModelLimits(database_seconds=5, held_events=5)
+PARTITION = 3
+
+
+@dataclass
+class Rows:
+    sessions: dict[UUID, SessionRow] = field(default_factory=dict)
+    messages: dict[tuple[UUID, UUID], MessageRow] = field(default_factory=dict)
+
+    def of(self, *stories: Story) -> "Rows":
+        ids = {story.id for story in stories}
+        return Rows(
+            {id: row for id, row in self.sessions.items() if id in ids},
+            {place: row for place, row in self.messages.items() if place[0] in ids},
+        )
+
+
+def folded(*stories: Story) -> Rows:
+    """What the log says, without a database or a batch."""
+    rows = Rows()
+    for story in stories:
+        session = None
+        for event in story.events:
+            session, brought = evolve(session, event)
+            if isinstance(brought, MessageRow):
+                rows.messages[story.id, brought.id] = brought
+            elif brought:
+                place = (story.id, brought.message_id)
+                rows.messages[place] = replace(rows.messages[place], turn_id=brought.turn_id)
+        assert session is not None
+        rows.sessions[story.id] = session
+    return rows
+
+
+async def project(read_model: ReadModel, records: Sequence[Record]) -> Sequence[DeadLetter]:
+    """Project records as if they came next in the log."""
+    start = (await read_model.positions_of([PARTITION]))[PARTITION]
+    arrivals = [arrival_of(PARTITION, start + i, record) for i, record in enumerate(records)]
+    return await read_model.project(arrivals, [Move(PARTITION, start, start + len(records))])
+
+
+class Database:
+    """A connection of the test's own to a read model."""
+
+    def __init__(self, dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.dsn, self.connection = dsn, connection
+
+    async def rows(self) -> Rows:
+        sessions = await self.connection.fetch(f"SELECT {_columns(SessionRow)} FROM sessions")
+        messages = await self.connection.fetch(f"SELECT {_columns(MessageRow)} FROM messages")
+        return Rows(
+            {row["id"]: SessionRow(*row.values()) for row in sessions},
+            {(row["session_id"], row["id"]): MessageRow(*row.values()) for row in messages},
+        )
+
+    async def positions(self) -> dict[int, int]:
+        rows = await self.connection.fetch("SELECT partition, next FROM positions")
+        return {row["partition"]: row["next"] for row in rows}
+
+    async def held(self) -> list[int]:
+        rows = await self.connection.fetch("SELECT sequence FROM held_events ORDER BY sequence")
+        return [row["sequence"] for row in rows]
+
+    async def dead_letters(self) -> list[asyncpg.Record]:
+        return await self.connection.fetch(
+            'SELECT * FROM dead_letters ORDER BY partition, "offset"'
+        )
+
+    async def everything(self) -> bytes:
+        """Every row of every table, as text with each byte string as it is."""
+        found = b""
+        for table in ("sessions", "messages", "held_events", "dead_letters", "positions"):
+            for row in await self.connection.fetch(f"SELECT * FROM {table}"):
+                parts = (v if isinstance(v, bytes) else str(v).encode() for v in row.values())
+                found += b"\n".join(parts)
+        return found
+
+    async def versions(self, stories: Iterable[Story]) -> dict[UUID, int]:
+        ids = [story.id for story in stories]
+        rows = await self.connection.fetch(
+            "SELECT id, version FROM sessions WHERE id = ANY($1)", ids
+        )
+        return {row["id"]: row["version"] for row in rows}
+
+    async def migrate(self) -> None:
+        await migrate(self.connection, migrations_in(MIGRATIONS))
+
+
+def _columns(row: type[SessionRow] | type[MessageRow]) -> str:
+    return ", ".join(column.name for column in fields(row))

@@ -1,0 +1,163 @@
+"""Conversations as the log has them: events in order, sealed with the session's key."""
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from parley_core.cloudevents import Record, encode
+from parley_core.events import (
+    Actor,
+    CancelRequested,
+    Event,
+    KnownEventData,
+    MessageSubmitted,
+    Price,
+    ReplyCancelled,
+    ReplyCompleted,
+    ReplyFailed,
+    ReplyRequested,
+    SessionStarted,
+    UnknownEvent,
+    Usage,
+)
+from parley_core.identifiers import uuid7_after
+from parley_core.principal import Principal
+from parley_core.sealing import DataKey, seal
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ADA = Principal("default", "ada")
+EVE = Principal("default", "eve")
+
+
+class Story:
+    """One session; what is told is kept in `events`, and answers the id of its message."""
+
+    def __init__(self, person: Principal = ADA, *, title: str | None = None) -> None:
+        self.id, self.key, self.person = uuid4(), DataKey.generate(), person
+        self.events: list[Event] = []
+        self._turn_id = self._message_id = uuid4()
+        sealed = None if title is None else self._sealed("title", {"text": title})
+        self._add(
+            SessionStarted,
+            owner=person.user,
+            tenant=person.tenant,
+            assistant_id="helper",
+            assistant_version=1,
+            title=sealed,
+        )
+
+    @property
+    def records(self) -> list[Record]:
+        return [encode(event) for event in self.events]
+
+    @property
+    def version(self) -> int:
+        return len(self.events)
+
+    def says(self, text: str) -> UUID:
+        self._message_id, self._turn_id = uuid4(), uuid4()
+        content = self._sealed("content", {"text": text})
+        self._add(MessageSubmitted, message_id=self._message_id, content=content)
+        self._add(
+            ReplyRequested,
+            turn_id=self._turn_id,
+            reply_id=uuid4(),
+            parent_message_id=self._message_id,
+            assistant_version=1,
+            model="demo",
+        )
+        return self._message_id
+
+    def hears(self, text: str) -> UUID:
+        return self._end(
+            ReplyCompleted,
+            content=self._sealed("content", {"text": text}),
+            finish_reason="stop",
+            first_token_ms=5,
+            total_ms=50,
+            usage=Usage(prompt_tokens=7, completion_tokens=3),
+            price=Price(currency="USD", prompt=150_000, completion=600_000),
+        )
+
+    def fails(self, partial: str | None = None, code: str = "upstream_timeout") -> UUID:
+        return self._end(
+            ReplyFailed,
+            code=code,
+            details=self._sealed("details", {"text": "It stalled."}),
+            partial_content=self._partial(partial),
+        )
+
+    def is_cancelled(self, partial: str | None = None) -> UUID:
+        self._add(CancelRequested, turn_id=self._turn_id)
+        return self._end(
+            ReplyCancelled,
+            cancelled_by=self._actor,
+            partial_content=self._partial(partial),
+            usage=Usage(prompt_tokens=7, completion_tokens=1, estimated=True),
+        )
+
+    def does_something_new(self) -> None:
+        """An event of a type that this version does not know."""
+        self._event(UnknownEvent(type="parley.session.session_painted.v1", data={"hue": 7}))
+
+    def forked(self, sequence: int) -> Event:
+        """Another event at a sequence, as a store writes it that lost what came after."""
+        actor = {"actor": self._actor, "request_id": "req-2", "turn_id": uuid4()}
+        event_id = self._next_id()
+        return Event(event_id, self.id, sequence, self._time(), CancelRequested(**actor))
+
+    def _partial(self, text: str | None) -> bytes | None:
+        return None if text is None else self._sealed("partial_content", {"text": text})
+
+    def _end(self, kind: type[KnownEventData], **fields: Any) -> UUID:
+        reply_id = uuid4()
+        self._add(kind, turn_id=self._turn_id, reply_id=reply_id, model="demo", **fields)
+        return reply_id
+
+    @property
+    def _actor(self) -> Actor:
+        return Actor(tenant=self.person.tenant, user=self.person.user)
+
+    def _add(self, kind: type[KnownEventData], **fields: Any) -> None:
+        self._event(kind(actor=self._actor, request_id="req-1", **fields))
+
+    def _event(self, data: KnownEventData | UnknownEvent) -> None:
+        event = Event(self._next_id(), self.id, self.version + 1, self._time(), data)
+        self.events.append(event)
+
+    def _sealed(self, field: str, plaintext: dict[str, Any]) -> bytes:
+        event_id = self._next_id()
+        return seal(self.key, plaintext, session_id=self.id, event_id=event_id, field=field)
+
+    def _next_id(self) -> UUID:
+        last = self.events[-1].id if self.events else None
+        # Counted, so that asking again before the event is told gives the same.
+        return uuid7_after(last, int(self._time().timestamp() * 1000), self.id.int)
+
+    def _time(self) -> datetime:
+        return NOON + timedelta(milliseconds=self.version)
+
+
+def chat(turns: int, person: Principal = ADA) -> Story:
+    """A conversation in which every third turn fails and every fifth is cancelled."""
+    story = Story(person)
+    for turn in range(turns):
+        story.says(f"question {turn}")
+        if turn % 3 == 2:
+            story.fails(f"half an answer {turn}")
+        elif turn % 5 == 4:
+            story.is_cancelled()
+        else:
+            story.hears(f"answer {turn}")
+    return story
+
+
+def mixed(stories: Iterable[Story], random: random.Random) -> list[Record]:
+    """The records of all stories, each in order, and in between as they come."""
+    queues = [list(reversed(story.records)) for story in stories]
+    mixed = []
+    while queues := [queue for queue in queues if queue]:
+        mixed.append(random.choice(queues).pop())
+    return mixed

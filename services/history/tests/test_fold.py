@@ -1,0 +1,180 @@
+"""The published events, as they are kept for ever, become these rows."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from history_peers.stories import Story, chat
+from msgspec.structs import asdict, replace
+
+from parley_core.cloudevents import Record, decode
+from parley_core.events import DATA_BY_TYPE
+from parley_history.domain.fold import BrokenStream, evolve
+from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
+
+GOLDEN = Path(__file__).parents[3] / "libs/parley-core/tests/golden"
+
+
+def known(last: int) -> UUID:
+    return UUID(f"0199c0de-0000-7000-8000-0000000000{last:02x}")
+
+
+SESSION, PARENT, MESSAGE, TURN, REPLY = (known(n) for n in range(1, 6))
+
+
+def golden(name: str):
+    stored = json.loads((GOLDEN / f"parley.session.{name}.v1.json").read_text())
+    headers = [(name, text.encode()) for name, text in stored["headers"].items()]
+    return decode(Record(stored["key"].encode(), headers, json.dumps(stored["value"]).encode()))
+
+
+def at(second: int) -> datetime:
+    return datetime(2026, 11, 24, 12, 0, second, 123456, tzinfo=UTC)
+
+
+def after(*names: str) -> SessionRow:
+    session = None
+    for name in names:
+        session, _ = evolve(session, golden(name))
+    return session
+
+
+ASKED = ("session_started", "message_submitted", "reply_requested")
+CHARGED = {
+    "model": "demo",
+    "prompt_tokens": 12,
+    "completion_tokens": 34,
+    "tokens_estimated": False,
+    "price_currency": "USD",
+    "price_prompt": 150_000,
+    "price_completion": 600_000,
+}
+
+
+def reply(version: int, **own) -> MessageRow:
+    return MessageRow(
+        session_id=SESSION,
+        version=version,
+        id=REPLY,
+        event_id=known(0x64 + version),
+        turn_id=TURN,
+        parent_id=MESSAGE,
+        role="assistant",
+        created_at=at(version),
+        **CHARGED,
+        **own,
+    )
+
+
+def test_a_started_session_is_a_row_that_keeps_what_unseals_its_title():
+    session, brought = evolve(None, golden("session_started"))
+    assert brought is None
+    assert session == SessionRow(
+        id=SESSION,
+        tenant="default",
+        owner="ada",
+        assistant_id="helper",
+        assistant_version=1,
+        version=1,
+        last_event_id=known(0x65),
+        created_at=at(1),
+        updated_at=at(1),
+        title=b"\x01sealed title",
+        title_event_id=known(0x65),
+        metadata=b"\x01sealed metadata",
+        metadata_event_id=known(0x65),
+    )
+
+
+def test_a_submitted_message_is_a_row_and_the_next_event_tells_its_turn():
+    session, message = evolve(after("session_started"), golden("message_submitted"))
+    assert message == MessageRow(
+        session_id=SESSION,
+        version=2,
+        id=MESSAGE,
+        event_id=known(0x66),
+        turn_id=None,
+        parent_id=PARENT,
+        role="user",
+        status="completed",
+        created_at=at(2),
+        content=b"\x01sealed content",
+    )
+    session, link = evolve(session, golden("reply_requested"))
+    assert link == TurnOfMessage(SESSION, MESSAGE, TURN)
+    assert (session.open_turn_id, session.open_turn_message_id) == (TURN, MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        (
+            "reply_completed",
+            reply(4, status="completed", content=b"\x01sealed content", finish_reason="stop"),
+        ),
+        (
+            "reply_failed",
+            reply(
+                5,
+                status="failed",
+                content=b"\x01sealed partial content",
+                error_code="upstream_timeout",
+                error_details=b"\x01sealed details",
+            ),
+        ),
+        ("reply_cancelled", reply(7, status="cancelled", content=b"\x01sealed partial content")),
+    ],
+)
+def test_the_end_of_a_reply_is_a_row_and_closes_the_turn(name, row):
+    session, message = evolve(after(*ASKED), golden(name))
+    assert message == row
+    assert session.open_turn_id is session.open_turn_message_id is None
+    assert (session.version, session.last_event_id) == (row.version, row.event_id)
+
+
+def test_a_cancel_that_is_asked_for_moves_the_version_and_leaves_the_turn_open():
+    before = after(*ASKED)
+    session, brought = evolve(before, golden("cancel_requested"))
+    assert brought is None
+    moved = {"version": 6, "last_event_id": known(0x6A), "updated_at": at(6)}
+    assert session == replace(before, **moved)
+
+
+def test_the_end_of_another_turn_closes_none_and_follows_nothing():
+    before = after(*ASKED)
+    other = golden("reply_completed")
+    other = dataclasses.replace(other, data=other.data.model_copy(update={"turn_id": known(0xFF)}))
+    session, message = evolve(before, other)
+    assert message.parent_id is None
+    assert (session.open_turn_id, session.open_turn_message_id) == (TURN, MESSAGE)
+
+
+def test_every_published_event_is_folded_above():
+    published = {name.split(".")[2] for name in DATA_BY_TYPE}
+    folded = {*ASKED, "reply_completed", "reply_failed", "reply_cancelled", "cancel_requested"}
+    assert published == folded
+
+
+def test_an_event_of_an_unknown_type_moves_the_version_and_nothing_else():
+    story = chat(1)
+    before = None
+    for event in story.events:
+        before, _ = evolve(before, event)
+    story.does_something_new()
+    session, brought = evolve(before, story.events[-1])
+    assert brought is None
+    changed = {k for k, v in asdict(session).items() if v != asdict(before)[k]}
+    assert changed == {"version", "last_event_id", "updated_at"}
+
+
+def test_a_session_starts_once_and_with_its_start():
+    story = Story()
+    story.says("question")
+    session, _ = evolve(None, story.events[0])
+    with pytest.raises(BrokenStream, match="starts again"):
+        evolve(session, story.events[0])
+    with pytest.raises(BrokenStream, match="does not begin with its start"):
+        evolve(None, story.events[1])

@@ -1,0 +1,399 @@
+"""What `serve` answers, over HTTP, from rows that the projector wrote."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from history_peers.eventually import eventually
+from history_peers.read_model import project
+from history_peers.stories import ADA, EVE, Story, chat
+
+from parley_core.principal import Principal
+from parley_core.shapes import Message, Page
+
+
+@pytest.fixture
+def told(read_model, session):
+    """Projects a story, and lets session know it."""
+
+    async def told(story: Story) -> Story:
+        session.knows(story)
+        await project(read_model, story.records)
+        return story
+
+    return told
+
+
+async def test_a_page_has_the_shape_that_clients_see_and_nothing_else(history, told):
+    story = Story()
+    question = story.says("How?\nWith “quotes” and 𝄞")
+    answer = story.hears("So.")
+    story.says("And?")
+    story.fails("half")
+    story.says("Stop.")
+    story.is_cancelled()
+    await told(story)
+    page = await history.read(story.id)
+    assert page.headers["content-type"] == "application/json"
+    assert page.headers["x-request-id"] == "req-7"
+    parsed = Page[Message].model_validate_json(page.body)
+    assert page.json == Page[Message].model_validate(parsed).model_dump(mode="json")
+    assert page.body == parsed.to_json()
+    assert page.json | {"data": []} == {
+        "object": "list",
+        "data": [],
+        "first_id": page.json["data"][0]["id"],
+        "last_id": str(question),
+        "has_more": False,
+        "version": story.version,
+    }
+    turn_id = str(story.events[2].data.turn_id)
+    message = {"object": "message", "session_id": str(story.id), "turn_id": turn_id}
+    assert page.json["data"][-1] == message | {
+        "id": str(question),
+        "role": "user",
+        "content": "How?\nWith “quotes” and 𝄞",
+        "status": "completed",
+        "version": 2,
+        "created_at": "2026-11-24T12:00:00.001000Z",
+    }
+    assert page.json["data"][-2] == message | {
+        "id": str(answer),
+        "role": "assistant",
+        "content": "So.",
+        "status": "completed",
+        "version": 4,
+        "created_at": "2026-11-24T12:00:00.003000Z",
+        "model": "demo",
+        "finish_reason": "stop",
+        "usage": {
+            "prompt_tokens": 7,
+            "completion_tokens": 3,
+            "total_tokens": 10,
+            "estimated": False,
+        },
+    }
+    cancelled, _, failed, *_ = page.json["data"]
+    assert (failed["status"], failed["content"], "usage" in failed) == ("failed", "half", False)
+    assert (cancelled["status"], cancelled["content"]) == ("cancelled", "")
+    assert cancelled["usage"]["estimated"] is True
+
+
+def talk(messages: int) -> Story:
+    """A conversation whose messages say their place, from 0."""
+    story = Story()
+    for place in range(0, messages, 2):
+        story.says(f"{place}")
+        story.hears(f"{place + 1}")
+    return story
+
+
+async def test_pages_are_newest_first_and_twenty_long_unless_asked_otherwise(history, told):
+    story = await told(talk(26))
+    newest = await history.read(story.id)
+    assert newest.contents == [f"{place}" for place in range(25, 5, -1)]
+    oldest = await history.read(story.id, order="asc", limit=3)
+    assert oldest.contents == ["0", "1", "2"]
+    assert newest.json["has_more"]
+    assert oldest.json["has_more"]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 4, 5, 100])
+async def test_following_the_cursors_gives_every_message_once_in_both_directions(
+    history, told, order, limit
+):
+    story = await told(talk(10))
+    expected = [f"{place}" for place in range(10)]
+    if order == "desc":
+        expected.reverse()
+
+    forward, query = [], {}
+    while True:
+        page = await history.read(story.id, order=order, limit=limit, **query)
+        forward += page.contents
+        query = {"after": page.json["last_id"]}
+        if not page.json["has_more"]:
+            break
+    assert forward == expected
+
+    last = page.json["data"][-1]
+    back, query = [last["content"]], {"before": last["id"]}
+    while True:
+        page = await history.read(story.id, order=order, limit=limit, **query)
+        back = page.contents + back
+        query = {"before": page.json["first_id"]}
+        if not page.json["has_more"]:
+            break
+    assert back == expected
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_beyond_the_last_message_is_an_empty_page(history, told, order):
+    story = await told(talk(4))
+    page = await history.read(story.id, order=order)
+    for cursor in ({"after": page.json["last_id"]}, {"before": page.json["first_id"]}):
+        edge = await history.read(story.id, order=order, **cursor)
+        assert edge.json == {
+            "object": "list",
+            "data": [],
+            "first_id": None,
+            "last_id": None,
+            "has_more": False,
+            "version": story.version,
+        }
+
+
+async def test_a_cursor_that_the_session_does_not_have_is_refused(history, told, session):
+    story, other = await told(chat(1)), await told(chat(1))
+    foreign = other.events[1].data.message_id
+    for param in ("after", "before"):
+        for unknown in (uuid4(), foreign):
+            refused = await history.read(story.id, **{param: unknown})
+            assert refused.error == (400, "invalid_request", param)
+    session.knows(new := Story())
+    assert (await history.read(new.id, after=uuid4())).error == (400, "invalid_request", "after")
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"limit": ""}, "limit"),
+        ({"limit": "9" * 5000}, "limit"),
+        ({"order": "up"}, "order"),
+        ({"after": "7"}, "after"),
+        ({"before": ""}, "before"),
+        ({"after": uuid4(), "before": uuid4()}, "before"),
+        ({"min_version": "0"}, "min_version"),
+        ({"min_version": "-1"}, "min_version"),
+        ({"min_version": "1.5"}, "min_version"),
+        ({"min_version": "٣"}, "min_version"),
+        ({"min_version": str(2**31)}, "min_version"),
+    ],
+)
+async def test_a_parameter_that_is_wrong_is_named(history, told, query, param):
+    story = await told(chat(1))
+    assert (await history.read(story.id, **query)).error == (400, "invalid_request", param)
+
+
+async def test_a_session_of_another_person_is_as_unknown_as_one_that_never_was(history, told):
+    story = await told(chat(1))
+    for stranger in (EVE, Principal("other", "ada"), Principal("default", "Ada")):
+        foreign = await history.read(story.id, stranger)
+        unknown = await history.read(uuid4(), stranger)
+        assert foreign.error == unknown.error == (404, "session_not_found", None)
+        assert foreign.json == unknown.json
+        waited = await history.read(story.id, stranger, min_version=99)
+        assert waited.error == (404, "session_not_found", None)
+
+
+async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, session):
+    session.knows(story := Story())
+    page = await history.read(story.id)
+    assert page.json["data"] == []
+    assert (page.json["version"], page.json["has_more"]) == (0, False)
+    assert session.callers == [("sessions", ADA, "req-7")]
+
+
+async def test_a_call_without_a_principal_from_the_gateway_is_refused(history, told):
+    story = await told(chat(1))
+    for refused in (
+        await history.read(story.id, None),
+        await history.read(story.id, issuer="inference"),
+        await history.read(story.id, audience="session"),
+    ):
+        assert refused.error == (401, "unauthenticated", None)
+
+
+async def test_a_version_that_is_reached_is_answered_at_once(start, told, session):
+    history, story = await start(history_wait_seconds=60), await told(chat(1))
+    async with asyncio.timeout(5):
+        page = await history.read(story.id, min_version=story.version)
+    assert page.json["version"] == story.version
+
+
+@pytest.mark.parametrize("projected_before", [True, False])
+async def test_who_asks_for_a_version_is_answered_when_it_is_projected(
+    start, read_model, session, projected_before
+):
+    # Woken by the notification: it would not look again in time.
+    history = await start(history_wait_seconds=30, history_poll_seconds=30)
+    session.knows(story := chat(1))
+    first = 2 if projected_before else 0
+    if first:
+        await project(read_model, story.records[:first])
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: waits_of(history) == 1, within=15)
+    for record in story.records[first:]:
+        await project(read_model, [record])
+    async with asyncio.timeout(15):
+        page = await reading
+    assert page.json["version"] == story.version
+    assert page.contents == ["answer 0", "question 0"]
+    assert waits_of(history) == 0
+
+
+async def test_without_notifications_it_is_looked_for_again(start, read_model, session, tables):
+    history = await start(history_wait_seconds=30, history_listen_pause_seconds=60)
+    await eventually(lambda: cut_listener(tables), within=15)
+    session.knows(story := chat(1))
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: waits_of(history) == 1, within=15)
+    await project(read_model, story.records)
+    async with asyncio.timeout(15):
+        assert (await reading).json["version"] == story.version
+
+
+async def test_a_listener_that_was_cut_off_listens_again(start, read_model, session, tables):
+    history = await start(
+        history_wait_seconds=30, history_poll_seconds=30, history_listen_pause_seconds=0.01
+    )
+    await eventually(lambda: cut_listener(tables), within=15)
+    await eventually(lambda: listeners(tables), within=15)
+    session.knows(story := chat(1))
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: waits_of(history) == 1, within=15)
+    await project(read_model, story.records)
+    async with asyncio.timeout(15):
+        assert (await reading).json["version"] == story.version
+
+
+async def test_a_projection_that_stays_behind_says_how_far_it_is(history, told, session):
+    story = await told(chat(1))
+    behind = await history.read(story.id, min_version=9)
+    assert behind.error == (503, "projection_behind", None)
+    assert behind.headers["retry-after"] == "1"
+    message = "The history of this session is at version 4, asked for 9."
+    assert behind.json["error"]["message"] == message
+    session.knows(new := Story())
+    behind = await history.read(new.id, min_version=1)
+    assert "at version 0, asked for 1." in behind.json["error"]["message"]
+
+
+async def test_only_so_many_requests_wait_at_once(start, told, session):
+    history, story = await start(history_wait_seconds=1, history_waiting=1), await told(chat(1))
+    waiting = asyncio.create_task(history.read(story.id, min_version=9))
+    await eventually(lambda: waits_of(history) == 1)
+    busy = await history.read(story.id, min_version=9)
+    assert busy.error == (503, "history_busy", None)
+    assert (await history.read(story.id)).status == 200
+    assert (await waiting).error == (503, "projection_behind", None)
+    assert waits_of(history) == 0
+
+
+async def test_a_cursor_that_the_awaited_version_brings_is_known_then(start, read_model, session):
+    history, story = await start(history_wait_seconds=30), chat(2)
+    session.knows(story)
+    await project(read_model, story.records[:2])
+    newest = story.events[-1].data.reply_id
+    reading = asyncio.create_task(history.read(story.id, after=newest, min_version=story.version))
+    await eventually(lambda: waits_of(history) == 1)
+    await project(read_model, story.records[2:])
+    assert len((await reading).contents) == 3
+
+
+async def test_an_erased_session_reads_as_unknown(history, told, session):
+    story = await told(chat(1))
+    session.erased.add(story.id)
+    assert (await history.read(story.id)).error == (404, "session_not_found", None)
+
+
+async def test_content_that_does_not_open_is_an_error_that_tells_nothing(history, told, session):
+    story = await told(chat(1))
+    story.key = Story().key
+    broken = await history.read(story.id)
+    assert broken.error == (500, "internal_error", None)
+    assert broken.json["error"]["message"] == "Something went wrong on our side."
+
+
+async def test_keys_that_are_none_are_no_answer(history, told, session):
+    story = await told(chat(1))
+    session.key_of = lambda _: "AAAA"
+    assert (await history.read(story.id)).error == (503, "session_unavailable", None)
+
+
+async def test_keys_are_asked_once_in_the_name_of_the_service(history, told, session):
+    story = await told(chat(1))
+    for _ in range(3):
+        assert (await history.read(story.id)).status == 200
+    assert session.asked == [[str(story.id)]]
+    [(path, caller, request_id)] = session.callers
+    assert (path, caller, request_id) == ("keys", Principal("parley", "history"), "req-7")
+
+
+async def test_while_session_is_away_what_was_read_lately_is_read_on(history, told, session):
+    read, unread = await told(chat(1)), await told(chat(1))
+    await history.read(read.id)
+    session.fails = (500, "internal_error")
+    assert (await history.read(read.id)).contents == ["answer 0", "question 0"]
+    for refused in (await history.read(unread.id), await history.read(uuid4())):
+        assert refused.error == (503, "session_unavailable", None)
+
+
+async def test_without_session_what_needs_it_is_unavailable(start, told):
+    history, story = await start(session_url="http://127.0.0.1:9"), await told(chat(1))
+    empty = await told(Story())
+    for refused in (await history.read(story.id), await history.read(uuid4())):
+        assert refused.error == (503, "session_unavailable", None)
+        assert refused.headers["retry-after"] == "1"
+    assert (await history.read(empty.id)).contents == []
+
+
+async def test_without_its_database_history_is_unavailable(history, told, tables, postgres_server):
+    story = await told(chat(1))
+    assert (await history.get("/readyz")).json == {"status": "ok"}
+    await tables.connection.execute("ALTER TABLE schema_migrations RENAME TO away")
+    assert (await history.get("/readyz")).json["missing"] == ["migrations of the read model"]
+    assert (await history.get("/healthz")).json == {"status": "ok"}
+    async with closed_to_all(postgres_server, tables):
+        refused = await history.read(story.id)
+        assert refused.error == (503, "history_unavailable", None)
+        assert refused.headers["retry-after"] == "1"
+        assert (await history.get("/readyz")).json["missing"] == ["read model"]
+
+    async def back():
+        return (await history.read(story.id)).status == 200
+
+    await eventually(back)
+
+
+@asynccontextmanager
+async def closed_to_all(postgres_server, tables):
+    """The database of a test takes no connections, and those of history are cut."""
+    administrator = await asyncpg.connect(postgres_server)
+    name = await tables.connection.fetchval("SELECT current_database()")
+    try:
+        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'parley-history%' AND datname = $1",
+            name,
+        )
+        yield
+    finally:
+        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await administrator.close()
+
+
+def waits_of(history) -> int:
+    return history.movements.waiting
+
+
+async def listeners(tables) -> int:
+    return await tables.connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parley-history-listen'"
+        " AND datname = current_database() AND query LIKE 'LISTEN%'"
+    )
+
+
+async def cut_listener(tables) -> int:
+    return await tables.connection.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = 'parley-history-listen' AND datname = current_database()"
+        " AND query LIKE 'LISTEN%'"
+    )

@@ -1,0 +1,201 @@
+"""The commands as they are run: `python -m parley_history migrate | project | serve`."""
+
+import asyncio
+import contextlib
+import random
+import signal
+from uuid import uuid4
+
+import aiohttp
+import asyncpg
+import pytest
+from history_peers.eventually import eventually
+from history_peers.log import relay_to
+from history_peers.processes import ended, started
+from history_peers.read_model import folded
+from history_peers.stories import chat, mixed
+
+from parley_cli.engines import free_port
+from parley_history.__main__ import main
+
+SECRET = "s" * 32
+RIGHT = {
+    "PARLEY_HISTORY_DATABASE": "postgresql://127.0.0.1:9/none",
+    "PARLEY_KAFKA": "127.0.0.1:9",
+    "PARLEY_INTERNAL_SECRET": SECRET,
+    "PARLEY_SESSION_URL": "http://127.0.0.1:9",
+}
+
+
+def projector_environment(tables, bootstrap, topic, **more):
+    return {
+        "PARLEY_HISTORY_DATABASE": tables.dsn,
+        "PARLEY_KAFKA": bootstrap,
+        "PARLEY_PROJECTOR_TOPIC": topic,
+        "PARLEY_PROJECTOR_GROUP": topic,
+        "PARLEY_PROJECTOR_PORT": str(free_port()),
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "sentence"),
+    [
+        ("migrate", {"PARLEY_HISTORY_DATABASE": ""}, "PARLEY_HISTORY_DATABASE is not set."),
+        ("project", {"PARLEY_KAFKA": ""}, "PARLEY_KAFKA is not set."),
+        ("project", {"PARLEY_PROJECTOR_RECORDS": "0"}, "PARLEY_PROJECTOR_RECORDS is wrong."),
+        ("project", {"PARLEY_PROJECTOR_PORT": "99999"}, "PARLEY_PROJECTOR_PORT is wrong."),
+        ("serve", {"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
+        ("serve", {"PARLEY_INTERNAL_SECRET": "x"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
+        ("serve", {"PARLEY_HISTORY_KEY_SECONDS": "61"}, "PARLEY_HISTORY_KEY_SECONDS is wrong."),
+        ("serve", {"PARLEY_HISTORY_DATABASE": "mysql://"}, "PARLEY_HISTORY_DATABASE is wrong."),
+    ],
+)
+def test_wrong_settings_end_a_command_with_code_2_and_a_sentence(
+    monkeypatch, capsys, command, wrong, sentence
+):
+    for variable, value in (RIGHT | wrong).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.argv", ["parley_history", command])
+    assert main() == 2
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+@pytest.mark.parametrize("command", ["migrate", "project", "serve"])
+def test_a_database_that_is_away_ends_a_command_with_code_1_and_a_sentence(
+    monkeypatch, capsys, command
+):
+    for variable, value in RIGHT.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.argv", ["parley_history", command])
+    assert main() == 1
+    assert capsys.readouterr().err.startswith("The read model cannot be used: ")
+
+
+async def test_migrate_brings_an_empty_database_to_this_version_once(database):
+    for _ in range(2):
+        process = await started("migrate", PARLEY_HISTORY_DATABASE=database)
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        assert output.decode() in ("applied 0001 read_model\n", "")
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 1
+    await connection.close()
+
+
+@pytest.mark.parametrize("command", ["project", "serve"])
+async def test_a_database_that_is_not_migrated_ends_the_start_with_a_sentence(database, command):
+    process = await started(command, **RIGHT | {"PARLEY_HISTORY_DATABASE": database})
+    assert "run the `migrate` command first" in await ended(process)
+    assert process.returncode == 1
+
+
+async def test_a_projector_without_its_topic_ends_with_code_1_and_a_sentence(
+    tables, kafka_bootstrap, topic
+):
+    environment = projector_environment(tables, kafka_bootstrap, topic)
+    process = await started("project", **environment | {"PARLEY_PROJECTOR_JOIN_SECONDS": "1"})
+    error = await ended(process)
+    assert error.splitlines()[-1].endswith("up, and has the topic been made?")
+    assert topic in error.splitlines()[-1]
+    assert process.returncode == 1
+
+
+async def test_a_position_that_the_log_does_not_hold_ends_it_with_code_1_and_a_sentence(
+    tables, kafka_bootstrap, log_topic
+):
+    await tables.connection.execute("INSERT INTO positions VALUES (2, 7)")
+    process = await started("project", **projector_environment(tables, kafka_bootstrap, log_topic))
+    sentence = f"Partition 2 of {log_topic} does not hold position 7"
+    assert (await ended(process)).splitlines()[-1].startswith(sentence)
+    assert process.returncode == 1
+
+
+async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate(
+    tables, kafka_bootstrap, log_topic
+):
+    chance = random.Random(5)
+    stories = [chat(25) for _ in range(100)]
+    records = mixed(stories, chance)
+    assert len(records) == 8_000
+
+    async def applied():
+        return await tables.connection.fetchval("SELECT coalesce(sum(next), 0) FROM positions")
+
+    async with relay_to(kafka_bootstrap, log_topic) as relay:
+        await relay.publish(records[:6_000])
+        publishing = asyncio.create_task(relay.publish(records[6_000:]))
+        for killed_at in (1, 2_000, 4_500):
+            # Each of a group of its own: its predecessor is still a member of the last one.
+            environment = projector_environment(
+                tables,
+                kafka_bootstrap,
+                log_topic,
+                PARLEY_PROJECTOR_GROUP=f"{uuid4()}",
+                PARLEY_PROJECTOR_RECORDS="100",
+            )
+            process = await started("project", **environment)
+
+            async def reached(least=killed_at):
+                return await applied() >= least
+
+            await eventually(reached, within=30)
+            process.kill()
+            await process.communicate()
+            assert await applied() < len(records), "killed too late to prove anything"
+        await publishing
+        last = await started(
+            "project",
+            **environment | {"PARLEY_PROJECTOR_GROUP": f"{uuid4()}"},
+        )
+
+        async def all_applied():
+            return await applied() == len(records)
+
+        await eventually(all_applied, within=30)
+    assert await tables.rows() == folded(*stories)
+    assert await tables.dead_letters() == []
+    await ended(last, signal.SIGTERM)
+    assert last.returncode == 0
+
+
+async def get(url):
+    with contextlib.suppress(aiohttp.ClientError):
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            return answer.status, await answer.json()
+
+
+async def test_a_projector_tells_its_health_and_ends_in_time_on_sigterm(
+    tables, kafka_bootstrap, log_topic
+):
+    environment = projector_environment(tables, kafka_bootstrap, log_topic)
+    url = f"http://127.0.0.1:{environment['PARLEY_PROJECTOR_PORT']}"
+    process = await started("project", **environment)
+
+    async def ready():
+        return await get(f"{url}/readyz") == (200, {"status": "ok"})
+
+    await eventually(ready, within=30)
+    assert await get(f"{url}/healthz") == (200, {"status": "ok"})
+    async with asyncio.timeout(2):
+        await ended(process, signal.SIGTERM)
+    assert process.returncode == 0
+
+
+async def test_serve_tells_its_health_and_ends_in_time_on_sigterm(tables):
+    port = free_port()
+    process = await started(
+        "serve",
+        **RIGHT | {"PARLEY_HISTORY_DATABASE": tables.dsn, "PARLEY_HISTORY_PORT": str(port)},
+    )
+
+    async def ready():
+        return await get(f"http://127.0.0.1:{port}/readyz") == (200, {"status": "ok"})
+
+    await eventually(ready, within=30)
+    await tables.connection.execute("UPDATE schema_migrations SET sha256 = 'other'")
+    missing = {"status": "unavailable", "missing": ["migrations of the read model"]}
+    assert await get(f"http://127.0.0.1:{port}/readyz") == (503, missing)
+    assert await get(f"http://127.0.0.1:{port}/healthz") == (200, {"status": "ok"})
+    async with asyncio.timeout(2):
+        await ended(process, signal.SIGTERM)
+    assert process.returncode == 0
