@@ -1,22 +1,28 @@
 """Java's start cache: recorded once, then used by every start that it fits."""
 
 import os
-import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
-from parley_cli.engines import KafkaServer, free_port
-from parley_cli.engines.jars import kafka_jars
-from parley_cli.engines.start_cache import java_options, share_recorded
+from parley_cli.engines import KafkaServer, free_port, free_ports, record_kafka_start
+from parley_cli.engines.kafka import kafka_start_cache
+from parley_cli.engines.start_cache import StartCache
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    shared, own = tmp_path / "shared", tmp_path / "own"
-    shared.mkdir()
-    own.mkdir()
-    return shared, own
+def shared(tmp_path: Path) -> Path:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -28,56 +34,60 @@ def jar(tmp_path: Path) -> Path:
 
 def record(shared: Path, own: Path, jar: Path) -> Path:
     """What Java does, and where it is kept."""
-    [option] = java_options(shared, own, [jar])
-    assert option.startswith("-XX:AOTCacheOutput=")
+    cache = StartCache(shared, [jar])
+    [option] = cache.recording_options(own)
     Path(option.removeprefix("-XX:AOTCacheOutput=")).write_text("recorded")
-    share_recorded(shared, own)
+    cache.share(own)
     [kept] = shared.iterdir()
     return kept
 
 
-def test_what_one_run_recorded_the_next_one_uses(folders: tuple[Path, Path], jar: Path) -> None:
-    kept = record(*folders, jar)
-    assert java_options(*folders, [jar]) == [f"-XX:AOTCache={kept}"]
+def test_what_one_run_recorded_the_next_one_uses(shared: Path, own: Path, jar: Path) -> None:
+    kept = record(shared, own, jar)
+    assert StartCache(shared, [jar]).options() == [f"-XX:AOTCache={kept}"]
 
 
-def test_a_cache_cut_short_is_recorded_anew(folders: tuple[Path, Path], jar: Path) -> None:
-    kept = record(*folders, jar)
-    kept.write_text("record")
-    assert record(*folders, jar) == kept
-    assert kept.read_text() == "recorded"
+def test_a_cache_cut_short_is_not_used(shared: Path, own: Path, jar: Path) -> None:
+    record(shared, own, jar).write_text("record")
+    assert StartCache(shared, [jar]).options() == []
 
 
-def test_a_cache_for_another_jar_is_recorded_anew(folders: tuple[Path, Path], jar: Path) -> None:
-    kept = record(*folders, jar)
+def test_a_cache_for_another_jar_is_not_used_and_is_replaced(
+    shared: Path, own: Path, jar: Path
+) -> None:
+    kept = record(shared, own, jar)
     os.utime(jar, (0, 0))
-    assert record(*folders, jar) != kept
+    assert StartCache(shared, [jar]).options() == []
+    assert record(shared, own, jar) != kept
 
 
-def test_what_a_killed_run_left_is_not_shared(folders: tuple[Path, Path], jar: Path) -> None:
-    shared, own = folders
-    [option] = java_options(shared, own, [jar])
-    Path(option.removeprefix("-XX:AOTCacheOutput=")).write_text("recor")
-    java_options(shared, own, [jar])
-    share_recorded(shared, own)
+def test_a_run_that_recorded_nothing_leaves_nothing(shared: Path, own: Path, jar: Path) -> None:
+    StartCache(shared, [jar]).share(own)
     assert not any(shared.iterdir())
 
 
-async def test_kafka_records_a_cache_and_starts_from_it(tmp_path: Path, engine_cache: Path) -> None:
-    own_cache = tmp_path / "cache"
-    for jar in kafka_jars(engine_cache):
-        copy = own_cache / jar.relative_to(engine_cache)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(jar, copy)
-    server = KafkaServer(tmp_path / "data", own_cache, free_port(), free_port())
-
-    async def kept_after_a_run() -> tuple[Path, os.stat_result]:
-        await server.start()
+async def test_kafka_records_its_start_once_and_starts_from_it(
+    tmp_path: Path, engine_cache: Path
+) -> None:
+    await record_kafka_start(tmp_path, engine_cache, *free_ports(2))
+    option = option_to_use(engine_cache)
+    assert not (tmp_path / "kafka-recording").exists()
+    # The second time it starts nothing: a taken port would be refused.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        await record_kafka_start(tmp_path, engine_cache, port, port)
+    server = KafkaServer(tmp_path / "data", engine_cache, free_port(), free_port())
+    await server.start()
+    try:
+        assert option in command_line(server.pid)
+    finally:
         await server.stop()
-        [kept] = (own_cache / "kafka").glob("start*")
-        return kept, kept.stat()
 
-    recorded = await kept_after_a_run()
-    used = await kept_after_a_run()
-    assert used[0] == recorded[0]
-    assert used[1].st_mtime_ns == recorded[1].st_mtime_ns
+
+def option_to_use(cache: Path) -> str:
+    [option] = kafka_start_cache(cache.resolve()).options()
+    return option
+
+
+def command_line(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")

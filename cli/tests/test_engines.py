@@ -18,7 +18,6 @@ from redis.asyncio import Redis
 
 from parley_cli.engines import (
     EngineFailed,
-    Engines,
     KafkaServer,
     PostgresServer,
     RedisServer,
@@ -26,16 +25,15 @@ from parley_cli.engines import (
     process,
 )
 
-Server = PostgresServer | KafkaServer | RedisServer
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties it to its parent")
-RUN_ENGINES = """
+RUN_POSTGRES = """
 import asyncio, pathlib, sys
-from parley_cli.engines import Engines
+from parley_cli.engines import PostgresServer, free_port
 
 async def main():
-    engines = Engines(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
-    await engines.start(lambda name, seconds: None)
-    print(engines.postgres.dsn(), flush=True)
+    server = PostgresServer(pathlib.Path(sys.argv[1]), free_port())
+    await server.start()
+    print(server.dsn(), flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -74,13 +72,6 @@ async def redis(data: Path) -> AsyncIterator[RedisServer]:
     await server.stop()
 
 
-@pytest.fixture
-async def engines(data: Path, engine_cache: Path) -> AsyncIterator[Engines]:
-    engines = Engines(data, engine_cache)
-    yield engines
-    await engines.stop()
-
-
 async def test_a_postgres_row_survives_kill_and_restart(postgres: PostgresServer) -> None:
     connection = await asyncpg.connect(postgres.dsn())
     await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
@@ -117,30 +108,10 @@ async def test_redis_starts_and_answers(redis: RedisServer) -> None:
         assert await client.set("key", "value")
 
 
-async def test_each_engine_is_reported_ready_and_all_are_stopped(engines: Engines) -> None:
-    ready: list[str] = []
-    await engines.start(lambda name, seconds: ready.append(name))
-    assert sorted(ready) == ["kafka", "postgres", "redis"]
-    await engines.stop()
-    assert not any(_runs(server.pid) for server in _servers(engines))
-
-
-async def test_one_engine_that_fails_stops_the_others_with_its_sentence(engines: Engines) -> None:
-    with (
-        socket.create_server(("127.0.0.1", engines.redis.port)),
-        pytest.raises(EngineFailed, match=f"^Redis cannot listen on port {engines.redis.port}: "),
-    ):
-        await engines.start(lambda name, seconds: None)
-    assert not _runs(engines.postgres.pid)
-    assert not _runs(engines.kafka.pid)
-
-
 @ON_LINUX
-async def test_engines_of_a_killed_parent_end_and_their_data_starts_again(
-    engines: Engines, data: Path, engine_cache: Path
-) -> None:
+async def test_an_engine_of_a_killed_parent_ends_and_its_data_starts_again(data: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-c", RUN_ENGINES, str(data), str(engine_cache)],
+        *[sys.executable, "-c", RUN_POSTGRES, str(data)],
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -151,10 +122,12 @@ async def test_engines_of_a_killed_parent_end_and_their_data_starts_again(
     parent.kill()
     await parent.wait()
     # It refuses while a server of the killed parent still runs.
-    await engines.start(lambda name, seconds: None)
-    connection = await asyncpg.connect(engines.postgres.dsn())
+    server = PostgresServer(data, free_port())
+    await server.start()
+    connection = await asyncpg.connect(server.dsn())
     assert await connection.fetchval("SELECT number FROM kept") == 7
     await connection.close()
+    await server.stop()
 
 
 async def test_a_second_start_on_the_same_data_names_the_process_that_has_it(
@@ -223,22 +196,36 @@ async def test_a_broken_kafka_data_folder_is_told(kafka: KafkaServer, data: Path
         await kafka.start()
 
 
-async def test_folders_left_by_a_start_that_was_cut_short_are_made_anew(
-    engines: Engines, data: Path
+async def test_a_postgres_folder_left_by_a_start_that_was_cut_short_is_made_anew(
+    data: Path,
 ) -> None:
-    for half_made in (data / "postgres.new", data / "kafka" / "records.new"):
-        half_made.mkdir(parents=True)
-        (half_made / "rubbish").touch()
-    await engines.start(lambda name, seconds: None)
+    _half_made(data / "postgres.new")
+    server = PostgresServer(data, free_port())
+    await server.start()
+    await server.stop()
+
+
+async def test_a_kafka_folder_left_by_a_start_that_was_cut_short_is_made_anew(
+    data: Path, engine_cache: Path
+) -> None:
+    _half_made(data / "kafka" / "records.new")
+    server = KafkaServer(data, engine_cache, free_port(), free_port())
+    await server.start()
+    await server.stop()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must run postgres as another user")
-async def test_postgres_starts_below_folders_that_only_root_may_enter(closed: Path) -> None:
-    before = os.stat("/").st_mode
+async def test_only_a_folder_that_blocks_postgres_is_opened_and_that_is_told(
+    closed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, open_already = os.stat("/").st_mode, os.stat(closed.parent).st_mode
     server = PostgresServer(closed / "data", free_port())
     await server.start()
     await server.stop()
-    assert os.stat("/").st_mode == before
+    assert (os.stat("/").st_mode, os.stat(closed.parent).st_mode) == (root, open_already)
+    assert os.stat(closed).st_mode & 0o777 == 0o701
+    [told] = [record.getMessage() for record in caplog.records if str(closed) in record.message]
+    assert "its mode is 701 instead of 700" in told
 
 
 @pytest.fixture
@@ -274,17 +261,10 @@ def small_disk(data: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     subprocess.run(["umount", data], check=True)
 
 
-def _servers(engines: Engines) -> list[Server]:
-    return [engines.postgres, engines.kafka, engines.redis]
+def _half_made(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "rubbish").touch()
 
 
 def _environment(pid: int) -> bytes:
     return Path(f"/proc/{pid}/environ").read_bytes()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -1,1 +1,1 @@
-"""Runs Parley on one machine: the engines and the demo model."""
+"""Runs Parley on one machine, and talks to it from a terminal."""

@@ -1,24 +1,34 @@
-"""Brings Kafka's jars into the cache and accepts them only with their pinned sums."""
+"""Brings Kafka's jars into a cache and accepts them only with their pinned sums."""
 
 import fcntl
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from parley_cli.engines.failure import EngineFailed
 
-MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 # Each line is a sum and a path in any Maven repository; `sha256sum -c` reads it too.
 PINNED_SUMS = Path(__file__).with_name("kafka-jars.sha256")
 
 
-def kafka_jars(cache: Path, repository: str = MAVEN_CENTRAL) -> list[Path]:
-    """The jars of the class path, fetched when the cache lacks them (blocking)."""
-    folder = cache / "kafka"
+def jars_in(cache: Path) -> list[Path]:
+    """The jars of the class path as they lie in the cache, whether they are there or not."""
+    return [cache / "kafka" / path for path in _pinned()]
+
+
+def jars_are_complete(cache: Path) -> bool:
+    """Whether the cache has every jar with its pinned sum (blocking)."""
+    return not _without_their_sums(cache / "kafka", _pinned())
+
+
+def kafka_jars(cache: Path, repository: str | None = None) -> list[Path]:
+    """The jars of the class path, fetched when the cache lacks them (blocking).
+
+    They come from jgo's own Maven repository unless another's URL is given.
+    """
+    folder, pinned = cache / "kafka", _pinned()
     folder.mkdir(parents=True, exist_ok=True)
-    lines = (line.split() for line in PINNED_SUMS.read_text().splitlines())
-    pinned = {path: digest for digest, path in lines}
     # Two first starts at once would download over each other.
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -27,13 +37,18 @@ def kafka_jars(cache: Path, repository: str = MAVEN_CENTRAL) -> list[Path]:
             _fetch(wanted, folder, repository)
             if refused := _without_their_sums(folder, pinned):
                 raise EngineFailed(
-                    f"{repository}/{refused[0]} does not have its pinned sha256 sum, "
-                    "so Kafka is not started."
+                    f"{refused[0]} does not have its pinned sha256 sum, so Kafka is not started."
                 )
-    return [folder / path for path in pinned]
+    return jars_in(cache)
 
 
-def _without_their_sums(folder: Path, pinned: dict[str, str]) -> list[str]:
+def _pinned() -> dict[str, str]:
+    """The sum of each jar, by its path."""
+    lines = (line.split() for line in PINNED_SUMS.read_text().splitlines())
+    return {path: digest for digest, path in lines}
+
+
+def _without_their_sums(folder: Path, pinned: Mapping[str, str]) -> list[str]:
     return [path for path, digest in pinned.items() if _sum(folder / path) != digest]
 
 
@@ -41,12 +56,13 @@ def _sum(file: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
-def _fetch(paths: Iterable[str], folder: Path, repository: str) -> None:
+def _fetch(paths: Iterable[str], folder: Path, repository: str | None) -> None:
     # Imported here: it takes 0.1 s, and only a first start needs it.
     from jgo.maven import MavenContext
 
     # Not `jgo.build`: that fills the home folder too, and fetches a second Java.
-    maven = MavenContext(repo_cache=folder, remote_repos={"pinned": repository})
+    repositories = {"given": repository} if repository else None
+    maven = MavenContext(repo_cache=folder, remote_repos=repositories)
 
     def fetch(path: str) -> None:
         (folder / path).unlink(missing_ok=True)

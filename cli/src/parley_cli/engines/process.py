@@ -1,12 +1,13 @@
-"""Runs one engine as a child process: apart from the terminal, watched, stopped in order."""
+"""Runs a program as a child process: apart from the terminal, watched, stopped in order."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pwd
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ INHERITED = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 
 PATIENCE = 10.0  # Seconds.
+POLL_SECONDS = 0.03
 
 
 class ChildProcess:
@@ -39,15 +41,29 @@ class ChildProcess:
             raise EngineFailed(f"{self.name} was not started.")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def wait_for_earlier(self) -> None:
+        """Return once nothing of an earlier run is left, which may still hold the port."""
+        with self._opened_lock() as lock:
+            await self._take(lock)
+
     async def start(
-        self, command: Sequence[str], folder: Path, user: pwd.struct_passwd | None = None
+        self,
+        command: Sequence[str],
+        folder: Path,
+        user: pwd.struct_passwd | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start the command in the folder; as another user when `user` is given."""
+        """Start the command in the folder; as another user when `user` is given.
+
+        The child's environment is `environment` and what every program needs, nothing else.
+        """
         owner = f"{user.pw_uid}:{user.pw_gid}" if user else ""
         tie = [str(TIED_CHILD), str(os.getpid()), str(int(self._ask)), owner]
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open_for_run() as log, self._lock_file.open("a+") as lock:
+        with self.log.open_for_run() as log, self._opened_lock() as lock:
             await self._take(lock)
             self._process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-I", "-S", *tie, *command],
@@ -60,7 +76,7 @@ class ChildProcess:
                 # A session of its own: a terminal's Ctrl-C must reach the parent only.
                 start_new_session=True,
                 cwd=folder,
-                env=environment | {"LC_ALL": LOCALE},
+                env=inherited(INHERITED) | {"LC_ALL": LOCALE} | dict(environment or {}),
             )
             lock.truncate(0)
             lock.write(str(self.pid))
@@ -72,7 +88,7 @@ class ChildProcess:
         while not ready:
             ready = await probe()
             # Asked after the probe: on its port another server may have answered.
-            if self._process is None or self._process.returncode is not None:
+            if not self.runs:
                 raise EngineFailed(
                     f"{self.name} ended while starting: {self.log.most_telling_line()}"
                 )
@@ -81,7 +97,8 @@ class ChildProcess:
                     f"{self.name} was not ready within {timeout:.0f} s: "
                     f"{self.log.most_telling_line()}"
                 )
-            await asyncio.sleep(0.05)
+            if not ready:
+                await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self, limit: float = 8) -> int | None:
         """Ask the child to end, kill it after `limit` seconds; its exit code, if it ever began."""
@@ -94,26 +111,42 @@ class ChildProcess:
         try:
             return await asyncio.wait_for(process.wait(), limit)
         except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
+            self.kill()
             return await process.wait()
 
+    def kill(self) -> None:
+        """End the child and all that it started at once."""
+        if self._process is not None and self.runs:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     async def wait(self) -> int:
-        """The exit code, once the child has ended."""
+        """The exit code, once the child has ended; below 0 it is the signal that ended it."""
         return await self._process.wait() if self._process else 0
+
+    def _opened_lock(self) -> IO[str]:
+        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
+        return self._lock_file.open("a+")
 
     async def _take(self, lock: IO[str]) -> None:
         """Wait for the child of an earlier run, which may still be ending."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
-        while not _locked(lock):
+        while not locked(lock):
             if asyncio.get_running_loop().time() > deadline:
                 raise EngineFailed(
                     f"{self.name} already runs on {self._data}, as process "
                     f"{self._lock_file.read_text()}: end it or choose another data folder."
                 )
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POLL_SECONDS)
 
 
-def _locked(file: IO[str]) -> bool:
+def inherited(names: Sequence[str]) -> dict[str, str]:
+    """Those of this process's environment variables that are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def locked(file: IO[str]) -> bool:
+    """Take the file's lock unless another process has it; the system frees it with the file."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
 """Java's AOT cache (JEP 514): a first run records its classes, and later starts take half the time.
 
 It is named for what it fits and for its own sum, so that one of another Java, of other jars or cut
-short is never used, but recorded anew.
+short is never used.
 """
 
 import contextlib
@@ -12,27 +12,43 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def java_options(shared: Path, own: Path, read_by_java: Iterable[Path]) -> list[str]:
-    """Use the cache in `shared` that fits these files, or record one in `own` (blocking)."""
-    for leftover in own.glob("start-*.aot"):
-        leftover.unlink()
-    name = f"start-{_fingerprint(read_by_java)}"
-    for file in shared.glob(f"{name}-*.aot"):
-        if file.stem == f"{name}-{_sum(file)}":
-            return [f"-XX:AOTCache={file}"]
-    return [f"-XX:AOTCacheOutput={own / name}.aot"]
+class StartCache:
+    """The cache in the folder `shared` that fits the files that Java reads."""
 
+    def __init__(self, shared: Path, read_by_java: Iterable[Path]) -> None:
+        self._shared = shared
+        self._name = f"start-{_fingerprint(read_by_java)}"
 
-def share_recorded(shared: Path, own: Path) -> None:
-    """Move what a run that has ended recorded in `own`, if it did, to `shared` (blocking)."""
-    for recorded in own.glob("start-*.aot"):
+    def options(self) -> list[str]:
+        """Those of a Java that uses it; none while it was not recorded (blocking)."""
+        found = self._found()
+        return [f"-XX:AOTCache={found}"] if found else []
+
+    def recording_options(self, own: Path) -> list[str]:
+        """Those of a Java that records it in the folder `own` when it ends."""
+        return [f"-XX:AOTCacheOutput={self._recorded(own)}"]
+
+    def share(self, own: Path) -> None:
+        """Move what a run that has ended recorded in `own`, if it did, to `shared` (blocking)."""
+        recorded = self._recorded(own)
+        if not recorded.exists():
+            return
         # A disk too full for it costs later starts two seconds, and no more.
         with contextlib.suppress(OSError):
-            incoming = shared / f"{recorded.stem}-{_sum(recorded)}.aot.{os.getpid()}"
+            incoming = self._shared / f"{recorded.stem}-{_sum(recorded)}.aot.{os.getpid()}"
             shutil.move(recorded, incoming)
-            for old in set(shared.glob("start*")) - {incoming}:
+            for old in set(self._shared.glob("start*")) - {incoming}:
                 old.unlink()
             incoming.rename(incoming.with_suffix(""))
+
+    def _recorded(self, own: Path) -> Path:
+        return own / f"{self._name}.aot"
+
+    def _found(self) -> Path | None:
+        for file in self._shared.glob(f"{self._name}-*.aot"):
+            if file.stem == f"{self._name}-{_sum(file)}":
+                return file
+        return None
 
 
 def _fingerprint(files: Iterable[Path]) -> str:

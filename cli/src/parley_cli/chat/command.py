@@ -1,0 +1,68 @@
+"""The run of `parley chat`, from what was typed to the exit code."""
+
+import sys
+from datetime import UTC, datetime
+
+import httpx2
+from rich.console import Console
+
+from parley_cli.chat.api import TIMEOUT, ChatApi, ChatTrouble
+from parley_cli.chat.conversation import Conversation
+from parley_cli.chat.screen import PipedScreen, Screen, TerminalScreen
+from parley_cli.settings import ChatSettings, load
+from parley_cli.stack_file import read_stack
+from parley_cli.tokens import development_token
+
+
+def chat(
+    *,
+    url: str | None,
+    token: str | None,
+    user: str,
+    assistant: str | None,
+    session: str | None,
+) -> int:
+    """Raises SettingsWrong, NoSecret."""
+    settings = load(ChatSettings)
+    bearer = token or _given_token(settings) or _development_token(settings, user)
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        client = httpx2.Client(
+            base_url=url or _running_url(settings),
+            headers={"authorization": f"Bearer {bearer}"},
+            timeout=TIMEOUT,
+            # A proxy of this machine is not for what runs on it.
+            trust_env=url is not None,
+        )
+        with client:
+            conversation = Conversation(
+                ChatApi(client), _screen(interactive), interactive=interactive
+            )
+            conversation.open(assistant=assistant, session=session)
+            conversation.run()
+    except (ChatTrouble, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as trouble:
+        print(trouble, file=sys.stderr)
+        return 1
+    return 0 if conversation.all_well else 1
+
+
+def _screen(interactive: bool) -> Screen:
+    if not interactive:
+        return PipedScreen(sys.stdin, sys.stdout, sys.stderr)
+    # Imported for its effect: lines that are typed can be edited and recalled.
+    import readline  # noqa: F401
+
+    return TerminalScreen(Console(highlight=False))
+
+
+def _given_token(settings: ChatSettings) -> str | None:
+    return settings.token.get_secret_value() if settings.token else None
+
+
+def _development_token(settings: ChatSettings, user: str) -> str:
+    return development_token(settings, user=user, now=datetime.now(UTC))
+
+
+def _running_url(settings: ChatSettings) -> str:
+    running = read_stack(settings.data)
+    return running.url if running else f"http://127.0.0.1:{settings.port}"

@@ -1,0 +1,61 @@
+"""Whether an engine answers as itself, and not only listens."""
+
+import asyncio
+
+import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+NOT_YET = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+async def postgres_answers(dsn: str) -> bool:
+    """Raises asyncpg.InvalidAuthorizationSpecificationError when it refuses the password."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=2)
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        raise
+    except NOT_YET:
+        return False
+    await connection.close()
+    return True
+
+
+async def kafka_answers(bootstrap: str) -> bool:
+    if not await listens(bootstrap.split(",")[0]):
+        return False  # Asked first: the client logs each refused connection as an error.
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    try:
+        await admin.start()
+        return bool((await admin.describe_cluster())["brokers"])
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+
+
+async def redis_pid(url: str) -> int | None:
+    """The process id that a Redis gives as its own; None when none answers."""
+    try:
+        # The client's own retries would outlast a child that is dead.
+        once = Retry(NoBackoff(), 0)
+        async with Redis.from_url(url, socket_timeout=1, retry=once) as client:
+            return int((await client.info("server"))["process_id"])
+    except (RedisError, OSError):
+        return None
+
+
+async def listens(address: str) -> bool:
+    """Whether anything accepts connections at host:port."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(host, int(port))
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.close()
+    return True

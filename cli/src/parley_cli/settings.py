@@ -1,0 +1,101 @@
+"""What the command line reads from the environment. No other file of it does."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from parley_core.principal import SECRET_BYTES, InternalSecret
+from parley_core.sealing import MasterKeys
+from parley_core.settings import Settings, SettingsWrong, load
+
+__all__ = ["ChatSettings", "SettingsWrong", "TokenSettings", "UpSettings", "load", "variables"]
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < SECRET_BYTES:
+        raise ValueError(f"it should have at least {SECRET_BYTES} characters")
+    return secret
+
+
+def _usable(key: SecretStr) -> SecretStr:
+    MasterKeys.parse(key.get_secret_value())
+    return key
+
+
+def _shared(secret: SecretStr) -> SecretStr:
+    InternalSecret.parse(secret.get_secret_value())
+    return secret
+
+
+Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
+
+
+class DataSettings(Settings):
+    """Where a stack keeps what must outlive it."""
+
+    data: Path = Path(".parley")
+
+
+class TokenSettings(DataSettings):
+    """How a development token is signed."""
+
+    jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+
+
+class ChatSettings(TokenSettings):
+    """Whom `parley chat` talks to, unless it is told."""
+
+    port: Port = 8080
+    token: SecretStr | None = None
+
+
+class UpSettings(TokenSettings):
+    """What `parley up` runs; everything else it makes itself."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    jwks_url: str | None = None
+    master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
+    internal_secret: Annotated[SecretStr, AfterValidator(_shared)] | None = None
+
+    postgres: str | None = Field(
+        None,
+        pattern="^postgres(ql)?://",
+        description="an administrator's URL, such as postgresql://postgres:password@host/postgres",
+    )
+    kafka: str | None = Field(
+        None,
+        pattern=r"^[^\s,/]+:\d+(,[^\s,/]+:\d+)*$",
+        description="Kafka's bootstrap servers, such as 127.0.0.1:9092",
+    )
+    redis: str | None = Field(
+        None, pattern="^rediss?://", description="a URL such as redis://127.0.0.1:6379/0"
+    )
+
+    model: str | None = None
+    models: Path | None = None
+    assistants: Path | None = None
+    openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+
+    @property
+    def runs_demo_model(self) -> bool:
+        return not (self.openai_base_url or self.openai_api_key or self.models)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> "UpSettings":
+        if not self.runs_demo_model and not self.model:
+            raise ValueError(
+                "PARLEY_MODEL is not set. It should be the name of a model that is served at "
+                "OPENAI_BASE_URL or named in PARLEY_MODELS, such as gpt-4.1-mini"
+            )
+        return self
+
+
+def variables(*prefixes: str) -> dict[str, str]:
+    """The variables of the environment with one of the prefixes, to pass on to a child."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}

@@ -1,0 +1,1 @@
+"""`parley up`: the engines and the services as child processes of one supervisor."""

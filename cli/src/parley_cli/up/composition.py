@@ -1,0 +1,114 @@
+"""Puts a stack together from the settings: its secrets, engines, databases and services."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from parley_cli.engines import free_ports
+from parley_cli.engines.process import ChildProcess
+from parley_cli.engines.run_to_end import run_to_end
+from parley_cli.kept_secrets import KeptSecrets
+from parley_cli.settings import UpSettings
+from parley_cli.up import layout
+from parley_cli.up.addresses import DEMO_MODEL, MOST_REPLICAS, SERVICES, Addresses, joined
+from parley_cli.up.databases import OwnDatabase, holds_events, prepare_databases
+from parley_cli.up.engines_in_use import EnginesInUse
+from parley_cli.up.environments import Environments, Told
+from parley_cli.up.service_process import ProcessSpec, ServiceProcess
+from parley_cli.up.stack import Member
+from parley_cli.up.steps import Step
+
+MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES)  # The engines have six, the demo model one.
+
+
+@dataclass(frozen=True)
+class Composition:
+    members: list[Member]
+    preparations: list[Step]
+    engines: EnginesInUse
+    url: str
+
+
+async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int]) -> Composition:
+    """Nothing is started yet. Raises EngineFailed, SecretLost."""
+    ports = iter(free_ports(MOST_PORTS))
+    engines = EnginesInUse(settings, data, ports)
+    await engines.require_given()
+    kept = KeptSecrets(data)
+    databases = {
+        owner: OwnDatabase(f"parley_{owner}", kept.password(f"{owner}-database"))
+        for owner in ("session", "history")
+    }
+    told = Told(
+        session_database=databases["session"].dsn(engines.postgres_url),
+        history_database=databases["history"].dsn(engines.postgres_url),
+        kafka=engines.bootstrap,
+        internal_secret=_given(settings.internal_secret) or kept.password("internal-secret"),
+        master_key=_given(settings.master_key)
+        or kept.master_key(may_make=not await _was_used(engines, data)),
+        jwt_secret=None if settings.jwks_url else _given(settings.jwt_secret) or kept.jwt_secret(),
+    )
+    gateway = joined(settings.host, settings.port)
+    addresses = Addresses(gateway, replicas, ports)
+    environments = Environments(settings, addresses, told)
+    databases_step = Step(
+        "databases",
+        lambda: prepare_databases(
+            engines.administrator(), databases.values(), whole_server=engines.postgres is not None
+        ),
+        ("postgres",) if engines.postgres else (),
+    )
+    return Composition(
+        [*_members(settings, data, engines, addresses, environments)],
+        [databases_step, *_migrations(data, engines, environments)],
+        engines,
+        f"http://{gateway}",
+    )
+
+
+async def _was_used(engines: EnginesInUse, data: Path) -> bool:
+    """Whether sessions may be stored already, sealed with keys that only the master key opens."""
+    if engines.postgres:
+        return (data / "postgres").exists()
+    return await holds_events(engines.administrator(), "parley_session")
+
+
+def _members(
+    settings: UpSettings,
+    data: Path,
+    engines: EnginesInUse,
+    addresses: Addresses,
+    environments: Environments,
+) -> Iterator[Member]:
+    for server in engines.embedded:
+        yield Member(server, (), layout.stop_stage(server.name))
+    if settings.runs_demo_model:
+        demo_model = ServiceProcess(layout.demo_model(addresses), data)
+        yield Member(demo_model, (), layout.stop_stage(DEMO_MODEL))
+    for service, spec in layout.services(addresses, environments):
+        needs = layout.NEEDS.get(service, ())
+        yield Member(ServiceProcess(spec, data), needs, layout.stop_stage(service))
+
+
+def _migrations(data: Path, engines: EnginesInUse, environments: Environments) -> Iterator[Step]:
+    running = {server.name for server in engines.embedded}
+    for need, spec in layout.preparations(environments):
+        here = need == "databases" or need in running
+        yield Step(spec.name, partial(_run_to_end, spec, data), (need,) if here else ())
+
+
+async def _run_to_end(spec: ProcessSpec, data: Path) -> None:
+    await run_to_end(
+        ChildProcess(spec.name, data),
+        spec.command,
+        data,
+        trouble=f"{spec.name} failed",
+        environment=spec.environment,
+    )
+
+
+def _given(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

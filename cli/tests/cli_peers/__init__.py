@@ -1,0 +1,1 @@
+"""What the command line's tests talk to, over real sockets and processes."""

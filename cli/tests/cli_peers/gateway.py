@@ -1,0 +1,135 @@
+"""A gateway over real HTTP whose replies can be made to break off."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import uuid4
+
+ASSISTANTS = [
+    {"id": "helper", "name": "Helper", "description": "Helps.", "default": True},
+    {"id": "coder", "name": "Coder", "description": "Codes.", "default": False},
+]
+
+
+@dataclass
+class Gateway:
+    """`breaks` has, for each of the next streams, after how many events it is cut."""
+
+    reply: str = "Grüße 🎈 from the **gateway**."
+    outcome: str = "completed"
+    breaks: list[int] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    said: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    url: str = ""
+
+    @contextmanager
+    def serving(self) -> Iterator["Gateway"]:
+        handler = type("Handler", (_Handler,), {"gateway": self})
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            self.url = f"http://127.0.0.1:{server.server_port}"
+            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()
+
+    def session_with(self, assistant_id: str) -> dict[str, Any]:
+        session = {"id": str(uuid4()), "assistant_id": assistant_id, "version": 1}
+        self.said[session["id"]] = []
+        return self.sessions.setdefault(session["id"], session)
+
+    def events(self) -> list[bytes]:
+        """The reply three code points at a time."""
+        ends = [*range(3, len(self.reply), 3), len(self.reply)]
+        deltas = [
+            {"type": "reply.delta", "sequence_number": end, "delta": self.reply[start:end]}
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        last: dict[str, Any] = {"type": f"reply.{self.outcome}", "version": 4}
+        last |= {"sequence_number": len(self.reply), "message": {"content": self.reply}}
+        if self.outcome == "failed":
+            last["error"] = {"message": "The model server refused.", "code": "upstream_refused"}
+        events = [{"type": "turn.started", "sequence_number": 0}, *deltas, last]
+        return [b": heartbeat\n\n", *(_event(each) for each in events)]
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return f"id: {data['sequence_number']}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    gateway: Gateway
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.gateway.tokens.add(self.headers["authorization"])
+        path, _, _ = self.path.partition("?")
+        match path.split("/")[2:]:
+            case ["assistants"]:
+                self._answer({"data": ASSISTANTS})
+            case ["sessions", session_id]:
+                self._answer(self.gateway.sessions[session_id])
+            case ["history", session_id]:
+                # Newest first, as a list is unless it is asked for otherwise.
+                self._answer({"data": self.gateway.said[session_id][::-1]})
+            case _:
+                self._refuse(404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        gateway = self.gateway
+        gateway.keys.append(self.headers["idempotency-key"])
+        match self.path.split("/")[2:]:
+            case ["sessions"]:
+                self._answer(gateway.session_with(body["assistant_id"]), 201)
+            case ["switch-assistant"]:
+                self._switch(body["assistant_id"])
+            case ["sessions", session_id, "messages"]:
+                if gateway.refusals:
+                    self._refuse(gateway.refusals.pop(0))
+                else:
+                    self._stream(session_id, body["content"])
+
+    def _switch(self, assistant_id: str) -> None:
+        gateway = self.gateway
+        found = [s for s in gateway.sessions.values() if s["assistant_id"] == assistant_id]
+        session = found[-1] if found else gateway.session_with(assistant_id)
+        self._answer({"session": session, "messages": gateway.said[session["id"]]})
+
+    def _stream(self, session_id: str, content: str) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        events = self.gateway.events()
+        cut = self.gateway.breaks.pop(0) if self.gateway.breaks else None
+        for event in events[:cut]:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+        if cut is None:
+            said = self.gateway.said.setdefault(session_id, [])
+            said.append({"role": "user", "content": content})
+            said.append({"role": "assistant", "content": self.gateway.reply})
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def _answer(self, body: Any, status: int = 200) -> None:
+        encoded = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(encoded)))
+        self.end_headers()
+        self.wfile.write(encoded)
+
+    def _refuse(self, status: int) -> None:
+        self._answer({"error": {"message": f"Refused with {status}."}}, status)
+
+    def log_message(self, *_: object) -> None:
+        pass
