@@ -1,8 +1,9 @@
 """`python -m benchmarks [NAME …]`: measures and prints tables; without names, all of them."""
 
 import argparse
-import asyncio
 from importlib import import_module
+
+import uvloop
 
 NAMES = ("append", "outbox", "projection", "stack", "start")
 
@@ -14,7 +15,7 @@ def main() -> None:
         if name not in NAMES:
             parser.error(f"{name} is none of {', '.join(NAMES)}")
         print(f"{name} …", flush=True)
-        asyncio.run(import_module(f"benchmarks.{name}").run())
+        uvloop.run(import_module(f"benchmarks.{name}").run())
 
 
 if __name__ == "__main__":

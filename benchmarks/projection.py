@@ -1,0 +1,136 @@
+"""The projector from Kafka to the read model, beside the same rows written without reading any."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from uuid import uuid4
+
+import asyncpg
+from msgspec.structs import astuple
+
+from benchmarks.conversations import appends_of
+from benchmarks.engines import kafka, postgres
+from benchmarks.table import Line, per_second, print_table
+from parley_cli.engines import free_port
+from parley_core.cloudevents import encode
+from parley_core.events import Event
+from parley_core.log import SESSIONS_TOPIC, LogWriter, TopicSpec, ensure_topic
+from parley_core.migrations import migrate, migrations_in
+from parley_history.domain.fold import evolve
+from parley_history.domain.rows import MessageRow, SessionRow
+from parley_history.migrations import MIGRATIONS
+
+SESSIONS, APPENDS, PARTITIONS, BATCH, ROUNDS = 400, 67, 12, 2_000, 3
+AIM = 20_000
+
+# The floor: a batch of messages by COPY, its sessions by one upsert, one commit.
+FLOOR_TABLES = """
+DROP TABLE IF EXISTS floor_messages, floor_sessions;
+CREATE TABLE floor_messages (LIKE messages INCLUDING ALL);
+CREATE TABLE floor_sessions (id uuid PRIMARY KEY, version integer NOT NULL);
+"""
+FLOOR_SESSIONS = """
+INSERT INTO floor_sessions SELECT * FROM unnest($1::uuid[], $2::int[])
+ON CONFLICT (id) DO UPDATE SET version = excluded.version
+"""
+
+
+async def run() -> None:
+    conversations = [
+        [event for append in appends_of(uuid4(), APPENDS) for event in append]
+        for _ in range(SESSIONS)
+    ]
+    # As the log has them: the sessions go on side by side.
+    events = [event for step in zip(*conversations, strict=True) for event in step]
+    async with postgres() as dsn, kafka() as bootstrap:
+        await ensure_topic(bootstrap, TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
+        await _publish(bootstrap, events)
+        connection = await asyncpg.connect(dsn)
+        await migrate(connection, migrations_in(MIGRATIONS))
+        rates, floors = [], []
+        for round_number in range(ROUNDS):
+            await connection.execute("TRUNCATE sessions, messages, positions")
+            rates.append(await _project(dsn, bootstrap, connection, len(events), round_number))
+            floors.append(await _bare(connection, events))
+        await connection.close()
+    print_table(
+        f"Projection: {len(events):,} events of {SESSIONS} sessions, batches of {BATCH:,}",
+        [
+            Line(
+                "Kafka to read model, one projector",
+                per_second(max(rates), "events"),
+                per_second(max(floors), "events"),
+                max(rates) / max(floors),
+                f">= {AIM:,}/s",
+                max(rates) >= AIM,
+            )
+        ],
+    )
+
+
+async def _publish(bootstrap: str, events: Sequence[Event]) -> None:
+    writer = LogWriter(bootstrap, SESSIONS_TOPIC)
+    await writer.start()
+    appended = await writer.append([encode(event) for event in events], timeout=60)
+    assert appended.error is None
+    await writer.close()
+
+
+async def _project(
+    dsn: str,
+    bootstrap: str,
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    count: int,
+    round_number: int,
+) -> float:
+    """From the first event projected to the last: joining the group is not part of it."""
+    settings = {
+        "PARLEY_HISTORY_DATABASE": dsn,
+        "PARLEY_KAFKA": bootstrap,
+        "PARLEY_PROJECTOR_GROUP": f"benchmark-{round_number}",
+        "PARLEY_PROJECTOR_PORT": str(free_port()),
+    }
+    # The real process: what this one holds in memory must not slow it down.
+    projector = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "parley_history", "project"),
+        env=os.environ | settings,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    began, first = 0.0, 0
+    while (done := await _projected(connection)) < count:
+        if done and not began:
+            began, first = time.perf_counter(), done
+        await asyncio.sleep(0.01)
+    rate = (count - first) / (time.perf_counter() - began)
+    projector.terminate()
+    await projector.wait()
+    return rate
+
+
+async def _projected(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+    return int(await connection.fetchval("SELECT coalesce(sum(next), 0) FROM positions"))
+
+
+async def _bare(connection: "asyncpg.Connection[asyncpg.Record]", events: Sequence[Event]) -> float:
+    await connection.execute(FLOOR_TABLES)
+    sessions: dict[object, SessionRow] = {}
+    batches = []
+    for start in range(0, len(events), BATCH):
+        messages = []
+        moved: dict[object, int] = {}
+        for event in events[start : start + BATCH]:
+            sessions[event.session_id], brought = evolve(sessions.get(event.session_id), event)
+            moved[event.session_id] = event.sequence
+            if isinstance(brought, MessageRow):
+                messages.append(astuple(brought))
+        batches.append((messages, moved))
+    began = time.perf_counter()
+    for messages, moved in batches:
+        async with connection.transaction():
+            await connection.copy_records_to_table(
+                "floor_messages", columns=MessageRow.__struct_fields__, records=messages
+            )
+            await connection.execute(FLOOR_SESSIONS, [*moved], [*moved.values()])
+    return len(events) / (time.perf_counter() - began)
