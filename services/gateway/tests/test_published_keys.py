@@ -1,6 +1,7 @@
 """Tokens verified with the keys that an issuer publishes: real keys, a real server."""
 
 import asyncio
+import json
 import socket
 import time
 
@@ -152,6 +153,7 @@ async def test_unknown_keys_cause_one_fetch_in_a_while(start_with, issuer, ask):
     strangers = [signed(OTHER_RSA, f"k{number}") for number in range(20)]
     answers = await asyncio.gather(*(ask(gateway, stranger) for stranger in strangers))
     assert set(answers) == {REFUSED}
+    assert await ask(gateway, signed(OTHER_RSA, "another")) == REFUSED
     assert issuer.fetches == 1
 
 
@@ -176,9 +178,13 @@ async def test_without_its_keys_a_gateway_answers_503_until_they_come(start_with
     assert await ask(gateway, bearer) == 200
 
 
+TOO_LONG = json.dumps({"keys": [published(RSA, "r")]}).encode() + b" " * 300_000
+
+
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": []}', b" " * 300_000, b"[" * 9_999],
+    [b"{", b"[]", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": []}', TOO_LONG, b"[" * 9_999],
+    ids=["no JSON", "a list", "a number", "numbers", "empty", "too long", "deep"],
 )
 async def test_a_key_set_that_is_none_takes_no_key_away(start_with, issuer, ask, body):
     issuer.body = body

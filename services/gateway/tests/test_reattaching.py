@@ -100,12 +100,16 @@ async def test_when_inference_stays_away_the_answer_ends_without_an_end(
 
 
 async def test_trouble_that_is_over_does_not_count_against_the_next(start, session, inference):
-    gateway = await start(gateway_reattach_seconds=0.2, gateway_reattach_pause_seconds=0.1)
-    for place in range(8):
+    gateway = await start(
+        gateway_reattach_seconds=0.2,
+        gateway_reattach_pause_seconds=0.1,
+        gateway_reattach_most_pause_seconds=0.1,
+    )
+    for place in range(6):
         inference.script(deltas("a", after=place), Dies())
-    inference.script(lambda: sse.ended(session.end("a" * 8)))
+    inference.script(lambda: sse.ended(session.end("a" * 6)))
     async with gateway.stream() as stream:
-        assert text_of(await stream.events()) == "a" * 8
+        assert text_of(await stream.events()) == "a" * 6
 
 
 async def test_a_turn_that_ended_while_inference_is_away_is_told_from_what_session_stored(

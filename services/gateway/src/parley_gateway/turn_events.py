@@ -68,7 +68,7 @@ class TurnEvents:
                 async with self._attach() as upstream:
                     self.handed_over.set()
                     while received := await upstream.readany():
-                        pass
+                        outage.is_over()
                         if events := cutter.feed(received):
                             self._place = cutter.place
                             yield events
@@ -77,7 +77,7 @@ class TurnEvents:
             except _TROUBLE as trouble:
                 if _is_final(trouble):
                     break
-            if (ended := None) is not None:
+            if (ended := await self.ended_turn()) is not None:
                 yield self._stored(ended)
                 return
             jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
@@ -108,7 +108,7 @@ class TurnEvents:
             principal=self._asker.principal,
             request_id=self._asker.request_id,
             body=msgspec.json.encode(body),
-            silence=1000,
+            silence=self._limits.silence,
         )
 
     def _stored(self, turn: Turn) -> bytes:
