@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
@@ -100,21 +101,29 @@ async def test_two_projectors_share_the_log_and_either_takes_over(tables, relay,
     assert await tables.rows() == folded(*stories)
 
 
+@pytest.mark.parametrize("last", [0, 1])
 async def test_a_projector_whose_position_is_stale_goes_on_from_the_true_one(
-    tables, relay, settings, caplog
+    tables, relay, settings, caplog, last
 ):
     caplog.set_level(logging.INFO, "parley_history")
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
-    # Of two groups, both hold all partitions.
-    async with (
-        projecting(tables.dsn, **settings),
-        projecting(tables.dsn, **settings | {"projector_group": f"{uuid4()}"}),
-    ):
-        for records in (mixed(first, random.Random(1)), mixed(second, random.Random(1))):
-            for start in range(0, len(records), 7):
-                await relay.publish(records[start : start + 7])
-        await eventually(projected(tables, first + second), within=20)
-    assert "Another projector was faster" in caplog.text
+    async with AsyncExitStack() as one, AsyncExitStack() as other:
+        # Of two groups, both hold all partitions.
+        other_group = settings | {"projector_group": f"{uuid4()}"}
+        both = [
+            await one.enter_async_context(projecting(tables.dsn, **settings)),
+            await other.enter_async_context(projecting(tables.dsn, **other_group)),
+        ]
+        await eventually(lambda: all(len(each._next) == 4 for each in both), within=20)
+        records = mixed(first, random.Random(1))
+        for start in range(0, len(records), 7):
+            await relay.publish(records[start : start + 7])
+        await eventually(projected(tables, first), within=20)
+        await eventually(lambda: "Another projector was faster" in caplog.text)
+        # Whichever goes on alone has lost at times, and holds stale positions.
+        await (one, other)[last].aclose()
+        await relay.publish(mixed(second, random.Random(1)))
+        await eventually(projected(tables, second), within=20)
     assert await tables.rows() == folded(*first, *second)
 
 

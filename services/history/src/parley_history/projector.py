@@ -108,6 +108,7 @@ class Projector:
             await self._pause(str(error))
         except DATABASE_TROUBLE as error:
             # Its class alone: a database's sentence may quote a row.
+            self._astray = True
             await self._projection.close()
             await self._pause(f"The read model failed: {type(error).__name__}.")
         else:
@@ -115,13 +116,11 @@ class Projector:
             await self._commit_hint()
 
     async def _project(self, entries: Sequence[Entry]) -> None:
-        # A member that was away for a moment may be handed what it has projected.
-        new = [entry for entry in entries if entry.offset >= self._next[entry.partition]]
-        if not new:
+        if not entries:
             return
-        ends = {entry.partition: entry.offset + 1 for entry in new}
+        ends = {entry.partition: entry.offset + 1 for entry in entries}
         moves = [Move(partition, self._next[partition], end) for partition, end in ends.items()]
-        parked = await self._projection.project([arrival_of(*entry) for entry in new], moves)
+        parked = await self._projection.project([arrival_of(*entry) for entry in entries], moves)
         self._next |= ends
         self._hint |= ends
         for letter in parked:
