@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ class Told:
 
     def ready(self, name: str, seconds: float, address: str) -> None:
         self.ready_names.append(name)
+
+    def was_ready(self, name: str, times: int) -> bool:
+        return self.ready_names.count(name) == times
 
     def trouble(self, text: str) -> None:
         self.troubles.append(text)
@@ -128,7 +132,7 @@ async def test_one_that_keeps_dying_ends_the_stack_with_the_end_of_its_log(
     running.append(stack)
     await stack.until_started()
     for starts in (1, 2, 3):
-        await eventually(lambda starts=starts: stack.told.ready_names.count("dying") == starts)
+        await eventually(partial(stack.told.was_ready, "dying", starts))
         os.kill(process.child.pid, signal.SIGKILL)
     with pytest.raises(KeepsDying, match=r"^dying ended 3 times within 60 s(.|\n)*it runs$"):
         await stack.task

@@ -119,11 +119,21 @@ class WholeStack:
         (self.data / "cache").symlink_to(engine_cache, target_is_directory=True)
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("PARLEY_", "OPENAI_"))}
         own = {"PARLEY_DATA": str(self.data), "PARLEY_PORT": str(free_port())}
+        self._process: subprocess.Popen[bytes] | None = None
         self._environment = kept | own | {"PARLEY_DEMO_MODEL_DELAY_MS": "1"}
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "It was not started."
+        return self._process
 
     def start(self) -> None:
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "parley_cli", "up"],
                 env=self._environment,
                 stdout=output,
@@ -156,16 +166,20 @@ class WholeStack:
 
 
 @pytest.fixture(scope="module")
-def whole(engine_cache: Path) -> Iterator[WholeStack]:
+def one_stack(engine_cache: Path) -> Iterator[WholeStack]:
     # Not below pytest's own folder, which is closed to the user that PostgreSQL runs as.
     with tempfile.TemporaryDirectory(prefix="parley-up-") as folder:
         stack = WholeStack(Path(folder), engine_cache)
-        stack.start()
-        try:
-            yield stack
-        finally:
-            stack.process.kill()
-            stack.process.wait()
+        yield stack
+        if stack.runs:
+            stack.end()
+
+
+@pytest.fixture
+def whole(one_stack: WholeStack) -> WholeStack:
+    if not one_stack.runs:
+        one_stack.start()
+    return one_stack
 
 
 def test_what_it_prints_to_paste_streams_a_reply(whole: WholeStack) -> None:
@@ -212,4 +226,3 @@ def test_after_a_kill_9_of_the_whole_the_chat_goes_on_and_it_ends_in_order(
     assert not any(Path(f"/proc/{each['pid']}").exists() for each in before.values())
     assert whole.end() == 0
     assert "Nothing runs on" in whole.parley("status").stderr
-    whole.start()

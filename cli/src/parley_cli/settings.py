@@ -32,6 +32,9 @@ def _shared(secret: SecretStr) -> SecretStr:
 Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
 
 
+Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+
+
 class DataSettings(Settings):
     """Where a stack keeps what must outlive it."""
 
@@ -72,6 +75,10 @@ class UpSettings(TokenSettings):
         pattern=r"^[^\s,/]+:\d+(,[^\s,/]+:\d+)*$",
         description="Kafka's bootstrap servers, such as 127.0.0.1:9092",
     )
+    # For the one node that an embedded Kafka is.
+    topic_partitions: Count = 12
+    topic_replication: Count = 1
+    topic_min_isr: Count = 1
     redis: str | None = Field(
         None, pattern="^rediss?://", description="a URL such as redis://127.0.0.1:6379/0"
     )

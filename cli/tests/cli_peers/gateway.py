@@ -43,9 +43,10 @@ class Gateway:
                 thread.join()
 
     def session_with(self, assistant_id: str) -> dict[str, Any]:
-        session = {"id": str(uuid4()), "assistant_id": assistant_id, "version": 1}
-        self.said[session["id"]] = []
-        return self.sessions.setdefault(session["id"], session)
+        session_id = str(uuid4())
+        self.said[session_id] = []
+        session = {"id": session_id, "assistant_id": assistant_id, "version": 1}
+        return self.sessions.setdefault(session_id, session)
 
     def events(self) -> list[bytes]:
         """The reply three code points at a time."""

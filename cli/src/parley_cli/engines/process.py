@@ -21,7 +21,7 @@ INHERITED = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 
 PATIENCE = 10.0  # Seconds.
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.05
 
 
 class ChildProcess:

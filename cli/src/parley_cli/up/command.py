@@ -37,7 +37,8 @@ def up(replicas: Mapping[str, int]) -> int:
     except (EngineFailed, SecretLost) as failed:
         return _refused(failed, 1)
     except OSError as error:
-        return _refused(f"`parley up` cannot go on: {error}.", 1)
+        where = f" ({error.filename})" if error.filename else ""
+        return _refused(f"`parley up` cannot go on: {error.strerror or error}{where}.", 1)
     finally:
         report.quiet()
 

@@ -1,13 +1,13 @@
 """Puts a stack together from the settings: its secrets, engines, databases and services."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from parley_cli.engines import free_ports
+from parley_cli.engines import EngineFailed, free_ports
 from parley_cli.engines.process import ChildProcess
 from parley_cli.engines.run_to_end import run_to_end
 from parley_cli.kept_secrets import KeptSecrets
@@ -20,8 +20,11 @@ from parley_cli.up.environments import Environments, Told
 from parley_cli.up.service_process import ProcessSpec, ServiceProcess
 from parley_cli.up.stack import Member
 from parley_cli.up.steps import Step
+from parley_core.log import SESSIONS_TOPIC, LogError, TopicSpec, ensure_topic
 
 MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES)  # The engines have six, the demo model one.
+
+TOPIC_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     engines = EnginesInUse(settings, data, ports)
     await engines.require_given()
     kept = KeptSecrets(data)
-    databases = {
-        owner: OwnDatabase(f"parley_{owner}", kept.password(f"{owner}-database"))
+    session, history = (
+        OwnDatabase(f"parley_{owner}", kept.password(f"{owner}-database"))
         for owner in ("session", "history")
-    }
+    )
     told = Told(
-        session_database=databases["session"].dsn(engines.postgres_url),
-        history_database=databases["history"].dsn(engines.postgres_url),
+        session_database=session.dsn(engines.postgres_url),
+        history_database=history.dsn(engines.postgres_url),
         kafka=engines.bootstrap,
         internal_secret=_given(settings.internal_secret) or kept.password("internal-secret"),
         master_key=_given(settings.master_key)
@@ -54,16 +57,9 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     gateway = joined(settings.host, settings.port)
     addresses = Addresses(gateway, replicas, ports)
     environments = Environments(settings, addresses, told)
-    databases_step = Step(
-        "databases",
-        lambda: prepare_databases(
-            engines.administrator(), databases.values(), whole_server=engines.postgres is not None
-        ),
-        ("postgres",) if engines.postgres else (),
-    )
     return Composition(
         [*_members(settings, data, engines, addresses, environments)],
-        [databases_step, *_migrations(data, engines, environments)],
+        [*_preparations(settings, data, engines, (session, history), environments)],
         engines,
         f"http://{gateway}",
     )
@@ -93,11 +89,39 @@ def _members(
         yield Member(ServiceProcess(spec, data), needs, layout.stop_stage(service))
 
 
-def _migrations(data: Path, engines: EnginesInUse, environments: Environments) -> Iterator[Step]:
-    running = {server.name for server in engines.embedded}
-    for need, spec in layout.preparations(environments):
-        here = need == "databases" or need in running
-        yield Step(spec.name, partial(_run_to_end, spec, data), (need,) if here else ())
+def _preparations(
+    settings: UpSettings,
+    data: Path,
+    engines: EnginesInUse,
+    databases: Sequence[OwnDatabase],
+    environments: Environments,
+) -> Iterator[Step]:
+    here = {server.name for server in engines.embedded}
+    prepare = partial(_prepare_databases, engines, databases)
+    yield Step("databases", prepare, ("postgres",) if "postgres" in here else ())
+    yield Step(
+        "topic", partial(_make_topic, settings, engines), ("kafka",) if "kafka" in here else ()
+    )
+    for spec in layout.migrations(environments):
+        yield Step(spec.name, partial(_run_to_end, spec, data), ("databases",))
+
+
+async def _prepare_databases(engines: EnginesInUse, databases: Sequence[OwnDatabase]) -> None:
+    whole_server = engines.postgres is not None
+    await prepare_databases(engines.administrator(), databases, whole_server=whole_server)
+
+
+async def _make_topic(settings: UpSettings, engines: EnginesInUse) -> None:
+    topic = TopicSpec(
+        SESSIONS_TOPIC,
+        settings.topic_partitions,
+        settings.topic_replication,
+        settings.topic_min_isr,
+    )
+    try:
+        await ensure_topic(engines.bootstrap, topic, TOPIC_SECONDS)
+    except LogError as error:
+        raise EngineFailed(str(error)) from error
 
 
 async def _run_to_end(spec: ProcessSpec, data: Path) -> None:

@@ -11,11 +11,6 @@ from parley_cli.settings import UpSettings, variables
 from parley_cli.up.addresses import DEMO_MODEL, Addresses, host_and_port, replica_name
 
 DEMO_MODEL_NAME = "parley-demo"
-ONE_NODE_TOPIC = {
-    "PARLEY_TOPIC_PARTITIONS": "12",
-    "PARLEY_TOPIC_REPLICATION": "1",
-    "PARLEY_TOPIC_MIN_ISR": "1",
-}
 # Everything has ten seconds to end, of which replies that are being made may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
 
@@ -45,9 +40,6 @@ class Environments:
 
     def history_database(self) -> Mapping[str, str]:
         return {"PARLEY_HISTORY_DATABASE": self._told.history_database}
-
-    def topic(self) -> Mapping[str, str]:
-        return {**ONE_NODE_TOPIC, **variables("PARLEY_TOPIC_"), **self._log()}
 
     def of(self, service: str, place: int) -> Mapping[str, str]:
         match service:

@@ -18,7 +18,7 @@ ARGUMENTS = {
 NEEDS = {
     "session": ("session-migrate",),
     "history-serve": ("history-migrate",),
-    "history-project": ("history-migrate", "create-topic"),
+    "history-project": ("history-migrate", "topic"),
 }
 # Who calls ends before whom it calls: the stages of a stop, and how long each may take. What is
 # left of the whole time is the engines'.
@@ -36,13 +36,11 @@ def stop_stage(kind: str) -> int:
     return next(stage for stage, kinds in enumerate(STOP_STAGES) if kind in kinds)
 
 
-def preparations(environments: Environments) -> Iterator[tuple[str, ProcessSpec]]:
-    """What brings the databases and the topic to this version, each after the step it needs."""
+def migrations(environments: Environments) -> Iterator[ProcessSpec]:
+    """What brings the databases to this version, then ends."""
     session, history = environments.session_database(), environments.history_database()
-    topic = environments.topic()
-    yield "databases", ProcessSpec("session-migrate", ("parley_session", "migrate"), session)
-    yield "databases", ProcessSpec("history-migrate", ("parley_history", "migrate"), history)
-    yield "kafka", ProcessSpec("create-topic", ("parley_session", "create-topic"), topic)
+    yield ProcessSpec("session-migrate", ("parley_session", "migrate"), session)
+    yield ProcessSpec("history-migrate", ("parley_history", "migrate"), history)
 
 
 def services(addresses: Addresses, environments: Environments) -> Iterator[tuple[str, ProcessSpec]]:
