@@ -77,7 +77,7 @@ async def test_an_id_is_passed_on_in_its_one_form(gateway, session):
 async def test_a_page_of_history_is_asked_for_as_the_client_did(gateway, history):
     after, before = another_id(), another_id()
     history.answers.extend((raw(BODY), raw(BODY)))
-    query = f"limit=7&order=asc&after={after}&before={before.upper()}&min_version=0"
+    query = f"limit=7&order=asc&after={after}&before={before.upper()}&min_version=1"
     await gateway.get(f"/v1/history/{SESSION_ID}?{query}")
     await gateway.get(f"/v1/history/{SESSION_ID}")
     asked, default = (call.query for call in history.calls)
@@ -86,7 +86,7 @@ async def test_a_page_of_history_is_asked_for_as_the_client_did(gateway, history
         "order": "asc",
         "after": after,
         "before": before,
-        "min_version": "0",
+        "min_version": "1",
     }
     assert default == {"limit": "20", "order": "desc"}
 

@@ -87,7 +87,7 @@ async def test_a_refusal_repeats_nothing_of_what_was_typed(gateway):
         (f"{HISTORY}?order=up", "order"),
         (f"{HISTORY}?after=x", "after"),
         (f"{HISTORY}?before=x", "before"),
-        (f"{HISTORY}?min_version=-1", "min_version"),
+        (f"{HISTORY}?min_version=0", "min_version"),
         (f"{HISTORY}?min_version=99999999999999999999", "min_version"),
         (f"{HISTORY}?limit=1&limit=2", "limit"),
         (f"{HISTORY}?as_of=3", "as_of"),

@@ -72,7 +72,7 @@ class HistoryQuery(BaseModel):
     before: Id | None = Field(None, description="The first message of the page after.")
     min_version: int | None = Field(
         None,
-        ge=0,
+        ge=1,
         le=2**53,
         description="Wait up to 2 s until the session's history is at least at this version.",
     )

@@ -47,7 +47,7 @@ class GroupReader:
             self._topic,
             bootstrap_servers=self._bootstrap,
             group_id=self._group,
-            session_timeout_ms=10_000,
+            session_timeout_ms=6_000,
             heartbeat_interval_ms=1_000,
             rebalance_timeout_ms=_REBALANCE_MS,
             # The broker holds back the answer to a join until every member has joined.

@@ -1,0 +1,77 @@
+"""One stack for the whole run, in front of a model server that the tests script."""
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from stack.model_server import ModelServer
+from stack.parley import Stack
+from stack.person import Person
+
+# Short, so that a model server that stalls is noticed within a test.
+SETTINGS = {
+    "PARLEY_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
+    "PARLEY_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
+    "PARLEY_UPSTREAM_RETRY_SECONDS": "0.05",
+    # Many small batches, so that a projector can be killed between and within them.
+    "PARLEY_PROJECTOR_RECORDS": "5",
+}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def model_server() -> AsyncIterator[ModelServer]:
+    async with ModelServer.serve() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
+    """The stack that all tests share: what they do is told apart by its people and sessions."""
+    with a_folder() as folder:
+        stack = Stack(folder, engine_cache)
+        async with stack.running(**model_server.settings, **SETTINGS):
+            yield stack
+        await stack.close()
+
+
+@pytest.fixture
+def ada(stack: Stack) -> Person:
+    """Somebody whom no other test knows."""
+    return stack.person(f"ada-{uuid4()}")
+
+
+@pytest.fixture
+def own_stack(engine_cache: Path) -> Iterator[Stack]:
+    """A stack of this test alone, which the test starts and ends."""
+    with a_folder() as folder:
+        yield Stack(folder, engine_cache)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the processes logged: their folder is gone afterwards."""
+    report = yield
+    if report.failed and report.when == "call":
+        fixtures: dict[str, Any] = getattr(item, "funcargs", {})
+        stacks = [fixture for fixture in fixtures.values() if isinstance(fixture, Stack)]
+        report.sections += [("the end of each log", stack.last_lines()) for stack in stacks]
+    return report
+
+
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    # Not below pytest's own folder: each run closes that one to all but root, and PostgreSQL
+    # does not run as root.
+    with tempfile.TemporaryDirectory(prefix="parley-e2e-") as folder:
+        yield Path(folder)

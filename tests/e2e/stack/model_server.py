@@ -1,0 +1,144 @@
+"""An OpenAI-compatible model server that does what the message it is sent asks for.
+
+A directive stands anywhere in the last message: `[refuse 429]`, `[refuse-once 503]`,
+`[stall 0]`, `[die 3]`, `[garbage 0]`, `[gate 3]`, `[tokens 200]`. The number is a status, or how
+many tokens come before the trouble. Without one the reply is `Answer to: ` and the message.
+"""
+
+import asyncio
+import json
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from aiohttp import web
+
+KEY = "sk-of-the-tests"
+MODEL = "scripted"
+TOKEN = "tøken🎈 "  # Beyond ASCII, and one character beyond the basic plane.
+UPSTREAM_SECRET = "what a model server says of a refusal"
+
+_DIRECTIVE = re.compile(r"\[([a-z-]+) (\d+)\]")
+_DRIP_SECONDS = 0.2
+_DONE = b"data: [DONE]\n\n"
+
+
+class ModelServer:
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[dict[str, Any]] = []
+        self.authorizations: set[str | None] = set()
+        self._gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables that point a stack at it."""
+        return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": KEY, "PARLEY_MODEL": MODEL}
+
+    def asked_with(self, text: str) -> list[list[dict[str, str]]]:
+        """The messages of each request whose last one contains the text."""
+        return [each["messages"] for each in self.asked if text in _last(each)]
+
+    def open_gate(self, text: str) -> None:
+        """Let the replies to messages that are this text go on."""
+        self._gates[text].set()
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls) -> AsyncIterator[Self]:
+        server = cls()
+        app = web.Application(client_max_size=8 * 1024 * 1024)
+        app.router.add_post("/v1/chat/completions", server._complete)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        server.url = f"http://{host}:{port}/v1"
+        try:
+            yield server
+        finally:
+            await runner.cleanup()
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        self.asked.append(asked)
+        self.authorizations.add(request.headers.get("authorization"))
+        text = _last(asked)
+        directive, number = _directive(text)
+        if directive == "refuse-once" and len(self.asked_with(text)) == 1:
+            directive = "refuse"
+        if directive == "refuse":
+            return web.json_response({"error": {"message": UPSTREAM_SECRET}}, status=number)
+        if directive == "die" and number == 0:
+            _cut(request)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await self._reply(request, response, text, directive, number)
+        return response
+
+    async def _reply(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        text: str,
+        directive: str,
+        number: int,
+    ) -> None:
+        if directive in ("stall", "die", "garbage", "gate", "tokens"):
+            for _ in range(number):
+                await response.write(_chunk(TOKEN))
+        else:
+            await response.write(_chunk("Answer to: "))
+            await response.write(_chunk(text))
+        match directive:
+            case "stall":
+                await asyncio.Event().wait()
+            case "die":
+                _cut(request)
+            case "garbage":
+                await response.write(b"data: <html>this is no model server</html>\n\n")
+                await asyncio.Event().wait()
+            case "gate":
+                await self._drip_until_opened(response, text)
+                for _ in range(number):
+                    await response.write(_chunk(TOKEN))
+        await response.write(_chunk(None, "stop") + _USAGE + _DONE)
+
+    async def _drip_until_opened(self, response: web.StreamResponse, text: str) -> None:
+        # As a model that thinks: something comes, so that nobody takes it for stalled.
+        while not self._gates[text].is_set():
+            await response.write(_chunk(""))
+            try:
+                async with asyncio.timeout(_DRIP_SECONDS):
+                    await self._gates[text].wait()
+            except TimeoutError:
+                pass
+
+
+def _last(asked: dict[str, Any]) -> str:
+    return str(asked["messages"][-1]["content"])
+
+
+def _directive(text: str) -> tuple[str, int]:
+    found = _DIRECTIVE.search(text)
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def _cut(request: web.Request) -> None:
+    assert request.transport is not None
+    request.transport.abort()
+
+
+def _chunk(text: str | None, finish_reason: str | None = None) -> bytes:
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return _event({"object": "chat.completion.chunk", "choices": [choice], "usage": None})
+
+
+def _event(data: Any) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+_USAGE = _event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}})
