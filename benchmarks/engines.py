@@ -1,5 +1,6 @@
 """The engines of a benchmark, new and empty, from the same packages as `parley up`."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ CACHE = Path(__file__).parents[1] / ".parley" / "cache"
 async def postgres() -> AsyncIterator[str]:
     """The DSN of an empty database."""
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
+        os.chmod(folder, 0o711)  # PostgreSQL's own user passes through it.
         server = PostgresServer(Path(folder), free_port())
         await server.start()
         try:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from benchmarks.engines import CACHE
 from parley_cli.engines import free_port
 
 READY_SECONDS = 180
+READY = b"Parley answers at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,22 @@ async def running_stack(data: Path, model_url: str) -> AsyncIterator[RunningStac
         "parley_cli",
         "up",
         env=environment,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
     )
+    draining = None
     try:
-        await _until_ready(stack, f"http://127.0.0.1:{port}/readyz")
+        await _until_ready(stack)
         seconds = time.perf_counter() - began
+        assert stack.stdout is not None
+        draining = asyncio.create_task(stack.stdout.read())
         token = await _output(["token", "--user", "benchmark"], environment)
         yield RunningStack(f"http://127.0.0.1:{port}", data, token.strip(), seconds)
     finally:
         if stack.returncode is None:
             stack.send_signal(signal.SIGTERM)
         await stack.wait()
+        if draining is not None:
+            await draining
 
 
 @asynccontextmanager
@@ -76,7 +81,11 @@ async def bare_relay(upstream: str) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def a_folder() -> AsyncIterator[Path]:
+    """A data folder without data; Kafka's jars and Java's start cache are there already."""
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
+        os.chmod(folder, 0o711)  # PostgreSQL's own user passes through it.
+        CACHE.mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "cache").symlink_to(CACHE)
         yield Path(folder)
 
 
@@ -95,16 +104,12 @@ async def _server(arguments: Sequence[str], port: int) -> AsyncIterator[None]:
         await server.wait()
 
 
-async def _until_ready(stack: asyncio.subprocess.Process, url: str) -> None:
-    async with aiohttp.ClientSession() as http, asyncio.timeout(READY_SECONDS):
-        while stack.returncode is None:
-            try:
-                async with http.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.02)
+async def _until_ready(stack: asyncio.subprocess.Process) -> None:
+    assert stack.stdout is not None
+    async with asyncio.timeout(READY_SECONDS):
+        while line := await stack.stdout.readline():
+            if READY in line:
+                return
     raise SystemExit("The stack ended while it was starting.")
 
 

@@ -2,6 +2,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import compress
 from uuid import uuid4
@@ -175,3 +176,17 @@ async def test_a_writer_without_broker_or_topic_says_so_in_time(kafka_bootstrap)
         await LogWriter(f"127.0.0.1:{free_port()}", "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be written: TimeoutError"):
         await LogWriter(kafka_bootstrap, "test.missing").start(timeout=1)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_open():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        starting = asyncio.create_task(LogWriter(_address(silent), "test").start())
+        connection, _ = await asyncio.to_thread(silent.accept)
+        starting.cancel()
+        with connection, pytest.raises(asyncio.CancelledError):
+            await starting
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def _address(listening: socket.socket) -> str:
+    return "{}:{}".format(*listening.getsockname())

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from parley_core.principal import InternalSecret
-from parley_core.settings import InternalSecretSetting, Settings, SettingsWrong, load
+from parley_core.settings import DatabaseUrl, InternalSecretSetting, Settings, SettingsWrong, load
 
 SECRET = "hunter2" * 5
 
@@ -37,6 +37,10 @@ class ExampleSettings(Settings):
 
 class NeedsAKey(Settings):
     api_key: SecretStr = Field(validation_alias="OPENAI_API_KEY", description="a key")
+
+
+class StoreSettings(Settings):
+    database: DatabaseUrl
 
 
 class EitherSettings(Settings):
@@ -188,4 +192,43 @@ def test_a_wrong_value_is_never_repeated(variable, value, environment):
     said = complaint()
 
     assert said.startswith(variable)
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://parley@localhost/parley",
+        "postgres://parley:hunter2@localhost:5432/parley",
+        "postgresql://parley:h%23nter%2F2@one:5432,two:5433/parley?sslmode=require",
+        "postgresql://parley:hunter2@[::1]:5432/parley",
+        "postgresql://postgres:@/postgres?host=/run/parley",
+    ],
+)
+def test_the_address_of_a_database_is_read(url, environment):
+    environment(PARLEY_DATABASE=url)
+
+    assert load(StoreSettings).database == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hunter2",
+        "mysql://parley:hunter2@localhost/parley",
+        # A client would repeat a part of each of these passwords.
+        "postgresql://parley:hunter2#@localhost/parley",
+        "postgresql://parley:hunter2/@localhost/parley",
+        "postgresql://parley:1/hunter2@localhost/parley",
+        "postgresql://parley:1?hunter2@localhost/parley",
+        "postgresql://parley:x@localhost:hunter2/parley",
+        "postgresql://[parley:hunter2",
+    ],
+)
+def test_an_address_of_a_database_that_cannot_be_read_is_not_repeated(url, environment):
+    environment(PARLEY_DATABASE=url)
+
+    said = complaint(StoreSettings)
+
+    assert said.startswith("PARLEY_DATABASE is wrong: it should be a URL such as postgresql://")
     assert "hunter2" not in said

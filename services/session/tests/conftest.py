@@ -1,10 +1,12 @@
-"""A migrated database for each test, and session on it over real HTTP."""
+"""An empty event store for each test, and session on it over real HTTP."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -20,15 +22,29 @@ from parley_session.migrations import MIGRATIONS
 Start = Callable[..., Awaitable[Service]]
 
 
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None]) -> str:
+    """One for all tests: to make one takes longer than most of them."""
+    name = f"test_{uuid4().hex}"
+    run_beside_tests(_make(postgres_server, name))
+    return urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
+
+
 @pytest.fixture
-async def store_database(database: str) -> str:
+async def store_database(migrated_database: str) -> str:
     """The DSN of a database with the event store's tables, empty."""
-    connection = await asyncpg.connect(database)
-    try:
-        await migrate(connection, migrations_in(MIGRATIONS))
-    finally:
-        await connection.close()
-    return database
+    connection = await asyncpg.connect(migrated_database)
+    # A process that was killed may have left a statement that is still running.
+    await connection.execute(
+        """
+        SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
+        TRUNCATE sessions, events, outbox, turns, runners, remembered_requests;
+        UPDATE sweeper SET last_tick = now(), quiet_until = now()
+        """
+    )
+    await connection.close()
+    return migrated_database
 
 
 @pytest.fixture
@@ -53,3 +69,13 @@ async def serve(store_database: str) -> AsyncIterator[Start]:
 @pytest.fixture
 async def session(serve: Start) -> Service:
     return await serve()
+
+
+async def _make(postgres_server: str, name: str) -> None:
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    database = urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
+    connection = await asyncpg.connect(database)
+    await migrate(connection, migrations_in(MIGRATIONS))
+    await connection.close()

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from session_peers.appending import execute, start
 from session_peers.client import ADA
-from session_peers.commands import complete_reply, start_session, submit_message
+from session_peers.commands import complete_reply, submit_message
 from session_peers.conversation import MOMENT, as_long_as_sealed
 from session_peers.service import MASTER_KEY
 
@@ -22,28 +22,12 @@ from parley_session.domain.commands import (
 )
 from parley_session.domain.decide import decide
 from parley_session.event_store import EventStore, Held, event_of
-from parley_session.executing import Asker, Executor
+from parley_session.executing import Asker
 from parley_session.idempotency import keyed_request
 
 KEYS = MasterKeys.parse(MASTER_KEY)
-ASKER = Asker(ADA, "req-1")
 ZOE = Asker(Principal("Größe", 'Zoë "\\ 🎈'), "req-2")
 TABLES = ("sessions", "events", "outbox", "turns", "remembered_requests")
-
-
-class CountingPool:
-    """Counts the rows of events that were read."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self.read = pool, 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    async def fetch(self, *arguments: Any) -> Any:
-        rows = await self._pool.fetch(*arguments)
-        self.read += len(rows)
-        return rows
 
 
 @pytest.fixture
@@ -54,17 +38,6 @@ async def store(pool: Pool) -> EventStore:
 @pytest.fixture
 async def started(store: EventStore) -> Held:
     return await start(store)
-
-
-async def start(store: EventStore, asker: Asker = ASKER, session_id: UUID | None = None) -> Held:
-    session_id = session_id or uuid4()
-    done = await Executor(store, attempts=1).execute(session_id, start_session(session_id), asker)
-    return done.held
-
-
-async def execute(store: EventStore, session_id: UUID, command: Any, asker: Asker = ASKER) -> Held:
-    done = await Executor(store, attempts=1).execute(session_id, command, asker)
-    return done.held
 
 
 def decided(held: Held) -> list[Event]:
@@ -211,52 +184,6 @@ async def test_the_outbox_has_a_sessions_events_in_their_order(
             "SELECT sequence FROM outbox WHERE session_id = $1 ORDER BY position", held.session.id
         )
         assert [row["sequence"] for row in rows] == list(range(1, 32))
-
-
-async def test_a_load_folds_only_what_is_new(pool: Pool) -> None:
-    counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=100)  # type: ignore[arg-type]
-    elsewhere = EventStore(pool, KEYS, most_sessions_kept=100)
-    held = await start(elsewhere)
-    await store.load(held.session.id)
-    assert counting.read == 1
-    await store.load(held.session.id)
-    assert counting.read == 1
-    await execute(elsewhere, held.session.id, submit_message())
-    loaded = await store.load(held.session.id)
-    assert counting.read == 3
-    assert loaded is not None
-    assert loaded.session.version == 3
-
-
-async def test_what_this_process_appended_is_not_read_again(pool: Pool) -> None:
-    counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=100)  # type: ignore[arg-type]
-    held = await start(store)
-    await execute(store, held.session.id, submit_message())
-    loaded = await store.load(held.session.id)
-    assert loaded is not None
-    assert (loaded.session.version, counting.read) == (3, 0)
-
-
-async def test_a_session_that_is_kept_no_longer_is_read_again(pool: Pool) -> None:
-    counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=2)  # type: ignore[arg-type]
-    held = [await start(store) for _ in range(3)]
-    assert await store.load(held[2].session.id) == held[2]
-    assert counting.read == 0
-    assert await store.load(held[0].session.id) == held[0]
-    assert counting.read == 1
-
-
-async def test_a_long_session_is_loaded_whole(store: EventStore, pool: Pool) -> None:
-    held = await start(store)
-    for _ in range(150):
-        command = submit_message()
-        await execute(store, held.session.id, command)
-        last = await execute(store, held.session.id, complete_reply(command.turn_id))
-    afresh = EventStore(pool, KEYS, most_sessions_kept=1)
-    assert await afresh.load(held.session.id) == last
 
 
 async def test_an_unknown_session_is_none_and_has_no_key(store: EventStore, started: Held) -> None:

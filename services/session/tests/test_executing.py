@@ -1,21 +1,24 @@
 """What happens between the steps of a command, where another process comes first."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from session_peers.client import ADA
-from session_peers.commands import start_session, submit_message
+from session_peers.commands import complete_reply, start_session, submit_message
+from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
 from parley_core.errors import IdempotencyKeyReused, Unavailable
 from parley_core.pool import Pool
 from parley_core.sealing import MasterKeys
-from parley_session.domain.refusals import TurnOpen
+from parley_session.domain.refusals import TurnAlreadyEnded, TurnOpen
 from parley_session.event_store import EventStore
 from parley_session.executing import Asker, DoneBefore, Executed, Executor
 from parley_session.idempotency import KeyedRequest, keyed_request
+from parley_session.turn_store import TurnRow, TurnStore
 
 ASKER = Asker(ADA, "req-1")
 Meanwhile = Callable[[], Awaitable[Any]]
@@ -100,6 +103,27 @@ async def test_the_same_key_with_another_body_is_refused_whenever_it_commits(
     with pytest.raises(IdempotencyKeyReused):
         await late.execute(command.session_id, command, ASKER, request=keyed())
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
+
+
+async def test_a_turn_that_ends_while_it_is_read_is_shown_whole(
+    pool: Pool, executor: Executor
+) -> None:
+    start, submit = start_session(), submit_message()
+    await executor.execute(start.session_id, start, ASKER)
+    await executor.execute(start.session_id, submit, ASKER)
+
+    class EndsMeanwhile(TurnStore):
+        async def find(self, turn_id: UUID) -> TurnRow:
+            row = await super().find(turn_id)
+            with suppress(TurnAlreadyEnded):
+                await executor.execute(start.session_id, complete_reply(turn_id), ASKER)
+            return row
+
+    parts = parts_on(pool, EndsMeanwhile(pool))
+    for status in ("running", "completed"):
+        turn = await parts.sessions.turn(submit.turn_id, ADA)
+        assert turn.status == status
+        assert (turn.reply is None) == (status == "running")
 
 
 async def test_a_command_is_decided_again_when_another_append_came_first(

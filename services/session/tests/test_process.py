@@ -100,7 +100,10 @@ async def test_serving_a_database_of_a_later_version_ends_with_code_1(
     run: Run, store_database: str, pool: Pool
 ) -> None:
     await pool.execute("INSERT INTO schema_migrations VALUES (99, 'later', 'x')")
-    ended = await run("serve", store_database)
+    try:
+        ended = await run("serve", store_database)
+    finally:
+        await pool.execute("DELETE FROM schema_migrations WHERE number = 99")
     assert ended.code == 1
     assert ended.complained.startswith("The database has migration 99, which this version does")
 

@@ -50,7 +50,7 @@ async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
     store_database: str, pool: Pool, kafka_bootstrap: str, topic: str
 ) -> None:
     settings: dict[str, Any] = {"kafka": kafka_bootstrap, "relay_topic": topic}
-    talkers = [Talker() for _ in range(8)]
+    talkers = [Talker() for _ in range(5)]
 
     async with session_process(store_database, **settings) as served:
         talks = [asyncio.create_task(talker.talk(served)) for talker in talkers]

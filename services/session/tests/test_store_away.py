@@ -139,20 +139,9 @@ async def test_the_log_of_trouble_names_its_kind_and_repeats_nothing(
 
 
 async def test_a_store_that_only_reads_is_unavailable(
-    session: Service, store_database: str, pool: Pool, caplog: pytest.LogCaptureFixture
+    serve: Any, store_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # What a standby answers until it has taken over.
-    name = urlsplit(store_database).path[1:]
-    await pool.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    await pool.execute(
-        """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'parley-session'
-        """
-    )
-
-    async def refused_as_read_only() -> bool:
-        assert (await session.call("POST", "/sessions", {})).refusal == AWAY
-        return "the event store failed: ReadOnlySQLTransactionError" in caplog.text
-
-    await eventually(refused_as_read_only)
+    # As a standby answers until it has taken over.
+    session = await serve(database=f"{store_database}?default_transaction_read_only=on")
+    assert (await session.call("POST", "/sessions", {})).refusal == AWAY
+    assert "the event store failed: ReadOnlySQLTransactionError" in caplog.text

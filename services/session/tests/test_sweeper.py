@@ -255,9 +255,11 @@ async def test_the_sweeper_goes_on_after_the_store_failed(
         return await statuses(session, [turn]) == ["failed"]
 
     async with sweeping(parts.sweeper()):
-        await eventually(lambda: "sweeper" in caplog.text)
-        assert await statuses(session, [turn]) == ["running"]
-        await pool.execute("ALTER TABLE sweeper_away RENAME TO sweeper")
+        try:
+            await eventually(lambda: "sweeper" in caplog.text)
+            assert await statuses(session, [turn]) == ["running"]
+        finally:
+            await pool.execute("ALTER TABLE sweeper_away RENAME TO sweeper")
         await eventually(ended)
 
 

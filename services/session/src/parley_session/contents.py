@@ -64,7 +64,8 @@ def turn_of(session: Session, events: Sequence[Event], key: DataKey) -> Turn:
     return Turn(
         id=turn_id,
         session_id=session.id,
-        status=session.ended_turns.get(turn_id, "running"),
+        # By its own end: the session may have been read later than the turn.
+        status=_STATUS[end[0].type] if end else "running",
         message=message_of(submitted, turn_id, key),
         reply_id=requested.data.reply_id,
         reply=message_of(end[0], turn_id, key) if end else None,

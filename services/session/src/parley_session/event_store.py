@@ -1,7 +1,7 @@
 """The event store: an append is one statement in one commit, fenced by the session's version."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -129,11 +129,11 @@ class EventStore:
         self._keep(session)
         return Held(session, key)
 
-    async def events_at(self, session_id: UUID, sequences: Sequence[int]) -> list[Event]:
+    async def events_at(self, session_id: UUID, sequences: Collection[int]) -> list[Event]:
         rows = await self._pool.fetch(
             "SELECT * FROM events WHERE session_id = $1 AND sequence = ANY($2) ORDER BY sequence",
             session_id,
-            sequences,
+            [*sequences],
         )
         return [event_of(row) for row in rows]
 

@@ -18,7 +18,14 @@ from parley_session.outbox import Batch, Outbox, connection_settings
 
 log = logging.getLogger(__name__)
 
-_STORE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_STORE_TROUBLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # On a connection that was lost a moment ago.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from parley_core.cloudevents import EventTooLarge
 from parley_core.errors import Conflict, TooLarge
+from parley_core.events import Event, ReplyRequested
 from parley_core.principal import Principal
 from parley_core.sealing import KeyDestroyed
 from parley_core.shapes import MESSAGE_BYTES, Message, SessionShape, Turn
@@ -153,10 +154,19 @@ class Sessions:
         return session_of(held.session, started, held.key)
 
     async def _last_messages(self, held: Held) -> list[Message]:
-        places = sorted(place.sequence for place in held.session.messages.values())
-        events = await self._store.events_at(held.session.id, places[-SWITCH_MESSAGES:])
-        turns = await self._turns.of_messages(held.session.id, [e.sequence for e in events])
-        return [message_of(event, turns.get(event.sequence), held.key) for event in events]
+        sequences = sorted(place.sequence for place in held.session.messages.values())
+        shown = sequences[-SWITCH_MESSAGES:]
+        # What a person said is followed by its turn, in the same append.
+        with_turns = {*shown, *(sequence + 1 for sequence in shown)}
+        events = {e.sequence: e for e in await self._store.events_at(held.session.id, with_turns)}
+        return [
+            message_of(events[place], _turn_opened_by(events.get(place + 1)), held.key)
+            for place in shown
+        ]
+
+
+def _turn_opened_by(event: Event | None) -> UUID | None:
+    return event.data.turn_id if event and isinstance(event.data, ReplyRequested) else None
 
 
 def _too_large() -> TooLarge:

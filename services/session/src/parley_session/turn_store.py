@@ -45,18 +45,6 @@ class TurnStore:
             raise TurnUnknown
         return _turn_row(row)
 
-    async def of_messages(self, session_id: UUID, sequences: Sequence[int]) -> dict[int, UUID]:
-        """The turns that these messages of people opened, by the messages' sequences."""
-        rows = await self._pool.fetch(
-            """
-            SELECT message_sequence, id FROM turns
-            WHERE session_id = $1 AND message_sequence = ANY($2)
-            """,
-            session_id,
-            sequences,
-        )
-        return {row["message_sequence"]: row["id"] for row in rows}
-
     async def claim(self, turn_id: UUID, runner: UUID) -> bool:
         """Make `runner` the turn's only runner; False when it has one, or has ended."""
         claimed = await self._pool.fetchval(

@@ -1,9 +1,11 @@
 """Sessions that grow: what the relay has to carry."""
 
 import asyncio
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
-from parley_session.executing import Asker
+from parley_session.event_store import EventStore, Held
+from parley_session.executing import Asker, Executor
 from session_peers.client import ADA
 from session_peers.commands import complete_reply, start_session, submit_message
 from session_peers.parts import Parts
@@ -11,11 +13,20 @@ from session_peers.parts import Parts
 ASKER = Asker(ADA, "req-1")
 
 
+async def start(store: EventStore, asker: Asker = ASKER, session_id: UUID | None = None) -> Held:
+    session_id = session_id or uuid4()
+    done = await Executor(store, attempts=1).execute(session_id, start_session(session_id), asker)
+    return done.held
+
+
+async def execute(store: EventStore, session_id: UUID, command: Any, asker: Asker = ASKER) -> Held:
+    done = await Executor(store, attempts=1).execute(session_id, command, asker)
+    return done.held
+
+
 async def append_turns(parts: Parts, turns: int) -> UUID:
     """A new session with that many turns: one event, and three for each turn."""
-    command = start_session()
-    session_id = command.session_id
-    await parts.executor.execute(session_id, command, ASKER)
+    session_id = (await start(parts.store)).session.id
     for _ in range(turns):
         await append_turn(parts, session_id)
     return session_id
@@ -23,8 +34,8 @@ async def append_turns(parts: Parts, turns: int) -> UUID:
 
 async def append_turn(parts: Parts, session_id: UUID) -> None:
     submit = submit_message()
-    await parts.executor.execute(session_id, submit, ASKER)
-    await parts.executor.execute(session_id, complete_reply(submit.turn_id), ASKER)
+    await execute(parts.store, session_id, submit)
+    await execute(parts.store, session_id, complete_reply(submit.turn_id))
 
 
 async def append_sessions(parts: Parts, sessions: int, turns: int) -> None:

@@ -25,6 +25,7 @@ class Parts:
     store: EventStore
     turns: TurnStore
     executor: Executor
+    sessions: Sessions
     running: Running
 
     def sweeper(self, *, lease: float = LEASE, most_turns: int = 100) -> Sweeper:
@@ -42,10 +43,10 @@ class Parts:
         await self.executor.execute(session_id, RequestCancel(turn_id), Asker(who, "req-1"))
 
 
-def parts_on(pool: Pool) -> Parts:
+def parts_on(pool: Pool, turns: TurnStore | None = None) -> Parts:
     store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=1_000)
-    turns, executor = TurnStore(pool), Executor(store, attempts=8)
+    turns, executor = turns or TurnStore(pool), Executor(store, attempts=8)
     assistants = read_assistants(None, "demo")
     sessions = Sessions(store, turns, executor, assistants, most_messages=1_000)
     running = Running(store, turns, sessions, executor, assistants, context_tokens=1_000)
-    return Parts(store, turns, executor, running)
+    return Parts(store, turns, executor, sessions, running)

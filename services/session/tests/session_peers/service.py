@@ -66,3 +66,9 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await self._asked.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """At once: the client has left, where uvicorn waits a while for open connections."""
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()

@@ -52,6 +52,9 @@ class LogWriter:
             raise LogError(
                 f"The log {self._topic} at {self._bootstrap} cannot be written: {reason(error)}."
             ) from error
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         self._usable = True
 
     async def append(self, records: Sequence[Record], timeout: float) -> Appended:
