@@ -87,6 +87,7 @@ async def _drain(
         bytes=defaults["relay_bytes"],
         publish_seconds=defaults["relay_publish_seconds"],
         poll_seconds=defaults["relay_poll_seconds"],
+        linger_seconds=defaults["relay_linger_seconds"],
         pause_seconds=defaults["relay_pause_seconds"],
         store_seconds=defaults["session_store_seconds"],
     )

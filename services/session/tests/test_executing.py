@@ -14,9 +14,10 @@ from session_peers.service import MASTER_KEY
 from parley_core.errors import IdempotencyKeyReused, Unavailable
 from parley_core.pool import Pool
 from parley_core.sealing import MasterKeys
+from parley_session.domain.commands import Command
 from parley_session.domain.refusals import TurnAlreadyEnded, TurnOpen
 from parley_session.event_store import EventStore
-from parley_session.executing import Asker, DoneBefore, Executed, Executor
+from parley_session.executing import Asker, CommandFor, DoneBefore, Executed, Executor
 from parley_session.idempotency import KeyedRequest, keyed_request
 from parley_session.turn_store import TurnRow, TurnStore
 
@@ -50,6 +51,10 @@ def keyed(body: str = "same") -> KeyedRequest:
     return request
 
 
+def given(command: Command) -> CommandFor:
+    return lambda _: command
+
+
 @pytest.fixture
 def executor(pool: Pool) -> Executor:
     """Of another process."""
@@ -62,16 +67,16 @@ async def test_the_same_submit_elsewhere_is_found_whenever_it_commits(
     pool: Pool, executor: Executor, after: int
 ) -> None:
     command = start_session()
-    await executor.execute(command.session_id, command, ASKER)
+    await executor.execute(command.session_id, given(command), ASKER)
     done = []
 
     async def same_submit_elsewhere() -> None:
         first = submit_message()
-        await executor.execute(command.session_id, first, ASKER, request=keyed())
+        await executor.execute(command.session_id, given(first), ASKER, request=keyed())
         done.append(first.turn_id)
 
     late = Executor(Interrupted(pool, same_submit_elsewhere, after), attempts=3)
-    found = await late.execute(command.session_id, submit_message(), ASKER, request=keyed())
+    found = await late.execute(command.session_id, given(submit_message()), ASKER, request=keyed())
     assert found == DoneBefore(command.session_id, done[0])
 
 
@@ -83,10 +88,10 @@ async def test_the_same_start_elsewhere_is_found_whenever_it_commits(
 
     async def same_start_elsewhere() -> None:
         first = start_session(session_id)
-        await executor.execute(session_id, first, ASKER, request=keyed())
+        await executor.execute(session_id, given(first), ASKER, request=keyed())
 
     late = Executor(Interrupted(pool, same_start_elsewhere, after), attempts=3)
-    found = await late.execute(session_id, start_session(session_id), ASKER, request=keyed())
+    found = await late.execute(session_id, given(start_session(session_id)), ASKER, request=keyed())
     assert found == DoneBefore(session_id, None)
 
 
@@ -96,12 +101,12 @@ async def test_the_same_key_with_another_body_is_refused_whenever_it_commits(
 ) -> None:
     async def other_start_elsewhere() -> None:
         first = start_session()
-        await executor.execute(first.session_id, first, ASKER, request=keyed("other"))
+        await executor.execute(first.session_id, given(first), ASKER, request=keyed("other"))
 
     late = Executor(Interrupted(pool, other_start_elsewhere, after), attempts=3)
     command = start_session()
     with pytest.raises(IdempotencyKeyReused):
-        await late.execute(command.session_id, command, ASKER, request=keyed())
+        await late.execute(command.session_id, given(command), ASKER, request=keyed())
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
 
 
@@ -109,14 +114,14 @@ async def test_a_turn_that_ends_while_it_is_read_is_shown_whole(
     pool: Pool, executor: Executor
 ) -> None:
     start, submit = start_session(), submit_message()
-    await executor.execute(start.session_id, start, ASKER)
-    await executor.execute(start.session_id, submit, ASKER)
+    await executor.execute(start.session_id, given(start), ASKER)
+    await executor.execute(start.session_id, given(submit), ASKER)
 
     class EndsMeanwhile(TurnStore):
         async def find(self, turn_id: UUID) -> TurnRow:
             row = await super().find(turn_id)
             with suppress(TurnAlreadyEnded):
-                await executor.execute(start.session_id, complete_reply(turn_id), ASKER)
+                await executor.execute(start.session_id, given(complete_reply(turn_id)), ASKER)
             return row
 
     parts = parts_on(pool, EndsMeanwhile(pool))
@@ -130,21 +135,21 @@ async def test_a_command_is_decided_again_when_another_append_came_first(
     pool: Pool, executor: Executor
 ) -> None:
     command = start_session()
-    await executor.execute(command.session_id, command, ASKER)
+    await executor.execute(command.session_id, given(command), ASKER)
 
     async def other_submit() -> None:
-        await executor.execute(command.session_id, submit_message(), ASKER)
+        await executor.execute(command.session_id, given(submit_message()), ASKER)
 
     late = Executor(Interrupted(pool, other_submit, 1), attempts=3)
     with pytest.raises(TurnOpen):
-        await late.execute(command.session_id, submit_message(), ASKER)
+        await late.execute(command.session_id, given(submit_message()), ASKER)
 
 
 async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
     pool: Pool, executor: Executor
 ) -> None:
     command = start_session()
-    await executor.execute(command.session_id, command, ASKER)
+    await executor.execute(command.session_id, given(command), ASKER)
 
     class AlwaysLate(EventStore):
         attempts = 0
@@ -154,7 +159,9 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
 
     store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
     with pytest.raises(Unavailable) as refused:
-        await Executor(store, attempts=3).execute(command.session_id, submit_message(), ASKER)
+        await Executor(store, attempts=3).execute(
+            command.session_id, given(submit_message()), ASKER
+        )
     assert (refused.value.status, refused.value.code, store.attempts) == (503, "session_busy", 3)
-    done = await executor.execute(command.session_id, submit_message(), ASKER)
+    done = await executor.execute(command.session_id, given(submit_message()), ASKER)
     assert isinstance(done, Executed)

@@ -1,5 +1,6 @@
 """How a service's process serves HTTP: uvicorn with bounded waits, and a drain before its exit."""
 
+import gc
 import logging
 import signal
 import socket
@@ -39,6 +40,10 @@ def serve(
         timeout_graceful_shutdown=drain_seconds,
     )
     server = _DrainingServer(config, on_shutdown)
+    # What is loaded by now stays, and a batch of records lives for as long as it is worked on:
+    # looked for by default, the rubbish among them costs up to a third of the time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     try:
         server.run()
     except SystemExit:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import logging
 import sys
 import traceback
@@ -90,10 +89,6 @@ def _serve(settings: HistorySettings) -> None:
 def _project(settings: ProjectorSettings) -> int:
     asyncio.run(_require_migrated(settings))
     app = create_projector_app(settings)
-    # A batch is some ten thousand objects that live as long as it does: looked for by default, the
-    # rubbish among them costs a third of the projector's time.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
     serve(
         app,
         host=settings.projector_host,

@@ -109,6 +109,7 @@ def _relay(settings: SessionSettings) -> Relay:
             bytes=settings.relay_bytes,
             publish_seconds=settings.relay_publish_seconds,
             poll_seconds=settings.relay_poll_seconds,
+            linger_seconds=settings.relay_linger_seconds,
             pause_seconds=settings.relay_pause_seconds,
             store_seconds=settings.session_store_seconds,
         ),

@@ -11,16 +11,17 @@ from parley_core.errors import NotFound, Unavailable
 from parley_core.events import Actor, Event, ReplyRequested
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey, KeyDestroyed, seal
-from parley_session.domain.commands import Command, StartSession
+from parley_session.domain.commands import Command
 from parley_session.domain.decide import decide
 from parley_session.domain.drafts import Moment, Seal
-from parley_session.domain.refusals import SessionIdUnavailable, SessionUnknown
+from parley_session.domain.refusals import SessionUnknown
+from parley_session.domain.state import Session
 from parley_session.event_store import EventStore, Held
 from parley_session.idempotency import KeyedRequest
 
 Clock = Callable[[], datetime]
-Check = Callable[[Held | None], None]
-"""Looks at the session that a command is about to be decided on, and raises to refuse it."""
+CommandFor = Callable[[Session | None], Command]
+"""The command, now that its session is known; raises to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +57,20 @@ class Executor:
     async def execute(
         self,
         session_id: UUID,
-        command: Command,
+        command_for: CommandFor,
         asker: Asker,
         *,
         request: KeyedRequest | None = None,
-        check: Check = lambda _: None,
     ) -> Executed | DoneBefore:
         """Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended."""
         for _ in range(self._attempts):
-            held = await self._load(session_id, command)
+            held = await self._load(session_id)
             # After the load: what it did not see yet, and what it did, is remembered by now.
             if request and (done := await self.done_before(request)):
                 return done
-            check(held)
             key = held.key if held else DataKey.generate()
             state = held.session if held else None
-            events = decide(state, command, self._moment(asker), _seal_with(key))
+            events = decide(state, command_for(state), self._moment(asker), _seal_with(key))
             if not events:
                 assert held is not None
                 return Executed(held, events)
@@ -93,13 +92,11 @@ class Executor:
         request.check_same(remembered, key)
         return DoneBefore(remembered.session_id, remembered.turn_id)
 
-    async def _load(self, session_id: UUID, command: Command) -> Held | None:
+    async def _load(self, session_id: UUID) -> Held | None:
         try:
             return await self._store.load(session_id)
         except KeyDestroyed:
-            # Erased: as unknown as one that never was, but its id stays taken.
-            starts = isinstance(command, StartSession)
-            raise (SessionIdUnavailable if starts else SessionUnknown) from None
+            raise SessionUnknown from None
 
     def _moment(self, asker: Asker) -> Moment:
         actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)

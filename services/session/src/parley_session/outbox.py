@@ -32,10 +32,10 @@ def connection_settings(publish_seconds: float) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one look at the outbox found, and how much of it is in the log now."""
+    """What one look at the outbox found; more may be there behind it when it is `full`."""
 
     found: int
-    published: int
+    full: bool
 
 
 class Outbox:
@@ -56,7 +56,8 @@ class Outbox:
                 return None
             rows = await self._connection.fetch(
                 """
-                SELECT position, session_id, sequence, id, type, time, traceparent, data::text
+                SELECT position, bytes, session_id, sequence,
+                    id, type, time, traceparent, data::text
                 FROM (
                     SELECT *, sum(bytes) OVER (ORDER BY position) - bytes AS before
                     FROM (SELECT * FROM outbox ORDER BY position LIMIT $1) AS oldest
@@ -67,11 +68,12 @@ class Outbox:
                 self._size,
             )
             if not rows:
-                return Batch(0, 0)
+                return Batch(0, full=False)
             acknowledged = await publish([_record(row) for row in rows])
             done = [row["position"] for row, sure in zip(rows, acknowledged, strict=True) if sure]
             await self._connection.execute("DELETE FROM outbox WHERE position = ANY($1)", done)
-            return Batch(len(rows), len(done))
+            full = len(rows) == self._records or sum(row["bytes"] for row in rows) >= self._size
+            return Batch(len(rows), full)
 
 
 def _record(row: asyncpg.Record) -> Record:

@@ -36,6 +36,7 @@ class RelayLimits:
     bytes: int
     publish_seconds: float
     poll_seconds: float
+    linger_seconds: float
     pause_seconds: float
     store_seconds: float
 
@@ -83,8 +84,8 @@ class Relay:
         else:
             if batch is not None and batch.found:
                 self._recovered()
-                return
-            await self._wait()
+            if batch is None or not batch.full:
+                await self._wait()
 
     async def _drain_some(self) -> Batch | None:
         if self._outbox is None:
@@ -123,7 +124,9 @@ class Relay:
             async with asyncio.timeout(self._limits.poll_seconds):
                 await self._news.wait()
         except TimeoutError:
-            pass
+            return
+        # What follows within a moment goes along, and the answer that woke this goes out first.
+        await asyncio.sleep(self._limits.linger_seconds)
 
     async def _after_trouble(self, what: str) -> None:
         if not self._troubled:

@@ -14,11 +14,12 @@ from parley_core.shapes import MESSAGE_BYTES, Message, SessionShape, Turn
 from parley_session.assistants import Assistants
 from parley_session.contents import message_of, session_of, turn_of
 from parley_session.domain.commands import StartSession, SubmitMessage
-from parley_session.domain.refusals import SessionUnknown, TurnUnknown
+from parley_session.domain.refusals import SessionIdUnavailable, SessionUnknown, TurnUnknown
+from parley_session.domain.state import Session
 from parley_session.event_store import EventStore, Held
 from parley_session.executing import Asker, DoneBefore, Executor
 from parley_session.idempotency import KeyedRequest
-from parley_session.turn_store import TurnRow, TurnStore
+from parley_session.turn_store import TurnStore
 
 SWITCH_MESSAGES = 20
 
@@ -59,9 +60,14 @@ class Sessions:
             session_id = request.derived_id if request else uuid4()
         command = StartSession(session_id, assistant.id, assistant.version, title, metadata)
         try:
-            done = await self._executor.execute(session_id, command, asker, request=request)
+            done = await self._executor.execute(
+                session_id, lambda _: command, asker, request=request
+            )
         except EventTooLarge:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
+        except SessionUnknown:
+            # Erased: its id stays taken.
+            raise SessionIdUnavailable from None
         if isinstance(done, DoneBefore):
             return await self.read(done.session_id, asker.person), False
         return await self._shape(done.held), True
@@ -91,18 +97,20 @@ class Sessions:
         """The turn that answers the message, and whether it is new."""
         if len(content.encode()) > MESSAGE_BYTES:
             raise _too_large()
-        held = await self.owned(session_id, asker.person)
-        command = SubmitMessage(
-            message_id=uuid4(),
-            turn_id=uuid4(),
-            reply_id=uuid4(),
-            content=content,
-            model=self._assistants.get(held.session.assistant_id).model,
-        )
-        try:
-            done = await self._executor.execute(
-                session_id, command, asker, request=request, check=self._has_room
+
+        def command_for(session: Session | None) -> SubmitMessage:
+            owned = _owned(session, asker.person)
+            self._require_room(owned)
+            return SubmitMessage(
+                message_id=uuid4(),
+                turn_id=uuid4(),
+                reply_id=uuid4(),
+                content=content,
+                model=self._assistants.get(owned.assistant_id).model,
             )
+
+        try:
+            done = await self._executor.execute(session_id, command_for, asker, request=request)
         except EventTooLarge:
             raise _too_large() from None
         if isinstance(done, DoneBefore):
@@ -111,17 +119,13 @@ class Sessions:
         return turn_of(done.held.session, done.events, done.held.key), True
 
     async def turn(self, turn_id: UUID, person: Principal) -> Turn:
-        """A turn of the person as it is now. Raises TurnUnknown."""
-        row, held = await self.owned_turn(turn_id, person)
-        return await self.turn_in(held, row.sequences)
-
-    async def owned_turn(self, turn_id: UUID, person: Principal) -> tuple[TurnRow, Held]:
-        """Raises TurnUnknown also for a turn in another person's session."""
+        """A turn as it is now. Raises TurnUnknown also for one in another person's session."""
         row = await self._turns.find(turn_id)
         try:
-            return row, await self.owned(row.session_id, person)
+            held = await self.owned(row.session_id, person)
         except SessionUnknown:
             raise TurnUnknown from None
+        return await self.turn_in(held, row.sequences)
 
     async def turn_in(self, held: Held, sequences: Sequence[int]) -> Turn:
         """The turn whose events have these sequences."""
@@ -134,15 +138,12 @@ class Sessions:
             held = await self._store.load(session_id)
         except KeyDestroyed:
             held = None
-        if held is None or (held.session.tenant, held.session.owner) != (
-            person.tenant,
-            person.user,
-        ):
-            raise SessionUnknown
+        _owned(held.session if held else None, person)
+        assert held is not None
         return held
 
-    def _has_room(self, held: Held | None) -> None:
-        if held is not None and len(held.session.messages) >= self._most_messages:
+    def _require_room(self, session: Session) -> None:
+        if len(session.messages) >= self._most_messages:
             raise Conflict(
                 f"This session has {self._most_messages} messages, the most that one may have: "
                 "start another.",
@@ -163,6 +164,12 @@ class Sessions:
             message_of(events[place], _turn_opened_by(events.get(place + 1)), held.key)
             for place in shown
         ]
+
+
+def _owned(session: Session | None, person: Principal) -> Session:
+    if session is None or (session.tenant, session.owner) != (person.tenant, person.user):
+        raise SessionUnknown
+    return session
 
 
 def _turn_opened_by(event: Event | None) -> UUID | None:

@@ -79,4 +79,5 @@ class SessionSettings(Settings):
     relay_bytes: Count = 8 * MIB
     relay_publish_seconds: Seconds = 5
     relay_poll_seconds: Seconds = 0.25
+    relay_linger_seconds: Seconds = 0.005
     relay_pause_seconds: Seconds = 0.5

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from parley_core.pool import Pool
+from parley_core.principal import Principal
 from parley_session.domain.refusals import TurnUnknown
 
 # So that one statement stays short, however many there are after a pause.
@@ -45,18 +46,25 @@ class TurnStore:
             raise TurnUnknown
         return _turn_row(row)
 
-    async def claim(self, turn_id: UUID, runner: UUID) -> bool:
-        """Make `runner` the turn's only runner; False when it has one, or has ended."""
-        claimed = await self._pool.fetchval(
+    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> TurnRow | None:
+        """Make `runner` the only runner of a turn in a session of the person.
+
+        None when it has another runner, has ended, or is no turn of theirs.
+        """
+        row = await self._pool.fetchrow(
             """
             UPDATE turns SET runner = $2, claimed_at = coalesce(claimed_at, now())
-            WHERE id = $1 AND ended_sequence IS NULL AND (runner IS NULL OR runner = $2)
-            RETURNING true
+            FROM sessions
+            WHERE turns.id = $1 AND ended_sequence IS NULL AND (runner IS NULL OR runner = $2)
+                AND sessions.id = turns.session_id AND tenant = $3 AND owner = $4
+            RETURNING session_id, message_sequence, requested_sequence, ended_sequence, runner
             """,
             turn_id,
             runner,
+            person.tenant,
+            person.user,
         )
-        return bool(claimed)
+        return _turn_row(row) if row else None
 
     async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
         """Note that the runner runs these turns; answer those to stop, and why."""

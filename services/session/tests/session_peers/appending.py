@@ -15,12 +15,14 @@ ASKER = Asker(ADA, "req-1")
 
 async def start(store: EventStore, asker: Asker = ASKER, session_id: UUID | None = None) -> Held:
     session_id = session_id or uuid4()
-    done = await Executor(store, attempts=1).execute(session_id, start_session(session_id), asker)
+    done = await Executor(store, attempts=1).execute(
+        session_id, lambda _: start_session(session_id), asker
+    )
     return done.held
 
 
 async def execute(store: EventStore, session_id: UUID, command: Any, asker: Asker = ASKER) -> Held:
-    done = await Executor(store, attempts=1).execute(session_id, command, asker)
+    done = await Executor(store, attempts=1).execute(session_id, lambda _: command, asker)
     return done.held
 
 

@@ -40,7 +40,9 @@ class Parts:
 
     async def cancel(self, turn: dict[str, str], who: Principal = ADA) -> None:
         session_id, turn_id = UUID(turn["session_id"]), UUID(turn["id"])
-        await self.executor.execute(session_id, RequestCancel(turn_id), Asker(who, "req-1"))
+        await self.executor.execute(
+            session_id, lambda _: RequestCancel(turn_id), Asker(who, "req-1")
+        )
 
 
 def parts_on(pool: Pool, turns: TurnStore | None = None) -> Parts:
