@@ -66,7 +66,8 @@ class Report:
             self._line("Tokens come from where PARLEY_JWKS_URL points.")
             return
         self._line(
-            "Chat with `parley chat` in another terminal, or paste this there (a token of `you`):"
+            f"Chat with `{_parley()} chat` in another terminal, or paste this there "
+            "(a token of `you`):"
         )
         self._line()
         self._line(f"TOKEN={token}")
@@ -83,3 +84,9 @@ class Report:
     def _line(self, *parts: str | Text) -> None:
         # Never folded: a line may be pasted.
         self._console.print(Text.assemble(*parts), soft_wrap=True, highlight=False)
+
+
+def _parley() -> str:
+    """The command as it can be typed here: it is seldom on the PATH."""
+    program = Path(sys.argv[0])
+    return os.path.relpath(program) if program.name == "parley" else "python -m parley_cli"
