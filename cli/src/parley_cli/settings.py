@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from parley_core.principal import SECRET_BYTES, InternalSecret
 from parley_core.sealing import MasterKeys
-from parley_core.settings import Settings, SettingsWrong, load
+from parley_core.settings import Count, DatabaseUrl, Port, Settings, SettingsWrong, load
 
 __all__ = ["ChatSettings", "SettingsWrong", "TokenSettings", "UpSettings", "load", "variables"]
 
@@ -27,12 +27,6 @@ def _usable(key: SecretStr) -> SecretStr:
 def _shared(secret: SecretStr) -> SecretStr:
     InternalSecret.parse(secret.get_secret_value())
     return secret
-
-
-Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
-
-
-Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 
 
 class DataSettings(Settings):
@@ -65,9 +59,8 @@ class UpSettings(TokenSettings):
     master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
     internal_secret: Annotated[SecretStr, AfterValidator(_shared)] | None = None
 
-    postgres: str | None = Field(
+    postgres: DatabaseUrl | None = Field(
         None,
-        pattern="^postgres(ql)?://",
         description="an administrator's URL, such as postgresql://postgres:password@host/postgres",
     )
     kafka: str | None = Field(

@@ -54,7 +54,11 @@ def run(monkeypatch, command, **environment):
         ("serve", {"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
         ("serve", {"PARLEY_INTERNAL_SECRET": "x"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
         ("serve", {"PARLEY_HISTORY_KEY_SECONDS": "61"}, "PARLEY_HISTORY_KEY_SECONDS is wrong."),
-        ("serve", {"PARLEY_HISTORY_DATABASE": "mysql://"}, "PARLEY_HISTORY_DATABASE is wrong."),
+        (
+            "serve",
+            {"PARLEY_HISTORY_DATABASE": "mysql://"},
+            "PARLEY_HISTORY_DATABASE is wrong: it",
+        ),
     ],
 )
 def test_wrong_settings_end_a_command_with_code_2_and_a_sentence(

@@ -4,7 +4,8 @@ import pytest
 
 from parley_core.events import Price
 from parley_core.settings import SettingsWrong
-from parley_inference.catalogue import FILE_BYTES, default_catalogue, read_catalogue
+from parley_core.yaml_file import MOST_BYTES
+from parley_inference.catalogue import default_catalogue, read_catalogue
 
 KEY = "sk-never-to-be-seen"
 WHOLE = """
@@ -60,7 +61,7 @@ def test_a_key_is_not_shown(read):
         ("models: [{name: '', base_url: 'http://a', context_size: 1}]", "length >= 1"),
         ("models:\n  - [", "it is no YAML (line"),
         (b"\xff", "it is no YAML"),
-        (b"#" * (FILE_BYTES + 1), "it is over"),
+        (b"#" * (MOST_BYTES + 1), "it is over"),
         (
             "models:\n"
             "  - {name: a, base_url: 'http://a', context_size: 1}\n"

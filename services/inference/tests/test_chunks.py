@@ -108,6 +108,7 @@ def test_a_finish_reason_is_one_of_three(reason: str, meaning: str) -> None:
         usage(-1, 2),
         usage(None, 2),
         usage(1.5, 2),
+        usage(2**53 + 1, 2),
         "",
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 
 from parley_core.errors import NotFound
 from parley_core.settings import SettingsWrong
-from parley_session.assistants import FILE_BYTES, read_assistants
+from parley_core.yaml_file import MOST_BYTES
+from parley_session.assistants import read_assistants
 
 ONE = """
 assistants:
@@ -72,7 +73,7 @@ ENTRY = "{id: a, name: A, description: d, instructions: i}"
         (f"assistants: [{ENTRY.replace('id: a', 'id: A b')}]", "matching regex"),
         (f"assistants: [{ENTRY.replace('name: A', 'name: 5')}]", "Expected `str`, got `int`"),
         (f"assistants: [{ENTRY[:-1]}, version: 0}}]", "Expected `int` >= 1"),
-        (b"#" * (FILE_BYTES + 1), f"it is over {FILE_BYTES} bytes"),
+        (b"#" * (MOST_BYTES + 1), f"it is over {MOST_BYTES} bytes"),
     ],
 )
 def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str | bytes, why: str) -> None:

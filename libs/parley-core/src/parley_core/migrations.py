@@ -1,16 +1,22 @@
 """Numbered plain-SQL migrations (`0001_name.sql`, …), applied in order under an advisory lock."""
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
+from typing import TypeVar
 
 import asyncpg
 
 # Any constant does; every process that migrates a database of Parley takes the same lock.
 _LOCK = 0x7061726C6579
 _FILE_NAME = re.compile(r"(\d{4})_(.+)\.sql", re.ASCII)
+
+_CONNECT_SECONDS = 10
+
+Result = TypeVar("Result")
 
 _CREATE_REGISTER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -76,6 +82,29 @@ async def require_migrated(
         raise MigrationRefused("The database is empty: run the `migrate` command first.")
     if await _pending(connection, migrations):
         raise MigrationRefused("The database is behind this version: run `migrate` first.")
+
+
+def migrate_database(url: str, folder: Traversable) -> list[Migration]:
+    """`migrate` the database at the URL, in a process that does no more.
+
+    Raises MigrationRefused, or what asyncpg raises when it cannot connect.
+    """
+    return asyncio.run(_at(url, lambda connection: migrate(connection, migrations_in(folder))))
+
+
+def require_database_migrated(url: str, folder: Traversable) -> None:
+    """`require_migrated` for the database at the URL, before a process serves. Raises likewise."""
+    asyncio.run(_at(url, lambda connection: require_migrated(connection, migrations_in(folder))))
+
+
+async def _at(
+    url: str, do: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
+) -> Result:
+    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    try:
+        return await do(connection)
+    finally:
+        await connection.close()
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from parley_core.principal import InternalSecret
@@ -29,6 +29,10 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
+
+Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
 
 InternalSecretSetting = Annotated[
     InternalSecret,

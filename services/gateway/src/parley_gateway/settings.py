@@ -3,18 +3,15 @@
 Durations are in seconds and sizes in bytes. No other file reads the environment.
 """
 
-from typing import Annotated, Self
+from typing import Self
 
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 from pydantic import Field, SecretStr, model_validator
 
-from parley_core.settings import InternalSecretSetting, Settings
+from parley_core.settings import Count, InternalSecretSetting, Port, Seconds, Settings
 from parley_core.shapes import MESSAGE_BYTES
 from parley_core.sse import HEARTBEAT_SECONDS
-
-Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
-Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -37,7 +34,7 @@ class GatewaySettings(Settings):
         description=_BASE_URL.format("history", 8083), pattern="^https?://[^/]"
     )
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=1, le=65535, description="a port from 1 to 65535")
+    port: Port = 8080
 
     # Whose tokens are believed: those signed with the secret, or with a key published at the URL.
     jwt_secret: SecretStr | None = Field(None, description="at least 32 random bytes")

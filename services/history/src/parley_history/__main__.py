@@ -1,15 +1,16 @@
 """`python -m parley_history migrate | project | serve`."""
 
 import argparse
-import asyncio
 import logging
 import sys
 import traceback
 
-import asyncpg
-
 from parley_core.log import LogError, PositionOutOfRange
-from parley_core.migrations import MigrationRefused, migrate, migrations_in, require_migrated
+from parley_core.migrations import (
+    MigrationRefused,
+    migrate_database,
+    require_database_migrated,
+)
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
 from parley_history.app import create_app
@@ -29,7 +30,7 @@ def main() -> int:
     try:
         match command:
             case "migrate":
-                asyncio.run(_migrate(load(DatabaseSettings)))
+                _migrate(load(DatabaseSettings))
             case "project":
                 return _project(load(ProjectorSettings))
             case _:
@@ -59,25 +60,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _migrate(settings: DatabaseSettings) -> None:
-    connection = await asyncpg.connect(settings.history_database, timeout=10)
-    try:
-        for migration in await migrate(connection, migrations_in(MIGRATIONS)):
-            print(f"applied {migration.number:04} {migration.name}")
-    finally:
-        await connection.close()
-
-
-async def _require_migrated(settings: DatabaseSettings) -> None:
-    connection = await asyncpg.connect(settings.history_database, timeout=10)
-    try:
-        await require_migrated(connection, migrations_in(MIGRATIONS))
-    finally:
-        await connection.close()
+def _migrate(settings: DatabaseSettings) -> None:
+    for migration in migrate_database(settings.history_database, MIGRATIONS):
+        print(f"applied {migration.number:04} {migration.name}")
 
 
 def _serve(settings: HistorySettings) -> None:
-    asyncio.run(_require_migrated(settings))
+    require_database_migrated(settings.history_database, MIGRATIONS)
     serve(
         create_app(settings),
         host=settings.history_host,
@@ -87,7 +76,7 @@ def _serve(settings: HistorySettings) -> None:
 
 
 def _project(settings: ProjectorSettings) -> int:
-    asyncio.run(_require_migrated(settings))
+    require_database_migrated(settings.history_database, MIGRATIONS)
     app = create_projector_app(settings)
     serve(
         app,

@@ -3,24 +3,17 @@
 Durations are in seconds and sizes in bytes. No other file reads the environment.
 """
 
-from typing import Annotated
-
 from pydantic import Field
 
 from parley_core.log import SESSIONS_TOPIC
-from parley_core.settings import InternalSecretSetting, Settings
-
-Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
-Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
-Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
+from parley_core.settings import Count, DatabaseUrl, InternalSecretSetting, Port, Seconds, Settings
 
 
 class DatabaseSettings(Settings):
     """What the `migrate` command needs, and both processes."""
 
-    history_database: str = Field(
-        pattern="^postgres(ql)?://",
-        description="a URL such as postgresql://user:password@host/parley_history",
+    history_database: DatabaseUrl = Field(
+        description="a URL such as postgresql://user:password@host/parley_history"
     )
     history_database_seconds: Seconds = 5
 

@@ -7,15 +7,14 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from parley_core.events import Price
 from parley_core.settings import SettingsWrong
+from parley_core.yaml_file import FileWrong, read_yaml
 
 KeyOf = Callable[[str], str | None]
 """The value of an environment variable."""
 
-FILE_BYTES = 1024 * 1024
 _DEFAULT_CONTEXT_SIZE = 128_000
 
 
@@ -56,7 +55,10 @@ def default_catalogue(*, base_url: str, key: str | None, model: str | None) -> C
 
 def read_catalogue(path: Path, key_of: KeyOf) -> Catalogue:
     """The models of the YAML file that PARLEY_MODELS names. Raises SettingsWrong."""
-    entries = _entries(path)
+    try:
+        entries = read_yaml(path, _File).models
+    except FileWrong as wrong:
+        raise _wrong(str(wrong)) from None
     if not entries:
         raise _wrong("it names no model")
     names = [entry.name for entry in entries]
@@ -86,24 +88,6 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     models: list[_Entry]
-
-
-def _entries(path: Path) -> list[_Entry]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES + 1)
-    except OSError as error:
-        raise _wrong(f"it cannot be read ({error.strerror})") from None
-    if len(content) > FILE_BYTES:
-        raise _wrong(f"it is over {FILE_BYTES} bytes")
-    try:
-        return msgspec.convert(yaml.safe_load(content), _File).models
-    except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        # The line alone: the parser's own sentence quotes the file.
-        raise _wrong("it is no YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
 
 
 def _model(entry: _Entry, key_of: KeyOf) -> Model:

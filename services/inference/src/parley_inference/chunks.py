@@ -15,6 +15,8 @@ from parley_inference.event_stream import EventStream, EventTooLarge
 from parley_inference.failures import UpstreamFailed, refusal
 
 _DONE = b"[DONE]"
+# More than this no one counted: session refuses it.
+_MOST_TOKENS = 2**53
 _FINISH_REASONS: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
 
@@ -142,7 +144,9 @@ def _reported(chunk: _Chunk) -> UpstreamFailed:
 def _tokens(usage: Any) -> Tokens | None:
     if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if type(prompt) is int and type(completion) is int and prompt >= 0 and completion >= 0:
-        return Tokens(prompt, completion)
-    return None
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    return None if prompt is None or completion is None else Tokens(prompt, completion)
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

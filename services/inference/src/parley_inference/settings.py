@@ -5,15 +5,11 @@ Durations are in seconds and sizes in bytes. No other file reads the environment
 
 import os
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from parley_core.settings import InternalSecretSetting, Settings
+from parley_core.settings import Count, InternalSecretSetting, Port, Seconds, Settings
 from parley_core.sse import HEARTBEAT_SECONDS
-
-Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
-Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -28,7 +24,7 @@ class InferenceSettings(Settings):
         pattern="^https?://",
     )
     inference_host: str = "127.0.0.1"
-    inference_port: int = Field(8082, ge=1, le=65535, description="a port from 1 to 65535")
+    inference_port: Port = 8082
 
     models: Path | None = None
     model: str | None = None

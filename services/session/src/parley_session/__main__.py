@@ -7,7 +7,11 @@ import sys
 import asyncpg
 
 from parley_core.log import LogError, TopicSpec, ensure_topic
-from parley_core.migrations import MigrationRefused, migrate, migrations_in, require_migrated
+from parley_core.migrations import (
+    MigrationRefused,
+    migrate_database,
+    require_database_migrated,
+)
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
 from parley_session.app import create_app
@@ -23,7 +27,7 @@ def main() -> int:
     try:
         match command:
             case "migrate":
-                asyncio.run(_migrate(load(DatabaseSettings)))
+                _migrate(load(DatabaseSettings))
             case "create-topic":
                 asyncio.run(_create_topic(load(TopicSettings)))
             case _:
@@ -53,21 +57,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _migrate(settings: DatabaseSettings) -> None:
-    connection = await asyncpg.connect(settings.session_database, timeout=10)
-    try:
-        for migration in await migrate(connection, migrations_in(MIGRATIONS)):
-            print(f"applied {migration.number:04} {migration.name}")
-    finally:
-        await connection.close()
-
-
-async def _require_migrated(settings: SessionSettings) -> None:
-    connection = await asyncpg.connect(settings.session_database, timeout=10)
-    try:
-        await require_migrated(connection, migrations_in(MIGRATIONS))
-    finally:
-        await connection.close()
+def _migrate(settings: DatabaseSettings) -> None:
+    for migration in migrate_database(settings.session_database, MIGRATIONS):
+        print(f"applied {migration.number:04} {migration.name}")
 
 
 async def _create_topic(settings: TopicSettings) -> None:
@@ -83,7 +75,7 @@ async def _create_topic(settings: TopicSettings) -> None:
 
 def _serve(settings: SessionSettings) -> None:
     app = create_app(settings)
-    asyncio.run(_require_migrated(settings))
+    require_database_migrated(settings.session_database, MIGRATIONS)
     serve(
         app,
         host=settings.session_host,

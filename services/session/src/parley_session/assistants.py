@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import yaml
 
 from parley_core.errors import NotFound
 from parley_core.settings import SettingsWrong
 from parley_core.shapes import Assistant
+from parley_core.yaml_file import FileWrong, read_yaml
 
-FILE_BYTES = 1024 * 1024
 PACKAGED = files("parley_session") / "assistants.yaml"
 
 
@@ -52,7 +50,10 @@ class Assistants:
 
 def read_assistants(path: Path | None, default_model: str | None) -> Assistants:
     """The file that PARLEY_ASSISTANTS names, or the packaged one. Raises SettingsWrong."""
-    entries = _entries(path or PACKAGED)
+    try:
+        entries = read_yaml(path or PACKAGED, _File).assistants
+    except FileWrong as wrong:
+        raise _wrong(str(wrong)) from None
     if not entries:
         raise _wrong("it names no assistant")
     if len({entry.id for entry in entries}) < len(entries):
@@ -89,22 +90,6 @@ def _assistant(entry: _Entry, default_model: str | None, default: bool) -> Catal
         default=default,
     )
     return CataloguedAssistant(shape, model, entry.instructions.strip())
-
-
-def _entries(file: Path | Traversable) -> list[_Entry]:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(FILE_BYTES + 1)
-    except OSError as error:
-        raise _wrong(f"it cannot be read ({error.strerror})") from None
-    if len(content) > FILE_BYTES:
-        raise _wrong(f"it is over {FILE_BYTES} bytes")
-    try:
-        return msgspec.convert(yaml.safe_load(content), _File).assistants
-    except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise _wrong("it is no YAML") from None
 
 
 def _wrong(why: str) -> SettingsWrong:

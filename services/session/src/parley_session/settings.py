@@ -10,10 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from parley_core.log import SESSIONS_TOPIC
 from parley_core.sealing import MasterKeys
-from parley_core.settings import DatabaseUrl, InternalSecretSetting, Settings
+from parley_core.settings import Count, DatabaseUrl, InternalSecretSetting, Port, Seconds, Settings
 
-Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
-Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
 _DATABASE = "a URL such as postgresql://user:password@host/parley_session"
 
 KIB = 1024
@@ -49,7 +47,7 @@ class SessionSettings(Settings):
         ),
     ] = Field(description="id:base64, the base64 part the 32 random bytes of a key")
     session_host: str = "127.0.0.1"
-    session_port: int = Field(8081, ge=1, le=65535, description="a port from 1 to 65535")
+    session_port: Port = 8081
 
     assistants: Path | None = None
     model: str | None = None
