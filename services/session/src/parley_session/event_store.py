@@ -7,85 +7,15 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.cloudevents import decode_data, encode
-from parley_core.events import (
-    CancelRequested,
-    Event,
-    MessageSubmitted,
-    ReplyEnded,
-    ReplyRequested,
-    SessionStarted,
-)
+from parley_core.cloudevents import decode_data
+from parley_core.events import Event
 from parley_core.pool import Pool
 from parley_core.sealing import DataKey, MasterKeys
+from parley_session.append_statement import Remembered, append_statement
 from parley_session.domain.state import BrokenStream, Session, fold
 
 # Bounds what a load holds in memory, and for how long it keeps others waiting.
 _EVENTS_AT_ONCE = 200
-
-_STARTED = """
-WITH moved AS (
-    INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, wrapped_key)
-    VALUES ($1, $2, $3, $9, $10, $11, $12)
-    ON CONFLICT DO NOTHING
-    RETURNING id
-)"""
-_MOVED = """
-WITH moved AS (
-    UPDATE sessions SET version = $2, updated_at = $3
-    WHERE id = $1 AND version = $9
-    RETURNING id
-)"""
-_STORED = """, stored AS (
-    INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
-    SELECT $1, new.* FROM moved,
-        unnest($4::int[], $5::uuid[], $6::text[], $7::timestamptz[], $8::json[], {}::text[]) AS new
-), queued AS (
-    INSERT INTO outbox (session_id, sequence, bytes)
-    SELECT $1, new.sequence, new.bytes FROM moved, unnest($4::int[], {}::int[])
-        AS new (sequence, bytes) ORDER BY new.sequence
-)"""
-_REMEMBERED = """, remembered AS (
-    INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint)
-    SELECT {}, $1, {}::uuid, {} FROM moved
-)"""
-_OPENED = """, opened AS (
-    INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
-    SELECT {}::uuid, $1, {}::int, {}::int FROM moved
-)"""
-_CANCELLED = """, cancelled AS (
-    UPDATE turns SET cancel_requested = true FROM moved WHERE turns.id = {}
-)"""
-_ENDED = """, ended AS (
-    UPDATE turns SET ended_sequence = {1} FROM moved WHERE turns.id = {0}
-)"""
-
-
-class _Statement:
-    """The one statement of an append, of the parts that it needs."""
-
-    def __init__(self, first: str, *values: object) -> None:
-        self._text, self.values = first, [*values]
-
-    def add(self, part: str, *values: object) -> None:
-        """`{}` in the part stands for the number of the value's parameter."""
-        first = len(self.values) + 1
-        self._text += part.format(*(f"${first + place}" for place in range(len(values))))
-        self.values += values
-
-    @property
-    def text(self) -> str:
-        return self._text + " SELECT EXISTS (SELECT FROM moved)"
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A request with an Idempotency-Key, kept with what it did; none of its text."""
-
-    request: bytes
-    fingerprint: bytes
-    session_id: UUID
-    turn_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +80,9 @@ class EventStore:
         Outbox rows, turns and the remembered request are of the same commit.
         Raises EventTooLarge; then nothing is stored.
         """
-        statement = self._statement(held, events, key, remember)
+        wrapped = None if held else self._master_keys.wrap(key, events[0].session_id)
+        version = held.session.version if held else 0
+        statement = append_statement(events, version, wrapped_key=wrapped, remember=remember)
         try:
             stored = await self._pool.fetchval(statement.text, *statement.values)
         except asyncpg.UniqueViolationError as collision:
@@ -223,31 +155,6 @@ class EventStore:
             raise BrokenStream(f"events of session {session_id} are missing")
         return [event_of(row) for row in rows]
 
-    def _statement(
-        self,
-        held: Held | None,
-        events: Sequence[Event],
-        key: DataKey,
-        remember: Remembered | None,
-    ) -> _Statement:
-        values = [encode(event).value for event in events]
-        rows = _rows(events, values)
-        if held is None:
-            started, session_id = events[0].data, events[0].session_id
-            assert isinstance(started, SessionStarted)
-            owner = (started.tenant, started.owner, started.assistant_id)
-            wrapped = self._master_keys.wrap(key, session_id)
-            statement = _Statement(_STARTED, *rows, *owner, wrapped)
-        else:
-            statement = _Statement(_MOVED, *rows, held.session.version)
-        traces = [event.traceparent for event in events]
-        statement.add(_STORED, traces, [len(value) for value in values])
-        _add_turn_change(statement, events)
-        if remember is not None:
-            known = (remember.request, remember.turn_id, remember.fingerprint)
-            statement.add(_REMEMBERED, *known)
-        return statement
-
     def _keep(self, session: Session) -> None:
         known = self._kept.get(session.id)
         if known is None or known.version <= session.version:
@@ -266,33 +173,3 @@ def event_of(row: asyncpg.Record) -> Event:
         data=decode_data(row["type"], row["data"].encode()),
         traceparent=row["traceparent"],
     )
-
-
-def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
-    last = events[-1]
-    return [
-        last.session_id,
-        last.sequence,
-        last.time,
-        [event.sequence for event in events],
-        [event.id for event in events],
-        [event.type for event in events],
-        [event.time for event in events],
-        [value.decode() for value in values],
-    ]
-
-
-def _add_turn_change(statement: _Statement, events: Sequence[Event]) -> None:
-    message = None
-    for event in events:
-        match event.data:
-            case MessageSubmitted():
-                message = event.sequence
-            case ReplyRequested(turn_id=turn_id):
-                statement.add(_OPENED, turn_id, message, event.sequence)
-            case CancelRequested(turn_id=turn_id):
-                statement.add(_CANCELLED, turn_id)
-            case ReplyEnded(turn_id=turn_id):
-                statement.add(_ENDED, turn_id, event.sequence)
-            case _:
-                pass

@@ -10,7 +10,7 @@ import msgspec
 from parley_core.errors import IdempotencyKeyReused, InvalidRequest
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey, fingerprint
-from parley_session.event_store import Remembered
+from parley_session.append_statement import Remembered
 
 LONGEST_KEY = 255
 

@@ -1,0 +1,140 @@
+"""The one statement of an append, joined from the parts that it needs.
+
+All parts but the first hang on the row that the compare-and-set returned (docs/adr/0001).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from parley_core.cloudevents import encode
+from parley_core.events import (
+    CancelRequested,
+    Event,
+    MessageSubmitted,
+    ReplyEnded,
+    ReplyRequested,
+    SessionStarted,
+)
+
+_STARTED = """
+WITH moved AS (
+    INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, wrapped_key)
+    VALUES ($1, $2, $3, $9, $10, $11, $12)
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)"""
+_MOVED = """
+WITH moved AS (
+    UPDATE sessions SET version = $2, updated_at = $3
+    WHERE id = $1 AND version = $9
+    RETURNING id
+)"""
+_STORED = """, stored AS (
+    INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
+    SELECT $1, new.* FROM moved,
+        unnest($4::int[], $5::uuid[], $6::text[], $7::timestamptz[], $8::json[], {}::text[]) AS new
+), queued AS (
+    INSERT INTO outbox (session_id, sequence, bytes)
+    SELECT $1, new.sequence, new.bytes FROM moved, unnest($4::int[], {}::int[])
+        AS new (sequence, bytes) ORDER BY new.sequence
+)"""
+_REMEMBERED = """, remembered AS (
+    INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint)
+    SELECT {}, $1, {}::uuid, {} FROM moved
+)"""
+_OPENED = """, opened AS (
+    INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
+    SELECT {}::uuid, $1, {}::int, {}::int FROM moved
+)"""
+_CANCELLED = """, cancelled AS (
+    UPDATE turns SET cancel_requested = true FROM moved WHERE turns.id = {}
+)"""
+_ENDED = """, ended AS (
+    UPDATE turns SET ended_sequence = {1} FROM moved WHERE turns.id = {0}
+)"""
+
+
+class Statement:
+    """The one statement of an append, of the parts that it needs."""
+
+    def __init__(self, first: str, *values: object) -> None:
+        self._text, self.values = first, [*values]
+
+    def add(self, part: str, *values: object) -> None:
+        """`{}` in the part stands for the number of the value's parameter."""
+        first = len(self.values) + 1
+        self._text += part.format(*(f"${first + place}" for place in range(len(values))))
+        self.values += values
+
+    @property
+    def text(self) -> str:
+        return self._text + " SELECT EXISTS (SELECT FROM moved)"
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A request with an Idempotency-Key, kept with what it did; none of its text."""
+
+    request: bytes
+    fingerprint: bytes
+    session_id: UUID
+    turn_id: UUID | None = None
+
+
+def append_statement(
+    events: Sequence[Event],
+    version: int,
+    *,
+    wrapped_key: bytes | None,
+    remember: Remembered | None,
+) -> Statement:
+    """Stores the events that follow `version`; of a new session with its wrapped key.
+
+    It answers whether the session was at that version. Raises EventTooLarge.
+    """
+    values = [encode(event).value for event in events]
+    rows = _rows(events, values)
+    started = events[0].data
+    if isinstance(started, SessionStarted):
+        owner = (started.tenant, started.owner, started.assistant_id)
+        statement = Statement(_STARTED, *rows, *owner, wrapped_key)
+    else:
+        statement = Statement(_MOVED, *rows, version)
+    traces = [event.traceparent for event in events]
+    statement.add(_STORED, traces, [len(value) for value in values])
+    _add_turn_change(statement, events)
+    if remember is not None:
+        known = (remember.request, remember.turn_id, remember.fingerprint)
+        statement.add(_REMEMBERED, *known)
+    return statement
+
+
+def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
+    last = events[-1]
+    return [
+        last.session_id,
+        last.sequence,
+        last.time,
+        [event.sequence for event in events],
+        [event.id for event in events],
+        [event.type for event in events],
+        [event.time for event in events],
+        [value.decode() for value in values],
+    ]
+
+
+def _add_turn_change(statement: Statement, events: Sequence[Event]) -> None:
+    message = None
+    for event in events:
+        match event.data:
+            case MessageSubmitted():
+                message = event.sequence
+            case ReplyRequested(turn_id=turn_id):
+                statement.add(_OPENED, turn_id, message, event.sequence)
+            case CancelRequested(turn_id=turn_id):
+                statement.add(_CANCELLED, turn_id)
+            case ReplyEnded(turn_id=turn_id):
+                statement.add(_ENDED, turn_id, event.sequence)
+            case _:
+                pass
