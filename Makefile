@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-DISTRIBUTIONS := libs/parley-core services/session services/inference services/history services/gateway cli
+DISTRIBUTIONS := libs/parley-core libs/parley-testing services/session services/inference services/history services/gateway cli
 
 .PHONY: help install run test format check bench clean
 

@@ -5,7 +5,6 @@ import contextlib
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from openai.types.chat import ChatCompletionChunk
 
 import parley_cli.demo_model
 from parley_cli.demo_model.answers import DISCLOSURE, Message, answer, reply_to
+from parley_cli.engines import free_port
 
 SOURCES = str(Path(parley_cli.demo_model.__file__).parents[2])
 
@@ -96,8 +96,7 @@ def address() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _demo_model() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "parley_cli.demo_model", "--port", str(port)]
     settings = {"PYTHONPATH": SOURCES, "PARLEY_DEMO_MODEL_DELAY_MS": "20"}
     with subprocess.Popen(command, env=os.environ | settings) as process:

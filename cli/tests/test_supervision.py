@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cli_peers.eventually import eventually
 from cli_peers.small_service import SmallServices
 
 from parley_cli.engines import EngineFailed
@@ -21,6 +20,7 @@ from parley_cli.up.service_process import ServiceProcess, SettingsRefused
 from parley_cli.up.stack import Member, Stack
 from parley_cli.up.steps import Step
 from parley_cli.up.supervisor import KeepsDying, Patience
+from parley_testing.eventually import eventually
 
 QUICK = Patience(deaths=3, seconds=60, first_pause=0.01)
 

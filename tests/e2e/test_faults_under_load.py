@@ -5,9 +5,10 @@ import signal
 
 import pytest
 from stack.conversations import Crowd, a_crowd
-from stack.eventually import eventually
 from stack.parley import Stack
 from stack.topic import last_sequences, records_in_topic
+
+from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -68,7 +69,7 @@ async def test_a_projector_killed_in_the_middle_of_a_backlog_projects_each_event
     os.kill(projector, signal.SIGSTOP)
     await crowd.say(times=10)
     os.kill(projector, signal.SIGCONT)
-    await eventually(lambda: some_are_projected(crowd))
+    await eventually(lambda: some_are_projected(crowd), within=20)
     os.kill(projector, signal.SIGKILL)
     assert await some_are_behind(crowd)
     await require_all_kept(crowd, stack)

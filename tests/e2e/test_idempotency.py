@@ -4,9 +4,10 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from stack.events import text_of
 from stack.model_server import TOKEN, ModelServer
 from stack.person import Person
+
+from parley_testing.event_stream import text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,7 +20,7 @@ async def test_the_same_key_gives_the_first_answer_again(
     again = await ada.ask(session, text, key)
     assert again == first
     async with ada.stream(session, text, key) as turn:
-        started, *deltas, end = await turn.rest()
+        started, *deltas, end = await turn.events()
     assert started["turn_id"] == first["id"]
     assert text_of(deltas) == first["reply"]["content"]
     assert end["message"] == first["reply"]
@@ -39,8 +40,8 @@ async def test_while_the_reply_runs_the_same_key_gives_it_from_its_start(
             assert await again.started() == started
             assert await again.until_text(3 * len(TOKEN)) == 3 * TOKEN
             model_server.open_gate(text)
-            *_, end = await again.rest()
-            assert end == (await first.rest())[-1]
+            *_, end = await again.events()
+            assert end == (await first.events())[-1]
     assert end["type"] == "reply.completed"
     assert len(model_server.asked_with(text)) == 1
 

@@ -5,10 +5,11 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from stack.eventually import eventually
 from stack.model_server import TOKEN, ModelServer
 from stack.parley import Stack
 from stack.person import Person
+
+from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,7 +36,7 @@ async def test_a_client_that_stops_waiting_for_json_loses_nothing_either(
 ) -> None:
     session, text = await ada.start_session(), f"[gate 3] {uuid4()}"
     waiting = asyncio.create_task(ada.ask(session, text))
-    await eventually(lambda: model_server.asked_with(text))
+    await eventually(lambda: model_server.asked_with(text), within=20)
     waiting.cancel()
     await asyncio.wait([waiting])
     model_server.open_gate(text)
@@ -54,7 +55,7 @@ async def test_a_session_service_killed_between_commit_and_reply_repeats_nothing
         await stack.kill("session")
         model_server.open_gate(text)
         # The reply is made while session is away, and committed when it is back.
-        *_, end = await turn.rest()
+        *_, end = await turn.events()
 
     assert end["type"] == "reply.completed"
     again = await ada.ask_until_answered(session, text, key)
@@ -90,7 +91,7 @@ async def test_a_killed_gateway_loses_no_reply(
         await turn.until_text(len(TOKEN))
         await stack.kill("gateway")
         with pytest.raises(httpx2.TransportError):
-            await turn.rest()
+            await turn.events()
     model_server.open_gate(text)
     again = await ada.ask_until_answered(session, text, key)
     assert (again["id"], again["status"]) == (started["turn_id"], "completed")
@@ -107,7 +108,7 @@ async def test_a_killed_inference_ends_the_reply_as_interrupted_and_the_chat_goe
         await turn.until_text(3 * len(TOKEN))
         await stack.kill("inference")
         async with asyncio.timeout(PROMISED_SECONDS):
-            *_, end = await turn.rest()
+            *_, end = await turn.events()
 
     assert end["type"] == "reply.failed"
     assert end["turn_id"] == started["turn_id"]

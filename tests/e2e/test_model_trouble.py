@@ -29,7 +29,7 @@ async def test_trouble_fails_the_reply_and_keeps_what_came(
 ) -> None:
     session = await ada.start_session()
     async with ada.stream(session, f"[{trouble}] please") as turn:
-        started, *_, end = await turn.rest()
+        started, *_, end = await turn.events()
 
     assert end["type"] == "reply.failed"
     assert end["id"] == "end"

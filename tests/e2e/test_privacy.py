@@ -69,7 +69,7 @@ async def _chat(ada: Person, written: Written) -> None:
     )
     await ada.ask(written.session, written.said)
     async with ada.stream(written.session, written.said) as turn:
-        await turn.rest()
+        await turn.events()
     failed = await ada.ask(written.session, f"[die 2] {written.said}")
     assert failed["reply"]["content"] == 2 * TOKEN
     refused = await ada.ask(written.session, f"[refuse 401] {written.said}")

@@ -132,7 +132,7 @@ async def test_a_second_message_waits_until_the_first_is_answered(
         refused(answer, 409, "turn_open")
         assert answer.headers["x-should-retry"] == "false"
         model_server.open_gate(text)
-        *_, end = await turn.rest()
+        *_, end = await turn.events()
     assert end["type"] == "reply.completed"
     second = await ada.ask(session, "And another thing")
     messages = await ada.messages(session, second["version"])

@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from stack.eventually import eventually
 from stack.model_server import ModelServer
 from stack.parley import Stack
 from stack.person import Person
+
+from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,7 +43,7 @@ async def test_history_and_context_outlive_the_stack_and_its_model(
         told += [third["message"], third["reply"]]
         assert await ada.messages(session, third["version"]) == told
         streaming = asyncio.create_task(_read_without_end(ada, session))
-        await eventually(lambda: model_server.asked_with(ENDLESS))
+        await eventually(lambda: model_server.asked_with(ENDLESS), within=20)
     # It ended within its time although a reply was running.
     assert "reply.completed" not in await streaming
     await own_stack.close()

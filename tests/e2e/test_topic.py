@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from stack.eventually import eventually
 from stack.parley import Stack
 from stack.person import Person
 from stack.topic import headers_of, last_sequences, records_in_topic
+
+from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -53,7 +54,7 @@ async def test_every_record_is_a_cloud_event(ada: Person, stack: Stack) -> None:
     async def reached() -> bool:
         return last_sequences(await records_in_topic(broker)).get(session, 0) == len(TURN)
 
-    await eventually(reached)
+    await eventually(reached, within=20)
     records = [each for each in await records_in_topic(broker) if each.key.decode() == session]
     assert len({record.partition for record in records}) == 1
     for record in records:

@@ -4,9 +4,10 @@ from datetime import datetime
 from uuid import uuid4
 
 import pytest
-from stack.events import text_of
 from stack.model_server import MODEL, TOKEN, ModelServer
 from stack.person import Person
+
+from parley_testing.event_stream import text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -15,7 +16,7 @@ async def test_a_reply_streams_and_then_stands_in_history(ada: Person) -> None:
     session = await ada.start_session()
     async with ada.stream(session, "Hello there") as turn:
         started = await turn.started()
-        *deltas, end = await turn.rest()
+        *deltas, end = await turn.events()
 
     assert started["id"] == "0"
     assert started["sequence_number"] == 0
@@ -43,7 +44,7 @@ async def test_a_reply_streams_and_then_stands_in_history(ada: Person) -> None:
 async def test_the_places_of_a_stream_count_code_points(ada: Person) -> None:
     session = await ada.start_session()
     async with ada.stream(session, "[tokens 30]") as turn:
-        events = await turn.rest()
+        events = await turn.events()
 
     place = 0
     for event in events[1:-1]:
@@ -57,7 +58,7 @@ async def test_a_stream_is_an_event_stream_that_no_proxy_keeps(ada: Person) -> N
     session = await ada.start_session()
     async with ada.stream(session, "Hello") as turn:
         headers = turn.response.headers
-        await turn.rest()
+        await turn.events()
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
     assert headers["cache-control"] == "no-store"
     assert headers["x-accel-buffering"] == "no"
@@ -72,7 +73,7 @@ async def test_the_first_tokens_arrive_before_the_model_has_finished(
         # The model goes on only when these are here: a stream held back would stop for ever.
         assert await turn.until_text(3 * len(TOKEN)) == 3 * TOKEN
         model_server.open_gate(text)
-        *_, end = await turn.rest()
+        *_, end = await turn.events()
     assert end["message"]["content"] == 6 * TOKEN
 
 

@@ -1,10 +1,8 @@
 """What the tests of the log share; the broker of the whole run is in the root's conftest."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,16 +27,3 @@ async def topic(kafka_bootstrap: str, topic: str) -> str:
     """A topic of this test alone, with 4 partitions."""
     await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
     return topic
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Awaitable[Any]]:
-    """Waits until a condition holds; answers what it gave."""
-
-    async def eventually(condition: Callable[[], Any], within: float = 15) -> Any:
-        async with asyncio.timeout(within):
-            while not (outcome := condition()):  # noqa: ASYNC110 - any condition.
-                await asyncio.sleep(0.01)
-        return outcome
-
-    return eventually

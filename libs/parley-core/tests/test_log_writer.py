@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from parley_cli.engines import KafkaServer, free_port
 from parley_core.cloudevents import MAX_ENCODED_BYTES, Record
 from parley_core.log import LogError, LogReader, LogWriter, TopicSpec, ensure_topic
+from parley_testing.eventually import eventually
 
 DETERMINED = random.Random(7)
 
@@ -108,9 +109,7 @@ async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_
     assert await all_entries(kafka_bootstrap, topic) == []
 
 
-async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(
-    kafka: KafkaServer, eventually
-):
+async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: KafkaServer):
     await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
     acknowledged: set[bytes] = set()
 
@@ -127,7 +126,7 @@ async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(
     writer = LogWriter(kafka.bootstrap, "test")
     await writer.start()
     appending = asyncio.create_task(append_until_it_fails(writer))
-    await eventually(lambda: len(acknowledged) > 3_000)
+    await eventually(lambda: len(acknowledged) > 3_000, within=15)
     os.kill(kafka.pid, signal.SIGKILL)
     async with asyncio.timeout(5):
         assert "did not acknowledge within 3 s" in str(await appending)

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from gateway_peers.eventually import eventually
 from gateway_peers.inference import Stalls, deltas
 
 from parley_core import sse
+from parley_testing.eventually import eventually
 
 
 async def test_beyond_the_limit_of_streams_nothing_is_committed(start, session, inference):

@@ -1,21 +1,18 @@
 """The process as it is run: `python -m parley_gateway`."""
 
 import asyncio
-import contextlib
-import os
 import signal
-import socket
-import sys
 
-import aiohttp
 import pytest
-from gateway_peers.eventually import eventually
-from gateway_peers.gateway import Client, client_session
+from gateway_peers.gateway import Client
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import JWT_SECRET, token
-from gateway_peers.peer import SECRET
 
+from parley_cli.engines import free_port
 from parley_gateway.__main__ import main
+from parley_testing.peers import SECRET
+from parley_testing.processes import started, until_ready
+from parley_testing.serving import client_session
 
 RIGHT = {
     "PARLEY_INTERNAL_SECRET": SECRET,
@@ -58,44 +55,24 @@ def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
     assert "too short" not in error
 
 
-async def started(**environment):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    kept["PYTHONPATH"] = os.pathsep.join(sys.path)
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "parley_gateway",
-        env=kept | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def until_ready(client):
-    async def ready():
-        with contextlib.suppress(aiohttp.ClientError):
-            return (await client.get("/readyz"))[0] == 200
-
-    await eventually(ready, within=20)
-
-
 async def test_sigterm_ends_open_streams_and_then_the_process(session, inference, history):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await started(
+        "parley_gateway",
         **RIGHT
         | {
             "PARLEY_SESSION_URL": session.url,
             "PARLEY_INFERENCE_URL": inference.url,
             "PARLEY_HISTORY_URL": history.url,
             "PARLEY_PORT": str(port),
-        }
+        },
     )
     inference.script(deltas("private"), Stalls())
     bearer = token()
+    url = f"http://127.0.0.1:{port}"
+    await until_ready(process, url)
     async with client_session() as http:
-        client = Client(f"http://127.0.0.1:{port}", http)
-        await until_ready(client)
+        client = Client(url, http)
         async with client.stream("private words", bearer=bearer) as stream:
             await stream.until_text(7)
             process.send_signal(signal.SIGTERM)

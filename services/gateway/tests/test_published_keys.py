@@ -9,7 +9,6 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from gateway_peers.eventually import eventually
 from gateway_peers.issuer import (
     AUDIENCE,
     ISSUER,
@@ -20,6 +19,8 @@ from gateway_peers.issuer import (
     signed,
 )
 from gateway_peers.peer import raw
+
+from parley_testing.eventually import eventually
 
 RSA, OTHER_RSA, EC = rsa_key("one"), rsa_key("two"), elliptic_key("one")
 

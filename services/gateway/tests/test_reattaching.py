@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
-from gateway_peers.gateway import started, text_of
+from gateway_peers.gateway import started
 from gateway_peers.inference import Dies, Ends, Stalls, deltas
 from gateway_peers.peer import error
 
 from parley_core import sse
+from parley_testing.event_stream import text_of
 
 
 async def test_every_write_ends_between_events_wherever_inference_breaks_off(

@@ -3,12 +3,12 @@
 import asyncio
 import socket
 
-from gateway_peers.eventually import eventually
 from gateway_peers.gateway import SESSION_ID
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 
 from parley_core import sse
+from parley_testing.eventually import eventually
 
 
 async def test_a_client_that_reads_slowly_holds_inference_up(start, session, inference):

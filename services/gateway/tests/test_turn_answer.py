@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from gateway_peers.eventually import eventually
 from gateway_peers.gateway import SESSION_ID
 from gateway_peers.inference import Dies, Stalls, deltas
 from gateway_peers.peer import error
 
 from parley_core import sse
+from parley_testing.eventually import eventually
 
 PATH = f"/v1/sessions/{SESSION_ID}/messages"
 

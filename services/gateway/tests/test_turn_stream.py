@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
-from gateway_peers.eventually import eventually
-from gateway_peers.gateway import SESSION_ID, started, text_of
+from gateway_peers.gateway import SESSION_ID, started
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 from gateway_peers.peer import error
 
 from parley_core import sse
 from parley_core.principal import Principal
+from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 
 async def test_a_stream_is_what_inference_sends_after_the_start(gateway, session, inference):

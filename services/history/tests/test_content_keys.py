@@ -2,11 +2,11 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from history_peers.eventually import eventually
 
 from parley_core.errors import NotFound, Unavailable
 from parley_core.sealing import DataKey
 from parley_history.content_keys import ContentKeys
+from parley_testing.eventually import eventually
 
 
 class Holder:

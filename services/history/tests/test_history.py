@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from history_peers.eventually import eventually
 from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, Story, chat
 
 from parley_core.principal import Principal
 from parley_core.shapes import Message, Page
+from parley_testing.eventually import eventually
 
 
 @pytest.fixture

@@ -8,16 +8,17 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from history_peers.eventually import eventually
 from history_peers.log import relay_to
-from history_peers.processes import ended, started
+from history_peers.processes import ended
 from history_peers.read_model import folded
 from history_peers.stories import chat, mixed
 
 from parley_cli.engines import free_port
 from parley_history.__main__ import main
+from parley_testing.eventually import eventually
+from parley_testing.peers import SECRET
+from parley_testing.processes import started
 
-SECRET = "s" * 32
 RIGHT = {
     "PARLEY_HISTORY_DATABASE": "postgresql://127.0.0.1:9/none",
     "PARLEY_KAFKA": "127.0.0.1:9",
@@ -94,7 +95,9 @@ async def test_a_projector_without_its_topic_ends_with_code_1_and_a_sentence(
     tables, kafka_bootstrap, topic
 ):
     environment = projector_environment(tables, kafka_bootstrap, topic)
-    process = await started("project", **environment | {"PARLEY_PROJECTOR_JOIN_SECONDS": "1"})
+    process = await started(
+        "parley_history", "project", **environment | {"PARLEY_PROJECTOR_JOIN_SECONDS": "1"}
+    )
     error = await ended(process)
     assert error.splitlines()[-1].endswith("up, and has the topic been made?")
     assert topic in error.splitlines()[-1]
@@ -105,7 +108,9 @@ async def test_a_position_that_the_log_does_not_hold_ends_it_with_code_1_and_a_s
     tables, kafka_bootstrap, log_topic
 ):
     await tables.connection.execute("INSERT INTO positions VALUES (2, 7)")
-    process = await started("project", **projector_environment(tables, kafka_bootstrap, log_topic))
+    process = await started(
+        "parley_history", "project", **projector_environment(tables, kafka_bootstrap, log_topic)
+    )
     sentence = f"Partition 2 of {log_topic} does not hold position 7"
     assert (await ended(process)).splitlines()[-1].startswith(sentence)
     assert process.returncode == 1
@@ -134,7 +139,7 @@ async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate
                 PARLEY_PROJECTOR_GROUP=f"{uuid4()}",
                 PARLEY_PROJECTOR_RECORDS="50",
             )
-            process = await started("project", **environment)
+            process = await started("parley_history", "project", **environment)
 
             async def reached(least=killed_at):
                 return await applied() >= least
@@ -145,6 +150,7 @@ async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate
             assert await applied() < len(records), "killed too late to prove anything"
         await publishing
         last = await started(
+            "parley_history",
             "project",
             **environment | {"PARLEY_PROJECTOR_GROUP": f"{uuid4()}"},
         )
@@ -170,7 +176,7 @@ async def test_a_projector_tells_its_health_and_ends_in_time_on_sigterm(
 ):
     environment = projector_environment(tables, kafka_bootstrap, log_topic)
     url = f"http://127.0.0.1:{environment['PARLEY_PROJECTOR_PORT']}"
-    process = await started("project", **environment)
+    process = await started("parley_history", "project", **environment)
 
     async def ready():
         return await get(f"{url}/readyz") == (200, {"status": "ok"})
@@ -185,6 +191,7 @@ async def test_a_projector_tells_its_health_and_ends_in_time_on_sigterm(
 async def test_serve_tells_its_health_and_ends_in_time_on_sigterm(tables):
     port = free_port()
     process = await started(
+        "parley_history",
         "serve",
         **RIGHT | {"PARLEY_HISTORY_DATABASE": tables.dsn, "PARLEY_HISTORY_PORT": str(port)},
     )

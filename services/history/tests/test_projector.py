@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import random
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import uuid4
 
 import pytest
-from history_peers.eventually import eventually
 from history_peers.log import relay_to
 from history_peers.processes import projecting, projector_of
 from history_peers.read_model import folded
 from history_peers.stories import chat, mixed
 
+from parley_cli.engines import free_port
 from parley_core.log import LogError, PositionOutOfRange, TopicSpec, ensure_topic
 from parley_history.read_model import ReadModel
+from parley_testing.eventually import eventually
 
 
 @pytest.fixture
@@ -27,6 +28,26 @@ def settings(kafka_bootstrap, log_topic):
 async def relay(kafka_bootstrap, log_topic):
     async with relay_to(kafka_bootstrap, log_topic) as relay:
         yield relay
+
+
+@asynccontextmanager
+async def passage(address, target):
+    """Lets connections to the address through to the target."""
+
+    async def pump(reader, writer):
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def through(reader, writer):
+        host, port = target.split(":")
+        target_reader, target_writer = await asyncio.open_connection(host, port)
+        await asyncio.gather(pump(reader, target_writer), pump(target_reader, writer))
+
+    host, port = address.split(":")
+    async with await asyncio.start_server(through, host, port):
+        yield
 
 
 def projected(tables, stories):
@@ -213,6 +234,19 @@ async def test_a_log_without_the_topic_ends_the_projector(tables, kafka_bootstra
     with pytest.raises(LogError, match=topic):
         async with asyncio.timeout(15):
             await projector_of(tables.dsn, **settings).run()
+
+
+async def test_a_projector_may_start_before_kafka_answers(
+    tables, relay, settings, kafka_bootstrap, caplog
+):
+    story, address = chat(1), f"127.0.0.1:{free_port()}"
+    await relay.publish(story.records)
+    async with projecting(tables.dsn, **settings | {"kafka": address}) as projector:
+        await eventually(lambda: "The projector goes on trying" in caplog.text)
+        assert projector.missing == ["log"]
+        async with passage(address, kafka_bootstrap):
+            await eventually(projected(tables, [story]), within=15)
+            assert projector.missing == []
 
 
 async def test_the_lag_is_told_to_the_group(tables, relay, settings):

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from inference_peers.eventually import eventually
-from inference_peers.inference import text_of
 from inference_peers.model_server import Stalls, chunk, reply
+
+from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 
 async def test_the_reply_is_committed_before_its_end_is_told(inference, model_server, session):

@@ -1,9 +1,8 @@
 import asyncio
 from uuid import UUID
 
-from inference_peers.eventually import eventually
-
 from parley_inference.lease import Lease
+from parley_testing.eventually import eventually
 
 TURN = UUID(int=1)
 PRIVATE = "private words"

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from inference_peers.eventually import eventually
-from inference_peers.inference import text_of
 from inference_peers.model_server import Stalls, chunk, reply
+
+from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 
 async def test_beyond_the_limit_of_turns_nothing_is_claimed(start, model_server, session):

@@ -1,19 +1,17 @@
 """The process as it is run: `python -m parley_inference`."""
 
 import asyncio
-import contextlib
-import os
 import signal
-import socket
-import sys
 
-import aiohttp
 import pytest
-from inference_peers.eventually import eventually
-from inference_peers.inference import KEY, SECRET, Client, client_session
+from inference_peers.inference import KEY, Client
 from inference_peers.model_server import chunk, reply
 
+from parley_cli.engines import free_port
 from parley_inference.__main__ import main
+from parley_testing.peers import SECRET
+from parley_testing.processes import started, until_ready
+from parley_testing.serving import client_session
 
 RIGHT = {
     "PARLEY_INTERNAL_SECRET": SECRET,
@@ -21,19 +19,6 @@ RIGHT = {
     "PARLEY_MODEL": "demo",
     "OPENAI_API_KEY": KEY,
 }
-
-
-async def started(**environment):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    kept["PYTHONPATH"] = os.pathsep.join(sys.path)
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "parley_inference",
-        env=kept | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 @pytest.mark.parametrize(
@@ -60,31 +45,23 @@ def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
     assert KEY not in error
 
 
-async def until_ready(client):
-    async def ready():
-        with contextlib.suppress(aiohttp.ClientError):
-            async with client.request("GET", "/readyz", principal=None) as answer:
-                return answer.status == 200
-
-    await eventually(ready, within=20)
-
-
 async def test_sigterm_finishes_the_reply_and_ends_with_code_0(model_server, session):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await started(
+        "parley_inference",
         **RIGHT
         | {
             "PARLEY_SESSION_URL": session.url,
             "OPENAI_BASE_URL": model_server.url,
             "PARLEY_INFERENCE_PORT": str(port),
-        }
+        },
     )
     turn, paused = session.opens("private words"), asyncio.Event()
     model_server.script(chunk("private"), paused, *reply(" reply"))
+    url = f"http://127.0.0.1:{port}"
+    await until_ready(process, url)
     async with client_session() as http:
-        client = Client(f"http://127.0.0.1:{port}", http)
-        await until_ready(client)
+        client = Client(url, http)
         async with client.stream(turn) as stream:
             await stream.until_text(7)
             process.send_signal(signal.SIGTERM)

@@ -5,13 +5,13 @@ import socket
 from uuid import uuid4
 
 import pytest
-from inference_peers.eventually import eventually
-from inference_peers.inference import text_of
 from inference_peers.model_server import Stalls, chunk, reply
 from inference_peers.session import ADA
 
 from parley_core import sse
 from parley_core.principal import Principal
+from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 MALLORY = Principal("default", "mallory")
 

@@ -4,8 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from inference_peers.eventually import eventually
-from inference_peers.inference import KEY, text_of
+from inference_peers.inference import KEY
 from inference_peers.model_server import (
     DONE,
     Babbles,
@@ -17,6 +16,9 @@ from inference_peers.model_server import (
     reply,
     usage,
 )
+
+from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 # Long enough for what does come on a busy machine.
 IMPATIENT = {

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_peers.eventually import eventually
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 
 from parley_cli.engines import KafkaServer, free_port
 from parley_core.log import SESSIONS_TOPIC, TopicSpec, ensure_topic
 from parley_core.pool import Pool
+from parley_testing.eventually import eventually
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import HISTORY, SECRET
-from session_peers.eventually import eventually
+from session_peers.client import HISTORY
 from session_peers.log_reading import outbox_is_empty, records_in
 from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
 from parley_core.log import TopicSpec, ensure_topic
 from parley_core.pool import Pool
+from parley_testing.eventually import eventually
+from parley_testing.peers import SECRET
 
 WORDS = (
     *("title", "metadata_key", "metadata_value", "question", "answer", "details", "partial"),

@@ -7,14 +7,15 @@ from typing import Any
 
 import asyncpg
 import pytest
-from session_peers.client import SECRET
-from session_peers.eventually import eventually
-from session_peers.process import Ended, environment, session_process
+from session_peers.process import Ended, session_process, variables
 from session_peers.service import MASTER_KEY, NO_KAFKA
 
 from parley_core.log import SESSIONS_TOPIC, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_session.__main__ import main
+from parley_testing.eventually import eventually
+from parley_testing.peers import SECRET
+from parley_testing.processes import environment_with
 
 TOPIC = {"topic_partitions": 2, "topic_replication": 1, "topic_min_isr": 1}
 NO_DATABASE = "postgresql://parley:hunter2@127.0.0.1:1/parley_session"
@@ -28,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Runs a command that ends at once, in this process: another one takes a second to start."""
 
     async def run(command: str, database: str, **settings: Any) -> Ended:
-        monkeypatch.setattr("os.environ", environment(database, **settings))
+        monkeypatch.setattr("os.environ", environment_with(**variables(database, **settings)))
         monkeypatch.setattr("sys.argv", ["parley_session", command])
         code = await asyncio.to_thread(_code_of, main)
         said, complained = capsys.readouterr()

@@ -9,7 +9,6 @@ from typing import Any
 import asyncpg
 import pytest
 from session_peers.appending import append_sessions, append_turn, append_turns
-from session_peers.eventually import eventually
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 from session_peers.parts import Parts, parts_on
 
@@ -18,6 +17,7 @@ from parley_core.log import LogWriter, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_session.outbox import Batch, Outbox, connection_settings
 from parley_session.relay import Relay, RelayLimits
+from parley_testing.eventually import eventually
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from session_peers.client import Client
-from session_peers.eventually import eventually
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty
 from session_peers.process import session_process
 
 from parley_core.log import TopicSpec, ensure_topic
 from parley_core.pool import Pool
+from parley_testing.eventually import eventually
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA
-from session_peers.eventually import eventually
 from session_peers.service import Service
 
 from parley_core.pool import Pool
 from parley_core.shapes import SessionShape
+from parley_testing.eventually import eventually
 
 
 async def test_a_session_is_started_and_read(session: Service) -> None:

@@ -1,11 +1,11 @@
 """Settings are read once; a wrong one is said in a sentence that repeats no secret."""
 
 import pytest
-from session_peers.client import SECRET
 from session_peers.service import MASTER_KEY
 
 from parley_core.settings import SettingsWrong, load
 from parley_session.settings import DatabaseSettings, SessionSettings, TopicSettings
+from parley_testing.peers import SECRET
 
 RIGHT = {
     "PARLEY_SESSION_DATABASE": "postgresql://parley:hunter2@127.0.0.1/parley_session",

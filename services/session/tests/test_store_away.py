@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 from session_peers.client import HISTORY, Answer, completion
-from session_peers.eventually import eventually
 from session_peers.passage import Passage
 from session_peers.service import Service
 
 from parley_core.pool import Pool
+from parley_testing.eventually import eventually
 
 STORE_SECONDS = 0.4
 AWAY = (503, "event_store_unavailable", None)

@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.eventually import eventually
 from session_peers.parts import LEASE, Parts, parts_on
 from session_peers.service import Service
 
 from parley_core.pool import Pool
 from parley_session.sweeper import Sweeper
+from parley_testing.eventually import eventually
 
 Turns = Sequence[dict[str, Any]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from stack.eventually import eventually
+from parley_testing.eventually import eventually
 from stack.parley import Stack
 from stack.person import Person
 

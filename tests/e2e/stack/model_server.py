@@ -15,6 +15,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from parley_testing.peers import listening
+
 KEY = "sk-of-the-tests"
 MODEL = "scripted"
 TOKEN = "tøken🎈 "  # Beyond ASCII, and one character beyond the basic plane.
@@ -51,15 +53,9 @@ class ModelServer:
         server = cls()
         app = web.Application(client_max_size=8 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", server._complete)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0]
-        server.url = f"http://{host}:{port}/v1"
-        try:
+        async with listening(app, handler_cancellation=True) as url:
+            server.url = f"{url}/v1"
             yield server
-        finally:
-            await runner.cleanup()
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()

@@ -16,7 +16,7 @@ import httpx2
 import jwt
 
 from parley_cli.engines import free_port
-from stack.eventually import eventually
+from parley_testing.eventually import eventually
 from stack.person import Person
 
 READY, READY_SECONDS = "Parley answers at", 90

@@ -1,27 +1,25 @@
 """A running gateway (in this process), and a client of its public API."""
 
-import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
-import uvicorn
 from fastapi import FastAPI
 
-from gateway_peers.eventually import eventually
 from gateway_peers.issuer import token
-from gateway_peers.peer import SECRET
 from parley_core import sse
 from parley_core.shapes import Turn
 from parley_gateway.app import create_app
 from parley_gateway.openapi import document
 from parley_gateway.settings import GatewaySettings
+from parley_testing.event_stream import EventStream
+from parley_testing.peers import SECRET
+from parley_testing.serving import client_session, serving
 
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
 QUICK = {
@@ -32,46 +30,6 @@ QUICK = {
 }
 
 
-class Stream:
-    """The events of one answer, read as they come."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.response = response
-        self.raw = b""
-        self._unread = b""
-
-    async def event(self) -> dict[str, Any] | None:
-        """The next event's data, with its `id`; None at the end. Comments are left out."""
-        while True:
-            block, found, rest = self._unread.partition(b"\n\n")
-            if found:
-                self._unread = rest
-                if not block.startswith(b":"):
-                    return _parsed(block)
-            elif received := await self.response.content.readany():
-                self.raw += received
-                self._unread += received
-            else:
-                assert not self._unread, "the answer ended inside an event"
-                return None
-
-    async def events(self) -> list[dict[str, Any]]:
-        events = []
-        while event := await self.event():
-            events.append(event)
-        return events
-
-    async def until_text(self, length: int) -> str:
-        text = ""
-        while len(text) < length:
-            text += (await self.event()).get("delta", "")
-        return text
-
-
-def text_of(events: list[dict[str, Any]]) -> str:
-    return "".join(event.get("delta", "") for event in events)
-
-
 def started(turn: Turn) -> bytes:
     return sse.started(
         session_id=turn.session_id,
@@ -80,12 +38,6 @@ def started(turn: Turn) -> bytes:
         reply_id=turn.reply_id,
         version=3,
     )
-
-
-def _parsed(block: bytes) -> dict[str, Any]:
-    first, second = block.split(b"\n")
-    data = json.loads(second.removeprefix(b"data: "))
-    return {"id": first.removeprefix(b"id: ").decode(), **data}
 
 
 @dataclass
@@ -128,11 +80,11 @@ class Client:
             return response.status, error["code"], error["param"]
 
     @asynccontextmanager
-    async def stream(self, content: str = "Hello?", **headers: str) -> AsyncIterator[Stream]:
+    async def stream(self, content: str = "Hello?", **headers: str) -> AsyncIterator[EventStream]:
         body = {"content": content, "stream": True}
         path = f"/v1/sessions/{SESSION_ID}/messages"
         async with self.request("POST", path, body=body, **headers) as response:
-            yield Stream(response)
+            yield EventStream(response, response.content.readany)
 
     async def submit(self, content: str = "Hello?", **headers: str) -> tuple[int, Any]:
         path = f"/v1/sessions/{SESSION_ID}/messages"
@@ -146,56 +98,16 @@ def _check_documented(method: str, path: str, status: int) -> None:
             assert str(status) in operations[method.lower()]["responses"], (template, status)
 
 
-def client_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-
-
 @dataclass
 class Gateway(Client):
     app: FastAPI
-    server: "Server"
-
-
-class Server(uvicorn.Server):
-    """Exits at once when asked to, where uvicorn looks ten times a second, and then pauses."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._asked = asyncio.Event()
-
-    def stop(self) -> None:
-        self._asked.set()
-
-    async def main_loop(self) -> None:
-        await self._asked.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.server_state.connections:
-            await super().shutdown(sockets)
-            return
-        for listening in self.servers:
-            listening.close()
-        await self.lifespan.shutdown()
 
 
 @asynccontextmanager
 async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
     app = create_app(GatewaySettings(**QUICK | {"internal_secret": SECRET} | settings))
-    listening = socket.create_server(("127.0.0.1", 0))
-    # Small, so that a client that does not read is felt soon.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-    server = Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
-    serving = asyncio.create_task(server._serve([listening]))
-    try:
-        async with client_session() as http:
-            await eventually(lambda: server.started)
-            url = "http://{}:{}".format(*listening.getsockname())
-            yield Gateway(url, http, app, server)
-    finally:
-        with suppress(TimeoutError):
-            await eventually(lambda: not server.server_state.connections, within=0.2)
-        server.stop()
-        await serving
+    async with serving(app, small_send_buffer=True) as served, client_session() as http:
+        yield Gateway(served.url, http, app)
 
 
 def another_id() -> str:

@@ -11,6 +11,8 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from parley_testing.peers import listening
+
 JWT_SECRET = "a development secret that is long enough for HS384"
 ISSUER, AUDIENCE = "https://login.example", "parley"
 
@@ -64,14 +66,9 @@ class Issuer:
         issuer = cls()
         app = web.Application()
         app.router.add_get("/keys", issuer._publish)
-        runner = web.AppRunner(app, shutdown_timeout=0.01)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        issuer.url = "http://{}:{}/keys".format(*runner.addresses[0])
-        try:
+        async with listening(app, shutdown_timeout=0.01) as url:
+            issuer.url = f"{url}/keys"
             yield issuer
-        finally:
-            await runner.cleanup()
 
     async def _publish(self, _: web.Request) -> web.Response:
         self.fetches += 1

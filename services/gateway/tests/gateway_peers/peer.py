@@ -5,14 +5,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from aiohttp import web
 
-from parley_core.principal import InternalSecret, Principal, verify_principal
-
-SECRET = "s" * 32
+from parley_core.principal import Principal
+from parley_testing.peers import caller_of, listening, refusal
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,8 @@ class Peer:
         peer = cls()
         app = web.Application(client_max_size=2**23)
         app.router.add_route("*", "/{path:.*}", peer._answer)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        peer.url = "http://{}:{}".format(*runner.addresses[0])
-        try:
+        async with listening(app, shutdown_timeout=0.01, handler_cancellation=True) as peer.url:
             yield peer
-        finally:
-            await runner.cleanup()
 
     async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
         raise NotImplementedError
@@ -67,13 +59,7 @@ class Peer:
         return await self.handle(request, call)
 
     async def _call(self, request: web.Request) -> Call:
-        person = verify_principal(
-            request.headers["authorization"].removeprefix("Bearer "),
-            InternalSecret.parse(SECRET),
-            issuers={"gateway"},
-            audience=self.name,
-            now=datetime.now(UTC),
-        )
+        person = caller_of(request, issuer="gateway", audience=self.name)
         body = await request.read()
         return Call(
             request.method,
@@ -87,9 +73,7 @@ class Peer:
 
 
 def error(status: int, code: str, **headers: str) -> web.Response:
-    shape = {"message": "Scripted.", "type": "scripted", "param": "p", "code": code}
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return web.json_response({"error": shape}, status=status, headers=named)
+    return refusal(status, code, "p", **headers)
 
 
 def raw(body: bytes, status: int = 200) -> web.Response:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from parley_core.log import Entry, LogError, PositionOutOfRange
+from parley_core.log import Entry, LogError, LogUnreachable, PositionOutOfRange
 from parley_core.log.group import PositionsOf
 from parley_history.database_trouble import DATABASE_TROUBLE
 from parley_history.domain.arrivals import Arrival, arrival_of
@@ -81,17 +81,26 @@ class Projector:
     async def run(self) -> None:
         """Until it is cancelled.
 
-        Raises LogError when the group cannot be joined, PositionOutOfRange when the log does not
-        hold what comes next.
+        Raises LogError when Kafka answers and the group still cannot be joined, PositionOutOfRange
+        when the log does not hold what comes next.
         """
         try:
-            await self._log.start(self._limits.join_seconds)
-            self._joined = True
+            while not self._joined:
+                await self._join()
             while True:
                 await self._step()
         finally:
             await self._log.close()
             await self._projection.close()
+
+    async def _join(self) -> None:
+        try:
+            await self._log.start(self._limits.join_seconds)
+        except LogUnreachable as error:
+            # Kafka may be starting too: whoever keeps this process running need not notice.
+            await self._pause(str(error))
+        else:
+            self._joined = True
 
     async def _step(self) -> None:
         try:

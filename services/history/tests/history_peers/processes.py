@@ -1,9 +1,7 @@
 """The commands of history, run as processes, and the projector inside of this one."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,21 +9,6 @@ from typing import Any
 from parley_history.projector import Projector
 from parley_history.projector_app import create_projector
 from parley_history.settings import ProjectorSettings
-
-
-async def started(*command: str, **environment: str) -> asyncio.subprocess.Process:
-    """`python -m parley_history …`, with no settings but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    kept["PYTHONPATH"] = os.pathsep.join(sys.path)
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "parley_history",
-        *command,
-        env=kept | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 async def ended(process: asyncio.subprocess.Process, signal: signal.Signals | None = None) -> str:

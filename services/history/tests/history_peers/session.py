@@ -4,16 +4,15 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID
 
 from aiohttp import web
 
 from history_peers.stories import Story
-from parley_core.principal import InternalSecret, Principal, verify_principal
+from parley_core.principal import Principal
+from parley_testing.peers import caller_of, listening, refusal
 
-SECRET = "s" * 32
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 
@@ -38,37 +37,24 @@ class Session:
         app = web.Application(middlewares=[session._received])
         app.router.add_get("/sessions/{id}", session._session)
         app.router.add_post("/keys", session._keys)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0]
-        session.url = f"http://{host}:{port}"
-        try:
+        async with listening(app) as session.url:
             yield session
-        finally:
-            await runner.cleanup()
 
     @web.middleware
     async def _received(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        principal = verify_principal(
-            request.headers["authorization"].removeprefix("Bearer "),
-            InternalSecret.parse(SECRET),
-            issuers={"history"},
-            audience="session",
-            now=datetime.now(UTC),
-        )
+        principal = caller_of(request, issuer="history", audience="session")
         path = request.path.split("/")[1]
         self.callers.append((path, principal, request.headers["x-request-id"]))
         await self.go_on.wait()
         if self.fails:
-            return _error(*self.fails)
+            return refusal(*self.fails)
         request[PRINCIPAL] = principal
         return await handler(request)
 
     async def _session(self, request: web.Request) -> web.Response:
         story = self.stories.get(UUID(request.match_info["id"]))
         if story is None or story.person != request[PRINCIPAL]:
-            return _error(404, "session_not_found")
+            return refusal(404, "session_not_found")
         return web.json_response({"object": "session", "id": str(story.id)})
 
     async def _keys(self, request: web.Request) -> web.Response:
@@ -84,8 +70,3 @@ class Session:
     def key_of(self, id: UUID) -> str | None:
         key = self.stories[id].key
         return None if id in self.erased else base64.b64encode(key.secret).decode()
-
-
-def _error(status: int, code: str) -> web.Response:
-    error = {"message": "Scripted.", "type": "scripted", "param": None, "code": code}
-    return web.json_response({"error": error}, status=status)

@@ -1,24 +1,22 @@
 """A running inference process (in this one), and a client that reads its streams."""
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import aiohttp
-import uvicorn
 from starlette.applications import Starlette
 
-from inference_peers.eventually import eventually
-from inference_peers.session import ADA, SECRET, StoredTurn
-from parley_core.principal import InternalSecret, Principal, sign_principal
+from inference_peers.session import ADA, StoredTurn
+from parley_core.principal import Principal
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
+from parley_testing.event_stream import EventStream
+from parley_testing.peers import SECRET, signed
+from parley_testing.serving import Server, client_session, serving
 
 KEY = "sk-never-to-be-seen"
 QUICK = {
@@ -30,52 +28,6 @@ QUICK = {
     "upstream_retry_seconds": 0.01,
     "upstream_retry_most_seconds": 0.05,
 }
-
-
-class Stream:
-    """The events of one answer, read as they come."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.response = response
-        self.raw = b""
-        self._unread = b""
-
-    async def event(self) -> dict[str, Any] | None:
-        """The next event's data, with its `id`; None at the end. Comments are left out."""
-        while True:
-            block, found, rest = self._unread.partition(b"\n\n")
-            if found:
-                self._unread = rest
-                if not block.startswith(b":"):
-                    return _parsed(block)
-            elif received := await self.response.content.readany():
-                self.raw += received
-                self._unread += received
-            else:
-                return None
-
-    async def events(self) -> list[dict[str, Any]]:
-        events = []
-        while event := await self.event():
-            events.append(event)
-        return events
-
-    async def until_text(self, length: int) -> str:
-        text = ""
-        while len(text) < length:
-            event = await self.event()
-            text += event.get("delta", "")
-        return text
-
-
-def text_of(events: list[dict[str, Any]]) -> str:
-    return "".join(event.get("delta", "") for event in events)
-
-
-def _parsed(block: bytes) -> dict[str, Any]:
-    first, second = block.split(b"\n")
-    data = json.loads(second.removeprefix(b"data: "))
-    return {"id": first.removeprefix(b"id: ").decode(), **data}
 
 
 @dataclass
@@ -97,13 +49,7 @@ class Client:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"x-request-id": "req-1"}
         if principal:
-            token = sign_principal(
-                principal,
-                InternalSecret.parse(SECRET),
-                issuer=issuer,
-                audience="inference",
-                now=datetime.now(UTC),
-            )
+            token = signed(principal, issuer=issuer, audience="inference")
             headers["authorization"] = f"Bearer {token}"
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         async with self.http.request(
@@ -114,10 +60,10 @@ class Client:
     @asynccontextmanager
     async def stream(
         self, turn: StoredTurn, after: int | None = None, **more: Any
-    ) -> AsyncIterator[Stream]:
+    ) -> AsyncIterator[EventStream]:
         body = {"session_id": str(turn.session_id), "after": after}
         async with self.request("POST", f"/turns/{turn.id}/stream", body=body, **more) as response:
-            yield Stream(response)
+            yield EventStream(response, response.content.readany)
 
     async def events(self, turn: StoredTurn, after: int | None = None) -> list[dict[str, Any]]:
         async with self.stream(turn, after) as stream:
@@ -130,45 +76,15 @@ class Client:
             return answer.status, (await answer.json())["error"]["code"]
 
 
-def client_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
-
-
 @dataclass
 class Inference(Client):
     app: Starlette
-    server: "Server"
-
-
-class Server(uvicorn.Server):
-    """Exits at once when asked to, where uvicorn looks ten times a second."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._asked = asyncio.Event()
-
-    def stop(self) -> None:
-        self._asked.set()
-
-    async def main_loop(self) -> None:
-        await self._asked.wait()
+    server: Server
 
 
 @asynccontextmanager
 async def serve_inference(**settings: Any) -> AsyncIterator[Inference]:
     given = {"internal_secret": SECRET, "model": "demo", "OPENAI_API_KEY": KEY}
     app = create_app(InferenceSettings(**QUICK | given | settings))
-    listening = socket.create_server(("127.0.0.1", 0))
-    # Small, so that a client that does not read is felt soon.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2)
-    server = Server(config)
-    serving = asyncio.create_task(server._serve([listening]))
-    try:
-        async with client_session() as http:
-            await eventually(lambda: server.started)
-            url = "http://{}:{}".format(*listening.getsockname())
-            yield Inference(url, http, app, server)
-    finally:
-        server.stop()
-        await serving
+    async with serving(app, small_send_buffer=True) as served, client_session() as http:
+        yield Inference(served.url, http, app, served.server)

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from parley_testing.peers import listening
+
 DONE = b"data: [DONE]\n\n"
 
 
@@ -78,16 +80,9 @@ class ModelServer:
         server = cls()
         app = web.Application()
         app.router.add_post("/v1/chat/completions", server._complete)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0]
-        server.url = f"http://{host}:{port}/v1"
-        try:
+        async with listening(app, handler_cancellation=True) as url:
+            server.url = f"{url}/v1"
             yield server
-        finally:
-            await runner.cleanup()
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self._connections.add(request.transport)

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from parley_core.principal import InternalSecret, Principal, verify_principal
+from parley_core.principal import Principal
 from parley_core.shapes import ErrorShape, Message, Turn, UsageShape
+from parley_testing.peers import caller_of, listening, refusal
 
-SECRET = "s" * 32
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ADA = Principal("default", "ada")
 PRINCIPAL = web.RequestKey("principal", Principal)
@@ -96,34 +96,21 @@ class Session:
         app.router.add_post("/turns/{id}/complete", session._complete)
         app.router.add_post("/turns/{id}/fail", session._fail)
         app.router.add_post("/runners/{id}/heartbeat", session._heartbeat)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0]
-        session.url = f"http://{host}:{port}"
-        try:
+        async with listening(app) as session.url:
             yield session
-        finally:
-            await runner.cleanup()
 
     @web.middleware
     async def _refuse(self, request: web.Request, handler: Any) -> web.StreamResponse:
         name = request.path.rsplit("/", 1)[-1] if request.method == "POST" else "get"
         body = await request.json() if request.can_read_body else {}
-        request[PRINCIPAL] = verify_principal(
-            request.headers["authorization"].removeprefix("Bearer "),
-            InternalSecret.parse(SECRET),
-            issuers={"inference"},
-            audience="session",
-            now=datetime.now(UTC),
-        )
+        request[PRINCIPAL] = caller_of(request, issuer="inference", audience="session")
         if name == "heartbeat":
             self.beats.append(body["turns"])
         else:
             self.calls.append((name, body))
             self.callers.append((name, request[PRINCIPAL], request.headers["x-request-id"]))
         if name in self.refuses:
-            return _error(*self.refuses[name])
+            return refusal(*self.refuses[name])
         return await handler(request)
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -131,12 +118,12 @@ class Session:
 
     async def _get(self, request: web.Request) -> web.Response:
         turn = self._owned(request)
-        return web.Response(body=turn.shape().to_json()) if turn else _error(404, "turn_not_found")
+        return web.Response(body=turn.shape().to_json()) if turn else refusal(404, "turn_not_found")
 
     async def _claim(self, request: web.Request) -> web.Response:
         turn, asked = self._owned(request), await request.json()
         if turn is None:
-            return _error(404, "turn_not_found")
+            return refusal(404, "turn_not_found")
         claimed = turn.status == "running" and turn.runner in (None, asked["runner"])
         if claimed:
             turn.runner = asked["runner"]
@@ -172,7 +159,7 @@ class Session:
     ) -> web.Response:
         turn = self._named(request)
         if turn.runner != asked["runner"]:
-            return _error(403, "not_the_runner")
+            return refusal(403, "not_the_runner")
         if turn.status == "running":
             turn.end(status, content, usage=_usage(asked["usage"]), model=turn.model, **more)
         return web.Response(body=turn.shape().to_json())
@@ -192,8 +179,3 @@ def _usage(asked: dict[str, Any] | None) -> UsageShape | None:
     if asked is None:
         return None
     return UsageShape(total_tokens=asked["prompt_tokens"] + asked["completion_tokens"], **asked)
-
-
-def _error(status: int, code: str) -> web.Response:
-    error = {"message": "Scripted.", "type": "scripted", "param": None, "code": code}
-    return web.json_response({"error": error}, status=status)

@@ -2,16 +2,16 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 
-from parley_core.principal import InternalSecret, Principal, sign_principal
+from parley_core.principal import Principal
+from parley_testing.peers import SECRET, signed
 
-SECRET = "s" * 32
 ADA = Principal("default", "ada")
 EVE = Principal("default", "eve")
 # Of the same name, but somewhere else.
@@ -45,13 +45,7 @@ def token(
     secret: str = SECRET,
     now: datetime | None = None,
 ) -> str:
-    return sign_principal(
-        who,
-        InternalSecret.parse(secret),
-        issuer=issuer,
-        audience=audience,
-        now=now or datetime.now(UTC),
-    )
+    return signed(who, issuer=issuer, audience=audience, secret=secret, now=now)
 
 
 @dataclass

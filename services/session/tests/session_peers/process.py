@@ -1,22 +1,20 @@
 """`python -m parley_session` as a process of its own, which may be killed."""
 
 import asyncio
-import os
-import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
+from parley_cli.engines import free_port
+from parley_testing.peers import SECRET
+from parley_testing.processes import started, until_ready
+from parley_testing.serving import client_session
+from session_peers.client import Client
+from session_peers.service import MASTER_KEY, NO_KAFKA
 
-from session_peers.client import SECRET, Client
-from session_peers.eventually import eventually
-from session_peers.service import MASTER_KEY, NO_KAFKA, client_session
 
-
-def environment(database: str, **settings: Any) -> dict[str, str]:
+def variables(database: str, **settings: Any) -> dict[str, str]:
     """Settings by their names, as PARLEY_* variables; one that is empty is not set."""
     given = {
         "session_database": database,
@@ -25,9 +23,7 @@ def environment(database: str, **settings: Any) -> dict[str, str]:
         "master_key": MASTER_KEY,
         "model": "demo",
     }
-    named = {f"PARLEY_{name.upper()}": str(value) for name, value in (given | settings).items()}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)} | named
+    return {f"PARLEY_{name.upper()}": str(value) for name, value in (given | settings).items()}
 
 
 @dataclass(frozen=True)
@@ -57,29 +53,15 @@ class SessionProcess(Client):
 @asynccontextmanager
 async def session_process(database: str, **settings: Any) -> AsyncIterator[SessionProcess]:
     """Ready to be called; killed at the end unless it has ended."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "parley_session", "serve"),
-        env=environment(database, session_port=port, **settings),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    port = free_port()
+    given = variables(database, session_port=port, **settings)
+    process = await started("parley_session", "serve", **given)
     try:
         async with client_session() as http:
             served = SessionProcess(f"http://127.0.0.1:{port}", http, process)
-            await eventually(lambda: _is_ready(served), within=30)
+            await until_ready(process, served.url)
             yield served
     finally:
         if process.returncode is None:
             process.kill()
             await process.communicate()
-
-
-async def _is_ready(served: SessionProcess) -> bool:
-    assert served.process.returncode is None, "it ended while starting"
-    with suppress(aiohttp.ClientError):
-        async with served.http.get(served.url + "/readyz") as answer:
-            return answer.status == 200
-    return False

@@ -5,7 +5,7 @@
 """
 
 from parley_core.log.entry import Entry
-from parley_core.log.errors import LogError, PositionOutOfRange, TopicMismatch
+from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group import GroupReader
 from parley_core.log.reader import LogReader
 from parley_core.log.topics import SESSIONS_TOPIC, TopicSpec, ensure_topic
@@ -18,6 +18,7 @@ __all__ = [
     "GroupReader",
     "LogError",
     "LogReader",
+    "LogUnreachable",
     "LogWriter",
     "PositionOutOfRange",
     "TopicMismatch",

@@ -5,6 +5,10 @@ class LogError(Exception):
     """The log did not do what was asked; the message is one sentence for whoever operates it."""
 
 
+class LogUnreachable(LogError):
+    """No broker answers; it may be back in a moment."""
+
+
 class TopicMismatch(LogError):
     """A topic exists with other settings than Parley's guarantees need."""
 

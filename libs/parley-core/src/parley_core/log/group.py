@@ -42,7 +42,11 @@ class GroupReader:
         self._positioned: frozenset[TopicPartition] | None = None
 
     async def start(self, timeout: float = 30) -> None:
-        """Join the group. Raises `LogError` when that takes longer than `timeout` seconds."""
+        """Join the group.
+
+        Raises `LogUnreachable` when no broker answers, and `LogError` when it takes longer than
+        `timeout` seconds, as for a topic that is not there. It may be called again.
+        """
         self._consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._bootstrap,

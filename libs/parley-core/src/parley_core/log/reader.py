@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
 from parley_core.log.clients import (
     CONSUMER_SETTINGS,
@@ -14,7 +14,7 @@ from parley_core.log.clients import (
     partitions_of,
 )
 from parley_core.log.entry import Entry, entries_of
-from parley_core.log.errors import LogError, PositionOutOfRange, reason
+from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, reason
 
 
 class LogReader:
@@ -120,4 +120,5 @@ def read_error(topic: str, error: Exception) -> LogError:
     if isinstance(error, OffsetOutOfRangeError):
         [(partition, position)] = error.args[0].items()
         return PositionOutOfRange(topic, partition.partition, position)
-    return LogError(f"The log {topic} cannot be read: {reason(error)}.")
+    kind = LogUnreachable if isinstance(error, KafkaConnectionError) else LogError
+    return kind(f"The log {topic} cannot be read: {reason(error)}.")

@@ -1,4 +1,4 @@
-"""Waiting for what other tasks do, without guessing how long they take."""
+"""Waiting for what others do, without guessing how long they take."""
 
 import asyncio
 import inspect
@@ -7,7 +7,10 @@ from typing import Any
 
 
 async def eventually(condition: Callable[[], Any], within: float = 10) -> Any:
-    """Waits until a condition, or what it awaits, holds; answers what it gave."""
+    """Waits until a condition, or what it awaits, holds; answers what it gave.
+
+    Raises TimeoutError after `within` seconds.
+    """
     async with asyncio.timeout(within):
         while not (outcome := await _outcome(condition)):  # noqa: ASYNC110 - any condition.
             await asyncio.sleep(0.01)

@@ -1,0 +1,63 @@
+"""What a service's neighbours do in its tests: listen, verify who calls, refuse, and call."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from parley_core.principal import InternalSecret, Principal, sign_principal, verify_principal
+
+SECRET = "s" * 32
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, *, shutdown_timeout: float = 0.1, handler_cancellation: bool = False
+) -> AsyncIterator[str]:
+    """Its base URL, on a port of its own; the options are those of aiohttp's AppRunner."""
+    runner = web.AppRunner(
+        app, shutdown_timeout=shutdown_timeout, handler_cancellation=handler_cancellation
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield "http://{}:{}".format(*runner.addresses[0])
+    finally:
+        await runner.cleanup()
+
+
+def refusal(status: int, code: str, param: str | None = None, **headers: str) -> web.Response:
+    """An error in the one shape; `_` in a header's name stands for `-`."""
+    error = {"message": "Scripted.", "type": "scripted", "param": param, "code": code}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.json_response({"error": error}, status=status, headers=named)
+
+
+def caller_of(request: web.Request, *, issuer: str, audience: str) -> Principal:
+    """In whose name the issuer calls; raises PrincipalRefused."""
+    return verify_principal(
+        request.headers["authorization"].removeprefix("Bearer "),
+        InternalSecret.parse(SECRET),
+        issuers={issuer},
+        audience=audience,
+        now=datetime.now(UTC),
+    )
+
+
+def signed(
+    person: Principal,
+    *,
+    audience: str,
+    issuer: str = "gateway",
+    secret: str = SECRET,
+    now: datetime | None = None,
+) -> str:
+    """The token of one call in the person's name."""
+    return sign_principal(
+        person,
+        InternalSecret.parse(secret),
+        issuer=issuer,
+        audience=audience,
+        now=now or datetime.now(UTC),
+    )

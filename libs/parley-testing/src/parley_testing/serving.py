@@ -1,0 +1,70 @@
+"""An application served in the test's own process, on a port of its own, and clients of it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import aiohttp
+import uvicorn
+from starlette.types import ASGIApp
+
+from parley_testing.eventually import eventually
+
+START_SECONDS = 15
+# So small that a client that does not read is felt soon.
+SEND_BUFFER_BYTES = 16_384
+
+
+class Server(uvicorn.Server):
+    """Ends at once when asked to, where uvicorn looks ten times a second, and then pauses."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+        self._asked = asyncio.Event()
+
+    def stop(self) -> None:
+        self._asked.set()
+
+    async def main_loop(self) -> None:
+        await self._asked.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for listening in self.servers:
+            listening.close()
+        await self.lifespan.shutdown()
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    server: Server
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIterator[Served]:
+    """The application, once it has started; it is stopped at the end unless it was before."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    if small_send_buffer:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    server = Server(app)
+    running = asyncio.create_task(server._serve([listening]))
+    try:
+        await eventually(lambda: server.started or running.done(), within=START_SECONDS)
+        assert server.started, "it ended while starting"
+        yield Served("http://{}:{}".format(*listening.getsockname()), server)
+    finally:
+        # Clients that have left are noticed a moment later.
+        with suppress(TimeoutError):
+            await eventually(lambda: not server.server_state.connections, within=0.2)
+        server.stop()
+        await running
+
+
+def client_session() -> aiohttp.ClientSession:
+    """A connection for each request, and as many as are asked for."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
