@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
+from parley_core import body_limit
 from parley_core.body_limit import MOST_DISCARDED, BodyLimitMiddleware
 from parley_core.errors import RequestIdMiddleware, error_body, install_error_handlers
 
@@ -167,6 +168,22 @@ async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(p
 
         status, _, body = await answer(reader)
         assert (status, body) == (413, REFUSAL)
+
+
+@either_parser
+@either_length
+async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, monkeypatch):
+    monkeypatch.setattr(body_limit, "DISCARDING_SECONDS", 0.05)
+    async with listening(application(), parser) as connect:
+        reader, writer = await connect()
+
+        whole = request(body_of(10 * LIMIT), announced=announced)
+        writer.write(whole[: 5 * LIMIT])
+
+        status, headers, body = await asyncio.wait_for(answer(reader), 5)
+        assert (status, body) == (413, REFUSAL)
+        assert headers["connection"] == "close"
+        assert await reader.read() == b""
 
 
 @either_length

@@ -178,3 +178,13 @@ async def test_a_log_entry_is_one_line_with_its_time_in_utc():
     times = [datetime.fromisoformat(entry.fullmatch(line)[1]) for line in log.splitlines()]
     assert times
     assert all(abs(datetime.now(UTC) - time) < timedelta(minutes=1) for time in times)
+
+
+async def test_headers_that_do_not_end_are_refused():
+    async with serving(LIMIT) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nx: ")
+        writer.write(b"a" * 1024 * 1024)
+
+        assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+        writer.close()

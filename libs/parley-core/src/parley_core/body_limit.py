@@ -1,5 +1,7 @@
 """Refuses a request body over a limit before it is held in memory."""
 
+import asyncio
+
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
@@ -8,8 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parley_core.errors import TooLarge, error_body
 
 # A client still sending would miss an answer that comes with a closed connection, so a body that
-# is too large is read on, up to here, and thrown away.
+# is too large is read on, up to here and for as long, and thrown away.
 MOST_DISCARDED = 16 * 1024 * 1024
+DISCARDING_SECONDS = 10.0
 
 _DISCONNECT = {"type": "http.disconnect"}
 
@@ -53,10 +56,11 @@ class BodyLimitMiddleware:
                 if not exceeded:
                     raise
         if exceeded and not answered:
-            await body.discard()
+            # Amid a body the connection cannot be used again; uvicorn would wait for the rest.
+            headers = {} if await body.discard() else {"connection": "close"}
             refusal = TooLarge(f"The body is over {self.limit} bytes.", code="body_too_large")
             answer = error_body(refusal.message, type=refusal.type, code=refusal.code)
-            await JSONResponse(answer, refusal.status)(scope, receive, send)
+            await JSONResponse(answer, refusal.status, headers)(scope, receive, send)
 
 
 class _CountedBody:
@@ -70,6 +74,12 @@ class _CountedBody:
         self._more = message.get("more_body", False)
         return message
 
-    async def discard(self) -> None:
-        while self._more and self.received <= MOST_DISCARDED:
-            await self.receive()
+    async def discard(self) -> bool:
+        """Whether that came to the end of the body, within the bounds above."""
+        try:
+            async with asyncio.timeout(DISCARDING_SECONDS):
+                while self._more and self.received <= MOST_DISCARDED:
+                    await self.receive()
+        except TimeoutError:
+            return False
+        return not self._more

@@ -12,6 +12,8 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from parley_core.http_protocol import BoundedProtocol
+
 IDLE_CONNECTION_SECONDS = 75
 
 
@@ -33,6 +35,8 @@ def serve(
         app,
         host=host,
         port=port,
+        http=BoundedProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -1,0 +1,128 @@
+"""What comes before a request's body is bounded, over real sockets."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from uvicorn.server import ServerState
+
+from parley_core import http_protocol
+from parley_core.http_protocol import HEAD_BYTES, BoundedProtocol
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: parley\r\n"
+READ_BYTES = 256 * 1024  # The most that asyncio reads at once.
+
+
+@asynccontextmanager
+async def connected():
+    """A connection to an application that answers `hello`."""
+    config = uvicorn.Config(PlainTextResponse("hello"), log_config=None)
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0
+    )
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.close()
+        await server.wait_closed()
+        await asyncio.gather(*state.tasks)
+
+
+async def answer(reader):
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    body = await reader.readexactly(int(headers["content-length"]))
+    return int(status.split()[1]), headers, body
+
+
+async def send(writer, data, size=1024):
+    """In pieces, each of which is read before the next one is written."""
+    for start in range(0, len(data), size):
+        writer.write(data[start : start + size])
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("piece", [b"a" * 1024, b"\r\nx: " + b"a" * 1019], ids=["one", "many"])
+async def test_headers_that_do_not_end_are_refused_in_the_one_shape(piece):
+    async with connected() as (reader, writer):
+        await send(writer, REQUEST + b"x: ")
+        await send(writer, (piece * (HEAD_BYTES // 1024 + 1))[: HEAD_BYTES + 1])
+
+        status, headers, body = await answer(reader)
+        assert status == 431
+        assert json.loads(body)["error"]["code"] == "request_header_fields_too_large"
+        assert len(headers["x-request-id"]) == 32
+        assert await reader.read() == b""
+
+
+async def test_headers_up_to_the_bound_pass_on_one_connection_again_and_again():
+    async with connected() as (reader, writer):
+        for _ in range(3):
+            await send(writer, REQUEST + b"x: " + b"a" * (HEAD_BYTES - 100) + b"\r\n\r\n")
+
+            status, _, body = await answer(reader)
+            assert (status, body) == (200, b"hello")
+
+
+async def test_a_body_and_the_beginning_of_the_next_request_are_no_head():
+    async with connected() as (reader, writer):
+        body = b"x" * (READ_BYTES // 2)
+        first = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        writer.write(first + REQUEST)
+        assert (await answer(reader))[0] == 200
+
+        writer.write(b"\r\n")
+
+        assert (await answer(reader))[0] == 200
+
+
+async def test_what_is_no_http_is_refused_in_the_one_shape():
+    async with connected() as (reader, writer):
+        writer.write(b"this is no HTTP\r\n\r\n")
+
+        status, headers, body = await answer(reader)
+        assert (status, json.loads(body)["error"]["code"]) == (400, "bad_request")
+        assert headers["content-type"] == "application/json"
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST], ids=["nothing", "half a head"])
+async def test_a_head_that_does_not_come_in_time_ends_the_connection(sent, monkeypatch):
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    async with connected() as (reader, writer), asyncio.timeout(5):
+        writer.write(sent)
+
+        assert await reader.read() == b""
+
+
+async def test_a_later_head_that_does_not_come_in_time_ends_the_connection_too(monkeypatch):
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    async with connected() as (reader, writer), asyncio.timeout(5):
+        writer.write(REQUEST + b"\r\n")
+        assert (await answer(reader))[0] == 200
+
+        writer.write(REQUEST)
+
+        assert await reader.read() == b""
+
+
+async def test_an_idle_connection_outlives_the_time_that_a_head_has(monkeypatch):
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    async with connected() as (reader, writer):
+        writer.write(REQUEST + b"\r\n")
+        await answer(reader)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await reader.read()
+
+        writer.write(REQUEST + b"\r\n")
+
+        assert (await answer(reader))[0] == 200
