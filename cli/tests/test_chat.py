@@ -1,6 +1,9 @@
 """`parley chat` over real HTTP: what is typed in a pipe, and what comes out."""
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 
 import httpx2
@@ -104,6 +107,40 @@ def test_what_cannot_be_done_is_a_sentence_and_the_chat_goes_on(
     output = capsys.readouterr()
     assert sentence in output.err
     assert output.out == f"{gateway.reply}\n"
+
+
+def test_what_is_no_utf8_is_sent_with_replacement_characters(
+    gateway: Gateway, typed: Typing
+) -> None:
+    assert typed(b"caf\xe9".decode(errors="surrogateescape")) == 0
+    [session] = gateway.sessions
+    assert gateway.said[session][0]["content"] == "caf\ufffd"
+
+
+def test_a_token_that_fits_in_no_header_is_a_sentence(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for token in ("é", "a\nb"):
+        assert main(["chat", "--url", gateway.url, "--token", token]) == 1
+        assert capsys.readouterr().err == "The token has characters that no token has.\n"
+
+
+def test_a_pipe_that_is_closed_ends_the_chat_without_a_word(gateway: Gateway) -> None:
+    options = ["--url", gateway.url, "--token", "T", "--assistant", "helper"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "parley_cli", "chat", *options],
+        input=b"one\n",
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=30,
+        check=False,
+    )
+    os.close(writing)
+    assert ended.returncode == 1
+    assert b"Traceback" not in ended.stderr
+    assert b"BrokenPipe" not in ended.stderr
 
 
 def test_a_failed_reply_says_why(

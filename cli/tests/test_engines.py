@@ -24,6 +24,7 @@ from parley_cli.engines import (
     free_port,
     process,
 )
+from parley_cli.engines.postgres import MAJOR_VERSION
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties it to its parent")
 RUN_POSTGRES = """
@@ -180,6 +181,14 @@ async def test_a_lost_postgres_password_is_told(postgres: PostgresServer, data: 
     (data / "postgres.password").write_text("another")
     with pytest.raises(EngineFailed, match=r"refuses the password in .*postgres\.password\.$"):
         await postgres.start()
+
+
+async def test_a_missing_postgres_password_is_told(data: Path) -> None:
+    folder = data / "postgres"
+    folder.mkdir()
+    (folder / "PG_VERSION").write_text(f"{MAJOR_VERSION}\n")
+    with pytest.raises(EngineFailed, match=r"postgres\.password is missing"):
+        await PostgresServer(data, free_port()).start()
 
 
 async def test_a_broken_postgres_data_folder_is_told(postgres: PostgresServer, data: Path) -> None:

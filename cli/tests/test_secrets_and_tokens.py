@@ -47,6 +47,20 @@ def test_a_damaged_master_key_is_told_and_not_shown(tmp_path: Path, damage: str)
     assert not damage or damage not in str(told.value)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe\x00garbage"])
+def test_any_damaged_secret_is_a_sentence(
+    data: Path, capsys: pytest.CaptureFixture[str], damage: bytes
+) -> None:
+    KeptSecrets(data).jwt_secret()
+    (data / "secrets" / "jwt-secret").write_bytes(damage)
+    with pytest.raises(SecretLost, match=r"jwt-secret is .*: put the"):
+        KeptSecrets(data).jwt_secret()
+    assert main(["token", "--user", "ada"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "put the" in output.err
+
+
 def test_token_prints_a_token_of_the_data_folders_secret_and_nothing_else(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

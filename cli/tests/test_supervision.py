@@ -176,6 +176,13 @@ async def test_one_that_cannot_start_ends_the_others_with_its_sentence(
     assert not other.child.runs
 
 
+async def test_the_telling_line_is_not_just_one_that_uvicorn_logs(small: SmallServices) -> None:
+    words = "ERROR uvicorn.error: no such host\nINFO uvicorn.error: Finished"
+    broken = small.one("broken", LAST_WORDS=words)
+    with pytest.raises(EngineFailed, match=r"ended while starting: .* no such host$"):
+        await broken.start()
+
+
 async def test_a_service_that_refuses_its_settings_is_quoted_as_such(small: SmallServices) -> None:
     process = small.one("strict", LAST_WORDS="PARLEY_X is not set.", CODE="2")
     with pytest.raises(SettingsRefused, match=r"^strict: PARLEY_X is not set\.$"):

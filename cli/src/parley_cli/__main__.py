@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from parley_cli.arguments import parser
+from parley_cli.kept_secrets import SecretLost
 from parley_cli.settings import DataSettings, SettingsWrong, TokenSettings, load
 from parley_cli.tokens import NoSecret, development_token
 
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsWrong as wrong:
         print(wrong, file=sys.stderr)
         return 2
-    except NoSecret as missing:
+    except (NoSecret, SecretLost) as missing:
         print(missing, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

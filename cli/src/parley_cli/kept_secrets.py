@@ -40,17 +40,26 @@ class KeptSecrets:
         return key
 
     def existing_jwt_secret(self) -> str | None:
+        """Raises SecretLost when it is damaged."""
         path = self._folder / "jwt-secret"
-        return path.read_text() if path.exists() else None
+        return _read(path) if path.exists() else None
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:
         path = self._folder / name
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_private(path, make())
-        if not (text := path.read_text().strip()):
-            raise SecretLost(f"{path} is empty: put the file back, or remove it.")
-        return text
+        return _read(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise SecretLost(f"{path} is damaged: put the whole file back.") from None
+    if not text:
+        raise SecretLost(f"{path} is empty: put the file back, or remove it.")
+    return text
 
 
 def write_private(path: Path, text: str) -> None:

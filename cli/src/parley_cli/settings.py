@@ -8,7 +8,16 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from parley_core.principal import SECRET_BYTES, InternalSecret
 from parley_core.sealing import MasterKeys
-from parley_core.settings import Count, DatabaseUrl, Port, Settings, SettingsWrong, load
+from parley_core.settings import (
+    BootstrapServers,
+    Count,
+    DatabaseUrl,
+    Port,
+    RedisUrl,
+    Settings,
+    SettingsWrong,
+    load,
+)
 
 __all__ = ["ChatSettings", "SettingsWrong", "TokenSettings", "UpSettings", "load", "variables"]
 
@@ -63,18 +72,14 @@ class UpSettings(TokenSettings):
         None,
         description="an administrator's URL, such as postgresql://postgres:password@host/postgres",
     )
-    kafka: str | None = Field(
-        None,
-        pattern=r"^[^\s,/]+:\d+(,[^\s,/]+:\d+)*$",
-        description="Kafka's bootstrap servers, such as 127.0.0.1:9092",
+    kafka: BootstrapServers | None = Field(
+        None, description="Kafka's bootstrap servers, such as 127.0.0.1:9092"
     )
     # For the one node that an embedded Kafka is.
     topic_partitions: Count = 12
     topic_replication: Count = 1
     topic_min_isr: Count = 1
-    redis: str | None = Field(
-        None, pattern="^rediss?://", description="a URL such as redis://127.0.0.1:6379/0"
-    )
+    redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
 
     model: str | None = None
     models: Path | None = None

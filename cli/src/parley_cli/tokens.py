@@ -25,7 +25,10 @@ def development_token(
     scopes: Sequence[str] = (),
     hours: int = DEFAULT_HOURS,
 ) -> str:
-    """A token signed with PARLEY_JWT_SECRET or the data folder's own secret. Raises NoSecret."""
+    """A token signed with PARLEY_JWT_SECRET or the data folder's own secret.
+
+    Raises NoSecret, SecretLost.
+    """
     claims: dict[str, str | int] = {
         "sub": user,
         "iat": int(now.timestamp()),

@@ -1,8 +1,8 @@
-"""What comes before a request's body is bounded, over real sockets."""
+"""A request's head is bounded, and so is patience with who does not read; over real sockets."""
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvicorn
@@ -11,17 +11,21 @@ from uvicorn.server import ServerState
 
 from parley_core import http_protocol
 from parley_core.http_protocol import HEAD_BYTES, BoundedProtocol
+from parley_testing.eventually import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: parley\r\n"
 READ_BYTES = 256 * 1024  # The most that asyncio reads at once.
 
 
+LARGE = 16 * 1024 * 1024  # More than the system's buffers hold.
+
+
 @asynccontextmanager
-async def connected():
-    """A connection to an application that answers `hello`."""
-    config = uvicorn.Config(PlainTextResponse("hello"), log_config=None)
+async def connected(answered="hello", state=None):
+    """A connection to an application that answers so."""
+    state = state or ServerState()
+    config = uvicorn.Config(PlainTextResponse(answered), log_config=None)
     config.load()
-    state = ServerState()
     server = await asyncio.get_running_loop().create_server(
         lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0
     )
@@ -112,6 +116,33 @@ async def test_a_later_head_that_does_not_come_in_time_ends_the_connection_too(m
         writer.write(REQUEST)
 
         assert await reader.read() == b""
+
+
+async def test_an_answer_of_which_nothing_is_read_is_given_up(monkeypatch):
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.2)
+    state = ServerState()
+    async with connected("x" * LARGE, state) as (reader, writer):
+        await eventually(lambda: state.connections)
+        writer.transport.pause_reading()
+        writer.write(REQUEST + b"\r\n")
+        await eventually(lambda: not state.connections)
+        writer.transport.resume_reading()
+
+        read = 0
+        with suppress(ConnectionError):
+            while piece := await reader.read(READ_BYTES):
+                read += len(piece)
+        assert read < LARGE
+
+
+async def test_an_answer_that_is_read_slowly_comes_whole(monkeypatch):
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.2)
+    async with connected("x" * LARGE) as (reader, writer):
+        writer.write(REQUEST + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(32):
+            await reader.readexactly(LARGE // 32)
+            await asyncio.sleep(0.02)  # What a slow client is.
 
 
 async def test_an_idle_connection_outlives_the_time_that_a_head_has(monkeypatch):

@@ -6,7 +6,15 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from parley_core.principal import InternalSecret
-from parley_core.settings import DatabaseUrl, InternalSecretSetting, Settings, SettingsWrong, load
+from parley_core.settings import (
+    BootstrapServers,
+    DatabaseUrl,
+    InternalSecretSetting,
+    RedisUrl,
+    Settings,
+    SettingsWrong,
+    load,
+)
 
 SECRET = "hunter2" * 5
 
@@ -41,6 +49,11 @@ class NeedsAKey(Settings):
 
 class StoreSettings(Settings):
     database: DatabaseUrl
+
+
+class EngineSettings(Settings):
+    kafka: BootstrapServers = "127.0.0.1:9092"
+    redis: RedisUrl = "redis://127.0.0.1:6379/0"
 
 
 class EitherSettings(Settings):
@@ -232,3 +245,39 @@ def test_an_address_of_a_database_that_cannot_be_read_is_not_repeated(url, envir
 
     assert said.startswith("PARLEY_DATABASE is wrong: it should be a URL such as postgresql://")
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_KAFKA", "broker-1:9092,broker-2:65535"),
+        ("PARLEY_KAFKA", "[::1]:9092"),
+        ("PARLEY_REDIS", "redis://cache"),
+        ("PARLEY_REDIS", "rediss://:secret@cache:6379/0"),
+        ("PARLEY_REDIS", "redis://[::1]:6379"),
+    ],
+)
+def test_addresses_of_engines_are_taken(environment, variable, value):
+    environment(**{variable: value})
+    settings = load(EngineSettings)
+    assert value in (settings.kafka, settings.redis)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_KAFKA", "127.0.0.1:65536"),
+        ("PARLEY_KAFKA", "127.0.0.1"),
+        ("PARLEY_KAFKA", "a:1,,b:2"),
+        ("PARLEY_KAFKA", "kafka://a:0"),
+        ("PARLEY_REDIS", "redis://:secret@cache:99999"),
+        ("PARLEY_REDIS", "http://cache"),
+        ("PARLEY_REDIS", "redis://"),
+    ],
+)
+def test_addresses_that_no_client_can_use_are_refused_with_a_sentence(environment, variable, value):
+    environment(**{variable: value})
+    with pytest.raises(SettingsWrong) as refused:
+        load(EngineSettings)
+    assert str(refused.value).startswith(f"{variable} is wrong. It should be ")
+    assert "secret" not in str(refused.value)

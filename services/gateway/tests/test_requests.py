@@ -88,7 +88,7 @@ async def test_a_refusal_repeats_nothing_of_what_was_typed(gateway):
         (f"{HISTORY}?after=x", "after"),
         (f"{HISTORY}?before=x", "before"),
         (f"{HISTORY}?min_version=0", "min_version"),
-        (f"{HISTORY}?min_version=99999999999999999999", "min_version"),
+        (f"{HISTORY}?min_version={2**31}", "min_version"),
         (f"{HISTORY}?limit=1&limit=2", "limit"),
         (f"{HISTORY}?as_of=3", "as_of"),
     ],
@@ -108,6 +108,14 @@ async def test_an_idempotency_key_is_visible_ascii_of_bounded_length(gateway, se
     for path in ("/v1/sessions", MESSAGES, "/v1/switch-assistant"):
         refused = await gateway.refusal("POST", path, body={}, idempotency_key=key)
         assert refused == (400, "invalid_request", "Idempotency-Key")
+    assert session.calls == []
+
+
+async def test_two_idempotency_keys_are_one_too_many(gateway, session):
+    keys = [("authorization", f"Bearer {token()}"), *[("idempotency-key", key) for key in "ab"]]
+    async with gateway.http.post(f"{gateway.url}/v1/sessions", headers=keys) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["param"]) == (400, "Idempotency-Key")
     assert session.calls == []
 
 

@@ -1,5 +1,6 @@
 """The run of `parley chat`, from what was typed to the exit code."""
 
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -25,6 +26,9 @@ def chat(
     """Raises SettingsWrong, NoSecret."""
     settings = load(ChatSettings)
     bearer = token or _given_token(settings) or _development_token(settings, user)
+    if not (bearer.isascii() and bearer.isprintable()):
+        print("The token has characters that no token has.", file=sys.stderr)
+        return 1
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         client = httpx2.Client(
@@ -40,6 +44,10 @@ def chat(
             )
             conversation.open(assistant=assistant, session=session)
             conversation.run()
+    except BrokenPipeError:
+        # Who reads has enough; nor may what is left be written at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ChatTrouble, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as trouble:
         print(trouble, file=sys.stderr)
         return 1

@@ -38,7 +38,8 @@ class Conversation:
 
     def run(self) -> None:
         while (line := self._next_line()) is not None:
-            typed = line.strip()
+            # A terminal or pipe may give bytes that are no UTF-8, which cannot be sent.
+            typed = line.encode(errors="surrogateescape").decode(errors="replace").strip()
             try:
                 if typed == "/quit":
                     return

@@ -13,7 +13,8 @@ TELLING = (
         re.IGNORECASE,
     ),
     re.compile(r"\b(?:FATAL|PANIC)\b|^\S+(?:Exception|Error): |^Caused by: "),
-    re.compile(r"\berror\b", re.IGNORECASE),
+    # uvicorn logs whatever it does under the name uvicorn.error.
+    re.compile(r"(?<!uvicorn\.)\berror\b", re.IGNORECASE),
 )
 LITTLE_SPACE = 1024 * 1024  # Bytes.
 LARGEST = 10 * 1024 * 1024

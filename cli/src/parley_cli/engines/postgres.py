@@ -95,10 +95,15 @@ class PostgresServer:
     def _require_version(self) -> None:
         file = self._folder / "PG_VERSION"
         found = file.read_text().strip() if file.exists() else "nothing readable"
-        if found != MAJOR_VERSION or not self._password_file.exists():
+        if found != MAJOR_VERSION:
             raise EngineFailed(
                 f"{self._folder} is no usable data folder of PostgreSQL {MAJOR_VERSION} "
                 f"(found: {found}): move it away or choose another data folder."
+            )
+        if not self._password_file.exists():
+            raise EngineFailed(
+                f"{self._password_file} is missing, without which nobody enters "
+                f"{self._folder}: put it back, or choose another data folder."
             )
 
     async def _answers(self) -> bool:

@@ -1,4 +1,4 @@
-"""uvicorn's fast HTTP protocol, with bounds on what comes before a request's body.
+"""uvicorn's fast HTTP protocol, with bounds on a request's head, and on who does not read.
 
 Without them a header that does not end is held in memory, and copied again with every piece of it
 that comes: one client can stop the whole process.
@@ -17,6 +17,8 @@ from parley_core.errors import REQUEST_ID, error_body
 # Holds the longest token that the gateway takes, and whatever proxies add.
 HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
+# An answer of which nothing is taken for so long is given up, or it stays in memory for ever.
+UNREAD_SECONDS = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -30,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._heads, self._head_is_open, self._head_bytes = 0, True, 0
         self._patience: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -37,6 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose_patience()
+        self._forget_unread()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -58,6 +62,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._lose_patience()
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unread()
+
+    def resume_writing(self) -> None:
+        self._forget_unread()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """In the one shape of errors; uvicorn's own is plain text."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
@@ -74,6 +86,23 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + content)
         self.transport.close()
+
+    def _watch_unread(self) -> None:
+        self._forget_unread()
+        before = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            if self.transport.get_write_buffer_size() >= before:
+                self.transport.abort()
+            else:
+                self._watch_unread()
+
+        self._unread = self.loop.call_later(UNREAD_SECONDS, look)
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _be_patient(self) -> None:
         self._lose_patience()

@@ -63,6 +63,10 @@ def configure_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(form)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # While an engine is away these complain many times a second, with tracebacks; whoever uses
+    # them hears of it as an error, and says it once.
+    for client in ("aiokafka", "asyncpg"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
 
 
 class _DrainingServer(uvicorn.Server):

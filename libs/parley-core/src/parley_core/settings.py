@@ -41,7 +41,23 @@ InternalSecretSetting = Annotated[
     ),
 ]
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(:\d{1,5})?")
+_PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+_HOST = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(:{_PORT})?")
+
+BootstrapServers = Annotated[
+    str,
+    Field(
+        pattern=rf"^[^\s,/]+:{_PORT}(,[^\s,/]+:{_PORT})*$",
+        description="Kafka's bootstrap servers, such as 127.0.0.1:9092",
+    ),
+]
+RedisUrl = Annotated[
+    str,
+    Field(
+        pattern=rf"^rediss?://([^\s/@]*@)?(\[[0-9A-Fa-f:.]+\]|[^\]\[\s:/@]+)(:{_PORT})?(/\S*)?$",
+        description="a URL such as redis://127.0.0.1:6379/0",
+    ),
+]
 
 
 def _database_url(url: str) -> str:

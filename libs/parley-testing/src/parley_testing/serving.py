@@ -10,6 +10,7 @@ import aiohttp
 import uvicorn
 from starlette.types import ASGIApp
 
+from parley_core.http_protocol import BoundedProtocol
 from parley_testing.eventually import eventually
 
 START_SECONDS = 15
@@ -21,7 +22,10 @@ class Server(uvicorn.Server):
     """Ends at once when asked to, where uvicorn looks ten times a second, and then pauses."""
 
     def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=2))
+        config = uvicorn.Config(
+            app, http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=2
+        )
+        super().__init__(config)
         self._asked = asyncio.Event()
 
     def stop(self) -> None:

@@ -73,7 +73,7 @@ class HistoryQuery(BaseModel):
     min_version: int | None = Field(
         None,
         ge=1,
-        le=2**53,
+        le=2**31 - 1,
         description="Wait up to 2 s until the session's history is at least at this version.",
     )
 
@@ -125,9 +125,12 @@ def path_id(request: Request, name: str) -> UUID:
 
 def idempotency_header(request: Request) -> dict[str, str]:
     """The header to pass on, if there is one. Raises InvalidRequest."""
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is None:
+    keys = request.headers.getlist(IDEMPOTENCY_KEY)
+    if not keys:
         return {}
+    if len(keys) > 1:
+        raise InvalidRequest("This header is given twice.", param="Idempotency-Key")
+    [key] = keys
     if not _VISIBLE_KEY.fullmatch(key):
         raise InvalidRequest(
             "An Idempotency-Key has 1 to 255 visible ASCII characters.", param="Idempotency-Key"

@@ -6,7 +6,15 @@ Durations are in seconds and sizes in bytes. No other file reads the environment
 from pydantic import Field
 
 from parley_core.log import SESSIONS_TOPIC
-from parley_core.settings import Count, DatabaseUrl, InternalSecretSetting, Port, Seconds, Settings
+from parley_core.settings import (
+    BootstrapServers,
+    Count,
+    DatabaseUrl,
+    InternalSecretSetting,
+    Port,
+    Seconds,
+    Settings,
+)
 
 
 class DatabaseSettings(Settings):
@@ -21,7 +29,7 @@ class DatabaseSettings(Settings):
 class ProjectorSettings(DatabaseSettings):
     """What the `project` command needs."""
 
-    kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    kafka: BootstrapServers
     projector_host: str = "127.0.0.1"
     projector_port: Port = 8084
     projector_topic: str = SESSIONS_TOPIC

@@ -10,7 +10,15 @@ from pydantic import BeforeValidator, Field
 
 from parley_core.log import SESSIONS_TOPIC
 from parley_core.sealing import MasterKeys
-from parley_core.settings import Count, DatabaseUrl, InternalSecretSetting, Port, Seconds, Settings
+from parley_core.settings import (
+    BootstrapServers,
+    Count,
+    DatabaseUrl,
+    InternalSecretSetting,
+    Port,
+    Seconds,
+    Settings,
+)
 
 _DATABASE = "a URL such as postgresql://user:password@host/parley_session"
 
@@ -27,7 +35,7 @@ class DatabaseSettings(Settings):
 class TopicSettings(Settings):
     """What the `create-topic` command needs."""
 
-    kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    kafka: BootstrapServers
     relay_topic: str = SESSIONS_TOPIC
     topic_partitions: Count = 48
     topic_replication: Count = 3
@@ -36,7 +44,7 @@ class TopicSettings(Settings):
 
 class SessionSettings(Settings):
     session_database: DatabaseUrl = Field(description=_DATABASE)
-    kafka: str = Field(min_length=1, description="Kafka's bootstrap servers, such as host:9092")
+    kafka: BootstrapServers
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )
