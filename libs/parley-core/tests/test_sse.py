@@ -53,9 +53,7 @@ def read(event):
 
 
 def test_the_first_event_byte_by_byte():
-    event = sse.started(
-        session_id=SESSION, turn_id=TURN, message_id=MESSAGE, reply_id=REPLY, version=3
-    )
+    event = sse.started(turn("Hello"))
 
     assert event == (
         b'id: 0\ndata: {"type":"turn.started","sequence_number":0,'
@@ -145,9 +143,7 @@ def test_a_replay_after_any_place_joins_to_the_whole_reply(content):
 def test_a_replay_from_the_beginning_starts_with_the_turn():
     started, delta, last = sse.replay(turn("Hello"), None)
 
-    assert started == sse.started(
-        session_id=SESSION, turn_id=TURN, message_id=MESSAGE, reply_id=REPLY, version=3
-    )
+    assert started == sse.started(turn("Hello"))
     assert delta == sse.delta("Hello", 5)
     assert last == sse.ended(turn("Hello"))
 

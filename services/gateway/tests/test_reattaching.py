@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from gateway_peers.gateway import started
 from gateway_peers.inference import Dies, Ends, Stalls, deltas
 from gateway_peers.peer import error
 
@@ -21,7 +20,7 @@ async def test_every_write_ends_between_events_wherever_inference_breaks_off(
         async with gateway.stream() as stream:
             await stream.events()
         whole = sent[: sent.rfind(b"\n\n", 0, cut) + 2] if b"\n\n" in sent[:cut] else b""
-        assert stream.raw == started(session.turn) + whole + sse.ended(session.turn)
+        assert stream.raw == sse.started(session.turn) + whole + sse.ended(session.turn)
 
 
 @pytest.mark.parametrize("breaks", [Dies(), Ends()], ids=["cut", "without an end"])
@@ -86,7 +85,7 @@ async def test_rubbish_from_inference_is_not_passed_on(start, session, inference
         await stream.until_text(1)
         pause.set()
         await stream.events()
-    assert stream.raw == started(session.turn) + deltas("a") + sse.ended(session.turn)
+    assert stream.raw == sse.started(session.turn) + deltas("a") + sse.ended(session.turn)
 
 
 async def test_when_inference_stays_away_the_answer_ends_without_an_end(

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from gateway_peers.gateway import SESSION_ID, started
+from gateway_peers.gateway import SESSION_ID
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 from gateway_peers.peer import error
@@ -23,7 +23,7 @@ async def test_a_stream_is_what_inference_sends_after_the_start(gateway, session
     assert stream.response.headers["cache-control"] == "no-store"
     assert stream.response.headers["x-accel-buffering"] == "no"
     assert stream.raw == b"".join(
-        (started(session.turn), deltas("Hél", "lo 😀"), sse.ended(session.turn))
+        (sse.started(session.turn), deltas("Hél", "lo 😀"), sse.ended(session.turn))
     )
     assert [event["id"] for event in events] == ["0", "3", "7", "end"]
 
@@ -52,7 +52,7 @@ async def test_the_start_goes_out_before_inference_has_the_turn(gateway, session
     inference.script(paused, lambda: sse.ended(session.end("")))
     async with gateway.stream() as stream:
         assert (await stream.event())["type"] == "turn.started"
-        assert stream.raw == started(session.turn)
+        assert stream.raw == sse.started(session.turn)
         paused.set()
         await stream.events()
 
@@ -68,7 +68,7 @@ async def test_events_that_are_split_anywhere_come_out_whole_and_unchanged(
     )
     async with gateway.stream() as stream:
         assert text_of(await stream.events()) == "é\n\nid: 9\n😀b"
-    assert stream.raw == started(session.turn) + sent + sse.ended(session.turn)
+    assert stream.raw == sse.started(session.turn) + sent + sse.ended(session.turn)
 
 
 async def test_the_same_request_again_is_the_same_stream_from_its_start(

@@ -28,13 +28,7 @@ async def test_a_turn_streams_as_started_deltas_and_one_end(inference, model_ser
     assert stream.response.headers["x-accel-buffering"] == "no"
     assert stream.raw == b"".join(
         (
-            sse.started(
-                session_id=turn.session_id,
-                turn_id=turn.id,
-                message_id=turn.message_id,
-                reply_id=turn.reply_id,
-                version=3,
-            ),
+            sse.started(turn.shape()),
             sse.delta("Hél", 3),
             sse.delta("lo 😀", 7),
             sse.ended(turn.shape()),

@@ -5,7 +5,6 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from collections.abc import Iterator
-from uuid import UUID
 
 import msgspec
 
@@ -23,18 +22,17 @@ END = "end"
 _encode = msgspec.json.Encoder().encode
 
 
-def started(
-    *, session_id: UUID, turn_id: UUID, message_id: UUID, reply_id: UUID, version: int
-) -> bytes:
-    """`turn.started`, at place 0; `version` is the session's with the message in it."""
+def started(turn: Turn) -> bytes:
+    """`turn.started`, at place 0; its version is the session's when the turn was opened."""
     data = {
         "type": "turn.started",
         "sequence_number": 0,
-        "session_id": session_id,
-        "turn_id": turn_id,
-        "message_id": message_id,
-        "reply_id": reply_id,
-        "version": version,
+        "session_id": turn.session_id,
+        "turn_id": turn.id,
+        "message_id": turn.message.id,
+        "reply_id": turn.reply_id,
+        # The request of a turn follows its message, in the same append.
+        "version": turn.message.version + 1,
     }
     return b"id: 0\ndata: " + _encode(data) + b"\n\n"
 
@@ -66,13 +64,7 @@ def replay(turn: Turn, after: int | None) -> Iterator[bytes]:
     """An ended turn as a stream, from the place after `after`; None is from its beginning."""
     assert turn.reply is not None
     if after is None:
-        yield started(
-            session_id=turn.session_id,
-            turn_id=turn.id,
-            message_id=turn.message.id,
-            reply_id=turn.reply_id,
-            version=turn.message.version + 1,
-        )
+        yield started(turn)
     if rest := turn.reply.content[after or 0 :]:
         yield delta(rest, len(turn.reply.content))
     yield ended(turn)

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from starlette.types import Receive, Send
 
 from parley_core import sse
-from parley_core.shapes import Turn
 from parley_gateway.attendance import Attendance
 from parley_gateway.turn_events import TurnEvents
 
@@ -41,7 +40,7 @@ class TurnStream:
         # To a client that takes nothing there is no use in writing: the server closes.
 
     async def _relay(self, send: Send) -> None:
-        await self._write(send, _started(self._events.turn))
+        await self._write(send, sse.started(self._events.turn))
         async with aclosing(self._events.read()) as batches:
             async for events in batches:
                 await self._write(send, events)
@@ -60,13 +59,3 @@ class TurnStream:
     async def _write(self, send: Send, events: bytes) -> None:
         await send({"type": "http.response.body", "body": events, "more_body": True})
         self._has_written = True
-
-
-def _started(turn: Turn) -> bytes:
-    return sse.started(
-        session_id=turn.session_id,
-        turn_id=turn.id,
-        message_id=turn.message.id,
-        reply_id=turn.reply_id,
-        version=turn.message.version + 1,
-    )

@@ -12,8 +12,6 @@ import aiohttp
 from fastapi import FastAPI
 
 from gateway_peers.issuer import token
-from parley_core import sse
-from parley_core.shapes import Turn
 from parley_gateway.app import create_app
 from parley_gateway.openapi import document
 from parley_gateway.settings import GatewaySettings
@@ -28,16 +26,6 @@ QUICK = {
     "gateway_reattach_most_pause_seconds": 0.02,
     "gateway_drain_seconds": 1,
 }
-
-
-def started(turn: Turn) -> bytes:
-    return sse.started(
-        session_id=turn.session_id,
-        turn_id=turn.id,
-        message_id=turn.message.id,
-        reply_id=turn.reply_id,
-        version=3,
-    )
 
 
 @dataclass

@@ -96,10 +96,4 @@ class Reader:
 
     def _start(self, turn: Turn) -> bytes:
         self._started = True
-        return sse.started(
-            session_id=turn.session_id,
-            turn_id=turn.id,
-            message_id=turn.message.id,
-            reply_id=turn.reply_id,
-            version=turn.message.version + 1,
-        )
+        return sse.started(turn)
