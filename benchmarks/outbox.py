@@ -13,7 +13,7 @@ from benchmarks.engines import kafka, postgres
 from benchmarks.table import Line, per_second, print_table
 from parley_core.cloudevents import Record, encode
 from parley_core.events import Event
-from parley_core.log import SESSIONS_TOPIC, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
 from parley_core.migrations import migrate, migrations_in
 from parley_session.migrations import MIGRATIONS
 from parley_session.relay import Relay, RelayLimits
@@ -25,8 +25,8 @@ AIM = 10_000
 
 async def run() -> None:
     async with postgres() as dsn, kafka() as bootstrap:
-        await ensure_topic(bootstrap, TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
-        await ensure_topic(bootstrap, TopicSpec("floor", PARTITIONS, 1, 1))
+        await ensure_topic(Brokers(bootstrap), TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
+        await ensure_topic(Brokers(bootstrap), TopicSpec("floor", PARTITIONS, 1, 1))
         events = [
             event
             for _ in range(SESSIONS)
@@ -91,7 +91,7 @@ async def _drain(
         pause_seconds=defaults["relay_pause_seconds"],
         store_seconds=defaults["session_store_seconds"],
     )
-    relay = Relay(dsn, lambda: LogWriter(bootstrap, SESSIONS_TOPIC), limits)
+    relay = Relay(dsn, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), limits)
     began = time.perf_counter()
     running = asyncio.create_task(relay.run())
     while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):

@@ -16,7 +16,7 @@ from benchmarks.table import Line, per_second, print_table
 from parley_cli.engines import free_port
 from parley_core.cloudevents import encode
 from parley_core.events import Event
-from parley_core.log import SESSIONS_TOPIC, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
 from parley_core.migrations import migrate, migrations_in
 from parley_history.domain.fold import evolve
 from parley_history.domain.rows import MessageRow, SessionRow
@@ -45,7 +45,7 @@ async def run() -> None:
     # As the log has them: the sessions go on side by side.
     events = [event for step in zip(*conversations, strict=True) for event in step]
     async with postgres() as dsn, kafka() as bootstrap:
-        await ensure_topic(bootstrap, TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
+        await ensure_topic(Brokers(bootstrap), TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
         await _publish(bootstrap, events)
         connection = await asyncpg.connect(dsn)
         await migrate(connection, migrations_in(MIGRATIONS))
@@ -71,7 +71,7 @@ async def run() -> None:
 
 
 async def _publish(bootstrap: str, events: Sequence[Event]) -> None:
-    writer = LogWriter(bootstrap, SESSIONS_TOPIC)
+    writer = LogWriter(Brokers(bootstrap), SESSIONS_TOPIC)
     await writer.start()
     appended = await writer.append([encode(event) for event in events], timeout=60)
     assert appended.error is None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from parley_core.log.settings import KafkaSecurity
 from parley_core.principal import SECRET_BYTES, InternalSecret
 from parley_core.sealing import MasterKeys
 from parley_core.settings import (
@@ -59,7 +60,7 @@ class ChatSettings(TokenSettings):
     token: SecretStr | None = None
 
 
-class UpSettings(TokenSettings):
+class UpSettings(TokenSettings, KafkaSecurity):
     """What `parley up` runs; everything else it makes itself."""
 
     host: str = "127.0.0.1"

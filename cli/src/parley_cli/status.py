@@ -16,6 +16,7 @@ from parley_cli.engines import PostgresServer
 from parley_cli.engines.probes import kafka_answers, listens, postgres_answers, redis_pid
 from parley_cli.http_probe import get
 from parley_cli.stack_file import RunningProcess, read_stack
+from parley_core.log import Brokers
 
 
 def status(data: Path, *, as_json: bool) -> int:
@@ -56,7 +57,7 @@ async def _answers(data: Path, process: RunningProcess, pid: int) -> bool:
             port = int(process.address.rpartition(":")[2])
             return await postgres_answers(PostgresServer(data, port).dsn())
         case "kafka":
-            return await kafka_answers(process.address)
+            return await kafka_answers(Brokers(process.address))
         case "redis":
             return await redis_pid(f"redis://{process.address}/0") == pid
         case name:

@@ -1,13 +1,16 @@
 """What the tests of the log share; the broker of the whole run is in the root's conftest."""
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.log import TopicSpec, ensure_topic
+from parley_core.log import Brokers, TopicSpec, ensure_topic
 
 ROOT = Path(__file__).parents[3]
 CACHE = Path(os.environ.get("PARLEY_TEST_CACHE") or ROOT / ".parley" / "cache")
@@ -25,5 +28,5 @@ async def kafka(tmp_path: Path) -> AsyncIterator[KafkaServer]:
 @pytest.fixture
 async def topic(kafka_bootstrap: str, topic: str) -> str:
     """A topic of this test alone, with 4 partitions."""
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from parley_cli.engines import KafkaServer, free_port
 from parley_core.cloudevents import Record
 from parley_core.log import (
+    Brokers,
     GroupReader,
     LogError,
     LogUnreachable,
@@ -77,25 +78,29 @@ async def append(writer, numbers) -> None:
 async def test_a_member_begins_where_its_caller_says_whatever_the_group_noted(
     kafka_bootstrap, topic
 ):
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1, 1, 1])
     kept = Projection()
-    async with opened(GroupReader(kafka_bootstrap, topic, topic, kept.positions_of)) as reader:
+    async with opened(
+        GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
+    ) as reader:
         kept.apply(reader, entries := await reader.read(timeout=5))
         partition = entries[0].partition
         await reader.commit_hint({partition: 4})
 
     for position in (1, 5):
         kept.next[partition] = position
-        async with opened(GroupReader(kafka_bootstrap, topic, topic, kept.positions_of)) as again:
+        async with opened(
+            GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
+        ) as again:
             entries = await again.read(timeout=1)
             assert [entry.offset for entry in entries] == list(range(position, 5))
 
 
 async def test_a_refused_member_can_seek_and_read_again(kafka_bootstrap, topic):
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
-    reader = GroupReader(kafka_bootstrap, topic, topic, Projection().positions_of)
+    reader = GroupReader(Brokers(kafka_bootstrap), topic, topic, Projection().positions_of)
     async with opened(reader):
         entries = await reader.read(timeout=5)
         reader.seek(entries[0].partition, 1)
@@ -108,11 +113,11 @@ async def test_members_share_the_partitions_and_nothing_is_lost_when_they_come_a
 ):
     kept = Projection()
     first, second = (
-        GroupReader(kafka_bootstrap, topic, topic, kept.positions_of) for _ in range(2)
+        GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of) for _ in range(2)
     )
     # The hints are wrong on purpose: who read from there would skip records.
     async with (
-        opened(LogWriter(kafka_bootstrap, topic)) as writer,
+        opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer,
         opened(first),
         running(kept.run(first, hint_error=7)),
     ):
@@ -137,10 +142,12 @@ async def test_members_share_the_partitions_and_nothing_is_lost_when_they_come_a
 async def test_records_of_an_assignment_that_came_during_a_read_are_not_handed_out(
     kafka_bootstrap, topic, monkeypatch
 ):
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
     kept = Projection()
-    async with opened(GroupReader(kafka_bootstrap, topic, topic, kept.positions_of)) as reader:
+    async with opened(
+        GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
+    ) as reader:
         kept.apply(reader, await reader.read(timeout=5))
         await reader.commit_hint(dict.fromkeys(range(4), 0))
         getmany, reached = AIOKafkaConsumer.getmany, []
@@ -159,7 +166,7 @@ async def test_records_of_an_assignment_that_came_during_a_read_are_not_handed_o
             patch.setattr(AIOKafkaConsumer, "getmany", reassigned_first)
             assert await reader.read(timeout=10) == []
         assert reached, "aiokafka handed out nothing, so nothing was held back"
-        async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+        async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
             await append(writer, [1])
         assert [entry.offset for entry in await reader.read(timeout=5)] == [3]
 
@@ -172,9 +179,9 @@ async def test_an_error_of_the_caller_comes_out_and_the_member_goes_on(kafka_boo
             raise answer
         return answer
 
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1])
-    async with opened(GroupReader(kafka_bootstrap, topic, topic, positions_of)) as reader:
+    async with opened(GroupReader(Brokers(kafka_bootstrap), topic, topic, positions_of)) as reader:
         with pytest.raises(ConnectionError):
             await reader.read()
         assert [entry.offset for entry in await reader.read(timeout=5)] == [0]
@@ -183,7 +190,9 @@ async def test_an_error_of_the_caller_comes_out_and_the_member_goes_on(kafka_boo
 async def test_a_position_that_the_log_does_not_hold_is_an_error_each_time(kafka_bootstrap, topic):
     kept = Projection()
     kept.next[2] = 7
-    async with opened(GroupReader(kafka_bootstrap, topic, topic, kept.positions_of)) as reader:
+    async with opened(
+        GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
+    ) as reader:
         for _ in range(2):
             with pytest.raises(PositionOutOfRange, match=r"Partition 2 of .* position 7"):
                 await reader.read(timeout=5)
@@ -192,7 +201,9 @@ async def test_a_position_that_the_log_does_not_hold_is_an_error_each_time(kafka
 async def test_a_hint_that_cannot_be_noted_is_no_error(kafka_bootstrap, topic, caplog):
     caplog.set_level(logging.INFO, "parley_core.log")
     kept = Projection()
-    async with opened(GroupReader(kafka_bootstrap, topic, topic, kept.positions_of)) as reader:
+    async with opened(
+        GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
+    ) as reader:
         await reader.commit_hint({})
         await reader.commit_hint({99: 1})
         reader._consumer._coordinator.generation += 1
@@ -203,23 +214,27 @@ async def test_a_hint_that_cannot_be_noted_is_no_error(kafka_bootstrap, topic, c
 
 async def test_the_hint_is_what_others_see_as_the_lag(kafka_bootstrap, topic):
     kept = Projection()
-    async with opened(GroupReader(kafka_bootstrap, topic, topic, kept.positions_of)) as reader:
+    async with opened(
+        GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
+    ) as reader:
         await reader.commit_hint({3: 12})
         assert await reader._consumer.committed(TopicPartition(topic, 3)) == 12
 
 
 async def test_a_member_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
-    await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     kept = Projection()
-    async with opened(GroupReader(kafka.bootstrap, "test", "group", kept.positions_of)) as reader:
+    async with opened(
+        GroupReader(Brokers(kafka.bootstrap), "test", "group", kept.positions_of)
+    ) as reader:
         async with running(kept.run(reader)):
-            async with opened(LogWriter(kafka.bootstrap, "test")) as writer:
+            async with opened(LogWriter(Brokers(kafka.bootstrap), "test")) as writer:
                 await append(writer, range(100))
                 await eventually(lambda: len(kept.applied) == 100, within=15)
                 os.kill(kafka.pid, signal.SIGKILL)
                 await kafka.stop()
             await kafka.start()
-            async with opened(LogWriter(kafka.bootstrap, "test")) as writer:
+            async with opened(LogWriter(Brokers(kafka.bootstrap), "test")) as writer:
                 await append(writer, range(100, 200))
             await eventually(lambda: len(kept.applied) == 200, within=30)
         os.kill(kafka.pid, signal.SIGKILL)
@@ -231,9 +246,9 @@ async def test_a_member_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
 
 
 async def test_a_member_closes_in_time_while_the_broker_hangs(kafka: KafkaServer):
-    await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     kept = Projection()
-    reader = GroupReader(kafka.bootstrap, "test", "group", kept.positions_of)
+    reader = GroupReader(Brokers(kafka.bootstrap), "test", "group", kept.positions_of)
     await reader.start()
     await reader.read(timeout=0.1)
     os.kill(kafka.pid, signal.SIGSTOP)
@@ -249,6 +264,8 @@ async def test_a_member_closes_in_time_while_the_broker_hangs(kafka: KafkaServer
 async def test_a_member_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
     address, kept = f"127.0.0.1:{free_port()}", Projection()
     with pytest.raises(LogUnreachable, match="cannot be read: KafkaConnectionError"):
-        await GroupReader(address, "test", "group", kept.positions_of).start(timeout=3)
+        await GroupReader(Brokers(address), "test", "group", kept.positions_of).start(timeout=3)
     with pytest.raises(LogError, match="cannot be read: TimeoutError"):
-        await GroupReader(kafka_bootstrap, "none", "group", kept.positions_of).start(timeout=1)
+        await GroupReader(Brokers(kafka_bootstrap), "none", "group", kept.positions_of).start(
+            timeout=1
+        )

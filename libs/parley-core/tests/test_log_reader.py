@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from parley_cli.engines import KafkaServer, free_port
 from parley_core.cloudevents import Record
 from parley_core.log import (
+    Brokers,
     LogError,
     LogReader,
     LogWriter,
@@ -29,7 +30,7 @@ async def opened(client):
 
 async def append(bootstrap, topic, *values: str, key: str = "key") -> None:
     records = [Record(key.encode(), [], value.encode()) for value in values]
-    async with opened(LogWriter(bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(bootstrap), topic)) as writer:
         assert (await writer.append(records, timeout=15)).error is None
 
 
@@ -54,7 +55,7 @@ async def partition_of_key(reader) -> int:
 async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "one", "two", "three")
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         assert await reader.beginning_positions() == {0: 0, 1: 0, 2: 0, 3: 0}
         assert sorted((await reader.end_positions()).values()) == [0, 0, 0, 3]
 
@@ -62,7 +63,7 @@ async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, to
 async def test_a_reader_begins_at_the_position_that_it_was_given(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "zero", "one", "two", "three")
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         partition = await partition_of_key(reader)
         reader.seek({partition: 1})
         [first, second] = await reader.read(max_records=2)
@@ -78,7 +79,7 @@ async def test_a_reader_begins_at_the_position_that_it_was_given(kafka_bootstrap
 async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "old")
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         reader.seek(await reader.end_positions())
         async with asyncio.timeout(1):
             assert await reader.read(timeout=0.2) == []
@@ -87,7 +88,7 @@ async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic
 async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "old")
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         reader.seek(await reader.end_positions())
         batches = reader.follow()
         await append(kafka_bootstrap, topic, "new")
@@ -101,7 +102,7 @@ async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):
 async def test_a_position_past_the_end_is_an_error_each_time(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "only")
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         partition = await partition_of_key(reader)
         reader.seek({partition: 5})
         for _ in range(2):
@@ -115,7 +116,7 @@ async def test_a_position_past_the_end_is_an_error_each_time(kafka_bootstrap, to
 async def test_a_truncated_position_is_an_error_and_no_skip(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "zero", "one", "two")
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         partition = await partition_of_key(reader)
         place = TopicPartition(topic, partition)
         async with admin_of(kafka_bootstrap) as admin:
@@ -130,7 +131,7 @@ async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstra
     for key in "abcdefgh":
         await append(kafka_bootstrap, topic, key, key=key)
 
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         ends = await reader.end_positions()
         bad = min(ends)
         reader.seek(dict.fromkeys(ends, 0) | {bad: 99})
@@ -149,11 +150,11 @@ async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstra
 async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
     kafka: KafkaServer, tmp_path
 ):
-    await ensure_topic(kafka.bootstrap, TopicSpec("test", 8, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 8, 1, 1))
     for number in range(40):
         await append(kafka.bootstrap, "test", f"{number}", key=f"{number}")
 
-    async with opened(LogReader(kafka.bootstrap, "test")) as reader:
+    async with opened(LogReader(Brokers(kafka.bootstrap), "test")) as reader:
         ends = await reader.end_positions()
         corrupt = max(ends, key=ends.__getitem__)
         [segment] = (tmp_path / "kafka" / "records" / f"test-{corrupt}").glob("*.log")
@@ -174,7 +175,7 @@ async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
 
 
 async def test_a_topic_that_is_deleted_is_an_error(kafka_bootstrap, topic):
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         reader.seek(await reader.end_positions())
         async with admin_of(kafka_bootstrap) as admin:
             await admin.delete_topics([topic])
@@ -188,16 +189,16 @@ async def test_a_topic_that_is_deleted_is_an_error(kafka_bootstrap, topic):
 
 
 async def test_a_partition_that_the_topic_lacks_is_refused(kafka_bootstrap, topic):
-    async with opened(LogReader(kafka_bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         with pytest.raises(LogError, match="has no partition 4"):
             reader.seek({0: 0, 4: 0})
 
 
 async def test_a_reader_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
-    await ensure_topic(kafka.bootstrap, TopicSpec("test", 1, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 1, 1, 1))
     await append(kafka.bootstrap, "test", "before")
 
-    async with opened(LogReader(kafka.bootstrap, "test")) as reader:
+    async with opened(LogReader(Brokers(kafka.bootstrap), "test")) as reader:
         reader.seek({0: 0})
         assert values(await reader.read(timeout=5)) == ["before"]
         os.kill(kafka.pid, signal.SIGKILL)
@@ -211,6 +212,6 @@ async def test_a_reader_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
 
 async def test_a_reader_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
     with pytest.raises(LogError, match="cannot be read: KafkaConnectionError"):
-        await LogReader(f"127.0.0.1:{free_port()}", "test").start(timeout=3)
+        await LogReader(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be read: TimeoutError"):
-        await LogReader(kafka_bootstrap, "test.missing").start(timeout=1)
+        await LogReader(Brokers(kafka_bootstrap), "test.missing").start(timeout=1)

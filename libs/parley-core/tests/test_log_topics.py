@@ -5,7 +5,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from parley_cli.engines import free_port
-from parley_core.log import LogError, TopicMismatch, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, TopicMismatch, TopicSpec, ensure_topic
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def spec():
 
 
 async def test_a_topic_is_made_once_however_many_ask_for_it(kafka_bootstrap, spec):
-    await asyncio.gather(*(ensure_topic(kafka_bootstrap, spec) for _ in range(4)))
-    await ensure_topic(kafka_bootstrap, spec)
+    await asyncio.gather(*(ensure_topic(Brokers(kafka_bootstrap), spec) for _ in range(4)))
+    await ensure_topic(Brokers(kafka_bootstrap), spec)
 
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
@@ -25,19 +25,19 @@ async def test_a_topic_is_made_once_however_many_ask_for_it(kafka_bootstrap, spe
 
 
 async def test_a_topic_with_another_number_of_partitions_is_refused(kafka_bootstrap, spec):
-    await ensure_topic(kafka_bootstrap, spec)
+    await ensure_topic(Brokers(kafka_bootstrap), spec)
 
     with pytest.raises(TopicMismatch, match=r"partitions is 3 and must be 5\.$"):
-        await ensure_topic(kafka_bootstrap, TopicSpec(spec.name, 5, 1, 1))
+        await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(spec.name, 5, 1, 1))
 
 
 async def test_a_topic_that_would_lose_records_is_refused(kafka_bootstrap, spec, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(TopicSpec, "settings", {"retention.ms": "1000", "cleanup.policy": "compact"})
-        await ensure_topic(kafka_bootstrap, spec)
+        await ensure_topic(Brokers(kafka_bootstrap), spec)
 
     with pytest.raises(TopicMismatch) as refusal:
-        await ensure_topic(kafka_bootstrap, spec)
+        await ensure_topic(Brokers(kafka_bootstrap), spec)
 
     assert str(refusal.value) == (
         f"The topic {spec.name} exists with other settings: retention.ms is 1000 and must be -1; "
@@ -48,11 +48,11 @@ async def test_a_topic_that_would_lose_records_is_refused(kafka_bootstrap, spec,
 
 async def test_more_replicas_than_brokers_is_an_error_at_once(kafka_bootstrap, spec):
     with pytest.raises(LogError, match=r"(?i)replication factor"):
-        await ensure_topic(kafka_bootstrap, TopicSpec(spec.name, 3, 3, 2))
+        await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(spec.name, 3, 3, 2))
 
 
 async def test_a_broker_that_is_not_there_is_one_clear_error(spec):
     address = f"127.0.0.1:{free_port()}"
 
     with pytest.raises(LogError, match=f"could not be made ready at {address}"):
-        await ensure_topic(address, spec, timeout=3)
+        await ensure_topic(Brokers(address), spec, timeout=3)

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from parley_cli.engines import KafkaServer, free_port
 from parley_core.cloudevents import MAX_ENCODED_BYTES, Record
-from parley_core.log import LogError, LogReader, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, LogReader, LogWriter, TopicSpec, ensure_topic
 from parley_testing.eventually import eventually
 
 DETERMINED = random.Random(7)
@@ -32,7 +32,7 @@ async def opened(client):
 
 
 async def all_entries(bootstrap, topic):
-    async with opened(LogReader(bootstrap, topic)) as reader:
+    async with opened(LogReader(Brokers(bootstrap), topic)) as reader:
         reader.seek(await reader.beginning_positions())
         missing = sum((await reader.end_positions()).values())
         entries = []
@@ -44,7 +44,7 @@ async def all_entries(bootstrap, topic):
 async def test_what_was_appended_is_read_back_byte_for_byte(kafka_bootstrap, topic):
     records = [record("a", 1), Record(key=b"\xff", headers=[], value=bytes(range(256)))]
 
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         appended = await writer.append(records, timeout=5)
 
     assert appended.error is None
@@ -59,7 +59,7 @@ async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_boot
     keys = [str(uuid4()).encode() for _ in range(8)]
     records = [Record(keys[n % 8], [("n", str(n).encode())], filling) for n in range(4_000)]
 
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         for start in range(0, 4_000, 2_000):
             assert not (await writer.append(records[start : start + 2_000], timeout=20)).error
 
@@ -72,7 +72,7 @@ async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_boot
 
 
 async def test_appending_nothing_is_no_error(kafka_bootstrap, topic):
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         assert (await writer.append([], timeout=1)).error is None
 
 
@@ -80,7 +80,7 @@ async def test_a_record_too_large_is_refused_and_the_writer_goes_on(kafka_bootst
     largest = Record(b"key", [], DETERMINED.randbytes(MAX_ENCODED_BYTES - 3))
     too_large = Record(b"key", [], largest.value + b"!")
 
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         with pytest.raises(LogError, match="Record 1 has 786433 bytes"):
             await writer.append([record("key", 1), too_large], timeout=5)
         assert (await writer.append([largest], timeout=5)).acknowledged == [True]
@@ -98,7 +98,7 @@ async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_
     refused = Record(b"key", [], DETERMINED.randbytes(400_000))
     acceptable = Record(b"key", [], bytes(200_000))
 
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         appended = await writer.append([refused, acceptable], timeout=5)
 
         assert "MessageSizeTooLargeError" in str(appended.error)
@@ -110,7 +110,7 @@ async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_
 
 
 async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: KafkaServer):
-    await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     acknowledged: set[bytes] = set()
 
     async def append_until_it_fails(writer):
@@ -123,7 +123,7 @@ async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: 
             acknowledged.update(r.value for r in durable)
         return error
 
-    writer = LogWriter(kafka.bootstrap, "test")
+    writer = LogWriter(Brokers(kafka.bootstrap), "test")
     await writer.start()
     appending = asyncio.create_task(append_until_it_fails(writer))
     await eventually(lambda: len(acknowledged) > 3_000, within=15)
@@ -135,7 +135,7 @@ async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: 
 
     await kafka.stop()
     await kafka.start()
-    async with opened(LogWriter(kafka.bootstrap, "test")) as fresh:
+    async with opened(LogWriter(Brokers(kafka.bootstrap), "test")) as fresh:
         assert not (await fresh.append([record("key", 10**9)], timeout=15)).error
     written = {entry.record.value for entry in await all_entries(kafka.bootstrap, "test")}
     assert acknowledged <= written
@@ -143,10 +143,10 @@ async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: 
 
 
 async def test_a_broker_that_hangs_holds_up_neither_append_nor_close(kafka: KafkaServer):
-    await ensure_topic(kafka.bootstrap, TopicSpec("test", 4, 1, 1))
-    writer = LogWriter(kafka.bootstrap, "test")
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
+    writer = LogWriter(Brokers(kafka.bootstrap), "test")
     await writer.start()
-    reader = LogReader(kafka.bootstrap, "test")
+    reader = LogReader(Brokers(kafka.bootstrap), "test")
     await reader.start()
     reader.seek(await reader.end_positions())
     os.kill(kafka.pid, signal.SIGSTOP)
@@ -162,7 +162,7 @@ async def test_a_broker_that_hangs_holds_up_neither_append_nor_close(kafka: Kafk
 
 
 async def test_a_cancelled_append_ends_the_writer(kafka_bootstrap, topic):
-    async with opened(LogWriter(kafka_bootstrap, topic)) as writer:
+    async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await writer.append([record("a", 1)], timeout=5)
@@ -172,14 +172,14 @@ async def test_a_cancelled_append_ends_the_writer(kafka_bootstrap, topic):
 
 async def test_a_writer_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
     with pytest.raises(LogError, match="cannot be written: KafkaConnectionError"):
-        await LogWriter(f"127.0.0.1:{free_port()}", "test").start(timeout=3)
+        await LogWriter(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be written: TimeoutError"):
-        await LogWriter(kafka_bootstrap, "test.missing").start(timeout=1)
+        await LogWriter(Brokers(kafka_bootstrap), "test.missing").start(timeout=1)
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing_open():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        starting = asyncio.create_task(LogWriter(_address(silent), "test").start())
+        starting = asyncio.create_task(LogWriter(Brokers(_address(silent)), "test").start())
         connection, _ = await asyncio.to_thread(silent.accept)
         starting.cancel()
         with connection, pytest.raises(asyncio.CancelledError):

@@ -15,7 +15,7 @@ from history_peers.history import History, serve_history
 from history_peers.read_model import LIMITS, Database
 from history_peers.session import Session
 
-from parley_core.log import TopicSpec, ensure_topic
+from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_history.read_model import ReadModel
 
 
@@ -39,7 +39,7 @@ async def read_model(tables: Database) -> AsyncIterator[ReadModel]:
 @pytest.fixture
 async def log_topic(kafka_bootstrap: str, topic: str) -> str:
     """A topic of this test alone, with 4 partitions."""
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic
 
 

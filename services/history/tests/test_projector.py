@@ -13,7 +13,7 @@ from history_peers.read_model import folded
 from history_peers.stories import chat, mixed
 
 from parley_cli.engines import free_port
-from parley_core.log import LogError, PositionOutOfRange, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, PositionOutOfRange, TopicSpec, ensure_topic
 from parley_history.read_model import ReadModel
 from parley_testing.eventually import eventually
 
@@ -212,7 +212,7 @@ async def test_while_the_read_model_fails_the_projector_says_what_it_waits_for(
 async def test_a_third_projector_of_two_partitions_stands_by_and_is_ready(
     tables, kafka_bootstrap, topic
 ):
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 1, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 1, 1, 1))
     settings = {"kafka": kafka_bootstrap, "projector_topic": topic, "projector_group": topic}
     async with (
         projecting(tables.dsn, **settings) as first,

@@ -9,7 +9,7 @@ import pytest
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.log import SESSIONS_TOPIC, TopicSpec, ensure_topic
+from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_testing.eventually import eventually
 
@@ -26,7 +26,7 @@ async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[KafkaServer
 async def test_the_broker_is_killed_while_sessions_go_on(
     serve: Any, kafka: KafkaServer, pool: Pool
 ) -> None:
-    await ensure_topic(kafka.bootstrap, TopicSpec(SESSIONS_TOPIC, 4, 1, 1))
+    await ensure_topic(Brokers(kafka.bootstrap), TopicSpec(SESSIONS_TOPIC, 4, 1, 1))
     session = await serve(kafka=kafka.bootstrap, relay_pause_seconds=0.1, relay_records=20)
     ended, turns = asyncio.Event(), 0
 

@@ -11,7 +11,7 @@ from session_peers.log_reading import outbox_is_empty, records_in
 from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.log import TopicSpec, ensure_topic
+from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
@@ -61,7 +61,7 @@ async def test_nothing_private_is_in_a_row_the_log_or_a_line(
     serve: Any, pool: Pool, kafka_bootstrap: str, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     session = await serve(kafka=kafka_bootstrap, relay_topic=topic)
     body = {
         "title": PRIVATE["title"],

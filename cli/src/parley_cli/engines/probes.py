@@ -10,6 +10,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from parley_core.log import Brokers
+
 NOT_YET = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -25,10 +27,10 @@ async def postgres_answers(dsn: str) -> bool:
     return True
 
 
-async def kafka_answers(bootstrap: str) -> bool:
-    if not await listens(bootstrap.split(",")[0]):
+async def kafka_answers(brokers: Brokers) -> bool:
+    if not await listens(brokers.bootstrap.split(",")[0]):
         return False  # Asked first: the client logs each refused connection as an error.
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
+    admin = AIOKafkaAdminClient(**brokers.client_settings(), request_timeout_ms=2000)
     try:
         await admin.start()
         return bool((await admin.describe_cluster())["brokers"])

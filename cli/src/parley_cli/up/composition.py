@@ -48,7 +48,7 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     told = Told(
         session_database=session.dsn(engines.postgres_url),
         history_database=history.dsn(engines.postgres_url),
-        kafka=engines.bootstrap,
+        kafka=engines.brokers.bootstrap,
         internal_secret=_given(settings.internal_secret) or kept.password("internal-secret"),
         master_key=_given(settings.master_key)
         or kept.master_key(may_make=not await _was_used(engines, data)),
@@ -119,7 +119,7 @@ async def _make_topic(settings: UpSettings, engines: EnginesInUse) -> None:
         settings.topic_min_isr,
     )
     try:
-        await ensure_topic(engines.bootstrap, topic, TOPIC_SECONDS)
+        await ensure_topic(engines.brokers, topic, TOPIC_SECONDS)
     except LogError as error:
         raise EngineFailed(str(error)) from error
 

@@ -19,6 +19,7 @@ from parley_cli.engines.probes import kafka_answers, postgres_answers, redis_pid
 from parley_cli.settings import UpSettings
 from parley_cli.stack_file import RunningProcess
 from parley_cli.up.addresses import joined
+from parley_core.log import Brokers
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +43,10 @@ class EnginesInUse:
         return self.kafka is not None and not all(jar.exists() for jar in jars_in(self._cache))
 
     @property
-    def bootstrap(self) -> str:
-        return self.kafka.bootstrap if self.kafka else str(self._settings.kafka)
+    def brokers(self) -> Brokers:
+        if self.kafka:
+            return Brokers(self.kafka.bootstrap)
+        return self._settings.brokers_at(str(self._settings.kafka))
 
     @property
     def postgres_url(self) -> str:
@@ -61,7 +64,7 @@ class EnginesInUse:
         given = self._settings
         if given.postgres and not await _lets_in(given.postgres):
             raise EngineFailed("No PostgreSQL answers where PARLEY_POSTGRES points.")
-        if given.kafka and not await kafka_answers(given.kafka):
+        if given.kafka and not await kafka_answers(self.brokers):
             raise EngineFailed(f"No Kafka answers where PARLEY_KAFKA points, at {given.kafka}.")
         if given.redis and await redis_pid(given.redis) is None:
             raise EngineFailed("No Redis answers where PARLEY_REDIS points.")

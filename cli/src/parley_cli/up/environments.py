@@ -101,7 +101,9 @@ class Environments:
         return {f"{prefix}_HOST": host, f"{prefix}_PORT": port}
 
     def _log(self) -> dict[str, str]:
-        return {"PARLEY_KAFKA": self._told.kafka}
+        # An embedded Kafka lets in whoever is on this machine.
+        security = variables("PARLEY_KAFKA_") if self._settings.kafka else {}
+        return {**security, "PARLEY_KAFKA": self._told.kafka}
 
     def _model(self) -> dict[str, str]:
         demo = self._settings.runs_demo_model

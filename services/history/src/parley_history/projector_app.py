@@ -53,7 +53,7 @@ def create_projector(settings: ProjectorSettings) -> Projector:
     )
     return Projector(
         lambda positions_of: GroupReader(
-            settings.kafka, settings.projector_topic, settings.projector_group, positions_of
+            settings.brokers, settings.projector_topic, settings.projector_group, positions_of
         ),
         read_model,
         ProjectorLimits(

@@ -6,8 +6,8 @@ Durations are in seconds and sizes in bytes. No other file reads the environment
 from pydantic import Field
 
 from parley_core.log import SESSIONS_TOPIC
+from parley_core.log.settings import LogSettings
 from parley_core.settings import (
-    BootstrapServers,
     Count,
     DatabaseUrl,
     InternalSecretSetting,
@@ -26,10 +26,9 @@ class DatabaseSettings(Settings):
     history_database_seconds: Seconds = 5
 
 
-class ProjectorSettings(DatabaseSettings):
+class ProjectorSettings(DatabaseSettings, LogSettings):
     """What the `project` command needs."""
 
-    kafka: BootstrapServers
     projector_host: str = "127.0.0.1"
     projector_port: Port = 8084
     projector_topic: str = SESSIONS_TOPIC

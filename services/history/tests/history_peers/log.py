@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from parley_core.cloudevents import Record
-from parley_core.log import LogWriter
+from parley_core.log import Brokers, LogWriter
 
 
 class Relay:
@@ -18,7 +18,7 @@ class Relay:
 
 @asynccontextmanager
 async def relay_to(bootstrap: str, topic: str) -> AsyncIterator[Relay]:
-    writer = LogWriter(bootstrap, topic)
+    writer = LogWriter(Brokers(bootstrap), topic)
     await writer.start()
     try:
         yield Relay(writer)

@@ -69,7 +69,7 @@ async def _create_topic(settings: TopicSettings) -> None:
         settings.topic_replication,
         settings.topic_min_isr,
     )
-    await ensure_topic(settings.kafka, spec)
+    await ensure_topic(settings.brokers, spec)
     print(f"{spec.name} is ready, with {spec.partitions} partitions")
 
 

@@ -103,7 +103,7 @@ def _put_together(
 def _relay(settings: SessionSettings) -> Relay:
     return Relay(
         settings.session_database,
-        lambda: LogWriter(settings.kafka, settings.relay_topic),
+        lambda: LogWriter(settings.brokers, settings.relay_topic),
         RelayLimits(
             records=settings.relay_records,
             bytes=settings.relay_bytes,

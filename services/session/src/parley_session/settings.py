@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from parley_core.log import SESSIONS_TOPIC
+from parley_core.log.settings import LogSettings
 from parley_core.sealing import MasterKeys
 from parley_core.settings import (
-    BootstrapServers,
     Count,
     DatabaseUrl,
     InternalSecretSetting,
@@ -32,19 +32,17 @@ class DatabaseSettings(Settings):
     session_database: DatabaseUrl = Field(description=_DATABASE)
 
 
-class TopicSettings(Settings):
+class TopicSettings(LogSettings):
     """What the `create-topic` command needs."""
 
-    kafka: BootstrapServers
     relay_topic: str = SESSIONS_TOPIC
     topic_partitions: Count = 48
     topic_replication: Count = 3
     topic_min_isr: Count = 2
 
 
-class SessionSettings(Settings):
+class SessionSettings(LogSettings):
     session_database: DatabaseUrl = Field(description=_DATABASE)
-    kafka: BootstrapServers
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )

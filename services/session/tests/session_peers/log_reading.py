@@ -5,13 +5,13 @@ from uuid import UUID
 
 from parley_core.cloudevents import Record, decode
 from parley_core.events import Event
-from parley_core.log import LogReader
+from parley_core.log import Brokers, LogReader
 from parley_core.pool import Pool
 
 
 async def records_in(bootstrap: str, topic: str) -> list[Record]:
     """Everything in the topic until now, in order for each session."""
-    reader = LogReader(bootstrap, topic)
+    reader = LogReader(Brokers(bootstrap), topic)
     await reader.start()
     try:
         position, end = await reader.beginning_positions(), await reader.end_positions()

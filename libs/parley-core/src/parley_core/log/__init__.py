@@ -4,6 +4,7 @@
 `GroupReader` shares the partitions of a topic among the processes of one group.
 """
 
+from parley_core.log.brokers import Brokers, Password, TokenFile
 from parley_core.log.entry import Entry
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group import GroupReader
@@ -14,13 +15,16 @@ from parley_core.log.writer import Appended, LogWriter
 __all__ = [
     "SESSIONS_TOPIC",
     "Appended",
+    "Brokers",
     "Entry",
     "GroupReader",
     "LogError",
     "LogReader",
     "LogUnreachable",
     "LogWriter",
+    "Password",
     "PositionOutOfRange",
+    "TokenFile",
     "TopicMismatch",
     "TopicSpec",
     "ensure_topic",

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 
+from parley_core.log.brokers import Brokers
 from parley_core.log.clients import CONSUMER_SETTINGS, close_consumer
 from parley_core.log.entry import Entry, entries_of
 from parley_core.log.errors import LogError
@@ -32,8 +33,8 @@ class GroupReader:
     the transaction of the effect, from the expected value only, else roll back and `seek`.
     """
 
-    def __init__(self, bootstrap: str, topic: str, group: str, positions_of: PositionsOf) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers, topic: str, group: str, positions_of: PositionsOf) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._group = group
         self._positions_of = positions_of
@@ -49,7 +50,7 @@ class GroupReader:
         """
         self._consumer = AIOKafkaConsumer(
             self._topic,
-            bootstrap_servers=self._bootstrap,
+            **self._brokers.client_settings(),
             group_id=self._group,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_000,

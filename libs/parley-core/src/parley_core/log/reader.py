@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
+from parley_core.log.brokers import Brokers
 from parley_core.log.clients import (
     CONSUMER_SETTINGS,
     REQUEST_TIMEOUT_MS,
@@ -20,8 +22,8 @@ from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange,
 class LogReader:
     """Reads partitions of one topic. A position is the offset of the next record to read."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
@@ -30,7 +32,7 @@ class LogReader:
     async def start(self, timeout: float = 10) -> None:
         """Connect. Raises `LogError` when Kafka or the topic is not there within the seconds."""
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._brokers.client_settings(),
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             **CONSUMER_SETTINGS,
         )
@@ -51,6 +53,21 @@ class LogReader:
     async def end_positions(self) -> dict[int, int]:
         """The position after the last record of every partition. Up to 0.5 s while reading."""
         return await self._positions(self._running().end_offsets)
+
+    async def positions_at(self, time: datetime) -> dict[int, int]:
+        """For every partition the first position that was written at that time or later.
+
+        Every record that Kafka took in from then on stands there or after it; its end if none.
+        """
+        consumer, milliseconds = self._running(), int(time.timestamp() * 1000)
+        ends = await self.end_positions()
+        try:
+            found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, milliseconds))
+        except KafkaError as error:
+            raise read_error(self._topic, error) from error
+        # The ends were asked first: what comes between the two questions is not passed over.
+        later = {place.partition: at.offset for place, at in found.items() if at is not None}
+        return ends | later
 
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read the partitions named here, and no others, from these positions on.

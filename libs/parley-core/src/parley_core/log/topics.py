@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from parley_core.log.brokers import Brokers
 from parley_core.log.clients import REQUEST_TIMEOUT_MS
 from parley_core.log.errors import LogError, TopicMismatch, reason
 
@@ -41,13 +42,13 @@ class TopicSpec:
         }
 
 
-async def ensure_topic(bootstrap: str, spec: TopicSpec, timeout: float = 15) -> None:
+async def ensure_topic(brokers: Brokers, spec: TopicSpec, timeout: float = 15) -> None:
     """Return once the topic exists as specified and every partition has a leader.
 
     Any number of processes may call it at once. Raises `TopicMismatch` when the topic exists
     otherwise, `LogError` when Kafka does not answer or refuses within `timeout` seconds.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**brokers.client_settings(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         async with asyncio.timeout(timeout):
             await admin.start()
@@ -58,7 +59,8 @@ async def ensure_topic(bootstrap: str, spec: TopicSpec, timeout: float = 15) -> 
             found |= await _settings(admin, spec)
     except (KafkaError, TimeoutError) as error:
         raise LogError(
-            f"The topic {spec.name} could not be made ready at {bootstrap}: {reason(error)}."
+            f"The topic {spec.name} could not be made ready at {brokers.bootstrap}: "
+            f"{reason(error)}."
         ) from error
     finally:
         await admin.close()

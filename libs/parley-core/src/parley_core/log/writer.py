@@ -11,6 +11,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from parley_core.cloudevents import MAX_ENCODED_BYTES, Record
+from parley_core.log.brokers import Brokers
 from parley_core.log.clients import PRODUCER_SETTINGS, close_producer
 from parley_core.log.errors import LogError, reason
 
@@ -32,8 +33,8 @@ class Appended:
 class LogWriter:
     """One idempotent producer of one topic. After an error it must be closed and replaced."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
         self._partitions: list[int] = []
@@ -41,7 +42,7 @@ class LogWriter:
 
     async def start(self, timeout: float = 10) -> None:
         """Connect. Raises `LogError` when Kafka or the topic is not there within the seconds."""
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, **PRODUCER_SETTINGS)
+        self._producer = AIOKafkaProducer(**self._brokers.client_settings(), **PRODUCER_SETTINGS)
         try:
             async with asyncio.timeout(timeout):
                 await self._producer.start()
@@ -50,7 +51,8 @@ class LogWriter:
         except (KafkaError, TimeoutError) as error:
             await self.close()
             raise LogError(
-                f"The log {self._topic} at {self._bootstrap} cannot be written: {reason(error)}."
+                f"The log {self._topic} at {self._brokers.bootstrap} cannot be written: "
+                f"{reason(error)}."
             ) from error
         except asyncio.CancelledError:
             await self.close()

@@ -1,0 +1,78 @@
+"""Where Kafka is, and how a client is let in: TLS, SASL, both or neither.
+
+Source: https://kafka.apache.org/documentation/#security
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+from aiokafka.abc import AbstractTokenProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A login by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+
+    mechanism: str
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """A login by OAUTHBEARER with the token in a file, which whoever keeps it replaces in time."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Brokers:
+    """`bootstrap` is `host:port,…`; with `tls` the brokers' certificates and names are checked."""
+
+    bootstrap: str
+    tls: SSLContext | None = field(default=None, repr=False)
+    login: Password | TokenFile | None = None
+
+    def client_settings(self) -> dict[str, Any]:
+        """What every client of aiokafka takes."""
+        return {
+            "bootstrap_servers": self.bootstrap,
+            "security_protocol": self.security_protocol,
+            "ssl_context": self.tls,
+            **_login_settings(self.login),
+        }
+
+    @property
+    def security_protocol(self) -> str:
+        transport = "SSL" if self.tls else "PLAINTEXT"
+        return f"SASL_{transport}" if self.login else transport
+
+
+def _login_settings(login: Password | TokenFile | None) -> dict[str, Any]:
+    match login:
+        case None:
+            return {}
+        case Password():
+            return {
+                "sasl_mechanism": login.mechanism,
+                "sasl_plain_username": login.username,
+                "sasl_plain_password": login.password,
+            }
+        case TokenFile():
+            return {
+                "sasl_mechanism": "OAUTHBEARER",
+                "sasl_oauth_token_provider": _ReadAgain(login.path),
+            }
+
+
+class _ReadAgain(AbstractTokenProvider):  # type: ignore[misc]
+    """Reads the token for each connection: it may have been replaced since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def token(self) -> str:
+        return (await asyncio.to_thread(self._path.read_text)).strip()
