@@ -1,21 +1,18 @@
 """The published events, as they are kept for ever, become these rows."""
 
 import dataclasses
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from history_peers.stories import Story, chat
 from msgspec.structs import asdict, replace
 
-from parley_core.cloudevents import Record, decode
+from parley_core.cloudevents import decode
 from parley_core.events import DATA_BY_TYPE
+from parley_core.golden import golden_record
 from parley_history.domain.fold import BrokenStream, evolve
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
-
-GOLDEN = Path(__file__).parents[3] / "libs/parley-core/tests/golden"
 
 
 def known(last: int) -> UUID:
@@ -26,9 +23,7 @@ SESSION, PARENT, MESSAGE, TURN, REPLY = (known(n) for n in range(1, 6))
 
 
 def golden(name: str):
-    stored = json.loads((GOLDEN / f"parley.session.{name}.v1.json").read_text())
-    headers = [(name, text.encode()) for name, text in stored["headers"].items()]
-    return decode(Record(stored["key"].encode(), headers, json.dumps(stored["value"]).encode()))
+    return decode(golden_record(f"parley.session.{name}.v1"))
 
 
 def at(second: int) -> datetime:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from history_peers.log import relay_to
-from history_peers.processes import ended
+from history_peers.processes import ended, projector_environment
 from history_peers.read_model import folded
 from history_peers.stories import chat, mixed
 
@@ -25,16 +25,6 @@ RIGHT = {
     "PARLEY_INTERNAL_SECRET": SECRET,
     "PARLEY_SESSION_URL": "http://127.0.0.1:9",
 }
-
-
-def projector_environment(tables, bootstrap, topic, **more):
-    return {
-        "PARLEY_HISTORY_DATABASE": tables.dsn,
-        "PARLEY_KAFKA": bootstrap,
-        "PARLEY_PROJECTOR_TOPIC": topic,
-        "PARLEY_PROJECTOR_GROUP": topic,
-        "PARLEY_PROJECTOR_PORT": str(free_port()),
-    } | more
 
 
 def run(monkeypatch, command, **environment):
@@ -86,7 +76,7 @@ def test_a_database_that_is_not_migrated_ends_the_start_with_a_sentence(
 
 
 def test_migrate_brings_an_empty_database_to_this_version_once(monkeypatch, capsys, database):
-    for output in ("applied 0001 read_model\n", ""):
+    for output in ("applied 0001 read_model\napplied 0002 versions\n", ""):
         assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE=database) == 0
         assert capsys.readouterr().out == output
 

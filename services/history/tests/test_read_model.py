@@ -11,9 +11,10 @@ from history_peers.stories import Story, chat, mixed
 
 from parley_core.cloudevents import Record, encode
 from parley_core.events import ReplyRequested, Usage
+from parley_history.applying import Move, PositionMoved
 from parley_history.batch_tables import MOVED_CHANNEL, moved_sessions
 from parley_history.domain.arrivals import arrival_of
-from parley_history.read_model import Move, PositionMoved, ReadModel
+from parley_history.read_model import ReadModel
 
 
 def cut(records: list[Record], chance: random.Random) -> list[list[Record]]:

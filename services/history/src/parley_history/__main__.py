@@ -1,23 +1,25 @@
-"""`python -m parley_history migrate | project | serve`."""
+"""`python -m parley_history migrate | project | serve | dead-letters`."""
 
 import argparse
+import asyncio
 import logging
 import sys
 import traceback
 
+import asyncpg
+
 from parley_core.log import LogError, PositionOutOfRange
-from parley_core.migrations import (
-    MigrationRefused,
-    migrate_database,
-    require_database_migrated,
-)
+from parley_core.migrations import Migration, MigrationRefused, require_database_migrated
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
+from parley_history import dead_letters_arguments, dead_letters_command
 from parley_history.app import create_app
 from parley_history.database_trouble import DATABASE_TROUBLE
-from parley_history.migrations import MIGRATIONS
+from parley_history.migrations import MIGRATIONS, migrate_history
 from parley_history.projector_app import create_projector_app
+from parley_history.rebuild import command as rebuild_command
 from parley_history.settings import DatabaseSettings, HistorySettings, ProjectorSettings
+from parley_history.watchdog import Stuck
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +27,18 @@ PROJECTOR_DRAIN_SECONDS = 1
 
 
 def main() -> int:
-    command = _arguments().command
+    arguments = _arguments()
     configure_logging()
     try:
-        match command:
+        match arguments.command:
             case "migrate":
                 _migrate(load(DatabaseSettings))
             case "project":
                 return _project(load(ProjectorSettings))
+            case "rebuild" | "verify":
+                return rebuild_command.run(arguments)
+            case "dead-letters":
+                return dead_letters_command.run(arguments)
             case _:
                 _serve(load(HistorySettings))
     except SettingsWrong as wrong:
@@ -57,12 +63,24 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("migrate", help="bring the database to this version, then end")
     commands.add_parser("project", help="project the log into the database until SIGTERM")
     commands.add_parser("serve", help="answer queries until SIGTERM")
+    rebuild_command.add_parsers(commands)
+    dead_letters_arguments.add_parsers(commands)
     return parser.parse_args()
 
 
 def _migrate(settings: DatabaseSettings) -> None:
-    for migration in migrate_database(settings.history_database, MIGRATIONS):
+    for migration in asyncio.run(_migrated(settings)):
         print(f"applied {migration.number:04} {migration.name}")
+
+
+async def _migrated(settings: DatabaseSettings) -> list[Migration]:
+    connection = await asyncpg.connect(
+        settings.history_database, timeout=settings.history_database_seconds
+    )
+    try:
+        return await migrate_history(connection)
+    finally:
+        await connection.close()
 
 
 def _serve(settings: HistorySettings) -> None:
@@ -87,7 +105,7 @@ def _project(settings: ProjectorSettings) -> int:
     match app.state.failure:
         case None:
             return 0
-        case PositionOutOfRange() as failure:
+        case PositionOutOfRange() | Stuck() as failure:
             print(failure, file=sys.stderr)
         case LogError() as failure:
             print(

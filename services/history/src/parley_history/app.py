@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import asyncpg
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 
 from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.calls import ServiceClient, http_session
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
+from parley_core.metrics import metrics_route, new_registry
 from parley_core.migrations import MigrationRefused, migrations_in, require_migrated
 from parley_core.pool import Pool, open_pool
 from parley_history.api import Missing, Parts, routes
@@ -50,13 +52,24 @@ def create_app(settings: HistorySettings) -> Starlette:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
 
-    app = Starlette(routes=routes(guard, parts), lifespan=lifespan)
+    app = Starlette(
+        routes=[*routes(guard, parts), metrics_route(_registry(movements))], lifespan=lifespan
+    )
     app.state.movements = movements
     app.add_middleware(BodyLimitMiddleware, limit=settings.history_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     install_database_trouble(app)
     return app
+
+
+def _registry(movements: Movements) -> CollectorRegistry:
+    registry = new_registry()
+    waiting = Gauge(
+        "parley_history_waiting", "Requests that wait for the projection.", registry=registry
+    )
+    waiting.set_function(lambda: movements.waiting)
+    return registry
 
 
 def _pool(settings: HistorySettings) -> Pool:

@@ -3,13 +3,14 @@
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from uuid import UUID
 
 import asyncpg
 from msgspec.structs import astuple
 
-from parley_core.cloudevents import Headers, Record
+from parley_core.cloudevents import Record
 from parley_history.domain.arrivals import Arrival, arrival_of
 from parley_history.domain.batch import Batch, DeadLetter, Known
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
@@ -31,6 +32,10 @@ SELECT session_id, sequence, partition, "offset", key, headers, value
 FROM held_events WHERE session_id = ANY($1::uuid[])
 """
 _READ_PARKED = "SELECT DISTINCT session_id FROM dead_letters WHERE session_id = ANY($1::uuid[])"
+_READ_DISCARDED = """
+SELECT digest FROM public.discarded_records
+WHERE session_id = ANY($1::uuid[]) OR session_id IS NULL
+"""
 
 _WRITE_SESSIONS = """
 INSERT INTO sessions (
@@ -73,23 +78,40 @@ _NOTIFY = "SELECT pg_notify($1, ids) FROM unnest($2::text[]) AS ids"
 
 
 async def read_known(
-    connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
+    connection: "Connection[asyncpg.Record]",
+    session_ids: Collection[UUID],
+    remembered: Mapping[UUID, SessionRow] = MappingProxyType({}),
 ) -> Known:
-    sessions = await connection.fetch(_READ_SESSIONS, session_ids)
+    """What the tables hold of the sessions; rows that the caller remembers are not read again."""
+    sessions = {id: remembered[id] for id in session_ids if id in remembered}
+    if others := [id for id in session_ids if id not in sessions]:
+        for row in await connection.fetch(_READ_SESSIONS, others):
+            sessions[row["id"]] = SessionRow(*row.values())
     held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
     for row in await connection.fetch(_READ_HELD, session_ids):
-        record = Record(row["key"], _headers(row["headers"]), row["value"])
-        arrival = arrival_of(row["partition"], row["offset"], record)
+        arrival = arrival_of(row["partition"], row["offset"], record_kept_in(row))
         held[row["session_id"]][row["sequence"]] = arrival
     parked = await connection.fetch(_READ_PARKED, session_ids)
+    discarded = await connection.fetch(_READ_DISCARDED, session_ids)
     return Known(
-        sessions={row["id"]: SessionRow(*row.values()) for row in sessions},
+        sessions=sessions,
         held=held,
         parked=frozenset(row["session_id"] for row in parked),
+        discarded=frozenset(row["digest"] for row in discarded),
     )
 
 
 async def write_batch(connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
+    """Write what the batch changes, and tell who listens on `MOVED_CHANNEL`."""
+    await write_rows(connection, batch)
+    if batch.turns:
+        await link_turns(connection, batch.turns)
+    if batch.sessions:
+        await connection.execute(_NOTIFY, MOVED_CHANNEL, _notifications([*batch.sessions]))
+
+
+async def write_rows(connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
+    """Write what the batch changes, but the turns of messages that an earlier one brought."""
     if batch.sessions:
         rows = map(astuple, batch.sessions.values())
         await connection.execute(_WRITE_SESSIONS, *_columns(rows))
@@ -99,16 +121,24 @@ async def write_batch(connection: "Connection[asyncpg.Record]", batch: Batch) ->
             columns=MessageRow.__struct_fields__,
             records=map(astuple, batch.messages.values()),
         )
-    if batch.turns:
-        await connection.execute(_LINK_TURNS, *_columns(map(astuple, _first(batch.turns))))
     if batch.released:
         await connection.execute(_RELEASE, *_columns(batch.released))
     if batch.newly_held:
         await connection.executemany(_HOLD, map(_held_row, batch.newly_held))
     if batch.dead_letters:
         await connection.executemany(_BURY, map(_dead_letter_row, batch.dead_letters))
-    if batch.sessions:
-        await connection.execute(_NOTIFY, MOVED_CHANNEL, _notifications([*batch.sessions]))
+
+
+async def link_turns(
+    connection: "Connection[asyncpg.Record]", links: Iterable[TurnOfMessage]
+) -> None:
+    await connection.execute(_LINK_TURNS, *_columns(map(astuple, _first(links))))
+
+
+def record_kept_in(row: asyncpg.Record) -> Record:
+    """The record of a held event or a dead letter, as it is in the log."""
+    headers = [(name, base64.b64decode(value)) for name, value in json.loads(row["headers"])]
+    return Record(row["key"], headers, row["value"])
 
 
 def moved_sessions(notification: str) -> list[UUID]:
@@ -148,7 +178,3 @@ def _raw(arrival: Arrival) -> tuple[object, ...]:
     headers = [(name, base64.b64encode(value).decode()) for name, value in record.headers]
     place = (arrival.partition, arrival.offset)
     return (*place, record.key, json.dumps(headers), record.value)
-
-
-def _headers(kept: str) -> Headers:
-    return [(name, base64.b64decode(value)) for name, value in json.loads(kept)]

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from parley_core.log import Entry, LogError, LogUnreachable, PositionOutOfRange
 from parley_core.log.group import PositionsOf
+from parley_history.applying import Move, PositionMoved
 from parley_history.database_trouble import DATABASE_TROUBLE
 from parley_history.domain.arrivals import Arrival, arrival_of
 from parley_history.domain.batch import DeadLetter
-from parley_history.read_model import Move, PositionMoved
 
 log = logging.getLogger(__name__)
 
@@ -62,19 +62,30 @@ class Projector:
         projection: Projection,
         limits: ProjectorLimits,
     ) -> None:
-        """`new_log` makes an unstarted reader that asks the given function for positions."""
+        """`new_log` makes an unstarted reader that asks the given function for positions.
+
+        What it tells of itself are counts since its start; `joined` is whether it is in its group.
+        """
         self._log, self._projection, self._limits = new_log(self._positions_of), projection, limits
         self._next: dict[int, int] = {}
         self._astray = False
         self._hint: dict[int, int] = {}
         self._hinted_at = 0.0
-        self._joined = False
         self._troubles = 0
+        self.joined = False
+        self.troubles_met = 0
+        self.events_projected = 0
+        self.sessions_parked = 0
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Those that this process holds now."""
+        return self._log.partitions if self.joined else frozenset()
 
     @property
     def missing(self) -> Sequence[str]:
         """What this process waits for; a standby without partitions waits for nothing."""
-        if not self._joined:
+        if not self.joined:
             return ["log"]
         return ["read model"] if self._troubles else []
 
@@ -85,7 +96,7 @@ class Projector:
         when the log does not hold what comes next.
         """
         try:
-            while not self._joined:
+            while not self.joined:
                 await self._join()
             while True:
                 await self._step()
@@ -100,7 +111,7 @@ class Projector:
             # Kafka may be starting too: whoever keeps this process running need not notice.
             await self._pause(str(error))
         else:
-            self._joined = True
+            self.joined = True
 
     async def _step(self) -> None:
         try:
@@ -132,6 +143,8 @@ class Projector:
         parked = await self._projection.project([arrival_of(*entry) for entry in entries], moves)
         self._next |= ends
         self._hint |= ends
+        self.events_projected += len(entries)
+        self.sessions_parked += len(parked)
         for letter in parked:
             _report(letter)
 
@@ -158,6 +171,7 @@ class Projector:
             log.warning("%s The projector goes on trying.", what)
         pause = self._limits.pause_seconds * 2 ** min(self._troubles, 16)
         self._troubles += 1
+        self.troubles_met += 1
         await asyncio.sleep(min(pause, self._limits.pause_most_seconds))
 
     def _recovered(self) -> None:

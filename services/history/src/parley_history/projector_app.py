@@ -1,44 +1,64 @@
-"""The one place where `project` is put together: the projector, and the health that it shows."""
+"""The one place where `project` is put together: the projector, its watchdog, and what it tells."""
 
 import asyncio
+import os
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
 from parley_core.log import GroupReader
+from parley_core.metrics import metrics_route
 from parley_history.api import health_routes
+from parley_history.log_ends import LogEnds
 from parley_history.projector import Projector, ProjectorLimits
+from parley_history.projector_metrics import projector_registry
 from parley_history.read_model import ReadModel, ReadModelLimits
+from parley_history.read_model_numbers import ReadModelNumbers
 from parley_history.settings import ProjectorSettings
+from parley_history.watchdog import Stuck, Watchdog, WatchdogLimits
+
+END_SECONDS = 3
 
 
 def create_projector_app(settings: ProjectorSettings) -> Starlette:
     """The application; `app.state.failure` is what ended the projector, if anything did."""
     projector = create_projector(settings)
+    watchdog = create_watchdog(settings, projector)
 
     async def missing() -> Sequence[str]:
         return projector.missing
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        projecting = asyncio.create_task(projector.run())
-
-        def ended(_: asyncio.Task[None]) -> None:
-            if not projecting.cancelled():
-                app.state.failure = projecting.exception()
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and app.state.failure is None:
+                app.state.failure = task.exception()
+                if isinstance(app.state.failure, Stuck):
+                    _end_at_the_latest(app.state.failure)
                 # The orderly end of the whole process: without its projector it is no use.
                 signal.raise_signal(signal.SIGTERM)
 
-        projecting.add_done_callback(ended)
+        tasks = [asyncio.create_task(part.run()) for part in (projector, watchdog)]
+        for task in tasks:
+            task.add_done_callback(ended)
         try:
             yield
         finally:
-            projecting.cancel()
-            await asyncio.gather(projecting, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    app = Starlette(routes=health_routes(missing), lifespan=lifespan)
+    app = Starlette(
+        routes=[
+            *health_routes(missing),
+            metrics_route(projector_registry(projector, watchdog)),
+        ],
+        lifespan=lifespan,
+    )
     app.state.failure = None
     return app
 
@@ -65,3 +85,29 @@ def create_projector(settings: ProjectorSettings) -> Projector:
             pause_most_seconds=settings.projector_pause_most_seconds,
         ),
     )
+
+
+def create_watchdog(settings: ProjectorSettings, projector: Projector) -> Watchdog:
+    return Watchdog(
+        LogEnds(
+            settings.brokers, settings.projector_topic, seconds=settings.projector_ends_seconds
+        ),
+        ReadModelNumbers(settings.history_database, seconds=settings.history_database_seconds),
+        projector,
+        WatchdogLimits(
+            look_seconds=settings.projector_look_seconds,
+            stuck_seconds=settings.projector_stuck_seconds,
+        ),
+    )
+
+
+def _end_at_the_latest(stuck: Stuck) -> None:
+    """What the projector hangs in may hold up the orderly end as well."""
+
+    def end() -> None:
+        print(stuck, file=sys.stderr, flush=True)
+        os._exit(1)
+
+    timer = threading.Timer(END_SECONDS, end)
+    timer.daemon = True
+    timer.start()

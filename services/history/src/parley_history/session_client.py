@@ -1,13 +1,10 @@
 """What history asks of session, as docs/internal-api.md has it."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-import msgspec
-
 from parley_core.calls import Relayed, ServiceClient
+from parley_core.data_keys import KeysMalformed, keys_answered, keys_question
 from parley_core.errors import ParleyError, Unavailable
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey
@@ -27,13 +24,12 @@ class SessionClient:
         self, session_ids: Sequence[UUID], request_id: str
     ) -> Mapping[UUID, DataKey | None]:
         """The keys of at most 100 sessions that exist; None where one was erased."""
-        body = msgspec.json.encode({"session_ids": session_ids})
+        body = keys_question(session_ids)
         principal = self._service.service_principal
         answer = await self._call("POST", "/keys", principal, request_id, body)
         try:
-            keys = msgspec.json.decode(answer, type=_KeysAnswer).keys
-            return {session_id: _key(encoded) for session_id, encoded in keys.items()}
-        except (ValueError, binascii.Error):
+            return keys_answered(answer)
+        except KeysMalformed:
             raise _unusable() from None
 
     async def _call(
@@ -58,14 +54,6 @@ class SessionClient:
                 raise
             raise _unusable() from None
         return answer.body
-
-
-class _KeysAnswer(msgspec.Struct):
-    keys: dict[UUID, str | None]
-
-
-def _key(encoded: str | None) -> DataKey | None:
-    return None if encoded is None else DataKey(base64.b64decode(encoded, validate=True))
 
 
 def _unusable() -> ParleyError:

@@ -42,6 +42,11 @@ class ProjectorSettings(DatabaseSettings, LogSettings):
     projector_pause_seconds: Seconds = 0.1
     projector_pause_most_seconds: Seconds = 2
 
+    # Its watchdog.
+    projector_look_seconds: Seconds = 2
+    projector_ends_seconds: Seconds = 5
+    projector_stuck_seconds: Seconds = 60
+
 
 class HistorySettings(DatabaseSettings):
     """What the `serve` command needs."""

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from history_peers.read_model import Database
+from parley_cli.engines import free_port
 from parley_history.projector import Projector
 from parley_history.projector_app import create_projector
 from parley_history.settings import ProjectorSettings
@@ -18,6 +20,19 @@ async def ended(process: asyncio.subprocess.Process, signal: signal.Signals | No
     async with asyncio.timeout(30):
         _, error = await process.communicate()
     return error.decode()
+
+
+def projector_environment(
+    tables: Database, bootstrap: str, topic: str, **more: str
+) -> dict[str, str]:
+    """The settings of a projector's process, in a group of the topic's name."""
+    return {
+        "PARLEY_HISTORY_DATABASE": tables.dsn,
+        "PARLEY_KAFKA": bootstrap,
+        "PARLEY_PROJECTOR_TOPIC": topic,
+        "PARLEY_PROJECTOR_GROUP": topic,
+        "PARLEY_PROJECTOR_PORT": str(free_port()),
+    } | more
 
 
 def projector_of(database: str, **settings: Any) -> Projector:

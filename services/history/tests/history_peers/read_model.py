@@ -9,13 +9,13 @@ from msgspec.structs import fields, replace
 
 from history_peers.stories import Story
 from parley_core.cloudevents import Record
-from parley_core.migrations import migrate, migrations_in
+from parley_history.applying import Move
 from parley_history.domain.arrivals import arrival_of
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.fold import evolve
 from parley_history.domain.rows import MessageRow, SessionRow
-from parley_history.migrations import MIGRATIONS
-from parley_history.read_model import Move, ReadModel, ReadModelLimits
+from parley_history.migrations import migrate_history
+from parley_history.read_model import ReadModel, ReadModelLimits
 
 LIMITS = ReadModelLimits(database_seconds=5, held_events=5)
 PARTITION = 3
@@ -102,7 +102,12 @@ class Database:
         return {row["id"]: row["version"] for row in rows}
 
     async def migrate(self) -> None:
-        await migrate(self.connection, migrations_in(MIGRATIONS))
+        await migrate_history(self.connection)
+        await self.look_at(1)
+
+    async def look_at(self, version: int) -> None:
+        """What is asked here is asked of this version from now on."""
+        await self.connection.execute(f"SET search_path = read_model_{version}, public")
 
 
 def _columns(row: type[SessionRow] | type[MessageRow]) -> str:

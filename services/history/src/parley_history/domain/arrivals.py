@@ -7,32 +7,43 @@ from uuid import UUID
 
 from parley_core.cloudevents import Record, UndecodableRecord, decode
 from parley_core.events import Event
+from parley_history.domain.discards import Discarded, place_of
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """`event` is None where `error` says why it cannot be applied.
 
-    `session_id` is None when the record's key names no session.
+    `session_id` is None when the record's key names no session. A record that was discarded has
+    at most its place as `event`.
     """
 
     partition: int
     offset: int
     record: Record
     session_id: UUID | None
-    event: Event | None
+    event: Event | Discarded | None
     error: str | None = None
+    discarded: bool = False
 
     def refused(self, error: str) -> Arrival:
         return replace(self, event=None, error=error)
+
+    def as_discarded(self) -> Arrival:
+        place = None if self.session_id is None else place_of(self.record, self.session_id)
+        return replace(self, event=place, discarded=True)
 
 
 def arrival_of(partition: int, offset: int, record: Record) -> Arrival:
     try:
         event = decode(record)
-    except UndecodableRecord as undecodable:
-        session_id = _session_named_by(record.key)
-        return Arrival(partition, offset, record, session_id, None, str(undecodable))
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Decoding is pure: what fails now always does, also in a way that nobody foresaw.
+        expected = isinstance(error, UndecodableRecord)
+        why = str(error) if expected else f"it cannot be decoded: {type(error).__name__}"
+        return Arrival(partition, offset, record, _session_named_by(record.key), None, why)
     return Arrival(partition, offset, record, event.session_id, event)
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from parley_core.events import Event
 from parley_history.domain.arrivals import Arrival
+from parley_history.domain.discards import Discarded, record_digest
 from parley_history.domain.fold import BrokenStream, evolve
 from parley_history.domain.order import Order, order_of
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
@@ -20,11 +21,15 @@ FORKED = "the store has forked: the session has another event at this sequence"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the read model holds of the sessions of a batch; `held` is by sequence."""
+    """What is kept of the sessions of a batch.
+
+    `held` is by sequence; `discarded` has the digests of the records that were discarded.
+    """
 
     sessions: Mapping[UUID, SessionRow] = field(default_factory=dict)
     held: Mapping[UUID, Mapping[int, Arrival]] = field(default_factory=dict)
     parked: frozenset[UUID] = frozenset()
+    discarded: frozenset[bytes] = frozenset()
 
 
 class DeadLetter(NamedTuple):
@@ -33,7 +38,10 @@ class DeadLetter(NamedTuple):
 
 
 class Batch:
-    """Of each session at most `most_held` events are held; one more parks it."""
+    """Of each session at most `most_held` events are held; one more parks it.
+
+    A record that was discarded fills its place without effect, and never parks its session.
+    """
 
     def __init__(self, known: Known, most_held: int) -> None:
         self.sessions: dict[UUID, SessionRow] = {}
@@ -46,16 +54,17 @@ class Batch:
         self._parked = set(known.parked)
         self._held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
         for session_id, held in known.held.items():
-            self._held[session_id].update(held)
+            self._held[session_id] |= {place: self._counted(one) for place, one in held.items()}
 
     def take(self, arrival: Arrival) -> None:
-        session_id, event = arrival.session_id, arrival.event
-        if session_id in self._parked:
+        if arrival.session_id in self._parked:
             self.dead_letters.append(DeadLetter(arrival, arrival.error or PARKED_BEFORE))
-        elif event is None:
+            return
+        arrival = self._counted(arrival)
+        if arrival.event is None:
             self._park(arrival, arrival.error or "")
         else:
-            self._place(arrival, event)
+            self._place(arrival, arrival.event)
 
     @property
     def newly_held(self) -> list[Arrival]:
@@ -66,7 +75,14 @@ class Batch:
             if sequence not in self._known.held.get(session_id, {})
         ]
 
-    def _place(self, arrival: Arrival, event: Event) -> None:
+    def _counted(self, arrival: Arrival) -> Arrival:
+        """The arrival as it counts: without effect if it was discarded."""
+        discarded = self._known.discarded
+        if discarded and record_digest(arrival.record) in discarded:
+            return arrival.as_discarded()
+        return arrival
+
+    def _place(self, arrival: Arrival, event: Event | Discarded) -> None:
         match order_of(self._session(event.session_id), event):
             case Order.NEXT:
                 self._apply(arrival, event)
@@ -78,13 +94,19 @@ class Batch:
             case Order.REPEAT:
                 pass
 
-    def _apply(self, arrival: Arrival, event: Event) -> None:
+    def _apply(self, arrival: Arrival, event: Event | Discarded) -> None:
         try:
             session, brought = evolve(self._session(event.session_id), event)
             if isinstance(brought, MessageRow):
                 self._add(brought)
         except BrokenStream as broken:
             self._park(arrival, str(broken))
+            return
+        except MemoryError:
+            raise
+        except Exception as surprise:
+            # The fold is pure: what fails now always does. It would stop every other session too.
+            self._park(arrival, f"it cannot be applied: {type(surprise).__name__}")
             return
         self.sessions[session.id] = session
         if isinstance(brought, TurnOfMessage):
@@ -103,10 +125,10 @@ class Batch:
         elif message.turn_id is None:
             self.messages[place] = replace(message, turn_id=link.turn_id)
 
-    def _hold(self, arrival: Arrival, event: Event) -> None:
+    def _hold(self, arrival: Arrival, event: Event | Discarded) -> None:
         held = self._held[event.session_id]
         other = held.get(event.sequence)
-        if other is None and len(held) >= self._most_held:
+        if other is None and len(held) >= self._most_held and not arrival.discarded:
             self._park(arrival, f"more than {self._most_held} events wait for one that is missing")
         elif other is None:
             held[event.sequence] = arrival
@@ -117,15 +139,21 @@ class Batch:
         """Apply what was held for the events that came by now."""
         held = self._held.get(session_id)
         while held and session_id not in self._parked:
-            sequence = self.sessions[session_id].version + 1
+            if (session := self._session(session_id)) is None:
+                return
+            sequence = session.version + 1
             if (arrival := held.pop(sequence, None)) is None:
                 return
             if sequence in self._known.held.get(session_id, {}):
                 self.released.append((session_id, sequence))
-            assert arrival.event is not None
-            self._apply(arrival, arrival.event)
+            if arrival.event is None:  # It could be decoded when it came.
+                self._park(arrival, arrival.error or "")
+            else:
+                self._apply(arrival, arrival.event)
 
     def _park(self, arrival: Arrival, error: str) -> None:
+        if arrival.discarded:
+            return
         letter = DeadLetter(arrival, error)
         self.dead_letters.append(letter)
         self.newly_parked.append(letter)

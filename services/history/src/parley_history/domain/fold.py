@@ -16,6 +16,7 @@ from parley_core.events import (
     SessionStarted,
     UnknownEvent,
 )
+from parley_history.domain.discards import Discarded
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
 
 Brought = MessageRow | TurnOfMessage | None
@@ -25,8 +26,10 @@ class BrokenStream(Exception):
     """The event cannot follow in its session; the message says why, with ids and types alone."""
 
 
-def evolve(session: SessionRow | None, event: Event) -> tuple[SessionRow, Brought]:
+def evolve(session: SessionRow | None, event: Event | Discarded) -> tuple[SessionRow, Brought]:
     """The row after `event`, which must be the session's next one, and what it brought."""
+    if isinstance(event, Discarded):
+        return _passed(session, event), None
     if session is None:
         return _started(event), None
     match event.data:
@@ -43,6 +46,14 @@ def evolve(session: SessionRow | None, event: Event) -> tuple[SessionRow, Brough
             raise BrokenStream("the session starts again")
         case other:
             assert_never(other)
+
+
+def _passed(session: SessionRow | None, place: Discarded) -> SessionRow:
+    if session is None:
+        raise BrokenStream("the session has no start")
+    # Ids increase along a session, but this one may be what was wrong with the record.
+    last_event_id = max(session.last_event_id, place.id)
+    return replace(session, version=place.sequence, last_event_id=last_event_id)
 
 
 def _started(event: Event) -> SessionRow:

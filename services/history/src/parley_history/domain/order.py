@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 from parley_core.events import Event
+from parley_history.domain.discards import Discarded
 from parley_history.domain.rows import SessionRow
 
 
@@ -15,7 +16,7 @@ class Order(Enum):
     """One before it is missing."""
 
 
-def order_of(session: SessionRow | None, event: Event) -> Order:
+def order_of(session: SessionRow | None, event: Event | Discarded) -> Order:
     version = session.version if session else 0
     if event.sequence == version + 1:
         return Order.NEXT

@@ -26,7 +26,8 @@ CREATE TABLE sessions (
     open_turn_message_id uuid
 ) WITH (fillfactor = 80);
 
--- One row per message (keys: see keys.sql); what was said stays sealed, for the event that brought it.
+-- One row per message; what was said stays sealed, for the event that brought it. Its keys are in
+-- keys.sql.
 CREATE TABLE messages (
     session_id uuid NOT NULL,
     version integer NOT NULL, -- the sequence of the event that brought it

@@ -1,0 +1,12 @@
+-- Of several turns that a message opened the first one is told.
+UPDATE messages SET turn_id = first.turn_id
+FROM (
+    SELECT DISTINCT ON (session_id, message_id) session_id, message_id, turn_id
+    FROM turn_links ORDER BY session_id, message_id, place
+) AS first
+WHERE messages.session_id = first.session_id AND messages.id = first.message_id
+    AND messages.turn_id IS NULL;
+
+DROP TABLE turn_links;
+
+ANALYZE positions, sessions, messages, held_events, dead_letters;

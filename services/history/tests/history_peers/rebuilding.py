@@ -1,0 +1,69 @@
+"""The commands `rebuild` and `verify`, run as processes, and what they left."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from history_peers.read_model import Database, Rows
+from parley_testing.processes import started
+
+
+@dataclass
+class Ended:
+    code: int
+    said: str
+    error: str
+
+
+class Rebuilding:
+    """`records` is the most that a batch has: small, so that stories go over many of them."""
+
+    def __init__(self, tables: Database, bootstrap: str, topic: str) -> None:
+        self.tables = tables
+        self.environment = {
+            "PARLEY_HISTORY_DATABASE": tables.dsn,
+            "PARLEY_KAFKA": bootstrap,
+            "PARLEY_PROJECTOR_TOPIC": topic,
+            "PARLEY_PROJECTOR_HELD_EVENTS": "5",
+        }
+
+    async def start(self, *command: str, **settings: Any) -> asyncio.subprocess.Process:
+        more = {f"PARLEY_{name.upper()}": str(value) for name, value in settings.items()}
+        return await started("parley_history", *command, **self.environment | more)
+
+    async def run(self, *command: str, **settings: Any) -> Ended:
+        return await self.end_of(await self.start(*command, **settings))
+
+    async def end_of(self, process: asyncio.subprocess.Process) -> Ended:
+        async with asyncio.timeout(60):
+            said, error = await process.communicate()
+        assert process.returncode is not None
+        return Ended(process.returncode, said.decode(), error.decode())
+
+    async def active(self) -> int:
+        version: int = await self.tables.connection.fetchval(
+            "SELECT version FROM active_read_model"
+        )
+        return version
+
+    async def versions(self) -> list[int]:
+        rows = await self.tables.connection.fetch("SELECT version FROM read_models ORDER BY 1")
+        return [row["version"] for row in rows]
+
+    async def schemas(self) -> list[str]:
+        rows = await self.tables.connection.fetch(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'read_model_%' ORDER BY 1"
+        )
+        return [row["nspname"] for row in rows]
+
+    async def done(self, version: int) -> int:
+        """How many records the version has taken; 0 while there is no such version."""
+        table = f"read_model_{version}.positions"
+        if await self.tables.connection.fetchval("SELECT to_regclass($1)", table) is None:
+            return 0
+        taken = await self.tables.connection.fetchval(f"SELECT sum(next) FROM {table}")
+        return int(taken or 0)
+
+    async def rows(self, version: int) -> Rows:
+        await self.tables.look_at(version)
+        return await self.tables.rows()
