@@ -1,5 +1,6 @@
 """An empty event store for each test, and session on it over real HTTP."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,11 +14,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from session_peers.process import Ended, Run, variables
 from session_peers.service import Service, serve_session
 
+from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_core.migrations import migrate, migrations_in
 from parley_core.pool import Pool, open_pool
+from parley_session.__main__ import main
 from parley_session.migrations import MIGRATIONS
+from parley_testing.processes import environment_with
 
 Start = Callable[..., Awaitable[Service]]
 
@@ -69,6 +74,34 @@ async def serve(store_database: str) -> AsyncIterator[Start]:
 @pytest.fixture
 async def session(serve: Start) -> Service:
     return await serve()
+
+
+@pytest.fixture
+async def log_topic(kafka_bootstrap: str, topic: str) -> str:
+    """A topic of this test alone, which exists."""
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
+    return topic
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command that ends at once, in this process: another one takes a second to start."""
+
+    async def run(command: str, database: str, **settings: Any) -> Ended:
+        monkeypatch.setattr("os.environ", environment_with(**variables(database, **settings)))
+        monkeypatch.setattr("sys.argv", ["parley_session", *command.split()])
+        code = await asyncio.to_thread(_code_of, main)
+        said, complained = capsys.readouterr()
+        return Ended(code, said, complained)
+
+    return run
+
+
+def _code_of(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except SystemExit as ending:
+        return int(ending.code or 0)
 
 
 async def _make(postgres_server: str, name: str) -> None:

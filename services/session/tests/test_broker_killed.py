@@ -48,10 +48,13 @@ async def test_the_broker_is_killed_while_sessions_go_on(
         await kafka.child.wait()
         before = turns
         await eventually(lambda: turns > before + 40)
-        assert not await outbox_is_empty(pool)
+        told = await session.metrics()
+        assert told["parley_outbox_events"] > 3 * 40
+        assert 0 < told["parley_outbox_oldest_seconds"] < 60
         await kafka.start()
         before = turns
         await eventually(lambda: turns > before + 10)
         ended.set()
     await eventually(lambda: outbox_is_empty(pool), within=30)
+    assert (await session.metrics())["parley_outbox_events"] == 0
     await assert_all_in_log(pool, kafka.bootstrap, SESSIONS_TOPIC)

@@ -11,7 +11,7 @@ from session_peers.service import Service
 from parley_core.pool import Pool
 
 ID, RUNNER = uuid4(), str(uuid4())
-GATEWAY, HISTORY, INFERENCE = "gateway", "history", "inference"
+GATEWAY, HISTORY, INFERENCE, CLI = "gateway", "history", "inference", "cli"
 # Method, path, a right body, and who may call: docs/internal-api.md.
 ROUTES: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/assistants", None, {GATEWAY}),
@@ -24,7 +24,7 @@ ROUTES: list[tuple[str, str, Any, set[str]]] = [
     ("POST", f"/turns/{ID}/complete", completion(RUNNER), {INFERENCE}),
     ("POST", f"/turns/{ID}/fail", {"runner": RUNNER, "code": "x"}, {INFERENCE}),
     ("POST", f"/runners/{ID}/heartbeat", {"turns": []}, {INFERENCE}),
-    ("POST", "/keys", {"session_ids": []}, {HISTORY}),
+    ("POST", "/keys", {"session_ids": []}, {HISTORY, CLI}),
 ]
 WITH_BODY = [route for route in ROUTES if route[2] is not None]
 
@@ -33,7 +33,7 @@ async def test_only_those_services_call_that_the_contract_names(session: Service
     for method, path, body, callers in ROUTES:
         answers = {
             issuer: await session.call(method, path, body, issuer=issuer)
-            for issuer in (GATEWAY, HISTORY, INFERENCE, "session", "stranger")
+            for issuer in (GATEWAY, HISTORY, INFERENCE, CLI, "session", "stranger")
         }
         refused = {issuer for issuer, answer in answers.items() if answer.status == 401}
         assert set(answers) - refused == callers, path

@@ -2,47 +2,20 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import asyncpg
 import pytest
-from session_peers.process import Ended, session_process, variables
+from session_peers.process import Run, session_process
 from session_peers.service import MASTER_KEY, NO_KAFKA
 
 from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
-from parley_session.__main__ import main
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
-from parley_testing.processes import environment_with
 
 TOPIC = {"topic_partitions": 2, "topic_replication": 1, "topic_min_isr": 1}
 NO_DATABASE = "postgresql://parley:hunter2@127.0.0.1:1/parley_session"
 SECRETS = (SECRET, MASTER_KEY, "hunter2")
-
-Run = Callable[..., Awaitable[Ended]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command that ends at once, in this process: another one takes a second to start."""
-
-    async def run(command: str, database: str, **settings: Any) -> Ended:
-        monkeypatch.setattr("os.environ", environment_with(**variables(database, **settings)))
-        monkeypatch.setattr("sys.argv", ["parley_session", command])
-        code = await asyncio.to_thread(_code_of, main)
-        said, complained = capsys.readouterr()
-        return Ended(code, said, complained)
-
-    return run
-
-
-def _code_of(command: Callable[[], int]) -> int:
-    try:
-        return command()
-    except SystemExit as ending:
-        return int(ending.code or 0)
 
 
 @pytest.mark.parametrize(

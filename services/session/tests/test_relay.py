@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,12 +10,12 @@ import pytest
 from session_peers.appending import append_sessions, append_turn, append_turns
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 from session_peers.parts import Parts, parts_on
+from session_peers.relaying import relaying
 
 from parley_core.cloudevents import Record
-from parley_core.log import Brokers, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogWriter
 from parley_core.pool import Pool
 from parley_session.outbox import Batch, Outbox, connection_settings
-from parley_session.relay import Relay, RelayLimits
 from parley_testing.eventually import eventually
 
 
@@ -26,49 +25,19 @@ def parts(pool: Pool) -> Parts:
 
 
 @pytest.fixture
-async def topic(kafka_bootstrap: str, topic: str) -> str:
-    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
-    return topic
-
-
-@pytest.fixture
 async def connection(store_database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(store_database)
     yield connection
     await connection.close()
 
 
-@asynccontextmanager
-async def relaying(
-    database: str, writer: Callable[[], LogWriter], number: int = 1, **limits: Any
-) -> AsyncIterator[list[Relay]]:
-    given = {
-        "records": 2_000,
-        "bytes": 8 * 1024 * 1024,
-        "publish_seconds": 5,
-        "poll_seconds": 0.02,
-        "linger_seconds": 0.001,
-        "pause_seconds": 0.02,
-        "store_seconds": 5,
-    }
-    relays = [Relay(database, writer, RelayLimits(**given | limits)) for _ in range(number)]
-    tasks = [asyncio.create_task(relay.run()) for relay in relays]
-    try:
-        yield relays
-        assert not any(task.done() for task in tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic)):
+    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
         await append_sessions(parts, sessions=6, turns=4)
         await eventually(lambda: outbox_is_empty(pool))
-    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 @pytest.mark.parametrize("limits", [{"records": 3}, {"bytes": 1}, {"bytes": 1500}])
@@ -77,22 +46,22 @@ async def test_small_batches_keep_the_order(
     pool: Pool,
     parts: Parts,
     kafka_bootstrap: str,
-    topic: str,
+    log_topic: str,
     limits: dict[str, int],
 ) -> None:
     await append_sessions(parts, sessions=3, turns=3)
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), **limits
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), **limits
     ):
         await eventually(lambda: outbox_is_empty(pool))
-    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 async def test_an_append_wakes_the_relay(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), poll_seconds=60
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), poll_seconds=60
     ) as [relay]:
         await append_turns(parts, 1)
         relay.wake()
@@ -103,10 +72,10 @@ async def test_an_append_wakes_the_relay(
 
 
 async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_nothing(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), number=3, records=5
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), number=3, records=5
     ) as relays:
         appending = asyncio.create_task(append_sessions(parts, sessions=6, turns=6))
         while not appending.done():
@@ -115,7 +84,7 @@ async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_not
             await asyncio.sleep(0)
         await appending
         await eventually(lambda: outbox_is_empty(pool))
-    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 async def test_rows_that_commit_late_are_not_skipped(
@@ -124,27 +93,27 @@ async def test_rows_that_commit_late_are_not_skipped(
     parts: Parts,
     connection: asyncpg.Connection,
     kafka_bootstrap: str,
-    topic: str,
+    log_topic: str,
 ) -> None:
     early = await append_turns(parts, 1)
-    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic)):
+    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
         transaction = connection.transaction()
         await transaction.start()
         # Their places in the queue come before those of what commits meanwhile.
         await append_turn(parts_on(connection), early)  # type: ignore[arg-type]
         await append_turns(parts, 2)
         await eventually(lambda: outbox_is_empty(pool))
-        assert len(await records_in(kafka_bootstrap, topic)) == 4 + 7
+        assert len(await records_in(kafka_bootstrap, log_topic)) == 4 + 7
         await transaction.commit()
         await eventually(lambda: outbox_is_empty(pool))
-    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 async def test_a_relay_whose_connection_was_cut_goes_on(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, topic: str
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), topic), records=2
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), records=2
     ):
         for _ in range(5):
             appending = asyncio.create_task(append_sessions(parts, sessions=2, turns=3))
@@ -156,7 +125,7 @@ async def test_a_relay_whose_connection_was_cut_goes_on(
             )
             await appending
         await eventually(lambda: outbox_is_empty(pool))
-    await assert_all_in_log(pool, kafka_bootstrap, topic)
+    await assert_all_in_log(pool, kafka_bootstrap, log_topic)
 
 
 async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
@@ -164,14 +133,14 @@ async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
     pool: Pool,
     parts: Parts,
     kafka_bootstrap: str,
-    topic: str,
+    log_topic: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     away = True
 
     def writer() -> LogWriter:
-        return LogWriter(Brokers("127.0.0.1:1" if away else kafka_bootstrap), topic)
+        return LogWriter(Brokers("127.0.0.1:1" if away else kafka_bootstrap), log_topic)
 
     await append_turns(parts, 1)
     async with relaying(store_database, writer):
@@ -182,7 +151,7 @@ async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
         await eventually(lambda: "The relay publishes again." in caplog.text)
     # One line when it began, however often it tried.
     assert caplog.text.count("The relay goes on trying.") == 1
-    assert await assert_all_in_log(pool, kafka_bootstrap, topic) == 0
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 async def test_nothing_ends_the_relay(
@@ -190,7 +159,7 @@ async def test_nothing_ends_the_relay(
     pool: Pool,
     parts: Parts,
     kafka_bootstrap: str,
-    topic: str,
+    log_topic: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     surprises = [RuntimeError("private words")]
@@ -198,7 +167,7 @@ async def test_nothing_ends_the_relay(
     def writer() -> LogWriter:
         if surprises:
             raise surprises.pop()
-        return LogWriter(Brokers(kafka_bootstrap), topic)
+        return LogWriter(Brokers(kafka_bootstrap), log_topic)
 
     async with relaying(store_database, writer):
         await append_turns(parts, 1)
@@ -257,4 +226,4 @@ async def test_a_relay_may_be_idle_for_as_long_as_it_publishes_and_no_more(
     )
     timeout = await connection.fetchval("SHOW idle_in_transaction_session_timeout")
     await connection.close()
-    assert timeout == "12s"
+    assert timeout == "9s"

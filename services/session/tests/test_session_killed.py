@@ -5,20 +5,12 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-import pytest
 from session_peers.client import Client
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty
 from session_peers.process import session_process
 
-from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_testing.eventually import eventually
-
-
-@pytest.fixture
-async def topic(kafka_bootstrap: str, topic: str) -> str:
-    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
-    return topic
 
 
 class Talker:
@@ -47,9 +39,9 @@ class Talker:
 
 
 async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
-    store_database: str, pool: Pool, kafka_bootstrap: str, topic: str
+    store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    settings: dict[str, Any] = {"kafka": kafka_bootstrap, "relay_topic": topic}
+    settings: dict[str, Any] = {"kafka": kafka_bootstrap, "relay_topic": log_topic}
     talkers = [Talker() for _ in range(5)]
 
     async with session_process(store_database, **settings) as served:
@@ -68,4 +60,4 @@ async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
             read = await served.call("GET", f"/sessions/{talker.session_id}")
             assert read.body["version"] == 1 + 3 * len(set(talker.asked))
         await eventually(lambda: outbox_is_empty(pool), within=30)
-    await assert_all_in_log(pool, kafka_bootstrap, topic)
+    await assert_all_in_log(pool, kafka_bootstrap, log_topic)

@@ -1,4 +1,4 @@
-"""`python -m parley_session migrate | create-topic | serve`."""
+"""`python -m parley_session serve`, and the commands that make, check and mend what it needs."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import sys
 
 import asyncpg
 
-from parley_core.log import LogError, TopicSpec, ensure_topic
+from parley_core.log import LogError, ensure_topic
 from parley_core.migrations import (
     MigrationRefused,
     migrate_database,
@@ -14,22 +14,45 @@ from parley_core.migrations import (
 )
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
-from parley_session.app import create_app
+from parley_session.app import create_app, relay_of
+from parley_session.log_check import verify_log
+from parley_session.log_reconcile import reconcile
+from parley_session.log_restore import restore_log
 from parley_session.migrations import MIGRATIONS
-from parley_session.settings import DatabaseSettings, SessionSettings, TopicSettings
+from parley_session.settings import (
+    DatabaseSettings,
+    LogCommandSettings,
+    SessionSettings,
+    TopicSettings,
+)
 
-_STARTING_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_QUOTING_TROUBLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_STARTING_TROUBLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 def main() -> int:
-    command = _arguments().command
+    arguments = _arguments()
     configure_logging()
     try:
-        match command:
+        match arguments.command:
             case "migrate":
                 _migrate(load(DatabaseSettings))
             case "create-topic":
                 asyncio.run(_create_topic(load(TopicSettings)))
+            case "verify-log":
+                return asyncio.run(verify_log(_checked(load(LogCommandSettings))))
+            case "restore-log":
+                settings = _checked(load(LogCommandSettings))
+                return asyncio.run(restore_log(settings, relay_of(settings)))
+            case "reconcile":
+                settings = _checked(load(LogCommandSettings))
+                return asyncio.run(reconcile(settings, dry_run=arguments.dry_run))
             case _:
                 _serve(load(SessionSettings))
     except SettingsWrong as wrong:
@@ -37,6 +60,10 @@ def main() -> int:
         return 2
     except (MigrationRefused, LogError) as refused:
         print(refused, file=sys.stderr)
+        return 1
+    except _QUOTING_TROUBLE as trouble:
+        # Its class alone: such a sentence may quote a row.
+        print(f"The event store failed: {type(trouble).__name__}.", file=sys.stderr)
         return 1
     except _STARTING_TROUBLE as trouble:
         print(
@@ -54,7 +81,18 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("migrate", help="bring the database to this version, then end")
     commands.add_parser("create-topic", help="make the topic of the log, or check it, then end")
     commands.add_parser("serve", help="serve until SIGTERM, and relay the outbox to the log")
+    commands.add_parser("verify-log", help="compare the event store with the log, then end")
+    commands.add_parser("restore-log", help="fill the log with what it lacks, then end")
+    reconciling = commands.add_parser(
+        "reconcile", help="take back what only the log has, before writes open, then end"
+    )
+    reconciling.add_argument("--dry-run", action="store_true", help="say what would be taken back")
     return parser.parse_args()
+
+
+def _checked(settings: LogCommandSettings) -> LogCommandSettings:
+    require_database_migrated(settings.session_database, MIGRATIONS)
+    return settings
 
 
 def _migrate(settings: DatabaseSettings) -> None:
@@ -63,12 +101,7 @@ def _migrate(settings: DatabaseSettings) -> None:
 
 
 async def _create_topic(settings: TopicSettings) -> None:
-    spec = TopicSpec(
-        settings.relay_topic,
-        settings.topic_partitions,
-        settings.topic_replication,
-        settings.topic_min_isr,
-    )
+    spec = settings.topic
     await ensure_topic(settings.brokers, spec)
     print(f"{spec.name} is ready, with {spec.partitions} partitions")
 

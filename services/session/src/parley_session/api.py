@@ -40,13 +40,15 @@ class Parts:
     store: EventStore
     turns: TurnStore
     ready: Callable[[], Awaitable[Sequence[str]]]
+    refresh_metrics: Callable[[], Awaitable[None]]
 
 
 def routes(guard_of: Callable[..., Guard], assistants: Assistants, parts: Parts) -> Sequence[Route]:
     """`guard_of` makes the guard of a route from the services that may call it."""
-    gateway, inference, history = guard_of("gateway"), guard_of("inference"), guard_of("history")
+    gateway, inference = guard_of("gateway"), guard_of("inference")
     session_readers = guard_of("gateway", "history")
     turn_readers = guard_of("gateway", "inference")
+    key_readers = guard_of("history", "cli")
 
     async def list_assistants(request: Request) -> Response:
         gateway(request)
@@ -146,7 +148,7 @@ def routes(guard_of: Callable[..., Guard], assistants: Assistants, parts: Parts)
         return _json({"stop": stop})
 
     async def data_keys(request: Request) -> Response:
-        history(request)
+        key_readers(request)
         body = await body_of(request, KeysBody)
         keys = await parts.store.data_keys(body.session_ids)
         encoded = {

@@ -11,16 +11,18 @@ from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
 from parley_core.log import LogWriter
+from parley_core.metrics import metrics_route, new_registry
 from parley_core.pool import Pool, open_pool
 from parley_session.api import Parts, routes
 from parley_session.assistants import Assistants, read_assistants
 from parley_session.event_store import EventStore
 from parley_session.executing import Executor
+from parley_session.metrics import Metrics
 from parley_session.refusing import STORE_TROUBLE, install_refusals
 from parley_session.relay import Relay, RelayLimits
 from parley_session.running import Running
 from parley_session.sessions import Sessions
-from parley_session.settings import SessionSettings
+from parley_session.settings import RelaySettings, SessionSettings
 from parley_session.sweeper import Sweeper
 from parley_session.turn_store import TurnStore
 
@@ -28,17 +30,20 @@ from parley_session.turn_store import TurnStore
 def create_app(settings: SessionSettings) -> Starlette:
     """The application, with its relay and its sweeper. Raises SettingsWrong."""
     assistants = read_assistants(settings.assistants, settings.model)
-    parts = Parts()
+    parts, registry = Parts(), new_registry()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with _pool(settings) as pool:
-            relay = _relay(settings)
+            relay = relay_of(settings)
+            metrics = Metrics(registry, relay, pool, settings.session_metrics_seconds)
+            parts.refresh_metrics = metrics.refresh
             store = EventStore(
                 pool,
                 settings.master_key,
                 most_sessions_kept=settings.session_sessions_kept,
                 on_stored=relay.wake,
+                observe_append=metrics.observe_append,
             )
             sweeper = _put_together(settings, parts, pool, store, assistants)
             tasks = [asyncio.create_task(relay.run()), asyncio.create_task(sweeper.run())]
@@ -50,7 +55,10 @@ def create_app(settings: SessionSettings) -> Starlette:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Starlette(
-        routes=routes(partial(_guard, settings), assistants, parts),
+        routes=[
+            *routes(partial(_guard, settings), assistants, parts),
+            metrics_route(registry, lambda: parts.refresh_metrics()),
+        ],
         lifespan=lifespan,
     )
     app.add_middleware(BodyLimitMiddleware, limit=settings.session_body_bytes)
@@ -100,7 +108,7 @@ def _put_together(
     )
 
 
-def _relay(settings: SessionSettings) -> Relay:
+def relay_of(settings: RelaySettings) -> Relay:
     return Relay(
         settings.session_database,
         lambda: LogWriter(settings.brokers, settings.relay_topic),

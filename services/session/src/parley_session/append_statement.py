@@ -3,7 +3,7 @@
 All parts but the first hang on the row that the compare-and-set returned (docs/adr/0001).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -34,7 +34,8 @@ _STORED = """, stored AS (
     INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
     SELECT $1, new.* FROM moved,
         unnest($4::int[], $5::uuid[], $6::text[], $7::timestamptz[], $8::json[], {}::text[]) AS new
-), queued AS (
+)"""
+_QUEUED = """, queued AS (
     INSERT INTO outbox (session_id, sequence, bytes)
     SELECT $1, new.sequence, new.bytes FROM moved, unnest($4::int[], {}::int[])
         AS new (sequence, bytes) ORDER BY new.sequence
@@ -94,6 +95,34 @@ def append_statement(
     It answers whether the session was at that version. Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
+    statement = _stored(events, values, version, wrapped_key)
+    statement.add(_QUEUED, [len(value) for value in values])
+    _add_turn_change(statement, events, {})
+    if remember is not None:
+        known = (remember.request, remember.turn_id, remember.fingerprint)
+        statement.add(_REMEMBERED, *known)
+    return statement
+
+
+def taking_back_statement(
+    events: Sequence[Event],
+    values: Sequence[bytes],
+    version: int,
+    messages: Mapping[UUID, int],
+) -> Statement:
+    """Stores events that the log has, byte for byte, and queues nothing.
+
+    `messages` are the sequences of earlier ones that an event answers. A session that is new here
+    has no key: what was said in it cannot be read any more. At most one event changes a turn.
+    """
+    statement = _stored(events, values, version, None)
+    _add_turn_change(statement, events, messages)
+    return statement
+
+
+def _stored(
+    events: Sequence[Event], values: Sequence[bytes], version: int, wrapped_key: bytes | None
+) -> Statement:
     rows = _rows(events, values)
     started = events[0].data
     if isinstance(started, SessionStarted):
@@ -101,12 +130,7 @@ def append_statement(
         statement = Statement(_STARTED, *rows, *owner, wrapped_key)
     else:
         statement = Statement(_MOVED, *rows, version)
-    traces = [event.traceparent for event in events]
-    statement.add(_STORED, traces, [len(value) for value in values])
-    _add_turn_change(statement, events)
-    if remember is not None:
-        known = (remember.request, remember.turn_id, remember.fingerprint)
-        statement.add(_REMEMBERED, *known)
+    statement.add(_STORED, [event.traceparent for event in events])
     return statement
 
 
@@ -124,14 +148,16 @@ def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
     ]
 
 
-def _add_turn_change(statement: Statement, events: Sequence[Event]) -> None:
-    message = None
+def _add_turn_change(
+    statement: Statement, events: Sequence[Event], messages: Mapping[UUID, int]
+) -> None:
+    asked = dict(messages)
     for event in events:
         match event.data:
-            case MessageSubmitted():
-                message = event.sequence
-            case ReplyRequested(turn_id=turn_id):
-                statement.add(_OPENED, turn_id, message, event.sequence)
+            case MessageSubmitted(message_id=message_id):
+                asked[message_id] = event.sequence
+            case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
+                statement.add(_OPENED, turn_id, asked[message_id], event.sequence)
             case CancelRequested(turn_id=turn_id):
                 statement.add(_CANCELLED, turn_id)
             case ReplyEnded(turn_id=turn_id):

@@ -1,5 +1,6 @@
 """The event store: an append is one statement in one commit, fenced by the session's version."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -36,10 +37,15 @@ class EventStore:
         *,
         most_sessions_kept: int,
         on_stored: Callable[[], None] = lambda: None,
+        observe_append: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`on_stored` is called after each commit that the relay should hear of."""
+        """`on_stored` is called after each commit that the relay should hear of.
+
+        `observe_append` is told how many seconds each took.
+        """
         self._pool, self._master_keys = pool, master_keys
         self._most_kept, self._on_stored = most_sessions_kept, on_stored
+        self._observe_append = observe_append
         self._kept: OrderedDict[UUID, Session] = OrderedDict()
 
     async def load(self, session_id: UUID) -> Held | None:
@@ -83,6 +89,7 @@ class EventStore:
         wrapped = None if held else self._master_keys.wrap(key, events[0].session_id)
         version = held.session.version if held else 0
         statement = append_statement(events, version, wrapped_key=wrapped, remember=remember)
+        began = time.perf_counter()
         try:
             stored = await self._pool.fetchval(statement.text, *statement.values)
         except asyncpg.UniqueViolationError as collision:
@@ -92,6 +99,7 @@ class EventStore:
             return None
         if not stored:
             return None
+        self._observe_append(time.perf_counter() - began)
         self._on_stored()
         session = fold(events, held.session if held else None)
         assert session is not None

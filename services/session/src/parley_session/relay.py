@@ -1,7 +1,11 @@
 """The relay: hands the outbox to the log, oldest first, and starts anew after the first error.
 
 Any number of relays keeps the first appearances of a session's events in order; the lock in the
-outbox only avoids repeats.
+outbox only avoids repeats. The reason: whoever hands event n to a producer knows that n - 1 is in
+the log. It had left the outbox, so it was acknowledged; or it went ahead in the same batch, or in
+one that was acknowledged before this one was sent. What is in the log stays there, so this holds
+at whatever later time the record is written: also from the producer of a relay that was stopped
+and lost its lock, and that wakes after others have gone on.
 """
 
 import asyncio
@@ -50,6 +54,8 @@ class Relay:
         self._outbox: Outbox | None = None
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._troubled = False
+        self.published = self.failures = 0
+        self.leads = False
 
     def wake(self) -> None:
         """There is something new in the outbox."""
@@ -102,9 +108,11 @@ class Relay:
             assert self._writer is not None
             appended = await self._writer.append(records, self._limits.publish_seconds)
             failure = appended.error
+            self.published += sum(appended.acknowledged)
             return appended.acknowledged
 
         batch = await self._outbox.drain_some(publish)
+        self.leads = batch is not None
         if failure is not None:
             # What was acknowledged is deleted and committed by now.
             raise failure
@@ -131,7 +139,8 @@ class Relay:
     async def _after_trouble(self, what: str) -> None:
         if not self._troubled:
             log.warning("%s The relay goes on trying.", what)
-        self._troubled = True
+        self._troubled, self.leads = True, False
+        self.failures += 1
         await asyncio.sleep(self._limits.pause_seconds)
 
     def _recovered(self) -> None:

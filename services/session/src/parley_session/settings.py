@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from parley_core.log import SESSIONS_TOPIC
+from parley_core.log import SESSIONS_TOPIC, TopicSpec
 from parley_core.log.settings import LogSettings
 from parley_core.sealing import MasterKeys
 from parley_core.settings import (
@@ -40,9 +40,36 @@ class TopicSettings(LogSettings):
     topic_replication: Count = 3
     topic_min_isr: Count = 2
 
+    @property
+    def topic(self) -> TopicSpec:
+        return TopicSpec(
+            self.relay_topic, self.topic_partitions, self.topic_replication, self.topic_min_isr
+        )
 
-class SessionSettings(LogSettings):
+
+class RelaySettings(LogSettings):
+    """What a relay needs, from the event store to the log."""
+
     session_database: DatabaseUrl = Field(description=_DATABASE)
+    session_store_seconds: Seconds = 5
+    relay_topic: str = SESSIONS_TOPIC
+    relay_records: Count = 2_000
+    relay_bytes: Count = 8 * MIB
+    relay_publish_seconds: Seconds = 5
+    relay_poll_seconds: Seconds = 0.25
+    relay_linger_seconds: Seconds = 0.005
+    relay_pause_seconds: Seconds = 0.5
+
+
+class LogCommandSettings(RelaySettings, TopicSettings):
+    """What `verify-log`, `restore-log` and `reconcile` need."""
+
+    # A statement that reads the whole store; and how long the log may give nothing.
+    session_command_seconds: Seconds = 3_600
+    session_log_stalled_seconds: Seconds = 30
+
+
+class SessionSettings(RelaySettings):
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )
@@ -60,7 +87,6 @@ class SessionSettings(LogSettings):
 
     # The event store.
     session_connections: int = Field(16, ge=2, le=1_000, description="a number from 2 to 1000")
-    session_store_seconds: Seconds = 5
     session_append_attempts: Count = 8
     session_sessions_kept: Count = 10_000
     session_most_messages: Count = 10_000
@@ -77,11 +103,5 @@ class SessionSettings(LogSettings):
     session_sweep_turns: Count = 100
     session_idempotency_hours: Count = 24
 
-    # The relay to the log.
-    relay_topic: str = SESSIONS_TOPIC
-    relay_records: Count = 2_000
-    relay_bytes: Count = 8 * MIB
-    relay_publish_seconds: Seconds = 5
-    relay_poll_seconds: Seconds = 0.25
-    relay_linger_seconds: Seconds = 0.005
-    relay_pause_seconds: Seconds = 0.5
+    # A scrape of /metrics waits no longer for the store.
+    session_metrics_seconds: Seconds = 2

@@ -103,7 +103,10 @@ class TurnStore:
         return bool(may_sweep)
 
     async def deserted(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
-        """(session, turn) of open turns that for a lease nobody claimed, or nobody named."""
+        """(session, turn) of open turns that for a lease nobody claimed, or nobody named.
+
+        Without those in a session that has no key: nothing can be said in it any more.
+        """
         rows = await self._pool.fetch(
             """
             SELECT session_id, id FROM turns
@@ -113,6 +116,10 @@ class TurnStore:
                     SELECT FROM runners WHERE runners.id = turns.runner
                         AND runners.seen_at > now() - make_interval(secs => $1)
                         AND turns.id = ANY (runners.turns)
+                )
+                AND EXISTS (
+                    SELECT FROM sessions
+                    WHERE sessions.id = turns.session_id AND wrapped_key IS NOT NULL
                 )
             ORDER BY opened_at LIMIT $2
             """,

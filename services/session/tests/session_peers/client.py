@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from parley_core.principal import Principal
 from parley_testing.peers import SECRET, signed
@@ -116,6 +117,18 @@ class Client:
     async def fail(self, turn_id: str, runner: str, **body: Any) -> Answer:
         given = {"runner": runner, "code": "upstream_timeout"}
         return await self.end(f"/turns/{turn_id}/fail", given | body)
+
+    async def metrics(self) -> dict[str, float]:
+        """What it tells, by name; without what has labels."""
+        async with self.http.get(self.url + "/metrics") as answer:
+            assert answer.status == 200
+            families = text_string_to_metric_families(await answer.text())
+        return {
+            sample.name: sample.value
+            for family in families
+            for sample in family.samples
+            if not sample.labels
+        }
 
     async def end(self, path: str, body: Any) -> Answer:
         """A call of inference in its own name."""

@@ -1,7 +1,7 @@
 """`python -m parley_session` as a process of its own, which may be killed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,10 @@ class Ended:
     code: int | None
     said: str
     complained: str
+
+
+Run = Callable[..., Awaitable[Ended]]
+"""A command and the database that it is for, with further settings."""
 
 
 @dataclass

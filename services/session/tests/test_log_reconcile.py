@@ -1,0 +1,232 @@
+"""`reconcile`: a store that lost its last events takes them back from the log."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from session_peers.appending import append_turn, append_turns, execute
+from session_peers.backup import back_up, contents, restore
+from session_peers.commands import complete_reply, submit_message
+from session_peers.log_reading import records_in
+from session_peers.parts import Parts, parts_on
+from session_peers.process import Ended, Run
+from session_peers.relaying import relay_all
+
+from parley_core.cloudevents import Record
+from parley_core.log import Brokers, Entry, LogWriter
+from parley_core.pool import Pool
+from parley_core.sealing import KeyDestroyed
+from parley_session.domain.commands import RequestCancel
+from parley_session.log_reconcile import Reconciliation
+from parley_session.reconciling_store import ReconcilingStore
+
+Relay = Callable[[], Awaitable[None]]
+Reconcile = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def parts(pool: Pool) -> Parts:
+    return parts_on(pool)
+
+
+@pytest.fixture
+def relay(store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str) -> Relay:
+    return lambda: relay_all(store_database, pool, kafka_bootstrap, log_topic)
+
+
+@pytest.fixture
+def reconcile(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Reconcile:
+    settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic}
+    return lambda *options: run(" ".join(["reconcile", *options]), store_database, **settings)
+
+
+async def test_the_store_is_again_what_it_was_and_chat_goes_on(
+    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool, store_database: str
+) -> None:
+    quiet, busy, asked, cancelled = [await append_turns(parts, 1) for _ in range(4)]
+    open_turn = submit_message()
+    await execute(parts.store, busy, open_turn)
+    await relay()
+    await back_up(pool)
+    await execute(parts.store, busy, complete_reply(open_turn.turn_id))
+    for _ in range(3):
+        await append_turn(parts, busy)
+    for session_id in (asked, cancelled):
+        open_turn = submit_message()
+        await execute(parts.store, session_id, open_turn)
+    await execute(parts.store, cancelled, RequestCancel(open_turn.turn_id))
+    await relay()
+    before = await contents(pool)
+    await restore(pool)
+
+    would = await reconcile("--dry-run")
+    assert (would.code, would.complained) == (0, "")
+    assert would.said == "Would take back 15 events of 3 sessions that only the log had.\n"
+    assert await contents(pool) != before
+
+    took = await reconcile()
+    assert (took.code, took.said) == (0, would.said.replace("Would take", "Took"))
+    assert await contents(pool) == before
+    again = await reconcile()
+    assert again.said == "Took back 0 events of 0 sessions that only the log had.\n"
+
+    await append_turn(parts_on(pool), busy)
+    await append_turn(parts_on(pool), quiet)
+    await parts_on(pool).sweeper(lease=0).sweep()
+    assert not await pool.fetchval("SELECT count(*) FROM turns WHERE ended_sequence IS NULL")
+
+
+async def test_a_session_that_the_store_never_knew_reads_as_erased(
+    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+) -> None:
+    await back_up(pool)
+    session_id = await append_turns(parts, 1)
+    await execute(parts.store, session_id, submit_message())
+    await relay()
+    before = await contents(pool)
+    await restore(pool)
+    took = await reconcile()
+    assert took.code == 0
+    assert took.said.splitlines() == [
+        "Took back 6 events of 1 sessions that only the log had.",
+        "The keys of 1 of these sessions are lost, since the store did not know them: they read "
+        "as erased.",
+    ]
+    [known] = before["sessions"]
+    before["sessions"] = [known | {"wrapped_key": None}]
+    assert await contents(pool) == before
+    with pytest.raises(KeyDestroyed):
+        await parts_on(pool).store.load(session_id)
+    # Its open turn can be ended by nobody: nothing can be sealed for it.
+    assert await parts.turns.deserted(0, 10) == []
+
+
+async def test_a_session_that_forks_is_told_and_never_touched(
+    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+) -> None:
+    forked, other = [await append_turns(parts, 1) for _ in range(2)]
+    await relay()
+    await back_up(pool)
+    for session_id in (forked, other):
+        await append_turn(parts, session_id)
+    await append_turn(parts, forked)
+    await relay()
+    await restore(pool)
+    # Writes were opened too early.
+    await append_turn(parts_on(pool), forked)
+    theirs = await pool.fetch("SELECT * FROM events WHERE session_id = $1", forked)
+    ended = await reconcile()
+    assert ended.code == 1
+    assert ended.said.splitlines() == [
+        "Took back 3 events of 1 sessions that only the log had.",
+        "1 sessions were not taken on as far as the log goes; the first:",
+        f"  Session {forked} forks: its event 5 is another one in the log.",
+    ]
+    assert await pool.fetch("SELECT * FROM events WHERE session_id = $1", forked) == theirs
+
+
+async def test_events_behind_a_gap_and_strangers_stay_in_the_log(
+    reconcile: Reconcile,
+    relay: Relay,
+    parts: Parts,
+    pool: Pool,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    session_id = await append_turns(parts, 1)
+    await relay()
+    await back_up(pool)
+    await append_turn(parts, session_id)
+    await pool.execute("DELETE FROM outbox WHERE sequence = 6")
+    await relay()
+    await restore(pool)
+    key = str(uuid4()).encode()
+    writer = LogWriter(Brokers(kafka_bootstrap), log_topic)
+    await writer.start()
+    await writer.append(
+        [
+            Record(b"stranger", [], b"private words"),
+            Record(key, [("ce_sequence", b"1")], b"private words"),
+        ],
+        timeout=5,
+    )
+    await writer.close()
+    ended = await reconcile()
+    assert ended.code == 1
+    assert ended.said.startswith("Took back 1 events of 1 sessions that only the log had.")
+    assert (
+        f"Session {session_id} has event 7 in the log, and not all that come before it."
+        in ended.said
+    )
+    assert f"Session {key.decode()} goes on with a record that cannot be read: " in ended.said
+    assert "private words" not in ended.said + ended.complained
+
+
+async def test_a_session_that_moves_meanwhile_is_looked_at_again_and_a_cut_changes_nothing(
+    relay: Relay,
+    parts: Parts,
+    pool: Pool,
+    store_database: str,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    session_id = await append_turns(parts, 1)
+    await relay()
+    await back_up(pool)
+    await append_turn(parts, session_id)
+    await relay()
+    before = await contents(pool)
+    await restore(pool)
+    entries = [
+        Entry(0, offset, record)
+        for offset, record in enumerate(await records_in(kafka_bootstrap, log_topic))
+    ]
+    connection = await asyncpg.connect(store_database)
+
+    class TakenBefore(ReconcilingStore):
+        """Another one took all back between the look at the store and the statement."""
+
+        async def messages(self, *arguments: Any) -> dict[UUID, int]:
+            other = Reconciliation(ReconcilingStore(pool_connection))
+            for entry in entries:
+                # One by one: a request without its message looks for it in the store.
+                await other.take_back([entry])
+            return await super().messages(*arguments)
+
+    async with pool.acquire() as pool_connection:
+        reconciliation = Reconciliation(TakenBefore(connection))
+        await reconciliation.take_back(entries)
+    await connection.close()
+    assert (reconciliation.events, reconciliation.differences.count) == (0, 0)
+    assert await contents(pool) == before
+
+
+async def test_fields_that_this_version_does_not_know_are_taken_back_byte_for_byte(
+    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+) -> None:
+    session_id = await append_turns(parts, 1)
+    await relay()
+    await back_up(pool)
+    await append_turn(parts, session_id)
+    # As a later version might have written it.
+    await pool.execute(
+        """
+        UPDATE events SET type = 'parley.session.message_moved.v1', data = '{ "b" : 1, "a":null }'
+        WHERE sequence = 5
+        """
+    )
+    await pool.execute(
+        """
+        UPDATE events SET data = (rtrim(data::text, '}') || ', "new" : null }')::json
+        WHERE sequence = 7
+        """
+    )
+    await pool.execute("UPDATE events SET type = 'parley.session.x.v1' WHERE sequence = 6")
+    await pool.execute("DELETE FROM turns WHERE message_sequence = 5")
+    await relay()
+    before = await contents(pool)
+    await restore(pool)
+    assert (await reconcile()).code == 0
+    assert await contents(pool) == before

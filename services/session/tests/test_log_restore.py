@@ -1,0 +1,207 @@
+"""`restore-log`: a topic that was dropped is filled again, in order, whoever is killed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from session_peers.appending import append_sessions, append_turn, append_turns
+from session_peers.log_reading import assert_all_in_log, outbox_is_empty
+from session_peers.parts import Parts, parts_on
+from session_peers.process import Ended, Run, variables
+from session_peers.relaying import quick_limits, relay_all, relaying
+from session_peers.service import NO_KAFKA
+
+from parley_core.log import Brokers, LogError, LogWriter
+from parley_core.pool import Pool
+from parley_session.log_restore import relay_the_front
+from parley_session.outbox import no_relay_leads, queue_at_the_front
+from parley_session.relay import Relay
+from parley_testing.eventually import eventually
+from parley_testing.processes import started
+
+TOPIC = {"topic_partitions": 4, "topic_replication": 1, "topic_min_isr": 1}
+
+Restore = Callable[[], Awaitable[Ended]]
+
+
+@pytest.fixture
+def parts(pool: Pool) -> Parts:
+    return parts_on(pool)
+
+
+@pytest.fixture
+def restore(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
+    settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic, **TOPIC}
+    return lambda: run("restore-log", store_database, **settings)
+
+
+async def drop_topic(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+
+    async def is_gone() -> bool:
+        return topic not in await admin.list_topics()
+
+    try:
+        await admin.delete_topics([topic])
+        await eventually(is_gone)
+    finally:
+        await admin.close()
+
+
+async def test_a_topic_that_was_dropped_is_made_and_filled_while_chat_and_relays_go_on(
+    restore: Restore,
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    session_ids = [await append_turns(parts, 4) for _ in range(4)]
+    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await drop_topic(kafka_bootstrap, log_topic)
+    talking = True
+
+    async def talk(session_id: UUID) -> None:
+        while talking:
+            await append_turn(parts, session_id)
+
+    async with relaying(
+        store_database,
+        lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
+        number=2,
+        publish_seconds=0.5,
+    ):
+        async with asyncio.TaskGroup() as talks:
+            for session_id in session_ids[:2]:
+                talks.create_task(talk(session_id))
+            ended = await restore()
+            talking = False
+        await eventually(lambda: outbox_is_empty(pool))
+    assert (ended.code, ended.complained) == (0, "")
+    lacked, published, follows = ended.said.splitlines()
+    assert lacked.startswith("The log lacks 52 events ")
+    assert published.startswith("Published 52 events, ")
+    assert "`parley rebuild history`" in follows
+    await assert_all_in_log(pool, kafka_bootstrap, log_topic)
+
+
+async def test_a_whole_log_is_left_as_it_is(
+    restore: Restore,
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    await append_sessions(parts, sessions=2, turns=2)
+    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    ended = await restore()
+    assert ended.said.startswith("The log lacks 0 events ")
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
+
+
+async def test_only_what_the_log_lacks_is_published_and_stays_in_order(
+    restore: Restore,
+    pool: Pool,
+    parts: Parts,
+    store_database: str,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    await append_turns(parts, 2)
+    # As after a failover that lost rows of the outbox: the log has two events of seven.
+    await pool.execute("DELETE FROM outbox WHERE sequence > 2")
+    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await append_turns(parts, 1)
+    ended = await restore()
+    assert ended.said.startswith("The log lacks 5 events ")
+    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
+
+
+async def test_killed_at_any_moment_and_run_again_it_keeps_the_order(
+    restore: Restore,
+    store_database: str,
+    pool: Pool,
+    parts: Parts,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    await append_sessions(parts, sessions=4, turns=60)
+    await pool.execute("TRUNCATE outbox")
+    settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic, "relay_records": 20, **TOPIC}
+    process = await started(
+        "parley_session", "restore-log", **variables(store_database, **settings)
+    )
+
+    async def some_are_published() -> bool:
+        return 0 < await pool.fetchval("SELECT count(*) FROM outbox") < 700
+
+    await eventually(some_are_published, within=20)
+    process.kill()
+    await process.communicate()
+    # A relay that leads before the next run has to go on where that one was.
+    await append_turns(parts, 1)
+    async with relaying(
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), records=20
+    ) as [relay]:
+        await eventually(lambda: relay.published)
+    assert (await restore()).code == 0
+    await relay_all(store_database, pool, kafka_bootstrap, log_topic)
+    await assert_all_in_log(pool, kafka_bootstrap, log_topic)
+
+
+async def test_what_is_queued_at_the_front_goes_before_what_waits_and_is_queued_once(
+    store_database: str, pool: Pool, parts: Parts
+) -> None:
+    session_id = await append_turns(parts, 2)
+    await pool.execute("DELETE FROM outbox WHERE sequence < 6")
+    connection = await asyncpg.connect(store_database)
+    async with no_relay_leads(connection):
+        assert await queue_at_the_front(connection, [(session_id, 2)]) == 3
+        assert await queue_at_the_front(connection, [(session_id, 1)]) == 1
+        assert await queue_at_the_front(connection, [(session_id, 1)]) == 0
+    await connection.close()
+    rows = await pool.fetch(
+        """
+        SELECT sequence, bytes = octet_length(data::text) AS right_size
+        FROM outbox JOIN events USING (session_id, sequence) ORDER BY position
+        """
+    )
+    assert [(row["sequence"], row["right_size"]) for row in rows] == [
+        (n, True) for n in range(2, 8)
+    ]
+
+
+async def test_no_relay_publishes_while_what_is_missing_is_looked_for(
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+) -> None:
+    connection = await asyncpg.connect(store_database)
+    async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)) as [
+        relay
+    ]:
+        await eventually(lambda: relay.leads)
+        async with no_relay_leads(connection):
+            await append_turns(parts, 1)
+            await eventually(lambda: not relay.leads)
+            assert not await outbox_is_empty(pool)
+        await eventually(lambda: outbox_is_empty(pool))
+    await connection.close()
+
+
+async def test_a_log_that_takes_nothing_ends_it_and_leaves_the_rows_queued(
+    store_database: str, pool: Pool, parts: Parts
+) -> None:
+    session_id = await append_turns(parts, 1)
+    await pool.execute("TRUNCATE outbox")
+    connection = await asyncpg.connect(store_database)
+    await queue_at_the_front(connection, [(session_id, 1)])
+    away = Relay(store_database, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
+    with pytest.raises(LogError, match=r"Nothing was published for 0.3 s. 3 events stay queued"):
+        await relay_the_front(connection, away, stalled_seconds=0.3)
+    await connection.close()
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 3

@@ -1,0 +1,70 @@
+"""What the store would take back from the log, as pure data."""
+
+from uuid import uuid4
+
+import pytest
+from session_peers.conversation import Conversation
+
+from parley_core.cloudevents import Record
+from parley_session.domain.taking_back import (
+    Plan,
+    Unmatched,
+    answered_before,
+    can_follow,
+    one_turn_change_each,
+    plan,
+)
+
+OTHER = uuid4()
+
+
+def record(sequence: int) -> Record:
+    return Record(b"", [], str(sequence).encode())
+
+
+def logged(*sequences: int) -> list[Unmatched]:
+    return [Unmatched(sequence, record(sequence), None) for sequence in sequences]
+
+
+@pytest.mark.parametrize(
+    ("unmatched", "planned"),
+    [
+        (logged(4, 5), Plan([record(4), record(5)])),
+        # Repeats, of what is taken and of what the store got meanwhile.
+        (logged(3, 4, 5, 4, 5), Plan([record(4), record(5)])),
+        (logged(4, 6, 7), Plan([record(4)], gap_before=6)),
+        (logged(9), Plan([], gap_before=9)),
+        ([Unmatched(3, record(3), OTHER), *logged(4)], Plan(forks_at=3)),
+        # Nothing is taken of a session that forks, though its first news would fit.
+        ([*logged(4), Unmatched(2, record(2), OTHER)], Plan(forks_at=2)),
+        ([], Plan([])),
+    ],
+)
+def test_what_goes_on_where_the_store_ends_is_taken(unmatched, planned) -> None:  # type: ignore[no-untyped-def]
+    assert plan(3, unmatched) == planned
+
+
+def test_one_statement_changes_a_turn_once() -> None:
+    conversation = Conversation()
+    for _ in range(2):
+        conversation.ask("Hello?")
+        conversation.reply("Hi.")
+    values = [str(event.sequence).encode() for event in conversation.events]
+    cut = [
+        ([event.sequence for event in some], [int(value) for value in of_them])
+        for some, of_them in one_turn_change_each(conversation.events, values)
+    ]
+    assert cut == [(s, s) for s in ([1, 2, 3], [4], [5, 6], [7])]
+
+
+def test_events_follow_only_what_they_can_follow() -> None:
+    conversation = Conversation()
+    message_id = conversation.ask("Hello?")
+    started, asked, requested = conversation.events
+    assert can_follow(0, [started, asked, requested], {})
+    assert not can_follow(1, [started, asked, requested], {})
+    assert not can_follow(0, [asked, requested], {})
+    assert answered_before([asked, requested]) == set()
+    assert answered_before([requested]) == {message_id}
+    assert can_follow(2, [requested], {message_id})
+    assert not can_follow(2, [requested], {})
