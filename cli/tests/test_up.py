@@ -212,6 +212,21 @@ def test_no_secret_is_on_a_command_line(whole: WholeStack) -> None:
         assert not any(secret in command for secret in secrets)
 
 
+def test_the_commands_about_the_log_find_it(whole: WholeStack) -> None:
+    whole.parley("chat", "--user", "grace", typed="What did I say?")
+    # The relay has taken it to the log a moment after the answer.
+    deadline = time.monotonic() + 10
+    texts: list[Any] = []
+    while len(texts) < 2 and time.monotonic() < deadline:
+        shown = whole.parley("log", "tail", "--user", "grace", "--json", "--content")
+        events = map(json.loads, shown.stdout.splitlines())
+        texts = [event["data"]["content"]["text"] for event in events if "content" in event["data"]]
+    assert texts[0] == "What did I say?"
+    assert "Answering as Helper." in texts[1]
+    verified = whole.parley("log", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
 def test_after_a_kill_9_of_the_whole_the_chat_goes_on_and_it_ends_in_order(
     whole: WholeStack,
 ) -> None:

@@ -39,6 +39,14 @@ def _run(chosen: argparse.Namespace) -> int:
             return status(load(DataSettings).data, as_json=chosen.json)
         case "token":
             return _print_token(chosen)
+        case "log":
+            from parley_cli.log.command import log
+
+            return log(chosen)
+        case "rebuild":
+            from parley_cli.log.command import rebuild
+
+            return rebuild(chosen)
         case _:
             from parley_cli.chat.command import chat
 

@@ -2,8 +2,9 @@
 
 import argparse
 import re
-from typing import TypeAlias
 
+from parley_cli.added_command import Commands, add_command
+from parley_cli.log.arguments import add_log, add_rebuild
 from parley_cli.tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.up.addresses import MOST_REPLICAS, SERVICES
 
@@ -55,10 +56,10 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its result's `command` is up, status, token or chat."""
+    """Its result's `command` is up, status, token, chat, log or rebuild."""
     whole = argparse.ArgumentParser(
         prog="parley",
-        description="Parley on one machine: run it, look at it, chat with it.",
+        description="Parley on one machine: run it, look at it, chat with it, read its log.",
         epilog="`parley COMMAND --help` tells more of each, with examples.",
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -66,10 +67,9 @@ def parser() -> argparse.ArgumentParser:
     _add_status(commands)
     _add_token(commands)
     _add_chat(commands)
+    add_log(commands)
+    add_rebuild(commands)
     return whole
-
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_up(commands: Commands) -> None:
@@ -121,15 +121,7 @@ def _add_chat(commands: Commands) -> None:
 
 
 def _command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    described = f"{summary[0].upper()}{summary[1:]}."
-    added: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=described,
-        epilog=EPILOGS[name],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return added
+    return add_command(commands, name, summary, EPILOGS[name])
 
 
 def replicas(text: str) -> dict[str, int]:

@@ -39,9 +39,9 @@ class KeptSecrets:
             raise SecretLost(f"{path} is damaged: put the whole file back.") from None
         return key
 
-    def existing_jwt_secret(self) -> str | None:
+    def existing(self, name: str) -> str | None:
         """Raises SecretLost when it is damaged."""
-        path = self._folder / "jwt-secret"
+        path = self._folder / name
         return _read(path) if path.exists() else None
 
     def _kept(self, name: str, make: Callable[[], str]) -> str:

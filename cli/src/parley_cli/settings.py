@@ -20,7 +20,15 @@ from parley_core.settings import (
     load,
 )
 
-__all__ = ["ChatSettings", "SettingsWrong", "TokenSettings", "UpSettings", "load", "variables"]
+__all__ = [
+    "ChatSettings",
+    "LogCommandSettings",
+    "SettingsWrong",
+    "TokenSettings",
+    "UpSettings",
+    "load",
+    "variables",
+]
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
@@ -60,14 +68,8 @@ class ChatSettings(TokenSettings):
     token: SecretStr | None = None
 
 
-class UpSettings(TokenSettings, KafkaSecurity):
-    """What `parley up` runs; everything else it makes itself."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    jwks_url: str | None = None
-    master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
-    internal_secret: Annotated[SecretStr, AfterValidator(_shared)] | None = None
+class GivenSettings(DataSettings, KafkaSecurity):
+    """What is there already instead of being made; what a topic is made like."""
 
     postgres: DatabaseUrl | None = Field(
         None,
@@ -80,6 +82,17 @@ class UpSettings(TokenSettings, KafkaSecurity):
     topic_partitions: Count = 12
     topic_replication: Count = 1
     topic_min_isr: Count = 1
+    internal_secret: Annotated[SecretStr, AfterValidator(_shared)] | None = None
+
+
+class UpSettings(TokenSettings, GivenSettings):
+    """What `parley up` runs; everything else it makes itself."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    jwks_url: str | None = None
+    master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
+
     redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
 
     model: str | None = None
@@ -100,6 +113,18 @@ class UpSettings(TokenSettings, KafkaSecurity):
                 "OPENAI_BASE_URL or named in PARLEY_MODELS, such as gpt-4.1-mini"
             )
         return self
+
+
+class LogCommandSettings(GivenSettings):
+    """Where the commands about the log find what they read, unless a stack runs that says it."""
+
+    session_database: DatabaseUrl | None = None
+    history_database: DatabaseUrl | None = None
+    session_url: str | None = Field(
+        None,
+        description="the base URL of the session service, such as http://127.0.0.1:8081",
+        pattern="^https?://",
+    )
 
 
 def variables(*prefixes: str) -> dict[str, str]:

@@ -47,7 +47,7 @@ def development_token(
 def _secret(settings: TokenSettings) -> str:
     if settings.jwt_secret:
         return settings.jwt_secret.get_secret_value()
-    if kept := KeptSecrets(settings.data).existing_jwt_secret():
+    if kept := KeptSecrets(settings.data).existing("jwt-secret"):
         return kept
     raise NoSecret(
         f"There is no secret in {settings.data} to sign a token with: run `parley up` first, or "

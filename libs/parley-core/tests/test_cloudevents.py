@@ -1,7 +1,6 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,18 +14,9 @@ from parley_core.cloudevents import (
     encode,
 )
 from parley_core.events import DATA_BY_TYPE, Actor, Event, MessageSubmitted, UnknownEvent
+from parley_core.golden import golden_record, golden_types
 
-GOLDEN = Path(__file__).parent / "golden"
 SESSION = UUID("0199c0de-0000-7000-8000-000000000001")
-
-
-def golden(event_type: str) -> Record:
-    stored = json.loads((GOLDEN / f"{event_type}.json").read_text())
-    return Record(
-        key=stored["key"].encode(),
-        headers=[(name, text.encode()) for name, text in stored["headers"].items()],
-        value=json.dumps(stored["value"], separators=(",", ":")).encode(),
-    )
 
 
 def without(record: Record, name: str) -> Record:
@@ -57,7 +47,7 @@ def submitted(content: bytes) -> Event:
 def test_golden_record_of_every_published_type_decodes_and_encodes_to_itself(
     event_type: str,
 ) -> None:
-    record = golden(event_type)
+    record = golden_record(event_type)
 
     event = decode(record)
 
@@ -68,7 +58,7 @@ def test_golden_record_of_every_published_type_decodes_and_encodes_to_itself(
 
 
 def test_no_golden_file_stands_for_a_type_that_was_removed() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.json")} == set(DATA_BY_TYPE)
+    assert golden_types() == set(DATA_BY_TYPE)
 
 
 def test_ciphertext_bytes_survive_the_log() -> None:

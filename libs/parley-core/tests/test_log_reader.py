@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import TopicPartition
@@ -18,6 +19,7 @@ from parley_core.log import (
     TopicSpec,
     ensure_topic,
 )
+from parley_testing.eventually import eventually
 
 
 @asynccontextmanager
@@ -74,6 +76,21 @@ async def test_a_reader_begins_at_the_position_that_it_was_given(kafka_bootstrap
     assert (first.partition, first.offset, first.record.value) == (partition, 1, b"one")
     assert second.offset == 2
     assert values(rest) == values(again) == ["three"]
+
+
+async def test_a_time_leads_to_the_first_record_that_was_written_then(kafka_bootstrap, topic):
+    await append(kafka_bootstrap, topic, "old", "older")
+    between = datetime.now(UTC) + timedelta(milliseconds=1)
+    await eventually(lambda: datetime.now(UTC) > between)
+    await append(kafka_bootstrap, topic, "new", "newer")
+
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
+        partition = await partition_of_key(reader)
+        at_first = await reader.positions_at(datetime.fromtimestamp(0, UTC))
+        assert at_first == {0: 0, 1: 0, 2: 0, 3: 0}
+        assert (await reader.positions_at(between))[partition] == 2
+        in_an_hour = await reader.positions_at(between + timedelta(hours=1))
+        assert in_an_hour == await reader.end_positions()
 
 
 async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic):

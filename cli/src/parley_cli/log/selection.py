@@ -1,6 +1,7 @@
 """Which records of the log somebody wants to see."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from parley_cli.log.found import Found
@@ -18,13 +19,17 @@ class Owner:
 
 @dataclass(frozen=True)
 class Selection:
-    """Whatever is empty or None selects everything; `types` are whole names."""
+    """Whatever is empty or None selects everything.
+
+    `types` are whole names. `starts` are positions: where there are any, only these partitions.
+    """
 
     types: frozenset[str] = frozenset()
     sessions: frozenset[str] = frozenset()
     owner: Owner | None = None
     since: datetime | None = None
     until: datetime | None = None
+    starts: Mapping[int, int] = field(default_factory=dict)
 
 
 class Sieve:
@@ -47,6 +52,7 @@ class Sieve:
             and (not wanted.sessions or found.session in wanted.sessions)
             and (wanted.since is None or found.time >= wanted.since)
             and (wanted.until is None or found.time <= wanted.until)
+            and found.offset >= wanted.starts.get(found.partition, 0)
         )
 
     def _is_owned(self, found: Found) -> bool:

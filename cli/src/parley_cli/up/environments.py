@@ -102,7 +102,7 @@ class Environments:
 
     def _log(self) -> dict[str, str]:
         # An embedded Kafka lets in whoever is on this machine.
-        security = variables("PARLEY_KAFKA_") if self._settings.kafka else {}
+        security = kafka_security() if self._settings.kafka else {}
         return {**security, "PARLEY_KAFKA": self._told.kafka}
 
     def _model(self) -> dict[str, str]:
@@ -119,6 +119,13 @@ class Environments:
             **_file("PARLEY_MODELS", settings.models),
             **_keys_named_in(settings.models),
         }
+
+
+def kafka_security() -> dict[str, str]:
+    """The variables that say how Kafka lets in."""
+    given = variables("PARLEY_KAFKA_")
+    # Absolute: the process runs in another folder.
+    return {n: str(Path(v).resolve()) if n.endswith("_FILE") and v else v for n, v in given.items()}
 
 
 def _file(variable: str, path: Path | None) -> dict[str, str]:

@@ -60,6 +60,8 @@ class SessionEventData(Value):
 
 
 class SessionStarted(SessionEventData):
+    """A person began a conversation with an assistant; always the first event of a session."""
+
     TYPE = "parley.session.session_started.v1"
 
     owner: str
@@ -71,6 +73,8 @@ class SessionStarted(SessionEventData):
 
 
 class MessageSubmitted(SessionEventData):
+    """A person sent a message; an edit is another message with the same parent."""
+
     TYPE = "parley.session.message_submitted.v1"
 
     message_id: UUID
@@ -79,7 +83,7 @@ class MessageSubmitted(SessionEventData):
 
 
 class ReplyRequested(SessionEventData):
-    """Opens a turn; in the same append as its message."""
+    """A turn was opened: a model is to reply to a message. In the same append as that message."""
 
     TYPE = "parley.session.reply_requested.v1"
 
@@ -101,6 +105,8 @@ class ReplyEnded(SessionEventData):
 
 
 class ReplyCompleted(ReplyEnded):
+    """The turn ended with a whole reply."""
+
     TYPE = "parley.session.reply_completed.v1"
 
     content: Sealed
@@ -110,6 +116,8 @@ class ReplyCompleted(ReplyEnded):
 
 
 class ReplyFailed(ReplyEnded):
+    """The turn ended without a whole reply; what there was of it is kept."""
+
     TYPE = "parley.session.reply_failed.v1"
 
     code: str
@@ -118,12 +126,16 @@ class ReplyFailed(ReplyEnded):
 
 
 class CancelRequested(SessionEventData):
+    """Somebody asked that the reply be stopped."""
+
     TYPE = "parley.session.cancel_requested.v1"
 
     turn_id: UUID
 
 
 class ReplyCancelled(ReplyEnded):
+    """The turn ended because somebody stopped it; what there was of the reply is kept."""
+
     TYPE = "parley.session.reply_cancelled.v1"
 
     cancelled_by: Actor

@@ -24,7 +24,11 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-def metrics_route(registry: CollectorRegistry, refresh: Refresh) -> Route:
+async def _nothing() -> None:
+    pass
+
+
+def metrics_route(registry: CollectorRegistry, refresh: Refresh = _nothing) -> Route:
     """Open to whoever reaches the process, as its health is: numbers only, no one's ids."""
 
     async def metrics(_: Request) -> Response:

@@ -1,11 +1,14 @@
 """A record at its place in the log."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from parley_core.cloudevents import Record
+
+_VALUE = itemgetter(1)
 
 
 class Entry(NamedTuple):
@@ -27,8 +30,8 @@ def entries_of(batches: Mapping[TopicPartition, Iterable[ConsumerRecord]]) -> li
 
 def _record(message: ConsumerRecord) -> Record:
     # Kafka allows null where Parley writes bytes; a stranger's record must not break the reader.
-    return Record(
-        key=message.key or b"",
-        headers=[(name, value or b"") for name, value in message.headers],
-        value=message.value or b"",
-    )
+    # A list, as whoever encodes a record has it: records are compared.
+    headers = list(message.headers)
+    if not all(map(_VALUE, headers)):
+        headers = [(name, value or b"") for name, value in headers]
+    return Record(key=message.key or b"", headers=headers, value=message.value or b"")
