@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-NAMES = ("append", "outbox", "projection", "stack", "start")
+NAMES = ("append", "outbox", "projection", "rebuild", "stack", "start")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 import asyncpg
@@ -17,18 +17,19 @@ from parley_cli.engines import free_port
 from parley_core.cloudevents import encode
 from parley_core.events import Event
 from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
-from parley_core.migrations import migrate, migrations_in
 from parley_history.domain.fold import evolve
 from parley_history.domain.rows import MessageRow, SessionRow
-from parley_history.migrations import MIGRATIONS
+from parley_history.migrations import migrate_history
 
 SESSIONS, APPENDS, PARTITIONS, BATCH, ROUNDS = 400, 67, 12, 2_000, 3
 AIM = 20_000
 
+EMPTY = "TRUNCATE read_model_1.sessions, read_model_1.messages, read_model_1.positions"
+
 # The floor: a batch of messages by COPY, its sessions by one upsert, one commit.
 FLOOR_TABLES = """
 DROP TABLE IF EXISTS floor_messages, floor_sessions;
-CREATE TABLE floor_messages (LIKE messages INCLUDING ALL);
+CREATE TABLE floor_messages (LIKE read_model_1.messages INCLUDING ALL);
 CREATE TABLE floor_sessions (id uuid PRIMARY KEY, version integer NOT NULL);
 """
 FLOOR_SESSIONS = """
@@ -48,12 +49,14 @@ async def run() -> None:
         await ensure_topic(Brokers(bootstrap), TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
         await _publish(bootstrap, events)
         connection = await asyncpg.connect(dsn)
-        await migrate(connection, migrations_in(MIGRATIONS))
+        await migrate_history(connection)
+        settings = {"PARLEY_HISTORY_DATABASE": dsn, "PARLEY_KAFKA": bootstrap}
         rates, floors = [], []
         for round_number in range(ROUNDS):
-            await connection.execute("TRUNCATE sessions, messages, positions")
-            rates.append(await _project(dsn, bootstrap, connection, len(events), round_number))
-            floors.append(await _bare(connection, events))
+            await connection.execute(EMPTY)
+            group = f"benchmark-{round_number}"
+            rates.append(await projected_rate(settings, connection, len(events), group))
+            floors.append(await bare_rate(connection, events))
         await connection.close()
     print_table(
         f"Projection: {len(events):,} events of {SESSIONS} sessions, batches of {BATCH:,}",
@@ -78,28 +81,22 @@ async def _publish(bootstrap: str, events: Sequence[Event]) -> None:
     await writer.close()
 
 
-async def _project(
-    dsn: str,
-    bootstrap: str,
+async def projected_rate(
+    settings: Mapping[str, str],
     connection: "asyncpg.Connection[asyncpg.Record]",
     count: int,
-    round_number: int,
+    group: str,
 ) -> float:
     """From the first event projected to the last: joining the group is not part of it."""
-    settings = {
-        "PARLEY_HISTORY_DATABASE": dsn,
-        "PARLEY_KAFKA": bootstrap,
-        "PARLEY_PROJECTOR_GROUP": f"benchmark-{round_number}",
-        "PARLEY_PROJECTOR_PORT": str(free_port()),
-    }
+    own = {"PARLEY_PROJECTOR_GROUP": group, "PARLEY_PROJECTOR_PORT": str(free_port())}
     # The real process: what this one holds in memory must not slow it down.
     projector = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "parley_history", "project"),
-        env=os.environ | settings,
+        env=os.environ | settings | own,
         stderr=asyncio.subprocess.DEVNULL,
     )
     began, first = 0.0, 0
-    while (done := await _projected(connection)) < count:
+    while (done := await projected(connection)) < count:
         if done and not began:
             began, first = time.perf_counter(), done
         await asyncio.sleep(0.01)
@@ -109,11 +106,15 @@ async def _project(
     return rate
 
 
-async def _projected(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
-    return int(await connection.fetchval("SELECT coalesce(sum(next), 0) FROM positions"))
+async def projected(connection: "asyncpg.Connection[asyncpg.Record]", version: int = 1) -> int:
+    """How many records that version of the read model has."""
+    statement = f"SELECT coalesce(sum(next), 0) FROM read_model_{version}.positions"
+    return int(await connection.fetchval(statement))
 
 
-async def _bare(connection: "asyncpg.Connection[asyncpg.Record]", events: Sequence[Event]) -> float:
+async def bare_rate(
+    connection: "asyncpg.Connection[asyncpg.Record]", events: Sequence[Event]
+) -> float:
     await connection.execute(FLOOR_TABLES)
     sessions: dict[object, SessionRow] = {}
     batches = []

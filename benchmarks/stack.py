@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 
@@ -11,7 +11,7 @@ from benchmarks.fake_model import TOKEN, TOKENS
 from benchmarks.running_stack import RunningStack, a_folder, bare_relay, fake_model, running_stack
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
 
-STREAMS, ROUNDS, TURNS = 50, 6, 200
+STREAMS, ROUNDS, TURNS, BUSY = 50, 6, 200, 8
 TOKENS_AIM, ADDED_AIM = 20_000, 0.015
 VISIBLE_P50_AIM, VISIBLE_P99_AIM = 0.020, 0.100
 
@@ -55,6 +55,7 @@ async def _measure(
         firsts.append(await client.turn(session))
         visible.append(await client.until_visible(session))
         floors.append(await straight())
+    busy = await _visible_under_load(client, _Client(http, stack), session, sessions[:BUSY])
     added = percentile(firsts, 50) - percentile(floors, 50)
     seen, seen_late = percentile(visible, 50), percentile(visible, 99)
     print_table(
@@ -97,8 +98,40 @@ async def _measure(
                 aim=f"< {1000 * VISIBLE_P99_AIM:.0f} ms",
                 met=seen_late < VISIBLE_P99_AIM,
             ),
+            Line(
+                f"the same while {BUSY} others talk without a pause, p50",
+                milliseconds(percentile(busy, 50)),
+                milliseconds(seen),
+                seen / percentile(busy, 50),
+            ),
+            Line(
+                "the same, p99",
+                milliseconds(percentile(busy, 99)),
+                milliseconds(seen_late),
+                seen_late / percentile(busy, 99),
+            ),
         ],
     )
+
+
+async def _visible_under_load(
+    client: "_Client", others: "_Client", session: str, busy: Sequence[str]
+) -> list[float]:
+    enough = asyncio.Event()
+
+    async def talk(session: str) -> None:
+        while not enough.is_set():
+            await others.turn(session)
+
+    visible = []
+    async with asyncio.TaskGroup() as talking:
+        for each in busy:
+            talking.create_task(talk(each))
+        for _ in range(TURNS):
+            await client.turn(session)
+            visible.append(await client.until_visible(session))
+        enough.set()
+    return visible
 
 
 async def _rate(streams: list[Stream]) -> float:

@@ -19,7 +19,7 @@ async def test_a_killed_session_service_makes_each_message_once(stack: Stack) ->
     crowd = await a_crowd(stack, PEOPLE)
     async with crowd.talking():
         await crowd.until_more(PEOPLE)
-        await stack.kill("session")
+        stack.kill("session")
         await crowd.until_more(3 * PEOPLE)
     assert crowd.retries
     await require_all_kept(crowd, stack)
@@ -29,7 +29,7 @@ async def test_a_killed_database_keeps_what_was_acknowledged(stack: Stack) -> No
     crowd = await a_crowd(stack, PEOPLE)
     async with crowd.talking():
         await crowd.until_more(PEOPLE)
-        await stack.kill("postgres")
+        stack.kill("postgres")
         await crowd.until_more(2 * PEOPLE)
     assert crowd.retries
     await require_all_kept(crowd, stack)
@@ -39,7 +39,7 @@ async def test_a_relay_and_a_broker_killed_in_the_middle_of_a_batch_lose_nothing
     stack: Stack,
 ) -> None:
     crowd = await a_crowd(stack, PEOPLE)
-    broker, relay = await stack.pid("kafka"), await stack.pid("session")
+    broker, relay = stack.pid("kafka"), stack.pid("session")
     os.kill(broker, signal.SIGSTOP)
     # Chat goes on without Kafka; the outbox fills, and the relay waits for an answer that it will
     # never get to a batch that nobody will write.
@@ -55,7 +55,7 @@ async def test_a_killed_broker_stops_no_chat_and_loses_nothing(stack: Stack) -> 
     crowd = await a_crowd(stack, PEOPLE)
     async with crowd.talking():
         await crowd.until_more(PEOPLE)
-        await stack.kill("kafka")
+        stack.kill("kafka")
         await crowd.until_more(4 * PEOPLE)
     assert not crowd.retries
     await require_all_kept(crowd, stack)
@@ -65,7 +65,7 @@ async def test_a_projector_killed_in_the_middle_of_a_backlog_projects_each_event
     stack: Stack,
 ) -> None:
     crowd = await a_crowd(stack, PEOPLE)
-    projector = await stack.pid("history-project")
+    projector = stack.pid("history-project")
     os.kill(projector, signal.SIGSTOP)
     await crowd.say(times=10)
     os.kill(projector, signal.SIGCONT)
@@ -79,7 +79,7 @@ async def require_all_kept(crowd: Crowd, stack: Stack) -> None:
     """Every turn ended well, is in history once, and in the log in its order."""
     crowd.require_all_completed()
     await crowd.require_whole_history()
-    broker = (await stack.status())["kafka"]["address"]
+    broker = stack.address("kafka")
     reached = last_sequences(await records_in_topic(broker))
     for conversation in crowd.conversations:
         assert reached[conversation.session_id] == conversation.version

@@ -52,7 +52,7 @@ async def test_a_session_service_killed_between_commit_and_reply_repeats_nothing
     async with ada.stream(session, text := f"[gate 3] {uuid4()}", key) as turn:
         started = await turn.started()
         await turn.until_text(3 * len(TOKEN))
-        await stack.kill("session")
+        stack.kill("session")
         model_server.open_gate(text)
         # The reply is made while session is away, and committed when it is back.
         *_, end = await turn.events()
@@ -73,7 +73,7 @@ async def test_a_retry_while_the_killed_session_service_comes_back_gives_the_fir
     async with ada.stream(session, text, key) as turn:
         started = await turn.started()
         await turn.until_text(1)
-        await stack.kill("session")
+        stack.kill("session")
     # This client has no answer, and knows nothing but its key.
     model_server.open_gate(text)
     again = await ada.ask_until_answered(session, text, key)
@@ -89,7 +89,7 @@ async def test_a_killed_gateway_loses_no_reply(
     async with ada.stream(session, text, key) as turn:
         started = await turn.started()
         await turn.until_text(len(TOKEN))
-        await stack.kill("gateway")
+        stack.kill("gateway")
         with pytest.raises(httpx2.TransportError):
             await turn.events()
     model_server.open_gate(text)
@@ -106,7 +106,7 @@ async def test_a_killed_inference_ends_the_reply_as_interrupted_and_the_chat_goe
     async with ada.stream(session, text) as turn:
         started = await turn.started()
         await turn.until_text(3 * len(TOKEN))
-        await stack.kill("inference")
+        stack.kill("inference")
         async with asyncio.timeout(PROMISED_SECONDS):
             *_, end = await turn.events()
 
@@ -123,7 +123,7 @@ async def test_a_killed_inference_ends_the_reply_as_interrupted_and_the_chat_goe
 async def test_a_killed_history_answers_again_after_a_moment(ada: Person, stack: Stack) -> None:
     session = await ada.start_session()
     turn = await ada.ask(session, "Remember me")
-    await stack.kill("history-serve")
+    stack.kill("history-serve")
     # Chat does not need it.
     second = await ada.ask(session, "And me")
     messages = await ada.messages(session, second["version"])
@@ -133,6 +133,6 @@ async def test_a_killed_history_answers_again_after_a_moment(ada: Person, stack:
 
 async def test_a_killed_redis_is_not_missed(ada: Person, stack: Stack) -> None:
     session = await ada.start_session()
-    await stack.kill("redis")
+    stack.kill("redis")
     assert (await ada.ask(session, "Hello"))["status"] == "completed"
     await stack.until_ready()

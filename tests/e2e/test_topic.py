@@ -25,7 +25,7 @@ TURN = [
 async def test_ten_lines_of_a_stranger_read_the_events(ada: Person, stack: Stack) -> None:
     session = await ada.start_session()
     turn = await ada.ask(session, "Hello")
-    broker = (await stack.status())["kafka"]["address"]
+    broker = stack.address("kafka")
 
     read = []
     async with AIOKafkaConsumer(
@@ -49,7 +49,7 @@ async def test_ten_lines_of_a_stranger_read_the_events(ada: Person, stack: Stack
 async def test_every_record_is_a_cloud_event(ada: Person, stack: Stack) -> None:
     session = await ada.start_session(id=str(uuid4()))
     await ada.ask(session, "Hello")
-    broker = (await stack.status())["kafka"]["address"]
+    broker = stack.address("kafka")
 
     async def reached() -> bool:
         return last_sequences(await records_in_topic(broker)).get(session, 0) == len(TURN)

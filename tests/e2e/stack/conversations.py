@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 from uuid import uuid4
 
@@ -54,10 +55,22 @@ class Crowd:
         """How often somebody had to ask again."""
         return sum(each.person.retries for each in self.conversations)
 
-    async def until_more(self, turns: int) -> None:
+    @property
+    def events(self) -> int:
+        """How many events were acknowledged: a session's version counts its events."""
+        return sum(each.version for each in self.conversations)
+
+    @property
+    def interrupted(self) -> int:
+        """How many replies were lost with the process that made them."""
+        return sum(
+            turn["status"] != "completed" for each in self.conversations for turn in each.turns
+        )
+
+    async def until_more(self, turns: int, within: float = 60) -> None:
         """Until so many further turns have ended."""
         wanted = self.turns + turns
-        await eventually(lambda: self.turns >= wanted, within=60)
+        await eventually(lambda: self.turns >= wanted, within)
 
     async def say(self, times: int = 1) -> None:
         """Everybody says so many things."""
@@ -90,8 +103,10 @@ class Crowd:
         assert set(ended) == {"completed"}
 
 
-async def a_crowd(stack: Stack, size: int) -> Crowd:
-    people = [stack.person(f"person-{uuid4()}") for _ in range(size)]
+async def a_crowd(stack: Stack, size: int, gateways: Sequence[str | None] = (None,)) -> Crowd:
+    """People who call the gateways in turn; without any, the first one."""
+    callers = zip(range(size), cycle(gateways), strict=False)
+    people = [stack.person(f"person-{uuid4()}", gateway=gateway) for _, gateway in callers]
     sessions = await asyncio.gather(*(person.start_session() for person in people))
     return Crowd([Conversation(*each) for each in zip(people, sessions, strict=True)])
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import jwt
@@ -21,6 +21,12 @@ from stack.person import Person
 
 READY, READY_SECONDS = "Parley answers at", 90
 END_SECONDS = 10  # What `parley up` promises.
+
+
+class Said(NamedTuple):
+    code: int
+    output: str
+    error: str
 
 
 class Stack:
@@ -46,20 +52,20 @@ class Stack:
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def running(self, **settings: str) -> AsyncIterator[None]:
+    async def running(self, *arguments: str, **settings: str) -> AsyncIterator[None]:
         """From ready to ended; an end that is not orderly fails the test."""
-        await self.up(**settings)
+        await self.up(*arguments, **settings)
         try:
             yield
         finally:
             assert await self.end() == 0, self.output.read_text()
 
-    async def up(self, **settings: str) -> None:
-        """Return once it says that it is ready."""
+    async def up(self, *arguments: str, **settings: str) -> None:
+        """Return once it says that it is ready; the arguments are those of `parley up`."""
         self._environment = self._with(settings)
         with self.output.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *_parley("up"), env=self._environment, stdout=output, stderr=output
+                *_parley("up", *arguments), env=self._environment, stdout=output, stderr=output
             )
         await eventually(self._is_ready, within=READY_SECONDS)
 
@@ -83,11 +89,24 @@ class Stack:
         """What `parley status` says of each process, by its name."""
         return {each["name"]: each for each in json.loads(await self.output_of("status", "--json"))}
 
-    async def pid(self, name: str) -> int:
-        return int((await self.status())[name]["pid"])
+    def pid(self, name: str) -> int:
+        return int(self._processes()[name]["pid"])
 
-    async def kill(self, name: str) -> None:
-        os.kill(await self.pid(name), signal.SIGKILL)
+    def address(self, name: str) -> str:
+        return str(self._processes()[name]["address"])
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        os.kill(self.pid(name), number)
+
+    @asynccontextmanager
+    async def stopped(self, name: str) -> AsyncIterator[None]:
+        """The process does nothing meanwhile, and goes on as if no time had passed."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     async def until_ready(self) -> None:
         """Until every process is there, also those that were killed."""
@@ -97,27 +116,47 @@ class Stack:
 
         await eventually(all_ready, within=30)
 
+    async def until_replaced(self, name: str, pid: int) -> None:
+        """Until another process than that one is there under the name, and ready."""
+
+        def replaced() -> bool:
+            process = self._processes().get(name)
+            return process is not None and process["pid"] != pid
+
+        await eventually(replaced, within=45)
+
     def last_lines(self, count: int = 15) -> str:
         """The end of what each process logged."""
         logs = [self.output, *sorted((self.data / "logs").glob("*.log"))]
         ends = {log.stem: log.read_text(errors="replace").splitlines()[-count:] for log in logs}
         return "\n".join(f"{name}: {line}" for name, lines in ends.items() for line in lines)
 
-    async def output_of(self, *arguments: str) -> str:
-        """What another command of `parley` prints."""
+    async def command(self, *arguments: str) -> Said:
+        """Another command of `parley`, run to its end."""
         asked = await asyncio.create_subprocess_exec(
-            *_parley(*arguments), env=self._environment, stdout=asyncio.subprocess.PIPE
+            *_parley(*arguments),
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
-        output, _ = await asked.communicate()
-        assert asked.returncode == 0, arguments
-        return output.decode()
+        output, error = await asked.communicate()
+        assert asked.returncode is not None
+        return Said(asked.returncode, output.decode(), error.decode())
+
+    async def output_of(self, *arguments: str) -> str:
+        """What a command prints that must succeed."""
+        said = await self.command(*arguments)
+        assert said.code == 0, (arguments, said)
+        return said.output
 
     def token(self, user: str, **claims: Any) -> str:
         claims = {"sub": user, "exp": int(time.time()) + 3600} | claims
         return jwt.encode(claims, self.jwt_secret, algorithm="HS256")
 
-    def person(self, user: str, **claims: Any) -> Person:
-        return self.bearer(self.token(user, **claims))
+    def person(self, user: str, *, gateway: str | None = None, **claims: Any) -> Person:
+        """Somebody who calls the gateway at that address, or the first one."""
+        at = f"http://{gateway}" if gateway else ""
+        return Person(self._http, self.token(user, **claims), at)
 
     def bearer(self, token: str) -> Person:
         return Person(self._http, token)
@@ -125,6 +164,11 @@ class Stack:
     async def fetch(self, path: str, **request: Any) -> httpx2.Response:
         """What anybody gets, without a token."""
         return await self._http.get(path, **request)
+
+    def _processes(self) -> dict[str, dict[str, Any]]:
+        # What `parley status` reads too, without the seconds of a process of its own.
+        stack = json.loads((self.data / "stack.json").read_bytes())
+        return {each["name"]: each for each in stack["processes"]}
 
     def _with(self, settings: Mapping[str, str]) -> dict[str, str]:
         inherited = {

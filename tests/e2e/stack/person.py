@@ -17,9 +17,11 @@ PATIENCE_SECONDS = 45
 
 
 class Person:
-    def __init__(self, http: httpx2.AsyncClient, token: str) -> None:
+    def __init__(self, http: httpx2.AsyncClient, token: str, gateway: str = "") -> None:
+        """`gateway` is its URL; without one the client's own."""
         self.retries = 0
-        self._http, self._headers = http, {"authorization": f"Bearer {token}"}
+        self._http, self._gateway = http, gateway
+        self._headers = {"authorization": f"Bearer {token}"}
 
     async def call(
         self,
@@ -33,7 +35,9 @@ class Person:
         """A request as it is answered; `request` is httpx2's own: `json`, `content`, `params`."""
         keyed = {"idempotency-key": key} if key else {}
         sent = self._headers | keyed | (headers or {})
-        return await self._http.request(method, f"/v1{path}", headers=sent, **request)
+        return await self._http.request(
+            method, f"{self._gateway}/v1{path}", headers=sent, **request
+        )
 
     async def get(self, path: str, **params: Any) -> dict[str, Any]:
         return _body(await self.call("GET", path, params=params))
@@ -61,7 +65,8 @@ class Person:
     ) -> AsyncIterator[TurnStream]:
         """Leaving the block before the end of the stream is leaving as a client."""
         sent = self._headers | ({"idempotency-key": key} if key else {})
-        path, body = f"/v1/sessions/{session_id}/messages", {"content": content, "stream": True}
+        path = f"{self._gateway}/v1/sessions/{session_id}/messages"
+        body = {"content": content, "stream": True}
         async with self._http.stream("POST", path, json=body, headers=sent) as response:
             if response.status_code != 200:
                 raise AssertionError((response.status_code, await response.aread()))

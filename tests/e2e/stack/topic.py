@@ -25,6 +25,11 @@ def headers_of(record: Any) -> dict[str, str]:
     return {name: value.decode() for name, value in record.headers}
 
 
+def distinct_ids(records: Iterable[Any]) -> int:
+    """How many events there are, however often each of them is there."""
+    return len({headers_of(record)["ce_id"] for record in records})
+
+
 def last_sequences(records: Iterable[Any]) -> dict[str, int]:
     """How far the log is with each session; fails where it is out of order.
 
