@@ -17,7 +17,8 @@ def poisoned(record: Record) -> Record:
 
 
 def taken(records: list[Record], *discarded: Record, most_held: int = 5, **known) -> Batch:
-    digests = frozenset(map(record_digest, discarded))
+    arrivals = [arrival_of(3, 0, record) for record in discarded]
+    digests = {record_digest(arrival.record): arrival.session_id for arrival in arrivals}
     batch = Batch(Known(discarded=digests, **known), most_held)
     for offset, record in enumerate(records):
         batch.take(arrival_of(3, offset, record))

@@ -13,7 +13,7 @@ from history_peers.read_model import folded
 from history_peers.stories import chat, mixed
 
 from parley_cli.engines import free_port
-from parley_core.log import Brokers, LogError, PositionOutOfRange, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, TopicSpec, ensure_topic
 from parley_history.read_model import ReadModel
 from parley_testing.eventually import eventually
 
@@ -222,11 +222,22 @@ async def test_a_third_projector_of_two_partitions_stands_by_and_is_ready(
         await eventually(lambda: len(first._log.partitions | second._log.partitions) == 1)
 
 
-async def test_a_position_that_the_log_does_not_hold_ends_the_projector(tables, relay, settings):
+async def test_a_position_that_the_log_does_not_hold_stops_the_projection_until_a_rebuild(
+    tables, relay, settings, caplog
+):
+    lost, story = chat(3), chat(1)
     await tables.connection.execute("INSERT INTO positions VALUES (0, 7), (1, 7), (2, 7), (3, 7)")
-    with pytest.raises(PositionOutOfRange, match="does not hold position 7"):
-        async with asyncio.timeout(15):
-            await projector_of(tables.dsn, **settings).run()
+    async with projecting(tables.dsn, **settings) as projector:
+        await eventually(lambda: "parley rebuild history" in caplog.text, within=15)
+        # Past the position by now, with records of which the first seven were never applied.
+        await relay.publish(lost.records)
+        before = projector.troubles_met
+        await eventually(lambda: projector.troubles_met > before + 3)
+        assert set((await tables.positions()).values()) == {7}
+        # As a rebuild's swap leaves them.
+        await tables.connection.execute("UPDATE positions SET next = 0")
+        await relay.publish(story.records)
+        await eventually(projected(tables, [lost, story]), within=15)
 
 
 async def test_a_log_without_the_topic_ends_the_projector(tables, kafka_bootstrap, topic):

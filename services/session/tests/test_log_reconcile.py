@@ -230,3 +230,28 @@ async def test_fields_that_this_version_does_not_know_are_taken_back_byte_for_by
     await restore(pool)
     assert (await reconcile()).code == 0
     assert await contents(pool) == before
+
+
+async def test_a_reply_to_a_message_of_an_earlier_turn_is_taken_back_with_that_message(
+    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+) -> None:
+    session_id = await append_turns(parts, 0)
+    await relay()
+    await back_up(pool)
+    for _ in range(2):
+        await append_turn(parts, session_id)
+    # As a reply that was asked for again: to the first message, which is event 2.
+    await pool.execute(
+        """
+        UPDATE events SET data = (
+            data::jsonb || jsonb_build_object('parent_message_id', (
+                SELECT data->>'message_id' FROM events WHERE sequence = 2))
+        )::json WHERE sequence = 6;
+        UPDATE turns SET message_sequence = 2
+        """
+    )
+    await relay()
+    before = await contents(pool)
+    await restore(pool)
+    assert (await reconcile()).code == 0
+    assert await contents(pool) == before

@@ -8,7 +8,7 @@ import traceback
 
 import asyncpg
 
-from parley_core.log import LogError, PositionOutOfRange
+from parley_core.log import LogError
 from parley_core.migrations import Migration, MigrationRefused, require_database_migrated
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
@@ -105,7 +105,7 @@ def _project(settings: ProjectorSettings) -> int:
     match app.state.failure:
         case None:
             return 0
-        case PositionOutOfRange() | Stuck() as failure:
+        case Stuck() as failure:
             print(failure, file=sys.stderr)
         case LogError() as failure:
             print(

@@ -33,7 +33,7 @@ FROM held_events WHERE session_id = ANY($1::uuid[])
 """
 _READ_PARKED = "SELECT DISTINCT session_id FROM dead_letters WHERE session_id = ANY($1::uuid[])"
 _READ_DISCARDED = """
-SELECT digest FROM public.discarded_records
+SELECT digest, session_id FROM public.discarded_records
 WHERE session_id = ANY($1::uuid[]) OR session_id IS NULL
 """
 
@@ -97,7 +97,7 @@ async def read_known(
         sessions=sessions,
         held=held,
         parked=frozenset(row["session_id"] for row in parked),
-        discarded=frozenset(row["digest"] for row in discarded),
+        discarded={row["digest"]: row["session_id"] for row in discarded},
     )
 
 

@@ -20,6 +20,11 @@ from parley_history.domain.batch import DeadLetter
 
 log = logging.getLogger(__name__)
 
+_AFTER_A_LOSS = (
+    "If the topic was lost, run `parley log restore`; then run `parley rebuild history`. Until "
+    "then nothing is projected."
+)
+
 
 class Log(Protocol):
     """`parley_core.log.GroupReader` is one."""
@@ -69,6 +74,7 @@ class Projector:
         self._log, self._projection, self._limits = new_log(self._positions_of), projection, limits
         self._next: dict[int, int] = {}
         self._astray = False
+        self._lost: PositionOutOfRange | None = None
         self._hint: dict[int, int] = {}
         self._hinted_at = 0.0
         self._troubles = 0
@@ -92,8 +98,7 @@ class Projector:
     async def run(self) -> None:
         """Until it is cancelled.
 
-        Raises LogError when Kafka answers and the group still cannot be joined, PositionOutOfRange
-        when the log does not hold what comes next.
+        Raises LogError when Kafka answers and the group still cannot be joined.
         """
         try:
             while not self.joined:
@@ -119,8 +124,10 @@ class Projector:
                 await self._return_to_positions()
             entries = await self._log.read(self._limits.records, self._limits.read_seconds)
             await self._project(entries)
-        except PositionOutOfRange:
-            raise
+        except PositionOutOfRange as lost:
+            self._lost = lost
+            self._astray = True
+            await self._pause(f"{lost} {_AFTER_A_LOSS}")
         except PositionMoved:
             log.info("Another projector was faster: the positions are read again.")
             self._astray = True
@@ -156,6 +163,10 @@ class Projector:
     async def _return_to_positions(self) -> None:
         """Read on from where the read model is: after a failed commit nobody else knows."""
         positions = await self._positions_of(sorted(self._log.partitions))
+        if self._lost and positions.get(self._lost.partition) == self._lost.position:
+            # Even if the log has grown past it by now: what is there is not what came next.
+            raise self._lost.with_traceback(None)
+        self._lost = None
         for partition, position in positions.items():
             self._log.seek(partition, position)
         self._astray = False

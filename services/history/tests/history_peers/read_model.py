@@ -45,7 +45,8 @@ def folded(*stories: Story) -> Rows:
                 rows.messages[story.id, brought.id] = brought
             elif brought:
                 place = (story.id, brought.message_id)
-                rows.messages[place] = replace(rows.messages[place], turn_id=brought.turn_id)
+                if (message := rows.messages[place]).turn_id is None:
+                    rows.messages[place] = replace(message, turn_id=brought.turn_id)
         assert session is not None
         rows.sessions[story.id] = session
     return rows

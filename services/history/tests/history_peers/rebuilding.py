@@ -2,9 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from history_peers.read_model import Database, Rows
+from history_peers.read_model import LIMITS, Database, Rows
+from parley_core.log import Brokers, LogReader
+from parley_history.applying import Move
+from parley_history.domain.arrivals import arrival_of
+from parley_history.read_model import ReadModel
 from parley_testing.processes import started
 
 
@@ -19,13 +24,30 @@ class Rebuilding:
     """`records` is the most that a batch has: small, so that stories go over many of them."""
 
     def __init__(self, tables: Database, bootstrap: str, topic: str) -> None:
-        self.tables = tables
+        self.tables, self.topic = tables, topic
         self.environment = {
             "PARLEY_HISTORY_DATABASE": tables.dsn,
             "PARLEY_KAFKA": bootstrap,
             "PARLEY_PROJECTOR_TOPIC": topic,
             "PARLEY_PROJECTOR_HELD_EVENTS": "5",
         }
+
+    async def project(self) -> None:
+        """Project what is in the log into the active version."""
+        reader = LogReader(Brokers(self.environment["PARLEY_KAFKA"]), self.topic)
+        await reader.start()
+        read_model = ReadModel(self.tables.dsn, LIMITS)
+        ends = await reader.end_positions()
+        positions = dict(await read_model.positions_of([*ends]))
+        reader.seek(positions)
+        while positions != ends:
+            entries = await reader.read()
+            reached = {entry.partition: entry.offset + 1 for entry in entries}
+            moves = [Move(number, positions[number], at) for number, at in reached.items()]
+            await read_model.project([arrival_of(*entry) for entry in entries], moves)
+            positions |= reached
+        await read_model.close()
+        await reader.close()
 
     async def start(self, *command: str, **settings: Any) -> asyncio.subprocess.Process:
         more = {f"PARLEY_{name.upper()}": str(value) for name, value in settings.items()}
@@ -39,6 +61,10 @@ class Rebuilding:
             said, error = await process.communicate()
         assert process.returncode is not None
         return Ended(process.returncode, said.decode(), error.decode())
+
+    def workers_of(self, process: asyncio.subprocess.Process) -> list[int]:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
 
     async def active(self) -> int:
         version: int = await self.tables.connection.fetchval(

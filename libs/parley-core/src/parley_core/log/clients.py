@@ -26,6 +26,8 @@ CONSUMER_SETTINGS: dict[str, Any] = {
     # "latest" and "earliest" would silently skip or repeat.
     "auto_offset_reset": "none",
     "max_poll_records": 2_000,
+    # A topic that was made again is found within this; the default is five minutes.
+    "metadata_max_age_ms": 10_000,
 }
 
 _CLOSE_SECONDS = 2

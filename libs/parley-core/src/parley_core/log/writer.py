@@ -104,7 +104,10 @@ class LogWriter:
             taken = _fill(batch, places, records)
             # The next batch waits for this one's acknowledgement. Handed over before it (as with
             # `send()`) it would be written even when this one is refused, and leave a hole.
-            await (await self._producer.send_batch(batch, self._topic, partition=partition))
+            written = await self._producer.send_batch(batch, self._topic, partition=partition)
+            # Looked at also when another partition fails first and this task is cancelled.
+            written.add_done_callback(_look_at)
+            await written
             for place in taken:
                 acknowledged[place] = True
 
@@ -120,6 +123,11 @@ class LogWriter:
             raise LogError(
                 f"This writer of {self._topic} is not started, is busy, failed or is closed."
             )
+
+
+def _look_at(written: "asyncio.Future[object]") -> None:
+    if not written.cancelled():
+        written.exception()
 
 
 def _fill(batch: BatchBuilder, places: deque[int], records: Sequence[Record]) -> list[int]:

@@ -23,13 +23,14 @@ FORKED = "the store has forked: the session has another event at this sequence"
 class Known:
     """What is kept of the sessions of a batch.
 
-    `held` is by sequence; `discarded` has the digests of the records that were discarded.
+    `held` is by sequence; `discarded` has the digests of the records that were discarded, and the
+    session that the key of each names.
     """
 
     sessions: Mapping[UUID, SessionRow] = field(default_factory=dict)
     held: Mapping[UUID, Mapping[int, Arrival]] = field(default_factory=dict)
     parked: frozenset[UUID] = frozenset()
-    discarded: frozenset[bytes] = frozenset()
+    discarded: Mapping[bytes, UUID | None] = field(default_factory=dict)
 
 
 class DeadLetter(NamedTuple):
@@ -52,6 +53,7 @@ class Batch:
         self.released: list[tuple[UUID, int]] = []
         self._known, self._most_held = known, most_held
         self._parked = set(known.parked)
+        self._without = frozenset(known.discarded.values())
         self._held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
         for session_id, held in known.held.items():
             self._held[session_id] |= {place: self._counted(one) for place, one in held.items()}
@@ -77,10 +79,11 @@ class Batch:
 
     def _counted(self, arrival: Arrival) -> Arrival:
         """The arrival as it counts: without effect if it was discarded."""
-        discarded = self._known.discarded
-        if discarded and record_digest(arrival.record) in discarded:
-            return arrival.as_discarded()
-        return arrival
+        # A digest costs more than all the rest, and few sessions have lost a record.
+        if arrival.session_id not in self._without:
+            return arrival
+        discarded = record_digest(arrival.record) in self._known.discarded
+        return arrival.as_discarded() if discarded else arrival
 
     def _place(self, arrival: Arrival, event: Event | Discarded) -> None:
         match order_of(self._session(event.session_id), event):

@@ -68,7 +68,8 @@ async def _one_worker(assignment: Assignment, on_done: Callable[[int], None]) ->
             on_done(msgspec.json.decode(line, type=Done).events)
         if code := await process.wait():
             sentence = (await said).decode(errors="replace").strip()
-            raise RebuildStopped(sentence or f"A worker of the rebuild ended with code {code}.")
+            died = f"A worker of the rebuild ended with code {code}. Run this again: it goes on."
+            raise RebuildStopped(sentence or died)
     finally:
         await _end(process)
         said.cancel()
