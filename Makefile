@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := libs/parley-core libs/parley-testing services/session services/inference services/history services/gateway cli
 
-.PHONY: help install run test format check bench clean
+.PHONY: help install run test test-faults format check bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,15 +22,20 @@ run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, P
 test: install ## Run every test, on real engines
 	$(BIN)/pytest
 
-format: install ## Format the code and mend what the linter can
+test-faults: install ## Kill everything again and again under load, then count (up to 10 minutes)
+	$(BIN)/pytest tests/faults
+
+format: install ## Format the code, mend what the linter can, write the documents of the events
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python -m parley_core.asyncapi
 
-check: install ## Check format, lint, types, and the walls between the packages
+check: install ## Check format, lint, types, the walls between the packages, the documents of the events
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m parley_core.asyncapi --check
 
 bench: install ## Measure every speed claim (NAMES="append outbox" for some of them)
 	$(BIN)/python -m benchmarks $(NAMES)

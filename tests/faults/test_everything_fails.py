@@ -10,7 +10,7 @@ from stack.parley import Stack
 from stack.topic import distinct_ids, last_sequences, records_in_topic
 
 REPLICAS = "session=2,history-project=2,history-serve=2,gateway=2"
-PEOPLE = 24
+PEOPLE = 48
 EVENTS = 20_000
 EVENTS_OF_A_TURN = 3
 

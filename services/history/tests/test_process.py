@@ -94,18 +94,6 @@ async def test_a_projector_without_its_topic_ends_with_code_1_and_a_sentence(
     assert process.returncode == 1
 
 
-async def test_a_position_that_the_log_does_not_hold_ends_it_with_code_1_and_a_sentence(
-    tables, kafka_bootstrap, log_topic
-):
-    await tables.connection.execute("INSERT INTO positions VALUES (2, 7)")
-    process = await started(
-        "parley_history", "project", **projector_environment(tables, kafka_bootstrap, log_topic)
-    )
-    sentence = f"Partition 2 of {log_topic} does not hold position 7"
-    assert (await ended(process)).splitlines()[-1].startswith(sentence)
-    assert process.returncode == 1
-
-
 async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate(
     tables, kafka_bootstrap, log_topic
 ):

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 from dataclasses import replace
 
@@ -21,8 +22,8 @@ SMALL = {"rebuild_records": 20}
 
 
 @pytest.fixture
-def rebuilding(tables, kafka_bootstrap, log_topic):
-    return Rebuilding(tables, kafka_bootstrap, log_topic)
+def rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys):
+    return Rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -95,8 +96,8 @@ async def test_a_rebuild_that_is_killed_goes_on_where_it_was(rebuilding, relay, 
     resumed = await rebuilding.run("rebuild", "--workers", "1", **SMALL)
     assert resumed.code == 0, resumed.error
     assert len(checksums(resumed.said)) == 1
-    events = int(resumed.said.split(" events in")[0].splitlines()[-1].replace(",", ""))
-    assert events <= len(records) - taken
+    [events] = re.findall(r"is live: ([\d,]+) events in", resumed.said)
+    assert int(events.replace(",", "")) <= len(records) - taken
     assert await rebuilding.rows(2) == folded(*stories)
 
 

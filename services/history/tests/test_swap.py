@@ -25,8 +25,8 @@ GROUP BY sessions.id, sessions.version
 
 
 @pytest.fixture
-def rebuilding(tables, kafka_bootstrap, log_topic):
-    return Rebuilding(tables, kafka_bootstrap, log_topic)
+def rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys):
+    return Rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)
 
 
 @pytest.fixture

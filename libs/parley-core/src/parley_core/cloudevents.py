@@ -18,7 +18,7 @@ from parley_core.events import DATA_BY_TYPE, Event, KnownEventData, UnknownEvent
 MAX_ENCODED_BYTES = 768 * 1024
 SOURCE = "/parley/session"
 
-_REQUIRED = itemgetter("ce_specversion", "ce_type", "ce_subject", "ce_sequence", "ce_time", "ce_id")
+_REQUIRED = itemgetter("ce_type", "ce_specversion", "ce_subject", "ce_sequence", "ce_time", "ce_id")
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -100,7 +100,7 @@ def decode(record: Record) -> Event:
     """
     headers = dict(record.headers)
     try:
-        version, event_type, subject, sequence, time, event_id = _REQUIRED(headers)
+        event_type, version, subject, sequence, time, event_id = _REQUIRED(headers)
         if version != b"1.0":
             raise UndecodableRecord("ce_specversion is not 1.0")
         if record.key != subject:

@@ -1,4 +1,4 @@
-"""`python -m parley_history migrate | project | serve | dead-letters`."""
+"""`python -m parley_history migrate | project | serve | rebuild | verify | dead-letters`."""
 
 import argparse
 import asyncio
@@ -52,6 +52,8 @@ def main() -> int:
             f"The read model cannot be used: {trouble or type(trouble).__name__}.", file=sys.stderr
         )
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

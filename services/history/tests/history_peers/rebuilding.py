@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from history_peers.read_model import LIMITS, Database, Rows
 from parley_core.log import Brokers, LogReader
+from parley_history.__main__ import main
 from parley_history.applying import Move
 from parley_history.domain.arrivals import arrival_of
 from parley_history.read_model import ReadModel
@@ -23,8 +26,16 @@ class Ended:
 class Rebuilding:
     """`records` is the most that a batch has: small, so that stories go over many of them."""
 
-    def __init__(self, tables: Database, bootstrap: str, topic: str) -> None:
+    def __init__(
+        self,
+        tables: Database,
+        bootstrap: str,
+        topic: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
         self.tables, self.topic = tables, topic
+        self._monkeypatch, self._capsys = monkeypatch, capsys
         self.environment = {
             "PARLEY_HISTORY_DATABASE": tables.dsn,
             "PARLEY_KAFKA": bootstrap,
@@ -50,11 +61,18 @@ class Rebuilding:
         await reader.close()
 
     async def start(self, *command: str, **settings: Any) -> asyncio.subprocess.Process:
-        more = {f"PARLEY_{name.upper()}": str(value) for name, value in settings.items()}
-        return await started("parley_history", *command, **self.environment | more)
+        """A process of its own, which may be killed."""
+        return await started("parley_history", *command, **self.environment | _variables(settings))
 
     async def run(self, *command: str, **settings: Any) -> Ended:
-        return await self.end_of(await self.start(*command, **settings))
+        """In this process, which has loaded everything; its workers are processes anyway."""
+        with self._monkeypatch.context() as patch:
+            for name, value in (self.environment | _variables(settings)).items():
+                patch.setenv(name, value)
+            patch.setattr("sys.argv", ["parley_history", *command])
+            self._capsys.readouterr()
+            code = await asyncio.to_thread(main)
+        return Ended(code, *self._capsys.readouterr())
 
     async def end_of(self, process: asyncio.subprocess.Process) -> Ended:
         async with asyncio.timeout(60):
@@ -93,3 +111,7 @@ class Rebuilding:
     async def rows(self, version: int) -> Rows:
         await self.tables.look_at(version)
         return await self.tables.rows()
+
+
+def _variables(settings: dict[str, Any]) -> dict[str, str]:
+    return {f"PARLEY_{name.upper()}": str(value) for name, value in settings.items()}

@@ -70,6 +70,8 @@ def main() -> int:
             f"The event store cannot be used: {trouble or type(trouble).__name__}.", file=sys.stderr
         )
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from parley_core.cloudevents import Record, UndecodableRecord, decode
 from parley_core.events import Event
 from parley_history.domain.discards import Discarded, place_of
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True, gc=False):
     """`event` is None where `error` says why it cannot be applied.
 
     `session_id` is None when the record's key names no session. A record that was discarded has

@@ -109,13 +109,13 @@ async def _carry_out(
 async def _rebuild(connection: "Connection[asyncpg.Record]", work: Coordinator, tell: Tell) -> None:
     began, live = time.monotonic(), await candidates.active(connection)
     version = await work.build()
-    built = time.monotonic() - began
-    tell(f"{work.events:,} events in {built:.1f} s ({work.events / built:,.0f} events/s)")
     await _conclude(connection, work, live, version, tell)
+    seconds = time.monotonic() - began
     await _keep_only(connection, version, live)
-    if work.found is None:
-        tell(f"version {version} has the checksum {await checksum(connection, version)}")
-    tell(f"version {version} is live, after {time.monotonic() - began:.1f} s")
+    tell(
+        f"version {version} is live: {work.events:,} events in {seconds:.1f} s "
+        f"({work.events / seconds:,.0f} events/s), checksum {await checksum(connection, version)}"
+    )
 
 
 async def _verify(connection: "Connection[asyncpg.Record]", work: Coordinator, tell: Tell) -> None:

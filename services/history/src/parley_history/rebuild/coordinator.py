@@ -145,6 +145,8 @@ class Coordinator:
         ours = await candidates.positions(self._connection, version)
         # A live projection that is behind the log cannot be compared in what it lacks.
         ahead = any(at > theirs.get(number, 0) for number, at in ours.items())
+        if not ahead and found.ahead > len(found.ahead_ids):
+            raise NotYet
         require_equal(last, may_be_ahead=ahead)
 
     async def _targets(self, live: int) -> dict[int, int]:

@@ -9,13 +9,16 @@ from parley_history.settings import DatabaseSettings
 
 
 class RebuildSettings(DatabaseSettings, LogSettings):
-    """Seconds and counts."""
+    """Seconds, bytes and counts."""
 
-    # As the projector has them: what is held belongs to what a version contains.
     projector_topic: str = SESSIONS_TOPIC
-    projector_held_events: Count = 100
+
+    # Far more than the projector holds of a session: what was parked there for a gap in the log,
+    # and applied by a retry once the gap was filled, must not stop a rebuild.
+    rebuild_held_events: Count = 10_000
 
     rebuild_records: int = Field(20_000, ge=1, le=100_000, description="a number from 1 to 100000")
+    rebuild_batch_bytes: Count = 64 * 1024 * 1024
     rebuild_sessions_kept: Count = 100_000
     rebuild_join_seconds: Seconds = 30
     rebuild_read_seconds: Seconds = 0.5

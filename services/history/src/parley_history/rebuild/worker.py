@@ -55,7 +55,7 @@ class Worker:
     ) -> None:
         """`report` is told the number of events of each commit, and may raise to end the work."""
         enter = partial(rows.entered, version=version)
-        self._applying = Applying(enter, rows, settings.projector_held_events)
+        self._applying = Applying(enter, rows, settings.rebuild_held_events)
         self._connection, self._reader, self._rows = connection, reader, rows
         self._settings, self._report = settings, report
         self._ends: Mapping[int, int] = {}
@@ -91,6 +91,7 @@ class Worker:
         """The next entries before the ends, up to a batch; those that came are not kept back."""
         left = sum(self._ends[number] - self._next[number] for number in self._behind())
         entries, most = list[Entry](), min(left, self._settings.rebuild_records)
+        size = 0
         silent_since = time.monotonic()
         while len(entries) < most:
             found = await self._reader.read(
@@ -98,7 +99,8 @@ class Worker:
             )
             wanted = [entry for entry in found if entry.offset < self._ends[entry.partition]]
             entries += wanted
-            if not wanted and entries:
+            size += sum(len(entry.record.value) for entry in wanted)
+            if (not wanted and entries) or size > self._settings.rebuild_batch_bytes:
                 break
             silence = time.monotonic() - silent_since
             if not wanted and silence > self._settings.rebuild_stalled_seconds:
@@ -130,6 +132,8 @@ async def work(
 
 
 def main() -> int:
+    # What is said on stderr is the sentence that the rebuild ends with: clients must be silent.
+    configure_logging()
     parent = os.getppid()
 
     def report(events: int) -> None:
@@ -150,7 +154,6 @@ def main() -> int:
         name = type(trouble).__name__
         print(f"The read model failed: {name}. Run this again: it goes on.", file=sys.stderr)
     except Exception as surprise:
-        configure_logging()
         log_surprise(log, "A worker of the rebuild failed", surprise)
     else:
         return 0
