@@ -4,7 +4,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import asyncpg
@@ -88,22 +89,30 @@ async def projected_rate(
     group: str,
 ) -> float:
     """From the first event projected to the last: joining the group is not part of it."""
+    async with projecting(settings, group):
+        began, first = 0.0, 0
+        while (done := await projected(connection)) < count:
+            if done and not began:
+                began, first = time.perf_counter(), done
+            await asyncio.sleep(0.01)
+        return (count - first) / (time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def projecting(settings: Mapping[str, str], group: str) -> AsyncIterator[None]:
+    """The real process: what this one holds in memory must not slow it down."""
     own = {"PARLEY_PROJECTOR_GROUP": group, "PARLEY_PROJECTOR_PORT": str(free_port())}
-    # The real process: what this one holds in memory must not slow it down.
     projector = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "parley_history", "project"),
         env=os.environ | settings | own,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    began, first = 0.0, 0
-    while (done := await projected(connection)) < count:
-        if done and not began:
-            began, first = time.perf_counter(), done
-        await asyncio.sleep(0.01)
-    rate = (count - first) / (time.perf_counter() - began)
-    projector.terminate()
-    await projector.wait()
-    return rate
+    try:
+        yield
+        assert projector.returncode is None
+    finally:
+        projector.terminate()
+        await projector.wait()
 
 
 async def projected(connection: "asyncpg.Connection[asyncpg.Record]", version: int = 1) -> int:

@@ -15,7 +15,7 @@ import asyncpg
 
 from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
-from benchmarks.projection import PARTITIONS, bare_rate, projected, projected_rate
+from benchmarks.projection import PARTITIONS, bare_rate, projected, projected_rate, projecting
 from benchmarks.table import Line, per_second, print_table
 from parley_core.cloudevents import Record, encode
 from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
@@ -48,15 +48,15 @@ async def run() -> None:
         for _ in range(GROUPS):
             await _publish(writer, _side_by_side(template))
         live = await projected_rate(settings, connection, count, "benchmark")
-        alone = await _rebuilt(settings)
-        await _killed_midway(settings, connection, count // 2)
-        resumed = await _rebuilt(settings)
-        async with _steady_writes(writer, template):
-            meanwhile = await _rebuilt(settings)
         others = (uuid4() for _ in range(FLOOR_SESSIONS))
         floor = await bare_rate(
             connection, [replace(event, session_id=other) for other in others for event in events]
         )
+        alone = await _rebuilt(settings)
+        await _killed_midway(settings, connection, count // 2)
+        resumed = await _rebuilt(settings)
+        async with projecting(settings, "benchmark"), _steady_writes(writer, template):
+            meanwhile = await _rebuilt(settings)
         await connection.close()
     # Each was compared with the live projection too, before it was swapped in.
     assert alone.checksum == resumed.checksum
