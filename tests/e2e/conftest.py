@@ -1,9 +1,7 @@
 """One stack for the whole run, in front of a model server that the tests script."""
 
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,7 +12,7 @@ import pytest_asyncio
 sys.path.insert(0, str(Path(__file__).parent))
 
 from stack.model_server import ModelServer
-from stack.parley import Stack
+from stack.parley import Stack, a_stack
 from stack.person import Person
 
 # Short, so that a model server that stalls is noticed within a test.
@@ -36,11 +34,11 @@ async def model_server() -> AsyncIterator[ModelServer]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
     """The stack that all tests share: what they do is told apart by its people and sessions."""
-    with a_folder() as folder:
-        stack = Stack(folder, engine_cache)
-        async with stack.running(**model_server.settings, **SETTINGS):
-            yield stack
-        await stack.close()
+    async with (
+        a_stack(engine_cache) as stack,
+        stack.running(**model_server.settings, **SETTINGS),
+    ):
+        yield stack
 
 
 @pytest.fixture
@@ -49,11 +47,11 @@ def ada(stack: Stack) -> Person:
     return stack.person(f"ada-{uuid4()}")
 
 
-@pytest.fixture
-def own_stack(engine_cache: Path) -> Iterator[Stack]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_stack(engine_cache: Path) -> AsyncIterator[Stack]:
     """A stack of this test alone, which the test starts and ends."""
-    with a_folder() as folder:
-        yield Stack(folder, engine_cache)
+    async with a_stack(engine_cache) as stack:
+        yield stack
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,11 +65,3 @@ def pytest_runtest_makereport(
         stacks = [fixture for fixture in fixtures.values() if isinstance(fixture, Stack)]
         report.sections += [("the end of each log", stack.last_lines()) for stack in stacks]
     return report
-
-
-@contextmanager
-def a_folder() -> Iterator[Path]:
-    # Not below pytest's own folder: each run closes that one to all but root, and PostgreSQL
-    # does not run as root.
-    with tempfile.TemporaryDirectory(prefix="parley-e2e-") as folder:
-        yield Path(folder)

@@ -7,13 +7,9 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from stack.conversations import Conversation, a_crowd
 from stack.parley import Stack
 from stack.person import Person
-from stack.topic import TOPIC
-
-from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -65,45 +61,6 @@ async def test_a_rebuild_while_people_chat_is_seen_by_nobody_and_can_be_taken_ba
         assert taken_back.code == 0, taken_back
         await crowd.until_more(4)
     await crowd.require_whole_history()
-
-
-async def test_a_record_that_is_no_event_parks_its_session_until_it_is_discarded(
-    ada: Person, stack: Stack
-) -> None:
-    parked, other = await ada.start_session(), await ada.start_session()
-    await ada.ask(parked, "Before")
-    await ada.messages(parked, 4)
-    place = await write_garbage(stack, parked)
-    after = await ada.ask(parked, "After")
-    assert (await ada.ask(other, "Elsewhere"))["status"] == "completed"
-    await ada.messages(other, 4)
-
-    async def is_listed() -> bool:
-        listed = await stack.output_of("log", "dead-letters", "list")
-        return place in listed and parked in listed
-
-    await eventually(is_listed, within=20)
-    assert (await ada.history(parked))["version"] == 4
-    shown = await stack.output_of("log", "dead-letters", "show", place)
-    assert "this is no event" in shown
-    stopped = await stack.command("rebuild", "history")
-    assert stopped.code == 1
-    assert f"discard {place}" in stopped.error
-
-    discarding = ("log", "dead-letters", "discard", place, "--reason", "written by a test")
-    assert (await stack.command(*discarding)).code == 0
-    messages = await ada.messages(parked, after["version"])
-    assert [message["content"] for message in messages[2:]] == ["After", "Answer to: After"]
-    rebuilt = await stack.command("rebuild", "history")
-    assert rebuilt.code == 0, rebuilt
-    assert await ada.messages(parked, after["version"]) == messages
-
-
-async def write_garbage(stack: Stack, session: str) -> str:
-    """A record with the session's key, from somebody who should not write there."""
-    async with AIOKafkaProducer(bootstrap_servers=stack.address("kafka")) as producer:
-        written = await producer.send_and_wait(TOPIC, b"this is no event", session.encode())
-    return f"{written.partition}:{written.offset}"
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from stack.topic import records_in_topic
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TABLES = """
-SELECT table_name FROM information_schema.tables
+SELECT table_schema, table_name FROM information_schema.tables
 WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
 """
 
@@ -59,7 +59,11 @@ async def test_no_message_stands_in_clear_anywhere(
         if written.session.encode() in data:
             found_in.add(place)
     # The search itself works: what may be seen was found in the stores, row by row.
-    assert found_in >= {"parley_session.events", "parley_history.messages", "the topic"}
+    assert found_in >= {
+        "parley_session.public.events",
+        "parley_history.public.messages",
+        "the topic",
+    }
 
 
 async def _chat(ada: Person, written: Written) -> None:
@@ -102,10 +106,10 @@ async def _rows(data: Path, address: str, database: str) -> AsyncIterator[tuple[
     try:
         # Also the files are searched: let them have what is still in memory.
         await connection.execute("CHECKPOINT")
-        for (table,) in await connection.fetch(TABLES):
-            rows = await connection.fetch(f'SELECT * FROM "{table}"')
+        for schema, table in await connection.fetch(TABLES):
+            rows = await connection.fetch(f'SELECT * FROM "{schema}"."{table}"')
             values = [value for row in rows for value in row.values()]
-            yield f"{database}.{table}", b"\n".join(map(_bytes, values))
+            yield f"{database}.{schema}.{table}", b"\n".join(map(_bytes, values))
     finally:
         await connection.close()
 

@@ -1,8 +1,7 @@
 """Stacks under load, in which everything is killed again and again: `make test-faults`."""
 
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
 from stack.model_server import ModelServer
-from stack.parley import Stack
+from stack.parley import Stack, a_stack
 
 
 @pytest.fixture
@@ -21,15 +20,6 @@ async def model_server() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    # Not below pytest's own folder: each run closes that one to all but root, and PostgreSQL
-    # does not run as root.
-    with tempfile.TemporaryDirectory(prefix="parley-faults-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-async def stack(folder: Path, engine_cache: Path) -> AsyncIterator[Stack]:
-    stack = Stack(folder, engine_cache)
-    yield stack
-    await stack.close()
+async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
+    async with a_stack(engine_cache) as stack:
+        yield stack

@@ -23,11 +23,10 @@ PEOPLE = 8
 async def test_a_minute_without_a_broker_costs_no_chat_and_no_event(
     stack: Stack,
     model_server: ModelServer,
-    folder: Path,
     engine_cache: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kafka = KafkaServer(folder / "elsewhere", engine_cache, free_port(), free_port())
+    kafka = KafkaServer(stack.data.with_name("elsewhere"), engine_cache, free_port(), free_port())
     await kafka.start()
     settings = {"PARLEY_KAFKA": kafka.bootstrap, "PARLEY_TOPIC_PARTITIONS": "12"}
     try:

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -188,6 +189,19 @@ class Stack:
         told = self.output.read_text()
         assert self._process.returncode is None, told
         return READY in told and (await self.fetch("/readyz")).status_code == 200
+
+
+@asynccontextmanager
+async def a_stack(engine_cache: Path) -> AsyncIterator[Stack]:
+    """One that is not started yet, in a folder of its own."""
+    # Not below pytest's own folder: each run closes that one to all but root, and PostgreSQL
+    # does not run as root.
+    with tempfile.TemporaryDirectory(prefix="parley-e2e-") as folder:
+        stack = Stack(Path(folder), engine_cache)
+        try:
+            yield stack
+        finally:
+            await stack.close()
 
 
 def _parley(*arguments: str) -> list[str]:
