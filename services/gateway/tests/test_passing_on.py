@@ -19,6 +19,7 @@ ADA = Principal("default", "ada")
     [
         ("/v1/assistants", "session", "/assistants"),
         (f"/v1/sessions/{SESSION_ID}", "session", f"/sessions/{SESSION_ID}"),
+        (f"/v1/turns/{SESSION_ID}", "session", f"/turns/{SESSION_ID}"),
         ("/v1/models", "inference", "/models"),
         (f"/v1/history/{SESSION_ID}", "history", f"/history/{SESSION_ID}"),
     ],

@@ -40,6 +40,11 @@ def routes(
         path = f"/sessions/{path_id(request, 'session_id')}"
         return await get(parts.peers.session, path, asker)
 
+    async def read_turn(request: Request) -> Response:
+        asker = await parts.authenticate(request)
+        path = f"/turns/{path_id(request, 'turn_id')}"
+        return await get(parts.peers.session, path, asker)
+
     async def list_assistants(request: Request) -> Response:
         asker = await parts.authenticate(request)
         return await get(parts.peers.session, "/assistants", asker)
@@ -99,6 +104,7 @@ def routes(
             Submitting(parts, streams, limits),
             methods=["POST"],
         ),
+        Route("/v1/turns/{turn_id}", read_turn),
         Route("/v1/history/{session_id}", read_history),
         Route("/v1/assistants", list_assistants),
         Route("/v1/switch-assistant", switch_assistant, methods=["POST"]),

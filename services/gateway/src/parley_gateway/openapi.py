@@ -3,6 +3,7 @@
 Source: https://spec.openapis.org/oas/v3.1.0.html
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
@@ -20,6 +21,7 @@ Described = tuple[type[BaseModel], Literal["validation", "serialization"]]
 
 _JSON = "application/json"
 _EVENTS: set[type[BaseModel]] = {TurnStarted, ReplyDelta, ReplyEnded, ErrorAnswer}
+_PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"
 
 
@@ -67,9 +69,9 @@ def _operation(operation: Operation) -> Node:
 
 
 def _path_parameters(operation: Operation) -> Iterator[Node]:
-    if "{session_id}" in operation.path:
-        schema = {"type": "string", "format": "uuid"}
-        yield {"name": "session_id", "in": "path", "required": True, "schema": schema}
+    schema = {"type": "string", "format": "uuid"}
+    for name in _PARAMETER.findall(operation.path):
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _query_parameters(operation: Operation) -> Iterator[Node]:
@@ -82,7 +84,7 @@ def _responses(operation: Operation) -> Node:
     responses: Node = {}
     for status, model in operation.answers.items():
         content = {_JSON: _media(model)}
-        if operation.streams:
+        if operation.streams and status == HTTPStatus.OK:
             content["text/event-stream"] = {
                 "schema": {"type": "string"},
                 "example": examples.stream(),

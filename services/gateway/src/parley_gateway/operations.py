@@ -46,7 +46,8 @@ it; the last one's is `end`. Comments are heartbeats.
 An answer that stops without `id: end` was broken off. The reply goes on, as it does when a client
 leaves: the same request with the same `Idempotency-Key` streams it again from its start.
 
-Otherwise the answer is the turn as JSON, when the reply is done."""
+Otherwise the answer is the turn as JSON, when the reply is done; with `background: true` at once,
+with status 202 while the turn is running: `GET /v1/turns/{turn_id}` tells how it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ OPERATIONS = (
         "/v1/sessions/{session_id}/messages",
         "submitMessage",
         "Submit a message and get the reply to it",
-        {200: Turn},
+        {200: Turn, 202: Turn},
         (
             EVERY,
             SENT,
@@ -104,6 +105,15 @@ OPERATIONS = (
         body=SubmitMessage,
         description=STREAM,
         streams=True,
+    ),
+    Operation(
+        "get",
+        "/v1/turns/{turn_id}",
+        "readTurn",
+        "Read a turn",
+        {200: Turn},
+        (EVERY, {400: ("invalid_request",), 404: ("turn_not_found",)}),
+        description="`reply` is null while the turn is running.",
     ),
     Operation(
         "get",

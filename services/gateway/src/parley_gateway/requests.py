@@ -61,6 +61,9 @@ class SubmitMessage(RequestShape):
         examples=["Hello! My name is Ada."],
     )
     stream: bool = Field(False, description="Answer with server-sent events as the reply comes.")
+    background: bool = Field(
+        False, description="Answer at once, while the turn is running; not with `stream`."
+    )
 
 
 class HistoryQuery(BaseModel):

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from parley_core.errors import Unavailable
+from parley_core.errors import InvalidRequest, Unavailable
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
 from parley_gateway.open_streams import OpenStreams
@@ -47,6 +47,8 @@ class Submitting:
         key = idempotency_header(request)
         asked = await body_of(request, SubmitMessage, self._limits.body)
         check_size(asked.content)
+        if asked.stream and asked.background:
+            raise InvalidRequest("A turn in the background is not streamed.", param="background")
         # Before the commit: a message that was accepted must also be answered.
         with self._streams.one() as stop:
             turn = await self._submit(path, asked, asker, key)
@@ -62,8 +64,12 @@ class Submitting:
                 hand_over_seconds=hand_over,
                 has_key=bool(key),
             )
-            ended = await waiting.turn(receive, stop)
-        answer = Response(ended.to_json(), media_type="application/json")
+            if asked.background:
+                turn = await waiting.handed_over(receive, stop)
+            else:
+                turn = await waiting.turn(receive, stop)
+        status = 202 if turn.status == "running" else 200
+        answer = Response(turn.to_json(), status, media_type="application/json")
         await answer(scope, receive, send)
 
     async def _submit(

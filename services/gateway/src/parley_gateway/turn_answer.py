@@ -41,6 +41,14 @@ class TurnAnswer:
             raise ReplyPending(has_key=self._has_key)
         return turn
 
+    async def handed_over(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
+        """The turn as it was submitted, once inference has it or has not taken it in time."""
+        waiting = asyncio.create_task(self._ended())
+        await Attendance(receive, stop, self._events.handed_over).during(
+            waiting, within=0, hand_over_within=self._hand_over_seconds
+        )
+        return self._events.turn
+
     async def _ended(self) -> Turn | None:
         if self._events.turn.status != "running":
             return self._events.turn
