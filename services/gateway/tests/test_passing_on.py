@@ -46,10 +46,11 @@ async def test_a_read_is_answered_with_the_bytes_of_the_service(
         ("/sessions", {"id": str(SESSION_ID), "title": "", "metadata": {"a": "\x00"}}),
         ("/sessions", {"assistant_id": None}),
         ("/switch-assistant", {"assistant_id": "coder"}),
+        (f"/turns/{SESSION_ID}/cancel", {}),
     ],
 )
 async def test_a_command_is_passed_on_with_its_key(gateway, session, path, body, status):
-    if path == "/switch-assistant":
+    if path != "/sessions":
         status = 200
     session.answers.append(raw(BODY, status))
     async with gateway.request("POST", f"/v1{path}", body=body, idempotency_key="k") as answer:

@@ -45,6 +45,9 @@ def routes(
         path = f"/turns/{path_id(request, 'turn_id')}"
         return await get(parts.peers.session, path, asker)
 
+    async def cancel_turn(request: Request) -> Response:
+        return await post(request, f"/turns/{path_id(request, 'turn_id')}/cancel", RequestShape)
+
     async def list_assistants(request: Request) -> Response:
         asker = await parts.authenticate(request)
         return await get(parts.peers.session, "/assistants", asker)
@@ -105,6 +108,7 @@ def routes(
             methods=["POST"],
         ),
         Route("/v1/turns/{turn_id}", read_turn),
+        Route("/v1/turns/{turn_id}/cancel", cancel_turn, methods=["POST"]),
         Route("/v1/history/{session_id}", read_history),
         Route("/v1/assistants", list_assistants),
         Route("/v1/switch-assistant", switch_assistant, methods=["POST"]),

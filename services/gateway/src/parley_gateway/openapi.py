@@ -61,8 +61,9 @@ def _operation(operation: Operation) -> Node:
         node["description"] = operation.description
     if operation.public:
         node["security"] = []
-    if operation.body is not None:
+    if operation.method == "post":
         node["parameters"].append(_IDEMPOTENCY_KEY)
+    if operation.body is not None:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         node["requestBody"] = {"required": required, "content": {_JSON: _media(operation.body)}}
     return node

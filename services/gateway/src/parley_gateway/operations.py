@@ -116,6 +116,16 @@ OPERATIONS = (
         description="`reply` is null while the turn is running.",
     ),
     Operation(
+        "post",
+        "/v1/turns/{turn_id}/cancel",
+        "cancelTurn",
+        "Stop the reply",
+        {200: Turn},
+        (EVERY, SENT, {404: ("turn_not_found",)}),
+        description="Kept before it is answered; the reply then ends as cancelled within a second, "
+        "with what there is of it. A turn that has ended stays as it is.",
+    ),
+    Operation(
         "get",
         "/v1/history/{session_id}",
         "readHistory",

@@ -96,6 +96,10 @@ def routes(guard_of: Callable[..., Guard], assistants: Assistants, parts: Parts)
         person, turn_id = turn_readers(request), request.path_params["turn_id"]
         return _answer(await parts.sessions.turn(turn_id, person))
 
+    async def cancel_turn(request: Request) -> Response:
+        asker = Asker(gateway(request), request_id(request))
+        return _answer(await parts.sessions.cancel(request.path_params["turn_id"], asker))
+
     async def claim_turn(request: Request) -> Response:
         person, turn_id = inference(request), request.path_params["turn_id"]
         body = await body_of(request, ClaimBody)
@@ -172,6 +176,7 @@ def routes(guard_of: Callable[..., Guard], assistants: Assistants, parts: Parts)
         Route("/sessions/{session_id:uuid}/messages", submit_message, methods=["POST"]),
         Route("/switch-assistant", switch_assistant, methods=["POST"]),
         Route("/turns/{turn_id:uuid}", read_turn),
+        Route("/turns/{turn_id:uuid}/cancel", cancel_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/claim", claim_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/complete", complete_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/fail", fail_turn, methods=["POST"]),

@@ -13,7 +13,7 @@ from parley_core.sealing import KeyDestroyed
 from parley_core.shapes import MESSAGE_BYTES, Message, SessionShape, Turn
 from parley_session.assistants import Assistants
 from parley_session.contents import message_of, session_of, turn_of
-from parley_session.domain.commands import StartSession, SubmitMessage
+from parley_session.domain.commands import RequestCancel, StartSession, SubmitMessage
 from parley_session.domain.refusals import SessionIdUnavailable, SessionUnknown, TurnUnknown
 from parley_session.domain.state import Session
 from parley_session.event_store import EventStore, Held
@@ -126,6 +126,18 @@ class Sessions:
         except SessionUnknown:
             raise TurnUnknown from None
         return await self.turn_in(held, row.sequences)
+
+    async def cancel(self, turn_id: UUID, asker: Asker) -> Turn:
+        """Ask for the end of a turn, and answer it as it is then; again, it changes nothing.
+
+        Whoever runs the turn ends it. Raises TurnUnknown.
+        """
+        row = await self._turns.find(turn_id)
+        try:
+            await self._executor.execute(row.session_id, lambda _: RequestCancel(turn_id), asker)
+        except SessionUnknown:
+            raise TurnUnknown from None
+        return await self.turn(turn_id, asker.person)
 
     async def turn_in(self, held: Held, sequences: Sequence[int]) -> Turn:
         """The turn whose events have these sequences."""

@@ -1,0 +1,63 @@
+"""A person stops a reply: the wish is kept at once, and the turn then ends only as cancelled."""
+
+import asyncio
+from uuid import uuid4
+
+from session_peers.client import EVE, Answer
+from session_peers.service import Service
+
+
+def runner() -> str:
+    return str(uuid4())
+
+
+async def cancel(session: Service, turn_id: str, **more: object) -> Answer:
+    return await session.call("POST", f"/turns/{turn_id}/cancel", **more)
+
+
+async def test_the_runner_is_told_and_ends_the_turn_with_what_there_is(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    answer = await cancel(session, turn["id"])
+    assert (answer.status, answer.body["status"]) == (200, "running")
+    assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "cancelled"}
+    ended = (await session.fail(turn["id"], mine, code="cancelled", partial_content="Hel")).body
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hel")
+    assert await session.turn(turn["id"]) == ended
+
+
+async def test_a_reply_that_is_completed_after_the_wish_is_cancelled_all_the_same(
+    session: Service,
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    await cancel(session, turn["id"])
+    ended = (await session.complete(turn["id"], mine, content="Hello")).body
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hello")
+
+
+async def test_the_wish_again_or_many_at_once_adds_one_event(session: Service) -> None:
+    turn = await session.open_turn()
+    answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
+    assert {answer.status for answer in answers} == {200}
+    after = await session.call("GET", f"/sessions/{turn['session_id']}")
+    assert after.body["version"] == turn["version"] + 1
+
+
+async def test_a_turn_that_has_ended_stays_as_it_is(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    ended = (await session.complete(turn["id"], mine)).body
+    answer = await cancel(session, turn["id"])
+    assert (answer.status, answer.body) == (200, ended)
+
+
+async def test_nobody_cancels_the_turn_of_another_or_an_unknown_one(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    foreign = await cancel(session, turn["id"], who=EVE)
+    unknown = await cancel(session, str(uuid4()))
+    assert foreign.status == 404
+    assert foreign.body["error"]["code"] == "turn_not_found"
+    assert unknown.status == 404
+    assert await session.heartbeat(mine, turn["id"]) == {}
