@@ -72,6 +72,16 @@ class Person:
                 raise AssertionError((response.status_code, await response.aread()))
             yield TurnStream(response)
 
+    @asynccontextmanager
+    async def resume(self, turn_id: str, last: str | None = None) -> AsyncIterator[TurnStream]:
+        """The turn's stream after the event with that id, or from its beginning."""
+        sent = self._headers | ({"last-event-id": last} if last else {})
+        path = f"{self._gateway}/v1/turns/{turn_id}/stream"
+        async with self._http.stream("GET", path, headers=sent) as response:
+            if response.status_code != 200:
+                raise AssertionError((response.status_code, await response.aread()))
+            yield TurnStream(response)
+
     async def ask_until_answered(
         self, session_id: str, content: str, key: str | None = None
     ) -> dict[str, Any]:

@@ -23,11 +23,13 @@ from parley_gateway.requests import (
     idempotency_header,
     path_id,
 )
-from parley_gateway.submitting import SubmitLimits, Submitting
+from parley_gateway.resuming import Resuming
+from parley_gateway.submitting import Submitting
+from parley_gateway.turn_limits import TurnLimits
 
 
 def routes(
-    parts: Parts, streams: OpenStreams, limits: SubmitLimits, *, ready_seconds: float
+    parts: Parts, streams: OpenStreams, limits: TurnLimits, *, ready_seconds: float
 ) -> Sequence[Route]:
     async def start_session(request: Request) -> Response:
         return await post(request, "/sessions", StartSession)
@@ -108,6 +110,7 @@ def routes(
             methods=["POST"],
         ),
         Route("/v1/turns/{turn_id}", read_turn),
+        Route("/v1/turns/{turn_id}/stream", Resuming(parts, streams, limits), methods=["GET"]),
         Route("/v1/turns/{turn_id}/cancel", cancel_turn, methods=["POST"]),
         Route("/v1/history/{session_id}", read_history),
         Route("/v1/assistants", list_assistants),

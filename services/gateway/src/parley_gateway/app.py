@@ -19,9 +19,9 @@ from parley_gateway.parts import Parts
 from parley_gateway.peers import Peers
 from parley_gateway.published_keys import FetchLimits, PublishedKeys
 from parley_gateway.settings import GatewaySettings
-from parley_gateway.submitting import SubmitLimits
 from parley_gateway.tokens import PublishedKeyTokens, SharedSecretTokens, Tokens
 from parley_gateway.turn_events import RelayLimits
+from parley_gateway.turn_limits import TurnLimits
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -47,7 +47,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             routes(
                 parts,
                 streams,
-                _submit_limits(settings),
+                _turn_limits(settings),
                 ready_seconds=settings.gateway_ready_seconds,
             )
         ),
@@ -84,8 +84,8 @@ def _tokens(settings: GatewaySettings, http: aiohttp.ClientSession) -> Tokens:
     return PublishedKeyTokens(keys, issuer=issuer, audience=audience)
 
 
-def _submit_limits(settings: GatewaySettings) -> SubmitLimits:
-    return SubmitLimits(
+def _turn_limits(settings: GatewaySettings) -> TurnLimits:
+    return TurnLimits(
         body=settings.gateway_body_seconds,
         call=settings.gateway_call_seconds,
         heartbeat=settings.gateway_stream_heartbeat_seconds,

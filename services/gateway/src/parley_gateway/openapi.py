@@ -63,6 +63,8 @@ def _operation(operation: Operation) -> Node:
         node["security"] = []
     if operation.method == "post":
         node["parameters"].append(_IDEMPOTENCY_KEY)
+    if operation.resumes:
+        node["parameters"].append(_LAST_EVENT_ID)
     if operation.body is not None:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         node["requestBody"] = {"required": required, "content": {_JSON: _media(operation.body)}}
@@ -84,13 +86,15 @@ def _query_parameters(operation: Operation) -> Iterator[Node]:
 def _responses(operation: Operation) -> Node:
     responses: Node = {}
     for status, model in operation.answers.items():
-        content = {_JSON: _media(model)}
+        content = {_JSON: _media(model)} if model else {}
         if operation.streams and status == HTTPStatus.OK:
             content["text/event-stream"] = {
                 "schema": {"type": "string"},
                 "example": examples.stream(),
             }
-        responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+        responses[str(status)] = {"description": HTTPStatus(status).phrase}
+        if content:
+            responses[str(status)]["content"] = content
     for errors in operation.errors:
         responses.update(_refusals(errors))
     return responses
@@ -118,13 +122,20 @@ def _media(model: type[BaseModel]) -> Node:
 
 def _schemas() -> Node:
     bodies = {operation.body for operation in OPERATIONS if operation.body is not None}
-    answers = {model for operation in OPERATIONS for model in operation.answers.values()}
+    answers = {model for operation in OPERATIONS for model in operation.answers.values() if model}
     described: list[Described] = [(model, "validation") for model in bodies]
     described += [(model, "serialization") for model in answers | _EVENTS]
     _, schemas = models_json_schema(described, ref_template=_REF)
     return dict(sorted(schemas["$defs"].items()))
 
 
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The `id` of the last event that the client has.",
+    "schema": {"type": "string", "pattern": "^([0-9]{1,10}|end)$"},
+}
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",

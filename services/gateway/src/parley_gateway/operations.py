@@ -14,7 +14,13 @@ from parley_gateway.answers import (
     ModelList,
     NotReady,
 )
-from parley_gateway.requests import HistoryQuery, StartSession, SubmitMessage, SwitchAssistant
+from parley_gateway.requests import (
+    HistoryQuery,
+    ResumeQuery,
+    StartSession,
+    SubmitMessage,
+    SwitchAssistant,
+)
 
 # Why an operation fails, by status: the codes that its error may carry.
 Errors = Mapping[int, Sequence[str]]
@@ -44,10 +50,18 @@ An event's `id` is a place in the reply: how many code points were delivered up 
 it; the last one's is `end`. Comments are heartbeats.
 
 An answer that stops without `id: end` was broken off. The reply goes on, as it does when a client
-leaves: the same request with the same `Idempotency-Key` streams it again from its start.
+leaves: `GET /v1/turns/{turn_id}/stream` goes on after the last event that the client has, and the
+same request with the same `Idempotency-Key` streams it again from its start.
 
 Otherwise the answer is the turn as JSON, when the reply is done; with `background: true` at once,
 with status 202 while the turn is running: `GET /v1/turns/{turn_id}` tells how it goes on."""
+
+
+RESUMED = """\
+The text after the event whose `id` the client had last (`Last-Event-ID`, as an EventSource sends
+it, or `starting_after`), to the code point, and how the reply ended; without either, from
+`turn.started` on. Events may be cut otherwise than before: an id is a place in the reply. A client
+that has more than the last event's `sequence_number` cuts to it. After `end` the answer is 204."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +70,14 @@ class Operation:
     path: str
     name: str
     summary: str
-    answers: Mapping[int, type[BaseModel]]
+    answers: Mapping[int, type[BaseModel] | None]
     errors: Sequence[Errors] = ()
     description: str | None = None
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     public: bool = False
     streams: bool = False
+    resumes: bool = False
     tag: str = field(default="chat")
 
 
@@ -114,6 +129,25 @@ OPERATIONS = (
         {200: Turn},
         (EVERY, {400: ("invalid_request",), 404: ("turn_not_found",)}),
         description="`reply` is null while the turn is running.",
+    ),
+    Operation(
+        "get",
+        "/v1/turns/{turn_id}/stream",
+        "streamTurn",
+        "Stream a turn, or go on with its stream",
+        {200: None, 204: None},
+        (
+            EVERY,
+            {
+                400: ("invalid_request",),
+                404: ("turn_not_found",),
+                503: (*EVERY[503], "gateway_busy"),
+            },
+        ),
+        query=ResumeQuery,
+        description=RESUMED,
+        streams=True,
+        resumes=True,
     ),
     Operation(
         "post",

@@ -11,10 +11,13 @@ from starlette.requests import Request
 
 from parley_core.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.shapes import MESSAGE_BYTES
+from parley_core.sse import END
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_PLACE = re.compile(r"[0-9]{1,10}")
+_MOST_PLACE = 2**31 - 1
 _VISIBLE_KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -81,6 +84,17 @@ class HistoryQuery(BaseModel):
     )
 
 
+class ResumeQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    starting_after: int | None = Field(
+        None,
+        ge=0,
+        le=_MOST_PLACE,
+        description="The `id` of the last event that the client has. `Last-Event-ID` counts more.",
+    )
+
+
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
@@ -108,15 +122,37 @@ async def body_of(request: Request, shape: type[Asked], within: float) -> Asked:
 
 def history_query(request: Request) -> dict[str, str]:
     """The query as history gets it. Raises RequestValidationError, InvalidRequest."""
+    asked = _query_of(request, HistoryQuery).model_dump(exclude_none=True)
+    return {name: str(value) for name, value in asked.items()}
+
+
+def place_to_resume_after(request: Request) -> int | Literal["end"] | None:
+    """The id of the last event that the client has; None for none.
+
+    An EventSource repeats its first URL and adds the header, which is the newer of the two.
+    Raises RequestValidationError, InvalidRequest.
+    """
+    starting_after = _query_of(request, ResumeQuery).starting_after
+    headers = request.headers.getlist("last-event-id")
+    if not headers:
+        return starting_after
+    [last] = headers if len(headers) == 1 else [""]
+    if last == END:
+        return "end"
+    if not _PLACE.fullmatch(last) or int(last) > _MOST_PLACE:
+        raise InvalidRequest("This should be the id of an event.", param="Last-Event-ID")
+    return int(last)
+
+
+def _query_of(request: Request, shape: type[Asked]) -> Asked:
     given = request.query_params
     for name in given:
         if len(given.getlist(name)) > 1:
             raise InvalidRequest("This parameter is given twice.", param=name[:64])
     try:
-        asked = HistoryQuery.model_validate(dict(given))
+        return shape.model_validate(dict(given))
     except ValidationError as error:
         raise _refusal(error, "query") from None
-    return {name: str(value) for name, value in asked.model_dump(exclude_none=True).items()}
 
 
 def path_id(request: Request, name: str) -> UUID:

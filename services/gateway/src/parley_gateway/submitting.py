@@ -1,12 +1,10 @@
 """POST /v1/sessions/{session_id}/messages: commit a message, then answer with the reply to it."""
 
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from parley_core.errors import InvalidRequest, Unavailable
+from parley_core.errors import InvalidRequest
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
 from parley_gateway.open_streams import OpenStreams
@@ -19,25 +17,15 @@ from parley_gateway.requests import (
     path_id,
 )
 from parley_gateway.turn_answer import TurnAnswer
-from parley_gateway.turn_events import RelayLimits, TurnEvents
+from parley_gateway.turn_events import TurnEvents, turn_in
+from parley_gateway.turn_limits import TurnLimits
 from parley_gateway.turn_stream import TurnStream
-
-
-@dataclass(frozen=True, slots=True)
-class SubmitLimits:
-    """Seconds; see the settings of the same names."""
-
-    body: float
-    call: float
-    heartbeat: float
-    reply: float
-    relay: RelayLimits
 
 
 class Submitting:
     """An ASGI application: its answer may be a stream."""
 
-    def __init__(self, parts: Parts, streams: OpenStreams, limits: SubmitLimits) -> None:
+    def __init__(self, parts: Parts, streams: OpenStreams, limits: TurnLimits) -> None:
         self._parts, self._streams, self._limits = parts, streams, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +40,7 @@ class Submitting:
         # Before the commit: a message that was accepted must also be answered.
         with self._streams.one() as stop:
             turn = await self._submit(path, asked, asker, key)
-            events = self._events(turn, asker)
+            events = TurnEvents(turn, asker, self._parts.peers, self._limits.relay)
             hand_over = self._limits.relay.reattach
             if asked.stream:
                 stream = TurnStream(events, self._limits.heartbeat, hand_over)
@@ -84,19 +72,4 @@ class Submitting:
             headers=key,
             timeout=self._limits.call,
         )
-        try:
-            return Turn.model_validate_json(answer.body)
-        except ValueError:
-            raise Unavailable(
-                "The session service answered something unusable; try again.",
-                code="session_unavailable",
-            ) from None
-
-    def _events(self, turn: Turn, asker: Asker) -> TurnEvents:
-        return TurnEvents(
-            turn,
-            asker,
-            inference=self._parts.peers.inference,
-            session=self._parts.peers.session,
-            limits=self._limits.relay,
-        )
+        return turn_in(answer.body)

@@ -11,12 +11,13 @@ import aiohttp
 import msgspec
 
 from parley_core import sse
-from parley_core.calls import Relayed, ServiceClient
-from parley_core.errors import ParleyError
+from parley_core.calls import Relayed
+from parley_core.errors import ParleyError, Unavailable
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
 from parley_gateway.event_cutter import EventCutter, EventsUnusable
 from parley_gateway.outage import Outage
+from parley_gateway.peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +35,16 @@ class RelayLimits:
 
 
 class TurnEvents:
-    """The events after `turn.started`. `handed_over` is set once inference has the turn."""
+    """The events after the place `after`. `handed_over` is set once inference has the turn."""
 
     def __init__(
-        self,
-        turn: Turn,
-        asker: Asker,
-        *,
-        inference: ServiceClient,
-        session: ServiceClient,
-        limits: RelayLimits,
+        self, turn: Turn, asker: Asker, peers: Peers, limits: RelayLimits, after: int = 0
     ) -> None:
         self.turn = turn
         self.handed_over = asyncio.Event()
-        self._asker, self._inference, self._session = asker, inference, session
+        self._asker, self._inference, self._session = asker, peers.inference, peers.session
         self._limits = limits
-        self._place = 0
+        self._place = after
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """Whole events, many at a time where many came; comments too.
@@ -95,8 +90,8 @@ class TurnEvents:
                 request_id=self._asker.request_id,
                 timeout=self._limits.look,
             )
-            turn = Turn.model_validate_json(answer.body)
-        except (ParleyError, ValueError):
+            turn = turn_in(answer.body)
+        except ParleyError:
             return None
         return turn if turn.reply is not None else None
 
@@ -121,6 +116,17 @@ class TurnEvents:
             first_pause=self._limits.reattach_pause,
             most_pause=self._limits.reattach_most_pause,
         )
+
+
+def turn_in(answer: bytes) -> Turn:
+    """The turn in an answer of session. Raises Unavailable."""
+    try:
+        return Turn.model_validate_json(answer)
+    except ValueError:
+        raise Unavailable(
+            "The session service answered something unusable; try again.",
+            code="session_unavailable",
+        ) from None
 
 
 _TROUBLE = (ParleyError, aiohttp.ClientError, TimeoutError, OSError, EventsUnusable)

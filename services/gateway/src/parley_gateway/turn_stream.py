@@ -26,10 +26,13 @@ class TurnStream:
         self._hand_over_seconds = hand_over_seconds
         self._has_written = False
 
-    async def answer(self, receive: Receive, send: Send, stop: asyncio.Future[None]) -> None:
+    async def answer(
+        self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False
+    ) -> None:
+        """A stream that `resumes` does not begin with `turn.started`."""
         # At once: the message is committed, whatever inference does.
         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
-        relay = asyncio.create_task(self._relay(send))
+        relay = asyncio.create_task(self._relay(send, resumes))
         ending = await Attendance(receive, stop, self._events.handed_over).during(
             relay, beat=self._beat(send), hand_over_within=self._hand_over_seconds
         )
@@ -39,8 +42,9 @@ class TurnStream:
             await send({"type": "http.response.body", "body": b""})
         # To a client that takes nothing there is no use in writing: the server closes.
 
-    async def _relay(self, send: Send) -> None:
-        await self._write(send, sse.started(self._events.turn))
+    async def _relay(self, send: Send, resumes: bool) -> None:
+        if not resumes:
+            await self._write(send, sse.started(self._events.turn))
         async with aclosing(self._events.read()) as batches:
             async for events in batches:
                 await self._write(send, events)

@@ -1,0 +1,48 @@
+"""GET /v1/turns/{turn_id}/stream: a turn's events from any place on, also when it has ended."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from parley_core.shapes import Turn
+from parley_gateway.authentication import Asker
+from parley_gateway.open_streams import OpenStreams
+from parley_gateway.parts import Parts
+from parley_gateway.requests import path_id, place_to_resume_after
+from parley_gateway.turn_events import TurnEvents, turn_in
+from parley_gateway.turn_limits import TurnLimits
+from parley_gateway.turn_stream import TurnStream
+
+
+class Resuming:
+    """An ASGI application: its answer is a stream."""
+
+    def __init__(self, parts: Parts, streams: OpenStreams, limits: TurnLimits) -> None:
+        self._parts, self._streams, self._limits = parts, streams, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        asker = await self._parts.authenticate(request)
+        turn_id, after = path_id(request, "turn_id"), place_to_resume_after(request)
+        with self._streams.one() as stop:
+            turn = await self._turn(turn_id, asker)
+            if after == "end":
+                # To an EventSource it says that there is nothing more to ask for.
+                await Response(status_code=204)(scope, receive, send)
+                return
+            limits = self._limits.relay
+            events = TurnEvents(turn, asker, self._parts.peers, limits, after or 0)
+            stream = TurnStream(events, self._limits.heartbeat, limits.reattach)
+            await stream.answer(receive, send, stop, resumes=after is not None)
+
+    async def _turn(self, turn_id: UUID, asker: Asker) -> Turn:
+        answer = await self._parts.peers.session.call(
+            "GET",
+            f"/turns/{turn_id}",
+            principal=asker.principal,
+            request_id=asker.request_id,
+            timeout=self._limits.call,
+        )
+        return turn_in(answer.body)

@@ -1,0 +1,117 @@
+"""A stream that goes on where its client lost it, while the reply is made and afterwards."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from gateway_peers.gateway import another_id
+from gateway_peers.inference import Dies, Stalls, deltas
+
+from parley_core import sse
+from parley_testing.event_stream import EventStream, text_of
+
+
+@asynccontextmanager
+async def resumed(gateway, turn_id, last=None, query=""):
+    headers = {} if last is None else {"last_event_id": last}
+    async with gateway.request("GET", f"/v1/turns/{turn_id}/stream{query}", **headers) as answer:
+        assert answer.status == 200, await answer.text()
+        yield EventStream(answer, answer.content.readany)
+
+
+@pytest.fixture
+async def turn(gateway, session, inference):
+    """One that runs, and whose first client has left."""
+    inference.script(Stalls())
+    path = "/v1/sessions/0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e/messages"
+    _, turn = await gateway.post(path, {"content": "Hi", "background": True})
+    return turn
+
+
+@pytest.mark.parametrize(
+    ("last", "query"), [("3", ""), (None, "?starting_after=3"), ("3", "?starting_after=1")]
+)
+async def test_a_running_turn_goes_on_after_the_place(
+    gateway, session, inference, turn, last, query
+):
+    inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello")))
+    async with resumed(gateway, turn["id"], last, query) as stream:
+        *texts, end = await stream.events()
+    assert inference.places[-1] == 3
+    assert text_of(texts) == "lo"
+    assert (end["type"], end["id"]) == ("reply.completed", "end")
+
+
+async def test_without_a_place_it_begins_with_its_start(gateway, session, inference, turn):
+    inference.script(deltas("Hello"), lambda: sse.ended(session.end("Hello")))
+    async with resumed(gateway, turn["id"]) as stream:
+        started, *texts, _ = await stream.events()
+    assert (started["type"], started["turn_id"]) == ("turn.started", turn["id"])
+    assert text_of(texts) == "Hello"
+
+
+async def test_an_ended_turn_is_answered_from_what_is_stored(gateway, session, inference, turn):
+    session.end("Grüße 🎈!")
+    inference.away = True
+    for place in range(8):
+        async with resumed(gateway, turn["id"], str(place)) as stream:
+            *texts, end = await stream.events()
+        assert text_of(texts) == "Grüße 🎈!"[place:]
+        assert end["sequence_number"] == 8
+
+
+async def test_a_place_past_the_end_gets_the_end_alone(gateway, session, turn):
+    session.end("Hello")
+    async with resumed(gateway, turn["id"], "900") as stream:
+        [end] = await stream.events()
+    assert (end["type"], end["sequence_number"]) == ("reply.completed", 5)
+
+
+async def test_after_the_end_there_is_nothing_more_to_ask_for(gateway, session, turn):
+    session.end("Hello")
+    path = f"/v1/turns/{turn['id']}/stream"
+    async with gateway.request("GET", path, last_event_id="end") as answer:
+        assert (answer.status, await answer.read()) == (204, b"")
+
+
+async def test_a_resumed_stream_outlives_a_broken_inference(gateway, session, inference, turn):
+    inference.script(deltas("lo", after=3), Dies())
+    inference.script(lambda: sse.ended(session.end("Hello")))
+    async with resumed(gateway, turn["id"], "3") as stream:
+        *texts, end = await stream.events()
+    assert (text_of(texts), end["type"]) == ("lo", "reply.completed")
+    assert inference.places[-2:] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("last", "query", "param"),
+    [
+        ("-1", "", "Last-Event-ID"),
+        ("x", "", "Last-Event-ID"),
+        ("9999999999", "", "Last-Event-ID"),
+        (None, "?starting_after=-1", "starting_after"),
+        (None, "?starting_after=1&starting_after=2", "starting_after"),
+        (None, "?after=1", "after"),
+    ],
+)
+async def test_what_is_no_place_is_refused(gateway, session, turn, last, query, param):
+    headers = {} if last is None else {"last_event_id": last}
+    path = f"/v1/turns/{turn['id']}/stream{query}"
+    assert await gateway.refusal("GET", path, **headers) == (400, "invalid_request", param)
+
+
+async def test_a_turn_that_nobody_knows_has_no_stream(gateway, session):
+    for last in ({}, {"last_event_id": "end"}):
+        refused = await gateway.refusal("GET", f"/v1/turns/{another_id()}/stream", **last)
+        assert refused[:2] == (404, "turn_not_found")
+
+
+async def test_many_resume_the_same_turn_at_once(gateway, session, inference, turn):
+    session.end("Hello")
+
+    async def read(place):
+        async with resumed(gateway, turn["id"], str(place)) as stream:
+            return text_of((await stream.events())[:-1])
+
+    texts = await asyncio.gather(*(read(place % 6) for place in range(30)))
+    assert texts == ["Hello"[place % 6 :] for place in range(30)]

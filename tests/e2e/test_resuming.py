@@ -1,0 +1,76 @@
+"""A stream that breaks goes on where it was, to the character."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from stack.events import TurnStream
+from stack.model_server import TOKEN, ModelServer
+from stack.parley import Stack
+from stack.person import Person
+
+from parley_testing.event_stream import text_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_stream_that_is_left_again_and_again_is_read_without_a_loss_or_a_repeat(
+    ada: Person, model_server: ModelServer
+) -> None:
+    session, text = await ada.start_session(), f"[gate 30] {uuid4()}"
+    async with ada.stream(session, text) as turn:
+        started = await turn.started()
+        seen = [await next_event(turn)]
+    model_server.open_gate(text)
+    while seen[-1]["id"] != "end":
+        async with ada.resume(started["turn_id"], seen[-1]["id"]) as turn:
+            seen.append(await next_event(turn))
+    assert text_of(seen) == 60 * TOKEN
+    assert seen[-1]["message"]["content"] == 60 * TOKEN
+
+
+async def test_an_ended_turn_is_streamed_from_any_place(ada: Person) -> None:
+    turn = await ada.ask(await ada.start_session(), "[tokens 5]")
+    content = turn["reply"]["content"]
+    for place in range(len(content) + 1):
+        async with ada.resume(turn["id"], str(place)) as stream:
+            *texts, end = await stream.events()
+        assert text_of(texts) == content[place:]
+        assert end["message"] == turn["reply"]
+    over = await ada.call("GET", f"/turns/{turn['id']}/stream", headers={"last-event-id": "end"})
+    assert (over.status_code, over.content) == (204, b"")
+
+
+async def test_a_stream_goes_on_after_its_gateway_was_killed(
+    ada: Person, model_server: ModelServer, stack: Stack
+) -> None:
+    session, text = await ada.start_session(), f"[gate 3] {uuid4()}"
+    async with ada.stream(session, text) as turn:
+        started = await turn.started()
+        first = await next_event(turn)
+        stack.kill("gateway")
+        with pytest.raises(httpx2.TransportError):
+            await turn.events()
+    model_server.open_gate(text)
+    async with asyncio.timeout(20):
+        *rest, end = await resumed_events(ada, started["turn_id"], first["id"])
+    assert text_of([first, *rest]) == 6 * TOKEN
+    assert end["type"] == "reply.completed"
+
+
+async def next_event(turn: TurnStream) -> dict[str, Any]:
+    event = await turn.event()
+    assert event is not None
+    return event
+
+
+async def resumed_events(ada: Person, turn_id: str, last: str) -> list[dict[str, Any]]:
+    """Everything after that event, once a gateway answers."""
+    while True:
+        try:
+            async with ada.resume(turn_id, last) as turn:
+                return await turn.events()
+        except httpx2.TransportError:
+            await asyncio.sleep(0.1)
