@@ -69,6 +69,7 @@ class Run:
             *(sys.executable, "-c", PARENT, str(self._folder), "child", *arguments),
             env=os.environ | {"PARLEY_MASTER_KEY": "not for it", "NO_COLOR": "1"},
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
             # As a shell does it: what the terminal sends goes to the whole group.
             start_new_session=True,
         )
@@ -96,6 +97,18 @@ async def test_ctrl_c_reaches_the_child_and_the_parent_waits_for_it(run: "Run") 
     await parent.line()
     os.killpg(parent.process.pid, signal.SIGINT)
     assert await parent.line() == "SIGINT"
+    assert await parent.process.wait() == 130
+
+
+async def test_ctrl_c_while_the_child_is_loaded_ends_it_without_a_word(
+    run: "Run", tmp_path: Path
+) -> None:
+    (tmp_path / "child.py").write_text("import time\nprint('loads', flush=True)\ntime.sleep(60)")
+    parent = await run("wait")
+    assert await parent.line() == "loads"
+    os.killpg(parent.process.pid, signal.SIGINT)
+    assert parent.process.stdout is not None
+    assert await parent.process.stdout.read() == b""
     assert await parent.process.wait() == 130
 
 

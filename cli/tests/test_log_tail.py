@@ -29,6 +29,7 @@ from parley_core.log import Brokers, Entry, LogError, LogReader, TopicSpec, ensu
 from parley_core.principal import InternalSecret
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
+from parley_testing.transactions import append_in_transaction
 
 Output = pytest.CaptureFixture[str]
 EVERYTHING = Selection()
@@ -91,6 +92,25 @@ async def test_the_last_20_are_shown_in_the_order_of_their_times(log: Log) -> No
     assert times == sorted(times)
     assert events == everything[-20:]
     assert len({event["partition"] for event in events}) > 1
+
+
+async def test_the_mark_of_a_transaction_holds_nothing_up(log: Log) -> None:
+    talk = Conversation().said("Hello")
+    await append_in_transaction(log.brokers.bootstrap, log.topic, talk.records)
+    async with asyncio.timeout(10):
+        for selection in (EVERYTHING, Selection(since=MORNING)):
+            assert len(await log.events(selection)) == len(talk.records)
+
+
+async def test_data_that_is_not_strict_json_is_shown_as_undecodable(log: Log) -> None:
+    talk = Conversation()
+    [started] = talk.records
+    headers = {**dict(started.headers), "ce_type": b"parley.session.something_new.v1"}
+    talk.records.append(replace(started, headers=[*headers.items()], value=b'{"number":NaN}'))
+    await log.has(talk)
+    [_, event] = await log.events()
+    assert event["undecodable"] == "the value is not strict JSON"
+    assert "cannot be decoded: the value is not strict JSON" in (await log.shown())[1]
 
 
 async def test_what_is_rare_is_found_however_far_back_it_is(log: Log) -> None:

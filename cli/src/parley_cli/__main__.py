@@ -1,75 +1,17 @@
 """The command `parley`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-
-from parley_cli.arguments import parser
-from parley_cli.kept_secrets import SecretLost
-from parley_cli.settings import DataSettings, SettingsWrong, TokenSettings, load
-from parley_cli.tokens import NoSecret, development_token
-
-# What one command alone needs is imported when it runs: `parley token` should be instant.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    chosen = parser().parse_args(arguments)
     try:
-        return _run(chosen)
-    except SettingsWrong as wrong:
-        print(wrong, file=sys.stderr)
-        return 2
-    except (NoSecret, SecretLost) as missing:
-        print(missing, file=sys.stderr)
-        return 1
+        # Not before: a Ctrl-C may come while modules are loaded, too.
+        from parley_cli.commands import run
+
+        return run(arguments)
     except KeyboardInterrupt:
         return 130
-
-
-def _run(chosen: argparse.Namespace) -> int:
-    match chosen.command:
-        case "up":
-            from parley_cli.up.command import up
-
-            return up(chosen.replicas)
-        case "status":
-            from parley_cli.status import status
-
-            return status(load(DataSettings).data, as_json=chosen.json)
-        case "token":
-            return _print_token(chosen)
-        case "log":
-            from parley_cli.log.command import log
-
-            return log(chosen)
-        case "rebuild":
-            from parley_cli.log.command import rebuild
-
-            return rebuild(chosen)
-        case _:
-            from parley_cli.chat.command import chat
-
-            return chat(
-                url=chosen.url,
-                token=chosen.token,
-                user=chosen.user,
-                assistant=chosen.assistant,
-                session=chosen.session,
-            )
-
-
-def _print_token(chosen: argparse.Namespace) -> int:
-    token = development_token(
-        load(TokenSettings),
-        user=chosen.user,
-        tenant=chosen.tenant,
-        scopes=chosen.scope,
-        hours=chosen.hours,
-        now=datetime.now(UTC),
-    )
-    print(token)
-    return 0
 
 
 if __name__ == "__main__":

@@ -117,6 +117,13 @@ def test_value_that_is_not_its_types_data_is_refused_without_quoting_it(value: b
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("value", [b'{"a":' * 100_000, '{"a":1}'.encode("utf-16"), b"[]"])
+def test_value_of_an_unknown_type_that_is_no_object_in_utf_8_is_refused(value: bytes) -> None:
+    record = with_header(encode(submitted(b"x")), "ce_type", b"parley.session.something_new.v1")
+    with pytest.raises(UndecodableRecord):
+        decode(replace(record, value=value))
+
+
 def test_event_over_the_limit_is_refused_before_it_reaches_the_log() -> None:
     with pytest.raises(EventTooLarge, match=str(MAX_ENCODED_BYTES)):
         encode(submitted(b"x" * MAX_ENCODED_BYTES))

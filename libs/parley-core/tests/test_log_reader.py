@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.consumer import fetcher
 
 from parley_cli.engines import KafkaServer, free_port
 from parley_core.cloudevents import Record
@@ -19,7 +20,9 @@ from parley_core.log import (
     TopicSpec,
     ensure_topic,
 )
+from parley_core.log.records import ReadableRecords
 from parley_testing.eventually import eventually
+from parley_testing.transactions import append_in_transaction
 
 
 @asynccontextmanager
@@ -100,6 +103,24 @@ async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic
         reader.seek(await reader.end_positions())
         async with asyncio.timeout(1):
             assert await reader.read(timeout=0.2) == []
+
+
+async def test_a_reader_goes_past_the_mark_of_a_transaction(kafka_bootstrap, topic):
+    await append_in_transaction(kafka_bootstrap, topic, [Record(b"key", [], b"only")])
+
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
+        ends = await reader.end_positions()
+        assert sorted(ends.values()) == [0, 0, 0, 2]
+        reader.seek(await reader.beginning_positions())
+        entries = []
+        while reader.positions != ends:
+            entries += await reader.read(timeout=0.2)
+        assert values(entries) == ["only"]
+
+
+async def test_readers_are_made_to_read_what_a_stranger_wrote(kafka_bootstrap, topic):
+    async with opened(LogReader(Brokers(kafka_bootstrap), topic)):
+        assert fetcher.MemoryRecords is ReadableRecords
 
 
 async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):

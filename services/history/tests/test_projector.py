@@ -13,9 +13,10 @@ from history_peers.read_model import folded
 from history_peers.stories import chat, mixed
 
 from parley_cli.engines import free_port
-from parley_core.log import Brokers, LogError, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, LogReader, TopicSpec, ensure_topic
 from parley_history.read_model import ReadModel
 from parley_testing.eventually import eventually
+from parley_testing.transactions import append_in_transaction
 
 
 @pytest.fixture
@@ -50,6 +51,15 @@ async def passage(address, target):
         yield
 
 
+async def ends_of(bootstrap, topic):
+    reader = LogReader(Brokers(bootstrap), topic)
+    await reader.start()
+    try:
+        return await reader.end_positions()
+    finally:
+        await reader.close()
+
+
 def projected(tables, stories):
     """Whether the read model has come as far as the stories."""
 
@@ -68,6 +78,20 @@ async def test_what_is_published_before_and_after_the_start_is_projected(tables,
         await relay.publish(mixed(late, random.Random(2)))
         await eventually(projected(tables, late))
     assert await tables.rows() == folded(*early, *late)
+
+
+async def test_the_mark_of_a_transaction_does_not_stay_a_lag(tables, settings):
+    bootstrap, topic, story = settings["kafka"], settings["projector_topic"], chat(1)
+    await append_in_transaction(bootstrap, topic, story.records)
+    async with projecting(tables.dsn, **settings):
+        [mark] = [at for at in (await ends_of(bootstrap, topic)).values() if at]
+        assert mark == len(story.records) + 1
+
+        async def past_it():
+            return mark in (await tables.positions()).values()
+
+        await eventually(past_it, within=15)
+    assert await tables.rows() == folded(story)
 
 
 async def test_a_projector_begins_again_where_the_last_one_stopped(tables, relay, settings):

@@ -17,6 +17,7 @@ from parley_core.events import ReplyRequested
 from parley_history.domain.discards import record_digest
 from parley_history.rebuild import command
 from parley_testing.eventually import eventually
+from parley_testing.transactions import append_in_transaction
 
 SMALL = {"rebuild_records": 20}
 
@@ -68,6 +69,16 @@ async def test_a_rebuild_holds_what_the_live_projection_holds(rebuilding, relay,
     await tables.look_at(2)
     assert await tables.held() == [4, 5, 6]
     assert await tables.positions() == await rebuilding.tables.positions()
+
+
+async def test_a_log_that_ends_with_the_mark_of_a_transaction_is_rebuilt(
+    rebuilding, kafka_bootstrap, log_topic
+):
+    await append_in_transaction(kafka_bootstrap, log_topic, chat(1).records)
+    await rebuilding.project()
+    for command_line in ("rebuild", "verify", "rebuild"):
+        ended = await rebuilding.run(command_line, rebuild_stalled_seconds=1)
+        assert ended.code == 0, ended.error
 
 
 @pytest.mark.parametrize("killed", ["a worker", "all of it"])

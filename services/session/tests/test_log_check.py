@@ -14,6 +14,7 @@ from session_peers.relaying import relay_all, relaying
 from parley_core.cloudevents import Record
 from parley_core.log import Brokers, LogWriter
 from parley_core.pool import Pool
+from parley_testing.transactions import append_in_transaction
 
 Verify = Callable[[], Awaitable[Ended]]
 
@@ -58,6 +59,22 @@ async def test_what_was_relayed_agrees_and_what_waits_in_the_outbox_is_no_differ
     assert verdict == "The event store and the log agree."
     assert str(waiting) not in ended.said
     assert (await verify()).said == ended.said
+
+
+async def test_the_mark_of_a_transaction_is_no_record(
+    verify: Verify,
+    relay: Callable[[], Awaitable[None]],
+    parts: Parts,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    await append_turns(parts, 1)
+    await relay()
+    repeated = await records_in(kafka_bootstrap, log_topic)
+    await append_in_transaction(kafka_bootstrap, log_topic, repeated)
+    ended = await verify()
+    assert (ended.code, ended.complained) == (0, "")
+    assert f" and {len(repeated)} repeats of them" in ended.said
 
 
 async def test_it_agrees_while_chat_goes_on(

@@ -164,6 +164,40 @@ async def test_events_behind_a_gap_and_strangers_stay_in_the_log(
     assert "private words" not in ended.said + ended.complained
 
 
+async def test_what_the_store_refuses_stops_its_own_session_alone(
+    reconcile: Reconcile,
+    relay: Relay,
+    parts: Parts,
+    pool: Pool,
+    kafka_bootstrap: str,
+    log_topic: str,
+) -> None:
+    refused, good = [await append_turns(parts, 1) for _ in range(2)]
+    await relay()
+    await back_up(pool)
+    last = (await records_in(kafka_bootstrap, log_topic))[-1]
+    headers = dict(last.headers) | {
+        "ce_type": b"parley.session.something_new.v1",
+        "ce_subject": str(refused).encode(),
+        "ce_id": str(uuid4()).encode(),
+        "ce_sequence": b"5",
+    }
+    writer = LogWriter(Brokers(kafka_bootstrap), log_topic)
+    await writer.start()
+    record = Record(str(refused).encode(), [*headers.items()], b'{"number":NaN}')
+    assert not (await writer.append([record], timeout=5)).error
+    await writer.close()
+    await append_turn(parts, good)
+    await relay()
+    await restore(pool)
+    for options in (["--dry-run"], []):
+        ended = await reconcile(*options)
+        assert ended.code == 1
+        assert " back 3 events of 1 sessions that only the log had." in ended.said
+        assert f"Session {refused} goes on with events that the store refuses: " in ended.said
+        assert ended.complained == ""
+
+
 async def test_a_session_that_moves_meanwhile_is_looked_at_again_and_a_cut_changes_nothing(
     relay: Relay,
     parts: Parts,

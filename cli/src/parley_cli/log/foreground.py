@@ -14,6 +14,7 @@ from parley_cli.engines.process import INHERITED, LOCALE, TIED_CHILD, inherited
 TERMINAL = ("TERM", "COLUMNS", "LINES", "NO_COLOR")
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 ENDED_BY_SIGNAL = 128
+_MODULE = "parley_cli.log.interruptible"
 
 
 def run_in_foreground(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -25,7 +26,7 @@ def run_in_foreground(arguments: Sequence[str], environment: Mapping[str, str]) 
     tie = [str(TIED_CHILD), str(os.getpid()), str(int(signal.SIGTERM)), ""]
     child = subprocess.Popen(  # noqa: S603 - the command is ours
         # -P: what lies in the folder that it runs in is never imported.
-        [*[sys.executable, "-I", "-S", *tie], sys.executable, "-P", "-m", *arguments],
+        [*[sys.executable, "-I", "-S", *tie], sys.executable, "-P", "-m", _MODULE, *arguments],
         env=inherited((*INHERITED, *TERMINAL)) | {"LC_ALL": LOCALE} | dict(environment),
     )
     with _signals_are_the_childs(child) as received:

@@ -20,6 +20,11 @@ class PatientLog:
         self._away = False
         self._silent_since = time.monotonic()
 
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """As those of LogReader."""
+        return self._reader.positions
+
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read these partitions, and no others, from these positions on."""
         self._reader.seek(positions)

@@ -81,7 +81,7 @@ async def in_time_order(
             if wanted(found):
                 order.add(found)
         order.reached(finder.reached)
-        for at in _move(left, entries, ends):
+        for at in _move(left, log.positions, ends):
             order.finished(at)
         yield list(order.ready())
 
@@ -105,12 +105,12 @@ async def _between(
     while left:
         entries = [each for each in await log.read(STALLED_SECONDS) if each.partition in left]
         yield [each for each in entries if each.offset < ends[each.partition]]
-        _move(left, entries, ends)
+        _move(left, log.positions, ends)
 
 
-def _move(left: dict[int, int], entries: list[Entry], ends: Positions) -> list[int]:
-    """Move the positions behind the entries; return the partitions that came to their ends."""
-    left |= {each.partition: each.offset + 1 for each in entries}
+def _move(left: dict[int, int], positions: Positions, ends: Positions) -> list[int]:
+    """Move on to the positions; return the partitions that came to their ends."""
+    left |= {at: positions[at] for at in left.keys() & positions.keys()}
     done = [at for at, place in left.items() if place >= ends[at]]
     for at in done:
         del left[at]

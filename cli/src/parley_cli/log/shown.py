@@ -25,7 +25,7 @@ def as_json(found: Found, opened: Opened | None = None) -> str:
     """
     place = {"partition": found.partition, "offset": found.offset}
     try:
-        event = decode(found.record)
+        event, data = _read(found)
     except UndecodableRecord as trouble:
         return _json(place | {"undecodable": str(trouble)} | _raw(found))
     headers = {name: value.decode(errors="replace") for name, value in found.record.headers}
@@ -36,7 +36,6 @@ def as_json(found: Found, opened: Opened | None = None) -> str:
     attributes["datacontenttype"] = headers.get("content-type", "application/json")
     if event.traceparent is not None:
         attributes["traceparent"] = event.traceparent
-    data = msgspec.json.decode(found.record.value)
     for field, content in (opened or {}).items():
         data[field] = {"hidden": content} if isinstance(content, str) else content
     return _json(place | attributes | {"data": data})
@@ -47,12 +46,11 @@ def as_lines(found: Found, opened: Opened | None = None) -> Iterator[str]:
     time = "no time" if found.time == LONG_AGO else _time(found)
     place = f"{found.partition}:{found.offset}"
     try:
-        event = decode(found.record)
+        event, data = _read(found)
     except UndecodableRecord as trouble:
         session = _printable(found.session) or "no session"
         yield f"{time}  {session}  cannot be decoded: {_printable(str(trouble))}  {place}"
         return
-    data = msgspec.json.decode(found.record.value)
     parts = [
         time,
         str(event.session_id),
@@ -65,6 +63,16 @@ def as_lines(found: Found, opened: Opened | None = None) -> Iterator[str]:
     yield "  ".join(map(_printable, parts))
     for field, content in (opened or {}).items():
         yield from _below(field, content)
+
+
+def _read(found: Found) -> tuple[Event, dict[str, Any]]:
+    """The event, and its data as it is in the log. Raises UndecodableRecord."""
+    event = decode(found.record)
+    try:
+        return event, msgspec.json.decode(found.record.value, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        # Decoding forgives more: NaN, UTF-16, half a surrogate pair.
+        raise UndecodableRecord("the value is not strict JSON") from None
 
 
 def _json(line: Mapping[str, Any]) -> str:

@@ -124,7 +124,7 @@ def decode(record: Record) -> Event:
         # Pydantic would quote the input: an error names the fields, never their content.
         fields = ", ".join(".".join(map(str, e["loc"])) or "the value" for e in error.errors())
         raise UndecodableRecord(f"not the data of its type: {fields}") from None
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UndecodableRecord(f"malformed: {type(error).__name__}") from None
 
 
@@ -132,7 +132,8 @@ def decode_data(event_type: str, value: bytes) -> KnownEventData | UnknownEvent:
     """Return the data of an event of that type. Raises ValueError when the value is not it."""
     known = DATA_BY_TYPE.get(event_type)
     if known is None:
-        return UnknownEvent(type=event_type, data=json.loads(value))
+        # Decoded first: from bytes it would take UTF-16 and UTF-32 too, which is no JSON here.
+        return UnknownEvent(type=event_type, data=json.loads(value.decode()))
     return known.model_validate_json(value)
 
 

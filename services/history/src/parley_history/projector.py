@@ -31,6 +31,8 @@ class Log(Protocol):
 
     @property
     def partitions(self) -> frozenset[int]: ...
+    @property
+    def positions(self) -> Mapping[int, int]: ...
     async def start(self, timeout: float) -> None: ...
     async def read(self, max_records: int, timeout: float) -> list[Entry]: ...
     def seek(self, partition: int, position: int) -> None: ...
@@ -143,9 +145,10 @@ class Projector:
             await self._commit_hint()
 
     async def _project(self, entries: Sequence[Entry]) -> None:
-        if not entries:
+        # Past what is no record too, or marks at the log's end would stay a lag for ever.
+        ends = {at: end for at, end in self._log.positions.items() if end > self._next[at]}
+        if not ends:
             return
-        ends = {entry.partition: entry.offset + 1 for entry in entries}
         moves = [Move(partition, self._next[partition], end) for partition, end in ends.items()]
         parked = await self._projection.project([arrival_of(*entry) for entry in entries], moves)
         self._next |= ends

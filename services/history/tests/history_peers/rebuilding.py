@@ -53,7 +53,7 @@ class Rebuilding:
         reader.seek(positions)
         while positions != ends:
             entries = await reader.read()
-            reached = {entry.partition: entry.offset + 1 for entry in entries}
+            reached = reader.positions
             moves = [Move(number, positions[number], at) for number, at in reached.items()]
             await read_model.project([arrival_of(*entry) for entry in entries], moves)
             positions |= reached

@@ -15,6 +15,7 @@ from parley_session.reconciling_store import Placed, ReconcilingStore
 from parley_session.settings import LogCommandSettings
 
 _ATTEMPTS = 8
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
@@ -105,8 +106,14 @@ class Reconciliation:
             self._leave(session_id, f"has events in the log that cannot follow event {version}")
             return True
         values = [record.value for record in planned.take]
-        if not await self._store.take_back(events, values, version, messages):
-            return False
+        try:
+            if not await self._store.take_back(events, values, version, messages):
+                return False
+        except _REFUSED as refused:
+            # Its class alone: such a sentence may quote a row.
+            why = f"goes on with events that the store refuses: {type(refused).__name__}"
+            self._leave(session_id, why)
+            return True
         if version == 0:
             self.without_key.add(session_id)
         self.sessions.add(session_id)

@@ -57,13 +57,12 @@ async def whole_log(reader: LogReader, *, stalled_seconds: float) -> AsyncIterat
     clock = asyncio.get_running_loop()
     heard = clock.time()
     while any(positions[partition] < end for partition, end in ends.items()):
-        entries = await reader.read()
-        if entries:
+        entries, before = await reader.read(), positions
+        positions = {**reader.positions}
+        if positions != before:
             heard = clock.time()
         elif clock.time() - heard > stalled_seconds:
             raise LogError(f"The log gave nothing for {stalled_seconds:g} s before its end.")
-        for entry in entries:
-            positions[entry.partition] = entry.offset + 1
         progress.add(len(entries))
         yield entries
 

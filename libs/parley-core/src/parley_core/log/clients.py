@@ -9,6 +9,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from parley_core.log.records import read_all_records
+
+read_all_records()
+
 REQUEST_TIMEOUT_MS = 5_000
 
 PRODUCER_SETTINGS: dict[str, Any] = {
@@ -36,6 +40,11 @@ _CLOSE_SECONDS = 2
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
     """The numbers of the topic's partitions; waits until the brokers know the topic."""
     return sorted(await consumer._client._wait_on_metadata(topic))
+
+
+async def positions_in(consumer: AIOKafkaConsumer) -> dict[int, int]:
+    """The offset that each partition of the assignment is read from next."""
+    return {place.partition: await consumer.position(place) for place in consumer.assignment()}
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:

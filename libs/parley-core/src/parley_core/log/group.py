@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 
 from parley_core.log.brokers import Brokers
-from parley_core.log.clients import CONSUMER_SETTINGS, close_consumer
+from parley_core.log.clients import CONSUMER_SETTINGS, close_consumer, positions_in
 from parley_core.log.entry import Entry, entries_of
 from parley_core.log.errors import LogError
 from parley_core.log.reader import read_error
@@ -41,6 +41,7 @@ class GroupReader:
         self._consumer: AIOKafkaConsumer | None = None
         # The very object that aiokafka gave for the assignment that was positioned last.
         self._positioned: frozenset[TopicPartition] | None = None
+        self._next: Mapping[int, int] = {}
 
     async def start(self, timeout: float = 30) -> None:
         """Join the group.
@@ -79,6 +80,7 @@ class GroupReader:
         `PositionOutOfRange`, and `LogError` when the topic cannot be read; it may be called again.
         """
         consumer = self._running()
+        self._next = {}
         await self._take_positions()
         try:
             async with asyncio.timeout(timeout):
@@ -98,7 +100,16 @@ class GroupReader:
         if consumer.assignment() is not self._positioned:
             # They may be from a new assignment, read from wherever the group's hint points to.
             return []
+        self._next = await positions_in(consumer)
         return entries_of(batches)
+
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """Where the last `read` left off, further than what it returned where marks follow.
+
+        Empty when it may have read nothing; see `LogReader.positions`.
+        """
+        return self._next
 
     def seek(self, partition: int, position: int) -> None:
         """Read a partition from another position on; nothing if it is no longer this member's."""

@@ -14,6 +14,7 @@ from parley_core.log.clients import (
     REQUEST_TIMEOUT_MS,
     close_consumer,
     partitions_of,
+    positions_in,
 )
 from parley_core.log.entry import Entry, entries_of
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, reason
@@ -103,9 +104,17 @@ class LogReader:
             raise read_error(self._topic, error) from error
         if not batches and consumer.partitions_for_topic(self._topic) is None:
             raise LogError(f"The topic {self._topic} is not there any more.")
-        for partition, messages in batches.items():
-            self._next[partition.partition] = messages[-1].offset + 1
+        self._next = await positions_in(consumer)
         return entries_of(batches)
+
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """Where the next `read` goes on, for every partition that is read.
+
+        That may be further than what it returned: the marks that Kafka keeps of somebody's
+        transactions have positions, and are no records.
+        """
+        return self._next
 
     async def follow(self) -> AsyncIterator[list[Entry]]:
         """Yield batches of entries as they come, without end. Raises as `read` does."""

@@ -67,7 +67,7 @@ class Worker:
         await self._take_positions()
         while self._behind():
             entries = await self._read()
-            reached = {entry.partition: entry.offset + 1 for entry in entries}
+            reached = self._reached()
             moves = [Move(number, self._next[number], end) for number, end in reached.items()]
             arrivals = [arrival_of(*entry) for entry in entries]
             try:
@@ -87,13 +87,21 @@ class Worker:
     def _behind(self) -> list[int]:
         return [number for number, end in self._ends.items() if self._next[number] < end]
 
+    def _reached(self) -> dict[int, int]:
+        return {
+            number: min(self._reader.positions[number], self._ends[number])
+            for number in self._behind()
+        }
+
     async def _read(self) -> Sequence[Entry]:
         """The next entries before the ends, up to a batch; those that came are not kept back."""
         left = sum(self._ends[number] - self._next[number] for number in self._behind())
         entries, most = list[Entry](), min(left, self._settings.rebuild_records)
         size = 0
         silent_since = time.monotonic()
-        while len(entries) < most:
+        while len(entries) < most and any(
+            at < self._ends[number] for number, at in self._reached().items()
+        ):
             found = await self._reader.read(
                 most - len(entries), self._settings.rebuild_read_seconds
             )
