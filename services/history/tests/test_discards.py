@@ -148,7 +148,7 @@ def test_json_that_is_too_deep_parks_its_session():
     story.does_something_new()
     deep = replace(story.records[1], value=b"[" * 100_000)
     batch = taken([story.records[0], deep])
-    assert batch.newly_parked[0].error == "it cannot be decoded: RecursionError"
+    assert batch.newly_parked[0].error == "malformed: RecursionError"
 
 
 def test_a_held_event_that_can_no_longer_be_decoded_parks_its_session():

@@ -81,6 +81,31 @@ async def test_a_log_that_ends_with_the_mark_of_a_transaction_is_rebuilt(
         assert ended.code == 0, ended.error
 
 
+async def test_a_verify_never_vouches_for_a_projection_that_stands_still(rebuilding, relay):
+    await relay.publish(chat(1).records)
+    await rebuilding.project()
+    unprojected = chat(2).records
+    await relay.publish(unprojected)
+    behind = await rebuilding.run("verify", rebuild_live_seconds=0.3)
+    assert behind.code == 1
+    assert f"is {len(unprojected)} events behind the log" in behind.error
+    await rebuilding.project()
+    caught_up = await rebuilding.run("verify")
+    assert caught_up.code == 0, caught_up.error
+
+
+async def test_a_verify_tells_of_a_read_model_that_holds_nothing_any_more(
+    rebuilding, relay, tables
+):
+    story = chat(1)
+    await relay.publish(story.records)
+    await rebuilding.project()
+    await tables.connection.execute("TRUNCATE sessions, messages")
+    ended = await rebuilding.run("verify")
+    assert ended.code == 1
+    assert str(story.id) in ended.error
+
+
 @pytest.mark.parametrize("killed", ["a worker", "all of it"])
 async def test_a_rebuild_that_is_killed_goes_on_where_it_was(rebuilding, relay, tables, killed):
     stories = [chat(20) for _ in range(50)]

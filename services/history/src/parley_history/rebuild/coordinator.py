@@ -1,5 +1,7 @@
 """A rebuild from its first to its last phase; what does it is in the files beside."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -25,6 +27,7 @@ from parley_history.rebuild.worker import Worker
 
 # More than this cannot be compared while projectors wait.
 _MOST_TOUCHED = 20_000
+_LOOK_SECONDS = 0.1
 
 
 class NotYet(Exception):
@@ -75,9 +78,12 @@ class Coordinator:
         is left as it is.
         """
         live = await candidates.active(self._connection)
-        compares = compares and await candidates.holds_something(self._connection, live)
+        if activates:
+            compares = compares and await candidates.holds_something(self._connection, live)
         for _ in range(self._settings.rebuild_swap_attempts):
             await self._catch_up(version, parks=parks)
+            if not activates:
+                await self._live_has_come_as_far(live, version)
             if compares:
                 await self._compare(live, version)
             try:
@@ -97,6 +103,25 @@ class Coordinator:
                 return
             await self._work(Assignment(version, ends, parks=parks), "events since")
         raise RebuildStopped("The log grows faster than it is read here. Run this again later.")
+
+    async def _live_has_come_as_far(self, live: int, version: int) -> None:
+        """Or the comparison would say that all is well of a projection that stands still."""
+        self._tracker.phase("the live projection comes as far")
+        until = time.monotonic() + self._settings.rebuild_live_seconds
+        while lacks := await self._live_lacks(live, version):
+            if time.monotonic() > until:
+                raise RebuildStopped(
+                    f"The read model is {lacks:,} events behind the log and does not come closer "
+                    "in time, so whether it holds what the log says cannot be told. Run this "
+                    "again once it has caught up."
+                )
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _live_lacks(self, live: int, version: int) -> int:
+        """The number of records that the version has and the live one does not."""
+        theirs = await candidates.positions(self._connection, live)
+        ours = await candidates.positions(self._connection, version)
+        return sum(max(0, at - theirs.get(number, 0)) for number, at in ours.items())
 
     async def _work(self, assignment: Assignment, phase: str) -> None:
         left = await self._left(assignment.version, assignment.ends)
@@ -141,10 +166,8 @@ class Coordinator:
             raise NotYet
         moved = [*touched.union(found.behind_ids, found.ahead_ids)]
         last = await compare(self._connection, live, version, most_ids=MOST_NAMED, sessions=moved)
-        theirs = await candidates.positions(self._connection, live)
-        ours = await candidates.positions(self._connection, version)
         # A live projection that is behind the log cannot be compared in what it lacks.
-        ahead = any(at > theirs.get(number, 0) for number, at in ours.items())
+        ahead = await self._live_lacks(live, version) > 0
         if not ahead and found.ahead > len(found.ahead_ids):
             raise NotYet
         require_equal(last, may_be_ahead=ahead)

@@ -24,6 +24,9 @@ class RebuildSettings(DatabaseSettings, LogSettings):
     rebuild_read_seconds: Seconds = 0.5
     rebuild_stalled_seconds: Seconds = 60
 
+    # How long a verify waits for the live projection to come as far as it has read.
+    rebuild_live_seconds: Seconds = 10
+
     # While the swap holds the lock, projectors wait; while it wants the views, readers do.
     rebuild_swap_records: Count = 5_000
     rebuild_swap_seconds: Seconds = 5
