@@ -6,6 +6,7 @@ with `STACK=containers` Docker runs them; otherwise they are the packages of `pa
 
 import asyncio
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -20,6 +21,9 @@ import pytest
 # Engines and their clients are imported where they are used: most tests need none of them.
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
+
+# A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Server(Protocol):
