@@ -89,12 +89,19 @@ def migrate_database(url: str, folder: Traversable) -> list[Migration]:
 
     Raises MigrationRefused, or what asyncpg raises when it cannot connect.
     """
-    return asyncio.run(_at(url, lambda connection: migrate(connection, migrations_in(folder))))
+    return run_at(url, lambda connection: migrate(connection, migrations_in(folder)))
 
 
 def require_database_migrated(url: str, folder: Traversable) -> None:
     """`require_migrated` for the database at the URL, before a process serves. Raises likewise."""
-    asyncio.run(_at(url, lambda connection: require_migrated(connection, migrations_in(folder))))
+    run_at(url, lambda connection: require_migrated(connection, migrations_in(folder)))
+
+
+def run_at(
+    url: str, do: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
+) -> Result:
+    """What `do` gives over a connection of its own. Raises what asyncpg does where there is none."""
+    return asyncio.run(_at(url, do))
 
 
 async def _at(

@@ -1,15 +1,12 @@
 """`python -m parley_history migrate | project | serve | rebuild | verify | dead-letters`."""
 
 import argparse
-import asyncio
 import logging
 import sys
 import traceback
 
-import asyncpg
-
 from parley_core.log import LogError
-from parley_core.migrations import Migration, MigrationRefused, require_database_migrated
+from parley_core.migrations import MigrationRefused, require_database_migrated, run_at
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
 from parley_history import dead_letters_arguments, dead_letters_command
@@ -71,18 +68,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _migrate(settings: DatabaseSettings) -> None:
-    for migration in asyncio.run(_migrated(settings)):
+    for migration in run_at(settings.history_database, migrate_history):
         print(f"applied {migration.number:04} {migration.name}")
-
-
-async def _migrated(settings: DatabaseSettings) -> list[Migration]:
-    connection = await asyncpg.connect(
-        settings.history_database, timeout=settings.history_database_seconds
-    )
-    try:
-        return await migrate_history(connection)
-    finally:
-        await connection.close()
 
 
 def _serve(settings: HistorySettings) -> None:
