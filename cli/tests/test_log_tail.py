@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.partitioner import DefaultPartitioner
 from cli_peers.log import MORNING, Conversation, append, session_with_keys
 from cloudevents.core.formats.json import JSONFormat
 
@@ -25,7 +24,15 @@ from parley_cli.log.selection import Owner, Selection
 from parley_cli.log.tail import Asked, KeyHolder, tail
 from parley_core.cloudevents import Record
 from parley_core.events import MessageSubmitted, SessionStarted
-from parley_core.log import Brokers, Entry, LogError, LogReader, TopicSpec, ensure_topic
+from parley_core.log import (
+    Brokers,
+    Entry,
+    LogError,
+    LogReader,
+    TopicSpec,
+    ensure_topic,
+    partition_of,
+)
 from parley_core.principal import InternalSecret
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
@@ -276,7 +283,7 @@ class CountingLog(PatientLog):
 async def test_few_records_wait_for_their_turn_however_the_partitions_lie(log: Log) -> None:
     # All that is in the one partition is later than all that is in the other.
     early, late = Conversation(), Conversation(began=MORNING + timedelta(days=30))
-    while partition_of(late) == partition_of(early):
+    while partition_with(late) == partition_with(early):
         late = Conversation(began=MORNING + timedelta(days=30))
     for _ in range(4_500):
         early.said("x")
@@ -298,9 +305,8 @@ async def test_few_records_wait_for_their_turn_however_the_partitions_lie(log: L
     assert waited < 2_500
 
 
-def partition_of(talk: Conversation) -> int:
-    numbers = list(range(4))
-    return int(DefaultPartitioner()(str(talk.id).encode(), numbers, numbers))
+def partition_with(talk: Conversation) -> int:
+    return partition_of(str(talk.id).encode(), range(4))
 
 
 @pytest.fixture

@@ -24,7 +24,11 @@ STRIDE = 4
 async def last_of(
     log: PatientLog, wanted: LetsThrough, begins: Positions, ends: Positions, count: int
 ) -> list[Found]:
-    """The last `count` before `ends` that are wanted, read backwards in ever longer pieces."""
+    """The last `count` before `ends` that are wanted, read backwards in ever longer pieces.
+
+    In a partition a later event is taken to be further behind, as it is but for moments: the relay
+    publishes in the order of the commits.
+    """
     latest: list[Found] = []
     places, length = {at: end for at, end in ends.items() if end > begins[at]}, count
     while places:
@@ -39,7 +43,7 @@ async def last_of(
         places = {
             at: start
             for at, start in starts.items()
-            # What is before a piece that begins earlier than all that are kept is earlier still.
+            # A piece that begins earlier than all that are kept: what is before it is no later.
             if start > begins[at] and (len(latest) < count or first[at] > latest[0])
         }
         length *= STRIDE

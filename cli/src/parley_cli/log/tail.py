@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from aiokafka.partitioner import DefaultPartitioner
-
 from parley_cli.log.contents import Contents
 from parley_cli.log.found import Found
 from parley_cli.log.patient_log import PatientLog
@@ -17,7 +15,7 @@ from parley_cli.log.reading import Positions, in_time_order, last_of, onwards
 from parley_cli.log.selection import Selection, Sieve
 from parley_cli.log.shown import as_json, as_lines
 from parley_core.calls import ServiceClient, http_session
-from parley_core.log import Brokers, LogError, LogReader
+from parley_core.log import Brokers, LogError, LogReader, partition_of
 from parley_core.principal import InternalSecret
 
 DEFAULT_COUNT = 20
@@ -104,9 +102,8 @@ def _partitions(selection: Selection, existing: Positions) -> set[int]:
         raise LogError(f"The log has no partition {min(unknown)}.")
     places = set(selection.starts or existing)
     if selection.sessions:
-        # As LogWriter chooses them: a session stays in one partition.
-        numbers, of_key = sorted(existing), DefaultPartitioner()
-        places &= {of_key(each.encode(), numbers, numbers) for each in selection.sessions}
+        numbers = sorted(existing)
+        places &= {partition_of(each.encode(), numbers) for each in selection.sessions}
     return places
 
 

@@ -8,6 +8,7 @@ from parley_core.log.brokers import Brokers, Password, TokenFile
 from parley_core.log.entry import Entry
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group import GroupReader
+from parley_core.log.partitioning import partition_of
 from parley_core.log.reader import LogReader
 from parley_core.log.topics import SESSIONS_TOPIC, TopicSpec, ensure_topic
 from parley_core.log.writer import Appended, LogWriter
@@ -28,4 +29,5 @@ __all__ = [
     "TopicMismatch",
     "TopicSpec",
     "ensure_topic",
+    "partition_of",
 ]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from parley_core.cloudevents import MAX_ENCODED_BYTES, Record
 from parley_core.log.brokers import Brokers
 from parley_core.log.clients import PRODUCER_SETTINGS, close_producer
 from parley_core.log.errors import LogError, reason
+from parley_core.log.partitioning import partition_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,9 @@ class LogWriter:
                 acknowledged[place] = True
 
     def _places_by_partition(self, records: Sequence[Record]) -> dict[int, deque[int]]:
-        partition_of = DefaultPartitioner()
         places: defaultdict[int, deque[int]] = defaultdict(deque)
         for place, record in enumerate(records):
-            places[partition_of(record.key, self._partitions, self._partitions)].append(place)
+            places[partition_of(record.key, self._partitions)].append(place)
         return places
 
     def _require_usable(self) -> None:
