@@ -100,7 +100,7 @@ def require_database_migrated(url: str, folder: Traversable) -> None:
 def run_at(
     url: str, do: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
 ) -> Result:
-    """What `do` gives over a connection of its own. Raises what asyncpg does where there is none."""
+    """What `do` gives, over a connection of its own. Raises what asyncpg does without one."""
     return asyncio.run(_at(url, do))
 
 

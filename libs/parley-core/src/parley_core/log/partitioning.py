@@ -8,5 +8,5 @@ _partition_of = DefaultPartitioner()
 
 
 def partition_of(key: bytes, partitions: Sequence[int]) -> int:
-    """The one of all the topic's partitions, in their order, that Kafka's own hash gives the key."""
+    """The one of all the topic's partitions, in order, that Kafka's own hash gives the key."""
     return int(_partition_of(key, partitions, partitions))
