@@ -9,16 +9,19 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
 # Engines and their clients are imported where they are used: most tests need none of them.
+
+if TYPE_CHECKING:
+    from parley_cli.engines import KafkaServer
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -77,6 +80,17 @@ def kafka_bootstrap(run_beside_tests: Run, engine_cache: Path) -> Iterator[str]:
             lambda data: KafkaServer(data, engine_cache, free_port(), free_port()), run_beside_tests
         ) as server:
             yield server.bootstrap
+
+
+@pytest.fixture
+async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator["KafkaServer"]:
+    """A broker of this test alone, which may kill it and start it again."""
+    from parley_cli.engines import KafkaServer, free_port
+
+    server = KafkaServer(tmp_path, engine_cache, free_port(), free_port())
+    await server.start()
+    yield server
+    await server.stop()
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -307,14 +305,6 @@ async def test_few_records_wait_for_their_turn_however_the_partitions_lie(log: L
 
 def partition_with(talk: Conversation) -> int:
     return partition_of(str(talk.id).encode(), range(4))
-
-
-@pytest.fixture
-async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[KafkaServer]:
-    server = KafkaServer(tmp_path, engine_cache, free_port(), free_port())
-    await server.start()
-    yield server
-    await server.stop()
 
 
 async def test_following_goes_on_after_the_broker_was_killed(

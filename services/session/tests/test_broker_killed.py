@@ -1,26 +1,14 @@
 """The broker is killed and comes back while sessions go on: nothing is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 
-from parley_cli.engines import KafkaServer, free_port
+from parley_cli.engines import KafkaServer
 from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
 from parley_core.pool import Pool
 from parley_testing.eventually import eventually
-
-
-@pytest.fixture
-async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator[KafkaServer]:
-    """A broker of this test alone."""
-    server = KafkaServer(tmp_path, engine_cache, free_port(), free_port())
-    await server.start()
-    yield server
-    await server.stop()
 
 
 async def test_the_broker_is_killed_while_sessions_go_on(
