@@ -4,39 +4,26 @@ import asyncio
 import json
 import socket
 import time
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import httpx2 as httpx
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from call_peers.service import (
+    ADA,
+    NAMES,
+    TAKEN,
+    answering,
+    believed,
+    client_of,
+    is_unavailable,
+    service,
+)
 from fastapi import FastAPI
 
-from parley_core.calls import Relayed, ServiceClient, http_session
+from parley_core.calls import Relayed
 from parley_core.errors import Unavailable, error_body, install_error_handlers
-from parley_core.principal import InternalSecret, Principal, PrincipalRefused, verify_principal
-
-SECRET = InternalSecret(b"s" * 32)
-ADA = Principal("acme", "ada", frozenset({"admin"}))
-NAMES = {"principal": ADA, "request_id": "r-1"}
-TAKEN = error_body("Taken.", type="conflict_error", code="turn_open", param="id")
-
-
-@asynccontextmanager
-async def service(handler, **options):
-    """A real server that answers every request with `handler`, and a client of it."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    async with TestServer(app) as server, client_of(str(server.make_url("/")), **options) as client:
-        yield client
-
-
-@asynccontextmanager
-async def client_of(url, **options):
-    async with http_session() as http:
-        yield ServiceClient(http, url, caller="gateway", callee="session", secret=SECRET, **options)
+from parley_core.principal import PrincipalRefused
 
 
 @pytest.fixture
@@ -45,19 +32,6 @@ def nowhere():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
-
-
-def answering(body, **fields):
-    async def handler(request):
-        return web.Response(body=body, **fields)
-
-    return handler
-
-
-def believed(request, **changes):
-    _, _, token = request.headers["authorization"].partition(" ")
-    expected = {"issuers": {"gateway"}, "audience": "session", "now": datetime.now(UTC)}
-    return verify_principal(token, SECRET, **expected | changes)
 
 
 async def test_a_call_carries_the_person_the_request_id_and_what_was_given():
@@ -177,15 +151,6 @@ async def test_two_errors_of_different_kinds_do_not_mix():
 
     assert (first.value.status, first.value.code) == (409, "turn_open")
     assert (second.value.status, second.value.code) == (404, "x")
-
-
-def is_unavailable(refusal):
-    error = refusal.value
-    return (
-        error.status == 503
-        and error.code == "session_unavailable"
-        and error.headers == {"retry-after": "1"}
-    )
 
 
 @pytest.mark.parametrize(
@@ -312,124 +277,3 @@ async def test_calls_one_after_the_other_share_a_connection():
             await client.call("POST", "/", **NAMES, body=b"{}")
 
     assert len(set(peers)) == 1
-
-
-async def test_a_stream_is_read_as_it_comes():
-    read = asyncio.Event()
-
-    async def handler(request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(b"first\n")
-        await read.wait()
-        await response.write(b"second\n")
-        return response
-
-    async with (
-        service(handler) as client,
-        client.stream("POST", "/", **NAMES, body=b"{}", silence=5) as content,
-    ):
-        first = await content.readline()
-        read.set()
-        rest = await content.read()
-
-    assert (first, rest) == (b"first\n", b"second\n")
-
-
-async def test_a_stream_may_take_longer_than_its_longest_silence():
-    async def handler(request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(6):
-            await asyncio.sleep(0.1)
-            await response.write(b".")
-        return response
-
-    async with (
-        service(handler) as client,
-        client.stream("POST", "/", **NAMES, silence=0.4) as content,
-    ):
-        assert await content.read() == b"......"
-
-
-async def test_a_stream_is_broken_off_after_silence():
-    async def handler(request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(b"first\n")
-        await asyncio.Event().wait()
-
-    async with (
-        service(handler) as client,
-        client.stream("POST", "/", **NAMES, silence=0.2) as content,
-    ):
-        assert await content.readline() == b"first\n"
-        with pytest.raises(TimeoutError):
-            await content.readline()
-
-
-async def test_a_stream_that_the_server_breaks_off_says_so():
-    async def handler(request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(b"first\n")
-        request.transport.close()
-        return response
-
-    async with (
-        service(handler) as client,
-        client.stream("POST", "/", **NAMES, silence=5) as content,
-    ):
-        with pytest.raises(aiohttp.ClientError):
-            await content.read()
-
-
-async def test_leaving_a_stream_is_noticed_by_its_server():
-    left = asyncio.Event()
-
-    async def handler(request):
-        response = web.StreamResponse()
-        await response.prepare(request)
-        try:
-            while True:
-                await response.write(b".")
-                await asyncio.sleep(0.01)
-        finally:
-            left.set()
-
-    async with service(handler) as client:
-        async with client.stream("POST", "/", **NAMES, silence=5) as content:
-            await content.readexactly(1)
-
-        await asyncio.wait_for(left.wait(), 5)
-
-
-async def test_a_stream_that_is_refused_relays_the_error():
-    async with service(answering(json.dumps(TAKEN), status=409)) as client:
-        with pytest.raises(Relayed) as refusal:
-            async with client.stream("POST", "/", **NAMES, silence=5):
-                pass
-
-    assert refusal.value.code == "turn_open"
-
-
-async def test_a_stream_whose_refusal_never_ends_is_unavailable():
-    async def handler(request):
-        response = web.StreamResponse(status=503)
-        await response.prepare(request)
-        await response.write(b"{")
-        await asyncio.Event().wait()
-
-    async with service(handler) as client:
-        with pytest.raises(Unavailable) as refusal:
-            async with client.stream("POST", "/", **NAMES, silence=0.2):
-                pass
-
-    assert is_unavailable(refusal)
-
-
-async def test_what_goes_wrong_within_a_stream_is_not_taken_for_the_services_fault():
-    async with service(answering(b"x")) as client:
-        with pytest.raises(OSError, match="ours"):
-            async with client.stream("POST", "/", **NAMES, silence=5):
-                raise OSError("ours")

@@ -1,0 +1,53 @@
+"""A service that answers as a test wants it to, and a client of it."""
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from parley_core.calls import ServiceClient, http_session
+from parley_core.errors import error_body
+from parley_core.principal import InternalSecret, Principal, verify_principal
+
+SECRET = InternalSecret(b"s" * 32)
+ADA = Principal("acme", "ada", frozenset({"admin"}))
+NAMES = {"principal": ADA, "request_id": "r-1"}
+TAKEN = error_body("Taken.", type="conflict_error", code="turn_open", param="id")
+
+
+@asynccontextmanager
+async def service(handler, **options):
+    """A real server that answers every request with `handler`, and a client of it."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(app) as server, client_of(str(server.make_url("/")), **options) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(url, **options):
+    async with http_session() as http:
+        yield ServiceClient(http, url, caller="gateway", callee="session", secret=SECRET, **options)
+
+
+def answering(body, **fields):
+    async def handler(request):
+        return web.Response(body=body, **fields)
+
+    return handler
+
+
+def believed(request, **changes):
+    _, _, token = request.headers["authorization"].partition(" ")
+    expected = {"issuers": {"gateway"}, "audience": "session", "now": datetime.now(UTC)}
+    return verify_principal(token, SECRET, **expected | changes)
+
+
+def is_unavailable(refusal):
+    error = refusal.value
+    return (
+        error.status == 503
+        and error.code == "session_unavailable"
+        and error.headers == {"retry-after": "1"}
+    )
