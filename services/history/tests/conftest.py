@@ -12,8 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from history_peers.history import History, serve_history
-from history_peers.read_model import LIMITS, Database
+from history_peers.log import relay_to
+from history_peers.read_model import LIMITS, Database, project
+from history_peers.rebuilding import Rebuilding
 from history_peers.session import Session
+from history_peers.stories import Story
 
 from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_history.read_model import ReadModel
@@ -64,3 +67,32 @@ async def start(tables: Database, session: Session) -> AsyncIterator[Callable[..
 @pytest.fixture
 async def history(start: Callable[..., Any]) -> History:
     return await start()
+
+
+@pytest.fixture
+def told(read_model, session):
+    """Projects a story, and lets session know it."""
+
+    async def told(story: Story) -> Story:
+        session.knows(story)
+        await project(read_model, story.records)
+        return story
+
+    return told
+
+
+@pytest.fixture
+def settings(kafka_bootstrap, log_topic):
+    """A projector's settings, with a group of this test alone."""
+    return {"kafka": kafka_bootstrap, "projector_topic": log_topic, "projector_group": log_topic}
+
+
+@pytest.fixture
+async def relay(kafka_bootstrap, log_topic):
+    async with relay_to(kafka_bootstrap, log_topic) as relay:
+        yield relay
+
+
+@pytest.fixture
+def rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys):
+    return Rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)

@@ -7,9 +7,7 @@ import signal
 from dataclasses import replace
 
 import pytest
-from history_peers.log import relay_to
 from history_peers.read_model import folded
-from history_peers.rebuilding import Rebuilding
 from history_peers.stories import Story, chat, mixed
 
 from parley_core.cloudevents import encode
@@ -20,17 +18,6 @@ from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 
 SMALL = {"rebuild_records": 20}
-
-
-@pytest.fixture
-def rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys):
-    return Rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)
-
-
-@pytest.fixture
-async def relay(kafka_bootstrap, log_topic):
-    async with relay_to(kafka_bootstrap, log_topic) as relay:
-        yield relay
 
 
 def regenerated(story: Story) -> None:

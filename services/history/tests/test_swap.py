@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from history_peers.log import relay_to
 from history_peers.processes import projecting
 from history_peers.read_model import folded
-from history_peers.rebuilding import Rebuilding
 from history_peers.stories import chat, mixed
 
 from parley_history.rebuild.settings import RebuildSettings
@@ -22,17 +20,6 @@ SELECT sessions.id, sessions.version, count(messages.id) AS messages, max(messag
 FROM sessions LEFT JOIN messages ON messages.session_id = sessions.id
 GROUP BY sessions.id, sessions.version
 """
-
-
-@pytest.fixture
-def rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys):
-    return Rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)
-
-
-@pytest.fixture
-async def relay(kafka_bootstrap, log_topic):
-    async with relay_to(kafka_bootstrap, log_topic) as relay:
-        yield relay
 
 
 @asynccontextmanager

@@ -113,3 +113,12 @@ class Database:
 
 def _columns(row: type[SessionRow] | type[MessageRow]) -> str:
     return ", ".join(column.name for column in fields(row))
+
+
+def projected(tables, stories):
+    """Whether the read model has come as far as the stories."""
+
+    async def far_enough():
+        return await tables.versions(stories) == {story.id: story.version for story in stories}
+
+    return far_enough
