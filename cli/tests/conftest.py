@@ -4,3 +4,19 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+import pytest
+from cli_peers.tailed import Log, Output
+
+from parley_core.log import Brokers, TopicSpec, ensure_topic
+
+
+@pytest.fixture
+async def topic(kafka_bootstrap: str, topic: str) -> str:
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
+    return topic
+
+
+@pytest.fixture
+def log(kafka_bootstrap: str, topic: str, capsys: Output) -> Log:
+    return Log(Brokers(kafka_bootstrap), topic, capsys)

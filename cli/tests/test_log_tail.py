@@ -1,87 +1,21 @@
 """`parley log tail` on a real topic: what is chosen, in which order, and how it is shown."""
 
 import asyncio
-import json
-import os
-import signal
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from cli_peers.log import MORNING, Conversation, append, session_with_keys
+from cli_peers.log import MORNING, Conversation, append
+from cli_peers.tailed import EVERYTHING, Log, subjects
 from cloudevents.core.formats.json import JSONFormat
 
-from parley_cli.engines import KafkaServer, free_port
-from parley_cli.log.contents import NoKeys
-from parley_cli.log.found import Found
-from parley_cli.log.patient_log import PatientLog
-from parley_cli.log.reading import in_time_order
 from parley_cli.log.selection import Owner, Selection
-from parley_cli.log.tail import Asked, KeyHolder, tail
 from parley_core.cloudevents import Record
 from parley_core.events import MessageSubmitted, SessionStarted
 from parley_core.log import (
-    Brokers,
-    Entry,
     LogError,
-    LogReader,
-    TopicSpec,
-    ensure_topic,
-    partition_of,
 )
-from parley_core.principal import InternalSecret
-from parley_testing.eventually import eventually
-from parley_testing.peers import SECRET
 from parley_testing.transactions import append_in_transaction
-
-Output = pytest.CaptureFixture[str]
-EVERYTHING = Selection()
-
-
-@pytest.fixture
-async def topic(kafka_bootstrap: str, topic: str) -> str:
-    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
-    return topic
-
-
-class Log:
-    """A topic of this test alone, and what `parley log tail` shows of it."""
-
-    def __init__(self, brokers: Brokers, topic: str, output: Output) -> None:
-        self.brokers, self.topic, self._output = brokers, topic, output
-
-    async def has(self, *conversations: Conversation) -> None:
-        # One after the other: the order in the log is not that of the times.
-        for each in conversations:
-            await append(self.brokers, self.topic, each.records)
-
-    async def shown(
-        self,
-        selection: Selection = EVERYTHING,
-        keys: KeyHolder | None = None,
-        **asked: Any,
-    ) -> list[str]:
-        self._output.readouterr()
-        await tail(self.brokers, self.topic, Asked(selection, **asked), keys)
-        return self._output.readouterr().out.splitlines()
-
-    async def events(
-        self,
-        selection: Selection = EVERYTHING,
-        **asked: Any,
-    ) -> list[Any]:
-        return [json.loads(line) for line in await self.shown(selection, as_json=True, **asked)]
-
-
-@pytest.fixture
-def log(kafka_bootstrap: str, topic: str, capsys: Output) -> Log:
-    return Log(Brokers(kafka_bootstrap), topic, capsys)
-
-
-def subjects(events: list[Any]) -> set[str]:
-    return {event["subject"] for event in events}
 
 
 async def test_the_last_20_are_shown_in_the_order_of_their_times(log: Log) -> None:
@@ -229,116 +163,3 @@ async def test_a_record_that_cannot_be_decoded_is_shown_as_such_in_its_place(
     assert "who knows" in told
     assert "the header ce_" in told
     assert "in clear" not in told
-
-
-async def test_content_is_opened_with_the_keys_that_session_gives(log: Log, capsys: Output) -> None:
-    open_one = Conversation().said("Guten\nMorgen \x07").answered("Hi")
-    erased, unknown = Conversation().said("gone"), Conversation().said("lost")
-    foreign = Conversation().said("mine")
-    await log.has(open_one, erased, unknown, foreign)
-    keys = {open_one.id: open_one.key, erased.id: None, foreign.id: open_one.key}
-    async with session_with_keys(keys) as url:
-        holder = KeyHolder(url, InternalSecret.parse(SECRET))
-        lines = await log.shown(keys=holder)
-        events = [json.loads(line) for line in await log.shown(keys=holder, as_json=True)]
-    assert "    content: Guten" in lines
-    assert "      Morgen \\u0007" in lines
-    assert "    content: Hi" in lines
-    assert "    content: (erased)" in lines
-    assert "    content: (no key: session does not know it)" in lines
-    assert "    content: (cannot be opened)" in lines
-    contents = [event["data"].get("content") for event in events]
-    assert {"text": "Hi"} in contents
-    assert {"hidden": "erased"} in contents
-
-
-async def test_keys_of_many_sessions_are_asked_for_a_hundred_at_a_time(log: Log) -> None:
-    talks = [Conversation().said(f"text {n}") for n in range(130)]
-    await append(log.brokers, log.topic, [each for talk in talks for each in talk.records])
-    async with session_with_keys({talk.id: talk.key for talk in talks}) as url:
-        lines = await log.shown(
-            Selection(since=MORNING), keys=KeyHolder(url, InternalSecret.parse(SECRET))
-        )
-    assert {f"    content: text {n}" for n in range(130)} <= set(lines)
-
-
-async def test_a_session_that_gives_no_keys_is_told(log: Log) -> None:
-    await log.has(Conversation().said("Hello"))
-    away = KeyHolder(f"http://127.0.0.1:{free_port()}", InternalSecret.parse(SECRET))
-    with pytest.raises(NoKeys, match="gives no keys to open the content with"):
-        await log.shown(keys=away)
-
-
-class CountingLog(PatientLog):
-    records = 0
-
-    async def read(self, patience: float) -> list[Entry]:
-        entries = await super().read(patience)
-        self.records += len(entries)
-        return entries
-
-
-async def test_few_records_wait_for_their_turn_however_the_partitions_lie(log: Log) -> None:
-    # All that is in the one partition is later than all that is in the other.
-    early, late = Conversation(), Conversation(began=MORNING + timedelta(days=30))
-    while partition_with(late) == partition_with(early):
-        late = Conversation(began=MORNING + timedelta(days=30))
-    for _ in range(4_500):
-        early.said("x")
-        late.said("x")
-    await log.has(late, early)
-    reader = LogReader(log.brokers, log.topic)
-    await reader.start()
-    counting = CountingLog(reader, log.brokers, print)
-    ends = await reader.end_positions()
-    starts = dict.fromkeys(ends, 0)
-    seen: list[Found] = []
-    waited = 0
-    async for batch in in_time_order(counting, lambda _: True, starts, ends, most_held=100):
-        seen += batch
-        waited = max(waited, counting.records - len(seen))
-    await reader.close()
-    assert len(seen) == 9_002
-    assert seen == sorted(seen)
-    assert waited < 2_500
-
-
-def partition_with(talk: Conversation) -> int:
-    return partition_of(str(talk.id).encode(), range(4))
-
-
-async def test_following_goes_on_after_the_broker_was_killed(
-    kafka: KafkaServer, capsys: Output
-) -> None:
-    brokers = Brokers(kafka.bootstrap)
-    await ensure_topic(brokers, TopicSpec("test", 2, 1, 1))
-    first, second, third = Conversation("ada"), Conversation("bob"), Conversation("cyd")
-    await append(brokers, "test", first.records)
-    output = {"out": "", "err": ""}
-
-    def has(text: str) -> bool:
-        read = capsys.readouterr()
-        output["out"] += read.out
-        output["err"] += read.err
-        return text in output["out"] + output["err"]
-
-    following = asyncio.create_task(tail(brokers, "test", Asked(Selection(), follow=True), None))
-    try:
-        await eventually(lambda: has("ada"))
-        await append(brokers, "test", second.records)
-        await eventually(lambda: has("bob"))
-        os.kill(kafka.pid, signal.SIGKILL)
-        await eventually(lambda: has("Kafka is away"))
-        await kafka.stop()
-        await kafka.start()
-        await append(brokers, "test", third.records)
-        await eventually(lambda: has("cyd"), within=20)
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
-    assert output["out"].count("session_started") == 3
-    assert output["err"].splitlines() == [
-        "Kafka is away; the log is read on when it is back.",
-        "Kafka is back.",
-    ]
