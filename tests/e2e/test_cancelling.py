@@ -4,8 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from stack.model_server import TOKEN, ModelServer
-from stack.parley import Stack
+from stack.model_server import TOKEN
 from stack.person import Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -40,16 +39,3 @@ async def test_cancelling_again_and_too_late_changes_nothing(ada: Person) -> Non
     turn = await ada.ask(await ada.start_session(), "Hello")
     for _ in range(2):
         assert await ada.post(f"/turns/{turn['id']}/cancel", {}) == turn
-
-
-async def test_a_wish_outlives_the_session_service(
-    ada: Person, model_server: ModelServer, stack: Stack
-) -> None:
-    session, text = await ada.start_session(), f"[gate 3] {uuid4()}"
-    async with ada.stream(session, text) as turn:
-        started = await turn.started()
-        await ada.post(f"/turns/{started['turn_id']}/cancel", {})
-        stack.kill("session")
-        *_, end = await turn.events()
-    assert end["type"] == "reply.cancelled"
-    assert len(model_server.asked_with(text)) == 1

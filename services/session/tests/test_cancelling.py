@@ -1,6 +1,7 @@
 """A person stops a reply: the wish is kept at once, and the turn then ends only as cancelled."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 from session_peers.client import EVE, Answer
@@ -24,6 +25,16 @@ async def test_the_runner_is_told_and_ends_the_turn_with_what_there_is(session: 
     ended = (await session.fail(turn["id"], mine, code="cancelled", partial_content="Hel")).body
     assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hel")
     assert await session.turn(turn["id"]) == ended
+
+
+async def test_the_wish_is_known_to_a_process_that_did_not_hear_it(serve: Any) -> None:
+    one, other = await serve(), await serve()
+    turn, mine = await one.open_turn(), runner()
+    await one.claim(turn["id"], mine)
+    await cancel(one, turn["id"])
+    assert await other.heartbeat(mine, turn["id"]) == {turn["id"]: "cancelled"}
+    ended = (await other.complete(turn["id"], mine, content="Hello")).body
+    assert (ended["status"], await one.turn(turn["id"])) == ("cancelled", ended)
 
 
 async def test_a_reply_that_is_completed_after_the_wish_is_cancelled_all_the_same(
