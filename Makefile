@@ -19,8 +19,8 @@ install: .venv/installed ## Make .venv with the pinned dependencies and every di
 run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)
 	@exec $(BIN)/parley up
 
-test: install ## Run every test, on real engines
-	$(BIN)/pytest
+test: install ## Run every test, on real engines (about 8 minutes on two cores)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-faults: install ## Kill everything again and again under load, then count (up to 10 minutes)
 	$(BIN)/pytest tests/faults

@@ -6,6 +6,7 @@ with `STACK=containers` Docker runs them; otherwise they are the packages of `pa
 
 import asyncio
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -23,6 +24,12 @@ import pytest
 if TYPE_CHECKING:
     from parley_cli.engines import KafkaServer
 
+_END_TO_END = Path(__file__).parent / "tests" / "e2e"
+
+_OF_THIS_RUN = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d(?::|%3A)\S+"
+)
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
@@ -35,6 +42,25 @@ class Server(Protocol):
 
 
 AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names of tests without ids and times, which differ in each of the processes."""
+    changing = isinstance(val, str) and _OF_THIS_RUN.search(val)
+    return _OF_THIS_RUN.sub("*", str(val)) if changing else None
+
+
+# Before xdist looks for the groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, one process has the stack's tests, which take longest; others go by file."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for item in items:
+        of_the_stack = _END_TO_END in item.path.parents
+        group = "e2e" if of_the_stack else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: _END_TO_END not in item.path.parents)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,7 @@ from parley_core.principal import InternalSecret, Principal, sign_principal
 # Below the 75 s after which `server` closes an idle connection, so that none is reused too late.
 KEEP_ALIVE_SECONDS = 30
 CONNECT_SECONDS = 2
+_PIECE_BYTES = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class ServiceClient:
             async with self._http.request(
                 method,
                 self._url + path,
-                data=body,
+                data=_sent(body),
                 params=query,
                 headers=sent,
                 timeout=limits,
@@ -176,6 +178,11 @@ class ServiceClient:
             return Relayed(answer.status, error, kept)
         except (ValueError, KeyError, TypeError):
             return self._unreachable()
+
+
+def _sent(body: bytes | None) -> bytes | BytesIO | None:
+    # Bytes of over a megabyte would be sent in one piece, which keeps everybody else waiting.
+    return BytesIO(body) if body is not None and len(body) > _PIECE_BYTES else body
 
 
 async def _whole(response: aiohttp.ClientResponse) -> Answer:

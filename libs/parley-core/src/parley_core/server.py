@@ -1,5 +1,6 @@
 """How a service's process serves HTTP: uvicorn with bounded waits, and a drain before its exit."""
 
+import asyncio
 import gc
 import logging
 import signal
@@ -7,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -15,6 +17,10 @@ from starlette.types import ASGIApp
 from parley_core.http_protocol import BoundedProtocol
 
 IDLE_CONNECTION_SECONDS = 75
+
+# The loop accepts about one connection per turn and listening socket: while a thousand others keep
+# it busy, one that comes to a lonely socket waits for seconds.
+_LISTENING_SOCKETS = 64
 
 
 def serve(
@@ -40,6 +46,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=drain_seconds,
     )
@@ -80,6 +87,26 @@ class _DrainingServer(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in self.servers[0].sockets:
+            for _ in range(_LISTENING_SOCKETS - 1):
+                self.servers.append(await self._listen_too(listening))
+
+    async def _listen_too(self, listening: socket.socket) -> asyncio.Server:
+        """Accept from the same queue through a socket of its own."""
+        same = socket.fromfd(listening.fileno(), listening.family, listening.type)
+        make_protocol = partial(
+            BoundedProtocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        backlog = self.config.backlog
+        return await asyncio.get_running_loop().create_server(
+            make_protocol, sock=same, backlog=backlog
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         try:
