@@ -58,14 +58,6 @@ async def postgres(data: Path) -> AsyncIterator[PostgresServer]:
 
 
 @pytest.fixture
-async def kafka(data: Path, engine_cache: Path) -> AsyncIterator[KafkaServer]:
-    server = KafkaServer(data, engine_cache, free_port(), free_port())
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 async def redis(data: Path) -> AsyncIterator[RedisServer]:
     server = RedisServer(data, free_port())
     await server.start()
@@ -84,7 +76,20 @@ async def test_a_postgres_row_survives_kill_and_restart(postgres: PostgresServer
     await connection.close()
 
 
-async def test_a_kafka_record_survives_kill_and_restart(kafka: KafkaServer) -> None:
+@pytest.fixture
+async def kafka_after_a_cut(data: Path, engine_cache: Path) -> AsyncIterator[KafkaServer]:
+    """A broker on a folder whose first start was cut short."""
+    _half_made(data / "kafka" / "records.new")
+    server = KafkaServer(data, engine_cache, free_port(), free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def test_a_kafka_record_survives_kill_and_restart_also_where_a_first_start_was_cut_short(
+    kafka_after_a_cut: KafkaServer,
+) -> None:
+    kafka = kafka_after_a_cut
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic("kept", 1, 1)])
@@ -198,11 +203,13 @@ async def test_a_broken_postgres_data_folder_is_told(postgres: PostgresServer, d
         await postgres.start()
 
 
-async def test_a_broken_kafka_data_folder_is_told(kafka: KafkaServer, data: Path) -> None:
-    await kafka.stop()
-    (data / "kafka" / "records" / "meta.properties").write_text("broken")
+async def test_a_broken_kafka_data_folder_is_told(data: Path, engine_cache: Path) -> None:
+    records = data / "kafka" / "records"
+    records.mkdir(parents=True)
+    (records / "meta.properties").write_text("broken")
+    server = KafkaServer(data, engine_cache, free_port(), free_port())
     with pytest.raises(EngineFailed, match=r"^kafka ended while starting: .*Exception: "):
-        await kafka.start()
+        await server.start()
 
 
 async def test_a_postgres_folder_left_by_a_start_that_was_cut_short_is_made_anew(
@@ -210,15 +217,6 @@ async def test_a_postgres_folder_left_by_a_start_that_was_cut_short_is_made_anew
 ) -> None:
     _half_made(data / "postgres.new")
     server = PostgresServer(data, free_port())
-    await server.start()
-    await server.stop()
-
-
-async def test_a_kafka_folder_left_by_a_start_that_was_cut_short_is_made_anew(
-    data: Path, engine_cache: Path
-) -> None:
-    _half_made(data / "kafka" / "records.new")
-    server = KafkaServer(data, engine_cache, free_port(), free_port())
     await server.start()
     await server.stop()
 

@@ -15,6 +15,7 @@ TOLD = Told(
     session_database="postgresql://parley_session:pw@127.0.0.1/parley_session",
     history_database="postgresql://parley_history:pw@127.0.0.1/parley_history",
     kafka="127.0.0.1:9092",
+    redis="redis://:pw@127.0.0.1:6379/0",
     internal_secret="internal",
     master_key="master",
     jwt_secret="jwt",
@@ -48,7 +49,10 @@ def test_a_secret_goes_only_to_those_who_need_it(described: Described) -> None:
     processes = described()
     holders = {
         secret: {name for name, told in processes.items() if secret in told.values()}
-        for secret in ("internal", "master", "jwt", TOLD.session_database, TOLD.history_database)
+        for secret in (
+            *("internal", "master", "jwt"),
+            *(TOLD.session_database, TOLD.history_database, TOLD.redis),
+        )
     }
     assert holders == {
         "internal": set(processes),
@@ -56,6 +60,7 @@ def test_a_secret_goes_only_to_those_who_need_it(described: Described) -> None:
         "jwt": {"gateway"},
         TOLD.session_database: {"session"},
         TOLD.history_database: {"history-serve", "history-project"},
+        TOLD.redis: {"history-serve"},
     }
 
 

@@ -19,6 +19,8 @@ COMMANDS = [
     ["log", "reconcile"],
     ["log", "dead-letters", "list"],
     ["rebuild", "history"],
+    ["backup", "--to", "new"],
+    ["erase-user", "--user", "ada"],
 ]
 
 

@@ -25,7 +25,7 @@ async def told(ada: Person) -> Told:
     session = await ada.start_session()
     turns = [await ada.ask(session, f"Thought {number}") for number in range(TURNS)]
     told = Told(session, turns)
-    await ada.history(session, min_version=told.version)
+    await ada.messages(session, told.version)
     return told
 
 
@@ -62,15 +62,12 @@ async def test_a_new_session_has_an_empty_history_at_once(ada: Person) -> None:
     assert page["has_more"] is False
 
 
-async def test_history_says_how_far_it_is_when_asked_for_what_is_not_there_yet(
+async def test_a_version_that_the_session_never_had_is_not_waited_for(
     ada: Person, told: Told
 ) -> None:
     query = {"min_version": told.version + 1}
-    answer = await ada.call("GET", f"/history/{told.session}", params=query)
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "projection_behind"
-    assert str(told.version) in answer.json()["error"]["message"]
-    assert answer.headers["retry-after"]
+    status, error = await ada.refused("GET", f"/history/{told.session}", params=query)
+    assert (status, error["param"]) == (400, "min_version")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,6 @@ async def outbox_is_empty(stack: Stack) -> bool:
 async def outbox_depth(stack: Stack) -> int:
     """As session's own metrics have it."""
     told = await stack.fetch(f"http://{stack.address('session')}/metrics")
-    found = re.search(r"^parley_outbox_events (\S+)$", told.text, re.MULTILINE)
+    found = re.search(r'^parley_outbox_events{stream="sessions"} (\S+)$', told.text, re.MULTILINE)
     assert found, told.text
     return int(float(found[1]))

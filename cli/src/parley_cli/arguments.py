@@ -4,7 +4,9 @@ import argparse
 import re
 
 from parley_cli.added_command import Commands, add_command
+from parley_cli.backup.arguments import add_backup
 from parley_cli.log.arguments import add_log, add_rebuild
+from parley_cli.people.arguments import add_people
 from parley_cli.tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.up.addresses import MOST_REPLICAS, SERVICES
 
@@ -56,10 +58,10 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its result's `command` is up, status, token, chat, log or rebuild."""
+    """Its result's `command` is what was typed after `parley`, such as up or backup."""
     whole = argparse.ArgumentParser(
         prog="parley",
-        description="Parley on one machine: run it, look at it, chat with it, read its log.",
+        description="Parley on one machine: run it, look at it, chat with it, keep what it has.",
         epilog="`parley COMMAND --help` tells more of each, with examples.",
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     _add_chat(commands)
     add_log(commands)
     add_rebuild(commands)
+    add_backup(commands)
+    add_people(commands)
     return whole
 
 

@@ -45,6 +45,18 @@ def _run(chosen: argparse.Namespace) -> int:
             from parley_cli.log.command import rebuild
 
             return rebuild(chosen)
+        case "backup" | "verify-backup" | "restore":
+            from parley_cli.backup.command import backup
+
+            return backup(chosen)
+        case "export":
+            from parley_cli.people.export import export
+
+            return export(chosen)
+        case "erase-user":
+            from parley_cli.people.erase_user import erase_user
+
+            return erase_user(chosen)
         case _:
             from parley_cli.chat.command import chat
 

@@ -98,6 +98,7 @@ class UpSettings(TokenSettings, GivenSettings):
     model: str | None = None
     models: Path | None = None
     assistants: Path | None = None
+    policies: Path | None = None
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
 
@@ -120,6 +121,7 @@ class LogCommandSettings(GivenSettings):
 
     session_database: DatabaseUrl | None = None
     history_database: DatabaseUrl | None = None
+    master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
     session_url: str | None = Field(
         None,
         description="the base URL of the session service, such as http://127.0.0.1:8081",

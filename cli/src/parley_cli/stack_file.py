@@ -88,3 +88,9 @@ def read_stack(data: Path) -> RunningStack | None:
         return msgspec.json.decode((data / "stack.json").read_bytes(), type=RunningStack)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def gateway_url(data: Path, port: int) -> str:
+    """Of the stack that runs now, or of one that runs at that port of this machine."""
+    running = read_stack(data)
+    return running.url if running else f"http://127.0.0.1:{port}"

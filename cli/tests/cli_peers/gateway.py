@@ -79,6 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer({"data": ASSISTANTS})
             case ["sessions", session_id]:
                 self._answer(self.gateway.sessions[session_id])
+            case ["export"]:
+                self._export(self.path.partition("?")[2])
             case ["history", session_id]:
                 # Newest first, as a list is unless it is asked for otherwise.
                 self._answer({"data": self.gateway.said[session_id][::-1]})
@@ -119,6 +121,23 @@ class _Handler(BaseHTTPRequestHandler):
             said = self.gateway.said.setdefault(session_id, [])
             said.append({"role": "user", "content": content})
             said.append({"role": "assistant", "content": self.gateway.reply})
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def _export(self, query: str) -> None:
+        if self.gateway.refusals:
+            return self._refuse(self.gateway.refusals.pop(0))
+        parts = [query.encode(), "Grüße 🎈".encode(), b"}"]
+        cut = self.gateway.breaks.pop(0) if self.gateway.breaks else None
+        self._chunked(parts[:cut], whole=cut is None)
+
+    def _chunked(self, parts: list[bytes], *, whole: bool) -> None:
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for part in parts:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+        if whole:
             self.wfile.write(b"0\r\n\r\n")
         self.close_connection = True
 

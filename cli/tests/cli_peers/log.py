@@ -9,14 +9,13 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from parley_core.cloudevents import Record, encode
+from parley_core.event_values import Actor, Usage
 from parley_core.events import (
-    Actor,
     Event,
     KnownEventData,
     MessageSubmitted,
     ReplyCompleted,
     SessionStarted,
-    Usage,
 )
 from parley_core.identifiers import uuid7_after
 from parley_core.log import Brokers, LogWriter

@@ -13,6 +13,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from parley_core.asyncapi.__main__ import main
 from parley_core.asyncapi.document import asyncapi_document, asyncapi_yaml
 from parley_core.asyncapi.examples import BEGIN, END
+from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_core.events import DATA_BY_TYPE
 from parley_core.golden import golden, golden_record
 from parley_core.log import Brokers, LogWriter
@@ -44,7 +45,7 @@ def test_what_is_written_passes_the_check_and_what_stands_around_it_stays(
     page = (folder / "events.md").read_text()
     assert page.startswith("# Before\n")
     assert page.endswith("\nAfter.\n")
-    assert page.count("### parley.session.") == len(DATA_BY_TYPE)
+    assert page.count("### parley.") == len(ALL_DATA_BY_TYPE)
     assert "\nold\n" not in page
 
 
@@ -81,7 +82,7 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
 def test_every_example_has_what_its_schema_requires_and_nothing_that_it_lacks() -> None:
     components = asyncapi_document()["components"]
     headers = components["schemas"]["Headers"]
-    for event_type, data in DATA_BY_TYPE.items():
+    for event_type, data in ALL_DATA_BY_TYPE.items():
         [example] = components["messages"][data.__name__]["examples"]
         schema = components["schemas"][data.__name__]
         for described, shown in ((schema, "payload"), (headers, "headers")):
@@ -90,8 +91,8 @@ def test_every_example_has_what_its_schema_requires_and_nothing_that_it_lacks() 
 
 
 def test_every_event_says_what_it_is() -> None:
-    for data in DATA_BY_TYPE.values():
-        assert (data.__doc__ or "").endswith("."), data.__name__
+    for data in ALL_DATA_BY_TYPE.values():
+        assert (data.__doc__ or "").rstrip().endswith("."), data.__name__
 
 
 def test_the_document_is_the_same_each_time() -> None:
@@ -99,7 +100,7 @@ def test_the_document_is_the_same_each_time() -> None:
     assert "null" not in asyncapi_yaml()
 
 
-@pytest.mark.parametrize("event_type", DATA_BY_TYPE)
+@pytest.mark.parametrize("event_type", ALL_DATA_BY_TYPE)
 def test_a_cloud_events_library_reads_each_record(event_type: str) -> None:
     record = golden_record(event_type)
     event = from_binary_event(KafkaMessage(dict(record.headers), record.key, record.value))

@@ -13,7 +13,9 @@ from parley_core.sealing import (
     SealBroken,
     UnknownMasterKey,
     fingerprint,
+    open_copy,
     seal,
+    seal_copy,
     unseal,
     wrapped_by,
 )
@@ -184,3 +186,15 @@ def test_keys_do_not_show_in_a_repr():
     with pytest.raises(ValueError, match="32 bytes") as refusal:
         DataKey(b"short-secret")
     assert "short-secret" not in str(refusal.value)
+
+
+def test_a_copy_opens_under_its_own_name_and_key_alone():
+    sealed = seal_copy(KEY, b"[1, 2]", name="page:1")
+
+    assert open_copy(KEY, sealed, name="page:1") == b"[1, 2]"
+    assert b"[1, 2]" not in sealed
+    for key, name in ((KEY, "page:2"), (DataKey.generate(), "page:1")):
+        with pytest.raises(SealBroken):
+            open_copy(key, sealed, name=name)
+    with pytest.raises(SealBroken):
+        unseal(KEY, sealed, **PLACE)

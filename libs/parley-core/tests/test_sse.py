@@ -21,6 +21,7 @@ def message(**changes):
         "id": MESSAGE,
         "session_id": SESSION,
         "turn_id": TURN,
+        "parent_message_id": None,
         "role": "user",
         "content": "Hi",
         "status": "completed",

@@ -1,10 +1,12 @@
 """Calls that are checked, passed on, and answered with the bytes that a service gave."""
 
 import socket
+from urllib.parse import urlencode
 
 import pytest
 from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.inference import Stalls
+from gateway_peers.issuer import token
 from gateway_peers.peer import error, raw
 
 from parley_core.principal import Principal
@@ -12,12 +14,15 @@ from parley_core.principal import Principal
 # Spaces where nobody who encodes it again would put them.
 BODY = b'{ "object" :"anything",  "n": 1.0 }'
 ADA = Principal("default", "ada")
+ANOTHER = another_id()
+NOON = "2026-01-01T12:00:00.000000Z"
 
 
 @pytest.mark.parametrize(
     ("path", "peer", "called"),
     [
         ("/v1/assistants", "session", "/assistants"),
+        ("/v1/assistants/coder", "session", "/assistants/coder"),
         (f"/v1/sessions/{SESSION_ID}", "session", f"/sessions/{SESSION_ID}"),
         (f"/v1/turns/{SESSION_ID}", "session", f"/turns/{SESSION_ID}"),
         ("/v1/models", "inference", "/models"),
@@ -38,26 +43,110 @@ async def test_a_read_is_answered_with_the_bytes_of_the_service(
     assert (call.person, call.request_id) == (ADA, "req-7")
 
 
-@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize(
+    ("method", "path", "body", "peer", "called", "status"),
+    [
+        ("POST", "/sessions", {}, "session", None, 201),
+        ("POST", "/sessions", {"temporary": True}, "session", None, 200),
+        (
+            "POST",
+            "/sessions",
+            {"id": ANOTHER, "title": "", "metadata": {"a": "\x00"}},
+            "session",
+            None,
+            201,
+        ),
+        ("POST", "/sessions", {"assistant_id": None}, "session", None, 201),
+        ("POST", "/switch-assistant", {"assistant_id": "coder"}, "session", None, 200),
+        ("POST", f"/turns/{ANOTHER}/cancel", {}, "session", None, 200),
+        ("PATCH", f"/sessions/{ANOTHER}", {"title": None}, "session", None, 200),
+        (
+            "PATCH",
+            f"/sessions/{ANOTHER}",
+            {"metadata": {}, "archived": False, "legal_hold": True},
+            "session",
+            None,
+            200,
+        ),
+        ("POST", f"/sessions/{ANOTHER}/restore", {}, "session", None, 200),
+        ("POST", f"/sessions/{ANOTHER}/fork", {}, "session", None, 201),
+        (
+            "POST",
+            f"/sessions/{ANOTHER}/fork",
+            {"message_id": ANOTHER, "id": ANOTHER, "title": "Other"},
+            "session",
+            None,
+            201,
+        ),
+        (
+            "POST",
+            f"/history/{ANOTHER}",
+            {
+                "messages": [
+                    {"role": "system", "content": "a"},
+                    {"id": ANOTHER, "role": "user", "content": "b", "created_at": NOON},
+                ]
+            },
+            "session",
+            f"/sessions/{ANOTHER}/import",
+            200,
+        ),
+        (
+            "POST",
+            "/search",
+            {"query": "a", "limit": 1, "after": ANOTHER, "session_id": ANOTHER},
+            "history",
+            None,
+            200,
+        ),
+        (
+            "POST",
+            "/assistants",
+            {"id": "a", "name": "A", "instructions": "Be.", "model": None},
+            "session",
+            None,
+            201,
+        ),
+        ("PATCH", "/assistants/a", {"description": ""}, "session", None, 200),
+        ("DELETE", "/assistants/a", None, "session", None, 200),
+    ],
+)
+async def test_a_command_is_passed_on_with_the_bytes_of_its_answer(
+    gateway, request, method, path, body, peer, called, status
+):
+    service = request.getfixturevalue(peer)
+    service.answers.append(raw(BODY, status))
+    async with gateway.request(method, f"/v1{path}", body=body) as answer:
+        assert (answer.status, await answer.read()) == (status, BODY)
+    [call] = service.calls
+    assert (call.method, call.path, call.body) == (method, called or path, body)
+    assert call.person == ADA
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/sessions", {}),
-        ("/sessions", {"id": str(SESSION_ID), "title": "", "metadata": {"a": "\x00"}}),
-        ("/sessions", {"assistant_id": None}),
         ("/switch-assistant", {"assistant_id": "coder"}),
-        (f"/turns/{SESSION_ID}/cancel", {}),
+        (f"/turns/{ANOTHER}/cancel", {}),
+        (f"/sessions/{ANOTHER}/fork", {}),
+        (f"/sessions/{ANOTHER}/restore", {}),
+        (f"/history/{ANOTHER}", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/assistants", {"id": "a", "name": "A", "instructions": "Be."}),
     ],
 )
-async def test_a_command_is_passed_on_with_its_key(gateway, session, path, body, status):
-    if path != "/sessions":
-        status = 200
-    session.answers.append(raw(BODY, status))
-    async with gateway.request("POST", f"/v1{path}", body=body, idempotency_key="k") as answer:
-        assert (answer.status, await answer.read()) == (status, BODY)
-    [call] = session.calls
-    assert (call.method, call.path, call.body, call.key) == ("POST", path, body, "k")
-    assert call.person == ADA
+async def test_a_command_is_passed_on_with_its_key(gateway, session, path, body):
+    session.answers.append(raw(BODY))
+    await gateway.post(f"/v1{path}", body, idempotency_key="k")
+    assert session.calls[0].key == "k"
+
+
+async def test_scopes_are_passed_on_for_the_service_to_check(gateway, session):
+    session.answers.append(raw(BODY))
+    bearer = token(scope="admin assistants:write")
+    async with gateway.request("DELETE", "/v1/assistants/a", bearer=bearer) as answer:
+        assert answer.status == 200
+    assert session.calls[0].person.scopes == {"admin", "assistants:write"}
 
 
 async def test_a_session_is_started_without_a_body_and_with_any_content_type(gateway, session):
@@ -76,21 +165,57 @@ async def test_an_id_is_passed_on_in_its_one_form(gateway, session):
     assert session.calls[0].body == {"id": str(SESSION_ID)}
 
 
-async def test_a_page_of_history_is_asked_for_as_the_client_did(gateway, history):
-    after, before = another_id(), another_id()
-    history.answers.extend((raw(BODY), raw(BODY)))
-    query = f"limit=7&order=asc&after={after}&before={before.upper()}&min_version=1"
-    await gateway.get(f"/v1/history/{SESSION_ID}?{query}")
-    await gateway.get(f"/v1/history/{SESSION_ID}")
-    asked, default = (call.query for call in history.calls)
-    assert asked == {
-        "limit": "7",
-        "order": "asc",
-        "after": after,
-        "before": before,
-        "min_version": "1",
-    }
-    assert default == {"limit": "20", "order": "desc"}
+@pytest.mark.parametrize(
+    ("path", "query", "called"),
+    [
+        (f"/history/{SESSION_ID}", {}, {"limit": "20", "order": "desc"}),
+        (
+            f"/history/{SESSION_ID}",
+            {"limit": "7", "order": "asc", "after": ANOTHER.upper(), "min_version": "1"},
+            {"limit": "7", "order": "asc", "after": ANOTHER, "min_version": "1"},
+        ),
+        (
+            f"/history/{SESSION_ID}",
+            {"as_of": "2026-01-01T01:00:00+01:00", "leaf": ANOTHER, "branches": "all"},
+            {
+                "limit": "20",
+                "order": "desc",
+                "as_of": "2026-01-01T00:00:00.000000Z",
+                "leaf": ANOTHER,
+                "branches": "all",
+            },
+        ),
+        (
+            f"/history/{SESSION_ID}",
+            {"as_of": "7", "before": ANOTHER},
+            {"limit": "20", "order": "desc", "as_of": "7", "before": ANOTHER},
+        ),
+        ("/sessions", {}, {"limit": "20", "order": "desc", "archived": "false"}),
+        (
+            "/sessions",
+            {
+                "archived": "all",
+                "assistant_id": "tutor",
+                "updated_after": "2030-01-01T00:00:00.5Z",
+                "updated_before": "2030-01-01t00:00:00z",
+            },
+            {
+                "limit": "20",
+                "order": "desc",
+                "archived": "all",
+                "assistant_id": "tutor",
+                "updated_after": "2030-01-01T00:00:00.500000Z",
+                "updated_before": "2030-01-01T00:00:00.000000Z",
+            },
+        ),
+    ],
+)
+async def test_a_page_is_asked_for_as_the_client_did(gateway, history, path, query, called):
+    history.answers.append(raw(BODY))
+    async with gateway.request("GET", f"/v1{path}?{urlencode(query)}") as answer:
+        assert (answer.status, await answer.read()) == (200, BODY)
+    [call] = history.calls
+    assert (call.path, call.query) == (path, called)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +224,7 @@ async def test_a_page_of_history_is_asked_for_as_the_client_did(gateway, history
         ("GET", f"/v1/sessions/{SESSION_ID}", "session", 404, "session_not_found"),
         ("POST", "/v1/sessions", "session", 409, "session_id_unavailable"),
         ("POST", "/v1/sessions", "session", 422, "idempotency_key_reused"),
-        ("GET", f"/v1/history/{SESSION_ID}", "history", 503, "projection_behind"),
+        ("GET", f"/v1/history/{SESSION_ID}", "history", 503, "history_busy"),
         ("GET", "/v1/models", "inference", 503, "inference_busy"),
     ],
 )

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from urllib.parse import quote
 
 import pytest
 from gateway_peers.gateway import SESSION_ID
@@ -13,7 +15,10 @@ from gateway_peers.peer import raw
 from parley_core.shapes import MESSAGE_BYTES
 
 MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
+SESSION = f"/v1/sessions/{SESSION_ID}"
 HISTORY = f"/v1/history/{SESSION_ID}"
+MESSAGE = {"role": "user", "content": "a"}
+TOMORROW = quote((datetime.now(UTC) + timedelta(days=1)).isoformat())
 DEEP = b'{"content":' + b"[" * 100_000
 
 
@@ -37,7 +42,20 @@ DEEP = b'{"content":' + b"[" * 100_000
         (MESSAGES, {"content": "a", "stream": "yes"}, "stream"),
         (MESSAGES, {"content": "a", "stream": None}, "stream"),
         (MESSAGES, {"content": "a", "model": "x"}, "model"),
-        (MESSAGES, {"content": "a", "parent_message_id": None}, "parent_message_id"),
+        (MESSAGES, {"content": "a", "parent_message_id": "x"}, "parent_message_id"),
+        (f"{SESSION}/regenerate", {"message_id": "x"}, "message_id"),
+        (f"{SESSION}/regenerate", {"content": "a"}, "content"),
+        (f"{SESSION}/regenerate", {"stream": True, "background": True}, "background"),
+        (f"{SESSION}/fork", {"message_id": "x"}, "message_id"),
+        (f"{SESSION}/fork", {"stream": True}, "stream"),
+        (f"{SESSION}/restore", {"x": 1}, "x"),
+        ("/v1/search", {}, "query"),
+        ("/v1/search", {"query": ""}, "query"),
+        ("/v1/search", {"query": "a" * 501}, "query"),
+        ("/v1/search", {"query": "a", "limit": 101}, "limit"),
+        ("/v1/search", {"query": "a", "limit": "5"}, "limit"),
+        ("/v1/assistants", {"id": "A", "name": "A", "instructions": "Be."}, "id"),
+        ("/v1/assistants", {"id": "a", "name": "A"}, "instructions"),
         ("/v1/sessions", {"id": "x"}, "id"),
         ("/v1/sessions", {"id": SESSION_ID.hex}, "id"),
         ("/v1/sessions", {"id": f"urn:uuid:{SESSION_ID}"}, "id"),
@@ -58,6 +76,65 @@ async def test_a_body_that_is_not_as_it_should_be_is_a_400(gateway, session, pat
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     assert await gateway.refusal("POST", path, body=data) == (400, "invalid_request", param)
     assert session.calls == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (SESSION, {}, None),
+        (SESSION, {"title": "a" * 201}, "title"),
+        (SESSION, {"metadata": None}, "metadata"),
+        (SESSION, {"archived": None}, "archived"),
+        (SESSION, {"legal_hold": "yes"}, "legal_hold"),
+        (SESSION, {"assistant_id": "coder"}, "assistant_id"),
+        ("/v1/assistants/helper", {}, None),
+        ("/v1/assistants/helper", {"id": "other"}, "id"),
+        ("/v1/assistants/helper", {"name": None}, "name"),
+        ("/v1/assistants/Helper", {"name": "a"}, "assistant_id"),
+        ("/v1/assistants/a%20b", {"name": "a"}, "assistant_id"),
+    ],
+)
+async def test_a_change_that_is_not_as_it_should_be_is_a_400(gateway, session, path, body, param):
+    assert await gateway.refusal("PATCH", path, body=body) == (400, "invalid_request", param)
+    assert session.calls == []
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([], "messages"),
+        ([MESSAGE] * 1_001, "messages"),
+        ([MESSAGE, {"role": "tool", "content": "a"}], "messages.1.role"),
+        ([MESSAGE | {"content": ""}], "messages.0.content"),
+        ([MESSAGE | {"id": "7"}], "messages.0.id"),
+        ([MESSAGE | {"model": "m"}], "messages.0.model"),
+        ([MESSAGE | {"created_at": "2026-01-01"}], "messages.0.created_at"),
+        ([MESSAGE | {"created_at": "2026-01-01T00:00:00"}], "messages.0.created_at"),
+        ([MESSAGE | {"created_at": "2026-02-30T00:00:00Z"}], "messages.0.created_at"),
+        ([MESSAGE | {"created_at": "0001-01-01T00:00:00+14:00"}], "messages.0.created_at"),
+        ([MESSAGE | {"created_at": "9999-12-31T23:59:59-14:00"}], "messages.0.created_at"),
+        ([MESSAGE | {"created_at": "9999-12-31T23:59:59Z"}], "messages.0.created_at"),
+        ([MESSAGE | {"created_at": 7}], "messages.0.created_at"),
+    ],
+)
+async def test_an_import_that_makes_no_sense_is_a_400(gateway, session, messages, param):
+    refused = await gateway.refusal("POST", HISTORY, body={"messages": messages})
+    assert refused == (400, "invalid_request", param)
+    assert session.calls == []
+
+
+# Of the test's own client.
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_an_import_may_be_larger_than_anything_else_up_to_4_mib(gateway, session):
+    session.answers.append(raw(b"{}"))
+    large = {"messages": [{"role": "user", "content": "a" * 250_000}] * 15}
+    assert (await gateway.post(HISTORY, large))[0] == 200
+    more = {"messages": large["messages"] * 2}
+    assert await gateway.refusal("POST", HISTORY, body=more) == (413, "body_too_large", None)
+    one = {"messages": [{"role": "user", "content": "é" * 131_073}]}
+    refused = await gateway.refusal("POST", HISTORY, body=one)
+    assert refused == (413, "message_too_large", "messages.0.content")
+    assert len(session.calls) == 1
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65])
@@ -90,7 +167,21 @@ async def test_a_refusal_repeats_nothing_of_what_was_typed(gateway):
         (f"{HISTORY}?min_version=0", "min_version"),
         (f"{HISTORY}?min_version={2**31}", "min_version"),
         (f"{HISTORY}?limit=1&limit=2", "limit"),
-        (f"{HISTORY}?as_of=3", "as_of"),
+        (f"{HISTORY}?after={SESSION_ID}&before={SESSION_ID}", "before"),
+        (f"{HISTORY}?as_of=0", "as_of"),
+        (f"{HISTORY}?as_of={2**31}", "as_of"),
+        (f"{HISTORY}?as_of=yesterday", "as_of"),
+        (f"{HISTORY}?as_of=2026-01-01T00:00:00", "as_of"),
+        (f"{HISTORY}?as_of={TOMORROW}", "as_of"),
+        (f"{HISTORY}?leaf=x", "leaf"),
+        (f"{HISTORY}?branches=some", "branches"),
+        ("/v1/sessions?limit=-1", "limit"),
+        ("/v1/sessions?archived=maybe", "archived"),
+        ("/v1/sessions?updated_after=2026", "updated_after"),
+        ("/v1/sessions?seen=x", "seen"),
+        ("/v1/export?format=docx", "format"),
+        (f"{SESSION}/export?format=", "format"),
+        ("/v1/sessions/x/export", "session_id"),
     ],
 )
 async def test_an_address_that_is_not_as_it_should_be_is_a_400(gateway, history, path, param):
@@ -177,3 +268,28 @@ async def test_text_that_is_odd_but_text_is_passed_on(gateway, session, inferenc
 )
 async def test_what_there_is_not_is_refused_in_the_one_shape(gateway, method, path, status, code):
     assert await gateway.refusal(method, path) == (status, code, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/sessions", {"GET", "HEAD", "POST", "DELETE"}),
+        ("POST", SESSION, {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("DELETE", HISTORY, {"GET", "HEAD", "POST"}),
+        ("GET", "/v1/search", {"POST"}),
+        ("OPTIONS", "/v1/assistants", {"GET", "HEAD", "POST"}),
+    ],
+)
+async def test_a_method_that_a_path_has_not_is_told_which_it_has(gateway, method, path, allowed):
+    async with gateway.request(method, path) as answer:
+        assert answer.status == 405
+        assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("path", [HISTORY, f"{SESSION}/export", "/v1/sessions", "/v1/assistants"])
+async def test_a_head_is_answered_as_a_get_without_its_body(gateway, session, history, path):
+    session.answers.append(raw(b"{}"))
+    history.answers.append(raw(b"{}"))
+    async with gateway.request("HEAD", path) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert await answer.read() == b""

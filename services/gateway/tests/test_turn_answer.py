@@ -49,6 +49,17 @@ async def test_the_same_request_again_gets_the_same_turn_without_inference(
     assert len(session.turns) == 1
 
 
+async def test_whoever_waits_while_the_session_is_erased_is_told_so(gateway, session, inference):
+    paused = asyncio.Event()
+    inference.script(deltas("Hel"), paused, Dies())
+    waiting = asyncio.create_task(gateway.submit("Hi"))
+    await eventually(lambda: inference.written)
+    session.turns.clear()
+    paused.set()
+    status, answer = await waiting
+    assert (status, answer["error"]["code"]) == (404, "session_not_found")
+
+
 async def test_a_reply_that_takes_too_long_is_fetched_later(start, session, inference):
     gateway = await start(gateway_reply_seconds=0.1)
     inference.script(Stalls())

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from history_peers.read_model import Rows, folded
-from history_peers.stories import Story, chat, mixed
+from history_peers.stories import Story, chat, full, mixed
 
 from parley_core.cloudevents import Record, encode
 from parley_history.domain.arrivals import arrival_of
@@ -30,6 +30,33 @@ def test_events_in_order_become_the_rows_of_their_fold():
     assert (batch.newly_held, batch.dead_letters, batch.turns) == ([], [], [])
 
 
+def test_of_an_erased_session_a_batch_brings_the_tombstone_alone():
+    erased, other = full(), chat(2)
+    erased.is_erased()
+    batch = taken(mixed([erased, other], random.Random(1)))
+    assert rows_of(batch) == folded(erased, other)
+    assert batch.erased == {erased.id}
+    assert {session_id for session_id, _ in batch.messages} == {other.id}
+    assert taken(other.records).erased == set()
+
+
+def test_repeats_of_an_erased_session_resurrect_nothing():
+    erased = chat(2)
+    erased.is_erased()
+    tombstone = Known(sessions=folded(erased).sessions)
+    batch = taken([*erased.records, *erased.records], tombstone)
+    assert (batch.sessions, batch.messages, batch.dead_letters) == ({}, {}, [])
+
+
+def test_what_was_held_of_an_erased_session_is_held_no_more():
+    erased = chat(1)
+    erased.is_erased()
+    erased.does_something_new()
+    erased.does_something_new()
+    batch = taken([*erased.records[:4], erased.records[6], erased.records[4]])
+    assert (batch.erased, batch.newly_held) == ({erased.id}, [])
+
+
 def test_repeats_are_dropped():
     story = chat(3)
     first = story.records
@@ -38,7 +65,9 @@ def test_repeats_are_dropped():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_any_delivery_whose_first_appearances_may_be_apart_gives_the_same_rows(seed):
-    stories, chance = [chat(4), chat(5), chat(1)], random.Random(seed)
+    stories, chance = [chat(4), chat(5), full(), full()], random.Random(seed)
+    stories[1].is_erased()
+    stories[2].is_erased()
     records = mixed(stories, chance)
     # Every record once or more, moved about: what is missing for a while is held.
     delivery = records + chance.choices(records, k=30)

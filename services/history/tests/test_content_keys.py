@@ -14,13 +14,14 @@ class Holder:
 
     def __init__(self, *session_ids, erased=()) -> None:
         self.held = {id: DataKey.generate() for id in session_ids} | dict.fromkeys(erased)
-        self.asked = []
+        self.asked, self.calls = [], []
         self.away = False
         self.go_on = asyncio.Event()
         self.go_on.set()
 
     async def keys(self, session_ids, request_id):
         self.asked += session_ids
+        self.calls.append(len(session_ids))
         await self.go_on.wait()
         if self.away:
             raise Unavailable("away")
@@ -35,7 +36,7 @@ class Clock:
 
 
 def keys_of(holder, most=10, clock=None) -> ContentKeys:
-    return ContentKeys(holder, most=most, seconds=60, clock=clock or Clock())
+    return ContentKeys(holder.keys, most=most, seconds=60, clock=clock or Clock())
 
 
 A, B, C = (uuid4() for _ in range(3))
@@ -120,3 +121,29 @@ async def test_an_erased_or_unknown_session_has_no_key():
         with pytest.raises(NotFound, match="no such session") as refused:
             await keys.of(session_id, "r")
         assert refused.value.code == "session_not_found"
+
+
+async def test_many_keys_are_asked_for_a_hundred_at_a_time_and_only_those_that_are_not_kept():
+    many = [uuid4() for _ in range(150)]
+    holder = Holder(*many, erased=[B])
+    keys = keys_of(holder, most=1_000)
+    await keys.of(many[0], "r")
+    found = await keys.of_many([*many, B, C], "r")
+    assert found == {id: holder.held[id] for id in many}
+    assert holder.asked == [*many, B, C]
+    assert holder.calls == [1, 100, 51]
+
+
+async def test_a_dropped_key_is_asked_for_again_even_when_it_was_on_its_way():
+    holder = Holder(A, B)
+    keys = keys_of(holder)
+    await keys.of(A, "r")
+    keys.drop([A])
+    assert keys.kept == []
+    holder.go_on.clear()
+    asking = asyncio.create_task(keys.of(A, "r"))
+    await eventually(lambda: holder.asked == [A, A])
+    keys.drop([A])
+    holder.go_on.set()
+    await asking
+    assert keys.kept == []

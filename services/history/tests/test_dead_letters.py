@@ -6,7 +6,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 from history_peers.poison import poisoned, with_poison
-from history_peers.read_model import LIMITS, PARTITION, folded, project
+from history_peers.read_model import LIMITS, PARTITION, branched, folded, project
 from history_peers.stories import chat
 
 from parley_core.cloudevents import Record
@@ -130,7 +130,7 @@ async def test_a_discarded_record_is_gone_without_also_when_it_comes_again(
     assert [outcome.became for outcome in outcomes[:2]] == [Became.DISCARDED, Became.APPLIED]
     assert await project(read_model, records) == []
     rows = await tables.rows()
-    assert rows.sessions == folded(story).sessions
+    assert rows.sessions == branched(story)
     assert len(rows.messages) == 3
     [kept] = await tables.connection.fetch("SELECT * FROM discarded_records")
     assert (kept["partition"], kept["offset"], kept["session_id"]) == (PARTITION, 3, story.id)
@@ -200,7 +200,7 @@ async def test_while_letters_are_retried_the_projector_waits(
     await discarding
     # Had it not waited, it would have parked the record with the others of its session.
     assert await projecting == []
-    assert (await tables.rows()).sessions == folded(story).sessions
+    assert (await tables.rows()).sessions == branched(story)
     assert await tables.dead_letters() == []
 
 

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from history_peers.read_model import folded
 from history_peers.stories import Story, chat
 from msgspec.structs import asdict, replace
 
 from parley_core.cloudevents import decode
+from parley_core.event_values import ForkPoint
 from parley_core.events import DATA_BY_TYPE
 from parley_core.golden import golden_record
 from parley_history.domain.fold import BrokenStream, evolve
@@ -20,6 +22,7 @@ def known(last: int) -> UUID:
 
 
 SESSION, PARENT, MESSAGE, TURN, REPLY = (known(n) for n in range(1, 6))
+IMPORTED = known(0x0B)
 
 
 def golden(name: str):
@@ -138,19 +141,123 @@ def test_a_cancel_that_is_asked_for_moves_the_version_and_leaves_the_turn_open()
     assert session == replace(before, **moved)
 
 
-def test_the_end_of_another_turn_closes_none_and_follows_nothing():
+def test_the_end_of_a_turn_whose_opening_was_discarded_follows_the_newest_message():
     before = after(*ASKED)
     other = golden("reply_completed")
     other = dataclasses.replace(other, data=other.data.model_copy(update={"turn_id": known(0xFF)}))
     session, message = evolve(before, other)
-    assert message.parent_id is None
+    assert message.parent_id == MESSAGE
     assert (session.open_turn_id, session.open_turn_message_id) == (TURN, MESSAGE)
+
+
+def test_an_imported_message_is_a_row_that_knows_when_it_was_said():
+    session, message = evolve(after("session_started"), golden("message_imported"))
+    assert message == MessageRow(
+        session_id=SESSION,
+        version=10,
+        id=IMPORTED,
+        event_id=known(0x6E),
+        turn_id=None,
+        parent_id=MESSAGE,
+        role="assistant",
+        status="completed",
+        created_at=golden("message_imported").time,
+        content=b"\x01sealed content",
+        original_time=datetime(2025, 3, 1, 8, tzinfo=UTC),
+    )
+    assert session.leaf_message_id == IMPORTED
+
+
+CHANGES = {
+    "context_compacted": {},
+    "session_renamed": {"title": b"\x01sealed title", "title_event_id": known(0x70)},
+    "session_metadata_changed": {
+        "metadata": b"\x01sealed metadata",
+        "metadata_event_id": known(0x71),
+    },
+    "session_archived": {"archived": True},
+    "session_unarchived": {"archived": False},
+    "session_deleted": {"deleted": True},
+    "session_restored": {"deleted": False},
+    "legal_hold_placed": {"held": True},
+    "legal_hold_lifted": {"held": False},
+    "session_erased": {
+        "erased_at": golden("session_erased").time,
+        "title": None,
+        "title_event_id": None,
+        "metadata": None,
+        "metadata_event_id": None,
+        "leaf_message_id": None,
+        "open_turn_id": None,
+        "open_turn_message_id": None,
+    },
+}
+
+
+TAKEN_BACK = {
+    "session_unarchived": "session_archived",
+    "session_restored": "session_deleted",
+    "legal_hold_lifted": "legal_hold_placed",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_happens_to_a_session_changes_its_row_in_this_alone(name):
+    before = after(*ASKED)
+    if name in TAKEN_BACK:
+        before, _ = evolve(before, golden(TAKEN_BACK[name]))
+    event = golden(name)
+    session, brought = evolve(before, event)
+    assert brought is None
+    moved = {"version": event.sequence, "last_event_id": event.id, "updated_at": event.time}
+    assert session == replace(before, **moved | CHANGES[name])
+
+
+def test_a_title_may_be_taken_away():
+    story = Story(title="Words")
+    story.is_renamed(None)
+    session = folded(story).sessions[story.id]
+    assert session.title is session.title_event_id is None
+
+
+def test_a_temporary_session_and_a_fork_are_known_by_their_start():
+    origin = ForkPoint(session_id=SESSION, message_id=MESSAGE)
+    story = Story(expires_at=at(9), forked_from=origin)
+    session = folded(story).sessions[story.id]
+    assert session.expires_at == at(9)
+    assert session.forked_from_session_id == SESSION
+    assert session.forked_from_message_id == MESSAGE
+
+
+def test_a_session_is_linear_until_a_message_does_not_follow_the_one_before():
+    story = Story()
+    first = story.imports("first")
+    story.says("second")
+    story.hears("third")
+    session = folded(story).sessions[story.id]
+    assert (session.linear, session.leaf_message_id) == (True, story.leaf)
+    story.says("second, otherwise", after=first)
+    assert not folded(story).sessions[story.id].linear
+    story.hears("third, otherwise")
+    session = folded(story).sessions[story.id]
+    assert (session.linear, session.leaf_message_id) == (False, story.leaf)
+
+
+def test_nothing_follows_an_erasure():
+    story = chat(1)
+    story.is_erased()
+    story.says("question")
+    session = None
+    for event in story.events[:5]:
+        session, _ = evolve(session, event)
+    with pytest.raises(BrokenStream, match="was erased"):
+        evolve(session, story.events[5])
 
 
 def test_every_published_event_is_folded_above():
     published = {name.split(".")[2] for name in DATA_BY_TYPE}
-    folded = {*ASKED, "reply_completed", "reply_failed", "reply_cancelled", "cancel_requested"}
-    assert published == folded
+    ends = {"reply_completed", "reply_failed", "reply_cancelled"}
+    assert published == {*ASKED, *ends, *CHANGES, "cancel_requested", "message_imported"}
 
 
 def test_an_event_of_an_unknown_type_moves_the_version_and_nothing_else():

@@ -37,6 +37,22 @@ async def test_who_asks_for_a_version_is_answered_when_it_is_projected(
     assert waits_of(history) == 0
 
 
+async def test_what_was_seen_is_waited_for_and_what_there_is_is_answered(
+    start, read_model, session
+):
+    history = await start(history_wait_seconds=0.05)
+    session.knows(story := chat(1))
+    await project(read_model, story.records[:2])
+    page = await history.read(story.id, seen=story.version)
+    assert page.json["version"] == 2
+    patient = await start(history_wait_seconds=30, history_poll_seconds=30)
+    reading = asyncio.create_task(patient.read(story.id, seen=story.version))
+    await eventually(lambda: waits_of(patient) == 1, within=15)
+    await project(read_model, story.records[2:])
+    async with asyncio.timeout(15):
+        assert (await reading).json["version"] == story.version
+
+
 async def test_without_notifications_it_is_looked_for_again(start, read_model, session, tables):
     history = await start(history_wait_seconds=30, history_listen_pause_seconds=60)
     await eventually(lambda: cut_listener(tables), within=15)

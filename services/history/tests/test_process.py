@@ -8,13 +8,16 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from history_peers.history import authorized
 from history_peers.log import relay_to
 from history_peers.processes import ended, projector_environment
 from history_peers.read_model import folded
-from history_peers.stories import chat, mixed
+from history_peers.stories import ADA, chat, mixed
 
 from parley_cli.engines import free_port
+from parley_core.migrations import migrations_in
 from parley_history.__main__ import main
+from parley_history.migrations import MIGRATIONS
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 from parley_testing.processes import started
@@ -44,7 +47,7 @@ def run(monkeypatch, command, **environment):
         ("project", {"PARLEY_PROJECTOR_PORT": "99999"}, "PARLEY_PROJECTOR_PORT is wrong."),
         ("serve", {"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
         ("serve", {"PARLEY_INTERNAL_SECRET": "x"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
-        ("serve", {"PARLEY_HISTORY_KEY_SECONDS": "61"}, "PARLEY_HISTORY_KEY_SECONDS is wrong."),
+        ("serve", {"PARLEY_HISTORY_KEY_SECONDS": "31"}, "PARLEY_HISTORY_KEY_SECONDS is wrong."),
         (
             "serve",
             {"PARLEY_HISTORY_DATABASE": "mysql://"},
@@ -76,7 +79,8 @@ def test_a_database_that_is_not_migrated_ends_the_start_with_a_sentence(
 
 
 def test_migrate_brings_an_empty_database_to_this_version_once(monkeypatch, capsys, database):
-    for output in ("applied 0001 read_model\napplied 0002 versions\n", ""):
+    applied = [f"applied {m.number:04} {m.name}\n" for m in migrations_in(MIGRATIONS)]
+    for output in ("".join(applied), ""):
         assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE=database) == 0
         assert capsys.readouterr().out == output
 
@@ -182,6 +186,14 @@ async def test_serve_tells_its_health_and_ends_in_time_on_sigterm(tables):
     missing = {"status": "unavailable", "missing": ["migrations of the read model"]}
     assert await get(f"http://127.0.0.1:{port}/readyz") == (503, missing)
     assert await get(f"http://127.0.0.1:{port}/healthz") == (200, {"status": "ok"})
-    async with asyncio.timeout(5):
-        await ended(process, signal.SIGTERM)
+    url = f"http://127.0.0.1:{port}/movements"
+    async with (
+        asyncio.timeout(5),
+        aiohttp.request("GET", url, headers=authorized(ADA)) as following,
+    ):
+        await following.content.readline()
+        process.send_signal(signal.SIGTERM)
+        # To its end, and not cut off where the time to drain is over.
+        await following.read()
+        await ended(process)
     assert process.returncode == 0

@@ -7,10 +7,11 @@ from dataclasses import replace
 import asyncpg
 import pytest
 from history_peers.read_model import LIMITS, PARTITION, Database, folded, project
-from history_peers.stories import Story, chat, mixed
+from history_peers.stories import Story, chat, full, mixed
 
 from parley_core.cloudevents import Record, encode
-from parley_core.events import ReplyRequested, Usage
+from parley_core.event_values import Usage
+from parley_core.events import ReplyRequested
 from parley_history.applying import Move, PositionMoved
 from parley_history.batch_tables import MOVED_CHANNEL, moved_sessions
 from parley_history.domain.arrivals import arrival_of
@@ -33,6 +34,9 @@ async def test_however_the_log_is_delivered_and_cut_the_rows_are_those_of_its_fo
 ):
     stories, chance = [chat(7), chat(4), Story(title="Words"), chat(1)], random.Random(seed)
     stories[1].does_something_new()
+    stories += [full(), full()]
+    stories[0].is_erased()
+    stories[4].is_erased()
     records = mixed(stories, chance)
     delivery = [*records, *chance.choices(records, k=20)]
     near = sorted(range(len(delivery)), key=lambda i: i + chance.gauss(0, 2))
@@ -186,6 +190,24 @@ async def test_nothing_that_was_said_is_in_the_tables_in_clear(read_model, table
     assert b"stalled" not in everything
     # What is not sealed would have been found.
     assert b"upstream_timeout" in everything
+
+
+async def test_of_an_erased_session_nothing_is_left_but_its_tombstone(read_model, tables):
+    story, other = full(), full()
+    held = encode(story.forked(story.version + 5))
+    await project(read_model, [*story.records, *other.records, held])
+    assert await tables.held() == [story.version + 5]
+    story.is_erased()
+    await project(read_model, story.records[-1:])
+    assert await tables.rows() == folded(story, other)
+    assert await tables.held() == []
+    sealed = [event.data.content for event in story.events if hasattr(event.data, "content")]
+    everything = await tables.everything()
+    assert len(sealed) > 5
+    assert not [one for one in sealed if one in everything]
+    await project(read_model, story.records)
+    assert await tables.rows() == folded(story, other), "a late repeat resurrects nothing"
+    assert await tables.dead_letters() == []
 
 
 async def test_who_listens_is_told_which_sessions_moved_when_they_have(read_model, tables):

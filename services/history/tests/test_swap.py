@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from history_peers.history import authorized
 from history_peers.processes import projecting
 from history_peers.read_model import folded
-from history_peers.stories import chat, mixed
+from history_peers.stories import ADA, chat, mixed
 
 from parley_history.rebuild.settings import RebuildSettings
 from parley_history.rebuild.swap import activate_between_readers
@@ -85,9 +86,11 @@ async def test_the_version_before_is_brought_up_and_made_live_again(rebuilding, 
     await relay.publish(mixed(early, random.Random(1)))
     await rebuilding.project()
     assert (await rebuilding.run("rebuild", "--workers", "1")).code == 0
-    await relay.publish(mixed(late, random.Random(1)))
+    before = folded(*early)
+    early[0].is_erased()
+    await relay.publish([*mixed(late, random.Random(1)), early[0].records[-1]])
     await rebuilding.project()
-    assert await rebuilding.rows(1) == folded(*early)
+    assert await rebuilding.rows(1) == before
     back = await rebuilding.run("rebuild", "--rollback")
     assert (back.code, back.said) == (0, "version 1 is live again; version 2 is kept\n"), back.error
     assert await rebuilding.active() == 1
@@ -111,6 +114,20 @@ async def test_a_topic_that_was_made_again_is_followed_from_its_beginning(
     assert rebuilt.code == 0, rebuilt.error
     assert await rebuilding.rows(2) == folded(*stories)
     assert sum((await tables.positions()).values()) == sum(story.version for story in stories)
+
+
+async def test_who_keeps_pages_of_sessions_is_told_of_a_swap_and_of_the_way_back(
+    rebuilding, history
+):
+    for how in (["--workers", "1"], ["--rollback"]):
+        url, headers = f"{history.url}/movements", authorized(ADA)
+        async with history.http.get(url, headers=headers) as following, asyncio.timeout(20):
+            while await following.content.readline() != b'{"listening":true}\n':
+                pass
+            swapped = await rebuilding.run("rebuild", *how)
+            assert swapped.code == 0, swapped.error
+            # It ends: who read it keeps nothing from before.
+            assert {line async for line in following.content} <= {b"\n"}
 
 
 async def test_a_reader_that_takes_long_holds_up_no_other_reader(tables):

@@ -59,6 +59,24 @@ async def test_a_database_from_before_versions_begins_again_with_the_first_one(d
     await connection.close()
 
 
+async def test_a_database_from_before_branches_begins_again_with_the_first_version(database):
+    connection = await asyncpg.connect(database)
+    await migrate(connection, migrations_in(MIGRATIONS)[:2])
+    for version in (4, 7):
+        await connection.execute(f"CREATE SCHEMA read_model_{version}")
+        await connection.execute(f"CREATE TABLE read_model_{version}.sessions (id uuid)")
+        await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
+    await connection.execute("INSERT INTO active_read_model (version) VALUES (7)")
+    await connection.execute("CREATE VIEW sessions AS SELECT * FROM read_model_7.sessions")
+    await connection.execute("CREATE VIEW messages AS SELECT * FROM read_model_7.sessions")
+    await migrate_history(connection)
+    schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'read_model_%'"
+    assert await connection.fetchval(schemas) == "read_model_1"
+    assert await connection.fetchval("SELECT version FROM active_read_model") == 1
+    assert await connection.fetchval("SELECT count(*) FROM public.sessions WHERE linear") == 0
+    await connection.close()
+
+
 @pytest.mark.parametrize("how", ["the whole lock", "the row alone"])
 async def test_a_transaction_that_waits_for_a_swap_enters_the_new_version(tables, other, how):
     await make_version(tables.connection, 2)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.events import Price
+from parley_core.event_values import Price
 from parley_core.settings import SettingsWrong
 from parley_core.yaml_file import MOST_BYTES
 from parley_inference.catalogue import default_catalogue, read_catalogue
@@ -41,6 +41,18 @@ def test_a_file_names_models_their_servers_and_their_prices(read):
     assert catalogue.get("other") is None
 
 
+def test_a_prompt_may_have_what_a_reply_leaves_of_the_context(read):
+    sizes = ", ".join(
+        f"{{name: m{n}, base_url: 'http://a', context_size: {size}{more}}}"
+        for n, (size, more) in enumerate(
+            [(1_000, ""), (200_000, ""), (1_000, ", reply_tokens: 100")]
+        )
+    )
+    catalogue = read(f"models: [{sizes}]")
+    assert catalogue.budgets == {"m0": 750, "m1": 200_000 - 16_384, "m2": 900}
+    assert [model.reply_tokens for model in catalogue] == [None, None, 100]
+
+
 def test_a_key_is_not_shown(read):
     [large, _] = read(WHOLE, {"LARGE_KEY": KEY})
     assert KEY not in repr(large)
@@ -55,6 +67,10 @@ def test_a_key_is_not_shown(read):
         ("models: [{name: a, base_url: 'http://a', context_size: many}]", "Expected `int`"),
         ("models: [{name: a, base_url: 'http://a', context_size: 0}]", "`int` >= 1"),
         ("models: [{name: a, base_url: 'http://a', context_size: 1, key: b}]", "field `key`"),
+        (
+            "models: [{name: a, base_url: 'http://a', context_size: 9, reply_tokens: 9}]",
+            "reply_tokens of a should be less",
+        ),
         ("models: [{name: a, base_url: 'ftp://a', context_size: 1}]", "base_url of a should be"),
         ("models: [{name: a, base_url: 'http://', context_size: 1}]", "base_url of a should be"),
         ("models: [{name: a, base_url: 'http://me:pw@a', context_size: 1}]", "without a password"),

@@ -248,7 +248,8 @@ async def test_later_turns_of_a_session_get_only_what_is_new(inference, model_se
     for turn, answer in ((first, "uno"), (second, "dos")):
         model_server.script(*reply(answer))
         await inference.events(turn)
-    assert [claim["since"] for claim in session.called("claim")] == [None, 5]
+    held = {"version": 5, "budget": 1_000, "message_id": str(first.message_id)}
+    assert [claim["since"] for claim in session.called("claim")] == [None, held]
     contents = [message["content"] for message in model_server.asked[1]["messages"]]
     assert contents == ["Be kind.", "one", "uno", "two"]
 

@@ -21,7 +21,9 @@ from parley_core.log import Brokers, TopicSpec, ensure_topic
 from parley_core.migrations import migrate, migrations_in
 from parley_core.pool import Pool, open_pool
 from parley_session.__main__ import main
+from parley_session.assistants_file import read_assistants
 from parley_session.migrations import MIGRATIONS
+from parley_session.seeding import seed_assistants
 from parley_testing.processes import environment_with
 
 Start = Callable[..., Awaitable[Service]]
@@ -44,7 +46,11 @@ async def store_database(migrated_database: str) -> str:
         """
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
-        TRUNCATE sessions, events, outbox, turns, runners, remembered_requests;
+        TRUNCATE sessions, events, outbox, turns, runners, remembered_requests, search_keys;
+        TRUNCATE assistant_outbox;
+        DELETE FROM assistant_events USING assistants
+            WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;
+        DELETE FROM assistants WHERE tenant IS NOT NULL;
         UPDATE sweeper SET last_tick = now(), quiet_until = now()
         """
     )
@@ -111,4 +117,5 @@ async def _make(postgres_server: str, name: str) -> None:
     database = urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
     connection = await asyncpg.connect(database)
     await migrate(connection, migrations_in(MIGRATIONS))
+    await seed_assistants(connection, read_assistants(None))
     await connection.close()

@@ -1,89 +1,273 @@
-"""The catalogue's file, and each way in which it can be wrong."""
+"""The catalogue over HTTP: who reads what of it, and who changes which part."""
 
-from pathlib import Path
+import asyncio
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from session_peers.client import ADA, Answer
+from session_peers.service import Service
 
-from parley_core.errors import NotFound
-from parley_core.settings import SettingsWrong
-from parley_core.yaml_file import MOST_BYTES
-from parley_session.assistants import read_assistants
+from parley_core.pool import Pool
+from parley_core.principal import Principal
+from parley_testing.eventually import eventually
 
-ONE = """
-assistants:
-  - {id: cook, name: Cook, description: Cooks., instructions: Cook., model: m1, version: 3}
-  - {id: poet, name: Poet, description: Rhymes., instructions: Rhyme.}
-"""
+GRACE = Principal("acme", "grace", frozenset({"assistants:write"}))
+ROOT = Principal("acme", "root", frozenset({"admin"}))
+USER = Principal("acme", "user", frozenset({"audit:read"}))
+OTHER = Principal("other", "grace", frozenset({"assistants:write", "admin"}))
 
-
-def read(tmp_path: Path, text: str | bytes, default_model: str | None = "demo"):
-    path = tmp_path / "assistants.yaml"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_assistants(path, default_model)
+CHEF = {"id": "chef", "name": "Chef", "description": "Cooks.", "instructions": "Be a chef."}
 
 
-def test_the_packaged_catalogue_has_three_and_a_default_one() -> None:
-    assistants = [*read_assistants(None, "demo")]
-    assert [a.shape.id for a in assistants] == ["helper", "coder", "tutor"]
-    assert [a.shape.default for a in assistants] == [True, False, False]
-    assert all(a.instructions and a.shape.description for a in assistants)
+async def define(session: Service, **changed: Any) -> dict[str, Any]:
+    answer = await session.call("POST", "/assistants", CHEF | changed, who=GRACE)
+    assert answer.status == 201, answer.body
+    return dict(answer.body)
 
 
-def test_the_first_of_a_file_is_the_default_one(tmp_path: Path) -> None:
-    assistants = read(tmp_path, ONE)
-    assert assistants.get(None).shape.id == "cook"
-    assert assistants.get("poet").shape.version == 1
-    assert assistants.get("cook").shape.version == 3
+async def revise(session: Service, **changes: Any) -> Answer:
+    return await session.call("PATCH", "/assistants/chef", changes, who=GRACE)
 
 
-def test_an_assistant_without_a_model_has_the_default_model(tmp_path: Path) -> None:
-    assistants = read(tmp_path, ONE)
-    assert (assistants.get("cook").model, assistants.get("poet").model) == ("m1", "demo")
+async def listed(session: Service, query: str = "", who: Principal = USER) -> list[str]:
+    answer = await session.call("GET", f"/assistants{query}", who=who)
+    assert answer.status == 200, answer.body
+    return [assistant["id"] for assistant in answer.body["data"]]
 
 
-def test_an_unknown_assistant_is_not_found_and_names_the_field(tmp_path: Path) -> None:
-    with pytest.raises(NotFound) as refused:
-        read(tmp_path, ONE).get("nobody")
-    assert (refused.value.code, refused.value.param) == ("assistant_not_found", "assistant_id")
+async def test_what_is_defined_is_there_for_the_tenant_at_once(session: Service) -> None:
+    defined = await define(session)
+    assert defined == {
+        "object": "assistant",
+        "version": 1,
+        "model": "demo",
+        "default": False,
+        "retired": False,
+        **CHEF,
+    }
+    assert await listed(session) == ["helper", "coder", "tutor", "chef"]
+    assert await listed(session, who=OTHER) == ["helper", "coder", "tutor"]
+    answer = await session.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
+    assert answer.status == 201
 
 
-def test_a_model_is_asked_for_only_by_assistants_that_name_none(tmp_path: Path) -> None:
-    with pytest.raises(SettingsWrong, match=r"^PARLEY_MODEL is not set\. .* is poet\)\.$"):
-        read(tmp_path, ONE, default_model=None)
-    named = ONE.replace("instructions: Rhyme.", "instructions: Rhyme., model: m2")
-    assert read(tmp_path, named, default_model=None).get("poet").model == "m2"
+async def test_instructions_are_shown_to_administrators_alone(session: Service) -> None:
+    await define(session)
+    for who in (GRACE, ROOT, USER):
+        told = who is not USER
+        for path in ("/assistants/chef", "/assistants/helper"):
+            answer = await session.call("GET", path, who=who)
+            assert ("instructions" in answer.body) == told
+        page = await session.call("GET", "/assistants", who=who)
+        assert all(("instructions" in each) == told for each in page.body["data"])
 
 
-ENTRY = "{id: a, name: A, description: d, instructions: i}"
+async def test_a_revision_changes_what_it_names_and_counts_when_it_changes(
+    session: Service,
+) -> None:
+    await define(session)
+    answer = await revise(session, instructions="Be quick.", model="m2")
+    assert (answer.status, answer.body["version"]) == (200, 2)
+    assert (answer.body["instructions"], answer.body["model"]) == ("Be quick.", "m2")
+    assert answer.body["name"] == "Chef"
+    assert (await revise(session, model=None)).body["model"] == "demo"
+    assert (await revise(session, name="Chef")).body["version"] == 3
+    assert (await revise(session)).body["version"] == 3
+
+
+async def test_a_retired_one_takes_no_new_session_and_those_there_are_go_on(
+    session: Service,
+) -> None:
+    await define(session)
+    started = await session.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
+    await revise(session, instructions="Be quick.")
+    for _ in range(2):
+        answer = await session.call("DELETE", "/assistants/chef", who=GRACE)
+        assert (answer.status, answer.body["retired"], answer.body["version"]) == (200, True, 2)
+    assert "chef" not in await listed(session)
+    assert (await session.call("GET", "/assistants/chef", who=USER)).body["retired"]
+
+    chef = {"assistant_id": "chef"}
+    refused = await session.call("POST", "/sessions", chef, who=ROOT)
+    assert refused.refusal == (409, "assistant_retired", "assistant_id")
+    assert (await session.call("POST", "/switch-assistant", chef, who=ROOT)).status == 409
+    # Who has a session with it finds it.
+    found = await session.call("POST", "/switch-assistant", chef, who=USER)
+    assert found.body["session"]["id"] == started.body["id"]
+    assert (await revise(session, name="Cook")).refusal[:2] == (409, "assistant_retired")
+    again = await session.call("POST", "/assistants", CHEF, who=GRACE)
+    assert again.refusal == (409, "assistant_id_taken", "id")
+
+
+async def test_the_model_is_told_what_the_version_said_that_was_recorded_with_the_turn(
+    session: Service,
+) -> None:
+    await define(session)
+    started = await session.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
+    path = f"/sessions/{started.body['id']}/messages"
+    turn = (await session.call("POST", path, {"content": "Hungry"}, who=USER)).body
+    await revise(session, instructions="Be quick.")
+    runner = str(uuid4())
+    run = (await session.claim(turn["id"], runner, who=USER))["run"]
+    assert run["instructions"] == "Be a chef."
+    assert (await session.complete(turn["id"], runner)).status == 200
+    turn = (await session.call("POST", path, {"content": "Still hungry"}, who=USER)).body
+    run = (await session.claim(turn["id"], runner, who=USER))["run"]
+    assert run["instructions"] == "Be quick."
+
+
+async def test_only_the_gateway_calls(session: Service) -> None:
+    for method, path in (
+        ("GET", "/assistants"),
+        ("POST", "/assistants"),
+        ("GET", "/assistants/helper"),
+        ("PATCH", "/assistants/helper"),
+        ("DELETE", "/assistants/helper"),
+    ):
+        for issuer in ("history", "inference", "cli", "session"):
+            answer = await session.call(method, path, who=GRACE, issuer=issuer)
+            assert answer.refusal == (401, "unauthenticated", None)
+
+
+@pytest.mark.parametrize("who", [USER, ADA])
+async def test_only_administrators_change_anything(session: Service, who: Principal) -> None:
+    for method, path, body in (
+        ("POST", "/assistants", CHEF),
+        ("PATCH", "/assistants/helper", {"name": "Mine"}),
+        ("DELETE", "/assistants/helper", None),
+    ):
+        answer = await session.call(method, path, body, who=who)
+        assert answer.refusal == (403, "missing_scope", None)
+
+
+async def test_what_every_tenant_has_and_what_another_has_is_out_of_reach(
+    session: Service,
+) -> None:
+    await define(session)
+    for method, body in (("PATCH", {"name": "Mine"}), ("DELETE", None)):
+        answer = await session.call(method, "/assistants/helper", body, who=GRACE)
+        assert answer.refusal == (403, "assistant_shared", None)
+        answer = await session.call(method, "/assistants/chef", body, who=OTHER)
+        assert answer.refusal[:2] == (404, "assistant_not_found")
+    answer = await session.call("POST", "/assistants", CHEF | {"id": "helper"}, who=GRACE)
+    assert answer.refusal == (409, "assistant_id_taken", "id")
+    assert (await session.call("GET", "/assistants/chef", who=OTHER)).status == 404
+    # Another tenant has its own of the same name.
+    assert (await session.call("POST", "/assistants", CHEF, who=OTHER)).status == 201
+
+
+async def test_a_repeated_request_gets_the_same_answer_and_another_is_refused(
+    session: Service,
+) -> None:
+    first = await session.call("POST", "/assistants", CHEF, who=GRACE, key="k1")
+    again = await session.call("POST", "/assistants", CHEF, who=GRACE, key="k1")
+    assert (first.status, again.status) == (201, 200)
+    assert again.body == first.body
+    other = CHEF | {"name": "Cook"}
+    for key in ("k1", None):
+        answer = await session.call("POST", "/assistants", other, who=GRACE, key=key)
+        assert answer.refusal == (409, "assistant_id_taken", "id")
+
+
+async def test_two_administrators_at_once_lose_nothing(session: Service, pool: Pool) -> None:
+    await define(session)
+    fields = {"name": "Cook", "description": "Fries.", "instructions": "Be hot.", "model": "m9"}
+    answers = await asyncio.gather(
+        *(revise(session, **{field: value}) for field, value in fields.items())
+    )
+    assert [answer.status for answer in answers] == [200] * 4
+    now = (await session.call("GET", "/assistants/chef", who=GRACE)).body
+    assert {field: now[field] for field in fields} == fields
+    assert now["version"] == 5
+    assert await pool.fetchval("SELECT count(*) FROM assistant_outbox") == 5
+
+
+async def test_two_definitions_of_one_id_at_once_are_one(session: Service) -> None:
+    answers = await asyncio.gather(
+        *(session.call("POST", "/assistants", CHEF, who=GRACE) for _ in range(5))
+    )
+    assert sorted(answer.status for answer in answers) == [201, 409, 409, 409, 409]
+
+
+async def test_a_tenant_has_a_bounded_number_of_assistants(serve: Any) -> None:
+    session = await serve(session_assistants=1)
+    await define(session)
+    answer = await session.call("POST", "/assistants", CHEF | {"id": "cook"}, who=GRACE)
+    assert answer.refusal == (409, "assistants_full", None)
+    assert (await session.call("POST", "/assistants", CHEF, who=OTHER)).status == 201
+    await session.call("DELETE", "/assistants/chef", who=GRACE)
+    await define(session, id="cook")
+
+
+async def test_another_process_sees_a_change_in_a_moment(serve: Any, pool: Pool) -> None:
+    here, there = await serve(), await serve()
+    await define(here)
+    await there.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
+    await revise(here, name="Cook")
+
+    async def starts_with_the_second() -> bool:
+        await there.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
+        version = "SELECT max((data->>'assistant_version')::int) FROM events"
+        return bool(await pool.fetchval(version) == 2)
+
+    await eventually(starts_with_the_second, within=5)
+
+
+async def test_the_list_has_pages_in_both_directions(session: Service) -> None:
+    await define(session)
+    assert await listed(session, "?limit=2") == ["helper", "coder"]
+    assert await listed(session, "?limit=2&after=coder") == ["tutor", "chef"]
+    assert await listed(session, "?limit=2&before=chef") == ["coder", "tutor"]
+    assert await listed(session, "?order=desc&limit=2") == ["chef", "tutor"]
+    assert await listed(session, "?order=desc&before=coder") == ["chef", "tutor"]
+    assert await listed(session, "?after=chef") == []
+    for query, more in (("?limit=3", True), ("?limit=4", False), ("?before=chef&limit=2", True)):
+        page = (await session.call("GET", f"/assistants{query}", who=USER)).body
+        assert page["has_more"] == more
+        assert (page["first_id"], page["last_id"]) == (
+            page["data"][0]["id"],
+            page["data"][-1]["id"],
+        )
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("query", "param"),
     [
-        ("assistants: [", "it is no YAML"),
-        (b"\xff\xfe\x00", "it is no YAML"),
-        ("[" * 600, "it is no YAML"),
-        ("", "Expected `object`, got `null`"),
-        ("- a", "Expected `object`, got `array`"),
-        ("assistants: []", "it names no assistant"),
-        (f"assistants: [{ENTRY}]\nmodels: []", "unknown field `models`"),
-        (f"assistants: [{ENTRY}, {ENTRY}]", "two of its assistants have the same id"),
-        ("assistants: [{id: a, name: A, description: d}]", "required field `instructions`"),
-        (f"assistants: [{ENTRY[:-1]}, temperature: 1}}]", "unknown field `temperature`"),
-        (f"assistants: [{ENTRY.replace('id: a', 'id: A b')}]", "matching regex"),
-        (f"assistants: [{ENTRY.replace('name: A', 'name: 5')}]", "Expected `str`, got `int`"),
-        (f"assistants: [{ENTRY[:-1]}, version: 0}}]", "Expected `int` >= 1"),
-        (b"#" * (MOST_BYTES + 1), f"it is over {MOST_BYTES} bytes"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=many", "limit"),
+        ("order=up", "order"),
+        ("after=nobody", "after"),
+        ("before=", "before"),
+        ("before=%00", "before"),
+        ("after=helper&before=coder", "before"),
     ],
 )
-def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str | bytes, why: str) -> None:
-    with pytest.raises(SettingsWrong) as wrong:
-        read(tmp_path, text)
-    assert str(wrong.value).startswith("PARLEY_ASSISTANTS is wrong: ")
-    assert why in str(wrong.value)
-    assert "It should be the path of a YAML file" in str(wrong.value)
+async def test_a_wrong_query_is_refused_by_name(session: Service, query: str, param: str) -> None:
+    answer = await session.call("GET", f"/assistants?{query}")
+    assert answer.refusal == (400, "invalid_request", param)
 
 
-def test_a_file_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SettingsWrong, match="it cannot be read \\(No such file or directory\\)"):
-        read_assistants(tmp_path / "none.yaml", "demo")
+async def test_a_wrong_body_is_refused_by_name(session: Service) -> None:
+    for changed, param in (
+        ({"id": "Chef"}, "id"),
+        ({"id": "c" * 65}, "id"),
+        ({"name": ""}, "name"),
+        ({"name": "n" * 101}, "name"),
+        ({"description": "d" * 1_001}, "description"),
+        ({"instructions": "i" * 32_769}, "instructions"),
+        ({"model": "m" * 201}, "model"),
+        ({"default": True}, "default"),
+    ):
+        answer = await session.call("POST", "/assistants", CHEF | changed, who=GRACE)
+        assert answer.refusal == (400, "invalid_request", param)
+    for changes, param in (({"name": None}, "name"), ({"id": "cook"}, "id")):
+        assert (await revise(session, **changes)).refusal == (400, "invalid_request", param)
+
+
+async def test_an_id_that_no_assistant_can_have_is_not_found(session: Service) -> None:
+    for assistant_id in ("%00", "a" * 300, "Helper", "%F0%9F%8D%B3"):
+        for method in ("GET", "DELETE"):
+            answer = await session.call(method, f"/assistants/{assistant_id}", who=GRACE)
+            assert answer.refusal[:2] == (404, "assistant_not_found")

@@ -12,6 +12,8 @@ from parley_core.pool import Pool
 
 ID, RUNNER = uuid4(), str(uuid4())
 GATEWAY, HISTORY, INFERENCE, CLI = "gateway", "history", "inference", "cli"
+IMPORTED = {"role": "user", "content": "x"}
+COMPACTION = {"up_to_message_id": str(ID), "summary": "x", "model": "demo"}
 # Method, path, a right body, and who may call: docs/internal-api.md.
 ROUTES: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/assistants", None, {GATEWAY}),
@@ -19,12 +21,23 @@ ROUTES: list[tuple[str, str, Any, set[str]]] = [
     ("GET", f"/sessions/{ID}", None, {GATEWAY, HISTORY}),
     ("POST", "/switch-assistant", {"assistant_id": "helper"}, {GATEWAY}),
     ("POST", f"/sessions/{ID}/messages", {"content": "hello"}, {GATEWAY}),
+    ("PATCH", f"/sessions/{ID}", {"archived": True}, {GATEWAY}),
+    ("DELETE", f"/sessions/{ID}", None, {GATEWAY}),
+    ("DELETE", "/sessions", None, {GATEWAY}),
+    ("POST", f"/sessions/{ID}/restore", None, {GATEWAY}),
+    ("POST", f"/sessions/{ID}/fork", {}, {GATEWAY}),
+    ("POST", f"/sessions/{ID}/regenerate", {}, {GATEWAY}),
+    ("POST", f"/sessions/{ID}/import", {"messages": [IMPORTED]}, {GATEWAY}),
+    ("POST", f"/sessions/{ID}/title", {"title": "x", "model": "demo"}, {INFERENCE}),
+    ("POST", f"/sessions/{ID}/compaction", COMPACTION, {INFERENCE}),
     ("GET", f"/turns/{ID}", None, {GATEWAY, INFERENCE}),
+    ("POST", f"/turns/{ID}/cancel", None, {GATEWAY}),
     ("POST", f"/turns/{ID}/claim", {"runner": RUNNER, "since": None}, {INFERENCE}),
     ("POST", f"/turns/{ID}/complete", completion(RUNNER), {INFERENCE}),
     ("POST", f"/turns/{ID}/fail", {"runner": RUNNER, "code": "x"}, {INFERENCE}),
     ("POST", f"/runners/{ID}/heartbeat", {"turns": []}, {INFERENCE}),
     ("POST", "/keys", {"session_ids": []}, {HISTORY, CLI}),
+    ("POST", "/search-keys", {"people": []}, {HISTORY}),
 ]
 WITH_BODY = [route for route in ROUTES if route[2] is not None]
 
@@ -91,6 +104,7 @@ WRONG: list[tuple[str, Any, str | None]] = [
     (f"/turns/{ID}/claim", {}, "runner"),
     (f"/turns/{ID}/claim", {"runner": PRIVATE}, "runner"),
     (f"/turns/{ID}/claim", {"runner": RUNNER, "since": 0}, "since"),
+    (f"/turns/{ID}/claim", {"runner": RUNNER, "budgets": {"demo": -1}}, "budgets[...]"),
     (f"/turns/{ID}/complete", END | {"finish_reason": PRIVATE}, "finish_reason"),
     (f"/turns/{ID}/complete", END | {"total_ms": -1}, "total_ms"),
     (f"/turns/{ID}/complete", END | {"content": None}, "content"),
@@ -114,9 +128,14 @@ WRONG: list[tuple[str, Any, str | None]] = [
     ),
     (f"/turns/{ID}/fail", {"runner": RUNNER, "code": ""}, "code"),
     (f"/turns/{ID}/fail", {"runner": RUNNER, "code": "x" * 101}, "code"),
-    (f"/runners/{ID}/heartbeat", {"turns": [str(ID), PRIVATE]}, "turns[1]"),
+    (f"/runners/{ID}/heartbeat", {"turns": [str(ID), PRIVATE]}, "turns.1"),
     (f"/runners/{ID}/heartbeat", {"turns": [str(ID)] * 10_001}, "turns"),
     ("/keys", {"session_ids": PRIVATE}, "session_ids"),
+    ("/search-keys", {"people": [{"tenant": "default", "name": PRIVATE}]}, "people.0.name"),
+    (f"/sessions/{ID}/fork", {"message_id": PRIVATE}, "message_id"),
+    (f"/sessions/{ID}/import", {"messages": [IMPORTED | {"text": PRIVATE}]}, "messages.0.text"),
+    (f"/sessions/{ID}/title", {"title": "", "model": "demo"}, "title"),
+    (f"/sessions/{ID}/compaction", COMPACTION | {"tokens": -1}, "tokens"),
 ]
 
 
@@ -138,6 +157,8 @@ async def test_a_wrong_idempotency_key_is_refused(session: Service, pool: Pool) 
             ("/sessions", {}),
             ("/switch-assistant", {"assistant_id": "helper"}),
             (f"/sessions/{ID}/messages", {"content": "hello"}),
+            (f"/sessions/{ID}/regenerate", {}),
+            (f"/sessions/{ID}/fork", {}),
         ):
             answer = await session.call("POST", path, body, key=key)
             assert answer.refusal == (400, "invalid_request", "Idempotency-Key")
@@ -148,7 +169,7 @@ async def test_what_is_no_route_has_the_one_error_shape(session: Service) -> Non
     for method, path, refusal in (
         ("GET", "/nothing", (404, "not_found", None)),
         ("GET", "/sessions/not-a-uuid", (404, "not_found", None)),
-        ("DELETE", f"/sessions/{ID}", (405, "method_not_allowed", None)),
+        ("PUT", f"/sessions/{ID}", (405, "method_not_allowed", None)),
         ("GET", "/keys", (405, "method_not_allowed", None)),
     ):
         answer = await session.call(method, path)

@@ -1,32 +1,36 @@
-"""The window that a model is shown, and what of it is news to whoever holds the last one."""
+"""The window that a model is shown, and when a summary of it is asked for."""
 
-import random
 from itertools import pairwise
 from uuid import UUID
 
 import pytest
 from session_peers.conversation import Conversation
+from session_peers.windows import BUDGET, context, tokens, window
 
-from parley_session.domain.context import context_of, tokens_of
+from parley_core.event_values import Usage
+from parley_session.domain.context import tokens_of
 from parley_session.domain.state import Session
-
-BUDGET = 200
-
-
-def window(session: Session, message_id: UUID, budget: int = BUDGET) -> list[UUID]:
-    whole = context_of(session, message_id, budget=budget, since=None)
-    assert whole.base is None
-    return [message for message, _ in whole.places]
-
-
-def tokens(session: Session, messages: list[UUID]) -> int:
-    return sum(tokens_of(session.messages[message]) for message in messages)
 
 
 def test_a_token_is_three_bytes_of_text_and_a_message_four_tokens() -> None:
     talk = Conversation()
     asked = talk.ask("x" * 30)
     assert tokens_of(talk.session.messages[asked]) == 10 + 4
+
+
+def test_a_token_that_was_counted_is_one() -> None:
+    talk = Conversation()
+    asked = talk.ask("x" * 30, tokens=7)
+    assert tokens_of(talk.session.messages[asked]) == 7 + 4
+
+
+def test_a_reply_has_no_more_tokens_than_bytes_however_long_a_model_thought() -> None:
+    talk = Conversation()
+    talk.ask("a")
+    reply = talk.reply("x" * 30, Usage(prompt_tokens=1, completion_tokens=900))
+    talk.ask("b")
+    other = talk.reply("x" * 30, Usage(prompt_tokens=1, completion_tokens=9))
+    assert [tokens_of(talk.session.messages[each]) for each in (reply, other)] == [34, 13]
 
 
 def test_everything_is_shown_while_it_fits() -> None:
@@ -65,81 +69,150 @@ def test_the_window_keeps_to_its_budget_and_begins_with_what_a_person_said() -> 
     talk = Conversation()
     for turn in range(60):
         asked = talk.ask("q" * (1 + turn % 40))
-        shown = window(talk.session, asked)
-        assert tokens(talk.session, shown) <= BUDGET
-        assert talk.session.messages[shown[0]].role == "user"
+        seen = window(talk.session, asked)
+        assert tokens(talk.session, seen) <= BUDGET
+        assert talk.session.messages[seen[0]].role == "user"
         talk.reply("a" * (1 + turn * 7 % 90) * (20 if turn % 10 == 9 else 1))
 
 
 def test_the_window_moves_rarely_and_then_to_half_the_budget() -> None:
     talk = Conversation()
-    shown = []
+    windows = []
     for _ in range(100):
         asked = talk.ask("question")
-        shown.append(window(talk.session, asked))
+        windows.append(window(talk.session, asked))
         talk.reply("an answer")
-    moves = [later for earlier, later in pairwise(shown) if earlier[0] != later[0]]
+    moves = [later for earlier, later in pairwise(windows) if earlier[0] != later[0]]
     # A turn has 7 + 7 tokens: half the budget, 100 tokens, lasts for over seven turns.
     assert 8 <= len(moves) <= 100 // 7
     assert all(tokens(talk.session, window) <= BUDGET // 2 for window in moves)
     # Between two moves each window is the beginning of the next one.
-    assert sum(later[: len(earlier)] == earlier for earlier, later in pairwise(shown)) == (
+    assert sum(later[: len(earlier)] == earlier for earlier, later in pairwise(windows)) == (
         99 - len(moves)
     )
 
 
-class Holder:
-    """A process that holds the window of the last turn that it ran, as inference does."""
-
-    def __init__(self) -> None:
-        self.held: list[UUID] = []
-        self.version: int | None = None
-
-    def run(self, session: Session, message_id: UUID, budget: int) -> bool:
-        """Whether the turn came as an increment; the held window must be the whole one."""
-        context = context_of(session, message_id, budget=budget, since=self.version)
-        new = [message for message, _ in context.places]
-        if context.base is None:
-            self.held = new
-        else:
-            assert context.base == self.version
-            self.held = self.held + new
-        assert self.held == window(session, message_id, budget)
-        assert session.messages[self.held[0]].role == "user"
-        assert self.held == self.held[-1:] or tokens(session, self.held) <= budget
-        self.version = session.version
-        return context.base is not None
-
-
-def test_news_equal_the_whole_window_in_any_conversation() -> None:
-    increments = whole = 0
-    for seed in range(150):
-        chance = random.Random(seed)
-        talk, holders, replies = Conversation(), [Holder(), Holder()], []
-        budget = chance.choice([30, 100, 400])
-        for _ in range(chance.randrange(2, 25)):
-            edits = replies and chance.random() < 0.2
-            parent = chance.choice(replies) if edits else None
-            asked = talk.ask("q" * chance.randrange(1, 120), parent)
-            # Now one process runs the turn, now another, and sometimes one claims it again.
-            for holder in chance.sample(holders, chance.choice([1, 1, 1, 2])):
-                came_as_increment = holder.run(talk.session, asked, budget)
-                increments += came_as_increment
-                whole += not came_as_increment
-            replies.append(talk.reply("a" * chance.choice([0, chance.randrange(1, 200)])))
-    assert min(increments, whole) > 300
-
-
-def test_a_claim_again_brings_no_news() -> None:
+def test_one_message_over_the_budget_is_told_by_its_tokens() -> None:
     talk = Conversation()
     asked = talk.ask("a")
-    context = context_of(talk.session, asked, budget=BUDGET, since=talk.session.version)
-    assert (context.base, list(context.places)) == (talk.session.version, [])
+    assert context(talk.session, asked).tokens == tokens(talk.session, [asked])
+    talk.reply("b")
+    asked = talk.ask("x" * 3 * BUDGET)
+    assert context(talk.session, asked).tokens == BUDGET + 4
 
 
-@pytest.mark.parametrize("since", [1, 99])
-def test_whoever_holds_no_window_of_this_session_gets_the_whole_one(since: int) -> None:
+def test_what_was_told_to_another_assistant_is_not_told_to_this_one() -> None:
+    talk = Conversation()
+    brought = [talk.bring("system", "You are a pirate."), talk.bring("assistant", "Arr.")]
+    asked = talk.ask("Hello?")
+    assert window(talk.session, asked) == [brought[1], asked]
+
+
+def test_a_summary_stands_for_all_up_to_its_message() -> None:
+    talk = Conversation()
+    talk.ask("a")
+    talk.compact(talk.reply("b"), "summary")
+    summary = talk.session.version
+    asked = [talk.ask("c"), talk.reply("d"), talk.ask("e")]
+    assert window(talk.session, asked[-1]) == [summary, *asked]
+    assert context(talk.session, asked[-1]).tokens == tokens(talk.session, [summary, *asked])
+
+
+def test_of_several_summaries_the_one_that_reaches_furthest_counts() -> None:
+    talk = Conversation()
+    talk.ask("a")
+    talk.compact(talk.reply("b"), "first")
+    talk.ask("c")
+    talk.compact(talk.reply("d"), "second")
+    second, asked = talk.session.version, talk.ask("e")
+    assert window(talk.session, asked) == [second, asked]
+
+
+def test_a_summary_of_another_branch_is_not_shown() -> None:
+    talk = Conversation()
+    said = [talk.ask("a"), talk.reply("b")]
+    talk.ask("c")
+    talk.compact(talk.reply("d"), "of the other branch")
+    edit = talk.ask("e", parent=said[1])
+    assert window(talk.session, edit) == [*said, edit]
+
+
+def test_a_reply_that_is_made_again_sees_no_summary_of_its_own_question() -> None:
     talk = Conversation()
     asked = talk.ask("a")
-    context = context_of(talk.session, asked, budget=BUDGET, since=since)
-    assert (context.base, [message for message, _ in context.places]) == (None, [asked])
+    talk.reply("")
+    talk.compact(asked, "of the question itself")
+    talk.ask_again(asked)
+    assert window(talk.session, asked) == [asked]
+
+
+def test_a_summary_that_would_leave_no_room_is_not_shown() -> None:
+    talk = Conversation()
+    talk.ask("a")
+    talk.compact(talk.reply("b"), "s" * 3 * BUDGET)
+    asked = talk.ask("c")
+    assert window(talk.session, asked)[-1] == asked
+    assert context(talk.session, asked).summary is None
+
+
+def grown(turns: int) -> tuple[Conversation, list[UUID], UUID]:
+    """Turns of 14 tokens each, and the one that is open now, of 7."""
+    talk, said = Conversation(), []
+    for _ in range(turns):
+        said += [talk.ask("question"), talk.reply("an answer")]
+    return talk, said, talk.ask("question")
+
+
+def test_a_summary_is_asked_for_over_three_quarters_of_the_budget() -> None:
+    assert [turns for turns in range(15) if context(*_session_of(grown(turns))).compact] == [
+        *range(11, 15)
+    ]
+
+
+def _session_of(conversation: tuple[Conversation, list[UUID], UUID]) -> tuple[Session, UUID]:
+    talk, _, asked = conversation
+    return talk.session, asked
+
+
+def test_it_is_to_reach_about_half_way_and_to_an_answer() -> None:
+    talk, said, asked = grown(11)
+    compact = context(talk.session, asked).compact
+    assert compact is not None
+    assert list(compact.places) == []
+    up_to = said.index(compact.up_to_message_id)
+    assert talk.session.messages[said[up_to]].role == "assistant"
+    kept = tokens(talk.session, [*said[up_to + 1 :], asked])
+    assert 0.35 < kept / context(talk.session, asked).tokens <= 0.5
+    talk.reply("an answer")
+    talk.compact(compact.up_to_message_id, "x" * 30)
+    after = talk.ask("question")
+    assert window(talk.session, after)[1:] == [*said[up_to + 1 :], asked, *_last(talk, after)]
+    assert context(talk.session, after).compact is None
+
+
+def _last(talk: Conversation, asked: UUID) -> list[UUID]:
+    reply = talk.session.messages[asked].parent_id
+    assert reply is not None
+    return [reply, asked]
+
+
+def test_what_the_window_left_behind_is_summarised_too() -> None:
+    talk, said, asked = grown(12)
+    talk.reply("a" * 3 * (BUDGET // 2))
+    after = talk.ask("question")
+    moved = context(talk.session, after)
+    assert moved.compact is not None
+    left = [message for message, _ in moved.compact.places]
+    everything = list(talk.session.messages)
+    place = everything.index(moved.places[0][0])
+    assert moved.compact.up_to_message_id == everything[place - 1]
+    # As much as a model can be shown beside the window; one that is too long hides no other.
+    assert BUDGET // 4 < tokens(talk.session, [*left]) <= BUDGET // 2
+    assert left == [each for each in [*said, asked] if each in left]
+    assert everything[place - 1] not in left
+
+
+def test_only_one_long_message_needs_no_summary() -> None:
+    talk = Conversation()
+    asked = talk.ask("x" * 3 * (BUDGET - 10))
+    assert context(talk.session, asked).compact is None

@@ -1,18 +1,32 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from typing import Any
 from uuid import UUID
 
 import pytest
+from session_peers.deciding import (
+    ADA,
+    COMPLETE,
+    FAIL,
+    MALLORY,
+    MESSAGE,
+    NEXT,
+    NOON,
+    OTHER_TENANT,
+    REPLY,
+    SESSION,
+    START,
+    SUBMIT,
+    TURN,
+    given,
+    seal,
+    types,
+)
 
-from parley_core.events import Actor, Event, MessageSubmitted, ReplyCancelled, ReplyRequested
+from parley_core.events import MessageSubmitted, ReplyCancelled, ReplyRequested
 from parley_session.domain.commands import (
     Command,
-    CompleteReply,
-    FailReply,
     RequestCancel,
-    StartSession,
     SubmitMessage,
 )
 from parley_session.domain.decide import decide
@@ -26,37 +40,7 @@ from parley_session.domain.refusals import (
     TurnOpen,
     TurnUnknown,
 )
-from parley_session.domain.state import BrokenStream, Session, evolve, fold
-
-SESSION, MESSAGE, TURN, REPLY = (UUID(int=n) for n in range(1, 5))
-NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-ADA = Moment(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
-MALLORY = replace(ADA, actor=Actor(tenant="default", user="mallory"))
-OTHER_TENANT = replace(ADA, actor=Actor(tenant="other", user="ada"))
-
-START = StartSession(SESSION, "helper", 1, title="Greetings")
-SUBMIT = SubmitMessage(MESSAGE, TURN, REPLY, "hello", "demo")
-NEXT = SubmitMessage(UUID(int=12), UUID(int=13), UUID(int=14), "and then?", "demo")
-COMPLETE = CompleteReply(TURN, "hi", "stop", first_token_ms=10, total_ms=20)
-FAIL = FailReply(TURN, "upstream_timeout", partial_content="h")
-
-
-def seal(session_id: UUID, event_id: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
-    return f"{session_id}|{event_id}|{field}|{plaintext}".encode()
-
-
-def given(*commands: Command) -> tuple[Session | None, list[Event]]:
-    session: Session | None = None
-    events: list[Event] = []
-    for command in commands:
-        new = decide(session, command, ADA, seal)
-        events += new
-        session = fold(new, session)
-    return session, events
-
-
-def types(events: list[Event]) -> list[str]:
-    return [event.type.split(".")[2] for event in events]
+from parley_session.domain.state import BrokenStream, evolve, fold
 
 
 def test_submit_adds_the_message_and_opens_its_turn_in_one_append() -> None:

@@ -5,8 +5,8 @@ import pytest
 from parley_core.errors import IdempotencyKeyReused, InvalidRequest
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey
-from parley_session.bodies import StartBody, SubmitBody
 from parley_session.idempotency import KeyedRequest, keyed_request
+from parley_session.session_bodies import StartBody, SubmitBody
 
 ADA = Principal("default", "ada")
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from session_peers.appending import append_sessions, append_turn, append_turns
-from session_peers.log_reading import assert_all_in_log, outbox_is_empty
+from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 from session_peers.parts import Parts, parts_on
 from session_peers.process import Ended, Run, variables
 from session_peers.relaying import quick_limits, relay_all, relaying
@@ -34,8 +35,16 @@ def parts(pool: Pool) -> Parts:
 
 @pytest.fixture
 def restore(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
-    settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic, **TOPIC}
-    return lambda: run("restore-log", store_database, **settings)
+    return lambda: run("restore-log", store_database, **settings_of(kafka_bootstrap, log_topic))
+
+
+def settings_of(bootstrap: str, topic: str) -> dict[str, Any]:
+    topics = {"relay_topic": topic, "relay_assistants_topic": of_assistants(topic)}
+    return {"kafka": bootstrap} | topics | TOPIC
+
+
+def of_assistants(topic: str) -> str:
+    return f"{topic}.assistants"
 
 
 async def drop_topic(bootstrap: str, topic: str) -> None:
@@ -82,8 +91,8 @@ async def test_a_topic_that_was_dropped_is_made_and_filled_while_chat_and_relays
             talking = False
         await eventually(lambda: outbox_is_empty(pool))
     assert (ended.code, ended.complained) == (0, "")
-    lacked, published, follows = ended.said.splitlines()
-    assert lacked.startswith("The log lacks 52 events ")
+    lacked, published, *_, follows = ended.said.splitlines()
+    assert lacked.startswith("The log of sessions lacks 52 events ")
     assert published.startswith("Published 52 events, ")
     assert "`parley rebuild history`" in follows
     await assert_all_in_log(pool, kafka_bootstrap, log_topic)
@@ -100,7 +109,7 @@ async def test_a_whole_log_is_left_as_it_is(
     await append_sessions(parts, sessions=2, turns=2)
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     ended = await restore()
-    assert ended.said.startswith("The log lacks 0 events ")
+    assert ended.said.startswith("The log of sessions lacks 0 events ")
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
@@ -118,9 +127,22 @@ async def test_only_what_the_log_lacks_is_published_and_stays_in_order(
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     await append_turns(parts, 1)
     ended = await restore()
-    assert ended.said.startswith("The log lacks 5 events ")
+    assert ended.said.startswith("The log of sessions lacks 5 events ")
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
+
+
+async def test_the_topic_of_the_assistants_is_made_and_filled_too(
+    restore: Restore, pool: Pool, kafka_bootstrap: str, log_topic: str
+) -> None:
+    stored = await pool.fetch("SELECT id::text, data::text FROM assistant_events")
+    lacks = f"The log of assistants lacks {len(stored)} events "
+    assert lacks in (await restore()).said
+    records = await records_in(kafka_bootstrap, of_assistants(log_topic))
+    values = {dict(record.headers)["ce_id"].decode(): record.value for record in records}
+    assert values == {row["id"]: row["data"].encode() for row in stored}
+    assert "The log of assistants lacks 0 events " in (await restore()).said
+    assert len(await records_in(kafka_bootstrap, of_assistants(log_topic))) == len(stored)
 
 
 async def test_killed_at_any_moment_and_run_again_it_keeps_the_order(
@@ -133,7 +155,7 @@ async def test_killed_at_any_moment_and_run_again_it_keeps_the_order(
 ) -> None:
     await append_sessions(parts, sessions=4, turns=60)
     await pool.execute("TRUNCATE outbox")
-    settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic, "relay_records": 20, **TOPIC}
+    settings = settings_of(kafka_bootstrap, log_topic) | {"relay_records": 20}
     process = await started(
         "parley_session", "restore-log", **variables(store_database, **settings)
     )

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from session_peers.log_reading import outbox_is_empty
-from session_peers.passage import Passage
 from session_peers.service import Service
 
 from parley_core.pool import Pool
 from parley_testing.eventually import eventually
+from parley_testing.passage import Passage
 
 OUTBOX = {"parley_outbox_events", "parley_outbox_oldest_seconds"}
 
@@ -23,6 +23,17 @@ async def test_what_waits_in_the_outbox_is_counted_and_has_an_age(
     told = await session.metrics()
     assert told["parley_outbox_events"] == 3
     assert 3600 <= told["parley_outbox_oldest_seconds"] < 3700
+    told = await session.metrics("assistants")
+    assert (told["parley_outbox_events"], told["parley_outbox_oldest_seconds"]) == (0, 0)
+    await pool.execute(
+        """
+        INSERT INTO assistant_outbox (stream_id, sequence, bytes)
+        SELECT stream_id, sequence, 1 FROM assistant_events
+        """
+    )
+    told = await session.metrics("assistants")
+    assert told["parley_outbox_events"] > 0
+    assert told["parley_outbox_oldest_seconds"] > 0
 
 
 async def test_appends_are_counted_with_their_times(session: Service) -> None:
@@ -35,7 +46,9 @@ async def test_appends_are_counted_with_their_times(session: Service) -> None:
 async def test_what_the_relay_publishes_is_counted_and_the_leader_says_so(
     serve: Any, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    session = await serve(kafka=kafka_bootstrap, relay_topic=log_topic)
+    session = await serve(
+        kafka=kafka_bootstrap, relay_topic=log_topic, relay_assistants_topic=log_topic
+    )
     await session.open_turn()
     await eventually(lambda: outbox_is_empty(pool))
     told = await session.metrics()
@@ -43,6 +56,12 @@ async def test_what_the_relay_publishes_is_counted_and_the_leader_says_so(
     assert told["parley_relay_failures_total"] == 0
     assert told["parley_relay_leads"] == 1
     assert told["parley_outbox_events"] == 0
+
+    async def leads_for_assistants() -> bool:
+        return (await session.metrics("assistants"))["parley_relay_leads"] == 1
+
+    await eventually(leads_for_assistants)
+    assert (await session.metrics("assistants"))["parley_relay_published_total"] == 0
 
 
 async def test_the_relays_failures_are_counted(serve: Any) -> None:

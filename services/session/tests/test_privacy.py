@@ -18,7 +18,8 @@ from parley_testing.peers import SECRET
 
 WORDS = (
     *("title", "metadata_key", "metadata_value", "question", "answer", "details", "partial"),
-    *("cancelled", "idempotency_key", "too_large", "malformed"),
+    *("cancelled", "idempotency_key", "too_large", "malformed", "renamed", "changed"),
+    *("imported", "summary"),
 )
 # Each is found by its own word only.
 PRIVATE = {word: f"{word}~{word}~{word}" for word in WORDS}
@@ -93,16 +94,25 @@ async def test_nothing_private_is_in_a_row_the_log_or_a_line(
         "POST", f"/sessions/{session_id}/messages", b'{"content": "' + PRIVATE["malformed"].encode()
     )
 
+    changes = {"title": PRIVATE["renamed"], "metadata": {"a": PRIVATE["changed"]}}
+    changed = await session.call("PATCH", f"/sessions/{session_id}", changes)
+    brought = {"messages": [{"role": "user", "content": PRIVATE["imported"]}]}
+    await session.call("POST", f"/sessions/{session_id}/import", brought)
+    summary = {"up_to_message_id": turn["reply_id"], "summary": PRIVATE["summary"]}
+    await session.end(f"/sessions/{session_id}/compaction", summary | {"model": "demo"})
+    await session.call("POST", f"/sessions/{session_id}/fork", {})
+
     # All of it is there for whom it is meant.
+    assert set(hidden_in(str(changed.body))) == {"renamed", "changed"}
     switched = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
-    assert {"question", "answer", "partial", "cancelled", "title"} <= set(
+    assert {"question", "answer", "partial", "cancelled", "renamed", "imported"} <= set(
         hidden_in(str(switched.body))
     )
     await eventually(lambda: outbox_is_empty(pool))
     rows = await every_row(pool)
     assert hidden_in(rows) == []
     records = await records_in(kafka_bootstrap, topic)
-    assert len(records) == 1 + 3 + 3 + 4
+    assert len(records) == 1 + 3 + 3 + 4 + 2 + 1 + 1 + 1 + 7
     raw = b"".join(
         record.key
         + record.value

@@ -26,7 +26,12 @@ SECRETS = (SECRET, MASTER_KEY, "hunter2")
         ("serve", {"internal_secret": "hunter2"}, "PARLEY_INTERNAL_SECRET should be"),
         ("serve", {"master_key": "k1:hunter2"}, "PARLEY_MASTER_KEY should look like"),
         ("serve", {"model": ""}, "PARLEY_MODEL is not set."),
-        ("serve", {"assistants": "/nowhere.yaml"}, "PARLEY_ASSISTANTS is wrong: it cannot be read"),
+        ("serve", {"policies": "/nowhere.yaml"}, "PARLEY_POLICIES is wrong: it cannot be read"),
+        (
+            "migrate",
+            {"assistants": "/nowhere.yaml"},
+            "PARLEY_ASSISTANTS is wrong: it cannot be read",
+        ),
         ("serve", {"relay_records": "0"}, "PARLEY_RELAY_RECORDS is wrong."),
         (
             "migrate",
@@ -55,7 +60,11 @@ async def test_migrate_brings_a_database_to_this_version_and_says_so(
     run: Run, database: str
 ) -> None:
     first = await run("migrate", database)
-    assert (first.code, first.said) == (0, "applied 0001 event_store\n")
+    assert first.code == 0
+    assert first.said == (
+        "applied 0001 event_store\napplied 0002 whole_sessions\napplied 0003 assistants\n"
+        "3 assistants are now as their file says\n"
+    )
     again = await run("migrate", database)
     assert (again.code, again.said, again.complained) == (0, "", "")
 
@@ -91,13 +100,16 @@ async def test_a_database_that_is_away_ends_with_code_1(run: Run, command: str) 
     assert not any(secret in ended.complained for secret in SECRETS)
 
 
-async def test_create_topic_makes_the_topic_or_finds_it(
+async def test_create_topic_makes_the_topics_or_finds_them(
     run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
+    topics = {"relay_topic": topic, "relay_assistants_topic": f"{topic}.assistants"}
     for _ in range(2):
-        ended = await run("create-topic", "", kafka=kafka_bootstrap, relay_topic=topic, **TOPIC)
+        ended = await run("create-topic", "", kafka=kafka_bootstrap, **topics, **TOPIC)
         assert (ended.code, ended.complained) == (0, "")
-        assert ended.said == f"{topic} is ready, with 2 partitions\n"
+        assert ended.said == (
+            f"{topic} is ready; partitions: 2\n{topic}.assistants is ready; partitions: 1\n"
+        )
 
 
 async def test_a_topic_with_other_settings_ends_with_code_1(

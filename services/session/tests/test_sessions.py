@@ -144,15 +144,6 @@ async def test_a_key_is_forgotten_after_its_hours(serve, pool: Pool) -> None:
     assert answer.status == 200
 
 
-async def test_assistants_are_listed_without_their_instructions(session: Service) -> None:
-    answer = await session.call("GET", "/assistants")
-    assert (answer.status, answer.body["object"], answer.body["has_more"]) == (200, "list", False)
-    assert (answer.body["first_id"], answer.body["last_id"]) == ("helper", "tutor")
-    helper = answer.body["data"][0]
-    assert helper["default"]
-    assert set(helper) == {"object", "id", "version", "name", "description", "model", "default"}
-
-
 async def test_a_switch_starts_a_session_where_there_is_none(session: Service) -> None:
     await session.start(assistant_id="helper")
     answer = await session.call("POST", "/switch-assistant", {"assistant_id": "coder"})

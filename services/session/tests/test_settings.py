@@ -12,6 +12,7 @@ RIGHT = {
     "PARLEY_KAFKA": "127.0.0.1:9092",
     "PARLEY_INTERNAL_SECRET": SECRET,
     "PARLEY_MASTER_KEY": MASTER_KEY,
+    "PARLEY_MODEL": "demo",
 }
 
 
@@ -34,6 +35,7 @@ def test_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch) -> No
         ({"PARLEY_KAFKA": ""}, "PARLEY_KAFKA is not set."),
         ({"PARLEY_SESSION_DATABASE": ""}, "PARLEY_SESSION_DATABASE is not set."),
         ({"PARLEY_SESSION_DATABASE": "hunter2"}, "PARLEY_SESSION_DATABASE is wrong"),
+        ({"PARLEY_MODEL": ""}, "PARLEY_MODEL is not set."),
         ({"PARLEY_INTERNAL_SECRET": "hunter2"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
         ({"PARLEY_MASTER_KEY": "hunter2"}, "PARLEY_MASTER_KEY should look like id:base64"),
         ({"PARLEY_SESSION_PORT": "0"}, "PARLEY_SESSION_PORT is wrong."),

@@ -44,7 +44,10 @@ async def test_a_claim_gives_what_the_reply_is_made_from(session: Service) -> No
     assert run["model"] == "demo"
     assert run["instructions"].startswith("You are Helper")
     message = {"id": turn["message"]["id"], "role": "user", "content": "hello"}
-    assert run["context"] == {"base": None, "version": 3, "messages": [message]}
+    context = run["context"]
+    assert (context["base"], context["version"], context["messages"]) == (None, 3, [message])
+    # What the instructions take is not left for the window; a short message has two tokens.
+    assert (context["budget"] < 24_000, context["tokens"]) == (True, 2 + 4)
 
 
 async def test_of_concurrent_claims_one_is_given_the_turn(session: Service) -> None:
@@ -77,7 +80,9 @@ async def test_a_runner_is_sent_only_what_it_does_not_hold(session: Service) -> 
     held = (await session.claim(first["id"], mine))["run"]["context"]
     await session.complete(first["id"], mine, content="two")
     second = await session.submit(session_id, "three")
-    news = (await session.claim(second["id"], mine, held["version"]))["run"]["context"]
+    since = {"version": held["version"], "budget": held["budget"]}
+    since["message_id"] = held["messages"][-1]["id"]
+    news = (await session.claim(second["id"], mine, since=since))["run"]["context"]
     assert (news["base"], news["version"]) == (held["version"], second["version"])
     assert [(m["role"], m["content"]) for m in news["messages"]] == [
         ("assistant", "two"),

@@ -132,11 +132,11 @@ class Stack:
         ends = {log.stem: log.read_text(errors="replace").splitlines()[-count:] for log in logs}
         return "\n".join(f"{name}: {line}" for name, lines in ends.items() for line in lines)
 
-    async def command(self, *arguments: str) -> Said:
-        """Another command of `parley`, run to its end."""
+    async def command(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Said:
+        """Another command of `parley`, run to its end; as a running stack was told, or as given."""
         asked = await asyncio.create_subprocess_exec(
             *_parley(*arguments),
-            env=self._environment,
+            env=self._environment if environment is None else self._with(environment),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -181,6 +181,8 @@ class Stack:
             "PARLEY_DATA": str(self.data),
             "PARLEY_PORT": str(self.port),
             "PARLEY_JWT_SECRET": self.jwt_secret,
+            # A title that comes when it likes would move sessions whose versions are counted.
+            "PARLEY_INFERENCE_TITLES": "false",
             **settings,
         }
 

@@ -45,6 +45,18 @@ class Person:
     async def post(self, path: str, body: Any, key: str | None = None) -> dict[str, Any]:
         return _body(await self.call("POST", path, json=body, key=key))
 
+    async def patch(self, path: str, body: Any) -> dict[str, Any]:
+        return _body(await self.call("PATCH", path, json=body))
+
+    async def delete(self, path: str) -> dict[str, Any]:
+        return _body(await self.call("DELETE", path))
+
+    async def refused(self, method: str, path: str, **request: Any) -> tuple[int, dict[str, Any]]:
+        """The status and the error of a request that must be refused."""
+        answer = await self.call(method, path, **request)
+        assert 400 <= answer.status_code < 500, (answer.status_code, answer.text)
+        return answer.status_code, answer.json()["error"]
+
     async def start_session(self, **body: Any) -> str:
         return str((await self.post("/sessions", body))["id"])
 

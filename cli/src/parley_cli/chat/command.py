@@ -11,7 +11,7 @@ from parley_cli.chat.api import TIMEOUT, ChatApi, ChatTrouble
 from parley_cli.chat.conversation import Conversation
 from parley_cli.chat.screen import PipedScreen, Screen, TerminalScreen
 from parley_cli.settings import ChatSettings, load
-from parley_cli.stack_file import read_stack
+from parley_cli.stack_file import gateway_url
 from parley_cli.tokens import development_token
 
 
@@ -32,7 +32,7 @@ def chat(
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         client = httpx2.Client(
-            base_url=url or _running_url(settings),
+            base_url=url or gateway_url(settings.data, settings.port),
             headers={"authorization": f"Bearer {bearer}"},
             timeout=TIMEOUT,
             # A proxy of this machine is not for what runs on it.
@@ -69,8 +69,3 @@ def _given_token(settings: ChatSettings) -> str | None:
 
 def _development_token(settings: ChatSettings, user: str) -> str:
     return development_token(settings, user=user, now=datetime.now(UTC))
-
-
-def _running_url(settings: ChatSettings) -> str:
-    running = read_stack(settings.data)
-    return running.url if running else f"http://127.0.0.1:{settings.port}"

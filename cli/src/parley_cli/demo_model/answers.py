@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from parley_cli.demo_model.asked_by_parley import (
+    LONGEST_SEARCHED,
+    answer_to_parley,
+    split_summary,
+)
 from parley_cli.demo_model.facts import TEXT, facts_in
 
 DISCLOSURE = (
@@ -12,7 +17,6 @@ DISCLOSURE = (
     "Set `OPENAI_API_KEY` or `OPENAI_BASE_URL` for a real one.*"
 )
 LONGEST_QUOTE = 160
-LONGEST_SEARCHED = 4000  # Characters of each message: a body of 4 MiB must not stall the server.
 
 _ROLE = re.compile(
     rf"\b(?:you are|your name is) (?:called |named )?({TEXT}{{1,200}})", re.IGNORECASE
@@ -63,16 +67,27 @@ def reply_to(messages: Sequence[Message], max_tokens: int | None = None) -> Repl
 
 
 def answer(messages: Sequence[Message]) -> str:
-    said = [message.text[:LONGEST_SEARCHED] for message in messages if message.role == "user"]
-    parts = [DISCLOSURE, _answering_as(messages), _body(said), _context(messages, said)]
+    told = [m.text for m in messages if m.role in ("system", "developer")]
+    asked = [m.text for m in messages if m.role == "user"]
+    if told and asked and (answered := answer_to_parley(told[0], asked[-1])):
+        return answered
+    said = [text[:LONGEST_SEARCHED] for text in asked]
+    split = [split_summary(text) for text in told]
+    summaries = [summary for _, summary in split if summary]
+    parts = [
+        DISCLOSURE,
+        _answering_as([instructions for instructions, _ in split]),
+        _body(said, facts_in([*summaries, *said])),
+        _context(messages, said),
+        "Of what was before that I was sent a summary." if summaries else "",
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _body(said: Sequence[str]) -> str:
+def _body(said: Sequence[str], facts: dict[str, str]) -> str:
     if not said:
         return "No message from a user has reached me yet."
     *earlier, latest = said
-    facts = facts_in(said)
     if _ASKS_SUMMARY.search(latest):
         return _summary(earlier, facts)
     if _ASKS_SAID.search(latest):
@@ -119,8 +134,7 @@ def _listed(facts: dict[str, str]) -> str:
     )
 
 
-def _answering_as(messages: Sequence[Message]) -> str:
-    prompts = [message.text for message in messages if message.role in ("system", "developer")]
+def _answering_as(prompts: Sequence[str]) -> str:
     named = next((found for prompt in prompts if (found := _ROLE.search(prompt))), None)
     return f"Answering as {_quoted(named[1])}." if named else ""
 

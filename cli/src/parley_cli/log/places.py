@@ -72,6 +72,12 @@ class Places:
             return InternalSecret.parse(given.get_secret_value())
         return InternalSecret.parse(self._kept_secret("internal-secret", "PARLEY_INTERNAL_SECRET"))
 
+    def master_key_environment(self) -> Mapping[str, str]:
+        """Empty where there is none. Raises SecretLost."""
+        given = self._settings.master_key
+        key = given.get_secret_value() if given else self._kept.existing("master-key")
+        return {"PARLEY_MASTER_KEY": key} if key else {}
+
     def _database(self, owner: str) -> str:
         variable = f"PARLEY_{owner.upper()}_DATABASE"
         server = self._settings.postgres

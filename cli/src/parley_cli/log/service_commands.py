@@ -20,6 +20,21 @@ def session_command(places: Places, *arguments: str) -> int:
     return run_in_foreground(("parley_session", *arguments), _session(places))
 
 
+def store_command(places: Places, *arguments: str, keys: bool) -> int:
+    """One that needs no log; with `keys` it is told the master key, where there is one."""
+    environment = {
+        **variables("PARLEY_SESSION_"),
+        "PARLEY_SESSION_DATABASE": places.session_database(),
+    }
+    told = places.master_key_environment() if keys else {}
+    return run_in_foreground(("parley_session", *arguments), {**environment, **told})
+
+
+def keys_command(places: Places, *arguments: str) -> int:
+    """One that needs no engine at all."""
+    return run_in_foreground(("parley_session", *arguments), places.master_key_environment())
+
+
 def history_command(places: Places, *arguments: str) -> int:
     return run_in_foreground(("parley_history", *arguments), _history(places))
 

@@ -20,7 +20,14 @@ from parley_cli.up.environments import Environments, Told
 from parley_cli.up.service_process import ProcessSpec, ServiceProcess
 from parley_cli.up.stack import Member
 from parley_cli.up.steps import Step
-from parley_core.log import SESSIONS_TOPIC, LogError, TopicSpec, ensure_topic
+from parley_core.log import (
+    ASSISTANTS_PARTITIONS,
+    ASSISTANTS_TOPIC,
+    SESSIONS_TOPIC,
+    LogError,
+    TopicSpec,
+    ensure_topic,
+)
 
 MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES)  # The engines have six, the demo model one.
 
@@ -49,6 +56,7 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
         session_database=session.dsn(engines.postgres_url),
         history_database=history.dsn(engines.postgres_url),
         kafka=engines.brokers.bootstrap,
+        redis=engines.redis_url,
         internal_secret=_given(settings.internal_secret) or kept.password("internal-secret"),
         master_key=_given(settings.master_key)
         or kept.master_key(may_make=not await _was_used(engines, data)),
@@ -112,14 +120,13 @@ async def _prepare_databases(engines: EnginesInUse, databases: Sequence[OwnDatab
 
 
 async def _make_topic(settings: UpSettings, engines: EnginesInUse) -> None:
-    topic = TopicSpec(
-        SESSIONS_TOPIC,
-        settings.topic_partitions,
-        settings.topic_replication,
-        settings.topic_min_isr,
-    )
+    copies = settings.topic_replication, settings.topic_min_isr
     try:
-        await ensure_topic(engines.brokers, topic, TOPIC_SECONDS)
+        for name, partitions in (
+            (SESSIONS_TOPIC, settings.topic_partitions),
+            (ASSISTANTS_TOPIC, ASSISTANTS_PARTITIONS),
+        ):
+            await ensure_topic(engines.brokers, TopicSpec(name, partitions, *copies), TOPIC_SECONDS)
     except LogError as error:
         raise EngineFailed(str(error)) from error
 

@@ -55,6 +55,10 @@ class EnginesInUse:
             return f"postgresql://{self.postgres.address}/postgres"
         return str(self._settings.postgres)
 
+    @property
+    def redis_url(self) -> str:
+        return self.redis.url if self.redis else str(self._settings.redis)
+
     def administrator(self) -> str:
         """The DSN of one who may make databases; an embedded server's once it has started."""
         return self.postgres.dsn() if self.postgres else str(self._settings.postgres)

@@ -19,11 +19,12 @@ _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
 @dataclass(frozen=True)
 class Told:
-    """What processes are told of: the databases, the log, the secrets."""
+    """What processes are told of: the databases, the log, the cache, the secrets."""
 
     session_database: str = field(repr=False)
     history_database: str = field(repr=False)
     kafka: str
+    redis: str = field(repr=False)
     internal_secret: str = field(repr=False)
     master_key: str = field(repr=False)
     jwt_secret: str | None = field(repr=False)
@@ -38,6 +39,10 @@ class Environments:
     def session_database(self) -> Mapping[str, str]:
         return {"PARLEY_SESSION_DATABASE": self._told.session_database}
 
+    def session_migration(self) -> Mapping[str, str]:
+        assistants = _file("PARLEY_ASSISTANTS", self._settings.assistants)
+        return {**self.session_database(), **assistants}
+
     def history_database(self) -> Mapping[str, str]:
         return {"PARLEY_HISTORY_DATABASE": self._told.history_database}
 
@@ -49,6 +54,8 @@ class Environments:
                 own = self._inference(place)
             case "gateway":
                 own = self._gateway(place)
+            case "history-serve":
+                own = {**self._history(place), "PARLEY_REDIS": self._told.redis}
             case _:
                 own = self._history(place)
         return {
@@ -64,7 +71,7 @@ class Environments:
             **self.session_database(),
             **self._log(),
             **self._model(),
-            **_file("PARLEY_ASSISTANTS", self._settings.assistants),
+            **_file("PARLEY_POLICIES", self._settings.policies),
             "PARLEY_MASTER_KEY": self._told.master_key,
         }
 

@@ -38,7 +38,7 @@ def stop_stage(kind: str) -> int:
 
 def migrations(environments: Environments) -> Iterator[ProcessSpec]:
     """What brings the databases to this version, then ends."""
-    session, history = environments.session_database(), environments.history_database()
+    session, history = environments.session_migration(), environments.history_database()
     yield ProcessSpec("session-migrate", ("parley_session", "migrate"), session)
     yield ProcessSpec("history-migrate", ("parley_history", "migrate"), history)
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from parley_core.event_values import Value
 from parley_core.events import DATA_BY_TYPE, Event, KnownEventData, UnknownEvent
 
 MAX_ENCODED_BYTES = 768 * 1024
@@ -25,7 +26,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What Kafka keeps of an event. The key is the session id: a session stays in one partition."""
+    """What Kafka keeps of an event. Its key is its stream: a session stays in one partition."""
 
     key: bytes
     headers: Headers
@@ -45,9 +46,9 @@ def encode(event: Event) -> Record:
     if isinstance(event.data, UnknownEvent):
         value = json.dumps(event.data.data, separators=(",", ":"), ensure_ascii=False).encode()
     else:
-        value = event.data.model_dump_json(exclude_none=True).encode()
+        value = encode_data(event.data)
     record = record_of(
-        session_id=event.session_id,
+        subject=event.session_id,
         event_id=event.id,
         type=event.type,
         sequence=event.sequence,
@@ -61,9 +62,14 @@ def encode(event: Event) -> Record:
     return record
 
 
+def encode_data(data: Value) -> bytes:
+    """The value of a record, from the data of an event of a known type."""
+    return data.model_dump_json(exclude_none=True).encode()
+
+
 def record_of(
     *,
-    session_id: UUID,
+    subject: UUID,
     event_id: UUID,
     type: str,
     sequence: int,
@@ -71,14 +77,14 @@ def record_of(
     traceparent: str | None,
     value: bytes,
 ) -> Record:
-    """The record of an event whose data is encoded already."""
-    subject = str(session_id)
+    """The record of an event whose data is encoded already; its key is its subject."""
+    key = str(subject)
     headers = {
         "ce_specversion": "1.0",
         "ce_id": str(event_id),
         "ce_type": type,
         "ce_source": SOURCE,
-        "ce_subject": subject,
+        "ce_subject": key,
         "ce_time": time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "ce_sequence": str(sequence),
         "content-type": "application/json",
@@ -86,7 +92,7 @@ def record_of(
     if traceparent is not None:
         headers["traceparent"] = traceparent
     return Record(
-        key=subject.encode(),
+        key=key.encode(),
         headers=[(name, text.encode()) for name, text in headers.items()],
         value=value,
     )

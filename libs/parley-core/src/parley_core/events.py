@@ -7,47 +7,15 @@ event may be logged, copied and replayed by anyone without showing what a person
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime
+
+from parley_core.event_values import Actor, Count, ForkPoint, Price, Usage, Value
 
 Sealed = bytes
 """Ciphertext; URL-safe base64 in JSON."""
-
-Count = Annotated[int, Field(ge=0)]
-
-
-class Value(BaseModel):
-    # Unknown fields are kept: a consumer that re-encodes an event of a later minor change must not
-    # lose what it does not understand.
-    model_config = ConfigDict(
-        frozen=True, extra="allow", ser_json_bytes="base64", val_json_bytes="base64"
-    )
-
-
-class Actor(Value):
-    """Who caused an event: a person in a tenant, or Parley itself (`system`)."""
-
-    tenant: str
-    user: str
-    system: bool = False
-
-
-class Usage(Value):
-    """Tokens that the model server counted, or that Parley estimated for a stream cut short."""
-
-    prompt_tokens: Count
-    completion_tokens: Count
-    estimated: bool = False
-
-
-class Price(Value):
-    """The price applied to a reply, in micro-units of `currency` per million tokens."""
-
-    currency: str
-    prompt: Count
-    completion: Count
 
 
 class SessionEventData(Value):
@@ -60,7 +28,11 @@ class SessionEventData(Value):
 
 
 class SessionStarted(SessionEventData):
-    """A person began a conversation with an assistant; always the first event of a session."""
+    """A person began a conversation with an assistant; always the first event of a session.
+
+    A temporary one is erased at `expires_at`. One that was forked begins with the messages that
+    it copied, as imported ones in the same append.
+    """
 
     TYPE = "parley.session.session_started.v1"
 
@@ -70,20 +42,42 @@ class SessionStarted(SessionEventData):
     assistant_version: int
     title: Sealed | None = None
     metadata: Sealed | None = None
+    expires_at: AwareDatetime | None = None
+    forked_from: ForkPoint | None = None
 
 
 class MessageSubmitted(SessionEventData):
-    """A person sent a message; an edit is another message with the same parent."""
+    """A person sent a message; an edit is another message with the same parent.
+
+    `tokens` is how many the content has, where it was counted.
+    """
 
     TYPE = "parley.session.message_submitted.v1"
 
     message_id: UUID
     parent_message_id: UUID | None = None
     content: Sealed
+    tokens: Count | None = None
+
+
+class MessageImported(SessionEventData):
+    """A message that was said elsewhere was brought along; it follows its parent."""
+
+    TYPE = "parley.session.message_imported.v1"
+
+    message_id: UUID
+    parent_message_id: UUID | None = None
+    role: Literal["user", "assistant", "system"]
+    content: Sealed
+    original_time: AwareDatetime
+    tokens: Count | None = None
 
 
 class ReplyRequested(SessionEventData):
-    """A turn was opened: a model is to reply to a message. In the same append as that message."""
+    """A turn was opened: a model is to reply to a message.
+
+    In the same append as that message; a regenerated reply is requested alone.
+    """
 
     TYPE = "parley.session.reply_requested.v1"
 
@@ -142,6 +136,88 @@ class ReplyCancelled(ReplyEnded):
     partial_content: Sealed | None = None
 
 
+class ContextCompacted(SessionEventData):
+    """A summary stands for all up to a message from now on, in what the model is shown."""
+
+    TYPE = "parley.session.context_compacted.v1"
+
+    up_to_message_id: UUID
+    summary: Sealed
+    model: str
+    tokens: Count | None = None
+    usage: Usage | None = None
+    price: Price | None = None
+
+
+class SessionRenamed(SessionEventData):
+    """The title changed: by its owner, or suggested by a model where there was none."""
+
+    TYPE = "parley.session.session_renamed.v1"
+
+    title: Sealed | None = None
+    suggested: bool = False
+    model: str | None = None
+    usage: Usage | None = None
+    price: Price | None = None
+
+
+class SessionMetadataChanged(SessionEventData):
+    """The metadata is another one now, as a whole."""
+
+    TYPE = "parley.session.session_metadata_changed.v1"
+
+    metadata: Sealed
+
+
+class SessionArchived(SessionEventData):
+    """The owner put the session away."""
+
+    TYPE = "parley.session.session_archived.v1"
+
+
+class SessionUnarchived(SessionEventData):
+    """The owner took the session out again."""
+
+    TYPE = "parley.session.session_unarchived.v1"
+
+
+class SessionDeleted(SessionEventData):
+    """The owner deleted the session: until `erase_at` it can be restored, then it is erased."""
+
+    TYPE = "parley.session.session_deleted.v1"
+
+    erase_at: AwareDatetime
+
+
+class SessionRestored(SessionEventData):
+    """The owner took back that the session was deleted."""
+
+    TYPE = "parley.session.session_restored.v1"
+
+
+class LegalHoldPlaced(SessionEventData):
+    """Nothing may erase the session until the hold is lifted."""
+
+    TYPE = "parley.session.legal_hold_placed.v1"
+
+
+class LegalHoldLifted(SessionEventData):
+    """The session may be erased again."""
+
+    TYPE = "parley.session.legal_hold_lifted.v1"
+
+
+class SessionErased(SessionEventData):
+    """The session's key was destroyed in the same commit: nothing that was said can be read again.
+
+    Always the last event of a session.
+    """
+
+    TYPE = "parley.session.session_erased.v1"
+
+    reason: Literal["requested", "deleted", "expired", "idle", "operator"]
+
+
 class UnknownEvent(Value):
     """An event of a type that this version does not know: kept, not understood."""
 
@@ -152,24 +228,26 @@ class UnknownEvent(Value):
 KnownEventData = (
     SessionStarted
     | MessageSubmitted
+    | MessageImported
     | ReplyRequested
     | ReplyCompleted
     | ReplyFailed
     | CancelRequested
     | ReplyCancelled
+    | ContextCompacted
+    | SessionRenamed
+    | SessionMetadataChanged
+    | SessionArchived
+    | SessionUnarchived
+    | SessionDeleted
+    | SessionRestored
+    | LegalHoldPlaced
+    | LegalHoldLifted
+    | SessionErased
 )
 
 DATA_BY_TYPE: dict[str, type[KnownEventData]] = {
-    data.TYPE: data
-    for data in (
-        SessionStarted,
-        MessageSubmitted,
-        ReplyRequested,
-        ReplyCompleted,
-        ReplyFailed,
-        CancelRequested,
-        ReplyCancelled,
-    )
+    data.TYPE: data for data in get_args(KnownEventData)
 }
 
 

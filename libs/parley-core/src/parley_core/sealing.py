@@ -79,9 +79,7 @@ def seal(
     key: DataKey, plaintext: Mapping[str, Any], *, session_id: UUID, event_id: UUID, field: str
 ) -> bytes:
     """Encrypt a JSON object for one field of one event of one session."""
-    nonce = os.urandom(NONCE_BYTES)
-    associated = _place(session_id, event_id, field)
-    return FORMAT + nonce + key.cipher.encrypt(nonce, _to_json(plaintext), associated)
+    return _seal(key, _to_json(plaintext), _place(session_id, event_id, field))
 
 
 def unseal(
@@ -93,6 +91,19 @@ def unseal(
     if plaintext is None:
         raise SealBroken(f"cannot unseal {field} of event {event_id} in session {session_id}")
     return plaintext
+
+
+def seal_copy(key: DataKey, copy: bytes, *, name: str) -> bytes:
+    """Encrypt bytes that are made from what is sealed elsewhere, for the name they are kept by."""
+    return _seal(key, copy, _copy_place(name))
+
+
+def open_copy(key: DataKey, sealed: bytes, *, name: str) -> bytes:
+    """Decrypt what `seal_copy` made for the same name; raises SealBroken."""
+    opened = _open(key.cipher, sealed, _copy_place(name))
+    if opened is None:
+        raise SealBroken(f"cannot open the copy {name}")
+    return opened
 
 
 def fingerprint(key: DataKey, body: bytes) -> bytes:
@@ -172,6 +183,16 @@ def _wrap_header(key_id: str) -> bytes:
 def _place(session_id: UUID, event_id: UUID, field: str) -> bytes:
     # Unambiguous without lengths: all but the last part have a fixed width.
     return FORMAT + session_id.bytes + event_id.bytes + field.encode()
+
+
+def _copy_place(name: str) -> bytes:
+    # No event's place begins so: those begin with the format byte.
+    return b"copy " + name.encode()
+
+
+def _seal(key: DataKey, plaintext: bytes, associated: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return FORMAT + nonce + key.cipher.encrypt(nonce, plaintext, associated)
 
 
 def _open(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes | None:

@@ -49,12 +49,17 @@ class ErrorShape(Shape):
 
 
 class Message(Shape):
-    """One message of a conversation; `version` is the session's version that brought it."""
+    """One message of a conversation; `version` is the session's version that brought it.
+
+    It follows its parent; siblings are edits of one message, or several replies to it. Of an
+    imported one `created_at` is when it was said.
+    """
 
     object: Literal["message"] = "message"
     id: UUID
     session_id: UUID
     turn_id: UUID | None
+    parent_message_id: UUID | None
     role: Literal["user", "assistant", "system"]
     content: str
     status: Literal["completed", "failed", "cancelled"]
@@ -65,15 +70,27 @@ class Message(Shape):
     usage: UsageShape | None = Field(default=None, exclude_if=_absent)
 
 
+class ForkPointShape(Shape):
+    session_id: UUID
+    message_id: UUID
+
+
 class SessionShape(Shape):
+    """`open_turn_id` is the turn that runs now; a session that expires is erased at that time."""
+
     object: Literal["session"] = "session"
     id: UUID
     assistant_id: str
     title: str | None
     metadata: dict[str, str]
+    archived: bool = False
+    legal_hold: bool = False
+    open_turn_id: UUID | None = None
     version: int
     created_at: Time
     updated_at: Time
+    expires_at: Time | None = Field(default=None, exclude_if=_absent)
+    forked_from: ForkPointShape | None = Field(default=None, exclude_if=_absent)
 
 
 class Turn(Shape):
@@ -94,6 +111,8 @@ class Turn(Shape):
 
 
 class Assistant(Shape):
+    """`instructions` are told to administrators alone; a retired one takes no new session."""
+
     object: Literal["assistant"] = "assistant"
     id: str
     version: int
@@ -101,6 +120,8 @@ class Assistant(Shape):
     description: str
     model: str | None
     default: bool
+    retired: bool = False
+    instructions: str | None = Field(default=None, exclude_if=_absent)
 
 
 class Page(Shape, Generic[Item]):

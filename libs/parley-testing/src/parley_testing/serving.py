@@ -53,6 +53,9 @@ class Served:
 async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIterator[Served]:
     """The application, once it has started; it is stopped at the end unless it was before."""
     listening = socket.create_server(("127.0.0.1", 0))
+    # As a real process has it: asyncio does not see that this is TCP, and each answer that is
+    # written in two parts would wait 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if small_send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     server = Server(app)

@@ -4,7 +4,7 @@ import sys
 
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
-from parley_gateway.app import create_app
+from parley_gateway.app import create_app, in_front_of
 from parley_gateway.settings import GatewaySettings
 
 
@@ -17,7 +17,7 @@ def main() -> int:
         return 2
     app = create_app(settings)
     serve(
-        app,
+        in_front_of(app),
         host=settings.host,
         port=settings.port,
         drain_seconds=settings.gateway_drain_seconds,

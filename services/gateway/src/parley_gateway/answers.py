@@ -3,7 +3,17 @@
 from typing import Literal
 from uuid import UUID
 
-from parley_core.shapes import Assistant, ErrorShape, Message, Page, SessionShape, Shape, UsageShape
+from pydantic import AwareDatetime
+
+from parley_core.shapes import (
+    Assistant,
+    ErrorShape,
+    Message,
+    Page,
+    SessionShape,
+    Shape,
+    UsageShape,
+)
 
 
 class ErrorAnswer(Shape):
@@ -18,6 +28,71 @@ class MessageList(Page[Message]):
     data: list[Message]
     first_id: UUID | None = None
     last_id: UUID | None = None
+
+
+class SessionList(Page[SessionShape]):
+    """As far as history has them: what changed a moment ago may be missing for others."""
+
+    data: list[SessionShape]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class SessionDeleted(Shape):
+    """`erase_at` is until when it can be restored; null when it was erased at once."""
+
+    object: Literal["session.deleted"] = "session.deleted"
+    id: UUID
+    erased: bool
+    erase_at: AwareDatetime | None
+    version: int
+
+
+class SessionsDeleted(Shape):
+    """`held` stay, under a legal hold."""
+
+    object: Literal["sessions.deleted"] = "sessions.deleted"
+    erased: int
+    held: int
+    has_more: bool
+
+
+class HistoryImport(Shape):
+    """`skipped` were there already."""
+
+    object: Literal["history_import"] = "history_import"
+    session_id: UUID
+    imported: int
+    skipped: int
+    version: int
+
+
+class SearchResult(Shape):
+    object: Literal["search_result"] = "search_result"
+    session_id: UUID
+    session_title: str | None
+    message: Message
+
+
+class SearchResults(Page[SearchResult]):
+    """Cursors are ids of messages."""
+
+    data: list[SearchResult]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class SessionExport(Shape):
+    """Messages of every branch, oldest first."""
+
+    object: Literal["session_export"] = "session_export"
+    session: SessionShape
+    messages: list[Message]
+
+
+class Export(Shape):
+    object: Literal["export"] = "export"
+    sessions: list[SessionExport]
 
 
 class AssistantList(Page[Assistant]):

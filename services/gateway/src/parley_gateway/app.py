@@ -1,37 +1,59 @@
 """The one place where the gateway is put together."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.calls import http_session
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
-from parley_gateway.api import routes
+from parley_gateway.api import health_routes, routes
+from parley_gateway.assistant_routes import assistant_routes
 from parley_gateway.authentication import Authenticator
+from parley_gateway.body_limits import BodyLimits
+from parley_gateway.erasing import Erasing
+from parley_gateway.exporting import Exporting
+from parley_gateway.history_routes import history_routes
+from parley_gateway.limits import movement_limits, page_limits, turn_limits, write_limits
+from parley_gateway.movements import follow_movements
 from parley_gateway.open_streams import OpenStreams
 from parley_gateway.openapi import document
+from parley_gateway.own_writes import OwnWrites
 from parley_gateway.parts import Parts
+from parley_gateway.passing_on import PassingOn, Routes
 from parley_gateway.peers import Peers
 from parley_gateway.published_keys import FetchLimits, PublishedKeys
+from parley_gateway.reading_history import ReadingHistory
+from parley_gateway.session_routes import session_routes
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.stored_answers import StoredAnswers
+from parley_gateway.stored_pages import StoredPages
 from parley_gateway.tokens import PublishedKeyTokens, SharedSecretTokens, Tokens
-from parley_gateway.turn_events import RelayLimits
-from parley_gateway.turn_limits import TurnLimits
+from parley_gateway.turn_routes import turn_routes
+from parley_gateway.verified_tokens import VerifiedTokens
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
     """The application; `app.state.begin_drain()` is for SIGTERM."""
-    parts, streams = Parts(), OpenStreams(settings.gateway_streams)
+    pages = StoredPages(page_limits(settings))
+    parts = Parts(
+        pages,
+        OwnWrites(write_limits(settings), pages.moved),
+        VerifiedTokens(settings.gateway_verified_tokens, settings.gateway_verified_seconds),
+    )
+    streams = OpenStreams(settings.gateway_streams)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with http_session() as http:
-            parts.authenticate = Authenticator(_tokens(settings, http))
+            parts.authenticate = Authenticator(
+                _tokens(settings, http, parts.verified), parts.verified
+            )
             parts.peers = Peers(
                 http,
                 settings.internal_secret,
@@ -39,33 +61,54 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
             )
+            following = asyncio.create_task(
+                follow_movements(parts.peers.history, pages, movement_limits(settings))
+            )
             yield
+            following.cancel()
+            await asyncio.wait((following,))
 
     app = FastAPI(
         title="Parley",
-        routes=list(
-            routes(
-                parts,
-                streams,
-                _turn_limits(settings),
-                ready_seconds=settings.gateway_ready_seconds,
-            )
-        ),
+        routes=list(routes(_groups(parts, streams, settings))),
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
     )
     # Routes that decode nothing describe nothing: the document is written out.
     app.openapi = document  # type: ignore[method-assign]
-    app.state.begin_drain = streams.drain
-    app.add_middleware(BodyLimitMiddleware, limit=settings.gateway_body_bytes)
+    app.state.parts, app.state.begin_drain = parts, streams.drain
+    app.add_middleware(
+        BodyLimits, limit=settings.gateway_body_bytes, imports=settings.gateway_import_bytes
+    )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     app.add_exception_handler(ClientDisconnect, _on_client_gone)
     return app
 
 
-def _tokens(settings: GatewaySettings, http: aiohttp.ClientSession) -> Tokens:
+def _groups(parts: Parts, streams: OpenStreams, settings: GatewaySettings) -> Sequence[Routes]:
+    limits = turn_limits(settings)
+    passing = PassingOn(parts, limits)
+    erasing = Erasing(
+        parts,
+        passing,
+        known_seconds=settings.gateway_erased_seconds,
+        pause_seconds=settings.gateway_erased_pause_seconds,
+    )
+    reading, exporting = ReadingHistory(parts, passing), Exporting(parts, streams, limits)
+    return (
+        session_routes(parts, passing, erasing),
+        turn_routes(parts, passing, streams, limits),
+        history_routes(parts, passing, reading, exporting, limits),
+        assistant_routes(parts, passing),
+        health_routes(parts, streams, ready_seconds=settings.gateway_ready_seconds),
+    )
+
+
+def _tokens(
+    settings: GatewaySettings, http: aiohttp.ClientSession, verified: VerifiedTokens
+) -> Tokens:
     issuer, audience = settings.jwt_issuer, settings.jwt_audience
     if settings.jwt_secret is not None:
         secret = settings.jwt_secret.get_secret_value()
@@ -80,25 +123,13 @@ def _tokens(settings: GatewaySettings, http: aiohttp.ClientSession) -> Tokens:
         refetch_seconds=settings.jwks_refetch_seconds,
         max_age_seconds=settings.jwks_max_age_seconds,
     )
-    keys = PublishedKeys(http, settings.jwks_url, limits)
+    keys = PublishedKeys(http, settings.jwks_url, limits, verified.forget)
     return PublishedKeyTokens(keys, issuer=issuer, audience=audience)
 
 
-def _turn_limits(settings: GatewaySettings) -> TurnLimits:
-    return TurnLimits(
-        body=settings.gateway_body_seconds,
-        call=settings.gateway_call_seconds,
-        heartbeat=settings.gateway_stream_heartbeat_seconds,
-        reply=settings.gateway_reply_seconds,
-        relay=RelayLimits(
-            silence=settings.gateway_silence_seconds,
-            reattach=settings.gateway_reattach_seconds,
-            reattach_pause=settings.gateway_reattach_pause_seconds,
-            reattach_most_pause=settings.gateway_reattach_most_pause_seconds,
-            look=settings.gateway_look_seconds,
-            event_bytes=settings.gateway_event_bytes,
-        ),
-    )
+def in_front_of(app: FastAPI) -> ASGIApp:
+    """What is served: kept pages are answered before the application, whose stack costs more."""
+    return StoredAnswers(app, app.state.parts)
 
 
 async def _on_client_gone(request: Request, error: Exception) -> Response:

@@ -13,9 +13,15 @@ from parley_core.shapes import Assistant, Message, SessionShape, Turn, UsageShap
 from parley_gateway.answers import (
     AssistantList,
     AssistantSwitch,
+    HistoryImport,
     MessageList,
     Model,
     ModelList,
+    SearchResult,
+    SearchResults,
+    SessionDeleted,
+    SessionList,
+    SessionsDeleted,
 )
 
 _SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
@@ -27,6 +33,7 @@ _ASKED = Message(
     id=UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5d"),
     session_id=_SESSION_ID,
     turn_id=_TURN_ID,
+    parent_message_id=None,
     role="user",
     content="Hello! My name is Ada.",
     status="completed",
@@ -37,6 +44,7 @@ _REPLY = Message(
     id=_REPLY_ID,
     session_id=_SESSION_ID,
     turn_id=_TURN_ID,
+    parent_message_id=_ASKED.id,
     role="assistant",
     content="Hello, Ada!",
     status="completed",
@@ -79,6 +87,16 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
     MessageList: MessageList(
         data=[_REPLY, _ASKED], first_id=_REPLY.id, last_id=_ASKED.id, version=4
     ),
+    SessionList: SessionList(data=[_SESSION], first_id=_SESSION_ID, last_id=_SESSION_ID),
+    SessionDeleted: SessionDeleted(id=_SESSION_ID, erased=True, erase_at=None, version=5),
+    SessionsDeleted: SessionsDeleted(erased=3, held=0, has_more=False),
+    HistoryImport: HistoryImport(session_id=_SESSION_ID, imported=2, skipped=0, version=6),
+    SearchResults: SearchResults(
+        data=[SearchResult(session_id=_SESSION_ID, session_title="Holidays", message=_REPLY)],
+        first_id=_REPLY_ID,
+        last_id=_REPLY_ID,
+    ),
+    Assistant: _ASSISTANT,
     AssistantList: AssistantList(data=[_ASSISTANT], first_id=_ASSISTANT.id, last_id=_ASSISTANT.id),
     AssistantSwitch: AssistantSwitch(session=_SESSION, created=False, messages=[_ASKED, _REPLY]),
     ModelList: ModelList(data=[_MODEL]),
@@ -103,6 +121,7 @@ def error(status: int, code: str) -> Any:
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     408: "invalid_request_error",
     409: "conflict_error",

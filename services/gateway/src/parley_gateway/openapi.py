@@ -14,7 +14,10 @@ from pydantic.json_schema import models_json_schema
 
 from parley_gateway import examples
 from parley_gateway.answers import ErrorAnswer, ReplyDelta, ReplyEnded, TurnStarted
-from parley_gateway.operations import OPERATIONS, Errors, Operation
+from parley_gateway.operations import OPERATIONS
+from parley_gateway.operations.operation import Errors, Operation
+from parley_gateway.operations.turns import EVENT_STREAM
+from parley_gateway.request_fields import ASSISTANT_FORM
 
 Node = dict[str, Any]
 Described = tuple[type[BaseModel], Literal["validation", "serialization"]]
@@ -65,6 +68,8 @@ def _operation(operation: Operation) -> Node:
         node["parameters"].append(_IDEMPOTENCY_KEY)
     if operation.resumes:
         node["parameters"].append(_LAST_EVENT_ID)
+    if operation.conditional:
+        node["parameters"].append(_IF_NONE_MATCH)
     if operation.body is not None:
         required = any(field.is_required() for field in operation.body.model_fields.values())
         node["requestBody"] = {"required": required, "content": {_JSON: _media(operation.body)}}
@@ -72,8 +77,8 @@ def _operation(operation: Operation) -> Node:
 
 
 def _path_parameters(operation: Operation) -> Iterator[Node]:
-    schema = {"type": "string", "format": "uuid"}
     for name in _PARAMETER.findall(operation.path):
+        schema = _ASSISTANT_ID if name == "assistant_id" else _UUID
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -87,17 +92,21 @@ def _responses(operation: Operation) -> Node:
     responses: Node = {}
     for status, model in operation.answers.items():
         content = {_JSON: _media(model)} if model else {}
-        if operation.streams and status == HTTPStatus.OK:
-            content["text/event-stream"] = {
-                "schema": {"type": "string"},
-                "example": examples.stream(),
-            }
+        if status == HTTPStatus.OK:
+            content |= {kind: _text(kind) for kind in operation.streams}
         responses[str(status)] = {"description": HTTPStatus(status).phrase}
         if content:
             responses[str(status)]["content"] = content
+        if operation.conditional:
+            responses[str(status)]["headers"] = {"ETag": _ETAG}
     for errors in operation.errors:
         responses.update(_refusals(errors))
     return responses
+
+
+def _text(kind: str) -> Node:
+    # Of events no schema: the version of OpenAPI has none for what is in a stream.
+    return {"example": examples.stream()} if kind == EVENT_STREAM else _STRING
 
 
 def _refusals(errors: Errors) -> Iterator[tuple[str, Node]]:
@@ -129,6 +138,17 @@ def _schemas() -> Node:
     return dict(sorted(schemas["$defs"].items()))
 
 
+_STRING = {"schema": {"type": "string"}}
+_UUID = {"type": "string", "format": "uuid"}
+_ASSISTANT_ID = {"type": "string", "pattern": ASSISTANT_FORM}
+_ETAG = {"description": "The version of the history.", "schema": {"type": "string"}}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the page that the client has: 304 when it has not changed.",
+    "schema": {"type": "string"},
+}
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",

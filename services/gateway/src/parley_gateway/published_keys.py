@@ -6,7 +6,7 @@ Source: RFC 7517.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -30,8 +30,15 @@ class FetchLimits:
 class PublishedKeys:
     """Keys stay in use while their server is away; one that it publishes no more is forgotten."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, limits: FetchLimits) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        limits: FetchLimits,
+        on_fetched: Callable[[], None] = lambda: None,
+    ) -> None:
         self._http, self._url, self._limits = http, url, limits
+        self._on_fetched = on_fetched
         self._keys: Mapping[KeyName, SigningKey] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
@@ -77,6 +84,7 @@ class PublishedKeys:
             log.warning("the key set could not be fetched: %s", type(error).__name__)
         else:
             self._fetched_at = time.monotonic()
+            self._on_fetched()
 
     async def _document(self) -> bytes:
         limits = aiohttp.ClientTimeout(total=self._limits.seconds)

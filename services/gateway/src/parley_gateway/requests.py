@@ -1,101 +1,37 @@
-"""What clients send: its shape, its bounds, and the sentences that refuse what is otherwise."""
+"""What clients send is read here, and what is not as it should be is refused with a sentence."""
 
 import asyncio
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from parley_core.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.shapes import MESSAGE_BYTES
 from parley_core.sse import END
+from parley_gateway.queries import ResumeQuery
+from parley_gateway.request_fields import (
+    ASSISTANT_FORM,
+    BAD_POINT,
+    BAD_TIME,
+    FUTURE_TIME,
+    MOST_VERSION,
+    UUID_FORM,
+    QueryShape,
+)
 
 IDEMPOTENCY_KEY = "idempotency-key"
 
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _PLACE = re.compile(r"[0-9]{1,10}")
-_MOST_PLACE = 2**31 - 1
 _VISIBLE_KEY = re.compile(r"[!-~]{1,255}")
-
-
-def _in_one_form(text: Any) -> Any:
-    # Pydantic takes several; what has two spellings is compared wrongly somewhere.
-    if isinstance(text, str) and not _UUID.fullmatch(text):
-        raise ValueError
-    return text
-
-
-Id = Annotated[UUID, BeforeValidator(_in_one_form, json_schema_input_type=UUID)]
-AssistantId = Annotated[str, Field(min_length=1, max_length=200, examples=["helper"])]
-_MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
-_MetadataValue = Annotated[str, Field(max_length=512)]
-
-
-class RequestShape(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-    def to_json(self) -> bytes:
-        """What the client gave, without what it left out."""
-        return self.model_dump_json(exclude_unset=True).encode()
-
-
-class StartSession(RequestShape):
-    """Every field may be left out."""
-
-    id: Id | None = Field(None, description="An id of your choice; taken or erased ones are 409.")
-    assistant_id: AssistantId | None = Field(None, description="Left out: the default assistant.")
-    title: str | None = Field(None, max_length=200, examples=["Holidays"])
-    metadata: dict[_MetadataKey, _MetadataValue] | None = Field(
-        None, max_length=16, examples=[{"topic": "travel"}]
-    )
-
-
-class SwitchAssistant(RequestShape):
-    assistant_id: AssistantId
-
-
-class SubmitMessage(RequestShape):
-    content: str = Field(
-        min_length=1,
-        description=f"Up to {MESSAGE_BYTES} bytes of UTF-8.",
-        examples=["Hello! My name is Ada."],
-    )
-    stream: bool = Field(False, description="Answer with server-sent events as the reply comes.")
-    background: bool = Field(
-        False, description="Answer at once, while the turn is running; not with `stream`."
-    )
-
-
-class HistoryQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    limit: int = Field(20, ge=1, le=100)
-    order: Literal["desc", "asc"] = Field("desc", description="`desc` is newest first.")
-    after: Id | None = Field(None, description="The last message of the page before.")
-    before: Id | None = Field(None, description="The first message of the page after.")
-    min_version: int | None = Field(
-        None,
-        ge=1,
-        le=2**31 - 1,
-        description="Wait up to 2 s until the session's history is at least at this version.",
-    )
-
-
-class ResumeQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    starting_after: int | None = Field(
-        None,
-        ge=0,
-        le=_MOST_PLACE,
-        description="The `id` of the last event that the client has. `Last-Event-ID` counts more.",
-    )
-
+_ASSISTANT = re.compile(ASSISTANT_FORM)
+_LONGEST_PARAM = 256
 
 Asked = TypeVar("Asked", bound=BaseModel)
+AskedQuery = TypeVar("AskedQuery", bound=QueryShape)
 
 
 class BodySlow(ParleyError):
@@ -105,7 +41,7 @@ class BodySlow(ParleyError):
 async def body_of(request: Request, shape: type[Asked], within: float) -> Asked:
     """The request's JSON body, whatever its content type says; an empty one is an empty object.
 
-    Raises RequestValidationError, or BodySlow after `within` seconds.
+    Raises RequestValidationError, InvalidRequest, or BodySlow after `within` seconds.
     """
     try:
         async with asyncio.timeout(within):
@@ -120,10 +56,18 @@ async def body_of(request: Request, shape: type[Asked], within: float) -> Asked:
         raise _refusal(error, "body") from None
 
 
-def history_query(request: Request) -> dict[str, str]:
-    """The query as history gets it. Raises RequestValidationError, InvalidRequest."""
-    asked = _query_of(request, HistoryQuery).model_dump(exclude_none=True)
-    return {name: str(value) for name, value in asked.items()}
+def query_of(request: Request, shape: type[AskedQuery]) -> AskedQuery:
+    """Raises RequestValidationError, InvalidRequest."""
+    given = request.query_params
+    for name in given:
+        if len(given.getlist(name)) > 1:
+            raise InvalidRequest("This parameter is given twice.", param=name[:64])
+    if "after" in given and "before" in given:
+        raise InvalidRequest("Give after or before, not both.", param="before")
+    try:
+        return shape.model_validate(dict(given))
+    except ValidationError as error:
+        raise _refusal(error, "query") from None
 
 
 def place_to_resume_after(request: Request) -> int | Literal["end"] | None:
@@ -132,34 +76,30 @@ def place_to_resume_after(request: Request) -> int | Literal["end"] | None:
     An EventSource repeats its first URL and adds the header, which is the newer of the two.
     Raises RequestValidationError, InvalidRequest.
     """
-    starting_after = _query_of(request, ResumeQuery).starting_after
+    starting_after = query_of(request, ResumeQuery).starting_after
     headers = request.headers.getlist("last-event-id")
     if not headers:
         return starting_after
     [last] = headers if len(headers) == 1 else [""]
     if last == END:
         return "end"
-    if not _PLACE.fullmatch(last) or int(last) > _MOST_PLACE:
+    if not _PLACE.fullmatch(last) or int(last) > MOST_VERSION:
         raise InvalidRequest("This should be the id of an event.", param="Last-Event-ID")
     return int(last)
 
 
-def _query_of(request: Request, shape: type[Asked]) -> Asked:
-    given = request.query_params
-    for name in given:
-        if len(given.getlist(name)) > 1:
-            raise InvalidRequest("This parameter is given twice.", param=name[:64])
-    try:
-        return shape.model_validate(dict(given))
-    except ValidationError as error:
-        raise _refusal(error, "query") from None
-
-
 def path_id(request: Request, name: str) -> UUID:
     text = request.path_params[name]
-    if not _UUID.fullmatch(text):
+    if not UUID_FORM.fullmatch(text):
         raise InvalidRequest("This should be a UUID.", param=name)
     return UUID(text)
+
+
+def path_assistant(request: Request) -> str:
+    text: str = request.path_params["assistant_id"]
+    if not _ASSISTANT.fullmatch(text):
+        raise InvalidRequest("This should be the id of an assistant.", param="assistant_id")
+    return text
 
 
 def idempotency_header(request: Request) -> dict[str, str]:
@@ -177,20 +117,30 @@ def idempotency_header(request: Request) -> dict[str, str]:
     return {IDEMPOTENCY_KEY: key}
 
 
-def check_size(content: str) -> None:
+def check_size(content: str, param: str = "content") -> None:
     """Raises TooLarge."""
     if len(content) > MESSAGE_BYTES or len(content.encode()) > MESSAGE_BYTES:
         raise TooLarge(
             f"A message has {MESSAGE_BYTES} bytes of UTF-8 at most.",
             code="message_too_large",
-            param="content",
+            param=param,
         )
 
 
-def _refusal(error: ValidationError, place: str) -> RequestValidationError:
+def check_any(asked: BaseModel) -> None:
+    """Raises InvalidRequest when no field is given."""
+    if not asked.model_fields_set:
+        raise InvalidRequest("Give at least one field to change.")
+
+
+def _refusal(error: ValidationError, place: str) -> RequestValidationError | InvalidRequest:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
+    first = problems[0]
+    if first["type"] in (BAD_TIME, FUTURE_TIME, BAD_POINT):
+        param = ".".join(str(part) for part in first["loc"])
+        return InvalidRequest(first["msg"], param=param[:_LONGEST_PARAM])
     for problem in problems:
         problem["loc"] = (place, *problem["loc"])
         if problem["type"] == "value_error":
-            problem["type"] = "uuid_parsing"  # The one validator that this file has.
+            problem["type"] = "uuid_parsing"  # The one other validator that fields have.
     return RequestValidationError(problems)

@@ -33,7 +33,7 @@ class Resuming:
                 await Response(status_code=204)(scope, receive, send)
                 return
             limits = self._limits.relay
-            events = TurnEvents(turn, asker, self._parts.peers, limits, after or 0)
+            events = TurnEvents(turn, asker, self._parts, limits, after or 0)
             stream = TurnStream(events, self._limits.heartbeat, limits.reattach)
             await stream.answer(receive, send, stop, resumes=after is not None)
 

@@ -50,13 +50,41 @@ class GatewaySettings(Settings):
 
     # What clients send. Text may take six bytes for each of its own, escaped in JSON.
     gateway_body_bytes: Count = 6 * MESSAGE_BYTES + 64 * KIB
+    gateway_import_bytes: Count = 4 * MIB
     gateway_body_seconds: Seconds = 30
 
     # Calls to other services.
     gateway_call_seconds: Seconds = 10
     gateway_ready_seconds: Seconds = 2
 
-    # Replies that are being read, as a stream or as one answer.
+    # Tokens that were verified are believed again without it.
+    gateway_verified_tokens: Count = 10_000
+    gateway_verified_seconds: Seconds = 60
+
+    # What each person wrote is in what they read next. For twice as long as history holds a key, so
+    # that a session that this process saw erased stays erased whatever has stopped meanwhile.
+    gateway_own_writes_seconds: Seconds = 60
+    gateway_own_writes_people: Count = 10_000
+    gateway_own_writes_sessions: Count = 20
+    # How long the answer to a DELETE waits for history to know of it, and how often it asks.
+    gateway_erased_seconds: Seconds = 2
+    gateway_erased_pause_seconds: Seconds = 0.05
+
+    # Pages of history that are kept while history's movements are heard.
+    gateway_pages_bytes: Count = 64 * MIB
+    gateway_page_bytes: Count = MIB
+    # A page may have been opened with a key that history holds for 30 s: in all, a session that was
+    # erased is closed within 60 s also when no movement comes.
+    gateway_page_seconds: float = Field(30, gt=0, le=30, description="seconds, over 0 and up to 30")
+    # History sends a line a second: this long without one, and no page is trusted.
+    gateway_movements_silence_seconds: Seconds = 3
+    gateway_movements_pause_seconds: Seconds = 0.1
+    gateway_movements_most_pause_seconds: Seconds = 2
+    gateway_movements_line_bytes: Count = MIB
+    # For this long after a movement a replica of history may not have heard of it.
+    gateway_movements_settle_seconds: Seconds = 0.5
+
+    # Replies and exports that are being read, as a stream or as one answer.
     gateway_streams: Count = 2_000
     gateway_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
     gateway_event_bytes: Count = 4 * MIB

@@ -1,4 +1,6 @@
-"""POST /v1/sessions/{session_id}/messages: commit a message, then answer with the reply to it."""
+"""POST …/messages and …/regenerate: commit what opens a turn, then answer with the reply to it."""
+
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,15 +9,10 @@ from starlette.types import Receive, Scope, Send
 from parley_core.errors import InvalidRequest
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
+from parley_gateway.bodies import Replying, SubmitMessage
 from parley_gateway.open_streams import OpenStreams
 from parley_gateway.parts import Parts
-from parley_gateway.requests import (
-    SubmitMessage,
-    body_of,
-    check_size,
-    idempotency_header,
-    path_id,
-)
+from parley_gateway.requests import body_of, check_size, idempotency_header, path_id
 from parley_gateway.turn_answer import TurnAnswer
 from parley_gateway.turn_events import TurnEvents, turn_in
 from parley_gateway.turn_limits import TurnLimits
@@ -25,22 +22,31 @@ from parley_gateway.turn_stream import TurnStream
 class Submitting:
     """An ASGI application: its answer may be a stream."""
 
-    def __init__(self, parts: Parts, streams: OpenStreams, limits: TurnLimits) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        streams: OpenStreams,
+        limits: TurnLimits,
+        command: Literal["messages", "regenerate"],
+        shape: type[Replying],
+    ) -> None:
         self._parts, self._streams, self._limits = parts, streams, limits
+        self._command, self._shape = command, shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         asker = await self._parts.authenticate(request)
-        path = f"/sessions/{path_id(request, 'session_id')}/messages"
+        path = f"/sessions/{path_id(request, 'session_id')}/{self._command}"
         key = idempotency_header(request)
-        asked = await body_of(request, SubmitMessage, self._limits.body)
-        check_size(asked.content)
+        asked = await body_of(request, self._shape, self._limits.body)
+        if isinstance(asked, SubmitMessage):
+            check_size(asked.content)
         if asked.stream and asked.background:
             raise InvalidRequest("A turn in the background is not streamed.", param="background")
         # Before the commit: a message that was accepted must also be answered.
         with self._streams.one() as stop:
             turn = await self._submit(path, asked, asker, key)
-            events = TurnEvents(turn, asker, self._parts.peers, self._limits.relay)
+            events = TurnEvents(turn, asker, self._parts, self._limits.relay)
             hand_over = self._limits.relay.reattach
             if asked.stream:
                 stream = TurnStream(events, self._limits.heartbeat, hand_over)
@@ -60,16 +66,16 @@ class Submitting:
         answer = Response(turn.to_json(), status, media_type="application/json")
         await answer(scope, receive, send)
 
-    async def _submit(
-        self, path: str, asked: SubmitMessage, asker: Asker, key: dict[str, str]
-    ) -> Turn:
+    async def _submit(self, path: str, asked: Replying, asker: Asker, key: dict[str, str]) -> Turn:
         answer = await self._parts.peers.session.call(
             "POST",
             path,
             principal=asker.principal,
             request_id=asker.request_id,
-            body=asked.model_dump_json(include={"content"}).encode(),
+            body=asked.command(),
             headers=key,
             timeout=self._limits.call,
         )
-        return turn_in(answer.body)
+        turn = turn_in(answer.body)
+        self._parts.writes.note(asker.principal, turn.session_id, turn.version)
+        return turn

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from starlette.types import Receive
 
-from parley_core.errors import ParleyError
+from parley_core.errors import NotFound, ParleyError
 from parley_core.shapes import Turn
 from parley_gateway.attendance import Attendance
 from parley_gateway.turn_events import TurnEvents
@@ -31,12 +31,14 @@ class TurnAnswer:
         self._reply_seconds, self._hand_over_seconds = reply_seconds, hand_over_seconds
 
     async def turn(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
-        """The turn as it ended. Raises ReplyPending."""
+        """The turn as it ended. Raises ReplyPending, or NotFound when its session was erased."""
         waiting = asyncio.create_task(self._ended())
         ending = await Attendance(receive, stop, self._events.handed_over).during(
             waiting, within=self._reply_seconds, hand_over_within=self._hand_over_seconds
         )
         turn = waiting.result() if ending == "done" else None
+        if turn is None and self._events.gone:
+            raise NotFound("There is no such session.", code="session_not_found")
         if turn is None:
             raise ReplyPending(has_key=self._has_key)
         return turn

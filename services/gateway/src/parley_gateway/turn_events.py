@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 import msgspec
@@ -17,7 +18,7 @@ from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
 from parley_gateway.event_cutter import EventCutter, EventsUnusable
 from parley_gateway.outage import Outage
-from parley_gateway.peers import Peers
+from parley_gateway.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +39,21 @@ class TurnEvents:
     """The events after the place `after`. `handed_over` is set once inference has the turn."""
 
     def __init__(
-        self, turn: Turn, asker: Asker, peers: Peers, limits: RelayLimits, after: int = 0
+        self, turn: Turn, asker: Asker, parts: Parts, limits: RelayLimits, after: int = 0
     ) -> None:
         self.turn = turn
         self.handed_over = asyncio.Event()
-        self._asker, self._inference, self._session = asker, peers.inference, peers.session
+        self._asker, self._writes = asker, parts.writes
+        self._inference, self._session = parts.peers.inference, parts.peers.session
         self._limits = limits
         self._place = after
+        self.gone = False
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """Whole events, many at a time where many came; comments too.
 
-        Stops after the turn's end, or without one when inference stays away too long or knows
-        nothing of the turn.
+        Stops after the turn's end, or without one when its session is erased, or when inference
+        stays away too long or knows nothing of the turn.
         """
         if self.turn.status != "running":
             yield self._stored(self.turn)
@@ -66,6 +69,8 @@ class TurnEvents:
                         outage.is_over()
                         if events := cutter.feed(received):
                             self._place = cutter.place
+                            if cutter.ended:
+                                self._note(_version_in(events))
                             yield events
                         if cutter.ended:
                             return
@@ -74,6 +79,8 @@ class TurnEvents:
                     break
             if (ended := await self.ended_turn()) is not None:
                 yield self._stored(ended)
+                return
+            if self.gone:
                 return
             jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
             pause = outage.next_pause(asyncio.get_running_loop().time(), jitter)
@@ -91,7 +98,8 @@ class TurnEvents:
                 timeout=self._limits.look,
             )
             turn = turn_in(answer.body)
-        except ParleyError:
+        except ParleyError as refused:
+            self.gone = refused.status == HTTPStatus.NOT_FOUND
             return None
         return turn if turn.reply is not None else None
 
@@ -108,7 +116,12 @@ class TurnEvents:
 
     def _stored(self, turn: Turn) -> bytes:
         self.handed_over.set()
+        self._note(turn.version)
         return b"".join(sse.replay(turn, self._place))
+
+    def _note(self, version: int) -> None:
+        """Before the client hears of the end: it may read at once what it has."""
+        self._writes.note(self._asker.principal, self.turn.session_id, version)
 
     def _outage(self) -> Outage:
         return Outage(
@@ -116,6 +129,18 @@ class TurnEvents:
             first_pause=self._limits.reattach_pause,
             most_pause=self._limits.reattach_most_pause,
         )
+
+
+def _version_in(events: bytes) -> int:
+    """The session's version in the last event. Raises EventsUnusable."""
+    try:
+        return msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended).version
+    except ValueError:
+        raise EventsUnusable from None
+
+
+class _Ended(msgspec.Struct):
+    version: int
 
 
 def turn_in(answer: bytes) -> Turn:

@@ -12,7 +12,7 @@ import aiohttp
 from fastapi import FastAPI
 
 from gateway_peers.issuer import token
-from parley_gateway.app import create_app
+from parley_gateway.app import create_app, in_front_of
 from parley_gateway.openapi import document
 from parley_gateway.settings import GatewaySettings
 from parley_testing.event_stream import EventStream
@@ -94,7 +94,10 @@ class Gateway(Client):
 @asynccontextmanager
 async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
     app = create_app(GatewaySettings(**QUICK | {"internal_secret": SECRET} | settings))
-    async with serving(app, small_send_buffer=True) as served, client_session() as http:
+    async with (
+        serving(in_front_of(app), small_send_buffer=True) as served,
+        client_session() as http,
+    ):
         yield Gateway(served.url, http, app)
 
 

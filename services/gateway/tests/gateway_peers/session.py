@@ -40,11 +40,11 @@ class Session(Peer):
         if call.path.startswith("/turns/"):
             turn = self.turns.get(UUID(call.path.removeprefix("/turns/")))
             return raw(turn.to_json()) if turn else error(404, "turn_not_found")
-        if not call.path.endswith("/messages"):
+        if not call.path.endswith(("/messages", "/regenerate")):
             return error(404, "not_scripted")
         if call.key in self.by_key:
             return raw(self.turns[self.by_key[call.key]].to_json())
-        turn = _opened(UUID(call.path.split("/")[2]), call.body["content"])
+        turn = _opened(UUID(call.path.split("/")[2]), call.body.get("content", "As before"))
         self.turns[turn.id] = turn
         if call.key is not None:
             self.by_key[call.key] = turn.id
@@ -57,6 +57,7 @@ def _opened(session_id: UUID, content: str) -> Turn:
         id=uuid4(),
         session_id=session_id,
         turn_id=turn_id,
+        parent_message_id=None,
         role="user",
         content=content,
         status="completed",
@@ -79,6 +80,7 @@ def _message(id: UUID, turn: Turn, role: str, content: str, status: str, version
         id=id,
         session_id=turn.session_id,
         turn_id=turn.id,
+        parent_message_id=turn.message.id,
         role=role,
         content=content,
         status=status,

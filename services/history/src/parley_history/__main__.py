@@ -74,11 +74,13 @@ def _migrate(settings: DatabaseSettings) -> None:
 
 def _serve(settings: HistorySettings) -> None:
     require_database_migrated(settings.history_database, MIGRATIONS)
+    app = create_app(settings)
     serve(
-        create_app(settings),
+        app,
         host=settings.history_host,
         port=settings.history_port,
         drain_seconds=settings.history_drain_seconds,
+        on_shutdown=app.state.movement_streams.end,
     )
 
 

@@ -1,14 +1,26 @@
 """The routes of `serve`; the gateway is their only caller."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from parley_core.guard import Guard, request_id
+from parley_core.list_parameters import number_in
+from parley_history.cached_reading import CachedReading
+from parley_history.export.answer import file_of
+from parley_history.export.exporting import Exporting
+from parley_history.export.request import form_in
+from parley_history.movement_stream import MovementStreams
 from parley_history.page_request import page_request_of
+from parley_history.query_parameters import VERSION_MOST
 from parley_history.reading import Reading
+from parley_history.search.request import search_request_of
+from parley_history.search.searching import Searching
+from parley_history.session_list.listing import Listing
+from parley_history.session_list.request import seen_in, session_list_request_of
 
 Missing = Callable[[], Awaitable[Sequence[str]]]
 """Names what a process waits for; nothing when it is ready."""
@@ -17,22 +29,64 @@ Missing = Callable[[], Awaitable[Sequence[str]]]
 class Parts:
     """What the routes use, put together when the process starts."""
 
-    reading: Reading
+    reading: Reading | CachedReading
+    listing: Listing
     missing: Missing
+    movements: MovementStreams
+    searching: Searching
+    exporting: Exporting
 
 
 def routes(guard: Guard, parts: Parts) -> Sequence[Route]:
     async def read_history(request: Request) -> Response:
         person = guard(request)
-        asked = page_request_of(request.query_params)
+        asked = page_request_of(request.query_params, datetime.now(UTC))
         session_id = request.path_params["session_id"]
         page = await parts.reading.page(session_id, person, request_id(request), asked)
+        etag = {"etag": f'W/"{page.version}"'}
+        return Response(page.json, headers=etag, media_type="application/json")
+
+    async def list_sessions(request: Request) -> Response:
+        person = guard(request)
+        asked = session_list_request_of(request.query_params)
+        page = await parts.listing.page(person, request_id(request), asked)
         return Response(page, media_type="application/json")
+
+    async def search(request: Request) -> Response:
+        person = guard(request)
+        asked = search_request_of(await request.body())
+        results = await parts.searching.search(person, request_id(request), asked)
+        return Response(results, media_type="application/json")
+
+    async def export_session(request: Request) -> Response:
+        person, form = guard(request), form_in(request.query_params)
+        least = number_in(request.query_params, "min_version", VERSION_MOST) or 0
+        session_id = request.path_params["session_id"]
+        pieces = await parts.exporting.one(session_id, person, request_id(request), form, least)
+        return file_of(pieces, form, f"parley-{session_id}")
+
+    async def export_all(request: Request) -> Response:
+        person, form = guard(request), form_in(request.query_params)
+        seen = seen_in(request.query_params)
+        pieces = await parts.exporting.all(person, request_id(request), form, seen)
+        return file_of(pieces, form, "parley")
+
+    async def follow_movements(request: Request) -> Response:
+        guard(request)
+        return StreamingResponse(parts.movements.open(), media_type="application/x-ndjson")
 
     async def missing() -> Sequence[str]:
         return await parts.missing()
 
-    return [Route("/history/{session_id:uuid}", read_history), *health_routes(missing)]
+    return [
+        Route("/history/{session_id:uuid}", read_history),
+        Route("/sessions", list_sessions),
+        Route("/search", search, methods=["POST"]),
+        Route("/sessions/{session_id:uuid}/export", export_session),
+        Route("/export", export_all),
+        Route("/movements", follow_movements),
+        *health_routes(missing),
+    ]
 
 
 def health_routes(missing: Missing) -> Sequence[Route]:

@@ -1,14 +1,14 @@
 """The one place where `serve` is put together."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import cast
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 
+from parley_core.background import running
 from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.calls import ServiceClient, http_session
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
@@ -17,24 +17,40 @@ from parley_core.metrics import metrics_route, new_registry
 from parley_core.migrations import MigrationRefused, migrations_in, require_migrated
 from parley_core.pool import Pool, open_pool
 from parley_history.api import Missing, Parts, routes
-from parley_history.content_keys import ContentKeys
+from parley_history.cached_reading import CachedReading
+from parley_history.content_keys import ContentKeys, KeptKeys
 from parley_history.database_trouble import DATABASE_TROUBLE, install_database_trouble
+from parley_history.export.exporting import Exporting
+from parley_history.export.stored import ExportedSessions
+from parley_history.forgetting import Forgetting
 from parley_history.migrations import MIGRATIONS
+from parley_history.movement_stream import MovementStreams
 from parley_history.movements import Movements
+from parley_history.page_metrics import watch_pages
 from parley_history.pages import Pages
 from parley_history.reading import Reading
-from parley_history.session_client import SessionClient
+from parley_history.redis_pages import RedisPages
+from parley_history.search.found import FoundMessages
+from parley_history.search.indexer import Indexer
+from parley_history.search.metrics import watch_indexer
+from parley_history.search.moved import MovedSessions
+from parley_history.search.searching import Searching
+from parley_history.session_client import Person, SessionClient
+from parley_history.session_list.listing import Listing
+from parley_history.session_list.stored import SessionPages
 from parley_history.settings import HistorySettings
+from parley_history.waiting import Waiting
 
 
 def create_app(settings: HistorySettings) -> Starlette:
     """The application; `app.state.movements` knows how many requests wait."""
     guard = Guard(settings.internal_secret, audience="history", issuers=frozenset(("gateway",)))
     parts, movements = Parts(), _movements(settings)
+    parts.movements = _movement_streams(settings, movements)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with _pool(settings) as pool, http_session() as http:
+        async with _pool(settings) as pool, http_session() as http, AsyncExitStack() as stack:
             service = ServiceClient(
                 http,
                 settings.session_url,
@@ -43,19 +59,31 @@ def create_app(settings: HistorySettings) -> Starlette:
                 secret=settings.internal_secret,
             )
             session = SessionClient(service, settings.history_session_seconds)
-            parts.reading = _reading(settings, pool, movements, session)
+            keys, waiting = _keys(settings, session), _waiting(settings, pool, movements)
+            reading = Reading(Pages(pool), waiting, session, keys)
+            parts.reading = await stack.enter_async_context(
+                _cached(settings, reading, pool, keys, registry)
+            )
+            parts.listing = Listing(SessionPages(pool), waiting, keys)
+            parts.exporting = Exporting(
+                ExportedSessions(pool),
+                Pages(pool),
+                waiting,
+                session,
+                keys,
+                most=settings.history_exports,
+            )
+            parts.searching = Searching(FoundMessages(pool), keys, _search_keys(settings, session))
             parts.missing = _missing(pool)
-            listening = asyncio.create_task(movements.listen())
-            try:
-                yield
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+            forgetting = Forgetting(pool, keys, pause_seconds=settings.history_listen_pause_seconds)
+            stack.enter_context(movements.followed_by(forgetting))
+            await stack.enter_async_context(_indexing(settings, movements, session, registry))
+            await stack.enter_async_context(running(movements.listen(), forgetting.run()))
+            yield
 
-    app = Starlette(
-        routes=[*routes(guard, parts), metrics_route(_registry(movements))], lifespan=lifespan
-    )
-    app.state.movements = movements
+    registry = _registry(movements)
+    app = Starlette(routes=[*routes(guard, parts), metrics_route(registry)], lifespan=lifespan)
+    app.state.movements, app.state.movement_streams = movements, parts.movements
     app.add_middleware(BodyLimitMiddleware, limit=settings.history_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
@@ -87,20 +115,95 @@ def _movements(settings: HistorySettings) -> Movements:
         seconds=settings.history_database_seconds,
         poll_seconds=settings.history_poll_seconds,
         pause_seconds=settings.history_listen_pause_seconds,
+        look_seconds=settings.history_listen_look_seconds,
     )
 
 
-def _reading(
-    settings: HistorySettings, pool: Pool, movements: Movements, session: SessionClient
-) -> Reading:
-    keys = ContentKeys(session, most=settings.history_keys, seconds=settings.history_key_seconds)
-    return Reading(
+def _movement_streams(settings: HistorySettings, movements: Movements) -> MovementStreams:
+    return MovementStreams(
+        movements,
+        most=settings.history_followers,
+        most_unread=settings.history_follower_unread,
+        alive_seconds=settings.history_follower_alive_seconds,
+    )
+
+
+def _keys(settings: HistorySettings, session: SessionClient) -> ContentKeys:
+    return ContentKeys(
+        session.keys, most=settings.history_keys, seconds=settings.history_key_seconds
+    )
+
+
+def _search_keys(settings: HistorySettings, session: SessionClient) -> KeptKeys[Person]:
+    return KeptKeys(
+        session.search_keys, most=settings.history_keys, seconds=settings.history_key_seconds
+    )
+
+
+@asynccontextmanager
+async def _cached(
+    settings: HistorySettings,
+    reading: Reading,
+    pool: Pool,
+    keys: ContentKeys,
+    registry: CollectorRegistry,
+) -> AsyncIterator[Reading | CachedReading]:
+    """Reading with the pages that are in Redis, where there is one."""
+    if settings.redis is None:
+        yield reading
+        return
+    pages = RedisPages(
+        settings.redis,
+        seconds=settings.history_redis_seconds,
+        pause_seconds=settings.history_redis_pause_seconds,
+        keep_seconds=settings.history_redis_keep_seconds,
+        most_bytes=settings.history_redis_page_bytes,
+        connections=settings.history_redis_connections,
+    )
+    watch_pages(registry, pages)
+    most_putting = settings.history_redis_connections
+    async with (
+        aclosing(pages),
+        aclosing(CachedReading(reading, pool, keys, pages, most_putting=most_putting)) as cached,
+    ):
+        yield cached
+
+
+@asynccontextmanager
+async def _indexing(
+    settings: HistorySettings,
+    movements: Movements,
+    session: SessionClient,
+    registry: CollectorRegistry,
+) -> AsyncIterator[None]:
+    """Words are indexed meanwhile, where this process may."""
+    if not settings.history_search_indexes:
+        yield
+        return
+    moved = MovedSessions(settings.history_search_moved)
+    indexer = Indexer(
+        settings.history_database,
+        moved,
+        # Its own: what is indexed once must not take the room of keys that are read with.
+        _keys(settings, session),
+        _search_keys(settings, session),
+        seconds=settings.history_search_seconds,
+        pause_seconds=settings.history_search_pause_seconds,
+        walk_seconds=settings.history_search_walk_seconds,
+        sessions=settings.history_search_sessions,
+    )
+    watch_indexer(registry, indexer)
+    with movements.followed_by(moved):
+        async with running(indexer.run()):
+            yield
+
+
+def _waiting(settings: HistorySettings, pool: Pool, movements: Movements) -> Waiting:
+    return Waiting(
         Pages(pool),
         movements,
-        session,
-        keys,
-        wait_seconds=settings.history_wait_seconds,
-        most_waiting=settings.history_waiting,
+        seconds=settings.history_wait_seconds,
+        most=settings.history_waiting,
     )
 
 

@@ -18,13 +18,16 @@ from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
 Connection = asyncpg.Connection
 
 MOVED_CHANNEL = "history_moved"
+EVERYTHING = ""
+"""A notification on `MOVED_CHANNEL` that names no session: each may read otherwise from here on."""
 # A notification has 8,000 bytes at most, and an id 33 of them.
 _IDS_PER_NOTIFICATION = 100
 
 _READ_SESSIONS = """
 SELECT id, tenant, owner, assistant_id, assistant_version, version, last_event_id, created_at,
     updated_at, title, title_event_id, metadata, metadata_event_id, open_turn_id,
-    open_turn_message_id
+    open_turn_message_id, leaf_message_id, linear, archived, deleted, held, erased_at, expires_at,
+    forked_from_session_id, forked_from_message_id
 FROM sessions WHERE id = ANY($1::uuid[])
 """
 _READ_HELD = """
@@ -41,19 +44,31 @@ _WRITE_SESSIONS = """
 INSERT INTO sessions (
     id, tenant, owner, assistant_id, assistant_version, version, last_event_id, created_at,
     updated_at, title, title_event_id, metadata, metadata_event_id, open_turn_id,
-    open_turn_message_id
+    open_turn_message_id, leaf_message_id, linear, archived, deleted, held, erased_at, expires_at,
+    forked_from_session_id, forked_from_message_id
 )
 SELECT * FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::uuid[],
     $8::timestamptz[], $9::timestamptz[], $10::bytea[], $11::uuid[], $12::bytea[], $13::uuid[],
-    $14::uuid[], $15::uuid[]
+    $14::uuid[], $15::uuid[], $16::uuid[], $17::bool[], $18::bool[], $19::bool[], $20::bool[],
+    $21::timestamptz[], $22::timestamptz[], $23::uuid[], $24::uuid[]
 )
 ON CONFLICT (id) DO UPDATE SET
     version = excluded.version,
     last_event_id = excluded.last_event_id,
     updated_at = excluded.updated_at,
+    title = excluded.title,
+    title_event_id = excluded.title_event_id,
+    metadata = excluded.metadata,
+    metadata_event_id = excluded.metadata_event_id,
     open_turn_id = excluded.open_turn_id,
-    open_turn_message_id = excluded.open_turn_message_id
+    open_turn_message_id = excluded.open_turn_message_id,
+    leaf_message_id = excluded.leaf_message_id,
+    linear = excluded.linear,
+    archived = excluded.archived,
+    deleted = excluded.deleted,
+    held = excluded.held,
+    erased_at = excluded.erased_at
 """
 _LINK_TURNS = """
 UPDATE messages SET turn_id = link.turn_id
@@ -70,6 +85,8 @@ DELETE FROM held_events
 USING unnest($1::uuid[], $2::int[]) AS released (session_id, sequence)
 WHERE held_events.session_id = released.session_id AND held_events.sequence = released.sequence
 """
+_ERASE_HELD = "DELETE FROM held_events WHERE session_id = ANY($1::uuid[])"
+_ERASE = "DELETE FROM messages WHERE session_id = ANY($1::uuid[])"
 _BURY = """
 INSERT INTO dead_letters (session_id, error, partition, "offset", key, headers, value)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -104,6 +121,8 @@ async def read_known(
 async def write_batch(connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
     """Write what the batch changes, and tell who listens on `MOVED_CHANNEL`."""
     await write_rows(connection, batch)
+    if batch.erased:
+        await erase_messages(connection, batch.erased)
     if batch.turns:
         await link_turns(connection, batch.turns)
     if batch.sessions:
@@ -111,22 +130,30 @@ async def write_batch(connection: "Connection[asyncpg.Record]", batch: Batch) ->
 
 
 async def write_rows(connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
-    """Write what the batch changes, but the turns of messages that an earlier one brought."""
+    """Write what the batch changes, but nothing in messages that an earlier one brought."""
     if batch.sessions:
         rows = map(astuple, batch.sessions.values())
         await connection.execute(_WRITE_SESSIONS, *_columns(rows))
-    if batch.messages:
+    if messages := batch.messages:
         await connection.copy_records_to_table(
             "messages",
             columns=MessageRow.__struct_fields__,
-            records=map(astuple, batch.messages.values()),
+            records=map(astuple, messages.values()),
         )
     if batch.released:
         await connection.execute(_RELEASE, *_columns(batch.released))
+    if batch.erased:
+        await connection.execute(_ERASE_HELD, batch.erased)
     if batch.newly_held:
         await connection.executemany(_HOLD, map(_held_row, batch.newly_held))
     if batch.dead_letters:
         await connection.executemany(_BURY, map(_dead_letter_row, batch.dead_letters))
+
+
+async def erase_messages(
+    connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
+) -> None:
+    await connection.execute(_ERASE, session_ids)
 
 
 async def link_turns(
@@ -139,6 +166,10 @@ def record_kept_in(row: asyncpg.Record) -> Record:
     """The record of a held event or a dead letter, as it is in the log."""
     headers = [(name, base64.b64decode(value)) for name, value in json.loads(row["headers"])]
     return Record(row["key"], headers, row["value"])
+
+
+async def notify_of_everything(connection: "Connection[asyncpg.Record]") -> None:
+    await connection.execute(_NOTIFY, MOVED_CHANNEL, [EVERYTHING])
 
 
 def moved_sessions(notification: str) -> list[UUID]:

@@ -22,11 +22,12 @@ class _Usage(Struct, frozen=True):
     estimated: bool
 
 
-class _Message(Struct, frozen=True):
+class MessageJson(Struct, frozen=True):
     object: str
     id: UUID
     session_id: UUID
     turn_id: UUID | None
+    parent_message_id: UUID | None
     role: str
     content: str
     status: str
@@ -39,7 +40,7 @@ class _Message(Struct, frozen=True):
 
 class _Page(Struct, frozen=True):
     object: str
-    data: Sequence[_Message]
+    data: Sequence[MessageJson]
     first_id: UUID | None
     last_id: UUID | None
     has_more: bool
@@ -48,7 +49,7 @@ class _Page(Struct, frozen=True):
 
 def page_json(page: StoredPage, key: DataKey | None) -> bytes:
     """`key` is None only for a page without messages. Raises SealBroken."""
-    data = [_message(row, key) for row in page.messages if key is not None]
+    data = [message_of(row, key) for row in page.messages if key is not None]
     return _encode(
         _Page(
             "list",
@@ -61,17 +62,19 @@ def page_json(page: StoredPage, key: DataKey | None) -> bytes:
     )
 
 
-def _message(row: MessageRow, key: DataKey) -> _Message:
-    return _Message(
+def message_of(row: MessageRow, key: DataKey) -> MessageJson:
+    """Raises SealBroken."""
+    return MessageJson(
         object="message",
         id=row.id,
         session_id=row.session_id,
         turn_id=row.turn_id,
+        parent_message_id=row.parent_id,
         role=row.role,
         content=_content(row, key),
         status=row.status,
         version=row.version,
-        created_at=rfc3339(row.created_at),
+        created_at=rfc3339(row.original_time or row.created_at),
         model=row.model or UNSET,
         finish_reason=row.finish_reason or UNSET,
         usage=_usage(row),

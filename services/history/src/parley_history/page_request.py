@@ -1,80 +1,75 @@
 """Which page of a session's messages is asked for, read from the query of a request."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
 from uuid import UUID
 
 from parley_core.errors import InvalidRequest
-
-LIMIT_DEFAULT, LIMIT_MOST = 20, 100
-# A version is a Postgres integer.
-VERSION_MOST = 2**31 - 1
-
-_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+from parley_core.list_parameters import ListPlace, limit_in, number_in, order_in
+from parley_history.query_parameters import VERSION_MOST, id_in, ids_in, version_or_instant_in
 
 
 @dataclass(frozen=True, slots=True)
-class PageRequest:
-    """`after` and `before` are ids of messages, as places in the list that `order` makes."""
+class PageRequest(ListPlace[UUID]):
+    """`after` and `before` are ids of messages, as places in the list that `order` makes.
 
-    limit: int = LIMIT_DEFAULT
-    order: Literal["asc", "desc"] = "desc"
-    after: UUID | None = None
-    before: UUID | None = None
+    The list is the branch that ends with the newest message, or with `leaf`; or, with
+    `all_branches`, every message. `as_of`, a version or an instant, leaves out what came later.
+    The page has `min_version` or there is none; `seen` is waited for, and no more.
+    """
+
     min_version: int | None = None
+    seen: int | None = None
+    as_of: int | datetime | None = None
+    leaf: UUID | None = None
+    all_branches: bool = False
 
     @property
-    def cursor(self) -> UUID | None:
-        return self.after or self.before
+    def least(self) -> int:
+        """The version that the page must have."""
+        return max(self.min_version or 0, self.as_of_version or 0)
 
     @property
-    def older(self) -> bool:
-        """Whether the page goes from its cursor (or from the newest message) back in time."""
-        return (self.order == "desc") == (self.before is None)
+    def wanted(self) -> int:
+        """The version that is worth a wait."""
+        return max(self.least, self.seen or 0)
 
     @property
-    def newest_first(self) -> bool:
-        return self.order == "desc"
+    def as_of_version(self) -> int | None:
+        return self.as_of if isinstance(self.as_of, int) else None
+
+    @property
+    def as_of_instant(self) -> datetime | None:
+        return self.as_of if isinstance(self.as_of, datetime) else None
 
 
-def page_request_of(query: Mapping[str, str]) -> PageRequest:
+def page_request_of(query: Mapping[str, str], now: datetime) -> PageRequest:
     """Raises InvalidRequest, which names the parameter."""
-    after, before = _id(query, "after"), _id(query, "before")
-    if after and before:
-        raise InvalidRequest("Give after or before, not both.", param="before")
-    return PageRequest(
-        limit=_number(query, "limit", LIMIT_MOST) or LIMIT_DEFAULT,
-        order=_order(query),
+    after, before = ids_in(query, "message")
+    asked = PageRequest(
+        limit=limit_in(query),
+        order=order_in(query),
         after=after,
         before=before,
-        min_version=_number(query, "min_version", VERSION_MOST),
+        min_version=number_in(query, "min_version", VERSION_MOST),
+        seen=number_in(query, "seen", VERSION_MOST),
+        as_of=version_or_instant_in(query, "as_of"),
+        leaf=id_in(query, "leaf", "message"),
+        all_branches=_all_branches(query),
     )
+    if asked.as_of_instant and asked.as_of_instant > now:
+        raise InvalidRequest("as_of is in the future.", param="as_of")
+    if asked.leaf and asked.all_branches:
+        raise InvalidRequest("Give leaf or branches=all, not both.", param="branches")
+    return asked
 
 
-def _number(query: Mapping[str, str], name: str, most: int) -> int | None:
-    if (text := query.get(name)) is None:
-        return None
-    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
-        raise InvalidRequest(f"{name} should be a whole number from 1 to {most}.", param=name)
-    return int(text)
-
-
-def _order(query: Mapping[str, str]) -> Literal["asc", "desc"]:
-    match query.get("order", "desc"):
-        case "asc":
-            return "asc"
-        case "desc":
-            return "desc"
+def _all_branches(query: Mapping[str, str]) -> bool:
+    match query.get("branches"):
+        case None:
+            return False
+        case "all":
+            return True
         case _:
-            raise InvalidRequest("order should be asc or desc.", param="order")
-
-
-def _id(query: Mapping[str, str], name: str) -> UUID | None:
-    if (text := query.get(name)) is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidRequest(f"{name} should be the id of a message.", param=name) from None
+            raise InvalidRequest("branches should be all, or left out.", param="branches")

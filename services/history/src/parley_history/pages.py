@@ -1,57 +1,36 @@
-"""Pages of a session's messages, read from the read model: each page is one statement."""
+"""Pages of a session's messages, read from the read model.
+
+A session that never branched is read by version, in one statement; so is everything that is in any
+branch. A branch is followed from its leaf, by a second one.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
+
+import asyncpg
 
 from parley_core.pool import Pool
 from parley_core.principal import Principal
 from parley_history.domain.rows import MessageRow
 from parley_history.page_request import PageRequest
-
-# What follows the first two columns are the first ones of a MessageRow, in its order.
-_READ_OLDER = """
-SELECT sessions.version AS session_version, edge.version AS edge, message.*
-FROM sessions
-LEFT JOIN messages AS edge ON edge.session_id = sessions.id AND edge.id = $4
-LEFT JOIN LATERAL (
-    SELECT session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
-        model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
-    FROM messages
-    WHERE session_id = sessions.id AND version < coalesce(edge.version, 2147483647)
-    ORDER BY version DESC LIMIT $5
-) AS message ON true
-WHERE sessions.id = $1 AND sessions.tenant = $2 AND sessions.owner = $3
-ORDER BY message.version DESC
-"""
-_READ_NEWER = """
-SELECT sessions.version AS session_version, edge.version AS edge, message.*
-FROM sessions
-LEFT JOIN messages AS edge ON edge.session_id = sessions.id AND edge.id = $4
-LEFT JOIN LATERAL (
-    SELECT session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
-        model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
-    FROM messages
-    WHERE session_id = sessions.id AND version > coalesce(edge.version, 0)
-    ORDER BY version ASC LIMIT $5
-) AS message ON true
-WHERE sessions.id = $1 AND sessions.tenant = $2 AND sessions.owner = $3
-ORDER BY message.version ASC
-"""
-_READ_VERSION = "SELECT version FROM sessions WHERE id = $1"
+from parley_history.page_statements import READ_BRANCH, READ_NEWER, READ_OLDER, READ_VERSION
+from parley_history.query_parameters import VERSION_MOST
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
     """`version` is the projected one of the session; `messages` are in the order asked for.
 
-    Unless `cursor_known`, the session has no message with the cursor's id: not a page at all.
+    Unless `cursor_known` and `leaf_known`, the list that was asked for has no message with the
+    cursor's id, or the session none with the leaf's: not a page at all.
     """
 
     version: int
     messages: Sequence[MessageRow]
     has_more: bool
     cursor_known: bool = True
+    leaf_known: bool = True
 
 
 class Pages:
@@ -61,26 +40,68 @@ class Pages:
     async def read(
         self, session_id: UUID, person: Principal, asked: PageRequest
     ) -> StoredPage | None:
-        """A page, or None where this person has no such session."""
-        statement = _READ_OLDER if asked.older else _READ_NEWER
-        # One message more than asked for tells whether there are more.
+        """A page, or None where this person has no such session, or has deleted it."""
         rows = await self._pool.fetch(
-            statement, session_id, person.tenant, person.user, asked.cursor, asked.limit + 1
+            READ_OLDER if asked.older else READ_NEWER,
+            session_id,
+            person.tenant,
+            person.user,
+            asked.cursor,
+            # One message more than asked for tells whether there are more.
+            asked.limit + 1,
+            asked.leaf,
+            asked.as_of_version or VERSION_MOST,
+            asked.as_of_instant,
+            asked.all_branches,
         )
         if not rows:
             return None
-        messages = [MessageRow(*tuple(row)[2:]) for row in rows if row["id"]]
-        page = messages[: asked.limit]
-        if asked.older != asked.newest_first:
-            page.reverse()
-        return StoredPage(
-            version=rows[0]["session_version"],
-            messages=page,
-            has_more=len(messages) > asked.limit,
-            cursor_known=asked.cursor is None or rows[0]["edge"] is not None,
+        first = rows[0]
+        version, edge, leaf = first["session_version"], first["edge"], first["leaf"]
+        unknown = StoredPage(version, (), has_more=False)
+        if asked.leaf and leaf is None:
+            return replace(unknown, leaf_known=False)
+        if asked.cursor and (edge is None or edge > (leaf or edge)):
+            return replace(unknown, cursor_known=False)
+        if first["linear"] or asked.all_branches:
+            return _page(version, rows, 4, asked)
+        rows = await self._branch(session_id, leaf, edge, asked)
+        if edge and not rows[0]["edge"]:
+            return replace(unknown, cursor_known=False)
+        return _page(version, rows, 1, asked)
+
+    async def _branch(
+        self, session_id: UUID, leaf: int | None, edge: int | None, asked: PageRequest
+    ) -> list[asyncpg.Record]:
+        wanted = asked.limit + 1
+        below = edge or VERSION_MOST if asked.older else VERSION_MOST
+        above = 0 if asked.older else edge or 0
+        rows: list[asyncpg.Record] = await self._pool.fetch(
+            READ_BRANCH,
+            session_id,
+            leaf,
+            asked.as_of_version or VERSION_MOST,
+            asked.as_of_instant,
+            below,
+            above,
+            wanted if asked.older else VERSION_MOST,
+            edge,
+            wanted,
         )
+        return rows[::-1] if asked.older else rows
 
     async def version(self, session_id: UUID) -> int:
         """The projected version of anyone's session; 0 while it is not projected."""
-        version: int | None = await self._pool.fetchval(_READ_VERSION, session_id)
+        version: int | None = await self._pool.fetchval(READ_VERSION, session_id)
         return version or 0
+
+
+def _page(
+    version: int, rows: Sequence[asyncpg.Record], others: int, asked: PageRequest
+) -> StoredPage:
+    """`others` is the number of columns before those of a message."""
+    messages = [MessageRow(*tuple(row)[others:]) for row in rows if row["id"]]
+    page = messages[: asked.limit]
+    if asked.older != asked.newest_first:
+        page.reverse()
+    return StoredPage(version, page, has_more=len(messages) > asked.limit)

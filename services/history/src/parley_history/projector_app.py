@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
+from parley_core.background import running
 from parley_core.log import GroupReader
 from parley_core.metrics import metrics_route
 from parley_history.api import health_routes
@@ -42,15 +43,10 @@ def create_projector_app(settings: ProjectorSettings) -> Starlette:
                 # The orderly end of the whole process: without its projector it is no use.
                 signal.raise_signal(signal.SIGTERM)
 
-        tasks = [asyncio.create_task(part.run()) for part in (projector, watchdog)]
-        for task in tasks:
-            task.add_done_callback(ended)
-        try:
-            yield
-        finally:
+        async with running(projector.run(), watchdog.run()) as tasks:
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                task.add_done_callback(ended)
+            yield
 
     app = Starlette(
         routes=[

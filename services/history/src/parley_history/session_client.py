@@ -1,13 +1,33 @@
 """What history asks of session, as docs/internal-api.md has it."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
+from pydantic import ValidationError
 
 from parley_core.calls import Relayed, ServiceClient
 from parley_core.data_keys import KeysMalformed, keys_answered, keys_question
 from parley_core.errors import ParleyError, Unavailable
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey
+from parley_core.shapes import SessionShape
+
+
+class Person(NamedTuple):
+    tenant: str
+    user: str
+
+
+class _SearchKey(msgspec.Struct):
+    tenant: str
+    user: str
+    key: bytes | None
+
+
+class _SearchKeys(msgspec.Struct):
+    keys: Sequence[_SearchKey]
 
 
 class SessionClient:
@@ -16,9 +36,13 @@ class SessionClient:
     def __init__(self, service: ServiceClient, seconds: float) -> None:
         self._service, self._seconds = service, seconds
 
-    async def require(self, session_id: UUID, person: Principal, request_id: str) -> None:
-        """Return if this person has such a session; raises session's own 404 otherwise."""
-        await self._call("GET", f"/sessions/{session_id}", person, request_id)
+    async def version(self, session_id: UUID, person: Principal, request_id: str) -> int:
+        """How far this person's session is; raises session's own 404 where there is none."""
+        answer = await self._call("GET", f"/sessions/{session_id}", person, request_id)
+        try:
+            return SessionShape.model_validate_json(answer).version
+        except ValidationError:
+            raise _unusable() from None
 
     async def keys(
         self, session_ids: Sequence[UUID], request_id: str
@@ -30,6 +54,19 @@ class SessionClient:
         try:
             return keys_answered(answer)
         except KeysMalformed:
+            raise _unusable() from None
+
+    async def search_keys(
+        self, people: Sequence[Person], request_id: str
+    ) -> Mapping[Person, DataKey | None]:
+        """The search keys of at most 100 people, made where needed; None without sessions."""
+        body = msgspec.json.encode({"people": [one._asdict() for one in people]})
+        principal = self._service.service_principal
+        answer = await self._call("POST", "/search-keys", principal, request_id, body)
+        try:
+            keys = msgspec.json.decode(answer, type=_SearchKeys).keys
+            return {Person(one.tenant, one.user): _key(one.key) for one in keys}
+        except ValueError:
             raise _unusable() from None
 
     async def _call(
@@ -54,6 +91,10 @@ class SessionClient:
                 raise
             raise _unusable() from None
         return answer.body
+
+
+def _key(secret: bytes | None) -> DataKey | None:
+    return None if secret is None else DataKey(secret)
 
 
 def _unusable() -> ParleyError:

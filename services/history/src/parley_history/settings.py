@@ -12,6 +12,7 @@ from parley_core.settings import (
     DatabaseUrl,
     InternalSecretSetting,
     Port,
+    RedisUrl,
     Seconds,
     Settings,
 )
@@ -64,13 +65,38 @@ class HistorySettings(DatabaseSettings):
     history_session_seconds: Seconds = 5
     history_body_bytes: Count = 16 * 1024
     history_drain_seconds: Count = 3
+    history_exports: Count = 20
 
     # Waiting for the projection.
     history_wait_seconds: Seconds = 2
     history_waiting: Count = 500
     history_poll_seconds: Seconds = 0.1
     history_listen_pause_seconds: Seconds = 1
+    history_listen_look_seconds: Seconds = 1
 
-    # A key is never kept for longer than 60 s, so that an erased session is closed by then.
+    # Pages in Redis, where there is one.
+    redis: RedisUrl | None = None
+    history_redis_seconds: Seconds = 0.05
+    history_redis_pause_seconds: Seconds = 1
+    history_redis_keep_seconds: Count = 300
+    history_redis_page_bytes: Count = 1024 * 1024
+    history_redis_connections: Count = 50
+
+    # Telling other processes what moves.
+    history_followers: Count = 100
+    history_follower_unread: Count = 1_000
+    history_follower_alive_seconds: Seconds = 1
+
+    # An erased session is closed within 60 s whatever has stopped: a page that a key opened at its
+    # very end is kept by a gateway for 30 s more.
     history_keys: Count = 10_000
-    history_key_seconds: float = Field(60, gt=0, le=60, description="seconds, over 0 and up to 60")
+    history_key_seconds: float = Field(30, gt=0, le=30, description="seconds, over 0 and up to 30")
+
+    # Indexing the words of messages, by one of the processes that may: so many sessions at once,
+    # and so long between two looks at what was not heard of.
+    history_search_indexes: bool = True
+    history_search_sessions: int = Field(100, ge=1, le=1_000, description="from 1 to 1000")
+    history_search_moved: Count = 10_000
+    history_search_walk_seconds: Seconds = 1
+    history_search_pause_seconds: Seconds = 1
+    history_search_seconds: Seconds = 30

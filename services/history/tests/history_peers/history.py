@@ -1,5 +1,6 @@
 """A running `serve` (in this process), and the gateway's part as its client."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,9 +42,15 @@ class History:
     http: aiohttp.ClientSession
     movements: Movements
 
-    async def read(
+    async def read(self, session_id: UUID, person: Principal | None = ADA, **query: Any) -> Answer:
+        return await self.ask(f"/history/{session_id}", person, **query)
+
+    async def list(self, person: Principal = ADA, **query: Any) -> Answer:
+        return await self.ask("/sessions", person, **query)
+
+    async def ask(
         self,
-        session_id: UUID,
+        path: str,
         person: Principal | None = ADA,
         issuer: str = "gateway",
         audience: str = "history",
@@ -53,7 +60,26 @@ class History:
         if person:
             token = signed(person, issuer=issuer, audience=audience)
             headers["authorization"] = f"Bearer {token}"
-        return await self.get(f"/history/{session_id}", headers, **query)
+        return await self.get(path, headers, **query)
+
+    async def search(self, query: str, person: Principal = ADA, **more: Any) -> Answer:
+        body, headers = {"query": query} | more, authorized(person)
+        async with self.http.post(f"{self.url}/search", json=body, headers=headers) as answer:
+            return Answer(answer.status, answer.headers, await answer.read(), await answer.json())
+
+    async def file(self, path: str, person: Principal, **query: Any) -> Answer:
+        """A body that need not be JSON."""
+        headers = authorized(person)
+        async with self.http.get(self.url + path, params=query, headers=headers) as answer:
+            body = await answer.read()
+            refused = json.loads(body) if answer.status >= 300 else None
+            return Answer(answer.status, answer.headers, body, refused)
+
+    async def numbers(self) -> dict[str, float]:
+        """What `GET /metrics` tells, of metrics without labels."""
+        async with self.http.get(f"{self.url}/metrics") as answer:
+            lines = [line.split(" ") for line in (await answer.text()).splitlines()]
+        return {name: float(value) for name, value, *_ in lines if name != "#"}
 
     async def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> Answer:
         params = {name: str(value) for name, value in query.items()}
@@ -61,9 +87,17 @@ class History:
             return Answer(answer.status, answer.headers, await answer.read(), await answer.json())
 
 
+def authorized(person: Principal) -> dict[str, str]:
+    return {"authorization": f"Bearer {signed(person, issuer='gateway', audience='history')}"}
+
+
 @asynccontextmanager
 async def serve_history(**settings: Any) -> AsyncIterator[History]:
-    quick = {"history_wait_seconds": 0.3, "history_poll_seconds": 0.02}
+    quick = {
+        "history_wait_seconds": 0.3,
+        "history_poll_seconds": 0.02,
+        "history_search_indexes": False,
+    }
     app = create_app(HistorySettings(internal_secret=SECRET, **quick | settings))
     async with serving(app) as served, aiohttp.ClientSession() as http:
         yield History(served.url, http, app.state.movements)

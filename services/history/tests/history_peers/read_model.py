@@ -48,8 +48,16 @@ def folded(*stories: Story) -> Rows:
                 if (message := rows.messages[place]).turn_id is None:
                     rows.messages[place] = replace(message, turn_id=brought.turn_id)
         assert session is not None
+        if session.erased_at is not None:
+            rows.messages = {p: row for p, row in rows.messages.items() if p[0] != story.id}
         rows.sessions[story.id] = session
     return rows
+
+
+def branched(*stories: Story) -> dict[UUID, SessionRow]:
+    """The sessions, where a message was discarded: what follows it follows none that is there."""
+    sessions = folded(*stories).sessions
+    return {id: replace(session, linear=False) for id, session in sessions.items()}
 
 
 async def project(read_model: ReadModel, records: Sequence[Record]) -> Sequence[DeadLetter]:

@@ -11,6 +11,8 @@ from aiohttp import web
 
 from history_peers.stories import Story
 from parley_core.principal import Principal
+from parley_core.sealing import DataKey
+from parley_core.shapes import SessionShape
 from parley_testing.peers import caller_of, listening, refusal
 
 PRINCIPAL = web.RequestKey("principal", Principal)
@@ -21,6 +23,7 @@ class Session:
         self.url = ""
         self.stories: dict[UUID, Story] = {}
         self.erased: set[UUID] = set()
+        self.search_keys: dict[tuple[str, str], DataKey] = {}
         self.asked: list[list[str]] = []
         self.callers: list[tuple[str, Principal, str]] = []
         self.fails: tuple[int, str] | None = None
@@ -37,6 +40,7 @@ class Session:
         app = web.Application(middlewares=[session._received])
         app.router.add_get("/sessions/{id}", session._session)
         app.router.add_post("/keys", session._keys)
+        app.router.add_post("/search-keys", session._search_keys)
         async with listening(app) as session.url:
             yield session
 
@@ -55,7 +59,17 @@ class Session:
         story = self.stories.get(UUID(request.match_info["id"]))
         if story is None or story.person != request[PRINCIPAL]:
             return refusal(404, "session_not_found")
-        return web.json_response({"object": "session", "id": str(story.id)})
+        started = story.events[0]
+        shape = SessionShape(
+            id=story.id,
+            assistant_id="helper",
+            title=None,
+            metadata={},
+            version=story.version,
+            created_at=started.time,
+            updated_at=story.events[-1].time,
+        )
+        return web.Response(body=shape.to_json(), content_type="application/json")
 
     async def _keys(self, request: web.Request) -> web.Response:
         ids = (await request.json())["session_ids"]
@@ -63,6 +77,17 @@ class Session:
         return web.json_response(
             {"keys": {id: self.key_of(UUID(id)) for id in ids if self._has(id)}}
         )
+
+    async def _search_keys(self, request: web.Request) -> web.Response:
+        people = (await request.json())["people"]
+        owners = {(story.person.tenant, story.person.user) for story in self.stories.values()}
+        for person in people:
+            key = None
+            if (owner := (person["tenant"], person["user"])) in owners:
+                made = self.search_keys.setdefault(owner, DataKey.generate())
+                key = base64.b64encode(made.secret).decode()
+            person["key"] = key
+        return web.json_response({"keys": people})
 
     def _has(self, id: str) -> bool:
         return UUID(id) in self.stories

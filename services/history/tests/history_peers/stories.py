@@ -7,20 +7,29 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from parley_core.cloudevents import Record, encode
+from parley_core.event_values import Actor, ForkPoint, Price, Usage
 from parley_core.events import (
-    Actor,
     CancelRequested,
+    ContextCompacted,
     Event,
     KnownEventData,
+    LegalHoldLifted,
+    LegalHoldPlaced,
+    MessageImported,
     MessageSubmitted,
-    Price,
     ReplyCancelled,
     ReplyCompleted,
     ReplyFailed,
     ReplyRequested,
+    SessionArchived,
+    SessionDeleted,
+    SessionErased,
+    SessionMetadataChanged,
+    SessionRenamed,
+    SessionRestored,
     SessionStarted,
+    SessionUnarchived,
     UnknownEvent,
-    Usage,
 )
 from parley_core.identifiers import uuid7_after
 from parley_core.principal import Principal
@@ -29,23 +38,39 @@ from parley_core.sealing import DataKey, seal
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ADA = Principal("default", "ada")
 EVE = Principal("default", "eve")
+LEAF = uuid4()
+"""Stands for the newest message of a story."""
 
 
 class Story:
     """One session; what is told is kept in `events`, and answers the id of its message."""
 
-    def __init__(self, person: Principal = ADA, *, title: str | None = None) -> None:
+    def __init__(
+        self,
+        person: Principal = ADA,
+        *,
+        title: str | None = None,
+        metadata: dict[str, str] | None = None,
+        assistant_id: str = "helper",
+        starts_at: datetime = NOON,
+        expires_at: datetime | None = None,
+        forked_from: ForkPoint | None = None,
+    ) -> None:
         self.id, self.key, self.person = uuid4(), DataKey.generate(), person
         self.events: list[Event] = []
-        self._turn_id = self._message_id = uuid4()
+        self.leaf: UUID | None = None
+        self._starts_at, self._turn_id = starts_at, uuid4()
         sealed = None if title is None else self._sealed("title", {"text": title})
         self._add(
             SessionStarted,
             owner=person.user,
             tenant=person.tenant,
-            assistant_id="helper",
+            assistant_id=assistant_id,
             assistant_version=1,
             title=sealed,
+            metadata=None if metadata is None else self._sealed("metadata", metadata),
+            expires_at=expires_at,
+            forked_from=forked_from,
         )
 
     @property
@@ -56,19 +81,44 @@ class Story:
     def version(self) -> int:
         return len(self.events)
 
-    def says(self, text: str) -> UUID:
-        self._message_id, self._turn_id = uuid4(), uuid4()
+    def says(self, text: str, *, after: UUID | None = LEAF) -> UUID:
+        """Follows the newest message unless told otherwise; after None it is a root."""
+        message_id = uuid4()
+        parent_id = self.leaf if after is LEAF else after
         content = self._sealed("content", {"text": text})
-        self._add(MessageSubmitted, message_id=self._message_id, content=content)
+        self._add(
+            MessageSubmitted, message_id=message_id, parent_message_id=parent_id, content=content
+        )
+        self.leaf = message_id
+        self.asks_again(message_id)
+        return message_id
+
+    def asks_again(self, message_id: UUID) -> None:
+        """Opens a turn of the message, its first one or another."""
+        self._turn_id = uuid4()
         self._add(
             ReplyRequested,
             turn_id=self._turn_id,
             reply_id=uuid4(),
-            parent_message_id=self._message_id,
+            parent_message_id=message_id,
             assistant_version=1,
             model="demo",
         )
-        return self._message_id
+
+    def imports(
+        self, text: str, role: str = "user", *, said_at: datetime = NOON, after: UUID | None = LEAF
+    ) -> UUID:
+        message_id = uuid4()
+        self._add(
+            MessageImported,
+            message_id=message_id,
+            parent_message_id=self.leaf if after is LEAF else after,
+            role=role,
+            content=self._sealed("content", {"text": text}),
+            original_time=said_at,
+        )
+        self.leaf = message_id
+        return message_id
 
     def hears(self, text: str) -> UUID:
         return self._end(
@@ -98,6 +148,32 @@ class Story:
             usage=Usage(prompt_tokens=7, completion_tokens=1, estimated=True),
         )
 
+    def is_compacted(self) -> None:
+        summary = self._sealed("summary", {"text": "What was said."})
+        self._add(ContextCompacted, up_to_message_id=self.leaf, summary=summary, model="demo")
+
+    def is_renamed(self, title: str | None) -> None:
+        sealed = None if title is None else self._sealed("title", {"text": title})
+        self._add(SessionRenamed, title=sealed)
+
+    def is_described(self, **metadata: str) -> None:
+        self._add(SessionMetadataChanged, metadata=self._sealed("metadata", metadata))
+
+    def is_archived(self, archived: bool = True) -> None:
+        self._add(SessionArchived if archived else SessionUnarchived)
+
+    def is_deleted(self) -> None:
+        self._add(SessionDeleted, erase_at=NOON + timedelta(days=30))
+
+    def is_restored(self) -> None:
+        self._add(SessionRestored)
+
+    def is_held(self, held: bool = True) -> None:
+        self._add(LegalHoldPlaced if held else LegalHoldLifted)
+
+    def is_erased(self) -> None:
+        self._add(SessionErased, reason="requested")
+
     def does_something_new(self) -> None:
         """An event of a type that this version does not know."""
         self._event(UnknownEvent(type="parley.session.session_painted.v1", data={"hue": 7}))
@@ -112,9 +188,9 @@ class Story:
         return None if text is None else self._sealed("partial_content", {"text": text})
 
     def _end(self, kind: type[KnownEventData], **fields: Any) -> UUID:
-        reply_id = uuid4()
-        self._add(kind, turn_id=self._turn_id, reply_id=reply_id, model="demo", **fields)
-        return reply_id
+        self.leaf = uuid4()
+        self._add(kind, turn_id=self._turn_id, reply_id=self.leaf, model="demo", **fields)
+        return self.leaf
 
     @property
     def _actor(self) -> Actor:
@@ -137,7 +213,7 @@ class Story:
         return uuid7_after(last, int(self._time().timestamp() * 1000), self.id.int)
 
     def _time(self) -> datetime:
-        return NOON + timedelta(milliseconds=self.version)
+        return self._starts_at + timedelta(milliseconds=self.version)
 
 
 def chat(turns: int, person: Principal = ADA) -> Story:
@@ -151,6 +227,32 @@ def chat(turns: int, person: Principal = ADA) -> Story:
             story.is_cancelled()
         else:
             story.hears(f"answer {turn}")
+    return story
+
+
+def full(person: Principal = ADA) -> Story:
+    """A conversation in which everything happens, but its erasure."""
+    origin = ForkPoint(session_id=uuid4(), message_id=uuid4())
+    story = Story(person, title="Words", metadata={"a": "b"}, forked_from=origin)
+    story.imports("Be kind.", "system", said_at=NOON - timedelta(days=9))
+    first = story.says("question")
+    story.hears("answer")
+    story.is_compacted()
+    story.is_renamed("Other words")
+    story.is_described(colour="red")
+    story.asks_again(first)
+    story.hears("another answer")
+    story.says("another question", after=None)
+    story.fails("half an answer")
+    story.is_archived()
+    story.is_archived(False)
+    story.is_held()
+    story.is_held(False)
+    story.is_deleted()
+    story.is_restored()
+    story.is_renamed(None)
+    story.says("last question")
+    story.is_cancelled("last half")
     return story
 
 

@@ -11,6 +11,7 @@ from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.calls import ServiceClient, http_session
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
+from parley_inference.afterwards import Afterwards, AfterwardsLimits
 from parley_inference.api import Parts, routes
 from parley_inference.catalogue import Catalogue, default_catalogue, read_catalogue
 from parley_inference.context import Windows
@@ -40,14 +41,21 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 secret=settings.internal_secret,
             )
             provider = OpenAIProvider(_upstream_limits(settings))
-            session = SessionClient(service, uuid4(), settings.inference_session_seconds)
+            session = SessionClient(
+                service, uuid4(), settings.inference_session_seconds, catalogue.budgets
+            )
             runner = _runner(settings, session, provider, catalogue)
             parts.session, parts.runner = session, runner
             drain = Drain(
                 runner, settings.inference_drain_seconds, settings.inference_drain_commit_seconds
             )
             app.state.begin_drain = drain.begin
-            lease = Lease(session, runner, settings.inference_heartbeat_seconds)
+            lease = Lease(
+                session,
+                runner,
+                settings.inference_heartbeat_seconds,
+                settings.inference_unheard_seconds,
+            )
             keeping = asyncio.create_task(lease.keep())
             try:
                 yield
@@ -96,6 +104,17 @@ def _runner(
         catalogue,
         Windows(settings.inference_context_bytes, settings.inference_context_seconds),
         LiveTurns(settings.inference_ended_turns, settings.inference_ended_seconds),
+        Afterwards(
+            session,
+            provider,
+            AfterwardsLimits(
+                titles=settings.inference_titles,
+                compaction=settings.inference_compaction,
+                at_once=settings.inference_afterwards,
+                title_seconds=settings.inference_title_seconds,
+                compaction_seconds=settings.inference_compaction_seconds,
+            ),
+        ),
         RunnerLimits(
             turns=settings.inference_turns,
             reply_bytes=settings.inference_reply_bytes,
@@ -116,5 +135,5 @@ def _upstream_limits(settings: InferenceSettings) -> UpstreamLimits:
         retry=settings.upstream_retry_seconds,
         retry_most=settings.upstream_retry_most_seconds,
         event_bytes=settings.upstream_event_bytes,
-        connections=settings.inference_turns,
+        connections=settings.inference_turns + settings.inference_afterwards,
     )

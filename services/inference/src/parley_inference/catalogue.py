@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from parley_core.events import Price
+from parley_core.event_values import Price
 from parley_core.settings import SettingsWrong
 from parley_core.yaml_file import FileWrong, read_yaml
 
@@ -16,11 +16,16 @@ KeyOf = Callable[[str], str | None]
 """The value of an environment variable."""
 
 _DEFAULT_CONTEXT_SIZE = 128_000
+# What is left for a reply where a model's entry does not say it: a quarter of the context, at most.
+_MOST_REPLY_TOKENS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`name` is Parley's; `upstream_name` is what its server calls it; sizes are in tokens."""
+    """`name` is Parley's; `upstream_name` is what its server calls it; sizes are in tokens.
+
+    `reply_tokens` limits a reply where it is set.
+    """
 
     name: str
     upstream_name: str
@@ -28,6 +33,13 @@ class Model:
     key: str | None = field(repr=False)
     context_size: int
     price: Price | None
+    reply_tokens: int | None = None
+
+    @property
+    def prompt_budget(self) -> int:
+        """The tokens that a prompt may have: the context, but for the room that a reply needs."""
+        room = self.reply_tokens or min(self.context_size // 4, _MOST_REPLY_TOKENS)
+        return self.context_size - room
 
 
 class Catalogue:
@@ -39,6 +51,11 @@ class Catalogue:
 
     def get(self, name: str) -> Model | None:
         return self._models.get(name)
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """What a prompt may have of each model, in tokens."""
+        return {model.name: model.prompt_budget for model in self}
 
 
 def default_catalogue(*, base_url: str, key: str | None, model: str | None) -> Catalogue:
@@ -83,6 +100,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     context_size: Annotated[int, msgspec.Meta(ge=1)]
     key_variable: str | None = None
     price: _PriceEntry | None = None
+    reply_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     upstream_name: _Name | None = None
 
 
@@ -99,9 +117,17 @@ def _model(entry: _Entry, key_of: KeyOf) -> Model:
             f"{entry.key_variable} is not set. It should be the key of the model {entry.name}, "
             "whose key_variable names it in PARLEY_MODELS."
         )
-    price = Price(**msgspec.structs.asdict(entry.price)) if entry.price else None
-    upstream_name = entry.upstream_name or entry.name
-    return Model(entry.name, upstream_name, entry.base_url, key, entry.context_size, price)
+    if entry.reply_tokens and entry.reply_tokens >= entry.context_size:
+        raise _wrong(f"reply_tokens of {entry.name} should be less than its context_size")
+    return Model(
+        entry.name,
+        entry.upstream_name or entry.name,
+        entry.base_url,
+        key,
+        entry.context_size,
+        Price(**msgspec.structs.asdict(entry.price)) if entry.price else None,
+        entry.reply_tokens,
+    )
 
 
 _URL_FORM = "an http or https URL without a password in it, such as https://api.openai.com/v1"
@@ -118,5 +144,6 @@ def _is_url(text: str) -> bool:
 def _wrong(why: str) -> SettingsWrong:
     return SettingsWrong(
         f"PARLEY_MODELS is wrong: {why}. It should be the path of a YAML file with `models`, each "
-        "with name, base_url and context_size; key_variable, price and upstream_name may follow."
+        "with name, base_url and context_size; key_variable, price, reply_tokens and upstream_name "
+        "may follow."
     )

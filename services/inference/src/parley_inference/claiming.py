@@ -16,7 +16,7 @@ async def claim_turn(
 
     `session_id` tells whose window may be held; the turn's own is what counts.
     """
-    for since in (windows.version(session_id), None):
+    for since in (windows.held(session_id), None):
         claim = await session.claim(turn_id, since, asker.principal, asker.request_id)
         if claim.run is None:
             return claim, None

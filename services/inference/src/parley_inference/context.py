@@ -1,6 +1,7 @@
 """What the model is shown: the windows of the sessions that this process served last."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,21 +10,43 @@ import msgspec
 ChatMessage = dict[str, str]
 """`{"role", "content"}`, as a model server takes it."""
 
-# What a message takes in memory beside its text, roughly: the dict and its strings' headers.
+# What a message takes in memory beside its text, roughly: the struct, its id, its strings' headers.
 _MESSAGE_OVERHEAD_BYTES = 400
+
+_SUMMARY_FOLLOWS = "What was said earlier in this conversation, in summary:"
 
 
 class ContextMessage(msgspec.Struct, frozen=True):
+    """One without an id is the summary that stands for what was said before."""
+
+    id: UUID | None
     role: str
     content: str
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What session answers to a claim: new messages, after those of the version `base`."""
+    """What session answers to a claim: new messages, after those of the version `base`.
+
+    `tokens` is what the whole window has, and `budget` what it was to fit in.
+    """
 
     base: int | None
     version: int
+    budget: int
+    tokens: int
     messages: list[ContextMessage]
+
+    @property
+    def too_long(self) -> bool:
+        return self.tokens > self.budget
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Which window a process holds: of what version, for what budget, and its last message."""
+
+    version: int
+    budget: int
+    message_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +54,25 @@ class Window:
     """The messages up to a session's version, oldest first; `size` is bytes of UTF-8."""
 
     version: int
-    messages: tuple[ChatMessage, ...]
+    budget: int
+    messages: tuple[ContextMessage, ...]
     size: int
     used_at: float
 
     @property
     def cost(self) -> int:
         return self.size + _MESSAGE_OVERHEAD_BYTES * len(self.messages)
+
+    @property
+    def held(self) -> Held | None:
+        last = self.messages[-1].id if self.messages else None
+        return Held(self.version, self.budget, last) if last else None
+
+    def split(self) -> tuple[str, Sequence[ContextMessage]]:
+        """The summary, or an empty text, and the messages after it."""
+        if self.messages and self.messages[0].id is None:
+            return self.messages[0].content, self.messages[1:]
+        return "", self.messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +84,14 @@ class Prompt:
 
 
 def prompt_of(instructions: str, window: Window) -> Prompt:
-    system = [{"role": "system", "content": instructions}] if instructions else []
-    return Prompt([*system, *window.messages], window.size + len(instructions.encode()))
+    summary, said = window.split()
+    # One system message, and first of all: some chat templates refuse a second one.
+    told = [instructions, f"{_SUMMARY_FOLLOWS}\n\n{summary}" if summary else ""]
+    system = "\n\n".join(text for text in told if text)
+    messages = [{"role": each.role, "content": each.content} for each in said]
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    return Prompt(messages, window.size - len(summary.encode()) + len(system.encode()))
 
 
 class WindowLost(Exception):
@@ -68,18 +109,21 @@ class Windows:
         self._held: OrderedDict[UUID, Window] = OrderedDict()
         self._cost = 0
 
-    def version(self, session_id: UUID) -> int | None:
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def held(self, session_id: UUID) -> Held | None:
         window = self._held.get(session_id)
-        return window.version if window else None
+        return window.held if window else None
 
     def update(self, session_id: UUID, context: Context, now: float) -> Window:
         """The whole window after `context`. Raises WindowLost."""
         window = _continued(self._held.get(session_id), context, now)
-        self._drop(session_id)
+        self.drop(session_id)
         self._held[session_id] = window
         self._cost += window.cost
         while self._cost > self._most_bytes:
-            self._drop(next(iter(self._held)))
+            self.drop(next(iter(self._held)))
         return window
 
     def expire(self, now: float) -> None:
@@ -87,19 +131,23 @@ class Windows:
             oldest, window = next(iter(self._held.items()))
             if now - window.used_at <= self._most_seconds:
                 break
-            self._drop(oldest)
+            self.drop(oldest)
 
-    def _drop(self, session_id: UUID) -> None:
+    def drop(self, session_id: UUID) -> None:
         window = self._held.pop(session_id, None)
         if window is not None:
             self._cost -= window.cost
 
+    def clear(self) -> None:
+        self._held.clear()
+        self._cost = 0
+
 
 def _continued(held: Window | None, context: Context, now: float) -> Window:
-    new = tuple({"role": each.role, "content": each.content} for each in context.messages)
-    size = sum(len(each.content.encode()) for each in context.messages)
+    new = tuple(context.messages)
+    size = sum(len(each.content.encode()) for each in new)
     if context.base is None:
-        return Window(context.version, new, size, now)
+        return Window(context.version, context.budget, new, size, now)
     if held is None or held.version != context.base:
         raise WindowLost
-    return Window(context.version, held.messages + new, held.size + size, now)
+    return Window(context.version, context.budget, held.messages + new, held.size + size, now)

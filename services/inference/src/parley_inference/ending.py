@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from parley_core.events import Price, Usage
+from parley_core.event_values import Price, Usage
 from parley_core.shapes import FinishReason
 from parley_inference.chunks import Tokens
 from parley_inference.failures import FailureCode

@@ -1,6 +1,7 @@
 """The turns that can be read here: those that are on their way, and those that ended lately."""
 
 from collections import OrderedDict
+from collections.abc import Set
 from uuid import UUID
 
 from parley_inference.live_turn import LiveTurn
@@ -17,6 +18,9 @@ class LiveTurns:
         self._live: dict[UUID, LiveTurn] = {}
         self._ended_at: OrderedDict[UUID, float] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._live)
+
     def get(self, turn_id: UUID) -> LiveTurn | None:
         return self._live.get(turn_id)
 
@@ -30,6 +34,12 @@ class LiveTurns:
             return
         self._ended_at[live.id] = now
         self.expire(now)
+
+    def drop(self, session_ids: Set[UUID] | None = None) -> None:
+        """Forget the ended turns of these sessions; without them, all that have ended."""
+        for turn_id in list(self._ended_at):
+            if session_ids is None or self._live[turn_id].turn.session_id in session_ids:
+                del self._ended_at[turn_id], self._live[turn_id]
 
     def expire(self, now: float) -> None:
         while self._ended_at:

@@ -86,6 +86,7 @@ class OpenAIProvider:
             stream_options={"include_usage": True},
             # As `messages` the SDK would walk them by their types: 16 ms for a hundred of them.
             extra_body={"messages": messages},
+            max_completion_tokens=model.reply_tokens or openai.omit,
             extra_headers={"Authorization": openai.Omit()} if model.key is None else None,
         )
 

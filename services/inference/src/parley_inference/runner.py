@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Set
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,9 +11,11 @@ from uuid import UUID
 from parley_core.errors import NotFound, Unavailable
 from parley_core.shapes import Turn
 from parley_core.surprises import log_surprise
-from parley_inference.catalogue import Catalogue
+from parley_inference.afterwards import Afterwards
+from parley_inference.catalogue import Catalogue, Model
 from parley_inference.claiming import claim_turn
 from parley_inference.context import Window, Windows, prompt_of
+from parley_inference.ending import Failed
 from parley_inference.following import follow
 from parley_inference.generation import Generation, Provider
 from parley_inference.live_turn import LiveTurn
@@ -47,11 +49,13 @@ class Runner:
         catalogue: Catalogue,
         windows: Windows,
         live_turns: LiveTurns,
+        afterwards: Afterwards,
         limits: RunnerLimits,
     ) -> None:
         self.claims = True
         self._session, self._provider, self._catalogue = session, provider, catalogue
         self._windows, self._live, self._limits = windows, live_turns, limits
+        self._afterwards = afterwards
         self._opening: dict[_Key, asyncio.Task[LiveTurn]] = {}
         self._runs: dict[UUID, TurnRun] = {}
         self._followed: set[LiveTurn] = set()
@@ -62,6 +66,11 @@ class Runner:
     def running(self) -> list[UUID]:
         """The turns that this process answers for, also those that wait for their commit."""
         return [turn_id for turn_id, run in self._runs.items() if run.ours]
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether anything is kept here of what was said."""
+        return bool(self._windows or self._live)
 
     async def open(self, turn_id: UUID, session_id: UUID, asker: Asker) -> LiveTurn:
         """The turn, claimed and running by now if nobody had claimed it.
@@ -86,6 +95,21 @@ class Runner:
         if run := self._runs.get(turn_id):
             run.stop(reason)
 
+    def erase(self, session_ids: Set[UUID]) -> None:
+        """Forget everything of sessions that were erased."""
+        for session_id in session_ids:
+            self._windows.drop(session_id)
+        self._live.drop(session_ids)
+        self._afterwards.drop(session_ids)
+        for run in self._runs.values():
+            if run.live.turn.session_id in session_ids:
+                run.stop("not_yours")
+
+    def forget(self) -> None:
+        """Forget all that no turn needs: some of it may have been erased, and nobody said so."""
+        self._windows.clear()
+        self._live.drop()
+
     def tidy(self) -> None:
         """Forget what was kept for its time."""
         now = time.monotonic()
@@ -102,6 +126,7 @@ class Runner:
     def interrupt(self) -> None:
         """End what still streams, with what there is of it."""
         self._interrupts = True
+        self._afterwards.give_up()
         for run in self._runs.values():
             run.stop("interrupted")
 
@@ -114,6 +139,7 @@ class Runner:
         """Until nothing runs."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._afterwards.idle()
 
     async def _open(self, turn_id: UUID, session_id: UUID, asker: Asker) -> LiveTurn:
         if not self.claims or len(self.running) + len(self._opening) > self._limits.turns:
@@ -141,20 +167,29 @@ class Runner:
         return self._live_turn(turn, asker)
 
     def _run(self, live: LiveTurn, run: Run, window: Window, asker: Asker) -> None:
-        generation = None
-        if model := self._catalogue.get(run.model):
+        model = self._catalogue.get(run.model)
+        work: Generation | Failed
+        if model is None:
+            work = Failed("model_unknown")
+        elif run.context.too_long:
+            work = Failed("context_too_long")
+        else:
             prompt = prompt_of(run.instructions, window)
-            generation = Generation(live, model, prompt, self._limits.total_seconds)
-        turn_run = self._runs[live.id] = TurnRun(live, generation, asker)
+            work = Generation(live, model, prompt, self._limits.total_seconds)
+        turn_run = self._runs[live.id] = TurnRun(live, asker, work)
         if self._interrupts:
             turn_run.stop("interrupted")
-        going = turn_run.go(
+        self._keep_until_settled(live, self._go(turn_run, run, window, model))
+
+    async def _go(self, turn_run: TurnRun, run: Run, window: Window, model: Model | None) -> None:
+        await turn_run.go(
             self._session,
             self._provider,
             commit_pause_seconds=self._limits.commit_pause_seconds,
             follow_seconds=self._limits.follow_seconds,
         )
-        self._keep_until_settled(live, going)
+        if turn_run.ours and model is not None and (ended := turn_run.live.ended) is not None:
+            self._afterwards.reply_made(ended, run, window, model)
 
     def _follow(self, live: LiveTurn, asker: Asker) -> None:
         self._followed.add(live)

@@ -1,6 +1,6 @@
 """What inference asks of session, as docs/internal-api.md has it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -11,7 +11,9 @@ from parley_core.calls import ServiceClient
 from parley_core.errors import ParleyError, Unavailable
 from parley_core.principal import Principal
 from parley_core.shapes import Turn
-from parley_inference.context import Context
+from parley_inference.asking import Answered
+from parley_inference.compaction import Compact
+from parley_inference.context import Context, Held
 from parley_inference.ending import Completed, Ending, Failed
 from parley_inference.failures import SENTENCES
 
@@ -19,11 +21,13 @@ Answer = TypeVar("Answer")
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What a claimed turn is made from."""
+    """What a claimed turn is made from, and what is wanted once it is."""
 
     model: str
     instructions: str
     context: Context
+    suggest_title: bool = False
+    compact: Compact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,33 @@ class Stop(msgspec.Struct, frozen=True):
     reason: str
 
 
-class SessionClient:
-    """Calls in the name of one runner; each raises a ParleyError when session does not do it."""
+class Beat(msgspec.Struct, frozen=True):
+    """What session answers to a heartbeat; `erased` are sessions that were erased lately."""
 
-    def __init__(self, service: ServiceClient, runner_id: UUID, seconds: float) -> None:
+    stop: list[Stop]
+    erased: list[UUID]
+
+
+class SessionClient:
+    """Calls in the name of one runner; each raises a ParleyError when session does not do it.
+
+    `budgets` are the tokens that a prompt may have, by model.
+    """
+
+    def __init__(
+        self, service: ServiceClient, runner_id: UUID, seconds: float, budgets: Mapping[str, int]
+    ) -> None:
         self._service, self._runner_id, self._seconds = service, runner_id, seconds
+        self._budgets = budgets
 
     async def claim(
-        self, turn_id: UUID, since: int | None, principal: Principal, request_id: str
+        self, turn_id: UUID, since: Held | None, principal: Principal, request_id: str
     ) -> Claim:
-        body: dict[str, object] = {"runner": self._runner_id, "since": since}
+        body: dict[str, object] = {
+            "runner": self._runner_id,
+            "since": since,
+            "budgets": self._budgets,
+        }
         answer = await self._call("POST", f"/turns/{turn_id}/claim", principal, request_id, body)
         claim = _decoded(answer, _ClaimAnswer)
         return Claim(_turn(claim.turn), claim.run if claim.claimed else None)
@@ -69,16 +90,38 @@ class SessionClient:
             raise _unusable()
         return turn
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> list[Stop]:
-        """Name the turns that this process runs; answers those to stop."""
+    async def suggest_title(
+        self, session_id: UUID, title: str, model: str, answered: Answered
+    ) -> None:
+        body: dict[str, object] = {"title": title, "model": model} | _charged(answered)
+        await self._tell(f"/sessions/{session_id}/title", body)
+
+    async def compact(
+        self, session_id: UUID, up_to: UUID, summary: str, model: str, answered: Answered
+    ) -> None:
+        usage = answered.usage
+        body: dict[str, object] = {
+            "up_to_message_id": up_to,
+            "summary": summary,
+            "tokens": None if usage.estimated else usage.completion_tokens,
+            "model": model,
+        }
+        await self._tell(f"/sessions/{session_id}/compaction", body | _charged(answered))
+
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> Beat:
+        """Name the turns that this process runs."""
         path = f"/runners/{self._runner_id}/heartbeat"
         principal = self._service.service_principal
         answer = await self._call("POST", path, principal, uuid4().hex, {"turns": turn_ids})
-        return _decoded(answer, _HeartbeatAnswer).stop
+        return _decoded(answer, Beat)
 
     async def check(self) -> None:
         """Raises when session cannot be reached."""
         await self._call("GET", "/healthz", self._service.service_principal, uuid4().hex)
+
+    async def _tell(self, path: str, body: dict[str, object]) -> None:
+        principal = self._service.service_principal
+        await self._call("POST", path, principal, uuid4().hex, body)
 
     async def _call(
         self,
@@ -105,15 +148,15 @@ class _ClaimAnswer(msgspec.Struct):
     run: Run | None = None
 
 
-class _HeartbeatAnswer(msgspec.Struct):
-    stop: list[Stop]
+def _charged(made: Ending | Answered) -> dict[str, object]:
+    return {
+        "usage": made.usage and made.usage.model_dump(),
+        "price": made.price and made.price.model_dump(),
+    }
 
 
 def _told(ending: Ending) -> tuple[str, dict[str, object]]:
-    body: dict[str, object] = {
-        "usage": ending.usage and ending.usage.model_dump(),
-        "price": ending.price and ending.price.model_dump(),
-    }
+    body = _charged(ending)
     match ending:
         case Completed():
             return "complete", body | {

@@ -46,9 +46,20 @@ class InferenceSettings(Settings):
     inference_context_bytes: Count = 64 * MIB
     inference_context_seconds: Seconds = 300
 
+    # What it does in the background once a reply is made, and how much of it at once.
+    inference_titles: bool = True
+    inference_compaction: bool = True
+    inference_afterwards: Count = 16
+    inference_title_seconds: Seconds = 20
+    inference_compaction_seconds: Seconds = 60
+
     # Its readers and the session service.
     inference_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
     inference_heartbeat_seconds: Seconds = 0.5
+    # Session names an erased session in its heartbeats for a minute.
+    inference_unheard_seconds: float = Field(
+        45, gt=0, lt=60, description="seconds, over 0 and under 60"
+    )
     inference_follow_seconds: Seconds = 1
     inference_session_seconds: Seconds = 5
     inference_commit_pause_seconds: Seconds = 2

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from parley_core.principal import Principal
 from parley_inference.commit import commit
-from parley_inference.ending import Ending, Failed
+from parley_inference.ending import Ending
 from parley_inference.following import follow
 from parley_inference.generation import Generation, Provider
 from parley_inference.live_turn import LiveTurn
@@ -20,20 +20,20 @@ class Asker:
 
 
 class TurnRun:
-    """Goes on whoever reads it. Without a `generation`, its model is not in the catalogue."""
+    """Goes on whoever reads it; a turn that cannot be made has its failure for its work."""
 
-    def __init__(self, live: LiveTurn, generation: Generation | None, asker: Asker) -> None:
+    def __init__(self, live: LiveTurn, asker: Asker, work: Generation | Ending) -> None:
         self.live = live
         self.ours = True
-        self._generation, self._asker = generation, asker
+        self._work, self._asker = work, asker
 
     def stop(self, reason: str) -> None:
         """`cancelled`, `interrupted`, or what session says of a turn that is not ours any more."""
-        if self._generation is None:
+        if isinstance(self._work, Ending):
             return  # Made already: the commit learns how the turn ended.
         if reason not in ("cancelled", "interrupted"):
             self.ours = False
-        self._generation.stop("cancelled" if reason == "cancelled" else "interrupted")
+        self._work.stop("cancelled" if reason == "cancelled" else "interrupted")
 
     async def go(
         self,
@@ -65,8 +65,6 @@ class TurnRun:
         )
 
     async def _make(self, provider: Provider) -> Ending:
-        if self._generation is None:
-            return Failed("model_unknown")
-        ending = await self._generation.make(provider)
-        self._generation = None
-        return ending
+        if not isinstance(self._work, Ending):
+            self._work = await self._work.make(provider)
+        return self._work

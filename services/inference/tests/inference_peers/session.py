@@ -57,6 +57,7 @@ class StoredTurn:
             id=id,
             session_id=self.session_id,
             turn_id=self.id,
+            parent_message_id=self.message_id if role == "assistant" else None,
             role=role,
             content=content,
             status=status,
@@ -73,9 +74,11 @@ class Session:
         self.callers: list[tuple[str, Principal, str]] = []
         self.beats: list[list[str]] = []
         self.stops: list[dict[str, str]] = []
+        self.erased: list[str] = []
         self.refuses: dict[str, tuple[int, str]] = {}
         self.instructions = "Be kind."
         self.contexts: list[dict[str, Any]] = []
+        self.wishes: dict[str, Any] = {"suggest_title": False, "compact": None}
 
     def opens(self, question: str = "Hello?", model: str = "demo", **fields: Any) -> StoredTurn:
         turn = StoredTurn(uuid4(), fields.pop("session_id", uuid4()), question, model, **fields)
@@ -96,6 +99,8 @@ class Session:
         app.router.add_post("/turns/{id}/complete", session._complete)
         app.router.add_post("/turns/{id}/fail", session._fail)
         app.router.add_post("/runners/{id}/heartbeat", session._heartbeat)
+        app.router.add_post("/sessions/{id}/title", session._done)
+        app.router.add_post("/sessions/{id}/compaction", session._done)
         async with listening(app) as session.url:
             yield session
 
@@ -128,15 +133,17 @@ class Session:
         if claimed:
             turn.runner = asked["runner"]
         shape = json.loads(turn.shape().to_json())
-        run = self._run(turn, asked["since"]) if claimed else None
+        run = self._run(turn) if claimed else None
         return web.json_response({"claimed": claimed, "turn": shape, "run": run})
 
-    def _run(self, turn: StoredTurn, since: int | None) -> dict[str, Any]:
+    def _run(self, turn: StoredTurn) -> dict[str, Any]:
         message = {"id": str(turn.message_id), "role": "user", "content": turn.question}
-        context = {"base": None, "version": turn.version, "messages": [message]}
+        context = {"base": None, "version": turn.version, "budget": 1_000, "tokens": 10}
+        context["messages"] = [message]
         if self.contexts:
             context |= self.contexts.pop(0)
-        return {"model": turn.model, "instructions": self.instructions, "context": context}
+        run = {"model": turn.model, "instructions": self.instructions, "context": context}
+        return run | self.wishes
 
     async def _complete(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -165,7 +172,10 @@ class Session:
         return web.Response(body=turn.shape().to_json())
 
     async def _heartbeat(self, _: web.Request) -> web.Response:
-        return web.json_response({"stop": self.stops})
+        return web.json_response({"stop": self.stops, "erased": self.erased})
+
+    async def _done(self, _: web.Request) -> web.Response:
+        return web.json_response({})
 
     def _named(self, request: web.Request) -> StoredTurn:
         return self.turns[UUID(request.match_info["id"])]

@@ -11,17 +11,23 @@ from parley_core.migrations import (
     MigrationRefused,
     migrate_database,
     require_database_migrated,
+    run_at,
 )
 from parley_core.server import configure_logging, serve
 from parley_core.settings import SettingsWrong, load
-from parley_session.app import create_app, relay_of
+from parley_session import erase_user
+from parley_session.app import assistants_relay_of, create_app, relay_of
+from parley_session.assistants_file import read_assistants
+from parley_session.backup import command as backup
+from parley_session.backup.folders import BackupRefused
 from parley_session.log_check import verify_log
 from parley_session.log_reconcile import reconcile
 from parley_session.log_restore import restore_log
 from parley_session.migrations import MIGRATIONS
+from parley_session.seeding import seed_assistants
 from parley_session.settings import (
-    DatabaseSettings,
     LogCommandSettings,
+    MigrateSettings,
     SessionSettings,
     TopicSettings,
 )
@@ -42,23 +48,26 @@ def main() -> int:
     try:
         match arguments.command:
             case "migrate":
-                _migrate(load(DatabaseSettings))
+                _migrate(load(MigrateSettings))
             case "create-topic":
                 asyncio.run(_create_topic(load(TopicSettings)))
             case "verify-log":
                 return asyncio.run(verify_log(_checked(load(LogCommandSettings))))
             case "restore-log":
-                settings = _checked(load(LogCommandSettings))
-                return asyncio.run(restore_log(settings, relay_of(settings)))
+                return asyncio.run(_restore_log(_checked(load(LogCommandSettings))))
             case "reconcile":
                 settings = _checked(load(LogCommandSettings))
                 return asyncio.run(reconcile(settings, dry_run=arguments.dry_run))
+            case "backup" | "verify-backup" | "restore":
+                return backup.run(arguments)
+            case "erase-user":
+                return erase_user.run(arguments)
             case _:
                 _serve(load(SessionSettings))
     except SettingsWrong as wrong:
         print(wrong, file=sys.stderr)
         return 2
-    except (MigrationRefused, LogError) as refused:
+    except (MigrationRefused, LogError, BackupRefused) as refused:
         print(refused, file=sys.stderr)
         return 1
     except _QUOTING_TROUBLE as trouble:
@@ -80,15 +89,19 @@ def _arguments() -> argparse.Namespace:
         prog="python -m parley_session", description="The write side of Parley."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("migrate", help="bring the database to this version, then end")
-    commands.add_parser("create-topic", help="make the topic of the log, or check it, then end")
+    commands.add_parser(
+        "migrate", help="bring the database to this version, with its assistants, then end"
+    )
+    commands.add_parser("create-topic", help="make the topics of the log, or check them, then end")
     commands.add_parser("serve", help="serve until SIGTERM, and relay the outbox to the log")
     commands.add_parser("verify-log", help="compare the event store with the log, then end")
-    commands.add_parser("restore-log", help="fill the log with what it lacks, then end")
+    commands.add_parser("restore-log", help="fill the topics with what they lack, then end")
     reconciling = commands.add_parser(
         "reconcile", help="take back what only the log has, before writes open, then end"
     )
     reconciling.add_argument("--dry-run", action="store_true", help="say what would be taken back")
+    backup.add_commands(commands)
+    erase_user.add_command(commands)
     return parser.parse_args()
 
 
@@ -97,15 +110,29 @@ def _checked(settings: LogCommandSettings) -> LogCommandSettings:
     return settings
 
 
-def _migrate(settings: DatabaseSettings) -> None:
+def _migrate(settings: MigrateSettings) -> None:
+    definitions = read_assistants(settings.assistants)
     for migration in migrate_database(settings.session_database, MIGRATIONS):
         print(f"applied {migration.number:04} {migration.name}")
+    changed = run_at(
+        settings.session_database, lambda connection: seed_assistants(connection, definitions)
+    )
+    if changed:
+        print(f"{changed} assistants are now as their file says")
 
 
 async def _create_topic(settings: TopicSettings) -> None:
-    spec = settings.topic
-    await ensure_topic(settings.brokers, spec)
-    print(f"{spec.name} is ready, with {spec.partitions} partitions")
+    for spec in (settings.topic, settings.assistants_topic):
+        await ensure_topic(settings.brokers, spec)
+        print(f"{spec.name} is ready; partitions: {spec.partitions}")
+
+
+async def _restore_log(settings: LogCommandSettings) -> int:
+    topics = [
+        (settings.topic, relay_of(settings)),
+        (settings.assistants_topic, assistants_relay_of(settings)),
+    ]
+    return await restore_log(settings, topics)
 
 
 def _serve(settings: SessionSettings) -> None:

@@ -1,42 +1,59 @@
 """The one place where session is put together."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from starlette.applications import Starlette
 
+from parley_core.background import running
 from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
 from parley_core.log import LogWriter
 from parley_core.metrics import metrics_route, new_registry
 from parley_core.pool import Pool, open_pool
-from parley_session.api import Parts, routes
-from parley_session.assistants import Assistants, read_assistants
+from parley_session.administering import Administering
+from parley_session.api import routes
+from parley_session.assistant_store import AssistantStore
+from parley_session.catalogue import Catalogue
+from parley_session.changing import Changing
+from parley_session.domain.policies import Policies
+from parley_session.erasing import Erasing
 from parley_session.event_store import EventStore
-from parley_session.executing import Executor
+from parley_session.executing import Executor, utc_now
+from parley_session.forking import Forking
+from parley_session.importing import Importing
 from parley_session.metrics import Metrics
+from parley_session.outbox import ASSISTANTS, SESSIONS
+from parley_session.parts import Parts
+from parley_session.policies_file import read_policies
 from parley_session.refusing import STORE_TROUBLE, install_refusals
 from parley_session.relay import Relay, RelayLimits
+from parley_session.retention import Retention, RetentionLimits
 from parley_session.running import Running
+from parley_session.search_keys import SearchKeys
+from parley_session.session_rows import SessionRows
 from parley_session.sessions import Sessions
 from parley_session.settings import RelaySettings, SessionSettings
+from parley_session.starting import Starting
 from parley_session.sweeper import Sweeper
+from parley_session.tokens import load_vocabulary
 from parley_session.turn_store import TurnStore
 
 
 def create_app(settings: SessionSettings) -> Starlette:
-    """The application, with its relay and its sweeper. Raises SettingsWrong."""
-    assistants = read_assistants(settings.assistants, settings.model)
+    """The application, with its relays, its sweeper and its retention. Raises SettingsWrong."""
+    policies = read_policies(settings.policies)
+    load_vocabulary(settings.model)
     parts, registry = Parts(), new_registry()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with _pool(settings) as pool:
-            relay = relay_of(settings)
-            metrics = Metrics(registry, relay, pool, settings.session_metrics_seconds)
+            relay, assistants_relay = relay_of(settings), assistants_relay_of(settings)
+            relays = [relay, assistants_relay]
+            metrics = Metrics(registry, relays, pool, settings.session_metrics_seconds)
             parts.refresh_metrics = metrics.refresh
             store = EventStore(
                 pool,
@@ -45,18 +62,16 @@ def create_app(settings: SessionSettings) -> Starlette:
                 on_stored=relay.wake,
                 observe_append=metrics.observe_append,
             )
-            sweeper = _put_together(settings, parts, pool, store, assistants)
-            tasks = [asyncio.create_task(relay.run()), asyncio.create_task(sweeper.run())]
-            try:
+            catalogue = _catalogue(settings, parts, pool, assistants_relay)
+            sweeper = _put_together(settings, parts, pool, store, catalogue, policies, metrics)
+            retention = _retention(settings, parts, pool, policies)
+            runs = (relay.run(), assistants_relay.run(), sweeper.run(), retention.run())
+            async with running(*runs):
                 yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Starlette(
         routes=[
-            *routes(partial(_guard, settings), assistants, parts),
+            *routes(partial(_guard, settings), parts),
             metrics_route(registry, lambda: parts.refresh_metrics()),
         ],
         lifespan=lifespan,
@@ -73,13 +88,42 @@ def _put_together(
     parts: Parts,
     pool: Pool,
     store: EventStore,
-    assistants: Assistants,
+    assistants: Catalogue,
+    policies: Policies,
+    metrics: Metrics,
 ) -> Sweeper:
     turns = TurnStore(pool)
     executor = Executor(store, attempts=settings.session_append_attempts)
     parts.store, parts.turns = store, turns
+    parts.rows, parts.search_keys = SessionRows(pool), SearchKeys(pool, settings.master_key)
     parts.sessions = Sessions(
         store, turns, executor, assistants, most_messages=settings.session_most_messages
+    )
+    parts.starting = Starting(
+        store,
+        executor,
+        parts.sessions,
+        assistants,
+        temporary_hours=settings.session_temporary_hours,
+        clock=utc_now,
+    )
+    parts.changing = Changing(executor, parts.sessions)
+    parts.forking = Forking(
+        store,
+        executor,
+        parts.sessions,
+        parts.starting,
+        assistants,
+        most_messages=settings.session_fork_messages,
+        most_bytes=settings.session_fork_bytes,
+    )
+    parts.importing = Importing(store, executor, parts.sessions, assistants, clock=utc_now)
+    parts.erasing = Erasing(
+        executor,
+        parts.rows,
+        undelete_days=policies.undelete_days,
+        clock=utc_now,
+        on_erased=metrics.count_erased,
     )
     parts.running = Running(
         store,
@@ -108,19 +152,65 @@ def _put_together(
     )
 
 
+def _retention(
+    settings: SessionSettings,
+    parts: Parts,
+    pool: Pool,
+    policies: Policies,
+) -> Retention:
+    limits = RetentionLimits(
+        settings.session_retention_seconds,
+        settings.session_retention_looked_at,
+        settings.session_retention_erased,
+    )
+    return Retention(pool, parts.erasing, policies, limits)
+
+
+def _catalogue(settings: SessionSettings, parts: Parts, pool: Pool, relay: Relay) -> Catalogue:
+    catalogue = Catalogue(pool, settings.model, most_kept=settings.session_assistants_kept)
+
+    def on_stored() -> None:
+        catalogue.forget()
+        relay.wake()
+
+    parts.catalogue = catalogue
+    parts.administering = Administering(
+        AssistantStore(pool, on_stored),
+        attempts=settings.session_append_attempts,
+        most=settings.session_assistants,
+    )
+    return catalogue
+
+
 def relay_of(settings: RelaySettings) -> Relay:
+    """Of what happened in sessions."""
     return Relay(
         settings.session_database,
         lambda: LogWriter(settings.brokers, settings.relay_topic),
-        RelayLimits(
-            records=settings.relay_records,
-            bytes=settings.relay_bytes,
-            publish_seconds=settings.relay_publish_seconds,
-            poll_seconds=settings.relay_poll_seconds,
-            linger_seconds=settings.relay_linger_seconds,
-            pause_seconds=settings.relay_pause_seconds,
-            store_seconds=settings.session_store_seconds,
-        ),
+        _relay_limits(settings),
+        SESSIONS,
+    )
+
+
+def assistants_relay_of(settings: RelaySettings) -> Relay:
+    """Of what was done with assistants."""
+    return Relay(
+        settings.session_database,
+        lambda: LogWriter(settings.brokers, settings.relay_assistants_topic),
+        _relay_limits(settings),
+        ASSISTANTS,
+    )
+
+
+def _relay_limits(settings: RelaySettings) -> RelayLimits:
+    return RelayLimits(
+        records=settings.relay_records,
+        bytes=settings.relay_bytes,
+        publish_seconds=settings.relay_publish_seconds,
+        poll_seconds=settings.relay_poll_seconds,
+        linger_seconds=settings.relay_linger_seconds,
+        pause_seconds=settings.relay_pause_seconds,
+        store_seconds=settings.session_store_seconds,
     )
 
 

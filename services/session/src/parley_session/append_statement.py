@@ -11,22 +11,25 @@ from parley_core.cloudevents import encode
 from parley_core.events import (
     CancelRequested,
     Event,
+    MessageImported,
     MessageSubmitted,
     ReplyEnded,
     ReplyRequested,
+    SessionErased,
     SessionStarted,
 )
+from parley_session.row_changes import row_changes
 
 _STARTED = """
 WITH moved AS (
-    INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, wrapped_key)
-    VALUES ($1, $2, $3, $9, $10, $11, $12)
+    INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, {columns})
+    VALUES ($1, $2, $3, $9, $10, $11, {places})
     ON CONFLICT DO NOTHING
     RETURNING id
 )"""
 _MOVED = """
 WITH moved AS (
-    UPDATE sessions SET version = $2, updated_at = $3
+    UPDATE sessions SET version = $2, updated_at = $3{changes}
     WHERE id = $1 AND version = $9
     RETURNING id
 )"""
@@ -43,6 +46,9 @@ _QUEUED = """, queued AS (
 _REMEMBERED = """, remembered AS (
     INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint)
     SELECT {}, $1, {}::uuid, {} FROM moved
+)"""
+_FORGOTTEN = """, forgotten AS (
+    DELETE FROM remembered_requests USING moved WHERE session_id = moved.id
 )"""
 _OPENED = """, opened AS (
     INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
@@ -89,15 +95,17 @@ def append_statement(
     *,
     wrapped_key: bytes | None,
     remember: Remembered | None,
+    messages: Mapping[UUID, int],
 ) -> Statement:
     """Stores the events that follow `version`; of a new session with its wrapped key.
 
-    It answers whether the session was at that version. Raises EventTooLarge.
+    `messages` are the sequences of earlier ones that an event answers. It answers whether the
+    session was at that version. Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
     statement = _stored(events, values, version, wrapped_key)
     statement.add(_QUEUED, [len(value) for value in values])
-    _add_turn_change(statement, events, {})
+    _add_turn_change(statement, events, messages)
     if remember is not None:
         known = (remember.request, remember.turn_id, remember.fingerprint)
         statement.add(_REMEMBERED, *known)
@@ -125,13 +133,28 @@ def _stored(
 ) -> Statement:
     rows = _rows(events, values)
     started = events[0].data
+    changes = row_changes(events)
     if isinstance(started, SessionStarted):
         owner = (started.tenant, started.owner, started.assistant_id)
-        statement = Statement(_STARTED, *rows, *owner, wrapped_key)
+        statement = _started({"wrapped_key": wrapped_key} | changes, *rows, *owner)
     else:
-        statement = Statement(_MOVED, *rows, version)
+        statement = _moved(changes, *rows, version)
     statement.add(_STORED, [event.traceparent for event in events])
+    if isinstance(events[-1].data, SessionErased):
+        statement.add(_FORGOTTEN)
     return statement
+
+
+def _started(columns: Mapping[str, object], *values: object) -> Statement:
+    places = ", ".join(f"${len(values) + place}" for place in range(1, len(columns) + 1))
+    first = _STARTED.format(columns=", ".join(columns), places=places)
+    return Statement(first, *values, *columns.values())
+
+
+def _moved(changes: Mapping[str, object], *values: object) -> Statement:
+    placed = enumerate(changes, start=len(values) + 1)
+    first = _MOVED.format(changes="".join(f", {name} = ${place}" for place, name in placed))
+    return Statement(first, *values, *changes.values())
 
 
 def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:
@@ -154,7 +177,7 @@ def _add_turn_change(
     asked = dict(messages)
     for event in events:
         match event.data:
-            case MessageSubmitted(message_id=message_id):
+            case MessageSubmitted(message_id=message_id) | MessageImported(message_id=message_id):
                 asked[message_id] = event.sequence
             case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
                 statement.add(_OPENED, turn_id, asked[message_id], event.sequence)

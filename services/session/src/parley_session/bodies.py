@@ -8,8 +8,9 @@ import msgspec
 from starlette.requests import Request
 
 from parley_core.errors import InvalidRequest
-from parley_core.events import Price, Usage
+from parley_core.event_values import Price, Usage
 from parley_core.shapes import FinishReason
+from parley_session.domain.context import HeldWindow
 from parley_session.executing import Asker
 from parley_session.idempotency import KeyedRequest, keyed_request
 
@@ -17,36 +18,28 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 _LONGEST_PARAM = 256
 
-_Title = Annotated[str, msgspec.Meta(max_length=200)]
-_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-_Value = Annotated[str, msgspec.Meta(max_length=512)]
-_Metadata = Annotated[dict[_Key, _Value], msgspec.Meta(max_length=16)]
 # As much as a reader in any language, or a column of any database, can count.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Version = Annotated[int, msgspec.Meta(ge=1)]
 _Code = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-# Of the bodies that an Idempotency-Key stands for, what is absent is left out of the fingerprint: a
-# version that knows more fields must know the same request again.
-class StartBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    id: UUID | None = None
-    assistant_id: str | None = None
-    title: _Title | None = None
-    metadata: _Metadata | None = None
+class SinceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The window that the runner holds."""
 
+    version: _Version
+    budget: _Count
+    message_id: UUID
 
-class SwitchBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    assistant_id: str
-
-
-class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    content: Annotated[str, msgspec.Meta(min_length=1)]
+    @property
+    def window(self) -> HeldWindow:
+        return HeldWindow(self.version, self.budget, self.message_id)
 
 
 class ClaimBody(msgspec.Struct, forbid_unknown_fields=True):
     runner: UUID
-    since: _Version | None = None
+    since: SinceBody | None = None
+    budgets: dict[str, _Count] = {}
 
 
 class UsageBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,8 +54,7 @@ class PriceBody(msgspec.Struct, forbid_unknown_fields=True):
     completion: _Count
 
 
-class EndBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    runner: UUID
+class ChargedBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     usage: UsageBody | None = None
     price: PriceBody | None = None
 
@@ -71,6 +63,10 @@ class EndBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "usage": Usage(**msgspec.structs.asdict(self.usage)) if self.usage else None,
             "price": Price(**msgspec.structs.asdict(self.price)) if self.price else None,
         }
+
+
+class EndBody(ChargedBody, forbid_unknown_fields=True, kw_only=True):
+    runner: UUID
 
 
 class CompleteBody(EndBody, forbid_unknown_fields=True, kw_only=True):
@@ -92,6 +88,15 @@ class HeartbeatBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class KeysBody(msgspec.Struct, forbid_unknown_fields=True):
     session_ids: Annotated[list[UUID], msgspec.Meta(max_length=100)]
+
+
+class PersonBody(msgspec.Struct, forbid_unknown_fields=True):
+    tenant: str
+    user: str
+
+
+class SearchKeysBody(msgspec.Struct, forbid_unknown_fields=True):
+    people: Annotated[list[PersonBody], msgspec.Meta(max_length=100)]
 
 
 async def body_of(request: Request, form: type[Body]) -> Body:
@@ -127,4 +132,4 @@ def _param(sentence: str) -> str | None:
     field = re.search(r"field `([^`]*)`", sentence)
     place = re.search(r"(?:at|in) `\$\.?([^`]*)`$", sentence)
     found = ".".join(part[1] for part in (place, field) if part and part[1])
-    return found[:_LONGEST_PARAM] or None
+    return re.sub(r"\[(\d+)\]", r".\1", found)[:_LONGEST_PARAM] or None

@@ -4,16 +4,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 
 from parley_core.cloudevents import decode_data
-from parley_core.events import Event
+from parley_core.events import Event, ReplyRequested
 from parley_core.pool import Pool
 from parley_core.sealing import DataKey, MasterKeys
 from parley_session.append_statement import Remembered, append_statement
 from parley_session.domain.state import BrokenStream, Session, fold
+from parley_session.off_the_loop import off_the_loop
 
 # Bounds what a load holds in memory, and for how long it keeps others waiting.
 _EVENTS_AT_ONCE = 200
@@ -58,6 +60,8 @@ class EventStore:
         )
         if row is None:
             return None
+        if row["wrapped_key"] is None:
+            self._kept.pop(session_id, None)
         key = self._master_keys.unwrap(row["wrapped_key"], session_id)
         session = self._kept.get(session_id)
         while session is None or session.version < row["version"]:
@@ -71,7 +75,7 @@ class EventStore:
             session_id,
             [*sequences],
         )
-        return [event_of(row) for row in rows]
+        return await off_the_loop(len(rows), lambda: [event_of(row) for row in rows])
 
     async def append(
         self,
@@ -88,7 +92,15 @@ class EventStore:
         """
         wrapped = None if held else self._master_keys.wrap(key, events[0].session_id)
         version = held.session.version if held else 0
-        statement = append_statement(events, version, wrapped_key=wrapped, remember=remember)
+        write_out = partial(
+            append_statement,
+            events,
+            version,
+            wrapped_key=wrapped,
+            remember=remember,
+            messages=_answered_earlier(held, events),
+        )
+        statement = await off_the_loop(len(events), write_out)
         began = time.perf_counter()
         try:
             stored = await self._pool.fetchval(statement.text, *statement.values)
@@ -125,11 +137,15 @@ class EventStore:
         return Remembered(request, row["fingerprint"], row["session_id"], row["turn_id"]), key
 
     async def latest_session(self, tenant: str, owner: str, assistant_id: str) -> UUID | None:
-        """The person's session with that assistant that moved last."""
+        """The person's session with that assistant that moved last.
+
+        Without those that are archived, deleted or temporary.
+        """
         found: UUID | None = await self._pool.fetchval(
             """
             SELECT id FROM sessions
             WHERE tenant = $1 AND owner = $2 AND assistant_id = $3 AND wrapped_key IS NOT NULL
+                AND erase_at IS NULL AND NOT archived
             ORDER BY updated_at DESC, id LIMIT 1
             """,
             tenant,
@@ -139,9 +155,13 @@ class EventStore:
         return found
 
     async def data_keys(self, session_ids: Sequence[UUID]) -> dict[UUID, DataKey | None]:
-        """The keys of the sessions that exist; None where the session was erased."""
+        """The keys of the sessions that exist; None where the session was deleted or erased."""
         rows = await self._pool.fetch(
-            "SELECT id, wrapped_key FROM sessions WHERE id = ANY($1)", session_ids
+            """
+            SELECT id, CASE WHEN NOT deleted THEN wrapped_key END AS wrapped_key
+            FROM sessions WHERE id = ANY($1)
+            """,
+            session_ids,
         )
         return {
             row["id"]: row["wrapped_key"]
@@ -170,6 +190,13 @@ class EventStore:
         self._kept.move_to_end(session.id)
         while len(self._kept) > self._most_kept:
             self._kept.popitem(last=False)
+
+
+def _answered_earlier(held: Held | None, events: Sequence[Event]) -> dict[UUID, int]:
+    """The messages that an event answers and that came before them all, with their sequences."""
+    messages = held.session.messages if held else {}
+    asked = (e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested))
+    return {message: messages[message].sequence for message in asked if message in messages}
 
 
 def event_of(row: asyncpg.Record) -> Event:

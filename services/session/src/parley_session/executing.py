@@ -1,26 +1,27 @@
 """One command on one session: load, decide, append; again when another append came first."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from parley_core.errors import NotFound, Unavailable
-from parley_core.events import Actor, Event, ReplyRequested
+from parley_core.event_values import Actor
+from parley_core.events import Event, ReplyRequested
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey, KeyDestroyed, seal
-from parley_session.domain.commands import Command
+from parley_session.domain.commands import Command, ImportMessages, StartSession
 from parley_session.domain.decide import decide
 from parley_session.domain.drafts import Moment, Seal
 from parley_session.domain.refusals import SessionUnknown
-from parley_session.domain.state import Session
 from parley_session.event_store import EventStore, Held
 from parley_session.idempotency import KeyedRequest
+from parley_session.off_the_loop import off_the_loop
 
 Clock = Callable[[], datetime]
-CommandFor = Callable[[Session | None], Command]
+CommandFor = Callable[[Held | None], Command | Awaitable[Command]]
 """The command, now that its session is known; raises to refuse it."""
 
 
@@ -52,7 +53,7 @@ class DoneBefore:
 class Executor:
     def __init__(self, store: EventStore, *, attempts: int, clock: Clock | None = None) -> None:
         self._store, self._attempts = store, attempts
-        self._clock = clock or (lambda: datetime.now(UTC))
+        self._clock = clock or utc_now
 
     async def execute(
         self,
@@ -68,16 +69,11 @@ class Executor:
             # After the load: what it did not see yet, and what it did, is remembered by now.
             if request and (done := await self.done_before(request)):
                 return done
-            key = held.key if held else DataKey.generate()
-            state = held.session if held else None
-            events = decide(state, command_for(state), self._moment(asker), _seal_with(key))
-            if not events:
-                assert held is not None
-                return Executed(held, events)
-            remember = request.remembered(key, session_id, _opened_by(events)) if request else None
-            after = await self._store.append(held, events, key=key, remember=remember)
-            if after is not None:
-                return Executed(after, events)
+            command = command_for(held)
+            if isinstance(command, Awaitable):
+                command = await command
+            if executed := await self._attempt(held, command, asker, request):
+                return executed
         raise Unavailable("The session is busy; try again.", code="session_busy")
 
     async def done_before(self, request: KeyedRequest) -> DoneBefore | None:
@@ -93,14 +89,37 @@ class Executor:
         return DoneBefore(remembered.session_id, remembered.turn_id)
 
     async def _load(self, session_id: UUID) -> Held | None:
+        """Raises SessionUnknown for one that was erased."""
         try:
             return await self._store.load(session_id)
         except KeyDestroyed:
             raise SessionUnknown from None
 
+    async def _attempt(
+        self, held: Held | None, command: Command, asker: Asker, request: KeyedRequest | None
+    ) -> Executed | None:
+        """None when another append came first."""
+        key = held.key if held else DataKey.generate()
+        state = held.session if held else None
+        moment, seal_content = self._moment(asker), _seal_with(key)
+        events = await off_the_loop(
+            _messages_in(command), lambda: decide(state, command, moment, seal_content)
+        )
+        if not events:
+            assert held is not None
+            return Executed(held, events)
+        opened, session_id = _opened_by(events), events[0].session_id
+        remember = request.remembered(key, session_id, opened) if request else None
+        after = await self._store.append(held, events, key=key, remember=remember)
+        return Executed(after, events) if after else None
+
     def _moment(self, asker: Asker) -> Moment:
         actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
         return Moment(actor, asker.request_id, self._clock(), secrets.randbits(74))
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _seal_with(key: DataKey) -> Seal:
@@ -108,6 +127,10 @@ def _seal_with(key: DataKey) -> Seal:
         return seal(key, plaintext, session_id=session_id, event_id=event_id, field=field)
 
     return sealed
+
+
+def _messages_in(command: Command) -> int:
+    return len(command.messages) if isinstance(command, StartSession | ImportMessages) else 1
 
 
 def _opened_by(events: Sequence[Event]) -> UUID | None:

@@ -54,7 +54,7 @@ async def verify_log(settings: LogCommandSettings) -> int:
     try:
         # Before the log's ends are asked for: what has left the outbox by now stands before them.
         await _expect_all(connection, comparison)
-        async with opened_log(settings) as reader:
+        async with opened_log(settings.brokers, settings.relay_topic) as reader:
             stalled = settings.session_log_stalled_seconds
             async for entries in whole_log(reader, stalled_seconds=stalled):
                 await _compare(connection, entries, comparison)
@@ -88,7 +88,7 @@ async def _compare(
     # Read after the log: what is in the log was committed before.
     rows = await connection.fetch(_STORED, session_ids, sequences)
     stored: dict[object, Record] = {
-        (row["session_id"], row["sequence"]): stored_record(row) for row in rows
+        (row["session_id"], row["sequence"]): stored_record(row["session_id"], row) for row in rows
     }
     for session_id, sequence, record in zip(session_ids, sequences, records, strict=True):
         comparison.compare(session_id, sequence, record, stored.get((session_id, sequence)))

@@ -36,7 +36,7 @@ async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
         transaction = connection.transaction()
         if dry_run:
             await transaction.start()
-        async with opened_log(settings) as reader:
+        async with opened_log(settings.brokers, settings.relay_topic) as reader:
             stalled = settings.session_log_stalled_seconds
             async for entries in whole_log(reader, stalled_seconds=stalled):
                 await reconciliation.take_back(entries)

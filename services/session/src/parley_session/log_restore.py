@@ -1,15 +1,17 @@
-"""`restore-log`: fills a topic that was dropped from the event store, while chat goes on."""
+"""`restore-log`: fills topics that were dropped from the event store, while chat goes on."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import asyncpg
 
-from parley_core.log import LogError, TopicMismatch, ensure_topic
+from parley_core.log import LogError, TopicMismatch, TopicSpec, ensure_topic
 from parley_session.domain.appearances import Appearances
 from parley_session.log_scan import Progress, events_in, opened_log, whole_log
 from parley_session.outbox import (
+    Queue,
     at_the_front,
     connection_settings,
     no_relay_leads,
@@ -28,12 +30,14 @@ _REBUILD = (
 )
 
 
-async def restore_log(settings: LogCommandSettings, relay: Relay) -> int:
-    """Queue what the log lacks before all else in the outbox, and relay it; the exit code is 0.
+async def restore_log(
+    settings: LogCommandSettings, topics: Sequence[tuple[TopicSpec, Relay]]
+) -> int:
+    """Queue what each topic lacks before all else in its outbox, and relay it; the exit code is 0.
 
-    The outbox then holds all that the log does not, in order, whoever is killed from there on: a
+    An outbox then holds all that the log does not, in order, whoever is killed from there on: a
     relay of session may finish it, and so may this command, run again. What the log has without a
-    gap, from a session's first event on, is left as it is. Raises `LogError`.
+    gap, from a stream's first event on, is left as it is. Raises `LogError`.
     """
     connection = await asyncpg.connect(
         settings.session_database,
@@ -42,10 +46,14 @@ async def restore_log(settings: LogCommandSettings, relay: Relay) -> int:
         server_settings=connection_settings(settings.relay_publish_seconds),
     )
     try:
-        async with no_relay_leads(connection):
-            queued = await _queue_missing(connection, settings)
-        print(f"The log lacks {queued:,} events that had left the outbox: they are queued again.")
-        await relay_the_front(connection, relay, settings.session_log_stalled_seconds)
+        for topic, relay in topics:
+            async with no_relay_leads(connection, relay.queue):
+                queued = await _queue_missing(connection, settings, topic, relay.queue)
+            print(
+                f"The log of {relay.queue.of} lacks {queued:,} events that had left the outbox: "
+                "they are queued again."
+            )
+            await relay_the_front(connection, relay, settings.session_log_stalled_seconds)
     finally:
         connection.terminate()
     print(_REBUILD)
@@ -53,32 +61,35 @@ async def restore_log(settings: LogCommandSettings, relay: Relay) -> int:
 
 
 async def _queue_missing(
-    connection: "Connection[asyncpg.Record]", settings: LogCommandSettings
+    connection: "Connection[asyncpg.Record]",
+    settings: LogCommandSettings,
+    topic: TopicSpec,
+    queue: Queue,
 ) -> int:
     # Made while no relay leads, or new events would be in it before old ones. Whether one that is
     # there is as it should be, `create-topic` tells.
     with suppress(TopicMismatch):
-        await ensure_topic(settings.brokers, settings.topic)
+        await ensure_topic(settings.brokers, topic)
     logged = Appearances()
-    async with opened_log(settings) as reader:
+    async with opened_log(settings.brokers, topic.name) as reader:
         stalled = settings.session_log_stalled_seconds
         async for entries in whole_log(reader, stalled_seconds=stalled):
-            for session_id, sequence, _ in events_in(entries):
-                logged.add(session_id, sequence)
-    return await queue_at_the_front(connection, logged)
+            for stream, sequence, _ in events_in(entries):
+                logged.add(stream, sequence)
+    return await queue_at_the_front(connection, logged, queue)
 
 
 async def relay_the_front(
     connection: "Connection[asyncpg.Record]", relay: Relay, stalled_seconds: float
 ) -> None:
     """Until the log has it all, by this relay or another one."""
-    left = before = await at_the_front(connection)
+    left = before = await at_the_front(connection, relay.queue)
     progress, moved_at = Progress("Published", left), time.monotonic()
     relaying = asyncio.create_task(relay.run())
     try:
         while left:
             await asyncio.sleep(_LOOK_SECONDS)
-            left = await at_the_front(connection)
+            left = await at_the_front(connection, relay.queue)
             if left < before:
                 moved_at = time.monotonic()
             elif time.monotonic() - moved_at > stalled_seconds:

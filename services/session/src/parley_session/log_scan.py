@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from parley_core.cloudevents import Record, UndecodableRecord
-from parley_core.log import Entry, LogError, LogReader
+from parley_core.log import Brokers, Entry, LogError, LogReader
 from parley_session.domain.appearances import place_of
-from parley_session.settings import LogCommandSettings
 
 _EVERY_SECONDS = 2
 
@@ -37,8 +36,8 @@ class Progress:
 
 
 @asynccontextmanager
-async def opened_log(settings: LogCommandSettings) -> AsyncIterator[LogReader]:
-    reader = LogReader(settings.brokers, settings.relay_topic)
+async def opened_log(brokers: Brokers, topic: str) -> AsyncIterator[LogReader]:
+    reader = LogReader(brokers, topic)
     await reader.start()
     try:
         yield reader
@@ -68,7 +67,7 @@ async def whole_log(reader: LogReader, *, stalled_seconds: float) -> AsyncIterat
 
 
 def events_in(entries: Iterable[Entry]) -> Iterator[tuple[UUID, int, Record]]:
-    """Session, sequence and record; without what is no event of a session."""
+    """Stream (a session), sequence and record; without what is no event of one."""
     for entry in entries:
         try:
             yield (*place_of(entry.record), entry.record)

@@ -1,10 +1,10 @@
-"""What session tells of itself: its outbox, its relay, its appends."""
+"""What session tells of itself: its outboxes, their relays, its appends."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import asyncpg
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,21 +14,24 @@ from parley_session.refusing import STORE_TROUBLE
 from parley_session.relay import Relay
 
 _TROUBLE: tuple[type[Exception], ...] = (*STORE_TROUBLE, asyncpg.PostgresError)
+Outboxes = dict[str, tuple[int, float]]
+"""Depth and age of each, by what its events are of."""
+
 _APPEND_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 class Metrics(Collector):
-    """The outbox is asked for at each scrape; while the store is away its two gauges are left out.
+    """The outboxes are asked for at each scrape; while the store is away theirs are left out.
 
-    Every replica tells the same of the outbox; of relay and appends each tells its own.
+    Every replica tells the same of the outboxes; of relays and appends each tells its own.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, relay: Relay, pool: Pool, seconds: float
+        self, registry: CollectorRegistry, relays: Sequence[Relay], pool: Pool, seconds: float
     ) -> None:
-        self._relay, self._pool, self._seconds = relay, pool, seconds
-        self._outbox: tuple[int, float] | None = None
-        self._asking: asyncio.Task[tuple[int, float] | None] | None = None
+        self._relays, self._pool, self._seconds = relays, pool, seconds
+        self._outboxes: Outboxes = {}
+        self._asking: asyncio.Task[Outboxes] | None = None
         append_seconds = Histogram(
             "parley_append_seconds",
             "How long appends to the event store took, seconds.",
@@ -36,7 +39,16 @@ class Metrics(Collector):
             registry=registry,
         )
         self.observe_append = append_seconds.observe
+        self._erased = Counter(
+            "parley_session_erased",
+            "Sessions that this process erased, by their reason.",
+            ["reason"],
+            registry=registry,
+        )
         registry.register(self)
+
+    def count_erased(self, reason: str) -> None:
+        self._erased.labels(reason).inc()
 
     async def refresh(self) -> None:
         """Ask the store, and wait a bounded time for its answer."""
@@ -44,35 +56,55 @@ class Metrics(Collector):
             self._asking = asyncio.create_task(self._ask())
         # Waited for, not cancelled: a connection whose statement is cancelled is waited for too.
         done, _ = await asyncio.wait([self._asking], timeout=self._seconds)
-        self._outbox = self._asking.result() if done else None
+        self._outboxes = self._asking.result() if done else {}
 
-    async def _ask(self) -> tuple[int, float] | None:
+    async def _ask(self) -> Outboxes:
+        queues = [relay.queue for relay in self._relays]
         try:
-            return await depth_and_age(self._pool)
+            return {queue.of: await depth_and_age(self._pool, queue) for queue in queues}
         except _TROUBLE:
-            return None
+            return {}
 
     def collect(self) -> Iterator[Metric]:
-        if self._outbox is not None:
-            depth, oldest_seconds = self._outbox
-            yield GaugeMetricFamily(
-                "parley_outbox_events",
-                "Events that the log has not acknowledged; 1,000,000 is that many or more.",
-                depth,
-            )
-            yield GaugeMetricFamily(
-                "parley_outbox_oldest_seconds",
-                "Age of the oldest of them; 0 when there is none.",
-                oldest_seconds,
-            )
-        yield CounterMetricFamily(
-            "parley_relay_published", "Events that the log acknowledged.", self._relay.published
+        relays = {relay.queue.of: relay for relay in self._relays}
+        yield _gauge(
+            "parley_outbox_events",
+            "Events that the log has not acknowledged; 1,000,000 is that many or more.",
+            {stream: depth for stream, (depth, _) in self._outboxes.items()},
         )
-        yield CounterMetricFamily(
+        yield _gauge(
+            "parley_outbox_oldest_seconds",
+            "Age of the oldest of them; 0 when there is none.",
+            {stream: oldest for stream, (_, oldest) in self._outboxes.items()},
+        )
+        yield _counter(
+            "parley_relay_published",
+            "Events that the log acknowledged.",
+            {stream: relay.published for stream, relay in relays.items()},
+        )
+        yield _counter(
             "parley_relay_failures",
             "Times that the relay started anew after an error.",
-            self._relay.failures,
+            {stream: relay.failures for stream, relay in relays.items()},
         )
-        yield GaugeMetricFamily(
-            "parley_relay_leads", "1 where this process relays.", int(self._relay.leads)
+        yield _gauge(
+            "parley_relay_leads",
+            "1 where this process relays.",
+            {stream: int(relay.leads) for stream, relay in relays.items()},
         )
+
+
+def _gauge(name: str, what: str, by_stream: Mapping[str, float]) -> Metric:
+    return _filled(GaugeMetricFamily(name, what, labels=["stream"]), by_stream)
+
+
+def _counter(name: str, what: str, by_stream: Mapping[str, float]) -> Metric:
+    return _filled(CounterMetricFamily(name, what, labels=["stream"]), by_stream)
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, by_stream: Mapping[str, float]
+) -> Metric:
+    for stream, value in by_stream.items():
+        family.add_metric([stream], value)
+    return family

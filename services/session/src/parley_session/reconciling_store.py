@@ -6,9 +6,10 @@ from uuid import UUID
 import asyncpg
 
 from parley_core.cloudevents import Record
-from parley_core.events import Event, MessageSubmitted
+from parley_core.events import Event, MessageImported, MessageSubmitted, SessionErased
 from parley_session.append_statement import taking_back_statement
 from parley_session.domain.taking_back import asked_in, one_turn_change_each
+from parley_session.session_rows import FORGET_SEARCH_KEY
 
 Connection = asyncpg.Connection
 Placed = tuple[UUID, int, Record]
@@ -25,7 +26,7 @@ ORDER BY logged.place
 
 _MESSAGES = """
 SELECT (data->>'message_id')::uuid AS message_id, sequence FROM events
-WHERE session_id = $1 AND type = $2 AND (data->>'message_id')::uuid = ANY($3)
+WHERE session_id = $1 AND type = ANY($2) AND (data->>'message_id')::uuid = ANY($3)
 """
 
 
@@ -53,7 +54,10 @@ class ReconcilingStore:
         if not message_ids:
             return {}
         rows = await self._connection.fetch(
-            _MESSAGES, session_id, MessageSubmitted.TYPE, [*message_ids]
+            _MESSAGES,
+            session_id,
+            [MessageSubmitted.TYPE, MessageImported.TYPE],
+            [*message_ids],
         )
         return {row["message_id"]: row["sequence"] for row in rows}
 
@@ -74,7 +78,17 @@ class ReconcilingStore:
                     return False
                 version = some[-1].sequence
                 asked |= asked_in(some)
+            if isinstance(events[-1].data, SessionErased):
+                await self._forget_search_key(events[-1].session_id)
         return True
+
+    async def _forget_search_key(self, session_id: UUID) -> None:
+        """Of its owner, when this was the last session of theirs that could be read."""
+        owner = await self._connection.fetchrow(
+            "SELECT tenant, owner FROM sessions WHERE id = $1", session_id
+        )
+        assert owner is not None
+        await self._connection.execute(FORGET_SEARCH_KEY, *owner)
 
 
 def _id_in(record: Record) -> UUID | None:

@@ -8,8 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from parley_core.errors import Conflict, InvalidRequest, NotFound, ParleyError, Unavailable, answer
+from parley_session.assistant_refusing import assistant_error_of
+from parley_session.domain.assistant_refusals import AssistantRefusal
 from parley_session.domain.refusals import (
     IdTaken,
+    LegalHold,
+    MessageUnknown,
+    NotDeleted,
     ParentUnknown,
     Refusal,
     SessionIdUnavailable,
@@ -66,8 +71,21 @@ def error_of(refusal: Refusal) -> ParleyError:
             return InvalidRequest(
                 "There is no such message in this session.", param="parent_message_id"
             )
+        case MessageUnknown():
+            return InvalidRequest(
+                "There is no such message in this session that this could be done with.",
+                param="message_id",
+            )
+        case NotDeleted():
+            return Conflict("This session is not deleted.", code="not_deleted")
+        case LegalHold():
+            return Conflict(
+                "A legal hold keeps this session: it cannot be erased.", code="legal_hold"
+            )
         case IdTaken():
             return Conflict("This id is taken.", code="id_taken")
+        case AssistantRefusal():
+            return assistant_error_of(refusal)
         case _:
             raise TypeError(f"{type(refusal).__name__} has no answer")
 

@@ -18,7 +18,7 @@ import asyncpg
 from parley_core.cloudevents import Record
 from parley_core.log import LogError, LogWriter
 from parley_core.surprises import log_surprise
-from parley_session.outbox import Batch, Outbox, connection_settings
+from parley_session.outbox import SESSIONS, Batch, Outbox, Queue, connection_settings
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,16 @@ class RelayLimits:
 
 
 class Relay:
-    def __init__(self, database: str, writer: Callable[[], LogWriter], limits: RelayLimits) -> None:
+    def __init__(
+        self,
+        database: str,
+        writer: Callable[[], LogWriter],
+        limits: RelayLimits,
+        queue: Queue = SESSIONS,
+    ) -> None:
         """`writer` makes an unstarted writer of the topic; each error ends one."""
         self._database, self._new_writer, self._limits = database, writer, limits
+        self.queue = queue
         self._news = asyncio.Event()
         self._writer: LogWriter | None = None
         self._outbox: Outbox | None = None
@@ -125,7 +132,7 @@ class Relay:
             command_timeout=self._limits.store_seconds,
             server_settings=connection_settings(self._limits.publish_seconds),
         )
-        return Outbox(self._connection, self._limits.records, self._limits.bytes)
+        return Outbox(self._connection, self._limits.records, self._limits.bytes, self.queue)
 
     async def _wait(self) -> None:
         try:

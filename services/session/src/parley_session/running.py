@@ -1,6 +1,6 @@
 """Who runs a turn: claims, heartbeats and ends, as inference asks for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,28 +8,17 @@ from uuid import UUID
 from parley_core.cloudevents import EventTooLarge
 from parley_core.errors import Forbidden, TooLarge
 from parley_core.principal import Principal
-from parley_core.shapes import Message, Turn
-from parley_session.assistants import Assistants
-from parley_session.contents import message_of, turn_of
+from parley_core.sealing import KeyDestroyed
+from parley_core.shapes import Turn
+from parley_session.catalogue import Catalogue
 from parley_session.domain.commands import CompleteReply, FailReply
-from parley_session.domain.context import context_of
-from parley_session.domain.refusals import TurnAlreadyEnded, TurnUnknown
-from parley_session.domain.state import OpenTurn
-from parley_session.event_store import EventStore, Held
+from parley_session.domain.context import HeldWindow
+from parley_session.domain.refusals import SessionUnknown, TurnAlreadyEnded, TurnUnknown
+from parley_session.event_store import EventStore
 from parley_session.executing import Asker, Executed, Executor
+from parley_session.prompting import Prompting, Run
 from parley_session.sessions import Sessions
 from parley_session.turn_store import TurnStore
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a reply is made from; `messages` continue the window of the version `base`, if any."""
-
-    model: str
-    instructions: str
-    base: int | None
-    version: int
-    messages: list[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +36,24 @@ class Running:
         turns: TurnStore,
         sessions: Sessions,
         executor: Executor,
-        assistants: Assistants,
+        assistants: Catalogue,
         *,
         context_tokens: int,
     ) -> None:
         self._store, self._turns, self._sessions = store, turns, sessions
-        self._executor, self._assistants = executor, assistants
-        self._context_tokens = context_tokens
+        self._executor = executor
+        self._prompting = Prompting(store, assistants, context_tokens)
 
     async def claim(
-        self, turn_id: UUID, runner: UUID, since: int | None, person: Principal
+        self,
+        turn_id: UUID,
+        runner: UUID,
+        person: Principal,
+        *,
+        since: HeldWindow | None,
+        budgets: Mapping[str, int],
     ) -> Claim:
-        """`since` is the version of the context that the runner holds already."""
+        """`since` is the window that the runner holds; `budgets` are tokens, by model."""
         row = await self._turns.claim(turn_id, runner, person)
         if row is None:
             return Claim(await self._sessions.turn(turn_id, person), None)
@@ -66,7 +61,8 @@ class Running:
         if held.session.open_turn is None or held.session.open_turn.id != turn_id:
             # It has ended since it was claimed.
             return Claim(await self._sessions.turn(turn_id, person), None)
-        return await self._run(held, held.session.open_turn, row.sequences, since)
+        turn = held.session.open_turn
+        return Claim(*await self._prompting.run(held, turn, row.sequences, since, budgets))
 
     async def end(self, command: CompleteReply | FailReply, runner: UUID, asker: Asker) -> Turn:
         """The turn as it ended, by this command or before it.
@@ -78,6 +74,9 @@ class Running:
             raise Forbidden("Another process runs this turn.", code="not_the_runner")
         try:
             done = await self._executor.execute(row.session_id, lambda _: command, asker)
+        except SessionUnknown:
+            # It was deleted or erased, which ended the turn.
+            raise TurnUnknown from None
         except TurnAlreadyEnded:
             # Whoever comes second is told how it ended.
             return await self._ended(command.turn_id)
@@ -91,33 +90,16 @@ class Running:
         """End a turn that nobody runs any more."""
         details = "The process that made the reply was lost; try again."
         command = FailReply(turn_id, "interrupted", details=details)
-        with suppress(TurnAlreadyEnded):
+        # A session that was erased meanwhile ended its turn.
+        with suppress(TurnAlreadyEnded, SessionUnknown):
             await self._executor.execute(session_id, lambda _: command, asker)
 
     async def _ended(self, turn_id: UUID) -> Turn:
         row = await self._turns.find(turn_id)
-        held = await self._store.load(row.session_id)
+        try:
+            held = await self._store.load(row.session_id)
+        except KeyDestroyed:
+            held = None
         if held is None:
             raise TurnUnknown
         return await self._sessions.turn_in(held, row.sequences)
-
-    async def _run(
-        self, held: Held, open_turn: OpenTurn, sequences: Sequence[int], since: int | None
-    ) -> Claim:
-        session, key = held.session, held.key
-        assistant = self._assistants.get(session.assistant_id)
-        context = context_of(
-            session, open_turn.message_id, budget=self._context_tokens, since=since
-        )
-        shown = [place.sequence for _, place in context.places]
-        # Read once: the turn's own message is the last of the context.
-        events = await self._store.events_at(session.id, [*{*shown, *sequences}])
-        by_sequence = {event.sequence: event for event in events}
-        run = Run(
-            model=open_turn.model,
-            instructions=assistant.instructions,
-            base=context.base,
-            version=session.version,
-            messages=[message_of(by_sequence[place], None, key) for place in shown],
-        )
-        return Claim(turn_of(session, [by_sequence[place] for place in sequences], key), run)

@@ -1,34 +1,24 @@
-"""What a person does with sessions: start, read, switch the assistant, submit a message."""
+"""What a person does in a session: read it, submit a message, have a reply made again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 
 from parley_core.cloudevents import EventTooLarge
 from parley_core.errors import Conflict, TooLarge
-from parley_core.events import Event, ReplyRequested
+from parley_core.events import Event
 from parley_core.principal import Principal
 from parley_core.sealing import KeyDestroyed
-from parley_core.shapes import MESSAGE_BYTES, Message, SessionShape, Turn
-from parley_session.assistants import Assistants
-from parley_session.contents import message_of, session_of, turn_of
-from parley_session.domain.commands import RequestCancel, StartSession, SubmitMessage
-from parley_session.domain.refusals import SessionIdUnavailable, SessionUnknown, TurnUnknown
+from parley_core.shapes import MESSAGE_BYTES, SessionShape, Turn
+from parley_session.catalogue import Catalogue
+from parley_session.contents import session_of, turn_of
+from parley_session.domain.commands import RegenerateReply, RequestCancel, SubmitMessage
+from parley_session.domain.refusals import SessionUnknown, TurnUnknown
 from parley_session.domain.state import Session
 from parley_session.event_store import EventStore, Held
-from parley_session.executing import Asker, DoneBefore, Executor
+from parley_session.executing import Asker, CommandFor, DoneBefore, Executor
 from parley_session.idempotency import KeyedRequest
+from parley_session.tokens import tokens_in
 from parley_session.turn_store import TurnStore
-
-SWITCH_MESSAGES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Switched:
-    session: SessionShape
-    created: bool
-    messages: Sequence[Message]
 
 
 class Sessions:
@@ -37,86 +27,68 @@ class Sessions:
         store: EventStore,
         turns: TurnStore,
         executor: Executor,
-        assistants: Assistants,
+        assistants: Catalogue,
         *,
         most_messages: int,
     ) -> None:
         self._store, self._turns, self._executor = store, turns, executor
         self._assistants, self._most_messages = assistants, most_messages
 
-    async def start(
+    async def read(self, session_id: UUID, person: Principal) -> SessionShape:
+        return await self.shape(await self.owned(session_id, person), person)
+
+    async def submit(
         self,
+        session_id: UUID,
+        content: str,
         asker: Asker,
         request: KeyedRequest | None,
         *,
-        session_id: UUID | None = None,
-        assistant_id: str | None = None,
-        title: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> tuple[SessionShape, bool]:
-        """The session, and whether it is new. Raises NotFound for an unknown assistant."""
-        assistant = self._assistants.get(assistant_id).shape
-        if session_id is None:
-            session_id = request.derived_id if request else uuid4()
-        command = StartSession(session_id, assistant.id, assistant.version, title, metadata)
-        try:
-            done = await self._executor.execute(
-                session_id, lambda _: command, asker, request=request
-            )
-        except EventTooLarge:
-            raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
-        except SessionUnknown:
-            # Erased: its id stays taken.
-            raise SessionIdUnavailable from None
-        if isinstance(done, DoneBefore):
-            return await self.read(done.session_id, asker.person), False
-        return await self._shape(done.held), True
-
-    async def read(self, session_id: UUID, person: Principal) -> SessionShape:
-        return await self._shape(await self.owned(session_id, person))
-
-    async def switch(
-        self, asker: Asker, request: KeyedRequest | None, assistant_id: str
-    ) -> Switched:
-        """The person's latest session with the assistant, or a new one."""
-        self._assistants.get(assistant_id)
-        person = asker.person
-        if request and (done := await self._executor.done_before(request)):
-            latest: UUID | None = done.session_id
-        else:
-            latest = await self._store.latest_session(person.tenant, person.user, assistant_id)
-        if latest is None:
-            session, created = await self.start(asker, request, assistant_id=assistant_id)
-            return Switched(session, created, [])
-        held = await self.owned(latest, person)
-        return Switched(await self._shape(held), False, await self._last_messages(held))
-
-    async def submit(
-        self, session_id: UUID, content: str, asker: Asker, request: KeyedRequest | None
+        parent_message_id: UUID | None = None,
+        begins: bool = False,
     ) -> tuple[Turn, bool]:
-        """The turn that answers the message, and whether it is new."""
+        """The turn that answers the message, and whether it is new.
+
+        It follows its parent, nothing where it `begins`, and else the newest message.
+        """
         if len(content.encode()) > MESSAGE_BYTES:
             raise _too_large()
 
-        def command_for(session: Session | None) -> SubmitMessage:
-            owned = _owned(session, asker.person)
-            self._require_room(owned)
+        async def command_for(held: Held | None) -> SubmitMessage:
+            owned = owned_by(asker.person, held).session
+            self.require_room(owned)
+            assistant = await self._assistants.get(owned.tenant, owned.assistant_id)
             return SubmitMessage(
                 message_id=uuid4(),
                 turn_id=uuid4(),
                 reply_id=uuid4(),
                 content=content,
-                model=self._assistants.get(owned.assistant_id).model,
+                model=assistant.model,
+                parent_message_id=parent_message_id,
+                begins=begins,
+                tokens=tokens_in(assistant.model, content),
+                assistant_version=assistant.shape.version,
             )
 
-        try:
-            done = await self._executor.execute(session_id, command_for, asker, request=request)
-        except EventTooLarge:
-            raise _too_large() from None
-        if isinstance(done, DoneBefore):
-            assert done.turn_id is not None
-            return await self.turn(done.turn_id, asker.person), False
-        return turn_of(done.held.session, done.events, done.held.key), True
+        return await self._opened(session_id, command_for, asker, request)
+
+    async def regenerate(
+        self,
+        session_id: UUID,
+        message_id: UUID | None,
+        asker: Asker,
+        request: KeyedRequest | None,
+    ) -> tuple[Turn, bool]:
+        """The turn that answers the message, or what was asked last, again."""
+
+        async def command_for(held: Held | None) -> RegenerateReply:
+            owned = owned_by(asker.person, held).session
+            self.require_room(owned)
+            assistant = await self._assistants.get(owned.tenant, owned.assistant_id)
+            version = assistant.shape.version
+            return RegenerateReply(message_id, uuid4(), uuid4(), assistant.model, version)
+
+        return await self._opened(session_id, command_for, asker, request)
 
     async def turn(self, turn_id: UUID, person: Principal) -> Turn:
         """A turn as it is now. Raises TurnUnknown also for one in another person's session."""
@@ -145,47 +117,64 @@ class Sessions:
         return turn_of(held.session, events, held.key)
 
     async def owned(self, session_id: UUID, person: Principal) -> Held:
-        """Raises SessionUnknown also for another person's session, and for an erased one."""
+        """Raises SessionUnknown also for another person's session, and for one that is gone."""
         try:
             held = await self._store.load(session_id)
         except KeyDestroyed:
             held = None
-        _owned(held.session if held else None, person)
-        assert held is not None
-        return held
+        return owned_by(person, held)
 
-    def _require_room(self, session: Session) -> None:
-        if len(session.messages) >= self._most_messages:
+    async def shape(self, held: Held, person: Principal) -> SessionShape:
+        session = held.session
+        return session_of(session, await self.described(session), held.key, person)
+
+    async def described(self, session: Session) -> dict[int, Event]:
+        """The first event, and those that hold title and metadata."""
+        places = {1, session.title_sequence or 1, session.metadata_sequence or 1}
+        events = await self._store.events_at(session.id, places)
+        return {event.sequence: event for event in events}
+
+    def require_room(self, session: Session, messages: int = 1) -> None:
+        """Raises Conflict when the session cannot have that many more messages."""
+        if len(session.messages) + messages > self._most_messages:
             raise Conflict(
-                f"This session has {self._most_messages} messages, the most that one may have: "
-                "start another.",
+                f"A session has {self._most_messages} messages at most: start another.",
                 code="session_full",
             )
 
-    async def _shape(self, held: Held) -> SessionShape:
-        [started] = await self._store.events_at(held.session.id, [1])
-        return session_of(held.session, started, held.key)
+    async def _opened(
+        self,
+        session_id: UUID,
+        command_for: CommandFor,
+        asker: Asker,
+        request: KeyedRequest | None,
+    ) -> tuple[Turn, bool]:
+        try:
+            done = await self._executor.execute(session_id, command_for, asker, request=request)
+        except EventTooLarge:
+            raise _too_large() from None
+        if isinstance(done, DoneBefore):
+            assert done.turn_id is not None
+            return await self.turn(done.turn_id, asker.person), False
+        if len(done.events) == 1:
+            # What is answered again came in an earlier append.
+            return await self.turn_in(done.held, _places_of_turn(done.held.session)), True
+        return turn_of(done.held.session, done.events, done.held.key), True
 
-    async def _last_messages(self, held: Held) -> list[Message]:
-        sequences = sorted(place.sequence for place in held.session.messages.values())
-        shown = sequences[-SWITCH_MESSAGES:]
-        # What a person said is followed by its turn, in the same append.
-        with_turns = {*shown, *(sequence + 1 for sequence in shown)}
-        events = {e.sequence: e for e in await self._store.events_at(held.session.id, with_turns)}
-        return [
-            message_of(events[place], _turn_opened_by(events.get(place + 1)), held.key)
-            for place in shown
-        ]
 
-
-def _owned(session: Session | None, person: Principal) -> Session:
-    if session is None or (session.tenant, session.owner) != (person.tenant, person.user):
+def owned_by(person: Principal, held: Held | None) -> Held:
+    """Raises SessionUnknown."""
+    if held is None or held.session.erased or held.session.deleted:
         raise SessionUnknown
-    return session
+    if (held.session.tenant, held.session.owner) != (person.tenant, person.user):
+        raise SessionUnknown
+    return held
 
 
-def _turn_opened_by(event: Event | None) -> UUID | None:
-    return event.data.turn_id if event and isinstance(event.data, ReplyRequested) else None
+def _places_of_turn(session: Session) -> Sequence[int]:
+    """Of a turn that was opened by the session's last event."""
+    assert session.open_turn is not None
+    return [session.messages[session.open_turn.message_id].sequence, session.version]
 
 
 def _too_large() -> TooLarge:

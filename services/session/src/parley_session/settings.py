@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from parley_core.log import SESSIONS_TOPIC, TopicSpec
+from parley_core.log import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 from parley_core.log.settings import LogSettings
 from parley_core.sealing import MasterKeys
 from parley_core.settings import (
@@ -21,21 +21,32 @@ from parley_core.settings import (
 )
 
 _DATABASE = "a URL such as postgresql://user:password@host/parley_session"
+_MASTER_KEY = "id:base64, the base64 part the 32 random bytes of a key"
+
+_MasterKeys = Annotated[
+    MasterKeys,
+    BeforeValidator(lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)),
+]
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
 class DatabaseSettings(Settings):
+    session_database: DatabaseUrl = Field(description=_DATABASE)
+
+
+class MigrateSettings(DatabaseSettings):
     """What the `migrate` command needs."""
 
-    session_database: DatabaseUrl = Field(description=_DATABASE)
+    assistants: Path | None = None
 
 
 class TopicSettings(LogSettings):
     """What the `create-topic` command needs."""
 
     relay_topic: str = SESSIONS_TOPIC
+    relay_assistants_topic: str = ASSISTANTS_TOPIC
     topic_partitions: Count = 48
     topic_replication: Count = 3
     topic_min_isr: Count = 2
@@ -46,6 +57,15 @@ class TopicSettings(LogSettings):
             self.relay_topic, self.topic_partitions, self.topic_replication, self.topic_min_isr
         )
 
+    @property
+    def assistants_topic(self) -> TopicSpec:
+        return TopicSpec(
+            self.relay_assistants_topic,
+            ASSISTANTS_PARTITIONS,
+            self.topic_replication,
+            self.topic_min_isr,
+        )
+
 
 class RelaySettings(LogSettings):
     """What a relay needs, from the event store to the log."""
@@ -53,6 +73,7 @@ class RelaySettings(LogSettings):
     session_database: DatabaseUrl = Field(description=_DATABASE)
     session_store_seconds: Seconds = 5
     relay_topic: str = SESSIONS_TOPIC
+    relay_assistants_topic: str = ASSISTANTS_TOPIC
     relay_records: Count = 2_000
     relay_bytes: Count = 8 * MIB
     relay_publish_seconds: Seconds = 5
@@ -69,27 +90,55 @@ class LogCommandSettings(RelaySettings, TopicSettings):
     session_log_stalled_seconds: Seconds = 30
 
 
+class KeySettings(Settings):
+    """What `verify-backup` needs: with a master key it tries whether the keys open."""
+
+    master_key: _MasterKeys | None = None
+
+
+class BackupSettings(DatabaseSettings, KeySettings):
+    """What `backup` and `restore` need."""
+
+    session_store_seconds: Seconds = 5
+    session_command_seconds: Seconds = 3_600
+
+
+class EraseUserSettings(DatabaseSettings):
+    """What `erase-user` needs."""
+
+    master_key: _MasterKeys = Field(description=_MASTER_KEY)
+    session_store_seconds: Seconds = 5
+    session_append_attempts: Count = 8
+
+
 class SessionSettings(RelaySettings):
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )
-    master_key: Annotated[
-        MasterKeys,
-        BeforeValidator(
-            lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)
-        ),
-    ] = Field(description="id:base64, the base64 part the 32 random bytes of a key")
+    master_key: _MasterKeys = Field(description=_MASTER_KEY)
     session_host: str = "127.0.0.1"
     session_port: Port = 8081
 
-    assistants: Path | None = None
-    model: str | None = None
+    model: str = Field(description="the name of a model, such as gpt-4.1-mini")
+    # Of one tenant; and kept in memory.
+    session_assistants: Count = 1_000
+    session_assistants_kept: Count = 1_000
+
+    # For how long sessions are kept; how many a tick of the job looks at, and erases at most.
+    policies: Path | None = None
+    session_retention_seconds: Seconds = 2
+    session_retention_looked_at: Count = 2_000
+    session_retention_erased: Count = 100
 
     # The event store.
     session_connections: int = Field(16, ge=2, le=1_000, description="a number from 2 to 1000")
     session_append_attempts: Count = 8
     session_sessions_kept: Count = 10_000
     session_most_messages: Count = 10_000
+    session_temporary_hours: Count = 24
+    # What one fork may copy.
+    session_fork_messages: Count = 2_000
+    session_fork_bytes: Count = 16 * MIB
     session_body_bytes: Count = 4 * MIB
     session_drain_seconds: Count = 5
 

@@ -97,9 +97,9 @@ class Client:
         return dict((await self.call("GET", f"/turns/{turn_id}")).body)
 
     async def claim(
-        self, turn_id: str, runner: str, since: int | None = None, who: Principal = ADA
+        self, turn_id: str, runner: str, who: Principal = ADA, **given: Any
     ) -> dict[str, Any]:
-        body = {"runner": runner, "since": since}
+        body = {"runner": runner} | given
         path = f"/turns/{turn_id}/claim"
         answer = await self.call("POST", path, body, who=who, issuer="inference")
         assert answer.status == 200, answer.body
@@ -118,8 +118,8 @@ class Client:
         given = {"runner": runner, "code": "upstream_timeout"}
         return await self.end(f"/turns/{turn_id}/fail", given | body)
 
-    async def metrics(self) -> dict[str, float]:
-        """What it tells, by name; without what has labels."""
+    async def metrics(self, stream: str = "sessions") -> dict[str, float]:
+        """What it tells, by name: of that stream, and what has no labels."""
         async with self.http.get(self.url + "/metrics") as answer:
             assert answer.status == 200
             families = text_string_to_metric_families(await answer.text())
@@ -127,7 +127,7 @@ class Client:
             sample.name: sample.value
             for family in families
             for sample in family.samples
-            if not sample.labels
+            if sample.labels in ({}, {"stream": stream})
         }
 
     async def end(self, path: str, body: Any) -> Answer:

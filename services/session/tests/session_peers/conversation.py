@@ -5,17 +5,22 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_core.events import Actor, Event
+from parley_core.event_values import Actor, Usage
+from parley_core.events import Event
 from parley_session.domain.commands import (
     Command,
+    CompactContext,
     CompleteReply,
     FailReply,
+    ImportedMessage,
+    ImportMessages,
+    RegenerateReply,
     StartSession,
     SubmitMessage,
 )
 from parley_session.domain.decide import decide
 from parley_session.domain.drafts import Moment
-from parley_session.domain.state import Session, fold
+from parley_session.domain.state import Role, Session, fold
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOMENT = Moment(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
@@ -33,18 +38,31 @@ class Conversation:
         assert self._session is not None
         return self._session
 
-    def ask(self, text: str, parent: UUID | None = None) -> UUID:
+    def ask(self, text: str, parent: UUID | None = None, tokens: int | None = None) -> UUID:
         """The message's id; its turn is open."""
         ids = uuid4(), uuid4(), uuid4()
-        self._do(SubmitMessage(*ids, text, "demo", parent))
+        self._do(SubmitMessage(*ids, text, "demo", parent, tokens=tokens))
         return ids[0]
 
-    def reply(self, text: str) -> UUID:
+    def ask_again(self, message_id: UUID) -> None:
+        """A turn that answers a message again is open."""
+        self._do(RegenerateReply(message_id, uuid4(), uuid4(), "demo"))
+
+    def compact(self, up_to: UUID, summary: str) -> None:
+        self._do(CompactContext(up_to, summary, "demo"))
+
+    def bring(self, role: Role, text: str) -> UUID:
+        """The id of a message that was said elsewhere."""
+        message = ImportedMessage(uuid4(), role, text, NOON)
+        self._do(ImportMessages([message]))
+        return message.id
+
+    def reply(self, text: str, usage: Usage | None = None) -> UUID:
         """The reply's id; a failed one without text where `text` is empty."""
         turn = self.session.open_turn
         assert turn is not None
         if text:
-            self._do(CompleteReply(turn.id, text, "stop", 1, 2))
+            self._do(CompleteReply(turn.id, text, "stop", 1, 2, usage))
         else:
             self._do(FailReply(turn.id, "upstream_timeout"))
         return turn.reply_id

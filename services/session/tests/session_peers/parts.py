@@ -6,11 +6,13 @@ from uuid import UUID
 from parley_core.pool import Pool
 from parley_core.principal import Principal
 from parley_core.sealing import MasterKeys
-from parley_session.assistants import read_assistants
+from parley_session.catalogue import Catalogue
 from parley_session.domain.commands import RequestCancel
+from parley_session.erasing import Erasing
 from parley_session.event_store import EventStore
-from parley_session.executing import Asker, Executor
+from parley_session.executing import Asker, Executor, utc_now
 from parley_session.running import Running
+from parley_session.session_rows import SessionRows
 from parley_session.sessions import Sessions
 from parley_session.sweeper import Sweeper
 from parley_session.turn_store import TurnStore
@@ -48,7 +50,15 @@ class Parts:
 def parts_on(pool: Pool, turns: TurnStore | None = None) -> Parts:
     store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=1_000)
     turns, executor = turns or TurnStore(pool), Executor(store, attempts=8)
-    assistants = read_assistants(None, "demo")
+    assistants = Catalogue(pool, "demo", most_kept=100)
     sessions = Sessions(store, turns, executor, assistants, most_messages=1_000)
     running = Running(store, turns, sessions, executor, assistants, context_tokens=1_000)
     return Parts(store, turns, executor, sessions, running)
+
+
+def erasing_on(pool: Pool) -> Erasing:
+    """Without an undelete window."""
+    executor = Executor(
+        EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10), attempts=8
+    )
+    return Erasing(executor, SessionRows(pool), undelete_days=lambda _, __: 0, clock=utc_now)

@@ -1,23 +1,21 @@
-"""The topic as an AsyncAPI 3.0 document: its records, their headers, keys and values.
+"""The topics as an AsyncAPI 3.0 document: their records, with headers, keys and values.
 
 Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
 
-from collections.abc import Mapping
-
 import yaml
 
 from parley_core.asyncapi.schemas import Json, schemas
-from parley_core.events import DATA_BY_TYPE, KnownEventData
+from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE, STREAMS, Stream
+from parley_core.event_values import Value
 from parley_core.golden import golden
-from parley_core.log import SESSIONS_TOPIC
 from parley_core.log.topics import TopicSpec
 
 KAFKA_BINDING = "0.5.0"
 
 DESCRIPTION = (
-    "What happened in conversations, kept for ever, one record for each event: CloudEvents 1.0 in "
-    "Kafka's binary mode. docs/events.md says how to read it: order, repeats, sealed content, and "
+    "What happened, kept for ever, one record for each event: CloudEvents 1.0 in Kafka's binary "
+    "mode. docs/events.md says how to read it: order, repeats, sealed content, and "
     "later versions."
 )
 
@@ -29,7 +27,6 @@ def asyncapi_yaml() -> str:
 
 
 def asyncapi_document() -> Json:
-    names = {event_type: data.__name__ for event_type, data in DATA_BY_TYPE.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -38,33 +35,38 @@ def asyncapi_document() -> Json:
             "description": DESCRIPTION,
         },
         "defaultContentType": "application/json",
-        "channels": {"sessions": _channel(names)},
+        "channels": {stream.channel: _channel(stream) for stream in STREAMS},
         "operations": {
-            "publishSessionEvents": {
+            stream.operation: {
                 "action": "send",
-                "channel": {"$ref": "#/channels/sessions"},
-                "summary": "The session service publishes what happened in conversations.",
+                "channel": {"$ref": f"#/channels/{stream.channel}"},
+                "summary": stream.summary,
             }
+            for stream in STREAMS
         },
         "components": {
-            "messages": {name: _message(at, DATA_BY_TYPE[at]) for at, name in names.items()},
+            "messages": {
+                data.__name__: _message(event_type, data)
+                for event_type, data in ALL_DATA_BY_TYPE.items()
+            },
             "messageTraits": {"CloudEvent": _cloud_event()},
             "schemas": schemas(),
         },
     }
 
 
-def _channel(names: Mapping[str, str]) -> Json:
+def _channel(stream: Stream) -> Json:
     # Its numbers of partitions and replicas are each installation's own choice.
-    kept = TopicSpec(SESSIONS_TOPIC, 48, 3, 2).settings
+    kept = TopicSpec(stream.topic, 48, 3, 2).settings
+    names = [data.__name__ for data in stream.data_by_type.values()]
     return {
-        "address": SESSIONS_TOPIC,
-        "title": "Events of sessions",
-        "description": "One session is in one partition, in the order of its sequence.",
-        "messages": {n: {"$ref": f"#/components/messages/{n}"} for n in names.values()},
+        "address": stream.topic,
+        "title": stream.title,
+        "description": stream.description,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
         "bindings": {
             "kafka": {
-                "topic": SESSIONS_TOPIC,
+                "topic": stream.topic,
                 "topicConfiguration": {
                     "cleanup.policy": [kept["cleanup.policy"]],
                     "retention.ms": int(kept["retention.ms"]),
@@ -77,12 +79,12 @@ def _channel(names: Mapping[str, str]) -> Json:
     }
 
 
-def _message(event_type: str, data: type[KnownEventData]) -> Json:
+def _message(event_type: str, data: type[Value]) -> Json:
     stored = golden(event_type)
     return {
         "name": event_type,
         "title": data.__name__,
-        "summary": data.__doc__,
+        "summary": (data.__doc__ or "").partition("\n")[0],
         "contentType": "application/json",
         "traits": [{"$ref": "#/components/messageTraits/CloudEvent"}],
         "payload": {"$ref": f"#/components/schemas/{data.__name__}"},
@@ -100,7 +102,7 @@ def _cloud_event() -> Json:
                 "key": {
                     "type": "string",
                     "format": "uuid",
-                    "description": "The session's id, as in ce_subject.",
+                    "description": "The id of a session, or of an assistant's stream: ce_subject.",
                 },
                 "bindingVersion": KAFKA_BINDING,
             }

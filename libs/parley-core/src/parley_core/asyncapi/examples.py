@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
+from inspect import getdoc
 
-from parley_core.events import DATA_BY_TYPE, KnownEventData
+from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
+from parley_core.event_values import Value
 from parley_core.golden import golden
 
 BEGIN, END = "<!-- examples: made by python -m parley_core.asyncapi -->", "<!-- end of examples -->"
@@ -25,9 +27,9 @@ def with_examples(page: str) -> str:
 
 
 def _examples() -> Iterator[str]:
-    for event_type, data in DATA_BY_TYPE.items():
+    for event_type, data in ALL_DATA_BY_TYPE.items():
         stored = golden(event_type)
-        yield f"### {event_type}\n\n{data.__doc__}{_optional(data)}\n"
+        yield f"### {event_type}\n\n{getdoc(data)}{_optional(data)}\n"
         yield "```text"
         yield f"key: {stored['key']}"
         yield from (f"{name}: {value}" for name, value in stored["headers"].items())
@@ -35,6 +37,6 @@ def _examples() -> Iterator[str]:
         yield f"```json\n{json.dumps(stored['value'], indent=2)}\n```\n"
 
 
-def _optional(data: type[KnownEventData]) -> str:
+def _optional(data: type[Value]) -> str:
     names = [f"`{name}`" for name, field in data.model_fields.items() if not field.is_required()]
     return f" May be absent: {', '.join(names)}." if names else ""

@@ -4,14 +4,14 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_core.cloudevents import SOURCE
-from parley_core.events import DATA_BY_TYPE
 
 Json = dict[str, Any]
 
 
 def schemas() -> Json:
-    models = [(data, "serialization") for data in DATA_BY_TYPE.values()]
+    models = [(data, "serialization") for data in ALL_DATA_BY_TYPE.values()]
     _, defined = models_json_schema(
         models,  # type: ignore[arg-type]
         ref_template="#/components/schemas/{model}",
@@ -57,21 +57,26 @@ def _headers() -> Json:
         "ce_id": {
             **text,
             "format": "uuid",
-            "description": "A UUIDv7; it increases along a session. The same event has the same "
+            "description": "A UUIDv7; it increases along a stream. The same event has the same "
             "id each time that it appears.",
         },
         "ce_type": {**text, "description": "`parley.<stream>.<event>.v<N>`"},
         "ce_source": {**text, "const": SOURCE},
-        "ce_subject": {**text, "format": "uuid", "description": "The session's id."},
+        "ce_subject": {
+            **text,
+            "format": "uuid",
+            "description": "The id of the stream: a session's id, or made of an assistant's tenant "
+            "and id.",
+        },
         "ce_time": {
             **text,
             "format": "date-time",
-            "description": "When it happened, in UTC; it never decreases along a session.",
+            "description": "When it happened, in UTC; it never decreases along a stream.",
         },
         "ce_sequence": {
             **text,
             "pattern": "^[1-9][0-9]*$",
-            "description": "The event's place in its session, from 1 without a gap.",
+            "description": "The event's place in its stream, from 1 without a gap.",
         },
         "content-type": {**text, "const": "application/json"},
         "traceparent": {**text, "description": "W3C trace context of whoever asked, if any."},

@@ -1,6 +1,6 @@
 """The log: Kafka as Parley uses it. It moves records and knows nothing of what they mean.
 
-`ensure_topic` makes the topic, `LogWriter` appends, `LogReader` reads from given positions, and
+`ensure_topic` makes a topic, `LogWriter` appends, `LogReader` reads from given positions, and
 `GroupReader` shares the partitions of a topic among the processes of one group.
 """
 
@@ -10,10 +10,18 @@ from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange,
 from parley_core.log.group import GroupReader
 from parley_core.log.partitioning import partition_of
 from parley_core.log.reader import LogReader
-from parley_core.log.topics import SESSIONS_TOPIC, TopicSpec, ensure_topic
+from parley_core.log.topics import (
+    ASSISTANTS_PARTITIONS,
+    ASSISTANTS_TOPIC,
+    SESSIONS_TOPIC,
+    TopicSpec,
+    ensure_topic,
+)
 from parley_core.log.writer import Appended, LogWriter
 
 __all__ = [
+    "ASSISTANTS_PARTITIONS",
+    "ASSISTANTS_TOPIC",
     "SESSIONS_TOPIC",
     "Appended",
     "Brokers",

@@ -16,6 +16,9 @@ from parley_core.log.clients import REQUEST_TIMEOUT_MS
 from parley_core.log.errors import LogError, TopicMismatch, reason
 
 SESSIONS_TOPIC = "parley.sessions.v1"
+ASSISTANTS_TOPIC = "parley.assistants.v1"
+# Administrators write little, and who reads it wants all of it in order.
+ASSISTANTS_PARTITIONS = 1
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """A record of 768 KiB alone in its batch, with the overhead of the batch."""

@@ -41,16 +41,18 @@ class DeadLetter(NamedTuple):
 class Batch:
     """Of each session at most `most_held` events are held; one more parks it.
 
-    A record that was discarded fills its place without effect, and never parks its session.
+    A record that was discarded fills its place without effect, and never parks its session. Of the
+    `erased` sessions, what was written before has to go.
     """
 
     def __init__(self, known: Known, most_held: int) -> None:
         self.sessions: dict[UUID, SessionRow] = {}
-        self.messages: dict[tuple[UUID, UUID], MessageRow] = {}
+        self.erased: set[UUID] = set()
         self.turns: list[TurnOfMessage] = []
         self.dead_letters: list[DeadLetter] = []
         self.newly_parked: list[DeadLetter] = []
         self.released: list[tuple[UUID, int]] = []
+        self._messages: dict[tuple[UUID, UUID], MessageRow] = {}
         self._known, self._most_held = known, most_held
         self._parked = set(known.parked)
         self._without = frozenset(known.discarded.values())
@@ -67,6 +69,14 @@ class Batch:
             self._park(arrival, arrival.error or "")
         else:
             self._place(arrival, arrival.event)
+
+    @property
+    def messages(self) -> Mapping[tuple[UUID, UUID], MessageRow]:
+        """All but those of erased sessions."""
+        if not self.erased:
+            return self._messages
+        messages = self._messages.items()
+        return {place: row for place, row in messages if row.session_id not in self.erased}
 
     @property
     def newly_held(self) -> list[Arrival]:
@@ -114,19 +124,22 @@ class Batch:
         self.sessions[session.id] = session
         if isinstance(brought, TurnOfMessage):
             self._link(brought)
+        elif session.erased_at is not None:
+            self.erased.add(session.id)
+            self._held.pop(session.id, None)
 
     def _add(self, message: MessageRow) -> None:
         place = (message.session_id, message.id)
-        if place in self.messages:
+        if place in self._messages:
             raise BrokenStream("the id of the message was used before")
-        self.messages[place] = message
+        self._messages[place] = message
 
     def _link(self, link: TurnOfMessage) -> None:
         place = (link.session_id, link.message_id)
-        if (message := self.messages.get(place)) is None:
+        if (message := self._messages.get(place)) is None:
             self.turns.append(link)
         elif message.turn_id is None:
-            self.messages[place] = replace(message, turn_id=link.turn_id)
+            self._messages[place] = replace(message, turn_id=link.turn_id)
 
     def _hold(self, arrival: Arrival, event: Event | Discarded) -> None:
         held = self._held[event.session_id]

@@ -1,22 +1,23 @@
 """The fold: a session's row and the next event become its next row, and what the event brought."""
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
 from parley_core.events import (
-    CancelRequested,
     Event,
+    MessageImported,
     MessageSubmitted,
     ReplyCancelled,
     ReplyCompleted,
-    ReplyEnded,
     ReplyFailed,
     ReplyRequested,
     SessionStarted,
-    UnknownEvent,
 )
+from parley_history.domain.changes import changes_of
 from parley_history.domain.discards import Discarded
+from parley_history.domain.messages import imported, replied, submitted
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
 
 Brought = MessageRow | TurnOfMessage | None
@@ -32,20 +33,22 @@ def evolve(session: SessionRow | None, event: Event | Discarded) -> tuple[Sessio
         return _passed(session, event), None
     if session is None:
         return _started(event), None
+    if session.erased_at is not None:
+        raise BrokenStream("the session was erased")
+    # The most frequent first: to be asked whether it is another takes as long as the rest.
     match event.data:
-        case MessageSubmitted() as submitted:
-            return _moved(session, event), _submitted(event, submitted)
+        case MessageSubmitted() as said:
+            return _followed(session, event, submitted(event, said))
         case ReplyRequested() as asked:
-            link = TurnOfMessage(session.id, asked.parent_message_id, asked.turn_id)
-            return _moved(session, event, opens=asked), link
+            return _opened(session, event, asked)
         case ReplyCompleted() | ReplyFailed() | ReplyCancelled() as end:
-            return _moved(session, event, ends=end), _reply(session, event, end)
-        case CancelRequested() | UnknownEvent():
-            return _moved(session, event), None
+            return _ended(session, event, end)
+        case MessageImported() as brought:
+            return _followed(session, event, imported(event, brought))
         case SessionStarted():
             raise BrokenStream("the session starts again")
         case other:
-            assert_never(other)
+            return _changed(session, event, changes_of(event, other)), None
 
 
 def _passed(session: SessionRow | None, place: Discarded) -> SessionRow:
@@ -60,6 +63,7 @@ def _started(event: Event) -> SessionRow:
     data = event.data
     if not isinstance(data, SessionStarted):
         raise BrokenStream("the session does not begin with its start")
+    origin = data.forked_from
     return SessionRow(
         id=event.session_id,
         tenant=data.tenant,
@@ -74,98 +78,61 @@ def _started(event: Event) -> SessionRow:
         title_event_id=event.id if data.title is not None else None,
         metadata=data.metadata,
         metadata_event_id=event.id if data.metadata is not None else None,
+        expires_at=data.expires_at,
+        forked_from_session_id=origin.session_id if origin else None,
+        forked_from_message_id=origin.message_id if origin else None,
     )
 
 
-def _moved(
-    session: SessionRow,
-    event: Event,
-    *,
-    opens: ReplyRequested | None = None,
-    ends: ReplyEnded | None = None,
-) -> SessionRow:
-    turn_id, message_id = session.open_turn_id, session.open_turn_message_id
-    if opens is not None:
-        turn_id, message_id = opens.turn_id, opens.parent_message_id
-    elif ends is not None and ends.turn_id == turn_id:
-        turn_id = message_id = None
-    return replace(
+def _followed(
+    session: SessionRow, event: Event, message: MessageRow
+) -> tuple[SessionRow, MessageRow]:
+    """The newest message is the leaf; one that does not follow the leaf before it is a branch."""
+    row = replace(
         session,
         version=event.sequence,
         last_event_id=event.id,
         updated_at=event.time,
-        open_turn_id=turn_id,
-        open_turn_message_id=message_id,
+        leaf_message_id=message.id,
+        linear=session.linear and message.parent_id == session.leaf_message_id,
     )
+    return row, message
 
 
-def _submitted(event: Event, data: MessageSubmitted) -> MessageRow:
-    return MessageRow(
-        session_id=event.session_id,
+def _opened(
+    session: SessionRow, event: Event, asked: ReplyRequested
+) -> tuple[SessionRow, TurnOfMessage]:
+    row = replace(
+        session,
         version=event.sequence,
-        id=data.message_id,
-        event_id=event.id,
-        turn_id=None,
-        parent_id=data.parent_message_id,
-        role="user",
-        status="completed",
-        created_at=event.time,
-        content=data.content,
+        last_event_id=event.id,
+        updated_at=event.time,
+        open_turn_id=asked.turn_id,
+        open_turn_message_id=asked.parent_message_id,
     )
+    return row, TurnOfMessage(session.id, asked.parent_message_id, asked.turn_id)
 
 
-def _reply(
+def _ended(
     session: SessionRow, event: Event, end: ReplyCompleted | ReplyFailed | ReplyCancelled
-) -> MessageRow:
-    return MessageRow(
-        session_id=event.session_id,
+) -> tuple[SessionRow, MessageRow]:
+    if end.turn_id != session.open_turn_id:
+        # The record that opened its turn was discarded: what it replies to came last.
+        return _followed(session, event, replied(event, end, session.leaf_message_id))
+    message = replied(event, end, session.open_turn_message_id)
+    row = replace(
+        session,
         version=event.sequence,
-        id=end.reply_id,
-        event_id=event.id,
-        turn_id=end.turn_id,
-        parent_id=session.open_turn_message_id if session.open_turn_id == end.turn_id else None,
-        role="assistant",
-        created_at=event.time,
-        model=end.model,
-        **_charged(end),
-        **_outcome(end),
+        last_event_id=event.id,
+        updated_at=event.time,
+        open_turn_id=None,
+        open_turn_message_id=None,
+        leaf_message_id=message.id,
+        linear=session.linear and message.parent_id == session.leaf_message_id,
     )
+    return row, message
 
 
-def _charged(end: ReplyEnded) -> dict[str, Any]:
-    charged: dict[str, Any] = {}
-    if usage := end.usage:
-        charged |= {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "tokens_estimated": usage.estimated,
-        }
-    if price := end.price:
-        charged |= {
-            "price_currency": price.currency,
-            "price_prompt": price.prompt,
-            "price_completion": price.completion,
-        }
-    return charged
-
-
-def _outcome(end: ReplyCompleted | ReplyFailed | ReplyCancelled) -> dict[str, Any]:
-    """What each of the three ends has of its own."""
-    match end:
-        case ReplyCompleted():
-            return {
-                "status": "completed",
-                "content": end.content,
-                "finish_reason": end.finish_reason,
-            }
-        case ReplyFailed():
-            return {
-                "status": "failed",
-                "content": end.partial_content,
-                "error_code": end.code,
-                "error_details": end.details,
-            }
-        case ReplyCancelled():
-            return {"status": "cancelled", "content": end.partial_content}
-        case other:
-            assert_never(other)
+def _changed(session: SessionRow, event: Event, changes: Mapping[str, Any]) -> SessionRow:
+    moved = {"version": event.sequence, "last_event_id": event.id, "updated_at": event.time}
+    return replace(session, **moved, **changes)

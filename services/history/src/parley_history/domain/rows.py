@@ -10,6 +10,8 @@ class SessionRow(Struct, frozen=True, gc=False):
     """A session at `version`, which is the sequence of its last event.
 
     The ids of the events that brought title and metadata are what these are unsealed with.
+    `leaf_message_id` is the newest message; `linear`: each message follows the one before it.
+    Of an erased session nothing that was said is left.
     """
 
     id: UUID
@@ -27,13 +29,22 @@ class SessionRow(Struct, frozen=True, gc=False):
     metadata_event_id: UUID | None
     open_turn_id: UUID | None = None
     open_turn_message_id: UUID | None = None
+    leaf_message_id: UUID | None = None
+    linear: bool = True
+    archived: bool = False
+    deleted: bool = False
+    held: bool = False
+    erased_at: datetime | None = None
+    expires_at: datetime | None = None
+    forked_from_session_id: UUID | None = None
+    forked_from_message_id: UUID | None = None
 
 
 class MessageRow(Struct, frozen=True, gc=False):
-    """A message, brought by the event at `version`.
+    """A message, brought by the event at `version` and `created_at`.
 
     `content` was sealed as that event's field `content`, or `partial_content` where the reply did
-    not complete.
+    not complete. `original_time` is when an imported one was said.
     """
 
     session_id: UUID
@@ -46,6 +57,7 @@ class MessageRow(Struct, frozen=True, gc=False):
     status: str
     created_at: datetime
     content: bytes | None
+    original_time: datetime | None = None
     model: str | None = None
     finish_reason: str | None = None
     prompt_tokens: int | None = None

@@ -1,3 +1,7 @@
+-- Of erased sessions the tombstone is left.
+DELETE FROM messages USING sessions
+WHERE messages.session_id = sessions.id AND sessions.erased_at IS NOT NULL;
+
 -- Of several turns that a message opened the first one is told.
 UPDATE messages SET turn_id = first.turn_id
 FROM (

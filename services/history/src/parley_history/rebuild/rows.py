@@ -8,7 +8,13 @@ from uuid import UUID
 import asyncpg
 from msgspec.structs import astuple
 
-from parley_history.batch_tables import Connection, link_turns, read_known, write_rows
+from parley_history.batch_tables import (
+    Connection,
+    erase_messages,
+    link_turns,
+    read_known,
+    write_rows,
+)
 from parley_history.domain.batch import Batch, DeadLetter, Known
 from parley_history.domain.rows import SessionRow, TurnOfMessage
 from parley_history.rebuild.stopped import RebuildStopped
@@ -60,6 +66,8 @@ class RebuildRows:
         if batch.newly_parked and not self._parks:
             raise RebuildStopped(_in_the_way(batch.newly_parked[0]))
         await write_rows(connection, batch)
+        if batch.erased and not self._bulk:  # Else at the end: no message can be found before.
+            await erase_messages(connection, batch.erased)
         if batch.turns and self._bulk:
             await connection.copy_records_to_table(
                 "turn_links",

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from parley_history.batch_tables import Connection
+from parley_history.batch_tables import Connection, notify_of_everything
 from parley_history.rebuild.settings import RebuildSettings
 from parley_history.versions import activate
 
@@ -54,6 +54,8 @@ async def activate_between_readers(
             async with connection.transaction():
                 await connection.execute(_BOUND_LOCKS, _milliseconds(bound))
                 await activate(connection, version)
+                # Who keeps pages keeps those of the version before.
+                await notify_of_everything(connection)
             return
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             if attempt == attempts:

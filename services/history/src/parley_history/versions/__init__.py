@@ -79,14 +79,14 @@ async def make_first_version(connection: "Connection[asyncpg.Record]") -> bool:
 
 
 async def make_tables(connection: "Connection[asyncpg.Record]", version: int) -> None:
-    """Make the version's schema and tables, all but the keys of messages, and enter it."""
+    """Make the version's schema and tables, without what `add_keys` adds, and enter it."""
     await connection.execute(f"CREATE SCHEMA read_model_{version}")
     await enter(connection, version)
     await connection.execute(_FILES.joinpath("tables.sql").read_text())
 
 
 async def add_keys(connection: "Connection[asyncpg.Record]") -> None:
-    """Add the keys of messages in the version that was entered."""
+    """Add the keys of messages and the index of lists in the version that was entered."""
     await connection.execute(_FILES.joinpath("keys.sql").read_text())
 
 

@@ -23,7 +23,16 @@ CREATE TABLE sessions (
     metadata bytea,
     metadata_event_id uuid,
     open_turn_id uuid,
-    open_turn_message_id uuid
+    open_turn_message_id uuid,
+    leaf_message_id uuid, -- the newest message
+    linear boolean NOT NULL, -- each message follows the one before it
+    archived boolean NOT NULL,
+    deleted boolean NOT NULL, -- it can be restored
+    held boolean NOT NULL, -- by a legal hold
+    erased_at timestamptz, -- of a tombstone: nothing that was said is left of it
+    expires_at timestamptz, -- of a temporary one
+    forked_from_session_id uuid,
+    forked_from_message_id uuid
 ) WITH (fillfactor = 80);
 
 -- One row per message; what was said stays sealed, for the event that brought it. Its keys are in
@@ -37,8 +46,9 @@ CREATE TABLE messages (
     parent_id uuid,
     role text NOT NULL,
     status text NOT NULL,
-    created_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL, -- the time of that event
     content bytea, -- null: a reply that never had any text
+    original_time timestamptz, -- when an imported one was said
     model text,
     finish_reason text,
     prompt_tokens integer,

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from parley_core.events import Actor, Event, KnownEventData
+from parley_core.event_values import Actor
+from parley_core.events import Event, KnownEventData
 from parley_core.identifiers import uuid7_after
 from parley_session.domain.state import Session
 

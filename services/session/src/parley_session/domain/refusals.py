@@ -42,5 +42,17 @@ class ParentUnknown(Refusal):
     """The parent message is not in this session."""
 
 
+class MessageUnknown(Refusal):
+    """The message is not in this session, or is none of the kind that the command is about."""
+
+
+class NotDeleted(Refusal):
+    """There is nothing to restore."""
+
+
+class LegalHold(Refusal):
+    """Nothing may erase the session until the hold is lifted."""
+
+
 class IdTaken(Refusal):
     """An id stands for a message or a turn already, or twice in one command."""

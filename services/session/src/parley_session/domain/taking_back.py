@@ -8,6 +8,7 @@ from parley_core.cloudevents import Record
 from parley_core.events import (
     CancelRequested,
     Event,
+    MessageImported,
     MessageSubmitted,
     ReplyEnded,
     ReplyRequested,
@@ -56,7 +57,11 @@ def answered_before(events: Sequence[Event]) -> set[UUID]:
 
 def asked_in(events: Sequence[Event]) -> dict[UUID, int]:
     """The messages among the events, with their sequences."""
-    return {e.data.message_id: e.sequence for e in events if isinstance(e.data, MessageSubmitted)}
+    return {
+        e.data.message_id: e.sequence
+        for e in events
+        if isinstance(e.data, MessageSubmitted | MessageImported)
+    }
 
 
 def can_follow(version: int, events: Sequence[Event], messages: Collection[UUID]) -> bool:

@@ -30,6 +30,7 @@ class Passage:
         finally:
             server.close()
             passage.close()
+            passage._passes.set()
             await server.wait_closed()
 
     def close(self) -> None:

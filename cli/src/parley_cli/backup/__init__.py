@@ -1,0 +1,1 @@
+"""`parley backup`, `parley verify-backup`, `parley restore`."""

@@ -1,0 +1,70 @@
+"""The demo model's titles and summaries, asked for as inference asks."""
+
+from uuid import uuid4
+
+import pytest
+
+from parley_cli.demo_model import Message, reply_to
+from parley_inference.compaction import Compact, summary_prompt
+from parley_inference.context import Context, ContextMessage, Windows, prompt_of
+from parley_inference.titles import title_of, title_prompt
+
+SUMMARY_OF = "Of what was before that I was sent a summary."
+
+
+def answer(prompt: list[dict[str, str]]) -> str:
+    return reply_to([Message(each["role"], each["content"]) for each in prompt]).text
+
+
+def window(summary: str | None, *said: str):
+    first = [ContextMessage(None, "system", summary)] if summary else []
+    messages = [*first, *(ContextMessage(uuid4(), "user", text) for text in said)]
+    return Windows(100_000, 60).update(uuid4(), Context(None, 1, 1_000, 10, messages), 0)
+
+
+def summary_of(*said: str, earlier: str | None = None) -> str:
+    held = window(earlier, *said)
+    compact = Compact(held.messages[-1].id, [])
+    return answer(summary_prompt(compact, held, 1_000))
+
+
+@pytest.mark.parametrize(
+    ("question", "title"),
+    [
+        ("where is the harbour?", "Where is the harbour"),
+        ("My name is Ada and I live in Paris.\n\nBye.", "My name is Ada and I"),
+        ("ÄTT", "ÄTT"),
+    ],
+)
+def test_a_title_is_the_beginning_of_the_message(question, title):
+    answered = answer(title_prompt(question, "Reply: By the sea."))
+    assert answered == title_of(answered) == title
+
+
+def test_what_was_said_survives_two_summaries():
+    first = summary_of("My name is Ada and I live in Rome.", "Remember that tea, hot, is best.")
+    second = summary_of("My cat is Tom.", "My name is Eve.", earlier=first)
+    for question, fact in (
+        ("What is my name?", "Your name is **Eve**."),
+        ("Where do I live?", "You live in **Rome**."),
+        ("What's my cat?", "Your cat is **Tom**."),
+        ("What do you remember?", "- tea, hot, is best"),
+    ):
+        answered = answer(prompt_of("You are Helper.", window(second, question)).messages)
+        assert fact in answered
+        assert "Answering as Helper." in answered
+        assert SUMMARY_OF in answered
+
+
+def test_what_the_model_itself_said_is_no_fact():
+    talk = window(None, "Hello there", "My name is Ada.")
+    assert "Eve" not in summary_of("Hello", "Bye")
+    said = [talk.messages[0], ContextMessage(uuid4(), "assistant", "My name is Eve.")]
+    compact = Compact(talk.messages[1].id, [*said])
+    assert answer(summary_prompt(compact, window(None, "x"), 1_000)) == (
+        "The person wrote of: Hello there."
+    )
+
+
+def test_without_a_summary_nothing_is_said_of_one():
+    assert SUMMARY_OF not in answer(prompt_of("You are Helper.", window(None, "Hello")).messages)

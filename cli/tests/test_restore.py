@@ -1,0 +1,36 @@
+"""`parley restore` into a data folder: what it needs before it touches anything."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from parley_cli.__main__ import main
+from parley_cli.kept_secrets import KeptSecrets
+from parley_cli.stack_file import StackLock
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for variable in [name for name in os.environ if name.startswith("PARLEY_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PARLEY_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_without_the_master_key_nothing_is_made(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", "--from", "backup"]) == 1
+    assert "set PARLEY_MASTER_KEY to it, or put it in " in capsys.readouterr().err
+    assert not data.exists()
+
+
+def test_a_data_folder_on_which_a_stack_runs_is_left_alone(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    KeptSecrets(data).master_key(may_make=True)
+    with StackLock(data):
+        assert main(["restore", "--from", "backup"]) == 1
+    assert "`parley up` already runs on " in capsys.readouterr().err
+    assert not (data / "postgres").exists()

@@ -1,0 +1,53 @@
+"""The settings as the limits that each part takes."""
+
+from parley_gateway.movements import MovementLimits
+from parley_gateway.own_writes import WriteLimits
+from parley_gateway.settings import GatewaySettings
+from parley_gateway.stored_pages import PageLimits
+from parley_gateway.turn_events import RelayLimits
+from parley_gateway.turn_limits import TurnLimits
+
+
+def turn_limits(settings: GatewaySettings) -> TurnLimits:
+    return TurnLimits(
+        body=settings.gateway_body_seconds,
+        call=settings.gateway_call_seconds,
+        heartbeat=settings.gateway_stream_heartbeat_seconds,
+        reply=settings.gateway_reply_seconds,
+        relay=RelayLimits(
+            silence=settings.gateway_silence_seconds,
+            reattach=settings.gateway_reattach_seconds,
+            reattach_pause=settings.gateway_reattach_pause_seconds,
+            reattach_most_pause=settings.gateway_reattach_most_pause_seconds,
+            look=settings.gateway_look_seconds,
+            event_bytes=settings.gateway_event_bytes,
+        ),
+    )
+
+
+def page_limits(settings: GatewaySettings) -> PageLimits:
+    return PageLimits(
+        bytes=settings.gateway_pages_bytes,
+        page_bytes=settings.gateway_page_bytes,
+        seconds=settings.gateway_page_seconds,
+        silence=settings.gateway_movements_silence_seconds,
+        settle=settings.gateway_movements_settle_seconds,
+        read=settings.gateway_call_seconds,
+    )
+
+
+def movement_limits(settings: GatewaySettings) -> MovementLimits:
+    return MovementLimits(
+        silence=settings.gateway_movements_silence_seconds,
+        pause=settings.gateway_movements_pause_seconds,
+        most_pause=settings.gateway_movements_most_pause_seconds,
+        line_bytes=settings.gateway_movements_line_bytes,
+    )
+
+
+def write_limits(settings: GatewaySettings) -> WriteLimits:
+    return WriteLimits(
+        seconds=settings.gateway_own_writes_seconds,
+        people=settings.gateway_own_writes_people,
+        sessions=settings.gateway_own_writes_sessions,
+    )

@@ -1,0 +1,41 @@
+"""The routes of turns: opened by a message or anew, streamed, read, stopped."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from parley_gateway.bodies import Regenerate, SubmitMessage
+from parley_gateway.open_streams import OpenStreams
+from parley_gateway.parts import Parts
+from parley_gateway.passing_on import PassingOn, Routes, as_it_is
+from parley_gateway.request_fields import RequestShape
+from parley_gateway.requests import path_id
+from parley_gateway.resuming import Resuming
+from parley_gateway.submitting import Submitting
+from parley_gateway.turn_limits import TurnLimits
+
+
+def turn_routes(
+    parts: Parts, passing: PassingOn, streams: OpenStreams, limits: TurnLimits
+) -> Routes:
+    async def read(request: Request) -> Response:
+        asker = await parts.authenticate(request)
+        path = f"/turns/{path_id(request, 'turn_id')}"
+        answer = await passing.ask(parts.peers.session, "GET", path, asker)
+        # Whoever learns here that their reply is done reads it next.
+        parts.writes.note_answer(asker.principal, answer.body)
+        return as_it_is(answer)
+
+    async def cancel(request: Request) -> Response:
+        asker = await parts.authenticate(request)
+        path = f"/turns/{path_id(request, 'turn_id')}/cancel"
+        return await passing.command_of(asker, request, path, RequestShape)
+
+    submitting = Submitting(parts, streams, limits, "messages", SubmitMessage)
+    regenerating = Submitting(parts, streams, limits, "regenerate", Regenerate)
+    return {
+        "/v1/sessions/{session_id}/messages": {"POST": submitting},
+        "/v1/sessions/{session_id}/regenerate": {"POST": regenerating},
+        "/v1/turns/{turn_id}": {"GET": read},
+        "/v1/turns/{turn_id}/stream": {"GET": Resuming(parts, streams, limits)},
+        "/v1/turns/{turn_id}/cancel": {"POST": cancel},
+    }

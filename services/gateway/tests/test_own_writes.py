@@ -1,0 +1,243 @@
+"""Whoever wrote reads it next, without asking for it; what they erased is gone at once."""
+
+import asyncio
+import json
+from uuid import UUID
+
+import pytest
+from gateway_peers.gateway import SESSION_ID, another_id
+from gateway_peers.inference import Stalls, deltas
+from gateway_peers.issuer import token
+from gateway_peers.peer import error, raw
+
+from parley_core import sse
+from parley_core.principal import Principal
+from parley_gateway.own_writes import OwnWrites, WriteLimits
+from parley_testing.eventually import eventually
+
+SESSION = f"/v1/sessions/{SESSION_ID}"
+HISTORY = f"/v1/history/{SESSION_ID}"
+ADA, EVE = Principal("default", "ada"), Principal("default", "eve")
+
+
+def answer(version, **more):
+    return raw(json.dumps({"id": str(SESSION_ID), "version": version, **more}).encode())
+
+
+async def asked_for(gateway, history, query=""):
+    """The version that history is asked to wait for."""
+    await gateway.get(f"{HISTORY}{query}")
+    return history.reads[-1].query.get("seen")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "answered"),
+    [
+        ("PATCH", SESSION, {"title": "A"}, {"id": str(SESSION_ID)}),
+        ("POST", f"{SESSION}/restore", {}, {"id": str(SESSION_ID)}),
+        ("POST", "/v1/sessions", {}, {"id": str(SESSION_ID)}),
+        ("POST", f"/v1/sessions/{another_id()}/fork", {}, {"id": str(SESSION_ID)}),
+        ("POST", "/v1/switch-assistant", {"assistant_id": "a"}, None),
+        (
+            "POST",
+            HISTORY,
+            {"messages": [{"role": "user", "content": "a"}]},
+            {"session_id": str(SESSION_ID)},
+        ),
+        (
+            "POST",
+            f"/v1/turns/{another_id()}/cancel",
+            {},
+            {"id": another_id(), "session_id": str(SESSION_ID)},
+        ),
+        (
+            "GET",
+            f"/v1/turns/{another_id()}",
+            None,
+            {"id": another_id(), "session_id": str(SESSION_ID)},
+        ),
+    ],
+)
+async def test_the_next_page_has_what_a_command_did(
+    gateway, session, history, method, path, body, answered
+):
+    versioned = answered and {**answered, "version": 7}
+    switched = {"session": {"id": str(SESSION_ID), "version": 7}}
+    session.answers.append(raw(json.dumps(versioned or switched).encode()))
+    async with gateway.request(method, path, body=body) as done:
+        assert done.status == 200
+    assert await asked_for(gateway, history) == "7"
+    await gateway.get("/v1/sessions")
+    assert history.calls[-1].query["seen"] == f"{SESSION_ID}:7"
+
+
+async def test_what_is_asked_for_counts_where_it_is_more_and_the_past_is_left_alone(
+    gateway, session, history
+):
+    session.answers.append(answer(7))
+    await gateway.post("/v1/sessions", {})
+    assert await asked_for(gateway, history, "?min_version=9") is None
+    assert await asked_for(gateway, history, "?min_version=3") == "7"
+    assert history.reads[-1].query["min_version"] == "3"
+    assert await asked_for(gateway, history, "?as_of=6") is None
+    assert await asked_for(gateway, history, "?as_of=7") == "7"
+    assert await asked_for(gateway, history, "?as_of=2026-01-01T00:00:00Z") == "7"
+
+
+async def test_a_version_that_the_session_itself_has_not_is_refused(gateway, session, history):
+    history.project(SESSION_ID, 4)
+    session.answers.extend((answer(6), answer(6)))
+    refused = await gateway.refusal("GET", f"{HISTORY}?min_version=7")
+    assert refused == (400, "invalid_request", "min_version")
+    for _ in ("session has it", "session is away"):
+        refused = await gateway.refusal("GET", f"{HISTORY}?min_version=6")
+        assert refused[:2] == (503, "projection_behind")
+        session.away = True
+
+
+async def test_a_session_that_is_gone_is_not_waited_for(gateway, session, history):
+    history.project(SESSION_ID, 4)
+    session.answers.extend((answer(6, erased=False), error(404, "session_not_found")))
+    await gateway_delete(gateway, SESSION)
+    assert (await gateway.refusal("GET", HISTORY))[:2] == (404, "session_not_found")
+
+
+async def test_it_is_for_whoever_wrote_alone(gateway, session, history):
+    session.answers.append(answer(7))
+    await gateway.post("/v1/sessions", {})
+    await gateway.get(HISTORY, bearer=token(sub="eve"))
+    assert "seen" not in history.reads[-1].query
+    await gateway.get("/v1/sessions", bearer=token(sub="ada", tenant="other"))
+    assert "seen" not in history.calls[-1].query
+
+
+async def test_a_turn_is_in_the_next_page_from_its_start_and_with_its_end(
+    gateway, session, inference, history
+):
+    ended = asyncio.Event()
+    inference.script(deltas("a"), ended, lambda: sse.ended(session.end("a")))
+    async with gateway.stream() as stream:
+        await stream.until_text(1)
+        assert await asked_for(gateway, history) == "3"
+        ended.set()
+        await stream.events()
+    assert await asked_for(gateway, history) == "4"
+
+
+@pytest.mark.parametrize("way", ["as JSON", "resumed"])
+async def test_the_end_of_a_turn_is_noted_however_it_is_read(
+    gateway, session, inference, history, way
+):
+    if way == "as JSON":
+        inference.script(lambda: sse.ended(session.end("a")))
+        assert (await gateway.submit())[0] == 200
+    else:
+        inference.script(Stalls())
+        path = f"{SESSION}/messages"
+        await gateway.post(path, {"content": "Hi", "background": True})
+        session.end("a")
+        async with gateway.request("GET", f"/v1/turns/{session.turn.id}/stream") as stream:
+            await stream.read()
+    assert await asked_for(gateway, history) == "4"
+
+
+async def test_a_kept_page_that_is_older_than_a_write_is_not_answered(start, session, history):
+    gateway = await start(gateway_movements_settle_seconds=0.000_001)
+    await eventually(lambda: history.followers)
+    history.project(SESSION_ID, 4, "Old")
+
+    async def is_kept():
+        await gateway.get(HISTORY)
+        return gateway.app.state.parts.pages.bytes
+
+    await eventually(is_kept)
+    session.answers.extend((answer(7), answer(7)))
+    await gateway.post("/v1/sessions", {})
+    assert await asked_for(gateway, history) == "7"
+    history.project(SESSION_ID, 7, "New")
+    assert (await gateway.get(HISTORY))[1]["data"] == ["New"]
+
+
+async def test_what_is_erased_is_gone_at_once_and_history_knows_before_it_is_answered(
+    gateway, session, history
+):
+    history.project(SESSION_ID, 4, "Secret")
+    known = history.before_answer
+    known.clear()
+    session.answers.append(answer(5, erased=True))
+    erasing = asyncio.create_task(gateway_delete(gateway, SESSION))
+    await eventually(lambda: history.reads)
+    assert history.reads[0].query == {"limit": "1", "min_version": "5"}
+    assert not erasing.done()
+    for path in (HISTORY, f"{SESSION}/export"):
+        assert await gateway.refusal("GET", path) == (404, "session_not_found", None)
+    known.set()
+    status, body = await erasing
+    assert (status, body["erased"]) == (200, True)
+
+
+async def test_an_erasure_is_answered_also_when_history_stays_behind(start, session, history):
+    gateway = await start(gateway_erased_seconds=0.05)
+    history.before_answer.clear()
+    session.answers.extend((answer(5, erased=True), raw(b'{"erased": 2}')))
+    assert (await gateway_delete(gateway, SESSION))[0] == 200
+    history.project(SESSION_ID, 4)
+    assert await gateway_delete(gateway, "/v1/sessions") == (200, {"erased": 2})
+    history.away = True
+    session.answers.append(answer(5, erased=True))
+    assert (await gateway_delete(gateway, SESSION))[0] == 200
+
+
+async def test_erasing_all_waits_until_history_lists_none(gateway, session, history):
+    history.project(SESSION_ID, 4)
+    session.answers.append(raw(b'{"erased": 1}'))
+    erasing = asyncio.create_task(gateway_delete(gateway, "/v1/sessions"))
+    await eventually(lambda: history.calls)
+    assert not erasing.done()
+    history.erase(SESSION_ID, 5)
+    assert await erasing == (200, {"erased": 1})
+
+
+async def test_what_is_deleted_for_now_can_be_read_once_it_is_restored(gateway, session, history):
+    history.project(SESSION_ID, 6, "Back")
+    session.answers.append(answer(5, erased=False))
+    await gateway_delete(gateway, SESSION)
+    session.answers.append(answer(6))
+    await gateway.post(f"{SESSION}/restore", {})
+    assert (await gateway.get(HISTORY))[1]["data"] == ["Back"]
+
+
+async def test_a_legal_hold_is_told_as_it_is(gateway, session, history):
+    session.answers.append(error(409, "legal_hold"))
+    assert await gateway.refusal("DELETE", SESSION) == (409, "legal_hold", "p")
+    assert history.calls == []
+
+
+async def gateway_delete(gateway, path):
+    async with gateway.request("DELETE", path) as answer:
+        return answer.status, await answer.json()
+
+
+def test_writes_are_remembered_for_a_while_and_of_so_many():
+    now, moved = [0.0], []
+    limits = WriteLimits(seconds=30, people=2, sessions=2)
+    writes = OwnWrites(limits, moved.extend, lambda: now[0])
+    first, second, third = (UUID(int=number) for number in range(3))
+    for session in (first, second, third):
+        writes.note(ADA, session, 4)
+    assert writes.seen(ADA) == {"seen": f"{second}:4,{third}:4"}
+    now[0] = 20
+    writes.note(ADA, second, 3)
+    assert moved == [first, second, third]
+    now[0] = 31
+    assert writes.seen(ADA) == {"seen": f"{second}:4"}
+    for user in ("eve", "bob"):
+        writes.note(Principal("default", user), first, 1)
+    assert writes.version(ADA, second) == 0
+
+
+def test_an_answer_that_is_of_no_session_is_nothing_to_remember():
+    writes = OwnWrites(WriteLimits(30, 2, 2), lambda _: None)
+    for body in (b"", b"{}", b"[]", b'{"version": 3}', b'{"id": "helper", "version": 1}'):
+        writes.note_answer(ADA, body)
+    assert writes.seen(ADA) == {}

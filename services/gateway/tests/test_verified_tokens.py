@@ -1,0 +1,62 @@
+"""How long a token is believed that was verified, and of how many that is remembered."""
+
+import pytest
+
+from parley_core.principal import Principal
+from parley_gateway.verified_tokens import VerifiedTokens
+
+ADA = Principal("default", "ada", frozenset({"admin"}))
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def tokens(clock):
+    return VerifiedTokens(most=2, seconds=60, clock=clock)
+
+
+def test_it_is_believed_for_its_own_person_alone(tokens):
+    tokens.keep(b"Bearer a", ADA, ends_at=2_000)
+    assert tokens.find(b"Bearer a").principal == ADA
+    assert tokens.find(b"Bearer a").person == ("default", "ada")
+    for other in (b"Bearer b", b"bearer a", b"Bearer a ", b""):
+        assert tokens.find(other) is None
+
+
+@pytest.mark.parametrize(("ends_at", "until"), [(1_010, 1_010), (9_000, 1_060)])
+def test_it_is_believed_until_its_end_and_for_a_minute_at_most(tokens, clock, ends_at, until):
+    tokens.keep(b"a", ADA, ends_at)
+    clock.now = until - 0.1
+    assert tokens.find(b"a") is not None
+    clock.now = until
+    assert tokens.find(b"a") is None
+
+
+def test_one_that_has_ended_is_not_remembered_though_its_leeway_lasts(tokens):
+    tokens.keep(b"a", ADA, ends_at=999)
+    assert tokens.find(b"a") is None
+
+
+def test_those_that_are_used_stay_and_there_are_only_so_many(tokens):
+    for number in range(100):
+        tokens.keep(b"often", ADA, 2_000)
+        tokens.keep(b"%d" % number, ADA, 2_000)
+        assert tokens.find(b"often") is not None
+    assert tokens.find(b"98") is None
+    assert len(tokens._by_digest) == 2
+
+
+def test_all_are_forgotten_when_keys_change(tokens):
+    tokens.keep(b"a", ADA, 2_000)
+    tokens.forget()
+    assert tokens.find(b"a") is None

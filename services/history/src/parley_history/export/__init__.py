@@ -1,0 +1,1 @@
+"""What a person takes away: a session, or all of theirs, as JSON or as Markdown."""

@@ -1,0 +1,38 @@
+"""An export as the answer that a browser keeps as a file."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from parley_core.errors import ParleyError
+from parley_history.database_trouble import DATABASE_TROUBLE
+from parley_history.export.exporting import CutShort
+from parley_history.export.request import Form
+
+log = logging.getLogger(__name__)
+
+_BREAKS_OFF: tuple[type[Exception], ...] = (CutShort, ParleyError, *DATABASE_TROUBLE)
+_MEDIA_TYPES: Mapping[Form, str] = {"json": "application/json", "markdown": "text/markdown"}
+_ENDINGS: Mapping[Form, str] = {"json": "json", "markdown": "md"}
+
+
+def file_of(pieces: AsyncIterator[bytes], form: Form, name: str) -> Response:
+    disposition = f'attachment; filename="{name}.{_ENDINGS[form]}"'
+    return _File(
+        pieces,
+        media_type=_MEDIA_TYPES[form],
+        headers={"content-disposition": disposition, "cache-control": "no-store"},
+    )
+
+
+class _File(StreamingResponse):
+    """Left without an end where it breaks off: the server then cuts the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except _BREAKS_OFF as trouble:
+            # Its class alone: a database's sentence may quote a row.
+            log.warning("an export broke off: %s", type(trouble).__name__)

@@ -1,0 +1,103 @@
+"""A session as it was: at a version, or at an instant; and what is not in any list any more."""
+
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from history_peers.read_model import project
+from history_peers.stories import NOON, Story, chat, full
+
+from parley_testing.eventually import eventually
+
+
+async def test_a_session_is_read_as_it_was_at_a_version_or_an_instant(history, told):
+    story = await told(chat(2))
+    everything = ["answer 1", "question 1", "answer 0", "question 0"]
+    for version, newest in ((1, 4), (2, 3), (3, 3), (4, 2), (5, 1), (6, 1), (7, 0)):
+        event = story.events[version - 1]
+        for as_of in (version, event.time.isoformat().replace("+00:00", "Z")):
+            page = await history.read(story.id, as_of=as_of)
+            assert page.contents == everything[newest:], as_of
+            assert page.json["version"] == story.version
+    oldest = await history.read(story.id, as_of=NOON.isoformat().replace("+00:00", "-00:30"))
+    assert len(oldest.contents) == 4
+    before = await history.read(story.id, as_of="2026-11-24t12:00:00+00:30")
+    assert before.contents == []
+
+
+async def test_an_imported_message_was_said_then_and_is_known_since_it_was_imported(history, told):
+    story = Story()
+    story.imports("Be kind.", "system", said_at=NOON - timedelta(days=9))
+    await told(story)
+    [message] = (await history.read(story.id)).json["data"]
+    assert (message["role"], message["status"]) == ("system", "completed")
+    assert message["created_at"] == "2026-11-15T12:00:00.000000Z"
+    assert (await history.read(story.id, as_of="2026-11-20T00:00:00Z")).contents == []
+
+
+async def test_the_version_of_a_page_is_its_etag(history, told, session):
+    story = await told(chat(1))
+    assert (await history.read(story.id, limit=1)).headers["etag"] == 'W/"4"'
+    session.knows(new := Story())
+    assert (await history.read(new.id)).headers["etag"] == 'W/"0"'
+
+
+async def test_a_version_that_the_session_has_not_reached_is_refused(history, told, session):
+    story = await told(chat(1))
+    for as_of in (5, 2**31 - 1):
+        refused = await history.read(story.id, as_of=as_of)
+        assert refused.error == (400, "invalid_request", "as_of")
+    assert refused.json["error"]["message"] == "This session is at version 4."
+
+
+async def test_a_version_that_is_not_projected_yet_is_waited_for(start, read_model, session):
+    history = await start(history_wait_seconds=30)
+    session.knows(story := chat(1))
+    await project(read_model, story.records[:2])
+    reading = asyncio.create_task(history.read(story.id, as_of=4))
+    await eventually(lambda: history.movements.waiting == 1)
+    await project(read_model, story.records[2:])
+    assert (await reading).contents == ["answer 0", "question 0"]
+
+
+async def test_a_version_that_stays_unprojected_is_told(history, read_model, session):
+    session.knows(story := chat(1))
+    await project(read_model, story.records[:2])
+    behind = await history.read(story.id, as_of=4)
+    assert behind.error == (503, "projection_behind", None)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "erased"])
+async def test_what_is_gone_is_as_unknown_as_what_never_was(history, told, session, gone):
+    story = full()
+    story.is_deleted() if gone == "deleted" else story.is_erased()
+    await told(story)
+    del session.stories[story.id]
+    unknown = await history.read(uuid4())
+    for query in ({}, {"as_of": 3}, {"branches": "all"}, {"min_version": story.version}):
+        page = await history.read(story.id, **query)
+        assert page.json == unknown.json
+        assert page.status == 404
+
+
+async def test_who_waits_for_an_erasure_is_told_that_the_session_is_gone(
+    start, read_model, session
+):
+    history = await start(history_wait_seconds=30)
+    session.knows(story := chat(1))
+    await project(read_model, story.records)
+    story.is_erased()
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: history.movements.waiting == 1)
+    del session.stories[story.id]
+    await project(read_model, story.records[-1:])
+    assert (await reading).error == (404, "session_not_found", None)
+
+
+async def test_a_session_that_was_restored_is_read_again(history, told):
+    story = full()
+    story.is_deleted()
+    story.is_restored()
+    await told(story)
+    assert (await history.read(story.id, limit=1)).contents == ["last half"]

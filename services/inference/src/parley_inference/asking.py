@@ -1,0 +1,48 @@
+"""One question to a model beside the turns, answered in short, within a time and a size."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parley_core.event_values import Price, Usage
+from parley_inference.catalogue import Model
+from parley_inference.chunks import Piece, Tokens
+from parley_inference.context import ChatMessage
+from parley_inference.ending import usage_of
+from parley_inference.generation import Provider
+from parley_inference.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    text: str
+    usage: Usage
+    price: Price | None
+
+
+async def ask(
+    provider: Provider,
+    model: Model,
+    messages: Sequence[ChatMessage],
+    *,
+    seconds: float,
+    most_bytes: int,
+) -> Answered:
+    """What the model answers, cut at `most_bytes`. Raises UpstreamFailed and TimeoutError."""
+    reply = Reply(most_bytes)
+    counted: Tokens | None = None
+
+    def take(piece: Piece) -> bool:
+        nonlocal counted
+        reply.append(piece.text)
+        counted = piece.tokens or counted
+        return not reply.full
+
+    async with asyncio.timeout(seconds):
+        await provider.stream(model, messages, take)
+    reply.close()
+    text = reply.since(0)
+    size = sum(len(message["content"].encode()) for message in messages)
+    # What the server counted until it was cut off is not what it will count.
+    usage = usage_of(None if reply.full else counted, prompt_bytes=size, content=text)
+    return Answered(text, usage, model.price)

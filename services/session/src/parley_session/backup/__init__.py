@@ -1,0 +1,1 @@
+"""The write side in files: written in one snapshot, verified without a database, restored."""

@@ -1,0 +1,51 @@
+"""Reads rows back from the text format of COPY, also of several files stream by stream."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TypeAlias
+
+Row: TypeAlias = dict[str, str | None]
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_MEANT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def rows_in(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Raises ValueError, which quotes nothing, where a line is no such row."""
+    with path.open("rb") as file:
+        for line in file:
+            fields = line.decode().removesuffix("\n").split("\t")
+            if len(fields) != len(columns):
+                raise ValueError("a row has not the columns that it should have")
+            yield dict(zip(columns, map(_value, fields), strict=True))
+
+
+def _value(field: str) -> str | None:
+    if "\\" not in field:
+        return field
+    if field == "\\N":
+        return None
+    return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), field)
+
+
+class ByStream:
+    """Rows in the order of their streams, each stream's handed out once, in that order."""
+
+    def __init__(self, rows: Iterable[Row], column: str) -> None:
+        self._streams = groupby(rows, key=lambda row: row[column] or "")
+        self._next = next(self._streams, None)
+
+    def before(self, stream_id: str | None) -> Iterator[str]:
+        """Those that were passed over, up to this one; None is the end."""
+        while self._next and (stream_id is None or self._next[0] < stream_id):
+            yield self._next[0]
+            self._next = next(self._streams, None)
+
+    def of(self, stream_id: str) -> Iterator[Row]:
+        """To be read, as far as it is, before anything else of the file."""
+        if self._next and self._next[0] == stream_id:
+            _, rows = self._next
+            yield from rows
+            self._next = next(self._streams, None)

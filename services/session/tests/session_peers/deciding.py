@@ -1,0 +1,56 @@
+"""Given these commands, when that one, then these events: a session without a store."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from parley_core.event_values import Actor
+from parley_core.events import Event
+from parley_session.domain.commands import (
+    Command,
+    CompleteReply,
+    FailReply,
+    StartSession,
+    SubmitMessage,
+)
+from parley_session.domain.decide import decide
+from parley_session.domain.drafts import Moment
+from parley_session.domain.state import Session, fold
+
+SESSION, MESSAGE, TURN, REPLY = (UUID(int=n) for n in range(1, 5))
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ADA = Moment(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
+MALLORY = replace(ADA, actor=Actor(tenant="default", user="mallory"))
+OTHER_TENANT = replace(ADA, actor=Actor(tenant="other", user="ada"))
+PARLEY = replace(ADA, actor=Actor(tenant="parley", user="session", system=True))
+
+START = StartSession(SESSION, "helper", 1, title="Greetings")
+SUBMIT = SubmitMessage(MESSAGE, TURN, REPLY, "hello", "demo")
+NEXT = SubmitMessage(UUID(int=12), UUID(int=13), UUID(int=14), "and then?", "demo")
+COMPLETE = CompleteReply(TURN, "hi", "stop", first_token_ms=10, total_ms=20)
+FAIL = FailReply(TURN, "upstream_timeout", partial_content="h")
+
+
+def seal(session_id: UUID, event_id: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
+    return f"{session_id}|{event_id}|{field}|{plaintext}".encode()
+
+
+def given(*commands: Command) -> tuple[Session | None, list[Event]]:
+    """Ada's session after these commands, and its events."""
+    session: Session | None = None
+    events: list[Event] = []
+    for command in commands:
+        new = decide(session, command, ADA, seal)
+        events += new
+        session = fold(new, session)
+    return session, events
+
+
+def when(session: Session | None, command: Command, moment: Moment = ADA) -> list[Any]:
+    """What the events say that the command makes."""
+    return [event.data for event in decide(session, command, moment, seal)]
+
+
+def types(events: list[Event]) -> list[str]:
+    return [event.type.split(".")[2] for event in events]

@@ -1,0 +1,268 @@
+"""`backup`, `verify-backup`, `restore`: what is restored is what was stored, or nothing is."""
+
+import asyncio
+import base64
+import json
+import stat
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+from session_peers.appending import append_turn, append_turns, execute, start
+from session_peers.commands import submit_message
+from session_peers.parts import Parts, parts_on
+from session_peers.process import Ended, Run, variables
+
+from parley_core.pool import Pool
+from parley_core.principal import Principal
+from parley_session.domain.commands import EraseSession
+from parley_session.executing import Asker
+from parley_testing.eventually import eventually
+from parley_testing.processes import started
+
+BackUp = Callable[[], Awaitable[Ended]]
+Command = Callable[..., Awaitable[Ended]]
+
+# What COPY has to escape, and JSON too.
+ODD = Asker(Principal(tenant="default", user='a "b" \\ \t\n c', scopes=frozenset()), "req-1")
+
+
+@pytest.fixture
+def parts(pool: Pool) -> Parts:
+    return parts_on(pool)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "backup"
+
+
+@pytest.fixture
+def back_up(run: Run, store_database: str, folder: Path) -> BackUp:
+    return lambda: run(f"backup --to {folder}", store_database)
+
+
+@pytest.fixture
+def verify(run: Run, store_database: str, folder: Path) -> Command:
+    return lambda **settings: run(f"verify-backup --from {folder}", store_database, **settings)
+
+
+@pytest.fixture
+def restore(run: Run, database: str, folder: Path) -> Command:
+    """Into a store of its own, which is migrated first."""
+
+    async def restore(**settings: str) -> Ended:
+        assert (await run("migrate", database)).code == 0
+        return await run(f"restore --from {folder}", database, **settings)
+
+    return restore
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    return {file["name"]: file["sha256"] for file in files}
+
+
+async def test_what_is_restored_is_the_store_as_it_was_at_one_moment_of_many_writes(
+    back_up: BackUp,
+    verify: Command,
+    restore: Command,
+    run: Run,
+    parts: Parts,
+    pool: Pool,
+    database: str,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    quiet, *session_ids = [await append_turns(parts, 20) for _ in range(5)]
+    await execute(parts.store, await append_turns(parts, 2), EraseSession("requested"))
+    await start(parts.store, ODD)
+    await execute(parts.store, await append_turns(parts, 1), submit_message())
+    talking = True
+
+    async def talk(session_id: UUID) -> None:
+        while talking:
+            await append_turn(parts, session_id)
+            await append_turns(parts, 1)
+
+    async with asyncio.TaskGroup() as talks:
+        for session_id in session_ids:
+            talks.create_task(talk(session_id))
+        ended = await back_up()
+        talking = False
+    assert (ended.code, ended.complained) == (0, "")
+    whole = await verify()
+    assert (whole.code, whole.said.splitlines()[1:]) == (0, [])
+    restored = await restore()
+    assert (restored.code, restored.complained) == (0, "")
+    assert "parley log reconcile" in restored.said
+
+    again = tmp_path / "again"
+    assert (await run(f"backup --to {again}", database)).code == 0
+    assert files_of(again) == files_of(folder)
+    await _assert_goes_on(database, quiet)
+
+
+async def _assert_goes_on(database: str, session_id: UUID) -> None:
+    """Sessions take turns, and the outbox goes on counting where it was."""
+    async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
+        last = await pool.fetchval("SELECT max(position) FROM outbox")
+        await append_turn(parts_on(pool), session_id)
+        assert await pool.fetchval("SELECT max(position) FROM outbox") > last
+
+
+async def test_a_key_is_only_in_the_folder_of_keys_and_all_is_its_owners_alone(
+    run: Run, store_database: str, parts: Parts, pool: Pool, tmp_path: Path
+) -> None:
+    await append_turns(parts, 1)
+    store, keys = tmp_path / "deep" / "store", tmp_path / "keys"
+    ended = await run(f"backup --to {store} --keys {keys}", store_database)
+    assert ended.code == 0
+    wrapped = (await pool.fetchval("SELECT wrapped_key FROM sessions")).hex()
+    assert {path.name for path in keys.iterdir()} == {"session_keys.copy", "search_keys.copy"}
+    assert wrapped in (keys / "session_keys.copy").read_text()
+    for path in store.iterdir():
+        assert wrapped not in path.read_text()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (*store.iterdir(), *keys.iterdir())}
+    assert modes == {0o600}
+    assert "runners (which process runs which turn now)" in ended.said
+    assert (await run(f"verify-backup --from {store} --keys {keys}", "")).code == 0
+    without = await run(f"verify-backup --from {store}", "")
+    assert (without.code, without.said.count("cannot be read")) == (1, 2)
+
+
+async def test_a_backup_that_was_killed_is_none(
+    verify: Command,
+    restore: Command,
+    back_up: BackUp,
+    parts: Parts,
+    pool: Pool,
+    store_database: str,
+    folder: Path,
+) -> None:
+    await append_turns(parts, 1)
+    async with pool.acquire() as holder, holder.transaction():
+        await holder.execute("LOCK TABLE turns IN ACCESS EXCLUSIVE MODE")
+        writing = await started(
+            "parley_session", "backup", "--to", str(folder), **variables(store_database)
+        )
+        await eventually((folder / "sessions.copy").exists, within=20)
+        writing.kill()
+        await writing.communicate()
+    for ended in (await verify(), await restore()):
+        assert (ended.code, ended.said) == (1, "")
+        assert ended.complained == (
+            f"{folder} holds no whole backup: manifest.json, written last, is missing.\n"
+        )
+    refused = await back_up()
+    assert (refused.code, refused.complained) == (
+        1,
+        f"{folder} is not empty: name a folder that is, or a new one.\n",
+    )
+
+
+def damages(folder: Path) -> Iterator[Path]:
+    """Each file of a backup in turn with one bit changed, and after that as it was."""
+    for path in sorted((*folder.glob("*.copy"), *folder.glob("keys/*.copy"))):
+        if written := path.read_bytes():
+            flipped = bytearray(written)
+            flipped[len(flipped) // 2] ^= 1
+            path.write_bytes(flipped)
+            yield path
+            path.write_bytes(written)
+
+
+async def test_one_changed_bit_is_told_and_nothing_is_restored(
+    back_up: BackUp, verify: Command, restore: Command, parts: Parts, folder: Path, database: str
+) -> None:
+    await append_turns(parts, 2)
+    await back_up()
+    damaged = []
+    for path in damages(folder):
+        damaged.append(path.stem)
+        ended = await verify()
+        assert (ended.code, ended.complained) == (1, "")
+        assert f"{path} is not what was written: " in ended.said
+    assert {"events", "outbox", "sessions", "turns", "session_keys", "assistants"} <= {*damaged}
+    path = next(damages(folder))
+    assert (await restore()).code == 1
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("SELECT count(*) FROM sessions") == 0
+    await connection.close()
+
+
+async def test_a_store_that_was_damaged_before_is_told_by_its_backup(
+    back_up: BackUp, verify: Command, parts: Parts, pool: Pool
+) -> None:
+    lost, stray, erased, unread, queued, keyless = [await append_turns(parts, 1) for _ in range(6)]
+    await pool.execute("DELETE FROM events WHERE session_id = $1 AND sequence = 4", lost)
+    await pool.execute("DELETE FROM sessions WHERE id = $1", stray)
+    await execute(parts.store, erased, EraseSession("requested"))
+    await pool.execute("UPDATE sessions SET wrapped_key = '\\x02' WHERE id = $1", erased)
+    await pool.execute(
+        "UPDATE events SET data = '{\"secret\": 1}' WHERE session_id = $1 AND sequence = 2", unread
+    )
+    await pool.execute("UPDATE outbox SET sequence = 5 WHERE session_id = $1", queued)
+    await pool.execute("UPDATE sessions SET wrapped_key = '\\x01' WHERE id = $1", keyless)
+    assert (await back_up()).code == 0
+    ended = await verify()
+    assert ended.code == 1
+    said = {line.strip() for line in ended.said.splitlines()}
+    assert said >= {
+        f"Session {lost} is at version 4, its events end at 3.",
+        f"Session {erased} is erased, and has a key.",
+        f"Session {unread} cannot be read after event 1: ValidationError.",
+        f"Session {queued} has a row in outbox for an event that it has not.",
+        f"Session {keyless} has a key that does not open.",
+        *(
+            f"Session {stray} is in {name}, and not in sessions."
+            for name in ("events", "outbox", "turns")
+        ),
+    }
+    assert "The backup is not whole, in 8 places; the first are:" in said
+    assert "secret" not in ended.said + ended.complained
+
+
+async def test_a_backup_opens_with_the_master_key_of_its_store_alone(
+    back_up: BackUp, verify: Command, restore: Command, parts: Parts
+) -> None:
+    session_id = await append_turns(parts, 1)
+    await back_up()
+    other = "k2:" + base64.b64encode(b"o" * 32).decode()
+    for ended in (await verify(master_key=other), await restore(master_key=other)):
+        assert ended.code == 1
+        assert f"Session {session_id} has a key that needs another master key." in ended.said
+    without = await verify(master_key="")
+    assert (without.code, without.said.splitlines()[1:]) == (
+        0,
+        ["Whether its keys open was not tried: PARLEY_MASTER_KEY is not set."],
+    )
+
+
+async def test_only_an_empty_store_at_the_same_migrations_is_filled(
+    back_up: BackUp, restore: Command, parts: Parts, database: str, run: Run, folder: Path
+) -> None:
+    await append_turns(parts, 1)
+    await back_up()
+    unmigrated = await run(f"restore --from {folder}", database)
+    assert (unmigrated.code, unmigrated.complained[:22]) == (1, "The database is empty:")
+    connection = await asyncpg.connect(database)
+    assert (await run("migrate", database)).code == 0
+    await connection.execute("DELETE FROM assistant_outbox WHERE position = 1")
+    served = await restore()
+    assert (served.code, served.complained[:48]) == (
+        1,
+        "The store is not empty: assistant_events has row",
+    )
+    await connection.execute("TRUNCATE assistants, assistant_events, assistant_outbox")
+    await connection.close()
+    assert (await restore()).code == 0
+    full = await restore()
+    assert (full.code, full.complained[:23]) == (1, "The store is not empty:")
+    manifest = folder / "manifest.json"
+    newest = max(json.loads(manifest.read_text())["migrations"].values())
+    manifest.write_text(manifest.read_text().replace(newest, "0" * 64))
+    older = await restore()
+    assert (older.code, older.complained[:26]) == (1, "The store is at migration ")

@@ -1,0 +1,101 @@
+"""What of a window is news to whoever holds the last one: held and news are the whole window."""
+
+import random
+from uuid import UUID
+
+from session_peers.conversation import Conversation
+from session_peers.windows import BUDGET, Shown, context, shown, tokens, window
+
+from parley_session.domain.context import CompactPlaces, HeldWindow, context_of
+from parley_session.domain.state import Session
+
+
+class Holder:
+    """A process that holds the window of the last turn that it ran, as inference does."""
+
+    def __init__(self) -> None:
+        self.held: list[Shown] = []
+        self.since: HeldWindow | None = None
+
+    def run(self, session: Session, message_id: UUID, budget: int) -> bool:
+        """Whether the turn came as an increment; the held window must be the whole one."""
+        news = context_of(session, message_id, budget=budget, since=self.since)
+        if news.base is None:
+            self.held = shown(news)
+        else:
+            assert self.since is not None
+            assert news.base == self.since.version
+            self.held = self.held + shown(news)
+        assert self.held == window(session, message_id, budget)
+        assert news.tokens == tokens(session, self.held)
+        assert self.held[-1] == message_id
+        assert news.tokens <= budget or self.held == [message_id]
+        self.since = HeldWindow(session.version, budget, message_id)
+        return news.base is not None
+
+
+def test_news_equal_the_whole_window_in_any_conversation() -> None:
+    increments = whole = summaries = 0
+    for seed in range(100):
+        chance = random.Random(seed)
+        talk, holders, said = Conversation(), [Holder(), Holder()], []
+        budgets = chance.choice([[30], [100], [400], [60, 100], [60, 400]])
+        for _ in range(chance.randrange(2, 25)):
+            asked = _asked_somehow(talk, said, chance)
+            # Now one process runs the turn, now another, and sometimes one claims it again.
+            for holder in chance.sample(holders, chance.choice([1, 1, 1, 2])):
+                came_as_increment = holder.run(talk.session, asked, chance.choice(budgets))
+                increments += came_as_increment
+                whole += not came_as_increment
+            wish = _wish(talk, asked, budgets[0])
+            reply = talk.reply("a" * chance.choice([0, chance.randrange(1, 200)]))
+            said += [asked, reply]
+            if wish is not None and chance.random() < 0.7:
+                talk.compact(wish.up_to_message_id, "s" * chance.randrange(1, 60))
+            if chance.random() < 0.1:
+                talk.compact(chance.choice(said), "s" * chance.randrange(1, 60))
+            summaries += bool(talk.session.compactions)
+    assert min(increments, whole, summaries) > 300
+
+
+def _wish(talk: Conversation, asked: UUID, budget: int) -> CompactPlaces | None:
+    """After a summary the window begins with what a person said."""
+    places = context(talk.session, asked, budget)
+    if places.compact is not None:
+        line = [message for message, _ in [*places.compact.places, *places.places]]
+        if (up_to := places.compact.up_to_message_id) in line:
+            assert _role(talk, line[line.index(up_to) + 1]) == "user"
+    return places.compact
+
+
+def _asked_somehow(talk: Conversation, said: list[UUID], chance: random.Random) -> UUID:
+    """A new message, an edit of one, one that is answered again, or one after imported ones."""
+    way = chance.random()
+    if said and way < 0.15:
+        again = chance.choice([each for each in said if _role(talk, each) == "user"])
+        talk.ask_again(again)
+        return again
+    if way < 0.25:
+        said.append(talk.bring(chance.choice(["user", "assistant", "system"]), "i" * 50))
+    edits = said and way > 0.85
+    return talk.ask("q" * chance.randrange(1, 120), chance.choice(said) if edits else None)
+
+
+def _role(talk: Conversation, message_id: UUID) -> str:
+    return talk.session.messages[message_id].role
+
+
+def test_a_claim_again_brings_no_news() -> None:
+    talk = Conversation()
+    asked = talk.ask("a")
+    since = HeldWindow(talk.session.version, BUDGET, asked)
+    news = context_of(talk.session, asked, budget=BUDGET, since=since)
+    assert (news.base, shown(news)) == (talk.session.version, [])
+
+
+def test_whoever_holds_no_window_of_this_session_gets_the_whole_one() -> None:
+    talk = Conversation()
+    asked = talk.ask("a")
+    since = HeldWindow(talk.session.version, BUDGET, UUID(int=1))
+    news = context_of(talk.session, asked, budget=BUDGET, since=since)
+    assert (news.base, shown(news)) == (None, [asked])

@@ -1,0 +1,184 @@
+"""Branches, imported messages and summaries, as rules."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from session_peers.deciding import (
+    ADA,
+    COMPLETE,
+    FAIL,
+    MESSAGE,
+    NEXT,
+    NOON,
+    PARLEY,
+    REPLY,
+    SESSION,
+    START,
+    SUBMIT,
+    TURN,
+    given,
+    seal,
+    types,
+    when,
+)
+
+from parley_core.event_values import ForkPoint
+from parley_core.events import MessageImported, ReplyRequested
+from parley_session.domain.commands import (
+    CompactContext,
+    ImportedMessage,
+    ImportMessages,
+    RegenerateReply,
+)
+from parley_session.domain.decide import decide
+from parley_session.domain.refusals import IdTaken, MessageUnknown, TurnOpen
+from parley_session.domain.state import Role, evolve, fold
+
+AGAIN = RegenerateReply(None, UUID(int=21), UUID(int=22), "other")
+NEXT_COMPLETE = replace(COMPLETE, turn_id=NEXT.turn_id)
+COMPACT = CompactContext(REPLY, "They met.", "demo", tokens=3)
+
+
+def brought(number: int, role: Role = "user") -> ImportedMessage:
+    return ImportedMessage(UUID(int=100 + number), role, f"message {number}", NOON, number)
+
+
+THREE = [brought(1), brought(2, "assistant"), brought(3, "system")]
+
+
+def test_a_message_that_begins_follows_nothing() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE, replace(NEXT, begins=True))
+    assert session is not None
+    assert session.messages[NEXT.message_id].parent_id is None
+
+
+def test_an_edit_may_follow_what_a_person_said() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE, replace(NEXT, parent_message_id=MESSAGE))
+    assert session is not None
+    assert [at for at, _ in session.line(session.leaf_message_id)] == [NEXT.message_id, MESSAGE]
+
+
+def test_a_regenerated_reply_is_a_sibling_and_its_turn_alone_is_opened() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE)
+    [requested] = when(session, replace(AGAIN, assistant_version=3))
+    assert isinstance(requested, ReplyRequested)
+    assert (requested.parent_message_id, requested.model) == (MESSAGE, "other")
+    assert requested.assistant_version == 3
+    session, _ = given(START, SUBMIT, COMPLETE, AGAIN, replace(FAIL, turn_id=AGAIN.turn_id))
+    assert session is not None
+    assert session.leaf_message_id == AGAIN.reply_id
+    assert session.messages[AGAIN.reply_id].parent_id == session.messages[REPLY].parent_id
+
+
+def test_any_message_of_a_person_is_answered_again_on_request() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE, NEXT, NEXT_COMPLETE)
+    assert when(session, AGAIN)[0].parent_message_id == NEXT.message_id
+    assert when(session, replace(AGAIN, message_id=MESSAGE))[0].parent_message_id == MESSAGE
+
+
+@pytest.mark.parametrize("message_id", [REPLY, UUID(int=99)])
+def test_only_a_message_of_a_person_is_answered_again(message_id: UUID) -> None:
+    session, _ = given(START, SUBMIT, COMPLETE)
+    with pytest.raises(MessageUnknown):
+        when(session, replace(AGAIN, message_id=message_id))
+    for empty, _ in (given(START), given(START, ImportMessages([brought(1, "system")]))):
+        with pytest.raises(MessageUnknown):
+            when(empty, AGAIN)
+
+
+def test_nothing_is_said_or_brought_beside_an_open_turn() -> None:
+    session, _ = given(START, SUBMIT)
+    for command in (AGAIN, ImportMessages(THREE)):
+        with pytest.raises(TurnOpen) as refused:
+            when(session, command)
+        assert refused.value.turn_id == TURN
+
+
+def test_a_regenerated_reply_has_ids_of_its_own() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE)
+    for taken in (replace(AGAIN, turn_id=TURN), replace(AGAIN, reply_id=REPLY)):
+        with pytest.raises(IdTaken):
+            when(session, taken)
+
+
+def test_imported_messages_follow_the_newest_one_and_each_other() -> None:
+    session, events = given(START, SUBMIT, COMPLETE, ImportMessages(THREE))
+    assert types(events[4:]) == ["message_imported"] * 3
+    assert session is not None
+    line = [(at, place.role) for at, place in session.line(session.leaf_message_id)]
+    assert line == [
+        *((message.id, message.role) for message in reversed(THREE)),
+        (REPLY, "assistant"),
+        (MESSAGE, "user"),
+    ]
+    first = events[4].data
+    assert isinstance(first, MessageImported)
+    assert first.content == seal(SESSION, events[4].id, "content", {"text": "message 1"})
+    assert (first.original_time, first.tokens) == (NOON, 1)
+
+
+def test_importing_again_changes_nothing_and_what_is_new_follows() -> None:
+    session, _ = given(START, ImportMessages(THREE[:2]))
+    assert when(session, ImportMessages(THREE[:2])) == []
+    [third] = when(session, ImportMessages(THREE))
+    assert (third.message_id, third.parent_message_id) == (THREE[2].id, THREE[1].id)
+
+
+def test_an_imported_message_has_an_id_of_its_own() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE)
+    for messages in ([replace(brought(1), id=TURN)], [brought(1), brought(1)]):
+        with pytest.raises(IdTaken):
+            when(session, ImportMessages(messages))
+
+
+def test_an_imported_message_is_answered() -> None:
+    session, _ = given(START, ImportMessages(THREE))
+    assert when(session, AGAIN)[0].parent_message_id == THREE[0].id
+    assert when(session, NEXT)[0].parent_message_id == THREE[2].id
+
+
+def test_a_fork_begins_with_the_messages_that_it_copies() -> None:
+    point = ForkPoint(session_id=UUID(int=50), message_id=UUID(int=51))
+    session, events = given(replace(START, messages=THREE, forked_from=point))
+    assert types(events) == ["session_started", *["message_imported"] * 3]
+    assert session is not None
+    assert (session.forked_from, len([*session.line(session.leaf_message_id)])) == (point, 3)
+
+
+def test_a_summary_is_kept_with_the_message_up_to_which_it_stands() -> None:
+    session, events = given(START, SUBMIT, COMPLETE, COMPACT)
+    assert session is not None
+    summary = session.compactions[REPLY]
+    assert (summary.sequence, summary.tokens) == (events[-1].sequence, 3)
+
+
+def test_a_summary_that_reaches_no_further_is_of_no_use() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE, NEXT, NEXT_COMPLETE, COMPACT)
+    assert when(session, COMPACT, PARLEY) == []
+    assert when(session, replace(COMPACT, up_to_message_id=MESSAGE), PARLEY) == []
+    assert len(when(session, replace(COMPACT, up_to_message_id=NEXT.reply_id), PARLEY)) == 1
+
+
+def test_a_summary_of_another_branch_is_kept_beside() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE, COMPACT, replace(NEXT, begins=True))
+    assert len(when(session, replace(COMPACT, up_to_message_id=NEXT.message_id), PARLEY)) == 1
+
+
+def test_a_summary_up_to_an_unknown_message_is_refused() -> None:
+    session, _ = given(START, SUBMIT)
+    with pytest.raises(MessageUnknown):
+        when(session, replace(COMPACT, up_to_message_id=UUID(int=99)), PARLEY)
+
+
+def test_folding_at_once_or_one_by_one_gives_the_same_session_and_leaves_the_earlier_one() -> None:
+    _, events = given(START, SUBMIT, COMPLETE, NEXT, NEXT_COMPLETE, ImportMessages(THREE))
+    one_by_one = None
+    for event in events:
+        one_by_one = evolve(one_by_one, event)
+    assert fold(events) == one_by_one
+    early = fold(events[:4])
+    assert early is not None
+    assert fold(events[4:], early) == one_by_one
+    assert list(early.messages) == [MESSAGE, REPLY]
+    assert decide(early, NEXT, ADA, seal)

@@ -1,0 +1,141 @@
+"""Sessions that begin as copies of others, over HTTP."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
+from session_peers.service import Service
+
+from parley_core.pool import Pool
+from parley_core.principal import Principal
+
+
+async def fork(
+    session: Service,
+    session_id: str,
+    who: Principal = ADA,
+    key: str | None = None,
+    **body: Any,
+) -> Answer:
+    return await session.call("POST", f"/sessions/{session_id}/fork", body, who=who, key=key)
+
+
+async def shown(session: Service) -> list[str]:
+    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    return [message["content"] for message in answer.body["messages"]]
+
+
+async def branched(session: Service) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A session in which the second message was edited; and its first turn."""
+    started = await session.start(title="Mine", metadata={"a": "b"})
+    first = await session.answered(started["id"], "one", "two")
+    await session.answered(started["id"], "three", "four")
+    body = {"content": "3!", "parent_message_id": first["reply_id"]}
+    await session.call("POST", f"/sessions/{started['id']}/messages", body)
+    return started, first
+
+
+async def test_a_fork_has_the_current_branch_and_goes_its_own_way(session: Service) -> None:
+    source, _ = await branched(session)
+    answer = await fork(session, source["id"])
+    assert answer.status == 201
+    forked = answer.body
+    assert (forked["title"], forked["metadata"]) == ("Mine", {"a": "b"})
+    assert forked["forked_from"]["session_id"] == source["id"]
+    assert (forked["version"], forked["open_turn_id"]) == (4, None)
+    # A fork is the latest one; the turn that runs in the other one hinders nothing.
+    assert await shown(session) == ["one", "two", "3!"]
+    await session.answered(forked["id"], "five", "six")
+    assert await shown(session) == ["one", "two", "3!", "five", "six"]
+    read = (await session.call("GET", f"/sessions/{source['id']}")).body
+    assert (read["version"], read.get("forked_from")) == (9, None)
+
+
+async def test_a_fork_up_to_a_message_ends_with_it_and_keeps_when_it_was_said(
+    session: Service,
+) -> None:
+    source, first = await branched(session)
+    forked = (await fork(session, source["id"], message_id=first["reply_id"], title="New")).body
+    assert (forked["title"], forked["forked_from"]["message_id"]) == ("New", first["reply_id"])
+    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    said, replied = answer.body["messages"]
+    assert [said["content"], replied["content"]] == ["one", "two"]
+    assert (said["created_at"], replied["created_at"]) == (
+        first["message"]["created_at"],
+        first["reply"]["created_at"],
+    )
+    assert {said["id"], replied["id"]}.isdisjoint({first["message"]["id"], first["reply_id"]})
+    assert replied["parent_message_id"] == said["id"]
+
+
+async def test_a_fork_leaves_out_replies_that_never_had_any_text(session: Service) -> None:
+    session_id = (await session.start())["id"]
+    turn, runner = await session.submit(session_id, "one"), str(uuid4())
+    await session.claim(turn["id"], runner)
+    await session.fail(turn["id"], runner)
+    await session.answered(session_id, "two", "three")
+    assert await shown(session) == ["one", "", "two", "three"]
+    assert (await fork(session, session_id)).body["version"] == 4
+    assert await shown(session) == ["one", "two", "three"]
+
+
+async def test_a_fork_has_a_key_of_its_own(session: Service) -> None:
+    source, _ = await branched(session)
+    forked = (await fork(session, source["id"])).body
+    await session.call("DELETE", f"/sessions/{source['id']}")
+    asked = {"session_ids": [source["id"], forked["id"]]}
+    keys = (await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")).body["keys"]
+    assert keys[source["id"]] is None
+    assert keys[forked["id"]] is not None
+    assert await shown(session) == ["one", "two", "3!"]
+
+
+async def test_the_same_fork_again_is_the_same_session(session: Service, pool: Pool) -> None:
+    source, _ = await branched(session)
+    first = await fork(session, source["id"], key="k1")
+    # Also when it has gone on since, or is gone.
+    await session.call("DELETE", f"/sessions/{source['id']}")
+    again = await fork(session, source["id"], key="k1")
+    assert (again.status, again.body) == (200, first.body)
+    assert await pool.fetchval("SELECT count(*) FROM sessions") == 2
+    other = await fork(session, source["id"], key="k1", title="Other")
+    assert other.refusal == (422, "idempotency_key_reused", None)
+
+
+async def test_what_cannot_be_forked(session: Service) -> None:
+    source, first = await branched(session)
+    for who in (EVE, OTHER_ADA):
+        answer = await fork(session, source["id"], who)
+        assert answer.refusal == (404, "session_not_found", None)
+    empty = await session.start()
+    for session_id, body in (
+        (source["id"], {"message_id": str(uuid4())}),
+        (empty["id"], {"message_id": first["reply_id"]}),
+        (empty["id"], {}),
+    ):
+        answer = await fork(session, session_id, **body)
+        assert answer.refusal == (400, "invalid_request", "message_id")
+    answer = await fork(session, source["id"], id=empty["id"])
+    assert answer.refusal == (409, "session_id_unavailable", "id")
+    await session.call("DELETE", f"/sessions/{source['id']}")
+    answer = await fork(session, source["id"])
+    assert answer.refusal == (404, "session_not_found", None)
+
+
+async def test_a_fork_of_a_temporary_session_lives_no_longer(session: Service) -> None:
+    source = await session.start(temporary=True)
+    await session.answered(source["id"], "one", "two")
+    forked = (await fork(session, source["id"])).body
+    assert forked["expires_at"] == source["expires_at"]
+
+
+@pytest.mark.parametrize("limit", [{"session_fork_messages": 1}, {"session_fork_bytes": 60}])
+async def test_a_fork_of_too_much_is_refused(serve: Any, limit: dict[str, int]) -> None:
+    session = await serve(**limit)
+    session_id = (await session.start())["id"]
+    turn = await session.answered(session_id, "one", "two")
+    answer = await fork(session, session_id)
+    assert answer.refusal == (409, "fork_too_large", None)
+    answer = await fork(session, session_id, message_id=turn["message"]["id"])
+    assert answer.status == 201

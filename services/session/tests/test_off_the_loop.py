@@ -1,0 +1,63 @@
+"""Who brings many messages at once does not keep all others waiting."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from session_peers.appending import ASKER
+from session_peers.commands import start_session
+from session_peers.deciding import NOON
+from session_peers.parts import parts_on
+
+from parley_core.pool import Pool
+from parley_session.domain.commands import ImportedMessage, StartSession
+from parley_session.executing import Executed
+
+MANY, FEW = 9, 8
+
+
+class Watched(list[Any]):
+    """Notes which threads go through it."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        super().__init__(items)
+        self.threads: set[int] = set()
+
+    def __iter__(self) -> Iterator[Any]:
+        self.threads.add(threading.get_ident())
+        return super().__iter__()
+
+    @property
+    def elsewhere(self) -> bool:
+        return bool(self.threads - {threading.get_ident()})
+
+
+def start_with(messages: int) -> StartSession:
+    said = (ImportedMessage(uuid4(), "user", "hello", NOON) for _ in range(messages))
+    return replace(start_session(), messages=Watched(said))
+
+
+@pytest.mark.parametrize(("messages", "elsewhere"), [(FEW, False), (MANY, True)])
+async def test_many_messages_are_sealed_in_a_thread(
+    pool: Pool, messages: int, elsewhere: bool
+) -> None:
+    parts, command = parts_on(pool), start_with(messages)
+    done = await parts.executor.execute(command.session_id, lambda _: command, ASKER)
+    assert isinstance(done, Executed)
+    assert len(done.events) == messages + 1
+    assert isinstance(command.messages, Watched)
+    assert command.messages.elsewhere == elsewhere
+
+
+async def test_many_events_are_written_out_in_a_thread(pool: Pool) -> None:
+    parts, command = parts_on(pool), start_with(MANY)
+    done = await parts.executor.execute(command.session_id, lambda _: command, ASKER)
+    assert isinstance(done, Executed)
+    await pool.execute("TRUNCATE sessions, events, outbox")
+    events = Watched(done.events)
+    held = await parts.store.append(None, events, key=done.held.key)
+    assert held == done.held
+    assert events.elsewhere

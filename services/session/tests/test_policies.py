@@ -1,0 +1,85 @@
+"""Which policy decides about a session, and each way in which their file can be wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from parley_core.settings import SettingsWrong
+from parley_session.domain.policies import Policies
+from parley_session.policies_file import read_policies
+
+FILE = """
+policies:
+  - {assistant_id: coder, idle_days: 20, undelete_days: 2}
+  - {idle_days: 10}
+  - {tenant: acme, assistant_id: coder, idle_days: 40}
+  - {tenant: acme, idle_days: 30, undelete_days: 3}
+  - {tenant: archive, idle_days: never}
+"""
+
+
+def read(tmp_path: Path, text: str) -> Policies:
+    path = tmp_path / "policies.yaml"
+    path.write_text(text)
+    return read_policies(path)
+
+
+def test_without_policies_all_is_kept_and_deleting_is_erasing() -> None:
+    policies = read_policies(None)
+    assert policies.idle_days("acme", "coder") is None
+    assert policies.shortest_idle_days is None
+    assert policies.undelete_days("acme", "coder") == 0
+
+
+@pytest.mark.parametrize(
+    ("tenant", "assistant_id", "idle_days"),
+    [
+        ("acme", "coder", 40),
+        ("acme", "helper", 30),
+        ("other", "coder", 20),
+        ("other", "helper", 10),
+        ("archive", "coder", None),
+    ],
+)
+def test_the_most_specific_policy_decides(
+    tmp_path: Path, tenant: str, assistant_id: str, idle_days: int | None
+) -> None:
+    assert read(tmp_path, FILE).idle_days(tenant, assistant_id) == idle_days
+
+
+def test_each_value_is_decided_by_itself(tmp_path: Path) -> None:
+    policies = read(tmp_path, FILE)
+    # The policy for both says nothing of it: the tenant's comes before the assistant's.
+    assert policies.undelete_days("acme", "coder") == 3
+    assert policies.undelete_days("other", "coder") == 2
+    assert policies.undelete_days("other", "helper") == 0
+
+
+def test_the_shortest_time_of_all_is_known(tmp_path: Path) -> None:
+    assert read(tmp_path, FILE).shortest_idle_days == 10
+    assert read(tmp_path, "policies: [{idle_days: never}]").shortest_idle_days is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("policies: [", "it is no YAML"),
+        ("", "Expected `object`, got `null`"),
+        ("policies: [{tenant: acme}]", "one of its policies says nothing"),
+        ("policies: [{idle_days: 1}, {undelete_days: 1}]", "for the same sessions"),
+        ("policies: [{idle_days: 0}]", "Expected `float` > 0.0"),
+        ("policies: [{undelete_days: -1}]", "Expected `float` >= 0.0"),
+        ("policies: [{idle_days: soon}]", "Invalid enum value"),
+        ("policies: [{days: 1}]", "unknown field `days`"),
+    ],
+)
+def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(SettingsWrong) as wrong:
+        read(tmp_path, text)
+    assert str(wrong.value).startswith("PARLEY_POLICIES is wrong: ")
+    assert why in str(wrong.value)
+
+
+def test_a_file_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsWrong, match="it cannot be read \\(No such file or directory\\)"):
+        read_policies(tmp_path / "none.yaml")

@@ -1,0 +1,94 @@
+"""What the file of assistants makes of the store, at each migration."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from parley_core.errors import NotFound
+from parley_core.migrations import migrate, migrations_in
+from parley_core.pool import Pool, open_pool
+from parley_session.catalogue import Catalogue
+from parley_session.domain.assistant_state import Definition
+from parley_session.migrations import MIGRATIONS
+from parley_session.page_query import page_query_of
+from parley_session.seeding import seed_assistants
+
+COOK = Definition("Cook", "Cooks.", "Be a cook.", default=True)
+POET = Definition("Poet", "Rhymes.", "Rhyme.", model="m1")
+
+
+@pytest.fixture
+async def own_pool(database: str) -> AsyncIterator[Pool]:
+    """Of a migrated database without assistants."""
+    async with open_pool(database, connections=8, seconds=10, name="test") as pool:
+        async with pool.acquire() as connection:
+            await migrate(connection, migrations_in(MIGRATIONS))
+        yield pool
+
+
+async def seed(pool: Pool, **definitions: Definition) -> int:
+    async with pool.acquire() as connection:
+        return await seed_assistants(connection, definitions)
+
+
+async def listed(pool: Pool) -> list[tuple[str, int, str, bool]]:
+    found, _ = await catalogue(pool).listed("acme", page_query_of({}))
+    shapes = [assistant.shape for assistant in found]
+    return [(shape.id, shape.version, shape.name, shape.default) for shape in shapes]
+
+
+def catalogue(pool: Pool) -> Catalogue:
+    return Catalogue(pool, "demo", most_kept=10)
+
+
+async def test_the_store_is_brought_to_what_the_file_says(own_pool: Pool) -> None:
+    assert await seed(own_pool, cook=COOK, poet=POET) == 2
+    assert await listed(own_pool) == [("cook", 1, "Cook", True), ("poet", 1, "Poet", False)]
+    assert await seed(own_pool, cook=COOK, poet=POET) == 0
+
+    chef, bard = replace(COOK, name="Chef"), Definition("Bard", "Sings.", "Sing.")
+    assert await seed(own_pool, cook=chef, bard=bard) == 3
+    assert await listed(own_pool) == [("cook", 2, "Chef", True), ("bard", 1, "Bard", False)]
+    poet = await catalogue(own_pool).get("acme", "poet")
+    assert (poet.shape.retired, poet.instructions, poet.model) == (True, "Rhyme.", "m1")
+
+    # What the file names again is there again, at its old place.
+    assert await seed(own_pool, cook=chef, poet=POET, bard=bard) == 1
+    assert [each[:2] for each in await listed(own_pool)] == [("cook", 2), ("poet", 3), ("bard", 1)]
+
+
+async def test_the_default_one_is_the_first_of_the_file_at_each_time(own_pool: Pool) -> None:
+    await seed(own_pool, cook=COOK, poet=POET)
+    assert (await catalogue(own_pool).get("acme", None)).shape.id == "cook"
+    await seed(own_pool, poet=replace(POET, default=True), cook=replace(COOK, default=False))
+    assert (await catalogue(own_pool).get("acme", None)).shape.id == "poet"
+    assert [each[3] for each in await listed(own_pool)] == [False, True]
+
+
+async def test_several_migrations_at_once_seed_once(own_pool: Pool) -> None:
+    changed = await asyncio.gather(
+        *(seed(own_pool, cook=COOK, poet=POET) for _ in range(6)),
+    )
+    assert sorted(changed) == [0, 0, 0, 0, 0, 2]
+    assert await own_pool.fetchval("SELECT count(*) FROM assistant_events") == 2
+    assert await own_pool.fetchval("SELECT count(*) FROM assistant_outbox") == 2
+
+
+async def test_a_migration_that_dies_while_it_seeds_leaves_all_as_it_was(own_pool: Pool) -> None:
+    await seed(own_pool, cook=COOK)
+    await own_pool.execute("ALTER TABLE assistants ADD CHECK (id <> 'poet')")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await seed(own_pool, cook=replace(COOK, name="Chef"), poet=POET)
+    assert await listed(own_pool) == [("cook", 1, "Cook", True)]
+
+
+async def test_an_assistant_that_is_not_there_is_not_found_and_names_the_field(
+    own_pool: Pool,
+) -> None:
+    for assistant_id in ("nobody", None):
+        with pytest.raises(NotFound) as refused:
+            await catalogue(own_pool).get("acme", assistant_id)
+        assert (refused.value.code, refused.value.param) == ("assistant_not_found", "assistant_id")
