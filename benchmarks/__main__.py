@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-NAMES = ("append", "outbox", "projection", "rebuild", "stack", "start")
+NAMES = ("append", "history", "outbox", "projection", "rebuild", "search", "stack", "start")
 
 
 def main() -> None:

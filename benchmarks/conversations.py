@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_core.events import Actor, Event
+from parley_core.event_values import Actor
+from parley_core.events import Event
 from parley_core.sealing import DataKey, seal
 from parley_session.domain.commands import Command, CompleteReply, StartSession, SubmitMessage
 from parley_session.domain.decide import decide

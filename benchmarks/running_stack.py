@@ -36,15 +36,19 @@ class RunningStack:
 
 
 @asynccontextmanager
-async def running_stack(data: Path, model_url: str) -> AsyncIterator[RunningStack]:
+async def running_stack(
+    data: Path, model_url: str, *arguments: str, **settings: str
+) -> AsyncIterator[RunningStack]:
+    """`arguments` are those of `parley up`, `settings` its environment's."""
     port = free_port()
-    environment = _environment(data, port, model_url)
+    environment = _environment(data, port, model_url) | settings
     began = time.perf_counter()
     stack = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "parley_cli",
         "up",
+        *arguments,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -68,14 +72,14 @@ async def running_stack(data: Path, model_url: str) -> AsyncIterator[RunningStac
 async def fake_model() -> AsyncIterator[str]:
     """The URL of its chat completions' API."""
     port = free_port()
-    async with _server([str(port)], port):
+    async with server("benchmarks.fake_model", [str(port)], port):
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @asynccontextmanager
 async def bare_relay(upstream: str) -> AsyncIterator[str]:
     port = free_port()
-    async with _server([str(port), upstream], port):
+    async with server("benchmarks.fake_model", [str(port), upstream], port):
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -90,10 +94,9 @@ async def a_folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def _server(arguments: Sequence[str], port: int) -> AsyncIterator[None]:
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.fake_model", *arguments
-    )
+async def server(module: str, arguments: Sequence[str], port: int) -> AsyncIterator[None]:
+    """A process of its own that listens there."""
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
     try:
         async with asyncio.timeout(10):
             while not await _listens(port):

@@ -1,0 +1,34 @@
+"""The barest application that answers a page: `python -m benchmarks.bare_page PORT FILE`.
+
+Served as the services are, so that what is beside it is theirs alone.
+"""
+
+import sys
+from pathlib import Path
+
+from starlette.types import Receive, Scope, Send
+
+from parley_core.server import serve
+
+
+class BarePage:
+    def __init__(self, body: bytes) -> None:
+        self._start = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ],
+        }
+        self._body = {"type": "http.response.body", "body": body}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        if scope["type"] == "http":
+            await send(self._start)
+            await send(self._body)
+
+
+if __name__ == "__main__":
+    serve(BarePage(Path(sys.argv[2]).read_bytes()), host="127.0.0.1", port=int(sys.argv[1]))
