@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _END_TO_END = Path(__file__).parent / "tests" / "e2e"
 
 _OF_THIS_RUN = re.compile(
-    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d(?::|%3A)\S+"
+    r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d(?::|%3A)\S+"
 )
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
