@@ -20,7 +20,7 @@ run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, P
 	@exec $(BIN)/parley up
 
 test: install ## Run every test, on real engines (about 8 minutes on two cores)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-faults: install ## Kill everything again and again under load, then count (up to 10 minutes)
 	$(BIN)/pytest tests/faults

@@ -50,17 +50,23 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return _OF_THIS_RUN.sub("*", str(val)) if changing else None
 
 
-# Before xdist looks for the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, one process has the stack's tests, which take longest; others go by file."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    for item in items:
-        of_the_stack = _END_TO_END in item.path.parents
-        group = "e2e" if of_the_stack else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: _END_TO_END not in item.path.parents)
+    """Side by side, the stack's tests come first: they take longest, and one process has them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _END_TO_END not in item.path.parents)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests go to one process, and so do all of the stack."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrStack(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "the stack" if file.startswith("tests/e2e/") else file
+
+    return ByFileOrStack(config, log)
 
 
 @pytest.fixture(scope="session")
