@@ -12,6 +12,7 @@ from parley_gateway.authentication import Asker
 from parley_gateway.bodies import Replying, SubmitMessage
 from parley_gateway.open_streams import OpenStreams
 from parley_gateway.parts import Parts
+from parley_gateway.passing_on import PassingOn
 from parley_gateway.requests import body_of, check_size, idempotency_header, path_id
 from parley_gateway.turn_answer import TurnAnswer
 from parley_gateway.turn_events import TurnEvents, turn_in
@@ -25,12 +26,14 @@ class Submitting:
     def __init__(
         self,
         parts: Parts,
+        passing: PassingOn,
         streams: OpenStreams,
         limits: TurnLimits,
         command: Literal["messages", "regenerate"],
         shape: type[Replying],
     ) -> None:
-        self._parts, self._streams, self._limits = parts, streams, limits
+        self._parts, self._passing = parts, passing
+        self._streams, self._limits = streams, limits
         self._command, self._shape = command, shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,14 +70,9 @@ class Submitting:
         await answer(scope, receive, send)
 
     async def _submit(self, path: str, asked: Replying, asker: Asker, key: dict[str, str]) -> Turn:
-        answer = await self._parts.peers.session.call(
-            "POST",
-            path,
-            principal=asker.principal,
-            request_id=asker.request_id,
-            body=asked.command(),
-            headers=key,
-            timeout=self._limits.call,
+        session = self._parts.peers.session
+        answer = await self._passing.ask(
+            session, "POST", path, asker, body=asked.command(), headers=key
         )
         turn = turn_in(answer.body)
         self._parts.writes.note(asker.principal, turn.session_id, turn.version)

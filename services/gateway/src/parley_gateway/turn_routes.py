@@ -30,8 +30,8 @@ def turn_routes(
         path = f"/turns/{path_id(request, 'turn_id')}/cancel"
         return await passing.command_of(asker, request, path, RequestShape)
 
-    submitting = Submitting(parts, streams, limits, "messages", SubmitMessage)
-    regenerating = Submitting(parts, streams, limits, "regenerate", Regenerate)
+    submitting = Submitting(parts, passing, streams, limits, "messages", SubmitMessage)
+    regenerating = Submitting(parts, passing, streams, limits, "regenerate", Regenerate)
     return {
         "/v1/sessions/{session_id}/messages": {"POST": submitting},
         "/v1/sessions/{session_id}/regenerate": {"POST": regenerating},
