@@ -15,7 +15,7 @@ def window_of(*messages: ContextMessage):
 
 
 def shown(compact: Compact, *messages: ContextMessage) -> str:
-    [_, asked] = summary_prompt(compact, window_of(*messages), BUDGET)
+    [_, asked] = summary_prompt(compact, window_of(*messages))
     return asked["content"]
 
 
@@ -32,7 +32,7 @@ def test_with_the_earlier_summary_and_what_the_window_left_behind():
 
 
 def test_a_summary_is_bounded_by_the_budget():
-    [told, _] = summary_prompt(Compact(uuid4(), []), window_of(said("user", "a")), BUDGET)
+    [told, _] = summary_prompt(Compact(uuid4(), []), window_of(said("user", "a")))
     assert "At most 83 words" in told["content"]
     # Estimated at three bytes a token, a summary of the greatest length leaves half of the budget.
     assert [summary_bytes(budget) // 3 <= budget // 2 for budget in (500, 8_000, 10**6)] == [

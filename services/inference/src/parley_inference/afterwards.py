@@ -103,7 +103,7 @@ class Afterwards:
         answered = await ask(
             self._provider,
             model,
-            summary_prompt(compact, window, window.budget),
+            summary_prompt(compact, window),
             seconds=self._limits.compaction_seconds,
             most_bytes=summary_bytes(window.budget),
         )

@@ -30,12 +30,11 @@ class Compact(msgspec.Struct, frozen=True):
     messages: list[ContextMessage]
 
 
-def summary_prompt(compact: Compact, window: Window, budget: int) -> list[ChatMessage]:
-    """`budget` is that of the window, in tokens."""
+def summary_prompt(compact: Compact, window: Window) -> list[ChatMessage]:
     summary, said = window.split()
     parts = [f"Earlier summary: {summary}"] if summary else []
     parts += [_spoken(each) for each in _summarised(compact, said)]
-    asked = _ASKED.format(words=_tokens(budget) * 2 // 3)
+    asked = _ASKED.format(words=_tokens(window.budget) * 2 // 3)
     return [{"role": "system", "content": asked}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
