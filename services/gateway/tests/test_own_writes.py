@@ -238,6 +238,14 @@ def test_writes_are_remembered_for_a_while_and_of_so_many():
 
 def test_an_answer_that_is_of_no_session_is_nothing_to_remember():
     writes = OwnWrites(WriteLimits(30, 2, 2), lambda _: None)
-    for body in (b"", b"{}", b"[]", b'{"version": 3}', b'{"id": "helper", "version": 1}'):
+    assistant = f'{{"object": "assistant", "id": "{SESSION_ID}", "version": 1}}'.encode()
+    for body in (
+        b"",
+        b"{}",
+        b"[]",
+        b'{"version": 3}',
+        b'{"id": "helper", "version": 1}',
+        assistant,
+    ):
         writes.note_answer(ADA, body)
     assert writes.seen(ADA) == {}

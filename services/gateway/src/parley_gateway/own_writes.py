@@ -27,6 +27,7 @@ class _Write:
 class _Changed(msgspec.Struct):
     """As much of an answer as tells which session it changed: it, its turn, or what came of it."""
 
+    object: str = ""
     version: int | None = None
     id: UUID | None = None
     session_id: UUID | None = None
@@ -67,6 +68,8 @@ class OwnWrites:
                 changed = msgspec.convert(changed.session, _Changed)
         except ValueError:
             return
+        if changed.object == "assistant":
+            return  # Its id may look like a session's.
         session_id = changed.session_id or changed.id
         if session_id is not None and changed.version is not None:
             self.note(person, session_id, changed.version, erased=changed.erased)
