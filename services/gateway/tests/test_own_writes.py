@@ -198,6 +198,13 @@ async def test_erasing_all_waits_until_history_lists_none(gateway, session, hist
     assert await erasing == (200, {"erased": 1})
 
 
+async def test_where_more_are_to_be_erased_nothing_is_waited_for(gateway, session, history):
+    history.project(SESSION_ID, 4)
+    session.answers.append(raw(b'{"erased": 1000, "has_more": true}'))
+    assert (await gateway_delete(gateway, "/v1/sessions"))[0] == 200
+    assert history.calls == []
+
+
 async def test_what_is_deleted_for_now_can_be_read_once_it_is_restored(gateway, session, history):
     history.project(SESSION_ID, 6, "Back")
     session.answers.append(answer(5, erased=False))
