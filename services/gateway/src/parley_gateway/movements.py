@@ -12,6 +12,7 @@ import msgspec
 
 from parley_core.calls import ServiceClient
 from parley_core.errors import ParleyError
+from parley_core.surprises import log_surprise
 from parley_gateway.outage import Outage
 from parley_gateway.stored_pages import StoredPages
 
@@ -50,6 +51,9 @@ async def follow_movements(
             await _follow(history, pages, limits, outage)
         except (ParleyError, aiohttp.ClientError, TimeoutError, OSError, _Unusable) as trouble:
             log.info("history's movements are not heard: %s", type(trouble).__name__)
+        except Exception as surprise:
+            # The next stream has to be asked for: without one no page is ever kept again.
+            log_surprise(log, "history's movements", surprise)
         finally:
             pages.stop()
         jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
