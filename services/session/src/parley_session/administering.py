@@ -1,11 +1,8 @@
 """What administrators do with the assistants of their tenant."""
 
-import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from parley_core.errors import Conflict
-from parley_core.event_values import Actor
 from parley_session.assistant_store import AssistantStore
 from parley_session.domain.assistant_decide import (
     AssistantCommand,
@@ -16,8 +13,7 @@ from parley_session.domain.assistant_decide import (
 )
 from parley_session.domain.assistant_refusals import AssistantIdTaken, AssistantShared
 from parley_session.domain.assistant_state import Definition
-from parley_session.domain.drafts import Moment
-from parley_session.executing import Asker
+from parley_session.executing import Asker, moment_of, utc_now
 
 
 class Administering:
@@ -48,7 +44,8 @@ class Administering:
             own = await self._store.load(tenant, assistant_id)
             if own is None:
                 await self._require_free(tenant, assistant_id, command)
-            event = decide_assistant(tenant, assistant_id, own, command, _moment(asker))
+            moment = moment_of(asker, utc_now())
+            event = decide_assistant(tenant, assistant_id, own, command, moment)
             if event is None:
                 return False
             if await self._store.append(own, event):
@@ -66,8 +63,3 @@ class Administering:
             raise Conflict(
                 f"A tenant has {self._most} assistants at most: retire one.", code="assistants_full"
             )
-
-
-def _moment(asker: Asker) -> Moment:
-    actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
-    return Moment(actor, asker.request_id, datetime.now(UTC), secrets.randbits(74))

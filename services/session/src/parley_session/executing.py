@@ -101,7 +101,7 @@ class Executor:
         """None when another append came first."""
         key = held.key if held else DataKey.generate()
         state = held.session if held else None
-        moment, seal_content = self._moment(asker), _seal_with(key)
+        moment, seal_content = moment_of(asker, self._clock()), _seal_with(key)
         events = await off_the_loop(
             _messages_in(command), lambda: decide(state, command, moment, seal_content)
         )
@@ -113,13 +113,14 @@ class Executor:
         after = await self._store.append(held, events, key=key, remember=remember)
         return Executed(after, events) if after else None
 
-    def _moment(self, asker: Asker) -> Moment:
-        actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
-        return Moment(actor, asker.request_id, self._clock(), secrets.randbits(74))
-
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def moment_of(asker: Asker, now: datetime) -> Moment:
+    actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
+    return Moment(actor, asker.request_id, now, secrets.randbits(74))
 
 
 def _seal_with(key: DataKey) -> Seal:
