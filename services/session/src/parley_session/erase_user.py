@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import sys
-from datetime import UTC, datetime
 
 from parley_core.errors import Unavailable
 from parley_core.pool import Pool, open_pool
@@ -12,7 +11,7 @@ from parley_core.sealing import SealBroken, UnknownMasterKey
 from parley_core.settings import load
 from parley_session.erasing import Erasing
 from parley_session.event_store import EventStore
-from parley_session.executing import Asker, Executor
+from parley_session.executing import Asker, Executor, utc_now
 from parley_session.log_scan import Progress
 from parley_session.session_rows import SessionRows
 from parley_session.settings import EraseUserSettings
@@ -66,7 +65,7 @@ async def _erase(pool: Pool, settings: EraseUserSettings, person: Principal, tot
         Executor(store, attempts=settings.session_append_attempts),
         SessionRows(pool),
         undelete_days=lambda _, __: 0,
-        clock=lambda: datetime.now(UTC),
+        clock=utc_now,
     )
     progress, has_more, held = Progress("Erased", total), True, 0
     try:
