@@ -13,7 +13,7 @@ from parley_core.principal import Principal
 from parley_core.shapes import Assistant, Page
 from parley_session.answers import shape_answer
 from parley_session.assistants_file import AssistantId, Description, Instructions, Model, Name
-from parley_session.bodies import body_of, keyed_body_of
+from parley_session.bodies import body_of, given_in, keyed_body_of
 from parley_session.catalogue import CataloguedAssistant
 from parley_session.domain.assistant_state import Definition
 from parley_session.executing import Asker
@@ -67,12 +67,7 @@ def assistant_routes(gateway: Guard, parts: Parts) -> Sequence[Route]:
     async def revise_assistant(request: Request) -> Response:
         asker, assistant_id = _administrator(request), request.path_params["assistant_id"]
         body = await body_of(request, ReviseBody)
-        changes = {
-            name: value
-            for name, value in msgspec.structs.asdict(body).items()
-            if value is not msgspec.UNSET
-        }
-        await parts.administering.revise(assistant_id, changes, asker)
+        await parts.administering.revise(assistant_id, given_in(body), asker)
         return await _as_it_is(asker.person, assistant_id)
 
     async def retire_assistant(request: Request) -> Response:

@@ -99,6 +99,15 @@ class SearchKeysBody(msgspec.Struct, forbid_unknown_fields=True):
     people: Annotated[list[PersonBody], msgspec.Meta(max_length=100)]
 
 
+def given_in(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields that are not absent, by name."""
+    return {
+        name: value
+        for name, value in msgspec.structs.asdict(body).items()
+        if value is not msgspec.UNSET
+    }
+
+
 async def body_of(request: Request, form: type[Body]) -> Body:
     """Raises InvalidRequest, which names the field and never its value."""
     try:

@@ -11,7 +11,7 @@ from parley_core.errors import InvalidRequest
 from parley_core.guard import Guard, request_id
 from parley_core.shapes import rfc3339
 from parley_session.answers import json_answer, shape_answer
-from parley_session.bodies import body_of, keyed_body_of
+from parley_session.bodies import body_of, given_in, keyed_body_of
 from parley_session.executing import Asker
 from parley_session.parts import Parts
 from parley_session.session_bodies import ChangeBody, ForkBody, StartBody, SwitchBody
@@ -45,11 +45,7 @@ def session_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Rou
     async def change_session(request: Request) -> Response:
         asker = Asker(gateway(request), request_id(request))
         body = await body_of(request, ChangeBody)
-        changes = {
-            name: value
-            for name, value in msgspec.structs.asdict(body).items()
-            if value is not msgspec.UNSET
-        }
+        changes = given_in(body)
         if not changes:
             raise InvalidRequest("The body names nothing to change.")
         session_id = request.path_params["session_id"]
