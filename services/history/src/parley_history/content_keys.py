@@ -1,4 +1,4 @@
-"""The keys that session holds, of sessions and of people: kept in memory for a minute at most."""
+"""The keys that session holds, of sessions and of people: kept in memory, used for a short time."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ class _Kept(NamedTuple):
 
 
 class KeptKeys(Generic[Owner]):
-    """Keeps at most `most` keys for `seconds`; drops the one that was used least recently."""
+    """Keeps at most `most` keys, gives each for `seconds`; drops the least recently used one."""
 
     def __init__(
         self,

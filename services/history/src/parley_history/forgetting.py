@@ -1,4 +1,4 @@
-"""Drops the keys of erased sessions from memory, as soon as the erasure is projected."""
+"""Drops the keys of deleted and erased sessions from memory, as soon as that is projected."""
 
 import asyncio
 import logging
