@@ -85,3 +85,8 @@ ORDER BY message.version
 """
 READ_BRANCH = _READ_BRANCH.format(columns=MESSAGE_COLUMNS)
 READ_VERSION = "SELECT version FROM sessions WHERE id = $1"
+READ_BEHIND = """
+SELECT seen.id, seen.version
+FROM unnest($1::uuid[], $2::int[]) AS seen (id, version) LEFT JOIN sessions USING (id)
+WHERE coalesce(sessions.version, 0) < seen.version
+"""

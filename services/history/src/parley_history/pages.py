@@ -4,7 +4,7 @@ A session that never branched is read by version, in one statement; so is everyt
 branch. A branch is followed from its leaf, by a second one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -14,7 +14,13 @@ from parley_core.pool import Pool
 from parley_core.principal import Principal
 from parley_history.domain.rows import MessageRow
 from parley_history.page_request import PageRequest
-from parley_history.page_statements import READ_BRANCH, READ_NEWER, READ_OLDER, READ_VERSION
+from parley_history.page_statements import (
+    READ_BEHIND,
+    READ_BRANCH,
+    READ_NEWER,
+    READ_OLDER,
+    READ_VERSION,
+)
 from parley_history.query_parameters import VERSION_MOST
 
 
@@ -94,6 +100,11 @@ class Pages:
         """The projected version of anyone's session; 0 while it is not projected."""
         version: int | None = await self._pool.fetchval(READ_VERSION, session_id)
         return version or 0
+
+    async def behind(self, seen: Mapping[UUID, int]) -> dict[UUID, int]:
+        """Those of the versions, of anyone's sessions, that are not projected yet."""
+        rows = await self._pool.fetch(READ_BEHIND, [*seen], [*seen.values()])
+        return {row["id"]: row["version"] for row in rows}
 
 
 def _page(

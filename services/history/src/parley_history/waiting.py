@@ -13,6 +13,7 @@ class Versions(Protocol):
     """`pages.Pages` is one."""
 
     async def version(self, session_id: UUID) -> int: ...
+    async def behind(self, seen: Mapping[UUID, int]) -> Mapping[UUID, int]: ...
 
 
 class Movement(Protocol):
@@ -44,8 +45,10 @@ class Waiting:
 
     async def for_all(self, least: Mapping[UUID, int]) -> None:
         """Return when all sessions are projected so far, or when it cannot be waited for longer."""
+        # Of all that were seen few are behind, and each look at one is a statement.
+        behind = await self._versions.behind(least) if least else {}
         if self._movements.waiting < self._most:
-            await self._until(least)
+            await self._until(behind)
 
     async def _until(self, least: Mapping[UUID, int]) -> None:
         # A database that does not answer in time ends the wait as well: the next read tells.

@@ -30,8 +30,7 @@ class Listing:
 
         A session whose key was destroyed is left out, though it may be the page's first or last.
         """
-        if asked.seen and (behind := await self._pages.behind(asked.seen)):
-            await self._waiting.for_all(behind)
+        await self._waiting.for_all(asked.seen)
         stored = await self._pages.read(person, asked)
         if stored is None:
             param = "after" if asked.after else "before"

@@ -1,6 +1,6 @@
 """Pages of a person's sessions, read from the read model: each page is one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -27,11 +27,6 @@ _READ_OLDER = _READ.format(beyond="<", edge="", edge_id=UUID(int=2**128 - 1), or
 _READ_NEWER = _READ.format(beyond=">", edge="-", edge_id=UUID(int=0), order="ASC")
 # A cursor is a place, also when its session is in no list any more.
 _READ_PLACE = "SELECT updated_at FROM sessions WHERE id = $1 AND tenant = $2 AND owner = $3"
-_READ_BEHIND = """
-SELECT seen.id, seen.version
-FROM unnest($1::uuid[], $2::int[]) AS seen (id, version) LEFT JOIN sessions USING (id)
-WHERE coalesce(sessions.version, 0) < seen.version
-"""
 
 
 class ListedSession(NamedTuple):
@@ -89,8 +84,3 @@ class SessionPages:
         if asked.older != asked.newest_first:
             sessions.reverse()
         return StoredSessions(sessions, has_more=len(rows) > asked.limit)
-
-    async def behind(self, seen: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Those of the versions, of anyone's sessions, that are not projected yet."""
-        rows = await self._pool.fetch(_READ_BEHIND, [*seen], [*seen.values()])
-        return {row["id"]: row["version"] for row in rows}
