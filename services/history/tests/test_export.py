@@ -101,6 +101,8 @@ async def test_everything_of_a_person_is_exported_and_nothing_else(export, told,
     text = answer.body.decode()
     assert text.count("\n# ") + text.startswith("# ") == 7
     assert text.endswith("\nEnd of all sessions.\n")
+    alone = json.loads((await export(f"/sessions/{temporary.id}/export")).body)["session"]
+    assert SessionShape.model_validate(alone).expires_at == NOON
     nothing = json.loads((await export("/export", EVE.__class__("default", "new"))).body)
     assert nothing == {"object": "export", "sessions": []}
 

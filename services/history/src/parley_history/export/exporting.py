@@ -10,15 +10,15 @@ from uuid import UUID
 from parley_core.errors import Unavailable
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey
-from parley_core.shapes import SessionShape
 from parley_history.content_keys import ContentKeys
 from parley_history.export.forms import Written, form_of
 from parley_history.export.request import Form
-from parley_history.export.stored import ExportedSession, ExportedSessions
+from parley_history.export.stored import ExportedSessions
 from parley_history.page_json import message_of
 from parley_history.page_request import PageRequest
 from parley_history.pages import Pages
 from parley_history.session_list.listing import session_shape
+from parley_history.session_list.stored import ListedSession
 from parley_history.waiting import Waiting
 
 _MESSAGES, _SESSIONS = 100, 100
@@ -83,24 +83,24 @@ class Exporting:
 
     async def _projected(
         self, session_id: UUID, person: Principal, request_id: str, least: int
-    ) -> ExportedSession:
+    ) -> ListedSession:
         found = await self._sessions.read([session_id], person)
         if not found:
             # Unknown here is not unknown: a new session may not be projected yet.
             least = max(least, await self._owners.version(session_id, person, request_id))
-        if not found or found[0].row.version < least:
+        if not found or found[0].version < least:
             await self._waiting.for_one(session_id, least)
             found = await self._sessions.read([session_id], person)
-        if not found or found[0].row.version < least:
+        if not found or found[0].version < least:
             raise Unavailable("This session is not here as a whole yet.", code="projection_behind")
         return found[0]
 
     async def _pieces_of_one(
-        self, session: ExportedSession, key: DataKey, person: Principal, form: Written
+        self, session: ListedSession, key: DataKey, person: Principal, form: Written
     ) -> AsyncIterator[bytes]:
         async for piece in self._pieces(session, key, person, form, place=0):
             yield piece
-        yield form.after_one(session.row.id)
+        yield form.after_one(session.id)
 
     async def _pieces_of_all(
         self, ids: Sequence[UUID], person: Principal, request_id: str, form: Written
@@ -109,19 +109,19 @@ class Exporting:
         place = 0
         for start in range(0, len(ids), _SESSIONS):
             sessions = await self._sessions.read(ids[start : start + _SESSIONS], person)
-            keys = await self._keys.of_many([one.row.id for one in sessions], request_id)
+            keys = await self._keys.of_many([one.id for one in sessions], request_id)
             for session in sessions:
                 # Where the key is gone, the erasure is on its way.
-                if (key := keys.get(session.row.id)) is not None:
+                if (key := keys.get(session.id)) is not None:
                     async for piece in self._pieces(session, key, person, form, place):
                         yield piece
                     place += 1
         yield form.after_all()
 
     async def _pieces(
-        self, session: ExportedSession, key: DataKey, person: Principal, form: Written, place: int
+        self, session: ListedSession, key: DataKey, person: Principal, form: Written, place: int
     ) -> AsyncIterator[bytes]:
-        yield form.before(_shape(session, key), place)
+        yield form.before(session_shape(session, key), place)
         after: UUID | None = None
         more = True
         while more:
@@ -129,10 +129,10 @@ class Exporting:
                 limit=_MESSAGES,
                 order="asc",
                 after=after,
-                as_of=session.row.version,
+                as_of=session.version,
                 all_branches=form.every_branch,
             )
-            page = await self._pages.read(session.row.id, person, asked)
+            page = await self._pages.read(session.id, person, asked)
             if page is None or (after and not page.cursor_known):
                 raise CutShort
             if page.messages:
@@ -141,8 +141,3 @@ class Exporting:
                 after = messages[-1].id
             more = page.has_more
         yield form.after()
-
-
-def _shape(session: ExportedSession, key: DataKey) -> SessionShape:
-    shape = session_shape(session.row, key)
-    return shape.model_copy(update={"expires_at": session.expires_at})

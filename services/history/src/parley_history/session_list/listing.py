@@ -65,6 +65,7 @@ def session_shape(row: ListedSession, key: DataKey | None) -> SessionShape:
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        expires_at=row.expires_at,
         forked_from=ForkPointShape(session_id=origin, message_id=message_id)
         if origin and message_id
         else None,

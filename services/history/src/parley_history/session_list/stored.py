@@ -10,9 +10,15 @@ from parley_core.pool import Pool
 from parley_core.principal import Principal
 from parley_history.session_list.request import SessionListRequest
 
+# The columns of a ListedSession, in its order.
+SESSION_COLUMNS = """
+    id, assistant_id, version, created_at, updated_at, title, title_event_id, metadata,
+    metadata_event_id, open_turn_id, archived, held, expires_at, forked_from_session_id,
+    forked_from_message_id
+"""
+
 _READ = """
-SELECT id, assistant_id, version, created_at, updated_at, title, title_event_id, metadata,
-    metadata_event_id, open_turn_id, archived, held, forked_from_session_id, forked_from_message_id
+SELECT {columns}
 FROM sessions
 WHERE tenant = $1 AND owner = $2 AND NOT deleted AND erased_at IS NULL AND expires_at IS NULL
     AND (updated_at, id) {beyond} (
@@ -23,14 +29,18 @@ WHERE tenant = $1 AND owner = $2 AND NOT deleted AND erased_at IS NULL AND expir
     AND ($7::text IS NULL OR assistant_id = $7) AND ($8::boolean IS NULL OR archived = $8)
 ORDER BY updated_at {order}, id {order} LIMIT $9
 """
-_READ_OLDER = _READ.format(beyond="<", edge="", edge_id=UUID(int=2**128 - 1), order="DESC")
-_READ_NEWER = _READ.format(beyond=">", edge="-", edge_id=UUID(int=0), order="ASC")
+_READ_OLDER = _READ.format(
+    columns=SESSION_COLUMNS, beyond="<", edge="", edge_id=UUID(int=2**128 - 1), order="DESC"
+)
+_READ_NEWER = _READ.format(
+    columns=SESSION_COLUMNS, beyond=">", edge="-", edge_id=UUID(int=0), order="ASC"
+)
 # A cursor is a place, also when its session is in no list any more.
 _READ_PLACE = "SELECT updated_at FROM sessions WHERE id = $1 AND tenant = $2 AND owner = $3"
 
 
 class ListedSession(NamedTuple):
-    """What a list shows of a session; title and metadata are sealed."""
+    """What is shown of a session; title and metadata are sealed. No list has one that expires."""
 
     id: UUID
     assistant_id: str
@@ -44,6 +54,7 @@ class ListedSession(NamedTuple):
     open_turn_id: UUID | None
     archived: bool
     held: bool
+    expires_at: datetime | None
     forked_from_session_id: UUID | None
     forked_from_message_id: UUID | None
 
