@@ -135,6 +135,22 @@ async def test_what_was_just_written_is_waited_for(start, session, read_model):
     assert each["session"]["title"] == "Later"
 
 
+async def test_an_export_that_waits_takes_room_and_one_that_ended_gives_it_back(
+    start, session, read_model
+):
+    history = await start(history_wait_seconds=30, history_exports=1)
+    session.knows(story := chat(1))
+    path = f"/sessions/{story.id}/export"
+    asking = asyncio.create_task(history.file(path, ADA))
+    await eventually(lambda: history.movements.waiting == 1)
+    for busy in (path, "/export"):
+        assert (await history.file(busy, ADA)).error == (503, "history_busy", None)
+    await project(read_model, story.records)
+    assert (await asking).status == 200
+    assert (await history.file(path, EVE)).status == 404
+    assert (await history.file("/export", ADA)).status == 200
+
+
 async def test_an_export_that_breaks_off_can_be_told_from_a_whole_one(
     history, told, tables, monkeypatch, caplog
 ):

@@ -62,14 +62,14 @@ def routes(guard: Guard, parts: Parts) -> Sequence[Route]:
         person, form = guard(request), form_in(request.query_params)
         least = number_in(request.query_params, "min_version", VERSION_MOST) or 0
         session_id = request.path_params["session_id"]
-        pieces = await parts.exporting.one(session_id, person, request_id(request), form, least)
-        return file_of(pieces, form, f"parley-{session_id}")
+        pieces = parts.exporting.one(session_id, person, request_id(request), form, least)
+        return await file_of(pieces, form, f"parley-{session_id}")
 
     async def export_all(request: Request) -> Response:
         person, form = guard(request), form_in(request.query_params)
         seen = seen_in(request.query_params)
-        pieces = await parts.exporting.all(person, request_id(request), form, seen)
-        return file_of(pieces, form, "parley")
+        pieces = parts.exporting.all(person, request_id(request), form, seen)
+        return await file_of(pieces, form, "parley")
 
     async def follow_movements(request: Request) -> Response:
         guard(request)

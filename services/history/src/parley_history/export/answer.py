@@ -18,13 +18,21 @@ _MEDIA_TYPES: Mapping[Form, str] = {"json": "application/json", "markdown": "tex
 _ENDINGS: Mapping[Form, str] = {"json": "json", "markdown": "md"}
 
 
-def file_of(pieces: AsyncIterator[bytes], form: Form, name: str) -> Response:
+async def file_of(pieces: AsyncIterator[bytes], form: Form, name: str) -> Response:
+    """Raises what refuses the first piece: an answer that has begun can only break off."""
+    first = await anext(pieces)
     disposition = f'attachment; filename="{name}.{_ENDINGS[form]}"'
     return _File(
-        pieces,
+        _whole(first, pieces),
         media_type=_MEDIA_TYPES[form],
         headers={"content-disposition": disposition, "cache-control": "no-store"},
     )
+
+
+async def _whole(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in others:
+        yield piece
 
 
 class _File(StreamingResponse):

@@ -3,7 +3,8 @@
 Each session is as of one version: that at which its export began.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
@@ -35,7 +36,7 @@ class CutShort(Exception):
 
 
 class Exporting:
-    """At most `most` exports go on at once; what comes after the first piece may raise."""
+    """At most `most` exports go on at once, from what they wait for to their last piece."""
 
     def __init__(
         self,
@@ -54,30 +55,32 @@ class Exporting:
     async def one(
         self, session_id: UUID, person: Principal, request_id: str, form: Form, least: int
     ) -> AsyncIterator[bytes]:
-        """A session that is projected as far as `least`. Raises a ParleyError."""
-        self._require_room()
-        session = await self._projected(session_id, person, request_id, least)
-        key = await self._keys.of(session_id, request_id)
-        return self._counted(self._pieces_of_one(session, key, person, form_of(form)))
+        """A session that is projected as far as `least`. Raises a ParleyError, or CutShort."""
+        written = form_of(form)
+        with self._room():
+            session = await self._projected(session_id, person, request_id, least)
+            key = await self._keys.of(session_id, request_id)
+            async for piece in self._pieces(session, key, person, written, place=0):
+                yield piece
+            yield written.after_one(session_id)
 
     async def all(
         self, person: Principal, request_id: str, form: Form, seen: Mapping[UUID, int]
     ) -> AsyncIterator[bytes]:
-        """All sessions of the person but temporary ones. Raises a ParleyError."""
-        self._require_room()
-        await self._waiting.for_all(seen)
-        ids = await self._sessions.ids(person)
-        return self._counted(self._pieces_of_all(ids, person, request_id, form_of(form)))
+        """All sessions of the person but temporary ones. Raises a ParleyError, or CutShort."""
+        with self._room():
+            await self._waiting.for_all(seen)
+            ids = await self._sessions.ids(person)
+            async for piece in self._pieces_of_all(ids, person, request_id, form_of(form)):
+                yield piece
 
-    def _require_room(self) -> None:
+    @contextmanager
+    def _room(self) -> Iterator[None]:
         if self._going_on >= self._most:
             raise Unavailable("Too many exports go on here; try again.", code="history_busy")
-
-    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         self._going_on += 1
         try:
-            async for piece in pieces:
-                yield piece
+            yield
         finally:
             self._going_on -= 1
 
@@ -94,13 +97,6 @@ class Exporting:
         if not found or found[0].version < least:
             raise Unavailable("This session is not here as a whole yet.", code="projection_behind")
         return found[0]
-
-    async def _pieces_of_one(
-        self, session: ListedSession, key: DataKey, person: Principal, form: Written
-    ) -> AsyncIterator[bytes]:
-        async for piece in self._pieces(session, key, person, form, place=0):
-            yield piece
-        yield form.after_one(session.id)
 
     async def _pieces_of_all(
         self, ids: Sequence[UUID], person: Principal, request_id: str, form: Written
