@@ -71,7 +71,9 @@ def message_of(row: MessageRow, key: DataKey) -> MessageJson:
         turn_id=row.turn_id,
         parent_message_id=row.parent_id,
         role=row.role,
-        content=_content(row, key),
+        content=said(
+            row.content, key, status=row.status, session_id=row.session_id, event_id=row.event_id
+        ),
         status=row.status,
         version=row.version,
         created_at=rfc3339(row.original_time or row.created_at),
@@ -81,12 +83,15 @@ def message_of(row: MessageRow, key: DataKey) -> MessageJson:
     )
 
 
-def _content(row: MessageRow, key: DataKey) -> str:
-    if row.content is None:
+def said(
+    content: bytes | None, key: DataKey, *, status: str, session_id: UUID, event_id: UUID
+) -> str:
+    """The text of a message's content. Raises SealBroken."""
+    if content is None:
         return ""
-    field = "content" if row.status == "completed" else "partial_content"
+    field = "content" if status == "completed" else "partial_content"
     parts: dict[str, Any] = unseal(
-        key, row.content, session_id=row.session_id, event_id=row.event_id, field=field
+        key, content, session_id=session_id, event_id=event_id, field=field
     )
     return str(parts.get("text", ""))
 

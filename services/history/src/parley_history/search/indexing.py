@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
 
-from parley_core.sealing import DataKey, SealBroken, unseal
+from parley_core.sealing import DataKey, SealBroken
 from parley_history.content_keys import ContentKeys, KeptKeys
+from parley_history.page_json import said
 from parley_history.search import tables
 from parley_history.search.tables import Indexed, State, Unindexed
 from parley_history.search.words import mark_of, tokens_of, words_of
@@ -89,26 +90,21 @@ def _is_indexed(session: State, search_key: DataKey) -> bool:
 def _indexed(
     messages: Sequence[Unindexed], session_id: UUID, key: DataKey, search_key: DataKey
 ) -> list[Indexed]:
-    said = [(message, words_of(_text(message, session_id, key))) for message in messages]
+    by_message = [(message, words_of(_text(message, session_id, key))) for message in messages]
     # Once for all messages: most of their words are the same, and an HMAC costs most of the time.
-    all_words = [*set().union(*(words for _, words in said))]
+    all_words = [*set().union(*(words for _, words in by_message))]
     tokens = dict(zip(all_words, tokens_of(search_key, all_words), strict=True))
     return [
         Indexed(message.id, message.said_at, [tokens[word] for word in words])
-        for message, words in said
+        for message, words in by_message
         if words
     ]
 
 
 def _text(message: Unindexed, session_id: UUID, key: DataKey) -> str:
-    if message.content is None:
-        return ""
-    field = "content" if message.status == "completed" else "partial_content"
+    sealed_for = {"session_id": session_id, "event_id": message.event_id}
     try:
-        parts: Mapping[str, object] = unseal(
-            key, message.content, session_id=session_id, event_id=message.event_id, field=field
-        )
+        return said(message.content, key, status=message.status, **sealed_for)
     except SealBroken as broken:
         log.error("a message cannot be indexed: %s", broken)
         return ""
-    return str(parts.get("text", ""))
