@@ -5,12 +5,13 @@ import json
 
 import aiohttp
 import pytest
+from history_peers.history import authorized
 from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, NOON, Story, chat, full
 
+from parley_core.principal import Principal
 from parley_core.shapes import Message, SessionShape
 from parley_testing.eventually import eventually
-from parley_testing.peers import signed
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ async def test_everything_of_a_person_is_exported_and_nothing_else(export, told,
     assert text.endswith("\nEnd of all sessions.\n")
     alone = json.loads((await export(f"/sessions/{temporary.id}/export")).body)["session"]
     assert SessionShape.model_validate(alone).expires_at == NOON
-    nothing = json.loads((await export("/export", EVE.__class__("default", "new"))).body)
+    nothing = json.loads((await export("/export", Principal("default", "new"))).body)
     assert nothing == {"object": "export", "sessions": []}
 
 
@@ -205,7 +206,3 @@ def count_reads(monkeypatch):
 
     monkeypatch.setattr(Pages, "read", counted)
     return reads
-
-
-def authorized(person):
-    return {"authorization": f"Bearer {signed(person, issuer='gateway', audience='history')}"}
