@@ -25,7 +25,7 @@ def window(summary: str | None, *said: str):
 def summary_of(*said: str, earlier: str | None = None) -> str:
     held = window(earlier, *said)
     compact = Compact(held.messages[-1].id, [])
-    return answer(summary_prompt(compact, held, 1_000))
+    return answer(summary_prompt(compact, held))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_the_model_itself_said_is_no_fact():
     assert "Eve" not in summary_of("Hello", "Bye")
     said = [talk.messages[0], ContextMessage(uuid4(), "assistant", "My name is Eve.")]
     compact = Compact(talk.messages[1].id, [*said])
-    assert answer(summary_prompt(compact, window(None, "x"), 1_000)) == (
+    assert answer(summary_prompt(compact, window(None, "x"))) == (
         "The person wrote of: Hello there."
     )
 
