@@ -265,6 +265,29 @@ async def test_a_pooled_connection_that_the_server_closed_is_not_used_again(meth
     assert len(connections) == 2
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_call_with_a_key_whose_connection_breaks_is_made_once_more(begun):
+    bodies = []
+
+    async def breaking_off(request):
+        bodies.append(await request.read())
+        if len(bodies) == 1:
+            if begun:
+                await web.StreamResponse(headers={"content-length": "9"}).prepare(request)
+            request.transport.abort()
+        return web.Response(text="done")
+
+    async with service(breaking_off) as client:
+        keyed = {"headers": {"idempotency-key": "k"}}
+        answer = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
+        assert (answer.body, bodies) == (b"done", [b"{}", b"{}"])
+
+        bodies.clear()
+        with pytest.raises(Unavailable):
+            await client.call("POST", "/", **NAMES, body=b"{}")
+    assert bodies == [b"{}"]
+
+
 async def test_calls_one_after_the_other_share_a_connection():
     peers = []
 

@@ -14,7 +14,7 @@ import pytest
 
 LIMIT, FAR_LIMIT = 1, 60
 PROCESS = """
-import asyncio, sys
+import asyncio, os, sys
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from parley_core.server import configure_logging, serve
@@ -28,6 +28,10 @@ async def ends():
         await ending.wait()
         yield b"ended"
     return StreamingResponse(pieces())
+
+@app.get("/who")
+async def who():
+    return os.getpid()
 
 @app.get("/goes-on")
 async def goes_on():
@@ -44,8 +48,14 @@ def on_shutdown():
 
 configure_logging()
 port, drain_seconds = int(sys.argv[1]), int(sys.argv[2])
+shared = int(os.environ["SHARED_PORT"]) if "SHARED_PORT" in os.environ else None
 serve(
-    app, host="127.0.0.1", port=port, drain_seconds=drain_seconds, on_shutdown=on_shutdown
+    app,
+    host="127.0.0.1",
+    port=port,
+    shared_port=shared,
+    drain_seconds=drain_seconds,
+    on_shutdown=on_shutdown,
 )
 print("served", flush=True)
 """
@@ -101,6 +111,20 @@ async def ended(process, signal_number=signal.SIGTERM):
     process.send_signal(signal_number)
     out, log = await asyncio.wait_for(process.communicate(), 20)
     return out.decode(), log.decode(), time.monotonic() - told
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+async def who_answers(port):
+    """The id of the process that a new connection to the port comes to."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /who HTTP/1.1\r\nhost: parley\r\nconnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return int(answer.rpartition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -166,6 +190,34 @@ async def test_a_taken_port_ends_the_start_with_code_1_and_a_sentence():
 
     assert process.returncode == 1
     assert out == b""
+    assert b"address already in use" in log.lower()
+    assert b"Traceback" not in log
+
+
+async def test_two_processes_share_a_port_and_one_that_is_killed_leaves_it_to_the_other(
+    monkeypatch,
+):
+    shared = free_port()
+    monkeypatch.setenv("SHARED_PORT", str(shared))
+    async with serving(LIMIT) as (one, _), serving(LIMIT) as (other, own):
+        both = {await who_answers(shared) for _ in range(50)}
+        assert await who_answers(own) == other.pid
+        one.kill()
+        await one.wait()
+        left = {await who_answers(shared) for _ in range(10)}
+
+    assert both == {one.pid, other.pid}
+    assert left == {other.pid}
+
+
+async def test_a_shared_port_that_another_does_not_share_ends_the_start_with_code_1(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("SHARED_PORT", str(taken.getsockname()[1]))
+
+        async with started(0, LIMIT) as process:
+            _, log = await process.communicate()
+
+    assert process.returncode == 1
     assert b"address already in use" in log.lower()
     assert b"Traceback" not in log
 

@@ -1,5 +1,6 @@
-"""How one service calls another: one shared aiohttp session, a fresh principal, bounded waits."""
+"""How one service calls another: one shared aiohttp session, a signed principal, bounded waits."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,12 +13,16 @@ import aiohttp
 import msgspec
 
 from parley_core.errors import REQUEST_ID, ParleyError, Unavailable
-from parley_core.principal import InternalSecret, Principal, sign_principal
+from parley_core.principal import InternalSecret, Principal
+from parley_core.principal_tokens import SignedTokens
 
 # Below the 75 s after which `server` closes an idle connection, so that none is reused too late.
 KEEP_ALIVE_SECONDS = 30
 CONNECT_SECONDS = 2
+IDEMPOTENCY_KEY = "idempotency-key"
 _PIECE_BYTES = 1024 * 1024
+_CONNECTS = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
+_BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError)
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +75,8 @@ class ServiceClient:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
-        self._caller, self._callee, self._secret, self._clock = caller, callee, secret, clock
+        self._caller, self._callee, self._clock = caller, callee, clock
+        self._tokens = SignedTokens(secret, issuer=caller, audience=callee)
         self.service_principal = Principal(tenant="parley", user=caller)
 
     async def call(
@@ -87,21 +93,20 @@ class ServiceClient:
     ) -> Answer:
         """One request and its whole answer, within `timeout` seconds.
 
-        Raises Relayed with the other service's error, or Unavailable when it could not answer.
+        A call with an idempotency key whose connection breaks is made once more, as aiohttp does
+        with those that are idempotent by their method. Raises Relayed with the other service's
+        error, or Unavailable when it could not answer.
         """
-        limits = aiohttp.ClientTimeout(total=timeout, connect=CONNECT_SECONDS)
         sent = self._headers(principal, request_id, body, headers)
         try:
-            async with self._http.request(
-                method,
-                self._url + path,
-                data=_sent(body),
-                params=query,
-                headers=sent,
-                timeout=limits,
-                allow_redirects=False,
-            ) as response:
-                answer = await _whole(response)
+            async with asyncio.timeout(timeout):
+                try:
+                    answer = await self._answered(method, path, body, query, sent)
+                except _BROKEN:
+                    if IDEMPOTENCY_KEY not in sent:
+                        raise
+                    # It came from a replica that was ending; the same address has others.
+                    answer = await self._answered(method, path, body, query, sent)
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise self._unreachable() from None
         if answer.status >= 300:
@@ -129,7 +134,7 @@ class ServiceClient:
             response = await self._http.request(
                 method,
                 self._url + path,
-                data=body,
+                data=_sent(body),
                 headers=sent,
                 timeout=limits,
                 allow_redirects=False,
@@ -142,6 +147,25 @@ class ServiceClient:
                 raise self._relayed(refusal)
             yield response.content
 
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        async with self._http.request(
+            method,
+            self._url + path,
+            data=_sent(body),
+            params=query,
+            headers=headers,
+            timeout=_CONNECTS,
+            allow_redirects=False,
+        ) as response:
+            return await _whole(response)
+
     def _headers(
         self,
         principal: Principal,
@@ -149,9 +173,7 @@ class ServiceClient:
         body: bytes | None,
         others: Mapping[str, str] | None,
     ) -> dict[str, str]:
-        token = sign_principal(
-            principal, self._secret, issuer=self._caller, audience=self._callee, now=self._clock()
-        )
+        token = self._tokens.of(principal, self._clock())
         headers = {**(others or {}), "authorization": f"Bearer {token}", REQUEST_ID: request_id}
         if body is not None:
             headers["content-type"] = "application/json"

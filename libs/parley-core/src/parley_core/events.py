@@ -218,6 +218,23 @@ class SessionErased(SessionEventData):
     reason: Literal["requested", "deleted", "expired", "idle", "operator"]
 
 
+class CompletionServed(SessionEventData):
+    """A person had a model answer without a conversation: what it cost is all that is kept.
+
+    The only event of a stream of its own, which has no key and can be neither read nor listed.
+    One that was `cut` off was left by its client.
+    """
+
+    TYPE = "parley.session.completion_served.v1"
+
+    owner: str
+    tenant: str
+    model: str
+    status: Literal["completed", "failed", "cut"]
+    usage: Usage
+    price: Price | None = None
+
+
 class UnknownEvent(Value):
     """An event of a type that this version does not know: kept, not understood."""
 
@@ -244,6 +261,7 @@ KnownEventData = (
     | LegalHoldPlaced
     | LegalHoldLifted
     | SessionErased
+    | CompletionServed
 )
 
 DATA_BY_TYPE: dict[str, type[KnownEventData]] = {

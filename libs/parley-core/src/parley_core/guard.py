@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 
 from parley_core.errors import Unauthenticated
-from parley_core.principal import InternalSecret, Principal, PrincipalRefused, verify_principal
+from parley_core.principal import InternalSecret, Principal, PrincipalRefused
+from parley_core.principal_tokens import VerifiedTokens
 
 
 class Guard:
@@ -23,20 +24,15 @@ class Guard:
         issuers: frozenset[str],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._secret, self._audience, self._issuers, self._clock = secret, audience, issuers, clock
+        self._tokens = VerifiedTokens(secret, issuers=issuers, audience=audience)
+        self._clock = clock
 
     def __call__(self, request: Request) -> Principal:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("This call needs a principal token.")
         try:
-            return verify_principal(
-                token,
-                self._secret,
-                issuers=self._issuers,
-                audience=self._audience,
-                now=self._clock(),
-            )
+            return self._tokens.principal_of(token, self._clock())
         except PrincipalRefused as refused:
             reason = str(refused)
             raise Unauthenticated(f"{reason[0].upper()}{reason[1:]}.") from None

@@ -1,4 +1,4 @@
-"""The principal token: in whose name one service calls another, signed afresh for each call."""
+"""The principal token: in whose name one service calls another, good for a minute."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -58,10 +58,23 @@ class InternalSecret:
         return cls(setting.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a token says whose signature was verified; times are seconds of Unix time."""
+
+    principal: Principal
+    issued: int
+    expires: int
+
+    def check_times(self, now: datetime) -> None:
+        """Raises PrincipalRefused."""
+        _check_times(self.issued, self.expires, now.timestamp())
+
+
 def sign_principal(
     principal: Principal, secret: InternalSecret, *, issuer: str, audience: str, now: datetime
 ) -> str:
-    """A token for one call from `issuer` to `audience`, good for 60 seconds."""
+    """A token for calls from `issuer` to `audience`, good for 60 seconds."""
     issued = int(now.timestamp())
     claims = {
         "iss": issuer,
@@ -84,6 +97,15 @@ def verify_principal(
     now: datetime,
 ) -> Principal:
     """Who the call is made for; raises PrincipalRefused."""
+    signed = open_principal(token, secret, issuers=issuers, audience=audience)
+    signed.check_times(now)
+    return signed.principal
+
+
+def open_principal(
+    token: str, secret: InternalSecret, *, issuers: Collection[str], audience: str
+) -> Signed:
+    """What the token says, whose times are still to be checked; raises PrincipalRefused."""
     try:
         claims = _CODEC.decode(token, secret.value, algorithms=[_ALGORITHM], audience=audience)
     except (jwt.PyJWTError, ValueError) as error:
@@ -91,13 +113,13 @@ def verify_principal(
         raise PrincipalRefused(f"principal token refused: {type(error).__name__}") from None
     if not isinstance(claims["iss"], str) or claims["iss"] not in issuers:
         raise PrincipalRefused("principal token refused: no service that may call signed it")
-    _check_times(claims["iat"], claims["exp"], now.timestamp())
-    return _principal(claims)
-
-
-def _check_times(issued: Any, expires: Any, now: float) -> None:
+    issued, expires = claims["iat"], claims["exp"]
     if type(issued) is not int or type(expires) is not int:
         raise PrincipalRefused("principal token refused: its times are not whole seconds")
+    return Signed(_principal(claims), issued, expires)
+
+
+def _check_times(issued: int, expires: int, now: float) -> None:
     if expires - issued > LIFETIME_SECONDS:
         raise PrincipalRefused(f"principal token refused: lives over {LIFETIME_SECONDS} seconds")
     if now >= expires:

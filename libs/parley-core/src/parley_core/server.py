@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -28,14 +27,17 @@ def serve(
     *,
     host: str,
     port: int,
+    shared_port: int | None = None,
     drain_seconds: int = 5,
     on_shutdown: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then `on_shutdown`, and open requests have `drain_seconds`.
 
-    `on_shutdown` runs once in the event loop, before uvicorn waits for open connections: whoever
-    holds streams open ends them there, or the exit takes its whole limit. Then this returns.
-    Raises SystemExit with 1 when it cannot listen; uvicorn has logged why.
+    Other processes of the same user may listen at `shared_port` too: the system gives each
+    connection there to one of them. `on_shutdown` runs once in the event loop, before uvicorn
+    waits for open connections: whoever holds streams open ends them there, or the exit takes its
+    whole limit. Then this returns. Raises SystemExit with 1 when it cannot listen; it is logged
+    why.
     """
     config = uvicorn.Config(
         app,
@@ -50,7 +52,7 @@ def serve(
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=drain_seconds,
     )
-    server = _DrainingServer(config, on_shutdown)
+    server = _DrainingServer(config, shared_port, on_shutdown)
     # What is loaded by now stays, and a batch of records lives for as long as it is worked on:
     # looked for by default, the rubbish among them costs up to a third of the time.
     gc.freeze()
@@ -77,9 +79,11 @@ def configure_logging() -> None:
 
 
 class _DrainingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, shared_port: int | None, on_shutdown: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._on_shutdown = on_shutdown
+        self._shared_port, self._on_shutdown = shared_port, on_shutdown
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Not uvicorn's, which raises the signal again at the end: an orderly exit has code 0.
@@ -90,22 +94,37 @@ class _DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for listening in self.servers[0].sockets:
+        if self._shared_port is not None:
+            self.servers.append(await self._listen_at(self._shared_port))
+        for listening in [each for server in self.servers for each in server.sockets]:
             for _ in range(_LISTENING_SOCKETS - 1):
                 self.servers.append(await self._listen_too(listening))
+
+    async def _listen_at(self, shared_port: int) -> asyncio.Server:
+        try:
+            return await asyncio.get_running_loop().create_server(
+                self._protocol,
+                host=self.config.host,
+                port=shared_port,
+                backlog=self.config.backlog,
+                reuse_port=True,
+            )
+        except OSError as error:
+            # As uvicorn does at its own port.
+            logging.getLogger("uvicorn.error").error(error)
+            await self.lifespan.shutdown()
+            sys.exit(1)
 
     async def _listen_too(self, listening: socket.socket) -> asyncio.Server:
         """Accept from the same queue through a socket of its own."""
         same = socket.fromfd(listening.fileno(), listening.family, listening.type)
-        make_protocol = partial(
-            BoundedProtocol,
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
-        backlog = self.config.backlog
         return await asyncio.get_running_loop().create_server(
-            make_protocol, sock=same, backlog=backlog
+            self._protocol, sock=same, backlog=self.config.backlog
+        )
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -85,6 +85,13 @@ def _database_url(url: str) -> str:
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 """The address of a Postgres database; its password is never repeated."""
 
+
+class SharedPort(Settings):
+    """Of a service that may have several replicas behind one address."""
+
+    shared_port: Port | None = None
+
+
 Loaded = TypeVar("Loaded", bound=Settings)
 
 

@@ -22,8 +22,11 @@ END = "end"
 _encode = msgspec.json.Encoder().encode
 
 
-def started(turn: Turn) -> bytes:
-    """`turn.started`, at place 0; its version is the session's when the turn was opened."""
+def started(turn: Turn, stream_url: str) -> bytes:
+    """`turn.started`, at place 0; its version is the session's when the turn was opened.
+
+    Whoever has `stream_url` reads the turn's stream, without a token.
+    """
     data = {
         "type": "turn.started",
         "sequence_number": 0,
@@ -33,6 +36,7 @@ def started(turn: Turn) -> bytes:
         "reply_id": turn.reply_id,
         # The request of a turn follows its message, in the same append.
         "version": turn.message.version + 1,
+        "stream_url": stream_url,
     }
     return b"id: 0\ndata: " + _encode(data) + b"\n\n"
 
@@ -60,11 +64,9 @@ def ended(turn: Turn) -> bytes:
     return b"id: end\ndata: " + _encode(data) + b"\n\n"
 
 
-def replay(turn: Turn, after: int | None) -> Iterator[bytes]:
-    """An ended turn as a stream, from the place after `after`; None is from its beginning."""
+def replay(turn: Turn, after: int) -> Iterator[bytes]:
+    """What of an ended turn's stream comes after the place `after`."""
     assert turn.reply is not None
-    if after is None:
-        yield started(turn)
-    if rest := turn.reply.content[after or 0 :]:
+    if rest := turn.reply.content[after:]:
         yield delta(rest, len(turn.reply.content))
     yield ended(turn)

@@ -1,0 +1,198 @@
+"""The buffer of a turn: its sealed entries give the text from its beginning, or less of it."""
+
+import random
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from parley_core.event_values import Price
+from parley_core.resting_redis import RestingRedis
+from parley_core.sealing import DataKey
+from parley_core.turn_buffer import (
+    BufferReading,
+    BufferWriting,
+    Entry,
+    Opening,
+    buffer_name,
+)
+from parley_core.turn_buffer_redis import TurnBuffers, Write
+
+TURN, KEY = uuid4(), DataKey.generate()
+OPENING = Opening(
+    model="demo", prompt_tokens=7, price=Price(currency="EUR", prompt=1, completion=2)
+)
+
+
+def text(part, end, turn_id=TURN, key=KEY):
+    return BufferWriting(turn_id, key).text(part, end)
+
+
+def opening(turn_id=TURN):
+    return BufferWriting(turn_id, KEY).opening(OPENING)
+
+
+def end(length):
+    return BufferWriting(TURN, KEY).end(length)
+
+
+def reading():
+    return BufferReading(TURN, KEY)
+
+
+def test_the_text_is_read_with_its_opening_and_its_end():
+    read = reading()
+    assert read.take([opening(), text("Hé", 2)]) == "Hé"
+    assert (read.opening, read.ended, read.seen) == (OPENING, False, "2-0")
+    assert read.take([text("😀!", 4), end(4)]) == "😀!"
+    assert (read.place, read.ended, read.broken) == (4, True, False)
+
+
+def test_the_last_opening_counts():
+    read, writing = reading(), BufferWriting(TURN, KEY)
+    other = OPENING.model_copy(update={"model": "fallback"})
+    read.take([writing.opening(OPENING), writing.opening(other)])
+    assert read.opening == other
+
+
+def test_a_reply_without_text_has_an_end_too():
+    read = reading()
+    assert read.take([opening(), end(0)]) == ""
+    assert read.ended
+
+
+def test_what_comes_after_a_gap_is_not_read():
+    read = reading()
+    assert read.take([text("ab", 2), text("e", 5), text("f", 6)]) == "ab"
+    assert read.broken
+    assert read.take([text("cde", 5)]) == ""
+
+
+def test_text_that_is_known_is_not_read_twice():
+    read = reading()
+    assert read.take([text("ab", 2)]) == "ab"
+    assert read.take([text("abcd", 4), text("cd", 4), text("e", 5)]) == "cde"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        text("ab", 2, turn_id=uuid4()),
+        text("ab", 2, key=DataKey.generate()),
+        Entry("2-0", text("ab", 3).sealed),
+        Entry("0-2", opening().sealed),
+        Entry("2-0", b"ab"),
+    ],
+    ids=["of another turn", "of another key", "of another place", "of another opening", "in clear"],
+)
+def test_an_entry_that_is_not_as_it_was_written_ends_the_reading(wrong):
+    read = reading()
+    assert read.take([wrong, text("ab", 2)]) == ""
+    assert read.broken
+
+
+def test_any_cuts_of_a_text_give_it_exactly():
+    draw = random.Random(3)
+    whole = "aé😀\n" * 50
+    for _ in range(50):
+        places = sorted({*draw.choices(range(1, len(whole)), k=9), len(whole)})
+        cuts = zip([0, *places], places, strict=False)
+        read = reading()
+        assert "".join(read.take([text(whole[a:b], b)]) for a, b in cuts) == whole
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def buffers(redis_url):
+    resting = RestingRedis(redis_url, seconds=5, pause_seconds=60, connections=2)
+    buffers = TurnBuffers(resting)
+    yield buffers
+    await buffers.aclose()
+
+
+@pytest.fixture
+def turn_id():
+    return uuid4()
+
+
+async def written(buffers, *writes):
+    return list(await buffers.write(writes))
+
+
+async def read_all(buffers, turn_id):
+    return await buffers.read_all(BufferReading(turn_id, KEY), 2)
+
+
+async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
+    parts = [text(part, end, turn_id) for end, part in enumerate("abcde", start=1)]
+    write = Write(buffer_name(turn_id), [opening(turn_id), *parts[:2]], makes=True, keep_seconds=50)
+    assert await written(buffers, write, Write(buffer_name(turn_id), parts[2:])) == [
+        "written",
+        "written",
+    ]
+    assert await read_all(buffers, turn_id) == "abcde"
+    assert 0 < await redis.ttl(buffer_name(turn_id)) <= 50
+    one, other = BufferReading(turn_id, KEY), BufferReading(uuid4(), KEY)
+    [first, nothing] = await buffers.read([one, other], 3)
+    assert (one.take(first), nothing) == ("ab", [])
+
+
+async def test_what_is_written_again_changes_nothing(buffers, redis, turn_id):
+    write = Write(buffer_name(turn_id), [opening(turn_id), text("ab", 2, turn_id)], True)
+    for _ in range(2):
+        assert await written(
+            buffers, write, Write(buffer_name(turn_id), [text("c", 3, turn_id)])
+        ) == (["written", "written"])
+    assert await read_all(buffers, turn_id) == "abc"
+    assert await redis.xlen(buffer_name(turn_id)) == 3
+
+
+async def test_a_buffer_that_is_gone_is_told_and_not_begun_in_its_middle(buffers, redis, turn_id):
+    gone, other = Write(buffer_name(turn_id), [text("c", 3, turn_id)]), uuid4()
+    makes = Write(buffer_name(other), [text("a", 1, other)], makes=True, keep_seconds=50)
+    assert await written(buffers, gone, makes) == ["gone", "written"]
+    assert not await redis.exists(buffer_name(turn_id))
+
+
+async def test_a_buffer_is_dropped_at_once(buffers, redis, turn_id):
+    await buffers.write([Write(buffer_name(turn_id), [text("a", 1, turn_id)], makes=True)])
+    assert await written(buffers, Write(buffer_name(turn_id), keep_seconds=0)) == ["written"]
+    assert not await redis.exists(buffer_name(turn_id))
+
+
+async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
+    buffers, redis, turn_id, caplog
+):
+    other = uuid4()
+    await redis.set(buffer_name(turn_id), "private words", ex=50)
+    writes = [
+        Write(buffer_name(each), [text("a", 1, each)], makes=True) for each in (turn_id, other)
+    ]
+    assert await written(buffers, *writes) == ["unknown", "written"]
+    assert (buffers.failed, buffers.rests) == (1, True)
+    assert await written(buffers, *writes) == ["unknown", "unknown"]
+    assert await buffers.read([BufferReading(other, KEY)], 5) is None
+    assert buffers.failed == 1
+    assert "Redis is not used for now: ResponseError" in caplog.text
+    assert str(turn_id) not in caplog.text
+
+
+async def test_a_redis_that_is_away_is_asked_again_after_a_rest(caplog):
+    now = [0.0]
+    resting = RestingRedis(
+        "redis://127.0.0.1:1", seconds=1, pause_seconds=5, connections=1, clock=lambda: now[0]
+    )
+    buffers, turn_id = TurnBuffers(resting), uuid4()
+    for at, failed in ((0, 1), (4.9, 1), (5.1, 2)):
+        now[0] = at
+        assert await written(buffers, Write(buffer_name(turn_id), [text("a", 1, turn_id)])) == [
+            "unknown"
+        ]
+        assert buffers.failed == failed
+    assert len(caplog.messages) == 1
+    await buffers.aclose()
