@@ -14,6 +14,7 @@ from session_peers.appending import append_turn, append_turns, execute, start
 from session_peers.commands import submit_message
 from session_peers.parts import Parts, parts_on
 from session_peers.process import Ended, Run, variables
+from session_peers.serving_completions import serve_completion
 
 from parley_core.pool import Pool
 from parley_core.principal import Principal
@@ -80,6 +81,7 @@ async def test_what_is_restored_is_the_store_as_it_was_at_one_moment_of_many_wri
     await execute(parts.store, await append_turns(parts, 2), EraseSession("requested"))
     await start(parts.store, ODD)
     await execute(parts.store, await append_turns(parts, 1), submit_message())
+    await serve_completion(pool)
     talking = True
 
     async def talk(session_id: UUID) -> None:

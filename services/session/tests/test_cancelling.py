@@ -4,8 +4,17 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from session_peers.client import EVE, Answer
+from session_peers.parts import Parts, parts_on
 from session_peers.service import Service
+
+from parley_core.pool import Pool
+
+
+@pytest.fixture
+def parts(pool: Pool) -> Parts:
+    return parts_on(pool)
 
 
 def runner() -> str:
@@ -49,10 +58,37 @@ async def test_a_reply_that_is_completed_after_the_wish_is_cancelled_all_the_sam
 
 async def test_the_wish_again_or_many_at_once_adds_one_event(session: Service) -> None:
     turn = await session.open_turn()
+    await session.claim(turn["id"], runner())
     answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
     assert {answer.status for answer in answers} == {200}
     after = await session.call("GET", f"/sessions/{turn['session_id']}")
     assert after.body["version"] == turn["version"] + 1
+
+
+async def test_a_turn_that_nobody_has_claimed_ends_at_once(session: Service, pool: Pool) -> None:
+    turn, other = await session.open_turn(), await session.open_turn()
+    answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
+    ended = answers[0].body
+    assert all((answer.status, answer.body) == (200, ended) for answer in answers)
+    assert (ended["status"], ended["version"]) == ("cancelled", turn["version"] + 2)
+    assert (ended["reply"]["status"], ended["reply"]["content"]) == ("cancelled", "")
+    assert not (await session.claim(turn["id"], runner()))["claimed"]
+    assert (await session.submit(turn["session_id"], "next"))["status"] == "running"
+    open_turns = "SELECT count(*) FROM turns WHERE ended_sequence IS NULL"
+    assert (await session.turn(other["id"]))["status"] == "running"
+    assert await pool.fetchval(open_turns) == 2
+
+
+async def test_whoever_claims_while_it_is_cancelled_learns_by_the_next_heartbeat(
+    session: Service, parts: Parts
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    # The cancel saw no runner; the claim came before its append.
+    assert (await session.claim(turn["id"], mine))["claimed"]
+    await parts.cancel(turn, unclaimed=True)
+    assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "not_yours"}
+    ended = (await session.complete(turn["id"], mine, content="Hello")).body
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "")
 
 
 async def test_a_turn_that_has_ended_stays_as_it_is(session: Service) -> None:

@@ -11,6 +11,7 @@ from session_peers.commands import submit_message
 from session_peers.parts import Parts, parts_on
 from session_peers.process import Ended, Run
 from session_peers.service import MASTER_KEY
+from session_peers.serving_completions import serve_completion
 
 from parley_core.events import ReplyCancelled, SessionErased
 from parley_core.pool import Pool
@@ -56,6 +57,7 @@ async def test_all_of_one_person_is_erased_whatever_state_it_is_in(
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     await execute(parts.store, deleted, DeleteSession(tomorrow))
     await execute(parts.store, answering, submit_message())
+    completion_id = await serve_completion(pool)
     for other in (EVE, OTHER_ADA):
         await start(parts.store, Asker(other, "req-1"))
     await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).of([ADA, EVE])
@@ -74,6 +76,9 @@ async def test_all_of_one_person_is_erased_whatever_state_it_is_in(
     queued = "SELECT count(*) FROM outbox JOIN events USING (session_id, sequence) WHERE type = $1"
     assert await pool.fetchval(queued, SessionErased.TYPE) == 4
     assert await pool.fetchval(queued, ReplyCancelled.TYPE) == 1
+    # What a completion cost is ids and counts.
+    kept = await pool.fetchval("SELECT count(*) FROM events WHERE session_id = $1", completion_id)
+    assert kept == 1
     again = await erase_user("--user", "ada")
     assert (again.code, again.said.splitlines()[-1]) == (0, "Erased 0 sessions.")
 

@@ -214,12 +214,13 @@ async def test_content_can_be_unsealed_with_the_sessions_key_alone(
 
 
 async def test_the_relay_is_woken_after_each_commit_and_only_then(pool: Pool) -> None:
-    woken: list[int] = []
-    store = EventStore(pool, KEYS, most_sessions_kept=9, on_stored=lambda: woken.append(1))
+    woken: list[bool] = []
+    store = EventStore(pool, KEYS, most_sessions_kept=9, on_stored=woken.append)
     held = await start(store)
     late = decided(held)
     await execute(store, held.session.id, submit_message())
-    assert len(woken) == 2
+    # It is told which of them opened a turn.
+    assert woken == [False, True]
     await store.append(held, late, key=held.key)
     assert len(woken) == 2
 

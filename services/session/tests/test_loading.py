@@ -56,6 +56,20 @@ async def test_what_this_process_appended_is_not_read_again(pool: Pool) -> None:
     assert (loaded.session.version, counting.read) == (3, 0)
 
 
+async def test_events_that_were_appended_here_are_as_those_that_are_read(pool: Pool) -> None:
+    counting = CountingPool(pool)
+    store = EventStore(counting, KEYS, most_sessions_kept=100)  # type: ignore[arg-type]
+    elsewhere = EventStore(pool, KEYS, most_sessions_kept=100)
+    held, command = await start(store), submit_message()
+    await execute(store, held.session.id, command)
+    appended = await store.events_at(held.session.id, [3, 2, 3])
+    assert counting.read == 0
+    assert appended == await elsewhere.events_at(held.session.id, [2, 3])
+    await execute(elsewhere, held.session.id, complete_reply(command.turn_id))
+    everything = await store.events_at(held.session.id, [2, 3, 4])
+    assert (len(everything), counting.read) == (3, 3)
+
+
 async def test_a_session_that_is_kept_no_longer_is_read_again(pool: Pool) -> None:
     counting = CountingPool(pool)
     store = EventStore(counting, KEYS, most_sessions_kept=2)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from session_peers.log_reading import records_in
 from session_peers.parts import Parts, parts_on
 from session_peers.process import Ended, Run
 from session_peers.relaying import relay_all, relaying
+from session_peers.serving_completions import serve_completion
 
 from parley_core.cloudevents import Record
 from parley_core.log import Brokers, LogWriter
@@ -49,13 +50,14 @@ async def test_what_was_relayed_agrees_and_what_waits_in_the_outbox_is_no_differ
     await append_sessions(parts, sessions=3, turns=2)
     erased = await append_turns(parts, 1)
     await pool.execute("UPDATE sessions SET wrapped_key = NULL WHERE id = $1", erased)
+    await serve_completion(pool)
     await relay()
     waiting = await append_turns(parts, 1)
     ended = await verify()
     assert (ended.code, ended.complained) == (0, "")
     counts, log, verdict = ended.said.splitlines()
-    assert counts.startswith("The store has 5 sessions, and 25 events that had left its outbox")
-    assert log.startswith("The log has 25 events and 0 repeats of them; checksum ")
+    assert counts.startswith("The store has 6 sessions, and 26 events that had left its outbox")
+    assert log.startswith("The log has 26 events and 0 repeats of them; checksum ")
     assert verdict == "The event store and the log agree."
     assert str(waiting) not in ended.said
     assert (await verify()).said == ended.said

@@ -13,6 +13,7 @@ from session_peers.log_reading import records_in
 from session_peers.parts import Parts, parts_on
 from session_peers.process import Ended, Run
 from session_peers.relaying import relay_all
+from session_peers.serving_completions import serve_completion
 
 from parley_core.cloudevents import Record
 from parley_core.log import Brokers, Entry, LogWriter
@@ -45,7 +46,7 @@ def reconcile(run: Run, store_database: str, kafka_bootstrap: str, log_topic: st
 async def test_the_store_is_again_what_it_was_and_chat_goes_on(
     reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool, store_database: str
 ) -> None:
-    quiet, busy, asked, cancelled = [await append_turns(parts, 1) for _ in range(4)]
+    quiet, busy, asked, cancelled, ended = [await append_turns(parts, 1) for _ in range(5)]
     open_turn = submit_message()
     await execute(parts.store, busy, open_turn)
     await relay()
@@ -57,13 +58,17 @@ async def test_the_store_is_again_what_it_was_and_chat_goes_on(
         open_turn = submit_message()
         await execute(parts.store, session_id, open_turn)
     await execute(parts.store, cancelled, RequestCancel(open_turn.turn_id))
+    unclaimed = submit_message()
+    await execute(parts.store, ended, unclaimed)
+    await execute(parts.store, ended, RequestCancel(unclaimed.turn_id, unclaimed=True))
+    await serve_completion(pool)
     await relay()
     before = await contents(pool)
     await restore(pool)
 
     would = await reconcile("--dry-run")
     assert (would.code, would.complained) == (0, "")
-    assert would.said == "Would take back 15 events of 3 sessions that only the log had.\n"
+    assert would.said == "Would take back 20 events of 5 sessions that only the log had.\n"
     assert await contents(pool) != before
 
     took = await reconcile()

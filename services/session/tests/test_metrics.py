@@ -79,7 +79,11 @@ async def test_while_the_store_is_away_or_silent_the_scrape_answers_without_it(
 ) -> None:
     async with Passage.to(store_database) as passage:
         session = await serve(database=passage.database, session_metrics_seconds=0.1)
-        assert (await session.metrics()).keys() >= OUTBOX
+
+        async def are_there() -> bool:
+            return (await session.metrics()).keys() >= OUTBOX
+
+        await eventually(are_there)
         passage.silence()
         began = asyncio.get_running_loop().time()
         told = await session.metrics()
@@ -90,8 +94,4 @@ async def test_while_the_store_is_away_or_silent_the_scrape_answers_without_it(
         passage.close()
         assert not OUTBOX & (await session.metrics()).keys()
         passage.open()
-
-        async def are_back() -> bool:
-            return (await session.metrics()).keys() >= OUTBOX
-
-        await eventually(are_back)
+        await eventually(are_there)

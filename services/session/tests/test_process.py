@@ -63,6 +63,7 @@ async def test_migrate_brings_a_database_to_this_version_and_says_so(
     assert first.code == 0
     assert first.said == (
         "applied 0001 event_store\napplied 0002 whole_sessions\napplied 0003 assistants\n"
+        "applied 0004 completions\n"
         "3 assistants are now as their file says\n"
     )
     again = await run("migrate", database)

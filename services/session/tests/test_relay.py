@@ -71,6 +71,25 @@ async def test_an_append_wakes_the_relay(
         await eventually(lambda: outbox_is_empty(pool))
 
 
+async def test_the_relay_may_be_woken_for_a_later_moment(
+    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+) -> None:
+    async with relaying(
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), poll_seconds=60
+    ) as [relay]:
+        relay.wake()
+        await eventually(lambda: relay.leads)
+        await append_turns(parts, 1)
+        relay.wake(within=60)
+        relay.wake(within=0.01)  # The first moment counts, until it comes or a wake comes first.
+        assert not await outbox_is_empty(pool)
+        relay.wake()
+        await eventually(lambda: outbox_is_empty(pool))
+        await append_turns(parts, 1)
+        relay.wake(within=0.01)
+        await eventually(lambda: outbox_is_empty(pool))
+
+
 async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_nothing(
     store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
 ) -> None:

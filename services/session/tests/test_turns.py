@@ -3,10 +3,10 @@
 import asyncio
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import EVE, Answer
+from session_peers.client import ADA, EVE, Answer
 from session_peers.parts import Parts, parts_on
 from session_peers.service import Service
 
@@ -57,6 +57,10 @@ async def test_of_concurrent_claims_one_is_given_the_turn(session: Service) -> N
     for claim in claims:
         assert (claim["run"] is not None) == claim["claimed"]
         assert claim["turn"] == turn
+    # Whoever reads what the runner buffers needs it too.
+    session_id = turn["session_id"]
+    keys = await session.call("POST", "/keys", {"session_ids": [session_id]}, issuer="history")
+    assert {claim["key"] for claim in claims} == {keys.body["keys"][session_id]}
 
 
 async def test_the_runner_may_claim_again(session: Service) -> None:
@@ -71,7 +75,7 @@ async def test_there_is_nothing_to_claim_once_the_turn_has_ended(session: Servic
     ended = (await session.complete(turn["id"], mine)).body
     for who in (mine, runner()):
         claim = await session.claim(turn["id"], who)
-        assert (claim["claimed"], claim["run"], claim["turn"]) == (False, None, ended)
+        assert claim == {"claimed": False, "run": None, "turn": ended, "key": None}
 
 
 async def test_a_runner_is_sent_only_what_it_does_not_hold(session: Service) -> None:
@@ -292,3 +296,14 @@ async def test_a_turn_of_another_person_is_not_claimed(session: Service) -> None
     refused = await session.call("POST", path, body, who=EVE, issuer="inference")
     assert refused.refusal == (404, "turn_not_found", None)
     assert (await session.claim(turn["id"], runner()))["claimed"]
+
+
+async def test_a_claim_reads_what_another_process_appended(session: Service, parts: Parts) -> None:
+    session_id, mine, contents = (await session.start())["id"], uuid4(), []
+    for content in ("one", "two"):
+        turn = await session.submit(session_id, content)
+        claim = await parts.running.claim(UUID(turn["id"]), mine, ADA, since=None, budgets={})
+        assert claim.run is not None
+        contents.append([message.content for message in claim.run.context.messages])
+        await session.complete(turn["id"], str(mine), content="yes")
+    assert contents == [["one"], ["one", "yes", "two"]]

@@ -142,6 +142,7 @@ def _serve(settings: SessionSettings) -> None:
         app,
         host=settings.session_host,
         port=settings.session_port,
+        shared_port=settings.shared_port,
         drain_seconds=settings.session_drain_seconds,
     )
 

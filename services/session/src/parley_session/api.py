@@ -10,11 +10,13 @@ from starlette.routing import Route
 
 from parley_core.guard import Guard, request_id
 from parley_core.principal import Principal
+from parley_core.sealing import DataKey
 from parley_session.answers import json_answer, shape_answer
 from parley_session.assistant_api import assistant_routes
 from parley_session.bodies import (
     ClaimBody,
     CompleteBody,
+    CompletionBody,
     FailBody,
     HeartbeatBody,
     KeysBody,
@@ -22,6 +24,7 @@ from parley_session.bodies import (
     body_of,
 )
 from parley_session.domain.commands import CompleteReply, FailReply
+from parley_session.domain.completions import RecordCompletion
 from parley_session.executing import Asker
 from parley_session.message_routes import message_routes
 from parley_session.parts import Parts
@@ -49,8 +52,13 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         claim = await parts.running.claim(
             turn_id, body.runner, person, since=since, budgets=body.budgets
         )
-        turn = msgspec.Raw(claim.turn.to_json())
-        return json_answer({"claimed": claim.run is not None, "turn": turn, "run": claim.run})
+        answer = {
+            "claimed": claim.run is not None,
+            "turn": msgspec.Raw(claim.turn.to_json()),
+            "run": claim.run,
+            "key": _encoded(claim.key),
+        }
+        return json_answer(answer)
 
     async def complete_turn(request: Request) -> Response:
         asker = Asker(inference(request), request_id(request), system=True)
@@ -61,6 +69,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
             body.finish_reason,
             body.first_token_ms,
             body.total_ms,
+            model=body.model,
             **body.charged(),
         )
         return shape_answer(await parts.running.end(command, body.runner, asker))
@@ -73,9 +82,17 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
             body.code,
             body.details,
             body.partial_content,
+            model=body.model,
             **body.charged(),
         )
         return shape_answer(await parts.running.end(command, body.runner, asker))
+
+    async def record_completion(request: Request) -> Response:
+        asker = Asker(inference(request), request_id(request))
+        body = await body_of(request, CompletionBody)
+        command = RecordCompletion(body.id, body.model, body.status, **body.charged())
+        await parts.completions.record(command, asker)
+        return json_answer({})
 
     async def heartbeat(request: Request) -> Response:
         inference(request)
@@ -89,10 +106,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         key_readers(request)
         body = await body_of(request, KeysBody)
         keys = await parts.store.data_keys(body.session_ids)
-        encoded = {
-            str(session_id): base64.b64encode(key.secret).decode() if key else None
-            for session_id, key in keys.items()
-        }
+        encoded = {str(session_id): _encoded(key) for session_id, key in keys.items()}
         return json_answer({"keys": encoded})
 
     async def search_keys(request: Request) -> Response:
@@ -104,7 +118,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
             {
                 "tenant": person.tenant,
                 "user": person.user,
-                "key": base64.b64encode(key.secret).decode() if key else None,
+                "key": _encoded(key),
             }
             for person, key in zip(people, keys, strict=True)
         ]
@@ -119,17 +133,23 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         return JSONResponse({"status": "ok"})
 
     return [
-        *assistant_routes(gateway, parts),
-        *session_routes(guard_of, parts),
+        # First what every turn needs: each request is held against one route after the other.
         *message_routes(guard_of, parts),
         Route("/turns/{turn_id:uuid}", read_turn),
         Route("/turns/{turn_id:uuid}/cancel", cancel_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/claim", claim_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/complete", complete_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/fail", fail_turn, methods=["POST"]),
+        Route("/completions", record_completion, methods=["POST"]),
         Route("/runners/{runner_id:uuid}/heartbeat", heartbeat, methods=["POST"]),
         Route("/keys", data_keys, methods=["POST"]),
         Route("/search-keys", search_keys, methods=["POST"]),
+        *assistant_routes(gateway, parts),
+        *session_routes(guard_of, parts),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
+
+
+def _encoded(key: DataKey | None) -> str | None:
+    return base64.b64encode(key.secret).decode() if key else None

@@ -1,5 +1,6 @@
 """The one place where session is put together."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,17 +14,22 @@ from parley_core.guard import Guard
 from parley_core.log import LogWriter
 from parley_core.metrics import metrics_route, new_registry
 from parley_core.pool import Pool, open_pool
+from parley_core.resting_redis import RestingRedis
+from parley_core.turn_buffer_redis import TurnBuffers
 from parley_session.administering import Administering
 from parley_session.api import routes
+from parley_session.asking import Asking
 from parley_session.assistant_store import AssistantStore
 from parley_session.catalogue import Catalogue
 from parley_session.changing import Changing
+from parley_session.completions import Completions
 from parley_session.domain.policies import Policies
 from parley_session.erasing import Erasing
 from parley_session.event_store import EventStore
 from parley_session.executing import Executor, utc_now
 from parley_session.forking import Forking
 from parley_session.importing import Importing
+from parley_session.left_behind import LeftBehind
 from parley_session.metrics import Metrics
 from parley_session.outbox import ASSISTANTS, SESSIONS
 from parley_session.parts import Parts
@@ -41,6 +47,8 @@ from parley_session.sweeper import Sweeper
 from parley_session.tokens import load_vocabulary
 from parley_session.turn_store import TurnStore
 
+log = logging.getLogger(__name__)
+
 
 def create_app(settings: SessionSettings) -> Starlette:
     """The application, with its relays, its sweeper and its retention. Raises SettingsWrong."""
@@ -50,7 +58,7 @@ def create_app(settings: SessionSettings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with _pool(settings) as pool:
+        async with _pool(settings) as pool, _left_behind(settings) as left_behind:
             relay, assistants_relay = relay_of(settings), assistants_relay_of(settings)
             relays = [relay, assistants_relay]
             metrics = Metrics(registry, relays, pool, settings.session_metrics_seconds)
@@ -59,11 +67,14 @@ def create_app(settings: SessionSettings) -> Starlette:
                 pool,
                 settings.master_key,
                 most_sessions_kept=settings.session_sessions_kept,
-                on_stored=relay.wake,
+                # What opens a turn can wait in the outbox: its claim and first token go first.
+                on_stored=lambda opened: relay.wake(settings.relay_opened_seconds if opened else 0),
                 observe_append=metrics.observe_append,
             )
             catalogue = _catalogue(settings, parts, pool, assistants_relay)
-            sweeper = _put_together(settings, parts, pool, store, catalogue, policies, metrics)
+            sweeper = _put_together(
+                settings, parts, pool, store, catalogue, left_behind, policies, metrics
+            )
             retention = _retention(settings, parts, pool, policies)
             runs = (relay.run(), assistants_relay.run(), sweeper.run(), retention.run())
             async with running(*runs):
@@ -89,6 +100,7 @@ def _put_together(
     pool: Pool,
     store: EventStore,
     assistants: Catalogue,
+    left_behind: LeftBehind,
     policies: Policies,
     metrics: Metrics,
 ) -> Sweeper:
@@ -96,9 +108,8 @@ def _put_together(
     executor = Executor(store, attempts=settings.session_append_attempts)
     parts.store, parts.turns = store, turns
     parts.rows, parts.search_keys = SessionRows(pool), SearchKeys(pool, settings.master_key)
-    parts.sessions = Sessions(
-        store, turns, executor, assistants, most_messages=settings.session_most_messages
-    )
+    parts.sessions = Sessions(store, turns, executor, most_messages=settings.session_most_messages)
+    parts.asking = Asking(store, turns, executor, parts.sessions, assistants)
     parts.starting = Starting(
         store,
         executor,
@@ -131,8 +142,11 @@ def _put_together(
         parts.sessions,
         executor,
         assistants,
+        left_behind,
         context_tokens=settings.session_context_tokens,
     )
+
+    parts.completions = Completions(store, parts.rows, clock=utc_now)
 
     async def missing() -> Sequence[str]:
         try:
@@ -212,6 +226,24 @@ def _relay_limits(settings: RelaySettings) -> RelayLimits:
         pause_seconds=settings.relay_pause_seconds,
         store_seconds=settings.session_store_seconds,
     )
+
+
+@asynccontextmanager
+async def _left_behind(settings: SessionSettings) -> AsyncIterator[LeftBehind]:
+    if settings.redis is None:
+        log.info("PARLEY_REDIS is not set: of the reply of a lost process nothing is kept")
+        yield LeftBehind(None, settings.session_buffer_seconds)
+        return
+    redis = RestingRedis(
+        settings.redis,
+        seconds=settings.session_buffer_seconds,
+        pause_seconds=settings.session_buffer_pause_seconds,
+        connections=1,
+    )
+    try:
+        yield LeftBehind(TurnBuffers(redis), settings.session_buffer_seconds)
+    finally:
+        await redis.aclose()
 
 
 def _pool(settings: SessionSettings) -> Pool:

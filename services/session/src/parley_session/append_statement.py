@@ -10,6 +10,7 @@ from uuid import UUID
 from parley_core.cloudevents import encode
 from parley_core.events import (
     CancelRequested,
+    CompletionServed,
     Event,
     MessageImported,
     MessageSubmitted,
@@ -58,7 +59,8 @@ _CANCELLED = """, cancelled AS (
     UPDATE turns SET cancel_requested = true FROM moved WHERE turns.id = {}
 )"""
 _ENDED = """, ended AS (
-    UPDATE turns SET ended_sequence = {1} FROM moved WHERE turns.id = {0}
+    UPDATE turns SET ended_sequence = {1}, cancel_requested = cancel_requested OR {2}
+    FROM moved WHERE turns.id = {0}
 )"""
 
 
@@ -67,6 +69,7 @@ class Statement:
 
     def __init__(self, first: str, *values: object) -> None:
         self._text, self.values = first, [*values]
+        self.event_bytes = 0
 
     def add(self, part: str, *values: object) -> None:
         """`{}` in the part stands for the number of the value's parameter."""
@@ -97,14 +100,16 @@ def append_statement(
     remember: Remembered | None,
     messages: Mapping[UUID, int],
 ) -> Statement:
-    """Stores the events that follow `version`; of a new session with its wrapped key.
+    """Stores the events that follow `version`; of a new session with its wrapped key, if any.
 
     `messages` are the sequences of earlier ones that an event answers. It answers whether the
     session was at that version. Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
     statement = _stored(events, values, version, wrapped_key)
-    statement.add(_QUEUED, [len(value) for value in values])
+    sizes = [len(value) for value in values]
+    statement.event_bytes = sum(sizes)
+    statement.add(_QUEUED, sizes)
     _add_turn_change(statement, events, messages)
     if remember is not None:
         known = (remember.request, remember.turn_id, remember.fingerprint)
@@ -134,8 +139,9 @@ def _stored(
     rows = _rows(events, values)
     started = events[0].data
     changes = row_changes(events)
-    if isinstance(started, SessionStarted):
-        owner = (started.tenant, started.owner, started.assistant_id)
+    if isinstance(started, SessionStarted | CompletionServed):
+        assistant_id = started.assistant_id if isinstance(started, SessionStarted) else None
+        owner = (started.tenant, started.owner, assistant_id)
         statement = _started({"wrapped_key": wrapped_key} | changes, *rows, *owner)
     else:
         statement = _moved(changes, *rows, version)
@@ -175,15 +181,18 @@ def _add_turn_change(
     statement: Statement, events: Sequence[Event], messages: Mapping[UUID, int]
 ) -> None:
     asked = dict(messages)
+    cancelled = any(isinstance(event.data, CancelRequested) for event in events)
+    ended = any(isinstance(event.data, ReplyEnded) for event in events)
     for event in events:
         match event.data:
             case MessageSubmitted(message_id=message_id) | MessageImported(message_id=message_id):
                 asked[message_id] = event.sequence
             case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
                 statement.add(_OPENED, turn_id, asked[message_id], event.sequence)
-            case CancelRequested(turn_id=turn_id):
+            # One statement cannot change a row twice.
+            case CancelRequested(turn_id=turn_id) if not ended:
                 statement.add(_CANCELLED, turn_id)
             case ReplyEnded(turn_id=turn_id):
-                statement.add(_ENDED, turn_id, event.sequence)
+                statement.add(_ENDED, turn_id, event.sequence, cancelled)
             case _:
                 pass

@@ -1,7 +1,7 @@
 """The bodies of session's routes, decoded strictly: what is not known here is refused."""
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,7 @@ _LONGEST_PARAM = 256
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Version = Annotated[int, msgspec.Meta(ge=1)]
 _Code = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class SinceBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,8 +66,18 @@ class ChargedBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         }
 
 
+class CompletionBody(ChargedBody, forbid_unknown_fields=True, kw_only=True):
+    id: UUID
+    model: ModelName
+    status: Literal["completed", "failed", "cut"]
+    usage: UsageBody
+
+
 class EndBody(ChargedBody, forbid_unknown_fields=True, kw_only=True):
+    """`model` is the one that answered, where it was another than asked for."""
+
     runner: UUID
+    model: ModelName | None = None
 
 
 class CompleteBody(EndBody, forbid_unknown_fields=True, kw_only=True):
@@ -123,8 +134,13 @@ async def keyed_body_of(
 ) -> tuple[Body, KeyedRequest | None]:
     """The body, and the request's Idempotency-Key where it has one."""
     body = await body_of(request, form)
+    return body, keyed_for(request, asker, body)
+
+
+def keyed_for(request: Request, asker: Asker, body: msgspec.Struct) -> KeyedRequest | None:
+    """The request's Idempotency-Key where it has one, for just this body."""
     key = request.headers.get("idempotency-key")
-    return body, keyed_request(asker.person, request.method, request.url.path, key, body)
+    return keyed_request(asker.person, request.method, request.url.path, key, body)
 
 
 def _complaint(sentence: str) -> str:

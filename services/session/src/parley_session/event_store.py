@@ -13,8 +13,9 @@ from parley_core.cloudevents import decode_data
 from parley_core.events import Event, ReplyRequested
 from parley_core.pool import Pool
 from parley_core.sealing import DataKey, MasterKeys
-from parley_session.append_statement import Remembered, append_statement
+from parley_session.append_statement import Remembered, Statement, append_statement
 from parley_session.domain.state import BrokenStream, Session, fold
+from parley_session.newest_events import NewestEvents
 from parley_session.off_the_loop import off_the_loop
 
 # Bounds what a load holds in memory, and for how long it keeps others waiting.
@@ -38,10 +39,10 @@ class EventStore:
         master_keys: MasterKeys,
         *,
         most_sessions_kept: int,
-        on_stored: Callable[[], None] = lambda: None,
+        on_stored: Callable[[bool], None] = lambda _: None,
         observe_append: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`on_stored` is called after each commit that the relay should hear of.
+        """`on_stored` is told after each commit for the relay whether it opened a turn.
 
         `observe_append` is told how many seconds each took.
         """
@@ -49,6 +50,7 @@ class EventStore:
         self._most_kept, self._on_stored = most_sessions_kept, on_stored
         self._observe_append = observe_append
         self._kept: OrderedDict[UUID, Session] = OrderedDict()
+        self._newest = NewestEvents()
 
     async def load(self, session_id: UUID) -> Held | None:
         """The session with every event that was committed before the call; None if it is unknown.
@@ -58,18 +60,23 @@ class EventStore:
         row = await self._pool.fetchrow(
             "SELECT version, wrapped_key FROM sessions WHERE id = $1", session_id
         )
-        if row is None:
-            return None
-        if row["wrapped_key"] is None:
+        return await self.load_at(session_id, row["version"], row["wrapped_key"]) if row else None
+
+    async def load_at(self, session_id: UUID, version: int, wrapped_key: bytes | None) -> Held:
+        """As `load`, where the session's row was read already."""
+        if wrapped_key is None:
             self._kept.pop(session_id, None)
-        key = self._master_keys.unwrap(row["wrapped_key"], session_id)
+        key = self._master_keys.unwrap(wrapped_key, session_id)
         session = self._kept.get(session_id)
-        while session is None or session.version < row["version"]:
+        while session is None or session.version < version:
             session = fold(await self._next_events(session_id, session), session)
         self._keep(session)
         return Held(session, key)
 
     async def events_at(self, session_id: UUID, sequences: Collection[int]) -> list[Event]:
+        kept = self._newest.find(session_id, sequences)
+        if kept is not None:
+            return kept
         rows = await self._pool.fetch(
             "SELECT * FROM events WHERE session_id = $1 AND sequence = ANY($2) ORDER BY sequence",
             session_id,
@@ -101,22 +108,24 @@ class EventStore:
             messages=_answered_earlier(held, events),
         )
         statement = await off_the_loop(len(events), write_out)
-        began = time.perf_counter()
         try:
-            stored = await self._pool.fetchval(statement.text, *statement.values)
+            if not await self._stored(statement, opens=_opens_turn(events)):
+                return None
         except asyncpg.UniqueViolationError as collision:
             # The same Idempotency-Key at the same moment: whoever lost reads what the other did.
             if collision.table_name != "remembered_requests":
                 raise
             return None
-        if not stored:
-            return None
-        self._observe_append(time.perf_counter() - began)
-        self._on_stored()
+        self._newest.keep(events, statement.event_bytes)
         session = fold(events, held.session if held else None)
         assert session is not None
         self._keep(session)
         return Held(session, key)
+
+    async def add_stream(self, event: Event) -> bool:
+        """Store an event that is a stream by itself and has no key; False when its id is taken."""
+        statement = append_statement([event], 0, wrapped_key=None, remember=None, messages={})
+        return await self._stored(statement, opens=False)
 
     async def recall(self, request: bytes) -> tuple[Remembered, DataKey] | None:
         """What the request did, and the key of the session it did it to.
@@ -169,6 +178,14 @@ class EventStore:
             for row in rows
         }
 
+    async def _stored(self, statement: Statement, *, opens: bool) -> bool:
+        began = time.perf_counter()
+        stored: bool = await self._pool.fetchval(statement.text, *statement.values)
+        if stored:
+            self._observe_append(time.perf_counter() - began)
+            self._on_stored(opens)
+        return stored
+
     async def _next_events(self, session_id: UUID, session: Session | None) -> list[Event]:
         rows = await self._pool.fetch(
             """
@@ -197,6 +214,10 @@ def _answered_earlier(held: Held | None, events: Sequence[Event]) -> dict[UUID, 
     messages = held.session.messages if held else {}
     asked = (e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested))
     return {message: messages[message].sequence for message in asked if message in messages}
+
+
+def _opens_turn(events: Sequence[Event]) -> bool:
+    return any(isinstance(event.data, ReplyRequested) for event in events)
 
 
 def event_of(row: asyncpg.Record) -> Event:

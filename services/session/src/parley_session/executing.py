@@ -12,7 +12,12 @@ from parley_core.event_values import Actor
 from parley_core.events import Event, ReplyRequested
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey, KeyDestroyed, seal
-from parley_session.domain.commands import Command, ImportMessages, StartSession
+from parley_session.domain.commands import (
+    Command,
+    ImportMessages,
+    StartSession,
+    SubmitMessage,
+)
 from parley_session.domain.decide import decide
 from parley_session.domain.drafts import Moment, Seal
 from parley_session.domain.refusals import SessionUnknown
@@ -21,8 +26,6 @@ from parley_session.idempotency import KeyedRequest
 from parley_session.off_the_loop import off_the_loop
 
 Clock = Callable[[], datetime]
-CommandFor = Callable[[Held | None], Command | Awaitable[Command]]
-"""The command, now that its session is known; raises to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,14 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class DoneBefore:
-    """The request was executed before, by a try with the same Idempotency-Key."""
+    """The request was executed before, by another try of it."""
 
     session_id: UUID
     turn_id: UUID | None
+
+
+CommandFor = Callable[[Held | None], Command | Awaitable[Command | DoneBefore]]
+"""The command, now that its session is known, or what did it before; raises to refuse it."""
 
 
 class Executor:
@@ -69,9 +76,10 @@ class Executor:
             # After the load: what it did not see yet, and what it did, is remembered by now.
             if request and (done := await self.done_before(request)):
                 return done
-            command = command_for(held)
-            if isinstance(command, Awaitable):
-                command = await command
+            wanted = command_for(held)
+            command = await wanted if isinstance(wanted, Awaitable) else wanted
+            if isinstance(command, DoneBefore):
+                return command
             if executed := await self._attempt(held, command, asker, request):
                 return executed
         raise Unavailable("The session is busy; try again.", code="session_busy")
@@ -131,7 +139,13 @@ def _seal_with(key: DataKey) -> Seal:
 
 
 def _messages_in(command: Command) -> int:
-    return len(command.messages) if isinstance(command, StartSession | ImportMessages) else 1
+    match command:
+        case StartSession(messages=messages) | ImportMessages(messages=messages):
+            return len(messages)
+        case SubmitMessage(preceding=preceding):
+            return len(preceding) + 1
+        case _:
+            return 1
 
 
 def _opened_by(events: Sequence[Event]) -> UUID | None:

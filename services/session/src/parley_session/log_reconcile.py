@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from parley_core.cloudevents import UndecodableRecord, decode
+from parley_core.events import SessionStarted
 from parley_core.log import Entry
 from parley_session.domain.differences import Differences
 from parley_session.domain.taking_back import Plan, Unmatched, answered_before, can_follow, plan
@@ -114,7 +115,7 @@ class Reconciliation:
             why = f"goes on with events that the store refuses: {type(refused).__name__}"
             self._leave(session_id, why)
             return True
-        if version == 0:
+        if isinstance(events[0].data, SessionStarted):
             self.without_key.add(session_id)
         self.sessions.add(session_id)
         self.events += len(events)

@@ -9,7 +9,8 @@ from starlette.routing import Route
 
 from parley_core.guard import Guard, request_id
 from parley_session.answers import json_answer, shape_answer
-from parley_session.bodies import body_of, keyed_body_of
+from parley_session.asking import Saying
+from parley_session.bodies import body_of, keyed_body_of, keyed_for
 from parley_session.domain.commands import CompactContext, SuggestTitle
 from parley_session.executing import Asker
 from parley_session.importing import BroughtMessage
@@ -28,23 +29,27 @@ def message_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Rou
 
     async def submit_message(request: Request) -> Response:
         asker = Asker(gateway(request), request_id(request))
-        body, keyed = await keyed_body_of(request, asker, SubmitBody)
+        body = await body_of(request, SubmitBody)
+        # Whether it may attach makes it no other request.
+        keyed = keyed_for(request, asker, msgspec.structs.replace(body, attach=False))
         parent = body.parent_message_id
-        turn, new = await parts.sessions.submit(
-            request.path_params["session_id"],
+        saying = Saying(
             body.content,
-            asker,
-            keyed,
-            parent_message_id=None if parent is msgspec.UNSET else parent,
+            body.preceding,
+            None if parent is msgspec.UNSET else parent,
             begins=parent is None,
+            model=body.model,
+            attach=body.attach,
         )
+        session_id = request.path_params["session_id"]
+        turn, new = await parts.asking.submit(session_id, saying, asker, keyed)
         return shape_answer(turn, 201 if new else 200)
 
     async def regenerate_reply(request: Request) -> Response:
         asker = Asker(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, RegenerateBody)
         session_id = request.path_params["session_id"]
-        turn, new = await parts.sessions.regenerate(session_id, body.message_id, asker, keyed)
+        turn, new = await parts.asking.regenerate(session_id, body.message_id, asker, keyed)
         return shape_answer(turn, 201 if new else 200)
 
     async def import_messages(request: Request) -> Response:

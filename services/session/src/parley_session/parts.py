@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from parley_session.administering import Administering
+from parley_session.asking import Asking
 from parley_session.catalogue import Catalogue
 from parley_session.changing import Changing
+from parley_session.completions import Completions
 from parley_session.erasing import Erasing
 from parley_session.event_store import EventStore
 from parley_session.forking import Forking
@@ -19,12 +21,14 @@ from parley_session.turn_store import TurnStore
 
 class Parts:
     sessions: Sessions
+    asking: Asking
     starting: Starting
     changing: Changing
     forking: Forking
     importing: Importing
     erasing: Erasing
     running: Running
+    completions: Completions
     catalogue: Catalogue
     administering: Administering
     store: EventStore

@@ -57,6 +57,7 @@ class Relay:
         self._database, self._new_writer, self._limits = database, writer, limits
         self.queue = queue
         self._news = asyncio.Event()
+        self._wakes: asyncio.TimerHandle | None = None
         self._writer: LogWriter | None = None
         self._outbox: Outbox | None = None
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
@@ -64,9 +65,13 @@ class Relay:
         self.published = self.failures = 0
         self.leads = False
 
-    def wake(self) -> None:
-        """There is something new in the outbox."""
-        self._news.set()
+    def wake(self, within: float = 0) -> None:
+        """There is something new in the outbox, which may wait there for the seconds."""
+        if not within:
+            self._forget_to_wake()
+            self._news.set()
+        elif self._wakes is None:
+            self._wakes = asyncio.get_running_loop().call_later(within, self.wake)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -74,6 +79,7 @@ class Relay:
             while True:
                 await self._step()
         finally:
+            self._forget_to_wake()
             await self._drop_writer()
             await self._drop_connection()
 
@@ -133,6 +139,11 @@ class Relay:
             server_settings=connection_settings(self._limits.publish_seconds),
         )
         return Outbox(self._connection, self._limits.records, self._limits.bytes, self.queue)
+
+    def _forget_to_wake(self) -> None:
+        if self._wakes is not None:
+            self._wakes.cancel()
+            self._wakes = None
 
     async def _wait(self) -> None:
         try:

@@ -8,25 +8,30 @@ from uuid import UUID
 from parley_core.cloudevents import EventTooLarge
 from parley_core.errors import Forbidden, TooLarge
 from parley_core.principal import Principal
-from parley_core.sealing import KeyDestroyed
+from parley_core.sealing import DataKey, KeyDestroyed
 from parley_core.shapes import Turn
 from parley_session.catalogue import Catalogue
 from parley_session.domain.commands import CompleteReply, FailReply
 from parley_session.domain.context import HeldWindow
 from parley_session.domain.refusals import SessionUnknown, TurnAlreadyEnded, TurnUnknown
-from parley_session.event_store import EventStore
+from parley_session.event_store import EventStore, Held
 from parley_session.executing import Asker, Executed, Executor
+from parley_session.left_behind import LeftBehind
 from parley_session.prompting import Prompting, Run
-from parley_session.sessions import Sessions
-from parley_session.turn_store import TurnStore
+from parley_session.sessions import Sessions, owned_by
+from parley_session.turn_store import ClaimedTurn, TurnStore
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`run` is None when another runner has the turn, or it has ended."""
+    """`run` is None when another runner has the turn, or it has ended.
+
+    `key` opens what is buffered of the reply, and is None once the turn has ended.
+    """
 
     turn: Turn
     run: Run | None
+    key: DataKey | None
 
 
 class Running:
@@ -37,11 +42,12 @@ class Running:
         sessions: Sessions,
         executor: Executor,
         assistants: Catalogue,
+        left_behind: LeftBehind,
         *,
         context_tokens: int,
     ) -> None:
         self._store, self._turns, self._sessions = store, turns, sessions
-        self._executor = executor
+        self._executor, self._left_behind = executor, left_behind
         self._prompting = Prompting(store, assistants, context_tokens)
 
     async def claim(
@@ -54,15 +60,29 @@ class Running:
         budgets: Mapping[str, int],
     ) -> Claim:
         """`since` is the window that the runner holds; `budgets` are tokens, by model."""
-        row = await self._turns.claim(turn_id, runner, person)
-        if row is None:
-            return Claim(await self._sessions.turn(turn_id, person), None)
-        held = await self._sessions.owned(row.session_id, person)
+        claimed = await self._turns.claim(turn_id, runner, person)
+        if claimed is None:
+            return await self._not_claimed(turn_id, person)
+        held = await self._session_of(claimed, person)
         if held.session.open_turn is None or held.session.open_turn.id != turn_id:
             # It has ended since it was claimed.
-            return Claim(await self._sessions.turn(turn_id, person), None)
+            return await self._not_claimed(turn_id, person)
         turn = held.session.open_turn
-        return Claim(*await self._prompting.run(held, turn, row.sequences, since, budgets))
+        asked, run = await self._prompting.run(held, turn, claimed.row.sequences, since, budgets)
+        return Claim(asked, run, held.key)
+
+    async def _session_of(self, claimed: ClaimedTurn, person: Principal) -> Held:
+        """Raises SessionUnknown."""
+        session_id, version = claimed.row.session_id, claimed.session_version
+        try:
+            held = await self._store.load_at(session_id, version, claimed.wrapped_key)
+        except KeyDestroyed:
+            raise SessionUnknown from None
+        return owned_by(person, held)
+
+    async def _not_claimed(self, turn_id: UUID, person: Principal) -> Claim:
+        turn, held = await self._sessions.turn_and_session(turn_id, person)
+        return Claim(turn, None, held.key if turn.status == "running" else None)
 
     async def end(self, command: CompleteReply | FailReply, runner: UUID, asker: Asker) -> Turn:
         """The turn as it ended, by this command or before it.
@@ -88,11 +108,15 @@ class Running:
 
     async def desert(self, session_id: UUID, turn_id: UUID, asker: Asker) -> None:
         """End a turn that nobody runs any more."""
-        details = "The process that made the reply was lost; try again."
-        command = FailReply(turn_id, "interrupted", details=details)
+
+        async def interrupted(held: Held | None) -> FailReply:
+            if held is None:
+                raise SessionUnknown
+            return await self._left_behind.interrupted(turn_id, held.key)
+
         # A session that was erased meanwhile ended its turn.
         with suppress(TurnAlreadyEnded, SessionUnknown):
-            await self._executor.execute(session_id, lambda _: command, asker)
+            await self._executor.execute(session_id, interrupted, asker)
 
     async def _ended(self, turn_id: UUID) -> Turn:
         row = await self._turns.find(turn_id)

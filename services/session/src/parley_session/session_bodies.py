@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from parley_session.bodies import ChargedBody
+from parley_session.bodies import ChargedBody, ModelName
 from parley_session.domain.state import Role
 
 _Title = Annotated[str, msgspec.Meta(max_length=200)]
@@ -15,7 +15,6 @@ _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Value = Annotated[str, msgspec.Meta(max_length=512)]
 _Metadata = Annotated[dict[_Key, _Value], msgspec.Meta(max_length=16)]
 _Content = Annotated[str, msgspec.Meta(min_length=1)]
-_Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Summary = Annotated[str, msgspec.Meta(min_length=1, max_length=262_144)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -41,10 +40,16 @@ class SwitchBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A parent of null makes it a first message; without the field it follows the newest one."""
+    """A parent of null makes it a first message; without the field it follows the newest one.
+
+    One that may `attach` is a try of a request that has no key.
+    """
 
     content: _Content
     parent_message_id: UUID | UnsetType | None = UNSET
+    preceding: Annotated[list[_Content], msgspec.Meta(max_length=20)] = []
+    model: ModelName | None = None
+    attach: bool = False
 
 
 class RegenerateBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -71,11 +76,11 @@ class ImportBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class TitleBody(ChargedBody, forbid_unknown_fields=True, kw_only=True):
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    model: _Model
+    model: ModelName
 
 
 class CompactionBody(ChargedBody, forbid_unknown_fields=True, kw_only=True):
     up_to_message_id: UUID
     summary: _Summary
-    model: _Model
+    model: ModelName
     tokens: _Tokens | None = None

@@ -22,17 +22,33 @@ class SessionRows:
         self._pool = pool
 
     async def erased_version(self, session_id: UUID, person: Principal) -> int | None:
-        """The last version of a session of the person that was erased."""
+        """The last version of a session of the person that was erased; of no completion."""
         version: int | None = await self._pool.fetchval(
             """
             SELECT version FROM sessions
             WHERE id = $1 AND tenant = $2 AND owner = $3 AND wrapped_key IS NULL
+                AND assistant_id IS NOT NULL
             """,
             session_id,
             person.tenant,
             person.user,
         )
         return version
+
+    async def has_completion(self, completion_id: UUID, person: Principal) -> bool:
+        """Whether the person was served a completion with this id."""
+        found: bool = await self._pool.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM sessions
+                WHERE id = $1 AND tenant = $2 AND owner = $3 AND assistant_id IS NULL
+            )
+            """,
+            completion_id,
+            person.tenant,
+            person.user,
+        )
+        return found
 
     async def erasable_of(self, person: Principal, limit: int) -> list[UUID]:
         """Without those that a legal hold keeps."""

@@ -1,23 +1,19 @@
-"""What a person does in a session: read it, submit a message, have a reply made again."""
+"""The sessions and turns of a person as they read them, and the wish that a turn ends."""
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from parley_core.cloudevents import EventTooLarge
-from parley_core.errors import Conflict, TooLarge
+from parley_core.errors import Conflict
 from parley_core.events import Event
 from parley_core.principal import Principal
 from parley_core.sealing import KeyDestroyed
-from parley_core.shapes import MESSAGE_BYTES, SessionShape, Turn
-from parley_session.catalogue import Catalogue
+from parley_core.shapes import SessionShape, Turn
 from parley_session.contents import session_of, turn_of
-from parley_session.domain.commands import RegenerateReply, RequestCancel, SubmitMessage
+from parley_session.domain.commands import RequestCancel
 from parley_session.domain.refusals import SessionUnknown, TurnUnknown
 from parley_session.domain.state import Session
 from parley_session.event_store import EventStore, Held
-from parley_session.executing import Asker, CommandFor, DoneBefore, Executor
-from parley_session.idempotency import KeyedRequest
-from parley_session.tokens import tokens_in
+from parley_session.executing import Asker, Executor
 from parley_session.turn_store import TurnStore
 
 
@@ -27,86 +23,39 @@ class Sessions:
         store: EventStore,
         turns: TurnStore,
         executor: Executor,
-        assistants: Catalogue,
         *,
         most_messages: int,
     ) -> None:
         self._store, self._turns, self._executor = store, turns, executor
-        self._assistants, self._most_messages = assistants, most_messages
+        self._most_messages = most_messages
 
     async def read(self, session_id: UUID, person: Principal) -> SessionShape:
         return await self.shape(await self.owned(session_id, person), person)
 
-    async def submit(
-        self,
-        session_id: UUID,
-        content: str,
-        asker: Asker,
-        request: KeyedRequest | None,
-        *,
-        parent_message_id: UUID | None = None,
-        begins: bool = False,
-    ) -> tuple[Turn, bool]:
-        """The turn that answers the message, and whether it is new.
-
-        It follows its parent, nothing where it `begins`, and else the newest message.
-        """
-        if len(content.encode()) > MESSAGE_BYTES:
-            raise _too_large()
-
-        async def command_for(held: Held | None) -> SubmitMessage:
-            owned = owned_by(asker.person, held).session
-            self.require_room(owned)
-            assistant = await self._assistants.get(owned.tenant, owned.assistant_id)
-            return SubmitMessage(
-                message_id=uuid4(),
-                turn_id=uuid4(),
-                reply_id=uuid4(),
-                content=content,
-                model=assistant.model,
-                parent_message_id=parent_message_id,
-                begins=begins,
-                tokens=tokens_in(assistant.model, content),
-                assistant_version=assistant.shape.version,
-            )
-
-        return await self._opened(session_id, command_for, asker, request)
-
-    async def regenerate(
-        self,
-        session_id: UUID,
-        message_id: UUID | None,
-        asker: Asker,
-        request: KeyedRequest | None,
-    ) -> tuple[Turn, bool]:
-        """The turn that answers the message, or what was asked last, again."""
-
-        async def command_for(held: Held | None) -> RegenerateReply:
-            owned = owned_by(asker.person, held).session
-            self.require_room(owned)
-            assistant = await self._assistants.get(owned.tenant, owned.assistant_id)
-            version = assistant.shape.version
-            return RegenerateReply(message_id, uuid4(), uuid4(), assistant.model, version)
-
-        return await self._opened(session_id, command_for, asker, request)
-
     async def turn(self, turn_id: UUID, person: Principal) -> Turn:
         """A turn as it is now. Raises TurnUnknown also for one in another person's session."""
+        turn, _ = await self.turn_and_session(turn_id, person)
+        return turn
+
+    async def turn_and_session(self, turn_id: UUID, person: Principal) -> tuple[Turn, Held]:
+        """A turn as it is now, with its session. Raises TurnUnknown."""
         row = await self._turns.find(turn_id)
         try:
             held = await self.owned(row.session_id, person)
         except SessionUnknown:
             raise TurnUnknown from None
-        return await self.turn_in(held, row.sequences)
+        return await self.turn_in(held, row.sequences), held
 
     async def cancel(self, turn_id: UUID, asker: Asker) -> Turn:
         """Ask for the end of a turn, and answer it as it is then; again, it changes nothing.
 
-        Whoever runs the turn ends it. Raises TurnUnknown.
+        Whoever runs the turn ends it; one that nobody has claimed has ended. Raises TurnUnknown.
         """
         row = await self._turns.find(turn_id)
+        # Whoever claims it from now on learns by the next heartbeat that it has ended.
+        command = RequestCancel(turn_id, unclaimed=row.runner is None)
         try:
-            await self._executor.execute(row.session_id, lambda _: RequestCancel(turn_id), asker)
+            await self._executor.execute(row.session_id, lambda _: command, asker)
         except SessionUnknown:
             raise TurnUnknown from None
         return await self.turn(turn_id, asker.person)
@@ -142,25 +91,6 @@ class Sessions:
                 code="session_full",
             )
 
-    async def _opened(
-        self,
-        session_id: UUID,
-        command_for: CommandFor,
-        asker: Asker,
-        request: KeyedRequest | None,
-    ) -> tuple[Turn, bool]:
-        try:
-            done = await self._executor.execute(session_id, command_for, asker, request=request)
-        except EventTooLarge:
-            raise _too_large() from None
-        if isinstance(done, DoneBefore):
-            assert done.turn_id is not None
-            return await self.turn(done.turn_id, asker.person), False
-        if len(done.events) == 1:
-            # What is answered again came in an earlier append.
-            return await self.turn_in(done.held, _places_of_turn(done.held.session)), True
-        return turn_of(done.held.session, done.events, done.held.key), True
-
 
 def owned_by(person: Principal, held: Held | None) -> Held:
     """Raises SessionUnknown."""
@@ -169,17 +99,3 @@ def owned_by(person: Principal, held: Held | None) -> Held:
     if (held.session.tenant, held.session.owner) != (person.tenant, person.user):
         raise SessionUnknown
     return held
-
-
-def _places_of_turn(session: Session) -> Sequence[int]:
-    """Of a turn that was opened by the session's last event."""
-    assert session.open_turn is not None
-    return [session.messages[session.open_turn.message_id].sequence, session.version]
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(
-        f"A message has {MESSAGE_BYTES} bytes of UTF-8 at most.",
-        code="message_too_large",
-        param="content",
-    )

@@ -16,8 +16,10 @@ from parley_core.settings import (
     DatabaseUrl,
     InternalSecretSetting,
     Port,
+    RedisUrl,
     Seconds,
     Settings,
+    SharedPort,
 )
 
 _DATABASE = "a URL such as postgresql://user:password@host/parley_session"
@@ -78,7 +80,8 @@ class RelaySettings(LogSettings):
     relay_bytes: Count = 8 * MIB
     relay_publish_seconds: Seconds = 5
     relay_poll_seconds: Seconds = 0.25
-    relay_linger_seconds: Seconds = 0.005
+    relay_linger_seconds: Seconds = 0.003
+    relay_opened_seconds: Seconds = 0.025
     relay_pause_seconds: Seconds = 0.5
 
 
@@ -111,7 +114,7 @@ class EraseUserSettings(DatabaseSettings):
     session_append_attempts: Count = 8
 
 
-class SessionSettings(RelaySettings):
+class SessionSettings(RelaySettings, SharedPort):
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )
@@ -150,6 +153,10 @@ class SessionSettings(RelaySettings):
     # A sweeper that is away for 3 s gives every runner a new lease.
     session_sweep_seconds: float = Field(1, gt=0, le=2, description="seconds, over 0 and up to 2")
     session_sweep_turns: Count = 100
+    # Where inference keeps what it streamed: that much is left of the reply of a lost process.
+    redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
+    session_buffer_seconds: Seconds = 1
+    session_buffer_pause_seconds: Seconds = 5
     session_idempotency_hours: Count = 24
 
     # A scrape of /metrics waits no longer for the store.

@@ -29,6 +29,15 @@ class TurnRow:
     runner: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedTurn:
+    """A turn that has its runner, and its session as it was stored at that moment."""
+
+    row: TurnRow
+    session_version: int
+    wrapped_key: bytes | None
+
+
 class TurnStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -46,7 +55,7 @@ class TurnStore:
             raise TurnUnknown
         return _turn_row(row)
 
-    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> TurnRow | None:
+    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> ClaimedTurn | None:
         """Make `runner` the only runner of a turn in a session of the person.
 
         None when it has another runner, has ended, or is no turn of theirs.
@@ -57,14 +66,15 @@ class TurnStore:
             FROM sessions
             WHERE turns.id = $1 AND ended_sequence IS NULL AND (runner IS NULL OR runner = $2)
                 AND sessions.id = turns.session_id AND tenant = $3 AND owner = $4
-            RETURNING session_id, message_sequence, requested_sequence, ended_sequence, runner
+            RETURNING session_id, message_sequence, requested_sequence, ended_sequence, runner,
+                sessions.version, wrapped_key
             """,
             turn_id,
             runner,
             person.tenant,
             person.user,
         )
-        return _turn_row(row) if row else None
+        return ClaimedTurn(_turn_row(row), row["version"], row["wrapped_key"]) if row else None
 
     async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
         """Note that the runner runs these turns; answer those to stop, and why."""

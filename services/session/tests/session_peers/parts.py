@@ -6,11 +6,13 @@ from uuid import UUID
 from parley_core.pool import Pool
 from parley_core.principal import Principal
 from parley_core.sealing import MasterKeys
+from parley_core.turn_buffer_redis import TurnBuffers
 from parley_session.catalogue import Catalogue
 from parley_session.domain.commands import RequestCancel
 from parley_session.erasing import Erasing
 from parley_session.event_store import EventStore
 from parley_session.executing import Asker, Executor, utc_now
+from parley_session.left_behind import LeftBehind
 from parley_session.running import Running
 from parley_session.session_rows import SessionRows
 from parley_session.sessions import Sessions
@@ -40,19 +42,30 @@ class Parts:
             idempotency_hours=24,
         )
 
-    async def cancel(self, turn: dict[str, str], who: Principal = ADA) -> None:
-        session_id, turn_id = UUID(turn["session_id"]), UUID(turn["id"])
-        await self.executor.execute(
-            session_id, lambda _: RequestCancel(turn_id), Asker(who, "req-1")
-        )
+    async def cancel(
+        self, turn: dict[str, str], who: Principal = ADA, *, unclaimed: bool = False
+    ) -> None:
+        command = RequestCancel(UUID(turn["id"]), unclaimed)
+        session_id = UUID(turn["session_id"])
+        await self.executor.execute(session_id, lambda _: command, Asker(who, "req-1"))
 
 
-def parts_on(pool: Pool, turns: TurnStore | None = None) -> Parts:
+def parts_on(
+    pool: Pool, turns: TurnStore | None = None, buffers: TurnBuffers | None = None
+) -> Parts:
     store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=1_000)
     turns, executor = turns or TurnStore(pool), Executor(store, attempts=8)
     assistants = Catalogue(pool, "demo", most_kept=100)
-    sessions = Sessions(store, turns, executor, assistants, most_messages=1_000)
-    running = Running(store, turns, sessions, executor, assistants, context_tokens=1_000)
+    sessions = Sessions(store, turns, executor, most_messages=1_000)
+    running = Running(
+        store,
+        turns,
+        sessions,
+        executor,
+        assistants,
+        LeftBehind(buffers, seconds=5),
+        context_tokens=1_000,
+    )
     return Parts(store, turns, executor, sessions, running)
 
 

@@ -105,11 +105,21 @@ class EraseSession:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidMessage:
+    """What a person said; `tokens` is how many it has, where somebody counted."""
+
+    id: UUID
+    content: str
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitMessage:
     """Add a message and open the turn that answers it.
 
     Without `parent_message_id` it follows the newest message; with it, an edit becomes a sibling.
-    One that `begins` follows nothing. Without a version the assistant is as the session began.
+    One that `begins` follows nothing. Those `preceding` it come between, each after the one before.
+    Without a version the assistant is as the session began.
     """
 
     message_id: UUID
@@ -121,6 +131,7 @@ class SubmitMessage:
     begins: bool = False
     tokens: int | None = None
     assistant_version: int | None = None
+    preceding: Sequence[SaidMessage] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +164,16 @@ class CompactContext:
 
 @dataclass(frozen=True, slots=True)
 class RequestCancel:
+    """A turn that is `unclaimed` has nobody who could end it, and ends at once."""
+
     turn_id: UUID
+    unclaimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CompleteReply:
+    """Without a model it was the one that the turn was opened with."""
+
     turn_id: UUID
     content: str
     finish_reason: Literal["stop", "length", "content_filter"]
@@ -165,16 +181,20 @@ class CompleteReply:
     total_ms: int
     usage: Usage | None = None
     price: Price | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailReply:
+    """Without a model it was the one that the turn was opened with."""
+
     turn_id: UUID
     code: str
     details: str | None = None
     partial_content: str | None = None
     usage: Usage | None = None
     price: Price | None = None
+    model: str | None = None
 
 
 TurnCommand = SubmitMessage | RegenerateReply | RequestCancel | CompleteReply | FailReply

@@ -61,10 +61,9 @@ def context_of(
     line = _line(session, message_id)
     window = _window(session, line, budget, session.version)
     compact = _compact(line, window, budget)
-    if since is not None and (held := _held(line, since)):
-        before = _window(session, held, since.budget, since.version)
-        if (before.summary, before.start) == (window.summary, window.start):
-            return ContextPlaces(since.version, None, line[len(held) :], window.tokens, compact)
+    held = _held(line, since) if since is not None else ()
+    if since is not None and held and _begins_as_before(session, window, held, since):
+        return ContextPlaces(since.version, None, line[len(held) :], window.tokens, compact)
     shown = line[window.start :]
     return ContextPlaces(None, window.summary, shown, window.tokens, compact)
 
@@ -108,8 +107,8 @@ def _line(session: Session, message_id: UUID) -> _Line:
 
 def _held(line: _Line, since: HeldWindow) -> _Line:
     """The line as far as the window held it; empty when that was another's."""
-    for place, (message_id, _) in enumerate(line):
-        if message_id == since.message_id:
+    for place in range(len(line) - 1, -1, -1):  # It is near the end, nearly always.
+        if line[place][0] == since.message_id:
             return line[: place + 1]
     return ()
 
@@ -122,8 +121,18 @@ def _window(session: Session, line: _Line, budget: int, version: int) -> _Window
     return _Window(summary, after, after + skipped, tokens + used)
 
 
+def _begins_as_before(session: Session, window: _Window, held: _Line, since: HeldWindow) -> bool:
+    """Whether the window that is held begins where this one does."""
+    if not session.compactions and window.start == 0 and window.tokens <= since.budget:
+        return True  # The whole line fits, and so did the beginning of it.
+    before = _window(session, held, since.budget, since.version)
+    return (before.summary, before.start) == (window.summary, window.start)
+
+
 def _summary(session: Session, line: _Line, budget: int, version: int) -> tuple[Place | None, int]:
     """The last one of the line, and the place after it; one that leaves no room is not shown."""
+    if not session.compactions:
+        return None, 0
     last = tokens_of(line[-1][1])
     for after in range(len(line) - 1, 0, -1):
         summary = session.compactions.get(line[after - 1][0])
@@ -136,6 +145,9 @@ def _summary(session: Session, line: _Line, budget: int, version: int) -> tuple[
 
 def _start(line: _Line, budget: int) -> tuple[int, int]:
     """Where the shown part of the line starts, and how many tokens that has."""
+    total = sum(tokens_of(place) for _, place in line)
+    if total <= budget:
+        return 0, total
     start = total = 0
     for end, (_, place) in enumerate(line):
         total += tokens_of(place)

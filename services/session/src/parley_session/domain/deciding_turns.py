@@ -3,7 +3,7 @@
 from typing import Any, assert_never
 from uuid import UUID
 
-from parley_core.event_values import Actor, Price, Usage
+from parley_core.event_values import Actor
 from parley_core.events import (
     CancelRequested,
     Event,
@@ -18,6 +18,7 @@ from parley_session.domain.commands import (
     FailReply,
     RegenerateReply,
     RequestCancel,
+    SaidMessage,
     SubmitMessage,
     TurnCommand,
 )
@@ -60,7 +61,7 @@ def require_no_open_turn(session: Session) -> None:
 def cancel_open_turn(session: Session, canceller: Actor, drafts: Drafts) -> None:
     """End the turn that is open, if any, without waiting for whoever runs it."""
     if session.open_turn is not None:
-        _cancelled(session.open_turn, canceller, None, drafts)
+        _cancelled(session.open_turn, canceller, drafts)
 
 
 def _submit(session: Session, command: SubmitMessage, drafts: Drafts) -> None:
@@ -68,16 +69,20 @@ def _submit(session: Session, command: SubmitMessage, drafts: Drafts) -> None:
     parent = None if command.begins else command.parent_message_id or session.leaf_message_id
     if parent is not None and parent not in session.messages:
         raise ParentUnknown
-    _require_new(session, command.message_id, command.reply_id, command.turn_id)
-    drafts.add(
-        MessageSubmitted(
-            **drafts.common,
-            message_id=command.message_id,
-            parent_message_id=parent,
-            content=drafts.seal_object("content", {"text": command.content}),
-            tokens=command.tokens,
+    last = SaidMessage(command.message_id, command.content, command.tokens)
+    said = [*command.preceding, last]
+    _require_new(session, *(message.id for message in said), command.reply_id, command.turn_id)
+    for message in said:
+        drafts.add(
+            MessageSubmitted(
+                **drafts.common,
+                message_id=message.id,
+                parent_message_id=parent,
+                content=drafts.seal_object("content", {"text": message.content}),
+                tokens=message.tokens,
+            )
         )
-    )
+        parent = message.id
     _open(session, command, command.message_id, drafts)
 
 
@@ -119,18 +124,23 @@ def _require_new(session: Session, *ids: UUID) -> None:
 def _request_cancel(session: Session, command: RequestCancel, drafts: Drafts) -> None:
     if command.turn_id in session.ended_turns:
         return
-    if _open_turn(session, command.turn_id).cancel_requested_by is None:
-        drafts.add(CancelRequested(**drafts.common, turn_id=command.turn_id))
+    turn = _open_turn(session, command.turn_id)
+    canceller = turn.cancel_requested_by
+    if canceller is None:
+        drafts.add(CancelRequested(**drafts.common, turn_id=turn.id))
+        canceller = drafts.actor
+    if command.unclaimed:
+        _cancelled(turn, canceller, drafts)
 
 
 def _complete(session: Session, command: CompleteReply, drafts: Drafts) -> None:
     turn = _open_turn(session, command.turn_id)
     if (canceller := turn.cancel_requested_by) is not None:
-        return _cancelled(turn, canceller, command.content, drafts, command.usage, command.price)
+        return _cancelled(turn, canceller, drafts, command.content, command)
     drafts.add(
         ReplyCompleted(
             **drafts.common,
-            **_ending(turn, command.usage, command.price),
+            **_ending(turn, command),
             content=drafts.seal_object("content", {"text": command.content}),
             finish_reason=command.finish_reason,
             first_token_ms=command.first_token_ms,
@@ -142,11 +152,11 @@ def _complete(session: Session, command: CompleteReply, drafts: Drafts) -> None:
 def _fail(session: Session, command: FailReply, drafts: Drafts) -> None:
     turn, text = _open_turn(session, command.turn_id), command.partial_content
     if (canceller := turn.cancel_requested_by) is not None:
-        return _cancelled(turn, canceller, text, drafts, command.usage, command.price)
+        return _cancelled(turn, canceller, drafts, text, command)
     drafts.add(
         ReplyFailed(
             **drafts.common,
-            **_ending(turn, command.usage, command.price),
+            **_ending(turn, command),
             code=command.code,
             details=drafts.seal("details", command.details),
             partial_content=drafts.seal("partial_content", text),
@@ -157,29 +167,29 @@ def _fail(session: Session, command: FailReply, drafts: Drafts) -> None:
 def _cancelled(
     turn: OpenTurn,
     canceller: Actor,
-    text: str | None,
     drafts: Drafts,
-    usage: Usage | None = None,
-    price: Price | None = None,
+    text: str | None = None,
+    command: CompleteReply | FailReply | None = None,
 ) -> None:
     """Once a cancel was acknowledged, a turn ends only as cancelled, however the model ended it."""
     drafts.add(
         ReplyCancelled(
             **drafts.common,
-            **_ending(turn, usage, price),
+            **_ending(turn, command),
             cancelled_by=canceller,
             partial_content=drafts.seal("partial_content", text),
         )
     )
 
 
-def _ending(turn: OpenTurn, usage: Usage | None, price: Price | None) -> dict[str, Any]:
+def _ending(turn: OpenTurn, command: CompleteReply | FailReply | None) -> dict[str, Any]:
+    """What the three ends share; without a command no model was asked for a reply."""
     return {
         "turn_id": turn.id,
         "reply_id": turn.reply_id,
-        "model": turn.model,
-        "usage": usage,
-        "price": price,
+        "model": (command and command.model) or turn.model,
+        "usage": command and command.usage,
+        "price": command and command.price,
     }
 
 

@@ -40,6 +40,10 @@ class Drafts:
         self.events: list[Event] = []
         self.common: dict[str, Any] = {"actor": moment.actor, "request_id": moment.request_id}
 
+    @property
+    def actor(self) -> Actor:
+        return self._moment.actor
+
     def seal(self, name: str, text: str | None) -> bytes | None:
         """Seal a text for a field of the next event that is added."""
         return None if text is None else self.seal_object(name, {"text": text})

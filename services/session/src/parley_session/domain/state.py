@@ -9,6 +9,7 @@ from uuid import UUID
 from parley_core.event_values import Actor, ForkPoint
 from parley_core.events import (
     CancelRequested,
+    CompletionServed,
     ContextCompacted,
     Event,
     LegalHoldLifted,
@@ -99,6 +100,11 @@ class Session:
     def deleted(self) -> bool:
         """Until `erase_at` its owner may restore it, and do nothing else with it."""
         return self.erase_at is not None
+
+    @property
+    def newest_turn_id(self) -> UUID | None:
+        """Of the turn that was opened last, whether or not it has ended."""
+        return self.open_turn.id if self.open_turn else next(reversed([*self.ended_turns]), None)
 
     def line(self, message_id: UUID | None) -> Iterator[tuple[UUID, Place]]:
         """The message, the one that it follows, and so on to the first one."""
@@ -201,8 +207,8 @@ def _changes(session: Session, event: Event, grow: _Grow) -> dict[str, Any]:
             return {"held": False}
         case SessionErased():
             return {"erased": True, "erase_at": None}
-        case SessionStarted():
-            raise BrokenStream(f"event {event.sequence} starts session {session.id} again")
+        case SessionStarted() | CompletionServed():
+            raise BrokenStream(f"event {event.sequence} begins session {session.id} again")
         case UnknownEvent():
             return {}
         case other:
@@ -211,6 +217,8 @@ def _changes(session: Session, event: Event, grow: _Grow) -> dict[str, Any]:
 
 def _started(event: Event) -> Session:
     started = event.data
+    if isinstance(started, CompletionServed) and event.sequence == 1:
+        return _served(event, started)
     if not isinstance(started, SessionStarted) or event.sequence != 1:
         raise BrokenStream(f"session {event.session_id} begins with {event.type}")
     return Session(
@@ -226,6 +234,21 @@ def _started(event: Event) -> Session:
         forked_from=started.forked_from,
         title_sequence=None if started.title is None else 1,
         metadata_sequence=None if started.metadata is None else 1,
+    )
+
+
+def _served(event: Event, served: CompletionServed) -> Session:
+    """A completion is no session: it can be used no more than one that was erased."""
+    return Session(
+        id=event.session_id,
+        owner=served.owner,
+        tenant=served.tenant,
+        assistant_id="",
+        assistant_version=0,
+        version=1,
+        last_event_id=event.id,
+        updated_at=event.time,
+        erased=True,
     )
 
 

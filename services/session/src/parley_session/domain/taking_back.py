@@ -7,6 +7,7 @@ from uuid import UUID
 from parley_core.cloudevents import Record
 from parley_core.events import (
     CancelRequested,
+    CompletionServed,
     Event,
     MessageImported,
     MessageSubmitted,
@@ -66,7 +67,7 @@ def asked_in(events: Sequence[Event]) -> dict[UUID, int]:
 
 def can_follow(version: int, events: Sequence[Event], messages: Collection[UUID]) -> bool:
     """Whether a session at `version` with these messages can go on with the events."""
-    started = [isinstance(event.data, SessionStarted) for event in events]
+    started = [isinstance(event.data, SessionStarted | CompletionServed) for event in events]
     begins_once = started == [version == 0, *[False] * (len(events) - 1)]
     return begins_once and answered_before(events) <= set(messages)
 

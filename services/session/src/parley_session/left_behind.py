@@ -1,0 +1,55 @@
+"""What a process that was lost left of its reply: the text that its buffer holds, and the cost."""
+
+import asyncio
+import logging
+from uuid import UUID
+
+from parley_core.event_values import Usage
+from parley_core.sealing import DataKey
+from parley_core.turn_buffer import BufferReading
+from parley_core.turn_buffer_redis import TurnBuffers
+from parley_session.domain.commands import FailReply
+
+log = logging.getLogger(__name__)
+
+_ENTRIES_AT_ONCE = 2_000
+# As inference estimates what its model server did not count.
+_BYTES_PER_TOKEN = 4
+_DETAILS = "The process that made the reply was lost; try again."
+
+
+class LeftBehind:
+    """Without `buffers`, or when they do not answer within `seconds`, nothing was left."""
+
+    def __init__(self, buffers: TurnBuffers | None, seconds: float) -> None:
+        self._buffers, self._seconds = buffers, seconds
+
+    async def interrupted(self, turn_id: UUID, key: DataKey) -> FailReply:
+        """How a turn ends that nobody runs any more."""
+        nothing = FailReply(turn_id, "interrupted", details=_DETAILS)
+        if self._buffers is None:
+            return nothing
+        reading = BufferReading(turn_id, key)
+        try:
+            async with asyncio.timeout(self._seconds):
+                text = await self._buffers.read_all(reading, _ENTRIES_AT_ONCE)
+        except TimeoutError:
+            return nothing
+        if reading.broken:
+            log.warning("turn %s: its buffer has a gap; what is before it counts", turn_id)
+        opening = reading.opening
+        if opening is None or not text:
+            return nothing
+        return FailReply(
+            turn_id,
+            "interrupted",
+            details=_DETAILS,
+            partial_content=text,
+            usage=Usage(
+                prompt_tokens=opening.prompt_tokens,
+                completion_tokens=-(-len(text.encode()) // _BYTES_PER_TOKEN),
+                estimated=True,
+            ),
+            price=opening.price,
+            model=opening.model,
+        )

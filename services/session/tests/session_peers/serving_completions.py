@@ -1,0 +1,24 @@
+"""Completions that were served without a conversation."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from parley_core.event_values import Price, Usage
+from parley_core.pool import Pool
+from parley_session.completions import Completions
+from parley_session.domain.completions import RecordCompletion
+from parley_session.session_rows import SessionRows
+from session_peers.appending import ASKER
+from session_peers.parts import parts_on
+
+USAGE = Usage(prompt_tokens=7, completion_tokens=2)
+PRICE = Price(currency="USD", prompt=100, completion=400)
+
+
+async def serve_completion(pool: Pool, *, ago: timedelta = timedelta(0)) -> UUID:
+    """The id of one of Ada's, so long ago."""
+    command = RecordCompletion(uuid4(), "demo", "completed", USAGE, PRICE)
+    store, rows = parts_on(pool).store, SessionRows(pool)
+    completions = Completions(store, rows, clock=lambda: datetime.now(UTC) - ago)
+    await completions.record(command, ASKER)
+    return command.id

@@ -1,0 +1,143 @@
+"""A turn whose process was lost ends with the text that its buffer holds."""
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from session_peers.parts import parts_on
+from session_peers.service import Service
+
+from parley_core.event_values import Price
+from parley_core.pool import Pool
+from parley_core.resting_redis import RestingRedis
+from parley_core.sealing import DataKey
+from parley_core.turn_buffer import BufferWriting, Opening
+from parley_core.turn_buffer_redis import TurnBuffers, Write
+from parley_testing.eventually import eventually
+from parley_testing.passage import Passage
+
+OPENING = Opening(
+    model="fallback", prompt_tokens=7, price=Price(currency="EUR", prompt=1, completion=2)
+)
+
+LOST = "what was lost"
+
+
+@pytest.fixture
+async def way(redis_url: str) -> AsyncIterator[Passage]:
+    """To Redis; it can be closed, and silenced."""
+    async with Passage.to(redis_url) as passage:
+        yield passage
+
+
+@pytest.fixture
+async def buffers(redis_url: str) -> AsyncIterator[TurnBuffers]:
+    buffers = TurnBuffers(RestingRedis(redis_url, seconds=5, pause_seconds=5, connections=1))
+    yield buffers
+    await buffers.aclose()
+
+
+async def streamed(session: Service, pool: Pool, buffers: TurnBuffers, *texts: str) -> Any:
+    """A turn that was claimed, streamed, and left a lease ago."""
+    turn, runner = await session.open_turn(), str(uuid4())
+    assert (await session.claim(turn["id"], runner))["claimed"]
+    writing = BufferWriting(UUID(turn["id"]), await key_of(session, turn))
+    entries = [writing.opening(OPENING)]
+    place = 0
+    for text in texts:
+        place += len(text)
+        if text != LOST:
+            entries.append(writing.text(text, place))
+    assert await buffers.write([Write(writing.name, entries, makes=True, keep_seconds=60)]) == [
+        "written"
+    ]
+    await pool.execute(
+        "UPDATE turns SET opened_at = opened_at - interval '11 s',"
+        " claimed_at = claimed_at - interval '11 s'"
+    )
+    return turn
+
+
+async def key_of(session: Service, turn: dict[str, Any]) -> DataKey:
+    claim = await session.claim(turn["id"], str(uuid4()))
+    return DataKey(base64.b64decode(claim["key"]))
+
+
+async def swept(
+    session: Service, pool: Pool, buffers: TurnBuffers | None, turn: dict[str, Any]
+) -> dict[str, Any]:
+    await parts_on(pool, buffers=buffers).sweeper().sweep()
+    return await session.turn(turn["id"])
+
+
+async def test_it_ends_with_the_text_its_usage_and_the_model_that_answered(
+    session: Service, pool: Pool, buffers: TurnBuffers
+) -> None:
+    turn = await streamed(session, pool, buffers, "Hél", "lo 😀")
+    ended = await swept(session, pool, buffers, turn)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "interrupted")
+    reply = ended["reply"]
+    assert (reply["content"], reply["model"]) == ("Héllo 😀", "fallback")
+    assert reply["usage"] == {
+        "prompt_tokens": 7,
+        "completion_tokens": 3,
+        "total_tokens": 10,
+        "estimated": True,
+    }
+    data = await pool.fetchval("SELECT data FROM events WHERE type LIKE '%reply_failed%'")
+    assert '"currency": "EUR"' in data.replace('":"', '": "')
+    assert "Héllo" not in data
+
+
+async def test_only_what_has_no_gap_before_it_counts(
+    session: Service, pool: Pool, buffers: TurnBuffers, caplog: pytest.LogCaptureFixture
+) -> None:
+    turn = await streamed(session, pool, buffers, "as far ", LOST, "as it went")
+    assert (await swept(session, pool, buffers, turn))["reply"]["content"] == "as far "
+    assert "has a gap" in caplog.text
+
+
+async def test_a_cancelled_one_ends_as_cancelled_with_the_text(
+    session: Service, pool: Pool, buffers: TurnBuffers
+) -> None:
+    turn = await streamed(session, pool, buffers, "as far ")
+    await parts_on(pool).cancel(turn)
+    ended = await swept(session, pool, buffers, turn)
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "as far ")
+    assert ended["reply"]["usage"]["estimated"]
+
+
+async def test_without_text_nothing_is_charged(
+    session: Service, pool: Pool, buffers: TurnBuffers
+) -> None:
+    turn = await streamed(session, pool, buffers)
+    reply = (await swept(session, pool, buffers, turn))["reply"]
+    assert (reply["content"], "usage" in reply) == ("", False)
+
+
+@pytest.mark.parametrize("how", ["silence", "close"])
+async def test_a_redis_that_is_away_keeps_no_session_closed(
+    session: Service, pool: Pool, buffers: TurnBuffers, way: Passage, how: str
+) -> None:
+    turn = await streamed(session, pool, buffers, "lost")
+    resting = RestingRedis(way.database, seconds=0.1, pause_seconds=5, connections=1)
+    getattr(way, how)()
+    ended = await swept(session, pool, TurnBuffers(resting), turn)
+    assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
+    assert resting.failed == 1
+    await resting.aclose()
+
+
+async def test_the_process_reads_the_redis_of_its_settings(
+    serve: Any, pool: Pool, buffers: TurnBuffers, redis_url: str
+) -> None:
+    session = await serve(redis=redis_url, session_sweep_seconds=0.02, session_lease_seconds=10)
+    turn = await streamed(session, pool, buffers, "as far ")
+
+    async def ended() -> bool:
+        return bool((await session.turn(turn["id"]))["status"] != "running")
+
+    await eventually(ended)
+    assert (await session.turn(turn["id"]))["reply"]["content"] == "as far "
