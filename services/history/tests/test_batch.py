@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from history_peers.completions import Completion
 from history_peers.read_model import Rows, folded
 from history_peers.stories import Story, chat, full, mixed
 
@@ -20,7 +21,7 @@ def taken(records: list[Record], known: Known | None = None, most_held: int = 10
 
 
 def rows_of(batch: Batch) -> Rows:
-    return Rows(batch.sessions, batch.messages)
+    return Rows(batch.sessions, batch.messages, dict(batch.usage))
 
 
 def test_events_in_order_become_the_rows_of_their_fold():
@@ -38,6 +39,23 @@ def test_of_an_erased_session_a_batch_brings_the_tombstone_alone():
     assert batch.erased == {erased.id}
     assert {session_id for session_id, _ in batch.messages} == {other.id}
     assert taken(other.records).erased == set()
+
+
+def test_usage_is_counted_once_and_stays_when_its_session_is_erased():
+    erased, completion = full(), Completion()
+    erased.is_erased()
+    records = mixed([erased, completion], random.Random(1))
+    batch = taken([*records, *records])
+    assert rows_of(batch) == folded(erased, completion)
+    assert {row.session_id for row in batch.usage.values()} == {erased.id, completion.id}
+
+
+def test_what_parks_its_session_is_not_counted():
+    story = chat(1)
+    again = encode(replace(story.events[3], id=story.forked(5).id, sequence=5))
+    batch = taken([*story.records, again])
+    assert len(batch.dead_letters) == 1
+    assert rows_of(batch) == folded(story)
 
 
 def test_repeats_of_an_erased_session_resurrect_nothing():

@@ -254,10 +254,24 @@ def test_nothing_follows_an_erasure():
         evolve(session, story.events[5])
 
 
+def test_a_completion_without_a_conversation_is_erased_from_the_start():
+    event = golden("completion_served")
+    session, brought = evolve(None, event)
+    assert brought is None
+    assert (session.id, session.version, session.last_event_id) == (event.session_id, 1, event.id)
+    assert (session.tenant, session.owner, session.assistant_id) == ("default", "ada", "")
+    assert session.erased_at == session.created_at == session.updated_at == event.time
+    with pytest.raises(BrokenStream, match="was erased"):
+        evolve(session, golden("message_submitted"))
+    with pytest.raises(BrokenStream, match="starts again"):
+        evolve(after("session_started"), event)
+
+
 def test_every_published_event_is_folded_above():
     published = {name.split(".")[2] for name in DATA_BY_TYPE}
     ends = {"reply_completed", "reply_failed", "reply_cancelled"}
-    assert published == {*ASKED, *ends, *CHANGES, "cancel_requested", "message_imported"}
+    others = {"cancel_requested", "message_imported", "completion_served"}
+    assert published == {*ASKED, *ends, *CHANGES, *others}
 
 
 def test_an_event_of_an_unknown_type_moves_the_version_and_nothing_else():

@@ -55,7 +55,7 @@ async def test_a_projector_begins_again_where_the_last_one_stopped(tables, relay
     async with projecting(tables.dsn, **settings):
         await eventually(projected(tables, first), within=15)
     # Were the old records read again, this would project them again.
-    await tables.connection.execute("TRUNCATE sessions, messages")
+    await tables.connection.execute("TRUNCATE sessions, messages, usage")
     await relay.publish(mixed(second, random.Random(1)))
     async with projecting(tables.dsn, **settings):
         await eventually(projected(tables, second), within=15)

@@ -1,16 +1,19 @@
 """Parameters that are wrong are refused by name, and those that are right are what they say."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
 
 from parley_core.errors import InvalidRequest
+from parley_core.principal import Principal
 from parley_history.page_request import PageRequest, page_request_of
 from parley_history.session_list.request import SessionListRequest, session_list_request_of
+from parley_history.usage.request import UsageRequest, usage_request_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AN_ID = uuid4()
+PERSON = Principal("default", "ada")
 
 COMMON = [
     ({"limit": "0"}, "limit"),
@@ -104,3 +107,68 @@ def test_versions_that_were_seen_are_by_session():
     other = uuid4()
     asked = session_list_request_of({"seen": f"{AN_ID}:3,{other}:14"})
     assert asked.seen == {AN_ID: 3, other: 14}
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"start": "2026-11-25"}, "start"),
+        ({"start": "2025-11-23"}, "start"),
+        ({"start": "20261124"}, "start"),
+        ({"start": "2026-W48-2"}, "start"),
+        ({"start": "٢٠٢٦-11-24"}, "start"),
+        ({"end": "2026-02-30"}, "end"),
+        ({"end": "2026-11-24T00:00:00Z"}, "end"),
+        ({"end": ""}, "end"),
+        ({"group_by": "hour"}, "group_by"),
+        ({"group_by": ""}, "group_by"),
+        ({"session_id": "7"}, "session_id"),
+        ({"assistant_id": "a\x00"}, "assistant_id"),
+        ({"model": "m" * 501}, "model"),
+        ({"limit": "101"}, "limit"),
+        ({"after": "x"}, "after"),
+        ({"after": "x", "group_by": "day"}, "after"),
+        ({"after": "x", "group_by": "session"}, "after"),
+        ({"after": "\x00", "group_by": "model"}, "after"),
+    ],
+)
+def test_a_wrong_parameter_of_usage_is_named(query, param):
+    with pytest.raises(InvalidRequest) as refused:
+        usage_request_of(query, PERSON, NOW.date())
+    assert refused.value.param == param
+
+
+def test_usage_is_of_30_days_up_to_today_or_of_those_asked_for():
+    def days(**query):
+        asked = usage_request_of(query, PERSON, NOW.date())
+        return asked.start, asked.end
+
+    assert days() == (date(2026, 10, 26), date(2026, 11, 24))
+    assert days(end="2026-03-01") == (date(2026, 1, 31), date(2026, 3, 1))
+    assert days(start="2026-11-24") == (date(2026, 11, 24), date(2026, 11, 24))
+    assert days(start="2025-11-24") == (date(2025, 11, 24), date(2026, 11, 24))
+    assert days(end="0001-01-03") == (date(1, 1, 1), date(1, 1, 3))
+    assert days(start="9999-12-31", end="9999-12-31") == (date(9999, 12, 31),) * 2
+
+
+def test_a_request_for_usage_is_read_whole():
+    query = {
+        "start": "2026-11-01",
+        "group_by": "day",
+        "session_id": str(AN_ID),
+        "assistant_id": "helper",
+        "model": "demo",
+        "limit": "7",
+        "after": "2026-11-02",
+    }
+    assert usage_request_of(query, PERSON, NOW.date()) == UsageRequest(
+        start=date(2026, 11, 1),
+        end=date(2026, 11, 24),
+        user="ada",
+        group_by="day",
+        session_id=AN_ID,
+        assistant_id="helper",
+        model="demo",
+        limit=7,
+        after=date(2026, 11, 2),
+    )

@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+from history_peers.completions import Completion
 from history_peers.read_model import folded
 from history_peers.stories import chat, full, mixed
 
@@ -27,8 +28,9 @@ async def test_a_rebuild_holds_what_the_live_projection_holds(rebuilding, relay,
     chance = random.Random(1)
     stories = [chat(chance.randint(1, 12)) for _ in range(40)]
     stories += [full() for _ in range(5)]
+    stories += [Completion() for _ in range(5)]
     stories[0].does_something_new()
-    for story in (*stories[:3], *stories[-2:]):
+    for story in (*stories[:3], *stories[40:42]):
         story.is_erased()
     waiting = chat(4)
     records = mixed(stories, chance)
@@ -39,7 +41,7 @@ async def test_a_rebuild_holds_what_the_live_projection_holds(rebuilding, relay,
     rebuilt = await rebuilding.run("rebuild", "--workers", "2", **SMALL)
     assert rebuilt.code == 0, rebuilt.error
     assert len(checksums(rebuilt.said)) == 1
-    assert "version 1 (live): 46 sessions" in rebuilt.said
+    assert "version 1 (live): 51 sessions" in rebuilt.said
     assert await rebuilding.active() == 2
     rows = await rebuilding.rows(2)
     assert rows.of(*stories) == folded(*stories)
@@ -78,7 +80,7 @@ async def test_a_verify_tells_of_a_read_model_that_holds_nothing_any_more(
     story = chat(1)
     await relay.publish(story.records)
     await rebuilding.project()
-    await tables.connection.execute("TRUNCATE sessions, messages")
+    await tables.connection.execute("TRUNCATE sessions, messages, usage")
     ended = await rebuilding.run("verify")
     assert ended.code == 1
     assert str(story.id) in ended.error
@@ -195,6 +197,15 @@ async def test_differences_are_told_and_nothing_is_swapped_unless_accepted(
     accepted = await rebuilding.run("rebuild", "--accept-differences", "--workers", "1")
     assert accepted.code == 0, accepted.error
     assert await rebuilding.rows(await rebuilding.active()) == folded(*stories)
+
+
+async def test_usage_that_is_not_what_the_log_says_is_a_difference(rebuilding, relay, tables):
+    story = chat(1)
+    await relay.publish(story.records)
+    await rebuilding.project()
+    await tables.connection.execute("UPDATE usage SET cost = cost + 1")
+    refused = await rebuilding.run("verify", "--workers", "1")
+    assert (refused.code, f"  {story.id}" in refused.error) == (1, True), refused.error
 
 
 async def test_a_verification_swaps_nothing_and_leaves_nothing(rebuilding, relay, tables):

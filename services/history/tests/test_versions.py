@@ -19,6 +19,16 @@ from parley_testing.eventually import eventually
 SETTINGS = RebuildSettings(history_database="postgresql://not/used", kafka="127.0.0.1:9")
 
 
+BEFORE_USAGE = """
+CREATE SCHEMA read_model_3;
+CREATE TABLE read_model_3.sessions (id uuid);
+INSERT INTO read_models (version) VALUES (3);
+INSERT INTO active_read_model (version) VALUES (3);
+CREATE VIEW sessions AS SELECT * FROM read_model_3.sessions;
+CREATE VIEW messages AS SELECT * FROM read_model_3.sessions;
+"""
+
+
 async def make_version(connection, version):
     async with connection.transaction():
         await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
@@ -74,6 +84,18 @@ async def test_a_database_from_before_branches_begins_again_with_the_first_versi
     assert await connection.fetchval(schemas) == "read_model_1"
     assert await connection.fetchval("SELECT version FROM active_read_model") == 1
     assert await connection.fetchval("SELECT count(*) FROM public.sessions WHERE linear") == 0
+    await connection.close()
+
+
+async def test_a_database_from_before_usage_begins_again_with_the_first_version(database):
+    connection = await asyncpg.connect(database)
+    await migrate(connection, migrations_in(MIGRATIONS)[:4])
+    await connection.execute(BEFORE_USAGE)
+    await migrate_history(connection)
+    await connection.execute("SET search_path = read_model_1, public")
+    assert await connection.fetchval("SELECT count(*) FROM positions") == 0
+    assert await connection.fetchval("SELECT count(*) FROM public.usage") == 0
+    assert await connection.fetchval("SELECT version FROM active_read_model") == 1
     await connection.close()
 
 

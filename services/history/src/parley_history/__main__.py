@@ -79,6 +79,7 @@ def _serve(settings: HistorySettings) -> None:
         app,
         host=settings.history_host,
         port=settings.history_port,
+        shared_port=settings.shared_port,
         drain_seconds=settings.history_drain_seconds,
         on_shutdown=app.state.movement_streams.end,
     )

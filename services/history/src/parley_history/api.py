@@ -21,6 +21,9 @@ from parley_history.search.request import search_request_of
 from parley_history.search.searching import Searching
 from parley_history.session_list.listing import Listing
 from parley_history.session_list.request import seen_in, session_list_request_of
+from parley_history.usage.answer import usage_json
+from parley_history.usage.request import usage_request_of
+from parley_history.usage.stored import UsageSums
 
 Missing = Callable[[], Awaitable[Sequence[str]]]
 """Names what a process waits for; nothing when it is ready."""
@@ -35,6 +38,7 @@ class Parts:
     movements: MovementStreams
     searching: Searching
     exporting: Exporting
+    usage: UsageSums
 
 
 def routes(guard: Guard, parts: Parts) -> Sequence[Route]:
@@ -71,6 +75,12 @@ def routes(guard: Guard, parts: Parts) -> Sequence[Route]:
         pieces = parts.exporting.all(person, request_id(request), form, seen)
         return await file_of(pieces, form, "parley")
 
+    async def sum_usage(request: Request) -> Response:
+        person = guard(request)
+        asked = usage_request_of(request.query_params, person, datetime.now(UTC).date())
+        answer = usage_json(asked, await parts.usage.read(person, asked))
+        return Response(answer, media_type="application/json")
+
     async def follow_movements(request: Request) -> Response:
         guard(request)
         return StreamingResponse(parts.movements.open(), media_type="application/x-ndjson")
@@ -84,6 +94,7 @@ def routes(guard: Guard, parts: Parts) -> Sequence[Route]:
         Route("/search", search, methods=["POST"]),
         Route("/sessions/{session_id:uuid}/export", export_session),
         Route("/export", export_all),
+        Route("/usage", sum_usage),
         Route("/movements", follow_movements),
         *health_routes(missing),
     ]

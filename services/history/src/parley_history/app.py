@@ -39,6 +39,7 @@ from parley_history.session_client import Person, SessionClient
 from parley_history.session_list.listing import Listing
 from parley_history.session_list.stored import SessionPages
 from parley_history.settings import HistorySettings
+from parley_history.usage.stored import UsageSums
 from parley_history.waiting import Waiting
 
 
@@ -74,6 +75,7 @@ def create_app(settings: HistorySettings) -> Starlette:
                 most=settings.history_exports,
             )
             parts.searching = Searching(FoundMessages(pool), keys, _search_keys(settings, session))
+            parts.usage = UsageSums(pool)
             parts.missing = _missing(pool)
             forgetting = Forgetting(pool, keys, pause_seconds=settings.history_listen_pause_seconds)
             stack.enter_context(movements.followed_by(forgetting))

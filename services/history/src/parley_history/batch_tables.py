@@ -70,6 +70,22 @@ ON CONFLICT (id) DO UPDATE SET
     held = excluded.held,
     erased_at = excluded.erased_at
 """
+_ADD_USAGE = """
+INSERT INTO usage AS kept (
+    session_id, day, model, currency, tenant, owner, assistant_id, replies, prompt_tokens,
+    completion_tokens, estimated_tokens, cost
+)
+SELECT * FROM unnest(
+    $1::uuid[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[],
+    $9::bigint[], $10::bigint[], $11::bigint[], $12::numeric[]
+)
+ON CONFLICT (session_id, day, model, currency) DO UPDATE SET
+    replies = kept.replies + excluded.replies,
+    prompt_tokens = kept.prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = kept.completion_tokens + excluded.completion_tokens,
+    estimated_tokens = kept.estimated_tokens + excluded.estimated_tokens,
+    cost = kept.cost + excluded.cost
+"""
 _LINK_TURNS = """
 UPDATE messages SET turn_id = link.turn_id
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS link (session_id, message_id, turn_id)
@@ -140,6 +156,8 @@ async def write_rows(connection: "Connection[asyncpg.Record]", batch: Batch) -> 
             columns=MessageRow.__struct_fields__,
             records=map(astuple, messages.values()),
         )
+    if usage := batch.usage:
+        await connection.execute(_ADD_USAGE, *_columns(map(astuple, usage.values())))
     if batch.released:
         await connection.execute(_RELEASE, *_columns(batch.released))
     if batch.erased:

@@ -15,6 +15,7 @@ from parley_core.settings import (
     RedisUrl,
     Seconds,
     Settings,
+    SharedPort,
 )
 
 
@@ -49,7 +50,7 @@ class ProjectorSettings(DatabaseSettings, LogSettings):
     projector_stuck_seconds: Seconds = 60
 
 
-class HistorySettings(DatabaseSettings):
+class HistorySettings(DatabaseSettings, SharedPort):
     """What the `serve` command needs."""
 
     internal_secret: InternalSecretSetting = Field(

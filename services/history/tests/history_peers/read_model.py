@@ -14,6 +14,7 @@ from parley_history.domain.arrivals import arrival_of
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.fold import evolve
 from parley_history.domain.rows import MessageRow, SessionRow
+from parley_history.domain.usage import UsageKey, UsageRow, summed, usage_of
 from parley_history.migrations import migrate_history
 from parley_history.read_model import ReadModel, ReadModelLimits
 
@@ -25,22 +26,25 @@ PARTITION = 3
 class Rows:
     sessions: dict[UUID, SessionRow] = field(default_factory=dict)
     messages: dict[tuple[UUID, UUID], MessageRow] = field(default_factory=dict)
+    usage: dict[UsageKey, UsageRow] = field(default_factory=dict)
 
     def of(self, *stories: Story) -> "Rows":
         ids = {story.id for story in stories}
         return Rows(
             {id: row for id, row in self.sessions.items() if id in ids},
             {place: row for place, row in self.messages.items() if place[0] in ids},
+            {key: row for key, row in self.usage.items() if row.session_id in ids},
         )
 
 
 def folded(*stories: Story) -> Rows:
     """What the log says, without a database or a batch."""
-    rows = Rows()
+    rows, used = Rows(), list[UsageRow]()
     for story in stories:
         session = None
         for event in story.events:
             session, brought = evolve(session, event)
+            used += filter(None, [usage_of(session, event)])
             if isinstance(brought, MessageRow):
                 rows.messages[story.id, brought.id] = brought
             elif brought:
@@ -51,6 +55,7 @@ def folded(*stories: Story) -> Rows:
         if session.erased_at is not None:
             rows.messages = {p: row for p, row in rows.messages.items() if p[0] != story.id}
         rows.sessions[story.id] = session
+    rows.usage = summed(used)
     return rows
 
 
@@ -76,9 +81,12 @@ class Database:
     async def rows(self) -> Rows:
         sessions = await self.connection.fetch(f"SELECT {_columns(SessionRow)} FROM sessions")
         messages = await self.connection.fetch(f"SELECT {_columns(MessageRow)} FROM messages")
+        usage = await self.connection.fetch(f"SELECT {_columns(UsageRow)} FROM usage")
+        used = [UsageRow(*parts, cost=int(cost)) for *parts, cost in usage]
         return Rows(
             {row["id"]: SessionRow(*row.values()) for row in sessions},
             {(row["session_id"], row["id"]): MessageRow(*row.values()) for row in messages},
+            {row.key: row for row in used},
         )
 
     async def positions(self) -> dict[int, int]:
@@ -97,7 +105,7 @@ class Database:
     async def everything(self) -> bytes:
         """Every row of every table, as text with each byte string as it is."""
         found = b""
-        for table in ("sessions", "messages", "held_events", "dead_letters", "positions"):
+        for table in ("sessions", "messages", "usage", "held_events", "dead_letters", "positions"):
             for row in await self.connection.fetch(f"SELECT * FROM {table}"):
                 parts = (v if isinstance(v, bytes) else str(v).encode() for v in row.values())
                 found += b"\n".join(parts)
@@ -119,7 +127,7 @@ class Database:
         await self.connection.execute(f"SET search_path = read_model_{version}, public")
 
 
-def _columns(row: type[SessionRow] | type[MessageRow]) -> str:
+def _columns(row: type[SessionRow] | type[MessageRow] | type[UsageRow]) -> str:
     return ", ".join(column.name for column in fields(row))
 
 

@@ -40,6 +40,8 @@ ADA = Principal("default", "ada")
 EVE = Principal("default", "eve")
 LEAF = uuid4()
 """Stands for the newest message of a story."""
+USED = Usage(prompt_tokens=7, completion_tokens=3)
+PRICE = Price(currency="USD", prompt=150_000, completion=600_000)
 
 
 class Story:
@@ -120,15 +122,23 @@ class Story:
         self.leaf = message_id
         return message_id
 
-    def hears(self, text: str) -> UUID:
+    def hears(
+        self,
+        text: str,
+        *,
+        model: str = "demo",
+        usage: Usage | None = USED,
+        price: Price | None = PRICE,
+    ) -> UUID:
         return self._end(
             ReplyCompleted,
             content=self._sealed("content", {"text": text}),
             finish_reason="stop",
             first_token_ms=5,
             total_ms=50,
-            usage=Usage(prompt_tokens=7, completion_tokens=3),
-            price=Price(currency="USD", prompt=150_000, completion=600_000),
+            model=model,
+            usage=usage,
+            price=price,
         )
 
     def fails(self, partial: str | None = None, code: str = "upstream_timeout") -> UUID:
@@ -150,11 +160,25 @@ class Story:
 
     def is_compacted(self) -> None:
         summary = self._sealed("summary", {"text": "What was said."})
-        self._add(ContextCompacted, up_to_message_id=self.leaf, summary=summary, model="demo")
+        self._add(
+            ContextCompacted,
+            up_to_message_id=self.leaf,
+            summary=summary,
+            model="demo",
+            usage=Usage(prompt_tokens=70, completion_tokens=30),
+            price=PRICE,
+        )
 
     def is_renamed(self, title: str | None) -> None:
         sealed = None if title is None else self._sealed("title", {"text": title})
         self._add(SessionRenamed, title=sealed)
+
+    def is_given_a_title(self, title: str) -> None:
+        """By a model, which costs something."""
+        sealed = self._sealed("title", {"text": title})
+        self._add(
+            SessionRenamed, title=sealed, suggested=True, model="small", usage=USED, price=PRICE
+        )
 
     def is_described(self, **metadata: str) -> None:
         self._add(SessionMetadataChanged, metadata=self._sealed("metadata", metadata))
@@ -189,7 +213,8 @@ class Story:
 
     def _end(self, kind: type[KnownEventData], **fields: Any) -> UUID:
         self.leaf = uuid4()
-        self._add(kind, turn_id=self._turn_id, reply_id=self.leaf, model="demo", **fields)
+        named = {"model": "demo"} | fields
+        self._add(kind, turn_id=self._turn_id, reply_id=self.leaf, **named)
         return self.leaf
 
     @property
@@ -238,6 +263,7 @@ def full(person: Principal = ADA) -> Story:
     first = story.says("question")
     story.hears("answer")
     story.is_compacted()
+    story.is_given_a_title("Suggested words")
     story.is_renamed("Other words")
     story.is_described(colour="red")
     story.asks_again(first)

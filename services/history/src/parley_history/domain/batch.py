@@ -14,6 +14,7 @@ from parley_history.domain.discards import Discarded, record_digest
 from parley_history.domain.fold import BrokenStream, evolve
 from parley_history.domain.order import Order, order_of
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
+from parley_history.domain.usage import UsageKey, UsageRow, summed, usage_of
 
 PARKED_BEFORE = "the session was parked before"
 FORKED = "the store has forked: the session has another event at this sequence"
@@ -52,6 +53,7 @@ class Batch:
         self.dead_letters: list[DeadLetter] = []
         self.newly_parked: list[DeadLetter] = []
         self.released: list[tuple[UUID, int]] = []
+        self._used: list[UsageRow] = []
         self._messages: dict[tuple[UUID, UUID], MessageRow] = {}
         self._known, self._most_held = known, most_held
         self._parked = set(known.parked)
@@ -77,6 +79,11 @@ class Batch:
             return self._messages
         messages = self._messages.items()
         return {place: row for place, row in messages if row.session_id not in self.erased}
+
+    @property
+    def usage(self) -> Mapping[UsageKey, UsageRow]:
+        """What is added to each row of usage; erased sessions' is kept."""
+        return summed(self._used)
 
     @property
     def newly_held(self) -> list[Arrival]:
@@ -112,6 +119,7 @@ class Batch:
             session, brought = evolve(self._session(event.session_id), event)
             if isinstance(brought, MessageRow):
                 self._add(brought)
+            used = usage_of(session, event)
         except BrokenStream as broken:
             self._park(arrival, str(broken))
             return
@@ -122,6 +130,8 @@ class Batch:
             self._park(arrival, f"it cannot be applied: {type(surprise).__name__}")
             return
         self.sessions[session.id] = session
+        if used is not None:
+            self._used.append(used)
         if isinstance(brought, TurnOfMessage):
             self._link(brought)
         elif session.erased_at is not None:

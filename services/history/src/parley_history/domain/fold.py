@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from parley_core.events import (
+    CompletionServed,
     Event,
     MessageImported,
     MessageSubmitted,
@@ -45,7 +46,7 @@ def evolve(session: SessionRow | None, event: Event | Discarded) -> tuple[Sessio
             return _ended(session, event, end)
         case MessageImported() as brought:
             return _followed(session, event, imported(event, brought))
-        case SessionStarted():
+        case SessionStarted() | CompletionServed():
             raise BrokenStream("the session starts again")
         case other:
             return _changed(session, event, changes_of(event, other)), None
@@ -61,6 +62,8 @@ def _passed(session: SessionRow | None, place: Discarded) -> SessionRow:
 
 def _started(event: Event) -> SessionRow:
     data = event.data
+    if isinstance(data, CompletionServed):
+        return _served(event, data)
     if not isinstance(data, SessionStarted):
         raise BrokenStream("the session does not begin with its start")
     origin = data.forked_from
@@ -81,6 +84,26 @@ def _started(event: Event) -> SessionRow:
         expires_at=data.expires_at,
         forked_from_session_id=origin.session_id if origin else None,
         forked_from_message_id=origin.message_id if origin else None,
+    )
+
+
+def _served(event: Event, data: CompletionServed) -> SessionRow:
+    """A tombstone from the start: there is nothing to read."""
+    return SessionRow(
+        id=event.session_id,
+        tenant=data.tenant,
+        owner=data.owner,
+        assistant_id="",
+        assistant_version=0,
+        version=event.sequence,
+        last_event_id=event.id,
+        created_at=event.time,
+        updated_at=event.time,
+        title=None,
+        title_event_id=None,
+        metadata=None,
+        metadata_event_id=None,
+        erased_at=event.time,
     )
 
 

@@ -11,7 +11,8 @@ class SessionRow(Struct, frozen=True, gc=False):
 
     The ids of the events that brought title and metadata are what these are unsealed with.
     `leaf_message_id` is the newest message; `linear`: each message follows the one before it.
-    Of an erased session nothing that was said is left.
+    Of an erased session nothing that was said is left. A completion that was served without a
+    conversation is such a row from the start, with no assistant.
     """
 
     id: UUID

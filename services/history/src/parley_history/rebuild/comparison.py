@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from parley_history.batch_tables import Connection
 
-# Over the session's row, its messages and what is held for it, in any order. Places in the log are
-# left out: a topic that was made again has others.
+# Over the session's row, its messages, its usage and what is held for it, in any order. Places in
+# the log are left out: a topic that was made again has others.
 _DIGESTS = """
 SELECT id, max(version) AS version, count(*) FILTER (WHERE kind = 'held') AS held,
     count(*) FILTER (WHERE kind = 'message') AS messages, bit_xor(hash) AS digest
@@ -19,6 +19,9 @@ FROM (
     UNION ALL
     SELECT 'message', session_id, NULL, hash_record_extended(one, 0)
     FROM {schema}.messages AS one WHERE $1::uuid[] IS NULL OR session_id = ANY($1)
+    UNION ALL
+    SELECT 'usage', session_id, NULL, hash_record_extended(one, 0)
+    FROM {schema}.usage AS one WHERE $1::uuid[] IS NULL OR session_id = ANY($1)
     UNION ALL
     SELECT 'held', session_id, NULL,
         hash_record_extended(ROW (session_id, sequence, key, headers::text, value), 0)

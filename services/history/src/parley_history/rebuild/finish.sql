@@ -13,4 +13,4 @@ WHERE messages.session_id = first.session_id AND messages.id = first.message_id
 
 DROP TABLE turn_links;
 
-ANALYZE positions, sessions, messages, held_events, dead_letters;
+ANALYZE positions, sessions, messages, usage, held_events, dead_letters;

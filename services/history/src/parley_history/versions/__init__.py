@@ -1,7 +1,7 @@
 """Versions of the read model side by side, each in a schema of its own; one of them is active.
 
-`public.sessions` and `public.messages` are views on the active one: each statement that reads them
-sees one version, whole.
+`public.sessions`, `public.messages` and `public.usage` are views on the active one: each statement
+that reads them sees one version, whole.
 """
 
 from collections.abc import AsyncIterator
@@ -36,6 +36,7 @@ ON CONFLICT (only_row) DO UPDATE SET version = excluded.version
 _VIEWS = """
 CREATE OR REPLACE VIEW public.sessions AS SELECT * FROM read_model_{version}.sessions;
 CREATE OR REPLACE VIEW public.messages AS SELECT * FROM read_model_{version}.messages;
+CREATE OR REPLACE VIEW public.usage AS SELECT * FROM read_model_{version}.usage;
 """
 _FORGET = "DELETE FROM public.read_models WHERE version = $1"
 
@@ -86,7 +87,7 @@ async def make_tables(connection: "Connection[asyncpg.Record]", version: int) ->
 
 
 async def add_keys(connection: "Connection[asyncpg.Record]") -> None:
-    """Add the keys of messages and the index of lists in the version that was entered."""
+    """Add the keys of messages and the indexes of lists and usage in the version entered."""
     await connection.execute(_FILES.joinpath("keys.sql").read_text())
 
 

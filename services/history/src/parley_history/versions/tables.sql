@@ -61,6 +61,23 @@ CREATE TABLE messages (
     error_details bytea
 );
 
+-- What a day of a session cost, of one model and in one currency. It stays when the session is erased.
+CREATE TABLE usage (
+    session_id uuid NOT NULL,
+    day date NOT NULL, -- of the events' time, in UTC
+    model text NOT NULL,
+    currency text, -- null: no price was known
+    tenant text NOT NULL,
+    owner text NOT NULL,
+    assistant_id text, -- null: a completion without a conversation
+    replies integer NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    estimated_tokens bigint NOT NULL, -- of both kinds, where Parley estimated them
+    cost numeric NOT NULL, -- tokens times price, exact: micro-units times a million
+    UNIQUE NULLS NOT DISTINCT (session_id, day, model, currency)
+) WITH (fillfactor = 80);
+
 -- Events that came before the one that precedes them, as they are in the log.
 CREATE TABLE held_events (
     session_id uuid NOT NULL,

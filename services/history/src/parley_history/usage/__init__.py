@@ -1,0 +1,1 @@
+"""What replies cost: sums over the usage of the read model."""

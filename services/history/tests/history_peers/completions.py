@@ -1,0 +1,37 @@
+"""Completions that belong to no conversation."""
+
+from datetime import datetime
+from uuid import uuid4
+
+from history_peers.stories import ADA, NOON, PRICE, USED, Story
+from parley_core.event_values import Price, Usage
+from parley_core.events import CompletionServed, Event
+from parley_core.principal import Principal
+from parley_core.sealing import DataKey
+
+
+class Completion(Story):
+    """What is told of a completion that belongs to no conversation: all in one event."""
+
+    def __init__(
+        self,
+        person: Principal = ADA,
+        *,
+        starts_at: datetime = NOON,
+        model: str = "demo",
+        status: str = "completed",
+        usage: Usage = USED,
+        price: Price | None = PRICE,
+    ) -> None:
+        self.id, self.key, self.person = uuid4(), DataKey.generate(), person
+        self.events: list[Event] = []
+        self._starts_at = starts_at
+        self._add(
+            CompletionServed,
+            owner=person.user,
+            tenant=person.tenant,
+            model=model,
+            status=status,
+            usage=usage,
+            price=price,
+        )
