@@ -50,7 +50,7 @@ def test_what_was_said_survives_two_summaries():
         ("What's my cat?", "Your cat is **Tom**."),
         ("What do you remember?", "- tea, hot, is best"),
     ):
-        answered = answer(prompt_of("You are Helper.", window(second, question)).messages)
+        answered = answer(prompt_of("You are Helper.", window(second, question), 10).messages)
         assert fact in answered
         assert "Answering as Helper." in answered
         assert SUMMARY_OF in answered
@@ -67,4 +67,6 @@ def test_what_the_model_itself_said_is_no_fact():
 
 
 def test_without_a_summary_nothing_is_said_of_one():
-    assert SUMMARY_OF not in answer(prompt_of("You are Helper.", window(None, "Hello")).messages)
+    assert SUMMARY_OF not in answer(
+        prompt_of("You are Helper.", window(None, "Hello"), 10).messages
+    )

@@ -60,7 +60,7 @@ def test_a_secret_goes_only_to_those_who_need_it(described: Described) -> None:
         "jwt": {"gateway"},
         TOLD.session_database: {"session"},
         TOLD.history_database: {"history-serve", "history-project"},
-        TOLD.redis: {"history-serve"},
+        TOLD.redis: {"session", "inference", "history-serve"},
     }
 
 
@@ -98,18 +98,36 @@ def test_a_bound_that_a_person_sets_goes_to_its_service(described: Described) ->
     assert {n for n, told in processes.items() if "PARLEY_RELAY_RECORDS" in told} == {"session"}
 
 
-def test_the_callers_share_the_replicas_of_whom_they_call(described: Described) -> None:
-    processes = described({"gateway": 3, "inference": 2})
+def test_replicas_have_an_address_each_and_are_called_at_one(described: Described) -> None:
+    processes = described({"gateway": 2, "inference": 2, "session": 2})
     assert list(processes) == [
-        *("session", "inference", "inference-2", "history-serve", "history-project"),
-        *("gateway", "gateway-2", "gateway-3"),
+        *("session", "session-2", "inference", "inference-2"),
+        *("history-serve", "history-project", "gateway", "gateway-2"),
     ]
-    called = [processes[name]["PARLEY_INFERENCE_URL"] for name in list(processes)[-3:]]
-    assert called[0] == called[2] != called[1]
-    assert called[1].endswith(processes["inference-2"]["PARLEY_INFERENCE_PORT"])
-    ports = [processes[name]["PARLEY_PORT"] for name in list(processes)[-3:]]
-    assert ports[0] == "8080"
-    assert len(set(ports)) == 3
+    for service, others, calls in (
+        ("session", ("inference", "inference-2", "history-serve", "gateway-2"), "SESSION"),
+        ("inference", ("gateway", "gateway-2"), "INFERENCE"),
+    ):
+        own = {processes[name][f"PARLEY_{calls}_PORT"] for name in (service, f"{service}-2")}
+        shared = {processes[name]["PARLEY_SHARED_PORT"] for name in (service, f"{service}-2")}
+        called = {processes[name][f"PARLEY_{calls}_URL"] for name in others}
+        assert (len(own), own & shared) == (2, set())
+        assert called == {f"http://127.0.0.1:{port}" for port in shared}
+
+
+def test_gateways_share_the_port_that_people_know(described: Described) -> None:
+    processes = described({"gateway": 2})
+    gateways = processes["gateway"], processes["gateway-2"]
+    assert {told["PARLEY_SHARED_PORT"] for told in gateways} == {"8080"}
+    assert len({"8080", *(told["PARLEY_PORT"] for told in gateways)}) == 3
+
+
+def test_a_single_process_is_called_at_its_own_address(described: Described) -> None:
+    processes = described()
+    assert not any("PARLEY_SHARED_PORT" in told for told in processes.values())
+    assert processes["gateway"]["PARLEY_PORT"] == "8080"
+    port = processes["history-serve"]["PARLEY_HISTORY_PORT"]
+    assert processes["gateway"]["PARLEY_HISTORY_URL"] == f"http://127.0.0.1:{port}"
 
 
 def test_replicas_are_read_from_one_option() -> None:

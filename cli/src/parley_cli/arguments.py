@@ -84,9 +84,8 @@ def _add_up(commands: Commands) -> None:
         default={},
         metavar="SERVICE=N,…",
         help=f"run several processes of a service (1 to {MOST_REPLICAS}): {', '.join(SERVICES)}. "
-        "Only the first gateway has PARLEY_PORT, the others take free ports (`parley status`). "
-        "The n-th gateway calls the n-th replica of each service, from the first again after the "
-        "last; further session and history-project processes take over from each other.",
+        "Each has an address of its own (`parley status`); all of a service share one more, where "
+        "they are called: the gateways share PARLEY_PORT.",
     )
 
 

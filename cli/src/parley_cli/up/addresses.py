@@ -1,10 +1,13 @@
-"""Where each process of a stack listens, and whom its callers call."""
+"""Where each process of a stack listens, and where its callers call it."""
 
 from collections.abc import Iterator, Mapping
 
 # In the order in which they are shown; each may have replicas.
 SERVICES = ("session", "inference", "history-serve", "history-project", "gateway")
+# Whom others call; the projector answers nobody but probes.
+CALLED = ("session", "inference", "history-serve", "gateway")
 MOST_REPLICAS = 9
+LOOPBACK = "127.0.0.1"
 DEMO_MODEL = "demo-model"
 
 
@@ -14,13 +17,23 @@ def replica_name(service: str, place: int) -> str:
 
 
 class Addresses:
-    """`host:port` of each process: the first gateway's is given, the others take free ports."""
+    """`host:port` of each process, and where the replicas of a service are called.
+
+    A single process is called at its own address; several share one besides. The gateways' is
+    given, all others take free ports.
+    """
 
     def __init__(self, gateway: str, replicas: Mapping[str, int], ports: Iterator[int]) -> None:
         self._counts = {service: replicas.get(service, 1) for service in SERVICES}
-        names = [DEMO_MODEL, *(replica_name(*replica) for replica in self.replicas())]
-        chosen = {name: f"127.0.0.1:{next(ports)}" for name in names}
-        self._addresses = chosen | {"gateway": gateway}
+        self._own = {DEMO_MODEL: joined(LOOPBACK, next(ports))}
+        for service, place in self.replicas():
+            host = host_and_port(gateway)[0] if service == "gateway" else LOOPBACK
+            self._own[replica_name(service, place)] = joined(host, next(ports))
+        shared = {service: joined(LOOPBACK, next(ports)) for service in CALLED}
+        shared["gateway"] = gateway
+        self._shared = {s: address for s, address in shared.items() if self._counts[s] > 1}
+        if "gateway" not in self._shared:
+            self._own["gateway"] = gateway
 
     def replicas(self) -> Iterator[tuple[str, int]]:
         """Each service and place."""
@@ -29,12 +42,17 @@ class Addresses:
                 yield service, place
 
     def of(self, name: str) -> str:
-        return self._addresses[name]
+        """The address of that process alone."""
+        return self._own[name]
 
-    def url(self, service: str, caller_place: int) -> str:
-        """The n-th caller calls the n-th replica, from the first again after the last."""
-        name = replica_name(service, caller_place % self._counts[service])
-        return f"http://{self.of(name)}"
+    def shared_port(self, service: str) -> str | None:
+        """Where its processes listen too, if there are several."""
+        shared = self._shared.get(service)
+        return host_and_port(shared)[1] if shared else None
+
+    def url(self, service: str) -> str:
+        """Where any of its processes answers."""
+        return f"http://{self._shared.get(service) or self._own[service]}"
 
 
 def host_and_port(address: str) -> tuple[str, str]:

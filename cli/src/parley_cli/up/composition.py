@@ -13,7 +13,7 @@ from parley_cli.engines.run_to_end import run_to_end
 from parley_cli.kept_secrets import KeptSecrets
 from parley_cli.settings import UpSettings
 from parley_cli.up import layout
-from parley_cli.up.addresses import DEMO_MODEL, MOST_REPLICAS, SERVICES, Addresses, joined
+from parley_cli.up.addresses import CALLED, DEMO_MODEL, MOST_REPLICAS, SERVICES, Addresses, joined
 from parley_cli.up.databases import OwnDatabase, holds_events, prepare_databases
 from parley_cli.up.engines_in_use import EnginesInUse
 from parley_cli.up.environments import Environments, Told
@@ -29,7 +29,8 @@ from parley_core.log import (
     ensure_topic,
 )
 
-MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES)  # The engines have six, the demo model one.
+# The engines have six, the demo model one, and replicas one that they share.
+MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES) + len(CALLED)
 
 TOPIC_SECONDS = 60.0
 

@@ -51,13 +51,13 @@ class Environments:
             case "session":
                 own = self._session()
             case "inference":
-                own = self._inference(place)
+                own = self._inference()
             case "gateway":
-                own = self._gateway(place)
+                own = self._gateway()
             case "history-serve":
-                own = {**self._history(place), "PARLEY_REDIS": self._told.redis}
+                own = {**self._history(), "PARLEY_REDIS": self._told.redis}
             case _:
-                own = self._history(place)
+                own = self._history()
         return {
             **own,
             **self._listens(service, place),
@@ -72,40 +72,47 @@ class Environments:
             **self._log(),
             **self._model(),
             **_file("PARLEY_POLICIES", self._settings.policies),
+            "PARLEY_REDIS": self._told.redis,
             "PARLEY_MASTER_KEY": self._told.master_key,
         }
 
-    def _inference(self, place: int) -> dict[str, str]:
+    def _inference(self) -> dict[str, str]:
         return {
             **DRAIN,
             **variables("PARLEY_INFERENCE_", "PARLEY_UPSTREAM_"),
             **self._model(),
             **self._model_server(),
-            "PARLEY_SESSION_URL": self._addresses.url("session", place),
+            "PARLEY_REDIS": self._told.redis,
+            "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
-    def _history(self, place: int) -> dict[str, str]:
+    def _history(self) -> dict[str, str]:
         return {
             **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_"),
             **self.history_database(),
             **self._log(),
-            "PARLEY_SESSION_URL": self._addresses.url("session", place),
+            "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
-    def _gateway(self, place: int) -> dict[str, str]:
+    def _gateway(self) -> dict[str, str]:
         jwt_secret = self._told.jwt_secret
         return {
             **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
-            "PARLEY_SESSION_URL": self._addresses.url("session", place),
-            "PARLEY_INFERENCE_URL": self._addresses.url("inference", place),
-            "PARLEY_HISTORY_URL": self._addresses.url("history-serve", place),
+            "PARLEY_SESSION_URL": self._addresses.url("session"),
+            "PARLEY_INFERENCE_URL": self._addresses.url("inference"),
+            "PARLEY_HISTORY_URL": self._addresses.url("history-serve"),
         }
 
     def _listens(self, service: str, place: int) -> dict[str, str]:
         host, port = host_and_port(self._addresses.of(replica_name(service, place)))
         prefix = LISTEN_PREFIXES[service]
-        return {f"{prefix}_HOST": host, f"{prefix}_PORT": port}
+        shared = self._addresses.shared_port(service)
+        return {
+            f"{prefix}_HOST": host,
+            f"{prefix}_PORT": port,
+            **({"PARLEY_SHARED_PORT": shared} if shared else {}),
+        }
 
     def _log(self) -> dict[str, str]:
         # An embedded Kafka lets in whoever is on this machine.
