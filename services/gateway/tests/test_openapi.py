@@ -23,7 +23,7 @@ async def test_the_document_and_its_page_are_there_for_anyone(gateway):
 
 async def test_every_route_is_described_and_nothing_else(gateway):
     routes = {
-        (method.lower(), route.path)
+        (method.lower(), route.path_format)
         for route in gateway.app.routes
         if isinstance(route, Route) and route.path not in PAGES
         for method in route.methods - {"HEAD"}

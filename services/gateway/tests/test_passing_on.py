@@ -1,11 +1,11 @@
 """Calls that are checked, passed on, and answered with the bytes that a service gave."""
 
+import asyncio
 import socket
 from urllib.parse import urlencode
 
 import pytest
 from gateway_peers.gateway import SESSION_ID, another_id
-from gateway_peers.inference import Stalls
 from gateway_peers.issuer import token
 from gateway_peers.peer import error, raw
 
@@ -191,6 +191,32 @@ async def test_an_id_is_passed_on_in_its_one_form(gateway, session):
             {"limit": "20", "order": "desc", "as_of": "7", "before": ANOTHER},
         ),
         ("/sessions", {}, {"limit": "20", "order": "desc", "archived": "false"}),
+        ("/usage", {}, {"limit": "20"}),
+        (
+            "/usage",
+            {
+                "start": "2026-11-01",
+                "end": "2026-11-30",
+                "group_by": "user",
+                "session_id": ANOTHER.upper(),
+                "assistant_id": "tutor",
+                "model": "gpt-5 mini",
+                "user": "grace",
+                "limit": "100",
+                "after": "ada",
+            },
+            {
+                "start": "2026-11-01",
+                "end": "2026-11-30",
+                "group_by": "user",
+                "session_id": ANOTHER,
+                "assistant_id": "tutor",
+                "model": "gpt-5 mini",
+                "user": "grace",
+                "limit": "100",
+                "after": "ada",
+            },
+        ),
         (
             "/sessions",
             {
@@ -279,7 +305,7 @@ async def test_a_service_that_is_away_is_a_503_that_names_it(start, service):
 
 async def test_a_service_that_does_not_answer_is_given_up(start, inference):
     gateway = await start(gateway_call_seconds=0.05)
-    inference.script(b"never a whole answer", Stalls())
+    inference.stuck = asyncio.Event()
     assert await gateway.refusal("GET", "/v1/models") == (503, "inference_unavailable", None)
 
 

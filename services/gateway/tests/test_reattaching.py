@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from gateway_peers.gateway import start_of
 from gateway_peers.inference import Dies, Ends, Stalls, deltas
 from gateway_peers.peer import error
 
 from parley_core import sse
 from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 
 async def test_every_write_ends_between_events_wherever_inference_breaks_off(
@@ -20,7 +22,7 @@ async def test_every_write_ends_between_events_wherever_inference_breaks_off(
         async with gateway.stream() as stream:
             await stream.events()
         whole = sent[: sent.rfind(b"\n\n", 0, cut) + 2] if b"\n\n" in sent[:cut] else b""
-        assert stream.raw == sse.started(session.turn) + whole + sse.ended(session.turn)
+        assert stream.raw == start_of(stream.raw, session.turn) + whole + sse.ended(session.turn)
 
 
 @pytest.mark.parametrize("breaks", [Dies(), Ends()], ids=["cut", "without an end"])
@@ -45,6 +47,60 @@ async def test_a_silent_inference_is_taken_for_dead(start, session, inference):
         events = await stream.events()
     assert inference.places == [0, 1]
     assert [event["id"] for event in events] == ["0", "1", "end"]
+
+
+async def test_the_end_of_a_turn_whose_runner_is_stuck_is_asked_for_while_it_is_quiet(
+    start, session, inference
+):
+    gateway = await start(gateway_quiet_seconds=0.1, gateway_quiet_again_seconds=0.05)
+    inference.script(deltas("Hel"), Stalls())
+    async with gateway.stream() as stream:
+        await stream.until_text(3)
+        await eventually(lambda: session.looks > 1)
+        session.fail("Hello", "interrupted")
+        async with asyncio.timeout(2):
+            *texts, end = await stream.events()
+    assert (text_of(texts), end["error"]["code"]) == ("lo", "interrupted")
+    assert inference.places == [0]
+
+
+async def test_the_end_of_a_turn_that_a_stuck_inference_never_took_is_asked_for(
+    start, session, inference
+):
+    gateway = await start(gateway_quiet_seconds=0.05, gateway_reattach_seconds=60)
+    inference.stuck = asyncio.Event()
+    async with gateway.stream() as stream:
+        await stream.event()
+        await eventually(lambda: session.looks > 1)
+        session.fail("", "interrupted")
+        async with asyncio.timeout(2):
+            [end] = await stream.events()
+    assert end["error"]["code"] == "interrupted"
+
+
+async def test_a_stream_ends_when_its_session_is_erased_while_inference_is_stuck(
+    start, session, inference
+):
+    gateway = await start(gateway_quiet_seconds=0.1, gateway_quiet_again_seconds=0.05)
+    inference.script(deltas("Hel"), Stalls())
+    async with gateway.stream() as stream:
+        await stream.until_text(3)
+        session.turns.clear()
+        async with asyncio.timeout(2):
+            assert await stream.events() == []
+
+
+async def test_nobody_asks_session_while_the_reply_comes(start, session, inference):
+    gateway = await start(gateway_quiet_seconds=0.3)
+    pauses = [asyncio.Event() for _ in range(8)]
+    steps = []
+    for place, pause in enumerate(pauses):
+        steps += [pause, deltas("a", after=place)]
+        asyncio.get_running_loop().call_later(0.05 * (place + 1), pause.set)
+    inference.script(*steps, lambda: sse.ended(session.end("a" * 8)))
+    async with gateway.stream() as stream:
+        assert text_of(await stream.events()) == "a" * 8
+    assert session.looks == 0
 
 
 async def test_an_inference_that_sends_heartbeats_is_not_silent(start, session, inference):
@@ -85,7 +141,7 @@ async def test_rubbish_from_inference_is_not_passed_on(start, session, inference
         await stream.until_text(1)
         pause.set()
         await stream.events()
-    assert stream.raw == sse.started(session.turn) + deltas("a") + sse.ended(session.turn)
+    assert stream.raw == start_of(stream.raw, session.turn) + deltas("a") + sse.ended(session.turn)
 
 
 async def test_when_inference_stays_away_the_answer_ends_without_an_end(

@@ -182,6 +182,14 @@ async def test_a_refusal_repeats_nothing_of_what_was_typed(gateway):
         ("/v1/export?format=docx", "format"),
         (f"{SESSION}/export?format=", "format"),
         ("/v1/sessions/x/export", "session_id"),
+        ("/v1/usage?start=2026-02-30", "start"),
+        ("/v1/usage?end=20261124", "end"),
+        ("/v1/usage?end=2026-11-24T00:00:00Z", "end"),
+        ("/v1/usage?group_by=tenant", "group_by"),
+        ("/v1/usage?session_id=x", "session_id"),
+        ("/v1/usage?user=", "user"),
+        ("/v1/usage?limit=101", "limit"),
+        ("/v1/usage?order=asc", "order"),
     ],
 )
 async def test_an_address_that_is_not_as_it_should_be_is_a_400(gateway, history, path, param):

@@ -60,11 +60,14 @@ async def test_an_ended_turn_is_answered_from_what_is_stored(gateway, session, i
         assert end["sequence_number"] == 8
 
 
-async def test_a_place_past_the_end_gets_the_end_alone(gateway, session, turn):
-    session.end("Hello")
-    async with resumed(gateway, turn["id"], "900") as stream:
-        [end] = await stream.events()
-    assert (end["type"], end["sequence_number"]) == ("reply.completed", 5)
+@pytest.mark.parametrize("place", [6, 900, 2**31 - 1])
+async def test_a_place_past_the_end_gets_the_end_alone(gateway, session, inference, turn, place):
+    inference.script(lambda: sse.ended(session.end("Hello")))
+    for _ in ("while it runs", "afterwards"):
+        async with resumed(gateway, turn["id"], str(place)) as stream:
+            [end] = await stream.events()
+        assert (end["type"], end["sequence_number"]) == ("reply.completed", 5)
+    assert inference.places[1:] == [place]
 
 
 async def test_after_the_end_there_is_nothing_more_to_ask_for(gateway, session, turn):

@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 
 from gateway_peers.gateway import SESSION_ID
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 
 from parley_core import sse
+from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
@@ -35,6 +37,21 @@ async def test_a_client_that_takes_no_byte_for_two_heartbeats_is_let_go(start, s
         await eventually(lambda: inference.open == 0)
         inference.script(lambda: sse.ended(session.end("in")))
         assert (await gateway.submit())[0] == 200
+
+
+async def test_clients_that_read_nothing_slow_nobody_else(start, session, inference):
+    gateway = await start(gateway_stream_heartbeat_seconds=60)
+    piece = "x" * 65_536
+    async with AsyncExitStack() as stuck:
+        for _ in range(8):
+            inference.script(*(deltas(piece, after=place * len(piece)) for place in range(160)))
+            await stuck.enter_async_context(NeverReading(gateway))
+        await eventually(lambda: inference.open == 8)
+        for _ in range(20):
+            inference.script(deltas("Hello"), lambda: sse.ended(session.end("Hello")))
+            async with asyncio.timeout(1), gateway.stream() as stream:
+                assert text_of(await stream.events()) == "Hello"
+        assert inference.open == 8
 
 
 def is_constant(number, looks):

@@ -20,6 +20,7 @@ def main() -> int:
         in_front_of(app),
         host=settings.host,
         port=settings.port,
+        shared_port=settings.shared_port,
         drain_seconds=settings.gateway_drain_seconds,
         on_shutdown=lambda: app.state.begin_drain(),
     )

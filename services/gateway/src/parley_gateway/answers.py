@@ -1,9 +1,10 @@
 """The shapes of answers and events that only the OpenAPI document builds upon."""
 
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from parley_core.shapes import (
     Assistant,
@@ -95,6 +96,57 @@ class Export(Shape):
     sessions: list[SessionExport]
 
 
+def _absent(value: Any) -> bool:
+    return value is None
+
+
+class Cost(Shape):
+    """`micros` are millionths of the currency."""
+
+    currency: str
+    micros: int
+
+
+class UsageTotals(Shape):
+    """`estimated_tokens` are those of them that no model server counted.
+
+    Titles, summaries and chat completions without a session count in tokens and cost.
+    """
+
+    replies: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    estimated_tokens: int
+    cost: list[Cost]
+
+
+class UsageGroup(UsageTotals):
+    """Has the one name that the report is grouped by; a null session or assistant is that of chat
+    completions without a session.
+    """
+
+    object: Literal["usage.group"] = "usage.group"
+    day: date | None = Field(default=None, exclude_if=_absent)
+    session_id: UUID | None = Field(default=None, exclude_if=_absent)
+    assistant_id: str | None = Field(default=None, exclude_if=_absent)
+    model: str | None = Field(default=None, exclude_if=_absent)
+    user: str | None = Field(default=None, exclude_if=_absent)
+
+
+class UsageReport(Shape):
+    """`total` is that of all groups, whatever page of them this is."""
+
+    object: Literal["usage"] = "usage"
+    start: date
+    end: date
+    group_by: Literal["day", "session", "assistant", "model", "user"] | None = None
+    total: UsageTotals
+    data: list[UsageGroup]
+    has_more: bool = False
+    next: str | None = None
+
+
 class AssistantList(Page[Assistant]):
     data: list[Assistant]
     first_id: str | None = None
@@ -133,7 +185,11 @@ class NotReady(Shape):
 
 
 class TurnStarted(Shape):
-    """The first event, `id: 0`: the message is committed."""
+    """The first event, `id: 0`: the message is committed.
+
+    `stream_url` is a path on the same host that streams this turn without an Authorization header,
+    for 15 minutes.
+    """
 
     type: Literal["turn.started"]
     sequence_number: int
@@ -142,6 +198,7 @@ class TurnStarted(Shape):
     message_id: UUID
     reply_id: UUID
     version: int
+    stream_url: str
 
 
 class ReplyDelta(Shape):

@@ -16,6 +16,7 @@ from parley_gateway.api import health_routes, routes
 from parley_gateway.assistant_routes import assistant_routes
 from parley_gateway.authentication import Authenticator
 from parley_gateway.body_limits import BodyLimits
+from parley_gateway.completion_routes import completion_routes
 from parley_gateway.erasing import Erasing
 from parley_gateway.exporting import Exporting
 from parley_gateway.history_routes import history_routes
@@ -33,6 +34,7 @@ from parley_gateway.session_routes import session_routes
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.stored_answers import StoredAnswers
 from parley_gateway.stored_pages import StoredPages
+from parley_gateway.stream_tickets import StreamTickets
 from parley_gateway.tokens import PublishedKeyTokens, SharedSecretTokens, Tokens
 from parley_gateway.turn_routes import turn_routes
 from parley_gateway.verified_tokens import VerifiedTokens
@@ -45,6 +47,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         pages,
         OwnWrites(write_limits(settings), pages.moved),
         VerifiedTokens(settings.gateway_verified_tokens, settings.gateway_verified_seconds),
+        StreamTickets(settings.internal_secret, settings.gateway_ticket_seconds),
     )
     streams = OpenStreams(settings.gateway_streams)
 
@@ -79,7 +82,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.openapi = document  # type: ignore[method-assign]
     app.state.parts, app.state.begin_drain = parts, streams.drain
     app.add_middleware(
-        BodyLimits, limit=settings.gateway_body_bytes, imports=settings.gateway_import_bytes
+        BodyLimits,
+        usual=settings.gateway_body_bytes,
+        imports=settings.gateway_import_bytes,
+        completions=settings.gateway_completion_bytes,
     )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
@@ -102,6 +108,14 @@ def _groups(parts: Parts, streams: OpenStreams, settings: GatewaySettings) -> Se
         turn_routes(parts, passing, streams, limits),
         history_routes(parts, passing, reading, exporting, limits),
         assistant_routes(parts, passing),
+        completion_routes(
+            parts,
+            passing,
+            streams,
+            limits,
+            models_seconds=settings.gateway_models_seconds,
+            drain_seconds=settings.gateway_drain_seconds,
+        ),
         health_routes(parts, streams, ready_seconds=settings.gateway_ready_seconds),
     )
 

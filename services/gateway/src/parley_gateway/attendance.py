@@ -56,6 +56,13 @@ class Attendance:
         handed_over.cancel()
 
 
+def nothing_to_hand_over() -> asyncio.Event:
+    """For work that nobody needs once its client has left."""
+    handed_over = asyncio.Event()
+    handed_over.set()
+    return handed_over
+
+
 _FIRST = asyncio.FIRST_COMPLETED
 
 

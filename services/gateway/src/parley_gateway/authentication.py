@@ -19,10 +19,11 @@ LONGEST_SCOPE = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """In whose name a request is made, and its id, to pass on."""
+    """In whose name a request is made, and its id, to pass on; the ticket that says so, if any."""
 
     principal: Principal
     request_id: str
+    ticket: str | None = None
 
 
 class Authenticator:

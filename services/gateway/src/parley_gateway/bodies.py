@@ -10,6 +10,7 @@ from parley_gateway.request_fields import (
     AssistantId,
     Id,
     Metadata,
+    ModelName,
     PastInstant,
     RequestShape,
     Title,
@@ -23,7 +24,6 @@ _Description = Annotated[str, Field(max_length=1_000)]
 _Instructions = Annotated[
     str, Field(min_length=1, max_length=32_768, examples=["Speak as a pirate."])
 ]
-_ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class StartSession(RequestShape):
@@ -117,7 +117,7 @@ class DefineAssistant(RequestShape):
     name: _Name
     description: _Description = ""
     instructions: _Instructions
-    model: _ModelName | None = Field(None, description="Left out: the default model.")
+    model: ModelName | None = Field(None, description="Left out: the default model.")
 
 
 class ReviseAssistant(RequestShape):
@@ -126,4 +126,4 @@ class ReviseAssistant(RequestShape):
     name: _Name = ""
     description: _Description = ""
     instructions: _Instructions = ""
-    model: _ModelName | None = Field(None, description="null is the default model.")
+    model: ModelName | None = Field(None, description="null is the default model.")

@@ -13,6 +13,7 @@ from parley_core.shapes import Assistant, Message, SessionShape, Turn, UsageShap
 from parley_gateway.answers import (
     AssistantList,
     AssistantSwitch,
+    Cost,
     HistoryImport,
     MessageList,
     Model,
@@ -22,7 +23,12 @@ from parley_gateway.answers import (
     SessionDeleted,
     SessionList,
     SessionsDeleted,
+    UsageGroup,
+    UsageReport,
+    UsageTotals,
 )
+from parley_gateway.completion_answers import ChatCompletion, completion_of
+from parley_gateway.completion_chunks import CompletionChunks
 
 _SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
 _TURN_ID = UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5b")
@@ -81,6 +87,14 @@ _ASSISTANT = Assistant(
     default=True,
 )
 _MODEL = Model(id="parley-demo", created=0, owned_by="parley", context_size=128_000)
+_TOTALS = UsageTotals(
+    replies=1,
+    prompt_tokens=31,
+    completion_tokens=4,
+    total_tokens=35,
+    estimated_tokens=0,
+    cost=[Cost(currency="USD", micros=13)],
+)
 _EXAMPLES: dict[type[BaseModel], BaseModel] = {
     SessionShape: _SESSION,
     Turn: _TURN,
@@ -99,7 +113,16 @@ _EXAMPLES: dict[type[BaseModel], BaseModel] = {
     Assistant: _ASSISTANT,
     AssistantList: AssistantList(data=[_ASSISTANT], first_id=_ASSISTANT.id, last_id=_ASSISTANT.id),
     AssistantSwitch: AssistantSwitch(session=_SESSION, created=False, messages=[_ASKED, _REPLY]),
+    UsageReport: UsageReport(
+        start=_TIME.date(),
+        end=_TIME.date(),
+        group_by="model",
+        total=_TOTALS,
+        data=[UsageGroup(model="parley-demo", **_TOTALS.model_dump())],
+    ),
+    Model: _MODEL,
     ModelList: ModelList(data=[_MODEL]),
+    ChatCompletion: completion_of(_TURN, "parley-demo"),
 }
 
 
@@ -109,13 +132,23 @@ def of(model: type[BaseModel]) -> Any:
     return None if example is None else json.loads(example.model_dump_json())
 
 
-def stream() -> str:
+def stream(operation: str) -> str:
     """A whole answer as server-sent events."""
-    return b"".join(sse.replay(_TURN, None)).decode()
+    if operation == "createChatCompletion":
+        return _completion_stream()
+    started = sse.started(
+        _TURN, f"/v1/turns/{_TURN_ID}/stream?ticket=eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
+    )
+    return b"".join((started, *sse.replay(_TURN, 0))).decode()
 
 
 def error(status: int, code: str) -> Any:
     return error_body("A sentence that says what is wrong.", type=_TYPES[status], code=code)
+
+
+def _completion_stream() -> str:
+    chunks = CompletionChunks(_TURN, "parley-demo", with_usage=False)
+    return (chunks.first() + chunks.of(b"".join(sse.replay(_TURN, 0)))).decode()
 
 
 _TYPES = {
@@ -127,7 +160,9 @@ _TYPES = {
     409: "conflict_error",
     413: "invalid_request_error",
     422: "idempotency_error",
+    429: "rate_limit_error",
     500: "server_error",
+    502: "server_error",
     503: "server_error",
     504: "server_error",
 }

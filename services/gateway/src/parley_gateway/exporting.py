@@ -8,7 +8,7 @@ import aiohttp
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from parley_gateway.attendance import Attendance
+from parley_gateway.attendance import Attendance, nothing_to_hand_over
 from parley_gateway.authentication import Asker
 from parley_gateway.open_streams import OpenStreams
 from parley_gateway.parts import Parts
@@ -45,7 +45,7 @@ class Exporting:
                     await send(_END)
                     return
                 relay = asyncio.create_task(_relay(upstream, send))
-                ending = await Attendance(receive, stop, _nothing_to_hand_over()).during(
+                ending = await Attendance(receive, stop, nothing_to_hand_over()).during(
                     relay, hand_over_within=0
                 )
                 if ending == "done" and relay.result():
@@ -81,12 +81,6 @@ def _headers(form: str, name: str) -> list[tuple[bytes, bytes]]:
         (b"content-disposition", f'attachment; filename="{name}.{ending}"'.encode()),
         (b"cache-control", b"no-store"),
     ]
-
-
-def _nothing_to_hand_over() -> asyncio.Event:
-    handed_over = asyncio.Event()
-    handed_over.set()
-    return handed_over
 
 
 _START = {"type": "http.response.start", "status": 200}

@@ -1,4 +1,4 @@
-"""The routes of history: read, imported into, searched, exported."""
+"""The routes of history: read, imported into, searched, exported, and what it cost."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,8 +7,15 @@ from parley_gateway.bodies import ImportMessages, Search
 from parley_gateway.exporting import Exporting
 from parley_gateway.parts import Parts
 from parley_gateway.passing_on import PassingOn, Routes, as_it_is
+from parley_gateway.queries import UsageQuery
 from parley_gateway.reading_history import ReadingHistory
-from parley_gateway.requests import body_of, check_size, idempotency_header, path_id
+from parley_gateway.requests import (
+    body_of,
+    check_size,
+    idempotency_header,
+    path_id,
+    query_of,
+)
 from parley_gateway.turn_limits import TurnLimits
 
 
@@ -31,11 +38,17 @@ def history_routes(
         history = parts.peers.history
         return as_it_is(await passing.ask(history, "POST", "/search", asker, body=asked.to_json()))
 
+    async def read_usage(request: Request) -> Response:
+        asker = await parts.authenticate(request)
+        query = query_of(request, UsageQuery).to_query()
+        return await passing.read(parts.peers.history, "/usage", asker, query)
+
     return {
         "/v1/history/{session_id}": {"GET": reading, "POST": import_messages},
         "/v1/search": {"POST": search},
         "/v1/sessions/{session_id}/export": {"GET": exporting},
         "/v1/export": {"GET": exporting},
+        "/v1/usage": {"GET": read_usage},
     }
 
 

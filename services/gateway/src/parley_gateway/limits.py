@@ -15,6 +15,8 @@ def turn_limits(settings: GatewaySettings) -> TurnLimits:
         heartbeat=settings.gateway_stream_heartbeat_seconds,
         reply=settings.gateway_reply_seconds,
         relay=RelayLimits(
+            quiet=settings.gateway_quiet_seconds,
+            quiet_again=settings.gateway_quiet_again_seconds,
             silence=settings.gateway_silence_seconds,
             reattach=settings.gateway_reattach_seconds,
             reattach_pause=settings.gateway_reattach_pause_seconds,

@@ -45,7 +45,8 @@ def document() -> Node:
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
             },
         },
         "security": [{"bearer": []}],
@@ -66,8 +67,10 @@ def _operation(operation: Operation) -> Node:
         node["security"] = []
     if operation.method == "post":
         node["parameters"].append(_IDEMPOTENCY_KEY)
+    node["parameters"].extend(operation.headers)
     if operation.resumes:
         node["parameters"].append(_LAST_EVENT_ID)
+        node["security"] = [{"bearer": []}, {"ticket": []}]
     if operation.conditional:
         node["parameters"].append(_IF_NONE_MATCH)
     if operation.body is not None:
@@ -78,7 +81,7 @@ def _operation(operation: Operation) -> Node:
 
 def _path_parameters(operation: Operation) -> Iterator[Node]:
     for name in _PARAMETER.findall(operation.path):
-        schema = _ASSISTANT_ID if name == "assistant_id" else _UUID
+        schema = _PATH_PARAMETERS.get(name, _UUID)
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -93,7 +96,7 @@ def _responses(operation: Operation) -> Node:
     for status, model in operation.answers.items():
         content = {_JSON: _media(model)} if model else {}
         if status == HTTPStatus.OK:
-            content |= {kind: _text(kind) for kind in operation.streams}
+            content |= {kind: _text(kind, operation.name) for kind in operation.streams}
         responses[str(status)] = {"description": HTTPStatus(status).phrase}
         if content:
             responses[str(status)]["content"] = content
@@ -104,9 +107,9 @@ def _responses(operation: Operation) -> Node:
     return responses
 
 
-def _text(kind: str) -> Node:
+def _text(kind: str, name: str) -> Node:
     # Of events no schema: the version of OpenAPI has none for what is in a stream.
-    return {"example": examples.stream()} if kind == EVENT_STREAM else _STRING
+    return {"example": examples.stream(name)} if kind == EVENT_STREAM else _STRING
 
 
 def _refusals(errors: Errors) -> Iterator[tuple[str, Node]]:
@@ -141,6 +144,7 @@ def _schemas() -> Node:
 _STRING = {"schema": {"type": "string"}}
 _UUID = {"type": "string", "format": "uuid"}
 _ASSISTANT_ID = {"type": "string", "pattern": ASSISTANT_FORM}
+_PATH_PARAMETERS = {"assistant_id": _ASSISTANT_ID, "model": {"type": "string"}}
 _ETAG = {"description": "The version of the history.", "schema": {"type": "string"}}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",

@@ -1,13 +1,16 @@
 """The queries in the addresses that clients ask for."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from parley_gateway.authentication import LONGEST_NAME
 from parley_gateway.request_fields import (
     AssistantId,
+    Date,
     Id,
     Instant,
+    ModelName,
     PointInTime,
     QueryShape,
     Version,
@@ -56,10 +59,31 @@ class ExportQuery(QueryShape):
     format: Literal["json", "markdown"] = "json"
 
 
+class UsageQuery(QueryShape):
+    start: Date | None = Field(None, description="The first day, in UTC; 30 days up to `end`.")
+    end: Date | None = Field(None, description="The last day; left out: today. 366 days at most.")
+    group_by: Literal["day", "session", "assistant", "model", "user"] | None = Field(
+        None, description="Left out: the total alone. By `user` is for administrators."
+    )
+    session_id: Id | None = None
+    assistant_id: AssistantId | None = None
+    model: ModelName | None = None
+    user: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = Field(
+        None, description="Of another person of the tenant, for administrators."
+    )
+    limit: int = Field(20, ge=1, le=100)
+    after: Annotated[str, Field(min_length=1, max_length=1_024)] | None = Field(
+        None, description="The `next` of the page before."
+    )
+
+
 class ResumeQuery(QueryShape):
     starting_after: int | None = Field(
         None,
         ge=0,
         le=2**31 - 1,
         description="The `id` of the last event that the client has. `Last-Event-ID` counts more.",
+    )
+    ticket: str | None = Field(
+        None, description="As in a `stream_url`; then no Authorization header counts."
     )

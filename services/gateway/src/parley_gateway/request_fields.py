@@ -1,7 +1,7 @@
 """The fields that several requests share: their forms and bounds."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ BAD_TIME, FUTURE_TIME, BAD_POINT = "time", "future_time", "point"
 """Kinds of problems whose sentences are this file's own; see `requests`."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
@@ -36,6 +37,16 @@ def _instant(text: str) -> datetime:
             raise ValueError
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
+        raise PydanticCustomError(BAD_TIME, sentence) from None
+
+
+def _date(text: str) -> str:
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        sentence = "Input should be a date, such as 2026-11-24."
         raise PydanticCustomError(BAD_TIME, sentence) from None
 
 
@@ -66,6 +77,7 @@ _A_TIME = {"type": "string", "format": "date-time"}
 
 Id = Annotated[UUID, BeforeValidator(_in_one_form, json_schema_input_type=UUID)]
 AssistantId = Annotated[str, Field(min_length=1, max_length=200, examples=["helper"])]
+ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 Title = Annotated[str, Field(max_length=200, examples=["Holidays"])]
 _MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
 _MetadataValue = Annotated[str, Field(max_length=512)]
@@ -75,6 +87,7 @@ Metadata = Annotated[
 Version = Annotated[int, Field(ge=1, le=MOST_VERSION)]
 Instant = Annotated[str, AfterValidator(_in_utc), WithJsonSchema(_A_TIME)]
 PastInstant = Annotated[str, AfterValidator(_past_in_utc), WithJsonSchema(_A_TIME)]
+Date = Annotated[str, AfterValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
 PointInTime = Annotated[
     str,
     AfterValidator(_version_or_past),

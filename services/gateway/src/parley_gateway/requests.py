@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from parley_core.calls import IDEMPOTENCY_KEY
 from parley_core.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.shapes import MESSAGE_BYTES
 from parley_core.sse import END
@@ -22,8 +23,6 @@ from parley_gateway.request_fields import (
     UUID_FORM,
     QueryShape,
 )
-
-IDEMPOTENCY_KEY = "idempotency-key"
 
 _PLACE = re.compile(r"[0-9]{1,10}")
 _VISIBLE_KEY = re.compile(r"[!-~]{1,255}")

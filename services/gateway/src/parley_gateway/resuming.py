@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_core.guard import request_id
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
 from parley_gateway.open_streams import OpenStreams
@@ -24,7 +25,7 @@ class Resuming:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        asker = await self._parts.authenticate(request)
+        asker = await self._asker(request)
         turn_id, after = path_id(request, "turn_id"), place_to_resume_after(request)
         with self._streams.one() as stop:
             turn = await self._turn(turn_id, asker)
@@ -36,6 +37,14 @@ class Resuming:
             events = TurnEvents(turn, asker, self._parts, limits, after or 0)
             stream = TurnStream(events, self._limits.heartbeat, limits.reattach)
             await stream.answer(receive, send, stop, resumes=after is not None)
+
+    async def _asker(self, request: Request) -> Asker:
+        """With a ticket no header counts: a proxy's own may come with it."""
+        ticket = request.query_params.get("ticket")
+        if ticket is None:
+            return await self._parts.authenticate(request)
+        person = self._parts.tickets.person(ticket, path_id(request, "turn_id"))
+        return Asker(person, request_id(request), ticket)
 
     async def _turn(self, turn_id: UUID, asker: Asker) -> Turn:
         answer = await self._parts.peers.session.call(

@@ -9,7 +9,7 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 from pydantic import Field, SecretStr, model_validator
 
-from parley_core.settings import Count, InternalSecretSetting, Port, Seconds, Settings
+from parley_core.settings import Count, InternalSecretSetting, Port, Seconds, SharedPort
 from parley_core.shapes import MESSAGE_BYTES
 from parley_core.sse import HEARTBEAT_SECONDS
 
@@ -20,7 +20,7 @@ JWT_SECRET_BYTES = 32
 _BASE_URL = "the base URL of the {} service, such as http://127.0.0.1:{}"
 
 
-class GatewaySettings(Settings):
+class GatewaySettings(SharedPort):
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )
@@ -51,11 +51,15 @@ class GatewaySettings(Settings):
     # What clients send. Text may take six bytes for each of its own, escaped in JSON.
     gateway_body_bytes: Count = 6 * MESSAGE_BYTES + 64 * KIB
     gateway_import_bytes: Count = 4 * MIB
+    gateway_completion_bytes: Count = 4 * MIB
     gateway_body_seconds: Seconds = 30
 
     # Calls to other services.
     gateway_call_seconds: Seconds = 10
     gateway_ready_seconds: Seconds = 2
+
+    # The list of models that names are looked up in.
+    gateway_models_seconds: Seconds = 5
 
     # Tokens that were verified are believed again without it.
     gateway_verified_tokens: Count = 10_000
@@ -84,10 +88,18 @@ class GatewaySettings(Settings):
     # For this long after a movement a replica of history may not have heard of it.
     gateway_movements_settle_seconds: Seconds = 0.5
 
+    # An address with a ticket is read without a token for so long.
+    gateway_ticket_seconds: Seconds = 900
+
     # Replies and exports that are being read, as a stream or as one answer.
     gateway_streams: Count = 2_000
     gateway_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
     gateway_event_bytes: Count = 4 * MIB
+    # After this long without a byte session is asked whether the turn has ended, and then again and
+    # again. Within it session ends the turn of a runner that is stuck; a reply that is only slow
+    # costs one question for each heartbeat.
+    gateway_quiet_seconds: Seconds = 12
+    gateway_quiet_again_seconds: Seconds = 4
     # Inference sends a heartbeat every 15 s: this many without a byte, and it is taken for dead.
     gateway_silence_seconds: Seconds = 35
     gateway_reattach_seconds: Seconds = 30

@@ -7,15 +7,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from parley_core.errors import InvalidRequest
-from parley_core.shapes import Turn
-from parley_gateway.authentication import Asker
 from parley_gateway.bodies import Replying, SubmitMessage
 from parley_gateway.open_streams import OpenStreams
+from parley_gateway.opening import Opening
 from parley_gateway.parts import Parts
-from parley_gateway.passing_on import PassingOn
 from parley_gateway.requests import body_of, check_size, idempotency_header, path_id
 from parley_gateway.turn_answer import TurnAnswer
-from parley_gateway.turn_events import TurnEvents, turn_in
 from parley_gateway.turn_limits import TurnLimits
 from parley_gateway.turn_stream import TurnStream
 
@@ -26,20 +23,20 @@ class Submitting:
     def __init__(
         self,
         parts: Parts,
-        passing: PassingOn,
+        opening: Opening,
         streams: OpenStreams,
         limits: TurnLimits,
         command: Literal["messages", "regenerate"],
         shape: type[Replying],
     ) -> None:
-        self._parts, self._passing = parts, passing
+        self._parts, self._opening = parts, opening
         self._streams, self._limits = streams, limits
         self._command, self._shape = command, shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         asker = await self._parts.authenticate(request)
-        path = f"/sessions/{path_id(request, 'session_id')}/{self._command}"
+        session_id = path_id(request, "session_id")
         key = idempotency_header(request)
         asked = await body_of(request, self._shape, self._limits.body)
         if isinstance(asked, SubmitMessage):
@@ -48,8 +45,9 @@ class Submitting:
             raise InvalidRequest("A turn in the background is not streamed.", param="background")
         # Before the commit: a message that was accepted must also be answered.
         with self._streams.one() as stop:
-            turn = await self._submit(path, asked, asker, key)
-            events = TurnEvents(turn, asker, self._parts, self._limits.relay)
+            events = await self._opening.turn(
+                session_id, self._command, asked.command(), asker, key
+            )
             hand_over = self._limits.relay.reattach
             if asked.stream:
                 stream = TurnStream(events, self._limits.heartbeat, hand_over)
@@ -59,7 +57,7 @@ class Submitting:
                 events,
                 reply_seconds=self._limits.reply,
                 hand_over_seconds=hand_over,
-                has_key=bool(key),
+                can_repeat=bool(key),
             )
             if asked.background:
                 turn = await waiting.handed_over(receive, stop)
@@ -68,12 +66,3 @@ class Submitting:
         status = 202 if turn.status == "running" else 200
         answer = Response(turn.to_json(), status, media_type="application/json")
         await answer(scope, receive, send)
-
-    async def _submit(self, path: str, asked: Replying, asker: Asker, key: dict[str, str]) -> Turn:
-        session = self._parts.peers.session
-        answer = await self._passing.ask(
-            session, "POST", path, asker, body=asked.command(), headers=key
-        )
-        turn = turn_in(answer.body)
-        self._parts.writes.note(asker.principal, turn.session_id, turn.version)
-        return turn

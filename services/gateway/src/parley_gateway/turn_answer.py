@@ -14,20 +14,25 @@ from parley_gateway.turn_events import TurnEvents
 class ReplyPending(ParleyError):
     status, type, code = 504, "server_error", "reply_pending"
 
-    def __init__(self, *, has_key: bool) -> None:
+    def __init__(self, *, can_repeat: bool) -> None:
         super().__init__(
             "The reply is not done yet. It goes on: the same request with its Idempotency-Key "
             "fetches it, and so does the session's history.",
-            # Without a key, the same request again would be another message.
-            headers={} if has_key else {"x-should-retry": "false"},
+            # Otherwise the same request again would be another message.
+            headers={} if can_repeat else {"x-should-retry": "false"},
         )
 
 
 class TurnAnswer:
     def __init__(
-        self, events: TurnEvents, *, reply_seconds: float, hand_over_seconds: float, has_key: bool
+        self,
+        events: TurnEvents,
+        *,
+        reply_seconds: float,
+        hand_over_seconds: float,
+        can_repeat: bool,
     ) -> None:
-        self._events, self._has_key = events, has_key
+        self._events, self._can_repeat = events, can_repeat
         self._reply_seconds, self._hand_over_seconds = reply_seconds, hand_over_seconds
 
     async def turn(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
@@ -40,7 +45,7 @@ class TurnAnswer:
         if turn is None and self._events.gone:
             raise NotFound("There is no such session.", code="session_not_found")
         if turn is None:
-            raise ReplyPending(has_key=self._has_key)
+            raise ReplyPending(can_repeat=self._can_repeat)
         return turn
 
     async def handed_over(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -16,9 +16,11 @@ from parley_core.calls import Relayed
 from parley_core.errors import ParleyError, Unavailable
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
-from parley_gateway.event_cutter import EventCutter, EventsUnusable
+from parley_gateway.event_cutter import EventCutter
+from parley_gateway.heard import Attach, heard
 from parley_gateway.outage import Outage
 from parley_gateway.parts import Parts
+from parley_gateway.whole_events import EventsUnusable
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 class RelayLimits:
     """Seconds and bytes; see the settings of the same names."""
 
+    quiet: float
+    quiet_again: float
     silence: float
     reattach: float
     reattach_pause: float
@@ -43,11 +47,15 @@ class TurnEvents:
     ) -> None:
         self.turn = turn
         self.handed_over = asyncio.Event()
-        self._asker, self._writes = asker, parts.writes
+        self._asker, self._writes, self._tickets = asker, parts.writes, parts.tickets
         self._inference, self._session = parts.peers.inference, parts.peers.session
         self._limits = limits
         self._place = after
         self.gone = False
+
+    def started(self) -> bytes:
+        """The event that is before all others."""
+        return sse.started(self.turn, self._tickets.stream_url(self.turn.id, self._asker))
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """Whole events, many at a time where many came; comments too.
@@ -63,9 +71,8 @@ class TurnEvents:
         while pause is not None:
             cutter = EventCutter(self._place, self._limits.event_bytes)
             try:
-                async with self._attach() as upstream:
-                    self.handed_over.set()
-                    while received := await upstream.readany():
+                async with aclosing(self._heard()) as pieces:
+                    async for received in pieces:
                         outage.is_over()
                         if events := cutter.feed(received):
                             self._place = cutter.place
@@ -103,7 +110,19 @@ class TurnEvents:
             return None
         return turn if turn.reply is not None else None
 
-    def _attach(self) -> AbstractAsyncContextManager[aiohttp.StreamReader]:
+    async def _is_over(self) -> bool:
+        return await self.ended_turn() is not None or self.gone
+
+    def _heard(self) -> AsyncGenerator[bytes, None]:
+        return heard(
+            self._attach(),
+            self.handed_over,
+            quiet=self._limits.quiet,
+            again=self._limits.quiet_again,
+            is_over=self._is_over,
+        )
+
+    def _attach(self) -> Attach:
         body = {"session_id": self.turn.session_id, "after": self._place}
         return self._inference.stream(
             "POST",

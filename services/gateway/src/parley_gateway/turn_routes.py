@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from parley_gateway.bodies import Regenerate, SubmitMessage
 from parley_gateway.open_streams import OpenStreams
+from parley_gateway.opening import Opening
 from parley_gateway.parts import Parts
 from parley_gateway.passing_on import PassingOn, Routes, as_it_is
 from parley_gateway.request_fields import RequestShape
@@ -30,8 +31,9 @@ def turn_routes(
         path = f"/turns/{path_id(request, 'turn_id')}/cancel"
         return await passing.command_of(asker, request, path, RequestShape)
 
-    submitting = Submitting(parts, passing, streams, limits, "messages", SubmitMessage)
-    regenerating = Submitting(parts, passing, streams, limits, "regenerate", Regenerate)
+    opening = Opening(parts, passing, limits.relay)
+    submitting = Submitting(parts, opening, streams, limits, "messages", SubmitMessage)
+    regenerating = Submitting(parts, opening, streams, limits, "regenerate", Regenerate)
     return {
         "/v1/sessions/{session_id}/messages": {"POST": submitting},
         "/v1/sessions/{session_id}/regenerate": {"POST": regenerating},

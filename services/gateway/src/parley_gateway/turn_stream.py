@@ -1,65 +1,45 @@
 """The answer that carries a turn's events to a client as they come."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from starlette.types import Receive, Send
 
-from parley_core import sse
-from parley_gateway.attendance import Attendance
+from parley_gateway.stream_answer import StreamAnswer
 from parley_gateway.turn_events import TurnEvents
 
-_HEADERS = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]
+# Of the event loop: then the call to inference is on its way, and whatever is done before its
+# answer costs the first token nothing.
+_LOOPS_UNTIL_ASKED = 2
 
 
 class TurnStream:
-    """Every write is of whole events, so that it can end after any; a client then resumes.
-
-    A client that takes nothing holds up its own stream, and is let go after two heartbeats.
-    """
+    """One that ends before `id: end` was cut between events; a client then resumes."""
 
     def __init__(
         self, events: TurnEvents, heartbeat_seconds: float, hand_over_seconds: float
     ) -> None:
         self._events = events
-        self._heartbeat_seconds = heartbeat_seconds
-        self._hand_over_seconds = hand_over_seconds
-        self._has_written = False
+        self._answer = StreamAnswer(heartbeat_seconds, hand_over_seconds, events.handed_over)
 
     async def answer(
         self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False
     ) -> None:
         """A stream that `resumes` does not begin with `turn.started`."""
-        # At once: the message is committed, whatever inference does.
-        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
-        relay = asyncio.create_task(self._relay(send, resumes))
-        ending = await Attendance(receive, stop, self._events.handed_over).during(
-            relay, beat=self._beat(send), hand_over_within=self._hand_over_seconds
-        )
-        if ending == "done":
-            relay.result()
-        if ending in ("done", "stopping"):
-            await send({"type": "http.response.body", "body": b""})
-        # To a client that takes nothing there is no use in writing: the server closes.
+        await self._answer.answer(self._batches(resumes), receive, send, stop)
 
-    async def _relay(self, send: Send, resumes: bool) -> None:
-        if not resumes:
-            await self._write(send, sse.started(self._events.turn))
+    async def _batches(self, resumes: bool) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._events.read()) as batches:
+            first = asyncio.ensure_future(anext(batches, b""))
+            try:
+                for _ in range(_LOOPS_UNTIL_ASKED):
+                    await asyncio.sleep(0)
+                # At once: the message is committed, whatever inference does.
+                yield b"" if resumes else self._events.started()
+                yield await first
+            finally:
+                first.cancel()
+                await asyncio.gather(first, return_exceptions=True)
             async for events in batches:
-                await self._write(send, events)
-
-    async def _beat(self, send: Send) -> None:
-        try:
-            while True:
-                self._has_written = False
-                await asyncio.sleep(self._heartbeat_seconds)
-                if not self._has_written:
-                    async with asyncio.timeout(self._heartbeat_seconds):
-                        await self._write(send, sse.HEARTBEAT)
-        except TimeoutError:
-            return
-
-    async def _write(self, send: Send, events: bytes) -> None:
-        await send({"type": "http.response.body", "body": events, "more_body": True})
-        self._has_written = True
+                yield events

@@ -12,6 +12,8 @@ import aiohttp
 from fastapi import FastAPI
 
 from gateway_peers.issuer import token
+from parley_core import sse
+from parley_core.shapes import Turn
 from parley_gateway.app import create_app, in_front_of
 from parley_gateway.openapi import document
 from parley_gateway.settings import GatewaySettings
@@ -99,6 +101,12 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
         client_session() as http,
     ):
         yield Gateway(served.url, http, app)
+
+
+def start_of(raw: bytes, turn: Turn) -> bytes:
+    """What a stream of the turn begins with; the ticket is whichever was signed."""
+    first = raw.partition(b"\n\n")[0].partition(b"\ndata: ")[2]
+    return sse.started(turn, json.loads(first)["stream_url"])
 
 
 def another_id() -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -33,6 +34,9 @@ class Inference(Peer):
         self.scripts: deque[list[Step]] = deque()
         self.open = 0
         self.written = 0
+        self.models = [model("parley-demo"), model("meta/llama")]
+        self.stuck: asyncio.Event | None = None
+        """Requests are answered once it is set."""
 
     def script(self, *steps: Step) -> None:
         """What the next request that has no script yet is answered with."""
@@ -44,6 +48,10 @@ class Inference(Peer):
         return [call.body["after"] for call in self.calls if call.path.endswith("/stream")]
 
     async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
+        if self.stuck is not None:
+            await self.stuck.wait()
+        if call.path == "/models":
+            return web.json_response({"object": "list", "data": self.models})
         steps = self.scripts.popleft() if self.scripts else [Dies()]
         if isinstance(steps[0], web.Response):
             return steps[0]
@@ -74,6 +82,16 @@ class Inference(Peer):
                 await asyncio.Event().wait()
             case _:
                 await response.write(step())
+
+
+def model(name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "parley",
+        "context_size": 1_000,
+    }
 
 
 def deltas(*texts: str, after: int = 0) -> bytes:

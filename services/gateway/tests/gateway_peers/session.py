@@ -1,5 +1,6 @@
 """A session service as docs/internal-api.md has it, as far as the gateway sees it: no rules."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ from gateway_peers.peer import Call, Peer, error, raw
 from parley_core.shapes import ErrorShape, Message, Turn
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+_AS_IT_IS: Mapping[str, Any] = {}
 
 
 class Session(Peer):
@@ -25,10 +27,27 @@ class Session(Peer):
         """The one that was opened last."""
         return list(self.turns.values())[-1]
 
-    def end(self, content: str, status: str = "completed", **more: Any) -> Turn:
+    @property
+    def looks(self) -> int:
+        """How often the gateway asked for a turn."""
+        return sum(call.path.startswith("/turns/") for call in self.calls)
+
+    def end(
+        self,
+        content: str,
+        status: str = "completed",
+        reply: Mapping[str, Any] = _AS_IT_IS,
+        **more: Any,
+    ) -> Turn:
+        """`reply` and `more` change the reply and the turn."""
         turn = self.turn
-        reply = _message(turn.reply_id, turn, "assistant", content, status, 4)
-        changes = {"status": status, "reply": reply, "version": 4, **more}
+        said = _message(turn.reply_id, turn, "assistant", content, status, 4)
+        changes = {
+            "status": status,
+            "reply": said.model_copy(update=dict(reply)),
+            "version": 4,
+            **more,
+        }
         self.turns[turn.id] = turn.model_copy(update=changes)
         return self.turns[turn.id]
 
@@ -44,6 +63,8 @@ class Session(Peer):
             return error(404, "not_scripted")
         if call.key in self.by_key:
             return raw(self.turns[self.by_key[call.key]].to_json())
+        if call.body.get("attach") and self.turns:
+            return raw(self.turn.to_json())
         turn = _opened(UUID(call.path.split("/")[2]), call.body.get("content", "As before"))
         self.turns[turn.id] = turn
         if call.key is not None:

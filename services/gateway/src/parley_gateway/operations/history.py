@@ -1,6 +1,13 @@
-"""History: read, imported into, searched, exported."""
+"""History: read, imported into, searched, exported, and what it cost."""
 
-from parley_gateway.answers import Export, HistoryImport, MessageList, SearchResults, SessionExport
+from parley_gateway.answers import (
+    Export,
+    HistoryImport,
+    MessageList,
+    SearchResults,
+    SessionExport,
+    UsageReport,
+)
 from parley_gateway.bodies import ImportMessages, Search
 from parley_gateway.operations.operation import (
     EVERY,
@@ -10,7 +17,7 @@ from parley_gateway.operations.operation import (
     SENT,
     Operation,
 )
-from parley_gateway.queries import ExportQuery, HistoryQuery
+from parley_gateway.queries import ExportQuery, HistoryQuery, UsageQuery
 
 MARKDOWN = "text/markdown"
 _STREAMED = {503: (*FROM_HISTORY[503], "gateway_busy")}
@@ -80,5 +87,16 @@ HISTORY = (
         query=ExportQuery,
         description="Streamed, of any size; one that broke off has no end.",
         streams=(MARKDOWN,),
+    ),
+    Operation(
+        "get",
+        "/v1/usage",
+        "readUsage",
+        "Read what replies used and cost",
+        {200: UsageReport},
+        (EVERY, {403: ("forbidden",)}, FROM_HISTORY),
+        query=UsageQuery,
+        description="Of the caller, by days in UTC. A reply is counted within moments of its end, "
+        "and stays counted when its session is erased. Costs are those of the time of the reply.",
     ),
 )

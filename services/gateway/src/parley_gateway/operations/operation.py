@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -30,7 +31,9 @@ FROM_HISTORY: Errors = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`streams` names the kinds of content, beside JSON, that a 200 may have."""
+    """`streams` names the kinds of content, beside JSON, that a 200 may have; `headers`
+    are parameters as the document has them.
+    """
 
     method: str
     path: str
@@ -45,4 +48,5 @@ class Operation:
     streams: Sequence[str] = ()
     resumes: bool = False
     conditional: bool = False
+    headers: Sequence[Mapping[str, Any]] = ()
     tag: str = "chat"

@@ -31,7 +31,11 @@ RESUMED = """\
 The text after the event whose `id` the client had last (`Last-Event-ID`, as an EventSource sends
 it, or `starting_after`), to the code point, and how the reply ended; without either, from
 `turn.started` on. Events may be cut otherwise than before: an id is a place in the reply. A client
-that has more than the last event's `sequence_number` cuts to it. After `end` the answer is 204."""
+that has more than the last event's `sequence_number` cuts to it. After `end` the answer is 204.
+
+`new EventSource(stream_url)`, with the `stream_url` of `turn.started`, needs nothing more: it comes
+back by itself where it was. The address streams that turn alone, for 15 minutes; keep it as a
+password. Whoever has a token needs no ticket."""
 _REPLIES: Errors = {
     409: ("turn_open", "session_full"),
     503: (*EVERY[503], "gateway_busy"),
@@ -84,7 +88,11 @@ TURNS = (
         "streamTurn",
         "Stream a turn, or go on with its stream",
         {200: None, 204: None},
-        (EVERY, OF_A_TURN, {503: (*EVERY[503], "gateway_busy")}),
+        (
+            EVERY,
+            OF_A_TURN,
+            {401: (*EVERY[401], "invalid_ticket"), 503: (*EVERY[503], "gateway_busy")},
+        ),
         query=ResumeQuery,
         description=RESUMED,
         streams=(EVENT_STREAM,),

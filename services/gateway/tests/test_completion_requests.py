@@ -1,0 +1,180 @@
+"""What a chat completion may ask for: the rest is refused by its name, before anything is done."""
+
+import json
+
+import pytest
+from gateway_peers.gateway import SESSION_ID, another_id
+from gateway_peers.openai_client import HELLO
+
+from parley_core.errors import ParleyError
+from parley_gateway.completion_bodies import CompletionMessage, CreateChatCompletion
+from parley_gateway.completion_messages import new_texts
+from parley_gateway.completion_support import check_anywhere, check_in_a_session
+
+PATH = "/v1/chat/completions"
+USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}
+
+
+def asked(**changes):
+    return {"model": "parley-demo", "messages": HELLO, **changes}
+
+
+def shape(**changes):
+    return CreateChatCompletion.model_validate_json(json.dumps(asked(**changes)))
+
+
+def refused_of(messages):
+    with pytest.raises(ParleyError) as refused:
+        new_texts([CompletionMessage.model_validate(message) for message in messages])
+    return refused.value.status, refused.value.param
+
+
+REFUSED = [
+    ({}, "model"),
+    (asked(messages=[]), "messages"),
+    (asked(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
+    (asked(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
+    (asked(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),
+    (asked(top_k=7), "top_k"),
+    (asked(temperature="hot"), "temperature"),
+    (asked(temperature=3), "temperature"),
+    (asked(max_tokens=0), "max_tokens"),
+    (asked(n=9), "n"),
+    (asked(stream_options={"include_usage": True}), "stream_options"),
+    (asked(metadata={"session_id": "x"}), "metadata.session_id"),
+]
+
+
+async def test_a_request_that_is_none_is_refused_before_anything_is_done(
+    gateway, session, inference
+):
+    for body, param in REFUSED:
+        refused = await gateway.refusal("POST", PATH, body=body)
+        assert refused == (400, "invalid_request", param)
+    assert not session.calls
+    assert not inference.calls
+
+
+async def test_headers_that_go_with_no_such_request_are_refused(gateway):
+    of_another = {"metadata": {"session_id": another_id()}}
+    for headers, changes, param in (
+        ({"parley_session_id": "x"}, {}, "Parley-Session-Id"),
+        ({"parley_session_id": str(SESSION_ID)}, of_another, "Parley-Session-Id"),
+        ({"idempotency_key": "k"}, {}, "Idempotency-Key"),
+    ):
+        refused = await gateway.refusal("POST", PATH, body=asked(**changes), **headers)
+        assert refused == (400, "invalid_request", param)
+
+
+async def test_what_a_session_does_not_carry_is_refused_with_what_to_do(gateway, session):
+    body = asked(temperature=0.2)
+    async with gateway.request(
+        "POST", PATH, body=body, parley_session_id=str(SESSION_ID)
+    ) as response:
+        assert (response.status, (await response.json())["error"]) == (
+            400,
+            {
+                "message": "A session does not carry this: leave it out, or ask without a session.",
+                "type": "invalid_request_error",
+                "param": "temperature",
+                "code": "unsupported_parameter",
+            },
+        )
+    assert not session.calls
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"store": True},
+        {"service_tier": "flex"},
+        {"modalities": ["text", "audio"]},
+        {"audio": {"voice": "x"}},
+        {"web_search_options": {}},
+    ],
+)
+def test_what_is_taken_nowhere_is_refused_by_its_name(changes):
+    with pytest.raises(ParleyError) as refused:
+        check_anywhere(shape(**changes))
+    assert [refused.value.param] == list(changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"top_p": 0.5},
+        {"max_completion_tokens": 9},
+        {"tools": [{}]},
+        {"tool_choice": "required"},
+        {"response_format": {"type": "json_object"}},
+        {"stop": "x"},
+        {"seed": 0},
+        {"n": 2},
+        {"logprobs": True},
+        {"reasoning_effort": "low"},
+    ],
+)
+def test_what_only_a_model_server_takes_is_refused_of_a_session(changes):
+    check_anywhere(shape(**changes))
+    with pytest.raises(ParleyError) as refused:
+        check_in_a_session(shape(**changes))
+    assert [refused.value.param] == list(changes)
+
+
+def test_nothing_and_what_is_so_anyway_is_taken_by_a_session():
+    named = {"model", "messages", "stream", "stream_options", "metadata"}
+    nothing = dict.fromkeys(set(CreateChatCompletion.model_fields) - named)
+    defaults = {
+        "n": 1,
+        "store": False,
+        "service_tier": "auto",
+        "modalities": ["text"],
+        "temperature": 1,
+        "top_p": 1.0,
+        "presence_penalty": 0,
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "response_format": {"type": "text"},
+        "user": "ada",
+    }
+    for changes in (nothing, defaults):
+        check_anywhere(shape(**changes))
+        check_in_a_session(shape(**changes))
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([{"role": "system", "content": "Be brief."}, USER], "messages.0.role"),
+        ([{"role": "developer", "content": ""}, USER, ASSISTANT, USER], "messages.0.role"),
+        ([USER, {"role": "tool", "content": "3"}], "messages.1.role"),
+        ([USER, ASSISTANT], "messages"),
+        ([USER] * 22, "messages"),
+        ([USER, {"role": "user", "content": ""}], "messages.1.content"),
+        ([{"role": "user"}], "messages.0.content"),
+        ([{"role": "user", "content": []}], "messages.0.content"),
+        ([USER | {"name": "ada"}], "messages.0.name"),
+        (
+            [{"role": "user", "content": [{"type": "input_audio"}]}],
+            "messages.0.content.0.type",
+        ),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": None}]}],
+            "messages.0.content.0.text",
+        ),
+    ],
+)
+def test_messages_that_a_session_does_not_take_are_refused_by_their_place(messages, param):
+    assert refused_of(messages) == (400, param)
+
+
+def test_each_message_is_as_large_as_a_message_may_be():
+    large = {"role": "user", "content": "é" * 200_000}
+    assert refused_of([USER, large, USER]) == (413, "messages.1.content")
+
+
+def test_new_are_up_to_21_messages_after_the_last_of_the_assistant():
+    messages = [{"role": "user", "name": None, "content": str(number)} for number in range(21)]
+    told = [CompletionMessage.model_validate(one) for one in (USER, ASSISTANT, *messages)]
+    assert new_texts(told) == [str(number) for number in range(21)]
