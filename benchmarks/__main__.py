@@ -5,7 +5,18 @@ from importlib import import_module
 
 import uvloop
 
-NAMES = ("append", "history", "outbox", "projection", "rebuild", "search", "stack", "start")
+NAMES = (
+    "append",
+    "history",
+    "idle_streams",
+    "outbox",
+    "paced_streams",
+    "projection",
+    "rebuild",
+    "search",
+    "stack",
+    "start",
+)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_core.event_values import Actor
+from parley_core.event_values import Actor, Price, Usage
 from parley_core.events import Event
 from parley_core.sealing import DataKey, seal
 from parley_session.domain.commands import Command, CompleteReply, StartSession, SubmitMessage
@@ -46,4 +46,12 @@ def _next(session: Session | None, session_id: UUID) -> Command:
         return StartSession(session_id, "helper", 1)
     if session.open_turn is None:
         return SubmitMessage(uuid4(), uuid4(), uuid4(), QUESTION, "demo")
-    return CompleteReply(session.open_turn.id, ANSWER, "stop", first_token_ms=120, total_ms=900)
+    return CompleteReply(
+        session.open_turn.id,
+        ANSWER,
+        "stop",
+        first_token_ms=120,
+        total_ms=900,
+        usage=Usage(prompt_tokens=400, completion_tokens=150),
+        price=Price(currency="USD", prompt=150_000, completion=600_000),
+    )

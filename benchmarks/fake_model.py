@@ -1,11 +1,16 @@
-"""Two servers to measure against: a model server that never waits, and the barest relay of it.
+"""Servers to measure against: a model server that never waits or keeps a pace, and a bare relay.
 
 `python -m benchmarks.fake_model PORT` answers every chat completion with TOKENS tokens, each its
-own chunk and its own write. With a second argument, the URL of the first, it relays raw bytes.
+own chunk and its own write. With a second argument, a number, so many seconds pass between tokens,
+of which there are as many as `[tokens N]` in the request says; with the URL of the first, it relays
+raw bytes.
 """
 
+import asyncio
 import json
+import re
 import sys
+import time
 from typing import Any
 
 import aiohttp
@@ -31,6 +36,7 @@ def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
 _FIRST = _chunk({"role": "assistant", "content": ""}, None)
 _TOKEN = _chunk({"content": TOKEN}, None)
 _LAST = _chunk({}, "stop") + b"data: [DONE]\n\n"
+_ASKED = re.compile(rb"\[tokens (\d+)\]")
 _START = {
     "type": "http.response.start",
     "status": 200,
@@ -47,6 +53,27 @@ async def fake_model(scope: Scope, receive: Receive, send: Send) -> None:
     for event in (_FIRST, *[_TOKEN] * TOKENS, _LAST):
         await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+class PacedModel:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body")
+        await send(_START)
+        await send({"type": "http.response.body", "body": _FIRST, "more_body": True})
+        began = time.perf_counter()
+        for place in range(int(_ASKED.findall(body)[-1])):
+            # By the clock, not by the last one: a pause that is late delays no other.
+            await asyncio.sleep(began + place * self._seconds - time.perf_counter())
+            await send({"type": "http.response.body", "body": _TOKEN, "more_body": True})
+        await send({"type": "http.response.body", "body": _LAST})
 
 
 class BareRelay:
@@ -69,7 +96,10 @@ class BareRelay:
 
 
 if __name__ == "__main__":
-    application = BareRelay(sys.argv[2]) if len(sys.argv) > 2 else fake_model
+    application: Any = fake_model
+    if len(sys.argv) > 2:
+        is_url = sys.argv[2].startswith("http")
+        application = BareRelay(sys.argv[2]) if is_url else PacedModel(float(sys.argv[2]))
     uvicorn.run(
         application,
         port=int(sys.argv[1]),

@@ -25,7 +25,8 @@ from parley_history.migrations import migrate_history
 SESSIONS, APPENDS, PARTITIONS, BATCH, ROUNDS = 400, 67, 12, 2_000, 3
 AIM = 20_000
 
-EMPTY = "TRUNCATE read_model_1.sessions, read_model_1.messages, read_model_1.positions"
+TABLES = ("sessions", "messages", "usage", "positions")
+EMPTY = f"TRUNCATE {', '.join(f'read_model_1.{table}' for table in TABLES)}"
 
 # The floor: a batch of messages by COPY, its sessions by one upsert, one commit.
 FLOOR_TABLES = """

@@ -77,6 +77,14 @@ async def fake_model() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def paced_model(seconds: float) -> AsyncIterator[str]:
+    """As `fake_model`, with as many seconds between two tokens."""
+    port = free_port()
+    async with server("benchmarks.fake_model", [str(port), str(seconds)], port):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@asynccontextmanager
 async def bare_relay(upstream: str) -> AsyncIterator[str]:
     port = free_port()
     async with server("benchmarks.fake_model", [str(port), upstream], port):

@@ -1,8 +1,8 @@
 """How long `parley up` takes until the stack is ready, and what each process holds when idle."""
 
 import asyncio
-from pathlib import Path
 
+from benchmarks.memory import resident
 from benchmarks.running_stack import a_folder, fake_model, running_stack
 from benchmarks.table import Line, print_table
 
@@ -16,7 +16,7 @@ async def run() -> None:
         async with running_stack(data, model) as stack:
             later = stack.seconds
             await asyncio.sleep(IDLE_SECONDS)
-            memory = {p["name"]: _resident(p["pid"]) for p in await stack.processes()}
+            memory = {p["name"]: resident(p["pid"]) for p in await stack.processes()}
     lines = [
         Line("from `parley up` to ready, new data folder", f"{first:.1f} s"),
         Line("from `parley up` to ready, later", f"{later:.1f} s"),
@@ -24,11 +24,3 @@ async def run() -> None:
         Line("idle memory, all", f"{sum(memory.values()):.0f} MB"),
     ]
     print_table("Start and idle memory (resident, with the children of each process)", lines)
-
-
-def _resident(pid: int) -> float:
-    """Megabytes of a process and its children; memory that they share counts once for each."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    own = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-    return own / 1024 + sum(_resident(int(child)) for child in children)

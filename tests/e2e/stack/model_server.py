@@ -1,15 +1,17 @@
 """An OpenAI-compatible model server that does what the message it is sent asks for.
 
 A directive stands anywhere in the last message: `[refuse 429]`, `[refuse-once 503]`,
-`[stall 0]`, `[die 3]`, `[garbage 0]`, `[gate 3]`, `[tokens 200]`. The number is a status, or how
-many tokens come before the trouble. Without one the reply is `Answer to: ` and the message.
+`[stall 0]`, `[die 3]`, `[garbage 0]`, `[gate 3]`, `[tokens 200]`, `[pace 60]`. The number is a
+status, or how many tokens come before the trouble; the paced ones are counted (`paced_text`).
+Without one the reply is `Answer to: ` and the message. `[call 7]` calls the first tool that it was
+given, with that number.
 """
 
 import asyncio
 import json
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -20,10 +22,12 @@ from parley_testing.peers import listening
 KEY = "sk-of-the-tests"
 MODEL = "scripted"
 TOKEN = "tøken🎈 "  # Beyond ASCII, and one character beyond the basic plane.
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 UPSTREAM_SECRET = "what a model server says of a refusal"
 
 _DIRECTIVE = re.compile(r"\[([a-z-]+) (\d+)\]")
 _DRIP_SECONDS = 0.2
+_PACE_SECONDS = 0.02
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -69,6 +73,8 @@ class ModelServer:
             return web.json_response({"error": {"message": UPSTREAM_SECRET}}, status=number)
         if directive == "die" and number == 0:
             _cut(request)
+        if not asked.get("stream"):
+            return web.json_response(_whole(asked, text, directive, number))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         await self._reply(request, response, text, directive, number)
@@ -85,6 +91,13 @@ class ModelServer:
         if directive in ("stall", "die", "garbage", "gate", "tokens"):
             for _ in range(number):
                 await response.write(_chunk(TOKEN))
+        elif directive == "pace":
+            for token in _paced(number):
+                await response.write(_chunk(token))
+                await asyncio.sleep(_PACE_SECONDS)
+        elif directive == "call":
+            for call in _called_in_pieces(await request.json(), number):
+                await response.write(_chunk({"tool_calls": [call]}))
         else:
             await response.write(_chunk("Answer to: "))
             await response.write(_chunk(text))
@@ -100,7 +113,8 @@ class ModelServer:
                 await self._drip_until_opened(response, text)
                 for _ in range(number):
                     await response.write(_chunk(TOKEN))
-        await response.write(_chunk(None, "stop") + _USAGE + _DONE)
+        finish_reason = "tool_calls" if directive == "call" else "stop"
+        await response.write(_chunk(None, finish_reason) + _USAGE + _DONE)
 
     async def _drip_until_opened(self, response: web.StreamResponse, text: str) -> None:
         # As a model that thinks: something comes, so that nobody takes it for stalled.
@@ -111,6 +125,15 @@ class ModelServer:
                     await self._gates[text].wait()
             except TimeoutError:
                 pass
+
+
+def paced_text(tokens: int) -> str:
+    """The reply to `[pace <tokens>]`: no part of it is like another."""
+    return "".join(_paced(tokens))
+
+
+def _paced(tokens: int) -> Iterator[str]:
+    return (f"{number}🎈 " for number in range(tokens))
 
 
 def _last(asked: dict[str, Any]) -> str:
@@ -127,14 +150,43 @@ def _cut(request: web.Request) -> None:
     request.transport.abort()
 
 
-def _chunk(text: str | None, finish_reason: str | None = None) -> bytes:
-    delta = {} if text is None else {"content": text}
+def _chunk(delta: str | dict[str, Any] | None, finish_reason: str | None = None) -> bytes:
+    """A piece of text, or of whatever else a message has."""
+    if not isinstance(delta, dict):
+        delta = {} if delta is None else {"content": delta}
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return _event({"object": "chat.completion.chunk", "choices": [choice], "usage": None})
+
+
+def _whole(asked: dict[str, Any], text: str, directive: str, number: int) -> dict[str, Any]:
+    """The answer to a request that is not streamed."""
+    message: dict[str, Any] = {"role": "assistant", "content": f"Answer to: {text}"}
+    if directive == "tokens":
+        message["content"] = number * TOKEN
+    if directive == "call":
+        message = {"role": "assistant", "content": None, "tool_calls": [_called(asked, number)]}
+    finish_reason = "tool_calls" if directive == "call" else "stop"
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    return {"object": "chat.completion", "choices": [choice], "usage": USAGE}
+
+
+def _called(asked: dict[str, Any], number: int) -> dict[str, Any]:
+    function = {
+        "name": asked["tools"][0]["function"]["name"],
+        "arguments": json.dumps({"number": number}),
+    }
+    return {"id": f"call_{number}", "type": "function", "function": function}
+
+
+def _called_in_pieces(asked: dict[str, Any], number: int) -> Iterator[dict[str, Any]]:
+    call = _called(asked, number)
+    arguments = call["function"]["arguments"]
+    yield {"index": 0, **call, "function": {**call["function"], "arguments": arguments[:4]}}
+    yield {"index": 0, "function": {"arguments": arguments[4:]}}
 
 
 def _event(data: Any) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
-_USAGE = _event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}})
+_USAGE = _event({"choices": [], "usage": USAGE})

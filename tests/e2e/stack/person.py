@@ -94,12 +94,28 @@ class Person:
                 raise AssertionError((response.status_code, await response.aread()))
             yield TurnStream(response)
 
+    @asynccontextmanager
+    async def streamed(
+        self, method: str, path: str, request: dict[str, Any], timeout: httpx2.Timeout
+    ) -> AsyncIterator[TurnStream]:
+        """Whatever is answered, read as it comes; `request` as in `call`."""
+        sent = self._headers | request.pop("headers", {})
+        url = f"{self._gateway}/v1{path}"
+        async with self._http.stream(
+            method, url, headers=sent, timeout=timeout, **request
+        ) as response:
+            yield TurnStream(response)
+
     async def ask_until_answered(
         self, session_id: str, content: str, key: str | None = None
     ) -> dict[str, Any]:
         """The turn, however often the answer gets lost: each time with the same key."""
         key = key or str(uuid4())
         return await self._insist(lambda: self.submit(session_id, content, key))
+
+    async def insist(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """What is answered to a call that may be made again."""
+        return await self._insist(lambda: self.call(method, path, **request))
 
     async def history(self, session_id: str, **query: Any) -> dict[str, Any]:
         return await self.get(f"/history/{session_id}", **query)

@@ -1,0 +1,61 @@
+"""Streams through the public API whose reply comes at a model server's pace."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from benchmarks.fake_model import TOKEN
+from benchmarks.running_stack import RunningStack
+
+_TOKEN = TOKEN.encode()
+
+
+class PacedTalk:
+    def __init__(self, http: aiohttp.ClientSession, stack: RunningStack) -> None:
+        self._http, self._url = http, stack.url + "/v1"
+        self._headers = {"authorization": f"Bearer {stack.token}"}
+
+    async def new_session(self) -> str:
+        # With a title, so that no model server is asked for one.
+        async with self._http.post(
+            f"{self._url}/sessions", json={"title": "Paced"}, headers=self._headers
+        ) as answer:
+            return str((await answer.json())["id"])
+
+    @asynccontextmanager
+    async def stream(self, session: str, tokens: int) -> AsyncIterator[aiohttp.StreamReader]:
+        """The answer to a message whose reply has so many tokens."""
+        async with self._http.post(
+            f"{self._url}/sessions/{session}/messages",
+            json={"content": f"Go on. [tokens {tokens}]", "stream": True},
+            headers=self._headers,
+        ) as response:
+            assert response.status == 200, await response.text()
+            yield response.content
+
+    async def first_token(self) -> float:
+        """Seconds from a message to its reply's first token, which is its last."""
+        session = await self.new_session()
+        began = time.perf_counter()
+        async with self.stream(session, 1) as content:
+            await until_token(content)
+            return time.perf_counter() - began
+
+
+async def until_token(content: aiohttp.StreamReader) -> None:
+    while _TOKEN not in (received := await content.readany()):
+        assert received, "the answer ended before its first token"
+
+
+async def token_times(content: aiohttp.StreamReader) -> list[float]:
+    """When each token of a stream came, until its last event."""
+    times: list[float] = []
+    while received := await content.readany():
+        now = time.perf_counter()
+        deltas, is_last, _ = received.partition(b"id: end")
+        times += [now] * deltas.count(_TOKEN)
+        if is_last:
+            break
+    return times

@@ -1,0 +1,209 @@
+"""The official `openai` package, pointed at Parley and otherwise as it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import openai
+import pytest
+import pytest_asyncio
+from openai.types.chat import ChatCompletionChunk
+from stack.cutting_proxy import CuttingProxy
+from stack.model_server import MODEL, TOKEN, USAGE, ModelServer
+from stack.parley import Stack
+from stack.person import Person
+
+from parley_testing.eventually import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LOOK_UP: Any = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
+
+
+@pytest.fixture
+def name() -> str:
+    return f"ada-{uuid4()}"
+
+
+@pytest.fixture
+def ada(stack: Stack, name: str) -> Person:
+    """The person whose client the SDK is."""
+    return stack.person(name)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(stack: Stack, name: str) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(
+        base_url=f"{stack.url}/v1", api_key=stack.token(name), max_retries=0
+    ) as client:
+        yield client
+
+
+async def test_models_are_listed_and_read(client: openai.AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == [MODEL]
+    assert (await client.models.retrieve(MODEL)).id == MODEL
+    with pytest.raises(openai.NotFoundError) as unknown:
+        await client.models.retrieve("nobody")
+    assert unknown.value.code == "model_not_found"
+
+
+async def test_a_completion_is_parleys_own_and_says_what_the_model_said(
+    client: openai.AsyncOpenAI,
+) -> None:
+    completion = await client.chat.completions.create(model=MODEL, messages=[said("Hello")])
+    assert completion.choices[0].message.content == "Answer to: Hello"
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.model == MODEL
+    UUID(completion.id.removeprefix("chatcmpl-"))
+    assert completion.usage is not None
+    assert completion.usage.prompt_tokens == USAGE["prompt_tokens"]
+
+
+async def test_a_streamed_completion_has_usage_only_when_asked(client: openai.AsyncOpenAI) -> None:
+    *chunks, last = await streamed(client, "[tokens 5]", stream_options={"include_usage": True})
+    assert text_of(chunks) == 5 * TOKEN
+    assert last.choices == []
+    assert last.usage is not None
+    assert last.usage.completion_tokens == USAGE["completion_tokens"]
+    assert len({chunk.id for chunk in (*chunks, last)}) == 1
+    without = await streamed(client, "[tokens 5]")
+    assert text_of(without) == 5 * TOKEN
+    assert without[-1].choices[0].finish_reason == "stop"
+    assert not any(chunk.usage for chunk in without)
+
+
+async def test_tools_are_passed_through(
+    client: openai.AsyncOpenAI, model_server: ModelServer
+) -> None:
+    asked = said(f"[call 7] {uuid4()}")
+    completion = await client.chat.completions.create(
+        model=MODEL, messages=[asked], tools=[LOOK_UP], temperature=0.5
+    )
+    message = completion.choices[0].message
+    assert message.tool_calls is not None
+    [call] = message.tool_calls
+    assert call.type == "function"
+    assert (call.function.name, call.function.arguments) == ("look_up", '{"number": 7}')
+    sent = next(each for each in model_server.asked if each["messages"] == [asked])
+    assert (sent["tools"], sent["temperature"]) == ([LOOK_UP], 0.5)
+    answered: Any = {"role": "tool", "tool_call_id": call.id, "content": "seven"}
+    messages = [asked, message.to_dict(), answered]
+    then = await client.chat.completions.create(model=MODEL, messages=messages, tools=[LOOK_UP])
+    assert then.choices[0].message.content == "Answer to: seven"
+
+
+async def test_a_stream_that_breaks_at_the_model_server_raises_after_what_came(
+    client: openai.AsyncOpenAI,
+) -> None:
+    text = ""
+
+    async def read() -> None:
+        nonlocal text
+        async for chunk in await client.chat.completions.create(
+            model=MODEL, messages=[said("[die 3]")], stream=True
+        ):
+            text += text_of([chunk])
+
+    with pytest.raises(openai.APIError) as broken:
+        await read()
+    assert text == 3 * TOKEN
+    assert str(broken.value.code).startswith("upstream_")
+
+
+async def test_errors_are_those_that_the_sdk_knows(
+    client: openai.AsyncOpenAI, ada: Person, stack: Stack
+) -> None:
+    async def refused(error: type[openai.APIStatusError], **request: Any) -> tuple[Any, Any]:
+        with pytest.raises(error) as found:
+            await client.chat.completions.create(
+                **{"model": MODEL, "messages": [said("Hello")], **request}
+            )
+        return found.value.code, found.value.param
+
+    durable = {"metadata": {"session_id": await ada.start_session()}}
+    assert await refused(openai.NotFoundError, model="nobody") == ("model_not_found", "model")
+    code, _ = await refused(openai.NotFoundError, metadata={"session_id": str(uuid4())})
+    assert code == "session_not_found"
+    for request, named in (
+        ({"tools": [LOOK_UP]}, "tools"),
+        ({"n": 2}, "n"),
+        ({"messages": [{"role": "system", "content": "Be brief."}, said("Hi")]}, "messages.0"),
+    ):
+        _, param = await refused(openai.BadRequestError, **durable, **request)
+        assert str(param).startswith(named)
+    busy = await refused(openai.InternalServerError, messages=[said("[refuse 500]")])
+    assert str(busy[0]).startswith("upstream_")
+    async with openai.AsyncOpenAI(base_url=f"{stack.url}/v1", api_key="nobody's") as stranger:
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.models.list()
+
+
+async def test_completions_of_a_session_are_its_turns(
+    client: openai.AsyncOpenAI, ada: Person, model_server: ModelServer
+) -> None:
+    session, first = await ada.start_session(), f"first {uuid4()}"
+    raw = await client.chat.completions.with_raw_response.create(
+        model=MODEL, messages=[said(first)], metadata={"session_id": session}
+    )
+    assert raw.headers["parley-session-id"] == session
+    turn = await ada.get(f"/turns/{raw.headers['parley-turn-id']}")
+    completion = raw.parse()
+    assert completion.choices[0].message.content == turn["reply"]["content"]
+
+    # What came before is Parley's own: a client that tells it otherwise changes nothing.
+    second = f"second {uuid4()}"
+    chunks = await streamed(
+        client,
+        second,
+        before=[said("Made up"), {"role": "assistant", "content": "Also made up"}],
+        extra_headers={"Parley-Session-Id": session},
+        stream_options={"include_usage": True},
+    )
+    assert text_of(chunks) == f"Answer to: {second}"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == USAGE["total_tokens"]
+    contents = [message["content"] for message in await ada.messages(session, 7)]
+    assert contents == [first, f"Answer to: {first}", second, f"Answer to: {second}"]
+    [asked] = model_server.asked_with(second)
+    assert [each["content"] for each in asked if each["role"] != "system"] == contents[:3]
+
+
+async def test_a_call_that_the_sdk_tries_again_is_answered_by_the_turn_that_it_opened(
+    ada: Person, name: str, stack: Stack, model_server: ModelServer
+) -> None:
+    session, text = await ada.start_session(), f"[gate 3] {uuid4()}"
+    async with (
+        CuttingProxy.serve(f"127.0.0.1:{stack.port}") as proxy,
+        openai.AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key=stack.token(name)) as client,
+    ):
+        call = asyncio.create_task(
+            client.chat.completions.create(
+                model=MODEL, messages=[said(text)], metadata={"session_id": session}
+            )
+        )
+        await eventually(lambda: model_server.asked_with(text), within=20)
+        await proxy.cut_all()
+        model_server.open_gate(text)
+        completion = await call
+    assert proxy.cuts == 1
+    assert completion.choices[0].message.content == 6 * TOKEN
+    assert len(model_server.asked_with(text)) == 1
+    assert len(await ada.messages(session, 4)) == 2
+
+
+def said(text: str) -> Any:
+    return {"role": "user", "content": text}
+
+
+async def streamed(
+    client: openai.AsyncOpenAI, text: str, *, before: tuple[Any, ...] | list[Any] = (), **more: Any
+) -> list[ChatCompletionChunk]:
+    stream = await client.chat.completions.create(
+        model=MODEL, messages=[*before, said(text)], stream=True, **more
+    )
+    return [chunk async for chunk in stream]
+
+
+def text_of(chunks: list[ChatCompletionChunk]) -> str:
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
