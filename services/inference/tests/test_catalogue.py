@@ -5,8 +5,10 @@ import pytest
 from parley_core.event_values import Price
 from parley_core.settings import SettingsWrong
 from parley_core.yaml_file import MOST_BYTES
-from parley_inference.catalogue import default_catalogue, read_catalogue
+from parley_inference.catalogue import ServerLimits
+from parley_inference.models_file import default_catalogue, read_catalogue
 
+LIMITS = ServerLimits(100, 5, 5, 60, 30, 600)
 KEY = "sk-never-to-be-seen"
 WHOLE = """
 models:
@@ -25,7 +27,7 @@ def read(tmp_path: Path):
     def read(content, environment=None):
         file = tmp_path / "models.yaml"
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_catalogue(file, (environment or {}).get)
+        return read_catalogue(file, (environment or {}).get, LIMITS)
 
     return read
 
@@ -51,6 +53,31 @@ def test_a_prompt_may_have_what_a_reply_leaves_of_the_context(read):
     catalogue = read(f"models: [{sizes}]")
     assert catalogue.budgets == {"m0": 750, "m1": 200_000 - 16_384, "m2": 900}
     assert [model.reply_tokens for model in catalogue] == [None, None, 100]
+
+
+SERVERS = """
+servers:
+  - {base_url: "http://a", at_once: 3, wait_seconds: 0.5, first_token_seconds: 120}
+models:
+  - {name: a, base_url: "http://a", context_size: 8000, fallbacks: [c, b]}
+  - {name: b, base_url: "http://b", context_size: 800}
+  - {name: c, base_url: "http://b", context_size: 80, fallbacks: [a]}
+"""
+
+
+def test_a_server_may_have_limits_of_its_own(read):
+    a, b, _ = read(SERVERS)
+    assert a.limits == ServerLimits(3, 0.5, 5, 120, 30, 600)
+    assert b.limits == LIMITS
+
+
+def test_fallbacks_follow_their_model_where_the_prompt_has_room(read):
+    catalogue = read(SERVERS)
+    a, b, c = catalogue
+    assert catalogue.line(a, 60) == [a, c, b]
+    assert catalogue.line(a, 61) == [a, b]
+    assert catalogue.line(a, 6_000) == [a]
+    assert catalogue.line(c, 6_001) == [c]
 
 
 def test_a_key_is_not_shown(read):
@@ -90,6 +117,13 @@ def test_a_key_is_not_shown(read):
             " price: {currency: dollars, prompt: 1, completion: 1}}",
             "^[A-Z]{3}$",
         ),
+        (SERVERS.replace("[c, b]", "[d]"), "fallbacks of a should be names of its models"),
+        (SERVERS.replace("[c, b]", "[b, b]"), "each other model once at most"),
+        (SERVERS.replace("[c, b]", "[a]"), "each other model once at most"),
+        (SERVERS.replace('"http://a", at', '"http://c", at'), "a base_url that none of its models"),
+        (SERVERS.replace("models:", '  - {base_url: "http://a"}\nmodels:'), "the same base_url"),
+        (SERVERS.replace("at_once: 3", "at_once: 0"), "`int` >= 1"),
+        (SERVERS.replace("0.5", "0"), "`float` > 0"),
     ],
 )
 def test_a_bad_file_is_refused_in_a_sentence(read, content, why):
@@ -101,7 +135,7 @@ def test_a_bad_file_is_refused_in_a_sentence(read, content, why):
 
 def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(SettingsWrong, match="cannot be read"):
-        read_catalogue(tmp_path / "none.yaml", {}.get)
+        read_catalogue(tmp_path / "none.yaml", {}.get, LIMITS)
 
 
 def test_a_key_variable_that_is_not_set_is_named_with_its_model(read):
@@ -110,18 +144,18 @@ def test_a_key_variable_that_is_not_set_is_named_with_its_model(read):
 
 
 def test_without_a_file_there_is_one_model():
-    [model] = default_catalogue(base_url="http://127.0.0.1:8090/v1", key=None, model="demo")
+    [model] = default_catalogue(LIMITS, base_url="http://127.0.0.1:8090/v1", key=None, model="demo")
     assert (model.name, model.upstream_name, model.key) == ("demo", "demo", None)
 
 
 @pytest.mark.parametrize("model", [None, ""])
 def test_without_a_file_and_without_a_model_the_start_is_refused(model):
     with pytest.raises(SettingsWrong, match=r"PARLEY_MODEL is not set.*PARLEY_MODELS"):
-        default_catalogue(base_url="http://a/v1", key=None, model=model)
+        default_catalogue(LIMITS, base_url="http://a/v1", key=None, model=model)
 
 
 def test_a_base_url_that_is_none_is_refused_without_repeating_it():
     with pytest.raises(SettingsWrong) as wrong:
-        default_catalogue(base_url=f"https://{KEY}@a/v1", key=None, model="demo")
+        default_catalogue(LIMITS, base_url=f"https://{KEY}@a/v1", key=None, model="demo")
     assert str(wrong.value).startswith("OPENAI_BASE_URL is wrong.")
     assert KEY not in str(wrong.value)

@@ -107,18 +107,18 @@ def with_summary(*contents: str):
 
 def test_the_model_is_told_its_instructions_and_the_summary_in_one_message():
     window = Windows(10_000, 60).update(ONE, with_summary("Hé?"), 0)
-    prompt = prompt_of("Be kind.", window)
+    prompt = prompt_of("Be kind.", window, 10)
     [told, asked] = prompt.messages
     assert told["role"] == "system"
     assert told["content"].startswith("Be kind.\n\n")
     assert told["content"].endswith("\n\nAda was here.")
     assert asked == {"role": "user", "content": "Hé?"}
-    assert prompt.size == len((told["content"] + "Hé?").encode())
+    assert prompt.tokens == 12
 
 
 @pytest.mark.parametrize(("instructions", "roles"), [("", ["user"]), ("Be.", ["system", "user"])])
 def test_without_a_summary_it_is_told_its_instructions_if_there_are_any(instructions, roles):
     window = Windows(10_000, 60).update(ONE, context(3, "a"), 0)
-    prompt = prompt_of(instructions, window)
+    prompt = prompt_of(instructions, window, 10)
     assert [message["role"] for message in prompt.messages] == roles
-    assert prompt.size == len(instructions) + 1
+    assert prompt.tokens == 10 + bool(instructions)

@@ -30,6 +30,7 @@ RIGHT = {
         ({"PARLEY_MODEL": ""}, "PARLEY_MODEL is not set."),
         ({"PARLEY_MODELS": "/nowhere.yaml"}, "PARLEY_MODELS is wrong: it cannot be read"),
         ({"OPENAI_BASE_URL": "example.com"}, "OPENAI_BASE_URL is wrong."),
+        ({"PARLEY_REDIS": "localhost"}, "PARLEY_REDIS is wrong. It should be a URL such as redis:"),
         ({"PARLEY_INFERENCE_TURNS": "0"}, "PARLEY_INFERENCE_TURNS is wrong."),
         ({"PARLEY_UPSTREAM_TOTAL_SECONDS": "-1"}, "PARLEY_UPSTREAM_TOTAL_SECONDS is wrong."),
     ],

@@ -16,7 +16,7 @@ from parley_testing.eventually import eventually
 MALLORY = Principal("default", "mallory")
 
 
-async def test_a_turn_streams_as_started_deltas_and_one_end(inference, model_server, session):
+async def test_a_turn_streams_as_deltas_and_one_end(inference, model_server, session):
     turn, paused = session.opens(), asyncio.Event()
     model_server.script(chunk("Hél"), paused, *reply("lo 😀"))
     async with inference.stream(turn) as stream:
@@ -28,7 +28,6 @@ async def test_a_turn_streams_as_started_deltas_and_one_end(inference, model_ser
     assert stream.response.headers["x-accel-buffering"] == "no"
     assert stream.raw == b"".join(
         (
-            sse.started(turn.shape()),
             sse.delta("Hél", 3),
             sse.delta("lo 😀", 7),
             sse.ended(turn.shape()),
@@ -157,7 +156,7 @@ async def gets_in(inference, model_server, turn):
 async def raw_request(inference, turn):
     async with inference.request("GET", "/models") as answer:
         token = answer.request_info.headers["authorization"]
-    body = b'{"session_id": "%s"}' % str(turn.session_id).encode()
+    body = b'{"session_id": "%s", "after": 0}' % str(turn.session_id).encode()
     head = (
         f"POST /turns/{turn.id}/stream HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\n"
         f"content-length: {len(body)}\r\n\r\n"
@@ -196,7 +195,14 @@ async def test_a_claim_that_fails_can_be_tried_again(inference, model_server, se
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"\xff", {}, {"session_id": "x"}, {"session_id": str(uuid4()), "after": -1}, []],
+    [
+        b"{",
+        b"\xff",
+        {},
+        {"session_id": "x"},
+        {"session_id": str(uuid4())},
+        {"session_id": str(uuid4()), "after": -1},
+    ],
 )
 async def test_a_malformed_request_is_a_400_that_repeats_nothing(inference, body):
     assert await inference.error(uuid4(), body=body) == (400, "invalid_request")

@@ -23,6 +23,7 @@ def main() -> int:
         app,
         host=settings.inference_host,
         port=settings.inference_port,
+        shared_port=settings.shared_port,
         drain_seconds=settings.inference_drain_seconds + settings.inference_drain_commit_seconds,
         on_shutdown=lambda: app.state.begin_drain(),
     )

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from parley_core.errors import InvalidRequest, ParleyError, Unavailable
 from parley_core.guard import Guard, request_id
 from parley_inference.catalogue import Catalogue
+from parley_inference.completions import Completions
 from parley_inference.runner import Runner
 from parley_inference.session_client import SessionClient
 from parley_inference.turn_run import Asker
@@ -21,7 +22,7 @@ from parley_inference.turn_stream import TurnStream
 
 class StreamRequest(msgspec.Struct):
     session_id: UUID
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    after: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Parts:
@@ -29,6 +30,10 @@ class Parts:
 
     runner: Runner
     session: SessionClient
+    completions: Completions
+
+    def __init__(self) -> None:
+        self.open_streams: set[TurnStream] = set()
 
 
 def routes(
@@ -39,7 +44,7 @@ def routes(
     most_streams: int,
     heartbeat_seconds: float,
 ) -> Sequence[Route]:
-    open_streams: set[TurnStream] = set()
+    open_streams = parts.open_streams
     opening = 0
     models = _model_list(catalogue)
 
@@ -85,7 +90,7 @@ def _decoded(body: bytes) -> StreamRequest:
         return msgspec.json.decode(body, type=StreamRequest)
     except ValueError:
         raise InvalidRequest(
-            "The body should have session_id, a UUID, and after, a place in the reply or null."
+            "The body should have session_id, a UUID, and after, a place in the reply from 0 on."
         ) from None
 
 

@@ -1,38 +1,56 @@
 """The one place where inference is put together."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 from starlette.applications import Starlette
 
-from parley_core.body_limit import BodyLimitMiddleware
 from parley_core.calls import ServiceClient, http_session
 from parley_core.errors import RequestIdMiddleware, install_error_handlers
 from parley_core.guard import Guard
+from parley_core.metrics import metrics_route, new_registry
+from parley_core.resting_redis import RestingRedis
+from parley_core.turn_buffer_redis import TurnBuffers
 from parley_inference.afterwards import Afterwards, AfterwardsLimits
 from parley_inference.api import Parts, routes
-from parley_inference.catalogue import Catalogue, default_catalogue, read_catalogue
+from parley_inference.body_limits import BodyLimits
+from parley_inference.buffering import Buffering
+from parley_inference.catalogue import Catalogue, ServerLimits
+from parley_inference.completion_records import CompletionRecords, RecordLimits
+from parley_inference.completions import Completions, CompletionsLimits
+from parley_inference.completions_api import completions_route
 from parley_inference.context import Windows
 from parley_inference.drain import Drain
+from parley_inference.flushing import Flusher
 from parley_inference.lease import Lease
 from parley_inference.live_turns import LiveTurns
+from parley_inference.metrics import watch_turns
+from parley_inference.models_file import default_catalogue, read_catalogue
+from parley_inference.polling import Poller
 from parley_inference.provider import OpenAIProvider, UpstreamLimits
+from parley_inference.retrying import Retries
 from parley_inference.runner import Runner, RunnerLimits
 from parley_inference.session_client import SessionClient
 from parley_inference.settings import InferenceSettings, environment_variable
+
+log = logging.getLogger(__name__)
+
+# One to write with, and one to read with.
+_BUFFER_CONNECTIONS = 2
 
 
 def create_app(settings: InferenceSettings) -> Starlette:
     """The application; `app.state.begin_drain()` is for SIGTERM. Raises SettingsWrong."""
     catalogue = _catalogue(settings)
     guard = Guard(settings.internal_secret, audience="inference", issuers=frozenset(("gateway",)))
-    parts = Parts()
+    parts, registry = Parts(), new_registry()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with http_session() as http:
+        async with http_session() as http, AsyncExitStack() as stack:
             service = ServiceClient(
                 http,
                 settings.session_url,
@@ -40,16 +58,36 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 callee="session",
                 secret=settings.internal_secret,
             )
-            provider = OpenAIProvider(_upstream_limits(settings))
+            provider = OpenAIProvider(catalogue, _upstream_limits(settings))
             session = SessionClient(
                 service, uuid4(), settings.inference_session_seconds, catalogue.budgets
             )
-            runner = _runner(settings, session, provider, catalogue)
+            buffering = _buffering(settings)
+            if buffering is not None:
+                await stack.enter_async_context(buffering.run())
+            runner = _runner(settings, session, provider, catalogue, buffering)
             parts.session, parts.runner = session, runner
+            records = CompletionRecords(session, _record_limits(settings))
+            await stack.enter_async_context(records.run(settings.inference_drain_commit_seconds))
+            completions = parts.completions = Completions(
+                provider, catalogue, _completions_limits(settings), records.add
+            )
+            watch_turns(
+                registry,
+                running=lambda: len(runner.running),
+                followed=lambda: runner.followed,
+                streams=lambda: len(parts.open_streams),
+                buffer_failures=lambda: buffering.failed if buffering else 0,
+            )
             drain = Drain(
                 runner, settings.inference_drain_seconds, settings.inference_drain_commit_seconds
             )
-            app.state.begin_drain = drain.begin
+
+            def begin_drain() -> None:
+                drain.begin()
+                completions.drain(settings.inference_drain_seconds)
+
+            app.state.begin_drain = begin_drain
             lease = Lease(
                 session,
                 runner,
@@ -65,27 +103,37 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 await provider.close()
 
     app = Starlette(
-        routes=routes(
-            guard,
-            catalogue,
-            parts,
-            most_streams=settings.inference_streams,
-            heartbeat_seconds=settings.inference_stream_heartbeat_seconds,
-        ),
+        routes=[
+            *routes(
+                guard,
+                catalogue,
+                parts,
+                most_streams=settings.inference_streams,
+                heartbeat_seconds=settings.inference_stream_heartbeat_seconds,
+            ),
+            completions_route(guard, lambda: parts.completions),
+            metrics_route(registry),
+        ],
         lifespan=lifespan,
     )
     app.state.begin_drain = lambda: None
-    app.add_middleware(BodyLimitMiddleware, limit=settings.inference_body_bytes)
+    app.add_middleware(
+        BodyLimits,
+        limit=settings.inference_body_bytes,
+        completions=settings.inference_completion_body_bytes,
+    )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     return app
 
 
 def _catalogue(settings: InferenceSettings) -> Catalogue:
+    limits = _server_limits(settings)
     if settings.models is not None:
-        return read_catalogue(settings.models, environment_variable)
+        return read_catalogue(settings.models, environment_variable, limits)
     key = settings.openai_api_key
     return default_catalogue(
+        limits,
         base_url=settings.openai_base_url,
         key=key.get_secret_value() if key else None,
         model=settings.model,
@@ -97,6 +145,7 @@ def _runner(
     session: SessionClient,
     provider: OpenAIProvider,
     catalogue: Catalogue,
+    buffering: Buffering | None,
 ) -> Runner:
     return Runner(
         session,
@@ -122,18 +171,76 @@ def _runner(
             follow_seconds=settings.inference_follow_seconds,
             commit_pause_seconds=settings.inference_commit_pause_seconds,
         ),
+        buffering,
+    )
+
+
+def _buffering(settings: InferenceSettings) -> Buffering | None:
+    if settings.redis is None:
+        log.info("PARLEY_REDIS is not set: a reply is streamed only by the process that makes it")
+        return None
+    redis = RestingRedis(
+        settings.redis,
+        seconds=settings.inference_buffer_seconds,
+        pause_seconds=settings.inference_buffer_pause_seconds,
+        connections=_BUFFER_CONNECTIONS,
+    )
+    buffers = TurnBuffers(redis)
+    flusher = Flusher(
+        buffers,
+        every_seconds=settings.inference_buffer_flush_seconds,
+        most_turns=settings.inference_buffer_turns,
+        most_bytes=settings.inference_buffer_bytes,
+        grace_seconds=settings.inference_buffer_grace_seconds,
+        keep_ended_seconds=settings.inference_buffer_ended_seconds,
+    )
+    poller = Poller(
+        buffers,
+        every_seconds=settings.inference_buffer_poll_seconds,
+        most_turns=settings.inference_buffer_turns,
+        most_entries=settings.inference_buffer_entries,
+    )
+    return Buffering(buffers, flusher, poller)
+
+
+def _completions_limits(settings: InferenceSettings) -> CompletionsLimits:
+    return CompletionsLimits(
+        at_once=settings.inference_completions,
+        event_bytes=settings.upstream_event_bytes,
+        client_seconds=settings.inference_client_seconds,
+    )
+
+
+def _record_limits(settings: InferenceSettings) -> RecordLimits:
+    return RecordLimits(
+        waiting=settings.inference_records_waiting,
+        at_once=settings.inference_records_at_once,
+        tries_seconds=settings.inference_record_seconds,
+        longest_pause=settings.inference_commit_pause_seconds,
+    )
+
+
+def _server_limits(settings: InferenceSettings) -> ServerLimits:
+    return ServerLimits(
+        at_once=settings.upstream_at_once,
+        wait=settings.upstream_wait_seconds,
+        connect=settings.upstream_connect_seconds,
+        first_token=settings.upstream_first_token_seconds,
+        between_tokens=settings.upstream_between_tokens_seconds,
+        total=settings.upstream_total_seconds,
     )
 
 
 def _upstream_limits(settings: InferenceSettings) -> UpstreamLimits:
     return UpstreamLimits(
-        connect=settings.upstream_connect_seconds,
-        first_token=settings.upstream_first_token_seconds,
-        between_tokens=settings.upstream_between_tokens_seconds,
+        retries=Retries(
+            settings.upstream_attempts,
+            settings.upstream_retry_seconds,
+            settings.upstream_retry_most_seconds,
+        ),
+        failures=settings.upstream_failures_in_a_row,
+        open_seconds=settings.upstream_open_seconds,
         after_finish=settings.upstream_after_finish_seconds,
-        attempts=settings.upstream_attempts,
-        retry=settings.upstream_retry_seconds,
-        retry_most=settings.upstream_retry_most_seconds,
         event_bytes=settings.upstream_event_bytes,
-        connections=settings.inference_turns + settings.inference_afterwards,
+        answer_bytes=settings.upstream_answer_bytes,
     )

@@ -8,7 +8,7 @@ from parley_core.event_values import Price, Usage
 from parley_inference.catalogue import Model
 from parley_inference.chunks import Piece, Tokens
 from parley_inference.context import ChatMessage
-from parley_inference.ending import usage_of
+from parley_inference.ending import estimate, usage_of
 from parley_inference.generation import Provider
 from parley_inference.reply import Reply
 
@@ -44,5 +44,9 @@ async def ask(
     text = reply.since(0)
     size = sum(len(message["content"].encode()) for message in messages)
     # What the server counted until it was cut off is not what it will count.
-    usage = usage_of(None if reply.full else counted, prompt_bytes=size, content=text)
+    usage = usage_of(
+        None if reply.full else counted,
+        prompt_tokens=estimate(size),
+        reply_bytes=len(text.encode()),
+    )
     return Answered(text, usage, model.price)

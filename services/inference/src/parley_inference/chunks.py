@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 
 import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -55,7 +55,7 @@ class ChunkReader:
         texts: list[str] = []
         try:
             for data in self._events.feed(received):
-                if _take(data.strip(), piece, texts):
+                if self._take(data.strip(), piece, texts):
                     break
         except EventTooLarge:
             piece.trouble = UpstreamFailed("upstream_garbage")
@@ -75,6 +75,29 @@ class ChunkReader:
             piece.trouble = UpstreamFailed("upstream_garbage")
         return piece
 
+    def _take(self, data: bytes, piece: Piece, texts: list[str]) -> bool:
+        """Add one event to the piece; True when it was the last."""
+        if data == _DONE:
+            piece.done = True
+            return True
+        if data:
+            self._take_chunk(data, piece, texts)
+            piece.chunks += 1
+        return False
+
+    def _take_chunk(self, data: bytes, piece: Piece, texts: list[str]) -> None:
+        """Raises UpstreamFailed where it is none, or an error."""
+        chunk = decoded(data, _CHUNK)
+        for choice in chunk.choices or ():
+            if choice.index:
+                continue  # One choice was asked for.
+            if choice.delta is not None and choice.delta.content:
+                texts.append(choice.delta.content)
+            if choice.finish_reason is not None:
+                piece.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+        if chunk.usage is not None:
+            piece.tokens = tokens_of(chunk.usage)
+
 
 class _Delta(msgspec.Struct):
     content: str | None = None
@@ -86,62 +109,52 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
+class Event(msgspec.Struct):
+    """What a chunk may have beside its choices, and what an error in its place has."""
+
     usage: Any = None
     error: Any = None
     object: Any = None
     code: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+class _Chunk(Event):
+    choices: list[_Choice] | None = None
 
 
-def _take(data: bytes, piece: Piece, texts: list[str]) -> bool:
-    """Add one event to the piece; True when it was the last."""
-    if data == _DONE:
-        piece.done = True
-        return True
-    if not data:
-        return False
-    chunk = _decoded(data)
-    if chunk.error is not None or chunk.object == "error":
-        raise _reported(chunk)
-    piece.chunks += 1
-    for choice in chunk.choices or ():
-        if choice.index:
-            continue  # One choice was asked for.
-        if choice.delta is not None and choice.delta.content:
-            texts.append(choice.delta.content)
-        if choice.finish_reason is not None:
-            piece.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
-    if chunk.usage is not None:
-        piece.tokens = _tokens(chunk.usage)
-    return False
+_CHUNK = msgspec.json.Decoder(_Chunk)
+_Form = TypeVar("_Form", bound=Event)
 
 
-def _decoded(data: bytes) -> _Chunk:
+def decoded(data: bytes, decoder: msgspec.json.Decoder[_Form]) -> _Form:
+    """Raises UpstreamFailed where it is no chunk, or an error."""
     try:
-        return _decode(data)
+        event = decoder.decode(data)
     except (ValueError, RecursionError):
-        pass
+        event = _decoded_leniently(data, decoder.type)
+    if event.error is not None or event.object == "error":
+        raise _reported(event)
+    return event
+
+
+def _decoded_leniently(data: bytes, form: type[_Form]) -> _Form:
     try:
         # The standard library takes half a surrogate pair in an escape, which models do send.
-        return msgspec.convert(json.loads(data), _Chunk)
+        return msgspec.convert(json.loads(data), form)
     except (ValueError, RecursionError):
         raise UpstreamFailed("upstream_garbage") from None
 
 
-def _reported(chunk: _Chunk) -> UpstreamFailed:
+def _reported(event: Event) -> UpstreamFailed:
     """An error in the stream: servers put the status that it would have had into `code`."""
-    error = chunk.error if isinstance(chunk.error, dict) else {"code": chunk.code}
+    error = event.error if isinstance(event.error, dict) else {"code": event.code}
     for status in (error.get("code"), error.get("status")):
         if isinstance(status, int) and 400 <= status <= 599:
             return refusal(status)
     return refusal(500)
 
 
-def _tokens(usage: Any) -> Tokens | None:
+def tokens_of(usage: Any) -> Tokens | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))

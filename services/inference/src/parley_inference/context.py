@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from parley_inference.ending import estimate
+
 ChatMessage = dict[str, str]
 """`{"role", "content"}`, as a model server takes it."""
 
@@ -77,13 +79,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """All that the model is shown; `size` is bytes of UTF-8."""
+    """All that the model is shown; `tokens` are counted or estimated."""
 
     messages: list[ChatMessage]
-    size: int
+    tokens: int
 
 
-def prompt_of(instructions: str, window: Window) -> Prompt:
+def prompt_of(instructions: str, window: Window, window_tokens: int) -> Prompt:
+    """`window_tokens` is what session counted in the window, or estimated."""
     summary, said = window.split()
     # One system message, and first of all: some chat templates refuse a second one.
     told = [instructions, f"{_SUMMARY_FOLLOWS}\n\n{summary}" if summary else ""]
@@ -91,7 +94,7 @@ def prompt_of(instructions: str, window: Window) -> Prompt:
     messages = [{"role": each.role, "content": each.content} for each in said]
     if system:
         messages.insert(0, {"role": "system", "content": system})
-    return Prompt(messages, window.size - len(summary.encode()) + len(system.encode()))
+    return Prompt(messages, window_tokens + estimate(len(instructions.encode())))
 
 
 class WindowLost(Exception):

@@ -12,12 +12,15 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Completed:
+    """`model` names the one that answered where it was a fallback."""
+
     content: str
     finish_reason: FinishReason
     first_token_ms: int
     total_ms: int
     usage: Usage
     price: Price | None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +31,23 @@ class Failed:
     partial_content: str | None = None
     usage: Usage | None = None
     price: Price | None = None
+    model: str | None = None
 
 
 Ending = Completed | Failed
 
 
-def usage_of(tokens: Tokens | None, *, prompt_bytes: int, content: str) -> Usage:
-    """What the model server counted, or else an estimate: a token for each four bytes of UTF-8."""
+def usage_of(tokens: Tokens | None, *, prompt_tokens: int, reply_bytes: int) -> Usage:
+    """What the model server counted, or else an estimate."""
     if tokens is not None:
         return Usage(prompt_tokens=tokens.prompt, completion_tokens=tokens.completion)
     return Usage(
-        prompt_tokens=_estimate(prompt_bytes),
-        completion_tokens=_estimate(len(content.encode())),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=estimate(reply_bytes),
         estimated=True,
     )
 
 
-def _estimate(size: int) -> int:
-    return -(-size // _BYTES_PER_TOKEN)
+def estimate(text_bytes: int) -> int:
+    """The tokens of a text that nobody counted: one for each four bytes of UTF-8."""
+    return -(-text_bytes // _BYTES_PER_TOKEN)

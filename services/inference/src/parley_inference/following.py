@@ -1,7 +1,5 @@
 """Learning the end of a turn that another process runs, or ended."""
 
-import asyncio
-
 from parley_core.errors import ParleyError
 from parley_core.principal import Principal
 from parley_inference.live_turn import LiveTurn
@@ -16,8 +14,12 @@ async def follow(
     request_id: str,
     every_seconds: float,
 ) -> None:
-    """Ask session for the turn until it has ended; give up when it is gone or nobody reads."""
+    """Ask session how it ended once that was told, and whenever nothing new is heard for a while.
+
+    Gives up when the turn is gone, or nobody reads it.
+    """
     while True:
+        await live.silence(every_seconds)
         try:
             turn = await session.turn(live.id, principal, request_id)
         except ParleyError as error:
@@ -28,7 +30,6 @@ async def follow(
             if turn.status != "running":
                 live.end(turn)
                 return
-        await asyncio.sleep(every_seconds)
         if live.abandoned or not live.has_readers:
             live.abandon()
             return

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from parley_core.shapes import FinishReason
 from parley_core.surprises import log_surprise
+from parley_inference.attempt import Take
 from parley_inference.catalogue import Model
 from parley_inference.chunks import Piece, Tokens
 from parley_inference.context import ChatMessage, Prompt
 from parley_inference.ending import Completed, Ending, Failed, usage_of
 from parley_inference.failures import FailureCode, UpstreamFailed
 from parley_inference.live_turn import LiveTurn
-from parley_inference.provider import Take
+from parley_inference.retrying import ask_in_line
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +25,17 @@ class Provider(Protocol):
 
 
 class Generation:
-    """`total_seconds` bounds the whole, from the first attempt on."""
+    """Asks the first model in `line`, and the next where one does not begin to answer.
 
-    def __init__(self, live: LiveTurn, model: Model, prompt: Prompt, total_seconds: float) -> None:
-        self._live, self._model, self._prompt = live, model, prompt
-        self._total_seconds = total_seconds
+    The first one's time for a reply bounds the whole.
+    """
+
+    def __init__(self, live: LiveTurn, line: Sequence[Model], prompt: Prompt) -> None:
+        self._live, self._line, self._prompt = live, line, prompt
+        self._asked = line[0]
+        self._answered_by: Model | None = None
         self._finish_reason: FinishReason = "stop"
         self._tokens: Tokens | None = None
-        self._answered = False
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
         self._stopped_by: FailureCode | None = None
@@ -50,24 +54,35 @@ class Generation:
         self._live.close_reply()
         content = self._live.reply.since(0)
         total = time.monotonic() - self._started_at
-        usage = usage_of(self._tokens, prompt_bytes=self._prompt.size, content=content)
+        usage = usage_of(
+            self._tokens,
+            prompt_tokens=self._prompt.tokens,
+            reply_bytes=len(content.encode()),
+        )
         if failure is None:
+            model = self._answered_by or self._asked
             return Completed(
                 content=content,
                 finish_reason=self._finish_reason,
                 first_token_ms=round(1000 * (self._first_token_seconds or total)),
                 total_ms=round(1000 * total),
                 usage=usage,
-                price=self._model.price,
+                price=model.price,
+                model=self._name_of(model),
             )
-        charged = usage if self._answered else None
-        price = self._model.price if self._answered else None
-        return Failed(failure, content or None, charged, price)
+        if self._answered_by is None:
+            return Failed(failure)
+        model = self._answered_by
+        return Failed(failure, content or None, usage, model.price, self._name_of(model))
 
     async def _streamed(self, provider: Provider) -> FailureCode | None:
+        async def ask(model: Model) -> None:
+            self._asked = model
+            await provider.stream(model, self._prompt.messages, self._take)
+
         try:
-            async with asyncio.timeout(self._total_seconds) as self._limit:
-                await provider.stream(self._model, self._prompt.messages, self._take)
+            async with asyncio.timeout(self._line[0].limits.total) as self._limit:
+                await ask_in_line(self._line, ask)
         except UpstreamFailed as failed:
             return self._stopped_by or failed.code
         except TimeoutError:
@@ -80,7 +95,9 @@ class Generation:
         return self._stopped_by
 
     def _take(self, piece: Piece) -> bool:
-        self._answered = self._answered or piece.chunks > 0
+        if piece.chunks and self._answered_by is not self._asked:
+            self._answered_by = self._asked
+            self._live.answered_by(self._asked.name, self._asked.price)
         if piece.text:
             if self._first_token_at is None:
                 self._first_token_at = time.monotonic()
@@ -94,6 +111,9 @@ class Generation:
             self._tokens = None  # What the server counted until now is not what it will count.
             return False
         return True
+
+    def _name_of(self, model: Model) -> str | None:
+        return None if model is self._line[0] else model.name
 
     @property
     def _first_token_seconds(self) -> float | None:

@@ -24,6 +24,9 @@ class LiveTurns:
     def get(self, turn_id: UUID) -> LiveTurn | None:
         return self._live.get(turn_id)
 
+    def of(self, session_ids: Set[UUID]) -> list[LiveTurn]:
+        return [live for live in self._live.values() if live.turn.session_id in session_ids]
+
     def add(self, live: LiveTurn) -> None:
         self._live[live.id] = live
 

@@ -1,94 +1,123 @@
-"""Streams from OpenAI-compatible model servers, through the `openai` package over aiohttp.
+"""Replies of OpenAI-compatible model servers, through the `openai` package over aiohttp.
 
 Raw bytes, not typed chunks: building the SDK's models costs two hundred times the decoding.
 """
 
-import asyncio
-import random
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar, cast
 
-import aiohttp
 import httpx2
+import msgspec
 import openai
 
+from parley_inference.attempt import PassOn, Reader, StreamAttempt, Take, read_whole
 from parley_inference.catalogue import Model
-from parley_inference.chunks import ChunkReader, Piece
+from parley_inference.chunks import ChunkReader
+from parley_inference.circuit import Circuit
 from parley_inference.context import ChatMessage
-from parley_inference.failures import UpstreamFailed, refusal
-from parley_inference.retrying import pause_before, retry_after_of
+from parley_inference.failures import refusal
+from parley_inference.model_server import ModelServer
+from parley_inference.retrying import Retries, persist, retry_after_of
 
-Take = Callable[[Piece], bool]
-"""Is given what came; False when no more is wanted."""
-
-# After `[DONE]`: until the server closes its answer, so that the connection can be used again.
-_LAST_BYTES_SECONDS = 0.1
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamLimits:
-    """Seconds, bytes and counts; see the settings of the same names."""
+    """Seconds, bytes and counts that hold for every server; see the settings of the same names."""
 
-    connect: float
-    first_token: float
-    between_tokens: float
+    retries: Retries
+    failures: int
+    open_seconds: float
     after_finish: float
-    attempts: int
-    retry: float
-    retry_most: float
     event_bytes: int
-    connections: int
+    answer_bytes: int
 
 
 class OpenAIProvider:
-    def __init__(self, limits: UpstreamLimits) -> None:
+    """Each raises UpstreamFailed, and asks again while nothing of a reply was given out."""
+
+    def __init__(self, models: Iterable[Model], limits: UpstreamLimits) -> None:
         self._limits = limits
+        self.servers = {
+            url: ModelServer(server, Circuit(limits.failures, limits.open_seconds))
+            for url, server in {model.base_url: model.limits for model in models}.items()
+        }
+        self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
         self._http = openai.DefaultAioHttpClient(
-            timeout=httpx2.Timeout(None, connect=limits.connect),
-            limits=httpx2.Limits(max_connections=limits.connections),
+            timeout=None,
+            # Each server's room is what bounds them.
+            limits=httpx2.Limits(max_connections=0),
             event_hooks={"response": [_refuse]},
         )
-        self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
 
     async def stream(self, model: Model, messages: Sequence[ChatMessage], take: Take) -> None:
-        """Give `take` what the model server streams, until the reply has ended.
+        """Give `take` what the model server streams, until the reply has ended."""
+        asked: dict[str, object] = {
+            "model": model.upstream_name,
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if model.reply_tokens is not None:
+            asked["max_completion_tokens"] = model.reply_tokens
+        body = msgspec.json.encode(asked)
+        await self.relay(model, body, lambda: ChunkReader(self._limits.event_bytes), take)
 
-        Asks again while nothing of the reply was given out. Raises UpstreamFailed.
-        """
-        for number in range(1, self._limits.attempts + 1):
-            attempt = _Attempt(take, self._limits)
-            try:
-                await attempt.run(self._request(model, messages))
-                return
-            except UpstreamFailed as failed:
-                if attempt.delivered or not failed.passing or number == self._limits.attempts:
-                    raise
-                pause = pause_before(
-                    number,
-                    failed.retry_after,
-                    first=self._limits.retry,
-                    most=self._limits.retry_most,
-                    jitter=random.random(),  # noqa: S311 - it spreads load, nothing more.
-                )
-            await asyncio.sleep(pause)
+    async def relay(
+        self,
+        model: Model,
+        body: bytes,
+        new_reader: Callable[[], Reader],
+        take: Take,
+        pass_on: PassOn | None = None,
+    ) -> None:
+        """As `stream`, for a request that is written already; each attempt gets a reader."""
+
+        async def attempt() -> None:
+            made = StreamAttempt(
+                new_reader(), take, model.limits, self._limits.after_finish, pass_on
+            )
+            await made.run(self._request(model, body))
+
+        await self._persist(model, attempt)
+
+    async def whole(self, model: Model, body: bytes, read: Callable[[bytes], Answer]) -> Answer:
+        """What `read` makes of the answer to a request that asks for no stream."""
+
+        async def attempt() -> Answer:
+            return read(await read_whole(self._request(model, body), self._limits.answer_bytes))
+
+        return await self._persist(model, attempt)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    def _request(self, model: Model, messages: Sequence[ChatMessage]) -> Any:
-        return self._client(model).chat.completions.with_streaming_response.create(
-            model=model.upstream_name,
-            messages=[],
-            stream=True,
-            stream_options={"include_usage": True},
-            # As `messages` the SDK would walk them by their types: 16 ms for a hundred of them.
-            extra_body={"messages": messages},
-            max_completion_tokens=model.reply_tokens or openai.omit,
-            extra_headers={"Authorization": openai.Omit()} if model.key is None else None,
+    async def _persist(self, model: Model, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        server = self.servers[model.base_url]
+
+        async def within_room() -> Answer:
+            async with server.request():
+                return await attempt()
+
+        return await persist(within_room, self._limits.retries)
+
+    @asynccontextmanager
+    async def _request(self, model: Model, body: bytes) -> AsyncIterator[httpx2.Response]:
+        answer = await self._client(model).post(
+            "/chat/completions",
+            cast_to=httpx2.Response,
+            content=body,
+            options={"headers": {"Authorization": openai.Omit()}} if model.key is None else {},
+            stream=True,  # The raw response is given before its body has come.
+            stream_cls=openai.AsyncStream[object],
         )
+        response = cast(httpx2.Response, answer)
+        async with aclosing(response):
+            yield response
 
     def _client(self, model: Model) -> openai.AsyncOpenAI:
         place = (model.base_url, model.key)
@@ -98,71 +127,11 @@ class OpenAIProvider:
                 api_key=model.key or "none",
                 max_retries=0,
                 http_client=self._http,
+                timeout=httpx2.Timeout(None, connect=model.limits.connect),
                 # Compressed, a stream's tokens would arrive in bursts.
                 default_headers={"accept-encoding": "identity"},
             )
         return self._clients[place]
-
-
-class _Attempt:
-    """One request to a model server, and what came of it."""
-
-    def __init__(self, take: Take, limits: UpstreamLimits) -> None:
-        self.delivered = False
-        self._finished = self._answered = False
-        self._take, self._limits = take, limits
-        self._chunks = ChunkReader(limits.event_bytes)
-
-    async def run(self, request: Any) -> None:
-        """Raises UpstreamFailed, unless the server had finished the reply before the trouble."""
-        try:
-            async with asyncio.timeout(self._limits.first_token) as patience:
-                await self._read(request, patience)
-        except UpstreamFailed:
-            if not self._finished:
-                raise
-        except TimeoutError:
-            if not self._finished:
-                raise UpstreamFailed("upstream_timeout") from None
-        except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
-            if not self._finished:
-                raise self._broken(error) from None
-
-    async def _read(self, request: Any, patience: asyncio.Timeout) -> None:
-        now = asyncio.get_running_loop().time
-        async with request as response, aclosing(response.iter_bytes()) as received:
-            self._answered = True
-            async for data in received:
-                piece = self._chunks.feed(data)
-                if not self._pass_on(piece):
-                    return
-                if piece.chunks or piece.done:
-                    patience.reschedule(now() + self._wait_after(piece))
-        self._pass_on(self._chunks.close())
-        if not self._finished:
-            raise UpstreamFailed("upstream_broken", passing=True)
-
-    def _pass_on(self, piece: Piece) -> bool:
-        self.delivered = self.delivered or bool(piece.text)
-        self._finished = self._finished or piece.done or piece.finish_reason is not None
-        if not self._take(piece):
-            return False
-        if piece.trouble is not None:
-            raise piece.trouble
-        return True
-
-    def _wait_after(self, piece: Piece) -> float:
-        if piece.done:
-            return _LAST_BYTES_SECONDS
-        return self._limits.after_finish if self._finished else self._limits.between_tokens
-
-    def _broken(self, error: Exception) -> UpstreamFailed:
-        # Not HTTP, or not the compression that it says.
-        if isinstance(error, aiohttp.ClientResponseError | httpx2.DecodingError):
-            return UpstreamFailed("upstream_garbage")
-        if self._answered:
-            return UpstreamFailed("upstream_broken", passing=True)
-        return UpstreamFailed("upstream_unavailable", passing=True)
 
 
 async def _refuse(response: httpx2.Response) -> None:

@@ -1,8 +1,57 @@
-"""How long to wait before a model server is asked again."""
+"""Asking again: the same model server after a pause, and then the model that stands in for it."""
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from parley_inference.catalogue import Model
+from parley_inference.failures import UpstreamFailed
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """`attempts` in all; the pause after the first one, and the longest, are in seconds."""
+
+    attempts: int
+    first_pause: float
+    longest_pause: float
+
+
+async def persist(ask: Callable[[], Awaitable[Answer]], retries: Retries) -> Answer:
+    """Ask until there is an answer, while nothing of one was given out. Raises UpstreamFailed."""
+    for number in range(1, retries.attempts):
+        try:
+            return await ask()
+        except UpstreamFailed as failed:
+            if failed.begun or not failed.passing:
+                raise
+            pause = pause_before(
+                number,
+                failed.retry_after,
+                first=retries.first_pause,
+                most=retries.longest_pause,
+                jitter=random.random(),  # noqa: S311 - it spreads load, nothing more.
+            )
+        await asyncio.sleep(pause)
+    return await ask()
+
+
+async def ask_in_line(line: Sequence[Model], ask: Callable[[Model], Awaitable[Answer]]) -> Answer:
+    """Ask one model after the other, until one has begun to answer. Raises UpstreamFailed."""
+    *others, last = line
+    for model in others:
+        try:
+            return await ask(model)
+        except UpstreamFailed as failed:
+            if failed.begun:
+                raise
+    return await ask(last)
 
 
 def pause_before(

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Set
+from collections.abc import Coroutine, Iterable, Set
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from parley_core.errors import NotFound, Unavailable
+from parley_core.sealing import DataKey
 from parley_core.shapes import Turn
 from parley_core.surprises import log_surprise
+from parley_core.turn_buffer import Opening
 from parley_inference.afterwards import Afterwards
 from parley_inference.catalogue import Catalogue, Model
 from parley_inference.claiming import claim_turn
@@ -41,7 +43,21 @@ class RunnerLimits:
     commit_pause_seconds: float
 
 
+class Buffering(Protocol):
+    """Shows what is streamed here to other processes, and what is streamed there here."""
+
+    def begin(self, live: LiveTurn, key: DataKey, seconds: float) -> None: ...
+
+    def follow(self, live: LiveTurn, key: DataKey) -> None: ...
+
+    def leave(self, live: LiveTurn) -> None: ...
+
+    def erase(self, turn_ids: Iterable[UUID]) -> None: ...
+
+
 class Runner:
+    """Without `buffering` other processes learn of a turn only how it ended."""
+
     def __init__(
         self,
         session: SessionClient,
@@ -51,11 +67,12 @@ class Runner:
         live_turns: LiveTurns,
         afterwards: Afterwards,
         limits: RunnerLimits,
+        buffering: Buffering | None = None,
     ) -> None:
         self.claims = True
         self._session, self._provider, self._catalogue = session, provider, catalogue
         self._windows, self._live, self._limits = windows, live_turns, limits
-        self._afterwards = afterwards
+        self._afterwards, self._buffering = afterwards, buffering
         self._opening: dict[_Key, asyncio.Task[LiveTurn]] = {}
         self._runs: dict[UUID, TurnRun] = {}
         self._followed: set[LiveTurn] = set()
@@ -66,6 +83,11 @@ class Runner:
     def running(self) -> list[UUID]:
         """The turns that this process answers for, also those that wait for their commit."""
         return [turn_id for turn_id, run in self._runs.items() if run.ours]
+
+    @property
+    def followed(self) -> int:
+        """How many turns of other processes are read here."""
+        return len(self._followed)
 
     @property
     def holds_text(self) -> bool:
@@ -99,6 +121,11 @@ class Runner:
         """Forget everything of sessions that were erased."""
         for session_id in session_ids:
             self._windows.drop(session_id)
+        erased = self._live.of(session_ids)
+        if self._buffering is not None:
+            self._buffering.erase(live.id for live in erased)
+        for live in self._followed.intersection(erased):
+            live.abandon()
         self._live.drop(session_ids)
         self._afterwards.drop(session_ids)
         for run in self._runs.values():
@@ -147,9 +174,9 @@ class Runner:
         claim, window = await claim_turn(self._session, self._windows, turn_id, session_id, asker)
         live = self._live_turn(claim.turn, asker)
         if claim.run is not None and window is not None:
-            self._run(live, claim.run, window, asker)
+            self._run(live, claim.run, window, asker, claim.key)
         elif live.ended is None:
-            self._follow(live, asker)
+            self._follow(live, asker, claim.key)
         return live
 
     def _opened(self, key: _Key, opening: asyncio.Task[LiveTurn]) -> None:
@@ -166,7 +193,9 @@ class Runner:
             )
         return self._live_turn(turn, asker)
 
-    def _run(self, live: LiveTurn, run: Run, window: Window, asker: Asker) -> None:
+    def _run(
+        self, live: LiveTurn, run: Run, window: Window, asker: Asker, key: DataKey | None
+    ) -> None:
         model = self._catalogue.get(run.model)
         work: Generation | Failed
         if model is None:
@@ -174,8 +203,11 @@ class Runner:
         elif run.context.too_long:
             work = Failed("context_too_long")
         else:
-            prompt = prompt_of(run.instructions, window)
-            work = Generation(live, model, prompt, self._limits.total_seconds)
+            prompt = prompt_of(run.instructions, window, run.context.tokens)
+            work = Generation(live, self._catalogue.line(model, prompt.tokens), prompt)
+            live.opening = Opening(model=model.name, prompt_tokens=prompt.tokens, price=model.price)
+            if self._buffering is not None and key is not None:
+                self._buffering.begin(live, key, model.limits.total)
         turn_run = self._runs[live.id] = TurnRun(live, asker, work)
         if self._interrupts:
             turn_run.stop("interrupted")
@@ -191,8 +223,10 @@ class Runner:
         if turn_run.ours and model is not None and (ended := turn_run.live.ended) is not None:
             self._afterwards.reply_made(ended, run, window, model)
 
-    def _follow(self, live: LiveTurn, asker: Asker) -> None:
+    def _follow(self, live: LiveTurn, asker: Asker, key: DataKey | None) -> None:
         self._followed.add(live)
+        if self._buffering is not None and key is not None:
+            self._buffering.follow(live, key)
         following = follow(
             self._session,
             live,
@@ -211,6 +245,8 @@ class Runner:
                 log_surprise(log, f"turn {live.id}", error)
             self._runs.pop(live.id, None)
             self._followed.discard(live)
+            if self._buffering is not None:
+                self._buffering.leave(live)
             if live.ended is None:
                 live.abandon()
             self._live.settle(live, time.monotonic())

@@ -1,5 +1,6 @@
 """What inference asks of session, as docs/internal-api.md has it."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,12 +11,14 @@ import msgspec
 from parley_core.calls import ServiceClient
 from parley_core.errors import ParleyError, Unavailable
 from parley_core.principal import Principal
+from parley_core.sealing import DataKey
 from parley_core.shapes import Turn
 from parley_inference.asking import Answered
 from parley_inference.compaction import Compact
 from parley_inference.context import Context, Held
 from parley_inference.ending import Completed, Ending, Failed
 from parley_inference.failures import SENTENCES
+from parley_inference.served import Served
 
 Answer = TypeVar("Answer")
 
@@ -32,10 +35,11 @@ class Run(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`run` is None when the turn is another's, or has ended."""
+    """`run` is None when the turn is another's, or has ended; `key` seals what it streams."""
 
     turn: Turn
     run: Run | None
+    key: DataKey | None
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -74,7 +78,7 @@ class SessionClient:
         }
         answer = await self._call("POST", f"/turns/{turn_id}/claim", principal, request_id, body)
         claim = _decoded(answer, _ClaimAnswer)
-        return Claim(_turn(claim.turn), claim.run if claim.claimed else None)
+        return Claim(_turn(claim.turn), claim.run if claim.claimed else None, _key(claim.key))
 
     async def turn(self, turn_id: UUID, principal: Principal, request_id: str) -> Turn:
         return _turn(await self._call("GET", f"/turns/{turn_id}", principal, request_id))
@@ -107,6 +111,16 @@ class SessionClient:
             "model": model,
         }
         await self._tell(f"/sessions/{session_id}/compaction", body | _charged(answered))
+
+    async def completion_served(self, served: Served) -> None:
+        """Record what a completion used, in the name of whoever asked for it."""
+        body: dict[str, object] = {
+            "id": served.id,
+            "model": served.model,
+            "status": served.status,
+        }
+        body |= _charged(served)
+        await self._call("POST", "/completions", served.principal, served.request_id, body)
 
     async def heartbeat(self, turn_ids: Sequence[UUID]) -> Beat:
         """Name the turns that this process runs."""
@@ -146,9 +160,10 @@ class _ClaimAnswer(msgspec.Struct):
     claimed: bool
     turn: msgspec.Raw
     run: Run | None = None
+    key: str | None = None
 
 
-def _charged(made: Ending | Answered) -> dict[str, object]:
+def _charged(made: Ending | Answered | Served) -> dict[str, object]:
     return {
         "usage": made.usage and made.usage.model_dump(),
         "price": made.price and made.price.model_dump(),
@@ -157,6 +172,8 @@ def _charged(made: Ending | Answered) -> dict[str, object]:
 
 def _told(ending: Ending) -> tuple[str, dict[str, object]]:
     body = _charged(ending)
+    if ending.model is not None:
+        body["model"] = ending.model
     match ending:
         case Completed():
             return "complete", body | {
@@ -188,6 +205,13 @@ def _turn(body: bytes | msgspec.Raw) -> Turn:
     if turn.status != "running" and turn.reply is None:
         raise _unusable()
     return turn
+
+
+def _key(encoded: str | None) -> DataKey | None:
+    try:
+        return None if encoded is None else DataKey(base64.b64decode(encoded, validate=True))
+    except ValueError:
+        raise _unusable() from None
 
 
 def _unusable() -> ParleyError:

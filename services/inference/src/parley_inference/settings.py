@@ -8,14 +8,21 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from parley_core.settings import Count, InternalSecretSetting, Port, Seconds, Settings
+from parley_core.settings import (
+    Count,
+    InternalSecretSetting,
+    Port,
+    RedisUrl,
+    Seconds,
+    SharedPort,
+)
 from parley_core.sse import HEARTBEAT_SECONDS
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
-class InferenceSettings(Settings):
+class InferenceSettings(SharedPort):
     internal_secret: InternalSecretSetting = Field(
         description="at least 32 random bytes, the same for every service"
     )
@@ -40,6 +47,9 @@ class InferenceSettings(Settings):
         512 * KIB, ge=16, le=512 * KIB, description="a number of bytes from 16 to 524288"
     )
 
+    inference_completions: Count = 200
+    inference_completion_body_bytes: Count = 6 * MIB
+
     # What it keeps, and how long.
     inference_ended_turns: Count = 256
     inference_ended_seconds: Seconds = 30
@@ -53,7 +63,13 @@ class InferenceSettings(Settings):
     inference_title_seconds: Seconds = 20
     inference_compaction_seconds: Seconds = 60
 
+    # What completions used is told to session in the background, and given up after a while.
+    inference_records_waiting: Count = 10_000
+    inference_records_at_once: Count = 4
+    inference_record_seconds: Seconds = 300
+
     # Its readers and the session service.
+    inference_client_seconds: Seconds = 30
     inference_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
     inference_heartbeat_seconds: Seconds = 0.5
     # Session names an erased session in its heartbeats for a minute.
@@ -66,7 +82,23 @@ class InferenceSettings(Settings):
     inference_drain_seconds: Count = 5
     inference_drain_commit_seconds: Count = 2
 
-    # The model servers.
+    # What is streamed is shown to other processes through Redis, where there is one.
+    redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
+    inference_buffer_flush_seconds: Seconds = 0.05
+    inference_buffer_poll_seconds: Seconds = 0.05
+    # One call, which holds up all streams; and how long none is made after one that failed.
+    inference_buffer_turns: Count = 200
+    inference_buffer_bytes: Count = 4 * MIB
+    inference_buffer_entries: Count = 1_000
+    inference_buffer_seconds: Seconds = 0.25
+    inference_buffer_pause_seconds: Seconds = 1
+    # How long a buffer is kept beyond its reply's longest time, and once its turn has ended.
+    inference_buffer_grace_seconds: Seconds = 120
+    inference_buffer_ended_seconds: Count = 90
+
+    # The model servers; the models file may have other times, and another number, for one of them.
+    upstream_at_once: Count = 500
+    upstream_wait_seconds: Seconds = 5
     upstream_connect_seconds: Seconds = 5
     upstream_first_token_seconds: Seconds = 60
     upstream_between_tokens_seconds: Seconds = 30
@@ -75,7 +107,10 @@ class InferenceSettings(Settings):
     upstream_attempts: int = Field(3, ge=1, le=10, description="a number from 1 to 10")
     upstream_retry_seconds: Seconds = 0.25
     upstream_retry_most_seconds: Seconds = 10
+    upstream_failures_in_a_row: Count = 10
+    upstream_open_seconds: Seconds = 5
     upstream_event_bytes: Count = 1 * MIB
+    upstream_answer_bytes: Count = 8 * MIB
 
 
 def environment_variable(name: str) -> str | None:

@@ -19,7 +19,7 @@ class TurnStream:
     def __init__(
         self,
         live: LiveTurn,
-        after: int | None,
+        after: int,
         open_streams: set["TurnStream"],
         heartbeat_seconds: float,
     ) -> None:

@@ -25,6 +25,9 @@ QUICK = {
     "inference_heartbeat_seconds": 0.02,
     "inference_follow_seconds": 0.02,
     "inference_commit_pause_seconds": 0.05,
+    "inference_buffer_flush_seconds": 0.01,
+    "inference_buffer_poll_seconds": 0.01,
+    "inference_buffer_pause_seconds": 0.05,
     "upstream_retry_seconds": 0.01,
     "upstream_retry_most_seconds": 0.05,
 }
@@ -59,19 +62,19 @@ class Client:
 
     @asynccontextmanager
     async def stream(
-        self, turn: StoredTurn, after: int | None = None, **more: Any
+        self, turn: StoredTurn, after: int = 0, **more: Any
     ) -> AsyncIterator[EventStream]:
         body = {"session_id": str(turn.session_id), "after": after}
         async with self.request("POST", f"/turns/{turn.id}/stream", body=body, **more) as response:
             yield EventStream(response, response.content.readany)
 
-    async def events(self, turn: StoredTurn, after: int | None = None) -> list[dict[str, Any]]:
+    async def events(self, turn: StoredTurn, after: int = 0) -> list[dict[str, Any]]:
         async with self.stream(turn, after) as stream:
             assert stream.response.status == 200, await stream.response.text()
             return await stream.events()
 
     async def error(self, turn_id: UUID, body: Any = None, **more: Any) -> tuple[int, str]:
-        body = {"session_id": str(turn_id), "after": None} if body is None else body
+        body = {"session_id": str(turn_id), "after": 0} if body is None else body
         async with self.request("POST", f"/turns/{turn_id}/stream", body=body, **more) as answer:
             return answer.status, (await answer.json())["error"]["code"]
 

@@ -1,5 +1,6 @@
 """A session service as docs/internal-api.md has it, for one runner of turns: no store, no rules."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from parley_core.principal import Principal
+from parley_core.sealing import DataKey
 from parley_core.shapes import ErrorShape, Message, Turn, UsageShape
 from parley_testing.peers import caller_of, listening, refusal
 
@@ -32,6 +34,7 @@ class StoredTurn:
     reply: Message | None = None
     error: ErrorShape | None = None
     version: int = 3
+    key: DataKey = field(default_factory=DataKey.generate)
 
     def shape(self) -> Turn:
         message = self.message(self.message_id, "user", self.question, "completed", version=2)
@@ -134,7 +137,8 @@ class Session:
             turn.runner = asked["runner"]
         shape = json.loads(turn.shape().to_json())
         run = self._run(turn) if claimed else None
-        return web.json_response({"claimed": claimed, "turn": shape, "run": run})
+        key = base64.b64encode(turn.key.secret).decode() if turn.status == "running" else None
+        return web.json_response({"claimed": claimed, "turn": shape, "run": run, "key": key})
 
     def _run(self, turn: StoredTurn) -> dict[str, Any]:
         message = {"id": str(turn.message_id), "role": "user", "content": turn.question}

@@ -1,0 +1,89 @@
+"""Telling session what completions used: in the background, until it has answered."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from parley_core.background import running
+from parley_core.errors import ParleyError
+from parley_core.surprises import log_surprise
+from parley_inference.served import Served
+from parley_inference.session_client import SessionClient
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.1
+# These say nothing about the completion.
+_PASSING = frozenset((408, 425, 429))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLimits:
+    """How many wait, how many are told at once, and seconds; see the settings of the same names."""
+
+    waiting: int
+    at_once: int
+    tries_seconds: float
+    longest_pause: float
+
+
+class CompletionRecords:
+    """Loses what session does not take within its time, or what exceeds the queue; says so."""
+
+    def __init__(self, session: SessionClient, limits: RecordLimits) -> None:
+        self.lost = 0
+        self._session, self._limits = session, limits
+        self._waiting: asyncio.Queue[Served] = asyncio.Queue(limits.waiting)
+
+    def add(self, served: Served) -> None:
+        try:
+            self._waiting.put_nowait(served)
+        except asyncio.QueueFull:
+            self._lose(served, "the queue is full")
+
+    @asynccontextmanager
+    async def run(self, last_seconds: float) -> AsyncIterator[None]:
+        """Tells while the block runs; what waits at its end has `last_seconds` more."""
+        async with running(*(self._tell() for _ in range(self._limits.at_once))):
+            try:
+                yield
+            finally:
+                try:
+                    async with asyncio.timeout(last_seconds):
+                        await self._waiting.join()
+                except TimeoutError:
+                    log.error("%d completions are not recorded", self._waiting.qsize())
+
+    async def _tell(self) -> None:
+        while True:
+            served = await self._waiting.get()
+            try:
+                await self._until_taken(served)
+            except ParleyError as error:
+                self._lose(served, error.code)
+            except TimeoutError:
+                self._lose(served, "not in time")
+            except Exception as error:
+                log_surprise(log, f"completion {served.id}", error)
+            finally:
+                self._waiting.task_done()
+
+    async def _until_taken(self, served: Served) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        async with asyncio.timeout(self._limits.tries_seconds):
+            while True:
+                try:
+                    await self._session.completion_served(served)
+                    return
+                except ParleyError as error:
+                    if error.status < 500 and error.status not in _PASSING:
+                        raise
+                await asyncio.sleep(pause * (1 + random.random()) / 2)  # noqa: S311 - spreads load.
+                pause = min(2 * pause, self._limits.longest_pause)
+
+    def _lose(self, served: Served, why: str) -> None:
+        self.lost += 1
+        log.error("completion %s is not recorded: %s", served.id, why)
