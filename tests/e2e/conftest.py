@@ -20,6 +20,8 @@ SETTINGS = {
     "PARLEY_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
     "PARLEY_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
     "PARLEY_UPSTREAM_RETRY_SECONDS": "0.05",
+    # Servers fail here on purpose, one test after the other; no test is to meet another's circuit.
+    "PARLEY_UPSTREAM_FAILURES_IN_A_ROW": "1000",
     # Many small batches, so that a projector can be killed between and within them.
     "PARLEY_PROJECTOR_RECORDS": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),
@@ -34,11 +36,14 @@ async def model_server() -> AsyncIterator[ModelServer]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
+async def stack(
+    model_server: ModelServer, engine_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
     """The stack that all tests share: what they do is told apart by its people and sessions."""
+    models = model_server.write_models(tmp_path_factory.mktemp("models") / "models.yaml")
     async with (
         a_stack(engine_cache) as stack,
-        stack.running(**model_server.settings, **SETTINGS),
+        stack.running(**model_server.settings, **models, **SETTINGS),
     ):
         yield stack
 

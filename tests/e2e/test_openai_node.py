@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from stack.cutting_proxy import CuttingProxy
-from stack.model_server import MODEL, TOKEN, USAGE, ModelServer
+from stack.model_server import MODEL, MODELS, TOKEN, USAGE, ModelServer
 from stack.node import Node
 from stack.parley import Stack
 from stack.person import Person
@@ -47,7 +47,7 @@ async def run(node: Node, stack: Stack) -> Run:
 
 
 async def test_models_are_listed_and_read(run: Run) -> None:
-    assert (run.told["models"], run.told["model"]) == ([MODEL], MODEL)
+    assert (run.told["models"], run.told["model"]) == ([*MODELS], MODEL)
 
 
 async def test_completions_come_whole_and_streamed(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from openai.types.chat import ChatCompletionChunk
 from stack.cutting_proxy import CuttingProxy
-from stack.model_server import MODEL, TOKEN, USAGE, ModelServer
+from stack.model_server import MODEL, MODELS, TOKEN, USAGE, ModelServer
 from stack.parley import Stack
 from stack.person import Person
 
@@ -41,7 +41,7 @@ async def client(stack: Stack, name: str) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def test_models_are_listed_and_read(client: openai.AsyncOpenAI) -> None:
-    assert [model.id async for model in client.models.list()] == [MODEL]
+    assert [model.id async for model in client.models.list()] == [*MODELS]
     assert (await client.models.retrieve(MODEL)).id == MODEL
     with pytest.raises(openai.NotFoundError) as unknown:
         await client.models.retrieve("nobody")

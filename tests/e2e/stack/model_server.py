@@ -13,14 +13,18 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
 
+from parley_cli.engines import free_port
 from parley_testing.peers import listening
 
 KEY = "sk-of-the-tests"
-MODEL = "scripted"
+MODELS = MODEL, AWAY, UNSURE = "scripted", "away", "unsure"
+# Millionths of a dollar for a million tokens.
+PROMPT_PRICE, COMPLETION_PRICE = 150_000, 600_000
 TOKEN = "tøken🎈 "  # Beyond ASCII, and one character beyond the basic plane.
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 UPSTREAM_SECRET = "what a model server says of a refusal"
@@ -42,6 +46,23 @@ class ModelServer:
     def settings(self) -> dict[str, str]:
         """The variables that point a stack at it."""
         return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": KEY, "PARLEY_MODEL": MODEL}
+
+    def write_models(self, path: Path) -> dict[str, str]:
+        """The variable that names a file of models, which this is to write: all are made here.
+
+        `AWAY` is at a server that is not there, and `UNSURE` too but for a fallback.
+        """
+        price = {"currency": "USD", "prompt": PROMPT_PRICE, "completion": COMPLETION_PRICE}
+        here = {"base_url": self.url, "key_variable": "OPENAI_API_KEY", "price": price}
+        nowhere = {"base_url": f"http://127.0.0.1:{free_port()}/v1"}
+        models: list[dict[str, Any]] = [
+            {"name": MODEL} | here,
+            {"name": AWAY} | nowhere,
+            {"name": UNSURE, "fallbacks": [AWAY, MODEL]} | nowhere,
+        ]
+        sized = [model | {"context_size": 128_000} for model in models]
+        path.write_text(json.dumps({"models": sized}))  # JSON is YAML.
+        return {"PARLEY_MODELS": str(path)}
 
     def asked_with(self, text: str) -> list[list[dict[str, str]]]:
         """The messages of each request whose last one contains the text."""
