@@ -153,6 +153,30 @@ async def test_a_stream_joins_to_the_whole_answer_and_ends_with_usage(
     assert usage.usage.completion_tokens == len(texts) - 1
 
 
+async def test_the_usual_parameters_of_the_sdk_change_nothing(client: openai.AsyncOpenAI) -> None:
+    function: Any = {"type": "function", "function": {"name": "look", "parameters": {}}}
+    call: Any = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    completion = await client.chat.completions.create(
+        model="any",
+        messages=[
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "1", "content": "Nothing."},
+        ],
+        tools=[function],
+        tool_choice="auto",
+        response_format={"type": "text"},
+        stop=["."],
+        seed=1,
+        temperature=0.5,
+        top_p=0.5,
+        user="ada",
+        logprobs=False,
+    )
+    assert "> Hi" in (completion.choices[0].message.content or "")
+    assert completion.choices[0].finish_reason == "stop"
+
+
 async def test_a_limited_stream_ends_with_finish_reason_length(client: openai.AsyncOpenAI) -> None:
     stream = await client.chat.completions.create(
         model="any", messages=[{"role": "user", "content": "Hi"}], stream=True, max_tokens=3

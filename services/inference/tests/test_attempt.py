@@ -47,6 +47,7 @@ async def test_the_first_text_goes_out_before_more_is_read() -> None:
 
     reading = asyncio.create_task(reader())
     await asyncio.sleep(0)
-    await StreamAttempt(ChunkReader(1_000), take, LIMITS, 5).run(request())
+    attempt = StreamAttempt(ChunkReader(1_000), take, LIMITS, after_finish=5, began=lambda _: None)
+    await attempt.run(request())
     assert await reading == ["", "one"]
     assert "".join(taken) == "onetwo"

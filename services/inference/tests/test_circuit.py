@@ -39,6 +39,21 @@ def test_a_trial_that_succeeds_closes_it():
     assert circuit.state == "closed"
 
 
+def test_a_trial_that_begins_to_be_answered_closes_it_for_the_others():
+    circuit = opened()
+    circuit.admits(15)
+    circuit.begun()
+    assert circuit.admits(15)
+
+
+def test_what_begins_does_not_make_up_for_failures():
+    circuit = Circuit(3, 5)
+    failing(circuit, 2)
+    circuit.begun()
+    failing(circuit, 1)
+    assert circuit.state == "open"
+
+
 def test_a_trial_that_fails_opens_it_for_the_whole_time_again():
     circuit = opened()
     circuit.admits(15)

@@ -119,7 +119,7 @@ async def test_a_cancelled_turn_stops_the_model_and_keeps_the_text(
     assert turn.reply.content == "as far as "
     [told] = session.called("fail")
     assert (told["code"], told["partial_content"]) == ("cancelled", "as far as ")
-    assert told["usage"] == {"prompt_tokens": 4, "completion_tokens": 3, "estimated": True}
+    assert told["usage"] == {"prompt_tokens": 12, "completion_tokens": 3, "estimated": True}
     await eventually(lambda: model_server.open == 0)
 
 

@@ -117,8 +117,8 @@ async def test_trouble_after_the_first_token_ends_the_turn_with_what_there_is(
     assert (await failure(inference, turn))[:2] == ("half a reply", code)
     [told] = session.called("fail")
     assert told["partial_content"] == "half a reply"
-    # Be kind. + 12345678 are 16 bytes, half a reply 12.
-    assert told["usage"] == {"prompt_tokens": 4, "completion_tokens": 3, "estimated": True}
+    # Session counted 10 in the window; Be kind. has 8 bytes, half a reply 12.
+    assert told["usage"] == {"prompt_tokens": 12, "completion_tokens": 3, "estimated": True}
     assert len(model_server.asked) == 1
 
 
@@ -184,9 +184,9 @@ async def test_trouble_after_the_end_leaves_the_reply_whole(start, model_server,
     assert (turn.status, turn.reply.content) == ("completed", "whole")
     assert turn.reply.finish_reason == "stop"
     assert turn.reply.usage.model_dump() == {
-        "prompt_tokens": 4,
+        "prompt_tokens": 12,
         "completion_tokens": 2,
-        "total_tokens": 6,
+        "total_tokens": 14,
         "estimated": True,
     }
 
@@ -204,7 +204,7 @@ async def test_usage_is_what_the_model_server_counted(inference, model_server, s
 async def test_an_empty_reply_is_a_reply(inference, model_server, session):
     turn = session.opens()
     model_server.script(chunk(None, "content_filter"), DONE)
-    [_, last] = await inference.events(turn)
+    [last] = await inference.events(turn)
     assert (last["type"], last["sequence_number"]) == ("reply.completed", 0)
     assert turn.reply.finish_reason == "content_filter"
 

@@ -35,6 +35,7 @@ from parley_inference.retrying import Retries
 from parley_inference.runner import Runner, RunnerLimits
 from parley_inference.session_client import SessionClient
 from parley_inference.settings import InferenceSettings, environment_variable
+from parley_inference.upstream_metrics import watch_model_servers
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,12 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 followed=lambda: runner.followed,
                 streams=lambda: len(parts.open_streams),
                 buffer_failures=lambda: buffering.failed if buffering else 0,
+            )
+            watch_model_servers(
+                registry,
+                list(provider.servers.values()),
+                completions=lambda: completions.running,
+                lost_records=lambda: records.lost,
             )
             drain = Drain(
                 runner, settings.inference_drain_seconds, settings.inference_drain_commit_seconds

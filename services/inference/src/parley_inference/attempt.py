@@ -1,6 +1,7 @@
 """One request to a model server, and what came of it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
@@ -37,17 +38,23 @@ class Reader(Protocol):
 
 
 class StreamAttempt:
-    """A reply that is streamed; `after_finish` are the seconds that its last bytes may take."""
+    """A reply that is streamed; `after_finish` are the seconds that its last bytes may take.
+
+    `began` is told the seconds until the first text.
+    """
 
     def __init__(
         self,
         reader: Reader,
         take: Take,
         limits: ServerLimits,
+        *,
         after_finish: float,
+        began: Callable[[float], None],
         pass_on: PassOn | None = None,
     ) -> None:
         self._reader, self._take, self._pass_on = reader, take, pass_on
+        self._began, self._started_at = began, time.monotonic()
         self._limits, self._after_finish = limits, after_finish
         self._begun = self._finished = self._answered = False
 
@@ -90,7 +97,9 @@ class StreamAttempt:
             raise UpstreamFailed("upstream_broken", passing=True)
 
     def _given(self, piece: Piece) -> bool:
-        self._begun = self._begun or bool(piece.text)
+        if piece.text and not self._begun:
+            self._begun = True
+            self._began(time.monotonic() - self._started_at)
         self._finished = self._finished or piece.done or piece.finish_reason is not None
         if not self._take(piece):
             return False

@@ -26,6 +26,11 @@ class Circuit:
             return True
         return self.state == "closed"
 
+    def begun(self) -> None:
+        """A request begins to be answered: that is enough for the trial."""
+        if self.state == "half_open":
+            self.succeeded()
+
     def succeeded(self) -> None:
         # Of a request that was made before it opened, when it is open: that proves nothing new.
         if self.state != "open":

@@ -96,7 +96,7 @@ class Generation:
 
     def _take(self, piece: Piece) -> bool:
         if piece.chunks and self._answered_by is not self._asked:
-            self._answered_by = self._asked
+            self._answered_by, self._tokens = self._asked, None
             self._live.answered_by(self._asked.name, self._asked.price)
         if piece.text:
             if self._first_token_at is None:

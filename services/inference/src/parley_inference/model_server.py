@@ -1,14 +1,17 @@
 """One model server as this process uses it: so many requests at once, and none in vain."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from parley_inference.catalogue import ServerLimits
 from parley_inference.circuit import Circuit
 from parley_inference.failures import FailureCode, UpstreamFailed
+
+log = logging.getLogger(__name__)
 
 _ITS_FAULT: frozenset[FailureCode] = frozenset(
     ("upstream_unavailable", "upstream_timeout", "upstream_garbage", "upstream_broken")
@@ -18,8 +21,12 @@ _ALIVE: frozenset[FailureCode] = frozenset(("upstream_refused", "upstream_rate_l
 
 
 class ModelServer:
-    def __init__(self, limits: ServerLimits, circuit: Circuit) -> None:
+    """`on_first_text` is told the seconds from each request to the first text of its answer."""
+
+    def __init__(self, base_url: str, limits: ServerLimits, circuit: Circuit) -> None:
+        self.name = base_url.partition("?")[0]
         self.running = 0
+        self.on_first_text: Callable[[float], None] = lambda _: None
         self.failures: Counter[FailureCode] = Counter()
         self.circuit = circuit
         self._wait_seconds = limits.wait
@@ -46,6 +53,11 @@ class ModelServer:
             raise
         self.circuit.succeeded()
 
+    def began(self, seconds: float) -> None:
+        """The first text of an answer came."""
+        self.circuit.begun()
+        self.on_first_text(seconds)
+
     @asynccontextmanager
     async def _entered(self) -> AsyncIterator[None]:
         try:
@@ -63,7 +75,10 @@ class ModelServer:
     def _judge(self, code: FailureCode) -> None:
         self.failures[code] += 1
         if code in _ITS_FAULT:
+            was_open = self.circuit.state == "open"
             self.circuit.failed(time.monotonic())
+            if self.circuit.state == "open" and not was_open:
+                log.warning("model server %s: left alone for a while: %s", self.name, code)
         elif code in _ALIVE:
             self.circuit.succeeded()
         else:

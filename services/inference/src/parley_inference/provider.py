@@ -43,7 +43,7 @@ class OpenAIProvider:
     def __init__(self, models: Iterable[Model], limits: UpstreamLimits) -> None:
         self._limits = limits
         self.servers = {
-            url: ModelServer(server, Circuit(limits.failures, limits.open_seconds))
+            url: ModelServer(url, server, Circuit(limits.failures, limits.open_seconds))
             for url, server in {model.base_url: model.limits for model in models}.items()
         }
         self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
@@ -79,7 +79,12 @@ class OpenAIProvider:
 
         async def attempt() -> None:
             made = StreamAttempt(
-                new_reader(), take, model.limits, self._limits.after_finish, pass_on
+                new_reader(),
+                take,
+                model.limits,
+                after_finish=self._limits.after_finish,
+                began=self.servers[model.base_url].began,
+                pass_on=pass_on,
             )
             await made.run(self._request(model, body))
 

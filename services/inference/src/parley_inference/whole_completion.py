@@ -10,8 +10,8 @@ from parley_inference.failures import UpstreamFailed
 from parley_inference.upstream_errors import UpstreamError
 
 
-class _Answer(Event, kw_only=True):
-    choices: list[msgspec.Raw]
+class _Answer(Event):
+    choices: list[msgspec.Raw] | None = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -25,6 +25,8 @@ class WholeCompletion(Completion):
     async def _ask(self, model: Model) -> None:
         def read(body: bytes) -> bytes:
             answer = decoded(body, _ANSWER)
+            if answer.choices is None:
+                raise UpstreamFailed("upstream_garbage")
             self._tokens = tokens_of(answer.usage)
             self._reply_bytes = sum(len(bytes(choice)) for choice in answer.choices)
             return with_fields(body, self._identity(model))

@@ -104,6 +104,7 @@ class Session:
         app.router.add_post("/runners/{id}/heartbeat", session._heartbeat)
         app.router.add_post("/sessions/{id}/title", session._done)
         app.router.add_post("/sessions/{id}/compaction", session._done)
+        app.router.add_post("/completions", session._done)
         async with listening(app) as session.url:
             yield session
 
