@@ -32,6 +32,7 @@ def refused_of(messages):
 REFUSED = [
     ({}, "model"),
     (asked(messages=[]), "messages"),
+    (asked(messages=[USER] * 2_049), "messages"),
     (asked(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
     (asked(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
     (asked(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),

@@ -144,6 +144,17 @@ async def test_rubbish_from_inference_is_not_passed_on(start, session, inference
     assert stream.raw == start_of(stream.raw, session.turn) + deltas("a") + sse.ended(session.turn)
 
 
+async def test_text_that_came_with_an_end_that_is_none_is_not_lost(gateway, session, inference):
+    def ends_badly():
+        session.end("Hello")
+        return deltas("Hel") + b"id: end\ndata: {}\n\n"
+
+    inference.script(ends_badly)
+    async with gateway.stream() as stream:
+        *texts, end = await stream.events()
+    assert (text_of(texts), end["type"]) == ("Hello", "reply.completed")
+
+
 async def test_when_inference_stays_away_the_answer_ends_without_an_end(
     gateway, session, inference
 ):

@@ -46,6 +46,8 @@ class Attendance:
                 return "done"
             ending: list[Ending] = [why for watch, why in watches.items() if watch.done()]
             await self._until_handed_over(work, hand_over_within)
+            if work.done():
+                return "done"  # Meanwhile.
             return ending[0] if ending else "late"
         finally:
             await _cancel(work, *(watch for watch in watches if watch is not self._stop))

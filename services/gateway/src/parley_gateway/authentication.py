@@ -1,6 +1,6 @@
 """Who calls: the bearer token of a request as the person it stands for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
@@ -23,7 +23,7 @@ class Asker:
 
     principal: Principal
     request_id: str
-    ticket: str | None = None
+    ticket: str | None = field(default=None, repr=False)
 
 
 class Authenticator:

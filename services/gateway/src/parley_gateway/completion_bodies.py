@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from parley_gateway.request_fields import Metadata, RequestShape
 
+# Checking takes time in which nobody else is served: of a body full of the smallest, seconds.
+MOST_MESSAGES = 2_048
 MOST_CHOICES = 8
 MOST_TOOLS = 128
 
@@ -40,7 +42,9 @@ class CreateChatCompletion(RequestShape):
 
     model: str = Field(min_length=1, max_length=200, examples=["parley-demo"])
     messages: list[CompletionMessage] = Field(
-        min_length=1, examples=[[{"role": "user", "content": "Hello! My name is Ada."}]]
+        min_length=1,
+        max_length=MOST_MESSAGES,
+        examples=[[{"role": "user", "content": "Hello! My name is Ada."}]],
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,22 +25,15 @@ _decode = msgspec.json.Decoder(_List).decode
 class KnownModels:
     """Asks again after `seconds`; while inference is away, what it said last counts."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        passing: PassingOn,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._parts, self._passing = parts, passing
-        self._seconds, self._clock = seconds, clock
+    def __init__(self, parts: Parts, passing: PassingOn, seconds: float) -> None:
+        self._parts, self._passing, self._seconds = parts, passing, seconds
         self._models: dict[str, dict[str, Any]] | None = None
         self._until = 0.0
         self._asking: asyncio.Task[None] | None = None
 
     async def find(self, name: str, asker: Asker) -> dict[str, Any]:
         """The model as inference lists it. Raises NotFound, or Unavailable."""
-        if self._models is None or self._clock() >= self._until:
+        if self._models is None or time.monotonic() >= self._until:
             # All who wait share one call, and whoever of them leaves does not end it.
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask(asker))
@@ -66,4 +58,4 @@ class KnownModels:
             self._models = {model["id"]: model for model in _decode(answer.body).data}
         except (ParleyError, ValueError, KeyError) as trouble:
             log.warning("inference does not list its models: %s", type(trouble).__name__)
-        self._until = self._clock() + self._seconds
+        self._until = time.monotonic() + self._seconds

@@ -4,7 +4,6 @@ They are for an EventSource, which can send no header, and so they stand in an a
 """
 
 import time
-from collections.abc import Callable
 from uuid import UUID
 
 import jwt
@@ -27,10 +26,8 @@ class TicketRefused(Unauthenticated):
 class StreamTickets:
     """Each is good for `seconds`."""
 
-    def __init__(
-        self, secret: InternalSecret, seconds: float, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._secret, self._seconds, self._clock = secret, seconds, clock
+    def __init__(self, secret: InternalSecret, seconds: float) -> None:
+        self._secret, self._seconds = secret, seconds
 
     def stream_url(self, turn_id: UUID, asker: Asker) -> str:
         """A path on this host. Who came with a ticket gets that one again: none renews itself."""
@@ -55,6 +52,6 @@ class StreamTickets:
             "turn": str(turn_id),
             "tenant": person.tenant,
             "user": person.user,
-            "exp": int(self._clock() + self._seconds),
+            "exp": int(time.time() + self._seconds),
         }
         return _CODEC.encode(claims, self._secret.value, algorithm=_ALGORITHM)
