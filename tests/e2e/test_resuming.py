@@ -60,6 +60,62 @@ async def test_a_stream_goes_on_after_its_gateway_was_killed(
     assert end["type"] == "reply.completed"
 
 
+async def test_a_place_past_the_end_is_told_the_end_at_once(ada: Person) -> None:
+    turn = await ada.ask(await ada.start_session(), "[tokens 5]")
+    length = len(turn["reply"]["content"])
+    async with asyncio.timeout(5), ada.resume(turn["id"], str(length + 1_000)) as stream:
+        [end] = await stream.events()
+    assert (end["type"], end["sequence_number"]) == ("reply.completed", length)
+
+
+async def test_a_stream_of_somebody_else_or_of_an_erased_session_is_not_found(
+    ada: Person, stack: Stack
+) -> None:
+    session = await ada.start_session()
+    turn = await ada.ask(session, "Hello")
+    path = f"/turns/{turn['id']}/stream"
+    stranger = await stack.person(f"eve-{uuid4()}").refused("GET", path)
+    await ada.delete(f"/sessions/{session}")
+    async with asyncio.timeout(5):
+        erased = await ada.refused("GET", path)
+    assert stranger == erased
+    assert (erased[0], erased[1]["code"]) == (404, "turn_not_found")
+
+
+async def test_erasing_a_session_ends_the_streams_of_its_reply(ada: Person) -> None:
+    session = await ada.start_session()
+    async with ada.stream(session, f"[gate 3] {uuid4()}") as turn:
+        started = await turn.started()
+        await turn.until_text(3 * len(TOKEN))
+        async with ada.resume(started["turn_id"], "0") as other:
+            await other.until_text(3 * len(TOKEN))
+            await ada.delete(f"/sessions/{session}")
+            async with asyncio.timeout(5):
+                left = [*await turn.events(), *await other.events()]
+    assert text_of(left) == ""
+    assert "reply.completed" not in [event["type"] for event in left]
+
+
+async def test_a_ticket_opens_its_stream_and_nothing_else(ada: Person, stack: Stack) -> None:
+    session = await ada.start_session()
+    async with ada.stream(session, "[tokens 5]") as turn:
+        started, *_ = await turn.events()
+    url = started["stream_url"]
+    opened = await stack.fetch(url)
+    assert opened.status_code == 200
+    assert opened.headers["cache-control"] == "no-store"
+    assert opened.text.count("\nid: ") == 2
+    ticket = url.partition("?")[2]
+    other = await ada.ask(session, "Hello")
+    for path in (
+        url[:-1],
+        f"/v1/turns/{other['id']}/stream?{ticket}",
+        f"/v1/turns/{started['turn_id']}?{ticket}",
+        f"/v1/history/{session}?{ticket}",
+    ):
+        assert (await stack.fetch(path)).status_code == 401
+
+
 async def next_event(turn: TurnStream) -> dict[str, Any]:
     event = await turn.event()
     assert event is not None
