@@ -1,5 +1,6 @@
 """The buffer of a turn: its sealed entries give the text from its beginning, or less of it."""
 
+import asyncio
 import random
 from uuid import uuid4
 
@@ -180,6 +181,27 @@ async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
     assert buffers.failed == 1
     assert "Redis is not used for now: ResponseError" in caplog.text
     assert str(turn_id) not in caplog.text
+
+
+async def test_a_connection_that_was_dropped_unheard_is_made_again():
+    """As what lies between drops one that was quiet, and tells whoever uses it."""
+    heard = []
+
+    async def drop_all_but_the_second(reader, writer):
+        heard.append(await reader.readuntil(b"PING\r\n"))
+        if len(heard) == 2:
+            writer.write(b"+PONG\r\n")
+            await writer.drain()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(drop_all_but_the_second, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        resting = RestingRedis(
+            f"redis://127.0.0.1:{port}", seconds=5, pause_seconds=60, connections=1
+        )
+        assert await resting.call(lambda redis: redis.ping())
+        assert (resting.failed, len(heard)) == (0, 2)
+        await resting.aclose()
 
 
 async def test_a_redis_that_is_away_is_asked_again_after_a_rest(caplog):

@@ -163,12 +163,12 @@ async def test_one_heartbeat_names_all_running_turns_and_only_them(
     await eventually(lambda: session.beats and sorted(session.beats[-1]) == names)
     paused.set()
     await asyncio.gather(*reading)
-    session.beats.clear()
     model_server.script(chunk("a"), Stalls())
     other = session.opens()
     async with inference.stream(other) as stream:
         await stream.until_text(1)
-        assert await eventually(lambda: session.beats) == [[str(other.id)]]
+        # One that was on its way may still name those that have ended.
+        await eventually(lambda: session.beats[-1] == [str(other.id)])
 
 
 async def test_heartbeats_go_on_after_session_was_away(inference, model_server, session):

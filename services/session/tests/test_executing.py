@@ -145,6 +145,19 @@ async def test_a_command_is_decided_again_when_another_append_came_first(
         await late.execute(command.session_id, given(submit_message()), ASKER)
 
 
+async def test_a_session_that_was_loaded_before_another_append_is_loaded_again(
+    executor: Executor,
+) -> None:
+    command = start_session()
+    started = await executor.execute(command.session_id, given(command), ASKER)
+    assert isinstance(started, Executed)
+    await executor.execute(command.session_id, given(submit_message()), ASKER)
+    with pytest.raises(TurnOpen):
+        await executor.execute(
+            command.session_id, given(submit_message()), ASKER, loaded=started.held
+        )
+
+
 async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
     pool: Pool, executor: Executor
 ) -> None:

@@ -121,11 +121,14 @@ async def test_without_text_nothing_is_charged(
 async def test_a_redis_that_is_away_keeps_no_session_closed(
     session: Service, pool: Pool, buffers: TurnBuffers, way: Passage, how: str
 ) -> None:
-    turn = await streamed(session, pool, buffers, "lost")
-    resting = RestingRedis(way.database, seconds=0.1, pause_seconds=5, connections=1)
+    turns = [await streamed(session, pool, buffers, "lost") for _ in range(3)]
+    resting = RestingRedis(way.database, seconds=0.1, pause_seconds=60, connections=1)
     getattr(way, how)()
-    ended = await swept(session, pool, TurnBuffers(resting), turn)
-    assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
+    await parts_on(pool, buffers=TurnBuffers(resting)).sweeper().sweep()
+    for turn in turns:
+        ended = await session.turn(turn["id"])
+        assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
+    # Only the first of them waited for it.
     assert resting.failed == 1
     await resting.aclose()
 

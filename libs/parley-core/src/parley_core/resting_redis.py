@@ -9,6 +9,7 @@ from typing import TypeVar
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ _TROUBLE = (RedisError, OSError, TimeoutError)
 class RestingRedis:
     """Each call takes `seconds` at most; after an error none is made for `pause_seconds`.
 
-    `failed` counts the errors; one of a row is logged, by its class: its sentence may quote data.
+    A connection that broke is made again once, so that commands may be done twice. `failed` counts
+    the errors; one of a row is logged, by its class: its sentence may quote data.
     """
 
     def __init__(
@@ -74,7 +76,8 @@ def _client(url: str, seconds: float, connections: int) -> Redis:
         timeout=seconds,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
-        retry=Retry(NoBackoff(), 0),
+        # What lies between drops a quiet connection, and says so when it is used.
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
         # What every Redis and Valkey understands, and nothing asked beside.
         protocol=2,
         driver_info=None,

@@ -116,12 +116,11 @@ class TurnBuffers:
 
     async def read_all(self, reading: BufferReading, most: int) -> str:
         """All the text that can be had now, `most` entries at once."""
-        texts = []
-        while not reading.broken:
-            answer = await self.read([reading], most)
-            if not answer or not answer[0]:
-                break
-            texts.append(reading.take(answer[0]))
+        texts, more = [], True
+        while more and not reading.broken:
+            [entries] = await self.read([reading], most) or [()]
+            texts.append(reading.take(entries))
+            more = len(entries) == most
         return "".join(texts)
 
     async def aclose(self) -> None:

@@ -174,7 +174,6 @@ def _runner(
         RunnerLimits(
             turns=settings.inference_turns,
             reply_bytes=settings.inference_reply_bytes,
-            total_seconds=settings.upstream_total_seconds,
             follow_seconds=settings.inference_follow_seconds,
             commit_pause_seconds=settings.inference_commit_pause_seconds,
         ),

@@ -67,13 +67,18 @@ class Flusher:
             except Exception as error:
                 # The next flush has to come: without it no other process shows anything.
                 log_surprise(log, "flusher", error)
+                self._all_are_due()
             await asyncio.sleep(self._every_seconds)
 
     async def finish(self) -> None:
         """Write what there is: this process ends."""
-        self._due = dict(self._turns)
+        self._all_are_due()
         while (self._due or self._erased) and not self._buffers.rests:
             await self._flush()
+
+    def _all_are_due(self) -> None:
+        self._due = dict(self._turns)
+        self._news.set()
 
     async def _flush(self) -> None:
         """What is new now; what becomes new meanwhile is due the next time."""

@@ -38,7 +38,6 @@ class RunnerLimits:
 
     turns: int
     reply_bytes: int
-    total_seconds: float
     follow_seconds: float
     commit_pause_seconds: float
 

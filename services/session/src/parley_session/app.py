@@ -232,7 +232,7 @@ def _relay_limits(settings: RelaySettings) -> RelayLimits:
 async def _left_behind(settings: SessionSettings) -> AsyncIterator[LeftBehind]:
     if settings.redis is None:
         log.info("PARLEY_REDIS is not set: of the reply of a lost process nothing is kept")
-        yield LeftBehind(None, settings.session_buffer_seconds)
+        yield LeftBehind(None)
         return
     redis = RestingRedis(
         settings.redis,
@@ -241,7 +241,7 @@ async def _left_behind(settings: SessionSettings) -> AsyncIterator[LeftBehind]:
         connections=1,
     )
     try:
-        yield LeftBehind(TurnBuffers(redis), settings.session_buffer_seconds)
+        yield LeftBehind(TurnBuffers(redis))
     finally:
         await redis.aclose()
 

@@ -1,6 +1,5 @@
 """What a process that was lost left of its reply: the text that its buffer holds, and the cost."""
 
-import asyncio
 import logging
 from uuid import UUID
 
@@ -19,10 +18,10 @@ _DETAILS = "The process that made the reply was lost; try again."
 
 
 class LeftBehind:
-    """Without `buffers`, or when they do not answer within `seconds`, nothing was left."""
+    """Without `buffers`, or when they do not answer, nothing was left."""
 
-    def __init__(self, buffers: TurnBuffers | None, seconds: float) -> None:
-        self._buffers, self._seconds = buffers, seconds
+    def __init__(self, buffers: TurnBuffers | None) -> None:
+        self._buffers = buffers
 
     async def interrupted(self, turn_id: UUID, key: DataKey) -> FailReply:
         """How a turn ends that nobody runs any more."""
@@ -30,11 +29,7 @@ class LeftBehind:
         if self._buffers is None:
             return nothing
         reading = BufferReading(turn_id, key)
-        try:
-            async with asyncio.timeout(self._seconds):
-                text = await self._buffers.read_all(reading, _ENTRIES_AT_ONCE)
-        except TimeoutError:
-            return nothing
+        text = await self._buffers.read_all(reading, _ENTRIES_AT_ONCE)
         if reading.broken:
             log.warning("turn %s: its buffer has a gap; what is before it counts", turn_id)
         opening = reading.opening

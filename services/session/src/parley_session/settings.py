@@ -154,6 +154,7 @@ class SessionSettings(RelaySettings, SharedPort):
     session_sweep_seconds: float = Field(1, gt=0, le=2, description="seconds, over 0 and up to 2")
     session_sweep_turns: Count = 100
     # Where inference keeps what it streamed: that much is left of the reply of a lost process.
+    # How long one read of it may take, and how long none is made after one that failed.
     redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
     session_buffer_seconds: Seconds = 1
     session_buffer_pause_seconds: Seconds = 5

@@ -63,7 +63,7 @@ def parts_on(
         sessions,
         executor,
         assistants,
-        LeftBehind(buffers, seconds=5),
+        LeftBehind(buffers),
         context_tokens=1_000,
     )
     return Parts(store, turns, executor, sessions, running)

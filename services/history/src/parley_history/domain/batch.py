@@ -117,9 +117,9 @@ class Batch:
     def _apply(self, arrival: Arrival, event: Event | Discarded) -> None:
         try:
             session, brought = evolve(self._session(event.session_id), event)
+            used = usage_of(session, event)
             if isinstance(brought, MessageRow):
                 self._add(brought)
-            used = usage_of(session, event)
         except BrokenStream as broken:
             self._park(arrival, str(broken))
             return
