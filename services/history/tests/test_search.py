@@ -12,7 +12,7 @@ from history_peers.stories import ADA, EVE, NOON, Story, chat
 from parley_core.errors import InvalidRequest
 from parley_core.principal import Principal
 from parley_core.sealing import DataKey
-from parley_history.search import found
+from parley_history.search import behind, found
 from parley_history.search.moved import MovedSessions
 from parley_history.search.request import search_request_of
 from parley_history.search.words import tokens_of
@@ -128,6 +128,26 @@ async def test_a_common_word_and_a_rare_one_are_found_among_thousands(
     assert (len(page.json["data"]), page.json["has_more"]) == (51, False)
     page = await searched.search("word", limit=50)
     assert (len(page.json["data"]), page.json["has_more"]) == (50, True)
+
+
+@pytest.mark.parametrize(("messages", "size"), [(1, 10**6), (3, 10**6), (200, 1), (200, 300)])
+async def test_what_is_more_than_a_page_is_indexed_page_by_page(
+    start, told, indexed, monkeypatch, messages, size
+):
+    monkeypatch.setattr(behind, "MESSAGES", messages)
+    monkeypatch.setattr(behind, "BYTES", size)
+    stories = []
+    for _ in range(4):
+        stories.append(story := Story())
+        for n in range(3):
+            story.says(f"needle {n}")
+            story.fails() if n == 1 else story.hears("needle and thread")
+        story.says("a last needle")
+        await told(story)
+    history = await start(history_search_indexes=True)
+    await indexed(*stories)
+    assert len(contents_of(await history.search("needle", limit=100))) == 4 * 6
+    assert (await history.numbers())["parley_search_messages_total"] == 4 * 6
 
 
 async def test_what_may_not_be_found_is_not_in_the_index(searched, told, indexed, read_model):

@@ -69,10 +69,15 @@ class Executor:
         asker: Asker,
         *,
         request: KeyedRequest | None = None,
+        loaded: Held | None = None,
     ) -> Executed | DoneBefore:
-        """Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended."""
+        """`loaded` is the session, where the caller has just loaded it.
+
+        Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended.
+        """
         for _ in range(self._attempts):
-            held = await self._load(session_id)
+            held = loaded or await self._load(session_id)
+            loaded = None  # What came meanwhile is loaded with the next attempt.
             # After the load: what it did not see yet, and what it did, is remembered by now.
             if request and (done := await self.done_before(request)):
                 return done

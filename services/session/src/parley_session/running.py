@@ -19,7 +19,7 @@ from parley_session.executing import Asker, Executed, Executor
 from parley_session.left_behind import LeftBehind
 from parley_session.prompting import Prompting, Run
 from parley_session.sessions import Sessions, owned_by
-from parley_session.turn_store import ClaimedTurn, TurnStore
+from parley_session.turn_store import StoredTurn, TurnStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Running:
         claimed = await self._turns.claim(turn_id, runner, person)
         if claimed is None:
             return await self._not_claimed(turn_id, person)
-        held = await self._session_of(claimed, person)
+        held = owned_by(person, await self._session_of(claimed))
         if held.session.open_turn is None or held.session.open_turn.id != turn_id:
             # It has ended since it was claimed.
             return await self._not_claimed(turn_id, person)
@@ -71,14 +71,13 @@ class Running:
         asked, run = await self._prompting.run(held, turn, claimed.row.sequences, since, budgets)
         return Claim(asked, run, held.key)
 
-    async def _session_of(self, claimed: ClaimedTurn, person: Principal) -> Held:
+    async def _session_of(self, stored: StoredTurn) -> Held:
         """Raises SessionUnknown."""
-        session_id, version = claimed.row.session_id, claimed.session_version
+        session_id, version = stored.row.session_id, stored.session_version
         try:
-            held = await self._store.load_at(session_id, version, claimed.wrapped_key)
+            return await self._store.load_at(session_id, version, stored.wrapped_key)
         except KeyDestroyed:
             raise SessionUnknown from None
-        return owned_by(person, held)
 
     async def _not_claimed(self, turn_id: UUID, person: Principal) -> Claim:
         turn, held = await self._sessions.turn_and_session(turn_id, person)
@@ -89,11 +88,15 @@ class Running:
 
         Raises Forbidden, TurnUnknown, and TooLarge for a reply that no event can hold.
         """
-        row = await self._turns.find(command.turn_id)
+        stored = await self._turns.find_in_session(command.turn_id)
+        row = stored.row
         if row.runner != runner:
             raise Forbidden("Another process runs this turn.", code="not_the_runner")
         try:
-            done = await self._executor.execute(row.session_id, lambda _: command, asker)
+            held = await self._session_of(stored)
+            done = await self._executor.execute(
+                row.session_id, lambda _: command, asker, loaded=held
+            )
         except SessionUnknown:
             # It was deleted or erased, which ended the turn.
             raise TurnUnknown from None

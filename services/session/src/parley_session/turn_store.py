@@ -30,8 +30,8 @@ class TurnRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedTurn:
-    """A turn that has its runner, and its session as it was stored at that moment."""
+class StoredTurn:
+    """A turn, and its session as it was stored at that moment."""
 
     row: TurnRow
     session_version: int
@@ -55,7 +55,21 @@ class TurnStore:
             raise TurnUnknown
         return _turn_row(row)
 
-    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> ClaimedTurn | None:
+    async def find_in_session(self, turn_id: UUID) -> StoredTurn:
+        """Raises TurnUnknown."""
+        row = await self._pool.fetchrow(
+            """
+            SELECT session_id, message_sequence, requested_sequence, ended_sequence, runner,
+                sessions.version, wrapped_key
+            FROM turns JOIN sessions ON sessions.id = session_id WHERE turns.id = $1
+            """,
+            turn_id,
+        )
+        if row is None:
+            raise TurnUnknown
+        return _stored_turn(row)
+
+    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> StoredTurn | None:
         """Make `runner` the only runner of a turn in a session of the person.
 
         None when it has another runner, has ended, or is no turn of theirs.
@@ -74,7 +88,7 @@ class TurnStore:
             person.tenant,
             person.user,
         )
-        return ClaimedTurn(_turn_row(row), row["version"], row["wrapped_key"]) if row else None
+        return _stored_turn(row) if row else None
 
     async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
         """Note that the runner runs these turns; answer those to stop, and why."""
@@ -161,3 +175,7 @@ class TurnStore:
 def _turn_row(row: asyncpg.Record) -> TurnRow:
     places = (row["message_sequence"], row["requested_sequence"], row["ended_sequence"])
     return TurnRow(row["session_id"], [place for place in places if place], row["runner"])
+
+
+def _stored_turn(row: asyncpg.Record) -> StoredTurn:
+    return StoredTurn(_turn_row(row), row["version"], row["wrapped_key"])

@@ -1,8 +1,9 @@
-"""Brings the index of some sessions to where their messages are."""
+"""Brings the index of some sessions to where their messages are, many of them in one commit."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -10,15 +11,13 @@ import asyncpg
 from parley_core.sealing import DataKey, SealBroken
 from parley_history.content_keys import ContentKeys, KeptKeys
 from parley_history.page_json import said
-from parley_history.search import tables
+from parley_history.search import behind, tables
+from parley_history.search.behind import Behind
 from parley_history.search.tables import Indexed, State, Unindexed
 from parley_history.search.words import mark_of, tokens_of, words_of
 from parley_history.session_client import Person
 
 log = logging.getLogger(__name__)
-
-# What is in memory at once, opened.
-_MESSAGES, _BYTES = 200, 1024 * 1024
 
 
 class Indexing:
@@ -35,21 +34,20 @@ class Indexing:
         searched = await self.forget(session_ids)
         people = {person_of(session) for session in searched}
         search_keys = await self._search_keys.of_many(people, request_id)
-        behind = {
+        unindexed = {
             session: search_keys[person_of(session)]
             for session in searched
             if person_of(session) in search_keys
             and not _is_indexed(session, search_keys[person_of(session)])
         }
-        keys = await self._keys.of_many([session.id for session in behind], request_id)
+        keys = await self._keys.of_many([session.id for session in unindexed], request_id)
         # Where a key is gone, the erasure is on its way.
-        return sum(
-            [
-                await self._add(session, keys[session.id], search_key)
-                for session, search_key in behind.items()
-                if session.id in keys
-            ]
-        )
+        ready = [
+            await self._begin(session, keys[session.id], search_key)
+            for session, search_key in unindexed.items()
+            if session.id in keys
+        ]
+        return sum([await self._add(some) for some in behind.together(ready)])
 
     async def forget(self, session_ids: Sequence[UUID]) -> Sequence[State]:
         """Remove what is not to be found any more; answers the others."""
@@ -62,20 +60,29 @@ class Indexing:
                 self._search_keys.drop([person_of(session)])
         return [session for session in states if session.searched]
 
-    async def _add(self, session: State, key: DataKey, search_key: DataKey) -> int:
-        mark, indexed, added = mark_of(search_key), session.indexed or 0, 0
-        if session.key_mark not in (None, mark) or indexed > session.version:
+    async def _begin(self, session: State, key: DataKey, search_key: DataKey) -> Behind:
+        """What is of another key, or of another past, is removed first."""
+        indexed = session.indexed or 0
+        if session.key_mark not in (None, mark_of(search_key)) or indexed > session.version:
             await tables.remove(self._connection, session.id)
             indexed = 0
-        while indexed < session.version:
+        return Behind(session, indexed, key, search_key)
+
+    async def _add(self, sessions: Sequence[Behind]) -> int:
+        left, added = {each.session.id: each for each in sessions}, 0
+        while left:
+            indexed = {session_id: each.indexed for session_id, each in left.items()}
             messages = await tables.not_indexed(
-                self._connection, session.id, indexed, _MESSAGES, _BYTES
+                self._connection, indexed, behind.MESSAGES, behind.BYTES
             )
             # Off the event loop: a page of long messages takes a tenth of a second.
-            rows = await asyncio.to_thread(_indexed, messages, session.id, key, search_key)
-            indexed = messages[-1].version if messages else session.version
+            rows = await asyncio.to_thread(_indexed, messages, left)
+            reached = behind.reached(messages, left)
+            await tables.add(self._connection, rows, reached)
             added += len(rows)
-            await tables.add(self._connection, session, rows, indexed, mark)
+            for session_id, version, _ in reached:
+                left[session_id] = replace(left[session_id], indexed=version)
+            left = {key: each for key, each in left.items() if each.most_messages > 0}
         return added
 
 
@@ -87,22 +94,24 @@ def _is_indexed(session: State, search_key: DataKey) -> bool:
     return session.indexed == session.version and session.key_mark == mark_of(search_key)
 
 
-def _indexed(
-    messages: Sequence[Unindexed], session_id: UUID, key: DataKey, search_key: DataKey
-) -> list[Indexed]:
-    by_message = [(message, words_of(_text(message, session_id, key))) for message in messages]
-    # Once for all messages: most of their words are the same, and an HMAC costs most of the time.
-    all_words = [*set().union(*(words for _, words in by_message))]
-    tokens = dict(zip(all_words, tokens_of(search_key, all_words), strict=True))
-    return [
-        Indexed(message.id, message.said_at, [tokens[word] for word in words])
-        for message, words in by_message
-        if words
-    ]
+def _indexed(messages: Sequence[Unindexed], sessions: Mapping[UUID, Behind]) -> list[Indexed]:
+    tokens: dict[UUID, dict[str, int]] = {}
+    rows = []
+    for message in messages:
+        each = sessions[message.session_id]
+        # An HMAC costs most of the time, and most words of a session's messages are the same.
+        known = tokens.setdefault(message.session_id, {})
+        words = words_of(_text(message, each.key))
+        new = [word for word in words if word not in known]
+        known.update(zip(new, tokens_of(each.search_key, new), strict=True))
+        if words:
+            place = (each.session.tenant, each.session.owner, message.said_at)
+            rows.append(Indexed(message.session_id, message.id, *place, [known[w] for w in words]))
+    return rows
 
 
-def _text(message: Unindexed, session_id: UUID, key: DataKey) -> str:
-    sealed_for = {"session_id": session_id, "event_id": message.event_id}
+def _text(message: Unindexed, key: DataKey) -> str:
+    sealed_for = {"session_id": message.session_id, "event_id": message.event_id}
     try:
         return said(message.content, key, status=message.status, **sealed_for)
     except SealBroken as broken:

@@ -1,6 +1,6 @@
 """The index of words in Postgres: what it lacks, how it is written, and what it finds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -29,14 +29,18 @@ LEFT JOIN search_sessions ON search_sessions.session_id = named.id
 """
 # Of more than $4 bytes only the first one.
 _NOT_INDEXED = """
-SELECT id, event_id, version, status, said_at, content FROM (
-    SELECT id, event_id, version, status, coalesce(original_time, created_at) AS said_at, content,
-        sum(octet_length(content)) OVER (ORDER BY version) - octet_length(content) AS before
-    FROM (
-        SELECT * FROM messages WHERE session_id = $1 AND version > $2 ORDER BY version LIMIT $3
-    ) AS page
+SELECT session_id, id, event_id, version, status, said_at, content FROM (
+    SELECT found.*, place, sum(size) OVER (ORDER BY place, version) - size AS before
+    FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS named (session, indexed, place),
+        LATERAL (
+            SELECT session_id, id, event_id, version, status, content,
+                coalesce(original_time, created_at) AS said_at,
+                coalesce(octet_length(content), 0) AS size
+            FROM messages WHERE session_id = session AND version > indexed
+            ORDER BY version LIMIT $3
+        ) AS found
 ) AS measured
-WHERE before IS NULL OR before < $4 ORDER BY version
+WHERE before < $4 ORDER BY place, version
 """
 _REMOVE = """
 WITH removed AS (DELETE FROM search_sessions WHERE session_id = $1)
@@ -68,6 +72,7 @@ class State(NamedTuple):
 
 
 class Unindexed(NamedTuple):
+    session_id: UUID
     id: UUID
     event_id: UUID
     version: int
@@ -77,9 +82,20 @@ class Unindexed(NamedTuple):
 
 
 class Indexed(NamedTuple):
+    session_id: UUID
     id: UUID
+    tenant: str
+    owner: str
     said_at: datetime
     tokens: Sequence[int]
+
+
+class Reached(NamedTuple):
+    """Up to which version a session is indexed, under which key."""
+
+    session_id: UUID
+    version: int
+    key_mark: int
 
 
 async def walk(connection: "Connection[asyncpg.Record]", after: UUID, most: int) -> Sequence[UUID]:
@@ -93,10 +109,14 @@ async def states_of(
 
 
 async def not_indexed(
-    connection: "Connection[asyncpg.Record]", session_id: UUID, after: int, most: int, bytes: int
+    connection: "Connection[asyncpg.Record]", indexed: Mapping[UUID, int], most: int, bytes: int
 ) -> Sequence[Unindexed]:
-    """The next messages after a version: at most so many, and so many bytes unless it is one."""
-    rows = await connection.fetch(_NOT_INDEXED, session_id, after, most, bytes)
+    """The next messages of sessions, one session after the other in their order.
+
+    Each is indexed up to a version. At most so many of each, and so many bytes of all unless it is
+    one message.
+    """
+    rows = await connection.fetch(_NOT_INDEXED, [*indexed], [*indexed.values()], most, bytes)
     return [Unindexed(*row.values()) for row in rows]
 
 
@@ -106,14 +126,10 @@ async def remove(connection: "Connection[asyncpg.Record]", session_id: UUID) -> 
 
 async def add(
     connection: "Connection[asyncpg.Record]",
-    session: State,
     messages: Sequence[Indexed],
-    up_to: int,
-    key_mark: int,
+    reached: Sequence[Reached],
 ) -> None:
-    """Add messages of a session, which is indexed up to that version by then."""
-    place = (session.tenant, session.owner)
-    rows = [(session.id, one.id, *place, one.said_at, one.tokens) for one in messages]
+    """Add messages, and note how far their sessions are indexed by then: all in one commit."""
     async with connection.transaction():
-        await connection.executemany(_ADD, rows)
-        await connection.execute(_MOVE, session.id, up_to, key_mark)
+        await connection.executemany(_ADD, messages)
+        await connection.executemany(_MOVE, reached)
