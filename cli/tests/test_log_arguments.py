@@ -41,7 +41,7 @@ def test_a_short_name_stands_for_the_whole_type_and_a_whole_one_for_itself() -> 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--type", "replied"], "or one of cancel_requested, context_compacted"),
+        (["--type", "replied"], "or one of cancel_requested, completion_served"),
         (["--session", "mine"], "it should be a session's UUID"),
         (["--from", "beginning"], "it should look like 3:1250"),
         (["--limit", "0"], "it should be a whole number from 1 to 100000"),

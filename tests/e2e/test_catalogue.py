@@ -1,7 +1,7 @@
 """What a client finds before it chats: assistants, models, documentation, health."""
 
 import pytest
-from stack.model_server import MODEL
+from stack.model_server import MODELS
 from stack.parley import Stack
 from stack.person import Person
 
@@ -25,8 +25,8 @@ async def test_the_instructions_of_an_assistant_are_not_shown(ada: Person) -> No
 async def test_the_models_are_listed_as_openai_lists_them(ada: Person) -> None:
     page = await ada.get("/models")
     assert page["object"] == "list"
-    [model] = page["data"]
-    assert (model["id"], model["object"]) == (MODEL, "model")
+    assert [model["id"] for model in page["data"]] == [*MODELS]
+    assert {model["object"] for model in page["data"]} == {"model"}
 
 
 async def test_switching_the_assistant_finds_the_latest_session_with_it(ada: Person) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -53,6 +54,7 @@ class RestingRedis:
             async with asyncio.timeout(self._seconds):
                 answer = await commands(self._redis)
         except _TROUBLE as trouble:
+            _stay_cancelled()
             self.rest(trouble)
             return None
         self._away = False
@@ -66,7 +68,15 @@ class RestingRedis:
         self._away, self._rests_until = True, self._clock() + self._pause_seconds
 
     async def aclose(self) -> None:
-        await self._redis.aclose()
+        with suppress(*_TROUBLE):
+            await self._redis.aclose()
+
+
+def _stay_cancelled() -> None:
+    # Cancelled while it closes a connection, the client may say that this took too long instead.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _client(url: str, seconds: float, connections: int) -> Redis:
