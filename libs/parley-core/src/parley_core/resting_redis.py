@@ -50,13 +50,15 @@ class RestingRedis:
         """What they answer; None when Redis does not, or rests."""
         if self.rests:
             return None
+        cancellation = _Cancellation()
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await commands(self._redis)
         except _TROUBLE as trouble:
-            _stay_cancelled()
+            cancellation.go_on()
             self.rest(trouble)
             return None
+        cancellation.go_on()
         self._away = False
         return answer
 
@@ -72,11 +74,17 @@ class RestingRedis:
             await self._redis.aclose()
 
 
-def _stay_cancelled() -> None:
-    # Cancelled while it closes a connection, the client may say that this took too long instead.
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+class _Cancellation:
+    """The client may take a cancellation for a timeout of its own, and go on."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._before = self._task.cancelling() if self._task else 0
+
+    def go_on(self) -> None:
+        """Where the task was cancelled since, it stays so."""
+        if self._task and self._task.cancelling() > self._before:
+            raise asyncio.CancelledError
 
 
 def _client(url: str, seconds: float, connections: int) -> Redis:
