@@ -67,7 +67,7 @@ async def test_the_end_of_a_turn_whose_runner_is_stuck_is_asked_for_while_it_is_
 async def test_the_end_of_a_turn_that_a_stuck_inference_never_took_is_asked_for(
     start, session, inference
 ):
-    gateway = await start(gateway_quiet_seconds=0.05, gateway_reattach_seconds=60)
+    gateway = await start(gateway_attach_seconds=0.05, gateway_reattach_seconds=60)
     inference.stuck = asyncio.Event()
     async with gateway.stream() as stream:
         await stream.event()
@@ -76,6 +76,23 @@ async def test_the_end_of_a_turn_that_a_stuck_inference_never_took_is_asked_for(
         async with asyncio.timeout(2):
             [end] = await stream.events()
     assert end["error"]["code"] == "interrupted"
+
+
+async def test_a_turn_that_a_stuck_inference_does_not_take_is_given_to_another_replica(
+    start, session, inference
+):
+    gateway = await start(gateway_attach_seconds=0.2)
+    inference.stuck = asyncio.Event()
+    async with gateway.stream() as stream:
+        await stream.event()
+        await eventually(lambda: inference.places)
+        # A connection of its own, as the next attempt has: whoever answers it is not stuck.
+        inference.stuck = None
+        inference.script(deltas("Hello"), lambda: sse.ended(session.end("Hello")))
+        async with asyncio.timeout(2):
+            *texts, end = await stream.events()
+    assert (text_of(texts), end["type"]) == ("Hello", "reply.completed")
+    assert inference.places == [0, 0]
 
 
 async def test_a_stream_ends_when_its_session_is_erased_while_inference_is_stuck(

@@ -77,6 +77,17 @@ async def test_after_the_end_there_is_nothing_more_to_ask_for(gateway, session, 
         assert (answer.status, await answer.read()) == (204, b"")
 
 
+async def test_who_asks_for_the_headers_alone_waits_for_no_reply(gateway, inference, turn):
+    asked = len(inference.places)
+    path = f"/v1/turns/{turn['id']}/stream"
+    async with asyncio.timeout(5), gateway.request("HEAD", path) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/event-stream")
+        assert "content-length" not in answer.headers
+    async with gateway.request("GET", "/healthz") as answer:
+        assert answer.status == 200
+    assert len(inference.places) == asked
+
+
 async def test_a_resumed_stream_outlives_a_broken_inference(gateway, session, inference, turn):
     inference.script(deltas("lo", after=3), Dies())
     inference.script(lambda: sse.ended(session.end("Hello")))

@@ -181,3 +181,17 @@ async def test_heartbeats_go_on_after_session_was_away(inference, model_server, 
         session.refuses.clear()
         session.stops = [{"turn_id": str(turn.id), "reason": "cancelled"}]
         assert (await stream.events())[-1]["type"] == "reply.cancelled"
+
+
+async def test_a_replica_of_session_that_is_stuck_holds_no_heartbeat_up_for_long(
+    start, model_server, session
+):
+    inference = await start(inference_heartbeat_answer_seconds=0.1)
+    turn = session.opens()
+    model_server.script(chunk("a"), Stalls())
+    session.stuck_beats = {1, 2}
+    async with inference.stream(turn) as stream:
+        await stream.until_text(1)
+        session.stops = [{"turn_id": str(turn.id), "reason": "cancelled"}]
+        async with asyncio.timeout(2):
+            assert (await stream.events())[-1]["type"] == "reply.cancelled"

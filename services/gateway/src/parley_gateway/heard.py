@@ -15,6 +15,7 @@ async def heard(
     attach: Attach,
     handed_over: asyncio.Event,
     *,
+    within: float,
     quiet: float,
     again: float,
     is_over: Callable[[], Awaitable[bool]],
@@ -22,10 +23,10 @@ async def heard(
     """Pieces as they come, until inference ends them or the turn is over.
 
     Asks after `quiet` seconds without one, and then every `again` seconds. Raises TimeoutError when
-    inference does not take the turn within `quiet` seconds, and whatever breaks the stream.
+    inference does not take the turn `within` seconds, and whatever breaks the stream.
     """
     async with AsyncExitStack() as attached:
-        async with asyncio.timeout(quiet):
+        async with asyncio.timeout(within):
             upstream = await attached.enter_async_context(attach)
         handed_over.set()
         while received := await _next(upstream, quiet, again, is_over):

@@ -15,6 +15,7 @@ def turn_limits(settings: GatewaySettings) -> TurnLimits:
         heartbeat=settings.gateway_stream_heartbeat_seconds,
         reply=settings.gateway_reply_seconds,
         relay=RelayLimits(
+            attach=settings.gateway_attach_seconds,
             quiet=settings.gateway_quiet_seconds,
             quiet_again=settings.gateway_quiet_again_seconds,
             silence=settings.gateway_silence_seconds,

@@ -6,12 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_core import sse
 from parley_core.guard import request_id
 from parley_core.shapes import Turn
 from parley_gateway.authentication import Asker
 from parley_gateway.open_streams import OpenStreams
 from parley_gateway.parts import Parts
 from parley_gateway.requests import path_id, place_to_resume_after
+from parley_gateway.stream_answer import start_of_answer
 from parley_gateway.turn_events import TurnEvents, turn_in
 from parley_gateway.turn_limits import TurnLimits
 from parley_gateway.turn_stream import TurnStream
@@ -32,6 +34,11 @@ class Resuming:
             if after == "end":
                 # To an EventSource it says that there is nothing more to ask for.
                 await Response(status_code=204)(scope, receive, send)
+                return
+            if request.method == "HEAD":
+                # What it would send is not made: the connection would be held until the turn ends.
+                await send(start_of_answer(sse.HEADERS))
+                await send({"type": "http.response.body", "body": b""})
                 return
             limits = self._limits.relay
             events = TurnEvents(turn, asker, self._parts, limits, after or 0)

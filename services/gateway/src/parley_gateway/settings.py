@@ -95,6 +95,9 @@ class GatewaySettings(SharedPort):
     gateway_streams: Count = 2_000
     gateway_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
     gateway_event_bytes: Count = 4 * MIB
+    # Inference takes a turn or its reader within this, or another replica is asked. Several times
+    # in the 10 s after which session ends a turn that nobody took.
+    gateway_attach_seconds: Seconds = 2
     # After this long without a byte session is asked whether the turn has ended, and then again and
     # again. Within it session ends the turn of a runner that is stuck; a reply that is only slow
     # costs one question for each heartbeat.

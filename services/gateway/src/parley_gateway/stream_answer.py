@@ -36,7 +36,7 @@ class StreamAnswer:
         when_stopping: Callable[[], bytes] = bytes,
     ) -> None:
         """`when_stopping` is what a client is told last when this process stops."""
-        start = _start(sse.HEADERS | dict(headers or {}))
+        start = start_of_answer(sse.HEADERS | dict(headers or {}))
         relay = asyncio.create_task(self._relay(batches, send, start))
         ending = await Attendance(receive, stop, self._handed_over).during(
             relay, beat=self._beat(send), hand_over_within=self._hand_over_seconds
@@ -79,6 +79,6 @@ class StreamAnswer:
         self._has_written = True
 
 
-def _start(headers: Mapping[str, str]) -> dict[str, object]:
+def start_of_answer(headers: Mapping[str, str]) -> dict[str, object]:
     listed = [(name.encode(), value.encode()) for name, value in headers.items()]
     return {"type": "http.response.start", "status": 200, "headers": listed}

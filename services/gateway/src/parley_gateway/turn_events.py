@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 class RelayLimits:
     """Seconds and bytes; see the settings of the same names."""
 
+    attach: float
     quiet: float
     quiet_again: float
     silence: float
@@ -117,6 +118,7 @@ class TurnEvents:
         return heard(
             self._attach(),
             self.handed_over,
+            within=self._limits.attach,
             quiet=self._limits.quiet,
             again=self._limits.quiet_again,
             is_over=self._is_over,

@@ -61,7 +61,11 @@ def create_app(settings: InferenceSettings) -> Starlette:
             )
             provider = OpenAIProvider(catalogue, _upstream_limits(settings))
             session = SessionClient(
-                service, uuid4(), settings.inference_session_seconds, catalogue.budgets
+                service,
+                uuid4(),
+                catalogue.budgets,
+                seconds=settings.inference_session_seconds,
+                heartbeat_seconds=settings.inference_heartbeat_answer_seconds,
             )
             buffering = _buffering(settings)
             if buffering is not None:

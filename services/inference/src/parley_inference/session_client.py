@@ -59,14 +59,21 @@ class Beat(msgspec.Struct, frozen=True):
 class SessionClient:
     """Calls in the name of one runner; each raises a ParleyError when session does not do it.
 
-    `budgets` are the tokens that a prompt may have, by model.
+    `budgets` are the tokens that a prompt may have, by model. A call has `seconds`, a heartbeat
+    `heartbeat_seconds`.
     """
 
     def __init__(
-        self, service: ServiceClient, runner_id: UUID, seconds: float, budgets: Mapping[str, int]
+        self,
+        service: ServiceClient,
+        runner_id: UUID,
+        budgets: Mapping[str, int],
+        *,
+        seconds: float,
+        heartbeat_seconds: float,
     ) -> None:
-        self._service, self._runner_id, self._seconds = service, runner_id, seconds
-        self._budgets = budgets
+        self._service, self._runner_id, self._budgets = service, runner_id, budgets
+        self._seconds, self._heartbeat_seconds = seconds, heartbeat_seconds
 
     async def claim(
         self, turn_id: UUID, since: Held | None, principal: Principal, request_id: str
@@ -124,9 +131,14 @@ class SessionClient:
 
     async def heartbeat(self, turn_ids: Sequence[UUID]) -> Beat:
         """Name the turns that this process runs."""
-        path = f"/runners/{self._runner_id}/heartbeat"
-        principal = self._service.service_principal
-        answer = await self._call("POST", path, principal, uuid4().hex, {"turns": turn_ids})
+        answer = await self._call(
+            "POST",
+            f"/runners/{self._runner_id}/heartbeat",
+            self._service.service_principal,
+            uuid4().hex,
+            {"turns": turn_ids},
+            seconds=self._heartbeat_seconds,
+        )
         return _decoded(answer, Beat)
 
     async def check(self) -> None:
@@ -144,6 +156,8 @@ class SessionClient:
         principal: Principal,
         request_id: str,
         body: dict[str, object] | None = None,
+        *,
+        seconds: float | None = None,
     ) -> bytes:
         answer = await self._service.call(
             method,
@@ -151,7 +165,7 @@ class SessionClient:
             principal=principal,
             request_id=request_id,
             body=None if body is None else msgspec.json.encode(body),
-            timeout=self._seconds,
+            timeout=seconds or self._seconds,
         )
         return answer.body
 

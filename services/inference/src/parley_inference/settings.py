@@ -72,6 +72,9 @@ class InferenceSettings(SharedPort):
     inference_client_seconds: Seconds = 30
     inference_stream_heartbeat_seconds: Seconds = HEARTBEAT_SECONDS
     inference_heartbeat_seconds: Seconds = 0.5
+    # One that a replica of session does not answer is followed by others, many of them within the
+    # 10 s after which the turns here would be interrupted.
+    inference_heartbeat_answer_seconds: Seconds = 1
     # Session names an erased session in its heartbeats for a minute.
     inference_unheard_seconds: float = Field(
         45, gt=0, lt=60, description="seconds, over 0 and under 60"

@@ -1,5 +1,6 @@
 """A session service as docs/internal-api.md has it, for one runner of turns: no store, no rules."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -78,6 +79,8 @@ class Session:
         self.beats: list[list[str]] = []
         self.stops: list[dict[str, str]] = []
         self.erased: list[str] = []
+        self.stuck_beats: set[int] = set()
+        """Which of the heartbeats are never answered, counted from 1."""
         self.refuses: dict[str, tuple[int, str]] = {}
         self.instructions = "Be kind."
         self.contexts: list[dict[str, Any]] = []
@@ -177,6 +180,8 @@ class Session:
         return web.Response(body=turn.shape().to_json())
 
     async def _heartbeat(self, _: web.Request) -> web.Response:
+        if len(self.beats) in self.stuck_beats:
+            await asyncio.Event().wait()
         return web.json_response({"stop": self.stops, "erased": self.erased})
 
     async def _done(self, _: web.Request) -> web.Response:
