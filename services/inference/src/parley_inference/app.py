@@ -14,25 +14,32 @@ from parley_core.guard import Guard
 from parley_core.metrics import metrics_route, new_registry
 from parley_core.resting_redis import RestingRedis
 from parley_core.turn_buffer_redis import TurnBuffers
-from parley_inference.afterwards import Afterwards, AfterwardsLimits
+from parley_inference.afterwards import Afterwards
 from parley_inference.api import Parts, routes
 from parley_inference.body_limits import BodyLimits
 from parley_inference.buffering import Buffering
-from parley_inference.catalogue import Catalogue, ServerLimits
-from parley_inference.completion_records import CompletionRecords, RecordLimits
-from parley_inference.completions import Completions, CompletionsLimits
+from parley_inference.catalogue import Catalogue
+from parley_inference.completion_records import CompletionRecords
+from parley_inference.completions import Completions
 from parley_inference.completions_api import completions_route
 from parley_inference.context import Windows
 from parley_inference.drain import Drain
 from parley_inference.flushing import Flusher
 from parley_inference.lease import Lease
+from parley_inference.limits import (
+    afterwards_limits,
+    completions_limits,
+    record_limits,
+    runner_limits,
+    server_limits,
+    upstream_limits,
+)
 from parley_inference.live_turns import LiveTurns
 from parley_inference.metrics import watch_turns
 from parley_inference.models_file import default_catalogue, read_catalogue
 from parley_inference.polling import Poller
-from parley_inference.provider import OpenAIProvider, UpstreamLimits
-from parley_inference.retrying import Retries
-from parley_inference.runner import Runner, RunnerLimits
+from parley_inference.provider import OpenAIProvider
+from parley_inference.runner import Runner
 from parley_inference.session_client import SessionClient
 from parley_inference.settings import InferenceSettings, environment_variable
 from parley_inference.upstream_metrics import watch_model_servers
@@ -59,7 +66,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 callee="session",
                 secret=settings.internal_secret,
             )
-            provider = OpenAIProvider(catalogue, _upstream_limits(settings))
+            provider = OpenAIProvider(catalogue, upstream_limits(settings))
             session = SessionClient(
                 service,
                 uuid4(),
@@ -72,10 +79,10 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 await stack.enter_async_context(buffering.run())
             runner = _runner(settings, session, provider, catalogue, buffering)
             parts.session, parts.runner = session, runner
-            records = CompletionRecords(session, _record_limits(settings))
+            records = CompletionRecords(session, record_limits(settings))
             await stack.enter_async_context(records.run(settings.inference_drain_commit_seconds))
             completions = parts.completions = Completions(
-                provider, catalogue, _completions_limits(settings), records.add
+                provider, catalogue, completions_limits(settings), records.add
             )
             watch_turns(
                 registry,
@@ -139,7 +146,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
 
 
 def _catalogue(settings: InferenceSettings) -> Catalogue:
-    limits = _server_limits(settings)
+    limits = server_limits(settings)
     if settings.models is not None:
         return read_catalogue(settings.models, environment_variable, limits)
     key = settings.openai_api_key
@@ -164,23 +171,8 @@ def _runner(
         catalogue,
         Windows(settings.inference_context_bytes, settings.inference_context_seconds),
         LiveTurns(settings.inference_ended_turns, settings.inference_ended_seconds),
-        Afterwards(
-            session,
-            provider,
-            AfterwardsLimits(
-                titles=settings.inference_titles,
-                compaction=settings.inference_compaction,
-                at_once=settings.inference_afterwards,
-                title_seconds=settings.inference_title_seconds,
-                compaction_seconds=settings.inference_compaction_seconds,
-            ),
-        ),
-        RunnerLimits(
-            turns=settings.inference_turns,
-            reply_bytes=settings.inference_reply_bytes,
-            follow_seconds=settings.inference_follow_seconds,
-            commit_pause_seconds=settings.inference_commit_pause_seconds,
-        ),
+        Afterwards(session, provider, afterwards_limits(settings)),
+        runner_limits(settings),
         buffering,
     )
 
@@ -211,46 +203,3 @@ def _buffering(settings: InferenceSettings) -> Buffering | None:
         most_entries=settings.inference_buffer_entries,
     )
     return Buffering(buffers, flusher, poller)
-
-
-def _completions_limits(settings: InferenceSettings) -> CompletionsLimits:
-    return CompletionsLimits(
-        at_once=settings.inference_completions,
-        event_bytes=settings.upstream_event_bytes,
-        client_seconds=settings.inference_client_seconds,
-    )
-
-
-def _record_limits(settings: InferenceSettings) -> RecordLimits:
-    return RecordLimits(
-        waiting=settings.inference_records_waiting,
-        at_once=settings.inference_records_at_once,
-        tries_seconds=settings.inference_record_seconds,
-        longest_pause=settings.inference_commit_pause_seconds,
-    )
-
-
-def _server_limits(settings: InferenceSettings) -> ServerLimits:
-    return ServerLimits(
-        at_once=settings.upstream_at_once,
-        wait=settings.upstream_wait_seconds,
-        connect=settings.upstream_connect_seconds,
-        first_token=settings.upstream_first_token_seconds,
-        between_tokens=settings.upstream_between_tokens_seconds,
-        total=settings.upstream_total_seconds,
-    )
-
-
-def _upstream_limits(settings: InferenceSettings) -> UpstreamLimits:
-    return UpstreamLimits(
-        retries=Retries(
-            settings.upstream_attempts,
-            settings.upstream_retry_seconds,
-            settings.upstream_retry_most_seconds,
-        ),
-        failures=settings.upstream_failures_in_a_row,
-        open_seconds=settings.upstream_open_seconds,
-        after_finish=settings.upstream_after_finish_seconds,
-        event_bytes=settings.upstream_event_bytes,
-        answer_bytes=settings.upstream_answer_bytes,
-    )
