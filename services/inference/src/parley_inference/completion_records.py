@@ -2,22 +2,19 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from parley_core.background import running
 from parley_core.errors import ParleyError
 from parley_core.surprises import log_surprise
+from parley_inference.insisting import insist
 from parley_inference.served import Served
 from parley_inference.session_client import SessionClient
 
 log = logging.getLogger(__name__)
-
-_FIRST_PAUSE_SECONDS = 0.1
-# These say nothing about the completion.
-_PASSING = frozenset((408, 425, 429))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +69,9 @@ class CompletionRecords:
                 self._waiting.task_done()
 
     async def _until_taken(self, served: Served) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+        tell = partial(self._session.completion_served, served)
         async with asyncio.timeout(self._limits.tries_seconds):
-            while True:
-                try:
-                    await self._session.completion_served(served)
-                    return
-                except ParleyError as error:
-                    if error.status < 500 and error.status not in _PASSING:
-                        raise
-                await asyncio.sleep(pause * (1 + random.random()) / 2)  # noqa: S311 - spreads load.
-                pause = min(2 * pause, self._limits.longest_pause)
+            await insist(tell, f"completion {served.id}", longest_pause=self._limits.longest_pause)
 
     def _lose(self, served: Served, why: str) -> None:
         self.lost += 1
