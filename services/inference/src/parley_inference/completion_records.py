@@ -16,6 +16,8 @@ from parley_inference.session_client import SessionClient
 
 log = logging.getLogger(__name__)
 
+_PROCESS_ENDS = "this process ends"
+
 
 @dataclass(frozen=True, slots=True)
 class RecordLimits:
@@ -52,13 +54,17 @@ class CompletionRecords:
                     async with asyncio.timeout(last_seconds):
                         await self._waiting.join()
                 except TimeoutError:
-                    log.error("%d completions are not recorded", self._waiting.qsize())
+                    while not self._waiting.empty():
+                        self._lose(self._waiting.get_nowait(), _PROCESS_ENDS)
 
     async def _tell(self) -> None:
         while True:
             served = await self._waiting.get()
             try:
                 await self._until_taken(served)
+            except asyncio.CancelledError:
+                self._lose(served, _PROCESS_ENDS)
+                raise
             except ParleyError as error:
                 self._lose(served, error.code)
             except TimeoutError:
