@@ -1,26 +1,21 @@
 """One completion without a conversation: whom it asks, how long, and what it used."""
 
-import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from uuid import uuid4
 
 from starlette.types import Send
 
-from parley_core.surprises import log_surprise
 from parley_inference.catalogue import Model
 from parley_inference.chunks import Tokens
 from parley_inference.completion_request import CompletionRequest
 from parley_inference.ending import usage_of
 from parley_inference.failures import FailureCode, UpstreamFailed
+from parley_inference.making import Making
 from parley_inference.provider import OpenAIProvider
-from parley_inference.retrying import ask_in_line
 from parley_inference.served import Served, Status
 from parley_inference.turn_run import Asker
 from parley_inference.upstream_errors import UpstreamError
-
-log = logging.getLogger(__name__)
 
 
 class ClientGone(Exception):
@@ -28,36 +23,29 @@ class ClientGone(Exception):
 
 
 class Completion(ABC):
-    """Asks the first model in `line`, and the next where one does not begin to answer.
-
-    The first one's time for a reply bounds the whole.
-    """
+    """The answer of the models in `line`; see `Making`."""
 
     def __init__(
         self, request: CompletionRequest, line: Sequence[Model], provider: OpenAIProvider
     ) -> None:
         self.id = uuid4()
         self._send: Send
-        self._request, self._line, self._provider = request, line, provider
+        self._request, self._provider = request, provider
+        self._making = Making(line, f"completion {self.id}")
         # What it used so far, and of which model.
         self._answered_by: Model | None = None
         self._reply_bytes = 0
         self._tokens: Tokens | None = None
         self._failure: FailureCode | None = None
-        self._stopped_by: FailureCode | None = None
-        self._limit: asyncio.Timeout | None = None
 
     def stop(self, code: FailureCode) -> None:
         """Break it off; `cancelled` is by a client that left."""
-        if self._stopped_by is None:
-            self._stopped_by = code
-            if self._limit is not None and not self._limit.expired():
-                self._limit.reschedule(asyncio.get_running_loop().time())
+        self._making.stop(code)
 
     async def answer(self, send: Send) -> None:
         """Raises UpstreamError where it failed before anything was sent."""
         self._send = send
-        failed = await self._made()
+        failed = await self._making.run(self._asked)
         self._failure = failed.code if failed else None
         try:
             if failed is None:
@@ -106,21 +94,8 @@ class Completion(ABC):
     def _identity(self, model: Model) -> dict[str, str]:
         return {"id": f"chatcmpl-{self.id.hex}", "model": model.name}
 
-    async def _made(self) -> UpstreamFailed | None:
-        failed: UpstreamFailed | None = None
+    async def _asked(self, model: Model) -> None:
         try:
-            async with asyncio.timeout(self._line[0].limits.total) as self._limit:
-                if self._stopped_by is None:
-                    await ask_in_line(self._line, self._ask)
-        except UpstreamFailed as upstream_failed:
-            failed = upstream_failed
+            await self._ask(model)
         except ClientGone:
-            failed = UpstreamFailed("cancelled")
-        except TimeoutError:
-            failed = UpstreamFailed("upstream_timeout")
-        except Exception as error:
-            log_surprise(log, f"completion {self.id}", error)
-            failed = UpstreamFailed("internal")
-        finally:
-            self._limit = None
-        return UpstreamFailed(self._stopped_by) if self._stopped_by else failed
+            raise UpstreamFailed("cancelled", begun=True) from None

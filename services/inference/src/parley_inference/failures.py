@@ -48,10 +48,11 @@ class UpstreamFailed(Exception):
         passing: bool = False,
         retry_after: float | None = None,
         asked_wrongly: bool = False,
+        begun: bool = False,
     ) -> None:
         super().__init__(code)
         self.code, self.passing, self.retry_after = code, passing, retry_after
-        self.asked_wrongly, self.begun = asked_wrongly, False
+        self.asked_wrongly, self.begun = asked_wrongly, begun
 
 
 def refusal(status: int, retry_after: float | None = None) -> UpstreamFailed:

@@ -1,13 +1,10 @@
 """One reply in the making: what the model server streams becomes text, and how it ended."""
 
-import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from parley_core.shapes import FinishReason
-from parley_core.surprises import log_surprise
 from parley_inference.attempt import Take
 from parley_inference.catalogue import Model
 from parley_inference.chunks import Piece, Tokens
@@ -15,9 +12,7 @@ from parley_inference.context import ChatMessage, Prompt
 from parley_inference.ending import Completed, Ending, Failed, usage_of
 from parley_inference.failures import FailureCode, UpstreamFailed
 from parley_inference.live_turn import LiveTurn
-from parley_inference.retrying import ask_in_line
-
-log = logging.getLogger(__name__)
+from parley_inference.making import Making
 
 
 class Provider(Protocol):
@@ -25,10 +20,7 @@ class Provider(Protocol):
 
 
 class Generation:
-    """Asks the first model in `line`, and the next where one does not begin to answer.
-
-    The first one's time for a reply bounds the whole.
-    """
+    """One reply of the models in `line`; see `Making`."""
 
     def __init__(self, live: LiveTurn, line: Sequence[Model], prompt: Prompt) -> None:
         self._live, self._line, self._prompt = live, line, prompt
@@ -38,19 +30,15 @@ class Generation:
         self._tokens: Tokens | None = None
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
-        self._stopped_by: FailureCode | None = None
-        self._limit: asyncio.Timeout | None = None
+        self._making = Making(line, f"turn {live.id}")
 
     def stop(self, code: FailureCode) -> None:
         """Break off what still streams; the turn then ends with `code`."""
-        if self._stopped_by is None:
-            self._stopped_by = code
-            if self._limit is not None and not self._limit.expired():
-                self._limit.reschedule(asyncio.get_running_loop().time())
+        self._making.stop(code)
 
     async def make(self, provider: Provider) -> Ending:
         """How the reply ended; never raises but when it is cancelled."""
-        failure = self._stopped_by or await self._streamed(provider)
+        failed = await self._streamed(provider)
         self._live.close_reply()
         content = self._live.reply.since(0)
         total = time.monotonic() - self._started_at
@@ -59,7 +47,7 @@ class Generation:
             prompt_tokens=self._prompt.tokens,
             reply_bytes=len(content.encode()),
         )
-        if failure is None:
+        if failed is None:
             model = self._answered_by or self._asked
             return Completed(
                 content=content,
@@ -71,28 +59,16 @@ class Generation:
                 model=self._name_of(model),
             )
         if self._answered_by is None:
-            return Failed(failure)
+            return Failed(failed.code)
         model = self._answered_by
-        return Failed(failure, content or None, usage, model.price, self._name_of(model))
+        return Failed(failed.code, content or None, usage, model.price, self._name_of(model))
 
-    async def _streamed(self, provider: Provider) -> FailureCode | None:
+    async def _streamed(self, provider: Provider) -> UpstreamFailed | None:
         async def ask(model: Model) -> None:
             self._asked = model
             await provider.stream(model, self._prompt.messages, self._take)
 
-        try:
-            async with asyncio.timeout(self._line[0].limits.total) as self._limit:
-                await ask_in_line(self._line, ask)
-        except UpstreamFailed as failed:
-            return self._stopped_by or failed.code
-        except TimeoutError:
-            return self._stopped_by or "upstream_timeout"
-        except Exception as error:
-            log_surprise(log, f"turn {self._live.id}", error)
-            return self._stopped_by or "internal"
-        finally:
-            self._limit = None
-        return self._stopped_by
+        return await self._making.run(ask)
 
     def _take(self, piece: Piece) -> bool:
         if piece.chunks and self._answered_by is not self._asked:
