@@ -144,6 +144,27 @@ async def test_a_client_that_leaves_ends_the_call(inference, model_server, sessi
     assert record["usage"] == used
 
 
+async def test_a_client_that_leaves_before_there_was_room_is_charged_nothing(
+    start, model_server, session
+):
+    inference = await start(upstream_at_once=1, upstream_wait_seconds=60)
+
+    async def running(number):
+        async with inference.request("GET", "/metrics") as answer:
+            return f"parley_inference_completions {number}.0" in await answer.text()
+
+    model_server.script(chunk("12345678"), Stalls())
+    async with inference.request("POST", "/completions", body=STREAM) as answer:
+        await answer.content.readuntil(b"\n\n")
+        request = inference.request("POST", "/completions", body=ASKED)
+        waiting = asyncio.create_task(request.__aenter__())
+        await eventually(lambda: running(2))
+        waiting.cancel()
+        await eventually(lambda: running(1))
+    await eventually(lambda: running(0))
+    assert (await recorded(session))["usage"]["completion_tokens"] == 2
+
+
 @pytest.mark.parametrize("body", [STREAM, ASKED])
 @pytest.mark.parametrize(
     ("step", "status", "code"),

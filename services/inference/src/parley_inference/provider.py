@@ -90,10 +90,20 @@ class OpenAIProvider:
 
         await self._persist(model, attempt)
 
-    async def whole(self, model: Model, body: bytes, read: Callable[[bytes], Answer]) -> Answer:
-        """What `read` makes of the answer to a request that asks for no stream."""
+    async def whole(
+        self,
+        model: Model,
+        body: bytes,
+        read: Callable[[bytes], Answer],
+        asked: Callable[[], None],
+    ) -> Answer:
+        """What `read` makes of the answer to a request that asks for no stream.
+
+        `asked` is called once there is room for the request.
+        """
 
         async def attempt() -> Answer:
+            asked()
             return read(await read_whole(self._request(model, body), self._limits.answer_bytes))
 
         return await self._persist(model, attempt)

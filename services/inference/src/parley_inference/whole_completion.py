@@ -31,10 +31,13 @@ class WholeCompletion(Completion):
             self._reply_bytes = sum(len(bytes(choice)) for choice in answer.choices)
             return with_fields(body, self._identity(model))
 
-        # Broken off, it is charged for what it did until then, though nobody tells how much.
-        self._answered_by = model
+        def asked() -> None:
+            # Broken off, it is charged for what it did until then, though nobody tells how much.
+            self._answered_by = model
+
+        body = self._request.for_server(model)
         try:
-            self._body = await self._provider.whole(model, self._request.for_server(model), read)
+            self._body = await self._provider.whole(model, body, read, asked)
         except UpstreamFailed:
             self._answered_by = None
             raise
