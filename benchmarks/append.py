@@ -11,12 +11,12 @@ import asyncpg
 from benchmarks.conversations import Append, appends_of
 from benchmarks.engines import postgres
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
-from parley_core.cloudevents import encode
-from parley_core.migrations import migrate, migrations_in
-from parley_core.pool import Pool, open_pool
-from parley_core.sealing import DataKey, MasterKeys
-from parley_session.event_store import EventStore, Held
-from parley_session.migrations import MIGRATIONS
+from parley_core.crypto.sealing import DataKey, MasterKeys
+from parley_core.events.cloudevents import encode
+from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.storage.event_store import EventStore, Held
+from parley_session.storage.migrations import MIGRATIONS
 
 ROUNDS, ALONE, WRITERS, EACH = 6, 200, 20, 50
 AIM = 0.7

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from parley_core.server import serve
+from parley_core.http.server import serve
 
 
 class BarePage:

@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_core.event_values import Actor, Price, Usage
-from parley_core.events import Event
-from parley_core.sealing import DataKey, seal
-from parley_session.domain.commands import Command, CompleteReply, StartSession, SubmitMessage
-from parley_session.domain.decide import decide
-from parley_session.domain.drafts import Moment
-from parley_session.domain.state import Session, fold
+from parley_core.crypto.sealing import DataKey, seal
+from parley_core.events.session import Event
+from parley_core.events.values import Actor, Price, Usage
+from parley_session.domain.session.commands import (
+    Command,
+    CompleteReply,
+    StartSession,
+    SubmitMessage,
+)
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import Session, fold
 
 Append = Sequence[Event]
 QUESTION = "How do I keep a promise in a distributed system, and what does it cost me? " * 3

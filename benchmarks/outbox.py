@@ -11,13 +11,13 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
 from benchmarks.table import Line, per_second, print_table
-from parley_core.cloudevents import Record, encode
-from parley_core.events import Event
+from parley_core.events.cloudevents import Record, encode
+from parley_core.events.session import Event
 from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
-from parley_core.migrations import migrate, migrations_in
-from parley_session.migrations import MIGRATIONS
-from parley_session.relay import Relay, RelayLimits
+from parley_core.storage.migrations import migrate, migrations_in
+from parley_session.relay.relay import Relay, RelayLimits
 from parley_session.settings import SessionSettings
+from parley_session.storage.migrations import MIGRATIONS
 
 SESSIONS, APPENDS, PARTITIONS, AT_ONCE = 400, 34, 12, 2_000
 AIM = 10_000

@@ -15,12 +15,12 @@ from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
 from benchmarks.table import Line, per_second, print_table
 from parley_cli.engines import free_port
-from parley_core.cloudevents import encode
-from parley_core.events import Event
+from parley_core.events.cloudevents import encode
+from parley_core.events.session import Event
 from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
 from parley_history.domain.fold import evolve
 from parley_history.domain.rows import MessageRow, SessionRow
-from parley_history.migrations import migrate_history
+from parley_history.storage.migrations import migrate_history
 
 SESSIONS, APPENDS, PARTITIONS, BATCH, ROUNDS = 400, 67, 12, 2_000, 3
 AIM = 20_000

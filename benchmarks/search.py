@@ -17,18 +17,18 @@ from msgspec.structs import astuple
 
 from benchmarks.engines import postgres
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
-from parley_core.pool import open_pool
-from parley_core.principal import Principal
-from parley_core.sealing import DataKey, seal
-from parley_history.content_keys import ContentKeys, KeptKeys
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey, seal
+from parley_core.storage.postgres_pool import open_pool
 from parley_history.domain.rows import MessageRow, SessionRow
-from parley_history.migrations import migrate_history
-from parley_history.page_json import message_of
-from parley_history.search.found import FoundMessages
-from parley_history.search.indexing import Indexing
-from parley_history.search.request import SearchRequest
-from parley_history.search.searching import Searching
-from parley_history.session_client import Person
+from parley_history.queries.messages.page_json import message_of
+from parley_history.queries.search.index_sessions import Indexing
+from parley_history.queries.search.match_repository import FoundMessages
+from parley_history.queries.search.request import SearchRequest
+from parley_history.queries.search.search_messages import Searching
+from parley_history.session_service.client import Person
+from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.storage.migrations import migrate_history
 
 SESSIONS, MESSAGES = 1_000, 100
 VOCABULARY, WORDS = 50_000, 60

@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_service_that_imports_another_is_found(tree: Path) -> None:
-    planted = tree / "services/session/src/parley_session/relay.py"
+    planted = tree / "services/session/src/parley_session/relay/relay.py"
     planted.write_text(planted.read_text() + "\nimport parley_history  # noqa\n")
     checked = _lint(tree)
     assert checked.returncode != 0

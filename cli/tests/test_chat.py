@@ -12,8 +12,8 @@ from cli_peers.gateway import Gateway
 
 from parley_cli.__main__ import main
 from parley_cli.chat import command
-from parley_cli.chat.api import REPLY_ATTEMPTS, ChatApi, ChatTrouble
-from parley_cli.chat.events import Delta, Ended, events
+from parley_cli.chat.client import REPLY_ATTEMPTS, ChatApi, ChatTrouble
+from parley_cli.chat.sse_events import Delta, Ended, events
 from parley_cli.engines import free_port
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from parley_cli.chat.markdown import finished_part, shown
+from parley_cli.chat.markdown_stream import finished_part, shown
 from parley_cli.chat.screen import TerminalScreen
 
 

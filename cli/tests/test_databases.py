@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from parley_cli.engines import EngineFailed, free_port
-from parley_cli.up.databases import OwnDatabase, holds_events, prepare_databases
+from parley_cli.stack.up.databases import OwnDatabase, holds_events, prepare_databases
 
 
 @pytest.fixture

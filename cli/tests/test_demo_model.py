@@ -19,7 +19,7 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 import parley_cli.demo_model
-from parley_cli.demo_model.answers import DISCLOSURE, Message, answer, reply_to
+from parley_cli.demo_model.replies import DISCLOSURE, Message, answer, reply_to
 from parley_cli.engines import free_port
 
 SOURCES = str(Path(parley_cli.demo_model.__file__).parents[2])

@@ -5,9 +5,14 @@ from uuid import uuid4
 import pytest
 
 from parley_cli.demo_model import Message, reply_to
-from parley_inference.compaction import Compact, summary_prompt
-from parley_inference.context import Context, ContextMessage, Windows, prompt_of
-from parley_inference.titles import title_of, title_prompt
+from parley_inference.background.summary import Compact, summary_prompt
+from parley_inference.background.title import title_of, title_prompt
+from parley_inference.session.context_window_cache import (
+    Context,
+    ContextMessage,
+    Windows,
+    prompt_of,
+)
 
 SUMMARY_OF = "Of what was before that I was sent a summary."
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parley_cli.engines import EngineFailed, free_port
-from parley_cli.engines.jars import kafka_jars
+from parley_cli.engines.kafka.jars import kafka_jars
 
 
 class MavenRepository(SimpleHTTPRequestHandler):

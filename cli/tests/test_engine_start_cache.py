@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from parley_cli.engines import KafkaServer, free_port, free_ports, record_kafka_start
-from parley_cli.engines.kafka import kafka_start_cache
-from parley_cli.engines.start_cache import StartCache
+from parley_cli.engines.kafka.aot_cache import StartCache
+from parley_cli.engines.kafka.server import kafka_start_cache
 
 
 @pytest.fixture

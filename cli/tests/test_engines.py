@@ -16,15 +16,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
-from parley_cli.engines import (
-    EngineFailed,
-    KafkaServer,
-    PostgresServer,
-    RedisServer,
-    free_port,
-    process,
-)
+from parley_cli.engines import EngineFailed, KafkaServer, PostgresServer, RedisServer, free_port
 from parley_cli.engines.postgres import MAJOR_VERSION
+from parley_cli.engines.process import child_process as process
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties it to its parent")
 RUN_POSTGRES = """

@@ -12,7 +12,7 @@ import pytest
 
 PARENT = """
 import sys
-from parley_cli.log.foreground import run_in_foreground
+from parley_cli.service_commands.foreground import run_in_foreground
 
 try:
     sys.exit(run_in_foreground(sys.argv[2:], {"PYTHONPATH": sys.argv[1], "TOLD": "a secret"}))

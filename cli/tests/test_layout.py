@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from parley_cli.arguments import parser, replicas
+from parley_cli.parser import parser, replicas
 from parley_cli.settings import SettingsWrong, UpSettings, load
-from parley_cli.up.addresses import Addresses
-from parley_cli.up.environments import Environments, Told
-from parley_cli.up.layout import services
+from parley_cli.stack.up.addresses import Addresses
+from parley_cli.stack.up.environments import Environments, Told
+from parley_cli.stack.up.process_table import services
 
 TOLD = Told(
     session_database="postgresql://parley_session:pw@127.0.0.1/parley_session",

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from parley_cli.arguments import parser
-from parley_cli.log.times import moment
+from parley_cli.log.time_arguments import moment
+from parley_cli.parser import parser
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

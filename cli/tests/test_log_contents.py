@@ -7,10 +7,10 @@ from cli_peers.log import MORNING, Conversation, append, session_with_keys
 from cli_peers.tailed import Log, Output
 
 from parley_cli.engines import free_port
-from parley_cli.log.contents import NoKeys
-from parley_cli.log.selection import Selection
-from parley_cli.log.tail import KeyHolder
-from parley_core.principal import InternalSecret
+from parley_cli.log.tail.command import KeyHolder
+from parley_cli.log.tail.filters import Selection
+from parley_cli.log.tail.unsealing import NoKeys
+from parley_core.auth.principal import InternalSecret
 from parley_testing.peers import SECRET
 
 

@@ -10,11 +10,11 @@ from cli_peers.log import MORNING, Conversation, append
 from cli_peers.tailed import Log, Output
 
 from parley_cli.engines import KafkaServer
-from parley_cli.log.found import Found
-from parley_cli.log.patient_log import PatientLog
-from parley_cli.log.reading import in_time_order
-from parley_cli.log.selection import Selection
-from parley_cli.log.tail import Asked, tail
+from parley_cli.log.tail.command import Asked, tail
+from parley_cli.log.tail.filters import Selection
+from parley_cli.log.tail.log_record import Found
+from parley_cli.log.tail.resilient_reader import PatientLog
+from parley_cli.log.tail.traversal import in_time_order
 from parley_core.log import (
     Brokers,
     Entry,

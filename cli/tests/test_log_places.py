@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from parley_cli.__main__ import main
-from parley_cli.kept_secrets import KeptSecrets
-from parley_cli.log.places import NothingRuns, Places
+from parley_cli.service_commands.locations import NothingRuns, Places
 from parley_cli.settings import LogCommandSettings, load
-from parley_cli.stack_file import RunningProcess, RunningStack, StackLock, write_stack
+from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_stack
 
 COMMANDS = [
     ["log", "tail"],

@@ -9,9 +9,9 @@ from cli_peers.log import MORNING, Conversation, append
 from cli_peers.tailed import EVERYTHING, Log, subjects
 from cloudevents.core.formats.json import JSONFormat
 
-from parley_cli.log.selection import Owner, Selection
-from parley_core.cloudevents import Record
-from parley_core.events import MessageSubmitted, SessionStarted
+from parley_cli.log.tail.filters import Owner, Selection
+from parley_core.events.cloudevents import Record
+from parley_core.events.session import MessageSubmitted, SessionStarted
 from parley_core.log import (
     LogError,
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from parley_cli.__main__ import main
-from parley_cli.kept_secrets import KeptSecrets
-from parley_cli.stack_file import StackLock
+from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.state_file import StackLock
 
 
 @pytest.fixture

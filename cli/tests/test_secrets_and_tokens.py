@@ -8,8 +8,8 @@ import jwt
 import pytest
 
 from parley_cli.__main__ import main
-from parley_cli.kept_secrets import KeptSecrets, SecretLost
-from parley_core.sealing import MasterKeys
+from parley_cli.stack.secret_store import KeptSecrets, SecretLost
+from parley_core.crypto.sealing import MasterKeys
 
 SECRET = "s" * 32
 

@@ -11,13 +11,13 @@ import pytest
 from cli_peers.small_service import SmallServices
 
 from parley_cli.engines import EngineFailed, free_port
-from parley_cli.stack_file import RunningProcess, RunningStack, StackLock, write_stack
-from parley_cli.status import status
-from parley_cli.up.service_process import ServiceProcess
+from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_stack
+from parley_cli.stack.status import status
+from parley_cli.stack.supervision.service_process import ServiceProcess
 
 HOLD_THE_LOCK = """
 import pathlib, sys
-from parley_cli.stack_file import StackLock
+from parley_cli.stack.state_file import StackLock
 
 with StackLock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)

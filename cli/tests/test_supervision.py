@@ -15,11 +15,11 @@ import pytest
 from cli_peers.small_service import SmallServices
 
 from parley_cli.engines import EngineFailed
-from parley_cli.up import service_process
-from parley_cli.up.service_process import ServiceProcess, SettingsRefused
-from parley_cli.up.stack import Member, Stack
-from parley_cli.up.steps import Step
-from parley_cli.up.supervisor import KeepsDying, Patience
+from parley_cli.stack.supervision import service_process
+from parley_cli.stack.supervision.process_group import Member, Stack
+from parley_cli.stack.supervision.service_process import ServiceProcess, SettingsRefused
+from parley_cli.stack.supervision.startup_steps import Step
+from parley_cli.stack.supervision.supervisor import KeepsDying, Patience
 from parley_testing.eventually import eventually
 
 QUICK = Patience(deaths=3, seconds=60, first_pause=0.01)
@@ -229,7 +229,7 @@ def environment_of(pid: int) -> bytes:
 async def test_a_log_that_has_grown_is_put_aside(
     alone: ServiceProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parley_cli.engines.child_log.LARGEST", 4)
+    monkeypatch.setattr("parley_cli.engines.process.child_log.LARGEST", 4)
     await alone.start()
     alone.child.log.keep_small()
     assert alone.child.log.path.read_text() == ""

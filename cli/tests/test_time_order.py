@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from parley_cli.log.found import Finder, Found
-from parley_cli.log.time_order import TimeOrder
-from parley_core.cloudevents import Record
+from parley_cli.log.tail.log_record import Finder, Found
+from parley_cli.log.tail.time_order import TimeOrder
+from parley_core.events.cloudevents import Record
 from parley_core.log import Entry
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from parley_cli.__main__ import main
 from parley_cli.engines import free_port
-from parley_cli.kept_secrets import KeptSecrets
+from parley_cli.stack.secret_store import KeptSecrets
 
 NAMES = [
     *("postgres", "kafka", "redis", "demo-model", "session", "inference"),

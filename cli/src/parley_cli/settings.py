@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from parley_core.auth.principal import SECRET_BYTES, InternalSecret
+from parley_core.crypto.sealing import MasterKeys
 from parley_core.log.settings import KafkaSecurity
-from parley_core.principal import SECRET_BYTES, InternalSecret
-from parley_core.sealing import MasterKeys
-from parley_core.settings import (
+from parley_core.runtime.settings import (
     BootstrapServers,
     Count,
     DatabaseUrl,

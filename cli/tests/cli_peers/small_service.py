@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from parley_cli.engines import free_port
-from parley_cli.up.service_process import ProcessSpec, ServiceProcess
+from parley_cli.stack.supervision.service_process import ProcessSpec, ServiceProcess
 
 MODULE = """
 import http.server, os, signal, sys, time

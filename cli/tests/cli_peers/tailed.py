@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cli_peers.log import Conversation, append
-from parley_cli.log.selection import Selection
-from parley_cli.log.tail import Asked, KeyHolder, tail
+from parley_cli.log.tail.command import Asked, KeyHolder, tail
+from parley_cli.log.tail.filters import Selection
 from parley_core.log import (
     Brokers,
 )

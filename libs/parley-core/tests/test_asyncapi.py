@@ -14,8 +14,8 @@ from parley_core.asyncapi.__main__ import main
 from parley_core.asyncapi.document import asyncapi_document, asyncapi_yaml
 from parley_core.asyncapi.examples import BEGIN, END
 from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
-from parley_core.events import DATA_BY_TYPE
-from parley_core.golden import golden, golden_record
+from parley_core.events.golden import golden, golden_record
+from parley_core.events.session import DATA_BY_TYPE
 from parley_core.log import Brokers, LogWriter
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -58,7 +58,7 @@ def test_a_document_that_differs_is_named(
     document.write_text(document.read_text().replace("message_submitted", "message_sent"))
     assert run(monkeypatch, "--check", folder) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"Not as parley_core.events has it: {document}. `python -m")
+    assert told.startswith(f"Not as parley_core.events.session has it: {document}. `python -m")
 
 
 def test_a_page_without_a_place_for_the_examples_is_told(

@@ -9,9 +9,9 @@ import uvicorn
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
-from parley_core import body_limit
-from parley_core.body_limit import MOST_DISCARDED, BodyLimitMiddleware
-from parley_core.errors import RequestIdMiddleware, error_body, install_error_handlers
+from parley_core.http import body_limit
+from parley_core.http.body_limit import MOST_DISCARDED, BodyLimitMiddleware
+from parley_core.http.errors import RequestIdMiddleware, error_body, install_error_handlers
 
 LIMIT = 1024
 REFUSAL = error_body(

@@ -21,9 +21,9 @@ from call_peers.service import (
 )
 from fastapi import FastAPI
 
-from parley_core.calls import Relayed
-from parley_core.errors import Unavailable, error_body, install_error_handlers
-from parley_core.principal import PrincipalRefused
+from parley_core.auth.principal import PrincipalRefused
+from parley_core.http.errors import Unavailable, error_body, install_error_handlers
+from parley_core.http.service_client import Relayed
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from parley_core.errors import (
+from parley_core.http.errors import (
     Conflict,
     Forbidden,
     IdempotencyKeyReused,

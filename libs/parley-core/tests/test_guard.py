@@ -7,9 +7,9 @@ import httpx2 as httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
 
-from parley_core.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.guard import Guard, request_id
-from parley_core.principal import InternalSecret, Principal, sign_principal
+from parley_core.auth.principal import InternalSecret, Principal, sign_principal
+from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.service_auth import Guard, request_id
 
 SECRET = InternalSecret(b"s" * 32)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from parley_core import http_protocol
-from parley_core.http_protocol import HEAD_BYTES, BoundedProtocol
+from parley_core.http import bounded_protocol as http_protocol
+from parley_core.http.bounded_protocol import HEAD_BYTES, BoundedProtocol
 from parley_testing.eventually import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: parley\r\n"

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.cloudevents import Record
+from parley_core.events.cloudevents import Record
 from parley_core.log import (
     Brokers,
     GroupReader,

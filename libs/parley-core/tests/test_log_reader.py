@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.consumer import fetcher
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.cloudevents import Record
+from parley_core.events.cloudevents import Record
 from parley_core.log import (
     Brokers,
     LogError,
@@ -20,7 +20,7 @@ from parley_core.log import (
     TopicSpec,
     ensure_topic,
 )
-from parley_core.log.records import ReadableRecords
+from parley_core.log.non_utf8_headers import ReadableRecords
 from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 

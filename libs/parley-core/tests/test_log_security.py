@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from log_peers.secured_kafka import PASSWORD, USER, SecuredKafka
 
-from parley_core.cloudevents import Record
+from parley_core.events.cloudevents import Record
 from parley_core.log import (
     Brokers,
     GroupReader,
@@ -20,7 +20,7 @@ from parley_core.log import (
     ensure_topic,
 )
 from parley_core.log.settings import LogSettings
-from parley_core.settings import SettingsWrong, load
+from parley_core.runtime.settings import SettingsWrong, load
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

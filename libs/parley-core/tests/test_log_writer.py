@@ -11,7 +11,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.cloudevents import MAX_ENCODED_BYTES, Record
+from parley_core.events.cloudevents import MAX_ENCODED_BYTES, Record
 from parley_core.log import Brokers, LogError, LogReader, LogWriter, TopicSpec, ensure_topic
 from parley_testing.eventually import eventually
 

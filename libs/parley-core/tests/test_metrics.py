@@ -2,7 +2,7 @@ from prometheus_client import Gauge
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from parley_core.metrics import metrics_route, new_registry
+from parley_core.runtime.metrics import metrics_route, new_registry
 
 
 def test_gauges_are_brought_up_to_date_before_they_are_told() -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from parley_core.migrations import (
+from parley_core.storage.migrations import (
     Migration,
     MigrationRefused,
     migrate,
@@ -28,7 +28,7 @@ PROCESS = """
 import asyncio, sys
 from pathlib import Path
 import asyncpg
-from parley_core.migrations import migrate, migrations_in
+from parley_core.storage.migrations import migrate, migrations_in
 
 async def main():
     connection = await asyncpg.connect(sys.argv[1])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from parley_core.pool import open_pool
+from parley_core.storage.postgres_pool import open_pool
 
 
 async def test_whoever_waits_for_a_free_connection_does_not_wait_for_ever(database):

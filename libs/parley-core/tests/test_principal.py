@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
-from parley_core.principal import (
+from parley_core.auth.principal import (
     InternalSecret,
     Principal,
     PrincipalRefused,

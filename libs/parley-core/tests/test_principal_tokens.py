@@ -4,8 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from parley_core.principal import InternalSecret, Principal, PrincipalRefused, verify_principal
-from parley_core.principal_tokens import MOST_KEPT, REUSED_SECONDS, SignedTokens, VerifiedTokens
+from parley_core.auth.principal import InternalSecret, Principal, PrincipalRefused, verify_principal
+from parley_core.auth.principal_token_cache import (
+    MOST_KEPT,
+    REUSED_SECONDS,
+    SignedTokens,
+    VerifiedTokens,
+)
 
 SECRET = InternalSecret(b"s" * 32)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

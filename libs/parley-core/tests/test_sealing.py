@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from parley_core.sealing import (
+from parley_core.crypto.sealing import (
     DataKey,
     KeyDestroyed,
     MasterKeyMalformed,

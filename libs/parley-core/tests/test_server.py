@@ -17,7 +17,7 @@ PROCESS = """
 import asyncio, os, sys
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
-from parley_core.server import configure_logging, serve
+from parley_core.http.server import configure_logging, serve
 
 app, ending = FastAPI(), asyncio.Event()
 

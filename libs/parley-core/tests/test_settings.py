@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from parley_core.principal import InternalSecret
-from parley_core.settings import (
+from parley_core.auth.principal import InternalSecret
+from parley_core.runtime.settings import (
     BootstrapServers,
     DatabaseUrl,
     InternalSecretSetting,

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from call_peers.service import NAMES, TAKEN, answering, is_unavailable, service
 
-from parley_core.calls import Relayed
-from parley_core.errors import Unavailable
+from parley_core.http.errors import Unavailable
+from parley_core.http.service_client import Relayed
 
 
 async def test_a_stream_is_read_as_it_comes():

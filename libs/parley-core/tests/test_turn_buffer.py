@@ -7,17 +7,17 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from parley_core.event_values import Price
-from parley_core.resting_redis import RestingRedis
-from parley_core.sealing import DataKey
-from parley_core.turn_buffer import (
+from parley_core.crypto.sealing import DataKey
+from parley_core.events.values import Price
+from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.streaming.turn_buffer import (
     BufferReading,
     BufferWriting,
     Entry,
     Opening,
     buffer_name,
 )
-from parley_core.turn_buffer_redis import TurnBuffers, Write
+from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
 
 TURN, KEY = uuid4(), DataKey.generate()
 OPENING = Opening(

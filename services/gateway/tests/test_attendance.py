@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from parley_gateway.attendance import Attendance
+from parley_gateway.http.request_lifetime import Attendance
 
 
 async def nobody_leaves():

@@ -6,10 +6,10 @@ import pytest
 from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.openai_client import HELLO
 
-from parley_core.errors import ParleyError
-from parley_gateway.completion_bodies import CompletionMessage, CreateChatCompletion
-from parley_gateway.completion_messages import new_texts
-from parley_gateway.completion_support import check_anywhere, check_in_a_session
+from parley_core.http.errors import ParleyError
+from parley_gateway.chat_completions.new_messages import new_texts
+from parley_gateway.chat_completions.parameter_support import check_anywhere, check_in_a_session
+from parley_gateway.chat_completions.schemas import CompletionMessage, CreateChatCompletion
 
 PATH = "/v1/chat/completions"
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}

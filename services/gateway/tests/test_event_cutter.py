@@ -2,9 +2,9 @@
 
 import pytest
 
-from parley_core import sse
-from parley_gateway.event_cutter import EventCutter
-from parley_gateway.whole_events import EventsUnusable
+from parley_core.streaming import turn_sse as sse
+from parley_gateway.turns.event_cutter import EventCutter
+from parley_gateway.turns.sse_framing import EventsUnusable
 
 SENT = sse.delta("é\n\nid: 7\n", 9) + sse.HEARTBEAT + sse.delta("b", 10) + b"id: end\ndata: {}\n\n"
 

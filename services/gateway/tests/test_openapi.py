@@ -6,8 +6,8 @@ import re
 import pytest
 from starlette.routing import Route
 
-from parley_gateway.openapi import document
-from parley_gateway.operations import OPERATIONS
+from parley_gateway.api.openapi.document import document
+from parley_gateway.api.openapi.operations import OPERATIONS
 
 PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 

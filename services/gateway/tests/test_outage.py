@@ -1,6 +1,6 @@
 """How soon what is away is asked for again, and when that is given up."""
 
-from parley_gateway.outage import Outage
+from parley_gateway.http.backoff import Outage
 
 
 def outage(**changes):

@@ -10,9 +10,9 @@ from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 from gateway_peers.peer import error, raw
 
-from parley_core import sse
-from parley_core.principal import Principal
-from parley_gateway.own_writes import OwnWrites, WriteLimits
+from parley_core.auth.principal import Principal
+from parley_core.streaming import turn_sse as sse
+from parley_gateway.history.recent_writes import OwnWrites, WriteLimits
 from parley_testing.eventually import eventually
 
 SESSION = f"/v1/sessions/{SESSION_ID}"

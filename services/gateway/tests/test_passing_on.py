@@ -9,7 +9,7 @@ from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.issuer import token
 from gateway_peers.peer import error, raw
 
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 
 # Spaces where nobody who encodes it again would put them.
 BODY = b'{ "object" :"anything",  "n": 1.0 }'

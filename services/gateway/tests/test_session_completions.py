@@ -12,9 +12,9 @@ from gateway_peers.openai_client import asked, openai_client, text_and_error
 from gateway_peers.peer import error
 from gateway_peers.session import NOON
 
-from parley_core import sse
-from parley_core.shapes import ErrorShape, UsageShape
-from parley_gateway.completion_failures import ReplyUnfinished
+from parley_core.api_models import ErrorShape, UsageShape
+from parley_core.streaming import turn_sse as sse
+from parley_gateway.chat_completions.errors import ReplyUnfinished
 from parley_testing.eventually import eventually
 
 USAGE = UsageShape(prompt_tokens=7, completion_tokens=2, total_tokens=9)

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from parley_gateway.page_answer import page_of
-from parley_gateway.stored_pages import ENTRY_BYTES, PageLimits, StoredPages
+from parley_gateway.history.conditional_get import page_of
+from parley_gateway.history.page_cache import ENTRY_BYTES, PageLimits, StoredPages
 
 ADA, EVE = ("default", "ada"), ("default", "eve")
 SESSION, OTHER = uuid4(), uuid4()

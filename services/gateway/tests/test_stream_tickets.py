@@ -10,17 +10,17 @@ from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 
-from parley_core import sse
-from parley_core.principal import (
+from parley_core.auth.principal import (
     InternalSecret,
     Principal,
     PrincipalRefused,
     sign_principal,
     verify_principal,
 )
-from parley_gateway.authentication import Asker
-from parley_gateway.stream_tickets import StreamTickets
-from parley_gateway.tokens import SharedSecretTokens, TokenRefused
+from parley_core.streaming import turn_sse as sse
+from parley_gateway.auth.authenticator import Asker
+from parley_gateway.auth.jwt_verifiers import SharedSecretTokens, TokenRefused
+from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.peers import SECRET
 

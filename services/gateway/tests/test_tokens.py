@@ -9,7 +9,7 @@ import pytest
 from gateway_peers.issuer import JWT_SECRET, claims, rsa_key, token
 from gateway_peers.peer import raw
 
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 
 
 def forged(header, payload, signature=b""):

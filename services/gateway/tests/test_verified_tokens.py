@@ -2,8 +2,8 @@
 
 import pytest
 
-from parley_core.principal import Principal
-from parley_gateway.verified_tokens import VerifiedTokens
+from parley_core.auth.principal import Principal
+from parley_gateway.auth.token_cache import VerifiedTokens
 
 ADA = Principal("default", "ada", frozenset({"admin"}))
 

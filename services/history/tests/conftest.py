@@ -19,7 +19,7 @@ from history_peers.session import Session
 from history_peers.stories import Story
 
 from parley_core.log import Brokers, TopicSpec, ensure_topic
-from parley_history.read_model import ReadModel
+from parley_history.projection.active_read_model import ReadModel
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from history_peers.completions import Completion
 from history_peers.read_model import Rows, folded
 from history_peers.stories import Story, chat, full, mixed
 
-from parley_core.cloudevents import Record, encode
-from parley_history.domain.arrivals import arrival_of
+from parley_core.events.cloudevents import Record, encode
 from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, Known
+from parley_history.domain.incoming_record import arrival_of
 
 
 def taken(records: list[Record], known: Known | None = None, most_held: int = 100) -> Batch:

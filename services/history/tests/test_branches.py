@@ -11,11 +11,16 @@ from history_peers.poison import poisoned
 from history_peers.read_model import project
 from history_peers.stories import ADA, Story
 
-from parley_core.events import MessageImported, MessageSubmitted, ReplyCompleted, ReplyRequested
-from parley_core.pool import open_pool
-from parley_history.domain.discards import record_digest
-from parley_history.page_request import PageRequest
-from parley_history.pages import Pages
+from parley_core.events.session import (
+    MessageImported,
+    MessageSubmitted,
+    ReplyCompleted,
+    ReplyRequested,
+)
+from parley_core.storage.postgres_pool import open_pool
+from parley_history.domain.discarded_record import record_digest
+from parley_history.queries.messages.page_repository import Pages
+from parley_history.queries.messages.page_request import PageRequest
 
 
 @dataclass(frozen=True)

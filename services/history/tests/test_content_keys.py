@@ -3,9 +3,9 @@ from uuid import uuid4
 
 import pytest
 
-from parley_core.errors import NotFound, Unavailable
-from parley_core.sealing import DataKey
-from parley_history.content_keys import ContentKeys
+from parley_core.crypto.sealing import DataKey
+from parley_core.http.errors import NotFound, Unavailable
+from parley_history.session_service.key_cache import ContentKeys
 from parley_testing.eventually import eventually
 
 

@@ -9,15 +9,20 @@ from history_peers.poison import poisoned, with_poison
 from history_peers.read_model import LIMITS, PARTITION, branched, folded, project
 from history_peers.stories import chat
 
-from parley_core.cloudevents import Record
-from parley_history import dead_letters
-from parley_history.applying import Move
-from parley_history.batch_tables import MOVED_CHANNEL, moved_sessions
-from parley_history.dead_letters import Group, Place
+from parley_core.events.cloudevents import Record
 from parley_history.domain import batch as domain_batch
-from parley_history.domain.arrivals import arrival_of
-from parley_history.outcomes import Became
-from parley_history.retrying import NotDiscarded, NothingToRetry, discard, retry
+from parley_history.domain.incoming_record import arrival_of
+from parley_history.operations.dead_letters import repository as dead_letters
+from parley_history.operations.dead_letters.outcomes import Became
+from parley_history.operations.dead_letters.repository import Group, Place
+from parley_history.operations.dead_letters.retry_records import (
+    NotDiscarded,
+    NothingToRetry,
+    discard,
+    retry,
+)
+from parley_history.projection.batch_applier import Move
+from parley_history.storage.projection_tables import MOVED_CHANNEL, moved_sessions
 from parley_testing.eventually import eventually
 
 PROJECTOR_WAITS = """

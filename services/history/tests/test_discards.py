@@ -5,11 +5,11 @@ from dataclasses import replace
 from history_peers.read_model import branched, folded
 from history_peers.stories import Story, chat
 
-from parley_core.cloudevents import Record, encode
+from parley_core.events.cloudevents import Record, encode
 from parley_history.domain import batch as domain_batch
-from parley_history.domain.arrivals import arrival_of
 from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, Known
-from parley_history.domain.discards import record_digest
+from parley_history.domain.discarded_record import record_digest
+from parley_history.domain.incoming_record import arrival_of
 
 
 def poisoned(record: Record) -> Record:

@@ -9,8 +9,8 @@ from history_peers.history import authorized
 from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, NOON, Story, chat, full
 
-from parley_core.principal import Principal
-from parley_core.shapes import Message, SessionShape
+from parley_core.api_models import Message, SessionShape
+from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
 
 
@@ -71,7 +71,7 @@ End of session {story.id}.
 
 
 async def test_a_long_session_comes_whole_whatever_its_length(export, told, monkeypatch):
-    monkeypatch.setattr("parley_history.export.exporting._MESSAGES", 4)
+    monkeypatch.setattr("parley_history.queries.export.export_sessions._MESSAGES", 4)
     for turns in (0, 1, 2, 3, 5):
         story = await told(chat(turns))
         document = json.loads((await export(f"/sessions/{story.id}/export")).body)
@@ -83,7 +83,7 @@ async def test_a_long_session_comes_whole_whatever_its_length(export, told, monk
 
 
 async def test_everything_of_a_person_is_exported_and_nothing_else(export, told, monkeypatch):
-    monkeypatch.setattr("parley_history.export.exporting._SESSIONS", 2)
+    monkeypatch.setattr("parley_history.queries.export.export_sessions._SESSIONS", 2)
     stories = [await told(Story(title=f"Session {n}")) for n in range(5)]
     stories.append(await told(chat(2)))
     archived, deleted, erased = [chat(1) for _ in range(3)]
@@ -167,7 +167,7 @@ async def test_an_export_that_breaks_off_can_be_told_from_a_whole_one(
 
 async def test_nothing_more_is_read_for_a_client_that_left(start, told, monkeypatch):
     history = await start(history_exports=1)
-    monkeypatch.setattr("parley_history.export.exporting._MESSAGES", 10)
+    monkeypatch.setattr("parley_history.queries.export.export_sessions._MESSAGES", 10)
     story = Story()
     for _ in range(120):
         story.imports("x" * 100_000)
@@ -193,7 +193,7 @@ class Reads:
 
 
 def count_reads(monkeypatch):
-    from parley_history.pages import Pages
+    from parley_history.queries.messages.page_repository import Pages
 
     reads, read = Reads(), Pages.read
 

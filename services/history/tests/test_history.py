@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 from history_peers.stories import ADA, EVE, Story, chat
 
-from parley_core.principal import Principal
-from parley_core.shapes import Message, Page
+from parley_core.api_models import Message, Page
+from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
 
 

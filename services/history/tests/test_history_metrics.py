@@ -9,8 +9,8 @@ from history_peers.processes import ended, projector_environment, projector_of
 from history_peers.stories import chat
 from prometheus_client.parser import text_string_to_metric_families
 
+from parley_history.projection.metrics import projector_registry
 from parley_history.projector_app import create_watchdog
-from parley_history.projector_metrics import projector_registry
 from parley_history.settings import ProjectorSettings
 from parley_testing.eventually import eventually
 from parley_testing.processes import started

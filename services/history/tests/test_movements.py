@@ -7,12 +7,12 @@ from history_peers.history import authorized
 from history_peers.read_model import project
 from history_peers.stories import ADA, chat
 
-from parley_core.errors import Unavailable
-from parley_core.pool import open_pool
-from parley_history.content_keys import ContentKeys
-from parley_history.forgetting import Forgetting
-from parley_history.movement_stream import MovementStreams
-from parley_history.movements import Movements
+from parley_core.http.errors import Unavailable
+from parley_core.storage.postgres_pool import open_pool
+from parley_history.change_feed.listener import Movements
+from parley_history.change_feed.ndjson_stream import MovementStreams
+from parley_history.session_service.key_cache import ContentKeys
+from parley_history.session_service.key_eviction import Forgetting
 from parley_testing.eventually import eventually
 from parley_testing.passage import Passage
 

@@ -4,8 +4,8 @@ import pytest
 from history_peers.read_model import LIMITS, PARTITION, folded, project
 from history_peers.stories import chat
 
-from parley_history.database_trouble import DATABASE_TROUBLE
-from parley_history.read_model import ReadModel
+from parley_history.projection.active_read_model import ReadModel
+from parley_history.storage.database_errors import DATABASE_TROUBLE
 
 PASSING = {
     "08006": "the connection fails",

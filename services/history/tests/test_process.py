@@ -15,9 +15,9 @@ from history_peers.read_model import folded
 from history_peers.stories import ADA, chat, mixed
 
 from parley_cli.engines import free_port
-from parley_core.migrations import migrations_in
+from parley_core.storage.migrations import migrations_in
 from parley_history.__main__ import main
-from parley_history.migrations import MIGRATIONS
+from parley_history.storage.migrations import MIGRATIONS
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 from parley_testing.processes import started

@@ -11,7 +11,7 @@ from history_peers.stories import chat, mixed
 
 from parley_cli.engines import free_port
 from parley_core.log import LogError
-from parley_history.read_model import ReadModel
+from parley_history.projection.active_read_model import ReadModel
 from parley_testing.eventually import eventually
 
 

@@ -5,11 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from parley_core.errors import InvalidRequest
-from parley_core.principal import Principal
-from parley_history.page_request import PageRequest, page_request_of
-from parley_history.session_list.request import SessionListRequest, session_list_request_of
-from parley_history.usage.request import UsageRequest, usage_request_of
+from parley_core.auth.principal import Principal
+from parley_core.http.errors import InvalidRequest
+from parley_history.queries.messages.page_request import PageRequest, page_request_of
+from parley_history.queries.sessions.request import SessionListRequest, session_list_request_of
+from parley_history.queries.usage.request import UsageRequest, usage_request_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AN_ID = uuid4()

@@ -9,13 +9,13 @@ import pytest
 from history_peers.read_model import LIMITS, PARTITION, Database, folded, project
 from history_peers.stories import Story, chat, full, mixed
 
-from parley_core.cloudevents import Record, encode
-from parley_core.event_values import Usage
-from parley_core.events import ReplyRequested
-from parley_history.applying import Move, PositionMoved
-from parley_history.batch_tables import MOVED_CHANNEL, moved_sessions
-from parley_history.domain.arrivals import arrival_of
-from parley_history.read_model import ReadModel
+from parley_core.events.cloudevents import Record, encode
+from parley_core.events.session import ReplyRequested
+from parley_core.events.values import Usage
+from parley_history.domain.incoming_record import arrival_of
+from parley_history.projection.active_read_model import ReadModel
+from parley_history.projection.batch_applier import Move, PositionMoved
+from parley_history.storage.projection_tables import MOVED_CHANNEL, moved_sessions
 
 
 def cut(records: list[Record], chance: random.Random) -> list[list[Record]]:

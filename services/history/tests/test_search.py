@@ -9,13 +9,14 @@ from history_peers.history import serve_history
 from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, NOON, Story, chat
 
-from parley_core.errors import InvalidRequest
-from parley_core.principal import Principal
-from parley_core.sealing import DataKey
-from parley_history.search import behind, found
-from parley_history.search.moved import MovedSessions
-from parley_history.search.request import search_request_of
-from parley_history.search.words import tokens_of
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey
+from parley_core.http.errors import InvalidRequest
+from parley_history.queries.search import index_batches as behind
+from parley_history.queries.search import match_repository as found
+from parley_history.queries.search.blind_tokens import tokens_of
+from parley_history.queries.search.dirty_sessions import MovedSessions
+from parley_history.queries.search.request import search_request_of
 from parley_testing.eventually import eventually
 
 

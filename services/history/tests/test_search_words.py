@@ -2,8 +2,8 @@
 
 import pytest
 
-from parley_core.sealing import DataKey
-from parley_history.search.words import MOST_WORDS, mark_of, tokens_of, words_of
+from parley_core.crypto.sealing import DataKey
+from parley_history.queries.search.blind_tokens import MOST_WORDS, mark_of, tokens_of, words_of
 
 
 @pytest.mark.parametrize(

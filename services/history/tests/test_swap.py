@@ -11,8 +11,8 @@ from history_peers.processes import projecting
 from history_peers.read_model import folded
 from history_peers.stories import ADA, chat, mixed
 
-from parley_history.rebuild.settings import RebuildSettings
-from parley_history.rebuild.swap import activate_between_readers
+from parley_history.operations.rebuild.settings import RebuildSettings
+from parley_history.operations.rebuild.swap import activate_between_readers
 from parley_testing.eventually import eventually
 
 # As a page is read: the session and its messages in one statement.

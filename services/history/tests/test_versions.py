@@ -7,13 +7,13 @@ import pytest
 from history_peers.read_model import folded, project
 from history_peers.stories import chat
 
-from parley_core.migrations import migrate, migrations_in
-from parley_history.applying import Move, PositionMoved
-from parley_history.domain.arrivals import arrival_of
-from parley_history.migrations import MIGRATIONS, migrate_history
-from parley_history.rebuild.settings import RebuildSettings
-from parley_history.rebuild.swap import projectors_wait
-from parley_history.versions import activate, active_version, add_keys, make_tables
+from parley_core.storage.migrations import migrate, migrations_in
+from parley_history.domain.incoming_record import arrival_of
+from parley_history.operations.rebuild.settings import RebuildSettings
+from parley_history.operations.rebuild.swap import projectors_wait
+from parley_history.projection.batch_applier import Move, PositionMoved
+from parley_history.storage.migrations import MIGRATIONS, migrate_history
+from parley_history.storage.versions import activate, active_version, add_keys, make_tables
 from parley_testing.eventually import eventually
 
 SETTINGS = RebuildSettings(history_database="postgresql://not/used", kafka="127.0.0.1:9")

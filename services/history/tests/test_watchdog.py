@@ -9,12 +9,12 @@ from history_peers.processes import ended, projector_environment, projector_of
 from history_peers.stories import chat
 
 from parley_core.log import LogUnreachable
-from parley_history.database_trouble import DATABASE_TROUBLE
-from parley_history.log_ends import LogEnds
+from parley_history.projection.log_end_offsets import LogEnds
+from parley_history.projection.read_model_stats import Numbers, ReadModelNumbers
+from parley_history.projection.watchdog import Stuck, Watchdog, WatchdogLimits
 from parley_history.projector_app import create_watchdog
-from parley_history.read_model_numbers import Numbers, ReadModelNumbers
 from parley_history.settings import ProjectorSettings
-from parley_history.watchdog import Stuck, Watchdog, WatchdogLimits
+from parley_history.storage.database_errors import DATABASE_TROUBLE
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 

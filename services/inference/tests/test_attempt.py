@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import httpx2
 import msgspec
 
-from parley_inference.attempt import StreamAttempt
-from parley_inference.catalogue import ServerLimits
-from parley_inference.chunks import ChunkReader, Piece
+from parley_inference.models.model_catalogue import ServerLimits
+from parley_inference.models.wire.chunk_parser import ChunkReader, Piece
+from parley_inference.models.wire.stream_attempt import StreamAttempt
 
 LIMITS = ServerLimits(at_once=1, wait=1, connect=1, first_token=5, between_tokens=5, total=5)
 

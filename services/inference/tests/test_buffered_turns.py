@@ -8,7 +8,7 @@ from inference_peers.model_server import Dies, chunk, event, reply
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from parley_core.turn_buffer import BufferReading, Entry, buffer_name
+from parley_core.streaming.turn_buffer import BufferReading, Entry, buffer_name
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 from parley_testing.passage import Passage

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.event_values import Price
-from parley_core.settings import SettingsWrong
-from parley_core.yaml_file import MOST_BYTES
-from parley_inference.catalogue import ServerLimits
-from parley_inference.models_file import default_catalogue, read_catalogue
+from parley_core.events.values import Price
+from parley_core.runtime.settings import SettingsWrong
+from parley_core.runtime.yaml_file import MOST_BYTES
+from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
+from parley_inference.models.model_catalogue import ServerLimits
 
 LIMITS = ServerLimits(100, 5, 5, 60, 30, 600)
 KEY = "sk-never-to-be-seen"

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from parley_inference.chunks import ChunkReader, Piece, Tokens
+from parley_inference.models.wire.chunk_parser import ChunkReader, Piece, Tokens
 
 MOST = 4096
 

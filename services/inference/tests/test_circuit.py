@@ -1,4 +1,4 @@
-from parley_inference.circuit import Circuit
+from parley_inference.models.circuit_breaker import Circuit
 
 
 def failing(circuit, times, at=0.0):

@@ -1,7 +1,7 @@
 from uuid import uuid4
 
-from parley_inference.compaction import Compact, summary_bytes, summary_prompt
-from parley_inference.context import Context, ContextMessage, Windows
+from parley_inference.background.summary import Compact, summary_bytes, summary_prompt
+from parley_inference.session.context_window_cache import Context, ContextMessage, Windows
 
 BUDGET = 1_000
 

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 from inference_peers.session import ADA
 
-from parley_core.errors import Unavailable
-from parley_core.event_values import Usage
-from parley_inference.completion_records import CompletionRecords, RecordLimits
-from parley_inference.served import Served
+from parley_core.events.values import Usage
+from parley_core.http.errors import Unavailable
+from parley_inference.completions.usage_reporter import CompletionRecords, RecordLimits
+from parley_inference.session.usage_record import Served
 
 
 class Away:

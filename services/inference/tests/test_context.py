@@ -2,7 +2,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from parley_inference.context import Context, ContextMessage, WindowLost, Windows, prompt_of
+from parley_inference.session.context_window_cache import (
+    Context,
+    ContextMessage,
+    WindowLost,
+    Windows,
+    prompt_of,
+)
 
 ONE, TWO, THREE = (UUID(int=number) for number in range(1, 4))
 

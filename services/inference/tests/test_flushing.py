@@ -5,12 +5,12 @@ from uuid import uuid4
 import pytest
 from inference_peers.session import ADA, StoredTurn
 
-from parley_core.background import running
-from parley_core.sealing import DataKey
-from parley_core.turn_buffer import BufferReading, Opening
-from parley_inference.flushing import Flusher
-from parley_inference.live_turn import LiveTurn
-from parley_inference.reply import Reply
+from parley_core.crypto.sealing import DataKey
+from parley_core.runtime.background_tasks import running
+from parley_core.streaming.turn_buffer import BufferReading, Opening
+from parley_inference.streaming.buffer_writer import Flusher
+from parley_inference.streaming.live_turn import LiveTurn
+from parley_inference.streaming.reply_text import Reply
 from parley_testing.eventually import eventually
 
 KEY = DataKey.generate()

@@ -1,9 +1,9 @@
 import asyncio
 from uuid import UUID
 
-from parley_core.errors import Unavailable
-from parley_inference.lease import MOST_NAMED, Lease
-from parley_inference.session_client import Beat
+from parley_core.http.errors import Unavailable
+from parley_inference.session.client import Beat
+from parley_inference.turns.heartbeat import MOST_NAMED, Lease
 from parley_testing.eventually import eventually
 
 TURN = UUID(int=1)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from parley_inference.reply import Reply
+from parley_inference.streaming.reply_text import Reply
 
 LARGE = 512 * 1024
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from parley_inference.retrying import pause_before, retry_after_of
+from parley_inference.models.retry_policy import pause_before, retry_after_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from parley_inference.titles import title_of, title_prompt
+from parley_inference.background.title import title_of, title_prompt
 
 
 @pytest.mark.parametrize(

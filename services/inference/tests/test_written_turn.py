@@ -5,11 +5,11 @@ from uuid import uuid4
 import pytest
 from inference_peers.session import ADA, StoredTurn
 
-from parley_core.sealing import DataKey
-from parley_core.turn_buffer import BufferReading, Opening
-from parley_inference.live_turn import LiveTurn
-from parley_inference.reply import Reply
-from parley_inference.written_turn import WrittenTurn
+from parley_core.crypto.sealing import DataKey
+from parley_core.streaming.turn_buffer import BufferReading, Opening
+from parley_inference.streaming.buffer_write_state import WrittenTurn
+from parley_inference.streaming.live_turn import LiveTurn
+from parley_inference.streaming.reply_text import Reply
 
 KEY = DataKey.generate()
 

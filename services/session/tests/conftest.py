@@ -18,12 +18,12 @@ from session_peers.process import Ended, Run, variables
 from session_peers.service import Service, serve_session
 
 from parley_core.log import Brokers, TopicSpec, ensure_topic
-from parley_core.migrations import migrate, migrations_in
-from parley_core.pool import Pool, open_pool
+from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.__main__ import main
-from parley_session.assistants_file import read_assistants
-from parley_session.migrations import MIGRATIONS
-from parley_session.seeding import seed_assistants
+from parley_session.application.assistants.definitions_file import read_assistants
+from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.storage.migrations import MIGRATIONS
 from parley_testing.processes import environment_with
 
 Start = Callable[..., Awaitable[Service]]

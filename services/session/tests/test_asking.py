@@ -8,8 +8,8 @@ import pytest
 from session_peers.client import EVE, Answer
 from session_peers.service import Service
 
-from parley_core.pool import Pool
-from parley_core.shapes import MESSAGE_BYTES
+from parley_core.api_models import MESSAGE_BYTES
+from parley_core.storage.postgres_pool import Pool
 
 
 @pytest.fixture

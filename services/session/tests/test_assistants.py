@@ -8,8 +8,8 @@ import pytest
 from session_peers.client import ADA, Answer
 from session_peers.service import Service
 
-from parley_core.pool import Pool
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 
 GRACE = Principal("acme", "grace", frozenset({"assistants:write"}))

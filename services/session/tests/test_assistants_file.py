@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.settings import SettingsWrong
-from parley_core.yaml_file import MOST_BYTES
-from parley_session.assistants_file import read_assistants
-from parley_session.domain.assistant_state import Definition
+from parley_core.runtime.settings import SettingsWrong
+from parley_core.runtime.yaml_file import MOST_BYTES
+from parley_session.application.assistants.definitions_file import read_assistants
+from parley_session.domain.assistant.state import Definition
 
 TWO = """
 assistants:

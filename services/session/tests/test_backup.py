@@ -16,10 +16,10 @@ from session_peers.parts import Parts, parts_on
 from session_peers.process import Ended, Run, variables
 from session_peers.serving_completions import serve_completion
 
-from parley_core.pool import Pool
-from parley_core.principal import Principal
-from parley_session.domain.commands import EraseSession
-from parley_session.executing import Asker
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import Asker
+from parley_session.domain.session.commands import EraseSession
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 

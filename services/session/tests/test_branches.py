@@ -7,7 +7,7 @@ import pytest
 from session_peers.client import EVE, Answer
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 
 async def say(session: Service, session_id: str, content: str, **more: Any) -> Answer:

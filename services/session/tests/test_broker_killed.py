@@ -7,7 +7,7 @@ from session_peers.log_reading import assert_all_in_log, outbox_is_empty, record
 
 from parley_cli.engines import KafkaServer
 from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 
 

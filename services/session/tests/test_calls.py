@@ -8,7 +8,7 @@ import pytest
 from session_peers.client import ADA, completion, token
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 ID, RUNNER = uuid4(), str(uuid4())
 GATEWAY, HISTORY, INFERENCE, CLI = "gateway", "history", "inference", "cli"

@@ -9,7 +9,7 @@ from session_peers.client import EVE, Answer
 from session_peers.parts import Parts, parts_on
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from session_peers.client import ADA, EVE, INFERENCE, OTHER_ADA, Answer
 from session_peers.service import Service
 from session_peers.sessions import ADMIN
 
-from parley_core.pool import Pool
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
 
 OTHER_ADMIN = Principal("elsewhere", "root", frozenset({"admin"}))
 HOLD = {"legal_hold": True}

@@ -12,12 +12,12 @@ from session_peers.parts import erasing_on, parts_on
 from session_peers.service import Service
 from session_peers.serving_completions import serve_completion
 
-from parley_core.events import CompletionServed
-from parley_core.pool import Pool
-from parley_core.principal import Principal
-from parley_session.domain.policies import Policies, Policy
-from parley_session.domain.state import BrokenStream, fold
-from parley_session.retention import Retention, RetentionLimits
+from parley_core.auth.principal import Principal
+from parley_core.events.session import CompletionServed
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.retention import Retention, RetentionLimits
+from parley_session.domain.retention_policy import Policies, Policy
+from parley_session.domain.session.state import BrokenStream, fold
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "estimated": False}
 PRICE = {"currency": "USD", "prompt": 100, "completion": 400}

@@ -7,9 +7,9 @@ import pytest
 from session_peers.conversation import Conversation
 from session_peers.windows import BUDGET, context, tokens, window
 
-from parley_core.event_values import Usage
-from parley_session.domain.context import tokens_of
-from parley_session.domain.state import Session
+from parley_core.events.values import Usage
+from parley_session.domain.context_window import tokens_of
+from parley_session.domain.session.state import Session
 
 
 def test_a_token_is_three_bytes_of_text_and_a_message_four_tokens() -> None:

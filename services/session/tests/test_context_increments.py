@@ -6,8 +6,8 @@ from uuid import UUID
 from session_peers.conversation import Conversation
 from session_peers.windows import BUDGET, Shown, context, shown, tokens, window
 
-from parley_session.domain.context import CompactPlaces, HeldWindow, context_of
-from parley_session.domain.state import Session
+from parley_session.domain.context_window import CompactPlaces, HeldWindow, context_of
+from parley_session.domain.session.state import Session
 
 
 class Holder:

@@ -23,15 +23,14 @@ from session_peers.deciding import (
     types,
 )
 
-from parley_core.events import MessageSubmitted, ReplyCancelled, ReplyRequested
-from parley_session.domain.commands import (
+from parley_core.events.session import MessageSubmitted, ReplyCancelled, ReplyRequested
+from parley_session.domain.session.commands import (
     Command,
     RequestCancel,
     SubmitMessage,
 )
-from parley_session.domain.decide import decide
-from parley_session.domain.drafts import Moment
-from parley_session.domain.refusals import (
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.errors import (
     IdTaken,
     ParentUnknown,
     SessionIdUnavailable,
@@ -40,7 +39,8 @@ from parley_session.domain.refusals import (
     TurnOpen,
     TurnUnknown,
 )
-from parley_session.domain.state import BrokenStream, evolve, fold
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import BrokenStream, evolve, fold
 
 
 def test_submit_adds_the_message_and_opens_its_turn_in_one_append() -> None:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from parley_core.assistant_events import (
+from parley_core.events.assistant import (
     AssistantDefined,
     AssistantEvent,
     AssistantRetired,
     AssistantRevised,
     assistant_stream,
 )
-from parley_core.event_values import Actor
-from parley_core.events import UnknownEvent
-from parley_session.domain.assistant_decide import (
+from parley_core.events.session import UnknownEvent
+from parley_core.events.values import Actor
+from parley_session.domain.assistant.decide import (
     AssistantCommand,
     DefineAssistant,
     RetireAssistant,
@@ -24,19 +24,19 @@ from parley_session.domain.assistant_decide import (
     SeedAssistant,
     decide_assistant,
 )
-from parley_session.domain.assistant_refusals import (
+from parley_session.domain.assistant.errors import (
     AssistantIdTaken,
     AssistantIsRetired,
     AssistantUnknown,
 )
-from parley_session.domain.assistant_state import (
+from parley_session.domain.assistant.state import (
     DefinedAssistant,
     Definition,
     evolve_assistant,
     fold_assistant,
 )
-from parley_session.domain.drafts import Moment
-from parley_session.domain.state import BrokenStream
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import BrokenStream
 
 COOK = Definition("Cook", "Cooks.", "Be a cook.", model="m1")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

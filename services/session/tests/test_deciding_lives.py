@@ -22,8 +22,8 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events import ReplyCancelled, SessionDeleted, SessionErased
-from parley_session.domain.commands import (
+from parley_core.events.session import ReplyCancelled, SessionDeleted, SessionErased
+from parley_session.domain.session.commands import (
     ChangeSession,
     Command,
     CompactContext,
@@ -38,10 +38,10 @@ from parley_session.domain.commands import (
     SetLegalHold,
     SuggestTitle,
 )
-from parley_session.domain.decide import decide
-from parley_session.domain.drafts import Moment
-from parley_session.domain.refusals import LegalHold, NotDeleted, SessionUnknown
-from parley_session.domain.state import BrokenStream, fold
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.errors import LegalHold, NotDeleted, SessionUnknown
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import BrokenStream, fold
 
 DAY = timedelta(days=1)
 DELETE, LATER, RESTORE = DeleteSession(), DeleteSession(NOON + DAY), RestoreSession()

@@ -23,17 +23,17 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.event_values import ForkPoint
-from parley_core.events import MessageImported, ReplyRequested
-from parley_session.domain.commands import (
+from parley_core.events.session import MessageImported, ReplyRequested
+from parley_core.events.values import ForkPoint
+from parley_session.domain.session.commands import (
     CompactContext,
     ImportedMessage,
     ImportMessages,
     RegenerateReply,
 )
-from parley_session.domain.decide import decide
-from parley_session.domain.refusals import IdTaken, MessageUnknown, TurnOpen
-from parley_session.domain.state import Role, evolve, fold
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.errors import IdTaken, MessageUnknown, TurnOpen
+from parley_session.domain.session.state import Role, evolve, fold
 
 AGAIN = RegenerateReply(None, UUID(int=21), UUID(int=22), "other")
 NEXT_COMPLETE = replace(COMPLETE, turn_id=NEXT.turn_id)

@@ -19,8 +19,8 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events import SessionRenamed
-from parley_session.domain.commands import (
+from parley_core.events.session import SessionRenamed
+from parley_session.domain.session.commands import (
     Change,
     ChangeMetadata,
     ChangeSession,
@@ -30,10 +30,10 @@ from parley_session.domain.commands import (
     StartSession,
     SuggestTitle,
 )
-from parley_session.domain.decide import decide
-from parley_session.domain.drafts import Moment
-from parley_session.domain.refusals import SessionUnknown
-from parley_session.domain.state import Session
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.errors import SessionUnknown
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import Session
 
 OWNERS: list[Change] = [RenameSession("Other"), ChangeMetadata({"a": "b"}), SetArchived(True)]
 UNTITLED = replace(START, title=None)

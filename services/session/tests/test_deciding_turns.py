@@ -22,9 +22,9 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events import MessageSubmitted, ReplyCancelled
-from parley_session.domain.commands import RegenerateReply, RequestCancel, SaidMessage
-from parley_session.domain.refusals import IdTaken, TurnOpen
+from parley_core.events.session import MessageSubmitted, ReplyCancelled
+from parley_session.domain.session.commands import RegenerateReply, RequestCancel, SaidMessage
+from parley_session.domain.session.errors import IdTaken, TurnOpen
 
 FIRST, SECOND = UUID(int=31), UUID(int=32)
 PRECEDING = [SaidMessage(FIRST, "one", 1), SaidMessage(SECOND, "two")]

@@ -13,18 +13,18 @@ from session_peers.process import Ended, Run
 from session_peers.service import MASTER_KEY
 from session_peers.serving_completions import serve_completion
 
-from parley_core.events import ReplyCancelled, SessionErased
-from parley_core.pool import Pool
-from parley_core.principal import Principal
-from parley_core.sealing import MasterKeys
-from parley_session.domain.commands import (
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import MasterKeys
+from parley_core.events.session import ReplyCancelled, SessionErased
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import Asker
+from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
     SetArchived,
     SetLegalHold,
 )
-from parley_session.executing import Asker
-from parley_session.search_keys import SearchKeys
+from parley_session.storage.search_keys import SearchKeys
 
 EraseUser = Callable[..., Awaitable[Ended]]
 

@@ -12,11 +12,11 @@ from session_peers.parts import erasing_on, parts_on
 from session_peers.service import Service
 from session_peers.sessions import delete, hold, keys_of
 
-from parley_core.pool import Pool
-from parley_core.principal import Principal
-from parley_session.domain.refusals import LegalHold
-from parley_session.event_store import EventStore
-from parley_session.executing import Asker
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import Asker
+from parley_session.domain.session.errors import LegalHold
+from parley_session.storage.event_store import EventStore
 
 PARLEY = Asker(Principal("parley", "session"), "job", system=True)
 

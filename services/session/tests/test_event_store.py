@@ -11,19 +11,19 @@ from session_peers.commands import complete_reply, submit_message
 from session_peers.conversation import MOMENT, as_long_as_sealed
 from session_peers.service import MASTER_KEY
 
-from parley_core.cloudevents import EventTooLarge, encode
-from parley_core.events import Event, MessageSubmitted
-from parley_core.pool import Pool
-from parley_core.principal import Principal
-from parley_core.sealing import MasterKeys, unseal
-from parley_session.domain.commands import (
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import MasterKeys, unseal
+from parley_core.events.cloudevents import EventTooLarge, encode
+from parley_core.events.session import Event, MessageSubmitted
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import Asker
+from parley_session.application.idempotency import keyed_request
+from parley_session.domain.session.commands import (
     FailReply,
     RequestCancel,
 )
-from parley_session.domain.decide import decide
-from parley_session.event_store import EventStore, Held, event_of
-from parley_session.executing import Asker
-from parley_session.idempotency import keyed_request
+from parley_session.domain.session.decide import decide
+from parley_session.storage.event_store import EventStore, Held, event_of
 
 KEYS = MasterKeys.parse(MASTER_KEY)
 ZOE = Asker(Principal("Größe", 'Zoë "\\ 🎈'), "req-2")

@@ -11,15 +11,21 @@ from session_peers.commands import complete_reply, start_session, submit_message
 from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.errors import IdempotencyKeyReused, Unavailable
-from parley_core.pool import Pool
-from parley_core.sealing import MasterKeys
-from parley_session.domain.commands import Command
-from parley_session.domain.refusals import TurnAlreadyEnded, TurnOpen
-from parley_session.event_store import EventStore
-from parley_session.executing import Asker, CommandFor, DoneBefore, Executed, Executor
-from parley_session.idempotency import KeyedRequest, keyed_request
-from parley_session.turn_store import TurnRow, TurnStore
+from parley_core.crypto.sealing import MasterKeys
+from parley_core.http.errors import IdempotencyKeyReused, Unavailable
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import (
+    Asker,
+    CommandFor,
+    DoneBefore,
+    Executed,
+    Executor,
+)
+from parley_session.application.idempotency import KeyedRequest, keyed_request
+from parley_session.domain.session.commands import Command
+from parley_session.domain.session.errors import TurnAlreadyEnded, TurnOpen
+from parley_session.storage.event_store import EventStore
+from parley_session.storage.turn_store import TurnRow, TurnStore
 
 ASKER = Asker(ADA, "req-1")
 Meanwhile = Callable[[], Awaitable[Any]]

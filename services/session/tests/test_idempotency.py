@@ -2,11 +2,11 @@ from uuid import uuid4
 
 import pytest
 
-from parley_core.errors import IdempotencyKeyReused, InvalidRequest
-from parley_core.principal import Principal
-from parley_core.sealing import DataKey
-from parley_session.idempotency import KeyedRequest, keyed_request
-from parley_session.session_bodies import StartBody, SubmitBody
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey
+from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
+from parley_session.api.session_bodies import StartBody, SubmitBody
+from parley_session.application.idempotency import KeyedRequest, keyed_request
 
 ADA = Principal("default", "ada")
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from session_peers.client import EVE, Answer
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 RECORDS = [
     {"role": "user", "content": "Größe 🎈", "created_at": "2020-01-02T03:04:05.678901+02:00"},

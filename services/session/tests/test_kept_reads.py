@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from parley_session.kept_reads import KeptReads
+from parley_session.application.assistants.single_flight_cache import KeptReads
 from parley_testing.eventually import eventually
 
 

@@ -9,12 +9,12 @@ import pytest
 from session_peers.parts import parts_on
 from session_peers.service import Service
 
-from parley_core.event_values import Price
-from parley_core.pool import Pool
-from parley_core.resting_redis import RestingRedis
-from parley_core.sealing import DataKey
-from parley_core.turn_buffer import BufferWriting, Opening
-from parley_core.turn_buffer_redis import TurnBuffers, Write
+from parley_core.crypto.sealing import DataKey
+from parley_core.events.values import Price
+from parley_core.storage.postgres_pool import Pool
+from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.streaming.turn_buffer import BufferWriting, Opening
+from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
 from parley_testing.eventually import eventually
 from parley_testing.passage import Passage
 

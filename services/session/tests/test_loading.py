@@ -7,10 +7,10 @@ from session_peers.appending import execute, start
 from session_peers.commands import complete_reply, submit_message
 from session_peers.service import MASTER_KEY
 
-from parley_core.pool import Pool
-from parley_core.sealing import MasterKeys
-from parley_session.domain.state import BrokenStream
-from parley_session.event_store import EventStore
+from parley_core.crypto.sealing import MasterKeys
+from parley_core.storage.postgres_pool import Pool
+from parley_session.domain.session.state import BrokenStream
+from parley_session.storage.event_store import EventStore
 
 KEYS = MasterKeys.parse(MASTER_KEY)
 

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from session_peers.conversation import Conversation
 
-from parley_core.cloudevents import Record, UndecodableRecord, encode
-from parley_session.domain.appearances import Appearance, Appearances, place_of
-from parley_session.domain.differences import SHOWN, Differences
-from parley_session.domain.log_comparison import Comparison, StoredStream
+from parley_core.events.cloudevents import Record, UndecodableRecord, encode
+from parley_session.operations.difference_list import SHOWN, Differences
+from parley_session.operations.first_appearances import Appearance, Appearances, place_of
+from parley_session.operations.log.log_comparison import Comparison, StoredStream
 
 SESSION = uuid4()
 

@@ -15,13 +15,13 @@ from session_peers.process import Ended, Run
 from session_peers.relaying import relay_all
 from session_peers.serving_completions import serve_completion
 
-from parley_core.cloudevents import Record
+from parley_core.crypto.sealing import KeyDestroyed
+from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, Entry, LogWriter
-from parley_core.pool import Pool
-from parley_core.sealing import KeyDestroyed
-from parley_session.domain.commands import RequestCancel
-from parley_session.log_reconcile import Reconciliation
-from parley_session.reconciling_store import ReconcilingStore
+from parley_core.storage.postgres_pool import Pool
+from parley_session.domain.session.commands import RequestCancel
+from parley_session.operations.log.reconcile import Reconciliation
+from parley_session.operations.log.reconcile_store import ReconcilingStore
 
 Relay = Callable[[], Awaitable[None]]
 Reconcile = Callable[..., Awaitable[Ended]]

@@ -16,10 +16,10 @@ from session_peers.relaying import quick_limits, relay_all, relaying
 from session_peers.service import NO_KAFKA
 
 from parley_core.log import Brokers, LogError, LogWriter
-from parley_core.pool import Pool
-from parley_session.log_restore import relay_the_front
-from parley_session.outbox import no_relay_leads, queue_at_the_front
-from parley_session.relay import Relay
+from parley_core.storage.postgres_pool import Pool
+from parley_session.operations.log.restore import relay_the_front
+from parley_session.relay.outbox import no_relay_leads, queue_at_the_front
+from parley_session.relay.relay import Relay
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 

@@ -6,7 +6,7 @@ from typing import Any
 from session_peers.log_reading import outbox_is_empty
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.passage import Passage
 

@@ -12,9 +12,9 @@ from session_peers.commands import start_session
 from session_peers.deciding import NOON
 from session_peers.parts import parts_on
 
-from parley_core.pool import Pool
-from parley_session.domain.commands import ImportedMessage, StartSession
-from parley_session.executing import Executed
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import Executed
+from parley_session.domain.session.commands import ImportedMessage, StartSession
 
 MANY, FEW = 9, 8
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.settings import SettingsWrong
-from parley_session.domain.policies import Policies
-from parley_session.policies_file import read_policies
+from parley_core.runtime.settings import SettingsWrong
+from parley_session.application.retention_policy_file import read_policies
+from parley_session.domain.retention_policy import Policies
 
 FILE = """
 policies:

@@ -12,7 +12,7 @@ from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
 from parley_core.log import Brokers, TopicSpec, ensure_topic
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 

@@ -9,7 +9,7 @@ from session_peers.process import Run, session_process
 from session_peers.service import MASTER_KEY, NO_KAFKA
 
 from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 

@@ -11,10 +11,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from session_peers.service import MASTER_KEY
 
-from parley_core.pool import Pool, open_pool
-from parley_core.principal import Principal
-from parley_core.sealing import MasterKeys
-from parley_session.domain.commands import (
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import MasterKeys
+from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.application.command_executor import Asker, Executor
+from parley_session.application.retention import Retention, RetentionLimits
+from parley_session.application.sessions.delete_session import Erasing
+from parley_session.domain.retention_policy import Policies, Policy
+from parley_session.domain.session.commands import (
     ChangeSession,
     Command,
     DeleteSession,
@@ -22,12 +26,8 @@ from parley_session.domain.commands import (
     SetLegalHold,
     StartSession,
 )
-from parley_session.domain.policies import Policies, Policy
-from parley_session.erasing import Erasing
-from parley_session.event_store import EventStore
-from parley_session.executing import Asker, Executor
-from parley_session.retention import Retention, RetentionLimits
-from parley_session.session_rows import SessionRows
+from parley_session.storage.event_store import EventStore
+from parley_session.storage.session_index import SessionRows
 from parley_testing.eventually import eventually
 
 DAY = timedelta(days=1)

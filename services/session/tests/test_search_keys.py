@@ -7,8 +7,8 @@ from typing import Any
 from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
 from session_peers.service import Service
 
-from parley_core.pool import Pool
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
 
 
 async def keys(session: Service, *people: Principal) -> Answer:

@@ -7,14 +7,14 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from parley_core.errors import NotFound
-from parley_core.migrations import migrate, migrations_in
-from parley_core.pool import Pool, open_pool
-from parley_session.catalogue import Catalogue
-from parley_session.domain.assistant_state import Definition
-from parley_session.migrations import MIGRATIONS
-from parley_session.page_query import page_query_of
-from parley_session.seeding import seed_assistants
+from parley_core.http.errors import NotFound
+from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.application.assistants.assistant_catalogue import Catalogue
+from parley_session.application.assistants.page_query import page_query_of
+from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.domain.assistant.state import Definition
+from parley_session.storage.migrations import MIGRATIONS
 
 COOK = Definition("Cook", "Cooks.", "Be a cook.", default=True)
 POET = Definition("Poet", "Rhymes.", "Rhyme.", model="m1")

@@ -9,7 +9,7 @@ from session_peers.client import Client
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty
 from session_peers.process import session_process
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 
 

@@ -3,7 +3,7 @@
 import pytest
 from session_peers.service import MASTER_KEY
 
-from parley_core.settings import SettingsWrong, load
+from parley_core.runtime.settings import SettingsWrong, load
 from parley_session.settings import DatabaseSettings, SessionSettings, TopicSettings
 from parley_testing.peers import SECRET
 

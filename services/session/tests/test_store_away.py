@@ -11,7 +11,7 @@ import pytest
 from session_peers.client import HISTORY, Answer, completion
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.passage import Passage
 

@@ -10,8 +10,8 @@ import pytest
 from session_peers.parts import LEASE, Parts, parts_on
 from session_peers.service import Service
 
-from parley_core.pool import Pool
-from parley_session.sweeper import Sweeper
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.turns.lease_sweeper import Sweeper
 from parley_testing.eventually import eventually
 
 Turns = Sequence[dict[str, Any]]

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from session_peers.conversation import Conversation
 
-from parley_core.cloudevents import Record
-from parley_session.domain.taking_back import (
+from parley_core.events.cloudevents import Record
+from parley_session.operations.log.reconcile_plan import (
     Plan,
     Unmatched,
     answered_before,

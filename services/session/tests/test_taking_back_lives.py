@@ -14,11 +14,13 @@ from session_peers.conversation import MOMENT
 from session_peers.parts import Parts, erasing_on, parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.cloudevents import encode
+from parley_core.crypto.sealing import KeyDestroyed, MasterKeys
+from parley_core.events.cloudevents import encode
 from parley_core.log import Entry
-from parley_core.pool import Pool
-from parley_core.sealing import KeyDestroyed, MasterKeys
-from parley_session.domain.commands import (
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.command_executor import Asker
+from parley_session.application.idempotency import keyed_request
+from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
     ImportedMessage,
@@ -28,12 +30,10 @@ from parley_session.domain.commands import (
     SetArchived,
     SetLegalHold,
 )
-from parley_session.event_store import event_of
-from parley_session.executing import Asker
-from parley_session.idempotency import keyed_request
-from parley_session.log_reconcile import Reconciliation
-from parley_session.reconciling_store import ReconcilingStore
-from parley_session.search_keys import SearchKeys
+from parley_session.operations.log.reconcile import Reconciliation
+from parley_session.operations.log.reconcile_store import ReconcilingStore
+from parley_session.storage.event_store import event_of
+from parley_session.storage.search_keys import SearchKeys
 
 Logged = list[Entry]
 TakeBack = Callable[[Logged], Awaitable[Reconciliation]]

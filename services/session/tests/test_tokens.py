@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from parley_session.tokens import tokens_in, tokens_in_instructions
+from parley_session.application.token_counter import tokens_in, tokens_in_instructions
 
 COUNTED = [
     "gpt-4o",

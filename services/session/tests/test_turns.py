@@ -10,7 +10,7 @@ from session_peers.client import ADA, EVE, Answer
 from session_peers.parts import Parts, parts_on
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "estimated": True}
 PRICE = {"currency": "EUR", "prompt": 100, "completion": 400}

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from session_peers.service import Service
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 BUDGETS = {"demo": 1_000}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 6, "estimated": False}

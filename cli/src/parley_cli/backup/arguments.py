@@ -1,6 +1,6 @@
 """What may be typed after `parley backup`, `parley verify-backup` and `parley restore`."""
 
-from parley_cli.added_command import Commands, add_command
+from parley_cli.subparser import Commands, add_command
 
 EPILOGS = {
     "backup": """\

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 import sys
 
-from parley_cli.backup.new_store import restore_into_data_folder
+from parley_cli.backup.restore_offline import restore_into_data_folder
 from parley_cli.engines import EngineFailed
-from parley_cli.log.places import NothingRuns, Places
-from parley_cli.log.service_commands import keys_command, store_command
+from parley_cli.service_commands.commands import keys_command, store_command
+from parley_cli.service_commands.locations import NothingRuns, Places
 from parley_cli.settings import LogCommandSettings, load
 
 

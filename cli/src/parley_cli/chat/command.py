@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import httpx2
 from rich.console import Console
 
-from parley_cli.chat.api import TIMEOUT, ChatApi, ChatTrouble
+from parley_cli.chat.client import TIMEOUT, ChatApi, ChatTrouble
 from parley_cli.chat.conversation import Conversation
 from parley_cli.chat.screen import PipedScreen, Screen, TerminalScreen
 from parley_cli.settings import ChatSettings, load
-from parley_cli.stack_file import gateway_url
-from parley_cli.tokens import development_token
+from parley_cli.stack.dev_tokens import development_token
+from parley_cli.stack.state_file import gateway_url
 
 
 def chat(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley_cli.chat.api import ChatApi, ChatTrouble
-from parley_cli.chat.events import Delta, Ended
+from parley_cli.chat.client import ChatApi, ChatTrouble
 from parley_cli.chat.screen import Screen
+from parley_cli.chat.sse_events import Delta, Ended
 
 SHOWN_ON_RESUME = 6
 SHOWN_AS_HISTORY = 20

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
-from parley_cli.chat.markdown import GrowingMarkdown, finished_part, shown
+from parley_cli.chat.markdown_stream import GrowingMarkdown, finished_part, shown
 
 FRAMES_PER_SECOND = 12
 

@@ -1,6 +1,6 @@
 """The offline demo model: an OpenAI-compatible server that answers from the conversation alone."""
 
-from parley_cli.demo_model.answers import Message, Reply, reply_to
 from parley_cli.demo_model.app import create_app
+from parley_cli.demo_model.replies import Message, Reply, reply_to
 
 __all__ = ["Message", "Reply", "create_app", "reply_to"]

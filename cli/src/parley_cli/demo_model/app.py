@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from parley_cli.demo_model.answers import Message, Reply, reply_to
+from parley_cli.demo_model.replies import Message, Reply, reply_to
 
 MODEL = "parley-demo"
 LONGEST_BODY = 4 * 1024 * 1024

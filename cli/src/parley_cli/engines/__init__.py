@@ -1,8 +1,8 @@
 """PostgreSQL, Kafka and Redis as child processes on loopback, for a machine with only Python."""
 
-from parley_cli.engines.failure import EngineFailed
-from parley_cli.engines.kafka import KafkaServer
-from parley_cli.engines.kafka_recording import record_kafka_start
+from parley_cli.engines.errors import EngineFailed
+from parley_cli.engines.kafka.aot_recording import record_kafka_start
+from parley_cli.engines.kafka.server import KafkaServer
 from parley_cli.engines.ports import free_port, free_ports
 from parley_cli.engines.postgres import PostgresServer
 from parley_cli.engines.redis import RedisServer

@@ -4,7 +4,7 @@ import contextlib
 import random
 import socket
 
-from parley_cli.engines.failure import EngineFailed
+from parley_cli.engines.errors import EngineFailed
 
 # Below the ports that systems hand to outgoing connections: one of those could take a port
 # between its choice and the child's start.

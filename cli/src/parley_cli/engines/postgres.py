@@ -10,12 +10,12 @@ from pathlib import Path
 
 import asyncpg
 
-from parley_cli.engines.failure import EngineFailed, one_sentence
-from parley_cli.engines.passage import open_the_way, unprivileged_user
+from parley_cli.engines.directory_permissions import open_the_way, unprivileged_user
+from parley_cli.engines.errors import EngineFailed, one_sentence
+from parley_cli.engines.health_probes import postgres_answers
 from parley_cli.engines.ports import require_free
-from parley_cli.engines.probes import postgres_answers
-from parley_cli.engines.process import ChildProcess
-from parley_cli.engines.run_to_end import run_to_end
+from parley_cli.engines.process.child_process import ChildProcess
+from parley_cli.engines.process.run_once import run_to_end
 
 MAJOR_VERSION = "18"
 

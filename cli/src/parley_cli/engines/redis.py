@@ -4,10 +4,10 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from parley_cli.engines.failure import EngineFailed, one_sentence
+from parley_cli.engines.errors import EngineFailed, one_sentence
+from parley_cli.engines.health_probes import redis_pid
 from parley_cli.engines.ports import require_free
-from parley_cli.engines.probes import redis_pid
-from parley_cli.engines.process import ChildProcess
+from parley_cli.engines.process.child_process import ChildProcess
 
 
 class RedisServer:

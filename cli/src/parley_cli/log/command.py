@@ -5,11 +5,11 @@ import asyncio
 import os
 import sys
 
-from parley_cli.log.contents import NoKeys
-from parley_cli.log.places import NothingRuns, Places
-from parley_cli.log.selection import Owner, Selection
-from parley_cli.log.service_commands import history_command, session_command, verify
-from parley_cli.log.tail import Asked, KeyHolder, tail
+from parley_cli.log.tail.command import Asked, KeyHolder, tail
+from parley_cli.log.tail.filters import Owner, Selection
+from parley_cli.log.tail.unsealing import NoKeys
+from parley_cli.service_commands.commands import history_command, session_command, verify
+from parley_cli.service_commands.locations import NothingRuns, Places
 from parley_cli.settings import LogCommandSettings, load
 from parley_core.log import SESSIONS_TOPIC, LogError
 

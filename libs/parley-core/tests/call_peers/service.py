@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from parley_core.calls import ServiceClient, http_session
-from parley_core.errors import error_body
-from parley_core.principal import InternalSecret, Principal, verify_principal
+from parley_core.auth.principal import InternalSecret, Principal, verify_principal
+from parley_core.http.errors import error_body
+from parley_core.http.service_client import ServiceClient, http_session
 
 SECRET = InternalSecret(b"s" * 32)
 ADA = Principal("acme", "ada", frozenset({"admin"}))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from parley_core.principal import InternalSecret, Principal, sign_principal, verify_principal
+from parley_core.auth.principal import InternalSecret, Principal, sign_principal, verify_principal
 
 SECRET = "s" * 32
 

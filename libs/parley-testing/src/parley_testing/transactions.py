@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
 
-from parley_core.cloudevents import Record
+from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, LogReader
 from parley_testing.eventually import eventually
 

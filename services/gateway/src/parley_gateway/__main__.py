@@ -2,8 +2,8 @@
 
 import sys
 
-from parley_core.server import configure_logging, serve
-from parley_core.settings import SettingsWrong, load
+from parley_core.http.server import configure_logging, serve
+from parley_core.runtime.settings import SettingsWrong, load
 from parley_gateway.app import create_app, in_front_of
 from parley_gateway.settings import GatewaySettings
 

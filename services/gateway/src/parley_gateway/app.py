@@ -10,34 +10,34 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from parley_core.calls import http_session
-from parley_core.errors import RequestIdMiddleware, install_error_handlers
-from parley_gateway.api import health_routes, routes
-from parley_gateway.assistant_routes import assistant_routes
-from parley_gateway.authentication import Authenticator
-from parley_gateway.body_limits import BodyLimits
-from parley_gateway.completion_routes import completion_routes
-from parley_gateway.erasing import Erasing
-from parley_gateway.exporting import Exporting
-from parley_gateway.history_routes import history_routes
+from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.service_client import http_session
+from parley_gateway.api.assistant_routes import assistant_routes
+from parley_gateway.api.chat_completion_routes import completion_routes
+from parley_gateway.api.history_routes import history_routes
+from parley_gateway.api.openapi.document import document
+from parley_gateway.api.router import health_routes, routes
+from parley_gateway.api.session_routes import session_routes
+from parley_gateway.api.turn_routes import turn_routes
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.jwks_client import FetchLimits, PublishedKeys
+from parley_gateway.auth.jwt_verifiers import PublishedKeyTokens, SharedSecretTokens, Tokens
+from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.auth.token_cache import VerifiedTokens
+from parley_gateway.history.delete_sessions import Erasing
+from parley_gateway.history.export import Exporting
+from parley_gateway.history.get_history import ReadingHistory
+from parley_gateway.history.invalidation_feed import follow_movements
+from parley_gateway.history.page_cache import StoredPages
+from parley_gateway.history.page_cache_middleware import StoredAnswers
+from parley_gateway.history.recent_writes import OwnWrites
+from parley_gateway.http.body_limits import BodyLimits
+from parley_gateway.http.forwarding import PassingOn, Routes
+from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.upstreams import Peers
 from parley_gateway.limits import movement_limits, page_limits, turn_limits, write_limits
-from parley_gateway.movements import follow_movements
-from parley_gateway.open_streams import OpenStreams
-from parley_gateway.openapi import document
-from parley_gateway.own_writes import OwnWrites
 from parley_gateway.parts import Parts
-from parley_gateway.passing_on import PassingOn, Routes
-from parley_gateway.peers import Peers
-from parley_gateway.published_keys import FetchLimits, PublishedKeys
-from parley_gateway.reading_history import ReadingHistory
-from parley_gateway.session_routes import session_routes
 from parley_gateway.settings import GatewaySettings
-from parley_gateway.stored_answers import StoredAnswers
-from parley_gateway.stored_pages import StoredPages
-from parley_gateway.stream_tickets import StreamTickets
-from parley_gateway.tokens import PublishedKeyTokens, SharedSecretTokens, Tokens
-from parley_gateway.turn_routes import turn_routes
-from parley_gateway.verified_tokens import VerifiedTokens
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:

@@ -1,11 +1,11 @@
 """The settings as the limits that each part takes."""
 
-from parley_gateway.movements import MovementLimits
-from parley_gateway.own_writes import WriteLimits
+from parley_gateway.history.invalidation_feed import MovementLimits
+from parley_gateway.history.page_cache import PageLimits
+from parley_gateway.history.recent_writes import WriteLimits
 from parley_gateway.settings import GatewaySettings
-from parley_gateway.stored_pages import PageLimits
-from parley_gateway.turn_events import RelayLimits
-from parley_gateway.turn_limits import TurnLimits
+from parley_gateway.turns.event_relay import RelayLimits
+from parley_gateway.turns.limits import TurnLimits
 
 
 def turn_limits(settings: GatewaySettings) -> TurnLimits:

@@ -1,11 +1,11 @@
 """What the routes use, put together when the process starts."""
 
-from parley_gateway.authentication import Authenticator
-from parley_gateway.own_writes import OwnWrites
-from parley_gateway.peers import Peers
-from parley_gateway.stored_pages import StoredPages
-from parley_gateway.stream_tickets import StreamTickets
-from parley_gateway.verified_tokens import VerifiedTokens
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.auth.token_cache import VerifiedTokens
+from parley_gateway.history.page_cache import StoredPages
+from parley_gateway.history.recent_writes import OwnWrites
+from parley_gateway.http.upstreams import Peers
 
 
 class Parts:

@@ -12,10 +12,10 @@ import aiohttp
 from fastapi import FastAPI
 
 from gateway_peers.issuer import token
-from parley_core import sse
-from parley_core.shapes import Turn
+from parley_core.api_models import Turn
+from parley_core.streaming import turn_sse as sse
+from parley_gateway.api.openapi.document import document
 from parley_gateway.app import create_app, in_front_of
-from parley_gateway.openapi import document
 from parley_gateway.settings import GatewaySettings
 from parley_testing.event_stream import EventStream
 from parley_testing.peers import SECRET

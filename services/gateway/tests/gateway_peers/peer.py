@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 from parley_testing.peers import caller_of, listening, refusal
 
 

@@ -5,18 +5,19 @@ import logging
 import sys
 import traceback
 
+from parley_core.http.server import configure_logging, serve
 from parley_core.log import LogError
-from parley_core.migrations import MigrationRefused, require_database_migrated, run_at
-from parley_core.server import configure_logging, serve
-from parley_core.settings import SettingsWrong, load
-from parley_history import dead_letters_arguments, dead_letters_command
+from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.storage.migrations import MigrationRefused, require_database_migrated, run_at
 from parley_history.app import create_app
-from parley_history.database_trouble import DATABASE_TROUBLE
-from parley_history.migrations import MIGRATIONS, migrate_history
+from parley_history.operations.dead_letters import arguments as dead_letters_arguments
+from parley_history.operations.dead_letters import command as dead_letters_command
+from parley_history.operations.rebuild import command as rebuild_command
+from parley_history.projection.watchdog import Stuck
 from parley_history.projector_app import create_projector_app
-from parley_history.rebuild import command as rebuild_command
 from parley_history.settings import DatabaseSettings, HistorySettings, ProjectorSettings
-from parley_history.watchdog import Stuck
+from parley_history.storage.database_errors import DATABASE_TROUBLE
+from parley_history.storage.migrations import MIGRATIONS, migrate_history
 
 log = logging.getLogger(__name__)
 

@@ -8,39 +8,39 @@ import asyncpg
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 
-from parley_core.background import running
-from parley_core.body_limit import BodyLimitMiddleware
-from parley_core.calls import ServiceClient, http_session
-from parley_core.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.guard import Guard
-from parley_core.metrics import metrics_route, new_registry
-from parley_core.migrations import MigrationRefused, migrations_in, require_migrated
-from parley_core.pool import Pool, open_pool
-from parley_history.api import Missing, Parts, routes
-from parley_history.cached_reading import CachedReading
-from parley_history.content_keys import ContentKeys, KeptKeys
-from parley_history.database_trouble import DATABASE_TROUBLE, install_database_trouble
-from parley_history.export.exporting import Exporting
-from parley_history.export.stored import ExportedSessions
-from parley_history.forgetting import Forgetting
-from parley_history.migrations import MIGRATIONS
-from parley_history.movement_stream import MovementStreams
-from parley_history.movements import Movements
-from parley_history.page_metrics import watch_pages
-from parley_history.pages import Pages
-from parley_history.reading import Reading
-from parley_history.redis_pages import RedisPages
-from parley_history.search.found import FoundMessages
-from parley_history.search.indexer import Indexer
-from parley_history.search.metrics import watch_indexer
-from parley_history.search.moved import MovedSessions
-from parley_history.search.searching import Searching
-from parley_history.session_client import Person, SessionClient
-from parley_history.session_list.listing import Listing
-from parley_history.session_list.stored import SessionPages
+from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.service_auth import Guard
+from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.runtime.background_tasks import running
+from parley_core.runtime.metrics import metrics_route, new_registry
+from parley_core.storage.migrations import MigrationRefused, migrations_in, require_migrated
+from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_history.change_feed.listener import Movements
+from parley_history.change_feed.ndjson_stream import MovementStreams
+from parley_history.change_feed.projection_wait import Waiting
+from parley_history.queries.export.export_sessions import Exporting
+from parley_history.queries.export.repository import ExportedSessions
+from parley_history.queries.messages.cached_read_page import CachedReading
+from parley_history.queries.messages.page_metrics import watch_pages
+from parley_history.queries.messages.page_repository import Pages
+from parley_history.queries.messages.read_page import Reading
+from parley_history.queries.messages.redis_page_cache import RedisPages
+from parley_history.queries.search.dirty_sessions import MovedSessions
+from parley_history.queries.search.indexer import Indexer
+from parley_history.queries.search.match_repository import FoundMessages
+from parley_history.queries.search.metrics import watch_indexer
+from parley_history.queries.search.search_messages import Searching
+from parley_history.queries.sessions.list_sessions import Listing
+from parley_history.queries.sessions.repository import SessionPages
+from parley_history.queries.usage.repository import UsageSums
+from parley_history.routes import Missing, Parts, routes
+from parley_history.session_service.client import Person, SessionClient
+from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.session_service.key_eviction import Forgetting
 from parley_history.settings import HistorySettings
-from parley_history.usage.stored import UsageSums
-from parley_history.waiting import Waiting
+from parley_history.storage.database_errors import DATABASE_TROUBLE, install_database_trouble
+from parley_history.storage.migrations import MIGRATIONS
 
 
 def create_app(settings: HistorySettings) -> Starlette:

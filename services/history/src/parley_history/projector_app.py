@@ -10,17 +10,17 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
-from parley_core.background import running
 from parley_core.log import GroupReader
-from parley_core.metrics import metrics_route
-from parley_history.api import health_routes
-from parley_history.log_ends import LogEnds
-from parley_history.projector import Projector, ProjectorLimits
-from parley_history.projector_metrics import projector_registry
-from parley_history.read_model import ReadModel, ReadModelLimits
-from parley_history.read_model_numbers import ReadModelNumbers
+from parley_core.runtime.background_tasks import running
+from parley_core.runtime.metrics import metrics_route
+from parley_history.projection.active_read_model import ReadModel, ReadModelLimits
+from parley_history.projection.log_end_offsets import LogEnds
+from parley_history.projection.metrics import projector_registry
+from parley_history.projection.projector import Projector, ProjectorLimits
+from parley_history.projection.read_model_stats import ReadModelNumbers
+from parley_history.projection.watchdog import Stuck, Watchdog, WatchdogLimits
+from parley_history.routes import health_routes
 from parley_history.settings import ProjectorSettings
-from parley_history.watchdog import Stuck, Watchdog, WatchdogLimits
 
 END_SECONDS = 3
 

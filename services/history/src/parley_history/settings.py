@@ -7,7 +7,7 @@ from pydantic import Field
 
 from parley_core.log import SESSIONS_TOPIC
 from parley_core.log.settings import LogSettings
-from parley_core.settings import (
+from parley_core.runtime.settings import (
     Count,
     DatabaseUrl,
     InternalSecretSetting,

@@ -4,10 +4,10 @@ from datetime import datetime
 from uuid import uuid4
 
 from history_peers.stories import ADA, NOON, PRICE, USED, Story
-from parley_core.event_values import Price, Usage
-from parley_core.events import CompletionServed, Event
-from parley_core.principal import Principal
-from parley_core.sealing import DataKey
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey
+from parley_core.events.session import CompletionServed, Event
+from parley_core.events.values import Price, Usage
 
 
 class Completion(Story):

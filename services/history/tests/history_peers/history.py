@@ -10,9 +10,9 @@ from uuid import UUID
 import aiohttp
 
 from history_peers.stories import ADA
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 from parley_history.app import create_app
-from parley_history.movements import Movements
+from parley_history.change_feed.listener import Movements
 from parley_history.settings import HistorySettings
 from parley_testing.peers import SECRET, signed
 from parley_testing.serving import serving

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from parley_core.cloudevents import Record
+from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, LogWriter
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from history_peers.read_model import Database
 from parley_cli.engines import free_port
-from parley_history.projector import Projector
+from parley_history.projection.projector import Projector
 from parley_history.projector_app import create_projector
 from parley_history.settings import ProjectorSettings
 

@@ -8,15 +8,15 @@ import asyncpg
 from msgspec.structs import fields, replace
 
 from history_peers.stories import Story
-from parley_core.cloudevents import Record
-from parley_history.applying import Move
-from parley_history.domain.arrivals import arrival_of
+from parley_core.events.cloudevents import Record
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.fold import evolve
+from parley_history.domain.incoming_record import arrival_of
 from parley_history.domain.rows import MessageRow, SessionRow
 from parley_history.domain.usage import UsageKey, UsageRow, summed, usage_of
-from parley_history.migrations import migrate_history
-from parley_history.read_model import ReadModel, ReadModelLimits
+from parley_history.projection.active_read_model import ReadModel, ReadModelLimits
+from parley_history.projection.batch_applier import Move
+from parley_history.storage.migrations import migrate_history
 
 LIMITS = ReadModelLimits(database_seconds=5, held_events=5)
 PARTITION = 3

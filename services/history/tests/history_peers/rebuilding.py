@@ -10,9 +10,9 @@ import pytest
 from history_peers.read_model import LIMITS, Database, Rows
 from parley_core.log import Brokers, LogReader
 from parley_history.__main__ import main
-from parley_history.applying import Move
-from parley_history.domain.arrivals import arrival_of
-from parley_history.read_model import ReadModel
+from parley_history.domain.incoming_record import arrival_of
+from parley_history.projection.active_read_model import ReadModel
+from parley_history.projection.batch_applier import Move
 from parley_testing.processes import started
 
 

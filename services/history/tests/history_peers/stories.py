@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_core.cloudevents import Record, encode
-from parley_core.event_values import Actor, ForkPoint, Price, Usage
-from parley_core.events import (
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey, seal
+from parley_core.events.cloudevents import Record, encode
+from parley_core.events.session import (
     CancelRequested,
     ContextCompacted,
     Event,
@@ -31,9 +32,8 @@ from parley_core.events import (
     SessionUnarchived,
     UnknownEvent,
 )
-from parley_core.identifiers import uuid7_after
-from parley_core.principal import Principal
-from parley_core.sealing import DataKey, seal
+from parley_core.events.uuid7 import uuid7_after
+from parley_core.events.values import Actor, ForkPoint, Price, Usage
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ADA = Principal("default", "ada")

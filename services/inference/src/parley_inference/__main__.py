@@ -3,8 +3,8 @@
 import logging
 import sys
 
-from parley_core.server import configure_logging, serve
-from parley_core.settings import SettingsWrong, load
+from parley_core.http.server import configure_logging, serve
+from parley_core.runtime.settings import SettingsWrong, load
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 

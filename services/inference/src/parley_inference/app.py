@@ -8,24 +8,18 @@ from uuid import uuid4
 
 from starlette.applications import Starlette
 
-from parley_core.calls import ServiceClient, http_session
-from parley_core.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.guard import Guard
-from parley_core.metrics import metrics_route, new_registry
-from parley_core.resting_redis import RestingRedis
-from parley_core.turn_buffer_redis import TurnBuffers
-from parley_inference.afterwards import Afterwards
-from parley_inference.api import Parts, routes
-from parley_inference.body_limits import BodyLimits
-from parley_inference.buffering import Buffering
-from parley_inference.catalogue import Catalogue
-from parley_inference.completion_records import CompletionRecords
-from parley_inference.completions import Completions
-from parley_inference.completions_api import completions_route
-from parley_inference.context import Windows
-from parley_inference.drain import Drain
-from parley_inference.flushing import Flusher
-from parley_inference.lease import Lease
+from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.service_auth import Guard
+from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.runtime.metrics import metrics_route, new_registry
+from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_inference.api.body_limits import BodyLimits
+from parley_inference.api.completions_api import completions_route
+from parley_inference.api.routes import Parts, routes
+from parley_inference.background.post_reply_tasks import Afterwards
+from parley_inference.completions.service import Completions
+from parley_inference.completions.usage_reporter import CompletionRecords
 from parley_inference.limits import (
     afterwards_limits,
     completions_limits,
@@ -34,14 +28,20 @@ from parley_inference.limits import (
     server_limits,
     upstream_limits,
 )
-from parley_inference.live_turns import LiveTurns
 from parley_inference.metrics import watch_turns
-from parley_inference.models_file import default_catalogue, read_catalogue
-from parley_inference.polling import Poller
-from parley_inference.provider import OpenAIProvider
-from parley_inference.runner import Runner
-from parley_inference.session_client import SessionClient
+from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
+from parley_inference.models.model_catalogue import Catalogue
+from parley_inference.models.openai_provider import OpenAIProvider
+from parley_inference.session.client import SessionClient
+from parley_inference.session.context_window_cache import Windows
 from parley_inference.settings import InferenceSettings, environment_variable
+from parley_inference.streaming.buffer_poller import Poller
+from parley_inference.streaming.buffer_writer import Flusher
+from parley_inference.streaming.live_turn_registry import LiveTurns
+from parley_inference.streaming.turn_buffering import Buffering
+from parley_inference.turns.heartbeat import Lease
+from parley_inference.turns.runner import Runner
+from parley_inference.turns.shutdown import Drain
 from parley_inference.upstream_metrics import watch_model_servers
 
 log = logging.getLogger(__name__)

@@ -1,13 +1,13 @@
 """The settings as the limits that each part takes."""
 
-from parley_inference.afterwards import AfterwardsLimits
-from parley_inference.catalogue import ServerLimits
-from parley_inference.completion_records import RecordLimits
-from parley_inference.completions import CompletionsLimits
-from parley_inference.provider import UpstreamLimits
-from parley_inference.retrying import Retries
-from parley_inference.runner import RunnerLimits
+from parley_inference.background.post_reply_tasks import AfterwardsLimits
+from parley_inference.completions.service import CompletionsLimits
+from parley_inference.completions.usage_reporter import RecordLimits
+from parley_inference.models.model_catalogue import ServerLimits
+from parley_inference.models.openai_provider import UpstreamLimits
+from parley_inference.models.retry_policy import Retries
 from parley_inference.settings import InferenceSettings
+from parley_inference.turns.runner import RunnerLimits
 
 
 def runner_limits(settings: InferenceSettings) -> RunnerLimits:

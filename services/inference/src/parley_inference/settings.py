@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from parley_core.settings import (
+from parley_core.runtime.settings import (
     Count,
     InternalSecretSetting,
     Port,
@@ -16,7 +16,7 @@ from parley_core.settings import (
     Seconds,
     SharedPort,
 )
-from parley_core.sse import HEARTBEAT_SECONDS
+from parley_core.streaming.turn_sse import HEARTBEAT_SECONDS
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -7,8 +7,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from parley_inference.circuit import State
-from parley_inference.model_server import ModelServer
+from parley_inference.models.circuit_breaker import State
+from parley_inference.models.model_server import ModelServer
 
 _STATES: dict[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -11,7 +11,7 @@ import aiohttp
 from starlette.applications import Starlette
 
 from inference_peers.session import ADA, StoredTurn
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 from parley_testing.event_stream import EventStream

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from parley_core.principal import Principal
-from parley_core.sealing import DataKey
-from parley_core.shapes import ErrorShape, Message, Turn, UsageShape
+from parley_core.api_models import ErrorShape, Message, Turn, UsageShape
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -6,31 +6,31 @@ import sys
 
 import asyncpg
 
+from parley_core.http.server import configure_logging, serve
 from parley_core.log import LogError, ensure_topic
-from parley_core.migrations import (
+from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.storage.migrations import (
     MigrationRefused,
     migrate_database,
     require_database_migrated,
     run_at,
 )
-from parley_core.server import configure_logging, serve
-from parley_core.settings import SettingsWrong, load
-from parley_session import erase_user
 from parley_session.app import assistants_relay_of, create_app, relay_of
-from parley_session.assistants_file import read_assistants
-from parley_session.backup import command as backup
-from parley_session.backup.folders import BackupRefused
-from parley_session.log_check import verify_log
-from parley_session.log_reconcile import reconcile
-from parley_session.log_restore import restore_log
-from parley_session.migrations import MIGRATIONS
-from parley_session.seeding import seed_assistants
+from parley_session.application.assistants.definitions_file import read_assistants
+from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.operations import erase_user
+from parley_session.operations.backup import command as backup
+from parley_session.operations.backup.archive import BackupRefused
+from parley_session.operations.log.reconcile import reconcile
+from parley_session.operations.log.restore import restore_log
+from parley_session.operations.log.verify import verify_log
 from parley_session.settings import (
     LogCommandSettings,
     MigrateSettings,
     SessionSettings,
     TopicSettings,
 )
+from parley_session.storage.migrations import MIGRATIONS
 
 _QUOTING_TROUBLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _STARTING_TROUBLE = (

@@ -7,45 +7,45 @@ from functools import partial
 
 from starlette.applications import Starlette
 
-from parley_core.background import running
-from parley_core.body_limit import BodyLimitMiddleware
-from parley_core.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.guard import Guard
+from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.service_auth import Guard
 from parley_core.log import LogWriter
-from parley_core.metrics import metrics_route, new_registry
-from parley_core.pool import Pool, open_pool
-from parley_core.resting_redis import RestingRedis
-from parley_core.turn_buffer_redis import TurnBuffers
-from parley_session.administering import Administering
-from parley_session.api import routes
-from parley_session.asking import Asking
-from parley_session.assistant_store import AssistantStore
-from parley_session.catalogue import Catalogue
-from parley_session.changing import Changing
-from parley_session.completions import Completions
-from parley_session.domain.policies import Policies
-from parley_session.erasing import Erasing
-from parley_session.event_store import EventStore
-from parley_session.executing import Executor, utc_now
-from parley_session.forking import Forking
-from parley_session.importing import Importing
-from parley_session.left_behind import LeftBehind
+from parley_core.runtime.background_tasks import running
+from parley_core.runtime.metrics import metrics_route, new_registry
+from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_session.api.errors import STORE_TROUBLE, install_refusals
+from parley_session.api.routes import routes
+from parley_session.application.assistants.administration import Administering
+from parley_session.application.assistants.assistant_catalogue import Catalogue
+from parley_session.application.command_executor import Executor, utc_now
+from parley_session.application.retention import Retention, RetentionLimits
+from parley_session.application.retention_policy_file import read_policies
+from parley_session.application.sessions.delete_session import Erasing
+from parley_session.application.sessions.fork_session import Forking
+from parley_session.application.sessions.import_messages import Importing
+from parley_session.application.sessions.record_completion import Completions
+from parley_session.application.sessions.session_queries import Sessions
+from parley_session.application.sessions.start_session import Starting
+from parley_session.application.sessions.update_session import Changing
+from parley_session.application.token_counter import load_vocabulary
+from parley_session.application.turns.lease_sweeper import Sweeper
+from parley_session.application.turns.partial_reply_recovery import LeftBehind
+from parley_session.application.turns.submit_message import Asking
+from parley_session.application.turns.turn_lifecycle import Running
+from parley_session.domain.retention_policy import Policies
 from parley_session.metrics import Metrics
-from parley_session.outbox import ASSISTANTS, SESSIONS
 from parley_session.parts import Parts
-from parley_session.policies_file import read_policies
-from parley_session.refusing import STORE_TROUBLE, install_refusals
-from parley_session.relay import Relay, RelayLimits
-from parley_session.retention import Retention, RetentionLimits
-from parley_session.running import Running
-from parley_session.search_keys import SearchKeys
-from parley_session.session_rows import SessionRows
-from parley_session.sessions import Sessions
+from parley_session.relay.outbox import ASSISTANTS, SESSIONS
+from parley_session.relay.relay import Relay, RelayLimits
 from parley_session.settings import RelaySettings, SessionSettings
-from parley_session.starting import Starting
-from parley_session.sweeper import Sweeper
-from parley_session.tokens import load_vocabulary
-from parley_session.turn_store import TurnStore
+from parley_session.storage.assistant_store import AssistantStore
+from parley_session.storage.event_store import EventStore
+from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.session_index import SessionRows
+from parley_session.storage.turn_store import TurnStore
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from parley_core.pool import Pool
-from parley_session.outbox import depth_and_age
-from parley_session.refusing import STORE_TROUBLE
-from parley_session.relay import Relay
+from parley_core.storage.postgres_pool import Pool
+from parley_session.api.errors import STORE_TROUBLE
+from parley_session.relay.outbox import depth_and_age
+from parley_session.relay.relay import Relay
 
 _TROUBLE: tuple[type[Exception], ...] = (*STORE_TROUBLE, asyncpg.PostgresError)
 Outboxes = dict[str, tuple[int, float]]

@@ -2,21 +2,21 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from parley_session.administering import Administering
-from parley_session.asking import Asking
-from parley_session.catalogue import Catalogue
-from parley_session.changing import Changing
-from parley_session.completions import Completions
-from parley_session.erasing import Erasing
-from parley_session.event_store import EventStore
-from parley_session.forking import Forking
-from parley_session.importing import Importing
-from parley_session.running import Running
-from parley_session.search_keys import SearchKeys
-from parley_session.session_rows import SessionRows
-from parley_session.sessions import Sessions
-from parley_session.starting import Starting
-from parley_session.turn_store import TurnStore
+from parley_session.application.assistants.administration import Administering
+from parley_session.application.assistants.assistant_catalogue import Catalogue
+from parley_session.application.sessions.delete_session import Erasing
+from parley_session.application.sessions.fork_session import Forking
+from parley_session.application.sessions.import_messages import Importing
+from parley_session.application.sessions.record_completion import Completions
+from parley_session.application.sessions.session_queries import Sessions
+from parley_session.application.sessions.start_session import Starting
+from parley_session.application.sessions.update_session import Changing
+from parley_session.application.turns.submit_message import Asking
+from parley_session.application.turns.turn_lifecycle import Running
+from parley_session.storage.event_store import EventStore
+from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.session_index import SessionRows
+from parley_session.storage.turn_store import TurnStore
 
 
 class Parts:

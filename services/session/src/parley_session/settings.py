@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from parley_core.crypto.sealing import MasterKeys
 from parley_core.log import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 from parley_core.log.settings import LogSettings
-from parley_core.sealing import MasterKeys
-from parley_core.settings import (
+from parley_core.runtime.settings import (
     Count,
     DatabaseUrl,
     InternalSecretSetting,

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_session.event_store import EventStore, Held
-from parley_session.executing import Asker, Executor
+from parley_session.application.command_executor import Asker, Executor
+from parley_session.storage.event_store import EventStore, Held
 from session_peers.client import ADA
 from session_peers.commands import complete_reply, start_session, submit_message
 from session_peers.parts import Parts

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from parley_core.pool import Pool
+from parley_core.storage.postgres_pool import Pool
 
 TABLES = {
     "sessions": "id",

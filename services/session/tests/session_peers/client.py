@@ -10,7 +10,7 @@ from uuid import uuid4
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 from parley_testing.peers import SECRET, signed
 
 ADA = Principal("default", "ada")

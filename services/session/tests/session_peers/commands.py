@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from parley_session.domain.commands import CompleteReply, StartSession, SubmitMessage
+from parley_session.domain.session.commands import CompleteReply, StartSession, SubmitMessage
 
 
 def start_session(session_id: UUID | None = None) -> StartSession:

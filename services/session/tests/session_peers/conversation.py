@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_core.event_values import Actor, Usage
-from parley_core.events import Event
-from parley_session.domain.commands import (
+from parley_core.events.session import Event
+from parley_core.events.values import Actor, Usage
+from parley_session.domain.session.commands import (
     Command,
     CompactContext,
     CompleteReply,
@@ -18,9 +18,9 @@ from parley_session.domain.commands import (
     StartSession,
     SubmitMessage,
 )
-from parley_session.domain.decide import decide
-from parley_session.domain.drafts import Moment
-from parley_session.domain.state import Role, Session, fold
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import Role, Session, fold
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MOMENT = Moment(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)

@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from parley_core.event_values import Actor
-from parley_core.events import Event
-from parley_session.domain.commands import (
+from parley_core.events.session import Event
+from parley_core.events.values import Actor
+from parley_session.domain.session.commands import (
     Command,
     CompleteReply,
     FailReply,
     StartSession,
     SubmitMessage,
 )
-from parley_session.domain.decide import decide
-from parley_session.domain.drafts import Moment
-from parley_session.domain.state import Session, fold
+from parley_session.domain.session.decide import decide
+from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.state import Session, fold
 
 SESSION, MESSAGE, TURN, REPLY = (UUID(int=n) for n in range(1, 5))
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.pool import Pool
-from parley_core.principal import Principal
-from parley_core.sealing import MasterKeys
-from parley_core.turn_buffer_redis import TurnBuffers
-from parley_session.catalogue import Catalogue
-from parley_session.domain.commands import RequestCancel
-from parley_session.erasing import Erasing
-from parley_session.event_store import EventStore
-from parley_session.executing import Asker, Executor, utc_now
-from parley_session.left_behind import LeftBehind
-from parley_session.running import Running
-from parley_session.session_rows import SessionRows
-from parley_session.sessions import Sessions
-from parley_session.sweeper import Sweeper
-from parley_session.turn_store import TurnStore
+from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import MasterKeys
+from parley_core.storage.postgres_pool import Pool
+from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_session.application.assistants.assistant_catalogue import Catalogue
+from parley_session.application.command_executor import Asker, Executor, utc_now
+from parley_session.application.sessions.delete_session import Erasing
+from parley_session.application.sessions.session_queries import Sessions
+from parley_session.application.turns.lease_sweeper import Sweeper
+from parley_session.application.turns.partial_reply_recovery import LeftBehind
+from parley_session.application.turns.turn_lifecycle import Running
+from parley_session.domain.session.commands import RequestCancel
+from parley_session.storage.event_store import EventStore
+from parley_session.storage.session_index import SessionRows
+from parley_session.storage.turn_store import TurnStore
 from session_peers.client import ADA
 from session_peers.service import MASTER_KEY
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from parley_core.log import Brokers, LogWriter
-from parley_core.pool import Pool
-from parley_session.relay import Relay, RelayLimits
+from parley_core.storage.postgres_pool import Pool
+from parley_session.relay.relay import Relay, RelayLimits
 from parley_testing.eventually import eventually
 from session_peers.log_reading import outbox_is_empty
 

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from parley_core.event_values import Price, Usage
-from parley_core.pool import Pool
-from parley_session.completions import Completions
-from parley_session.domain.completions import RecordCompletion
-from parley_session.session_rows import SessionRows
+from parley_core.events.values import Price, Usage
+from parley_core.storage.postgres_pool import Pool
+from parley_session.application.sessions.record_completion import Completions
+from parley_session.domain.completion import RecordCompletion
+from parley_session.storage.session_index import SessionRows
 from session_peers.appending import ASKER
 from session_peers.parts import parts_on
 

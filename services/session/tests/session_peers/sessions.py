@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from parley_core.principal import Principal
+from parley_core.auth.principal import Principal
 from session_peers.client import ADA, HISTORY, Answer, Client
 
 ADMIN = Principal("default", "root", frozenset({"admin"}))

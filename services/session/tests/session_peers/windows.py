@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from parley_session.domain.context import ContextPlaces, context_of, tokens_of
-from parley_session.domain.state import Session
+from parley_session.domain.context_window import ContextPlaces, context_of, tokens_of
+from parley_session.domain.session.state import Session
 
 BUDGET = 200
 

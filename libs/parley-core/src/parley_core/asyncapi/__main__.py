@@ -44,7 +44,7 @@ def _tell(differing: list[Path]) -> int:
     if differing:
         names = " and ".join(map(str, differing))
         print(
-            f"Not as parley_core.events has it: {names}. `python -m parley_core.asyncapi` "
+            f"Not as parley_core.events.session has it: {names}. `python -m parley_core.asyncapi` "
             "writes what belongs there.",
             file=sys.stderr,
         )

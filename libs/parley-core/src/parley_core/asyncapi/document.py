@@ -7,8 +7,8 @@ import yaml
 
 from parley_core.asyncapi.schemas import Json, schemas
 from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE, STREAMS, Stream
-from parley_core.event_values import Value
-from parley_core.golden import golden
+from parley_core.events.golden import golden
+from parley_core.events.values import Value
 from parley_core.log.topics import TopicSpec
 
 KAFKA_BINDING = "0.5.0"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from inspect import getdoc
 
 from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
-from parley_core.event_values import Value
-from parley_core.golden import golden
+from parley_core.events.golden import golden
+from parley_core.events.values import Value
 
 BEGIN, END = "<!-- examples: made by python -m parley_core.asyncapi -->", "<!-- end of examples -->"
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from parley_core.assistant_events import ASSISTANT_DATA_BY_TYPE
-from parley_core.event_values import Value
-from parley_core.events import DATA_BY_TYPE
+from parley_core.events.assistant import ASSISTANT_DATA_BY_TYPE
+from parley_core.events.session import DATA_BY_TYPE
+from parley_core.events.values import Value
 from parley_core.log import ASSISTANTS_TOPIC, SESSIONS_TOPIC
 
 DataByType = Mapping[str, type[Value]]

@@ -5,9 +5,9 @@
 """
 
 from parley_core.log.brokers import Brokers, Password, TokenFile
-from parley_core.log.entry import Entry
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
-from parley_core.log.group import GroupReader
+from parley_core.log.group_reader import GroupReader
+from parley_core.log.log_entry import Entry
 from parley_core.log.partitioning import partition_of
 from parley_core.log.reader import LogReader
 from parley_core.log.topics import (

@@ -8,16 +8,16 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
-from parley_core.log.brokers import Brokers
-from parley_core.log.clients import (
+from parley_core.log.aiokafka_clients import (
     CONSUMER_SETTINGS,
     REQUEST_TIMEOUT_MS,
     close_consumer,
     partitions_of,
     positions_in,
 )
-from parley_core.log.entry import Entry, entries_of
+from parley_core.log.brokers import Brokers
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, reason
+from parley_core.log.log_entry import Entry, entries_of
 
 
 class LogReader:

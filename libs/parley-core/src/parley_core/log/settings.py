@@ -8,7 +8,7 @@ from aiokafka.helpers import create_ssl_context
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from parley_core.log.brokers import Brokers, Password, TokenFile
-from parley_core.settings import BootstrapServers, Settings
+from parley_core.runtime.settings import BootstrapServers, Settings
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]

@@ -11,8 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from parley_core.log.aiokafka_clients import REQUEST_TIMEOUT_MS
 from parley_core.log.brokers import Brokers
-from parley_core.log.clients import REQUEST_TIMEOUT_MS
 from parley_core.log.errors import LogError, TopicMismatch, reason
 
 SESSIONS_TOPIC = "parley.sessions.v1"

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from parley_core.events import Event
-from parley_history.domain.arrivals import Arrival
-from parley_history.domain.discards import Discarded, record_digest
+from parley_core.events.session import Event
+from parley_history.domain.discarded_record import Discarded, record_digest
 from parley_history.domain.fold import BrokenStream, evolve
-from parley_history.domain.order import Order, order_of
+from parley_history.domain.incoming_record import Arrival
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
+from parley_history.domain.sequencing import Order, order_of
 from parley_history.domain.usage import UsageKey, UsageRow, summed, usage_of
 
 PARKED_BEFORE = "the session was parked before"

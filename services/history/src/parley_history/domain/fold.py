@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from parley_core.events import (
+from parley_core.events.session import (
     CompletionServed,
     Event,
     MessageImported,
@@ -16,10 +16,10 @@ from parley_core.events import (
     ReplyRequested,
     SessionStarted,
 )
-from parley_history.domain.changes import changes_of
-from parley_history.domain.discards import Discarded
-from parley_history.domain.messages import imported, replied, submitted
+from parley_history.domain.discarded_record import Discarded
+from parley_history.domain.message_rows import imported, replied, submitted
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
+from parley_history.domain.session_changes import changes_of
 
 Brought = MessageRow | TurnOfMessage | None
 

@@ -7,8 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parley_core.event_values import Price, Usage
-from parley_core.events import (
+from parley_core.events.session import (
     CompletionServed,
     ContextCompacted,
     Event,
@@ -17,7 +16,8 @@ from parley_core.events import (
     ReplyFailed,
     SessionRenamed,
 )
-from parley_history.domain.discards import Discarded
+from parley_core.events.values import Price, Usage
+from parley_history.domain.discarded_record import Discarded
 from parley_history.domain.rows import SessionRow
 
 UsageKey = tuple[UUID, date, str, str | None]

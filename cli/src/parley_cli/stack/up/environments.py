@@ -1,0 +1,163 @@
+"""What each process is told: its whole environment, with no secret or address that it needs not."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from parley_cli.engines.process.child_process import inherited
+from parley_cli.engines.process.proxy_environment import network_environment
+from parley_cli.settings import UpSettings, variables
+from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, host_and_port, replica_name
+
+DEMO_MODEL_NAME = "parley-demo"
+# Everything has ten seconds to end, of which replies that are being made may take these.
+DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
+
+_KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What processes are told of: the databases, the log, the cache, the secrets."""
+
+    session_database: str = field(repr=False)
+    history_database: str = field(repr=False)
+    kafka: str
+    redis: str = field(repr=False)
+    internal_secret: str = field(repr=False)
+    master_key: str = field(repr=False)
+    jwt_secret: str | None = field(repr=False)
+
+
+class Environments:
+    """A variable that a person set for one service (`PARLEY_INFERENCE_TURNS`) goes to that one."""
+
+    def __init__(self, settings: UpSettings, addresses: Addresses, told: Told) -> None:
+        self._settings, self._addresses, self._told = settings, addresses, told
+
+    def session_database(self) -> Mapping[str, str]:
+        return {"PARLEY_SESSION_DATABASE": self._told.session_database}
+
+    def session_migration(self) -> Mapping[str, str]:
+        assistants = _file("PARLEY_ASSISTANTS", self._settings.assistants)
+        return {**self.session_database(), **assistants}
+
+    def history_database(self) -> Mapping[str, str]:
+        return {"PARLEY_HISTORY_DATABASE": self._told.history_database}
+
+    def of(self, service: str, place: int) -> Mapping[str, str]:
+        match service:
+            case "session":
+                own = self._session()
+            case "inference":
+                own = self._inference()
+            case "gateway":
+                own = self._gateway()
+            case "history-serve":
+                own = {**self._history(), "PARLEY_REDIS": self._told.redis}
+            case _:
+                own = self._history()
+        return {
+            **own,
+            **self._listens(service, place),
+            "PARLEY_INTERNAL_SECRET": self._told.internal_secret,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _session(self) -> dict[str, str]:
+        return {
+            **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
+            **self.session_database(),
+            **self._log(),
+            **self._model(),
+            **_file("PARLEY_POLICIES", self._settings.policies),
+            "PARLEY_REDIS": self._told.redis,
+            "PARLEY_MASTER_KEY": self._told.master_key,
+        }
+
+    def _inference(self) -> dict[str, str]:
+        return {
+            **DRAIN,
+            **variables("PARLEY_INFERENCE_", "PARLEY_UPSTREAM_"),
+            **self._model(),
+            **self._model_server(),
+            "PARLEY_REDIS": self._told.redis,
+            "PARLEY_SESSION_URL": self._addresses.url("session"),
+        }
+
+    def _history(self) -> dict[str, str]:
+        return {
+            **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_"),
+            **self.history_database(),
+            **self._log(),
+            "PARLEY_SESSION_URL": self._addresses.url("session"),
+        }
+
+    def _gateway(self) -> dict[str, str]:
+        jwt_secret = self._told.jwt_secret
+        return {
+            **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
+            **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
+            "PARLEY_SESSION_URL": self._addresses.url("session"),
+            "PARLEY_INFERENCE_URL": self._addresses.url("inference"),
+            "PARLEY_HISTORY_URL": self._addresses.url("history-serve"),
+        }
+
+    def _listens(self, service: str, place: int) -> dict[str, str]:
+        host, port = host_and_port(self._addresses.of(replica_name(service, place)))
+        prefix = LISTEN_PREFIXES[service]
+        shared = self._addresses.shared_port(service)
+        return {
+            f"{prefix}_HOST": host,
+            f"{prefix}_PORT": port,
+            **({"PARLEY_SHARED_PORT": shared} if shared else {}),
+        }
+
+    def _log(self) -> dict[str, str]:
+        # An embedded Kafka lets in whoever is on this machine.
+        security = kafka_security() if self._settings.kafka else {}
+        return {**security, "PARLEY_KAFKA": self._told.kafka}
+
+    def _model(self) -> dict[str, str]:
+        demo = self._settings.runs_demo_model
+        return {"PARLEY_MODEL": DEMO_MODEL_NAME if demo else self._settings.model or ""}
+
+    def _model_server(self) -> dict[str, str]:
+        settings = self._settings
+        if settings.runs_demo_model:
+            return {"OPENAI_BASE_URL": f"http://{self._addresses.of(DEMO_MODEL)}/v1"}
+        return {
+            **network_environment(),
+            **inherited(("OPENAI_BASE_URL", "OPENAI_API_KEY")),
+            **_file("PARLEY_MODELS", settings.models),
+            **_keys_named_in(settings.models),
+        }
+
+
+def kafka_security() -> dict[str, str]:
+    """The variables that say how Kafka lets in."""
+    given = variables("PARLEY_KAFKA_")
+    # Absolute: the process runs in another folder.
+    return {n: str(Path(v).resolve()) if n.endswith("_FILE") and v else v for n, v in given.items()}
+
+
+def _file(variable: str, path: Path | None) -> dict[str, str]:
+    # Absolute: the process runs in another folder.
+    return {variable: str(path.resolve())} if path else {}
+
+
+def _keys_named_in(models: Path | None) -> dict[str, str]:
+    """The keys of the model servers; inference itself refuses a file that it cannot read."""
+    if models is None or not models.is_file():
+        return {}
+    return inherited(_KEY_VARIABLE.findall(models.read_text(errors="replace")))
+
+
+LISTEN_PREFIXES = {
+    "session": "PARLEY_SESSION",
+    "inference": "PARLEY_INFERENCE",
+    "history-serve": "PARLEY_HISTORY",
+    "history-project": "PARLEY_PROJECTOR",
+    "gateway": "PARLEY",
+}

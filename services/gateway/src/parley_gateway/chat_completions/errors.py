@@ -1,0 +1,49 @@
+"""How a reply that was not completed is told to whoever asked for a chat completion."""
+
+import msgspec
+
+from parley_core.api_models import ErrorShape
+from parley_core.http.errors import ParleyError, error_body
+
+_STATUSES = {
+    "context_too_long": 400,
+    "model_unknown": 404,
+    "cancelled": 409,
+    "upstream_rate_limited": 429,
+    "upstream_unavailable": 503,
+    "upstream_busy": 503,
+    "interrupted": 503,
+    "upstream_timeout": 504,
+}
+_TYPES = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+_CANCELLED = "The reply was cancelled; the session's history has what there is of it."
+
+
+class ReplyUnfinished(ParleyError):
+    """The turn ended as failed, or as cancelled: the API has no reason of the end for text that
+    was cut, and it must not be taken for a whole reply.
+    """
+
+    def __init__(self, error: ErrorShape | None) -> None:
+        code, message = ("cancelled", _CANCELLED)
+        if error is not None:
+            code, message = error.code or "internal", error.message
+        # Asked again by an SDK of itself, it would be the same turn.
+        super().__init__(message, code=code, headers={"x-should-retry": "false"})
+        self.status = _status(code)  # type: ignore[misc]
+        self.type = _TYPES.get(self.status, "server_error")  # type: ignore[misc]
+
+
+def error_event(error: ParleyError) -> bytes:
+    """An error in the middle of a stream: the last event, which `[DONE]` does not follow."""
+    body = error_body(error.message, type=error.type, code=error.code, param=error.param)
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+def _status(code: str) -> int:
+    return _STATUSES.get(code, 502 if code.startswith("upstream_") else 500)

@@ -1,0 +1,74 @@
+"""A reply as a whole chat completion, in OpenAI's shape.
+
+Source: https://platform.openai.com/docs/api-reference/chat/object
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from parley_core.api_models import Shape, Turn, UsageShape
+
+
+class CompletionUsage(Shape):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class CompletionReply(Shape):
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+
+
+class CompletionChoice(Shape):
+    index: int = 0
+    message: CompletionReply
+    logprobs: None = None
+    finish_reason: str
+
+
+class ChatCompletion(Shape):
+    """Of a call without a session: as the model server answered, but for `id` and `model`."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: CompletionUsage | None
+
+
+def completion_id(turn_id: UUID) -> str:
+    return f"chatcmpl-{turn_id.hex}"
+
+
+def created(turn: Turn) -> int:
+    """When the turn was opened, in seconds since 1970."""
+    return int(turn.message.created_at.timestamp())
+
+
+def completion_of(turn: Turn, model: str) -> ChatCompletion:
+    """A turn that was completed; `model` is named where its reply names none."""
+    reply = turn.reply
+    assert reply is not None
+    choice = CompletionChoice(
+        message=CompletionReply(content=reply.content), finish_reason=reply.finish_reason or "stop"
+    )
+    return ChatCompletion(
+        id=completion_id(turn.id),
+        created=created(turn),
+        model=reply.model or model,
+        choices=[choice],
+        usage=_usage(reply.usage),
+    )
+
+
+def _usage(usage: UsageShape | None) -> CompletionUsage | None:
+    if usage is None:
+        return None
+    return CompletionUsage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
+    )

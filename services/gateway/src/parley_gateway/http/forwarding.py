@@ -1,0 +1,94 @@
+"""Calls passed on to a service in the name of who asks, and answered as it answers.
+
+Nothing is gained by decoding an answer again; `openapi` describes what the routes take and give.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from parley_core.http.service_client import Answer, ServiceClient
+from parley_gateway.auth.authenticator import Asker
+from parley_gateway.http.request_parsing import body_of, idempotency_header
+from parley_gateway.parts import Parts
+from parley_gateway.schemas.fields import RequestShape
+from parley_gateway.turns.limits import TurnLimits
+
+Handler = Callable[[Request], Awaitable[Response]] | ASGIApp
+Routes = Mapping[str, Mapping[str, Handler]]
+"""By path, then by method. A handler that is a class's instance is an ASGI application."""
+
+Check = Callable[[Any], None]
+
+
+def nothing_more(_: Any) -> None:
+    """The shape of a body says it all."""
+
+
+class PassingOn:
+    def __init__(self, parts: Parts, limits: TurnLimits) -> None:
+        self._parts, self._limits = parts, limits
+
+    async def ask(
+        self,
+        peer: ServiceClient,
+        method: str,
+        path: str,
+        asker: Asker,
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        return await peer.call(
+            method,
+            path,
+            principal=asker.principal,
+            request_id=asker.request_id,
+            body=body,
+            query=query,
+            headers=headers,
+            timeout=self._limits.call,
+        )
+
+    async def read(
+        self,
+        peer: ServiceClient,
+        path: str,
+        asker: Asker,
+        query: Mapping[str, str] | None = None,
+    ) -> Response:
+        return as_it_is(await self.ask(peer, "GET", path, asker, query=query))
+
+    async def command(
+        self, request: Request, path: str, shape: type[RequestShape], check: Check = nothing_more
+    ) -> Response:
+        """One for session, with the request's body; whoever asked then reads what it did."""
+        asker = await self._parts.authenticate(request)
+        return await self.command_of(asker, request, path, shape, check)
+
+    async def command_of(
+        self,
+        asker: Asker,
+        request: Request,
+        path: str,
+        shape: type[RequestShape],
+        check: Check = nothing_more,
+    ) -> Response:
+        """As `command`, where the asker is known."""
+        key = idempotency_header(request) if request.method == "POST" else {}
+        asked = await body_of(request, shape, self._limits.body)
+        check(asked)
+        session = self._parts.peers.session
+        answer = await self.ask(
+            session, request.method, path, asker, body=asked.to_json(), headers=key
+        )
+        self._parts.writes.note_answer(asker.principal, answer.body)
+        return as_it_is(answer)
+
+
+def as_it_is(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, media_type="application/json")

@@ -1,0 +1,224 @@
+"""The shapes of answers and events that only the OpenAPI document builds upon."""
+
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from parley_core.api_models import (
+    Assistant,
+    ErrorShape,
+    Message,
+    Page,
+    SessionShape,
+    Shape,
+    UsageShape,
+)
+
+
+class ErrorAnswer(Shape):
+    """Every error has this shape. `code` is for programs, `message` for people."""
+
+    error: ErrorShape
+
+
+class MessageList(Page[Message]):
+    """A page of a conversation, as far as history has it: up to `version`."""
+
+    data: list[Message]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class SessionList(Page[SessionShape]):
+    """As far as history has them: what changed a moment ago may be missing for others."""
+
+    data: list[SessionShape]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class SessionDeleted(Shape):
+    """`erase_at` is until when it can be restored; null when it was erased at once."""
+
+    object: Literal["session.deleted"] = "session.deleted"
+    id: UUID
+    erased: bool
+    erase_at: AwareDatetime | None
+    version: int
+
+
+class SessionsDeleted(Shape):
+    """`held` stay, under a legal hold."""
+
+    object: Literal["sessions.deleted"] = "sessions.deleted"
+    erased: int
+    held: int
+    has_more: bool
+
+
+class HistoryImport(Shape):
+    """`skipped` were there already."""
+
+    object: Literal["history_import"] = "history_import"
+    session_id: UUID
+    imported: int
+    skipped: int
+    version: int
+
+
+class SearchResult(Shape):
+    object: Literal["search_result"] = "search_result"
+    session_id: UUID
+    session_title: str | None
+    message: Message
+
+
+class SearchResults(Page[SearchResult]):
+    """Cursors are ids of messages."""
+
+    data: list[SearchResult]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class SessionExport(Shape):
+    """Messages of every branch, oldest first."""
+
+    object: Literal["session_export"] = "session_export"
+    session: SessionShape
+    messages: list[Message]
+
+
+class Export(Shape):
+    object: Literal["export"] = "export"
+    sessions: list[SessionExport]
+
+
+def _absent(value: Any) -> bool:
+    return value is None
+
+
+class Cost(Shape):
+    """`micros` are millionths of the currency."""
+
+    currency: str
+    micros: int
+
+
+class UsageTotals(Shape):
+    """`estimated_tokens` are those of them that no model server counted.
+
+    Titles, summaries and chat completions without a session count in tokens and cost.
+    """
+
+    replies: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    estimated_tokens: int
+    cost: list[Cost]
+
+
+class UsageGroup(UsageTotals):
+    """Has the one name that the report is grouped by; a null session or assistant is that of chat
+    completions without a session.
+    """
+
+    object: Literal["usage.group"] = "usage.group"
+    day: date | None = Field(default=None, exclude_if=_absent)
+    session_id: UUID | None = Field(default=None, exclude_if=_absent)
+    assistant_id: str | None = Field(default=None, exclude_if=_absent)
+    model: str | None = Field(default=None, exclude_if=_absent)
+    user: str | None = Field(default=None, exclude_if=_absent)
+
+
+class UsageReport(Shape):
+    """`total` is that of all groups, whatever page of them this is."""
+
+    object: Literal["usage"] = "usage"
+    start: date
+    end: date
+    group_by: Literal["day", "session", "assistant", "model", "user"] | None = None
+    total: UsageTotals
+    data: list[UsageGroup]
+    has_more: bool = False
+    next: str | None = None
+
+
+class AssistantList(Page[Assistant]):
+    data: list[Assistant]
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class Model(Shape):
+    object: Literal["model"] = "model"
+    id: str
+    created: int
+    owned_by: str
+    context_size: int
+
+
+class ModelList(Shape):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class AssistantSwitch(Shape):
+    """The caller's latest session with that assistant, or a new one; its last 20 messages."""
+
+    object: Literal["assistant_switch"] = "assistant_switch"
+    session: SessionShape
+    created: bool
+    messages: list[Message]
+
+
+class Health(Shape):
+    status: Literal["ok"] = "ok"
+
+
+class NotReady(Shape):
+    status: Literal["unavailable", "stopping"]
+    missing: list[Literal["session", "inference", "history"]]
+
+
+class TurnStarted(Shape):
+    """The first event, `id: 0`: the message is committed.
+
+    `stream_url` is a path on the same host that streams this turn without an Authorization header,
+    for 15 minutes.
+    """
+
+    type: Literal["turn.started"]
+    sequence_number: int
+    session_id: UUID
+    turn_id: UUID
+    message_id: UUID
+    reply_id: UUID
+    version: int
+    stream_url: str
+
+
+class ReplyDelta(Shape):
+    """`sequence_number` counts the code points of the reply up to the end of this `delta`."""
+
+    type: Literal["reply.delta"]
+    sequence_number: int
+    delta: str
+
+
+class ReplyEnded(Shape):
+    """The last event, `id: end`; the reply is committed. `error` says why a failed one failed.
+
+    A client that holds more text than `sequence_number` code points cuts to them.
+    """
+
+    type: Literal["reply.completed", "reply.failed", "reply.cancelled"]
+    sequence_number: int
+    turn_id: UUID
+    message: Message
+    version: int
+    usage: UsageShape | None = None
+    error: ErrorShape | None = None

@@ -1,0 +1,35 @@
+"""A turn's events made whole, and how far they reach; their data is not looked at."""
+
+from parley_core.streaming.turn_sse import END
+from parley_gateway.turns.sse_framing import EventsUnusable, WholeEvents
+
+_ID = b"id: "
+_END = END.encode()
+
+
+class EventCutter:
+    """`place` is the id of the last whole event."""
+
+    def __init__(self, place: int, most_event_bytes: int) -> None:
+        self.place = place
+        self.ended = False
+        self._whole = WholeEvents(most_event_bytes)
+
+    def feed(self, received: bytes) -> bytes:
+        """All events that `received` completes, as they came. Raises EventsUnusable."""
+        events = self._whole.feed(received)
+        self._note_place(events)
+        return events
+
+    def _note_place(self, events: bytes) -> None:
+        # In data a newline is escaped, so that this is the beginning of a line.
+        start = events.rfind(b"\n" + _ID) + 1
+        if not events.startswith(_ID, start):
+            return
+        written = events[start + len(_ID) : events.index(b"\n", start)]
+        if written == _END:
+            self.ended = True
+        elif written.isdigit():
+            self.place = int(written)
+        else:
+            raise EventsUnusable

@@ -1,0 +1,27 @@
+"""Where an event stands to what was applied of its session: the rule of every consumer."""
+
+from enum import Enum, auto
+
+from parley_core.events.session import Event
+from parley_history.domain.discarded_record import Discarded
+from parley_history.domain.rows import SessionRow
+
+
+class Order(Enum):
+    NEXT = auto()
+    REPEAT = auto()
+    FORK = auto()
+    """Later than what stands at its place already: the store lost events and went on without."""
+    BEYOND = auto()
+    """One before it is missing."""
+
+
+def order_of(session: SessionRow | None, event: Event | Discarded) -> Order:
+    version = session.version if session else 0
+    if event.sequence == version + 1:
+        return Order.NEXT
+    if event.sequence > version:
+        return Order.BEYOND
+    # Ids increase along a session, so a later id was not among those applied.
+    assert session is not None
+    return Order.FORK if event.id > session.last_event_id else Order.REPEAT

@@ -1,0 +1,67 @@
+"""What became of dead letters that were applied again."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+from uuid import UUID
+
+from parley_core.events.session import Event
+from parley_history.domain.batch import Known
+from parley_history.domain.discarded_record import Discarded, record_digest
+from parley_history.domain.incoming_record import Arrival
+from parley_history.operations.dead_letters.repository import Place
+
+
+class Became(Enum):
+    APPLIED = "applied"
+    HELD = "held: one before it is missing"
+    REPEAT = "dropped: a repeat"
+    DISCARDED = "discarded"
+    PARKED = "parked again"
+
+
+class Outcome(NamedTuple):
+    """`error` says why a letter was parked again."""
+
+    place: Place
+    became: Became
+    error: str | None = None
+
+
+def outcomes_of(
+    arrivals: Sequence[Arrival], before: Known, after: Known, errors: Mapping[Place, str]
+) -> Sequence[Outcome]:
+    """`errors` are those of the arrivals that are dead letters again."""
+    held = {
+        Place(arrival.partition, arrival.offset)
+        for of_session in after.held.values()
+        for arrival in of_session.values()
+    }
+    filled: set[tuple[UUID, int]] = set()
+
+    def moves(event: Event | Discarded) -> bool:
+        """Whether it is the one by which its session came to that version."""
+        filling = (event.session_id, event.sequence)
+        first = filling not in filled
+        filled.add(filling)
+        return first and _version(before, event) < event.sequence <= _version(after, event)
+
+    def became(arrival: Arrival) -> Outcome:
+        place = Place(arrival.partition, arrival.offset)
+        if place in errors:
+            return Outcome(place, Became.PARKED, errors[place])
+        discarded = record_digest(arrival.record) in before.discarded
+        event = arrival.as_discarded().event if discarded else arrival.event
+        moved = event is not None and moves(event)
+        if discarded:
+            return Outcome(place, Became.DISCARDED)
+        if place in held:
+            return Outcome(place, Became.HELD)
+        return Outcome(place, Became.APPLIED if moved else Became.REPEAT)
+
+    return [became(arrival) for arrival in arrivals]
+
+
+def _version(known: Known, event: Event | Discarded) -> int:
+    session = known.sessions.get(event.session_id)
+    return session.version if session else 0

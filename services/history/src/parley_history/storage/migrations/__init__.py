@@ -1,0 +1,22 @@
+"""The read model's migrations, as numbered SQL files."""
+
+from importlib.resources import files
+
+import asyncpg
+
+from parley_core.storage.migrations import Migration, migrate, migrations_in
+from parley_history.storage.versions import make_first_version
+
+MIGRATIONS = files(__name__)
+
+
+async def migrate_history(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+) -> list[Migration]:
+    """Apply what is missing, make a first version where there is none, and return the former.
+
+    Any number of processes may call this at once. Raises MigrationRefused.
+    """
+    applied = await migrate(connection, migrations_in(MIGRATIONS))
+    await make_first_version(connection)
+    return applied

@@ -1,0 +1,32 @@
+"""What is streamed in one process and read in another goes through Redis."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from parley_core.runtime.background_tasks import running
+from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_inference.streaming.buffer_poller import Poller
+from parley_inference.streaming.buffer_writer import Flusher
+
+
+class Buffering:
+    """The two directions of one process; `failed` counts the times that Redis did not do it."""
+
+    def __init__(self, buffers: TurnBuffers, flusher: Flusher, poller: Poller) -> None:
+        self._buffers, self._flusher, self._poller = buffers, flusher, poller
+        self.begin, self.erase = flusher.begin, flusher.erase
+        self.follow, self.leave = poller.follow, poller.leave
+
+    @property
+    def failed(self) -> int:
+        return self._buffers.failed
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """At the end of the block, when no turn runs any more, what there is is written."""
+        try:
+            async with running(self._flusher.run(), self._poller.run()):
+                yield
+            await self._flusher.finish()
+        finally:
+            await self._buffers.aclose()

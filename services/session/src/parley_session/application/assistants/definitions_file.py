@@ -1,0 +1,67 @@
+"""The assistants that every tenant has, read from a YAML file."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from parley_core.runtime.settings import SettingsWrong
+from parley_core.runtime.yaml_file import FileWrong, read_yaml
+from parley_session.domain.assistant.state import Definition
+
+PACKAGED = files(__package__) / "assistants.yaml"
+
+ASSISTANT_ID = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
+
+AssistantId = Annotated[str, msgspec.Meta(pattern=ASSISTANT_ID)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Description = Annotated[str, msgspec.Meta(max_length=1_000)]
+Instructions = Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)]
+Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+def read_assistants(path: Path | None) -> Mapping[str, Definition]:
+    """By id, those of the file that PARLEY_ASSISTANTS names, or of the packaged one.
+
+    At least one; the first is the default one. Raises SettingsWrong.
+    """
+    try:
+        entries = read_yaml(path or PACKAGED, _File).assistants
+    except FileWrong as wrong:
+        raise _wrong(str(wrong)) from None
+    if not entries:
+        raise _wrong("it names no assistant")
+    if len({entry.id for entry in entries}) < len(entries):
+        raise _wrong("two of its assistants have the same id")
+    return {entry.id: _definition(entry, entry is entries[0]) for entry in entries}
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    id: AssistantId
+    name: Name
+    description: Description
+    instructions: Instructions
+    model: Model | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    assistants: list[_Entry]
+
+
+def _definition(entry: _Entry, default: bool) -> Definition:
+    return Definition(
+        name=entry.name,
+        description=entry.description.strip(),
+        instructions=entry.instructions.strip(),
+        model=entry.model,
+        default=default,
+    )
+
+
+def _wrong(why: str) -> SettingsWrong:
+    return SettingsWrong(
+        f"PARLEY_ASSISTANTS is wrong: {why}. It should be the path of a YAML file with "
+        "`assistants`, each with id, name, description and instructions; a model may follow."
+    )

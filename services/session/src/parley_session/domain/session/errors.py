@@ -1,0 +1,58 @@
+"""Why a command was refused. Nothing has happened when one of these is raised."""
+
+from uuid import UUID
+
+from parley_session.domain.session.state import TurnStatus
+
+
+class Refusal(Exception):
+    """A command that the session's rules do not allow."""
+
+
+class SessionUnknown(Refusal):
+    """There is no such session, or it belongs to someone else: the two look the same."""
+
+
+class SessionIdUnavailable(Refusal):
+    """A session with this id was started before."""
+
+
+class TurnOpen(Refusal):
+    """The session is answering another message."""
+
+    def __init__(self, turn_id: UUID) -> None:
+        super().__init__(f"turn {turn_id} is still open")
+        self.turn_id = turn_id
+
+
+class TurnUnknown(Refusal):
+    """The session never had this turn."""
+
+
+class TurnAlreadyEnded(Refusal):
+    """The turn ended before; `status` tells how."""
+
+    def __init__(self, turn_id: UUID, status: TurnStatus) -> None:
+        super().__init__(f"turn {turn_id} has {status}")
+        self.turn_id = turn_id
+        self.status = status
+
+
+class ParentUnknown(Refusal):
+    """The parent message is not in this session."""
+
+
+class MessageUnknown(Refusal):
+    """The message is not in this session, or is none of the kind that the command is about."""
+
+
+class NotDeleted(Refusal):
+    """There is nothing to restore."""
+
+
+class LegalHold(Refusal):
+    """Nothing may erase the session until the hold is lifted."""
+
+
+class IdTaken(Refusal):
+    """An id stands for a message or a turn already, or twice in one command."""

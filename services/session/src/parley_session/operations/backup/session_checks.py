@@ -1,0 +1,145 @@
+"""Whether the files of a backup agree: each session folds to its row, has a key, misses nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from parley_core.crypto.sealing import MasterKeys, SealBroken, UnknownMasterKey
+from parley_core.events.cloudevents import decode_data
+from parley_core.events.session import Event
+from parley_session.domain.session.state import BrokenStream, Session, evolve
+from parley_session.operations.backup.archive import BackupFolders, Manifest
+from parley_session.operations.backup.copy_format import ByStream, Row
+from parley_session.operations.difference_list import Differences
+from parley_session.operations.log_scan import Progress
+
+KEYS = "session_keys"
+
+
+class _Unreadable(Exception):
+    """Events that cannot be folded; the message goes on after the session's id."""
+
+
+def check_sessions(
+    folders: BackupFolders,
+    manifest: Manifest,
+    master_keys: MasterKeys | None,
+    differences: Differences,
+) -> None:
+    """Goes through all files that know sessions side by side."""
+    beside = {
+        file.name: ByStream(folders.rows(manifest, file.name), "session_id")
+        for file in manifest.files
+        if "session_id" in file.columns
+    }
+    beside[KEYS] = ByStream(folders.rows(manifest, KEYS), "id")
+    check = _SessionCheck(beside, master_keys, differences)
+    progress = Progress("Checked sessions:", manifest.file("sessions").rows)
+    for row in folders.rows(manifest, "sessions"):
+        check.strays_before(row["id"])
+        check.check(row)
+        progress.add(1)
+    check.strays_before(None)
+
+
+class _SessionCheck:
+    def __init__(
+        self,
+        beside: Mapping[str, ByStream],
+        master_keys: MasterKeys | None,
+        differences: Differences,
+    ) -> None:
+        self._beside, self._master_keys, self._differences = beside, master_keys, differences
+        self._events, self._keys = beside["events"], beside[KEYS]
+        self._others = {name: rows for name, rows in beside.items() if name not in ("events", KEYS)}
+
+    def strays_before(self, session_id: str | None) -> None:
+        for name, rows in self._beside.items():
+            for stray in rows.before(session_id):
+                self._differences.add(f"Session {stray} is in {name}, and not in sessions.")
+
+    def check(self, row: Row) -> None:
+        session_id = row["id"] or ""
+        # All rows of a session are read, whatever is wrong: the next ones come after them.
+        furthest = {name: _furthest(rows.of(session_id)) for name, rows in self._others.items()}
+        keys = [key["wrapped_key"] for key in self._keys.of(session_id)]
+        try:
+            session = self._folded(session_id)
+        except _Unreadable as unreadable:
+            self._add(session_id, str(unreadable))
+            return
+        if trouble := self._key_trouble(session_id, session, keys):
+            self._add(session_id, trouble)
+        version = session.version if session else 0
+        if str(version) != row["version"]:
+            self._add(session_id, f"is at version {row['version']}, its events end at {version}")
+            return
+        if session and (session.tenant, session.owner) != (row["tenant"], row["owner"]):
+            self._add(session_id, "is another person's by its events")
+        for name in (name for name, place in furthest.items() if place > version):
+            self._add(session_id, f"has a row in {name} for an event that it has not")
+
+    def _folded(self, session_id: str) -> Session | None:
+        session: Session | None = None
+        rows = self._events.of(session_id)
+        try:
+            for row in rows:
+                session = evolve(session, _event(row))
+        except (BrokenStream, ValueError, LookupError) as broken:
+            for _ in rows:
+                pass
+            after = session.version if session else 0
+            # Its class alone: a sentence may quote what was said.
+            trouble = f"cannot be read after event {after}: {type(broken).__name__}"
+            raise _Unreadable(trouble) from None
+        return session
+
+    def _key_trouble(
+        self, session_id: str, session: Session | None, keys: Sequence[str | None]
+    ) -> str | None:
+        if len(keys) != 1:
+            return "is not in session_keys"
+        if keys[0] is None:
+            return None
+        if session and session.erased:
+            return "is erased, and has a key"
+        return key_trouble(self._master_keys, keys[0], UUID(session_id))
+
+    def _add(self, session_id: str, what: str) -> None:
+        self._differences.add(f"Session {session_id} {what}.")
+
+
+def key_trouble(master_keys: MasterKeys | None, wrapped: str, wrapped_for: UUID) -> str | None:
+    """What hinders the key from being used, as far as it can be tried."""
+    if master_keys is None:
+        return None
+    try:
+        master_keys.unwrap(bytes.fromhex(wrapped.removeprefix("\\x")), wrapped_for)
+    except UnknownMasterKey:
+        return "has a key that needs another master key"
+    except (SealBroken, ValueError):
+        return "has a key that does not open"
+    return None
+
+
+def _furthest(rows: Iterable[Row]) -> int:
+    """The last event of their session that the rows name; 0 where they name none."""
+    named = (
+        int(value)
+        for row in rows
+        for name, value in row.items()
+        if value is not None and (name == "sequence" or name.endswith("_sequence"))
+    )
+    return max(named, default=0)
+
+
+def _event(row: Row) -> Event:
+    data = row["data"] or ""
+    return Event(
+        id=UUID(row["id"] or ""),
+        session_id=UUID(row["session_id"] or ""),
+        sequence=int(row["sequence"] or ""),
+        time=datetime.fromisoformat(row["time"] or ""),
+        data=decode_data(row["type"] or "", data.encode()),
+        traceparent=row["traceparent"],
+    )

@@ -1,0 +1,113 @@
+"""The assistants in Postgres: an append is one statement, fenced by the last event's sequence."""
+
+import json
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import asyncpg
+
+from parley_core.events.assistant import (
+    ASSISTANT_DATA_BY_TYPE,
+    AssistantEvent,
+    assistant_stream,
+)
+from parley_core.events.cloudevents import encode_data
+from parley_core.events.session import UnknownEvent
+from parley_core.storage.postgres_pool import Pool
+from parley_session.domain.assistant.state import (
+    DefinedAssistant,
+    evolve_assistant,
+    fold_assistant,
+)
+
+Connection = asyncpg.Connection
+
+# The last definition is whole: nothing before it counts.
+_LOAD = """
+SELECT e.* FROM assistants a JOIN assistant_events e USING (stream_id)
+WHERE a.stream_id = $1 AND e.sequence >= a.version ORDER BY e.sequence
+"""
+
+_APPEND = """
+WITH moved AS (
+    INSERT INTO assistants (stream_id, tenant, id, sequence, version, is_default, retired)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (stream_id) DO UPDATE SET sequence = $4, version = $5, is_default = $6, retired = $7
+        WHERE assistants.sequence = $4 - 1
+    RETURNING stream_id
+), stored AS (
+    INSERT INTO assistant_events (stream_id, sequence, id, type, time, data)
+    SELECT $1, $4, $8, $9, $10, $11::json FROM moved
+), queued AS (
+    INSERT INTO assistant_outbox (stream_id, sequence, bytes)
+    SELECT $1, $4, octet_length($11::text) FROM moved
+)
+SELECT EXISTS (SELECT FROM moved)
+"""
+
+
+class AssistantStore:
+    def __init__(
+        self,
+        connection: "Pool | Connection[asyncpg.Record]",
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_stored` is called after each commit that the relay should hear of."""
+        self._connection, self._on_stored = connection, on_stored
+
+    async def load(self, tenant: str | None, assistant_id: str) -> DefinedAssistant | None:
+        """The tenant's own assistant of that id; without a tenant, every tenant's."""
+        rows = await self._connection.fetch(_LOAD, assistant_stream(tenant, assistant_id))
+        return fold_assistant(_event_of(row) for row in rows)
+
+    async def shared_ids(self) -> Sequence[str]:
+        """Of the assistants that are every tenant's and not retired."""
+        rows = await self._connection.fetch(
+            "SELECT id FROM assistants WHERE tenant IS NULL AND NOT retired ORDER BY place"
+        )
+        return [row["id"] for row in rows]
+
+    async def count(self, tenant: str) -> int:
+        """How many the tenant has that are not retired."""
+        count: int = await self._connection.fetchval(
+            "SELECT count(*) FROM assistants WHERE tenant = $1 AND NOT retired", tenant
+        )
+        return count
+
+    async def append(
+        self, assistant: DefinedAssistant | None, event: AssistantEvent
+    ) -> DefinedAssistant | None:
+        """The assistant after the event, durably; None when another append came first."""
+        after = evolve_assistant(assistant, event)
+        stored = await self._connection.fetchval(
+            _APPEND,
+            event.stream_id,
+            after.tenant,
+            after.id,
+            after.sequence,
+            after.version,
+            after.definition.default,
+            after.retired,
+            event.id,
+            event.type,
+            event.time,
+            encode_data(event.data).decode(),
+        )
+        if not stored:
+            return None
+        self._on_stored()
+        return after
+
+
+def _event_of(row: asyncpg.Record) -> AssistantEvent:
+    known = ASSISTANT_DATA_BY_TYPE.get(row["type"])
+    stream_id: UUID = row["stream_id"]
+    return AssistantEvent(
+        id=row["id"],
+        stream_id=stream_id,
+        sequence=row["sequence"],
+        time=row["time"],
+        data=known.model_validate_json(row["data"])
+        if known
+        else UnknownEvent(type=row["type"], data=json.loads(row["data"])),
+    )

@@ -1,0 +1,46 @@
+"""What events change in their session's row, beside its version: what is known without a key."""
+
+from collections.abc import Sequence
+
+from parley_core.events.session import (
+    Event,
+    LegalHoldLifted,
+    LegalHoldPlaced,
+    SessionArchived,
+    SessionDeleted,
+    SessionErased,
+    SessionRestored,
+    SessionStarted,
+    SessionUnarchived,
+)
+
+
+def row_changes(events: Sequence[Event]) -> dict[str, object]:
+    """The columns and what they become. Most events change none."""
+    changes: dict[str, object] = {}
+    for event in events:
+        changes |= _changes_by(event)
+    return changes
+
+
+def _changes_by(event: Event) -> dict[str, object]:
+    match event.data:
+        case SessionStarted(expires_at=expires_at) if expires_at is not None:
+            return {"erase_at": expires_at}
+        case SessionArchived():
+            return {"archived": True}
+        case SessionUnarchived():
+            return {"archived": False}
+        case LegalHoldPlaced():
+            return {"held": True}
+        case LegalHoldLifted():
+            return {"held": False}
+        case SessionDeleted(erase_at=erase_at):
+            return {"deleted": True, "deleted_at": event.time, "erase_at": erase_at}
+        case SessionRestored():
+            return {"deleted": False, "deleted_at": None, "erase_at": None}
+        case SessionErased():
+            # The key is destroyed here, in the commit of the event that says so.
+            return {"wrapped_key": None, "erased_at": event.time, "erase_at": None}
+        case _:
+            return {}

@@ -1,0 +1,181 @@
+"""The turns in Postgres: where their events are, who runs them, and which nobody runs any more.
+
+All times are the database's own: no process's clock decides over another's lease.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
+from parley_session.domain.session.errors import TurnUnknown
+
+# So that one statement stays short, however many there are after a pause.
+_DROPPED_AT_ONCE = 5_000
+
+StopReason = Literal["cancelled", "not_yours"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """`sequences` are those of the turn's message, its request and, once ended, its end."""
+
+    session_id: UUID
+    sequences: Sequence[int]
+    runner: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """A turn, and its session as it was stored at that moment."""
+
+    row: TurnRow
+    session_version: int
+    wrapped_key: bytes | None
+
+
+class TurnStore:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def find(self, turn_id: UUID) -> TurnRow:
+        """Raises TurnUnknown."""
+        row = await self._pool.fetchrow(
+            """
+            SELECT session_id, message_sequence, requested_sequence, ended_sequence, runner
+            FROM turns WHERE id = $1
+            """,
+            turn_id,
+        )
+        if row is None:
+            raise TurnUnknown
+        return _turn_row(row)
+
+    async def find_in_session(self, turn_id: UUID) -> StoredTurn:
+        """Raises TurnUnknown."""
+        row = await self._pool.fetchrow(
+            """
+            SELECT session_id, message_sequence, requested_sequence, ended_sequence, runner,
+                sessions.version, wrapped_key
+            FROM turns JOIN sessions ON sessions.id = session_id WHERE turns.id = $1
+            """,
+            turn_id,
+        )
+        if row is None:
+            raise TurnUnknown
+        return _stored_turn(row)
+
+    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> StoredTurn | None:
+        """Make `runner` the only runner of a turn in a session of the person.
+
+        None when it has another runner, has ended, or is no turn of theirs.
+        """
+        row = await self._pool.fetchrow(
+            """
+            UPDATE turns SET runner = $2, claimed_at = coalesce(claimed_at, now())
+            FROM sessions
+            WHERE turns.id = $1 AND ended_sequence IS NULL AND (runner IS NULL OR runner = $2)
+                AND sessions.id = turns.session_id AND tenant = $3 AND owner = $4
+            RETURNING session_id, message_sequence, requested_sequence, ended_sequence, runner,
+                sessions.version, wrapped_key
+            """,
+            turn_id,
+            runner,
+            person.tenant,
+            person.user,
+        )
+        return _stored_turn(row) if row else None
+
+    async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
+        """Note that the runner runs these turns; answer those to stop, and why."""
+        rows = await self._pool.fetch(
+            """
+            WITH seen AS (
+                INSERT INTO runners (id, seen_at, turns) VALUES ($1, now(), $2)
+                ON CONFLICT (id) DO UPDATE SET seen_at = now(), turns = $2
+            )
+            SELECT named.id, turns.cancel_requested
+                AND turns.ended_sequence IS NULL AND turns.runner = $1 AS cancelled
+            FROM unnest($2::uuid[]) AS named (id) LEFT JOIN turns USING (id)
+            WHERE turns.cancel_requested OR turns.ended_sequence IS NOT NULL
+                OR turns.runner IS DISTINCT FROM $1
+            """,
+            runner,
+            turn_ids,
+        )
+        return {row["id"]: "cancelled" if row["cancelled"] else "not_yours" for row in rows}
+
+    async def tick(self, lease_seconds: float) -> bool:
+        """Note that the sweeper is there; False while it must end nothing.
+
+        Its own absence proves nothing about runners: after 3 s without a tick they have a whole
+        lease to be heard again.
+        """
+        may_sweep = await self._pool.fetchval(
+            """
+            UPDATE sweeper SET last_tick = now(), quiet_until =
+                CASE WHEN last_tick < now() - interval '3 seconds'
+                THEN now() + make_interval(secs => $1) ELSE quiet_until END
+            RETURNING now() >= quiet_until
+            """,
+            lease_seconds,
+        )
+        return bool(may_sweep)
+
+    async def deserted(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
+        """(session, turn) of open turns that for a lease nobody claimed, or nobody named.
+
+        Without those in a session that has no key: nothing can be said in it any more.
+        """
+        rows = await self._pool.fetch(
+            """
+            SELECT session_id, id FROM turns
+            WHERE ended_sequence IS NULL
+                AND coalesce(claimed_at, opened_at) < now() - make_interval(secs => $1)
+                AND NOT EXISTS (
+                    SELECT FROM runners WHERE runners.id = turns.runner
+                        AND runners.seen_at > now() - make_interval(secs => $1)
+                        AND turns.id = ANY (runners.turns)
+                )
+                AND EXISTS (
+                    SELECT FROM sessions
+                    WHERE sessions.id = turns.session_id AND wrapped_key IS NOT NULL
+                )
+            ORDER BY opened_at LIMIT $2
+            """,
+            lease_seconds,
+            limit,
+        )
+        return [(row["session_id"], row["id"]) for row in rows]
+
+    async def forget(self, idempotency_hours: int) -> None:
+        """Drop requests that are remembered no longer, and runners that ended long ago."""
+        dropped = _DROPPED_AT_ONCE
+        while dropped == _DROPPED_AT_ONCE:
+            dropped = await self._pool.fetchval(
+                """
+                WITH dropped AS (
+                    DELETE FROM remembered_requests WHERE request IN (
+                        SELECT request FROM remembered_requests
+                        WHERE created_at < now() - make_interval(hours => $1) LIMIT $2
+                    ) RETURNING request
+                )
+                SELECT count(*) FROM dropped
+                """,
+                idempotency_hours,
+                _DROPPED_AT_ONCE,
+            )
+        await self._pool.execute("DELETE FROM runners WHERE seen_at < now() - interval '1 hour'")
+
+
+def _turn_row(row: asyncpg.Record) -> TurnRow:
+    places = (row["message_sequence"], row["requested_sequence"], row["ended_sequence"])
+    return TurnRow(row["session_id"], [place for place in places if place], row["runner"])
+
+
+def _stored_turn(row: asyncpg.Record) -> StoredTurn:
+    return StoredTurn(_turn_row(row), row["version"], row["wrapped_key"])
