@@ -12,7 +12,7 @@ from cli_peers.gateway import Gateway
 
 from parley_cli.__main__ import main
 from parley_cli.chat import command
-from parley_cli.chat.client import REPLY_ATTEMPTS, ChatApi, ChatTrouble
+from parley_cli.chat.client import REPLY_ATTEMPTS, ChatApi, ChatError
 from parley_cli.chat.sse_events import Delta, Ended, events
 from parley_cli.engines import free_port
 
@@ -187,7 +187,7 @@ def test_what_passes_is_tried_again(gateway: Gateway, api: ChatApi) -> None:
 
 def test_a_stream_that_never_gets_further_is_given_up(gateway: Gateway, api: ChatApi) -> None:
     session, gateway.breaks = gateway.session_with("helper"), [2] * REPLY_ATTEMPTS
-    with pytest.raises(ChatTrouble, match="broke off"):
+    with pytest.raises(ChatError, match="broke off"):
         list(api.reply(session["id"], "hello"))
     assert gateway.breaks == []
 

@@ -7,14 +7,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from parley_cli.engines import EngineFailed, free_port
-from parley_cli.stack.up.databases import OwnDatabase, holds_events, prepare_databases
+from parley_cli.engines import EngineError, free_port
+from parley_cli.stack.up.databases import EmbeddedDatabase, holds_events, prepare_databases
 
 
 @pytest.fixture
-async def two(postgres_server: str) -> AsyncIterator[list[OwnDatabase]]:
+async def two(postgres_server: str) -> AsyncIterator[list[EmbeddedDatabase]]:
     names = [f"parley_{uuid4().hex[:12]}" for _ in range(2)]
-    databases = [OwnDatabase(name, uuid4().hex) for name in names]
+    databases = [EmbeddedDatabase(name, uuid4().hex) for name in names]
     yield databases
     connection = await asyncpg.connect(postgres_server)
     for name in names:
@@ -24,7 +24,7 @@ async def two(postgres_server: str) -> AsyncIterator[list[OwnDatabase]]:
 
 
 async def test_each_role_makes_tables_in_its_own_database_and_enters_no_other(
-    postgres_server: str, two: list[OwnDatabase]
+    postgres_server: str, two: list[EmbeddedDatabase]
 ) -> None:
     await prepare_databases(postgres_server, two, whole_server=False)
     own = await asyncpg.connect(two[0].dsn(postgres_server))
@@ -35,20 +35,20 @@ async def test_each_role_makes_tables_in_its_own_database_and_enters_no_other(
 
 
 async def test_a_second_time_keeps_what_is_there_and_takes_a_new_password(
-    postgres_server: str, two: list[OwnDatabase]
+    postgres_server: str, two: list[EmbeddedDatabase]
 ) -> None:
     await prepare_databases(postgres_server, two, whole_server=False)
     connection = await asyncpg.connect(two[0].dsn(postgres_server))
     await connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     await connection.close()
-    changed = OwnDatabase(two[0].name, "another")
+    changed = EmbeddedDatabase(two[0].name, "another")
     await prepare_databases(postgres_server, [changed], whole_server=False)
     connection = await asyncpg.connect(changed.dsn(postgres_server))
     assert await connection.fetchval("SELECT number FROM kept") == 7
     await connection.close()
 
 
-async def test_stored_events_are_noticed(postgres_server: str, two: list[OwnDatabase]) -> None:
+async def test_stored_events_are_noticed(postgres_server: str, two: list[EmbeddedDatabase]) -> None:
     name = two[0].name
     assert not await holds_events(postgres_server, name)
     await prepare_databases(postgres_server, two, whole_server=False)
@@ -63,13 +63,13 @@ async def test_stored_events_are_noticed(postgres_server: str, two: list[OwnData
 
 async def test_no_server_is_a_sentence_without_the_password() -> None:
     nowhere = f"postgresql://postgres:secret@127.0.0.1:{free_port()}/postgres"
-    with pytest.raises(EngineFailed, match="The databases could not be made: ") as told:
+    with pytest.raises(EngineError, match="The databases could not be made: ") as told:
         await prepare_databases(nowhere, [], whole_server=True)
     assert "secret" not in str(told.value)
 
 
 def test_the_address_of_a_database_keeps_the_servers_and_its_options() -> None:
-    dsn = OwnDatabase("parley_session", "pw").dsn(
+    dsn = EmbeddedDatabase("parley_session", "pw").dsn(
         "postgresql://me:mine@db:5/postgres?sslmode=require"
     )
     assert dsn == "postgresql://parley_session:pw@db:5/parley_session?sslmode=require"

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from parley_cli.demo_model import Message, reply_to
-from parley_inference.background.summary import Compact, summary_prompt
+from parley_inference.background.summary import CompactionRequest, summary_prompt
 from parley_inference.background.title import title_of, title_prompt
 from parley_inference.session.context_window_cache import (
     Context,
@@ -29,7 +29,7 @@ def window(summary: str | None, *said: str):
 
 def summary_of(*said: str, earlier: str | None = None) -> str:
     held = window(earlier, *said)
-    compact = Compact(held.messages[-1].id, [])
+    compact = CompactionRequest(held.messages[-1].id, [])
     return answer(summary_prompt(compact, held))
 
 
@@ -65,7 +65,7 @@ def test_what_the_model_itself_said_is_no_fact():
     talk = window(None, "Hello there", "My name is Ada.")
     assert "Eve" not in summary_of("Hello", "Bye")
     said = [talk.messages[0], ContextMessage(uuid4(), "assistant", "My name is Eve.")]
-    compact = Compact(talk.messages[1].id, [*said])
+    compact = CompactionRequest(talk.messages[1].id, [*said])
     assert answer(summary_prompt(compact, window(None, "x"))) == (
         "The person wrote of: Hello there."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_cli.engines import EngineFailed, free_port
+from parley_cli.engines import EngineError, free_port
 from parley_cli.engines.kafka.jars import kafka_jars
 
 
@@ -73,11 +73,11 @@ def test_a_fetched_jar_with_another_sum_is_refused(repository: str, tmp_path: Pa
     jar.write_bytes(b"not the jar")
     with (
         served(forged / "kafka") as address,
-        pytest.raises(EngineFailed, match=f"{jar.name} does not have its pinned sha256 sum"),
+        pytest.raises(EngineError, match=f"{jar.name} does not have its pinned sha256 sum"),
     ):
         kafka_jars(empty, address)
 
 
 def test_an_unreachable_repository_is_told(tmp_path: Path, nowhere: str) -> None:
-    with pytest.raises(EngineFailed, match=r"^Kafka's jars could not be fetched: "):
+    with pytest.raises(EngineError, match=r"^Kafka's jars could not be fetched: "):
         kafka_jars(tmp_path, nowhere)

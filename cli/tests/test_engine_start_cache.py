@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parley_cli.engines import KafkaServer, free_port, free_ports, record_kafka_start
-from parley_cli.engines.kafka.aot_cache import StartCache
+from parley_cli.engines.kafka.aot_cache import AOTCache
 from parley_cli.engines.kafka.server import kafka_start_cache
 
 
@@ -34,7 +34,7 @@ def jar(tmp_path: Path) -> Path:
 
 def record(shared: Path, own: Path, jar: Path) -> Path:
     """What Java does, and where it is kept."""
-    cache = StartCache(shared, [jar])
+    cache = AOTCache(shared, [jar])
     [option] = cache.recording_options(own)
     Path(option.removeprefix("-XX:AOTCacheOutput=")).write_text("recorded")
     cache.share(own)
@@ -44,12 +44,12 @@ def record(shared: Path, own: Path, jar: Path) -> Path:
 
 def test_what_one_run_recorded_the_next_one_uses(shared: Path, own: Path, jar: Path) -> None:
     kept = record(shared, own, jar)
-    assert StartCache(shared, [jar]).options() == [f"-XX:AOTCache={kept}"]
+    assert AOTCache(shared, [jar]).options() == [f"-XX:AOTCache={kept}"]
 
 
 def test_a_cache_cut_short_is_not_used(shared: Path, own: Path, jar: Path) -> None:
     record(shared, own, jar).write_text("record")
-    assert StartCache(shared, [jar]).options() == []
+    assert AOTCache(shared, [jar]).options() == []
 
 
 def test_a_cache_for_another_jar_is_not_used_and_is_replaced(
@@ -57,12 +57,12 @@ def test_a_cache_for_another_jar_is_not_used_and_is_replaced(
 ) -> None:
     kept = record(shared, own, jar)
     os.utime(jar, (0, 0))
-    assert StartCache(shared, [jar]).options() == []
+    assert AOTCache(shared, [jar]).options() == []
     assert record(shared, own, jar) != kept
 
 
 def test_a_run_that_recorded_nothing_leaves_nothing(shared: Path, own: Path, jar: Path) -> None:
-    StartCache(shared, [jar]).share(own)
+    AOTCache(shared, [jar]).share(own)
     assert not any(shared.iterdir())
 
 

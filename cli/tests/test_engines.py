@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
-from parley_cli.engines import EngineFailed, KafkaServer, PostgresServer, RedisServer, free_port
+from parley_cli.engines import EngineError, KafkaServer, PostgresServer, RedisServer, free_port
 from parley_cli.engines.postgres import MAJOR_VERSION
 from parley_cli.engines.process import child_process as process
 
@@ -134,7 +134,7 @@ async def test_a_second_start_on_the_same_data_names_the_process_that_has_it(
     redis: RedisServer, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "PATIENCE", 0.1)
-    with pytest.raises(EngineFailed, match=f"redis already runs .* as process {redis.pid}:"):
+    with pytest.raises(EngineError, match=f"redis already runs .* as process {redis.pid}:"):
         await RedisServer(data, free_port()).start()
 
 
@@ -152,7 +152,7 @@ async def test_a_child_inherits_no_secret(data: Path, monkeypatch: pytest.Monkey
 async def test_a_taken_port_is_named_in_the_refusal(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EngineFailed, match=f"port {port}"):
+        with pytest.raises(EngineError, match=f"port {port}"):
             await RedisServer(data, port).start()
 
 
@@ -163,7 +163,7 @@ async def test_a_child_that_dies_while_starting_is_quoted(
     no_server.write_text("#!/bin/sh\necho 'Fatal error: no memory'\necho 'Bye'\nexit 1\n")
     no_server.chmod(0o755)
     monkeypatch.setenv("PATH", f"{data}:{os.environ['PATH']}")
-    with pytest.raises(EngineFailed, match=r"^redis ended while starting: Fatal error: no memory$"):
+    with pytest.raises(EngineError, match=r"^redis ended while starting: Fatal error: no memory$"):
         await RedisServer(data, free_port()).start()
 
 
@@ -171,14 +171,14 @@ async def test_a_data_folder_of_another_postgres_is_refused(data: Path) -> None:
     folder = data / "postgres"
     folder.mkdir()
     (folder / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EngineFailed, match="no usable data folder"):
+    with pytest.raises(EngineError, match="no usable data folder"):
         await PostgresServer(data, free_port()).start()
 
 
 async def test_a_lost_postgres_password_is_told(postgres: PostgresServer, data: Path) -> None:
     await postgres.stop()
     (data / "postgres.password").write_text("another")
-    with pytest.raises(EngineFailed, match=r"refuses the password in .*postgres\.password\.$"):
+    with pytest.raises(EngineError, match=r"refuses the password in .*postgres\.password\.$"):
         await postgres.start()
 
 
@@ -186,14 +186,14 @@ async def test_a_missing_postgres_password_is_told(data: Path) -> None:
     folder = data / "postgres"
     folder.mkdir()
     (folder / "PG_VERSION").write_text(f"{MAJOR_VERSION}\n")
-    with pytest.raises(EngineFailed, match=r"postgres\.password is missing"):
+    with pytest.raises(EngineError, match=r"postgres\.password is missing"):
         await PostgresServer(data, free_port()).start()
 
 
 async def test_a_broken_postgres_data_folder_is_told(postgres: PostgresServer, data: Path) -> None:
     await postgres.stop()
     (data / "postgres" / "global" / "pg_control").unlink()
-    with pytest.raises(EngineFailed, match=r"^postgres ended while starting: .*pg_control"):
+    with pytest.raises(EngineError, match=r"^postgres ended while starting: .*pg_control"):
         await postgres.start()
 
 
@@ -202,7 +202,7 @@ async def test_a_broken_kafka_data_folder_is_told(data: Path, engine_cache: Path
     records.mkdir(parents=True)
     (records / "meta.properties").write_text("broken")
     server = KafkaServer(data, engine_cache, free_port(), free_port())
-    with pytest.raises(EngineFailed, match=r"^kafka ended while starting: .*Exception: "):
+    with pytest.raises(EngineError, match=r"^kafka ended while starting: .*Exception: "):
         await server.start()
 
 
@@ -238,7 +238,7 @@ def closed(data: Path) -> Path:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
 async def test_postgres_tells_of_a_full_disk(small_disk: Path) -> None:
-    with pytest.raises(EngineFailed, match="No space left on"):
+    with pytest.raises(EngineError, match="No space left on"):
         await PostgresServer(small_disk, free_port()).start()
 
 
@@ -247,7 +247,7 @@ async def test_postgres_tells_of_a_full_disk(small_disk: Path) -> None:
 async def test_kafka_tells_of_a_full_disk(small_disk: Path, engine_cache: Path) -> None:
     server = KafkaServer(small_disk, engine_cache, free_port(), free_port())
     try:
-        with pytest.raises(EngineFailed, match="No space left on"):
+        with pytest.raises(EngineError, match="No space left on"):
             await server.start()
     finally:
         await server.stop()

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from parley_cli.parser import parser, replicas
-from parley_cli.settings import SettingsWrong, UpSettings, load
+from parley_cli.settings import InvalidSettings, UpSettings, load
 from parley_cli.stack.up.addresses import Addresses
-from parley_cli.stack.up.environments import Environments, Told
+from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_cli.stack.up.process_table import services
 
-TOLD = Told(
+TOLD = ProcessEnvironment(
     session_database="postgresql://parley_session:pw@127.0.0.1/parley_session",
     history_database="postgresql://parley_history:pw@127.0.0.1/parley_history",
     kafka="127.0.0.1:9092",
@@ -88,7 +88,7 @@ def test_without_a_model_server_the_demo_model_is_the_model_server(described: De
 
 
 def test_a_model_server_without_a_model_is_refused(described: Described) -> None:
-    with pytest.raises(SettingsWrong, match=r"^PARLEY_MODEL is not set\. It should be"):
+    with pytest.raises(InvalidSettings, match=r"^PARLEY_MODEL is not set\. It should be"):
         described(OPENAI_BASE_URL="http://127.0.0.1:1/v1")
 
 

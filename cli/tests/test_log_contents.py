@@ -8,8 +8,8 @@ from cli_peers.tailed import Log, Output
 
 from parley_cli.engines import free_port
 from parley_cli.log.tail.command import KeyHolder
-from parley_cli.log.tail.filters import Selection
-from parley_cli.log.tail.unsealing import NoKeys
+from parley_cli.log.tail.filters import FilterOptions
+from parley_cli.log.tail.unsealing import KeysUnavailable
 from parley_core.auth.principal import InternalSecret
 from parley_testing.peers import SECRET
 
@@ -40,7 +40,7 @@ async def test_keys_of_many_sessions_are_asked_for_a_hundred_at_a_time(log: Log)
     await append(log.brokers, log.topic, [each for talk in talks for each in talk.records])
     async with session_with_keys({talk.id: talk.key for talk in talks}) as url:
         lines = await log.shown(
-            Selection(since=MORNING), keys=KeyHolder(url, InternalSecret.parse(SECRET))
+            FilterOptions(since=MORNING), keys=KeyHolder(url, InternalSecret.parse(SECRET))
         )
     assert {f"    content: text {n}" for n in range(130)} <= set(lines)
 
@@ -48,5 +48,5 @@ async def test_keys_of_many_sessions_are_asked_for_a_hundred_at_a_time(log: Log)
 async def test_a_session_that_gives_no_keys_is_told(log: Log) -> None:
     await log.has(Conversation().said("Hello"))
     away = KeyHolder(f"http://127.0.0.1:{free_port()}", InternalSecret.parse(SECRET))
-    with pytest.raises(NoKeys, match="gives no keys to open the content with"):
+    with pytest.raises(KeysUnavailable, match="gives no keys to open the content with"):
         await log.shown(keys=away)

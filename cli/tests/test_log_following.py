@@ -10,10 +10,10 @@ from cli_peers.log import MORNING, Conversation, append
 from cli_peers.tailed import Log, Output
 
 from parley_cli.engines import KafkaServer
-from parley_cli.log.tail.command import Asked, tail
-from parley_cli.log.tail.filters import Selection
-from parley_cli.log.tail.log_record import Found
-from parley_cli.log.tail.resilient_reader import PatientLog
+from parley_cli.log.tail.command import TailOptions, tail
+from parley_cli.log.tail.filters import FilterOptions
+from parley_cli.log.tail.log_record import LogRecord
+from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import in_time_order
 from parley_core.log import (
     Brokers,
@@ -26,7 +26,7 @@ from parley_core.log import (
 from parley_testing.eventually import eventually
 
 
-class CountingLog(PatientLog):
+class CountingLog(ResilientLog):
     records = 0
 
     async def read(self, patience: float) -> list[Entry]:
@@ -49,7 +49,7 @@ async def test_few_records_wait_for_their_turn_however_the_partitions_lie(log: L
     counting = CountingLog(reader, log.brokers, print)
     ends = await reader.end_positions()
     starts = dict.fromkeys(ends, 0)
-    seen: list[Found] = []
+    seen: list[LogRecord] = []
     waited = 0
     async for batch in in_time_order(counting, lambda _: True, starts, ends, most_held=100):
         seen += batch
@@ -79,7 +79,9 @@ async def test_following_goes_on_after_the_broker_was_killed(
         output["err"] += read.err
         return text in output["out"] + output["err"]
 
-    following = asyncio.create_task(tail(brokers, "test", Asked(Selection(), follow=True), None))
+    following = asyncio.create_task(
+        tail(brokers, "test", TailOptions(FilterOptions(), follow=True), None)
+    )
     try:
         await eventually(lambda: has("ada"))
         await append(brokers, "test", second.records)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from parley_cli.__main__ import main
-from parley_cli.service_commands.locations import NothingRuns, Places
+from parley_cli.service_commands.locations import StackLocations, StackNotRunning
 from parley_cli.settings import LogCommandSettings, load
-from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_stack
 
 COMMANDS = [
@@ -33,17 +33,17 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def stack(data: Path) -> Iterator[KeptSecrets]:
+def stack(data: Path) -> Iterator[SecretStore]:
     """What a running `parley up` has left in its data folder."""
     embedded = {"postgres": "127.0.0.1:5000", "kafka": "127.0.0.1:9000", "session": "127.0.0.1:81"}
     processes = [RunningProcess(name, os.getpid(), at) for name, at in embedded.items()]
     write_stack(data, RunningStack("http://127.0.0.1:8080", processes))
     with StackLock(data):
-        yield KeptSecrets(data)
+        yield SecretStore(data)
 
 
-def places() -> Places:
-    return Places(load(LogCommandSettings))
+def places() -> StackLocations:
+    return StackLocations(load(LogCommandSettings))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -57,7 +57,7 @@ def test_without_a_stack_or_a_variable_each_command_says_what_it_needs(
     assert "Or set PARLEY_" in told
 
 
-def test_a_running_stack_says_where_everything_is(stack: KeptSecrets) -> None:
+def test_a_running_stack_says_where_everything_is(stack: SecretStore) -> None:
     session, history, shared = map(
         stack.password, ("session-database", "history-database", "internal-secret")
     )
@@ -78,7 +78,9 @@ def test_a_running_stack_says_where_everything_is(stack: KeptSecrets) -> None:
 
 @pytest.mark.usefixtures("stack")
 def test_a_secret_that_is_not_kept_is_asked_for_and_not_made(data: Path) -> None:
-    with pytest.raises(NothingRuns, match=r"no internal-secret in .*: set PARLEY_INTERNAL_SECRET"):
+    with pytest.raises(
+        StackNotRunning, match=r"no internal-secret in .*: set PARLEY_INTERNAL_SECRET"
+    ):
         places().internal_secret()
     assert not (data / "secrets").exists()
 
@@ -113,7 +115,7 @@ def test_variables_come_before_the_stack(data: Path, monkeypatch: pytest.MonkeyP
 def test_given_engines_need_no_stack_but_the_kept_passwords(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    password = KeptSecrets(data).password("session-database")
+    password = SecretStore(data).password("session-database")
     monkeypatch.setenv("PARLEY_POSTGRES", "postgresql://admin:root@db:5433/postgres?ssl=require")
     assert places().session_database() == (
         f"postgresql://parley_session:{password}@db:5433/parley_session?ssl=require"

@@ -9,7 +9,7 @@ from cli_peers.log import MORNING, Conversation, append
 from cli_peers.tailed import EVERYTHING, Log, subjects
 from cloudevents.core.formats.json import JSONFormat
 
-from parley_cli.log.tail.filters import Owner, Selection
+from parley_cli.log.tail.filters import FilterOptions, Owner
 from parley_core.events.cloudevents import Record
 from parley_core.events.session import MessageSubmitted, SessionStarted
 from parley_core.log import (
@@ -27,7 +27,7 @@ async def test_the_last_20_are_shown_in_the_order_of_their_times(log: Log) -> No
     steps = zip(*(talk.records for talk in talks), strict=True)
     await append(log.brokers, log.topic, [record for step in steps for record in step])
     events = await log.events()
-    everything = await log.events(Selection(since=MORNING))
+    everything = await log.events(FilterOptions(since=MORNING))
     assert len(everything) == 40
     times = [event["time"] for event in everything]
     assert times == sorted(times)
@@ -39,7 +39,7 @@ async def test_the_mark_of_a_transaction_holds_nothing_up(log: Log) -> None:
     talk = Conversation().said("Hello")
     await append_in_transaction(log.brokers.bootstrap, log.topic, talk.records)
     async with asyncio.timeout(10):
-        for selection in (EVERYTHING, Selection(since=MORNING)):
+        for selection in (EVERYTHING, FilterOptions(since=MORNING)):
             assert len(await log.events(selection)) == len(talk.records)
 
 
@@ -60,7 +60,7 @@ async def test_what_is_rare_is_found_however_far_back_it_is(log: Log) -> None:
         first.said("Hello")
         second.said("Hello")
     await log.has(first, second)
-    started = Selection(types=frozenset({SessionStarted.TYPE}))
+    started = FilterOptions(types=frozenset({SessionStarted.TYPE}))
     assert [e["subject"] for e in await log.events(started, count=1)] == [str(second.id)]
     assert len(await log.events(started)) == 2
 
@@ -71,7 +71,7 @@ async def test_a_time_and_a_type_and_a_session_narrow_what_is_shown(log: Log) ->
         mine.said("Hello").answered("Hi")
         other.said("Hello")
     await log.has(mine, other)
-    selection = Selection(
+    selection = FilterOptions(
         types=frozenset({MessageSubmitted.TYPE}),
         sessions=frozenset({str(mine.id)}),
         since=MORNING + timedelta(minutes=3),
@@ -84,34 +84,34 @@ async def test_a_time_and_a_type_and_a_session_narrow_what_is_shown(log: Log) ->
 
 async def test_a_time_that_the_log_has_not_reached_shows_nothing(log: Log) -> None:
     await log.has(Conversation().said("Hello"))
-    assert await log.events(Selection(since=MORNING + timedelta(days=3650))) == []
+    assert await log.events(FilterOptions(since=MORNING + timedelta(days=3650))) == []
 
 
 async def test_a_person_is_found_by_the_first_event_of_a_session(log: Log) -> None:
     ada, acme = Conversation("ada").answered("Hi"), Conversation("ada", tenant="acme").said("x")
     bob = Conversation("bob", tenant="acme")
     await log.has(ada, acme, bob)
-    by_ada = await log.events(Selection(owner=Owner("default", "ada")))
+    by_ada = await log.events(FilterOptions(owner=Owner("default", "ada")))
     assert subjects(by_ada) == {str(ada.id)}
     assert len(by_ada) == 2
-    assert len(await log.events(Selection(owner=Owner("default", "ada")), count=1)) == 1
-    assert subjects(await log.events(Selection(owner=Owner("acme", None)))) == {
+    assert len(await log.events(FilterOptions(owner=Owner("default", "ada")), count=1)) == 1
+    assert subjects(await log.events(FilterOptions(owner=Owner("acme", None)))) == {
         str(acme.id),
         str(bob.id),
     }
-    after_it = Selection(owner=Owner("default", "ada"), since=MORNING + timedelta(minutes=1))
+    after_it = FilterOptions(owner=Owner("default", "ada"), since=MORNING + timedelta(minutes=1))
     assert [event["sequence"] for event in await log.events(after_it)] == [2]
 
 
 async def test_a_place_is_where_it_begins_and_no_other_partition_is_read(log: Log) -> None:
     talk = Conversation().said("one").said("two").said("three")
     await log.has(talk, *(Conversation() for _ in range(8)))
-    place = next(e for e in await log.events(Selection(since=MORNING)) if e["sequence"] == 2)
-    there = Selection(starts={place["partition"]: place["offset"]})
+    place = next(e for e in await log.events(FilterOptions(since=MORNING)) if e["sequence"] == 2)
+    there = FilterOptions(starts={place["partition"]: place["offset"]})
     assert await log.events(there, count=1) == [place]
     assert {event["partition"] for event in await log.events(there)} == {place["partition"]}
     with pytest.raises(LogError, match="has no partition 9"):
-        await log.events(Selection(starts={9: 0}))
+        await log.events(FilterOptions(starts={9: 0}))
 
 
 async def test_a_line_of_json_is_a_cloud_event_with_its_place(log: Log) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parley_cli.__main__ import main
-from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import StackLock
 
 
@@ -29,7 +29,7 @@ def test_without_the_master_key_nothing_is_made(
 def test_a_data_folder_on_which_a_stack_runs_is_left_alone(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    KeptSecrets(data).master_key(may_make=True)
+    SecretStore(data).master_key(may_make=True)
     with StackLock(data):
         assert main(["restore", "--from", "backup"]) == 1
     assert "`parley up` already runs on " in capsys.readouterr().err

@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from parley_cli.__main__ import main
-from parley_cli.stack.secret_store import KeptSecrets, SecretLost
+from parley_cli.stack.secret_store import SecretLost, SecretStore
 from parley_core.crypto.sealing import MasterKeys
 
 SECRET = "s" * 32
@@ -23,9 +23,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    first = KeptSecrets(tmp_path)
+    first = SecretStore(tmp_path)
     made = (first.password("one"), first.jwt_secret(), first.master_key(may_make=True))
-    again = KeptSecrets(tmp_path)
+    again = SecretStore(tmp_path)
     assert made == (again.password("one"), again.jwt_secret(), again.master_key(may_make=False))
     assert len(set(made)) == 3
     MasterKeys.parse(made[2])
@@ -35,15 +35,15 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -
 
 def test_a_lost_master_key_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(SecretLost, match="master-key is missing, and with it the key of every"):
-        KeptSecrets(tmp_path).master_key(may_make=False)
+        SecretStore(tmp_path).master_key(may_make=False)
 
 
 @pytest.mark.parametrize("damage", ["", "local:", "local:" + base64.b64encode(b"short").decode()])
 def test_a_damaged_master_key_is_told_and_not_shown(tmp_path: Path, damage: str) -> None:
-    KeptSecrets(tmp_path).master_key(may_make=True)
+    SecretStore(tmp_path).master_key(may_make=True)
     (tmp_path / "secrets" / "master-key").write_text(damage)
     with pytest.raises(SecretLost, match="put the") as told:
-        KeptSecrets(tmp_path).master_key(may_make=True)
+        SecretStore(tmp_path).master_key(may_make=True)
     assert not damage or damage not in str(told.value)
 
 
@@ -51,10 +51,10 @@ def test_a_damaged_master_key_is_told_and_not_shown(tmp_path: Path, damage: str)
 def test_any_damaged_secret_is_a_sentence(
     data: Path, capsys: pytest.CaptureFixture[str], damage: bytes
 ) -> None:
-    KeptSecrets(data).jwt_secret()
+    SecretStore(data).jwt_secret()
     (data / "secrets" / "jwt-secret").write_bytes(damage)
     with pytest.raises(SecretLost, match=r"jwt-secret is .*: put the"):
-        KeptSecrets(data).jwt_secret()
+        SecretStore(data).jwt_secret()
     assert main(["token", "--user", "ada"]) == 1
     output = capsys.readouterr()
     assert output.out == ""
@@ -64,7 +64,7 @@ def test_any_damaged_secret_is_a_sentence(
 def test_token_prints_a_token_of_the_data_folders_secret_and_nothing_else(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret = KeptSecrets(data).jwt_secret()
+    secret = SecretStore(data).jwt_secret()
     asked = ["token", "--user", "ada", "--tenant", "t", "--scope", "a:b", "--scope", "admin"]
     assert main([*asked, "--hours", "2"]) == 0
     output = capsys.readouterr()
@@ -78,7 +78,7 @@ def test_token_prints_a_token_of_the_data_folders_secret_and_nothing_else(
 def test_the_secret_issuer_and_audience_of_the_environment_come_first(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    KeptSecrets(data).jwt_secret()
+    SecretStore(data).jwt_secret()
     monkeypatch.setenv("PARLEY_JWT_SECRET", SECRET)
     monkeypatch.setenv("PARLEY_JWT_ISSUER", "me")
     monkeypatch.setenv("PARLEY_JWT_AUDIENCE", "parley")

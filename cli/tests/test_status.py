@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_peers.small_service import SmallServices
 
-from parley_cli.engines import EngineFailed, free_port
+from parley_cli.engines import EngineError, free_port
 from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_stack
 from parley_cli.stack.status import status
 from parley_cli.stack.supervision.service_process import ServiceProcess
@@ -100,7 +100,7 @@ def test_one_data_folder_has_one_stack_until_that_is_gone_however_it_went(tmp_pa
         assert holder.stdout is not None
         holder.stdout.readline()
         with (
-            pytest.raises(EngineFailed, match=f"already runs on .*, as process {holder.pid}: end"),
+            pytest.raises(EngineError, match=f"already runs on .*, as process {holder.pid}: end"),
             StackLock(tmp_path),
         ):
             pass

@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from cli_peers.small_service import SmallServices
 
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 from parley_cli.stack.supervision import service_process
-from parley_cli.stack.supervision.process_group import Member, Stack
-from parley_cli.stack.supervision.service_process import ServiceProcess, SettingsRefused
+from parley_cli.stack.supervision.process_group import ManagedProcess, Stack
+from parley_cli.stack.supervision.service_process import InvalidServiceSettings, ServiceProcess
 from parley_cli.stack.supervision.startup_steps import Step
-from parley_cli.stack.supervision.supervisor import KeepsDying, Patience
+from parley_cli.stack.supervision.supervisor import RestartLimitReached, RestartPolicy
 from parley_testing.eventually import eventually
 
-QUICK = Patience(deaths=3, seconds=60, first_pause=0.01)
+QUICK = RestartPolicy(deaths=3, seconds=60, first_pause=0.01)
 
 
-class Told:
+class ProcessEnvironment:
     """What the terminal would show."""
 
     def __init__(self) -> None:
@@ -48,8 +48,10 @@ class Told:
 class Running:
     """A stack in a task of its own, as `parley up` has it."""
 
-    def __init__(self, members: Sequence[Member], preparations: Sequence[Step] = ()) -> None:
-        self.told, self.changes, self.started = Told(), 0, asyncio.Event()
+    def __init__(
+        self, members: Sequence[ManagedProcess], preparations: Sequence[Step] = ()
+    ) -> None:
+        self.told, self.changes, self.started = ProcessEnvironment(), 0, asyncio.Event()
         self.stack = Stack(members, preparations, self.told, self._count, patience=QUICK)
         self.task = asyncio.create_task(self.stack.run(self.started.set))
 
@@ -62,7 +64,7 @@ class Running:
 
     async def stop(self) -> None:
         self.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, EngineFailed):
+        with contextlib.suppress(asyncio.CancelledError, EngineError):
             await self.task
         await self.stack.stop([2, 2], within=3)
 
@@ -98,7 +100,7 @@ async def test_a_member_starts_only_after_what_it_needs(
 
     first, second = small.one("first"), small.one("second")
     stack = Running(
-        [Member(second, ("first", "preparation")), Member(first)],
+        [ManagedProcess(second, ("first", "preparation")), ManagedProcess(first)],
         [Step("preparation", prepare)],
     )
     running.append(stack)
@@ -112,7 +114,7 @@ async def test_a_killed_process_is_started_again_at_its_address_and_that_is_told
     small: SmallServices, running: list[Running]
 ) -> None:
     process = small.one("killed")
-    stack = Running([Member(process)])
+    stack = Running([ManagedProcess(process)])
     running.append(stack)
     await stack.until_started()
     before, address = process.child.pid, process.address
@@ -128,13 +130,15 @@ async def test_one_that_keeps_dying_ends_the_stack_with_the_end_of_its_log(
     small: SmallServices, running: list[Running]
 ) -> None:
     process, other = small.one("dying"), small.one("other")
-    stack = Running([Member(process), Member(other)])
+    stack = Running([ManagedProcess(process), ManagedProcess(other)])
     running.append(stack)
     await stack.until_started()
     for starts in (1, 2, 3):
         await eventually(partial(stack.told.was_ready, "dying", starts))
         os.kill(process.child.pid, signal.SIGKILL)
-    with pytest.raises(KeepsDying, match=r"^dying ended 3 times within 60 s(.|\n)*it runs$"):
+    with pytest.raises(
+        RestartLimitReached, match=r"^dying ended 3 times within 60 s(.|\n)*it runs$"
+    ):
         await stack.task
 
 
@@ -142,7 +146,7 @@ async def test_members_are_stopped_stage_by_stage(
     small: SmallServices, running: list[Running]
 ) -> None:
     late, early = small.one("late"), small.one("early")
-    stack = Running([Member(late, stop_stage=1), Member(early, stop_stage=0)])
+    stack = Running([ManagedProcess(late, stop_stage=1), ManagedProcess(early, stop_stage=0)])
     running.append(stack)
     await stack.until_started()
     await stack.stop()
@@ -153,7 +157,7 @@ async def test_one_that_does_not_end_is_killed_in_time_for_the_others(
     small: SmallServices, running: list[Running]
 ) -> None:
     deaf, other = small.one("deaf", DEAF="1"), small.one("other")
-    stack = Running([Member(deaf, stop_stage=0), Member(other, stop_stage=1)])
+    stack = Running([ManagedProcess(deaf, stop_stage=0), ManagedProcess(other, stop_stage=1)])
     running.append(stack)
     await stack.until_started()
     stack.task.cancel()
@@ -168,9 +172,9 @@ async def test_one_that_cannot_start_ends_the_others_with_its_sentence(
     small: SmallServices, running: list[Running]
 ) -> None:
     broken, other = small.one("broken", LAST_WORDS="FATAL: no key"), small.one("other")
-    stack = Running([Member(other), Member(broken, ("other",))])
+    stack = Running([ManagedProcess(other), ManagedProcess(broken, ("other",))])
     running.append(stack)
-    with pytest.raises(EngineFailed, match=r"^broken ended while starting: FATAL: no key$"):
+    with pytest.raises(EngineError, match=r"^broken ended while starting: FATAL: no key$"):
         await stack.task
     await stack.stop()
     assert not other.child.runs
@@ -179,13 +183,13 @@ async def test_one_that_cannot_start_ends_the_others_with_its_sentence(
 async def test_the_telling_line_is_not_just_one_that_uvicorn_logs(small: SmallServices) -> None:
     words = "ERROR uvicorn.error: no such host\nINFO uvicorn.error: Finished"
     broken = small.one("broken", LAST_WORDS=words)
-    with pytest.raises(EngineFailed, match=r"ended while starting: .* no such host$"):
+    with pytest.raises(EngineError, match=r"ended while starting: .* no such host$"):
         await broken.start()
 
 
 async def test_a_service_that_refuses_its_settings_is_quoted_as_such(small: SmallServices) -> None:
     process = small.one("strict", LAST_WORDS="PARLEY_X is not set.", CODE="2")
-    with pytest.raises(SettingsRefused, match=r"^strict: PARLEY_X is not set\.$"):
+    with pytest.raises(InvalidServiceSettings, match=r"^strict: PARLEY_X is not set\.$"):
         await process.start()
 
 
@@ -195,7 +199,7 @@ async def test_a_service_that_does_not_become_ready_says_what_it_misses(
     monkeypatch.setattr(service_process, "FIRST_READY_SECONDS", 0.5)
     process = small.one("waiting", STATUS="503")
     try:
-        with pytest.raises(EngineFailed, match=r"^waiting was not ready within .*event store"):
+        with pytest.raises(EngineError, match=r"^waiting was not ready within .*event store"):
             await process.start()
     finally:
         await process.stop(2)
@@ -206,7 +210,7 @@ async def test_a_port_taken_by_another_is_told(small: SmallServices) -> None:
     port = int(spec.address.rpartition(":")[2])
     with (
         socket.create_server(("127.0.0.1", port)),
-        pytest.raises(EngineFailed, match=f"^late cannot listen on port {port}: another process"),
+        pytest.raises(EngineError, match=f"^late cannot listen on port {port}: another process"),
     ):
         await ServiceProcess(spec, small.data).start()
 

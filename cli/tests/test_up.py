@@ -16,7 +16,7 @@ import pytest
 
 from parley_cli.__main__ import main
 from parley_cli.engines import free_port
-from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.secret_store import SecretStore
 
 NAMES = [
     *("postgres", "kafka", "redis", "demo-model", "session", "inference"),
@@ -205,7 +205,7 @@ def test_a_second_one_on_the_same_data_is_refused(whole: WholeStack) -> None:
 
 
 def test_no_secret_is_on_a_command_line(whole: WholeStack) -> None:
-    kept = KeptSecrets(whole.data)
+    kept = SecretStore(whole.data)
     secrets = [kept.jwt_secret(), kept.master_key(may_make=False), kept.password("internal-secret")]
     for process in whole.processes().values():
         command = Path(f"/proc/{process['pid']}/cmdline").read_text()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from parley_cli.parser import parser
-from parley_cli.settings import DataSettings, SettingsWrong, TokenSettings, load
-from parley_cli.stack.dev_tokens import NoSecret, development_token
+from parley_cli.settings import DataSettings, InvalidSettings, TokenSettings, load
+from parley_cli.stack.dev_tokens import SecretNotFound, development_token
 from parley_cli.stack.secret_store import SecretLost
 
 # What one command alone needs is imported when it runs: `parley token` should be instant.
@@ -17,10 +17,10 @@ def run(arguments: Sequence[str] | None) -> int:
     chosen = parser().parse_args(arguments)
     try:
         return _run(chosen)
-    except SettingsWrong as wrong:
+    except InvalidSettings as wrong:
         print(wrong, file=sys.stderr)
         return 2
-    except (NoSecret, SecretLost) as missing:
+    except (SecretNotFound, SecretLost) as missing:
         print(missing, file=sys.stderr)
         return 1
 

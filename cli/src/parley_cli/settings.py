@@ -13,17 +13,17 @@ from parley_core.runtime.settings import (
     BootstrapServers,
     Count,
     DatabaseUrl,
+    InvalidSettings,
     Port,
     RedisUrl,
     Settings,
-    SettingsWrong,
     load,
 )
 
 __all__ = [
     "ChatSettings",
+    "InvalidSettings",
     "LogCommandSettings",
-    "SettingsWrong",
     "TokenSettings",
     "UpSettings",
     "load",
@@ -68,7 +68,7 @@ class ChatSettings(TokenSettings):
     token: SecretStr | None = None
 
 
-class GivenSettings(DataSettings, KafkaSecurity):
+class ExternalEngineSettings(DataSettings, KafkaSecurity):
     """What is there already instead of being made; what a topic is made like."""
 
     postgres: DatabaseUrl | None = Field(
@@ -85,7 +85,7 @@ class GivenSettings(DataSettings, KafkaSecurity):
     internal_secret: Annotated[SecretStr, AfterValidator(_shared)] | None = None
 
 
-class UpSettings(TokenSettings, GivenSettings):
+class UpSettings(TokenSettings, ExternalEngineSettings):
     """What `parley up` runs; everything else it makes itself."""
 
     host: str = "127.0.0.1"
@@ -116,7 +116,7 @@ class UpSettings(TokenSettings, GivenSettings):
         return self
 
 
-class LogCommandSettings(GivenSettings):
+class LogCommandSettings(ExternalEngineSettings):
     """Where the commands about the log find what they read, unless a stack runs that says it."""
 
     session_database: DatabaseUrl | None = None

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from cli_peers.log import Conversation, append
-from parley_cli.log.tail.command import Asked, KeyHolder, tail
-from parley_cli.log.tail.filters import Selection
+from parley_cli.log.tail.command import KeyHolder, TailOptions, tail
+from parley_cli.log.tail.filters import FilterOptions
 from parley_core.log import (
     Brokers,
 )
 
 Output = pytest.CaptureFixture[str]
-EVERYTHING = Selection()
+EVERYTHING = FilterOptions()
 
 
 class Log:
@@ -29,17 +29,17 @@ class Log:
 
     async def shown(
         self,
-        selection: Selection = EVERYTHING,
+        selection: FilterOptions = EVERYTHING,
         keys: KeyHolder | None = None,
         **asked: Any,
     ) -> list[str]:
         self._output.readouterr()
-        await tail(self.brokers, self.topic, Asked(selection, **asked), keys)
+        await tail(self.brokers, self.topic, TailOptions(selection, **asked), keys)
         return self._output.readouterr().out.splitlines()
 
     async def events(
         self,
-        selection: Selection = EVERYTHING,
+        selection: FilterOptions = EVERYTHING,
         **asked: Any,
     ) -> list[Any]:
         return [json.loads(line) for line in await self.shown(selection, as_json=True, **asked)]

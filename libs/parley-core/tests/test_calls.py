@@ -21,9 +21,9 @@ from call_peers.service import (
 )
 from fastapi import FastAPI
 
-from parley_core.auth.principal import PrincipalRefused
+from parley_core.auth.principal import InvalidPrincipal
 from parley_core.http.errors import Unavailable, error_body, install_error_handlers
-from parley_core.http.service_client import Relayed
+from parley_core.http.service_client import ServiceError
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_each_call_is_signed_afresh():
         await client.call("GET", "/", **NAMES)
 
     now = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=1)
-    with pytest.raises(PrincipalRefused, match="expired"):
+    with pytest.raises(InvalidPrincipal, match="expired"):
         believed(requests[0], now=now)
     assert believed(requests[1], now=now) == ADA
 
@@ -107,7 +107,7 @@ async def test_a_call_of_no_person_is_made_by_the_service_itself():
 async def test_an_error_is_relayed_with_its_status_and_what_it_says_about_trying_again():
     headers = {"retry-after": "7", "x-should-retry": "false", "set-cookie": "a=b"}
     async with service(answering(json.dumps(TAKEN), status=409, headers=headers)) as client:
-        with pytest.raises(Relayed) as refusal:
+        with pytest.raises(ServiceError) as refusal:
             await client.call("POST", "/", **NAMES)
 
     error = refusal.value
@@ -144,9 +144,9 @@ async def test_two_errors_of_different_kinds_do_not_mix():
         return web.json_response(body, status=status)
 
     async with service(handler) as client:
-        with pytest.raises(Relayed) as first:
+        with pytest.raises(ServiceError) as first:
             await client.call("GET", "/", **NAMES)
-        with pytest.raises(Relayed) as second:
+        with pytest.raises(ServiceError) as second:
             await client.call("GET", "/", **NAMES)
 
     assert (first.value.status, first.value.code) == (409, "turn_open")

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 
 from parley_core.auth.principal import InternalSecret, Principal, sign_principal
 from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.http.service_auth import Guard, request_id
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
 
 SECRET = InternalSecret(b"s" * 32)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ def application(**options):
     app = FastAPI()
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    guard = Guard(
+    guard = ServiceAuthenticator(
         SECRET, audience="session", issuers=frozenset({"gateway", "inference"}), **options
     )
 

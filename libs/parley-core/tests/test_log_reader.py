@@ -20,7 +20,7 @@ from parley_core.log import (
     TopicSpec,
     ensure_topic,
 )
-from parley_core.log.non_utf8_headers import ReadableRecords
+from parley_core.log.non_utf8_headers import RecordsWithAnyHeader
 from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 
@@ -120,7 +120,7 @@ async def test_a_reader_goes_past_the_mark_of_a_transaction(kafka_bootstrap, top
 
 async def test_readers_are_made_to_read_what_a_stranger_wrote(kafka_bootstrap, topic):
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)):
-        assert fetcher.MemoryRecords is ReadableRecords
+        assert fetcher.MemoryRecords is RecordsWithAnyHeader
 
 
 async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):

@@ -5,7 +5,7 @@ import struct
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from parley_core.log.non_utf8_headers import ReadableRecords
+from parley_core.log.non_utf8_headers import RecordsWithAnyHeader
 
 PLAIN, LZ4 = 0, 3
 
@@ -29,7 +29,9 @@ def batch(*names, first_offset, compression):
 @pytest.mark.parametrize("compression", [PLAIN, LZ4])
 def test_a_name_that_is_not_utf_8_is_escaped_and_what_follows_is_read(compression):
     answer = batch("a", NotUtf8(), "b", first_offset=7, compression=compression)
-    records = ReadableRecords(answer + batch("c", NotUtf8(), first_offset=10, compression=PLAIN))
+    records = RecordsWithAnyHeader(
+        answer + batch("c", NotUtf8(), first_offset=10, compression=PLAIN)
+    )
     found = []
     while records.has_next():
         found += records.next_batch()

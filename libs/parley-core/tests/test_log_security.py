@@ -20,7 +20,7 @@ from parley_core.log import (
     ensure_topic,
 )
 from parley_core.log.settings import LogSettings
-from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.runtime.settings import InvalidSettings, load
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -149,7 +149,7 @@ async def test_settings_that_cannot_work_are_refused_at_the_start(
     monkeypatch.setenv("PARLEY_KAFKA", "127.0.0.1:9092")
     for name, value in security.items():
         monkeypatch.setenv(f"PARLEY_KAFKA_{name.upper()}", value)
-    with pytest.raises(SettingsWrong) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         load(LogSettings)
     assert sentence in str(wrong.value)
 

@@ -9,7 +9,7 @@ import pytest
 
 from parley_core.storage.migrations import (
     Migration,
-    MigrationRefused,
+    MigrationError,
     migrate,
     migrations_in,
     require_migrated,
@@ -84,13 +84,13 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
     ],
 )
 def test_a_folder_with_a_gap_or_a_number_twice_is_refused(tmp_path, files):
-    with pytest.raises(MigrationRefused, match="without a gap"):
+    with pytest.raises(MigrationError, match="without a gap"):
         migrations_in(written(tmp_path, **dict.fromkeys(files, "")))
 
 
 @pytest.mark.parametrize("name", ["first", "1_first", "0001first", "0001_", "00011_first"])
 def test_a_file_with_another_kind_of_name_is_refused_by_it(tmp_path, name):
-    with pytest.raises(MigrationRefused, match=f"^{name}.sql "):
+    with pytest.raises(MigrationError, match=f"^{name}.sql "):
         migrations_in(written(tmp_path, **{name: ""}))
 
 
@@ -143,7 +143,7 @@ async def test_two_processes_at_once_apply_each_migration_once(database, tmp_pat
 @pytest.mark.parametrize("failing", [BROKEN, UNREGISTERED])
 async def test_a_failing_migration_leaves_nothing_of_itself_and_all_before_it(database, failing):
     async with connected(database) as connection:
-        with pytest.raises(MigrationRefused, match=rf"Migration 3 \({failing.name}\) failed: "):
+        with pytest.raises(MigrationError, match=rf"Migration 3 \({failing.name}\) failed: "):
             await migrate(connection, [PEOPLE, ADA, failing])
 
         assert await names(connection) == ["ada"]
@@ -152,7 +152,7 @@ async def test_a_failing_migration_leaves_nothing_of_itself_and_all_before_it(da
 
 async def test_a_failed_migration_keeps_nobody_from_the_mended_one(database):
     async with connected(database) as failed, connected(database) as other:
-        with pytest.raises(MigrationRefused):
+        with pytest.raises(MigrationError):
             await migrate(failed, [PEOPLE, ADA, BROKEN])
 
         applied = await asyncio.wait_for(migrate(other, [PEOPLE, ADA, ERIN]), 10)
@@ -163,7 +163,7 @@ async def test_a_failed_migration_keeps_nobody_from_the_mended_one(database):
 async def test_a_connection_lost_amid_a_migration_is_told_as_its_failure(database):
     cut_off = Migration(1, "cut_off", "SELECT pg_terminate_backend(pg_backend_pid());")
     async with connected(database) as connection:
-        with pytest.raises(MigrationRefused, match=r"Migration 1 \(cut_off\) failed"):
+        with pytest.raises(MigrationError, match=r"Migration 1 \(cut_off\) failed"):
             await migrate(connection, [cut_off])
 
 
@@ -173,7 +173,7 @@ async def test_a_migration_that_was_changed_after_it_was_applied_is_refused(data
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE])
 
-        with pytest.raises(MigrationRefused, match=r"Migration 1 \(people\) was changed"):
+        with pytest.raises(MigrationError, match=r"Migration 1 \(people\) was changed"):
             await check(connection, [changed, ADA])
 
         assert await registered(connection) == [(1, "people")]
@@ -184,7 +184,7 @@ async def test_a_newer_database_is_refused(database, check):
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
-        with pytest.raises(MigrationRefused, match="has migration 2, which this version"):
+        with pytest.raises(MigrationError, match="has migration 2, which this version"):
             await check(connection, [PEOPLE])
 
 
@@ -197,7 +197,7 @@ async def test_a_database_at_the_version_is_migrated(database):
 
 async def test_an_empty_database_is_not_migrated_and_stays_empty(database):
     async with connected(database) as connection:
-        with pytest.raises(MigrationRefused, match="empty: run the `migrate` command"):
+        with pytest.raises(MigrationError, match="empty: run the `migrate` command"):
             await require_migrated(connection, [PEOPLE])
 
         assert await connection.fetchval("SELECT to_regclass('schema_migrations')") is None
@@ -207,5 +207,5 @@ async def test_a_database_behind_the_version_is_not_migrated(database):
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE])
 
-        with pytest.raises(MigrationRefused, match="behind this version"):
+        with pytest.raises(MigrationError, match="behind this version"):
             await require_migrated(connection, [PEOPLE, ADA])

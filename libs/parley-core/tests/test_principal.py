@@ -9,8 +9,8 @@ import pytest
 
 from parley_core.auth.principal import (
     InternalSecret,
+    InvalidPrincipal,
     Principal,
-    PrincipalRefused,
     sign_principal,
     verify_principal,
 )
@@ -57,39 +57,39 @@ def test_a_person_without_scopes_is_believed():
 def test_a_token_lives_for_sixty_seconds():
     verify(sign(), now=NOW + timedelta(seconds=59))
 
-    with pytest.raises(PrincipalRefused, match="expired"):
+    with pytest.raises(InvalidPrincipal, match="expired"):
         verify(sign(), now=NOW + timedelta(seconds=60))
 
 
 def test_a_token_from_a_clock_a_little_ahead_is_believed_and_one_from_the_future_is_not():
     verify(sign(now=NOW + timedelta(seconds=5)))
 
-    with pytest.raises(PrincipalRefused, match="future"):
+    with pytest.raises(InvalidPrincipal, match="future"):
         verify(sign(now=NOW + timedelta(seconds=7)))
 
 
 def test_a_token_that_gives_itself_a_longer_life_is_refused():
-    with pytest.raises(PrincipalRefused, match="lives over"):
+    with pytest.raises(InvalidPrincipal, match="lives over"):
         verify(forge(exp=CLAIMS["exp"] + 1))
 
 
 def test_a_token_for_another_service_is_refused():
-    with pytest.raises(PrincipalRefused, match="InvalidAudience"):
+    with pytest.raises(InvalidPrincipal, match="InvalidAudience"):
         verify(sign(), audience="history")
 
 
 def test_a_token_for_several_services_is_refused():
-    with pytest.raises(PrincipalRefused):
+    with pytest.raises(InvalidPrincipal):
         verify(forge(aud=["session", "history"]))
 
 
 def test_a_token_from_a_service_that_may_not_call_is_refused():
-    with pytest.raises(PrincipalRefused, match="may call"):
+    with pytest.raises(InvalidPrincipal, match="may call"):
         verify(sign(issuer="history"))
 
 
 def test_a_token_signed_with_another_secret_is_refused():
-    with pytest.raises(PrincipalRefused, match="InvalidSignature"):
+    with pytest.raises(InvalidPrincipal, match="InvalidSignature"):
         verify(forge(secret=b"x" * 32))
 
 
@@ -97,23 +97,23 @@ def test_a_token_whose_claims_were_changed_is_refused():
     header, _, signature = sign().split(".")
     claims = forge(sub="eve").split(".")[1]
 
-    with pytest.raises(PrincipalRefused, match="InvalidSignature"):
+    with pytest.raises(InvalidPrincipal, match="InvalidSignature"):
         verify(f"{header}.{claims}.{signature}")
 
 
 def test_an_unsigned_token_is_refused():
-    with pytest.raises(PrincipalRefused, match="InvalidAlgorithm"):
+    with pytest.raises(InvalidPrincipal, match="InvalidAlgorithm"):
         verify(forge(secret=None, algorithm="none"))
 
 
 def test_another_algorithm_with_the_right_secret_is_refused():
-    with pytest.raises(PrincipalRefused, match="InvalidAlgorithm"):
+    with pytest.raises(InvalidPrincipal, match="InvalidAlgorithm"):
         verify(forge(secret=b"s" * 64, algorithm="HS512"))
 
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_a_token_without_one_of_its_claims_is_refused(claim):
-    with pytest.raises(PrincipalRefused):
+    with pytest.raises(InvalidPrincipal):
         verify(forge(**{claim: None}))
 
 
@@ -133,7 +133,7 @@ def test_a_token_without_one_of_its_claims_is_refused(claim):
     ],
 )
 def test_a_claim_of_the_wrong_kind_is_refused(changes):
-    with pytest.raises(PrincipalRefused):
+    with pytest.raises(InvalidPrincipal):
         verify(forge(**changes))
 
 
@@ -141,14 +141,14 @@ def test_a_claim_of_the_wrong_kind_is_refused(changes):
     "garbage", ["", "a", "a.b.c", "....", "é.é.é", "\ud800", f"{DEEP}.e30.e30"]
 )
 def test_garbage_is_refused_without_being_repeated(garbage):
-    with pytest.raises(PrincipalRefused, match=r"refused: \w+Error$"):
+    with pytest.raises(InvalidPrincipal, match=r"refused: \w+Error$"):
         verify(garbage)
 
 
 def test_a_refusal_repeats_neither_the_token_nor_the_secret():
     token = forge(sub="person-7", aud="person-7")
 
-    with pytest.raises(PrincipalRefused) as refusal:
+    with pytest.raises(InvalidPrincipal) as refusal:
         verify(token)
 
     assert "person-7" not in str(refusal.value)

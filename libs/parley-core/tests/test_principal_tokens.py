@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from parley_core.auth.principal import InternalSecret, Principal, PrincipalRefused, verify_principal
+from parley_core.auth.principal import InternalSecret, InvalidPrincipal, Principal, verify_principal
 from parley_core.auth.principal_token_cache import (
     MOST_KEPT,
     REUSED_SECONDS,
-    SignedTokens,
-    VerifiedTokens,
+    PrincipalSigner,
+    PrincipalVerifier,
 )
 
 SECRET = InternalSecret(b"s" * 32)
@@ -17,12 +17,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA, EVE = Principal("acme", "ada"), Principal("acme", "eve")
 
 
-def signing(secret: InternalSecret = SECRET) -> SignedTokens:
-    return SignedTokens(secret, issuer="gateway", audience="session")
+def signing(secret: InternalSecret = SECRET) -> PrincipalSigner:
+    return PrincipalSigner(secret, issuer="gateway", audience="session")
 
 
-def verifying() -> VerifiedTokens:
-    return VerifiedTokens(SECRET, issuers={"gateway"}, audience="session")
+def verifying() -> PrincipalVerifier:
+    return PrincipalVerifier(SECRET, issuers={"gateway"}, audience="session")
 
 
 def after(seconds: float) -> datetime:
@@ -57,14 +57,14 @@ def test_a_clock_that_is_set_back_signs_anew():
 def test_a_token_that_was_verified_is_refused_outside_of_its_time(seconds):
     tokens, token = verifying(), signing().of(ADA, NOW)
     assert tokens.principal_of(token, NOW) == ADA
-    with pytest.raises(PrincipalRefused):
+    with pytest.raises(InvalidPrincipal):
         tokens.principal_of(token, after(seconds))
 
 
 def test_a_token_that_was_refused_is_refused_again():
     tokens, forged = verifying(), signing(InternalSecret(b"o" * 32)).of(ADA, NOW)
     for _ in range(2):
-        with pytest.raises(PrincipalRefused):
+        with pytest.raises(InvalidPrincipal):
             tokens.principal_of(forged, NOW)
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from parley_core.crypto.sealing import (
     DataKey,
+    InvalidMasterKey,
     KeyDestroyed,
-    MasterKeyMalformed,
     MasterKeys,
-    SealBroken,
     UnknownMasterKey,
+    UnsealError,
     fingerprint,
     open_copy,
     seal,
@@ -53,7 +53,7 @@ def test_a_change_of_any_byte_is_noticed():
     for place in range(len(sealed)):
         altered = bytearray(sealed)
         altered[place] ^= 1
-        with pytest.raises(SealBroken):
+        with pytest.raises(UnsealError):
             unseal(KEY, bytes(altered), **PLACE)
 
 
@@ -61,7 +61,7 @@ def test_a_value_that_was_cut_short_is_refused_at_every_length():
     sealed = seal(KEY, {"text": "a"}, **PLACE)
 
     for length in range(len(sealed)):
-        with pytest.raises(SealBroken):
+        with pytest.raises(UnsealError):
             unseal(KEY, sealed[:length], **PLACE)
 
 
@@ -69,12 +69,12 @@ def test_a_value_that_was_cut_short_is_refused_at_every_length():
     "elsewhere", [{"session_id": OTHER}, {"event_id": OTHER}, {"field": "title"}]
 )
 def test_a_value_moved_to_another_place_does_not_open(elsewhere):
-    with pytest.raises(SealBroken):
+    with pytest.raises(UnsealError):
         unseal(KEY, seal(KEY, {"text": "a"}, **PLACE), **PLACE | elsewhere)
 
 
 def test_another_key_does_not_open_it_and_the_error_names_the_place_only():
-    with pytest.raises(SealBroken, match=f"content of event {PLACE['event_id']}"):
+    with pytest.raises(UnsealError, match=f"content of event {PLACE['event_id']}"):
         unseal(DataKey(b"x" * 32), seal(KEY, {"text": "a"}, **PLACE), **PLACE)
 
 
@@ -83,7 +83,7 @@ def test_sealed_bytes_that_are_no_json_object_are_broken_and_the_error_holds_no_
     associated = b"\x01" + SESSION.bytes + PLACE["event_id"].bytes + b"content"
     for plaintext in (b"my secret", b'["my secret"]', b"\xff"):
         sealed = b"\x01" + nonce + KEY.cipher.encrypt(nonce, plaintext, associated)
-        with pytest.raises(SealBroken) as refusal:
+        with pytest.raises(UnsealError) as refusal:
             unseal(KEY, sealed, **PLACE)
         assert "secret" not in str(refusal.value)
         assert refusal.value.__context__ is None
@@ -111,7 +111,7 @@ def test_a_wrapped_key_is_read_back_for_its_session_only():
     wrapped = keys.wrap(KEY, SESSION)
 
     assert keys.unwrap(wrapped, SESSION) == KEY
-    with pytest.raises(SealBroken):
+    with pytest.raises(UnsealError):
         keys.unwrap(wrapped, OTHER)
 
 
@@ -136,7 +136,7 @@ def test_a_retired_master_key_is_named():
 def test_a_master_key_with_the_same_id_and_other_bytes_does_not_unwrap():
     wrapped = MasterKeys.parse(setting(a=OLD)).wrap(KEY, SESSION)
 
-    with pytest.raises(SealBroken):
+    with pytest.raises(UnsealError):
         MasterKeys.parse(setting(a=NEW)).unwrap(wrapped, SESSION)
 
 
@@ -148,7 +148,7 @@ def test_any_change_or_cut_of_a_wrapped_key_is_noticed():
         altered = bytearray(wrapped)
         altered[place] ^= 3
         for damaged in (bytes(altered), wrapped[:place]):
-            with pytest.raises((SealBroken, UnknownMasterKey)):
+            with pytest.raises((UnsealError, UnknownMasterKey)):
                 keys.unwrap(damaged, SESSION)
 
 
@@ -171,7 +171,7 @@ def test_no_wrapped_key_is_a_destroyed_key():
     ],
 )
 def test_a_malformed_setting_says_what_it_should_look_like_and_repeats_nothing(value):
-    with pytest.raises(MasterKeyMalformed, match="PARLEY_MASTER_KEY should look like") as refusal:
+    with pytest.raises(InvalidMasterKey, match="PARLEY_MASTER_KEY should look like") as refusal:
         MasterKeys.parse(value)
 
     assert not value or value not in str(refusal.value)
@@ -194,7 +194,7 @@ def test_a_copy_opens_under_its_own_name_and_key_alone():
     assert open_copy(KEY, sealed, name="page:1") == b"[1, 2]"
     assert b"[1, 2]" not in sealed
     for key, name in ((KEY, "page:2"), (DataKey.generate(), "page:1")):
-        with pytest.raises(SealBroken):
+        with pytest.raises(UnsealError):
             open_copy(key, sealed, name=name)
-    with pytest.raises(SealBroken):
+    with pytest.raises(UnsealError):
         unseal(KEY, sealed, **PLACE)

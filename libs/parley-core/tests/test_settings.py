@@ -10,9 +10,9 @@ from parley_core.runtime.settings import (
     BootstrapServers,
     DatabaseUrl,
     InternalSecretSetting,
+    InvalidSettings,
     RedisUrl,
     Settings,
-    SettingsWrong,
     load,
 )
 
@@ -82,7 +82,7 @@ def environment(monkeypatch):
 
 
 def complaint(kind=ExampleSettings):
-    with pytest.raises(SettingsWrong) as refusal:
+    with pytest.raises(InvalidSettings) as refusal:
         load(kind)
     assert refusal.value.__suppress_context__
     return str(refusal.value)
@@ -277,7 +277,7 @@ def test_addresses_of_engines_are_taken(environment, variable, value):
 )
 def test_addresses_that_no_client_can_use_are_refused_with_a_sentence(environment, variable, value):
     environment(**{variable: value})
-    with pytest.raises(SettingsWrong) as refused:
+    with pytest.raises(InvalidSettings) as refused:
         load(EngineSettings)
     assert str(refused.value).startswith(f"{variable} is wrong. It should be ")
     assert "secret" not in str(refused.value)

@@ -9,7 +9,7 @@ from aiohttp import web
 from call_peers.service import NAMES, TAKEN, answering, is_unavailable, service
 
 from parley_core.http.errors import Unavailable
-from parley_core.http.service_client import Relayed
+from parley_core.http.service_client import ServiceError
 
 
 async def test_a_stream_is_read_as_it_comes():
@@ -104,7 +104,7 @@ async def test_leaving_a_stream_is_noticed_by_its_server():
 
 async def test_a_stream_that_is_refused_relays_the_error():
     async with service(answering(json.dumps(TAKEN), status=409)) as client:
-        with pytest.raises(Relayed) as refusal:
+        with pytest.raises(ServiceError) as refusal:
             async with client.stream("POST", "/", **NAMES, silence=5):
                 pass
 

@@ -9,36 +9,36 @@ from redis.asyncio import Redis
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.events.values import Price
-from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import (
-    BufferReading,
-    BufferWriting,
     Entry,
-    Opening,
+    StreamHeader,
+    TurnBufferReader,
+    TurnBufferSealer,
     buffer_name,
 )
 from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
 
 TURN, KEY = uuid4(), DataKey.generate()
-OPENING = Opening(
+OPENING = StreamHeader(
     model="demo", prompt_tokens=7, price=Price(currency="EUR", prompt=1, completion=2)
 )
 
 
 def text(part, end, turn_id=TURN, key=KEY):
-    return BufferWriting(turn_id, key).text(part, end)
+    return TurnBufferSealer(turn_id, key).text(part, end)
 
 
 def opening(turn_id=TURN):
-    return BufferWriting(turn_id, KEY).opening(OPENING)
+    return TurnBufferSealer(turn_id, KEY).opening(OPENING)
 
 
 def end(length):
-    return BufferWriting(TURN, KEY).end(length)
+    return TurnBufferSealer(TURN, KEY).end(length)
 
 
 def reading():
-    return BufferReading(TURN, KEY)
+    return TurnBufferReader(TURN, KEY)
 
 
 def test_the_text_is_read_with_its_opening_and_its_end():
@@ -50,7 +50,7 @@ def test_the_text_is_read_with_its_opening_and_its_end():
 
 
 def test_the_last_opening_counts():
-    read, writing = reading(), BufferWriting(TURN, KEY)
+    read, writing = reading(), TurnBufferSealer(TURN, KEY)
     other = OPENING.model_copy(update={"model": "fallback"})
     read.take([writing.opening(OPENING), writing.opening(other)])
     assert read.opening == other
@@ -110,7 +110,7 @@ async def redis(redis_url):
 
 @pytest.fixture
 async def buffers(redis_url):
-    resting = RestingRedis(redis_url, seconds=5, pause_seconds=60, connections=2)
+    resting = RedisWithCircuitBreaker(redis_url, seconds=5, pause_seconds=60, connections=2)
     buffers = TurnBuffers(resting)
     yield buffers
     await buffers.aclose()
@@ -126,7 +126,7 @@ async def written(buffers, *writes):
 
 
 async def read_all(buffers, turn_id):
-    return await buffers.read_all(BufferReading(turn_id, KEY), 2)
+    return await buffers.read_all(TurnBufferReader(turn_id, KEY), 2)
 
 
 async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
@@ -138,7 +138,7 @@ async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
     ]
     assert await read_all(buffers, turn_id) == "abcde"
     assert 0 < await redis.ttl(buffer_name(turn_id)) <= 50
-    one, other = BufferReading(turn_id, KEY), BufferReading(uuid4(), KEY)
+    one, other = TurnBufferReader(turn_id, KEY), TurnBufferReader(uuid4(), KEY)
     [first, nothing] = await buffers.read([one, other], 3)
     assert (one.take(first), nothing) == ("ab", [])
 
@@ -177,7 +177,7 @@ async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
     assert await written(buffers, *writes) == ["unknown", "written"]
     assert (buffers.failed, buffers.rests) == (1, True)
     assert await written(buffers, *writes) == ["unknown", "unknown"]
-    assert await buffers.read([BufferReading(other, KEY)], 5) is None
+    assert await buffers.read([TurnBufferReader(other, KEY)], 5) is None
     assert buffers.failed == 1
     assert "Redis is not used for now: ResponseError" in caplog.text
     assert str(turn_id) not in caplog.text
@@ -196,7 +196,7 @@ async def test_a_connection_that_was_dropped_unheard_is_made_again():
 
     async with await asyncio.start_server(drop_all_but_the_second, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        resting = RestingRedis(
+        resting = RedisWithCircuitBreaker(
             f"redis://127.0.0.1:{port}", seconds=5, pause_seconds=60, connections=1
         )
         assert await resting.call(lambda redis: redis.ping())
@@ -205,7 +205,7 @@ async def test_a_connection_that_was_dropped_unheard_is_made_again():
 
 
 async def test_a_cancelled_call_stays_cancelled_whatever_the_client_makes_of_it(redis_url):
-    resting = RestingRedis(redis_url, seconds=5, pause_seconds=60, connections=1)
+    resting = RedisWithCircuitBreaker(redis_url, seconds=5, pause_seconds=60, connections=1)
 
     async def calls():
         while True:
@@ -225,7 +225,7 @@ async def test_a_cancelled_call_stays_cancelled_whatever_the_client_makes_of_it(
 
 async def test_a_redis_that_is_away_is_asked_again_after_a_rest(caplog):
     now = [0.0]
-    resting = RestingRedis(
+    resting = RedisWithCircuitBreaker(
         "redis://127.0.0.1:1", seconds=1, pause_seconds=5, connections=1, clock=lambda: now[0]
     )
     buffers, turn_id = TurnBuffers(resting), uuid4()

@@ -8,7 +8,10 @@ from gateway_peers.openai_client import HELLO
 
 from parley_core.http.errors import ParleyError
 from parley_gateway.chat_completions.new_messages import new_texts
-from parley_gateway.chat_completions.parameter_support import check_anywhere, check_in_a_session
+from parley_gateway.chat_completions.parameter_support import (
+    check_supported,
+    check_supported_in_session,
+)
 from parley_gateway.chat_completions.schemas import CompletionMessage, CreateChatCompletion
 
 PATH = "/v1/chat/completions"
@@ -96,7 +99,7 @@ async def test_what_a_session_does_not_carry_is_refused_with_what_to_do(gateway,
 )
 def test_what_is_taken_nowhere_is_refused_by_its_name(changes):
     with pytest.raises(ParleyError) as refused:
-        check_anywhere(shape(**changes))
+        check_supported(shape(**changes))
     assert [refused.value.param] == list(changes)
 
 
@@ -116,9 +119,9 @@ def test_what_is_taken_nowhere_is_refused_by_its_name(changes):
     ],
 )
 def test_what_only_a_model_server_takes_is_refused_of_a_session(changes):
-    check_anywhere(shape(**changes))
+    check_supported(shape(**changes))
     with pytest.raises(ParleyError) as refused:
-        check_in_a_session(shape(**changes))
+        check_supported_in_session(shape(**changes))
     assert [refused.value.param] == list(changes)
 
 
@@ -140,8 +143,8 @@ def test_nothing_and_what_is_so_anyway_is_taken_by_a_session():
         "user": "ada",
     }
     for changes in (nothing, defaults):
-        check_anywhere(shape(**changes))
-        check_in_a_session(shape(**changes))
+        check_supported(shape(**changes))
+        check_supported_in_session(shape(**changes))
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_every_reference_leads_somewhere():
     references = re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document()))
     schemas = document()["components"]["schemas"]
     assert set(references) <= set(schemas)
-    assert {"TurnStarted", "ReplyDelta", "ReplyEnded", "ErrorAnswer"} <= set(schemas)
+    assert {"TurnStarted", "ReplyDelta", "ReplyEnded", "ErrorResponse"} <= set(schemas)
 
 
 def test_operations_have_names_of_their_own():
@@ -71,7 +71,7 @@ def test_an_operation_tells_its_errors_its_security_and_its_parameters(operation
             assert "content" not in response
             continue
         schema = response["content"]["application/json"]["schema"]
-        assert schema["$ref"].endswith("/ErrorAnswer") == is_error
+        assert schema["$ref"].endswith("/ErrorResponse") == is_error
 
 
 def test_the_bounds_of_what_clients_send_are_in_the_document():

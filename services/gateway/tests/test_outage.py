@@ -1,10 +1,10 @@
 """How soon what is away is asked for again, and when that is given up."""
 
-from parley_gateway.http.backoff import Outage
+from parley_gateway.http.backoff import ReconnectBackoff
 
 
 def outage(**changes):
-    return Outage(**{"most": 30, "first_pause": 0.1, "most_pause": 2} | changes)
+    return ReconnectBackoff(**{"most": 30, "first_pause": 0.1, "most_pause": 2} | changes)
 
 
 def test_pauses_double_up_to_their_limit():

@@ -12,7 +12,7 @@ from gateway_peers.peer import error, raw
 
 from parley_core.auth.principal import Principal
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.history.recent_writes import OwnWrites, WriteLimits
+from parley_gateway.history.recent_writes import RecentWrites, RecentWritesSettings
 from parley_testing.eventually import eventually
 
 SESSION = f"/v1/sessions/{SESSION_ID}"
@@ -227,8 +227,8 @@ async def gateway_delete(gateway, path):
 
 def test_writes_are_remembered_for_a_while_and_of_so_many():
     now, moved = [0.0], []
-    limits = WriteLimits(seconds=30, people=2, sessions=2)
-    writes = OwnWrites(limits, moved.extend, lambda: now[0])
+    limits = RecentWritesSettings(seconds=30, people=2, sessions=2)
+    writes = RecentWrites(limits, moved.extend, lambda: now[0])
     first, second, third = (UUID(int=number) for number in range(3))
     for session in (first, second, third):
         writes.note(ADA, session, 4)
@@ -244,7 +244,7 @@ def test_writes_are_remembered_for_a_while_and_of_so_many():
 
 
 def test_an_answer_that_is_of_no_session_is_nothing_to_remember():
-    writes = OwnWrites(WriteLimits(30, 2, 2), lambda _: None)
+    writes = RecentWrites(RecentWritesSettings(30, 2, 2), lambda _: None)
     assistant = f'{{"object": "assistant", "id": "{SESSION_ID}", "version": 1}}'.encode()
     for body in (
         b"",
@@ -254,5 +254,5 @@ def test_an_answer_that_is_of_no_session_is_nothing_to_remember():
         b'{"id": "helper", "version": 1}',
         assistant,
     ):
-        writes.note_answer(ADA, body)
+        writes.record_from_response(ADA, body)
     assert writes.seen(ADA) == {}

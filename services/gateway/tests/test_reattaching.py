@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from gateway_peers.gateway import start_of
+from gateway_peers.gateway import response_start
 from gateway_peers.inference import Dies, Ends, Stalls, deltas
 from gateway_peers.peer import error
 
@@ -22,7 +22,9 @@ async def test_every_write_ends_between_events_wherever_inference_breaks_off(
         async with gateway.stream() as stream:
             await stream.events()
         whole = sent[: sent.rfind(b"\n\n", 0, cut) + 2] if b"\n\n" in sent[:cut] else b""
-        assert stream.raw == start_of(stream.raw, session.turn) + whole + sse.ended(session.turn)
+        assert stream.raw == response_start(stream.raw, session.turn) + whole + sse.ended(
+            session.turn
+        )
 
 
 @pytest.mark.parametrize("breaks", [Dies(), Ends()], ids=["cut", "without an end"])
@@ -158,7 +160,9 @@ async def test_rubbish_from_inference_is_not_passed_on(start, session, inference
         await stream.until_text(1)
         pause.set()
         await stream.events()
-    assert stream.raw == start_of(stream.raw, session.turn) + deltas("a") + sse.ended(session.turn)
+    assert stream.raw == response_start(stream.raw, session.turn) + deltas("a") + sse.ended(
+        session.turn
+    )
 
 
 async def test_text_that_came_with_an_end_that_is_none_is_not_lost(gateway, session, inference):

@@ -14,7 +14,7 @@ from gateway_peers.session import NOON
 
 from parley_core.api_models import ErrorShape, UsageShape
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.chat_completions.errors import ReplyUnfinished
+from parley_gateway.chat_completions.errors import ReplyIncomplete
 from parley_testing.eventually import eventually
 
 USAGE = UsageShape(prompt_tokens=7, completion_tokens=2, total_tokens=9)
@@ -129,7 +129,7 @@ async def test_a_reply_that_failed_is_an_error_that_is_not_asked_for_again(
     ],
 )
 def test_a_failure_has_the_status_of_its_code(code, status, kind):
-    refusal = ReplyUnfinished(ErrorShape(message="Lost.", type="server_error", code=code))
+    refusal = ReplyIncomplete(ErrorShape(message="Lost.", type="server_error", code=code))
     assert (refusal.status, refusal.type, refusal.code) == (status, kind, code)
 
 

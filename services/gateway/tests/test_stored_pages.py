@@ -5,11 +5,11 @@ from uuid import uuid4
 import pytest
 
 from parley_gateway.history.conditional_get import page_of
-from parley_gateway.history.page_cache import ENTRY_BYTES, PageLimits, StoredPages
+from parley_gateway.history.page_cache import ENTRY_BYTES, PageCache, PageCacheSettings
 
 ADA, EVE = ("default", "ada"), ("default", "eve")
 SESSION, OTHER = uuid4(), uuid4()
-LIMITS = PageLimits(
+LIMITS = PageCacheSettings(
     bytes=10 * (ENTRY_BYTES + 100), page_bytes=5_000, seconds=60, silence=3, settle=1, read=10
 )
 
@@ -28,7 +28,7 @@ def clock():
 
 @pytest.fixture
 def pages(clock):
-    pages = StoredPages(LIMITS, clock)
+    pages = PageCache(LIMITS, clock)
     pages.listen()
     return pages
 
@@ -116,7 +116,7 @@ def test_when_the_movements_break_all_is_dropped_and_nothing_is_kept(pages):
 
 
 def test_before_any_movements_are_heard_nothing_is_kept(clock):
-    pages = StoredPages(LIMITS, clock)
+    pages = PageCache(LIMITS, clock)
     assert pages.find(keep(pages)) is None
 
 

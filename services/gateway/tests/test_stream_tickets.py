@@ -12,14 +12,14 @@ from gateway_peers.issuer import token
 
 from parley_core.auth.principal import (
     InternalSecret,
+    InvalidPrincipal,
     Principal,
-    PrincipalRefused,
     sign_principal,
     verify_principal,
 )
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.auth.authenticator import Asker
-from parley_gateway.auth.jwt_verifiers import SharedSecretTokens, TokenRefused
+from parley_gateway.auth.authenticator import Caller
+from parley_gateway.auth.jwt_verifiers import InvalidToken, SharedSecretVerifier
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.peers import SECRET
@@ -45,7 +45,7 @@ async def opened(gateway):
 
 def signed(turn_id, *, seconds=900, secret=KEY, person=ADA):
     tickets = StreamTickets(secret, seconds)
-    return tickets.stream_url(UUID(turn_id), Asker(person, "r")).partition("ticket=")[2]
+    return tickets.stream_url(UUID(turn_id), Caller(person, "r")).partition("ticket=")[2]
 
 
 def ticket_in(url):
@@ -139,9 +139,9 @@ async def test_a_ticket_opens_nothing_else(gateway, session, inference):
 
 async def test_a_ticket_is_no_token_even_where_the_secrets_are_the_same():
     ticket = signed(str(uuid4()))
-    with pytest.raises(TokenRefused):
-        await SharedSecretTokens(SECRET, issuer=None, audience=None).claims_of(ticket)
-    with pytest.raises(PrincipalRefused):
+    with pytest.raises(InvalidToken):
+        await SharedSecretVerifier(SECRET, issuer=None, audience=None).claims_of(ticket)
+    with pytest.raises(InvalidPrincipal):
         verify_principal(
             ticket,
             KEY,

@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from gateway_peers.gateway import SESSION_ID, start_of
+from gateway_peers.gateway import SESSION_ID, response_start
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 from gateway_peers.peer import error
 
 from parley_core.auth.principal import Principal
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.turns.stream_response import TurnStream
+from parley_gateway.turns.stream_response import TurnStreamResponse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
@@ -24,7 +24,7 @@ async def test_a_stream_is_what_inference_sends_after_the_start(gateway, session
     assert stream.response.headers["cache-control"] == "no-store"
     assert stream.response.headers["x-accel-buffering"] == "no"
     assert stream.raw == b"".join(
-        (start_of(stream.raw, session.turn), deltas("Hél", "lo 😀"), sse.ended(session.turn))
+        (response_start(stream.raw, session.turn), deltas("Hél", "lo 😀"), sse.ended(session.turn))
     )
     assert [event["id"] for event in events] == ["0", "3", "7", "end"]
 
@@ -53,7 +53,7 @@ async def test_the_start_goes_out_before_inference_has_the_turn(gateway, session
     inference.script(paused, lambda: sse.ended(session.end("")))
     async with gateway.stream() as stream:
         assert (await stream.event())["type"] == "turn.started"
-        assert stream.raw == start_of(stream.raw, session.turn)
+        assert stream.raw == response_start(stream.raw, session.turn)
         paused.set()
         await stream.events()
 
@@ -69,7 +69,7 @@ async def test_events_that_are_split_anywhere_come_out_whole_and_unchanged(
     )
     async with gateway.stream() as stream:
         assert text_of(await stream.events()) == "é\n\nid: 9\n😀b"
-    assert stream.raw == start_of(stream.raw, session.turn) + sent + sse.ended(session.turn)
+    assert stream.raw == response_start(stream.raw, session.turn) + sent + sse.ended(session.turn)
 
 
 async def test_the_same_request_again_is_the_same_stream_from_its_start(
@@ -81,8 +81,10 @@ async def test_the_same_request_again_is_the_same_stream_from_its_start(
     inference.away = True
     async with gateway.stream(idempotency_key="k") as again:
         await again.events()
-    start = start_of(first.raw, session.turn)
-    assert again.raw.removeprefix(start_of(again.raw, session.turn)) == first.raw[len(start) :]
+    start = response_start(first.raw, session.turn)
+    assert (
+        again.raw.removeprefix(response_start(again.raw, session.turn)) == first.raw[len(start) :]
+    )
     assert len(inference.places) == len(session.turns) == 1
 
 
@@ -155,5 +157,5 @@ async def test_inference_is_asked_before_the_client_is_told_of_the_start():
         await asyncio.Event().wait()
 
     stop = asyncio.get_running_loop().create_future()
-    await TurnStream(Events(), 15, 5).answer(receive, send, stop)
+    await TurnStreamResponse(Events(), 15, 5).answer(receive, send, stop)
     assert happened == ["asked", "started", None, b"started", b"more", b""]

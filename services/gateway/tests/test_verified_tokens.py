@@ -3,7 +3,7 @@
 import pytest
 
 from parley_core.auth.principal import Principal
-from parley_gateway.auth.token_cache import VerifiedTokens
+from parley_gateway.auth.token_cache import VerifiedTokenCache
 
 ADA = Principal("default", "ada", frozenset({"admin"}))
 
@@ -22,7 +22,7 @@ def clock():
 
 @pytest.fixture
 def tokens(clock):
-    return VerifiedTokens(most=2, seconds=60, clock=clock)
+    return VerifiedTokenCache(most=2, seconds=60, clock=clock)
 
 
 def test_it_is_believed_for_its_own_person_alone(tokens):

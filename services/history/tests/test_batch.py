@@ -9,12 +9,12 @@ from history_peers.read_model import Rows, folded
 from history_peers.stories import Story, chat, full, mixed
 
 from parley_core.events.cloudevents import Record, encode
-from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, Known
+from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, BatchState
 from parley_history.domain.incoming_record import arrival_of
 
 
-def taken(records: list[Record], known: Known | None = None, most_held: int = 100) -> Batch:
-    batch = Batch(known or Known(), most_held)
+def taken(records: list[Record], known: BatchState | None = None, most_held: int = 100) -> Batch:
+    batch = Batch(known or BatchState(), most_held)
     for offset, record in enumerate(records):
         batch.take(arrival_of(3, offset, record))
     return batch
@@ -61,7 +61,7 @@ def test_what_parks_its_session_is_not_counted():
 def test_repeats_of_an_erased_session_resurrect_nothing():
     erased = chat(2)
     erased.is_erased()
-    tombstone = Known(sessions=folded(erased).sessions)
+    tombstone = BatchState(sessions=folded(erased).sessions)
     batch = taken([*erased.records, *erased.records], tombstone)
     assert (batch.sessions, batch.messages, batch.dead_letters) == ({}, {}, [])
 
@@ -131,7 +131,7 @@ def test_a_parked_session_takes_nothing_more():
     assert batch.newly_parked == [first]
     assert batch.sessions[story.id].version == 1
 
-    later = taken(story.records[1:], Known(parked=frozenset([story.id])))
+    later = taken(story.records[1:], BatchState(parked=frozenset([story.id])))
     assert len(later.dead_letters) == story.version - 1
     assert not later.newly_parked
     assert not later.sessions
@@ -188,7 +188,7 @@ def test_a_held_event_that_breaks_the_stream_parks_where_it_lies_in_the_log():
 
 def test_what_was_held_before_is_released():
     story = chat(1)
-    known = Known(held={story.id: {3: arrival_of(3, 70, story.records[2])}})
+    known = BatchState(held={story.id: {3: arrival_of(3, 70, story.records[2])}})
     batch = taken([story.records[3], *story.records[:2]], known)
     assert rows_of(batch) == folded(story)
     assert batch.released == [(story.id, 3)]

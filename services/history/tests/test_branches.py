@@ -19,7 +19,7 @@ from parley_core.events.session import (
 )
 from parley_core.storage.postgres_pool import open_pool
 from parley_history.domain.discarded_record import record_digest
-from parley_history.queries.messages.page_repository import Pages
+from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
 
 
@@ -102,7 +102,7 @@ def grown(chance: random.Random) -> Story:
 @pytest.fixture
 async def pages(tables):
     async with open_pool(tables.dsn, connections=1, seconds=5, name="test") as pool:
-        yield Pages(pool)
+        yield PageRepository(pool)
 
 
 def requests(nodes: list[Node], chance: random.Random) -> list[PageRequest]:

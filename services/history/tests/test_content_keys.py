@@ -5,7 +5,7 @@ import pytest
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import NotFound, Unavailable
-from parley_history.session_service.key_cache import ContentKeys
+from parley_history.session_service.key_cache import DataKeyCache
 from parley_testing.eventually import eventually
 
 
@@ -35,8 +35,8 @@ class Clock:
         return self.now
 
 
-def keys_of(holder, most=10, clock=None) -> ContentKeys:
-    return ContentKeys(holder.keys, most=most, seconds=60, clock=clock or Clock())
+def keys_of(holder, most=10, clock=None) -> DataKeyCache:
+    return DataKeyCache(holder.keys, most=most, seconds=60, clock=clock or Clock())
 
 
 A, B, C = (uuid4() for _ in range(3))

@@ -13,7 +13,7 @@ from parley_core.events.cloudevents import Record
 from parley_history.domain import batch as domain_batch
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.operations.dead_letters import repository as dead_letters
-from parley_history.operations.dead_letters.outcomes import Became
+from parley_history.operations.dead_letters.outcomes import RetryOutcome
 from parley_history.operations.dead_letters.repository import Group, Place
 from parley_history.operations.dead_letters.retry_records import (
     NotDiscarded,
@@ -21,7 +21,7 @@ from parley_history.operations.dead_letters.retry_records import (
     discard,
     retry,
 )
-from parley_history.projection.batch_applier import Move
+from parley_history.projection.batch_applier import PositionUpdate
 from parley_history.storage.projection_tables import MOVED_CHANNEL, moved_sessions
 from parley_testing.eventually import eventually
 
@@ -71,7 +71,7 @@ async def test_what_is_mended_is_applied_in_order_and_who_waits_is_told(
     outcomes = await retry(connection, Group(story.id))
 
     became = [outcome.became for outcome in outcomes]
-    applied, repeat = Became.APPLIED, Became.REPEAT
+    applied, repeat = RetryOutcome.APPLIED, RetryOutcome.REPEAT
     assert became == [applied, applied, repeat, repeat, applied, applied]
     assert [outcome.place.offset for outcome in outcomes] == [3, 4, 9, 10, 11, 12]
     assert await tables.rows() == folded(story, other)
@@ -88,9 +88,13 @@ async def test_what_is_not_mended_is_parked_again_with_the_error_of_now(
     await project(read_model, story.records)
     fault(story.events[2])
     outcomes = await retry(connection, Group(story.id))
-    assert outcomes[0].became is Became.APPLIED
-    assert outcomes[1] == (Place(PARTITION, 2), Became.PARKED, "it cannot be applied: KeyError")
-    assert {outcome.became for outcome in outcomes[2:]} == {Became.PARKED}
+    assert outcomes[0].became is RetryOutcome.APPLIED
+    assert outcomes[1] == (
+        Place(PARTITION, 2),
+        RetryOutcome.PARKED,
+        "it cannot be applied: KeyError",
+    )
+    assert {outcome.became for outcome in outcomes[2:]} == {RetryOutcome.PARKED}
     assert (await tables.rows()).sessions[story.id].version == 2
     assert len(await tables.dead_letters()) == story.version - 2
 
@@ -103,7 +107,7 @@ async def test_too_many_held_events_are_applied_once_the_missing_one_has_come(
     await project(read_model, [first, *later])
     assert len(await tables.dead_letters()) == len(later) - LIMITS.held_events
     outcomes = await retry(connection, Group(story.id))
-    assert {outcome.became for outcome in outcomes} == {Became.HELD}
+    assert {outcome.became for outcome in outcomes} == {RetryOutcome.HELD}
     await project(read_model, [missing])
     assert await tables.rows() == folded(story)
     assert await tables.held() == []
@@ -121,7 +125,10 @@ async def test_what_cannot_be_stored_parks_again_and_what_came_before_it_stays(
     poison = replace(story.records[5], headers=headers)
     await project(read_model, [poisoned(story.records[1]), *story.records[1:5], poison])
     outcomes = await discard(connection, Group(story.id), Place(PARTITION, 1), "it is not JSON")
-    assert [outcome.became for outcome in outcomes[:2]] == [Became.DISCARDED, Became.REPEAT]
+    assert [outcome.became for outcome in outcomes[:2]] == [
+        RetryOutcome.DISCARDED,
+        RetryOutcome.REPEAT,
+    ]
     assert outcomes[-1].error == "it cannot be stored: DataError"
     assert (await tables.rows()).sessions[story.id].version == 5
 
@@ -132,7 +139,10 @@ async def test_a_discarded_record_is_gone_without_also_when_it_comes_again(
     story = chat(2)
     records = await with_poison(read_model, story, 3)
     outcomes = await discard(connection, Group(story.id), Place(PARTITION, 3), "a test's")
-    assert [outcome.became for outcome in outcomes[:2]] == [Became.DISCARDED, Became.APPLIED]
+    assert [outcome.became for outcome in outcomes[:2]] == [
+        RetryOutcome.DISCARDED,
+        RetryOutcome.APPLIED,
+    ]
     assert await project(read_model, records) == []
     rows = await tables.rows()
     assert rows.sessions == branched(story)
@@ -164,7 +174,7 @@ async def test_the_start_of_a_session_is_discarded_with_all_of_the_session_or_no
     assert len(await tables.dead_letters()) == story.version
     assert await tables.connection.fetchval("SELECT count(*) FROM discarded_records") == 0
     outcomes = await discard(connection, group, None, "nobody's session")
-    assert {outcome.became for outcome in outcomes} == {Became.DISCARDED}
+    assert {outcome.became for outcome in outcomes} == {RetryOutcome.DISCARDED}
     assert await tables.dead_letters() == []
     assert await tables.versions([story]) == {}
 
@@ -174,9 +184,9 @@ async def test_a_record_that_names_no_session_is_discarded_alone(read_model, tab
     await project(read_model, [strange, strange, Record(b"", [], b"who?")])
     group = Group(None, PARTITION, 0)
     [outcome] = await retry(connection, group)
-    assert outcome.became is Became.PARKED
+    assert outcome.became is RetryOutcome.PARKED
     [outcome] = await discard(connection, group, Place(PARTITION, 0), "nobody's")
-    assert outcome.became is Became.DISCARDED
+    assert outcome.became is RetryOutcome.DISCARDED
     assert await project(read_model, [strange]) == []
     assert [letter["offset"] for letter in await tables.dead_letters()] == [1, 2]
 
@@ -198,7 +208,7 @@ async def test_while_letters_are_retried_the_projector_waits(
     discarding = asyncio.create_task(discard(connection, group, place, "x"))
     await taken_out.wait()
     repeat = arrival_of(PARTITION, story.version, story.records[-1])
-    move = Move(PARTITION, story.version, story.version + 1)
+    move = PositionUpdate(PARTITION, story.version, story.version + 1)
     projecting = asyncio.create_task(read_model.project([repeat], [move]))
     await eventually(lambda: tables.connection.fetchval(PROJECTOR_WAITS))
     go_on.set()

@@ -7,7 +7,7 @@ from history_peers.stories import Story, chat
 
 from parley_core.events.cloudevents import Record, encode
 from parley_history.domain import batch as domain_batch
-from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, Known
+from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, BatchState
 from parley_history.domain.discarded_record import record_digest
 from parley_history.domain.incoming_record import arrival_of
 
@@ -19,7 +19,7 @@ def poisoned(record: Record) -> Record:
 def taken(records: list[Record], *discarded: Record, most_held: int = 5, **known) -> Batch:
     arrivals = [arrival_of(3, 0, record) for record in discarded]
     digests = {record_digest(arrival.record): arrival.session_id for arrival in arrivals}
-    batch = Batch(Known(discarded=digests, **known), most_held)
+    batch = Batch(BatchState(discarded=digests, **known), most_held)
     for offset, record in enumerate(records):
         batch.take(arrival_of(3, offset, record))
     return batch

@@ -160,7 +160,7 @@ async def test_an_export_that_breaks_off_can_be_told_from_a_whole_one(
     reads.after_first = lambda: tables.connection.execute("DELETE FROM messages")
     with pytest.raises(aiohttp.ClientPayloadError):
         await history.file(f"/sessions/{story.id}/export", ADA)
-    assert "an export broke off: CutShort" in caplog.text
+    assert "an export broke off: ExportInterrupted" in caplog.text
     assert "question" not in caplog.text
     assert "Traceback" not in caplog.text
 
@@ -193,9 +193,9 @@ class Reads:
 
 
 def count_reads(monkeypatch):
-    from parley_history.queries.messages.page_repository import Pages
+    from parley_history.queries.messages.page_repository import PageRepository
 
-    reads, read = Reads(), Pages.read
+    reads, read = Reads(), PageRepository.read
 
     async def counted(*arguments):
         page = await read(*arguments)
@@ -204,5 +204,5 @@ def count_reads(monkeypatch):
             await reads.after_first()
         return page
 
-    monkeypatch.setattr(Pages, "read", counted)
+    monkeypatch.setattr(PageRepository, "read", counted)
     return reads

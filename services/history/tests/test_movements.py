@@ -9,29 +9,29 @@ from history_peers.stories import ADA, chat
 
 from parley_core.http.errors import Unavailable
 from parley_core.storage.postgres_pool import open_pool
-from parley_history.change_feed.listener import Movements
-from parley_history.change_feed.ndjson_stream import MovementStreams
-from parley_history.session_service.key_cache import ContentKeys
-from parley_history.session_service.key_eviction import Forgetting
+from parley_history.change_feed.listener import ChangeFeed
+from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
+from parley_history.session_service.key_cache import DataKeyCache
+from parley_history.session_service.key_eviction import KeyEviction
 from parley_testing.eventually import eventually
-from parley_testing.passage import Passage
+from parley_testing.passage import FaultyProxy
 
 
-def movements() -> Movements:
-    return Movements(
+def movements() -> ChangeFeed:
+    return ChangeFeed(
         "never connected to", seconds=1, poll_seconds=60, pause_seconds=1, look_seconds=1
     )
 
 
-def streams_of(listening: Movements, most: int = 10, most_unread: int = 10, alive: float = 60):
-    return MovementStreams(listening, most=most, most_unread=most_unread, alive_seconds=alive)
+def streams_of(listening: ChangeFeed, most: int = 10, most_unread: int = 10, alive: float = 60):
+    return ChangeFeedStreams(listening, most=most, most_unread=most_unread, alive_seconds=alive)
 
 
 @pytest.mark.parametrize("payload", ["", "everything", f"{UUID(int=1).hex},soon"])
 async def test_a_notification_that_names_no_sessions_is_about_all(payload: str) -> None:
     listening, told = movements(), list[str]()
 
-    class Follower:
+    class Subscriber:
         def began(self):
             told.append("began")
 
@@ -41,7 +41,7 @@ async def test_a_notification_that_names_no_sessions_is_about_all(payload: str) 
         def lost(self):
             told.append("lost")
 
-    with listening.followed_by(Follower()):
+    with listening.followed_by(Subscriber()):
         listening._on_notification(None, 0, "", payload)
     assert told == ["lost", "began"]
 
@@ -167,8 +167,8 @@ async def test_over_http_a_stream_tells_what_is_projected_and_ends_with_its_conn
 
 
 async def test_a_stream_ends_when_the_database_falls_silent_without_a_word(tables):
-    async with Passage.to(tables.dsn) as passage:
-        listening = Movements(
+    async with FaultyProxy.to(tables.dsn) as passage:
+        listening = ChangeFeed(
             passage.database, seconds=5, poll_seconds=60, pause_seconds=60, look_seconds=0.05
         )
         lines = streams_of(listening).open()
@@ -190,10 +190,10 @@ async def test_the_key_of_a_session_is_forgotten_when_its_erasure_is_projected(
     async def ask(ids, _):
         return {id: secrets[id] for id in ids}
 
-    keys = ContentKeys(ask, most=10, seconds=60)
+    keys = DataKeyCache(ask, most=10, seconds=60)
     await keys.of_many([erased.id, deleted.id, kept.id, late.id], "r")
     async with open_pool(tables.dsn, connections=1, seconds=5, name="test") as pool:
-        forgetting = Forgetting(pool, keys, pause_seconds=1)
+        forgetting = KeyEviction(pool, keys, pause_seconds=1)
         running = asyncio.create_task(forgetting.run())
         for story in (erased, deleted, late):
             story.is_deleted() if story is deleted else story.is_erased()

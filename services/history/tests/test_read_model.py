@@ -14,7 +14,7 @@ from parley_core.events.session import ReplyRequested
 from parley_core.events.values import Usage
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.projection.active_read_model import ReadModel
-from parley_history.projection.batch_applier import Move, PositionMoved
+from parley_history.projection.batch_applier import PositionConflict, PositionUpdate
 from parley_history.storage.projection_tables import MOVED_CHANNEL, moved_sessions
 
 
@@ -53,8 +53,10 @@ async def test_a_position_that_another_projector_moved_rolls_all_back(read_model
     faster = ReadModel(tables.dsn, LIMITS)
     await project(faster, story.records)
     await faster.close()
-    with pytest.raises(PositionMoved):
-        await zombie.project([arrival_of(PARTITION, 0, other.records[0])], [Move(PARTITION, 0, 1)])
+    with pytest.raises(PositionConflict):
+        await zombie.project(
+            [arrival_of(PARTITION, 0, other.records[0])], [PositionUpdate(PARTITION, 0, 1)]
+        )
     assert await tables.rows() == folded(story)
     assert await tables.positions() == {PARTITION: story.version}
     assert await project(zombie, other.records) == []
@@ -67,10 +69,11 @@ async def test_of_two_projectors_of_the_same_records_one_writes(tables, read_mod
     second = ReadModel(tables.dsn, LIMITS)
     await read_model.positions_of([PARTITION])
     both = [
-        one.project(arrivals, [Move(PARTITION, 0, len(records))]) for one in (read_model, second)
+        one.project(arrivals, [PositionUpdate(PARTITION, 0, len(records))])
+        for one in (read_model, second)
     ]
     outcomes = await asyncio.gather(*both, return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {list, PositionMoved}
+    assert {type(outcome) for outcome in outcomes} == {list, PositionConflict}
     assert await tables.rows() == folded(*stories)
     await second.close()
 

@@ -15,7 +15,7 @@ from parley_core.http.errors import InvalidRequest
 from parley_history.queries.search import index_batches as behind
 from parley_history.queries.search import match_repository as found
 from parley_history.queries.search.blind_tokens import tokens_of
-from parley_history.queries.search.dirty_sessions import MovedSessions
+from parley_history.queries.search.dirty_sessions import DirtySessions
 from parley_history.queries.search.request import search_request_of
 from parley_testing.eventually import eventually
 
@@ -282,7 +282,7 @@ async def test_a_cursor_of_another_person_is_no_cursor(searched, told, indexed):
 
 
 async def test_what_is_missed_is_looked_for_and_what_moves_meanwhile_is_not_lost():
-    moved = MovedSessions(most=2, clock=iter(range(1, 100)).__next__)
+    moved = DirtySessions(most=2, clock=iter(range(1, 100)).__next__)
     a, b, c = (uuid4() for _ in range(3))
     moved.moved([a, b])
     assert await moved.next(1, 0) == [a]

@@ -11,7 +11,7 @@ from parley_core.storage.migrations import migrate, migrations_in
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.operations.rebuild.settings import RebuildSettings
 from parley_history.operations.rebuild.swap import projectors_wait
-from parley_history.projection.batch_applier import Move, PositionMoved
+from parley_history.projection.batch_applier import PositionConflict, PositionUpdate
 from parley_history.storage.migrations import MIGRATIONS, migrate_history
 from parley_history.storage.versions import activate, active_version, add_keys, make_tables
 from parley_testing.eventually import eventually
@@ -171,8 +171,8 @@ async def test_a_position_that_the_version_swapped_in_does_not_have_is_not_moved
     async with tables.connection.transaction():
         await activate(tables.connection, 2)
         await tables.connection.execute("INSERT INTO read_model_2.positions VALUES (3, 2)")
-    with pytest.raises(PositionMoved):
-        await read_model.project([arrival_of(3, 3, story.records[3])], [Move(3, 3, 4)])
+    with pytest.raises(PositionConflict):
+        await read_model.project([arrival_of(3, 3, story.records[3])], [PositionUpdate(3, 3, 4)])
     assert await read_model.positions_of([3]) == {3: 2}
 
 

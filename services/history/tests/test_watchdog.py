@@ -10,8 +10,8 @@ from history_peers.stories import chat
 
 from parley_core.log import LogUnreachable
 from parley_history.projection.log_end_offsets import LogEnds
-from parley_history.projection.read_model_stats import Numbers, ReadModelNumbers
-from parley_history.projection.watchdog import Stuck, Watchdog, WatchdogLimits
+from parley_history.projection.read_model_stats import ProjectionStats, ProjectionStatsReader
+from parley_history.projection.watchdog import ProjectorStalled, Watchdog, WatchdogLimits
 from parley_history.projector_app import create_watchdog
 from parley_history.settings import ProjectorSettings
 from parley_history.storage.database_errors import DATABASE_TROUBLE
@@ -52,7 +52,7 @@ class Seen:
     async def read(self):
         if not self.world.database:
             raise ConnectionError
-        return Numbers(dict(self.world.positions), 0, 0, 0)
+        return ProjectionStats(dict(self.world.positions), 0, 0, 0)
 
     async def close(self):
         pass
@@ -66,7 +66,7 @@ async def stuck_after(world, change=lambda world: None, most=4 * LOOKS):
         await watchdog._look()
         try:
             watchdog._judge()
-        except Stuck:
+        except ProjectorStalled:
             return look
     return None
 
@@ -153,7 +153,7 @@ async def test_a_projector_that_works_is_left_alone_and_its_lag_is_known(
 
 
 async def test_engines_that_are_away_are_unknown_and_known_again(tables, log_topic):
-    numbers = ReadModelNumbers(tables.dsn, seconds=5)
+    numbers = ProjectionStatsReader(tables.dsn, seconds=5)
     assert (await numbers.read()).positions == {}
     await tables.connection.execute("ALTER TABLE positions RENAME TO away")
     with pytest.raises(DATABASE_TROUBLE):

@@ -8,7 +8,7 @@ import httpx2
 import msgspec
 
 from parley_inference.models.model_catalogue import ServerLimits
-from parley_inference.models.wire.chunk_parser import ChunkReader, Piece
+from parley_inference.models.wire.chunk_parser import ChunkParser, ParsedChunk
 from parley_inference.models.wire.stream_attempt import StreamAttempt
 
 LIMITS = ServerLimits(at_once=1, wait=1, connect=1, first_token=5, between_tokens=5, total=5)
@@ -39,7 +39,7 @@ async def test_the_first_text_goes_out_before_more_is_read() -> None:
         await news.wait()
         return [*taken]
 
-    def take(piece: Piece) -> bool:
+    def take(piece: ParsedChunk) -> bool:
         taken.append(piece.text)
         if piece.text:
             news.set()
@@ -47,7 +47,7 @@ async def test_the_first_text_goes_out_before_more_is_read() -> None:
 
     reading = asyncio.create_task(reader())
     await asyncio.sleep(0)
-    attempt = StreamAttempt(ChunkReader(1_000), take, LIMITS, after_finish=5, began=lambda _: None)
+    attempt = StreamAttempt(ChunkParser(1_000), take, LIMITS, after_finish=5, began=lambda _: None)
     await attempt.run(request())
     assert await reading == ["", "one"]
     assert "".join(taken) == "onetwo"

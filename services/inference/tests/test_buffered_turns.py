@@ -8,10 +8,10 @@ from inference_peers.model_server import Dies, chunk, event, reply
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from parley_core.streaming.turn_buffer import BufferReading, Entry, buffer_name
+from parley_core.streaming.turn_buffer import Entry, TurnBufferReader, buffer_name
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
-from parley_testing.passage import Passage
+from parley_testing.passage import FaultyProxy
 
 # Session is not asked meanwhile: what is read comes from the buffer.
 FAR = {"inference_follow_seconds": 60, "inference_buffer_seconds": 5}
@@ -27,7 +27,7 @@ async def redis(redis_url):
 @pytest.fixture
 async def way(redis_url):
     """To Redis; it can be closed, and silenced."""
-    async with Passage.to(redis_url) as passage:
+    async with FaultyProxy.to(redis_url) as passage:
         yield passage
 
 
@@ -41,7 +41,7 @@ async def still(start):
 
 async def buffer_of(redis, turn):
     """What another process finds, sealed with the key of the turn's session."""
-    reading, entries = BufferReading(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
+    reading, entries = TurnBufferReader(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
     text = reading.take([Entry(at.decode(), fields[b"s"]) for at, fields in entries])
     return reading, text
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from parley_core.events.values import Price
-from parley_core.runtime.settings import SettingsWrong
+from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import MOST_BYTES
 from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
 from parley_inference.models.model_catalogue import ServerLimits
@@ -127,19 +127,19 @@ def test_a_key_is_not_shown(read):
     ],
 )
 def test_a_bad_file_is_refused_in_a_sentence(read, content, why):
-    with pytest.raises(SettingsWrong) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         read(content)
     assert str(wrong.value).startswith("PARLEY_MODELS is wrong: ")
     assert why in str(wrong.value)
 
 
 def test_a_file_that_is_not_there_is_refused_in_a_sentence(tmp_path):
-    with pytest.raises(SettingsWrong, match="cannot be read"):
+    with pytest.raises(InvalidSettings, match="cannot be read"):
         read_catalogue(tmp_path / "none.yaml", {}.get, LIMITS)
 
 
 def test_a_key_variable_that_is_not_set_is_named_with_its_model(read):
-    with pytest.raises(SettingsWrong, match=r"LARGE_KEY is not set.*the model large"):
+    with pytest.raises(InvalidSettings, match=r"LARGE_KEY is not set.*the model large"):
         read(WHOLE)
 
 
@@ -150,12 +150,12 @@ def test_without_a_file_there_is_one_model():
 
 @pytest.mark.parametrize("model", [None, ""])
 def test_without_a_file_and_without_a_model_the_start_is_refused(model):
-    with pytest.raises(SettingsWrong, match=r"PARLEY_MODEL is not set.*PARLEY_MODELS"):
+    with pytest.raises(InvalidSettings, match=r"PARLEY_MODEL is not set.*PARLEY_MODELS"):
         default_catalogue(LIMITS, base_url="http://a/v1", key=None, model=model)
 
 
 def test_a_base_url_that_is_none_is_refused_without_repeating_it():
-    with pytest.raises(SettingsWrong) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         default_catalogue(LIMITS, base_url=f"https://{KEY}@a/v1", key=None, model="demo")
     assert str(wrong.value).startswith("OPENAI_BASE_URL is wrong.")
     assert KEY not in str(wrong.value)

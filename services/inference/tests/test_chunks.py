@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from parley_inference.models.wire.chunk_parser import ChunkReader, Piece, Tokens
+from parley_inference.models.wire.chunk_parser import ChunkParser, ParsedChunk, TokenCounts
 
 MOST = 4096
 
@@ -23,16 +23,16 @@ def usage(prompt: Any, completion: Any) -> str:
     return json.dumps({"choices": [], "usage": counted})
 
 
-def read(*received: bytes) -> list[Piece]:
-    reader = ChunkReader(MOST)
+def read(*received: bytes) -> list[ParsedChunk]:
+    reader = ChunkParser(MOST)
     return [*(reader.feed(data) for data in received), reader.close()]
 
 
-def text_of(pieces: list[Piece]) -> str:
+def text_of(pieces: list[ParsedChunk]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def trouble_of(pieces: list[Piece]) -> str | None:
+def trouble_of(pieces: list[ParsedChunk]) -> str | None:
     return next((piece.trouble.code for piece in pieces if piece.trouble), None)
 
 
@@ -56,11 +56,11 @@ def test_a_stream_means_the_same_byte_by_byte() -> None:
     assert_whole(read(*(bytes((byte,)) for byte in STREAM)))
 
 
-def assert_whole(pieces: list[Piece]) -> None:
+def assert_whole(pieces: list[ParsedChunk]) -> None:
     assert text_of(pieces) == "Grüße, 😀!?"
     assert trouble_of(pieces) is None
     assert [piece.finish_reason for piece in pieces if piece.finish_reason] == ["length"]
-    assert [piece.tokens for piece in pieces if piece.tokens] == [Tokens(3, 4)]
+    assert [piece.tokens for piece in pieces if piece.tokens] == [TokenCounts(3, 4)]
     assert any(piece.done for piece in pieces)
 
 

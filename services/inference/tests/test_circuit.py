@@ -1,4 +1,4 @@
-from parley_inference.models.circuit_breaker import Circuit
+from parley_inference.models.circuit_breaker import CircuitBreaker
 
 
 def failing(circuit, times, at=0.0):
@@ -8,13 +8,13 @@ def failing(circuit, times, at=0.0):
 
 
 def opened():
-    circuit = Circuit(3, 5)
+    circuit = CircuitBreaker(3, 5)
     failing(circuit, 3, at=10)
     return circuit
 
 
 def test_it_opens_after_so_many_failures_in_a_row():
-    circuit = Circuit(3, 5)
+    circuit = CircuitBreaker(3, 5)
     failing(circuit, 2)
     circuit.succeeded()
     failing(circuit, 2)
@@ -47,7 +47,7 @@ def test_a_trial_that_begins_to_be_answered_closes_it_for_the_others():
 
 
 def test_what_begins_does_not_make_up_for_failures():
-    circuit = Circuit(3, 5)
+    circuit = CircuitBreaker(3, 5)
     failing(circuit, 2)
     circuit.begun()
     failing(circuit, 1)

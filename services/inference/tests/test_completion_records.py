@@ -7,8 +7,8 @@ from inference_peers.session import ADA
 
 from parley_core.events.values import Usage
 from parley_core.http.errors import Unavailable
-from parley_inference.completions.usage_reporter import CompletionRecords, RecordLimits
-from parley_inference.session.usage_record import Served
+from parley_inference.completions.usage_reporter import UsageReporter, UsageReporterSettings
+from parley_inference.session.usage_record import UsageRecord
 
 
 class Away:
@@ -20,12 +20,12 @@ class Away:
 
 def served():
     usage = Usage(prompt_tokens=1, completion_tokens=1)
-    return Served(uuid4(), ADA, "req-1", "demo", "completed", usage, None)
+    return UsageRecord(uuid4(), ADA, "req-1", "demo", "completed", usage, None)
 
 
 async def test_what_is_not_told_when_the_process_ends_is_lost_by_its_id(caplog):
-    limits = RecordLimits(waiting=2, at_once=1, tries_seconds=60, longest_pause=60)
-    records = CompletionRecords(Away(), limits)
+    limits = UsageReporterSettings(waiting=2, at_once=1, tries_seconds=60, longest_pause=60)
+    records = UsageReporter(Away(), limits)
     being_told, waiting, too_many = served(), served(), served()
     async with records.run(last_seconds=0.01):
         records.add(being_told)

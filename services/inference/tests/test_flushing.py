@@ -7,10 +7,10 @@ from inference_peers.session import ADA, StoredTurn
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.background_tasks import running
-from parley_core.streaming.turn_buffer import BufferReading, Opening
-from parley_inference.streaming.buffer_writer import Flusher
+from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferReader
+from parley_inference.streaming.buffer_writer import TurnBufferWriter
 from parley_inference.streaming.live_turn import LiveTurn
-from parley_inference.streaming.reply_text import Reply
+from parley_inference.streaming.reply_text import ReplyText
 from parley_testing.eventually import eventually
 
 KEY = DataKey.generate()
@@ -38,8 +38,8 @@ class Buffers:
 @pytest.fixture
 def live():
     stored = StoredTurn(uuid4(), uuid4(), "Hello?", "demo")
-    live = LiveTurn(stored.shape(), ADA, Reply(1_000_000))
-    live.opening = Opening(model="demo", prompt_tokens=7)
+    live = LiveTurn(stored.shape(), ADA, ReplyText(1_000_000))
+    live.opening = StreamHeader(model="demo", prompt_tokens=7)
     return live
 
 
@@ -47,7 +47,7 @@ async def test_what_a_surprise_kept_from_being_written_is_written_without_furthe
     live, caplog
 ):
     buffers = Buffers()
-    flusher = Flusher(
+    flusher = TurnBufferWriter(
         buffers,
         every_seconds=0.01,
         most_turns=10,
@@ -59,5 +59,5 @@ async def test_what_a_surprise_kept_from_being_written_is_written_without_furthe
     flusher.begin(live, KEY, 600)
     async with running(flusher.run()):
         await eventually(lambda: len(buffers.entries) == 2)
-    assert BufferReading(live.id, KEY).take(buffers.entries) == "text"
+    assert TurnBufferReader(live.id, KEY).take(buffers.entries) == "text"
     assert "flusher: RuntimeError" in caplog.text

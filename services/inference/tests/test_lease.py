@@ -2,8 +2,8 @@ import asyncio
 from uuid import UUID
 
 from parley_core.http.errors import Unavailable
-from parley_inference.session.client import Beat
-from parley_inference.turns.heartbeat import MOST_NAMED, Lease
+from parley_inference.session.client import Heartbeat
+from parley_inference.turns.heartbeat import MOST_NAMED, HeartbeatLoop
 from parley_testing.eventually import eventually
 
 TURN = UUID(int=1)
@@ -28,7 +28,7 @@ class OneTurn:
 
 async def test_the_next_heartbeat_comes_even_after_one_that_nobody_expected_to_fail(caplog):
     session = Beats()
-    keeping = asyncio.create_task(Lease(session, OneTurn(), 0.001, 45).keep())
+    keeping = asyncio.create_task(HeartbeatLoop(session, OneTurn(), 0.001, 45).keep())
     await eventually(lambda: session.beats > 2)
     assert keeping.cancel()
     assert "RuntimeError" in caplog.text
@@ -54,7 +54,7 @@ class Keeper(OneTurn):
 
 async def test_what_is_kept_is_forgotten_when_session_was_not_heard_for_long():
     keeper = Keeper()
-    keeping = asyncio.create_task(Lease(Silent(), keeper, 0.001, 0.05).keep())
+    keeping = asyncio.create_task(HeartbeatLoop(Silent(), keeper, 0.001, 0.05).keep())
     await eventually(lambda: keeper.forgot)
     assert keeping.cancel()
 
@@ -62,17 +62,17 @@ async def test_what_is_kept_is_forgotten_when_session_was_not_heard_for_long():
 async def test_it_is_forgotten_too_when_more_was_erased_than_session_names():
     class Many(Beats):
         async def heartbeat(self, turn_ids):
-            return Beat([], [UUID(int=number) for number in range(MOST_NAMED)])
+            return Heartbeat([], [UUID(int=number) for number in range(MOST_NAMED)])
 
     keeper = Keeper()
-    keeping = asyncio.create_task(Lease(Many(), keeper, 0.001, 45).keep())
+    keeping = asyncio.create_task(HeartbeatLoop(Many(), keeper, 0.001, 45).keep())
     await eventually(lambda: keeper.forgot and keeper.erased >= MOST_NAMED)
     assert keeping.cancel()
 
 
 async def test_it_is_kept_while_session_is_away_for_a_moment():
     keeper, session = Keeper(), Silent()
-    keeping = asyncio.create_task(Lease(session, keeper, 0.001, 45).keep())
+    keeping = asyncio.create_task(HeartbeatLoop(session, keeper, 0.001, 45).keep())
     await eventually(lambda: session.beats > 3)
     assert keeper.forgot == 0
     assert keeping.cancel()

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from parley_inference.streaming.reply_text import Reply
+from parley_inference.streaming.reply_text import ReplyText
 
 LARGE = 512 * 1024
 
 
-def reply_of(*parts: str, most_json_bytes: int = LARGE) -> Reply:
-    reply = Reply(most_json_bytes)
+def reply_of(*parts: str, most_json_bytes: int = LARGE) -> ReplyText:
+    reply = ReplyText(most_json_bytes)
     for part in parts:
         reply.append(part)
     return reply
@@ -34,7 +34,7 @@ def test_nothing_follows_a_place_beyond_the_end() -> None:
 
 
 def test_an_append_tells_whether_there_is_more_to_read() -> None:
-    reply = Reply(LARGE)
+    reply = ReplyText(LARGE)
     assert [reply.append(text) for text in ("a", "", "\ud83d", "\ude00")] == [
         True,
         False,

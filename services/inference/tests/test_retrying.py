@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from parley_inference.models.retry_policy import pause_before, retry_after_of
+from parley_inference.models.retry_policy import backoff_delay, retry_after_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -12,12 +12,12 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
     [(1, 0.0, 0.125), (1, 1.0, 0.25), (2, 1.0, 0.5), (3, 0.5, 0.75), (9, 1.0, 8.0)],
 )
 def test_each_pause_doubles_up_to_the_most_and_is_spread(attempt, jitter, pause):
-    assert pause_before(attempt, None, first=0.25, most=8, jitter=jitter) == pause
+    assert backoff_delay(attempt, None, first=0.25, most=8, jitter=jitter) == pause
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(0.0, 0.0), (3.0, 3.0), (60.0, 8.0)])
 def test_what_the_server_asks_for_goes_first_up_to_the_most(asked, pause):
-    assert pause_before(1, asked, first=0.25, most=8, jitter=0.5) == pause
+    assert backoff_delay(1, asked, first=0.25, most=8, jitter=0.5) == pause
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 from inference_peers.session import ADA, StoredTurn
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.streaming.turn_buffer import BufferReading, Opening
-from parley_inference.streaming.buffer_write_state import WrittenTurn
+from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferReader
+from parley_inference.streaming.buffer_write_state import BufferWriteState
 from parley_inference.streaming.live_turn import LiveTurn
-from parley_inference.streaming.reply_text import Reply
+from parley_inference.streaming.reply_text import ReplyText
 
 KEY = DataKey.generate()
 
@@ -35,7 +35,7 @@ class Redis:
         self.entries, self.there = {}, False
 
     def read(self, turn):
-        reading = BufferReading(turn.id, KEY)
+        reading = TurnBufferReader(turn.id, KEY)
         return reading, reading.take(self.entries.values())
 
 
@@ -46,14 +46,14 @@ def stored():
 
 @pytest.fixture
 def live(stored):
-    live = LiveTurn(stored.shape(), ADA, Reply(1_000_000))
-    live.opening = Opening(model="demo", prompt_tokens=7)
+    live = LiveTurn(stored.shape(), ADA, ReplyText(1_000_000))
+    live.opening = StreamHeader(model="demo", prompt_tokens=7)
     return live
 
 
 @pytest.fixture
 def turn(live):
-    return WrittenTurn(live, KEY, keep_running=600, keep_ended=90)
+    return BufferWriteState(live, KEY, keep_running=600, keep_ended=90)
 
 
 def test_nothing_new_is_not_written(live, turn):

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from session_peers.process import Ended, Run, variables
+from session_peers.process import Ended, TurnInput, variables
 from session_peers.service import Service, serve_session
 
 from parley_core.log import Brokers, TopicSpec, ensure_topic
@@ -90,7 +90,7 @@ async def log_topic(kafka_bootstrap: str, topic: str) -> str:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TurnInput:
     """Runs a command that ends at once, in this process: another one takes a second to start."""
 
     async def run(command: str, database: str, **settings: Any) -> Ended:

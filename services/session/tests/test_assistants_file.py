@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.runtime.settings import SettingsWrong
+from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import MOST_BYTES
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.domain.assistant.state import Definition
@@ -60,7 +60,7 @@ ENTRY = "{id: a, name: A, description: d, instructions: i}"
     ],
 )
 def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str | bytes, why: str) -> None:
-    with pytest.raises(SettingsWrong) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         read(tmp_path, text)
     assert str(wrong.value).startswith("PARLEY_ASSISTANTS is wrong: ")
     assert why in str(wrong.value)
@@ -68,5 +68,5 @@ def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str | bytes, why: s
 
 
 def test_a_file_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SettingsWrong, match="it cannot be read \\(No such file or directory\\)"):
+    with pytest.raises(InvalidSettings, match="it cannot be read \\(No such file or directory\\)"):
         read_assistants(tmp_path / "none.yaml")

@@ -13,12 +13,12 @@ import pytest
 from session_peers.appending import append_turn, append_turns, execute, start
 from session_peers.commands import submit_message
 from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, Run, variables
+from session_peers.process import Ended, TurnInput, variables
 from session_peers.serving_completions import serve_completion
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.domain.session.commands import EraseSession
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
@@ -27,7 +27,7 @@ BackUp = Callable[[], Awaitable[Ended]]
 Command = Callable[..., Awaitable[Ended]]
 
 # What COPY has to escape, and JSON too.
-ODD = Asker(Principal(tenant="default", user='a "b" \\ \t\n c', scopes=frozenset()), "req-1")
+ODD = Caller(Principal(tenant="default", user='a "b" \\ \t\n c', scopes=frozenset()), "req-1")
 
 
 @pytest.fixture
@@ -41,17 +41,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def back_up(run: Run, store_database: str, folder: Path) -> BackUp:
+def back_up(run: TurnInput, store_database: str, folder: Path) -> BackUp:
     return lambda: run(f"backup --to {folder}", store_database)
 
 
 @pytest.fixture
-def verify(run: Run, store_database: str, folder: Path) -> Command:
+def verify(run: TurnInput, store_database: str, folder: Path) -> Command:
     return lambda **settings: run(f"verify-backup --from {folder}", store_database, **settings)
 
 
 @pytest.fixture
-def restore(run: Run, database: str, folder: Path) -> Command:
+def restore(run: TurnInput, database: str, folder: Path) -> Command:
     """Into a store of its own, which is migrated first."""
 
     async def restore(**settings: str) -> Ended:
@@ -70,7 +70,7 @@ async def test_what_is_restored_is_the_store_as_it_was_at_one_moment_of_many_wri
     back_up: BackUp,
     verify: Command,
     restore: Command,
-    run: Run,
+    run: TurnInput,
     parts: Parts,
     pool: Pool,
     database: str,
@@ -116,7 +116,7 @@ async def _assert_goes_on(database: str, session_id: UUID) -> None:
 
 
 async def test_a_key_is_only_in_the_folder_of_keys_and_all_is_its_owners_alone(
-    run: Run, store_database: str, parts: Parts, pool: Pool, tmp_path: Path
+    run: TurnInput, store_database: str, parts: Parts, pool: Pool, tmp_path: Path
 ) -> None:
     await append_turns(parts, 1)
     store, keys = tmp_path / "deep" / "store", tmp_path / "keys"
@@ -244,7 +244,7 @@ async def test_a_backup_opens_with_the_master_key_of_its_store_alone(
 
 
 async def test_only_an_empty_store_at_the_same_migrations_is_filled(
-    back_up: BackUp, restore: Command, parts: Parts, database: str, run: Run, folder: Path
+    back_up: BackUp, restore: Command, parts: Parts, database: str, run: TurnInput, folder: Path
 ) -> None:
     await append_turns(parts, 1)
     await back_up()

@@ -4,7 +4,7 @@ import random
 from uuid import UUID
 
 from session_peers.conversation import Conversation
-from session_peers.windows import BUDGET, Shown, context, shown, tokens, window
+from session_peers.windows import BUDGET, PromptMessage, context, shown, tokens, window
 
 from parley_session.domain.context_window import CompactPlaces, HeldWindow, context_of
 from parley_session.domain.session.state import Session
@@ -14,7 +14,7 @@ class Holder:
     """A process that holds the window of the last turn that it ran, as inference does."""
 
     def __init__(self) -> None:
-        self.held: list[Shown] = []
+        self.held: list[PromptMessage] = []
         self.since: HeldWindow | None = None
 
     def run(self, session: Session, message_id: UUID, budget: int) -> bool:

@@ -32,14 +32,14 @@ from parley_session.domain.session.commands import (
 from parley_session.domain.session.decide import decide
 from parley_session.domain.session.errors import (
     IdTaken,
-    ParentUnknown,
+    ParentNotFound,
     SessionIdUnavailable,
-    SessionUnknown,
+    SessionNotFound,
     TurnAlreadyEnded,
+    TurnNotFound,
     TurnOpen,
-    TurnUnknown,
 )
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import BrokenStream, evolve, fold
 
 
@@ -92,7 +92,7 @@ def test_an_edit_becomes_a_sibling_under_the_parent_it_names() -> None:
 
 def test_a_parent_outside_the_session_is_refused() -> None:
     session, _ = given(START)
-    with pytest.raises(ParentUnknown):
+    with pytest.raises(ParentNotFound):
         decide(session, replace(SUBMIT, parent_message_id=UUID(int=99)), ADA, seal)
 
 
@@ -125,10 +125,10 @@ def test_a_session_starts_once() -> None:
 
 @pytest.mark.parametrize("stranger", [MALLORY, OTHER_TENANT])
 @pytest.mark.parametrize("command", [NEXT, RequestCancel(TURN)])
-def test_a_strangers_session_looks_like_none(stranger: Moment, command: Command) -> None:
+def test_a_strangers_session_looks_like_none(stranger: CommandMetadata, command: Command) -> None:
     session, _ = given(START, SUBMIT)
     for seen in (session, None):
-        with pytest.raises(SessionUnknown):
+        with pytest.raises(SessionNotFound):
             decide(seen, command, stranger, seal)
 
 
@@ -163,7 +163,7 @@ def test_cancelling_again_or_too_late_changes_nothing(before: list[Command]) -> 
 @pytest.mark.parametrize("command", [RequestCancel(TURN), COMPLETE, FAIL])
 def test_a_turn_that_never_was_is_unknown(command: Command) -> None:
     session, _ = given(START)
-    with pytest.raises(TurnUnknown):
+    with pytest.raises(TurnNotFound):
         decide(session, command, ADA, seal)
 
 

@@ -25,9 +25,9 @@ from parley_session.domain.assistant.decide import (
     decide_assistant,
 )
 from parley_session.domain.assistant.errors import (
+    AssistantAlreadyRetired,
     AssistantIdTaken,
-    AssistantIsRetired,
-    AssistantUnknown,
+    AssistantNotFound,
 )
 from parley_session.domain.assistant.state import (
     DefinedAssistant,
@@ -35,7 +35,7 @@ from parley_session.domain.assistant.state import (
     evolve_assistant,
     fold_assistant,
 )
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import BrokenStream
 
 COOK = Definition("Cook", "Cooks.", "Be a cook.", model="m1")
@@ -46,7 +46,9 @@ GRACE = Actor(tenant="acme", user="grace")
 def decide(
     assistant: DefinedAssistant | None, command: AssistantCommand, now: datetime = NOON
 ) -> AssistantEvent | None:
-    return decide_assistant("acme", "cook", assistant, command, Moment(GRACE, "req-1", now, 7))
+    return decide_assistant(
+        "acme", "cook", assistant, command, CommandMetadata(GRACE, "req-1", now, 7)
+    )
 
 
 def after(*commands: AssistantCommand) -> DefinedAssistant | None:
@@ -109,9 +111,9 @@ def test_what_changes_nothing_makes_no_event(
         (DEFINED, DefineAssistant(replace(COOK, name="Chef"), again=True), AssistantIdTaken),
         (RETIRED, DefineAssistant(COOK), AssistantIdTaken),
         (RETIRED, DefineAssistant(COOK, again=True), AssistantIdTaken),
-        (RETIRED, ReviseAssistant({"name": "Chef"}), AssistantIsRetired),
-        ([], ReviseAssistant({"name": "Chef"}), AssistantUnknown),
-        ([], RetireAssistant(), AssistantUnknown),
+        (RETIRED, ReviseAssistant({"name": "Chef"}), AssistantAlreadyRetired),
+        ([], ReviseAssistant({"name": "Chef"}), AssistantNotFound),
+        ([], RetireAssistant(), AssistantNotFound),
     ],
 )
 def test_what_is_not_allowed_is_refused(

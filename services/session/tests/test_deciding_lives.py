@@ -39,8 +39,8 @@ from parley_session.domain.session.commands import (
     SuggestTitle,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.errors import LegalHold, NotDeleted, SessionUnknown
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.errors import LegalHold, NotDeleted, SessionNotFound
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import BrokenStream, fold
 
 DAY = timedelta(days=1)
@@ -109,9 +109,9 @@ def test_a_hold_that_comes_in_the_window_keeps_the_session_until_it_is_lifted() 
 
 @pytest.mark.parametrize("stranger", [MALLORY, OTHER_TENANT])
 @pytest.mark.parametrize("command", [DELETE, LATER, RESTORE])
-def test_a_stranger_ends_and_restores_nothing(stranger: Moment, command: Command) -> None:
+def test_a_stranger_ends_and_restores_nothing(stranger: CommandMetadata, command: Command) -> None:
     session, _ = given(START, LATER)
-    with pytest.raises(SessionUnknown):
+    with pytest.raises(SessionNotFound):
         when(session, command, stranger)
 
 
@@ -119,14 +119,14 @@ def test_a_stranger_ends_and_restores_nothing(stranger: Moment, command: Command
 @pytest.mark.parametrize("end", [LATER, ERASE])
 def test_a_session_that_is_gone_looks_like_none(command: Command, end: Command) -> None:
     session, _ = given(START, SUBMIT, end)
-    with pytest.raises(SessionUnknown):
+    with pytest.raises(SessionNotFound):
         when(session, command)
 
 
 @pytest.mark.parametrize("command", [DELETE, LATER, RESTORE, ERASE, HOLD])
 def test_an_erased_session_is_gone_for_good(command: Command) -> None:
     session, _ = given(START, ERASE)
-    with pytest.raises(SessionUnknown):
+    with pytest.raises(SessionNotFound):
         when(session, command)
 
 

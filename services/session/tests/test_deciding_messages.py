@@ -32,7 +32,7 @@ from parley_session.domain.session.commands import (
     RegenerateReply,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.errors import IdTaken, MessageUnknown, TurnOpen
+from parley_session.domain.session.errors import IdTaken, MessageNotFound, TurnOpen
 from parley_session.domain.session.state import Role, evolve, fold
 
 AGAIN = RegenerateReply(None, UUID(int=21), UUID(int=22), "other")
@@ -80,10 +80,10 @@ def test_any_message_of_a_person_is_answered_again_on_request() -> None:
 @pytest.mark.parametrize("message_id", [REPLY, UUID(int=99)])
 def test_only_a_message_of_a_person_is_answered_again(message_id: UUID) -> None:
     session, _ = given(START, SUBMIT, COMPLETE)
-    with pytest.raises(MessageUnknown):
+    with pytest.raises(MessageNotFound):
         when(session, replace(AGAIN, message_id=message_id))
     for empty, _ in (given(START), given(START, ImportMessages([brought(1, "system")]))):
-        with pytest.raises(MessageUnknown):
+        with pytest.raises(MessageNotFound):
             when(empty, AGAIN)
 
 
@@ -167,7 +167,7 @@ def test_a_summary_of_another_branch_is_kept_beside() -> None:
 
 def test_a_summary_up_to_an_unknown_message_is_refused() -> None:
     session, _ = given(START, SUBMIT)
-    with pytest.raises(MessageUnknown):
+    with pytest.raises(MessageNotFound):
         when(session, replace(COMPACT, up_to_message_id=UUID(int=99)), PARLEY)
 
 

@@ -31,8 +31,8 @@ from parley_session.domain.session.commands import (
     SuggestTitle,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.errors import SessionUnknown
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.errors import SessionNotFound
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import Session
 
 OWNERS: list[Change] = [RenameSession("Other"), ChangeMetadata({"a": "b"}), SetArchived(True)]
@@ -86,10 +86,12 @@ def test_what_is_so_already_changes_nothing(kind: type[SetArchived | SetLegalHol
 
 @pytest.mark.parametrize("stranger", [MALLORY, OTHER_TENANT])
 @pytest.mark.parametrize("change", OWNERS)
-def test_what_is_the_owners_is_changed_by_nobody_else(change: Change, stranger: Moment) -> None:
+def test_what_is_the_owners_is_changed_by_nobody_else(
+    change: Change, stranger: CommandMetadata
+) -> None:
     session, _ = given(START)
     for changes in ([change], [SetLegalHold(True), change]):
-        with pytest.raises(SessionUnknown):
+        with pytest.raises(SessionNotFound):
             when(session, ChangeSession(changes), stranger)
 
 
@@ -98,7 +100,7 @@ def test_a_legal_hold_is_placed_by_another_person_of_the_tenant_alone() -> None:
     hold = ChangeSession([SetLegalHold(True)])
     assert len(when(session, hold, MALLORY)) == 1
     for seen, stranger in ((session, OTHER_TENANT), (None, MALLORY)):
-        with pytest.raises(SessionUnknown):
+        with pytest.raises(SessionNotFound):
             when(seen, hold, stranger)
 
 

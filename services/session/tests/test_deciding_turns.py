@@ -23,11 +23,11 @@ from session_peers.deciding import (
 )
 
 from parley_core.events.session import MessageSubmitted, ReplyCancelled
-from parley_session.domain.session.commands import RegenerateReply, RequestCancel, SaidMessage
+from parley_session.domain.session.commands import RegenerateReply, RequestCancel, UserMessage
 from parley_session.domain.session.errors import IdTaken, TurnOpen
 
 FIRST, SECOND = UUID(int=31), UUID(int=32)
-PRECEDING = [SaidMessage(FIRST, "one", 1), SaidMessage(SECOND, "two")]
+PRECEDING = [UserMessage(FIRST, "one", 1), UserMessage(SECOND, "two")]
 SEVERAL = replace(SUBMIT, preceding=PRECEDING, tokens=3)
 
 
@@ -55,7 +55,7 @@ def test_the_first_of_them_follows_the_newest_message_its_parent_or_nothing() ->
 
 def test_each_of_them_has_an_id_of_its_own_and_no_turn_is_open() -> None:
     session, _ = given(START)
-    for preceding in ([*PRECEDING, PRECEDING[0]], [SaidMessage(MESSAGE, "one")]):
+    for preceding in ([*PRECEDING, PRECEDING[0]], [UserMessage(MESSAGE, "one")]):
         with pytest.raises(IdTaken):
             when(session, replace(SUBMIT, preceding=preceding))
     session, _ = given(START, SUBMIT)

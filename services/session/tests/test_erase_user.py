@@ -9,7 +9,7 @@ from session_peers.appending import ASKER, append_turns, execute, start
 from session_peers.client import ADA, EVE, OTHER_ADA
 from session_peers.commands import submit_message
 from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, Run
+from session_peers.process import Ended, TurnInput
 from session_peers.service import MASTER_KEY
 from session_peers.serving_completions import serve_completion
 
@@ -17,7 +17,7 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import MasterKeys
 from parley_core.events.session import ReplyCancelled, SessionErased
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
@@ -28,7 +28,7 @@ from parley_session.storage.search_keys import SearchKeys
 
 EraseUser = Callable[..., Awaitable[Ended]]
 
-ADMIN = Asker(Principal("default", "root", frozenset({"admin"})), "req-1")
+ADMIN = Caller(Principal("default", "root", frozenset({"admin"})), "req-1")
 READABLE = "SELECT tenant, owner FROM sessions WHERE wrapped_key IS NOT NULL ORDER BY 1, 2"
 
 
@@ -45,7 +45,7 @@ def parts(pool: Pool) -> Parts:
 
 
 @pytest.fixture
-def erase_user(run: Run, store_database: str) -> EraseUser:
+def erase_user(run: TurnInput, store_database: str) -> EraseUser:
     return lambda *options: run(" ".join(["erase-user", *options]), store_database)
 
 
@@ -59,7 +59,7 @@ async def test_all_of_one_person_is_erased_whatever_state_it_is_in(
     await execute(parts.store, answering, submit_message())
     completion_id = await serve_completion(pool)
     for other in (EVE, OTHER_ADA):
-        await start(parts.store, Asker(other, "req-1"))
+        await start(parts.store, Caller(other, "req-1"))
     await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).of([ADA, EVE])
 
     ended = await erase_user("--user", "ada", "--yes")
@@ -122,7 +122,7 @@ async def test_it_asks_at_a_terminal_and_does_nothing_where_nobody_can_answer(
 
 
 async def test_a_key_of_another_master_key_ends_it_with_a_sentence(
-    run: Run, store_database: str, parts: Parts
+    run: TurnInput, store_database: str, parts: Parts
 ) -> None:
     await start(parts.store, ASKER)
     other = MASTER_KEY.replace("k1:", "k2:")

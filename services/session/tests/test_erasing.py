@@ -14,11 +14,11 @@ from session_peers.sessions import delete, hold, keys_of
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.domain.session.errors import LegalHold
 from parley_session.storage.event_store import EventStore
 
-PARLEY = Asker(Principal("parley", "session"), "job", system=True)
+PARLEY = Caller(Principal("parley", "session"), "job", system=True)
 
 
 @pytest.fixture

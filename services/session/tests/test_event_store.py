@@ -16,17 +16,17 @@ from parley_core.crypto.sealing import MasterKeys, unseal
 from parley_core.events.cloudevents import EventTooLarge, encode
 from parley_core.events.session import Event, MessageSubmitted
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import keyed_request
 from parley_session.domain.session.commands import (
     FailReply,
     RequestCancel,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.storage.event_store import EventStore, Held, event_of
+from parley_session.storage.event_store import EventStore, LoadedSession, event_of
 
 KEYS = MasterKeys.parse(MASTER_KEY)
-ZOE = Asker(Principal("Größe", 'Zoë "\\ 🎈'), "req-2")
+ZOE = Caller(Principal("Größe", 'Zoë "\\ 🎈'), "req-2")
 TABLES = ("sessions", "events", "outbox", "turns", "remembered_requests")
 
 
@@ -36,11 +36,11 @@ async def store(pool: Pool) -> EventStore:
 
 
 @pytest.fixture
-async def started(store: EventStore) -> Held:
+async def started(store: EventStore) -> LoadedSession:
     return await start(store)
 
 
-def decided(held: Held) -> list[Event]:
+def decided(held: LoadedSession) -> list[Event]:
     """What a submit would append."""
     return decide(held.session, submit_message(), MOMENT, as_long_as_sealed)
 
@@ -50,7 +50,7 @@ async def counts(pool: Pool) -> dict[str, int]:
 
 
 async def test_an_append_moves_session_events_outbox_and_turn_in_one_commit(
-    store: EventStore, started: Held, pool: Pool
+    store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
     command = submit_message()
     await execute(store, started.session.id, command)
@@ -73,7 +73,9 @@ async def test_an_append_moves_session_events_outbox_and_turn_in_one_commit(
     )
 
 
-async def test_of_concurrent_appends_one_wins(store: EventStore, started: Held, pool: Pool) -> None:
+async def test_of_concurrent_appends_one_wins(
+    store: EventStore, started: LoadedSession, pool: Pool
+) -> None:
     attempts = [store.append(started, decided(started), key=started.key) for _ in range(10)]
     outcomes = await asyncio.gather(*attempts)
     assert sum(outcome is not None for outcome in outcomes) == 1
@@ -90,12 +92,12 @@ async def test_of_concurrent_starts_with_one_id_one_wins(store: EventStore, pool
     session_id = uuid4()
     starts = [start(store, session_id=session_id) for _ in range(10)]
     outcomes = await asyncio.gather(*starts, return_exceptions=True)
-    assert sum(isinstance(outcome, Held) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, LoadedSession) for outcome in outcomes) == 1
     assert (await counts(pool))["events"] == 1
 
 
 async def test_an_append_to_an_older_version_stores_nothing(
-    store: EventStore, started: Held, pool: Pool
+    store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
     late = decided(started)
     command = submit_message()
@@ -107,7 +109,7 @@ async def test_an_append_to_an_older_version_stores_nothing(
 
 
 async def test_an_event_that_is_too_large_leaves_nothing(
-    store: EventStore, started: Held, pool: Pool
+    store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
     before = await counts(pool)
     # Sealed, and in base64, this is over 768 KiB.
@@ -120,7 +122,7 @@ async def test_an_event_that_is_too_large_leaves_nothing(
 
 
 async def test_a_request_that_is_remembered_already_leaves_nothing_of_the_second_append(
-    store: EventStore, started: Held, pool: Pool
+    store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
     request = keyed_request(ADA, "POST", "/x", "k1", {"content": "hello"})
     assert request is not None
@@ -138,7 +140,7 @@ async def test_a_request_that_is_remembered_already_leaves_nothing_of_the_second
 
 
 async def test_a_remembered_request_is_of_the_same_commit_or_not_there(
-    store: EventStore, started: Held, pool: Pool
+    store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
     request = keyed_request(ADA, "POST", "/x", "k1", {})
     assert request is not None
@@ -171,7 +173,7 @@ async def test_the_outbox_has_a_sessions_events_in_their_order(
 ) -> None:
     sessions = [await start(store) for _ in range(4)]
 
-    async def talk(held: Held) -> None:
+    async def talk(held: LoadedSession) -> None:
         for _ in range(10):
             command = submit_message()
             await execute(store, held.session.id, command)
@@ -186,7 +188,9 @@ async def test_the_outbox_has_a_sessions_events_in_their_order(
         assert [row["sequence"] for row in rows] == list(range(1, 32))
 
 
-async def test_an_unknown_session_is_none_and_has_no_key(store: EventStore, started: Held) -> None:
+async def test_an_unknown_session_is_none_and_has_no_key(
+    store: EventStore, started: LoadedSession
+) -> None:
     unknown = uuid4()
     assert await store.load(unknown) is None
     keys = await store.data_keys([started.session.id, unknown])
@@ -194,7 +198,7 @@ async def test_an_unknown_session_is_none_and_has_no_key(store: EventStore, star
 
 
 async def test_a_key_is_the_sessions_own_and_wrapped(
-    store: EventStore, started: Held, pool: Pool
+    store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
     other = await start(store)
     assert other.key != started.key
@@ -204,7 +208,7 @@ async def test_a_key_is_the_sessions_own_and_wrapped(
 
 
 async def test_content_can_be_unsealed_with_the_sessions_key_alone(
-    store: EventStore, started: Held
+    store: EventStore, started: LoadedSession
 ) -> None:
     await execute(store, started.session.id, submit_message("hello"))
     [event] = await store.events_at(started.session.id, [2])

@@ -15,19 +15,19 @@ from parley_core.crypto.sealing import MasterKeys
 from parley_core.http.errors import IdempotencyKeyReused, Unavailable
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.command_executor import (
-    Asker,
+    AlreadyExecuted,
+    Caller,
+    CommandExecutor,
     CommandFor,
-    DoneBefore,
-    Executed,
-    Executor,
+    CommandResult,
 )
-from parley_session.application.idempotency import KeyedRequest, keyed_request
+from parley_session.application.idempotency import IdempotentRequest, keyed_request
 from parley_session.domain.session.commands import Command
 from parley_session.domain.session.errors import TurnAlreadyEnded, TurnOpen
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.turn_store import TurnRow, TurnStore
 
-ASKER = Asker(ADA, "req-1")
+ASKER = Caller(ADA, "req-1")
 Meanwhile = Callable[[], Awaitable[Any]]
 
 
@@ -51,7 +51,7 @@ class Interrupted(EventStore):
         return found
 
 
-def keyed(body: str = "same") -> KeyedRequest:
+def keyed(body: str = "same") -> IdempotentRequest:
     request = keyed_request(ADA, "POST", "/x", "k1", body)
     assert request is not None
     return request
@@ -62,15 +62,15 @@ def given(command: Command) -> CommandFor:
 
 
 @pytest.fixture
-def executor(pool: Pool) -> Executor:
+def executor(pool: Pool) -> CommandExecutor:
     """Of another process."""
     store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
-    return Executor(store, attempts=3)
+    return CommandExecutor(store, attempts=3)
 
 
 @pytest.mark.parametrize("after", [1, 2])
 async def test_the_same_submit_elsewhere_is_found_whenever_it_commits(
-    pool: Pool, executor: Executor, after: int
+    pool: Pool, executor: CommandExecutor, after: int
 ) -> None:
     command = start_session()
     await executor.execute(command.session_id, given(command), ASKER)
@@ -81,14 +81,14 @@ async def test_the_same_submit_elsewhere_is_found_whenever_it_commits(
         await executor.execute(command.session_id, given(first), ASKER, request=keyed())
         done.append(first.turn_id)
 
-    late = Executor(Interrupted(pool, same_submit_elsewhere, after), attempts=3)
+    late = CommandExecutor(Interrupted(pool, same_submit_elsewhere, after), attempts=3)
     found = await late.execute(command.session_id, given(submit_message()), ASKER, request=keyed())
-    assert found == DoneBefore(command.session_id, done[0])
+    assert found == AlreadyExecuted(command.session_id, done[0])
 
 
 @pytest.mark.parametrize("after", [1, 2])
 async def test_the_same_start_elsewhere_is_found_whenever_it_commits(
-    pool: Pool, executor: Executor, after: int
+    pool: Pool, executor: CommandExecutor, after: int
 ) -> None:
     session_id = uuid4()
 
@@ -96,20 +96,20 @@ async def test_the_same_start_elsewhere_is_found_whenever_it_commits(
         first = start_session(session_id)
         await executor.execute(session_id, given(first), ASKER, request=keyed())
 
-    late = Executor(Interrupted(pool, same_start_elsewhere, after), attempts=3)
+    late = CommandExecutor(Interrupted(pool, same_start_elsewhere, after), attempts=3)
     found = await late.execute(session_id, given(start_session(session_id)), ASKER, request=keyed())
-    assert found == DoneBefore(session_id, None)
+    assert found == AlreadyExecuted(session_id, None)
 
 
 @pytest.mark.parametrize("after", [1, 2])
 async def test_the_same_key_with_another_body_is_refused_whenever_it_commits(
-    pool: Pool, executor: Executor, after: int
+    pool: Pool, executor: CommandExecutor, after: int
 ) -> None:
     async def other_start_elsewhere() -> None:
         first = start_session()
         await executor.execute(first.session_id, given(first), ASKER, request=keyed("other"))
 
-    late = Executor(Interrupted(pool, other_start_elsewhere, after), attempts=3)
+    late = CommandExecutor(Interrupted(pool, other_start_elsewhere, after), attempts=3)
     command = start_session()
     with pytest.raises(IdempotencyKeyReused):
         await late.execute(command.session_id, given(command), ASKER, request=keyed())
@@ -117,7 +117,7 @@ async def test_the_same_key_with_another_body_is_refused_whenever_it_commits(
 
 
 async def test_a_turn_that_ends_while_it_is_read_is_shown_whole(
-    pool: Pool, executor: Executor
+    pool: Pool, executor: CommandExecutor
 ) -> None:
     start, submit = start_session(), submit_message()
     await executor.execute(start.session_id, given(start), ASKER)
@@ -138,7 +138,7 @@ async def test_a_turn_that_ends_while_it_is_read_is_shown_whole(
 
 
 async def test_a_command_is_decided_again_when_another_append_came_first(
-    pool: Pool, executor: Executor
+    pool: Pool, executor: CommandExecutor
 ) -> None:
     command = start_session()
     await executor.execute(command.session_id, given(command), ASKER)
@@ -146,17 +146,17 @@ async def test_a_command_is_decided_again_when_another_append_came_first(
     async def other_submit() -> None:
         await executor.execute(command.session_id, given(submit_message()), ASKER)
 
-    late = Executor(Interrupted(pool, other_submit, 1), attempts=3)
+    late = CommandExecutor(Interrupted(pool, other_submit, 1), attempts=3)
     with pytest.raises(TurnOpen):
         await late.execute(command.session_id, given(submit_message()), ASKER)
 
 
 async def test_a_session_that_was_loaded_before_another_append_is_loaded_again(
-    executor: Executor,
+    executor: CommandExecutor,
 ) -> None:
     command = start_session()
     started = await executor.execute(command.session_id, given(command), ASKER)
-    assert isinstance(started, Executed)
+    assert isinstance(started, CommandResult)
     await executor.execute(command.session_id, given(submit_message()), ASKER)
     with pytest.raises(TurnOpen):
         await executor.execute(
@@ -165,7 +165,7 @@ async def test_a_session_that_was_loaded_before_another_append_is_loaded_again(
 
 
 async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
-    pool: Pool, executor: Executor
+    pool: Pool, executor: CommandExecutor
 ) -> None:
     command = start_session()
     await executor.execute(command.session_id, given(command), ASKER)
@@ -178,9 +178,9 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
 
     store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
     with pytest.raises(Unavailable) as refused:
-        await Executor(store, attempts=3).execute(
+        await CommandExecutor(store, attempts=3).execute(
             command.session_id, given(submit_message()), ASKER
         )
     assert (refused.value.status, refused.value.code, store.attempts) == (503, "session_busy", 3)
     done = await executor.execute(command.session_id, given(submit_message()), ASKER)
-    assert isinstance(done, Executed)
+    assert isinstance(done, CommandResult)

@@ -6,7 +6,7 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
 from parley_session.api.session_bodies import StartBody, SubmitBody
-from parley_session.application.idempotency import KeyedRequest, keyed_request
+from parley_session.application.idempotency import IdempotentRequest, keyed_request
 
 ADA = Principal("default", "ada")
 
@@ -17,7 +17,7 @@ def request(
     path: str = "/sessions",
     key: str | None = "k1",
     body: object = None,
-) -> KeyedRequest:
+) -> IdempotentRequest:
     keyed = keyed_request(person, method, path, key, body)
     assert keyed is not None
     return keyed
@@ -42,7 +42,7 @@ def test_the_same_request_has_the_same_digest_and_the_same_derived_id() -> None:
         request(key="k2"),
     ],
 )
-def test_person_method_path_and_key_each_make_another_request(other: KeyedRequest) -> None:
+def test_person_method_path_and_key_each_make_another_request(other: IdempotentRequest) -> None:
     assert other.digest != request().digest
     assert other.derived_id != request().derived_id
 

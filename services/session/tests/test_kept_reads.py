@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from parley_session.application.assistants.single_flight_cache import KeptReads
+from parley_session.application.assistants.single_flight_cache import SingleFlightCache
 from parley_testing.eventually import eventually
 
 
@@ -26,7 +26,7 @@ class Source:
 
 
 async def test_one_read_is_for_all_who_ask_at_the_same_time() -> None:
-    kept, source = KeptReads[str, int](10), Source()
+    kept, source = SingleFlightCache[str, int](10), Source()
     source.open.clear()
     asking = [asyncio.create_task(kept.get("a", source.read)) for _ in range(5)]
     await eventually(lambda: source.reads)
@@ -36,7 +36,7 @@ async def test_one_read_is_for_all_who_ask_at_the_same_time() -> None:
 
 
 async def test_what_was_read_too_long_ago_is_read_again() -> None:
-    kept, source = KeptReads[str, int](10, seconds=0), Source()
+    kept, source = SingleFlightCache[str, int](10, seconds=0), Source()
     assert await kept.get("a", source.read) == 1
 
     async def read_again() -> bool:
@@ -46,7 +46,7 @@ async def test_what_was_read_too_long_ago_is_read_again() -> None:
 
 
 async def test_whoever_leaves_takes_nothing_from_the_others() -> None:
-    kept, source = KeptReads[str, int](10), Source()
+    kept, source = SingleFlightCache[str, int](10), Source()
     source.open.clear()
     first, second = (asyncio.create_task(kept.get("a", source.read)) for _ in range(2))
     await eventually(lambda: source.reads)
@@ -57,7 +57,7 @@ async def test_whoever_leaves_takes_nothing_from_the_others() -> None:
 
 
 async def test_a_failure_is_told_to_all_and_not_kept() -> None:
-    kept, source = KeptReads[str, int](10), Source()
+    kept, source = SingleFlightCache[str, int](10), Source()
     source.fails = True
     for _ in range(2):
         with pytest.raises(RuntimeError):
@@ -67,7 +67,7 @@ async def test_a_failure_is_told_to_all_and_not_kept() -> None:
 
 
 async def test_what_was_asked_for_longest_ago_makes_room() -> None:
-    kept, source = KeptReads[str, int](2), Source()
+    kept, source = SingleFlightCache[str, int](2), Source()
     for key in ("a", "b", "a", "c"):
         await kept.get(key, source.read)
     assert (await kept.get("a", source.read), source.reads) == (1, 3)
@@ -75,7 +75,7 @@ async def test_what_was_asked_for_longest_ago_makes_room() -> None:
 
 
 async def test_what_is_cleared_is_read_again() -> None:
-    kept, source = KeptReads[str, int](2), Source()
+    kept, source = SingleFlightCache[str, int](2), Source()
     await kept.get("a", source.read)
     kept.clear()
     assert await kept.get("a", source.read) == 2

@@ -12,13 +12,13 @@ from session_peers.service import Service
 from parley_core.crypto.sealing import DataKey
 from parley_core.events.values import Price
 from parley_core.storage.postgres_pool import Pool
-from parley_core.storage.redis_circuit_breaker import RestingRedis
-from parley_core.streaming.turn_buffer import BufferWriting, Opening
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
 from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
 from parley_testing.eventually import eventually
-from parley_testing.passage import Passage
+from parley_testing.passage import FaultyProxy
 
-OPENING = Opening(
+OPENING = StreamHeader(
     model="fallback", prompt_tokens=7, price=Price(currency="EUR", prompt=1, completion=2)
 )
 
@@ -26,15 +26,17 @@ LOST = "what was lost"
 
 
 @pytest.fixture
-async def way(redis_url: str) -> AsyncIterator[Passage]:
+async def way(redis_url: str) -> AsyncIterator[FaultyProxy]:
     """To Redis; it can be closed, and silenced."""
-    async with Passage.to(redis_url) as passage:
+    async with FaultyProxy.to(redis_url) as passage:
         yield passage
 
 
 @pytest.fixture
 async def buffers(redis_url: str) -> AsyncIterator[TurnBuffers]:
-    buffers = TurnBuffers(RestingRedis(redis_url, seconds=5, pause_seconds=5, connections=1))
+    buffers = TurnBuffers(
+        RedisWithCircuitBreaker(redis_url, seconds=5, pause_seconds=5, connections=1)
+    )
     yield buffers
     await buffers.aclose()
 
@@ -43,7 +45,7 @@ async def streamed(session: Service, pool: Pool, buffers: TurnBuffers, *texts: s
     """A turn that was claimed, streamed, and left a lease ago."""
     turn, runner = await session.open_turn(), str(uuid4())
     assert (await session.claim(turn["id"], runner))["claimed"]
-    writing = BufferWriting(UUID(turn["id"]), await key_of(session, turn))
+    writing = TurnBufferSealer(UUID(turn["id"]), await key_of(session, turn))
     entries = [writing.opening(OPENING)]
     place = 0
     for text in texts:
@@ -119,10 +121,10 @@ async def test_without_text_nothing_is_charged(
 
 @pytest.mark.parametrize("how", ["silence", "close"])
 async def test_a_redis_that_is_away_keeps_no_session_closed(
-    session: Service, pool: Pool, buffers: TurnBuffers, way: Passage, how: str
+    session: Service, pool: Pool, buffers: TurnBuffers, way: FaultyProxy, how: str
 ) -> None:
     turns = [await streamed(session, pool, buffers, "lost") for _ in range(3)]
-    resting = RestingRedis(way.database, seconds=0.1, pause_seconds=60, connections=1)
+    resting = RedisWithCircuitBreaker(way.database, seconds=0.1, pause_seconds=60, connections=1)
     getattr(way, how)()
     await parts_on(pool, buffers=TurnBuffers(resting)).sweeper().sweep()
     for turn in turns:

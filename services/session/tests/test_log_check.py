@@ -8,7 +8,7 @@ import pytest
 from session_peers.appending import append_sessions, append_turn, append_turns
 from session_peers.log_reading import records_in
 from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, Run
+from session_peers.process import Ended, TurnInput
 from session_peers.relaying import relay_all, relaying
 from session_peers.serving_completions import serve_completion
 
@@ -26,7 +26,7 @@ def parts(pool: Pool) -> Parts:
 
 
 @pytest.fixture
-def verify(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Verify:
+def verify(run: TurnInput, store_database: str, kafka_bootstrap: str, log_topic: str) -> Verify:
     return lambda: run("verify-log", store_database, kafka=kafka_bootstrap, relay_topic=log_topic)
 
 
@@ -177,7 +177,7 @@ async def test_events_out_of_order_in_the_log_are_told(
     assert f"Event 3 of session {session_id} appears in the log before event 2." in ended.said
 
 
-async def test_a_log_that_is_away_ends_with_code_1(run: Run, store_database: str) -> None:
+async def test_a_log_that_is_away_ends_with_code_1(run: TurnInput, store_database: str) -> None:
     ended = await run("verify-log", store_database)
     assert ended.code == 1
     assert ended.complained.startswith("The log parley.sessions.v1 cannot be read: ")

@@ -7,8 +7,8 @@ import pytest
 from session_peers.conversation import Conversation
 
 from parley_core.events.cloudevents import Record, UndecodableRecord, encode
-from parley_session.operations.difference_list import SHOWN, Differences
-from parley_session.operations.first_appearances import Appearance, Appearances, place_of
+from parley_session.operations.difference_list import SHOWN, DifferenceList
+from parley_session.operations.first_appearances import Appearance, FirstAppearances, place_of
 from parley_session.operations.log.log_comparison import Comparison, StoredStream
 
 SESSION = uuid4()
@@ -140,7 +140,7 @@ def test_a_store_that_is_not_in_itself_right_is_told(stream: StoredStream, sente
 
 
 def test_appearances_are_first_repeated_or_early_for_each_session() -> None:
-    appearances, other = Appearances(), uuid4()
+    appearances, other = FirstAppearances(), uuid4()
     seen = [appearances.add(SESSION, sequence) for sequence in (1, 2, 2, 4, 3, 4, 1)]
     first, repeat, early = Appearance.FIRST, Appearance.REPEAT, Appearance.EARLY
     assert seen == [first, first, repeat, early, first, first, repeat]
@@ -165,7 +165,7 @@ def test_a_record_without_a_place_is_undecodable(record: Record) -> None:
 
 
 def test_all_differences_are_counted_and_the_first_ten_kept() -> None:
-    differences = Differences()
+    differences = DifferenceList()
     for number in range(25):
         differences.add(str(number))
     assert differences.count == 25

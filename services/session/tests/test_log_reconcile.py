@@ -11,7 +11,7 @@ from session_peers.backup import back_up, contents, restore
 from session_peers.commands import complete_reply, submit_message
 from session_peers.log_reading import records_in
 from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, Run
+from session_peers.process import Ended, TurnInput
 from session_peers.relaying import relay_all
 from session_peers.serving_completions import serve_completion
 
@@ -21,7 +21,7 @@ from parley_core.log import Brokers, Entry, LogWriter
 from parley_core.storage.postgres_pool import Pool
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.operations.log.reconcile import Reconciliation
-from parley_session.operations.log.reconcile_store import ReconcilingStore
+from parley_session.operations.log.reconcile_store import ReconcileStore
 
 Relay = Callable[[], Awaitable[None]]
 Reconcile = Callable[..., Awaitable[Ended]]
@@ -38,7 +38,9 @@ def relay(store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str)
 
 
 @pytest.fixture
-def reconcile(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Reconcile:
+def reconcile(
+    run: TurnInput, store_database: str, kafka_bootstrap: str, log_topic: str
+) -> Reconcile:
     settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic}
     return lambda *options: run(" ".join(["reconcile", *options]), store_database, **settings)
 
@@ -224,11 +226,11 @@ async def test_a_session_that_moves_meanwhile_is_looked_at_again_and_a_cut_chang
     ]
     connection = await asyncpg.connect(store_database)
 
-    class TakenBefore(ReconcilingStore):
+    class TakenBefore(ReconcileStore):
         """Another one took all back between the look at the store and the statement."""
 
         async def messages(self, *arguments: Any) -> dict[UUID, int]:
-            other = Reconciliation(ReconcilingStore(pool_connection))
+            other = Reconciliation(ReconcileStore(pool_connection))
             for entry in entries:
                 # One by one: a request without its message looks for it in the store.
                 await other.take_back([entry])

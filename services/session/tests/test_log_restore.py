@@ -11,14 +11,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from session_peers.appending import append_sessions, append_turn, append_turns
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, Run, variables
+from session_peers.process import Ended, TurnInput, variables
 from session_peers.relaying import quick_limits, relay_all, relaying
 from session_peers.service import NO_KAFKA
 
 from parley_core.log import Brokers, LogError, LogWriter
 from parley_core.storage.postgres_pool import Pool
 from parley_session.operations.log.restore import relay_the_front
-from parley_session.relay.outbox import no_relay_leads, queue_at_the_front
+from parley_session.relay.outbox import relays_paused, requeue_first
 from parley_session.relay.relay import Relay
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
@@ -34,7 +34,7 @@ def parts(pool: Pool) -> Parts:
 
 
 @pytest.fixture
-def restore(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
+def restore(run: TurnInput, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
     return lambda: run("restore-log", store_database, **settings_of(kafka_bootstrap, log_topic))
 
 
@@ -183,10 +183,10 @@ async def test_what_is_queued_at_the_front_goes_before_what_waits_and_is_queued_
     session_id = await append_turns(parts, 2)
     await pool.execute("DELETE FROM outbox WHERE sequence < 6")
     connection = await asyncpg.connect(store_database)
-    async with no_relay_leads(connection):
-        assert await queue_at_the_front(connection, [(session_id, 2)]) == 3
-        assert await queue_at_the_front(connection, [(session_id, 1)]) == 1
-        assert await queue_at_the_front(connection, [(session_id, 1)]) == 0
+    async with relays_paused(connection):
+        assert await requeue_first(connection, [(session_id, 2)]) == 3
+        assert await requeue_first(connection, [(session_id, 1)]) == 1
+        assert await requeue_first(connection, [(session_id, 1)]) == 0
     await connection.close()
     rows = await pool.fetch(
         """
@@ -206,10 +206,10 @@ async def test_no_relay_publishes_while_what_is_missing_is_looked_for(
     async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)) as [
         relay
     ]:
-        await eventually(lambda: relay.leads)
-        async with no_relay_leads(connection):
+        await eventually(lambda: relay.is_leader)
+        async with relays_paused(connection):
             await append_turns(parts, 1)
-            await eventually(lambda: not relay.leads)
+            await eventually(lambda: not relay.is_leader)
             assert not await outbox_is_empty(pool)
         await eventually(lambda: outbox_is_empty(pool))
     await connection.close()
@@ -221,7 +221,7 @@ async def test_a_log_that_takes_nothing_ends_it_and_leaves_the_rows_queued(
     session_id = await append_turns(parts, 1)
     await pool.execute("TRUNCATE outbox")
     connection = await asyncpg.connect(store_database)
-    await queue_at_the_front(connection, [(session_id, 1)])
+    await requeue_first(connection, [(session_id, 1)])
     away = Relay(store_database, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
     with pytest.raises(LogError, match=r"Nothing was published for 0.3 s. 3 events stay queued"):
         await relay_the_front(connection, away, stalled_seconds=0.3)

@@ -8,7 +8,7 @@ from session_peers.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
-from parley_testing.passage import Passage
+from parley_testing.passage import FaultyProxy
 
 OUTBOX = {"parley_outbox_events", "parley_outbox_oldest_seconds"}
 
@@ -77,7 +77,7 @@ async def test_the_relays_failures_are_counted(serve: Any) -> None:
 async def test_while_the_store_is_away_or_silent_the_scrape_answers_without_it(
     serve: Any, store_database: str
 ) -> None:
-    async with Passage.to(store_database) as passage:
+    async with FaultyProxy.to(store_database) as passage:
         session = await serve(database=passage.database, session_metrics_seconds=0.1)
 
         async def are_there() -> bool:

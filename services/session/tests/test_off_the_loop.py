@@ -13,7 +13,7 @@ from session_peers.deciding import NOON
 from session_peers.parts import parts_on
 
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Executed
+from parley_session.application.command_executor import CommandResult
 from parley_session.domain.session.commands import ImportedMessage, StartSession
 
 MANY, FEW = 9, 8
@@ -46,7 +46,7 @@ async def test_many_messages_are_sealed_in_a_thread(
 ) -> None:
     parts, command = parts_on(pool), start_with(messages)
     done = await parts.executor.execute(command.session_id, lambda _: command, ASKER)
-    assert isinstance(done, Executed)
+    assert isinstance(done, CommandResult)
     assert len(done.events) == messages + 1
     assert isinstance(command.messages, Watched)
     assert command.messages.elsewhere == elsewhere
@@ -55,7 +55,7 @@ async def test_many_messages_are_sealed_in_a_thread(
 async def test_many_events_are_written_out_in_a_thread(pool: Pool) -> None:
     parts, command = parts_on(pool), start_with(MANY)
     done = await parts.executor.execute(command.session_id, lambda _: command, ASKER)
-    assert isinstance(done, Executed)
+    assert isinstance(done, CommandResult)
     await pool.execute("TRUNCATE sessions, events, outbox")
     events = Watched(done.events)
     held = await parts.store.append(None, events, key=done.held.key)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.runtime.settings import SettingsWrong
+from parley_core.runtime.settings import InvalidSettings
 from parley_session.application.retention_policy_file import read_policies
 from parley_session.domain.retention_policy import Policies
 
@@ -74,12 +74,12 @@ def test_the_shortest_time_of_all_is_known(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(SettingsWrong) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         read(tmp_path, text)
     assert str(wrong.value).startswith("PARLEY_POLICIES is wrong: ")
     assert why in str(wrong.value)
 
 
 def test_a_file_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SettingsWrong, match="it cannot be read \\(No such file or directory\\)"):
+    with pytest.raises(InvalidSettings, match="it cannot be read \\(No such file or directory\\)"):
         read_policies(tmp_path / "none.yaml")

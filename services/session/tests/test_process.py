@@ -5,7 +5,7 @@ import socket
 
 import asyncpg
 import pytest
-from session_peers.process import Run, session_process
+from session_peers.process import TurnInput, session_process
 from session_peers.service import MASTER_KEY, NO_KAFKA
 
 from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
@@ -42,7 +42,7 @@ SECRETS = (SECRET, MASTER_KEY, "hunter2")
     ],
 )
 async def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
-    run: Run, command: str, wrong: dict[str, str], sentence: str
+    run: TurnInput, command: str, wrong: dict[str, str], sentence: str
 ) -> None:
     ended = await run(command, NO_DATABASE, **wrong)
     assert ended.code == 2
@@ -50,14 +50,14 @@ async def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
     assert not any(secret in ended.complained for secret in SECRETS)
 
 
-async def test_an_unknown_command_ends_with_code_2(run: Run) -> None:
+async def test_an_unknown_command_ends_with_code_2(run: TurnInput) -> None:
     ended = await run("sweep", NO_DATABASE)
     assert ended.code == 2
     assert "migrate" in ended.complained
 
 
 async def test_migrate_brings_a_database_to_this_version_and_says_so(
-    run: Run, database: str
+    run: TurnInput, database: str
 ) -> None:
     first = await run("migrate", database)
     assert first.code == 0
@@ -71,7 +71,7 @@ async def test_migrate_brings_a_database_to_this_version_and_says_so(
 
 
 async def test_serving_a_database_that_was_not_migrated_ends_with_code_1(
-    run: Run, database: str
+    run: TurnInput, database: str
 ) -> None:
     ended = await run("serve", database)
     assert (ended.code, ended.complained) == (
@@ -81,7 +81,7 @@ async def test_serving_a_database_that_was_not_migrated_ends_with_code_1(
 
 
 async def test_serving_a_database_of_a_later_version_ends_with_code_1(
-    run: Run, store_database: str, pool: Pool
+    run: TurnInput, store_database: str, pool: Pool
 ) -> None:
     await pool.execute("INSERT INTO schema_migrations VALUES (99, 'later', 'x')")
     try:
@@ -93,7 +93,7 @@ async def test_serving_a_database_of_a_later_version_ends_with_code_1(
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve"])
-async def test_a_database_that_is_away_ends_with_code_1(run: Run, command: str) -> None:
+async def test_a_database_that_is_away_ends_with_code_1(run: TurnInput, command: str) -> None:
     ended = await run(command, NO_DATABASE)
     assert ended.code == 1
     assert ended.complained.startswith("The event store cannot be used: ")
@@ -102,7 +102,7 @@ async def test_a_database_that_is_away_ends_with_code_1(run: Run, command: str) 
 
 
 async def test_create_topic_makes_the_topics_or_finds_them(
-    run: Run, kafka_bootstrap: str, topic: str
+    run: TurnInput, kafka_bootstrap: str, topic: str
 ) -> None:
     topics = {"relay_topic": topic, "relay_assistants_topic": f"{topic}.assistants"}
     for _ in range(2):
@@ -114,7 +114,7 @@ async def test_create_topic_makes_the_topics_or_finds_them(
 
 
 async def test_a_topic_with_other_settings_ends_with_code_1(
-    run: Run, kafka_bootstrap: str, topic: str
+    run: TurnInput, kafka_bootstrap: str, topic: str
 ) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 3, 1, 1))
     ended = await run("create-topic", "", kafka=kafka_bootstrap, relay_topic=topic, **TOPIC)
@@ -124,14 +124,14 @@ async def test_a_topic_with_other_settings_ends_with_code_1(
     )
 
 
-async def test_a_log_that_is_away_ends_with_code_1(run: Run) -> None:
+async def test_a_log_that_is_away_ends_with_code_1(run: TurnInput) -> None:
     ended = await run("create-topic", "", kafka=NO_KAFKA, **TOPIC)
     assert ended.code == 1
     assert f"The topic {SESSIONS_TOPIC} could not be made ready" in ended.complained
 
 
 async def test_a_taken_port_ends_with_code_1(
-    run: Run, store_database: str, caplog: pytest.LogCaptureFixture
+    run: TurnInput, store_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

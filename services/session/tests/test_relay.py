@@ -78,7 +78,7 @@ async def test_the_relay_may_be_woken_for_a_later_moment(
         store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), poll_seconds=60
     ) as [relay]:
         relay.wake()
-        await eventually(lambda: relay.leads)
+        await eventually(lambda: relay.is_leader)
         await append_turns(parts, 1)
         relay.wake(within=60)
         relay.wake(within=0.01)  # The first moment counts, until it comes or a wake comes first.
@@ -203,7 +203,7 @@ async def test_only_what_the_log_has_acknowledged_leaves_the_outbox(
     async def publish(records: Any) -> list[bool]:
         return [True, True, False, False]
 
-    assert await Outbox(connection, 100, 10**6).drain_some(publish) == Batch(4, full=False)
+    assert await Outbox(connection, 100, 10**6).drain_batch(publish) == Batch(4, full=False)
     rows = await pool.fetch("SELECT sequence FROM outbox ORDER BY position")
     assert [row["sequence"] for row in rows] == [3, 4]
 
@@ -222,16 +222,16 @@ async def test_a_relay_that_dies_while_it_publishes_leaves_its_rows_to_the_next(
         return [True] * len(records)
 
     first = await asyncpg.connect(store_database)
-    leads = asyncio.create_task(Outbox(first, 100, 10**6).drain_some(never_ends))
+    is_leader = asyncio.create_task(Outbox(first, 100, 10**6).drain_batch(never_ends))
     await publishing.wait()
     second = Outbox(connection, 100, 10**6)
-    assert await second.drain_some(publish) is None
-    leads.cancel()
+    assert await second.drain_batch(publish) is None
+    is_leader.cancel()
     first.terminate()
-    await asyncio.gather(leads, return_exceptions=True)
+    await asyncio.gather(is_leader, return_exceptions=True)
 
     async def took_over() -> Batch | None:
-        return await second.drain_some(publish)
+        return await second.drain_batch(publish)
 
     assert await eventually(took_over) == Batch(4, full=False)
     assert await outbox_is_empty(pool)

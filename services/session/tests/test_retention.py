@@ -14,9 +14,9 @@ from session_peers.service import MASTER_KEY
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import MasterKeys
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_session.application.command_executor import Asker, Executor
+from parley_session.application.command_executor import Caller, CommandExecutor
 from parley_session.application.retention import Retention, RetentionLimits
-from parley_session.application.sessions.delete_session import Erasing
+from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.domain.retention_policy import Policies, Policy
 from parley_session.domain.session.commands import (
     ChangeSession,
@@ -27,29 +27,29 @@ from parley_session.domain.session.commands import (
     StartSession,
 )
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.session_index import SessionRows
+from parley_session.storage.session_index import SessionIndex
 from parley_testing.eventually import eventually
 
 DAY = timedelta(days=1)
 NONE = Policies()
 
 
-def executor_on(pool: Pool, *, ago: timedelta = timedelta(0)) -> Executor:
+def executor_on(pool: Pool, *, ago: timedelta = timedelta(0)) -> CommandExecutor:
     store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=100)
-    return Executor(store, attempts=8, clock=lambda: datetime.now(UTC) - ago)
+    return CommandExecutor(store, attempts=8, clock=lambda: datetime.now(UTC) - ago)
 
 
 def retention_on(
-    pool: Pool, policies: Policies = NONE, *, erasing: Erasing | None = None, **limits: Any
+    pool: Pool, policies: Policies = NONE, *, erasing: SessionDeletion | None = None, **limits: Any
 ) -> Retention:
     given = {"every_seconds": 0.02, "looked_at": 1_000, "erased": 1_000}
     return Retention(pool, erasing or erasing_on(pool), policies, RetentionLimits(**given | limits))
 
 
-def erasing_on(pool: Pool, form: type[Erasing] = Erasing) -> Erasing:
+def erasing_on(pool: Pool, form: type[SessionDeletion] = SessionDeletion) -> SessionDeletion:
     return form(
         executor_on(pool),
-        SessionRows(pool),
+        SessionIndex(pool),
         undelete_days=lambda _, __: 0,
         clock=lambda: datetime.now(UTC),
     )
@@ -67,7 +67,7 @@ async def start(
     session_id, executor = uuid4(), executor_on(pool, ago=ago)
     expires_at = None if ends is None else datetime.now(UTC) + ends
     begin = StartSession(session_id, assistant_id, 1, "Title", expires_at=expires_at)
-    asker = Asker(Principal(tenant, "ada", frozenset({"admin"})), "req-1")
+    asker = Caller(Principal(tenant, "ada", frozenset({"admin"})), "req-1")
     for command in (begin, *commands):
         await executor.execute(session_id, lambda _, command=command: command, asker)
     return session_id
@@ -155,7 +155,7 @@ async def test_two_jobs_at_once_erase_each_once(pool: Pool, migrated_database: s
     assert set(await erased(pool)) == gone
 
 
-class StopsAtTheThird(Erasing):
+class StopsAtTheThird(SessionDeletion):
     """Erases two, then does nothing any more."""
 
     stopped: asyncio.Event

@@ -3,7 +3,7 @@
 import pytest
 from session_peers.service import MASTER_KEY
 
-from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.runtime.settings import InvalidSettings, load
 from parley_session.settings import DatabaseSettings, SessionSettings, TopicSettings
 from parley_testing.peers import SECRET
 
@@ -50,7 +50,7 @@ def test_a_wrong_setting_gives_a_sentence(
     monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], sentence: str
 ) -> None:
     given(monkeypatch, **wrong)
-    with pytest.raises(SettingsWrong) as refused:
+    with pytest.raises(InvalidSettings) as refused:
         load(SessionSettings)
     assert str(refused.value).startswith(sentence)
     assert "hunter2" not in str(refused.value)

@@ -13,20 +13,20 @@ from session_peers.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
-from parley_testing.passage import Passage
+from parley_testing.passage import FaultyProxy
 
 STORE_SECONDS = 0.4
 AWAY = (503, "event_store_unavailable", None)
 
 
 @pytest.fixture
-async def passage(store_database: str) -> AsyncIterator[Passage]:
-    async with Passage.to(store_database) as passage:
+async def passage(store_database: str) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy.to(store_database) as passage:
         yield passage
 
 
 @pytest.fixture
-async def session(serve: Any, passage: Passage) -> Service:
+async def session(serve: Any, passage: FaultyProxy) -> Service:
     return await serve(
         database=passage.database,
         session_store_seconds=STORE_SECONDS,
@@ -57,7 +57,7 @@ async def ready(session: Service) -> tuple[int, Any]:
 
 
 async def test_a_store_that_is_gone_is_unavailable_and_then_all_works_again(
-    session: Service, passage: Passage
+    session: Service, passage: FaultyProxy
 ) -> None:
     turn = await session.open_turn()
     session_id = turn["session_id"]
@@ -81,7 +81,7 @@ async def test_a_store_that_is_gone_is_unavailable_and_then_all_works_again(
 
 
 async def test_a_store_that_is_silent_is_unavailable_within_bounds(
-    session: Service, passage: Passage
+    session: Service, passage: FaultyProxy
 ) -> None:
     turn = await session.open_turn()
     passage.silence()
@@ -106,7 +106,7 @@ async def test_a_store_that_is_silent_is_unavailable_within_bounds(
 
 
 async def test_a_submit_without_an_answer_is_there_once_after_a_retry(
-    session: Service, passage: Passage, pool: Pool
+    session: Service, passage: FaultyProxy, pool: Pool
 ) -> None:
     session_id = (await session.start())["id"]
     path, body = f"/sessions/{session_id}/messages", {"content": "hello"}
@@ -124,7 +124,7 @@ async def test_a_submit_without_an_answer_is_there_once_after_a_retry(
 
 
 async def test_the_log_of_trouble_names_its_kind_and_repeats_nothing(
-    session: Service, passage: Passage, caplog: pytest.LogCaptureFixture
+    session: Service, passage: FaultyProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     started = await session.start()

@@ -11,7 +11,7 @@ from session_peers.parts import LEASE, Parts, parts_on
 from session_peers.service import Service
 
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.turns.lease_sweeper import Sweeper
+from parley_session.application.turns.lease_sweeper import LeaseSweeper
 from parley_testing.eventually import eventually
 
 Turns = Sequence[dict[str, Any]]
@@ -23,7 +23,7 @@ def parts(pool: Pool) -> Parts:
 
 
 @asynccontextmanager
-async def sweeping(*sweepers: Sweeper) -> AsyncIterator[None]:
+async def sweeping(*sweepers: LeaseSweeper) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(sweeper.run()) for sweeper in sweepers]
     try:
         yield

@@ -7,10 +7,10 @@ from session_peers.conversation import Conversation
 
 from parley_core.events.cloudevents import Record
 from parley_session.operations.log.reconcile_plan import (
+    LogOnlyEvents,
     Plan,
-    Unmatched,
     answered_before,
-    can_follow,
+    is_contiguous,
     one_turn_change_each,
     plan,
 )
@@ -22,8 +22,8 @@ def record(sequence: int) -> Record:
     return Record(b"", [], str(sequence).encode())
 
 
-def logged(*sequences: int) -> list[Unmatched]:
-    return [Unmatched(sequence, record(sequence), None) for sequence in sequences]
+def logged(*sequences: int) -> list[LogOnlyEvents]:
+    return [LogOnlyEvents(sequence, record(sequence), None) for sequence in sequences]
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def logged(*sequences: int) -> list[Unmatched]:
         (logged(3, 4, 5, 4, 5), Plan([record(4), record(5)])),
         (logged(4, 6, 7), Plan([record(4)], gap_before=6)),
         (logged(9), Plan([], gap_before=9)),
-        ([Unmatched(3, record(3), OTHER), *logged(4)], Plan(forks_at=3)),
+        ([LogOnlyEvents(3, record(3), OTHER), *logged(4)], Plan(forks_at=3)),
         # Nothing is taken of a session that forks, though its first news would fit.
-        ([*logged(4), Unmatched(2, record(2), OTHER)], Plan(forks_at=2)),
+        ([*logged(4), LogOnlyEvents(2, record(2), OTHER)], Plan(forks_at=2)),
         ([], Plan([])),
     ],
 )
@@ -61,10 +61,10 @@ def test_events_follow_only_what_they_can_follow() -> None:
     conversation = Conversation()
     message_id = conversation.ask("Hello?")
     started, asked, requested = conversation.events
-    assert can_follow(0, [started, asked, requested], {})
-    assert not can_follow(1, [started, asked, requested], {})
-    assert not can_follow(0, [asked, requested], {})
+    assert is_contiguous(0, [started, asked, requested], {})
+    assert not is_contiguous(1, [started, asked, requested], {})
+    assert not is_contiguous(0, [asked, requested], {})
     assert answered_before([asked, requested]) == set()
     assert answered_before([requested]) == {message_id}
-    assert can_follow(2, [requested], {message_id})
-    assert not can_follow(2, [requested], {})
+    assert is_contiguous(2, [requested], {message_id})
+    assert not is_contiguous(2, [requested], {})

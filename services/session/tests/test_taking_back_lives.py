@@ -18,7 +18,7 @@ from parley_core.crypto.sealing import KeyDestroyed, MasterKeys
 from parley_core.events.cloudevents import encode
 from parley_core.log import Entry
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import keyed_request
 from parley_session.domain.session.commands import (
     ChangeSession,
@@ -31,7 +31,7 @@ from parley_session.domain.session.commands import (
     SetLegalHold,
 )
 from parley_session.operations.log.reconcile import Reconciliation
-from parley_session.operations.log.reconcile_store import ReconcilingStore
+from parley_session.operations.log.reconcile_store import ReconcileStore
 from parley_session.storage.event_store import event_of
 from parley_session.storage.search_keys import SearchKeys
 
@@ -48,7 +48,7 @@ def parts(pool: Pool) -> Parts:
 def take_back(store_database: str) -> TakeBack:
     async def take_back(logged: Logged) -> Reconciliation:
         connection = await asyncpg.connect(store_database)
-        reconciliation = Reconciliation(ReconcilingStore(connection))
+        reconciliation = Reconciliation(ReconcileStore(connection))
         # In small pieces, as a log is read.
         for at in range(0, len(logged), 3):
             await reconciliation.take_back(logged[at : at + 3])
@@ -165,7 +165,7 @@ async def test_with_the_last_session_of_a_person_their_search_key_goes_too(
 ) -> None:
     keys = SearchKeys(pool, MasterKeys.parse(MASTER_KEY))
     first, last = [await append_turns(parts, 1) for _ in range(2)]
-    await start(parts.store, Asker(EVE, "req-1"))
+    await start(parts.store, Caller(EVE, "req-1"))
     [of_ada, of_eve] = await keys.of([ADA, EVE])
     await back_up(pool)
     logged: list[Logged] = []

@@ -5,16 +5,16 @@ import asyncio
 import sys
 
 from parley_cli.backup.restore_offline import restore_into_data_folder
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 from parley_cli.service_commands.commands import keys_command, store_command
-from parley_cli.service_commands.locations import NothingRuns, Places
+from parley_cli.service_commands.locations import StackLocations, StackNotRunning
 from parley_cli.settings import LogCommandSettings, load
 
 
 def backup(chosen: argparse.Namespace) -> int:
-    """Raises SettingsWrong, SecretLost."""
+    """Raises InvalidSettings, SecretLost."""
     settings = load(LogCommandSettings)
-    places = Places(settings)
+    places = StackLocations(settings)
     where = ["--to" if chosen.command == "backup" else "--from", chosen.folder]
     where += ["--keys", chosen.keys] if chosen.keys else []
     try:
@@ -27,6 +27,6 @@ def backup(chosen: argparse.Namespace) -> int:
                 return store_command(places, "restore", *where, keys=True)
             case _:
                 return asyncio.run(restore_into_data_folder(settings, where))
-    except (NothingRuns, EngineFailed) as trouble:
+    except (StackNotRunning, EngineError) as trouble:
         print(trouble, file=sys.stderr)
         return 1

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from parley_cli.engines import KafkaServer, PostgresServer, free_ports
 from parley_cli.service_commands.foreground import run_in_foreground
-from parley_cli.service_commands.locations import NothingRuns
+from parley_cli.service_commands.locations import StackNotRunning
 from parley_cli.settings import LogCommandSettings, variables
-from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import StackLock
-from parley_cli.stack.up.databases import OwnDatabase, prepare_databases
+from parley_cli.stack.up.databases import EmbeddedDatabase, prepare_databases
 
 
 async def restore_into_data_folder(settings: LogCommandSettings, where: Sequence[str]) -> int:
     """The exit code. Session serves only afterwards: nobody may write, or read what was erased.
 
-    Raises NothingRuns without the master key, EngineFailed also while a stack runs, SecretLost.
+    Raises StackNotRunning without the master key, EngineError also while a stack runs, SecretLost.
     """
     data = settings.data.resolve()
-    kept = KeptSecrets(data)
+    kept = SecretStore(data)
     master_key = _master_key(settings, kept)
     with StackLock(data):
         (data / "logs").mkdir(exist_ok=True)
@@ -29,7 +29,7 @@ async def restore_into_data_folder(settings: LogCommandSettings, where: Sequence
                 embedded = PostgresServer(data, *free_ports(1))
                 await engines.enter_async_context(_running(embedded))
             administrator = embedded.dsn() if embedded else str(settings.postgres)
-            database = OwnDatabase("parley_session", kept.password("session-database"))
+            database = EmbeddedDatabase("parley_session", kept.password("session-database"))
             await prepare_databases(administrator, [database], whole_server=embedded is not None)
             told = {
                 **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
@@ -71,12 +71,12 @@ async def _running(server: PostgresServer | KafkaServer) -> AsyncIterator[None]:
         await server.stop()
 
 
-def _master_key(settings: LogCommandSettings, kept: KeptSecrets) -> str:
+def _master_key(settings: LogCommandSettings, kept: SecretStore) -> str:
     given = settings.master_key
     if key := given.get_secret_value() if given else kept.existing("master-key"):
         return key
     place = settings.data.resolve() / "secrets" / "master-key"
-    raise NothingRuns(
+    raise StackNotRunning(
         "Nobody could read what is restored without its master key: set PARLEY_MASTER_KEY to it, "
         f"or put it in {place}."
     )

@@ -17,7 +17,7 @@ FOR_THE_MOMENT = (429, 502, 503, 504)
 IDEMPOTENCY_KEY = "idempotency-key"
 
 
-class ChatTrouble(Exception):
+class ChatError(Exception):
     """Something could not be done; the message is a sentence for whoever chats."""
 
 
@@ -56,8 +56,8 @@ class ChatApi:
                         yield part
                         if isinstance(part, Ended):
                             return
-                trouble = ChatTrouble("The reply broke off; /history shows it when it is done.")
-            except (httpx2.TransportError, _ForTheMoment) as error:
+                trouble = ChatError("The reply broke off; /history shows it when it is done.")
+            except (httpx2.TransportError, _TransientError) as error:
                 trouble = self._trouble(error)
             failures = 1 if shown.place > before else failures + 1
             if failures < REPLY_ATTEMPTS:
@@ -82,10 +82,10 @@ class ChatApi:
                 if answer.status_code >= 300:
                     _refuse(answer)
                 return answer.json()
-            except (httpx2.TransportError, _ForTheMoment) as error:
+            except (httpx2.TransportError, _TransientError) as error:
                 trouble = self._trouble(error)
             except ValueError:
-                raise ChatTrouble(f"What answers at {self._url} is not Parley.") from None
+                raise ChatError(f"What answers at {self._url} is not Parley.") from None
             if failures < ATTEMPTS:
                 self._pause(failures)
         raise trouble
@@ -93,17 +93,17 @@ class ChatApi:
     def _pause(self, failures: int) -> None:
         time.sleep(self._first_pause * 2 ** (failures - 1))
 
-    def _trouble(self, error: Exception) -> ChatTrouble:
-        if isinstance(error, _ForTheMoment):
-            return ChatTrouble(str(error))
+    def _trouble(self, error: Exception) -> ChatError:
+        if isinstance(error, _TransientError):
+            return ChatError(str(error))
         if isinstance(error, httpx2.ConnectError):
-            return ChatTrouble(
+            return ChatError(
                 f"Nothing answers at {self._url}: `parley up` starts it, --url names another."
             )
-        return ChatTrouble(f"The connection to {self._url} broke off.")
+        return ChatError(f"The connection to {self._url} broke off.")
 
 
-class _ForTheMoment(Exception):
+class _TransientError(Exception):
     """A refusal that may pass."""
 
 
@@ -113,7 +113,7 @@ def _refuse(answer: httpx2.Response) -> None:
     except (ValueError, KeyError, TypeError):
         sentence = f"The answer was {answer.status_code} {answer.reason_phrase}."
     if answer.status_code in FOR_THE_MOMENT:
-        raise _ForTheMoment(sentence)
+        raise _TransientError(sentence)
     if answer.status_code == 401:
         sentence += " Is the token, or PARLEY_JWT_SECRET, that of this gateway?"
-    raise ChatTrouble(sentence)
+    raise ChatError(sentence)

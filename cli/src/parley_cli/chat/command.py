@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx2
 from rich.console import Console
 
-from parley_cli.chat.client import TIMEOUT, ChatApi, ChatTrouble
+from parley_cli.chat.client import TIMEOUT, ChatApi, ChatError
 from parley_cli.chat.conversation import Conversation
 from parley_cli.chat.screen import PipedScreen, Screen, TerminalScreen
 from parley_cli.settings import ChatSettings, load
@@ -23,7 +23,7 @@ def chat(
     assistant: str | None,
     session: str | None,
 ) -> int:
-    """Raises SettingsWrong, NoSecret."""
+    """Raises InvalidSettings, SecretNotFound."""
     settings = load(ChatSettings)
     bearer = token or _given_token(settings) or _development_token(settings, user)
     if not (bearer.isascii() and bearer.isprintable()):
@@ -48,7 +48,7 @@ def chat(
         # Who reads has enough; nor may what is left be written at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ChatTrouble, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as trouble:
+    except (ChatError, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as trouble:
         print(trouble, file=sys.stderr)
         return 1
     return 0 if conversation.all_well else 1

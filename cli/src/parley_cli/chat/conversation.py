@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley_cli.chat.client import ChatApi, ChatTrouble
+from parley_cli.chat.client import ChatApi, ChatError
 from parley_cli.chat.screen import Screen
 from parley_cli.chat.sse_events import Delta, Ended
 
@@ -29,7 +29,7 @@ class Conversation:
         self.all_well = True
 
     def open(self, *, assistant: str | None, session: str | None) -> None:
-        """Go on with a session, or with the latest one of an assistant. Raises ChatTrouble."""
+        """Go on with a session, or with the latest one of an assistant. Raises ChatError."""
         if session:
             self._enter(self._api.session(session))
             self._show(self._api.history(session, SHOWN_ON_RESUME, 0))
@@ -45,7 +45,7 @@ class Conversation:
                     return
                 if typed:
                     self._obey(typed)
-            except ChatTrouble as trouble:
+            except ChatError as trouble:
                 self.all_well = False
                 self._screen.notice(str(trouble))
 
@@ -70,7 +70,7 @@ class Conversation:
             case "/help":
                 self._screen.notice(HELP)
             case _ if command.startswith("/"):
-                raise ChatTrouble(f"There is no {command}; /help says what there is.")
+                raise ChatError(f"There is no {command}; /help says what there is.")
             case _:
                 self._say(typed)
 
@@ -88,7 +88,7 @@ class Conversation:
             self._screen.notice("The reply goes on without you; /history shows it when it is done.")
         self._version = ended.version
         if ended.trouble:
-            raise ChatTrouble(ended.trouble)
+            raise ChatError(ended.trouble)
 
     def _switch_to(self, assistant: Mapping[str, Any]) -> None:
         switched = self._api.switch(assistant["id"])
@@ -125,4 +125,4 @@ class Conversation:
             if wanted.lower() in (assistant["id"].lower(), assistant["name"].lower(), str(number)):
                 return assistant
         names = ", ".join(assistant["id"] for assistant in self._assistants)
-        raise ChatTrouble(f"There is no assistant {wanted}; there are {names}.")
+        raise ChatError(f"There is no assistant {wanted}; there are {names}.")

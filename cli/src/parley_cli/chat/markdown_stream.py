@@ -29,7 +29,7 @@ def finished_part(text: str) -> int:
 
 
 @dataclass
-class GrowingMarkdown:
+class IncrementalMarkdown:
     """Renders as the last lines of its text that fit the screen."""
 
     text: str = ""

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
-from parley_cli.chat.markdown_stream import GrowingMarkdown, finished_part, shown
+from parley_cli.chat.markdown_stream import IncrementalMarkdown, finished_part, shown
 
 FRAMES_PER_SECOND = 12
 
@@ -80,7 +80,7 @@ class TerminalScreen:
     @contextmanager
     def reply(self, who: str) -> Iterator[Reply]:
         self._console.print(Text(who, "bold"))
-        growing = GrowingMarkdown()
+        growing = IncrementalMarkdown()
         try:
             with Live(
                 growing,
@@ -104,7 +104,7 @@ class TerminalScreen:
 class _OnTerminal:
     """What is finished stays on the screen as it is; only the rest is drawn again as it grows."""
 
-    def __init__(self, console: Console, growing: GrowingMarkdown) -> None:
+    def __init__(self, console: Console, growing: IncrementalMarkdown) -> None:
         self._console, self._growing = console, growing
 
     def write(self, text: str) -> None:

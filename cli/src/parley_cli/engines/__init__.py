@@ -1,6 +1,6 @@
 """PostgreSQL, Kafka and Redis as child processes on loopback, for a machine with only Python."""
 
-from parley_cli.engines.errors import EngineFailed
+from parley_cli.engines.errors import EngineError
 from parley_cli.engines.kafka.aot_recording import record_kafka_start
 from parley_cli.engines.kafka.server import KafkaServer
 from parley_cli.engines.ports import free_port, free_ports
@@ -8,7 +8,7 @@ from parley_cli.engines.postgres import PostgresServer
 from parley_cli.engines.redis import RedisServer
 
 __all__ = [
-    "EngineFailed",
+    "EngineError",
     "KafkaServer",
     "PostgresServer",
     "RedisServer",

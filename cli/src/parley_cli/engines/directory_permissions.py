@@ -6,7 +6,7 @@ import pwd
 import stat
 from pathlib import Path
 
-from parley_cli.engines.errors import EngineFailed
+from parley_cli.engines.errors import EngineError
 
 _log = logging.getLogger(__name__)
 
@@ -20,12 +20,10 @@ def unprivileged_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise EngineFailed(
-        "PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`."
-    )
+    raise EngineError("PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`.")
 
 
-def open_the_way(folder: Path, user: pwd.struct_passwd) -> None:
+def grant_traversal(folder: Path, user: pwd.struct_passwd) -> None:
     """Let the user pass through those of the folder's parents that block it, and tell of each."""
     # PostgreSQL names its files by absolute paths, and root's folders (its home, pytest's) are
     # often closed to others. The root of the file system is never ours to change.

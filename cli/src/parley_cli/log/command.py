@@ -5,11 +5,11 @@ import asyncio
 import os
 import sys
 
-from parley_cli.log.tail.command import Asked, KeyHolder, tail
-from parley_cli.log.tail.filters import Owner, Selection
-from parley_cli.log.tail.unsealing import NoKeys
+from parley_cli.log.tail.command import KeyHolder, TailOptions, tail
+from parley_cli.log.tail.filters import FilterOptions, Owner
+from parley_cli.log.tail.unsealing import KeysUnavailable
 from parley_cli.service_commands.commands import history_command, session_command, verify
-from parley_cli.service_commands.locations import NothingRuns, Places
+from parley_cli.service_commands.locations import StackLocations, StackNotRunning
 from parley_cli.settings import LogCommandSettings, load
 from parley_core.log import SESSIONS_TOPIC, LogError
 
@@ -17,8 +17,8 @@ DEFAULT_TENANT = "default"
 
 
 def log(chosen: argparse.Namespace) -> int:
-    """Raises SettingsWrong, SecretLost."""
-    places = Places(load(LogCommandSettings))
+    """Raises InvalidSettings, SecretLost."""
+    places = StackLocations(load(LogCommandSettings))
     try:
         match chosen.log_command:
             case "tail":
@@ -32,25 +32,25 @@ def log(chosen: argparse.Namespace) -> int:
                 return session_command(places, "reconcile", *dry_run)
             case _:
                 return history_command(places, "dead-letters", *chosen.rest)
-    except (NothingRuns, LogError, NoKeys) as trouble:
+    except (StackNotRunning, LogError, KeysUnavailable) as trouble:
         print(trouble, file=sys.stderr)
         return 1
 
 
 def rebuild(chosen: argparse.Namespace) -> int:
-    """Raises SettingsWrong, SecretLost."""
-    places = Places(load(LogCommandSettings))
+    """Raises InvalidSettings, SecretLost."""
+    places = StackLocations(load(LogCommandSettings))
     options = ["--workers", str(chosen.workers)] if chosen.workers else []
     options += ["--rollback"] if chosen.rollback else []
     options += ["--accept-differences"] if chosen.accept_differences else []
     try:
         return history_command(places, "rebuild", *options)
-    except NothingRuns as trouble:
+    except StackNotRunning as trouble:
         print(trouble, file=sys.stderr)
         return 1
 
 
-def _tail(places: Places, chosen: argparse.Namespace) -> int:
+def _tail(places: StackLocations, chosen: argparse.Namespace) -> int:
     keys = KeyHolder(places.session_url(), places.internal_secret()) if chosen.content else None
     try:
         asyncio.run(tail(places.brokers(), SESSIONS_TOPIC, _asked(chosen), keys))
@@ -60,11 +60,11 @@ def _tail(places: Places, chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(chosen: argparse.Namespace) -> Asked:
+def _asked(chosen: argparse.Namespace) -> TailOptions:
     owner = None
     if chosen.user or chosen.tenant:
         owner = Owner(chosen.tenant or DEFAULT_TENANT, chosen.user)
-    selection = Selection(
+    selection = FilterOptions(
         types=frozenset().union(*chosen.type),
         sessions=frozenset(chosen.session),
         owner=owner,
@@ -72,4 +72,4 @@ def _asked(chosen: argparse.Namespace) -> Asked:
         until=chosen.until,
         starts=dict(chosen.starts),
     )
-    return Asked(selection, count=chosen.limit, follow=chosen.follow, as_json=chosen.json)
+    return TailOptions(selection, count=chosen.limit, follow=chosen.follow, as_json=chosen.json)

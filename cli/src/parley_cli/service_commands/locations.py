@@ -4,29 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parley_cli.settings import LogCommandSettings, variables
-from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, read_stack
-from parley_cli.stack.up.databases import OwnDatabase
+from parley_cli.stack.up.databases import EmbeddedDatabase
 from parley_cli.stack.up.environments import kafka_security
 from parley_core.auth.principal import InternalSecret
 from parley_core.log import Brokers
 
 
-class NothingRuns(Exception):
+class StackNotRunning(Exception):
     """Neither a variable nor a running stack says it; the message is a sentence."""
 
 
-class Places:
+class StackLocations:
     """Of the data folder's stack, and of what variables name instead."""
 
     def __init__(self, settings: LogCommandSettings) -> None:
         self._settings = settings
-        self._kept = KeptSecrets(settings.data)
+        self._kept = SecretStore(settings.data)
         stack = read_stack(settings.data)
         self._running = {process.name: process for process in stack.processes} if stack else {}
 
     def brokers(self) -> Brokers:
-        """Raises NothingRuns."""
+        """Raises StackNotRunning."""
         if self._settings.kafka:
             return self._settings.brokers_at(self._settings.kafka)
         kafka = self._process("kafka", "PARLEY_KAFKA")
@@ -34,7 +34,7 @@ class Places:
         return Brokers(kafka.address) if kafka.pid else self._settings.brokers_at(kafka.address)
 
     def log_environment(self) -> Mapping[str, str]:
-        """What a child needs to find the log. Raises NothingRuns."""
+        """What a child needs to find the log. Raises StackNotRunning."""
         if self._settings.kafka:
             return {**kafka_security(), "PARLEY_KAFKA": self._settings.kafka}
         kafka = self._process("kafka", "PARLEY_KAFKA")
@@ -53,21 +53,21 @@ class Places:
         }
 
     def session_database(self) -> str:
-        """Raises NothingRuns, SecretLost."""
+        """Raises StackNotRunning, SecretLost."""
         return self._settings.session_database or self._database("session")
 
     def history_database(self) -> str:
-        """Raises NothingRuns, SecretLost."""
+        """Raises StackNotRunning, SecretLost."""
         return self._settings.history_database or self._database("history")
 
     def session_url(self) -> str:
-        """Raises NothingRuns."""
+        """Raises StackNotRunning."""
         if self._settings.session_url:
             return self._settings.session_url
         return f"http://{self._process('session', 'PARLEY_SESSION_URL').address}"
 
     def internal_secret(self) -> InternalSecret:
-        """Raises NothingRuns, SecretLost."""
+        """Raises StackNotRunning, SecretLost."""
         if given := self._settings.internal_secret:
             return InternalSecret.parse(given.get_secret_value())
         return InternalSecret.parse(self._kept_secret("internal-secret", "PARLEY_INTERNAL_SECRET"))
@@ -84,12 +84,12 @@ class Places:
         if server is None:
             server = f"postgresql://{self._process('postgres', variable).address}/postgres"
         password = self._kept_secret(f"{owner}-database", variable)
-        return OwnDatabase(f"parley_{owner}", password).dsn(server)
+        return EmbeddedDatabase(f"parley_{owner}", password).dsn(server)
 
     def _process(self, name: str, variable: str) -> RunningProcess:
         if process := self._running.get(name):
             return process
-        raise NothingRuns(
+        raise StackNotRunning(
             f"Nothing runs on {self._data}: `parley up` starts it. Or set {variable}, or "
             "PARLEY_DATA to the folder of a stack that runs."
         )
@@ -97,7 +97,7 @@ class Places:
     def _kept_secret(self, name: str, variable: str) -> str:
         if secret := self._kept.existing(name):
             return secret
-        raise NothingRuns(
+        raise StackNotRunning(
             f"There is no {name} in {self._data / 'secrets'}: set {variable}, or PARLEY_DATA to "
             "the folder of a stack."
         )

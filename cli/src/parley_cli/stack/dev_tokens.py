@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import jwt
 
 from parley_cli.settings import TokenSettings
-from parley_cli.stack.secret_store import KeptSecrets
+from parley_cli.stack.secret_store import SecretStore
 
 DEFAULT_USER = "you"
 DEFAULT_HOURS = 30 * 24
 
 
-class NoSecret(Exception):
+class SecretNotFound(Exception):
     """There is nothing yet to sign a token with; the message says what makes it."""
 
 
@@ -27,7 +27,7 @@ def development_token(
 ) -> str:
     """A token signed with PARLEY_JWT_SECRET or the data folder's own secret.
 
-    Raises NoSecret, SecretLost.
+    Raises SecretNotFound, SecretLost.
     """
     claims: dict[str, str | int] = {
         "sub": user,
@@ -47,9 +47,9 @@ def development_token(
 def _secret(settings: TokenSettings) -> str:
     if settings.jwt_secret:
         return settings.jwt_secret.get_secret_value()
-    if kept := KeptSecrets(settings.data).existing("jwt-secret"):
+    if kept := SecretStore(settings.data).existing("jwt-secret"):
         return kept
-    raise NoSecret(
+    raise SecretNotFound(
         f"There is no secret in {settings.data} to sign a token with: run `parley up` first, or "
         "set PARLEY_JWT_SECRET or PARLEY_DATA."
     )

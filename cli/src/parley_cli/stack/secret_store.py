@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from parley_core.crypto.sealing import KEY_BYTES, MasterKeyMalformed, MasterKeys
+from parley_core.crypto.sealing import KEY_BYTES, InvalidMasterKey, MasterKeys
 
 
 class SecretLost(Exception):
     """A secret is missing or damaged and must not be made anew; the message says what to do."""
 
 
-class KeptSecrets:
+class SecretStore:
     def __init__(self, data: Path) -> None:
         self._folder = data / "secrets"
 
@@ -35,7 +35,7 @@ class KeptSecrets:
         key = self._kept("master-key", _new_master_key)
         try:
             MasterKeys.parse(key)
-        except MasterKeyMalformed:
+        except InvalidMasterKey:
             raise SecretLost(f"{path} is damaged: put the whole file back.") from None
         return key
 

@@ -8,7 +8,7 @@ from typing import Self
 
 import msgspec
 
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 from parley_cli.engines.process.child_process import locked
 
 
@@ -38,7 +38,7 @@ class StackLock:
         if not self._taken():
             holder = self._path.read_text()
             self._file.close()
-            raise EngineFailed(
+            raise EngineError(
                 f"`parley up` already runs on {self._data}, as process {holder}: end it, or set "
                 "PARLEY_DATA to another folder."
             )

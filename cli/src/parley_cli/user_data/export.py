@@ -25,7 +25,7 @@ class ExportFailed(Exception):
 
 
 def export(chosen: argparse.Namespace) -> int:
-    """Raises SettingsWrong, NoSecret, SecretLost."""
+    """Raises InvalidSettings, SecretNotFound, SecretLost."""
     settings = load(ChatSettings)
     token = development_token(
         settings, user=chosen.user, tenant=chosen.tenant, now=datetime.now(UTC), hours=1

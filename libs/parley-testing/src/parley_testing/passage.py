@@ -7,7 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
-class Passage:
+class FaultyProxy:
     def __init__(self, database: str) -> None:
         self._to = urlsplit(database)
         self._passes = asyncio.Event()

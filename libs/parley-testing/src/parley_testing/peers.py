@@ -35,7 +35,7 @@ def refusal(status: int, code: str, param: str | None = None, **headers: str) ->
 
 
 def caller_of(request: web.Request, *, issuer: str, audience: str) -> Principal:
-    """In whose name the issuer calls; raises PrincipalRefused."""
+    """In whose name the issuer calls; raises InvalidPrincipal."""
     return verify_principal(
         request.headers["authorization"].removeprefix("Bearer "),
         InternalSecret.parse(SECRET),

@@ -3,7 +3,7 @@
 import sys
 
 from parley_core.http.server import configure_logging, serve
-from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.app import create_app, in_front_of
 from parley_gateway.settings import GatewaySettings
 
@@ -12,7 +12,7 @@ def main() -> int:
     configure_logging()
     try:
         settings = load(GatewaySettings)
-    except SettingsWrong as wrong:
+    except InvalidSettings as wrong:
         print(wrong, file=sys.stderr)
         return 2
     app = create_app(settings)

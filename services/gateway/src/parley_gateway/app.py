@@ -20,21 +20,21 @@ from parley_gateway.api.router import health_routes, routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.auth.jwks_client import FetchLimits, PublishedKeys
-from parley_gateway.auth.jwt_verifiers import PublishedKeyTokens, SharedSecretTokens, Tokens
+from parley_gateway.auth.jwks_client import JWKSClient, JWKSSettings
+from parley_gateway.auth.jwt_verifiers import JWKSVerifier, JWTVerifier, SharedSecretVerifier
 from parley_gateway.auth.stream_tickets import StreamTickets
-from parley_gateway.auth.token_cache import VerifiedTokens
-from parley_gateway.history.delete_sessions import Erasing
-from parley_gateway.history.export import Exporting
-from parley_gateway.history.get_history import ReadingHistory
-from parley_gateway.history.invalidation_feed import follow_movements
-from parley_gateway.history.page_cache import StoredPages
-from parley_gateway.history.page_cache_middleware import StoredAnswers
-from parley_gateway.history.recent_writes import OwnWrites
+from parley_gateway.auth.token_cache import VerifiedTokenCache
+from parley_gateway.history.delete_sessions import DeleteSessionsEndpoint
+from parley_gateway.history.export import ExportEndpoint
+from parley_gateway.history.get_history import GetHistoryEndpoint
+from parley_gateway.history.invalidation_feed import follow_invalidation_feed
+from parley_gateway.history.page_cache import PageCache
+from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
+from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.body_limits import BodyLimits
-from parley_gateway.http.forwarding import PassingOn, Routes
-from parley_gateway.http.stream_limiter import OpenStreams
-from parley_gateway.http.upstreams import Peers
+from parley_gateway.http.forwarding import Forwarder, Routes
+from parley_gateway.http.stream_limiter import StreamLimiter
+from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.limits import movement_limits, page_limits, turn_limits, write_limits
 from parley_gateway.parts import Parts
 from parley_gateway.settings import GatewaySettings
@@ -42,14 +42,14 @@ from parley_gateway.settings import GatewaySettings
 
 def create_app(settings: GatewaySettings) -> FastAPI:
     """The application; `app.state.begin_drain()` is for SIGTERM."""
-    pages = StoredPages(page_limits(settings))
+    pages = PageCache(page_limits(settings))
     parts = Parts(
         pages,
-        OwnWrites(write_limits(settings), pages.moved),
-        VerifiedTokens(settings.gateway_verified_tokens, settings.gateway_verified_seconds),
+        RecentWrites(write_limits(settings), pages.moved),
+        VerifiedTokenCache(settings.gateway_verified_tokens, settings.gateway_verified_seconds),
         StreamTickets(settings.internal_secret, settings.gateway_ticket_seconds),
     )
-    streams = OpenStreams(settings.gateway_streams)
+    streams = StreamLimiter(settings.gateway_streams)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +57,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             parts.authenticate = Authenticator(
                 _tokens(settings, http, parts.verified), parts.verified
             )
-            parts.peers = Peers(
+            parts.peers = Upstreams(
                 http,
                 settings.internal_secret,
                 session_url=settings.session_url,
@@ -65,7 +65,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 history_url=settings.history_url,
             )
             following = asyncio.create_task(
-                follow_movements(parts.peers.history, pages, movement_limits(settings))
+                follow_invalidation_feed(parts.peers.history, pages, movement_limits(settings))
             )
             yield
             following.cancel()
@@ -93,16 +93,16 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     return app
 
 
-def _groups(parts: Parts, streams: OpenStreams, settings: GatewaySettings) -> Sequence[Routes]:
+def _groups(parts: Parts, streams: StreamLimiter, settings: GatewaySettings) -> Sequence[Routes]:
     limits = turn_limits(settings)
-    passing = PassingOn(parts, limits)
-    erasing = Erasing(
+    passing = Forwarder(parts, limits)
+    erasing = DeleteSessionsEndpoint(
         parts,
         passing,
         known_seconds=settings.gateway_erased_seconds,
         pause_seconds=settings.gateway_erased_pause_seconds,
     )
-    reading, exporting = ReadingHistory(parts, passing), Exporting(parts, streams, limits)
+    reading, exporting = GetHistoryEndpoint(parts, passing), ExportEndpoint(parts, streams, limits)
     return (
         session_routes(parts, passing, erasing),
         turn_routes(parts, passing, streams, limits),
@@ -121,29 +121,29 @@ def _groups(parts: Parts, streams: OpenStreams, settings: GatewaySettings) -> Se
 
 
 def _tokens(
-    settings: GatewaySettings, http: aiohttp.ClientSession, verified: VerifiedTokens
-) -> Tokens:
+    settings: GatewaySettings, http: aiohttp.ClientSession, verified: VerifiedTokenCache
+) -> JWTVerifier:
     issuer, audience = settings.jwt_issuer, settings.jwt_audience
     if settings.jwt_secret is not None:
         secret = settings.jwt_secret.get_secret_value()
-        return SharedSecretTokens(secret, issuer=issuer, audience=audience)
+        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
     # The settings have made sure of it.
     assert settings.jwks_url is not None
     assert issuer is not None
     assert audience is not None
-    limits = FetchLimits(
+    limits = JWKSSettings(
         seconds=settings.jwks_seconds,
         bytes=settings.jwks_bytes,
         refetch_seconds=settings.jwks_refetch_seconds,
         max_age_seconds=settings.jwks_max_age_seconds,
     )
-    keys = PublishedKeys(http, settings.jwks_url, limits, verified.forget)
-    return PublishedKeyTokens(keys, issuer=issuer, audience=audience)
+    keys = JWKSClient(http, settings.jwks_url, limits, verified.forget)
+    return JWKSVerifier(keys, issuer=issuer, audience=audience)
 
 
 def in_front_of(app: FastAPI) -> ASGIApp:
     """What is served: kept pages are answered before the application, whose stack costs more."""
-    return StoredAnswers(app, app.state.parts)
+    return PageCacheMiddleware(app, app.state.parts)
 
 
 async def _on_client_gone(request: Request, error: Exception) -> Response:

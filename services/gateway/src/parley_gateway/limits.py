@@ -1,8 +1,8 @@
 """The settings as the limits that each part takes."""
 
-from parley_gateway.history.invalidation_feed import MovementLimits
-from parley_gateway.history.page_cache import PageLimits
-from parley_gateway.history.recent_writes import WriteLimits
+from parley_gateway.history.invalidation_feed import InvalidationFeedSettings
+from parley_gateway.history.page_cache import PageCacheSettings
+from parley_gateway.history.recent_writes import RecentWritesSettings
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import RelayLimits
 from parley_gateway.turns.limits import TurnLimits
@@ -28,8 +28,8 @@ def turn_limits(settings: GatewaySettings) -> TurnLimits:
     )
 
 
-def page_limits(settings: GatewaySettings) -> PageLimits:
-    return PageLimits(
+def page_limits(settings: GatewaySettings) -> PageCacheSettings:
+    return PageCacheSettings(
         bytes=settings.gateway_pages_bytes,
         page_bytes=settings.gateway_page_bytes,
         seconds=settings.gateway_page_seconds,
@@ -39,8 +39,8 @@ def page_limits(settings: GatewaySettings) -> PageLimits:
     )
 
 
-def movement_limits(settings: GatewaySettings) -> MovementLimits:
-    return MovementLimits(
+def movement_limits(settings: GatewaySettings) -> InvalidationFeedSettings:
+    return InvalidationFeedSettings(
         silence=settings.gateway_movements_silence_seconds,
         pause=settings.gateway_movements_pause_seconds,
         most_pause=settings.gateway_movements_most_pause_seconds,
@@ -48,8 +48,8 @@ def movement_limits(settings: GatewaySettings) -> MovementLimits:
     )
 
 
-def write_limits(settings: GatewaySettings) -> WriteLimits:
-    return WriteLimits(
+def write_limits(settings: GatewaySettings) -> RecentWritesSettings:
+    return RecentWritesSettings(
         seconds=settings.gateway_own_writes_seconds,
         people=settings.gateway_own_writes_people,
         sessions=settings.gateway_own_writes_sessions,

@@ -2,21 +2,21 @@
 
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.stream_tickets import StreamTickets
-from parley_gateway.auth.token_cache import VerifiedTokens
-from parley_gateway.history.page_cache import StoredPages
-from parley_gateway.history.recent_writes import OwnWrites
-from parley_gateway.http.upstreams import Peers
+from parley_gateway.auth.token_cache import VerifiedTokenCache
+from parley_gateway.history.page_cache import PageCache
+from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.http.upstreams import Upstreams
 
 
 class Parts:
     authenticate: Authenticator
-    peers: Peers
+    peers: Upstreams
 
     def __init__(
         self,
-        pages: StoredPages,
-        writes: OwnWrites,
-        verified: VerifiedTokens,
+        pages: PageCache,
+        writes: RecentWrites,
+        verified: VerifiedTokenCache,
         tickets: StreamTickets,
     ) -> None:
         self.pages, self.writes, self.verified, self.tickets = pages, writes, verified, tickets

@@ -103,7 +103,7 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
         yield Gateway(served.url, http, app)
 
 
-def start_of(raw: bytes, turn: Turn) -> bytes:
+def response_start(raw: bytes, turn: Turn) -> bytes:
     """What a stream of the turn begins with; the ticket is whichever was signed."""
     first = raw.partition(b"\n\n")[0].partition(b"\ndata: ")[2]
     return sse.started(turn, json.loads(first)["stream_url"])

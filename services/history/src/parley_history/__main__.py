@@ -7,13 +7,13 @@ import traceback
 
 from parley_core.http.server import configure_logging, serve
 from parley_core.log import LogError
-from parley_core.runtime.settings import SettingsWrong, load
-from parley_core.storage.migrations import MigrationRefused, require_database_migrated, run_at
+from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.storage.migrations import MigrationError, require_database_migrated, run_at
 from parley_history.app import create_app
 from parley_history.operations.dead_letters import arguments as dead_letters_arguments
 from parley_history.operations.dead_letters import command as dead_letters_command
 from parley_history.operations.rebuild import command as rebuild_command
-from parley_history.projection.watchdog import Stuck
+from parley_history.projection.watchdog import ProjectorStalled
 from parley_history.projector_app import create_projector_app
 from parley_history.settings import DatabaseSettings, HistorySettings, ProjectorSettings
 from parley_history.storage.database_errors import DATABASE_TROUBLE
@@ -39,10 +39,10 @@ def main() -> int:
                 return dead_letters_command.run(arguments)
             case _:
                 _serve(load(HistorySettings))
-    except SettingsWrong as wrong:
+    except InvalidSettings as wrong:
         print(wrong, file=sys.stderr)
         return 2
-    except MigrationRefused as refused:
+    except MigrationError as refused:
         print(refused, file=sys.stderr)
         return 1
     except DATABASE_TROUBLE as trouble:
@@ -98,7 +98,7 @@ def _project(settings: ProjectorSettings) -> int:
     match app.state.failure:
         case None:
             return 0
-        case Stuck() as failure:
+        case ProjectorStalled() as failure:
             print(failure, file=sys.stderr)
         case LogError() as failure:
             print(

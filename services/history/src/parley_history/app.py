@@ -10,34 +10,34 @@ from starlette.applications import Starlette
 
 from parley_core.http.body_limit import BodyLimitMiddleware
 from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.http.service_auth import Guard
+from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.background_tasks import running
 from parley_core.runtime.metrics import metrics_route, new_registry
-from parley_core.storage.migrations import MigrationRefused, migrations_in, require_migrated
+from parley_core.storage.migrations import MigrationError, migrations_in, require_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_history.change_feed.listener import Movements
-from parley_history.change_feed.ndjson_stream import MovementStreams
-from parley_history.change_feed.projection_wait import Waiting
-from parley_history.queries.export.export_sessions import Exporting
+from parley_history.change_feed.listener import ChangeFeed
+from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
+from parley_history.change_feed.projection_wait import ProjectionWaiter
+from parley_history.queries.export.export_sessions import SessionExporter
 from parley_history.queries.export.repository import ExportedSessions
-from parley_history.queries.messages.cached_read_page import CachedReading
+from parley_history.queries.messages.cached_read_page import CachedPageReader
 from parley_history.queries.messages.page_metrics import watch_pages
-from parley_history.queries.messages.page_repository import Pages
-from parley_history.queries.messages.read_page import Reading
-from parley_history.queries.messages.redis_page_cache import RedisPages
-from parley_history.queries.search.dirty_sessions import MovedSessions
+from parley_history.queries.messages.page_repository import PageRepository
+from parley_history.queries.messages.read_page import PageReader
+from parley_history.queries.messages.redis_page_cache import RedisPageCache
+from parley_history.queries.search.dirty_sessions import DirtySessions
 from parley_history.queries.search.indexer import Indexer
-from parley_history.queries.search.match_repository import FoundMessages
+from parley_history.queries.search.match_repository import MatchRepository
 from parley_history.queries.search.metrics import watch_indexer
-from parley_history.queries.search.search_messages import Searching
-from parley_history.queries.sessions.list_sessions import Listing
+from parley_history.queries.search.search_messages import MessageSearch
+from parley_history.queries.sessions.list_sessions import SessionLister
 from parley_history.queries.sessions.repository import SessionPages
 from parley_history.queries.usage.repository import UsageSums
 from parley_history.routes import Missing, Parts, routes
 from parley_history.session_service.client import Person, SessionClient
-from parley_history.session_service.key_cache import ContentKeys, KeptKeys
-from parley_history.session_service.key_eviction import Forgetting
+from parley_history.session_service.key_cache import DataKeyCache, KeyCache
+from parley_history.session_service.key_eviction import KeyEviction
 from parley_history.settings import HistorySettings
 from parley_history.storage.database_errors import DATABASE_TROUBLE, install_database_trouble
 from parley_history.storage.migrations import MIGRATIONS
@@ -45,7 +45,9 @@ from parley_history.storage.migrations import MIGRATIONS
 
 def create_app(settings: HistorySettings) -> Starlette:
     """The application; `app.state.movements` knows how many requests wait."""
-    guard = Guard(settings.internal_secret, audience="history", issuers=frozenset(("gateway",)))
+    guard = ServiceAuthenticator(
+        settings.internal_secret, audience="history", issuers=frozenset(("gateway",))
+    )
     parts, movements = Parts(), _movements(settings)
     parts.movements = _movement_streams(settings, movements)
 
@@ -61,23 +63,27 @@ def create_app(settings: HistorySettings) -> Starlette:
             )
             session = SessionClient(service, settings.history_session_seconds)
             keys, waiting = _keys(settings, session), _waiting(settings, pool, movements)
-            reading = Reading(Pages(pool), waiting, session, keys)
+            reading = PageReader(PageRepository(pool), waiting, session, keys)
             parts.reading = await stack.enter_async_context(
                 _cached(settings, reading, pool, keys, registry)
             )
-            parts.listing = Listing(SessionPages(pool), waiting, keys)
-            parts.exporting = Exporting(
+            parts.listing = SessionLister(SessionPages(pool), waiting, keys)
+            parts.exporting = SessionExporter(
                 ExportedSessions(pool),
-                Pages(pool),
+                PageRepository(pool),
                 waiting,
                 session,
                 keys,
                 most=settings.history_exports,
             )
-            parts.searching = Searching(FoundMessages(pool), keys, _search_keys(settings, session))
+            parts.searching = MessageSearch(
+                MatchRepository(pool), keys, _search_keys(settings, session)
+            )
             parts.usage = UsageSums(pool)
             parts.missing = _missing(pool)
-            forgetting = Forgetting(pool, keys, pause_seconds=settings.history_listen_pause_seconds)
+            forgetting = KeyEviction(
+                pool, keys, pause_seconds=settings.history_listen_pause_seconds
+            )
             stack.enter_context(movements.followed_by(forgetting))
             await stack.enter_async_context(_indexing(settings, movements, session, registry))
             await stack.enter_async_context(running(movements.listen(), forgetting.run()))
@@ -93,7 +99,7 @@ def create_app(settings: HistorySettings) -> Starlette:
     return app
 
 
-def _registry(movements: Movements) -> CollectorRegistry:
+def _registry(movements: ChangeFeed) -> CollectorRegistry:
     registry = new_registry()
     waiting = Gauge(
         "parley_history_waiting", "Requests that wait for the projection.", registry=registry
@@ -111,8 +117,8 @@ def _pool(settings: HistorySettings) -> Pool:
     )
 
 
-def _movements(settings: HistorySettings) -> Movements:
-    return Movements(
+def _movements(settings: HistorySettings) -> ChangeFeed:
+    return ChangeFeed(
         settings.history_database,
         seconds=settings.history_database_seconds,
         poll_seconds=settings.history_poll_seconds,
@@ -121,8 +127,8 @@ def _movements(settings: HistorySettings) -> Movements:
     )
 
 
-def _movement_streams(settings: HistorySettings, movements: Movements) -> MovementStreams:
-    return MovementStreams(
+def _movement_streams(settings: HistorySettings, movements: ChangeFeed) -> ChangeFeedStreams:
+    return ChangeFeedStreams(
         movements,
         most=settings.history_followers,
         most_unread=settings.history_follower_unread,
@@ -130,14 +136,14 @@ def _movement_streams(settings: HistorySettings, movements: Movements) -> Moveme
     )
 
 
-def _keys(settings: HistorySettings, session: SessionClient) -> ContentKeys:
-    return ContentKeys(
+def _keys(settings: HistorySettings, session: SessionClient) -> DataKeyCache:
+    return DataKeyCache(
         session.keys, most=settings.history_keys, seconds=settings.history_key_seconds
     )
 
 
-def _search_keys(settings: HistorySettings, session: SessionClient) -> KeptKeys[Person]:
-    return KeptKeys(
+def _search_keys(settings: HistorySettings, session: SessionClient) -> KeyCache[Person]:
+    return KeyCache(
         session.search_keys, most=settings.history_keys, seconds=settings.history_key_seconds
     )
 
@@ -145,16 +151,16 @@ def _search_keys(settings: HistorySettings, session: SessionClient) -> KeptKeys[
 @asynccontextmanager
 async def _cached(
     settings: HistorySettings,
-    reading: Reading,
+    reading: PageReader,
     pool: Pool,
-    keys: ContentKeys,
+    keys: DataKeyCache,
     registry: CollectorRegistry,
-) -> AsyncIterator[Reading | CachedReading]:
+) -> AsyncIterator[PageReader | CachedPageReader]:
     """Reading with the pages that are in Redis, where there is one."""
     if settings.redis is None:
         yield reading
         return
-    pages = RedisPages(
+    pages = RedisPageCache(
         settings.redis,
         seconds=settings.history_redis_seconds,
         pause_seconds=settings.history_redis_pause_seconds,
@@ -166,7 +172,7 @@ async def _cached(
     most_putting = settings.history_redis_connections
     async with (
         aclosing(pages),
-        aclosing(CachedReading(reading, pool, keys, pages, most_putting=most_putting)) as cached,
+        aclosing(CachedPageReader(reading, pool, keys, pages, most_putting=most_putting)) as cached,
     ):
         yield cached
 
@@ -174,7 +180,7 @@ async def _cached(
 @asynccontextmanager
 async def _indexing(
     settings: HistorySettings,
-    movements: Movements,
+    movements: ChangeFeed,
     session: SessionClient,
     registry: CollectorRegistry,
 ) -> AsyncIterator[None]:
@@ -182,7 +188,7 @@ async def _indexing(
     if not settings.history_search_indexes:
         yield
         return
-    moved = MovedSessions(settings.history_search_moved)
+    moved = DirtySessions(settings.history_search_moved)
     indexer = Indexer(
         settings.history_database,
         moved,
@@ -200,9 +206,9 @@ async def _indexing(
             yield
 
 
-def _waiting(settings: HistorySettings, pool: Pool, movements: Movements) -> Waiting:
-    return Waiting(
-        Pages(pool),
+def _waiting(settings: HistorySettings, pool: Pool, movements: ChangeFeed) -> ProjectionWaiter:
+    return ProjectionWaiter(
+        PageRepository(pool),
         movements,
         seconds=settings.history_wait_seconds,
         most=settings.history_waiting,
@@ -219,7 +225,7 @@ def _missing(pool: Pool) -> Missing:
                 )
         except DATABASE_TROUBLE:
             return ["read model"]
-        except MigrationRefused:
+        except MigrationError:
             return ["migrations of the read model"]
         return []
 

@@ -17,8 +17,8 @@ from parley_history.projection.active_read_model import ReadModel, ReadModelLimi
 from parley_history.projection.log_end_offsets import LogEnds
 from parley_history.projection.metrics import projector_registry
 from parley_history.projection.projector import Projector, ProjectorLimits
-from parley_history.projection.read_model_stats import ReadModelNumbers
-from parley_history.projection.watchdog import Stuck, Watchdog, WatchdogLimits
+from parley_history.projection.read_model_stats import ProjectionStatsReader
+from parley_history.projection.watchdog import ProjectorStalled, Watchdog, WatchdogLimits
 from parley_history.routes import health_routes
 from parley_history.settings import ProjectorSettings
 
@@ -38,7 +38,7 @@ def create_projector_app(settings: ProjectorSettings) -> Starlette:
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and app.state.failure is None:
                 app.state.failure = task.exception()
-                if isinstance(app.state.failure, Stuck):
+                if isinstance(app.state.failure, ProjectorStalled):
                     _end_at_the_latest(app.state.failure)
                 # The orderly end of the whole process: without its projector it is no use.
                 signal.raise_signal(signal.SIGTERM)
@@ -88,7 +88,7 @@ def create_watchdog(settings: ProjectorSettings, projector: Projector) -> Watchd
         LogEnds(
             settings.brokers, settings.projector_topic, seconds=settings.projector_ends_seconds
         ),
-        ReadModelNumbers(settings.history_database, seconds=settings.history_database_seconds),
+        ProjectionStatsReader(settings.history_database, seconds=settings.history_database_seconds),
         projector,
         WatchdogLimits(
             look_seconds=settings.projector_look_seconds,
@@ -97,7 +97,7 @@ def create_watchdog(settings: ProjectorSettings, projector: Projector) -> Watchd
     )
 
 
-def _end_at_the_latest(stuck: Stuck) -> None:
+def _end_at_the_latest(stuck: ProjectorStalled) -> None:
     """What the projector hangs in may hold up the orderly end as well."""
 
     def end() -> None:

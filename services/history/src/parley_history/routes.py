@@ -8,18 +8,18 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from parley_core.http.pagination import number_in
-from parley_core.http.service_auth import Guard, request_id
-from parley_history.change_feed.ndjson_stream import MovementStreams
-from parley_history.queries.export.export_sessions import Exporting
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
+from parley_history.queries.export.export_sessions import SessionExporter
 from parley_history.queries.export.request import form_in
 from parley_history.queries.export.response import file_of
-from parley_history.queries.messages.cached_read_page import CachedReading
+from parley_history.queries.messages.cached_read_page import CachedPageReader
 from parley_history.queries.messages.page_request import page_request_of
-from parley_history.queries.messages.read_page import Reading
+from parley_history.queries.messages.read_page import PageReader
 from parley_history.queries.query_parameters import VERSION_MOST
 from parley_history.queries.search.request import search_request_of
-from parley_history.queries.search.search_messages import Searching
-from parley_history.queries.sessions.list_sessions import Listing
+from parley_history.queries.search.search_messages import MessageSearch
+from parley_history.queries.sessions.list_sessions import SessionLister
 from parley_history.queries.sessions.request import seen_in, session_list_request_of
 from parley_history.queries.usage.repository import UsageSums
 from parley_history.queries.usage.request import usage_request_of
@@ -32,16 +32,16 @@ Missing = Callable[[], Awaitable[Sequence[str]]]
 class Parts:
     """What the routes use, put together when the process starts."""
 
-    reading: Reading | CachedReading
-    listing: Listing
+    reading: PageReader | CachedPageReader
+    listing: SessionLister
     missing: Missing
-    movements: MovementStreams
-    searching: Searching
-    exporting: Exporting
+    movements: ChangeFeedStreams
+    searching: MessageSearch
+    exporting: SessionExporter
     usage: UsageSums
 
 
-def routes(guard: Guard, parts: Parts) -> Sequence[Route]:
+def routes(guard: ServiceAuthenticator, parts: Parts) -> Sequence[Route]:
     async def read_history(request: Request) -> Response:
         person = guard(request)
         asked = page_request_of(request.query_params, datetime.now(UTC))

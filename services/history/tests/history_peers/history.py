@@ -12,7 +12,7 @@ import aiohttp
 from history_peers.stories import ADA
 from parley_core.auth.principal import Principal
 from parley_history.app import create_app
-from parley_history.change_feed.listener import Movements
+from parley_history.change_feed.listener import ChangeFeed
 from parley_history.settings import HistorySettings
 from parley_testing.peers import SECRET, signed
 from parley_testing.serving import serving
@@ -40,7 +40,7 @@ class Answer:
 class History:
     url: str
     http: aiohttp.ClientSession
-    movements: Movements
+    movements: ChangeFeed
 
     async def read(self, session_id: UUID, person: Principal | None = ADA, **query: Any) -> Answer:
         return await self.ask(f"/history/{session_id}", person, **query)

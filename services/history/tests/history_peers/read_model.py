@@ -15,7 +15,7 @@ from parley_history.domain.incoming_record import arrival_of
 from parley_history.domain.rows import MessageRow, SessionRow
 from parley_history.domain.usage import UsageKey, UsageRow, summed, usage_of
 from parley_history.projection.active_read_model import ReadModel, ReadModelLimits
-from parley_history.projection.batch_applier import Move
+from parley_history.projection.batch_applier import PositionUpdate
 from parley_history.storage.migrations import migrate_history
 
 LIMITS = ReadModelLimits(database_seconds=5, held_events=5)
@@ -69,7 +69,9 @@ async def project(read_model: ReadModel, records: Sequence[Record]) -> Sequence[
     """Project records as if they came next in the log."""
     start = (await read_model.positions_of([PARTITION]))[PARTITION]
     arrivals = [arrival_of(PARTITION, start + i, record) for i, record in enumerate(records)]
-    return await read_model.project(arrivals, [Move(PARTITION, start, start + len(records))])
+    return await read_model.project(
+        arrivals, [PositionUpdate(PARTITION, start, start + len(records))]
+    )
 
 
 class Database:

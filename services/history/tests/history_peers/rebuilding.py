@@ -12,7 +12,7 @@ from parley_core.log import Brokers, LogReader
 from parley_history.__main__ import main
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.projection.active_read_model import ReadModel
-from parley_history.projection.batch_applier import Move
+from parley_history.projection.batch_applier import PositionUpdate
 from parley_testing.processes import started
 
 
@@ -54,7 +54,9 @@ class Rebuilding:
         while positions != ends:
             entries = await reader.read()
             reached = reader.positions
-            moves = [Move(number, positions[number], at) for number, at in reached.items()]
+            moves = [
+                PositionUpdate(number, positions[number], at) for number, at in reached.items()
+            ]
             await read_model.project([arrival_of(*entry) for entry in entries], moves)
             positions |= reached
         await read_model.close()

@@ -4,7 +4,7 @@ import logging
 import sys
 
 from parley_core.http.server import configure_logging, serve
-from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.runtime.settings import InvalidSettings, load
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 
@@ -16,7 +16,7 @@ def main() -> int:
     try:
         settings = load(InferenceSettings)
         app = create_app(settings)
-    except SettingsWrong as wrong:
+    except InvalidSettings as wrong:
         print(wrong, file=sys.stderr)
         return 2
     serve(

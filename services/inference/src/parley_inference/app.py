@@ -9,17 +9,17 @@ from uuid import uuid4
 from starlette.applications import Starlette
 
 from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.http.service_auth import Guard
+from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.metrics import metrics_route, new_registry
-from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.api.body_limits import BodyLimits
 from parley_inference.api.completions_api import completions_route
 from parley_inference.api.routes import Parts, routes
-from parley_inference.background.post_reply_tasks import Afterwards
-from parley_inference.completions.service import Completions
-from parley_inference.completions.usage_reporter import CompletionRecords
+from parley_inference.background.post_reply_tasks import PostReplyTasks
+from parley_inference.completions.service import CompletionService
+from parley_inference.completions.usage_reporter import UsageReporter
 from parley_inference.limits import (
     afterwards_limits,
     completions_limits,
@@ -30,18 +30,18 @@ from parley_inference.limits import (
 )
 from parley_inference.metrics import watch_turns
 from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
-from parley_inference.models.model_catalogue import Catalogue
+from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.client import SessionClient
-from parley_inference.session.context_window_cache import Windows
+from parley_inference.session.context_window_cache import ContextWindowCache
 from parley_inference.settings import InferenceSettings, environment_variable
-from parley_inference.streaming.buffer_poller import Poller
-from parley_inference.streaming.buffer_writer import Flusher
-from parley_inference.streaming.live_turn_registry import LiveTurns
-from parley_inference.streaming.turn_buffering import Buffering
-from parley_inference.turns.heartbeat import Lease
+from parley_inference.streaming.buffer_poller import TurnBufferPoller
+from parley_inference.streaming.buffer_writer import TurnBufferWriter
+from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
+from parley_inference.streaming.turn_buffering import TurnBuffering
+from parley_inference.turns.heartbeat import HeartbeatLoop
 from parley_inference.turns.runner import Runner
-from parley_inference.turns.shutdown import Drain
+from parley_inference.turns.shutdown import Shutdown
 from parley_inference.upstream_metrics import watch_model_servers
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,11 @@ _BUFFER_CONNECTIONS = 2
 
 
 def create_app(settings: InferenceSettings) -> Starlette:
-    """The application; `app.state.begin_drain()` is for SIGTERM. Raises SettingsWrong."""
+    """The application; `app.state.begin_drain()` is for SIGTERM. Raises InvalidSettings."""
     catalogue = _catalogue(settings)
-    guard = Guard(settings.internal_secret, audience="inference", issuers=frozenset(("gateway",)))
+    guard = ServiceAuthenticator(
+        settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
+    )
     parts, registry = Parts(), new_registry()
 
     @asynccontextmanager
@@ -79,9 +81,9 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 await stack.enter_async_context(buffering.run())
             runner = _runner(settings, session, provider, catalogue, buffering)
             parts.session, parts.runner = session, runner
-            records = CompletionRecords(session, record_limits(settings))
+            records = UsageReporter(session, record_limits(settings))
             await stack.enter_async_context(records.run(settings.inference_drain_commit_seconds))
-            completions = parts.completions = Completions(
+            completions = parts.completions = CompletionService(
                 provider, catalogue, completions_limits(settings), records.add
             )
             watch_turns(
@@ -97,7 +99,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 completions=lambda: completions.running,
                 lost_records=lambda: records.lost,
             )
-            drain = Drain(
+            drain = Shutdown(
                 runner, settings.inference_drain_seconds, settings.inference_drain_commit_seconds
             )
 
@@ -106,7 +108,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
                 completions.drain(settings.inference_drain_seconds)
 
             app.state.begin_drain = begin_drain
-            lease = Lease(
+            lease = HeartbeatLoop(
                 session,
                 runner,
                 settings.inference_heartbeat_seconds,
@@ -145,7 +147,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
     return app
 
 
-def _catalogue(settings: InferenceSettings) -> Catalogue:
+def _catalogue(settings: InferenceSettings) -> ModelCatalogue:
     limits = server_limits(settings)
     if settings.models is not None:
         return read_catalogue(settings.models, environment_variable, limits)
@@ -162,33 +164,33 @@ def _runner(
     settings: InferenceSettings,
     session: SessionClient,
     provider: OpenAIProvider,
-    catalogue: Catalogue,
-    buffering: Buffering | None,
+    catalogue: ModelCatalogue,
+    buffering: TurnBuffering | None,
 ) -> Runner:
     return Runner(
         session,
         provider,
         catalogue,
-        Windows(settings.inference_context_bytes, settings.inference_context_seconds),
-        LiveTurns(settings.inference_ended_turns, settings.inference_ended_seconds),
-        Afterwards(session, provider, afterwards_limits(settings)),
+        ContextWindowCache(settings.inference_context_bytes, settings.inference_context_seconds),
+        LiveTurnRegistry(settings.inference_ended_turns, settings.inference_ended_seconds),
+        PostReplyTasks(session, provider, afterwards_limits(settings)),
         runner_limits(settings),
         buffering,
     )
 
 
-def _buffering(settings: InferenceSettings) -> Buffering | None:
+def _buffering(settings: InferenceSettings) -> TurnBuffering | None:
     if settings.redis is None:
         log.info("PARLEY_REDIS is not set: a reply is streamed only by the process that makes it")
         return None
-    redis = RestingRedis(
+    redis = RedisWithCircuitBreaker(
         settings.redis,
         seconds=settings.inference_buffer_seconds,
         pause_seconds=settings.inference_buffer_pause_seconds,
         connections=_BUFFER_CONNECTIONS,
     )
     buffers = TurnBuffers(redis)
-    flusher = Flusher(
+    flusher = TurnBufferWriter(
         buffers,
         every_seconds=settings.inference_buffer_flush_seconds,
         most_turns=settings.inference_buffer_turns,
@@ -196,10 +198,10 @@ def _buffering(settings: InferenceSettings) -> Buffering | None:
         grace_seconds=settings.inference_buffer_grace_seconds,
         keep_ended_seconds=settings.inference_buffer_ended_seconds,
     )
-    poller = Poller(
+    poller = TurnBufferPoller(
         buffers,
         every_seconds=settings.inference_buffer_poll_seconds,
         most_turns=settings.inference_buffer_turns,
         most_entries=settings.inference_buffer_entries,
     )
-    return Buffering(buffers, flusher, poller)
+    return TurnBuffering(buffers, flusher, poller)

@@ -1,11 +1,11 @@
 """The settings as the limits that each part takes."""
 
-from parley_inference.background.post_reply_tasks import AfterwardsLimits
-from parley_inference.completions.service import CompletionsLimits
-from parley_inference.completions.usage_reporter import RecordLimits
+from parley_inference.background.post_reply_tasks import PostReplyTaskSettings
+from parley_inference.completions.service import CompletionSettings
+from parley_inference.completions.usage_reporter import UsageReporterSettings
 from parley_inference.models.model_catalogue import ServerLimits
 from parley_inference.models.openai_provider import UpstreamLimits
-from parley_inference.models.retry_policy import Retries
+from parley_inference.models.retry_policy import RetryPolicy
 from parley_inference.settings import InferenceSettings
 from parley_inference.turns.runner import RunnerLimits
 
@@ -19,8 +19,8 @@ def runner_limits(settings: InferenceSettings) -> RunnerLimits:
     )
 
 
-def afterwards_limits(settings: InferenceSettings) -> AfterwardsLimits:
-    return AfterwardsLimits(
+def afterwards_limits(settings: InferenceSettings) -> PostReplyTaskSettings:
+    return PostReplyTaskSettings(
         titles=settings.inference_titles,
         compaction=settings.inference_compaction,
         at_once=settings.inference_afterwards,
@@ -29,16 +29,16 @@ def afterwards_limits(settings: InferenceSettings) -> AfterwardsLimits:
     )
 
 
-def completions_limits(settings: InferenceSettings) -> CompletionsLimits:
-    return CompletionsLimits(
+def completions_limits(settings: InferenceSettings) -> CompletionSettings:
+    return CompletionSettings(
         at_once=settings.inference_completions,
         event_bytes=settings.upstream_event_bytes,
         client_seconds=settings.inference_client_seconds,
     )
 
 
-def record_limits(settings: InferenceSettings) -> RecordLimits:
-    return RecordLimits(
+def record_limits(settings: InferenceSettings) -> UsageReporterSettings:
+    return UsageReporterSettings(
         waiting=settings.inference_records_waiting,
         at_once=settings.inference_records_at_once,
         tries_seconds=settings.inference_record_seconds,
@@ -59,7 +59,7 @@ def server_limits(settings: InferenceSettings) -> ServerLimits:
 
 def upstream_limits(settings: InferenceSettings) -> UpstreamLimits:
     return UpstreamLimits(
-        retries=Retries(
+        retries=RetryPolicy(
             settings.upstream_attempts,
             settings.upstream_retry_seconds,
             settings.upstream_retry_most_seconds,

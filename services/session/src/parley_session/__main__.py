@@ -8,9 +8,9 @@ import asyncpg
 
 from parley_core.http.server import configure_logging, serve
 from parley_core.log import LogError, ensure_topic
-from parley_core.runtime.settings import SettingsWrong, load
+from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.migrations import (
-    MigrationRefused,
+    MigrationError,
     migrate_database,
     require_database_migrated,
     run_at,
@@ -20,7 +20,7 @@ from parley_session.application.assistants.definitions_file import read_assistan
 from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.operations import erase_user
 from parley_session.operations.backup import command as backup
-from parley_session.operations.backup.archive import BackupRefused
+from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
 from parley_session.operations.log.restore import restore_log
 from parley_session.operations.log.verify import verify_log
@@ -64,10 +64,10 @@ def main() -> int:
                 return erase_user.run(arguments)
             case _:
                 _serve(load(SessionSettings))
-    except SettingsWrong as wrong:
+    except InvalidSettings as wrong:
         print(wrong, file=sys.stderr)
         return 2
-    except (MigrationRefused, LogError, BackupRefused) as refused:
+    except (MigrationError, LogError, BackupError) as refused:
         print(refused, file=sys.stderr)
         return 1
     except _QUOTING_TROUBLE as trouble:

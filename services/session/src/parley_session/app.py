@@ -9,32 +9,32 @@ from starlette.applications import Starlette
 
 from parley_core.http.body_limit import BodyLimitMiddleware
 from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
-from parley_core.http.service_auth import Guard
+from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.log import LogWriter
 from parley_core.runtime.background_tasks import running
 from parley_core.runtime.metrics import metrics_route, new_registry
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.api.errors import STORE_TROUBLE, install_refusals
 from parley_session.api.routes import routes
-from parley_session.application.assistants.administration import Administering
+from parley_session.application.assistants.administration import AssistantAdministration
 from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Executor, utc_now
+from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.retention import Retention, RetentionLimits
 from parley_session.application.retention_policy_file import read_policies
-from parley_session.application.sessions.delete_session import Erasing
-from parley_session.application.sessions.fork_session import Forking
-from parley_session.application.sessions.import_messages import Importing
-from parley_session.application.sessions.record_completion import Completions
-from parley_session.application.sessions.session_queries import Sessions
-from parley_session.application.sessions.start_session import Starting
-from parley_session.application.sessions.update_session import Changing
+from parley_session.application.sessions.delete_session import SessionDeletion
+from parley_session.application.sessions.fork_session import SessionForker
+from parley_session.application.sessions.import_messages import MessageImporter
+from parley_session.application.sessions.record_completion import CompletionRecorder
+from parley_session.application.sessions.session_queries import SessionQueries
+from parley_session.application.sessions.start_session import SessionStarter
+from parley_session.application.sessions.update_session import SessionUpdater
 from parley_session.application.token_counter import load_vocabulary
-from parley_session.application.turns.lease_sweeper import Sweeper
-from parley_session.application.turns.partial_reply_recovery import LeftBehind
-from parley_session.application.turns.submit_message import Asking
-from parley_session.application.turns.turn_lifecycle import Running
+from parley_session.application.turns.lease_sweeper import LeaseSweeper
+from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.submit_message import TurnCommands
+from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.domain.retention_policy import Policies
 from parley_session.metrics import Metrics
 from parley_session.parts import Parts
@@ -44,14 +44,14 @@ from parley_session.settings import RelaySettings, SessionSettings
 from parley_session.storage.assistant_store import AssistantStore
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.search_keys import SearchKeys
-from parley_session.storage.session_index import SessionRows
+from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_store import TurnStore
 
 log = logging.getLogger(__name__)
 
 
 def create_app(settings: SessionSettings) -> Starlette:
-    """The application, with its relays, its sweeper and its retention. Raises SettingsWrong."""
+    """The application, with its relays, its sweeper and its retention. Raises InvalidSettings."""
     policies = read_policies(settings.policies)
     load_vocabulary(settings.model)
     parts, registry = Parts(), new_registry()
@@ -100,17 +100,19 @@ def _put_together(
     pool: Pool,
     store: EventStore,
     assistants: Catalogue,
-    left_behind: LeftBehind,
+    left_behind: PartialReplyRecovery,
     policies: Policies,
     metrics: Metrics,
-) -> Sweeper:
+) -> LeaseSweeper:
     turns = TurnStore(pool)
-    executor = Executor(store, attempts=settings.session_append_attempts)
+    executor = CommandExecutor(store, attempts=settings.session_append_attempts)
     parts.store, parts.turns = store, turns
-    parts.rows, parts.search_keys = SessionRows(pool), SearchKeys(pool, settings.master_key)
-    parts.sessions = Sessions(store, turns, executor, most_messages=settings.session_most_messages)
-    parts.asking = Asking(store, turns, executor, parts.sessions, assistants)
-    parts.starting = Starting(
+    parts.rows, parts.search_keys = SessionIndex(pool), SearchKeys(pool, settings.master_key)
+    parts.sessions = SessionQueries(
+        store, turns, executor, most_messages=settings.session_most_messages
+    )
+    parts.asking = TurnCommands(store, turns, executor, parts.sessions, assistants)
+    parts.starting = SessionStarter(
         store,
         executor,
         parts.sessions,
@@ -118,8 +120,8 @@ def _put_together(
         temporary_hours=settings.session_temporary_hours,
         clock=utc_now,
     )
-    parts.changing = Changing(executor, parts.sessions)
-    parts.forking = Forking(
+    parts.changing = SessionUpdater(executor, parts.sessions)
+    parts.forking = SessionForker(
         store,
         executor,
         parts.sessions,
@@ -128,15 +130,15 @@ def _put_together(
         most_messages=settings.session_fork_messages,
         most_bytes=settings.session_fork_bytes,
     )
-    parts.importing = Importing(store, executor, parts.sessions, assistants, clock=utc_now)
-    parts.erasing = Erasing(
+    parts.importing = MessageImporter(store, executor, parts.sessions, assistants, clock=utc_now)
+    parts.erasing = SessionDeletion(
         executor,
         parts.rows,
         undelete_days=policies.undelete_days,
         clock=utc_now,
         on_erased=metrics.count_erased,
     )
-    parts.running = Running(
+    parts.running = TurnLifecycle(
         store,
         turns,
         parts.sessions,
@@ -146,7 +148,7 @@ def _put_together(
         context_tokens=settings.session_context_tokens,
     )
 
-    parts.completions = Completions(store, parts.rows, clock=utc_now)
+    parts.completions = CompletionRecorder(store, parts.rows, clock=utc_now)
 
     async def missing() -> Sequence[str]:
         try:
@@ -156,7 +158,7 @@ def _put_together(
         return []
 
     parts.ready = missing
-    return Sweeper(
+    return LeaseSweeper(
         turns,
         parts.running,
         every_seconds=settings.session_sweep_seconds,
@@ -188,7 +190,7 @@ def _catalogue(settings: SessionSettings, parts: Parts, pool: Pool, relay: Relay
         relay.wake()
 
     parts.catalogue = catalogue
-    parts.administering = Administering(
+    parts.administering = AssistantAdministration(
         AssistantStore(pool, on_stored),
         attempts=settings.session_append_attempts,
         most=settings.session_assistants,
@@ -229,19 +231,19 @@ def _relay_limits(settings: RelaySettings) -> RelayLimits:
 
 
 @asynccontextmanager
-async def _left_behind(settings: SessionSettings) -> AsyncIterator[LeftBehind]:
+async def _left_behind(settings: SessionSettings) -> AsyncIterator[PartialReplyRecovery]:
     if settings.redis is None:
         log.info("PARLEY_REDIS is not set: of the reply of a lost process nothing is kept")
-        yield LeftBehind(None)
+        yield PartialReplyRecovery(None)
         return
-    redis = RestingRedis(
+    redis = RedisWithCircuitBreaker(
         settings.redis,
         seconds=settings.session_buffer_seconds,
         pause_seconds=settings.session_buffer_pause_seconds,
         connections=1,
     )
     try:
-        yield LeftBehind(TurnBuffers(redis))
+        yield PartialReplyRecovery(TurnBuffers(redis))
     finally:
         await redis.aclose()
 
@@ -255,5 +257,7 @@ def _pool(settings: SessionSettings) -> Pool:
     )
 
 
-def _guard(settings: SessionSettings, *issuers: str) -> Guard:
-    return Guard(settings.internal_secret, audience="session", issuers=frozenset(issuers))
+def _guard(settings: SessionSettings, *issuers: str) -> ServiceAuthenticator:
+    return ServiceAuthenticator(
+        settings.internal_secret, audience="session", issuers=frozenset(issuers)
+    )

@@ -90,7 +90,7 @@ class Metrics(Collector):
         yield _gauge(
             "parley_relay_leads",
             "1 where this process relays.",
-            {stream: int(relay.leads) for stream, relay in relays.items()},
+            {stream: int(relay.is_leader) for stream, relay in relays.items()},
         )
 
 

@@ -4,25 +4,29 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_session.application.command_executor import Asker, Executor
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.application.command_executor import Caller, CommandExecutor
+from parley_session.storage.event_store import EventStore, LoadedSession
 from session_peers.client import ADA
 from session_peers.commands import complete_reply, start_session, submit_message
 from session_peers.parts import Parts
 
-ASKER = Asker(ADA, "req-1")
+ASKER = Caller(ADA, "req-1")
 
 
-async def start(store: EventStore, asker: Asker = ASKER, session_id: UUID | None = None) -> Held:
+async def start(
+    store: EventStore, asker: Caller = ASKER, session_id: UUID | None = None
+) -> LoadedSession:
     session_id = session_id or uuid4()
-    done = await Executor(store, attempts=1).execute(
+    done = await CommandExecutor(store, attempts=1).execute(
         session_id, lambda _: start_session(session_id), asker
     )
     return done.held
 
 
-async def execute(store: EventStore, session_id: UUID, command: Any, asker: Asker = ASKER) -> Held:
-    done = await Executor(store, attempts=1).execute(session_id, lambda _: command, asker)
+async def execute(
+    store: EventStore, session_id: UUID, command: Any, asker: Caller = ASKER
+) -> LoadedSession:
+    done = await CommandExecutor(store, attempts=1).execute(session_id, lambda _: command, asker)
     return done.held
 
 

@@ -19,11 +19,11 @@ from parley_session.domain.session.commands import (
     SubmitMessage,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import Role, Session, fold
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-MOMENT = Moment(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
+MOMENT = CommandMetadata(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
 _SEALED_BYTES_MORE = 29
 
 

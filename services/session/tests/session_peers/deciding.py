@@ -15,12 +15,12 @@ from parley_session.domain.session.commands import (
     SubmitMessage,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import Session, fold
 
 SESSION, MESSAGE, TURN, REPLY = (UUID(int=n) for n in range(1, 5))
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-ADA = Moment(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
+ADA = CommandMetadata(Actor(tenant="default", user="ada"), "req-1", NOON, randomness=7)
 MALLORY = replace(ADA, actor=Actor(tenant="default", user="mallory"))
 OTHER_TENANT = replace(ADA, actor=Actor(tenant="other", user="ada"))
 PARLEY = replace(ADA, actor=Actor(tenant="parley", user="session", system=True))
@@ -47,7 +47,7 @@ def given(*commands: Command) -> tuple[Session | None, list[Event]]:
     return session, events
 
 
-def when(session: Session | None, command: Command, moment: Moment = ADA) -> list[Any]:
+def when(session: Session | None, command: Command, moment: CommandMetadata = ADA) -> list[Any]:
     """What the events say that the command makes."""
     return [event.data for event in decide(session, command, moment, seal)]
 

@@ -8,15 +8,15 @@ from parley_core.crypto.sealing import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Asker, Executor, utc_now
-from parley_session.application.sessions.delete_session import Erasing
-from parley_session.application.sessions.session_queries import Sessions
-from parley_session.application.turns.lease_sweeper import Sweeper
-from parley_session.application.turns.partial_reply_recovery import LeftBehind
-from parley_session.application.turns.turn_lifecycle import Running
+from parley_session.application.command_executor import Caller, CommandExecutor, utc_now
+from parley_session.application.sessions.delete_session import SessionDeletion
+from parley_session.application.sessions.session_queries import SessionQueries
+from parley_session.application.turns.lease_sweeper import LeaseSweeper
+from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.session_index import SessionRows
+from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_store import TurnStore
 from session_peers.client import ADA
 from session_peers.service import MASTER_KEY
@@ -28,12 +28,12 @@ LEASE = 10
 class Parts:
     store: EventStore
     turns: TurnStore
-    executor: Executor
-    sessions: Sessions
-    running: Running
+    executor: CommandExecutor
+    sessions: SessionQueries
+    running: TurnLifecycle
 
-    def sweeper(self, *, lease: float = LEASE, most_turns: int = 100) -> Sweeper:
-        return Sweeper(
+    def sweeper(self, *, lease: float = LEASE, most_turns: int = 100) -> LeaseSweeper:
+        return LeaseSweeper(
             self.turns,
             self.running,
             every_seconds=0.02,
@@ -47,31 +47,33 @@ class Parts:
     ) -> None:
         command = RequestCancel(UUID(turn["id"]), unclaimed)
         session_id = UUID(turn["session_id"])
-        await self.executor.execute(session_id, lambda _: command, Asker(who, "req-1"))
+        await self.executor.execute(session_id, lambda _: command, Caller(who, "req-1"))
 
 
 def parts_on(
     pool: Pool, turns: TurnStore | None = None, buffers: TurnBuffers | None = None
 ) -> Parts:
     store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=1_000)
-    turns, executor = turns or TurnStore(pool), Executor(store, attempts=8)
+    turns, executor = turns or TurnStore(pool), CommandExecutor(store, attempts=8)
     assistants = Catalogue(pool, "demo", most_kept=100)
-    sessions = Sessions(store, turns, executor, most_messages=1_000)
-    running = Running(
+    sessions = SessionQueries(store, turns, executor, most_messages=1_000)
+    running = TurnLifecycle(
         store,
         turns,
         sessions,
         executor,
         assistants,
-        LeftBehind(buffers),
+        PartialReplyRecovery(buffers),
         context_tokens=1_000,
     )
     return Parts(store, turns, executor, sessions, running)
 
 
-def erasing_on(pool: Pool) -> Erasing:
+def erasing_on(pool: Pool) -> SessionDeletion:
     """Without an undelete window."""
-    executor = Executor(
+    executor = CommandExecutor(
         EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10), attempts=8
     )
-    return Erasing(executor, SessionRows(pool), undelete_days=lambda _, __: 0, clock=utc_now)
+    return SessionDeletion(
+        executor, SessionIndex(pool), undelete_days=lambda _, __: 0, clock=utc_now
+    )

@@ -33,7 +33,7 @@ class Ended:
     complained: str
 
 
-Run = Callable[..., Awaitable[Ended]]
+TurnInput = Callable[..., Awaitable[Ended]]
 """A command and the database that it is for, with further settings."""
 
 

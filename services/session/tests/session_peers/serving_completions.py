@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 from parley_core.events.values import Price, Usage
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.sessions.record_completion import Completions
+from parley_session.application.sessions.record_completion import CompletionRecorder
 from parley_session.domain.completion import RecordCompletion
-from parley_session.storage.session_index import SessionRows
+from parley_session.storage.session_index import SessionIndex
 from session_peers.appending import ASKER
 from session_peers.parts import parts_on
 
@@ -18,7 +18,7 @@ PRICE = Price(currency="USD", prompt=100, completion=400)
 async def serve_completion(pool: Pool, *, ago: timedelta = timedelta(0)) -> UUID:
     """The id of one of Ada's, so long ago."""
     command = RecordCompletion(uuid4(), "demo", "completed", USAGE, PRICE)
-    store, rows = parts_on(pool).store, SessionRows(pool)
-    completions = Completions(store, rows, clock=lambda: datetime.now(UTC) - ago)
+    store, rows = parts_on(pool).store, SessionIndex(pool)
+    completions = CompletionRecorder(store, rows, clock=lambda: datetime.now(UTC) - ago)
     await completions.record(command, ASKER)
     return command.id

@@ -7,7 +7,7 @@ from parley_session.domain.session.state import Session
 
 BUDGET = 200
 
-Shown = UUID | int
+PromptMessage = UUID | int
 """A message, or the event of a summary."""
 
 
@@ -17,16 +17,16 @@ def context(session: Session, message_id: UUID, budget: int = BUDGET) -> Context
     return whole
 
 
-def shown(places: ContextPlaces) -> list[Shown]:
-    summary: list[Shown] = [places.summary.sequence] if places.summary else []
+def shown(places: ContextPlaces) -> list[PromptMessage]:
+    summary: list[PromptMessage] = [places.summary.sequence] if places.summary else []
     return summary + [message for message, _ in places.places]
 
 
-def window(session: Session, message_id: UUID, budget: int = BUDGET) -> list[Shown]:
+def window(session: Session, message_id: UUID, budget: int = BUDGET) -> list[PromptMessage]:
     return shown(context(session, message_id, budget))
 
 
-def tokens(session: Session, messages: list[Shown]) -> int:
+def tokens(session: Session, messages: list[PromptMessage]) -> int:
     places = {place.sequence: place for place in session.compactions.values()}
     return sum(
         tokens_of(places[each] if isinstance(each, int) else session.messages[each])

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-class StartCache:
+class AOTCache:
     """The cache in the folder `shared` that fits the files that Java reads."""
 
     def __init__(self, shared: Path, read_by_java: Iterable[Path]) -> None:

@@ -12,7 +12,7 @@ LIMIT = 300.0  # Seconds.
 
 
 async def record_kafka_start(data: Path, cache: Path, port: int, controller_port: int) -> None:
-    """Leave a start cache in `cache`, unless it has one. Raises EngineFailed."""
+    """Leave a start cache in `cache`, unless it has one. Raises EngineError."""
     if await asyncio.to_thread(_is_recorded, cache):
         return
     folder = data / "kafka-recording"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from parley_cli.engines.errors import EngineFailed
+from parley_cli.engines.errors import EngineError
 
 # Each line is a sum and a path in any Maven repository; `sha256sum -c` reads it too.
 PINNED_SUMS = Path(__file__).with_name("kafka-jars.sha256")
@@ -36,7 +36,7 @@ def kafka_jars(cache: Path, repository: str | None = None) -> list[Path]:
         if wanted := _without_their_sums(folder, pinned):
             _fetch(wanted, folder, repository)
             if refused := _without_their_sums(folder, pinned):
-                raise EngineFailed(
+                raise EngineError(
                     f"{refused[0]} does not have its pinned sha256 sum, so Kafka is not started."
                 )
     return jars_in(cache)
@@ -73,4 +73,4 @@ def _fetch(paths: Iterable[str], folder: Path, repository: str | None) -> None:
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(fetch, paths))
     except (OSError, RuntimeError) as error:
-        raise EngineFailed(f"Kafka's jars could not be fetched: {error}.") from error
+        raise EngineError(f"Kafka's jars could not be fetched: {error}.") from error

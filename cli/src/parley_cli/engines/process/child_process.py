@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from parley_cli.engines.errors import EngineFailed
+from parley_cli.engines.errors import EngineError
 from parley_cli.engines.process.child_log import ChildLog
 
 TIED_CHILD = Path(__file__).with_name("exec_with_parent_death_signal.py")
@@ -38,7 +38,7 @@ class ChildProcess:
     @property
     def pid(self) -> int:
         if self._process is None:
-            raise EngineFailed(f"{self.name} was not started.")
+            raise EngineError(f"{self.name} was not started.")
         return self._process.pid
 
     @property
@@ -82,18 +82,18 @@ class ChildProcess:
             lock.write(str(self.pid))
 
     async def wait_ready(self, probe: Callable[[], Awaitable[bool]], timeout: float) -> None:
-        """Return once the probe answers True; EngineFailed when the child dies or time runs out."""
+        """Return once the probe answers True; EngineError when the child dies or time runs out."""
         deadline = asyncio.get_running_loop().time() + timeout
         ready = False
         while not ready:
             ready = await probe()
             # Asked after the probe: on its port another server may have answered.
             if not self.runs:
-                raise EngineFailed(
+                raise EngineError(
                     f"{self.name} ended while starting: {self.log.most_telling_line()}"
                 )
             if not ready and asyncio.get_running_loop().time() > deadline:
-                raise EngineFailed(
+                raise EngineError(
                     f"{self.name} was not ready within {timeout:.0f} s: "
                     f"{self.log.most_telling_line()}"
                 )
@@ -133,7 +133,7 @@ class ChildProcess:
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while not locked(lock):
             if asyncio.get_running_loop().time() > deadline:
-                raise EngineFailed(
+                raise EngineError(
                     f"{self.name} already runs on {self._data}, as process "
                     f"{self._lock_file.read_text()}: end it or choose another data folder."
                 )

@@ -4,7 +4,7 @@ import pwd
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parley_cli.engines.errors import EngineFailed
+from parley_cli.engines.errors import EngineError
 from parley_cli.engines.process.child_process import ChildProcess
 
 
@@ -17,10 +17,10 @@ async def run_to_end(
     user: pwd.struct_passwd | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise EngineFailed with `trouble` and the most telling line unless it ends with code 0."""
+    """Raise EngineError with `trouble` and the most telling line unless it ends with code 0."""
     try:
         await child.start(command, folder, user, environment)
         if await child.wait():
-            raise EngineFailed(f"{trouble}: {child.log.most_telling_line()}")
+            raise EngineError(f"{trouble}: {child.log.most_telling_line()}")
     finally:
         await child.stop()

@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from parley_cli.log.tail.filters import Selection, Sieve
+from parley_cli.log.tail.filters import FilterOptions, RecordFilter
 from parley_cli.log.tail.formatting import as_json, as_lines
-from parley_cli.log.tail.log_record import Found
-from parley_cli.log.tail.resilient_reader import PatientLog
+from parley_cli.log.tail.log_record import LogRecord
+from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import Positions, in_time_order, last_of, onwards
-from parley_cli.log.tail.unsealing import Contents
+from parley_cli.log.tail.unsealing import Unsealer
 from parley_core.auth.principal import InternalSecret
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.log import Brokers, LogError, LogReader, partition_of
@@ -24,10 +24,10 @@ CLOCKS_APART = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Asked:
+class TailOptions:
     """With a start, the first `count` from there (None: all); else the last `count` (None: 20)."""
 
-    selection: Selection
+    selection: FilterOptions
     count: int | None = None
     follow: bool = False
     as_json: bool = False
@@ -45,10 +45,10 @@ class KeyHolder:
     secret: InternalSecret
 
 
-async def tail(brokers: Brokers, topic: str, asked: Asked, keys: KeyHolder | None) -> None:
+async def tail(brokers: Brokers, topic: str, asked: TailOptions, keys: KeyHolder | None) -> None:
     """Print what was asked for; what is sealed only when there are `keys`.
 
-    Raises LogError, NoKeys.
+    Raises LogError, KeysUnavailable.
     """
     # What the client logs of a broker that is away is told in one line here.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
@@ -58,16 +58,16 @@ async def tail(brokers: Brokers, topic: str, asked: Asked, keys: KeyHolder | Non
         stack.push_async_callback(reader.close)
         await reader.start()
         left = asked.count if asked.has_start else None
-        async for batch in _batches(reader, PatientLog(reader, brokers, _tell), asked):
+        async for batch in _batches(reader, ResilientLog(reader, brokers, _tell), asked):
             await _print(batch[:left], asked, contents)
             if left is not None and (left := left - len(batch)) <= 0:
                 return
 
 
 async def _batches(
-    reader: LogReader, log: PatientLog, asked: Asked
-) -> AsyncIterator[Sequence[Found]]:
-    wanted, count = Sieve(asked.selection).lets_through, asked.count or DEFAULT_COUNT
+    reader: LogReader, log: ResilientLog, asked: TailOptions
+) -> AsyncIterator[Sequence[LogRecord]]:
+    wanted, count = RecordFilter(asked.selection).lets_through, asked.count or DEFAULT_COUNT
     ends = await reader.end_positions()
     places = _partitions(asked.selection, ends)
     ends = {at: ends[at] for at in places}
@@ -76,7 +76,7 @@ async def _batches(
         async for batch in in_time_order(log, wanted, starts, ends):
             yield batch
     elif asked.selection.owner:
-        last: deque[Found] = deque(maxlen=count)
+        last: deque[LogRecord] = deque(maxlen=count)
         async for batch in in_time_order(log, wanted, starts, ends):
             last.extend(batch)
         yield list(last)
@@ -87,7 +87,7 @@ async def _batches(
             yield batch
 
 
-async def _starts(reader: LogReader, asked: Asked) -> Positions:
+async def _starts(reader: LogReader, asked: TailOptions) -> Positions:
     selection = asked.selection
     if selection.owner is None and selection.starts:
         return selection.starts
@@ -96,7 +96,7 @@ async def _starts(reader: LogReader, asked: Asked) -> Positions:
     return await reader.beginning_positions()
 
 
-def _partitions(selection: Selection, existing: Positions) -> set[int]:
+def _partitions(selection: FilterOptions, existing: Positions) -> set[int]:
     """Those that may hold what is selected. Raises LogError for one that does not exist."""
     if unknown := selection.starts.keys() - existing.keys():
         raise LogError(f"The log has no partition {min(unknown)}.")
@@ -107,15 +107,15 @@ def _partitions(selection: Selection, existing: Positions) -> set[int]:
     return places
 
 
-async def _contents(stack: AsyncExitStack, keys: KeyHolder) -> Contents:
+async def _contents(stack: AsyncExitStack, keys: KeyHolder) -> Unsealer:
     _tell("What people typed and models wrote is shown in clear.")
     http = await stack.enter_async_context(http_session())
-    return Contents(
+    return Unsealer(
         ServiceClient(http, keys.session_url, caller="cli", callee="session", secret=keys.secret)
     )
 
 
-async def _print(batch: Sequence[Found], asked: Asked, contents: Contents | None) -> None:
+async def _print(batch: Sequence[LogRecord], asked: TailOptions, contents: Unsealer | None) -> None:
     opened = await contents.opened(batch) if contents else [{} for _ in batch]
     lines: Iterator[str] = (
         line

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from parley_cli.log.tail.log_record import Found
+from parley_cli.log.tail.log_record import LogRecord
 from parley_core.events.cloudevents import UndecodableRecord, decode
 from parley_core.events.session import SessionStarted
 
@@ -18,7 +18,7 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Selection:
+class FilterOptions:
     """Whatever is empty or None selects everything.
 
     `types` are whole names. `starts` are positions: where there are any, only these partitions.
@@ -32,18 +32,18 @@ class Selection:
     starts: Mapping[int, int] = field(default_factory=dict)
 
 
-class Sieve:
+class RecordFilter:
     """Lets through what was selected.
 
     With an owner it must be given the log from its beginning, since only a session's first event
     names its owner; it then remembers the owner's sessions, some 100 bytes each.
     """
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: FilterOptions) -> None:
         self._selection = selection
         self._owned: set[bytes] = set()
 
-    def lets_through(self, found: Found) -> bool:
+    def lets_through(self, found: LogRecord) -> bool:
         wanted = self._selection
         # Asked first: the first event of a session counts, whatever else hides it.
         return (
@@ -55,7 +55,7 @@ class Sieve:
             and found.offset >= wanted.starts.get(found.partition, 0)
         )
 
-    def _is_owned(self, found: Found) -> bool:
+    def _is_owned(self, found: LogRecord) -> bool:
         owner = self._selection.owner
         if owner is None:
             return True
@@ -64,7 +64,7 @@ class Sieve:
         return found.record.key in self._owned
 
 
-def _begins_session_of(owner: Owner, found: Found) -> bool:
+def _begins_session_of(owner: Owner, found: LogRecord) -> bool:
     try:
         started = decode(found.record).data
     except UndecodableRecord:

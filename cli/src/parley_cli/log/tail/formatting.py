@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from parley_cli.log.tail.log_record import LONG_AGO, Found
+from parley_cli.log.tail.log_record import LONG_AGO, LogRecord
 from parley_core.events.cloudevents import UndecodableRecord, decode
 from parley_core.events.session import Event
 
@@ -18,7 +18,7 @@ DEFAULT_TENANT = "default"
 FACTS = ("assistant_id", "model", "finish_reason", "code")
 
 
-def as_json(found: Found, opened: Opened | None = None) -> str:
+def as_json(found: LogRecord, opened: Opened | None = None) -> str:
     """One line: a CloudEvent in JSON, with its place in the log.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
@@ -41,7 +41,7 @@ def as_json(found: Found, opened: Opened | None = None) -> str:
     return _json(place | attributes | {"data": data})
 
 
-def as_lines(found: Found, opened: Opened | None = None) -> Iterator[str]:
+def as_lines(found: LogRecord, opened: Opened | None = None) -> Iterator[str]:
     """The event on one line without any text of a person's; what was opened, below it."""
     time = "no time" if found.time == LONG_AGO else _time(found)
     place = f"{found.partition}:{found.offset}"
@@ -65,7 +65,7 @@ def as_lines(found: Found, opened: Opened | None = None) -> Iterator[str]:
         yield from _below(field, content)
 
 
-def _read(found: Found) -> tuple[Event, dict[str, Any]]:
+def _read(found: LogRecord) -> tuple[Event, dict[str, Any]]:
     """The event, and its data as it is in the log. Raises UndecodableRecord."""
     event = decode(found.record)
     try:
@@ -79,7 +79,7 @@ def _json(line: Mapping[str, Any]) -> str:
     return msgspec.json.encode(line).decode()
 
 
-def _raw(found: Found) -> dict[str, Any]:
+def _raw(found: LogRecord) -> dict[str, Any]:
     return {
         "key": found.session,
         "headers": [[n, v.decode(errors="replace")] for n, v in found.record.headers],
@@ -87,7 +87,7 @@ def _raw(found: Found) -> dict[str, Any]:
     }
 
 
-def _time(found: Found) -> str:
+def _time(found: LogRecord) -> str:
     return found.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

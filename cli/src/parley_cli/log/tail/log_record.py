@@ -10,7 +10,7 @@ from parley_core.log import Entry
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class Found(NamedTuple):
+class LogRecord(NamedTuple):
     """Sorts by its time, then by its place in the log."""
 
     time: datetime
@@ -24,20 +24,20 @@ class Found(NamedTuple):
         return self.record.key.decode(errors="replace")
 
 
-class Finder:
+class RecordParser:
     """Reads the headers of what it is given, each partition in its order."""
 
     def __init__(self) -> None:
         self.reached: dict[int, datetime] = {}
 
-    def find(self, entries: Iterable[Entry]) -> Iterator[Found]:
+    def find(self, entries: Iterable[Entry]) -> Iterator[LogRecord]:
         for partition, offset, record in entries:
             headers = dict(record.headers)
             # One whose time cannot be read keeps its place behind the one before it.
             time = _time(headers.get("ce_time")) or self.reached.get(partition, LONG_AGO)
             self.reached[partition] = time
             event_type = headers.get("ce_type", b"").decode(errors="replace")
-            yield Found(time, partition, offset, record, event_type)
+            yield LogRecord(time, partition, offset, record, event_type)
 
 
 def _time(header: bytes | None) -> datetime | None:

@@ -11,7 +11,7 @@ READ_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 
 
-class PatientLog:
+class ResilientLog:
     """`tell` is given the lines about Kafka."""
 
     def __init__(self, reader: LogReader, brokers: Brokers, tell: Callable[[str], None]) -> None:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from parley_cli.log.tail.log_record import LONG_AGO, Found
+from parley_cli.log.tail.log_record import LONG_AGO, LogRecord
 
 
 class TimeOrder:
@@ -12,12 +12,12 @@ class TimeOrder:
 
     def __init__(self, partitions: Iterable[int]) -> None:
         self._reached = dict.fromkeys(partitions, LONG_AGO)
-        self._held: list[Found] = []
+        self._held: list[LogRecord] = []
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, found: Found) -> None:
+    def add(self, found: LogRecord) -> None:
         heapq.heappush(self._held, found)
 
     def reached(self, times: Mapping[int, datetime]) -> None:
@@ -28,7 +28,7 @@ class TimeOrder:
         """Nothing more will come from it."""
         self._reached.pop(partition, None)
 
-    def ready(self) -> Iterator[Found]:
+    def ready(self) -> Iterator[LogRecord]:
         limit = min(self._reached.values(), default=None)
         while self._held and (limit is None or self._held[0].time <= limit):
             yield heapq.heappop(self._held)

@@ -6,13 +6,13 @@ Positions are those of LogReader: a partition that is not named is not read.
 import heapq
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from parley_cli.log.tail.log_record import Finder, Found
-from parley_cli.log.tail.resilient_reader import PatientLog
+from parley_cli.log.tail.log_record import LogRecord, RecordParser
+from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.time_order import TimeOrder
 from parley_core.log import Entry
 
 Positions = Mapping[int, int]
-LetsThrough = Callable[[Found], bool]
+LetsThrough = Callable[[LogRecord], bool]
 
 STALLED_SECONDS = 60.0
 # Records that wait for their turn, 2 KB each for events of the usual size.
@@ -22,19 +22,19 @@ STRIDE = 4
 
 
 async def last_of(
-    log: PatientLog, wanted: LetsThrough, begins: Positions, ends: Positions, count: int
-) -> list[Found]:
+    log: ResilientLog, wanted: LetsThrough, begins: Positions, ends: Positions, count: int
+) -> list[LogRecord]:
     """The last `count` before `ends` that are wanted, read backwards in ever longer pieces.
 
     In a partition a later event is taken to be further behind, as it is but for moments: the relay
     publishes in the order of the commits.
     """
-    latest: list[Found] = []
+    latest: list[LogRecord] = []
     places, length = {at: end for at, end in ends.items() if end > begins[at]}, count
     while places:
         starts = {at: max(begins[at], place - length) for at, place in places.items()}
-        first: dict[int, Found] = {}
-        finder = Finder()
+        first: dict[int, LogRecord] = {}
+        finder = RecordParser()
         async for entries in _between(log, starts, places):
             for found in finder.find(entries):
                 first.setdefault(found.partition, found)
@@ -50,7 +50,7 @@ async def last_of(
     return sorted(latest)
 
 
-def _keep(latest: list[Found], found: Found, count: int) -> None:
+def _keep(latest: list[LogRecord], found: LogRecord, count: int) -> None:
     if len(latest) < count:
         heapq.heappush(latest, found)
     else:
@@ -58,15 +58,15 @@ def _keep(latest: list[Found], found: Found, count: int) -> None:
 
 
 async def in_time_order(
-    log: PatientLog,
+    log: ResilientLog,
     wanted: LetsThrough,
     starts: Positions,
     ends: Positions,
     most_held: int = MOST_HELD,
-) -> AsyncIterator[list[Found]]:
+) -> AsyncIterator[list[LogRecord]]:
     """All that are wanted, up to `ends`: a partition as it stands, several by their times."""
     left = {at: start for at, start in starts.items() if start < ends[at]}
-    finder = Finder()
+    finder = RecordParser()
     if len(left) == 1:
         async for entries in _between(log, left, ends):
             yield list(filter(wanted, finder.find(entries)))
@@ -91,18 +91,18 @@ async def in_time_order(
 
 
 async def onwards(
-    log: PatientLog, wanted: LetsThrough, starts: Positions
-) -> AsyncIterator[list[Found]]:
+    log: ResilientLog, wanted: LetsThrough, starts: Positions
+) -> AsyncIterator[list[LogRecord]]:
     """What is wanted from there on, as it comes, without end; in order within each batch."""
     log.seek(starts)
-    finder = Finder()
+    finder = RecordParser()
     while True:
         entries = await log.read(patience=float("inf"))
         yield sorted(filter(wanted, finder.find(entries)))
 
 
 async def _between(
-    log: PatientLog, starts: Positions, ends: Positions
+    log: ResilientLog, starts: Positions, ends: Positions
 ) -> AsyncIterator[list[Entry]]:
     left = dict(starts)
     log.seek(left)

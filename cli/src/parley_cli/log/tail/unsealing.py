@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_cli.log.tail.log_record import Found
+from parley_cli.log.tail.log_record import LogRecord
 from parley_core.crypto.key_messages import (
     MOST_SESSIONS,
-    KeysMalformed,
+    InvalidKeysResponse,
     keys_answered,
     keys_question,
 )
-from parley_core.crypto.sealing import DataKey, SealBroken, unseal
+from parley_core.crypto.sealing import DataKey, UnsealError, unseal
 from parley_core.events.cloudevents import UndecodableRecord, decode
 from parley_core.events.session import Event
 from parley_core.http.errors import ParleyError
@@ -27,11 +27,11 @@ NO_KEY = "no key: session does not know it"
 BROKEN = "cannot be opened"
 
 
-class NoKeys(Exception):
+class KeysUnavailable(Exception):
     """Session gave no keys; the message is a sentence for whoever typed."""
 
 
-class Contents:
+class Unsealer:
     """Asks session for the keys of what it opens; keeps them for a minute at most."""
 
     def __init__(self, session: ServiceClient, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,8 +39,8 @@ class Contents:
         self._keys: dict[UUID, DataKey | None] = {}
         self._until = 0.0
 
-    async def opened(self, batch: Sequence[Found]) -> list[Mapping[str, Any]]:
-        """Of each record its sealed fields as `shown.Opened` has them. Raises NoKeys."""
+    async def opened(self, batch: Sequence[LogRecord]) -> list[Mapping[str, Any]]:
+        """Of each record its sealed fields as `shown.Opened` has them. Raises KeysUnavailable."""
         events = [_event(found) for found in batch]
         sealed = [_sealed(event) if event else {} for event in events]
         await self._ask_for(
@@ -70,8 +70,8 @@ class Contents:
                 body=keys_question(sessions),
             )
             return keys_answered(answer.body)
-        except (ParleyError, KeysMalformed) as refused:
-            raise NoKeys(
+        except (ParleyError, InvalidKeysResponse) as refused:
+            raise KeysUnavailable(
                 f"The session service gives no keys to open the content with: {refused} "
                 "Is PARLEY_INTERNAL_SECRET the one that it has?"
             ) from None
@@ -83,11 +83,11 @@ class Contents:
             return ERASED
         try:
             return unseal(key, value, session_id=event.session_id, event_id=event.id, field=name)
-        except SealBroken:
+        except UnsealError:
             return BROKEN
 
 
-def _event(found: Found) -> Event | None:
+def _event(found: LogRecord) -> Event | None:
     try:
         return decode(found.record)
     except UndecodableRecord:

@@ -8,13 +8,18 @@ from typing import Protocol
 
 from parley_cli.stack.state_file import RunningProcess
 from parley_cli.stack.supervision.startup_steps import Step, run_steps, task_group
-from parley_cli.stack.supervision.supervisor import PATIENCE, Patience, Supervised, keep_running
+from parley_cli.stack.supervision.supervisor import (
+    PATIENCE,
+    RestartPolicy,
+    Supervised,
+    keep_running,
+)
 
 LOGS_CHECKED_EVERY = 60.0  # Seconds.
 
 
 @dataclass(frozen=True)
-class Member:
+class ManagedProcess:
     """A process, the steps or processes that must be done before it, and when it is stopped."""
 
     process: Supervised
@@ -22,7 +27,7 @@ class Member:
     stop_stage: int = 0
 
 
-class Teller(Protocol):
+class ProgressReporter(Protocol):
     def starting(self, names: Sequence[str]) -> None: ...
     def ready(self, name: str, seconds: float, address: str) -> None: ...
     def trouble(self, text: str) -> None: ...
@@ -33,26 +38,26 @@ class Stack:
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Sequence[ManagedProcess],
         preparations: Sequence[Step],
-        teller: Teller,
+        teller: ProgressReporter,
         on_change: Callable[[], None] = lambda: None,
         afterwards: Callable[[], Awaitable[None]] | None = None,
-        patience: Patience = PATIENCE,
+        patience: RestartPolicy = PATIENCE,
     ) -> None:
         self._members, self._preparations = members, preparations
         self._teller, self._on_change, self._patience = teller, on_change, patience
         self._afterwards = afterwards
 
     async def run(self, on_started: Callable[[], None]) -> None:
-        """Start everything, then keep it running until this is cancelled. Raises EngineFailed.
+        """Start everything, then keep it running until this is cancelled. Raises EngineError.
 
         Whatever way this ends, `stop` must follow.
         """
         self._teller.starting([member.process.name for member in self._members])
         async with task_group() as keeping:
 
-            def step(member: Member) -> Step:
+            def step(member: ManagedProcess) -> Step:
                 async def begin() -> None:
                     await self._begin(member.process, keeping)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 from parley_cli.engines.errors import one_sentence
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
@@ -32,7 +32,7 @@ class ProcessSpec:
         return [sys.executable, "-P", "-m", *self.arguments]
 
 
-class SettingsRefused(EngineFailed):
+class InvalidServiceSettings(EngineError):
     """A service refuses its settings; the message is what it said."""
 
 
@@ -45,7 +45,7 @@ class ServiceProcess:
         self._missing = b""
 
     async def start(self) -> None:
-        """Return once it is ready. Raises EngineFailed, the first time also when it takes long."""
+        """Return once it is ready. Raises EngineError, the first time also when it takes long."""
         with one_sentence(self.name):
             await self.child.wait_for_earlier()
             require_free(int(self.address.rpartition(":")[2]), self.name)
@@ -54,7 +54,7 @@ class ServiceProcess:
             )
         try:
             await self.child.wait_ready(self._answers, self._ready_within)
-        except EngineFailed as failed:
+        except EngineError as failed:
             raise await self._explained(failed) from failed
         # Later it may have to wait for whatever else has died: not its own fault.
         self._ready_within = math.inf
@@ -69,10 +69,12 @@ class ServiceProcess:
         self._missing = b"" if status == 200 else body
         return status == 200
 
-    async def _explained(self, failed: EngineFailed) -> EngineFailed:
+    async def _explained(self, failed: EngineError) -> EngineError:
         if self.child.runs:
             said = self._missing.decode(errors="replace")
-            return EngineFailed(f"{failed} It last said: {said}") if said else failed
+            return EngineError(f"{failed} It last said: {said}") if said else failed
         if await self.child.wait() == SETTINGS_WRONG:
-            return SettingsRefused(f"{self.name}: " + "\n".join(self.child.log.last_lines(5)))
+            return InvalidServiceSettings(
+                f"{self.name}: " + "\n".join(self.child.log.last_lines(5))
+            )
         return failed

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 from parley_cli.engines.process.child_process import ChildProcess
 
 
@@ -27,7 +27,7 @@ class Supervised(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RestartPolicy:
     """How much dying is borne: `deaths` within `seconds` are too many; pauses double."""
 
     deaths: int = 5
@@ -36,10 +36,10 @@ class Patience:
     log_lines: int = 10
 
 
-PATIENCE = Patience()
+PATIENCE = RestartPolicy()
 
 
-class KeepsDying(EngineFailed):
+class RestartLimitReached(EngineError):
     """The message ends with the last lines of the process's log."""
 
 
@@ -48,9 +48,9 @@ async def keep_running(
     *,
     tell: Callable[[str], None],
     on_ready: Callable[[float], None],
-    patience: Patience = PATIENCE,
+    patience: RestartPolicy = PATIENCE,
 ) -> None:
-    """Watch a started process and start it again each time it ends. Raises KeepsDying.
+    """Watch a started process and start it again each time it ends. Raises RestartLimitReached.
 
     `on_ready` is given the seconds that a start took; `tell`, a line about each end.
     """
@@ -67,7 +67,7 @@ async def keep_running(
         began = time.monotonic()
         try:
             await process.start()
-        except EngineFailed as failed:
+        except EngineError as failed:
             tell(str(failed))
             # One that runs but does not become ready counts as dead too.
             await process.stop(2)
@@ -79,9 +79,9 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _keeps_dying(process: Supervised, patience: Patience) -> KeepsDying:
+def _keeps_dying(process: Supervised, patience: RestartPolicy) -> RestartLimitReached:
     lines = "\n".join(f"  {line}" for line in process.child.log.last_lines(patience.log_lines))
-    return KeepsDying(
+    return RestartLimitReached(
         f"{process.name} ended {patience.deaths} times within {patience.seconds:.0f} s, so "
         f"everything is stopped. The end of {process.child.log.path}:\n{lines}"
     )

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 from parley_cli.engines.ports import require_free
-from parley_cli.settings import SettingsWrong, UpSettings, load
+from parley_cli.settings import InvalidSettings, UpSettings, load
 from parley_cli.stack.dev_tokens import DEFAULT_USER, development_token
 from parley_cli.stack.secret_store import SecretLost
 from parley_cli.stack.state_file import RunningStack, StackLock, remove_stack, write_stack
 from parley_cli.stack.supervision.process_group import Stack
-from parley_cli.stack.supervision.service_process import SettingsRefused
+from parley_cli.stack.supervision.service_process import InvalidServiceSettings
 from parley_cli.stack.up import process_table as layout
 from parley_cli.stack.up.composition import Composition, compose
 from parley_cli.stack.up.report import Report, terminal
@@ -32,9 +32,9 @@ def up(replicas: Mapping[str, int]) -> int:
         data = _data_folder(settings.data)
         with StackLock(data), _warnings_told(report):
             return asyncio.run(_up(settings, data, replicas, report))
-    except (SettingsWrong, SettingsRefused) as wrong:
+    except (InvalidSettings, InvalidServiceSettings) as wrong:
         return _refused(wrong, 2)
-    except (EngineFailed, SecretLost) as failed:
+    except (EngineError, SecretLost) as failed:
         return _refused(failed, 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -53,7 +53,7 @@ def _data_folder(folder: Path) -> Path:
     except OSError as error:
         on_path = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "there is a file in its place" if on_path else error.strerror
-        raise EngineFailed(
+        raise EngineError(
             f"The data folder {data} cannot be used: {reason}. Set PARLEY_DATA to a folder that "
             "can be written to."
         ) from error
@@ -114,8 +114,8 @@ async def _until_told_to_end(stack: Stack, on_started: Callable[[], None], repor
 def _require_free_port(port: int) -> None:
     try:
         require_free(port, "Parley")
-    except EngineFailed as failed:
-        raise EngineFailed(f"{failed} End it, or set PARLEY_PORT to another port.") from None
+    except EngineError as failed:
+        raise EngineError(f"{failed} End it, or set PARLEY_PORT to another port.") from None
 
 
 def _greet(settings: UpSettings, composition: Composition, report: Report) -> None:
@@ -138,7 +138,7 @@ def _refused(why: object, code: int) -> int:
     return code
 
 
-class _Told(logging.Handler):
+class _Reported(logging.Handler):
     def __init__(self, report: Report) -> None:
         super().__init__(logging.WARNING)
         self._report = report
@@ -149,7 +149,7 @@ class _Told(logging.Handler):
 
 @contextlib.contextmanager
 def _warnings_told(report: Report) -> Iterator[None]:
-    own, others = _Told(report), logging.NullHandler()
+    own, others = _Reported(report), logging.NullHandler()
     logging.getLogger("parley_cli").addHandler(own)
     # What clients log of a server that is still starting is no news.
     logging.getLogger().addHandler(others)

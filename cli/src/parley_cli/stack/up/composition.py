@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from parley_cli.engines import EngineFailed, free_ports
+from parley_cli.engines import EngineError, free_ports
 from parley_cli.engines.process.child_process import ChildProcess
 from parley_cli.engines.process.run_once import run_to_end
 from parley_cli.settings import UpSettings
-from parley_cli.stack.secret_store import KeptSecrets
-from parley_cli.stack.supervision.process_group import Member
+from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.supervision.process_group import ManagedProcess
 from parley_cli.stack.supervision.service_process import ProcessSpec, ServiceProcess
 from parley_cli.stack.supervision.startup_steps import Step
 from parley_cli.stack.up import process_table as layout
@@ -24,9 +24,9 @@ from parley_cli.stack.up.addresses import (
     Addresses,
     joined,
 )
-from parley_cli.stack.up.databases import OwnDatabase, holds_events, prepare_databases
-from parley_cli.stack.up.engine_selection import EnginesInUse
-from parley_cli.stack.up.environments import Environments, Told
+from parley_cli.stack.up.databases import EmbeddedDatabase, holds_events, prepare_databases
+from parley_cli.stack.up.engine_selection import EngineSelection
+from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_core.log import (
     ASSISTANTS_PARTITIONS,
     ASSISTANTS_TOPIC,
@@ -44,23 +44,23 @@ TOPIC_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Composition:
-    members: list[Member]
+    members: list[ManagedProcess]
     preparations: list[Step]
-    engines: EnginesInUse
+    engines: EngineSelection
     url: str
 
 
 async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int]) -> Composition:
-    """Nothing is started yet. Raises EngineFailed, SecretLost."""
+    """Nothing is started yet. Raises EngineError, SecretLost."""
     ports = iter(free_ports(MOST_PORTS))
-    engines = EnginesInUse(settings, data, ports)
+    engines = EngineSelection(settings, data, ports)
     await engines.require_given()
-    kept = KeptSecrets(data)
+    kept = SecretStore(data)
     session, history = (
-        OwnDatabase(f"parley_{owner}", kept.password(f"{owner}-database"))
+        EmbeddedDatabase(f"parley_{owner}", kept.password(f"{owner}-database"))
         for owner in ("session", "history")
     )
-    told = Told(
+    told = ProcessEnvironment(
         session_database=session.dsn(engines.postgres_url),
         history_database=history.dsn(engines.postgres_url),
         kafka=engines.brokers.bootstrap,
@@ -81,7 +81,7 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     )
 
 
-async def _was_used(engines: EnginesInUse, data: Path) -> bool:
+async def _was_used(engines: EngineSelection, data: Path) -> bool:
     """Whether sessions may be stored already, sealed with keys that only the master key opens."""
     if engines.postgres:
         return (data / "postgres").exists()
@@ -91,25 +91,25 @@ async def _was_used(engines: EnginesInUse, data: Path) -> bool:
 def _members(
     settings: UpSettings,
     data: Path,
-    engines: EnginesInUse,
+    engines: EngineSelection,
     addresses: Addresses,
     environments: Environments,
-) -> Iterator[Member]:
+) -> Iterator[ManagedProcess]:
     for server in engines.embedded:
-        yield Member(server, (), layout.stop_stage(server.name))
+        yield ManagedProcess(server, (), layout.stop_stage(server.name))
     if settings.runs_demo_model:
         demo_model = ServiceProcess(layout.demo_model(addresses), data)
-        yield Member(demo_model, (), layout.stop_stage(DEMO_MODEL))
+        yield ManagedProcess(demo_model, (), layout.stop_stage(DEMO_MODEL))
     for service, spec in layout.services(addresses, environments):
         needs = layout.NEEDS.get(service, ())
-        yield Member(ServiceProcess(spec, data), needs, layout.stop_stage(service))
+        yield ManagedProcess(ServiceProcess(spec, data), needs, layout.stop_stage(service))
 
 
 def _preparations(
     settings: UpSettings,
     data: Path,
-    engines: EnginesInUse,
-    databases: Sequence[OwnDatabase],
+    engines: EngineSelection,
+    databases: Sequence[EmbeddedDatabase],
     environments: Environments,
 ) -> Iterator[Step]:
     here = {server.name for server in engines.embedded}
@@ -122,12 +122,14 @@ def _preparations(
         yield Step(spec.name, partial(_run_to_end, spec, data), ("databases",))
 
 
-async def _prepare_databases(engines: EnginesInUse, databases: Sequence[OwnDatabase]) -> None:
+async def _prepare_databases(
+    engines: EngineSelection, databases: Sequence[EmbeddedDatabase]
+) -> None:
     whole_server = engines.postgres is not None
     await prepare_databases(engines.administrator(), databases, whole_server=whole_server)
 
 
-async def _make_topic(settings: UpSettings, engines: EnginesInUse) -> None:
+async def _make_topic(settings: UpSettings, engines: EngineSelection) -> None:
     copies = settings.topic_replication, settings.topic_min_isr
     try:
         for name, partitions in (
@@ -136,7 +138,7 @@ async def _make_topic(settings: UpSettings, engines: EnginesInUse) -> None:
         ):
             await ensure_topic(engines.brokers, TopicSpec(name, partitions, *copies), TOPIC_SECONDS)
     except LogError as error:
-        raise EngineFailed(str(error)) from error
+        raise EngineError(str(error)) from error
 
 
 async def _run_to_end(spec: ProcessSpec, data: Path) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from parley_cli.engines import EngineFailed
+from parley_cli.engines import EngineError
 
 ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
@@ -24,7 +24,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True)
-class OwnDatabase:
+class EmbeddedDatabase:
     """A database and its one role, of the same name."""
 
     name: str
@@ -38,11 +38,11 @@ class OwnDatabase:
 
 
 async def prepare_databases(
-    administrator: str, databases: Iterable[OwnDatabase], *, whole_server: bool
+    administrator: str, databases: Iterable[EmbeddedDatabase], *, whole_server: bool
 ) -> None:
     """Make what is missing. `whole_server`: no role may enter the server's other databases either.
 
-    Raises EngineFailed.
+    Raises EngineError.
     """
     try:
         connection = await asyncpg.connect(administrator, timeout=10)
@@ -55,17 +55,17 @@ async def prepare_databases(
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise EngineFailed(f"The databases could not be made: {_told(error)}.") from None
+        raise EngineError(f"The databases could not be made: {_told(error)}.") from None
 
 
 async def holds_events(administrator: str, database: str) -> bool:
-    """Whether sessions were stored there before. Raises EngineFailed."""
+    """Whether sessions were stored there before. Raises EngineError."""
     try:
         connection = await asyncpg.connect(administrator, database=database, timeout=10)
     except asyncpg.InvalidCatalogNameError:
         return False
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise EngineFailed(f"PostgreSQL cannot be used: {_told(error)}.") from None
+        raise EngineError(f"PostgreSQL cannot be used: {_told(error)}.") from None
     try:
         if not await connection.fetchval(HAS_EVENTS_TABLE):
             return False
@@ -74,7 +74,7 @@ async def holds_events(administrator: str, database: str) -> bool:
         await connection.close()
 
 
-async def _prepare(connection: Connection, database: OwnDatabase) -> None:
+async def _prepare(connection: Connection, database: EmbeddedDatabase) -> None:
     known = await connection.fetchval(ROLE_EXISTS, database.name)
     statement = ALTER_ROLE if known else CREATE_ROLE
     await _execute(connection, statement, database.name, database.password)

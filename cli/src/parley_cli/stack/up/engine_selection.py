@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from parley_cli.engines import (
-    EngineFailed,
+    EngineError,
     KafkaServer,
     PostgresServer,
     RedisServer,
@@ -24,7 +24,7 @@ from parley_core.log import Brokers
 _log = logging.getLogger(__name__)
 
 
-class EnginesInUse:
+class EngineSelection:
     def __init__(self, settings: UpSettings, data: Path, ports: Iterator[int]) -> None:
         self._settings, self._data, self._cache = settings, data, data / "cache"
         self._ports_to_record = next(ports), next(ports)
@@ -64,14 +64,14 @@ class EnginesInUse:
         return self.postgres.dsn() if self.postgres else str(self._settings.postgres)
 
     async def require_given(self) -> None:
-        """Raise EngineFailed unless each engine that a variable points at answers."""
+        """Raise EngineError unless each engine that a variable points at answers."""
         given = self._settings
         if given.postgres and not await _lets_in(given.postgres):
-            raise EngineFailed("No PostgreSQL answers where PARLEY_POSTGRES points.")
+            raise EngineError("No PostgreSQL answers where PARLEY_POSTGRES points.")
         if given.kafka and not await kafka_answers(self.brokers):
-            raise EngineFailed(f"No Kafka answers where PARLEY_KAFKA points, at {given.kafka}.")
+            raise EngineError(f"No Kafka answers where PARLEY_KAFKA points, at {given.kafka}.")
         if given.redis and await redis_pid(given.redis) is None:
-            raise EngineFailed("No Redis answers where PARLEY_REDIS points.")
+            raise EngineError("No Redis answers where PARLEY_REDIS points.")
 
     async def quicken_later_starts(self) -> None:
         """Record Kafka's start, when nothing waits for it; a failure costs no more than speed."""
@@ -79,7 +79,7 @@ class EnginesInUse:
             return
         try:
             await record_kafka_start(self._data, self._cache, *self._ports_to_record)
-        except EngineFailed as failed:
+        except EngineError as failed:
             _log.warning("Kafka will go on starting slowly: %s", failed)
 
     def given(self) -> Iterator[RunningProcess]:
@@ -96,7 +96,7 @@ async def _lets_in(url: str) -> bool:
     try:
         return await postgres_answers(url)
     except asyncpg.InvalidAuthorizationSpecificationError:
-        raise EngineFailed("PostgreSQL refuses the user or password of PARLEY_POSTGRES.") from None
+        raise EngineError("PostgreSQL refuses the user or password of PARLEY_POSTGRES.") from None
 
 
 def _address(url: str, default_port: int) -> str:

@@ -18,7 +18,7 @@ _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
 
 @dataclass(frozen=True)
-class Told:
+class ProcessEnvironment:
     """What processes are told of: the databases, the log, the cache, the secrets."""
 
     session_database: str = field(repr=False)
@@ -33,7 +33,9 @@ class Told:
 class Environments:
     """A variable that a person set for one service (`PARLEY_INFERENCE_TURNS`) goes to that one."""
 
-    def __init__(self, settings: UpSettings, addresses: Addresses, told: Told) -> None:
+    def __init__(
+        self, settings: UpSettings, addresses: Addresses, told: ProcessEnvironment
+    ) -> None:
         self._settings, self._addresses, self._told = settings, addresses, told
 
     def session_database(self) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ _CODEC = jwt.PyJWT(
 )
 
 
-class PrincipalRefused(Exception):
+class InvalidPrincipal(Exception):
     """The token proves nothing; the message says why without repeating it."""
 
 
@@ -67,7 +67,7 @@ class Signed:
     expires: int
 
     def check_times(self, now: datetime) -> None:
-        """Raises PrincipalRefused."""
+        """Raises InvalidPrincipal."""
         _check_times(self.issued, self.expires, now.timestamp())
 
 
@@ -96,7 +96,7 @@ def verify_principal(
     audience: str,
     now: datetime,
 ) -> Principal:
-    """Who the call is made for; raises PrincipalRefused."""
+    """Who the call is made for; raises InvalidPrincipal."""
     signed = open_principal(token, secret, issuers=issuers, audience=audience)
     signed.check_times(now)
     return signed.principal
@@ -105,32 +105,32 @@ def verify_principal(
 def open_principal(
     token: str, secret: InternalSecret, *, issuers: Collection[str], audience: str
 ) -> Signed:
-    """What the token says, whose times are still to be checked; raises PrincipalRefused."""
+    """What the token says, whose times are still to be checked; raises InvalidPrincipal."""
     try:
         claims = _CODEC.decode(token, secret.value, algorithms=[_ALGORITHM], audience=audience)
     except (jwt.PyJWTError, ValueError) as error:
         # The class alone: some of PyJWT's sentences repeat what the token says.
-        raise PrincipalRefused(f"principal token refused: {type(error).__name__}") from None
+        raise InvalidPrincipal(f"principal token refused: {type(error).__name__}") from None
     if not isinstance(claims["iss"], str) or claims["iss"] not in issuers:
-        raise PrincipalRefused("principal token refused: no service that may call signed it")
+        raise InvalidPrincipal("principal token refused: no service that may call signed it")
     issued, expires = claims["iat"], claims["exp"]
     if type(issued) is not int or type(expires) is not int:
-        raise PrincipalRefused("principal token refused: its times are not whole seconds")
+        raise InvalidPrincipal("principal token refused: its times are not whole seconds")
     return Signed(_principal(claims), issued, expires)
 
 
 def _check_times(issued: int, expires: int, now: float) -> None:
     if expires - issued > LIFETIME_SECONDS:
-        raise PrincipalRefused(f"principal token refused: lives over {LIFETIME_SECONDS} seconds")
+        raise InvalidPrincipal(f"principal token refused: lives over {LIFETIME_SECONDS} seconds")
     if now >= expires:
-        raise PrincipalRefused("principal token refused: expired")
+        raise InvalidPrincipal("principal token refused: expired")
     if issued > now + CLOCK_AHEAD_SECONDS:
-        raise PrincipalRefused("principal token refused: issued in the future")
+        raise InvalidPrincipal("principal token refused: issued in the future")
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
     tenant, user, scopes = claims["tenant"], claims["sub"], claims["scopes"]
     named = isinstance(tenant, str) and isinstance(user, str) and tenant and user
     if not named or not isinstance(scopes, list) or not all(isinstance(s, str) for s in scopes):
-        raise PrincipalRefused("principal token refused: tenant, sub or scopes are malformed")
+        raise InvalidPrincipal("principal token refused: tenant, sub or scopes are malformed")
     return Principal(tenant=tenant, user=user, scopes=frozenset(scopes))

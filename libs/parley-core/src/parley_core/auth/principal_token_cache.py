@@ -24,7 +24,7 @@ REUSED_SECONDS = 10
 MOST_KEPT = 1_000
 
 
-class SignedTokens:
+class PrincipalSigner:
     """Of one service that calls another; one for each person, signed anew after REUSED_SECONDS."""
 
     def __init__(self, secret: InternalSecret, *, issuer: str, audience: str) -> None:
@@ -42,7 +42,7 @@ class SignedTokens:
         return token
 
 
-class VerifiedTokens:
+class PrincipalVerifier:
     """Of the calls to one service by some others; a token is verified once, its times always."""
 
     def __init__(self, secret: InternalSecret, *, issuers: Collection[str], audience: str) -> None:
@@ -50,7 +50,7 @@ class VerifiedTokens:
         self._signed: OrderedDict[str, Signed] = OrderedDict()
 
     def principal_of(self, token: str, now: datetime) -> Principal:
-        """Who the call is made for; raises PrincipalRefused."""
+        """Who the call is made for; raises InvalidPrincipal."""
         signed = self._signed.get(token)
         if signed is None:
             signed = open_principal(

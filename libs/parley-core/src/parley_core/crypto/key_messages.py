@@ -11,7 +11,7 @@ from parley_core.crypto.sealing import DataKey
 MOST_SESSIONS = 100
 
 
-class KeysMalformed(ValueError):
+class InvalidKeysResponse(ValueError):
     """These bytes are no answer to the question; the message repeats nothing of them."""
 
 
@@ -25,12 +25,13 @@ def keys_question(session_ids: Sequence[UUID]) -> bytes:
 
 
 def keys_answered(body: bytes) -> Mapping[UUID, DataKey | None]:
-    """The keys of the sessions that exist; None where one was erased. Raises KeysMalformed."""
+    """The keys of the sessions that exist; None where one was erased. Raises
+    InvalidKeysResponse."""
     try:
         keys = msgspec.json.decode(body, type=_Answer).keys
         return {session_id: _key(encoded) for session_id, encoded in keys.items()}
     except ValueError:
-        raise KeysMalformed("The keys cannot be read.") from None
+        raise InvalidKeysResponse("The keys cannot be read.") from None
 
 
 def _key(encoded: str | None) -> DataKey | None:

@@ -34,7 +34,7 @@ _MASTER_KEY_FORM = (
 )
 
 
-class SealBroken(Exception):
+class UnsealError(Exception):
     """The bytes were altered, belong elsewhere, or were sealed with another key."""
 
 
@@ -46,7 +46,7 @@ class UnknownMasterKey(Exception):
     """A data key was wrapped with a master key that this process does not have."""
 
 
-class MasterKeyMalformed(ValueError):
+class InvalidMasterKey(ValueError):
     """The setting does not hold master keys; the message never repeats it."""
 
 
@@ -85,11 +85,11 @@ def seal(
 def unseal(
     key: DataKey, sealed: bytes, *, session_id: UUID, event_id: UUID, field: str
 ) -> dict[str, Any]:
-    """Decrypt what `seal` made for the same place; raises SealBroken."""
+    """Decrypt what `seal` made for the same place; raises UnsealError."""
     opened = _open(key.cipher, sealed, _place(session_id, event_id, field))
     plaintext = None if opened is None else _from_json(opened)
     if plaintext is None:
-        raise SealBroken(f"cannot unseal {field} of event {event_id} in session {session_id}")
+        raise UnsealError(f"cannot unseal {field} of event {event_id} in session {session_id}")
     return plaintext
 
 
@@ -99,10 +99,10 @@ def seal_copy(key: DataKey, copy: bytes, *, name: str) -> bytes:
 
 
 def open_copy(key: DataKey, sealed: bytes, *, name: str) -> bytes:
-    """Decrypt what `seal_copy` made for the same name; raises SealBroken."""
+    """Decrypt what `seal_copy` made for the same name; raises UnsealError."""
     opened = _open(key.cipher, sealed, _copy_place(name))
     if opened is None:
-        raise SealBroken(f"cannot open the copy {name}")
+        raise UnsealError(f"cannot open the copy {name}")
     return opened
 
 
@@ -120,7 +120,7 @@ class MasterKeys:
             for key_id, secret in keys.items()
         )
         if not usable or active not in keys:
-            raise MasterKeyMalformed("master keys have 32 bytes and a short id, and one is active")
+            raise InvalidMasterKey("master keys have 32 bytes and a short id, and one is active")
         self._ciphers = {key_id: AESGCM(secret) for key_id, secret in keys.items()}
         self.active = active
 
@@ -129,16 +129,16 @@ class MasterKeys:
 
     @classmethod
     def parse(cls, setting: str) -> Self:
-        """Read `id:base64,id2:base64`, the first active; raises MasterKeyMalformed."""
+        """Read `id:base64,id2:base64`, the first active; raises InvalidMasterKey."""
         keys: dict[str, bytes] = {}
         for number, entry in enumerate(setting.split(","), start=1):
             key_id, _, encoded = entry.strip().partition(":")
             secret = _from_base64(encoded)
             # By number, not by id: where the id was forgotten, the id would be the key.
             if not _MASTER_KEY_ID.fullmatch(key_id) or len(secret) != KEY_BYTES:
-                raise MasterKeyMalformed(f"{_MASTER_KEY_FORM}. Entry {number} does not.")
+                raise InvalidMasterKey(f"{_MASTER_KEY_FORM}. Entry {number} does not.")
             if key_id in keys:
-                raise MasterKeyMalformed(f"{_MASTER_KEY_FORM}. Entry {number} repeats an id.")
+                raise InvalidMasterKey(f"{_MASTER_KEY_FORM}. Entry {number} repeats an id.")
             keys[key_id] = secret
         return cls(keys, active=next(iter(keys)))
 
@@ -152,7 +152,7 @@ class MasterKeys:
     def unwrap(self, wrapped: bytes | None, session_id: UUID) -> DataKey:
         """Decrypt a data key; None is an erased session's.
 
-        Raises KeyDestroyed, UnknownMasterKey or SealBroken.
+        Raises KeyDestroyed, UnknownMasterKey or UnsealError.
         """
         if wrapped is None:
             raise KeyDestroyed(f"the key of session {session_id} was destroyed")
@@ -163,7 +163,7 @@ class MasterKeys:
         sealed = FORMAT + wrapped[len(header) :]
         secret = _open(self._ciphers[key_id], sealed, header + session_id.bytes)
         if secret is None or len(secret) != KEY_BYTES:
-            raise SealBroken(f"cannot unwrap the key of session {session_id}")
+            raise UnsealError(f"cannot unwrap the key of session {session_id}")
         return DataKey(secret)
 
 
@@ -173,7 +173,7 @@ def wrapped_by(wrapped: bytes) -> str:
         key_id = wrapped[2 : 2 + wrapped[1]].decode("ascii", errors="replace")
         if len(key_id) == wrapped[1] and _MASTER_KEY_ID.fullmatch(key_id):
             return key_id
-    raise SealBroken("these bytes are not a wrapped data key")
+    raise UnsealError("these bytes are not a wrapped data key")
 
 
 def _wrap_header(key_id: str) -> bytes:

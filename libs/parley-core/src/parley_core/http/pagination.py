@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class ListPlace(Generic[Id]):
+class ListCursor(Generic[Id]):
     """`after` and `before` are ids, as places in the list that `order` makes."""
 
     limit: int = LIMIT_DEFAULT

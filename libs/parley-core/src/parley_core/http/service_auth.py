@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 from starlette.requests import Request
 
-from parley_core.auth.principal import InternalSecret, Principal, PrincipalRefused
-from parley_core.auth.principal_token_cache import VerifiedTokens
+from parley_core.auth.principal import InternalSecret, InvalidPrincipal, Principal
+from parley_core.auth.principal_token_cache import PrincipalVerifier
 from parley_core.http.errors import Unauthenticated
 
 
-class Guard:
+class ServiceAuthenticator:
     """Verifies the principal token of a request to `audience`, signed by one of `issuers`.
 
     A FastAPI dependency (`Depends(guard)`) and a plain call alike. Raises Unauthenticated.
@@ -24,7 +24,7 @@ class Guard:
         issuers: frozenset[str],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._tokens = VerifiedTokens(secret, issuers=issuers, audience=audience)
+        self._tokens = PrincipalVerifier(secret, issuers=issuers, audience=audience)
         self._clock = clock
 
     def __call__(self, request: Request) -> Principal:
@@ -33,7 +33,7 @@ class Guard:
             raise Unauthenticated("This call needs a principal token.")
         try:
             return self._tokens.principal_of(token, self._clock())
-        except PrincipalRefused as refused:
+        except InvalidPrincipal as refused:
             reason = str(refused)
             raise Unauthenticated(f"{reason[0].upper()}{reason[1:]}.") from None
 

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from parley_core.auth.principal import InternalSecret, Principal
-from parley_core.auth.principal_token_cache import SignedTokens
+from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 
 # Below the 75 s after which `server` closes an idle connection, so that none is reused too late.
@@ -48,7 +48,7 @@ class Answer:
     body: bytes
 
 
-class Relayed(ParleyError):
+class ServiceError(ParleyError):
     """The error that another service answered, passed on as it is."""
 
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
@@ -76,7 +76,7 @@ class ServiceClient:
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = caller, callee, clock
-        self._tokens = SignedTokens(secret, issuer=caller, audience=callee)
+        self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
         self.service_principal = Principal(tenant="parley", user=caller)
 
     async def call(
@@ -197,7 +197,7 @@ class ServiceClient:
                 for name in ("retry-after", "x-should-retry")
                 if name in answer.headers
             }
-            return Relayed(answer.status, error, kept)
+            return ServiceError(answer.status, error, kept)
         except (ValueError, KeyError, TypeError):
             return self._unreachable()
 

@@ -4,7 +4,7 @@
 `GroupReader` shares the partitions of a topic among the processes of one group.
 """
 
-from parley_core.log.brokers import Brokers, Password, TokenFile
+from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group_reader import GroupReader
 from parley_core.log.log_entry import Entry
@@ -31,9 +31,9 @@ __all__ = [
     "LogReader",
     "LogUnreachable",
     "LogWriter",
+    "OAuthTokenFile",
     "Password",
     "PositionOutOfRange",
-    "TokenFile",
     "TopicMismatch",
     "TopicSpec",
     "ensure_topic",

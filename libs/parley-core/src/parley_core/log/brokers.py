@@ -22,7 +22,7 @@ class Password:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenFile:
+class OAuthTokenFile:
     """A login by OAUTHBEARER with the token in a file, which whoever keeps it replaces in time."""
 
     path: Path
@@ -34,7 +34,7 @@ class Brokers:
 
     bootstrap: str
     tls: SSLContext | None = field(default=None, repr=False)
-    login: Password | TokenFile | None = None
+    login: Password | OAuthTokenFile | None = None
 
     def client_settings(self) -> dict[str, Any]:
         """What every client of aiokafka takes."""
@@ -51,7 +51,7 @@ class Brokers:
         return f"SASL_{transport}" if self.login else transport
 
 
-def _login_settings(login: Password | TokenFile | None) -> dict[str, Any]:
+def _login_settings(login: Password | OAuthTokenFile | None) -> dict[str, Any]:
     match login:
         case None:
             return {}
@@ -61,14 +61,14 @@ def _login_settings(login: Password | TokenFile | None) -> dict[str, Any]:
                 "sasl_plain_username": login.username,
                 "sasl_plain_password": login.password,
             }
-        case TokenFile():
+        case OAuthTokenFile():
             return {
                 "sasl_mechanism": "OAUTHBEARER",
-                "sasl_oauth_token_provider": _ReadAgain(login.path),
+                "sasl_oauth_token_provider": _TokenFileProvider(login.path),
             }
 
 
-class _ReadAgain(AbstractTokenProvider):  # type: ignore[misc]
+class _TokenFileProvider(AbstractTokenProvider):  # type: ignore[misc]
     """Reads the token for each connection: it may have been replaced since the last one."""
 
     def __init__(self, path: Path) -> None:

@@ -17,7 +17,7 @@ from aiokafka.record.memory_records import MemoryRecords
 _HEAD = Struct(">qi")
 
 
-class ReadableRecords(MemoryRecords):  # type: ignore[misc]
+class RecordsWithAnyHeader(MemoryRecords):  # type: ignore[misc]
     """What a broker answered for one partition, as batches that can be read."""
 
     def __init__(self, answer: bytes) -> None:
@@ -68,4 +68,4 @@ class _Escaping(bytes):
 
 def read_all_records() -> None:
     """From here on every consumer of this process does; aiokafka has no place to say it to one."""
-    fetcher.MemoryRecords = ReadableRecords
+    fetcher.MemoryRecords = RecordsWithAnyHeader

@@ -7,7 +7,7 @@ from typing import Literal
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from parley_core.log.brokers import Brokers, Password, TokenFile
+from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
 from parley_core.runtime.settings import BootstrapServers, Settings
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -46,7 +46,7 @@ class KafkaSecurity(Settings):
             self._tls = self._tls_context()
         return self
 
-    def _login(self) -> Password | TokenFile | None:
+    def _login(self) -> Password | OAuthTokenFile | None:
         if not self.kafka_security_protocol.startswith("SASL"):
             return None
         if self.kafka_sasl_mechanism == "OAUTHBEARER":
@@ -55,7 +55,7 @@ class KafkaSecurity(Settings):
                     "PARLEY_KAFKA_SASL_TOKEN_FILE is not set. OAUTHBEARER needs it: the path of "
                     "a file with the token"
                 )
-            return TokenFile(self.kafka_sasl_token_file)
+            return OAuthTokenFile(self.kafka_sasl_token_file)
         if self.kafka_sasl_username is None or self.kafka_sasl_password is None:
             raise ValueError(
                 "PARLEY_KAFKA_SASL_USERNAME or PARLEY_KAFKA_SASL_PASSWORD is not set. "

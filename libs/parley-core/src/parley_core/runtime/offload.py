@@ -10,6 +10,6 @@ Result = TypeVar("Result")
 _FEW = 8
 
 
-async def off_the_loop(messages: int, work: Callable[[], Result]) -> Result:
+async def run_in_thread_if_large(messages: int, work: Callable[[], Result]) -> Result:
     """What `work` makes of so many messages; it may change nothing that others see."""
     return await asyncio.to_thread(work) if messages > _FEW else work()

@@ -95,17 +95,17 @@ class SharedPort(Settings):
 Loaded = TypeVar("Loaded", bound=Settings)
 
 
-class SettingsWrong(Exception):
+class InvalidSettings(Exception):
     """A variable is missing or malformed; the message names it, and never repeats its value."""
 
 
 def load(kind: type[Loaded]) -> Loaded:
-    """Read the settings from the environment. Raises SettingsWrong."""
+    """Read the settings from the environment. Raises InvalidSettings."""
     try:
         return kind()
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False)
-        raise SettingsWrong("\n".join(_sentence(kind, one) for one in problems)) from None
+        raise InvalidSettings("\n".join(_sentence(kind, one) for one in problems)) from None
 
 
 def _sentence(kind: type[Settings], problem: Mapping[str, Any]) -> str:

@@ -12,24 +12,24 @@ MOST_BYTES = 1024 * 1024
 Form = TypeVar("Form")
 
 
-class FileWrong(Exception):
+class InvalidFile(Exception):
     """Why the file cannot be used, for the end of a sentence; never quotes the file."""
 
 
 def read_yaml(file: Path | Traversable, form: type[Form]) -> Form:
-    """The file's content as the msgspec Struct `form`. Raises FileWrong."""
+    """The file's content as the msgspec Struct `form`. Raises InvalidFile."""
     try:
         with file.open("rb") as opened:
             content = opened.read(MOST_BYTES + 1)
     except OSError as error:
-        raise FileWrong(f"it cannot be read ({error.strerror})") from None
+        raise InvalidFile(f"it cannot be read ({error.strerror})") from None
     if len(content) > MOST_BYTES:
-        raise FileWrong(f"it is over {MOST_BYTES} bytes")
+        raise InvalidFile(f"it is over {MOST_BYTES} bytes")
     try:
         return msgspec.convert(yaml.safe_load(content), form)
     except msgspec.ValidationError as error:
-        raise FileWrong(str(error)) from None
+        raise InvalidFile(str(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         # The line alone: the parser's own sentence quotes the file.
-        raise FileWrong("it is no YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
+        raise InvalidFile("it is no YAML" + (f" (line {mark.line + 1})" if mark else "")) from None

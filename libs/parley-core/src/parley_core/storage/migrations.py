@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-class MigrationRefused(Exception):
+class MigrationError(Exception):
     """The database cannot be brought to, or is not at, this version.
 
     Nothing is left of the migration that failed; those before it stay.
@@ -47,11 +47,11 @@ class Migration:
 
 
 def migrations_in(folder: Traversable) -> list[Migration]:
-    """The migrations of a package's folder, in order. Raises MigrationRefused on a gap."""
+    """The migrations of a package's folder, in order. Raises MigrationError on a gap."""
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     found = sorted(map(_migration, files), key=lambda migration: migration.number)
     if not found or [m.number for m in found] != list(range(1, len(found) + 1)):
-        raise MigrationRefused("The migrations are not numbered 0001, 0002, … without a gap.")
+        raise MigrationError("The migrations are not numbered 0001, 0002, … without a gap.")
     return found
 
 
@@ -60,7 +60,7 @@ async def migrate(
 ) -> list[Migration]:
     """Apply what is missing, each in its own transaction, and return it.
 
-    Any number of processes may call this at once. Raises MigrationRefused.
+    Any number of processes may call this at once. Raises MigrationError.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
     try:
@@ -77,17 +77,17 @@ async def migrate(
 async def require_migrated(
     connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
 ) -> None:
-    """Raise MigrationRefused unless the database is exactly at these migrations."""
+    """Raise MigrationError unless the database is exactly at these migrations."""
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
-        raise MigrationRefused("The database is empty: run the `migrate` command first.")
+        raise MigrationError("The database is empty: run the `migrate` command first.")
     if await _pending(connection, migrations):
-        raise MigrationRefused("The database is behind this version: run `migrate` first.")
+        raise MigrationError("The database is behind this version: run `migrate` first.")
 
 
 def migrate_database(url: str, folder: Traversable) -> list[Migration]:
     """`migrate` the database at the URL, in a process that does no more.
 
-    Raises MigrationRefused, or what asyncpg raises when it cannot connect.
+    Raises MigrationError, or what asyncpg raises when it cannot connect.
     """
     return run_at(url, lambda connection: migrate(connection, migrations_in(folder)))
 
@@ -125,7 +125,7 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
                 migration.sha256,
             )
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise MigrationRefused(
+        raise MigrationError(
             f"Migration {migration.number} ({migration.name}) failed: {error}."
         ) from error
 
@@ -136,13 +136,13 @@ async def _pending(
     rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations ORDER BY number")
     applied = {row["number"]: row["sha256"] for row in rows}
     if beyond := applied.keys() - {migration.number for migration in migrations}:
-        raise MigrationRefused(
+        raise MigrationError(
             f"The database has migration {max(beyond)}, which this version does not know: "
             "it is older than the database."
         )
     for migration in migrations:
         if applied.get(migration.number, migration.sha256) != migration.sha256:
-            raise MigrationRefused(
+            raise MigrationError(
                 f"Migration {migration.number} ({migration.name}) was changed after it was applied."
             )
     return [migration for migration in migrations if migration.number not in applied]
@@ -151,5 +151,5 @@ async def _pending(
 def _migration(file: Traversable) -> Migration:
     form = _FILE_NAME.fullmatch(file.name)
     if form is None:
-        raise MigrationRefused(f"{file.name} is not named like 0001_what_it_does.sql.")
+        raise MigrationError(f"{file.name} is not named like 0001_what_it_does.sql.")
     return Migration(int(form[1]), form[2], file.read_text("utf-8"))

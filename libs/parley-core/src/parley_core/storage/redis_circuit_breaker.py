@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 _TROUBLE = (RedisError, OSError, TimeoutError)
 
 
-class RestingRedis:
+class RedisWithCircuitBreaker:
     """Each call takes `seconds` at most; after an error none is made for `pause_seconds`.
 
     A connection that broke is made again once, so that commands may be done twice. `failed` counts

@@ -11,14 +11,14 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from parley_core.crypto.sealing import DataKey, SealBroken, open_copy, seal_copy
+from parley_core.crypto.sealing import DataKey, UnsealError, open_copy, seal_copy
 from parley_core.events.values import Count, Price, Value
 
 # The highest there is: after it nothing more can come at its place.
 _ENDED = 2**64 - 1
 
 
-class Opening(Value):
+class StreamHeader(Value):
     """What the loss of the runner must not lose: who answers, at what price, to how long a prompt.
 
     `prompt_tokens` is an estimate.
@@ -38,14 +38,14 @@ def buffer_name(turn_id: UUID) -> str:
     return f"parley:turn:{turn_id}"
 
 
-class BufferWriting:
+class TurnBufferSealer:
     """Seals what is written to the buffer of a turn, which is kept by `name`."""
 
     def __init__(self, turn_id: UUID, key: DataKey) -> None:
         self.name = buffer_name(turn_id)
         self._key, self._openings = key, 0
 
-    def opening(self, opening: Opening) -> Entry:
+    def opening(self, opening: StreamHeader) -> Entry:
         """Each time another one, which counts instead of those before."""
         self._openings += 1
         return self._sealed(f"0-{self._openings}", opening.model_dump_json())
@@ -63,7 +63,7 @@ class BufferWriting:
         return Entry(entry_id, seal_copy(self._key, content.encode(), name=name))
 
 
-class BufferReading:
+class TurnBufferReader:
     """Reads a buffer from its beginning on, as its entries come.
 
     Only what continues the text is taken. `broken` once an entry does not, or is not as it was
@@ -74,7 +74,7 @@ class BufferReading:
         self.name = buffer_name(turn_id)
         self.seen = "0-0"
         self.place = 0
-        self.opening: Opening | None = None
+        self.opening: StreamHeader | None = None
         self.ended = self.broken = False
         self._key = key
 
@@ -90,10 +90,10 @@ class BufferReading:
             if int(number) == _ENDED:
                 self.ended = True
             elif int(number):
-                self.opening = Opening.model_validate_json(content)
+                self.opening = StreamHeader.model_validate_json(content)
             else:
                 return self._continued(content.decode(), int(end))
-        except (SealBroken, ValidationError):
+        except (UnsealError, ValidationError):
             self.broken = True
         return ""
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from parley_core.storage.redis_circuit_breaker import RestingRedis
-from parley_core.streaming.turn_buffer import BufferReading, Entry
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.streaming.turn_buffer import Entry, TurnBufferReader
 
 # Of each buffer: whether to make it, for how long to keep it, its entries' number, and those.
 # An id only grows: one that is refused as too small was written before.
@@ -76,7 +76,7 @@ class Write:
 class TurnBuffers:
     """An entry that is there already may be written again: that changes nothing."""
 
-    def __init__(self, redis: RestingRedis) -> None:
+    def __init__(self, redis: RedisWithCircuitBreaker) -> None:
         self._redis = redis
 
     @property
@@ -99,7 +99,7 @@ class TurnBuffers:
         return outcomes
 
     async def read(
-        self, readings: Sequence[BufferReading], most: int
+        self, readings: Sequence[TurnBufferReader], most: int
     ) -> Sequence[Sequence[Entry]] | None:
         """What each buffer has next, `most` entries of it, in one round trip.
 
@@ -114,7 +114,7 @@ class TurnBuffers:
             found[number - 1].append(Entry(entry_id.decode(), sealed))
         return found
 
-    async def read_all(self, reading: BufferReading, most: int) -> str:
+    async def read_all(self, reading: TurnBufferReader, most: int) -> str:
         """All the text that can be had now, `most` entries at once."""
         texts, more = [], True
         while more and not reading.broken:

@@ -3,14 +3,14 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_gateway.http.forwarding import PassingOn, Routes, as_it_is
+from parley_gateway.http.forwarding import Forwarder, Routes, passthrough_response
 from parley_gateway.http.request_parsing import check_any, path_assistant, query_of
 from parley_gateway.parts import Parts
 from parley_gateway.schemas.queries import AssistantsQuery
 from parley_gateway.schemas.requests import DefineAssistant, ReviseAssistant
 
 
-def assistant_routes(parts: Parts, passing: PassingOn) -> Routes:
+def assistant_routes(parts: Parts, passing: Forwarder) -> Routes:
     async def read_all(request: Request) -> Response:
         asker = await parts.authenticate(request)
         query = query_of(request, AssistantsQuery).to_query()
@@ -30,7 +30,9 @@ def assistant_routes(parts: Parts, passing: PassingOn) -> Routes:
 
     async def retire(request: Request) -> Response:
         asker = await parts.authenticate(request)
-        return as_it_is(await passing.ask(parts.peers.session, "DELETE", _path(request), asker))
+        return passthrough_response(
+            await passing.ask(parts.peers.session, "DELETE", _path(request), asker)
+        )
 
     async def models(request: Request) -> Response:
         asker = await parts.authenticate(request)

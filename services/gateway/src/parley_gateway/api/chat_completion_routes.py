@@ -4,32 +4,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from parley_gateway.chat_completions.endpoint import ChatCompletions
-from parley_gateway.chat_completions.model_directory import KnownModels
+from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
-from parley_gateway.http.forwarding import PassingOn, Routes
-from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.forwarding import Forwarder, Routes
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.parts import Parts
 from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.open_turn import Opening
+from parley_gateway.turns.open_turn import TurnOpener
 
 
 def completion_routes(
     parts: Parts,
-    passing: PassingOn,
-    streams: OpenStreams,
+    passing: Forwarder,
+    streams: StreamLimiter,
     limits: TurnLimits,
     *,
     models_seconds: float,
     drain_seconds: float,
 ) -> Routes:
-    models = KnownModels(parts, passing, models_seconds)
+    models = ModelDirectory(parts, passing, models_seconds)
 
     async def model(request: Request) -> Response:
         asker = await parts.authenticate(request)
         return JSONResponse(await models.find(request.path_params["model"], asker))
 
-    opening = Opening(parts, passing, limits.relay)
+    opening = TurnOpener(parts, passing, limits.relay)
     completions = ChatCompletions(
         parts,
         streams,

@@ -3,9 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_gateway.history.export import Exporting
-from parley_gateway.history.get_history import ReadingHistory
-from parley_gateway.http.forwarding import PassingOn, Routes, as_it_is
+from parley_gateway.history.export import ExportEndpoint
+from parley_gateway.history.get_history import GetHistoryEndpoint
+from parley_gateway.http.forwarding import Forwarder, Routes, passthrough_response
 from parley_gateway.http.request_parsing import (
     body_of,
     check_size,
@@ -21,9 +21,9 @@ from parley_gateway.turns.limits import TurnLimits
 
 def history_routes(
     parts: Parts,
-    passing: PassingOn,
-    reading: ReadingHistory,
-    exporting: Exporting,
+    passing: Forwarder,
+    reading: GetHistoryEndpoint,
+    exporting: ExportEndpoint,
     limits: TurnLimits,
 ) -> Routes:
     async def import_messages(request: Request) -> Response:
@@ -36,7 +36,9 @@ def history_routes(
         idempotency_header(request)
         asked = await body_of(request, Search, limits.body)
         history = parts.peers.history
-        return as_it_is(await passing.ask(history, "POST", "/search", asker, body=asked.to_json()))
+        return passthrough_response(
+            await passing.ask(history, "POST", "/search", asker, body=asked.to_json())
+        )
 
     async def read_usage(request: Request) -> Response:
         asker = await parts.authenticate(request)

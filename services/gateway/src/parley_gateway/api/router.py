@@ -9,7 +9,7 @@ from starlette.routing import Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parley_gateway.http.forwarding import Handler, Routes
-from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.parts import Parts
 
 
@@ -22,7 +22,7 @@ def routes(groups: Sequence[Routes]) -> Sequence[Route]:
     ]
 
 
-def health_routes(parts: Parts, streams: OpenStreams, *, ready_seconds: float) -> Routes:
+def health_routes(parts: Parts, streams: StreamLimiter, *, ready_seconds: float) -> Routes:
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 

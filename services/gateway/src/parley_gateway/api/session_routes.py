@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_gateway.history.delete_sessions import Erasing
-from parley_gateway.http.forwarding import PassingOn, Routes
+from parley_gateway.history.delete_sessions import DeleteSessionsEndpoint
+from parley_gateway.http.forwarding import Forwarder, Routes
 from parley_gateway.http.request_parsing import check_any, path_id, query_of
 from parley_gateway.parts import Parts
 from parley_gateway.schemas.fields import RequestShape
@@ -17,7 +17,7 @@ from parley_gateway.schemas.requests import (
 )
 
 
-def session_routes(parts: Parts, passing: PassingOn, erasing: Erasing) -> Routes:
+def session_routes(parts: Parts, passing: Forwarder, erasing: DeleteSessionsEndpoint) -> Routes:
     async def start(request: Request) -> Response:
         return await passing.command(request, "/sessions", StartSession)
 

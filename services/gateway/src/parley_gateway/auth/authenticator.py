@@ -8,8 +8,8 @@ from starlette.requests import Request
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Unauthenticated
 from parley_core.http.service_auth import request_id
-from parley_gateway.auth.jwt_verifiers import TokenRefused, Tokens
-from parley_gateway.auth.token_cache import VerifiedTokens
+from parley_gateway.auth.jwt_verifiers import InvalidToken, JWTVerifier
+from parley_gateway.auth.token_cache import VerifiedTokenCache
 
 DEFAULT_TENANT = "default"
 LONGEST_TOKEN = 16 * 1024
@@ -18,7 +18,7 @@ LONGEST_SCOPE = 2_048
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Caller:
     """In whose name a request is made, and its id, to pass on; the ticket that says so, if any."""
 
     principal: Principal
@@ -29,24 +29,24 @@ class Asker:
 class Authenticator:
     """Raises Unauthenticated, or Unavailable when there is nothing to verify with."""
 
-    def __init__(self, tokens: Tokens, verified: VerifiedTokens) -> None:
+    def __init__(self, tokens: JWTVerifier, verified: VerifiedTokenCache) -> None:
         self._tokens, self._verified = tokens, verified
 
-    async def __call__(self, request: Request) -> Asker:
+    async def __call__(self, request: Request) -> Caller:
         header = request.headers.get("authorization", "")
         # As it came: Starlette reads headers as Latin-1.
         sent = header.encode("latin-1")
         if (verified := self._verified.find(sent)) is not None:
-            return Asker(verified.principal, request_id(request))
+            return Caller(verified.principal, request_id(request))
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("This call needs a bearer token in its Authorization header.")
         try:
             if len(token) > LONGEST_TOKEN:
-                raise TokenRefused(f"The token has over {LONGEST_TOKEN} characters.")
+                raise InvalidToken(f"The token has over {LONGEST_TOKEN} characters.")
             claims = await self._tokens.claims_of(token.strip())
             principal = principal_of(claims)
-        except TokenRefused as refused:
+        except InvalidToken as refused:
             # RFC 6750, section 3: what is wrong is the token, not that there is none.
             raise Unauthenticated(
                 str(refused),
@@ -54,20 +54,20 @@ class Authenticator:
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             ) from None
         self._verified.keep(sent, principal, float(claims["exp"]))
-        return Asker(principal, request_id(request))
+        return Caller(principal, request_id(request))
 
 
 def principal_of(claims: dict[str, Any]) -> Principal:
-    """The person whom verified claims name. Raises TokenRefused."""
+    """The person whom verified claims name. Raises InvalidToken."""
     user, tenant = claims.get("sub"), claims.get("tenant", DEFAULT_TENANT)
     for claim, name in (("sub", user), ("tenant", tenant)):
         if not isinstance(name, str) or not _is_a_name(name):
-            raise TokenRefused(
+            raise InvalidToken(
                 f"The token's {claim} is not 1 to {LONGEST_NAME} printable characters."
             )
     scope = claims.get("scope", "")
     if not isinstance(scope, str) or not scope.isascii() or len(scope) > LONGEST_SCOPE:
-        raise TokenRefused(f"The token's scope is not up to {LONGEST_SCOPE} ASCII characters.")
+        raise InvalidToken(f"The token's scope is not up to {LONGEST_SCOPE} ASCII characters.")
     return Principal(str(tenant), str(user), frozenset(scope.split()))
 
 

@@ -21,20 +21,20 @@ MOST_KEYS = 100
 RSA_BITS = 2048
 
 
-class KeySetUnusable(Exception):
+class InvalidJWKS(Exception):
     """There is no key to be had from it."""
 
 
 def signing_keys(document: bytes) -> Mapping[KeyName, SigningKey]:
-    """The keys of a set that are fit; the others are passed over. Raises KeySetUnusable."""
+    """The keys of a set that are fit; the others are passed over. Raises InvalidJWKS."""
     try:
         entries = msgspec.json.decode(document, type=_KeySet).keys
     except (ValueError, RecursionError):
-        raise KeySetUnusable from None
+        raise InvalidJWKS from None
     named = (_named(entry) for entry in entries[:MOST_KEYS])
     keys = dict(one for one in named if one is not None)
     if not keys:
-        raise KeySetUnusable
+        raise InvalidJWKS
     return keys
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import aiohttp
 
 from parley_core.http.errors import Unavailable
-from parley_gateway.auth.jwks import KeyName, KeySetUnusable, SigningKey, signing_keys
+from parley_gateway.auth.jwks import InvalidJWKS, KeyName, SigningKey, signing_keys
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class FetchLimits:
+class JWKSSettings:
     """Seconds and bytes; see the settings of the same names."""
 
     seconds: float
@@ -27,14 +27,14 @@ class FetchLimits:
     max_age_seconds: float
 
 
-class PublishedKeys:
+class JWKSClient:
     """Keys stay in use while their server is away; one that it publishes no more is forgotten."""
 
     def __init__(
         self,
         http: aiohttp.ClientSession,
         url: str,
-        limits: FetchLimits,
+        limits: JWKSSettings,
         on_fetched: Callable[[], None] = lambda: None,
     ) -> None:
         self._http, self._url, self._limits = http, url, limits
@@ -80,7 +80,7 @@ class PublishedKeys:
     async def _fetch(self) -> None:
         try:
             self._keys = signing_keys(await self._document())
-        except (aiohttp.ClientError, TimeoutError, OSError, KeySetUnusable) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, InvalidJWKS) as error:
             log.warning("the key set could not be fetched: %s", type(error).__name__)
         else:
             self._fetched_at = time.monotonic()
@@ -90,10 +90,10 @@ class PublishedKeys:
         limits = aiohttp.ClientTimeout(total=self._limits.seconds)
         async with self._http.get(self._url, timeout=limits, allow_redirects=False) as answer:
             if answer.status != 200:
-                raise KeySetUnusable
+                raise InvalidJWKS
             document = bytearray()
             async for received in answer.content.iter_any():
                 document += received
                 if len(document) > self._limits.bytes:
-                    raise KeySetUnusable
+                    raise InvalidJWKS
             return bytes(document)

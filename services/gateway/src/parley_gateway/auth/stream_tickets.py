@@ -10,7 +10,7 @@ import jwt
 
 from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.http.errors import Unauthenticated
-from parley_gateway.auth.authenticator import Asker
+from parley_gateway.auth.authenticator import Caller
 
 _ALGORITHM, _AUDIENCE = "HS256", "stream-ticket"
 # The user is no `sub`, which every other token needs: none of those can be a ticket, or a ticket
@@ -19,7 +19,7 @@ _CLAIMS = ("aud", "turn", "tenant", "user", "exp")
 _CODEC = jwt.PyJWT({"require": list(_CLAIMS), "strict_aud": True})
 
 
-class TicketRefused(Unauthenticated):
+class InvalidTicket(Unauthenticated):
     code = "invalid_ticket"
 
 
@@ -29,21 +29,21 @@ class StreamTickets:
     def __init__(self, secret: InternalSecret, seconds: float) -> None:
         self._secret, self._seconds = secret, seconds
 
-    def stream_url(self, turn_id: UUID, asker: Asker) -> str:
+    def stream_url(self, turn_id: UUID, asker: Caller) -> str:
         """A path on this host. Who came with a ticket gets that one again: none renews itself."""
         ticket = asker.ticket or self._signed(turn_id, asker.principal)
         return f"/v1/turns/{turn_id}/stream?ticket={ticket}"
 
     def person(self, ticket: str, turn_id: UUID) -> Principal:
-        """Whom the turn's ticket was signed for, without their scopes. Raises TicketRefused."""
+        """Whom the turn's ticket was signed for, without their scopes. Raises InvalidTicket."""
         try:
             claims = _CODEC.decode(
                 ticket, self._secret.value, algorithms=[_ALGORITHM], audience=_AUDIENCE
             )
         except (jwt.PyJWTError, ValueError):
-            raise TicketRefused("The ticket has expired, or is none.") from None
+            raise InvalidTicket("The ticket has expired, or is none.") from None
         if claims["turn"] != str(turn_id):
-            raise TicketRefused("The ticket is for another turn.")
+            raise InvalidTicket("The ticket is for another turn.")
         return Principal(claims["tenant"], claims["user"])
 
     def _signed(self, turn_id: UUID, person: Principal) -> str:

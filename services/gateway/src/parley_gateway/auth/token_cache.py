@@ -18,7 +18,7 @@ class Verified:
     until: float
 
 
-class VerifiedTokens:
+class VerifiedTokenCache:
     """At most `most`; each for `seconds` at most, and never beyond its own end."""
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.time) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from parley_core.api_models import ErrorShape, Turn
-from parley_gateway.chat_completions.errors import ReplyUnfinished, error_event
+from parley_gateway.chat_completions.errors import ReplyIncomplete, error_event
 from parley_gateway.chat_completions.responses import completion_id, created
-from parley_gateway.turns.sse_framing import EventsUnusable
+from parley_gateway.turns.sse_framing import MalformedEventStream
 
 _TEXT = b'"@"'
 _DONE = b"data: [DONE]\n\n"
@@ -66,7 +66,7 @@ class CompletionChunks:
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def of(self, events: bytes) -> bytes:
-        """What whole events come to; nothing for comments. Raises EventsUnusable."""
+        """What whole events come to; nothing for comments. Raises MalformedEventStream."""
         chunks = []
         for event in events.split(b"\n\n"):
             _, is_event, data = event.partition(b"data: ")
@@ -78,7 +78,7 @@ class CompletionChunks:
         try:
             event = _decode(data)
         except ValueError:
-            raise EventsUnusable from None
+            raise MalformedEventStream from None
         match event.type:
             case "reply.delta":
                 return self._before_text + event.delta + self._after_text
@@ -87,7 +87,7 @@ class CompletionChunks:
                 return self._end(event.message or _Reply())
             case "reply.failed" | "reply.cancelled":
                 self.ended = True
-                return error_event(ReplyUnfinished(_shape(event.error)))
+                return error_event(ReplyIncomplete(_shape(event.error)))
             case _:
                 return b""
 

@@ -6,12 +6,15 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import InvalidRequest
-from parley_gateway.chat_completions.parameter_support import check_anywhere, check_in_a_session
+from parley_gateway.chat_completions.parameter_support import (
+    check_supported,
+    check_supported_in_session,
+)
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
 from parley_gateway.http.request_parsing import body_of, idempotency_header
-from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.parts import Parts
 from parley_gateway.schemas.fields import UUID_FORM
 
@@ -25,7 +28,7 @@ class ChatCompletions:
     def __init__(
         self,
         parts: Parts,
-        streams: OpenStreams,
+        streams: StreamLimiter,
         of_a_session: SessionCompletion,
         stateless: StatelessCompletion,
         body_seconds: float,
@@ -39,14 +42,14 @@ class ChatCompletions:
         asker = await self._parts.authenticate(request)
         key = idempotency_header(request)
         asked = await body_of(request, CreateChatCompletion, self._body_seconds)
-        check_anywhere(asked)
+        check_supported(asked)
         session_id = _session_named(request, asked)
         if session_id is None:
             _check_no_key(key)
             with self._streams.one() as stop:
                 await self._stateless.answer(asked, asker, scope, receive, send, stop)
             return
-        check_in_a_session(asked)
+        check_supported_in_session(asked)
         new = self._of_a_session.command(asked, attach=not key and _is_retry(request))
         # Before the commit: a message that was accepted must also be answered.
         with self._streams.one() as stop:

@@ -24,7 +24,7 @@ _TYPES = {
 _CANCELLED = "The reply was cancelled; the session's history has what there is of it."
 
 
-class ReplyUnfinished(ParleyError):
+class ReplyIncomplete(ParleyError):
     """The turn ended as failed, or as cancelled: the API has no reason of the end for text that
     was cut, and it must not be taken for a whole reply.
     """

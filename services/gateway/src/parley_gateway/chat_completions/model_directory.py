@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from parley_core.http.errors import NotFound, ParleyError, Unavailable
-from parley_gateway.auth.authenticator import Asker
-from parley_gateway.http.forwarding import PassingOn
+from parley_gateway.auth.authenticator import Caller
+from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -22,16 +22,16 @@ class _List(msgspec.Struct):
 _decode = msgspec.json.Decoder(_List).decode
 
 
-class KnownModels:
+class ModelDirectory:
     """Asks again after `seconds`; while inference is away, what it said last counts."""
 
-    def __init__(self, parts: Parts, passing: PassingOn, seconds: float) -> None:
+    def __init__(self, parts: Parts, passing: Forwarder, seconds: float) -> None:
         self._parts, self._passing, self._seconds = parts, passing, seconds
         self._models: dict[str, dict[str, Any]] | None = None
         self._until = 0.0
         self._asking: asyncio.Task[None] | None = None
 
-    async def find(self, name: str, asker: Asker) -> dict[str, Any]:
+    async def find(self, name: str, asker: Caller) -> dict[str, Any]:
         """The model as inference lists it. Raises NotFound, or Unavailable."""
         if self._models is None or time.monotonic() >= self._until:
             # All who wait share one call, and whoever of them leaves does not end it.
@@ -51,7 +51,7 @@ class KnownModels:
             )
         return self._models[name]
 
-    async def _ask(self, asker: Asker) -> None:
+    async def _ask(self, asker: Caller) -> None:
         inference = self._parts.peers.inference
         try:
             answer = await self._passing.ask(inference, "GET", "/models", asker)

@@ -51,7 +51,7 @@ _NOT_IN_A_SESSION: Refused = {
 _NOT_FOR_THE_SERVER = {"metadata", *_NOWHERE}
 
 
-def check_anywhere(asked: CreateChatCompletion) -> None:
+def check_supported(asked: CreateChatCompletion) -> None:
     """Raises InvalidRequest."""
     _check(asked, _NOWHERE)
     options = asked.stream_options
@@ -63,12 +63,12 @@ def check_anywhere(asked: CreateChatCompletion) -> None:
         _check_content(message, f"messages.{at}.content")
 
 
-def check_in_a_session(asked: CreateChatCompletion) -> None:
+def check_supported_in_session(asked: CreateChatCompletion) -> None:
     """Raises InvalidRequest."""
     _check(asked, _NOT_IN_A_SESSION)
 
 
-def for_the_model_server(asked: CreateChatCompletion) -> bytes:
+def to_upstream_parameters(asked: CreateChatCompletion) -> bytes:
     """The request as inference takes it, without what only the gateway reads."""
     given = {name for name in asked.model_fields_set if getattr(asked, name) is not None}
     named: dict[str, Any] = dict.fromkeys(given - _NOT_FOR_THE_SERVER, True)

@@ -11,23 +11,23 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import NotFound, ParleyError
-from parley_gateway.auth.authenticator import Asker
+from parley_gateway.auth.authenticator import Caller
 from parley_gateway.chat_completions.chunks import CompletionChunks
-from parley_gateway.chat_completions.errors import ReplyUnfinished, error_event
-from parley_gateway.chat_completions.model_directory import KnownModels
+from parley_gateway.chat_completions.errors import ReplyIncomplete, error_event
+from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.new_messages import new_texts
 from parley_gateway.chat_completions.responses import completion_of
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
-from parley_gateway.http.sse_response import StreamAnswer
-from parley_gateway.turns.event_relay import TurnEvents
-from parley_gateway.turns.json_response import ReplyPending, TurnAnswer
+from parley_gateway.http.sse_response import SSEResponse
+from parley_gateway.turns.event_relay import TurnEventRelay
+from parley_gateway.turns.json_response import TurnResponse, TurnStillRunning
 from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.open_turn import Opening
-from parley_gateway.turns.sse_framing import EventsUnusable
+from parley_gateway.turns.open_turn import TurnOpener
+from parley_gateway.turns.sse_framing import MalformedEventStream
 
 
 class SessionCompletion:
-    def __init__(self, opening: Opening, models: KnownModels, limits: TurnLimits) -> None:
+    def __init__(self, opening: TurnOpener, models: ModelDirectory, limits: TurnLimits) -> None:
         self._opening, self._models, self._limits = opening, models, limits
 
     def command(self, asked: CreateChatCompletion, *, attach: bool) -> bytes:
@@ -45,7 +45,7 @@ class SessionCompletion:
         session_id: UUID,
         command: bytes,
         asked: CreateChatCompletion,
-        asker: Asker,
+        asker: Caller,
         key: dict[str, str],
     ) -> "OpenedCompletion":
         """Committed. Raises NotFound when there is no such model, and then nothing was."""
@@ -55,7 +55,9 @@ class SessionCompletion:
 
 
 class OpenedCompletion:
-    def __init__(self, events: TurnEvents, asked: CreateChatCompletion, limits: TurnLimits) -> None:
+    def __init__(
+        self, events: TurnEventRelay, asked: CreateChatCompletion, limits: TurnLimits
+    ) -> None:
         self._events, self._asked, self._limits = events, asked, limits
         self._headers = {
             "parley-session-id": str(events.turn.session_id),
@@ -76,7 +78,7 @@ class OpenedCompletion:
         await answer(scope, receive, send)
 
     async def _whole(self, receive: Receive, stop: asyncio.Future[None]) -> Response:
-        waiting = TurnAnswer(
+        waiting = TurnResponse(
             self._events,
             reply_seconds=self._limits.reply,
             hand_over_seconds=self._limits.relay.reattach,
@@ -85,13 +87,13 @@ class OpenedCompletion:
         )
         turn = await waiting.turn(receive, stop)
         if turn.status != "completed":
-            raise ReplyUnfinished(turn.error)
+            raise ReplyIncomplete(turn.error)
         body = completion_of(turn, self._asked.model).to_json()
         return Response(body, headers=self._headers, media_type="application/json")
 
     async def _stream(self, receive: Receive, send: Send, stop: asyncio.Future[None]) -> None:
         limits = self._limits
-        answer = StreamAnswer(limits.heartbeat, limits.relay.reattach, self._events.handed_over)
+        answer = SSEResponse(limits.heartbeat, limits.relay.reattach, self._events.handed_over)
         await answer.answer(
             self._chunks(),
             receive,
@@ -99,7 +101,7 @@ class OpenedCompletion:
             stop,
             headers=self._headers,
             # To these clients a stream that just ends is a whole reply.
-            when_stopping=lambda: error_event(ReplyPending(can_repeat=True)),
+            when_stopping=lambda: error_event(TurnStillRunning(can_repeat=True)),
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
@@ -111,7 +113,7 @@ class OpenedCompletion:
             async for events in batches:
                 try:
                     yield chunks.of(events)
-                except EventsUnusable:
+                except MalformedEventStream:
                     break
         if not chunks.ended:
             yield error_event(self._without_an_end())
@@ -119,4 +121,4 @@ class OpenedCompletion:
     def _without_an_end(self) -> ParleyError:
         if self._events.gone:
             return NotFound("There is no such session.", code="session_not_found")
-        return ReplyPending(can_repeat=True)
+        return TurnStillRunning(can_repeat=True)

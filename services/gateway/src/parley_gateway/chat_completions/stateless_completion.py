@@ -8,15 +8,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import ParleyError, Unavailable
-from parley_gateway.auth.authenticator import Asker
+from parley_gateway.auth.authenticator import Caller
 from parley_gateway.chat_completions.errors import error_event
-from parley_gateway.chat_completions.parameter_support import for_the_model_server
+from parley_gateway.chat_completions.parameter_support import to_upstream_parameters
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
-from parley_gateway.http.request_lifetime import Attendance, nothing_to_hand_over
-from parley_gateway.http.sse_response import StreamAnswer
+from parley_gateway.http.request_lifetime import RequestLifetime, no_handover
+from parley_gateway.http.sse_response import SSEResponse
 from parley_gateway.parts import Parts
 from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.sse_framing import EventsUnusable, WholeEvents
+from parley_gateway.turns.sse_framing import MalformedEventStream, SSEFrameBuffer
 
 _PATH = "/completions"
 # Of what a process that stops has: time to tell its clients, who cannot go on elsewhere.
@@ -33,18 +33,18 @@ class StatelessCompletion:
     async def answer(
         self,
         asked: CreateChatCompletion,
-        asker: Asker,
+        asker: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
         stop: asyncio.Future[None],
     ) -> None:
-        body, stop = for_the_model_server(asked), _later(stop, self._drain_seconds)
+        body, stop = to_upstream_parameters(asked), _later(stop, self._drain_seconds)
         if not asked.stream:
             answer = await self._whole(body, asker, receive, stop)
             await answer(scope, receive, send)
             return
-        stream = StreamAnswer(self._limits.heartbeat, 0, nothing_to_hand_over())
+        stream = SSEResponse(self._limits.heartbeat, 0, no_handover())
         await stream.answer(
             self._events(body, asker),
             receive,
@@ -54,7 +54,7 @@ class StatelessCompletion:
         )
 
     async def _whole(
-        self, body: bytes, asker: Asker, receive: Receive, stop: asyncio.Future[None]
+        self, body: bytes, asker: Caller, receive: Receive, stop: asyncio.Future[None]
     ) -> Response:
         call = self._parts.peers.inference.call(
             "POST",
@@ -65,14 +65,14 @@ class StatelessCompletion:
             timeout=self._limits.reply,
         )
         calling = asyncio.create_task(call)
-        ending = await Attendance(receive, stop, nothing_to_hand_over()).during(
+        ending = await RequestLifetime(receive, stop, no_handover()).during(
             calling, hand_over_within=0
         )
         if ending != "done":
             raise _stopping()  # Or nobody reads it.
         return Response(calling.result().body, media_type="application/json")
 
-    async def _events(self, body: bytes, asker: Asker) -> AsyncGenerator[bytes, None]:
+    async def _events(self, body: bytes, asker: Caller) -> AsyncGenerator[bytes, None]:
         async with self._parts.peers.inference.stream(
             "POST",
             _PATH,
@@ -82,11 +82,11 @@ class StatelessCompletion:
             silence=self._limits.reply,
         ) as upstream:
             yield b""
-            whole = WholeEvents(self._limits.relay.event_bytes)
+            whole = SSEFrameBuffer(self._limits.relay.event_bytes)
             try:
                 while received := await upstream.readany():
                     yield whole.feed(received)
-            except (aiohttp.ClientError, TimeoutError, OSError, EventsUnusable):
+            except (aiohttp.ClientError, TimeoutError, OSError, MalformedEventStream):
                 yield error_event(_broken())
 
 

@@ -26,7 +26,7 @@ def page_of(session_id: UUID, body: bytes, etag: str | None) -> Page | None:
     return Page(session_id, int(named[1]), body, tag, headers)
 
 
-def is_held(page: Page, if_none_match: bytes) -> bool:
+def is_not_modified(page: Page, if_none_match: bytes) -> bool:
     """Whether the client's If-None-Match names the page; weakly compared (section 13.1.2)."""
     if not if_none_match:
         return False
@@ -37,7 +37,7 @@ def is_held(page: Page, if_none_match: bytes) -> bool:
     return if_none_match.strip() == b"*" or strong in named
 
 
-def start_of(page: Page, held: bool, *more: tuple[bytes, bytes]) -> Message:
+def response_start(page: Page, held: bool, *more: tuple[bytes, bytes]) -> Message:
     headers = ((b"etag", page.etag), _PRIVATE) if held else page.headers
     return {
         "type": "http.response.start",

@@ -8,10 +8,10 @@ import aiohttp
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from parley_gateway.auth.authenticator import Asker
-from parley_gateway.http.request_lifetime import Attendance, nothing_to_hand_over
+from parley_gateway.auth.authenticator import Caller
+from parley_gateway.http.request_lifetime import RequestLifetime, no_handover
 from parley_gateway.http.request_parsing import path_id, query_of
-from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.parts import Parts
 from parley_gateway.schemas.queries import ExportQuery
 from parley_gateway.turns.limits import TurnLimits
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 _FORMS = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 
 
-class Exporting:
+class ExportEndpoint:
     """An ASGI application. An answer that breaks off is not ended, so that a client can tell."""
 
-    def __init__(self, parts: Parts, streams: OpenStreams, limits: TurnLimits) -> None:
+    def __init__(self, parts: Parts, streams: StreamLimiter, limits: TurnLimits) -> None:
         self._parts, self._streams, self._limits = parts, streams, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,13 +45,13 @@ class Exporting:
                     await send(_END)
                     return
                 relay = asyncio.create_task(_relay(upstream, send))
-                ending = await Attendance(receive, stop, nothing_to_hand_over()).during(
+                ending = await RequestLifetime(receive, stop, no_handover()).during(
                     relay, hand_over_within=0
                 )
                 if ending == "done" and relay.result():
                     await send(_END)
 
-    def _what(self, request: Request, asker: Asker) -> tuple[str, str, dict[str, str]]:
+    def _what(self, request: Request, asker: Caller) -> tuple[str, str, dict[str, str]]:
         """The path at history, what the file is named for, and what the asker wrote."""
         writes = self._parts.writes
         if "session_id" not in request.path_params:

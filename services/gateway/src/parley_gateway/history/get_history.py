@@ -12,20 +12,20 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import InvalidRequest, Unavailable
-from parley_core.http.service_client import Answer, Relayed
-from parley_gateway.auth.authenticator import Asker
-from parley_gateway.history.conditional_get import is_held, page_of, start_of
+from parley_core.http.service_client import Answer, ServiceError
+from parley_gateway.auth.authenticator import Caller
+from parley_gateway.history.conditional_get import is_not_modified, page_of, response_start
 from parley_gateway.history.page_cache import Key, Page
-from parley_gateway.http.forwarding import PassingOn, as_it_is
+from parley_gateway.http.forwarding import Forwarder, passthrough_response
 from parley_gateway.http.request_parsing import path_id, query_of
 from parley_gateway.parts import Parts
 from parley_gateway.schemas.queries import HistoryQuery
 
 
-class ReadingHistory:
+class GetHistoryEndpoint:
     """An ASGI application, for its answers to be the same as those of kept pages."""
 
-    def __init__(self, parts: Parts, passing: PassingOn) -> None:
+    def __init__(self, parts: Parts, passing: Forwarder) -> None:
         self._parts, self._passing = parts, passing
         self._under_way: dict[Key, asyncio.Event] = {}
 
@@ -40,11 +40,11 @@ class ReadingHistory:
         if page is None:
             answer, page = await self._read(session_id, asker, asked, key)
             if page is None:
-                await as_it_is(answer)(scope, receive, send)
+                await passthrough_response(answer)(scope, receive, send)
                 return
-        held = is_held(page, request.headers.get("if-none-match", "").encode("latin-1"))
+        held = is_not_modified(page, request.headers.get("if-none-match", "").encode("latin-1"))
         # The middleware adds the request's id.
-        await send(start_of(page, held))
+        await send(response_start(page, held))
         await send({"type": "http.response.body", "body": b"" if held else page.body})
 
     async def _kept(self, key: Key) -> Page | None:
@@ -56,7 +56,7 @@ class ReadingHistory:
         return page
 
     async def _read(
-        self, session_id: UUID, asker: Asker, asked: HistoryQuery, key: Key
+        self, session_id: UUID, asker: Caller, asked: HistoryQuery, key: Key
     ) -> tuple[Answer, Page | None]:
         """As `_read_and_keep`; others who ask for the same meanwhile wait for it."""
         if key in self._under_way:
@@ -69,7 +69,7 @@ class ReadingHistory:
             read.set()
 
     async def _read_and_keep(
-        self, session_id: UUID, asker: Asker, asked: HistoryQuery, key: Key
+        self, session_id: UUID, asker: Caller, asked: HistoryQuery, key: Key
     ) -> tuple[Answer, Page | None]:
         """What history answers; the page is None where that names no version."""
         pages, writes = self._parts.pages, self._parts.writes
@@ -82,7 +82,7 @@ class ReadingHistory:
         return answer, page
 
     async def _ask(
-        self, session_id: UUID, asker: Asker, asked: HistoryQuery, written: int
+        self, session_id: UUID, asker: Caller, asked: HistoryQuery, written: int
     ) -> Answer:
         history, query = self._parts.peers.history, asked.to_query()
         if _should_have(asked, written):
@@ -94,14 +94,14 @@ class ReadingHistory:
             return await self._passing.ask(
                 history, "GET", f"/history/{session_id}", asker, query=query
             )
-        except Relayed as refused:
+        except ServiceError as refused:
             if refused.code == "projection_behind":
                 # Whether waiting would help; when session cannot say, it is still history's word.
                 with suppress(Unavailable, ValueError):
                     await self._check_reachable(session_id, asker, asked.min_version or 0)
             raise
 
-    async def _check_reachable(self, session_id: UUID, asker: Asker, version: int) -> None:
+    async def _check_reachable(self, session_id: UUID, asker: Caller, version: int) -> None:
         """Session knows of what history may not: that there is no such session, or version."""
         session = self._parts.peers.session
         answer = await self._passing.ask(session, "GET", f"/sessions/{session_id}", asker)

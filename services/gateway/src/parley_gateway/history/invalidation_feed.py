@@ -12,15 +12,15 @@ import msgspec
 
 from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
-from parley_core.runtime.safe_logging import log_surprise
-from parley_gateway.history.page_cache import StoredPages
-from parley_gateway.http.backoff import Outage
+from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_gateway.history.page_cache import PageCache
+from parley_gateway.http.backoff import ReconnectBackoff
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class MovementLimits:
+class InvalidationFeedSettings:
     """Seconds and bytes; see the settings of the same names."""
 
     silence: float
@@ -41,11 +41,13 @@ class _Unusable(Exception):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-async def follow_movements(
-    history: ServiceClient, pages: StoredPages, limits: MovementLimits
+async def follow_invalidation_feed(
+    history: ServiceClient, pages: PageCache, limits: InvalidationFeedSettings
 ) -> None:
     """For ever, again whenever it breaks; between two streams no page is trusted."""
-    outage = Outage(most=float("inf"), first_pause=limits.pause, most_pause=limits.most_pause)
+    outage = ReconnectBackoff(
+        most=float("inf"), first_pause=limits.pause, most_pause=limits.most_pause
+    )
     while True:
         try:
             await _follow(history, pages, limits, outage)
@@ -53,7 +55,7 @@ async def follow_movements(
             log.info("history's movements are not heard: %s", type(trouble).__name__)
         except Exception as surprise:
             # The next stream has to be asked for: without one no page is ever kept again.
-            log_surprise(log, "history's movements", surprise)
+            log_unexpected_error(log, "history's movements", surprise)
         finally:
             pages.stop()
         jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
@@ -61,7 +63,10 @@ async def follow_movements(
 
 
 async def _follow(
-    history: ServiceClient, pages: StoredPages, limits: MovementLimits, outage: Outage
+    history: ServiceClient,
+    pages: PageCache,
+    limits: InvalidationFeedSettings,
+    outage: ReconnectBackoff,
 ) -> None:
     begun = b""
     async with history.stream(

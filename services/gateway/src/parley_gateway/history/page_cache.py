@@ -37,7 +37,7 @@ class _Stored:
 
 
 @dataclass(slots=True)
-class _OfSession:
+class _SessionPages:
     """Which pages of a session are kept; all are of one version."""
 
     version: int
@@ -45,7 +45,7 @@ class _OfSession:
 
 
 @dataclass(frozen=True, slots=True)
-class PageLimits:
+class PageCacheSettings:
     """Bytes and seconds; see the settings of the same names."""
 
     bytes: int
@@ -56,13 +56,15 @@ class PageLimits:
     read: float
 
 
-class StoredPages:
+class PageCache:
     """At most `limits.bytes`, those asked for least recently dropped first."""
 
-    def __init__(self, limits: PageLimits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: PageCacheSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limits, self._clock = limits, clock
         self._pages: OrderedDict[Key, _Stored] = OrderedDict()
-        self._sessions: dict[UUID, _OfSession] = {}
+        self._sessions: dict[UUID, _SessionPages] = {}
         # When each session (or all of a person's) moved last, for as long as a read may take that
         # began before.
         self._moved_at: OrderedDict[UUID | Person, float] = OrderedDict()
@@ -99,7 +101,7 @@ class StoredPages:
             return
         self._drop(key)
         self._pages[key] = _Stored(page, now + limits.seconds, size)
-        self._sessions.setdefault(page.session_id, _OfSession(page.version, set())).keys.add(key)
+        self._sessions.setdefault(page.session_id, _SessionPages(page.version, set())).keys.add(key)
         self.bytes += size
         while self.bytes > limits.bytes:
             self._drop(next(iter(self._pages)))

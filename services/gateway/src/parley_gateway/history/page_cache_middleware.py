@@ -9,7 +9,7 @@ from secrets import token_hex
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.http.errors import REQUEST_ID
-from parley_gateway.history.conditional_get import is_held, start_of
+from parley_gateway.history.conditional_get import is_not_modified, response_start
 from parley_gateway.parts import Parts
 
 PATH = "/v1/history/"
@@ -19,7 +19,7 @@ _REQUEST_ID = REQUEST_ID.encode()
 _NOT_OURS = frozenset((_REQUEST_ID, b"content-length", b"transfer-encoding"))
 
 
-class StoredAnswers:
+class PageCacheMiddleware:
     """An ASGI application around another, to which it leaves whatever it does not know for sure."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
@@ -52,8 +52,8 @@ class StoredAnswers:
         page = self._pages.find((verified.person, scope["raw_path"], scope["query_string"]))
         if page is None:
             return None
-        held = is_held(page, if_none_match)
+        held = is_not_modified(page, if_none_match)
         return (
-            start_of(page, held, (_REQUEST_ID, token_hex(16).encode())),
+            response_start(page, held, (_REQUEST_ID, token_hex(16).encode())),
             {"type": "http.response.body", "body": b"" if held else page.body},
         )

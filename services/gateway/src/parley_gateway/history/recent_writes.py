@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(_Changed).decode
 
 
 @dataclass(frozen=True, slots=True)
-class WriteLimits:
+class RecentWritesSettings:
     """Seconds and counts; see the settings of the same names."""
 
     seconds: float
@@ -47,12 +47,12 @@ class WriteLimits:
     sessions: int
 
 
-class OwnWrites:
+class RecentWrites:
     """Of the latest `limits.people`, the latest `limits.sessions` of each."""
 
     def __init__(
         self,
-        limits: WriteLimits,
+        limits: RecentWritesSettings,
         moved: Callable[[Iterable[UUID]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +60,7 @@ class OwnWrites:
         self._limits, self._moved, self._clock = limits, moved, clock
         self._people: OrderedDict[tuple[str, str], OrderedDict[UUID, _Write]] = OrderedDict()
 
-    def note_answer(self, person: Principal, body: bytes) -> None:
+    def record_from_response(self, person: Principal, body: bytes) -> None:
         """Whatever a service answered to a command; nothing where it names no version."""
         try:
             changed = _decode(body)

@@ -1,7 +1,7 @@
 """How long something that is away is asked for again, and how soon."""
 
 
-class Outage:
+class ReconnectBackoff:
     """Times are seconds of one clock, which the caller reads."""
 
     def __init__(self, *, most: float, first_pause: float, most_pause: float) -> None:

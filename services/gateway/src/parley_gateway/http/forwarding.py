@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from parley_core.http.service_client import Answer, ServiceClient
-from parley_gateway.auth.authenticator import Asker
+from parley_gateway.auth.authenticator import Caller
 from parley_gateway.http.request_parsing import body_of, idempotency_header
 from parley_gateway.parts import Parts
 from parley_gateway.schemas.fields import RequestShape
@@ -24,11 +24,11 @@ Routes = Mapping[str, Mapping[str, Handler]]
 Check = Callable[[Any], None]
 
 
-def nothing_more(_: Any) -> None:
+def no_extra_validation(_: Any) -> None:
     """The shape of a body says it all."""
 
 
-class PassingOn:
+class Forwarder:
     def __init__(self, parts: Parts, limits: TurnLimits) -> None:
         self._parts, self._limits = parts, limits
 
@@ -37,7 +37,7 @@ class PassingOn:
         peer: ServiceClient,
         method: str,
         path: str,
-        asker: Asker,
+        asker: Caller,
         *,
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
@@ -58,13 +58,17 @@ class PassingOn:
         self,
         peer: ServiceClient,
         path: str,
-        asker: Asker,
+        asker: Caller,
         query: Mapping[str, str] | None = None,
     ) -> Response:
-        return as_it_is(await self.ask(peer, "GET", path, asker, query=query))
+        return passthrough_response(await self.ask(peer, "GET", path, asker, query=query))
 
     async def command(
-        self, request: Request, path: str, shape: type[RequestShape], check: Check = nothing_more
+        self,
+        request: Request,
+        path: str,
+        shape: type[RequestShape],
+        check: Check = no_extra_validation,
     ) -> Response:
         """One for session, with the request's body; whoever asked then reads what it did."""
         asker = await self._parts.authenticate(request)
@@ -72,11 +76,11 @@ class PassingOn:
 
     async def command_of(
         self,
-        asker: Asker,
+        asker: Caller,
         request: Request,
         path: str,
         shape: type[RequestShape],
-        check: Check = nothing_more,
+        check: Check = no_extra_validation,
     ) -> Response:
         """As `command`, where the asker is known."""
         key = idempotency_header(request) if request.method == "POST" else {}
@@ -86,9 +90,9 @@ class PassingOn:
         answer = await self.ask(
             session, request.method, path, asker, body=asked.to_json(), headers=key
         )
-        self._parts.writes.note_answer(asker.principal, answer.body)
-        return as_it_is(answer)
+        self._parts.writes.record_from_response(asker.principal, answer.body)
+        return passthrough_response(answer)
 
 
-def as_it_is(answer: Answer) -> Response:
+def passthrough_response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, media_type="application/json")

@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 Ending = Literal["done", "left", "stuck", "stopping", "late"]
 
 
-class Attendance:
+class RequestLifetime:
     """Watches one request beside the work that it asked for.
 
     `stop` is done when this process stops; `handed_over` is set once the work may be given up:
@@ -58,7 +58,7 @@ class Attendance:
         handed_over.cancel()
 
 
-def nothing_to_hand_over() -> asyncio.Event:
+def no_handover() -> asyncio.Event:
     """For work that nobody needs once its client has left."""
     handed_over = asyncio.Event()
     handed_over.set()

@@ -33,20 +33,20 @@ Asked = TypeVar("Asked", bound=BaseModel)
 AskedQuery = TypeVar("AskedQuery", bound=QueryShape)
 
 
-class BodySlow(ParleyError):
+class RequestBodyTimeout(ParleyError):
     status, type, code = 408, "invalid_request_error", "request_timeout"
 
 
 async def body_of(request: Request, shape: type[Asked], within: float) -> Asked:
     """The request's JSON body, whatever its content type says; an empty one is an empty object.
 
-    Raises RequestValidationError, InvalidRequest, or BodySlow after `within` seconds.
+    Raises RequestValidationError, InvalidRequest, or RequestBodyTimeout after `within` seconds.
     """
     try:
         async with asyncio.timeout(within):
             body = await request.body()
     except TimeoutError:
-        raise BodySlow(
+        raise RequestBodyTimeout(
             f"The body was not sent within {within:g} seconds.", headers={"connection": "close"}
         ) from None
     try:

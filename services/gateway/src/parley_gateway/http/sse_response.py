@@ -8,10 +8,10 @@ from starlette.types import Receive, Send
 
 from parley_core.http.errors import Unavailable
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.http.request_lifetime import Attendance
+from parley_gateway.http.request_lifetime import RequestLifetime
 
 
-class StreamAnswer:
+class SSEResponse:
     """Can end after any write. It starts with the first batch, be that empty: until then what
     makes the batches may raise the error that is answered instead.
 
@@ -38,7 +38,7 @@ class StreamAnswer:
         """`when_stopping` is what a client is told last when this process stops."""
         start = start_of_answer(sse.HEADERS | dict(headers or {}))
         relay = asyncio.create_task(self._relay(batches, send, start))
-        ending = await Attendance(receive, stop, self._handed_over).during(
+        ending = await RequestLifetime(receive, stop, self._handed_over).during(
             relay, beat=self._beat(send), hand_over_within=self._hand_over_seconds
         )
         last = b""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from parley_core.http.errors import Unavailable
 
 
-class OpenStreams:
+class StreamLimiter:
     def __init__(self, most: int) -> None:
         self.draining = False
         self._most = most

@@ -10,7 +10,7 @@ from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
 
 
-class Peers:
+class Upstreams:
     """All are called over one shared session."""
 
     def __init__(

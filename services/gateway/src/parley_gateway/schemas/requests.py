@@ -61,7 +61,7 @@ class SwitchAssistant(RequestShape):
     assistant_id: AssistantId
 
 
-class Replying(RequestShape):
+class ReplyOptions(RequestShape):
     """How the reply is answered."""
 
     stream: bool = Field(False, description="Answer with server-sent events as the reply comes.")
@@ -74,7 +74,7 @@ class Replying(RequestShape):
         return self.model_dump_json(exclude={"stream", "background"}, exclude_unset=True).encode()
 
 
-class SubmitMessage(Replying):
+class SubmitMessage(ReplyOptions):
     content: _Content = Field(examples=["Hello! My name is Ada."])
     parent_message_id: Id | None = Field(
         None,
@@ -83,7 +83,7 @@ class SubmitMessage(Replying):
     )
 
 
-class Regenerate(Replying):
+class Regenerate(ReplyOptions):
     message_id: Id | None = Field(
         None, description="A message of a user. Left out: the newest one of the current branch."
     )

@@ -17,7 +17,7 @@ from parley_core.api_models import (
 )
 
 
-class ErrorAnswer(Shape):
+class ErrorResponse(Shape):
     """Every error has this shape. `code` is for programs, `message` for people."""
 
     error: ErrorShape

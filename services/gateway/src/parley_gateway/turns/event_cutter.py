@@ -1,22 +1,22 @@
 """A turn's events made whole, and how far they reach; their data is not looked at."""
 
 from parley_core.streaming.turn_sse import END
-from parley_gateway.turns.sse_framing import EventsUnusable, WholeEvents
+from parley_gateway.turns.sse_framing import MalformedEventStream, SSEFrameBuffer
 
 _ID = b"id: "
 _END = END.encode()
 
 
-class EventCutter:
+class TurnEventFramer:
     """`place` is the id of the last whole event."""
 
     def __init__(self, place: int, most_event_bytes: int) -> None:
         self.place = place
         self.ended = False
-        self._whole = WholeEvents(most_event_bytes)
+        self._whole = SSEFrameBuffer(most_event_bytes)
 
     def feed(self, received: bytes) -> bytes:
-        """All events that `received` completes, as they came. Raises EventsUnusable."""
+        """All events that `received` completes, as they came. Raises MalformedEventStream."""
         events = self._whole.feed(received)
         self._note_place(events)
         return events
@@ -32,4 +32,4 @@ class EventCutter:
         elif written.isdigit():
             self.place = int(written)
         else:
-            raise EventsUnusable
+            raise MalformedEventStream

@@ -13,14 +13,14 @@ import msgspec
 
 from parley_core.api_models import Turn
 from parley_core.http.errors import ParleyError, Unavailable
-from parley_core.http.service_client import Relayed
+from parley_core.http.service_client import ServiceError
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.auth.authenticator import Asker
-from parley_gateway.http.backoff import Outage
+from parley_gateway.auth.authenticator import Caller
+from parley_gateway.http.backoff import ReconnectBackoff
 from parley_gateway.parts import Parts
-from parley_gateway.turns.event_cutter import EventCutter
+from parley_gateway.turns.event_cutter import TurnEventFramer
 from parley_gateway.turns.heard import Attach, heard
-from parley_gateway.turns.sse_framing import EventsUnusable
+from parley_gateway.turns.sse_framing import MalformedEventStream
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ class RelayLimits:
     event_bytes: int
 
 
-class TurnEvents:
+class TurnEventRelay:
     """The events after the place `after`. `handed_over` is set once inference has the turn."""
 
     def __init__(
-        self, turn: Turn, asker: Asker, parts: Parts, limits: RelayLimits, after: int = 0
+        self, turn: Turn, asker: Caller, parts: Parts, limits: RelayLimits, after: int = 0
     ) -> None:
         self.turn = turn
         self.handed_over = asyncio.Event()
@@ -70,7 +70,7 @@ class TurnEvents:
         outage = self._outage()
         pause: float | None = 0
         while pause is not None:
-            cutter = EventCutter(self._place, self._limits.event_bytes)
+            cutter = TurnEventFramer(self._place, self._limits.event_bytes)
             try:
                 async with aclosing(self._heard()) as pieces:
                     async for received in pieces:
@@ -85,7 +85,7 @@ class TurnEvents:
             except _TROUBLE as trouble:
                 if _is_final(trouble):
                     break
-            if (ended := await self.ended_turn()) is not None:
+            if (ended := await self.fetch_ended_turn()) is not None:
                 yield self._stored(ended)
                 return
             if self.gone:
@@ -95,7 +95,7 @@ class TurnEvents:
             await asyncio.sleep(pause or 0)
         log.warning("turn %s: inference does not go on with it", self.turn.id)
 
-    async def ended_turn(self) -> Turn | None:
+    async def fetch_ended_turn(self) -> Turn | None:
         """The turn as session has it; None while it runs, or when session cannot say."""
         try:
             answer = await self._session.call(
@@ -112,7 +112,7 @@ class TurnEvents:
         return turn if turn.reply is not None else None
 
     async def _is_over(self) -> bool:
-        return await self.ended_turn() is not None or self.gone
+        return await self.fetch_ended_turn() is not None or self.gone
 
     def _heard(self) -> AsyncGenerator[bytes, None]:
         return heard(
@@ -144,8 +144,8 @@ class TurnEvents:
         """Before the client hears of the end: it may read at once what it has."""
         self._writes.note(self._asker.principal, self.turn.session_id, version)
 
-    def _outage(self) -> Outage:
-        return Outage(
+    def _outage(self) -> ReconnectBackoff:
+        return ReconnectBackoff(
             most=self._limits.reattach,
             first_pause=self._limits.reattach_pause,
             most_pause=self._limits.reattach_most_pause,
@@ -153,11 +153,11 @@ class TurnEvents:
 
 
 def _version_in(events: bytes) -> int:
-    """The session's version in the last event. Raises EventsUnusable."""
+    """The session's version in the last event. Raises MalformedEventStream."""
     try:
         return msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended).version
     except ValueError:
-        raise EventsUnusable from None
+        raise MalformedEventStream from None
 
 
 class _Ended(msgspec.Struct):
@@ -175,9 +175,9 @@ def turn_in(answer: bytes) -> Turn:
         ) from None
 
 
-_TROUBLE = (ParleyError, aiohttp.ClientError, TimeoutError, OSError, EventsUnusable)
+_TROUBLE = (ParleyError, aiohttp.ClientError, TimeoutError, OSError, MalformedEventStream)
 
 
 def _is_final(trouble: Exception) -> bool:
     # Inference refused the turn itself; asked again, it would say the same.
-    return isinstance(trouble, Relayed) and trouble.status < 500
+    return isinstance(trouble, ServiceError) and trouble.status < 500

@@ -7,11 +7,11 @@ from starlette.types import Receive
 
 from parley_core.api_models import Turn
 from parley_core.http.errors import NotFound, ParleyError
-from parley_gateway.http.request_lifetime import Attendance
-from parley_gateway.turns.event_relay import TurnEvents
+from parley_gateway.http.request_lifetime import RequestLifetime
+from parley_gateway.turns.event_relay import TurnEventRelay
 
 
-class ReplyPending(ParleyError):
+class TurnStillRunning(ParleyError):
     status, type, code = 504, "server_error", "reply_pending"
 
     def __init__(self, *, can_repeat: bool) -> None:
@@ -23,10 +23,10 @@ class ReplyPending(ParleyError):
         )
 
 
-class TurnAnswer:
+class TurnResponse:
     def __init__(
         self,
-        events: TurnEvents,
+        events: TurnEventRelay,
         *,
         reply_seconds: float,
         hand_over_seconds: float,
@@ -36,22 +36,23 @@ class TurnAnswer:
         self._reply_seconds, self._hand_over_seconds = reply_seconds, hand_over_seconds
 
     async def turn(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
-        """The turn as it ended. Raises ReplyPending, or NotFound when its session was erased."""
+        """The turn as it ended. Raises TurnStillRunning, or NotFound when its session was
+        erased."""
         waiting = asyncio.create_task(self._ended())
-        ending = await Attendance(receive, stop, self._events.handed_over).during(
+        ending = await RequestLifetime(receive, stop, self._events.handed_over).during(
             waiting, within=self._reply_seconds, hand_over_within=self._hand_over_seconds
         )
         turn = waiting.result() if ending == "done" else None
         if turn is None and self._events.gone:
             raise NotFound("There is no such session.", code="session_not_found")
         if turn is None:
-            raise ReplyPending(can_repeat=self._can_repeat)
+            raise TurnStillRunning(can_repeat=self._can_repeat)
         return turn
 
     async def handed_over(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
         """The turn as it was submitted, once inference has it or has not taken it in time."""
         waiting = asyncio.create_task(self._ended())
-        await Attendance(receive, stop, self._events.handed_over).during(
+        await RequestLifetime(receive, stop, self._events.handed_over).during(
             waiting, within=0, hand_over_within=self._hand_over_seconds
         )
         return self._events.turn
@@ -62,4 +63,4 @@ class TurnAnswer:
         async with aclosing(self._events.read()) as batches:
             async for _ in batches:
                 pass
-        return await self._events.ended_turn()
+        return await self._events.fetch_ended_turn()

@@ -2,23 +2,23 @@
 
 from uuid import UUID
 
-from parley_gateway.auth.authenticator import Asker
-from parley_gateway.http.forwarding import PassingOn
+from parley_gateway.auth.authenticator import Caller
+from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.parts import Parts
-from parley_gateway.turns.event_relay import RelayLimits, TurnEvents, turn_in
+from parley_gateway.turns.event_relay import RelayLimits, TurnEventRelay, turn_in
 
 
-class Opening:
-    def __init__(self, parts: Parts, passing: PassingOn, limits: RelayLimits) -> None:
+class TurnOpener:
+    def __init__(self, parts: Parts, passing: Forwarder, limits: RelayLimits) -> None:
         self._parts, self._passing, self._limits = parts, passing, limits
 
     async def turn(
-        self, session_id: UUID, command: str, body: bytes, asker: Asker, key: dict[str, str]
-    ) -> TurnEvents:
+        self, session_id: UUID, command: str, body: bytes, asker: Caller, key: dict[str, str]
+    ) -> TurnEventRelay:
         """The events of the turn that the command opens, or that its key opened before."""
         session = self._parts.peers.session
         path = f"/sessions/{session_id}/{command}"
         answer = await self._passing.ask(session, "POST", path, asker, body=body, headers=key)
         turn = turn_in(answer.body)
         self._parts.writes.note(asker.principal, turn.session_id, turn.version)
-        return TurnEvents(turn, asker, self._parts, self._limits)
+        return TurnEventRelay(turn, asker, self._parts, self._limits)

@@ -9,20 +9,20 @@ from starlette.types import Receive, Scope, Send
 from parley_core.api_models import Turn
 from parley_core.http.service_auth import request_id
 from parley_core.streaming import turn_sse as sse
-from parley_gateway.auth.authenticator import Asker
+from parley_gateway.auth.authenticator import Caller
 from parley_gateway.http.request_parsing import path_id, place_to_resume_after
 from parley_gateway.http.sse_response import start_of_answer
-from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.parts import Parts
-from parley_gateway.turns.event_relay import TurnEvents, turn_in
+from parley_gateway.turns.event_relay import TurnEventRelay, turn_in
 from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.stream_response import TurnStream
+from parley_gateway.turns.stream_response import TurnStreamResponse
 
 
-class Resuming:
+class ResumeStreamEndpoint:
     """An ASGI application: its answer is a stream."""
 
-    def __init__(self, parts: Parts, streams: OpenStreams, limits: TurnLimits) -> None:
+    def __init__(self, parts: Parts, streams: StreamLimiter, limits: TurnLimits) -> None:
         self._parts, self._streams, self._limits = parts, streams, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,19 +41,19 @@ class Resuming:
                 await send({"type": "http.response.body", "body": b""})
                 return
             limits = self._limits.relay
-            events = TurnEvents(turn, asker, self._parts, limits, after or 0)
-            stream = TurnStream(events, self._limits.heartbeat, limits.reattach)
+            events = TurnEventRelay(turn, asker, self._parts, limits, after or 0)
+            stream = TurnStreamResponse(events, self._limits.heartbeat, limits.reattach)
             await stream.answer(receive, send, stop, resumes=after is not None)
 
-    async def _asker(self, request: Request) -> Asker:
+    async def _asker(self, request: Request) -> Caller:
         """With a ticket no header counts: a proxy's own may come with it."""
         ticket = request.query_params.get("ticket")
         if ticket is None:
             return await self._parts.authenticate(request)
         person = self._parts.tickets.person(ticket, path_id(request, "turn_id"))
-        return Asker(person, request_id(request), ticket)
+        return Caller(person, request_id(request), ticket)
 
-    async def _turn(self, turn_id: UUID, asker: Asker) -> Turn:
+    async def _turn(self, turn_id: UUID, asker: Caller) -> Turn:
         answer = await self._parts.peers.session.call(
             "GET",
             f"/turns/{turn_id}",

@@ -3,11 +3,11 @@
 _BLANK_LINE = b"\n\n"
 
 
-class EventsUnusable(Exception):
+class MalformedEventStream(Exception):
     """What came is no stream of events, or an event exceeds what may be held."""
 
 
-class WholeEvents:
+class SSEFrameBuffer:
     """Holds at most the beginning of one event."""
 
     def __init__(self, most_event_bytes: int) -> None:
@@ -15,7 +15,7 @@ class WholeEvents:
         self._begun = b""
 
     def feed(self, received: bytes) -> bytes:
-        """All events that `received` completes, as they came. Raises EventsUnusable."""
+        """All events that `received` completes, as they came. Raises MalformedEventStream."""
         if self._begun:
             received = self._begun + received
         cut = received.rfind(_BLANK_LINE)
@@ -25,5 +25,5 @@ class WholeEvents:
             cut += len(_BLANK_LINE)
             events, self._begun = received[:cut], received[cut:]
         if len(self._begun) > self._most_event_bytes:
-            raise EventsUnusable
+            raise MalformedEventStream
         return events

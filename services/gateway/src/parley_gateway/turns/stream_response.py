@@ -6,22 +6,22 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Send
 
-from parley_gateway.http.sse_response import StreamAnswer
-from parley_gateway.turns.event_relay import TurnEvents
+from parley_gateway.http.sse_response import SSEResponse
+from parley_gateway.turns.event_relay import TurnEventRelay
 
 # Of the event loop: then the call to inference is on its way, and whatever is done before its
 # answer costs the first token nothing.
 _LOOPS_UNTIL_ASKED = 2
 
 
-class TurnStream:
+class TurnStreamResponse:
     """One that ends before `id: end` was cut between events; a client then resumes."""
 
     def __init__(
-        self, events: TurnEvents, heartbeat_seconds: float, hand_over_seconds: float
+        self, events: TurnEventRelay, heartbeat_seconds: float, hand_over_seconds: float
     ) -> None:
         self._events = events
-        self._answer = StreamAnswer(heartbeat_seconds, hand_over_seconds, events.handed_over)
+        self._answer = SSEResponse(heartbeat_seconds, hand_over_seconds, events.handed_over)
 
     async def answer(
         self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False

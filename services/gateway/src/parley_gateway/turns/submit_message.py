@@ -8,26 +8,26 @@ from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import InvalidRequest
 from parley_gateway.http.request_parsing import body_of, check_size, idempotency_header, path_id
-from parley_gateway.http.stream_limiter import OpenStreams
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.parts import Parts
-from parley_gateway.schemas.requests import Replying, SubmitMessage
-from parley_gateway.turns.json_response import TurnAnswer
+from parley_gateway.schemas.requests import ReplyOptions, SubmitMessage
+from parley_gateway.turns.json_response import TurnResponse
 from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.open_turn import Opening
-from parley_gateway.turns.stream_response import TurnStream
+from parley_gateway.turns.open_turn import TurnOpener
+from parley_gateway.turns.stream_response import TurnStreamResponse
 
 
-class Submitting:
+class SubmitMessageEndpoint:
     """An ASGI application: its answer may be a stream."""
 
     def __init__(
         self,
         parts: Parts,
-        opening: Opening,
-        streams: OpenStreams,
+        opening: TurnOpener,
+        streams: StreamLimiter,
         limits: TurnLimits,
         command: Literal["messages", "regenerate"],
-        shape: type[Replying],
+        shape: type[ReplyOptions],
     ) -> None:
         self._parts, self._opening = parts, opening
         self._streams, self._limits = streams, limits
@@ -50,10 +50,10 @@ class Submitting:
             )
             hand_over = self._limits.relay.reattach
             if asked.stream:
-                stream = TurnStream(events, self._limits.heartbeat, hand_over)
+                stream = TurnStreamResponse(events, self._limits.heartbeat, hand_over)
                 await stream.answer(receive, send, stop)
                 return
-            waiting = TurnAnswer(
+            waiting = TurnResponse(
                 events,
                 reply_seconds=self._limits.reply,
                 hand_over_seconds=hand_over,

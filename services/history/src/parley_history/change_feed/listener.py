@@ -16,7 +16,7 @@ from parley_history.storage.projection_tables import EVERYTHING, MOVED_CHANNEL, 
 log = logging.getLogger(__name__)
 
 
-class Follower(Protocol):
+class Subscriber(Protocol):
     """What keeps something of sessions may keep it from `began` to `lost`, unless one moved.
 
     The three are called in the event loop, must not wait, and are called on each follower in turn.
@@ -31,7 +31,7 @@ class Follower(Protocol):
         """From here on, until it begins again, movements may be missed."""
 
 
-class Movements:
+class ChangeFeed:
     """Listens to the database on a connection of its own, which it looks after.
 
     For who waits, notifications only wake sooner: without them they look every `poll_seconds`.
@@ -50,7 +50,7 @@ class Movements:
         self._poll_seconds, self._pause_seconds = poll_seconds, pause_seconds
         self._look_seconds = look_seconds
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
-        self._followers: list[Follower] = []
+        self._followers: list[Subscriber] = []
         self._listening = False
 
     @property
@@ -58,19 +58,19 @@ class Movements:
         return sum(map(len, self._waiting.values()))
 
     @contextmanager
-    def of(self, session_id: UUID) -> Iterator["Movement"]:
+    def of(self, session_id: UUID) -> Iterator["Subscription"]:
         """Enter it before looking at the session: what moves after the look then wakes."""
         moved = asyncio.Event()
         self._waiting[session_id].add(moved)
         try:
-            yield Movement(moved, self._poll_seconds)
+            yield Subscription(moved, self._poll_seconds)
         finally:
             self._waiting[session_id].discard(moved)
             if not self._waiting[session_id]:
                 del self._waiting[session_id]
 
     @contextmanager
-    def followed_by(self, follower: Follower) -> Iterator[None]:
+    def followed_by(self, follower: Subscriber) -> Iterator[None]:
         self._followers.append(follower)
         if self._listening:
             follower.began()
@@ -145,7 +145,7 @@ class Movements:
                 moved.set()
 
 
-class Movement:
+class Subscription:
     def __init__(self, moved: asyncio.Event, poll_seconds: float) -> None:
         self._moved, self._poll_seconds = moved, poll_seconds
 

@@ -11,17 +11,17 @@ from uuid import UUID
 import msgspec
 
 from parley_core.http.errors import Unavailable
-from parley_history.change_feed.listener import Movements
+from parley_history.change_feed.listener import ChangeFeed
 
 _LISTENING = b'{"listening":true}\n'
 _ALIVE = b"\n"
 
 
-class MovementStreams:
+class ChangeFeedStreams:
     """At most `most` at once; one that is `most_unread` lines behind is ended."""
 
     def __init__(
-        self, movements: Movements, *, most: int, most_unread: int, alive_seconds: float
+        self, movements: ChangeFeed, *, most: int, most_unread: int, alive_seconds: float
     ) -> None:
         self._movements, self._most = movements, most
         self._most_unread, self._alive_seconds = most_unread, alive_seconds

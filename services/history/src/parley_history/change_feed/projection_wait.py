@@ -16,23 +16,23 @@ class Versions(Protocol):
     async def behind(self, seen: Mapping[UUID, int]) -> Mapping[UUID, int]: ...
 
 
-class Movement(Protocol):
+class Subscription(Protocol):
     async def next(self) -> None: ...
 
 
-class Movements(Protocol):
+class ChangeFeed(Protocol):
     """`movements.Movements` is one."""
 
     @property
     def waiting(self) -> int: ...
-    def of(self, session_id: UUID) -> AbstractContextManager[Movement]: ...
+    def of(self, session_id: UUID) -> AbstractContextManager[Subscription]: ...
 
 
-class Waiting:
+class ProjectionWaiter:
     """At most `most` requests wait at once, each for `seconds` at most."""
 
     def __init__(
-        self, versions: Versions, movements: Movements, *, seconds: float, most: int
+        self, versions: Versions, movements: ChangeFeed, *, seconds: float, most: int
     ) -> None:
         self._versions, self._movements = versions, movements
         self._seconds, self._most = seconds, most

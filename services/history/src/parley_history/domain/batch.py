@@ -9,11 +9,11 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from parley_core.events.session import Event
-from parley_history.domain.discarded_record import Discarded, record_digest
+from parley_history.domain.discarded_record import DiscardedRecord, record_digest
 from parley_history.domain.fold import BrokenStream, evolve
-from parley_history.domain.incoming_record import Arrival
+from parley_history.domain.incoming_record import IncomingRecord
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
-from parley_history.domain.sequencing import Order, order_of
+from parley_history.domain.sequencing import SequenceCheck, order_of
 from parley_history.domain.usage import UsageKey, UsageRow, summed, usage_of
 
 PARKED_BEFORE = "the session was parked before"
@@ -21,7 +21,7 @@ FORKED = "the store has forked: the session has another event at this sequence"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class BatchState:
     """What is kept of the sessions of a batch.
 
     `held` is by sequence; `discarded` has the digests of the records that were discarded, and the
@@ -29,13 +29,13 @@ class Known:
     """
 
     sessions: Mapping[UUID, SessionRow] = field(default_factory=dict)
-    held: Mapping[UUID, Mapping[int, Arrival]] = field(default_factory=dict)
+    held: Mapping[UUID, Mapping[int, IncomingRecord]] = field(default_factory=dict)
     parked: frozenset[UUID] = frozenset()
     discarded: Mapping[bytes, UUID | None] = field(default_factory=dict)
 
 
 class DeadLetter(NamedTuple):
-    arrival: Arrival
+    arrival: IncomingRecord
     error: str
 
 
@@ -46,7 +46,7 @@ class Batch:
     `erased` sessions, what was written before has to go.
     """
 
-    def __init__(self, known: Known, most_held: int) -> None:
+    def __init__(self, known: BatchState, most_held: int) -> None:
         self.sessions: dict[UUID, SessionRow] = {}
         self.erased: set[UUID] = set()
         self.turns: list[TurnOfMessage] = []
@@ -58,11 +58,11 @@ class Batch:
         self._known, self._most_held = known, most_held
         self._parked = set(known.parked)
         self._without = frozenset(known.discarded.values())
-        self._held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
+        self._held: defaultdict[UUID, dict[int, IncomingRecord]] = defaultdict(dict)
         for session_id, held in known.held.items():
             self._held[session_id] |= {place: self._counted(one) for place, one in held.items()}
 
-    def take(self, arrival: Arrival) -> None:
+    def take(self, arrival: IncomingRecord) -> None:
         if arrival.session_id in self._parked:
             self.dead_letters.append(DeadLetter(arrival, arrival.error or PARKED_BEFORE))
             return
@@ -86,7 +86,7 @@ class Batch:
         return summed(self._used)
 
     @property
-    def newly_held(self) -> list[Arrival]:
+    def newly_held(self) -> list[IncomingRecord]:
         return [
             arrival
             for session_id, held in self._held.items()
@@ -94,7 +94,7 @@ class Batch:
             if sequence not in self._known.held.get(session_id, {})
         ]
 
-    def _counted(self, arrival: Arrival) -> Arrival:
+    def _counted(self, arrival: IncomingRecord) -> IncomingRecord:
         """The arrival as it counts: without effect if it was discarded."""
         # A digest costs more than all the rest, and few sessions have lost a record.
         if arrival.session_id not in self._without:
@@ -102,19 +102,19 @@ class Batch:
         discarded = record_digest(arrival.record) in self._known.discarded
         return arrival.as_discarded() if discarded else arrival
 
-    def _place(self, arrival: Arrival, event: Event | Discarded) -> None:
+    def _place(self, arrival: IncomingRecord, event: Event | DiscardedRecord) -> None:
         match order_of(self._session(event.session_id), event):
-            case Order.NEXT:
+            case SequenceCheck.NEXT:
                 self._apply(arrival, event)
-                self._release(event.session_id)
-            case Order.BEYOND:
-                self._hold(arrival, event)
-            case Order.FORK:
+                self._replay_deferred(event.session_id)
+            case SequenceCheck.BEYOND:
+                self._defer(arrival, event)
+            case SequenceCheck.FORK:
                 self._park(arrival, FORKED)
-            case Order.REPEAT:
+            case SequenceCheck.REPEAT:
                 pass
 
-    def _apply(self, arrival: Arrival, event: Event | Discarded) -> None:
+    def _apply(self, arrival: IncomingRecord, event: Event | DiscardedRecord) -> None:
         try:
             session, brought = evolve(self._session(event.session_id), event)
             used = usage_of(session, event)
@@ -151,7 +151,7 @@ class Batch:
         elif message.turn_id is None:
             self._messages[place] = replace(message, turn_id=link.turn_id)
 
-    def _hold(self, arrival: Arrival, event: Event | Discarded) -> None:
+    def _defer(self, arrival: IncomingRecord, event: Event | DiscardedRecord) -> None:
         held = self._held[event.session_id]
         other = held.get(event.sequence)
         if other is None and len(held) >= self._most_held and not arrival.discarded:
@@ -161,7 +161,7 @@ class Batch:
         elif other.event is not None and other.event.id != event.id:
             self._park(arrival, FORKED)
 
-    def _release(self, session_id: UUID) -> None:
+    def _replay_deferred(self, session_id: UUID) -> None:
         """Apply what was held for the events that came by now."""
         held = self._held.get(session_id)
         while held and session_id not in self._parked:
@@ -177,7 +177,7 @@ class Batch:
             else:
                 self._apply(arrival, arrival.event)
 
-    def _park(self, arrival: Arrival, error: str) -> None:
+    def _park(self, arrival: IncomingRecord, error: str) -> None:
         if arrival.discarded:
             return
         letter = DeadLetter(arrival, error)

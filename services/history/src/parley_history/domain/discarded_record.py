@@ -9,7 +9,7 @@ from parley_core.events.cloudevents import Record
 _MOST_SEQUENCE = 2**31 - 1
 
 
-class Discarded(NamedTuple):
+class DiscardedRecord(NamedTuple):
     """The place in its session that a discarded record fills, without any effect."""
 
     session_id: UUID
@@ -32,7 +32,7 @@ def record_digest(record: Record) -> bytes:
     return digest.digest()
 
 
-def place_of(record: Record, session_id: UUID) -> Discarded | None:
+def place_of(record: Record, session_id: UUID) -> DiscardedRecord | None:
     """What the headers tell of the place, whatever else is wrong with the record."""
     headers = dict(record.headers)
     try:
@@ -42,4 +42,4 @@ def place_of(record: Record, session_id: UUID) -> Discarded | None:
         return None
     if not 1 <= sequence <= _MOST_SEQUENCE:
         return None
-    return Discarded(session_id, sequence, event_id)
+    return DiscardedRecord(session_id, sequence, event_id)

@@ -16,7 +16,7 @@ from parley_core.events.session import (
     ReplyRequested,
     SessionStarted,
 )
-from parley_history.domain.discarded_record import Discarded
+from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.message_rows import imported, replied, submitted
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
 from parley_history.domain.session_changes import changes_of
@@ -28,9 +28,11 @@ class BrokenStream(Exception):
     """The event cannot follow in its session; the message says why, with ids and types alone."""
 
 
-def evolve(session: SessionRow | None, event: Event | Discarded) -> tuple[SessionRow, Brought]:
+def evolve(
+    session: SessionRow | None, event: Event | DiscardedRecord
+) -> tuple[SessionRow, Brought]:
     """The row after `event`, which must be the session's next one, and what it brought."""
-    if isinstance(event, Discarded):
+    if isinstance(event, DiscardedRecord):
         return _passed(session, event), None
     if session is None:
         return _started(event), None
@@ -52,7 +54,7 @@ def evolve(session: SessionRow | None, event: Event | Discarded) -> tuple[Sessio
             return _changed(session, event, changes_of(event, other)), None
 
 
-def _passed(session: SessionRow | None, place: Discarded) -> SessionRow:
+def _passed(session: SessionRow | None, place: DiscardedRecord) -> SessionRow:
     if session is None:
         raise BrokenStream("the session has no start")
     # Ids increase along a session, but this one may be what was wrong with the record.

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from parley_core.events.cloudevents import Record, UndecodableRecord, decode
 from parley_core.events.session import Event
-from parley_history.domain.discarded_record import Discarded, place_of
+from parley_history.domain.discarded_record import DiscardedRecord, place_of
 
 
-class Arrival(Struct, frozen=True, gc=False):
+class IncomingRecord(Struct, frozen=True, gc=False):
     """`event` is None where `error` says why it cannot be applied.
 
     `session_id` is None when the record's key names no session. A record that was discarded has
@@ -23,19 +23,19 @@ class Arrival(Struct, frozen=True, gc=False):
     offset: int
     record: Record
     session_id: UUID | None
-    event: Event | Discarded | None
+    event: Event | DiscardedRecord | None
     error: str | None = None
     discarded: bool = False
 
-    def refused(self, error: str) -> Arrival:
+    def refused(self, error: str) -> IncomingRecord:
         return replace(self, event=None, error=error)
 
-    def as_discarded(self) -> Arrival:
+    def as_discarded(self) -> IncomingRecord:
         place = None if self.session_id is None else place_of(self.record, self.session_id)
         return replace(self, event=place, discarded=True)
 
 
-def arrival_of(partition: int, offset: int, record: Record) -> Arrival:
+def arrival_of(partition: int, offset: int, record: Record) -> IncomingRecord:
     try:
         event = decode(record)
     except MemoryError:
@@ -44,8 +44,8 @@ def arrival_of(partition: int, offset: int, record: Record) -> Arrival:
         # Decoding is pure: what fails now always does, also in a way that nobody foresaw.
         expected = isinstance(error, UndecodableRecord)
         why = str(error) if expected else f"it cannot be decoded: {type(error).__name__}"
-        return Arrival(partition, offset, record, _session_named_by(record.key), None, why)
-    return Arrival(partition, offset, record, event.session_id, event)
+        return IncomingRecord(partition, offset, record, _session_named_by(record.key), None, why)
+    return IncomingRecord(partition, offset, record, event.session_id, event)
 
 
 def _session_named_by(key: bytes) -> UUID | None:

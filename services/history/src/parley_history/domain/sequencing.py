@@ -3,11 +3,11 @@
 from enum import Enum, auto
 
 from parley_core.events.session import Event
-from parley_history.domain.discarded_record import Discarded
+from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.rows import SessionRow
 
 
-class Order(Enum):
+class SequenceCheck(Enum):
     NEXT = auto()
     REPEAT = auto()
     FORK = auto()
@@ -16,12 +16,12 @@ class Order(Enum):
     """One before it is missing."""
 
 
-def order_of(session: SessionRow | None, event: Event | Discarded) -> Order:
+def order_of(session: SessionRow | None, event: Event | DiscardedRecord) -> SequenceCheck:
     version = session.version if session else 0
     if event.sequence == version + 1:
-        return Order.NEXT
+        return SequenceCheck.NEXT
     if event.sequence > version:
-        return Order.BEYOND
+        return SequenceCheck.BEYOND
     # Ids increase along a session, so a later id was not among those applied.
     assert session is not None
-    return Order.FORK if event.id > session.last_event_id else Order.REPEAT
+    return SequenceCheck.FORK if event.id > session.last_event_id else SequenceCheck.REPEAT

@@ -17,7 +17,7 @@ from parley_core.events.session import (
     SessionRenamed,
 )
 from parley_core.events.values import Price, Usage
-from parley_history.domain.discarded_record import Discarded
+from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.rows import SessionRow
 
 UsageKey = tuple[UUID, date, str, str | None]
@@ -60,9 +60,9 @@ class UsageRow(Struct, frozen=True, gc=False):
         )
 
 
-def usage_of(session: SessionRow, event: Event | Discarded) -> UsageRow | None:
+def usage_of(session: SessionRow, event: Event | DiscardedRecord) -> UsageRow | None:
     """What the event adds to its session's usage; `session` is the row after it."""
-    if isinstance(event, Discarded):
+    if isinstance(event, DiscardedRecord):
         return None
     match event.data:
         case (ReplyCompleted() | ReplyFailed() | ReplyCancelled() | CompletionServed()) as end:

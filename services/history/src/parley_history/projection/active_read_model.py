@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from parley_history.domain.batch import DeadLetter
-from parley_history.domain.incoming_record import Arrival
-from parley_history.projection.batch_applier import Applying, LiveRows, Move
+from parley_history.domain.incoming_record import IncomingRecord
+from parley_history.projection.batch_applier import BatchApplier, LiveRows, PositionUpdate
 from parley_history.storage.projection_tables import Connection
 from parley_history.storage.versions import active_version
 
@@ -34,7 +34,7 @@ class ReadModel:
 
     def __init__(self, database: str, limits: ReadModelLimits) -> None:
         self._database, self._limits = database, limits
-        self._applying = Applying(active_version, LiveRows(), limits.held_events)
+        self._applying = BatchApplier(active_version, LiveRows(), limits.held_events)
         self._connection: Connection[asyncpg.Record] | None = None
 
     async def positions_of(self, partitions: Sequence[int]) -> Mapping[int, int]:
@@ -42,11 +42,11 @@ class ReadModel:
         return await self._applying.positions_of(await self._connected(), partitions)
 
     async def project(
-        self, arrivals: Sequence[Arrival], moves: Sequence[Move]
+        self, arrivals: Sequence[IncomingRecord], moves: Sequence[PositionUpdate]
     ) -> Sequence[DeadLetter]:
         """Apply the arrivals and move the positions, in one transaction; answers what was parked.
 
-        Raises PositionMoved.
+        Raises PositionConflict.
         """
         return await self._applying.project(await self._connected(), arrivals, moves)
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_history.domain.batch import Batch, DeadLetter, Known
-from parley_history.domain.incoming_record import Arrival
+from parley_history.domain.batch import Batch, BatchState, DeadLetter
+from parley_history.domain.incoming_record import IncomingRecord
 from parley_history.storage.projection_tables import Connection, read_known, write_batch
 
 # What Postgres will never take, such as a number over its type or a NUL in a text. The first two
@@ -35,7 +35,7 @@ Enter = Callable[["Connection[asyncpg.Record]"], AbstractAsyncContextManager[Non
 """Opens a transaction in which the tables are those of one version."""
 
 
-class Move(NamedTuple):
+class PositionUpdate(NamedTuple):
     """A partition's position, from the expected one to the next."""
 
     partition: int
@@ -43,7 +43,7 @@ class Move(NamedTuple):
     next: int
 
 
-class PositionMoved(Exception):
+class PositionConflict(Exception):
     """Another projector has moved a position meanwhile; nothing was written."""
 
 
@@ -52,7 +52,7 @@ class Rows(Protocol):
 
     async def read(
         self, connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
-    ) -> Known: ...
+    ) -> BatchState: ...
     async def write(self, connection: "Connection[asyncpg.Record]", batch: Batch) -> None: ...
 
 
@@ -61,14 +61,14 @@ class LiveRows:
 
     async def read(
         self, connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
-    ) -> Known:
+    ) -> BatchState:
         return await read_known(connection, session_ids)
 
     async def write(self, connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
         await write_batch(connection, batch)
 
 
-class Applying:
+class BatchApplier:
     def __init__(self, enter: Enter, rows: Rows, most_held: int) -> None:
         self._enter, self._rows, self._most_held = enter, rows, most_held
 
@@ -84,12 +84,12 @@ class Applying:
     async def project(
         self,
         connection: "Connection[asyncpg.Record]",
-        arrivals: Sequence[Arrival],
-        moves: Sequence[Move],
+        arrivals: Sequence[IncomingRecord],
+        moves: Sequence[PositionUpdate],
     ) -> Sequence[DeadLetter]:
         """Apply the arrivals and move the positions; answers what was parked.
 
-        Raises PositionMoved.
+        Raises PositionConflict.
         """
         try:
             return await self._in_one_transaction(connection, arrivals, moves, self._apply)
@@ -101,10 +101,11 @@ class Applying:
     async def _in_one_transaction(
         self,
         connection: "Connection[asyncpg.Record]",
-        arrivals: Sequence[Arrival],
-        moves: Sequence[Move],
+        arrivals: Sequence[IncomingRecord],
+        moves: Sequence[PositionUpdate],
         apply: Callable[
-            ["Connection[asyncpg.Record]", Sequence[Arrival]], Awaitable[Sequence[DeadLetter]]
+            ["Connection[asyncpg.Record]", Sequence[IncomingRecord]],
+            Awaitable[Sequence[DeadLetter]],
         ],
     ) -> Sequence[DeadLetter]:
         async with self._enter(connection):
@@ -113,7 +114,7 @@ class Applying:
             return await apply(connection, arrivals)
 
     async def _apply(
-        self, connection: "Connection[asyncpg.Record]", arrivals: Sequence[Arrival]
+        self, connection: "Connection[asyncpg.Record]", arrivals: Sequence[IncomingRecord]
     ) -> Sequence[DeadLetter]:
         named = {arrival.session_id for arrival in arrivals} - {None}
         known = await self._rows.read(connection, [*filter(None, named)])
@@ -124,7 +125,7 @@ class Applying:
         return batch.newly_parked
 
     async def _apply_one_by_one(
-        self, connection: "Connection[asyncpg.Record]", arrivals: Sequence[Arrival]
+        self, connection: "Connection[asyncpg.Record]", arrivals: Sequence[IncomingRecord]
     ) -> Sequence[DeadLetter]:
         """Slow, but what cannot be stored parks its own session alone."""
         parked = list[DeadLetter]()
@@ -139,8 +140,8 @@ class Applying:
         return parked
 
 
-async def _move(connection: "Connection[asyncpg.Record]", moves: Sequence[Move]) -> None:
+async def _move(connection: "Connection[asyncpg.Record]", moves: Sequence[PositionUpdate]) -> None:
     if moves:
         moved = await connection.execute(_MOVE_POSITIONS, *zip(*sorted(moves), strict=True))
         if moved != f"UPDATE {len(moves)}":
-            raise PositionMoved
+            raise PositionConflict

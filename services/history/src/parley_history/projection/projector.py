@@ -14,8 +14,8 @@ from typing import Protocol
 from parley_core.log import Entry, LogError, LogUnreachable, PositionOutOfRange
 from parley_core.log.group_reader import PositionsOf
 from parley_history.domain.batch import DeadLetter
-from parley_history.domain.incoming_record import Arrival, arrival_of
-from parley_history.projection.batch_applier import Move, PositionMoved
+from parley_history.domain.incoming_record import IncomingRecord, arrival_of
+from parley_history.projection.batch_applier import PositionConflict, PositionUpdate
 from parley_history.storage.database_errors import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Projection(Protocol):
 
     async def positions_of(self, partitions: Sequence[int]) -> Mapping[int, int]: ...
     async def project(
-        self, arrivals: Sequence[Arrival], moves: Sequence[Move]
+        self, arrivals: Sequence[IncomingRecord], moves: Sequence[PositionUpdate]
     ) -> Sequence[DeadLetter]: ...
     async def close(self) -> None: ...
 
@@ -130,7 +130,7 @@ class Projector:
             self._lost = lost
             self._astray = True
             await self._pause(f"{lost} {_AFTER_A_LOSS}")
-        except PositionMoved:
+        except PositionConflict:
             log.info("Another projector was faster: the positions are read again.")
             self._astray = True
         except LogError as error:
@@ -149,7 +149,9 @@ class Projector:
         ends = {at: end for at, end in self._log.positions.items() if end > self._next[at]}
         if not ends:
             return
-        moves = [Move(partition, self._next[partition], end) for partition, end in ends.items()]
+        moves = [
+            PositionUpdate(partition, self._next[partition], end) for partition, end in ends.items()
+        ]
         parked = await self._projection.project([arrival_of(*entry) for entry in entries], moves)
         self._next |= ends
         self._hint |= ends

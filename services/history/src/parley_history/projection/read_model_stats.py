@@ -20,7 +20,7 @@ FROM dead_letters
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class ProjectionStats:
     """`positions` is the offset of the next record, of each partition that was ever read."""
 
     positions: Mapping[int, int]
@@ -29,14 +29,14 @@ class Numbers:
     held_events: int
 
 
-class ReadModelNumbers:
+class ProjectionStatsReader:
     """One connection of its own, made anew after each error."""
 
     def __init__(self, database: str, *, seconds: float) -> None:
         self._database, self._seconds = database, seconds
         self._connection: Connection[asyncpg.Record] | None = None
 
-    async def read(self) -> Numbers:
+    async def read(self) -> ProjectionStats:
         connection = await self._connected()
         try:
             async with connection.transaction(readonly=True):
@@ -46,7 +46,7 @@ class ReadModelNumbers:
         except BaseException:
             await self.close()
             raise
-        return Numbers({row["partition"]: row["next"] for row in positions}, **counts)
+        return ProjectionStats({row["partition"]: row["next"] for row in positions}, **counts)
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -13,31 +13,31 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from parley_core.log import LogError
-from parley_history.projection.read_model_stats import Numbers
+from parley_history.projection.read_model_stats import ProjectionStats
 from parley_history.storage.database_errors import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
 
 
-class Stuck(Exception):
+class ProjectorStalled(Exception):
     """A partition has lag and no progress; the message is a sentence."""
 
 
-class Ends(Protocol):
+class LogEndOffsets(Protocol):
     """`log_ends.LogEnds` is one."""
 
     async def read(self) -> Mapping[int, int]: ...
     async def close(self) -> None: ...
 
 
-class ReadModelNumbers(Protocol):
+class ProjectionStatsReader(Protocol):
     """`read_model_numbers.ReadModelNumbers` is one."""
 
-    async def read(self) -> Numbers: ...
+    async def read(self) -> ProjectionStats: ...
     async def close(self) -> None: ...
 
 
-class Watched(Protocol):
+class WatchedProjector(Protocol):
     """`projector.Projector` is one."""
 
     @property
@@ -63,10 +63,14 @@ class Watchdog:
     """
 
     def __init__(
-        self, ends: Ends, numbers: ReadModelNumbers, projector: Watched, limits: WatchdogLimits
+        self,
+        ends: LogEndOffsets,
+        numbers: ProjectionStatsReader,
+        projector: WatchedProjector,
+        limits: WatchdogLimits,
     ) -> None:
         self.ends: Mapping[int, int] | None = None
-        self.numbers: Numbers | None = None
+        self.numbers: ProjectionStats | None = None
         self._ask_ends, self._ask_numbers = ends, numbers
         self._projector, self._limits = projector, limits
         self._troubles = 0
@@ -120,7 +124,7 @@ class Watchdog:
         self._positions = positions
         for partition, looks in self._standing.items():
             if looks >= self._most_looks(partition):
-                raise Stuck(
+                raise ProjectorStalled(
                     f"Partition {partition} has {lag[partition]} events that are not projected, "
                     f"and nothing moves at position {positions.get(partition, 0)}, though Kafka "
                     "and the read model answer. The projector ends, to be started anew."

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from parley_core.api_models import SessionShape
 from parley_core.auth.principal import Principal
-from parley_core.crypto.key_messages import KeysMalformed, keys_answered, keys_question
+from parley_core.crypto.key_messages import InvalidKeysResponse, keys_answered, keys_question
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError, Unavailable
-from parley_core.http.service_client import Relayed, ServiceClient
+from parley_core.http.service_client import ServiceClient, ServiceError
 
 
 class Person(NamedTuple):
@@ -53,7 +53,7 @@ class SessionClient:
         answer = await self._call("POST", "/keys", principal, request_id, body)
         try:
             return keys_answered(answer)
-        except KeysMalformed:
+        except InvalidKeysResponse:
             raise _unusable() from None
 
     async def search_keys(
@@ -86,7 +86,7 @@ class SessionClient:
                 body=body,
                 timeout=self._seconds,
             )
-        except Relayed as refused:
+        except ServiceError as refused:
             if refused.status == 404:
                 raise
             raise _unusable() from None

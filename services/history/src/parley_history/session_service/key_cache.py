@@ -23,7 +23,7 @@ class _Kept(NamedTuple):
     until: float
 
 
-class KeptKeys(Generic[Owner]):
+class KeyCache(Generic[Owner]):
     """Keeps at most `most` keys, gives each for `seconds`; drops the least recently used one."""
 
     def __init__(
@@ -82,7 +82,7 @@ class KeptKeys(Generic[Owner]):
         return keys
 
 
-class ContentKeys(KeptKeys[UUID]):
+class DataKeyCache(KeyCache[UUID]):
     """The sessions' keys, of which one alone is asked for by many at once."""
 
     def __init__(

@@ -7,7 +7,7 @@ from itertools import islice
 from uuid import UUID
 
 from parley_core.storage.postgres_pool import Pool
-from parley_history.session_service.key_cache import ContentKeys
+from parley_history.session_service.key_cache import DataKeyCache
 from parley_history.storage.database_errors import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
@@ -19,10 +19,10 @@ SELECT id FROM sessions WHERE id = ANY($1::uuid[]) AND (deleted OR erased_at IS 
 """
 
 
-class Forgetting:
+class KeyEviction:
     """A `movements.Follower`; there are never more sessions to look at than keys are kept."""
 
-    def __init__(self, pool: Pool, keys: ContentKeys, *, pause_seconds: float) -> None:
+    def __init__(self, pool: Pool, keys: DataKeyCache, *, pause_seconds: float) -> None:
         self._pool, self._keys, self._pause_seconds = pool, keys, pause_seconds
         self._moved = set[UUID]()
         self._heard = asyncio.Event()

@@ -11,8 +11,8 @@ import asyncpg
 from msgspec.structs import astuple
 
 from parley_core.events.cloudevents import Record
-from parley_history.domain.batch import Batch, DeadLetter, Known
-from parley_history.domain.incoming_record import Arrival, arrival_of
+from parley_history.domain.batch import Batch, BatchState, DeadLetter
+from parley_history.domain.incoming_record import IncomingRecord, arrival_of
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
 
 Connection = asyncpg.Connection
@@ -114,19 +114,19 @@ async def read_known(
     connection: "Connection[asyncpg.Record]",
     session_ids: Collection[UUID],
     remembered: Mapping[UUID, SessionRow] = MappingProxyType({}),
-) -> Known:
+) -> BatchState:
     """What the tables hold of the sessions; rows that the caller remembers are not read again."""
     sessions = {id: remembered[id] for id in session_ids if id in remembered}
     if others := [id for id in session_ids if id not in sessions]:
         for row in await connection.fetch(_READ_SESSIONS, others):
             sessions[row["id"]] = SessionRow(*row.values())
-    held: defaultdict[UUID, dict[int, Arrival]] = defaultdict(dict)
+    held: defaultdict[UUID, dict[int, IncomingRecord]] = defaultdict(dict)
     for row in await connection.fetch(_READ_HELD, session_ids):
         arrival = arrival_of(row["partition"], row["offset"], record_kept_in(row))
         held[row["session_id"]][row["sequence"]] = arrival
     parked = await connection.fetch(_READ_PARKED, session_ids)
     discarded = await connection.fetch(_READ_DISCARDED, session_ids)
-    return Known(
+    return BatchState(
         sessions=sessions,
         held=held,
         parked=frozenset(row["session_id"] for row in parked),
@@ -186,7 +186,7 @@ def record_kept_in(row: asyncpg.Record) -> Record:
     return Record(row["key"], headers, row["value"])
 
 
-async def notify_of_everything(connection: "Connection[asyncpg.Record]") -> None:
+async def notify_all(connection: "Connection[asyncpg.Record]") -> None:
     await connection.execute(_NOTIFY, MOVED_CHANNEL, [EVERYTHING])
 
 
@@ -213,7 +213,7 @@ def _columns(rows: Iterable[Sequence[object]]) -> list[tuple[object, ...]]:
     return [*zip(*rows, strict=True)]
 
 
-def _held_row(arrival: Arrival) -> tuple[object, ...]:
+def _held_row(arrival: IncomingRecord) -> tuple[object, ...]:
     assert arrival.event is not None
     return (arrival.session_id, arrival.event.sequence, *_raw(arrival))
 
@@ -222,7 +222,7 @@ def _dead_letter_row(letter: DeadLetter) -> tuple[object, ...]:
     return (letter.arrival.session_id, letter.error, *_raw(letter.arrival))
 
 
-def _raw(arrival: Arrival) -> tuple[object, ...]:
+def _raw(arrival: IncomingRecord) -> tuple[object, ...]:
     record = arrival.record
     headers = [(name, base64.b64encode(value).decode()) for name, value in record.headers]
     place = (arrival.partition, arrival.offset)

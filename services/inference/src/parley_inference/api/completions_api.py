@@ -6,17 +6,19 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from parley_core.http.service_auth import Guard, request_id
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_inference.completions.request import read_request
-from parley_inference.completions.service import Completions
-from parley_inference.turns.turn_run import Asker
+from parley_inference.completions.service import CompletionService
+from parley_inference.turns.turn_run import Caller
 
 COMPLETIONS = "/completions"
 
 
-def completions_route(guard: Guard, completions: Callable[[], Completions]) -> Route:
+def completions_route(
+    guard: ServiceAuthenticator, completions: Callable[[], CompletionService]
+) -> Route:
     async def complete(request: Request) -> ASGIApp:
-        asker = Asker(guard(request), request_id(request))
+        asker = Caller(guard(request), request_id(request))
         return completions().answer(read_request(await request.body()), asker)
 
     return Route(COMPLETIONS, complete, methods=["POST"])

@@ -11,13 +11,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from parley_core.http.errors import InvalidRequest, ParleyError, Unavailable
-from parley_core.http.service_auth import Guard, request_id
-from parley_inference.api.turn_stream_response import TurnStream
-from parley_inference.completions.service import Completions
-from parley_inference.models.model_catalogue import Catalogue
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_inference.api.turn_stream_response import TurnStreamResponse
+from parley_inference.completions.service import CompletionService
+from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.session.client import SessionClient
 from parley_inference.turns.runner import Runner
-from parley_inference.turns.turn_run import Asker
+from parley_inference.turns.turn_run import Caller
 
 
 class StreamRequest(msgspec.Struct):
@@ -30,15 +30,15 @@ class Parts:
 
     runner: Runner
     session: SessionClient
-    completions: Completions
+    completions: CompletionService
 
     def __init__(self) -> None:
-        self.open_streams: set[TurnStream] = set()
+        self.open_streams: set[TurnStreamResponse] = set()
 
 
 def routes(
-    guard: Guard,
-    catalogue: Catalogue,
+    guard: ServiceAuthenticator,
+    catalogue: ModelCatalogue,
     parts: Parts,
     *,
     most_streams: int,
@@ -50,7 +50,7 @@ def routes(
 
     async def stream_turn(request: Request) -> ASGIApp:
         nonlocal opening
-        asker = Asker(guard(request), request_id(request))
+        asker = Caller(guard(request), request_id(request))
         asked = _decoded(await request.body())
         if len(open_streams) + opening >= most_streams:
             raise Unavailable("Too many replies are being read; try again.", code="inference_busy")
@@ -59,7 +59,7 @@ def routes(
             live = await parts.runner.open(request.path_params["turn_id"], asked.session_id, asker)
         finally:
             opening -= 1
-        return TurnStream(live, asked.after, open_streams, heartbeat_seconds)
+        return TurnStreamResponse(live, asked.after, open_streams, heartbeat_seconds)
 
     async def list_models(request: Request) -> Response:
         guard(request)
@@ -94,7 +94,7 @@ def _decoded(body: bytes) -> StreamRequest:
         ) from None
 
 
-def _model_list(catalogue: Catalogue) -> bytes:
+def _model_list(catalogue: ModelCatalogue) -> bytes:
     data = [
         {
             "id": model.name,

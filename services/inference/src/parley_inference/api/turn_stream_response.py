@@ -10,7 +10,7 @@ from parley_inference.streaming.live_turn import LiveTurn, Reader
 _HEADERS = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]
 
 
-class TurnStream:
+class TurnStreamResponse:
     """Ends with the turn, when its client leaves, or when that takes no byte for two heartbeats.
 
     It is in `open_streams` while it runs.
@@ -20,7 +20,7 @@ class TurnStream:
         self,
         live: LiveTurn,
         after: int,
-        open_streams: set["TurnStream"],
+        open_streams: set["TurnStreamResponse"],
         heartbeat_seconds: float,
     ) -> None:
         self._live, self._after, self._open_streams = live, after, open_streams

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from parley_core.events.values import Price, Usage
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.outcome import estimate, usage_of
-from parley_inference.models.wire.chunk_parser import Piece, Tokens
+from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts
 from parley_inference.session.context_window_cache import ChatMessage
-from parley_inference.streaming.reply_text import Reply
+from parley_inference.streaming.reply_text import ReplyText
 from parley_inference.turns.generation import Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class OneShotResult:
     text: str
     usage: Usage
     price: Price | None
@@ -27,12 +27,12 @@ async def ask(
     *,
     seconds: float,
     most_bytes: int,
-) -> Answered:
-    """What the model answers, cut at `most_bytes`. Raises UpstreamFailed and TimeoutError."""
-    reply = Reply(most_bytes)
-    counted: Tokens | None = None
+) -> OneShotResult:
+    """What the model answers, cut at `most_bytes`. Raises UpstreamError and TimeoutError."""
+    reply = ReplyText(most_bytes)
+    counted: TokenCounts | None = None
 
-    def take(piece: Piece) -> bool:
+    def take(piece: ParsedChunk) -> bool:
         nonlocal counted
         reply.append(piece.text)
         counted = piece.tokens or counted
@@ -49,4 +49,4 @@ async def ask(
         prompt_tokens=estimate(size),
         reply_bytes=len(text.encode()),
     )
-    return Answered(text, usage, model.price)
+    return OneShotResult(text, usage, model.price)

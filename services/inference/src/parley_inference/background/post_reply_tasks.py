@@ -12,14 +12,14 @@ from uuid import UUID
 
 from parley_core.api_models import Turn
 from parley_core.http.errors import ParleyError
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.background.one_shot import ask
-from parley_inference.background.summary import Compact, summary_bytes, summary_prompt
+from parley_inference.background.summary import CompactionRequest, summary_bytes, summary_prompt
 from parley_inference.background.title import TITLE_BYTES, title_of, title_prompt
-from parley_inference.models.failures import UpstreamFailed
+from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
-from parley_inference.session.client import Run, SessionClient
-from parley_inference.session.context_window_cache import Window
+from parley_inference.session.client import SessionClient, TurnInput
+from parley_inference.session.context_window_cache import CachedWindow
 from parley_inference.turns.generation import Provider
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _Kind = Literal["title", "compaction"]
 
 
 @dataclass(frozen=True, slots=True)
-class AfterwardsLimits:
+class PostReplyTaskSettings:
     """Seconds and counts; see the settings of the same names."""
 
     titles: bool
@@ -38,15 +38,15 @@ class AfterwardsLimits:
     compaction_seconds: float
 
 
-class Afterwards:
+class PostReplyTasks:
     def __init__(
-        self, session: SessionClient, provider: Provider, limits: AfterwardsLimits
+        self, session: SessionClient, provider: Provider, limits: PostReplyTaskSettings
     ) -> None:
         self._session, self._provider, self._limits = session, provider, limits
         self._tasks: dict[tuple[_Kind, UUID], asyncio.Task[None]] = {}
         self._given_up = False
 
-    def reply_made(self, turn: Turn, run: Run, window: Window, model: Model) -> None:
+    def reply_made(self, turn: Turn, run: TurnInput, window: CachedWindow, model: Model) -> None:
         """Begin what session asked for with the turn, which has ended by now."""
         if turn.status != "completed" or turn.reply is None:
             return
@@ -98,7 +98,7 @@ class Afterwards:
             await self._session.suggest_title(turn.session_id, title, model.name, answered)
 
     async def _compact(
-        self, session_id: UUID, compact: Compact, window: Window, model: Model
+        self, session_id: UUID, compact: CompactionRequest, window: CachedWindow, model: Model
     ) -> None:
         answered = await ask(
             self._provider,
@@ -115,9 +115,9 @@ class Afterwards:
 async def _quietly(kind: _Kind, session_id: UUID, work: Callable[[], Awaitable[None]]) -> None:
     try:
         await work()
-    except (UpstreamFailed, ParleyError) as error:
+    except (UpstreamError, ParleyError) as error:
         log.warning("%s of session %s: %s", kind, session_id, error.code)
     except TimeoutError:
         log.warning("%s of session %s: not in time", kind, session_id)
     except Exception as error:
-        log_surprise(log, f"{kind} of session {session_id}", error)
+        log_unexpected_error(log, f"{kind} of session {session_id}", error)

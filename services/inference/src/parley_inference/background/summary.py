@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from parley_inference.session.context_window_cache import ChatMessage, ContextMessage, Window
+from parley_inference.session.context_window_cache import CachedWindow, ChatMessage, ContextMessage
 
 _MOST_TOKENS = 1_000
 _LEAST_TOKENS = 64
@@ -20,7 +20,7 @@ _ASKED = (
 _SPEAKERS = {"user": "Person", "assistant": "Assistant"}
 
 
-class Compact(msgspec.Struct, frozen=True):
+class CompactionRequest(msgspec.Struct, frozen=True):
     """What session wants a summary of: all up to a message.
 
     `messages` are those that the window has left behind already; what follows is in the window.
@@ -30,7 +30,7 @@ class Compact(msgspec.Struct, frozen=True):
     messages: list[ContextMessage]
 
 
-def summary_prompt(compact: Compact, window: Window) -> list[ChatMessage]:
+def summary_prompt(compact: CompactionRequest, window: CachedWindow) -> list[ChatMessage]:
     summary, said = window.split()
     parts = [f"Earlier summary: {summary}"] if summary else []
     parts += [_spoken(each) for each in _summarised(compact, said)]
@@ -46,7 +46,7 @@ def _tokens(budget: int) -> int:
     return max(_LEAST_TOKENS, min(_MOST_TOKENS, budget // 8))
 
 
-def _summarised(compact: Compact, said: Sequence[ContextMessage]) -> list[ContextMessage]:
+def _summarised(compact: CompactionRequest, said: Sequence[ContextMessage]) -> list[ContextMessage]:
     places = [place for place, each in enumerate(said) if each.id == compact.up_to_message_id]
     return [*compact.messages, *(said[: places[0] + 1] if places else ())]
 

@@ -6,24 +6,24 @@ from uuid import uuid4
 
 from starlette.types import Send
 
-from parley_inference.completions.errors import UpstreamError
+from parley_inference.completions.errors import UpstreamErrorResponse
 from parley_inference.completions.request import CompletionRequest
-from parley_inference.models.failures import FailureCode, UpstreamFailed
-from parley_inference.models.fallback import Making
+from parley_inference.models.failures import FailureCode, UpstreamError
+from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.models.outcome import usage_of
-from parley_inference.models.wire.chunk_parser import Tokens
-from parley_inference.session.usage_record import Served, Status
-from parley_inference.turns.turn_run import Asker
+from parley_inference.models.wire.chunk_parser import TokenCounts
+from parley_inference.session.usage_record import Status, UsageRecord
+from parley_inference.turns.turn_run import Caller
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """It takes nothing any more."""
 
 
 class Completion(ABC):
-    """The answer of the models in `line`; see `Making`."""
+    """The answer of the models in `line`; see `FallbackRun`."""
 
     def __init__(
         self, request: CompletionRequest, line: Sequence[Model], provider: OpenAIProvider
@@ -31,11 +31,11 @@ class Completion(ABC):
         self.id = uuid4()
         self._send: Send
         self._request, self._provider = request, provider
-        self._making = Making(line, f"completion {self.id}")
+        self._making = FallbackRun(line, f"completion {self.id}")
         # What it used so far, and of which model.
         self._answered_by: Model | None = None
         self._reply_bytes = 0
-        self._tokens: Tokens | None = None
+        self._tokens: TokenCounts | None = None
         self._failure: FailureCode | None = None
 
     def stop(self, code: FailureCode) -> None:
@@ -51,11 +51,11 @@ class Completion(ABC):
             if failed is None:
                 await self._finish()
             elif failed.code != "cancelled":
-                await self._fail(UpstreamError(failed))
-        except ClientGone:
+                await self._fail(UpstreamErrorResponse(failed))
+        except ClientDisconnected:
             self._failure = "cancelled"
 
-    def served(self, asker: Asker) -> Served | None:
+    def served(self, asker: Caller) -> UsageRecord | None:
         """None where the model server did nothing that it could charge for."""
         model = self._answered_by
         if model is None:
@@ -65,7 +65,7 @@ class Completion(ABC):
             prompt_tokens=self._request.prompt_tokens,
             reply_bytes=self._reply_bytes,
         )
-        return Served(
+        return UsageRecord(
             id=self.id,
             principal=asker.principal,
             request_id=asker.request_id,
@@ -83,13 +83,13 @@ class Completion(ABC):
 
     @abstractmethod
     async def _ask(self, model: Model) -> None:
-        """Raises UpstreamFailed, or ClientGone."""
+        """Raises UpstreamError, or ClientDisconnected."""
 
     @abstractmethod
     async def _finish(self) -> None: ...
 
     @abstractmethod
-    async def _fail(self, error: UpstreamError) -> None: ...
+    async def _fail(self, error: UpstreamErrorResponse) -> None: ...
 
     def _identity(self, model: Model) -> dict[str, str]:
         return {"id": f"chatcmpl-{self.id.hex}", "model": model.name}
@@ -97,5 +97,5 @@ class Completion(ABC):
     async def _asked(self, model: Model) -> None:
         try:
             await self._ask(model)
-        except ClientGone:
-            raise UpstreamFailed("cancelled", begun=True) from None
+        except ClientDisconnected:
+            raise UpstreamError("cancelled", begun=True) from None

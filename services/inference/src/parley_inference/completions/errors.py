@@ -1,7 +1,7 @@
 """A model server's failure as the error that a client of completions reads."""
 
 from parley_core.http.errors import ParleyError
-from parley_inference.models.failures import SENTENCES, FailureCode, UpstreamFailed
+from parley_inference.models.failures import SENTENCES, FailureCode, UpstreamError
 
 _STATUSES: dict[FailureCode, int] = {
     "upstream_refused": 502,
@@ -16,8 +16,8 @@ _STATUSES: dict[FailureCode, int] = {
 _TYPES = {400: "invalid_request_error", 429: "rate_limit_error"}
 
 
-class UpstreamError(ParleyError):
-    def __init__(self, failed: UpstreamFailed) -> None:
+class UpstreamErrorResponse(ParleyError):
+    def __init__(self, failed: UpstreamError) -> None:
         status = 400 if failed.asked_wrongly else _STATUSES.get(failed.code, 500)
         headers = {}
         if status in (429, 503):

@@ -5,13 +5,19 @@ from typing import Any
 
 import msgspec
 
-from parley_inference.models.wire.chunk_parser import ChunkReader, Event, Piece, decoded, tokens_of
+from parley_inference.models.wire.chunk_parser import (
+    ChunkParser,
+    Event,
+    ParsedChunk,
+    decoded,
+    tokens_of,
+)
 
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class CompletionReader(ChunkReader):
+class CompletionChunkParser(ChunkParser):
     """Adds each event to `events` as it is to be sent; a piece's text is all that was said."""
 
     def __init__(
@@ -27,7 +33,7 @@ class CompletionReader(ChunkReader):
         self._rewritten, self._identity = events, identity
         self._unfinished, self._with_usage = choices, with_usage
 
-    def _take_chunk(self, data: bytes, piece: Piece, texts: list[str]) -> None:
+    def _take_chunk(self, data: bytes, piece: ParsedChunk, texts: list[str]) -> None:
         chunk = decoded(data, _CHUNK)
         for choice in chunk.choices or ():
             texts += _said(choice.delta or {})

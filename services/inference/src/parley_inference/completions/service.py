@@ -11,14 +11,14 @@ from parley_inference.completions.completion import Completion
 from parley_inference.completions.request import CompletionRequest
 from parley_inference.completions.streamed_completion import StreamedCompletion
 from parley_inference.completions.whole_completion import WholeCompletion
-from parley_inference.models.model_catalogue import Catalogue
+from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
-from parley_inference.session.usage_record import Served
-from parley_inference.turns.turn_run import Asker
+from parley_inference.session.usage_record import UsageRecord
+from parley_inference.turns.turn_run import Caller
 
 
 @dataclass(frozen=True, slots=True)
-class CompletionsLimits:
+class CompletionSettings:
     """Counts, bytes and seconds; see the settings of the same names."""
 
     at_once: int
@@ -26,15 +26,15 @@ class CompletionsLimits:
     client_seconds: float
 
 
-class Completions:
+class CompletionService:
     """`record` is told of each that used something."""
 
     def __init__(
         self,
         provider: OpenAIProvider,
-        catalogue: Catalogue,
-        limits: CompletionsLimits,
-        record: Callable[[Served], None],
+        catalogue: ModelCatalogue,
+        limits: CompletionSettings,
+        record: Callable[[UsageRecord], None],
     ) -> None:
         self._provider, self._catalogue, self._limits = provider, catalogue, limits
         self._record = record
@@ -45,7 +45,7 @@ class Completions:
     def running(self) -> int:
         return len(self._running)
 
-    def answer(self, request: CompletionRequest, asker: Asker) -> "CompletionAnswer":
+    def answer(self, request: CompletionRequest, asker: Caller) -> "CompletionAnswer":
         """Raises NotFound, or Unavailable."""
         model = self._catalogue.get(request.model)
         if model is None:
@@ -78,7 +78,7 @@ class Completions:
     def began(self, answer: "CompletionAnswer") -> None:
         self._running.add(answer)
 
-    def ended(self, answer: "CompletionAnswer", served: Served | None) -> None:
+    def ended(self, answer: "CompletionAnswer", served: UsageRecord | None) -> None:
         self._running.discard(answer)
         if served is not None:
             self._record(served)
@@ -91,7 +91,9 @@ class Completions:
 class CompletionAnswer:
     """An ASGI application: the answer to one request; it ends when its client leaves."""
 
-    def __init__(self, completion: Completion, asker: Asker, completions: Completions) -> None:
+    def __init__(
+        self, completion: Completion, asker: Caller, completions: CompletionService
+    ) -> None:
         self.completion = completion
         self._asker, self._completions = asker, completions
 

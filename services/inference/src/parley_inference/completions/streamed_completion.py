@@ -7,13 +7,13 @@ import msgspec
 
 from parley_core.http.errors import error_body
 from parley_core.streaming import turn_sse as sse
-from parley_inference.completions.completion import ClientGone, Completion
-from parley_inference.completions.errors import UpstreamError
-from parley_inference.completions.event_rewriter import CompletionReader
+from parley_inference.completions.completion import ClientDisconnected, Completion
+from parley_inference.completions.errors import UpstreamErrorResponse
+from parley_inference.completions.event_rewriter import CompletionChunkParser
 from parley_inference.completions.request import CompletionRequest
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
-from parley_inference.models.wire.chunk_parser import Piece
+from parley_inference.models.wire.chunk_parser import ParsedChunk
 
 _DONE = b"data: [DONE]\n\n"
 _HEADERS = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]
@@ -40,9 +40,9 @@ class StreamedCompletion(Completion):
         self._begun = self._started = False
 
     async def _ask(self, model: Model) -> None:
-        def new_reader() -> CompletionReader:
+        def new_reader() -> CompletionChunkParser:
             self._events.clear()
-            return CompletionReader(
+            return CompletionChunkParser(
                 self._event_bytes,
                 self._events,
                 identity=self._identity(model),
@@ -50,7 +50,7 @@ class StreamedCompletion(Completion):
                 with_usage=self._request.with_usage,
             )
 
-        def take(piece: Piece) -> bool:
+        def take(piece: ParsedChunk) -> bool:
             if piece.chunks:
                 self._answered_by = model
             self._begun = self._begun or bool(piece.text)
@@ -69,7 +69,7 @@ class StreamedCompletion(Completion):
         self._events.append(_DONE)
         await self._send_events(more=False)
 
-    async def _fail(self, error: UpstreamError) -> None:
+    async def _fail(self, error: UpstreamErrorResponse) -> None:
         if not self._started:
             raise error
         body = error_body(error.message, type=error.type, code=error.code)
@@ -88,4 +88,4 @@ class StreamedCompletion(Completion):
                     )
                 await self._send({"type": "http.response.body", "body": events, "more_body": more})
         except (TimeoutError, OSError):
-            raise ClientGone from None
+            raise ClientDisconnected from None

@@ -9,10 +9,10 @@ from functools import partial
 
 from parley_core.http.errors import ParleyError
 from parley_core.runtime.background_tasks import running
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.session.client import SessionClient
-from parley_inference.session.retry_until_accepted import insist
-from parley_inference.session.usage_record import Served
+from parley_inference.session.retry_until_accepted import retry_until_accepted
+from parley_inference.session.usage_record import UsageRecord
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _PROCESS_ENDS = "this process ends"
 
 
 @dataclass(frozen=True, slots=True)
-class RecordLimits:
+class UsageReporterSettings:
     """How many wait, how many are told at once, and seconds; see the settings of the same names."""
 
     waiting: int
@@ -29,15 +29,15 @@ class RecordLimits:
     longest_pause: float
 
 
-class CompletionRecords:
+class UsageReporter:
     """Loses what session does not take within its time, or what exceeds the queue; says so."""
 
-    def __init__(self, session: SessionClient, limits: RecordLimits) -> None:
+    def __init__(self, session: SessionClient, limits: UsageReporterSettings) -> None:
         self.lost = 0
         self._session, self._limits = session, limits
-        self._waiting: asyncio.Queue[Served] = asyncio.Queue(limits.waiting)
+        self._waiting: asyncio.Queue[UsageRecord] = asyncio.Queue(limits.waiting)
 
-    def add(self, served: Served) -> None:
+    def add(self, served: UsageRecord) -> None:
         try:
             self._waiting.put_nowait(served)
         except asyncio.QueueFull:
@@ -70,15 +70,17 @@ class CompletionRecords:
             except TimeoutError:
                 self._lose(served, "not in time")
             except Exception as error:
-                log_surprise(log, f"completion {served.id}", error)
+                log_unexpected_error(log, f"completion {served.id}", error)
             finally:
                 self._waiting.task_done()
 
-    async def _until_taken(self, served: Served) -> None:
+    async def _until_taken(self, served: UsageRecord) -> None:
         tell = partial(self._session.completion_served, served)
         async with asyncio.timeout(self._limits.tries_seconds):
-            await insist(tell, f"completion {served.id}", longest_pause=self._limits.longest_pause)
+            await retry_until_accepted(
+                tell, f"completion {served.id}", longest_pause=self._limits.longest_pause
+            )
 
-    def _lose(self, served: Served, why: str) -> None:
+    def _lose(self, served: UsageRecord, why: str) -> None:
         self.lost += 1
         log.error("completion %s is not recorded: %s", served.id, why)

@@ -3,9 +3,9 @@
 import msgspec
 
 from parley_inference.completions.completion import Completion
-from parley_inference.completions.errors import UpstreamError
+from parley_inference.completions.errors import UpstreamErrorResponse
 from parley_inference.completions.event_rewriter import with_fields
-from parley_inference.models.failures import UpstreamFailed
+from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.wire.chunk_parser import Event, decoded, tokens_of
 
@@ -26,7 +26,7 @@ class WholeCompletion(Completion):
         def read(body: bytes) -> bytes:
             answer = decoded(body, _ANSWER)
             if answer.choices is None:
-                raise UpstreamFailed("upstream_garbage")
+                raise UpstreamError("upstream_garbage")
             self._tokens = tokens_of(answer.usage)
             self._reply_bytes = sum(len(bytes(choice)) for choice in answer.choices)
             return with_fields(body, self._identity(model))
@@ -38,7 +38,7 @@ class WholeCompletion(Completion):
         body = self._request.for_server(model)
         try:
             self._body = await self._provider.whole(model, body, read, asked)
-        except UpstreamFailed:
+        except UpstreamError:
             self._answered_by = None
             raise
 
@@ -50,5 +50,5 @@ class WholeCompletion(Completion):
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": self._body})
 
-    async def _fail(self, error: UpstreamError) -> None:
+    async def _fail(self, error: UpstreamErrorResponse) -> None:
         raise error

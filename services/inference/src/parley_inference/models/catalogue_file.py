@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from parley_core.events.values import Price
-from parley_core.runtime.settings import SettingsWrong
-from parley_core.runtime.yaml_file import FileWrong, read_yaml
+from parley_core.runtime.settings import InvalidSettings
+from parley_core.runtime.yaml_file import InvalidFile, read_yaml
 from parley_inference.models.model_catalogue import (
     DEFAULT_CONTEXT_SIZE,
-    Catalogue,
     Model,
+    ModelCatalogue,
     ServerLimits,
 )
 
@@ -24,26 +24,26 @@ KeyOf = Callable[[str], str | None]
 
 def default_catalogue(
     limits: ServerLimits, *, base_url: str, key: str | None, model: str | None
-) -> Catalogue:
+) -> ModelCatalogue:
     """The one model that OPENAI_BASE_URL, OPENAI_API_KEY and PARLEY_MODEL name."""
     if not model:
-        raise SettingsWrong(
+        raise InvalidSettings(
             "PARLEY_MODEL is not set. It should be the name of a model at OPENAI_BASE_URL, "
             "such as gpt-4.1-mini; or set PARLEY_MODELS to a YAML file of models."
         )
     if not _is_url(base_url):
-        raise SettingsWrong(f"OPENAI_BASE_URL is wrong. It should be {_URL_FORM}.")
-    return Catalogue([Model(model, model, base_url, key, DEFAULT_CONTEXT_SIZE, None, limits)])
+        raise InvalidSettings(f"OPENAI_BASE_URL is wrong. It should be {_URL_FORM}.")
+    return ModelCatalogue([Model(model, model, base_url, key, DEFAULT_CONTEXT_SIZE, None, limits)])
 
 
-def read_catalogue(path: Path, key_of: KeyOf, limits: ServerLimits) -> Catalogue:
+def read_catalogue(path: Path, key_of: KeyOf, limits: ServerLimits) -> ModelCatalogue:
     """The models of the YAML file that PARLEY_MODELS names; `limits` are those of its servers.
 
-    Raises SettingsWrong.
+    Raises InvalidSettings.
     """
     try:
         file = read_yaml(path, _File)
-    except FileWrong as wrong:
+    except InvalidFile as wrong:
         raise _wrong(str(wrong)) from None
     if not file.models:
         raise _wrong("it names no model")
@@ -53,7 +53,7 @@ def read_catalogue(path: Path, key_of: KeyOf, limits: ServerLimits) -> Catalogue
     servers = _servers(file, limits)
     for entry in file.models:
         _check_fallbacks(entry, names)
-    return Catalogue(
+    return ModelCatalogue(
         [_model(entry, key_of, servers.get(entry.base_url, limits)) for entry in file.models]
     )
 
@@ -125,7 +125,7 @@ def _model(entry: _Entry, key_of: KeyOf, limits: ServerLimits) -> Model:
         raise _wrong(f"base_url of {entry.name} should be {_URL_FORM}")
     key = key_of(entry.key_variable) if entry.key_variable else None
     if entry.key_variable and not key:
-        raise SettingsWrong(
+        raise InvalidSettings(
             f"{entry.key_variable} is not set. It should be the key of the model {entry.name}, "
             "whose key_variable names it in PARLEY_MODELS."
         )
@@ -155,8 +155,8 @@ def _is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
 
 
-def _wrong(why: str) -> SettingsWrong:
-    return SettingsWrong(
+def _wrong(why: str) -> InvalidSettings:
+    return InvalidSettings(
         f"PARLEY_MODELS is wrong: {why}. It should be the path of a YAML file with `models`, each "
         "with name, base_url and context_size; key_variable, price, reply_tokens, upstream_name "
         "and fallbacks may follow. `servers` may have a base_url's own limits."

@@ -7,7 +7,7 @@ State = Literal["closed", "open", "half_open"]
 
 
 @dataclass(slots=True)
-class Circuit:
+class CircuitBreaker:
     """Opens after `most_failures` in a row; after `open_seconds` one request tries the server.
 
     Times are seconds of any clock that only goes forward.

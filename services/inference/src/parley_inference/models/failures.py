@@ -33,7 +33,7 @@ SENTENCES: dict[FailureCode, str] = {
 }
 
 
-class UpstreamFailed(Exception):
+class UpstreamError(Exception):
     """The model server did not do its part; never holds what it sent.
 
     `passing` is trouble that another attempt may not meet; `retry_after` is in seconds, where the
@@ -55,13 +55,13 @@ class UpstreamFailed(Exception):
         self.asked_wrongly, self.begun = asked_wrongly, begun
 
 
-def refusal(status: int, retry_after: float | None = None) -> UpstreamFailed:
+def refusal(status: int, retry_after: float | None = None) -> UpstreamError:
     """What an answer other than 2xx means."""
     if status == 429:
-        return UpstreamFailed("upstream_rate_limited", passing=True, retry_after=retry_after)
+        return UpstreamError("upstream_rate_limited", passing=True, retry_after=retry_after)
     if status >= 500:
-        return UpstreamFailed("upstream_unavailable", passing=True, retry_after=retry_after)
-    return UpstreamFailed(
+        return UpstreamError("upstream_unavailable", passing=True, retry_after=retry_after)
+    return UpstreamError(
         "upstream_refused",
         passing=status in (408, 409),
         retry_after=retry_after,

@@ -4,15 +4,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from parley_core.runtime.safe_logging import log_surprise
-from parley_inference.models.failures import FailureCode, UpstreamFailed
+from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import Model
-from parley_inference.models.retry_policy import ask_in_line
+from parley_inference.models.retry_policy import try_fallbacks
 
 log = logging.getLogger(__name__)
 
 
-class Making:
+class FallbackRun:
     """Asks the first model in `line`, and the next where one does not begin to answer.
 
     The first one's time for a reply bounds the whole. `what` is it that a line of the log names.
@@ -30,22 +30,22 @@ class Making:
             if self._limit is not None and not self._limit.expired():
                 self._limit.reschedule(asyncio.get_running_loop().time())
 
-    async def run(self, ask: Callable[[Model], Awaitable[None]]) -> UpstreamFailed | None:
+    async def run(self, ask: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
         """How it failed; never raises but when it is cancelled."""
         failed = await self._asked(ask) if self._stopped_by is None else None
-        return UpstreamFailed(self._stopped_by) if self._stopped_by else failed
+        return UpstreamError(self._stopped_by) if self._stopped_by else failed
 
-    async def _asked(self, ask: Callable[[Model], Awaitable[None]]) -> UpstreamFailed | None:
+    async def _asked(self, ask: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
         try:
             async with asyncio.timeout(self._line[0].limits.total) as self._limit:
-                await ask_in_line(self._line, ask)
-        except UpstreamFailed as failed:
+                await try_fallbacks(self._line, ask)
+        except UpstreamError as failed:
             return failed
         except TimeoutError:
-            return UpstreamFailed("upstream_timeout")
+            return UpstreamError("upstream_timeout")
         except Exception as error:
-            log_surprise(log, self._what, error)
-            return UpstreamFailed("internal")
+            log_unexpected_error(log, self._what, error)
+            return UpstreamError("internal")
         finally:
             self._limit = None
         return None

@@ -50,7 +50,7 @@ class Model:
         return self.context_size - room
 
 
-class Catalogue:
+class ModelCatalogue:
     """Every fallback of a model has to be in it too."""
 
     def __init__(self, models: list[Model]) -> None:

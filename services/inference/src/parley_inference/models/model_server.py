@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from parley_inference.models.circuit_breaker import Circuit
-from parley_inference.models.failures import FailureCode, UpstreamFailed
+from parley_inference.models.circuit_breaker import CircuitBreaker
+from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import ServerLimits
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _ALIVE: frozenset[FailureCode] = frozenset(("upstream_refused", "upstream_rate_l
 class ModelServer:
     """`on_first_text` is told the seconds from each request to the first text of its answer."""
 
-    def __init__(self, base_url: str, limits: ServerLimits, circuit: Circuit) -> None:
+    def __init__(self, base_url: str, limits: ServerLimits, circuit: CircuitBreaker) -> None:
         self.name = base_url.partition("?")[0]
         self.running = 0
         self.on_first_text: Callable[[float], None] = lambda _: None
@@ -36,16 +36,16 @@ class ModelServer:
     async def request(self) -> AsyncIterator[None]:
         """For as long as a request runs; how the block ends tells how the server does.
 
-        Raises UpstreamFailed where there is no room within the wait, or the circuit is open.
+        Raises UpstreamError where there is no room within the wait, or the circuit is open.
         """
         if not self.circuit.admits(time.monotonic()):
-            raise UpstreamFailed("upstream_unavailable")
+            raise UpstreamError("upstream_unavailable")
         try:
             async with self._entered():
                 if self.circuit.state == "open":  # It opened while this one waited.
-                    raise UpstreamFailed("upstream_unavailable")
+                    raise UpstreamError("upstream_unavailable")
                 yield
-        except UpstreamFailed as failed:
+        except UpstreamError as failed:
             self._judge(failed.code)
             raise
         except BaseException:
@@ -64,7 +64,7 @@ class ModelServer:
             async with asyncio.timeout(self._wait_seconds):
                 await self._room.acquire()
         except TimeoutError:
-            raise UpstreamFailed("upstream_busy") from None
+            raise UpstreamError("upstream_busy") from None
         self.running += 1
         try:
             yield

@@ -13,12 +13,12 @@ import httpx2
 import msgspec
 import openai
 
-from parley_inference.models.circuit_breaker import Circuit
+from parley_inference.models.circuit_breaker import CircuitBreaker
 from parley_inference.models.failures import refusal
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.model_server import ModelServer
-from parley_inference.models.retry_policy import Retries, persist, retry_after_of
-from parley_inference.models.wire.chunk_parser import ChunkReader
+from parley_inference.models.retry_policy import RetryPolicy, persist, retry_after_of
+from parley_inference.models.wire.chunk_parser import ChunkParser
 from parley_inference.models.wire.stream_attempt import (
     PassOn,
     Reader,
@@ -35,7 +35,7 @@ Answer = TypeVar("Answer")
 class UpstreamLimits:
     """Seconds, bytes and counts that hold for every server; see the settings of the same names."""
 
-    retries: Retries
+    retries: RetryPolicy
     failures: int
     open_seconds: float
     after_finish: float
@@ -44,12 +44,12 @@ class UpstreamLimits:
 
 
 class OpenAIProvider:
-    """Each raises UpstreamFailed, and asks again while nothing of a reply was given out."""
+    """Each raises UpstreamError, and asks again while nothing of a reply was given out."""
 
     def __init__(self, models: Iterable[Model], limits: UpstreamLimits) -> None:
         self._limits = limits
         self.servers = {
-            url: ModelServer(url, server, Circuit(limits.failures, limits.open_seconds))
+            url: ModelServer(url, server, CircuitBreaker(limits.failures, limits.open_seconds))
             for url, server in {model.base_url: model.limits for model in models}.items()
         }
         self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
@@ -71,7 +71,7 @@ class OpenAIProvider:
         if model.reply_tokens is not None:
             asked["max_completion_tokens"] = model.reply_tokens
         body = msgspec.json.encode(asked)
-        await self.relay(model, body, lambda: ChunkReader(self._limits.event_bytes), take)
+        await self.relay(model, body, lambda: ChunkParser(self._limits.event_bytes), take)
 
     async def relay(
         self,

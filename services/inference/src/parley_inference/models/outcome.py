@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from parley_core.api_models import FinishReason
 from parley_core.events.values import Price, Usage
 from parley_inference.models.failures import FailureCode
-from parley_inference.models.wire.chunk_parser import Tokens
+from parley_inference.models.wire.chunk_parser import TokenCounts
 
 _BYTES_PER_TOKEN = 4
 
@@ -37,7 +37,7 @@ class Failed:
 Ending = Completed | Failed
 
 
-def usage_of(tokens: Tokens | None, *, prompt_tokens: int, reply_bytes: int) -> Usage:
+def usage_of(tokens: TokenCounts | None, *, prompt_tokens: int, reply_bytes: int) -> Usage:
     """What the model server counted, or else an estimate."""
     if tokens is not None:
         return Usage(prompt_tokens=tokens.prompt, completion_tokens=tokens.completion)

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from parley_inference.models.failures import UpstreamFailed
+from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Retries:
+class RetryPolicy:
     """`attempts` in all; the pause after the first one, and the longest, are in seconds."""
 
     attempts: int
@@ -23,15 +23,15 @@ class Retries:
     longest_pause: float
 
 
-async def persist(ask: Callable[[], Awaitable[Answer]], retries: Retries) -> Answer:
-    """Ask until there is an answer, while nothing of one was given out. Raises UpstreamFailed."""
+async def persist(ask: Callable[[], Awaitable[Answer]], retries: RetryPolicy) -> Answer:
+    """Ask until there is an answer, while nothing of one was given out. Raises UpstreamError."""
     for number in range(1, retries.attempts):
         try:
             return await ask()
-        except UpstreamFailed as failed:
+        except UpstreamError as failed:
             if failed.begun or not failed.passing:
                 raise
-            pause = pause_before(
+            pause = backoff_delay(
                 number,
                 failed.retry_after,
                 first=retries.first_pause,
@@ -42,19 +42,19 @@ async def persist(ask: Callable[[], Awaitable[Answer]], retries: Retries) -> Ans
     return await ask()
 
 
-async def ask_in_line(line: Sequence[Model], ask: Callable[[Model], Awaitable[Answer]]) -> Answer:
-    """Ask one model after the other, until one has begun to answer. Raises UpstreamFailed."""
+async def try_fallbacks(line: Sequence[Model], ask: Callable[[Model], Awaitable[Answer]]) -> Answer:
+    """Ask one model after the other, until one has begun to answer. Raises UpstreamError."""
     *others, last = line
     for model in others:
         try:
             return await ask(model)
-        except UpstreamFailed as failed:
+        except UpstreamError as failed:
             if failed.begun:
                 raise
     return await ask(last)
 
 
-def pause_before(
+def backoff_delay(
     attempt: int, retry_after: float | None, *, first: float, most: float, jitter: float
 ) -> float:
     """Seconds before the attempt after number `attempt`; `jitter` is from 0 up to 1.

@@ -13,24 +13,24 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.service_client import ServiceClient
-from parley_inference.background.one_shot import Answered
-from parley_inference.background.summary import Compact
+from parley_inference.background.one_shot import OneShotResult
+from parley_inference.background.summary import CompactionRequest
 from parley_inference.models.failures import SENTENCES
 from parley_inference.models.outcome import Completed, Ending, Failed
-from parley_inference.session.context_window_cache import Context, Held
-from parley_inference.session.usage_record import Served
+from parley_inference.session.context_window_cache import CachedWindowRef, PromptContext
+from parley_inference.session.usage_record import UsageRecord
 
 Answer = TypeVar("Answer")
 
 
-class Run(msgspec.Struct, frozen=True):
+class TurnInput(msgspec.Struct, frozen=True):
     """What a claimed turn is made from, and what is wanted once it is."""
 
     model: str
     instructions: str
-    context: Context
+    context: PromptContext
     suggest_title: bool = False
-    compact: Compact | None = None
+    compact: CompactionRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,21 @@ class Claim:
     """`run` is None when the turn is another's, or has ended; `key` seals what it streams."""
 
     turn: Turn
-    run: Run | None
+    run: TurnInput | None
     key: DataKey | None
 
 
-class Stop(msgspec.Struct, frozen=True):
+class TurnToStop(msgspec.Struct, frozen=True):
     """A turn to stop: `cancelled`, or otherwise not this runner's any more."""
 
     turn_id: UUID
     reason: str
 
 
-class Beat(msgspec.Struct, frozen=True):
+class Heartbeat(msgspec.Struct, frozen=True):
     """What session answers to a heartbeat; `erased` are sessions that were erased lately."""
 
-    stop: list[Stop]
+    stop: list[TurnToStop]
     erased: list[UUID]
 
 
@@ -76,7 +76,7 @@ class SessionClient:
         self._seconds, self._heartbeat_seconds = seconds, heartbeat_seconds
 
     async def claim(
-        self, turn_id: UUID, since: Held | None, principal: Principal, request_id: str
+        self, turn_id: UUID, since: CachedWindowRef | None, principal: Principal, request_id: str
     ) -> Claim:
         body: dict[str, object] = {
             "runner": self._runner_id,
@@ -102,13 +102,13 @@ class SessionClient:
         return turn
 
     async def suggest_title(
-        self, session_id: UUID, title: str, model: str, answered: Answered
+        self, session_id: UUID, title: str, model: str, answered: OneShotResult
     ) -> None:
         body: dict[str, object] = {"title": title, "model": model} | _charged(answered)
         await self._tell(f"/sessions/{session_id}/title", body)
 
     async def compact(
-        self, session_id: UUID, up_to: UUID, summary: str, model: str, answered: Answered
+        self, session_id: UUID, up_to: UUID, summary: str, model: str, answered: OneShotResult
     ) -> None:
         usage = answered.usage
         body: dict[str, object] = {
@@ -119,7 +119,7 @@ class SessionClient:
         }
         await self._tell(f"/sessions/{session_id}/compaction", body | _charged(answered))
 
-    async def completion_served(self, served: Served) -> None:
+    async def completion_served(self, served: UsageRecord) -> None:
         """Record what a completion used, in the name of whoever asked for it."""
         body: dict[str, object] = {
             "id": served.id,
@@ -129,7 +129,7 @@ class SessionClient:
         body |= _charged(served)
         await self._call("POST", "/completions", served.principal, served.request_id, body)
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> Beat:
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> Heartbeat:
         """Name the turns that this process runs."""
         answer = await self._call(
             "POST",
@@ -139,7 +139,7 @@ class SessionClient:
             {"turns": turn_ids},
             seconds=self._heartbeat_seconds,
         )
-        return _decoded(answer, Beat)
+        return _decoded(answer, Heartbeat)
 
     async def check(self) -> None:
         """Raises when session cannot be reached."""
@@ -173,11 +173,11 @@ class SessionClient:
 class _ClaimAnswer(msgspec.Struct):
     claimed: bool
     turn: msgspec.Raw
-    run: Run | None = None
+    run: TurnInput | None = None
     key: str | None = None
 
 
-def _charged(made: Ending | Answered | Served) -> dict[str, object]:
+def _charged(made: Ending | OneShotResult | UsageRecord) -> dict[str, object]:
     return {
         "usage": made.usage and made.usage.model_dump(),
         "price": made.price and made.price.model_dump(),

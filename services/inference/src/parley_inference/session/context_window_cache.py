@@ -26,7 +26,7 @@ class ContextMessage(msgspec.Struct, frozen=True):
     content: str
 
 
-class Context(msgspec.Struct, frozen=True):
+class PromptContext(msgspec.Struct, frozen=True):
     """What session answers to a claim: new messages, after those of the version `base`.
 
     `tokens` is what the whole window has, and `budget` what it was to fit in.
@@ -43,7 +43,7 @@ class Context(msgspec.Struct, frozen=True):
         return self.tokens > self.budget
 
 
-class Held(msgspec.Struct, frozen=True):
+class CachedWindowRef(msgspec.Struct, frozen=True):
     """Which window a process holds: of what version, for what budget, and its last message."""
 
     version: int
@@ -52,7 +52,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CachedWindow:
     """The messages up to a session's version, oldest first; `size` is bytes of UTF-8."""
 
     version: int
@@ -66,9 +66,9 @@ class Window:
         return self.size + _MESSAGE_OVERHEAD_BYTES * len(self.messages)
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> CachedWindowRef | None:
         last = self.messages[-1].id if self.messages else None
-        return Held(self.version, self.budget, last) if last else None
+        return CachedWindowRef(self.version, self.budget, last) if last else None
 
     def split(self) -> tuple[str, Sequence[ContextMessage]]:
         """The summary, or an empty text, and the messages after it."""
@@ -85,7 +85,7 @@ class Prompt:
     tokens: int
 
 
-def prompt_of(instructions: str, window: Window, window_tokens: int) -> Prompt:
+def prompt_of(instructions: str, window: CachedWindow, window_tokens: int) -> Prompt:
     """`window_tokens` is what session counted in the window, or estimated."""
     summary, said = window.split()
     # One system message, and first of all: some chat templates refuse a second one.
@@ -97,11 +97,11 @@ def prompt_of(instructions: str, window: Window, window_tokens: int) -> Prompt:
     return Prompt(messages, window_tokens + estimate(len(instructions.encode())))
 
 
-class WindowLost(Exception):
+class CacheMiss(Exception):
     """The context continues a window that is not held any more."""
 
 
-class Windows:
+class ContextWindowCache:
     """Least recently used first; all of them within `most_bytes`, none idle over `most_seconds`.
 
     Times are seconds of any clock that only goes forward.
@@ -109,18 +109,18 @@ class Windows:
 
     def __init__(self, most_bytes: int, most_seconds: float) -> None:
         self._most_bytes, self._most_seconds = most_bytes, most_seconds
-        self._held: OrderedDict[UUID, Window] = OrderedDict()
+        self._held: OrderedDict[UUID, CachedWindow] = OrderedDict()
         self._cost = 0
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def held(self, session_id: UUID) -> Held | None:
+    def held(self, session_id: UUID) -> CachedWindowRef | None:
         window = self._held.get(session_id)
         return window.held if window else None
 
-    def update(self, session_id: UUID, context: Context, now: float) -> Window:
-        """The whole window after `context`. Raises WindowLost."""
+    def update(self, session_id: UUID, context: PromptContext, now: float) -> CachedWindow:
+        """The whole window after `context`. Raises CacheMiss."""
         window = _continued(self._held.get(session_id), context, now)
         self.drop(session_id)
         self._held[session_id] = window
@@ -146,11 +146,11 @@ class Windows:
         self._cost = 0
 
 
-def _continued(held: Window | None, context: Context, now: float) -> Window:
+def _continued(held: CachedWindow | None, context: PromptContext, now: float) -> CachedWindow:
     new = tuple(context.messages)
     size = sum(len(each.content.encode()) for each in new)
     if context.base is None:
-        return Window(context.version, context.budget, new, size, now)
+        return CachedWindow(context.version, context.budget, new, size, now)
     if held is None or held.version != context.base:
-        raise WindowLost
-    return Window(context.version, context.budget, held.messages + new, held.size + size, now)
+        raise CacheMiss
+    return CachedWindow(context.version, context.budget, held.messages + new, held.size + size, now)

@@ -17,7 +17,7 @@ _FIRST_PAUSE_SECONDS = 0.1
 _PASSING = frozenset((408, 425, 429))
 
 
-async def insist(
+async def retry_until_accepted(
     tell: Callable[[], Awaitable[Answer]], what: str, *, longest_pause: float
 ) -> Answer:
     """What session answers, for as long as it takes; `what` is it that a line of the log names.

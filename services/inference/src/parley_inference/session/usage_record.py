@@ -11,7 +11,7 @@ Status = Literal["completed", "failed", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class UsageRecord:
     """By whom and by which request; `cut` is one that its client left.
 
     `model` is the name of the one that answered.

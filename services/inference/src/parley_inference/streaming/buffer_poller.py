@@ -5,15 +5,15 @@ import logging
 from collections.abc import Sequence
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.runtime.safe_logging import log_surprise
-from parley_core.streaming.turn_buffer import BufferReading
+from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.streaming.live_turn import LiveTurn
 
 log = logging.getLogger(__name__)
 
 
-class Poller:
+class TurnBufferPoller:
     """Looks at all of them every `every_seconds`, and at nothing while there are none.
 
     A call has `most_turns`, and asks for `most_entries` in all.
@@ -24,12 +24,12 @@ class Poller:
     ) -> None:
         self._buffers, self._every_seconds = buffers, every_seconds
         self._most_turns, self._most_entries = most_turns, most_entries
-        self._followed: dict[LiveTurn, BufferReading] = {}
+        self._followed: dict[LiveTurn, TurnBufferReader] = {}
         self._wanted = asyncio.Event()
 
     def follow(self, live: LiveTurn, key: DataKey) -> None:
         """What its buffer has becomes readable in `live`."""
-        self._followed[live] = BufferReading(live.id, key)
+        self._followed[live] = TurnBufferReader(live.id, key)
         self._wanted.set()
 
     def leave(self, live: LiveTurn) -> None:
@@ -46,7 +46,7 @@ class Poller:
                 more = await self._poll()
             except Exception as error:
                 # The next look has to come: without it these turns stand still.
-                log_surprise(log, "poller", error)
+                log_unexpected_error(log, "poller", error)
             await asyncio.sleep(0 if more else self._every_seconds)
 
     async def _poll(self) -> bool:
@@ -57,7 +57,7 @@ class Poller:
                 more = True
         return more
 
-    async def _read(self, followed: Sequence[tuple[LiveTurn, BufferReading]]) -> bool:
+    async def _read(self, followed: Sequence[tuple[LiveTurn, TurnBufferReader]]) -> bool:
         most = max(1, self._most_entries // len(followed))
         answers = await self._buffers.read([reading for _, reading in followed], most)
         if answers is None:
@@ -68,10 +68,10 @@ class Poller:
                 self._look_at(live, reading)
         return any(len(entries) == most for entries in answers)
 
-    def _look_at(self, live: LiveTurn, reading: BufferReading) -> None:
+    def _look_at(self, live: LiveTurn, reading: TurnBufferReader) -> None:
         if reading.broken:
             log.warning("turn %s: its buffer has a gap; its end is waited for", live.id)
         if reading.ended:
-            live.tell_end()
+            live.publish_end()
         if reading.broken or reading.ended:
             self.leave(live)

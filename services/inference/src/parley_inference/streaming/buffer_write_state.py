@@ -2,18 +2,18 @@
 
 from parley_core.api_models import Turn
 from parley_core.crypto.sealing import DataKey
-from parley_core.streaming.turn_buffer import BufferWriting, Opening
+from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
 from parley_core.streaming.turn_buffer_redis import Outcome, Write
 from parley_inference.streaming.live_turn import LiveTurn
 
 
-class WrittenTurn:
+class BufferWriteState:
     """One write at a time; `keep_running` and `keep_ended` are the seconds that Redis keeps it."""
 
     def __init__(self, live: LiveTurn, key: DataKey, keep_running: int, keep_ended: int) -> None:
-        self._live, self._buffer = live, BufferWriting(live.id, key)
+        self._live, self._buffer = live, TurnBufferSealer(live.id, key)
         self._keep_running, self._keep_ended = keep_running, keep_ended
-        self._opening: Opening | None = None
+        self._opening: StreamHeader | None = None
         # What is there up to `written`; up to `tried` it may be.
         self._written = self._tried = 0
         self._whole = True
@@ -62,7 +62,7 @@ class WrittenTurn:
         entry = self._buffer.end(length)
         return Write(self._buffer.name, [entry], keep_seconds=self._keep_ended)
 
-    def _write_whole(self, opening: Opening) -> Write:
+    def _write_whole(self, opening: StreamHeader) -> Write:
         reply = self._live.reply
         self._whole, self._written, self._tried = False, 0, reply.length
         entries = [self._buffer.opening(opening)]

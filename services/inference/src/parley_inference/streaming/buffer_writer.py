@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.streaming.turn_buffer import buffer_name
 from parley_core.streaming.turn_buffer_redis import Outcome, TurnBuffers, Write
-from parley_inference.streaming.buffer_write_state import WrittenTurn
+from parley_inference.streaming.buffer_write_state import BufferWriteState
 from parley_inference.streaming.live_turn import LiveTurn
 
 log = logging.getLogger(__name__)
 
 
-class Flusher:
+class TurnBufferWriter:
     """Writes what is new of all turns at most every `every_seconds`; no reader waits for it.
 
     A call has `most_turns` and `most_bytes`, or one turn more. What could not be written stays due
@@ -36,15 +36,15 @@ class Flusher:
         self._buffers, self._every_seconds = buffers, every_seconds
         self._most_turns, self._most_bytes = most_turns, most_bytes
         self._grace_seconds, self._keep_ended_seconds = grace_seconds, keep_ended_seconds
-        self._turns: dict[UUID, WrittenTurn] = {}
-        self._due: dict[UUID, WrittenTurn] = {}
+        self._turns: dict[UUID, BufferWriteState] = {}
+        self._due: dict[UUID, BufferWriteState] = {}
         self._erased: set[str] = set()
         self._news = asyncio.Event()
 
     def begin(self, live: LiveTurn, key: DataKey, seconds: float) -> None:
         """Keep the buffer of this turn from now on; its reply takes `seconds` at most."""
         keep_running = math.ceil(seconds + self._grace_seconds)
-        turn = WrittenTurn(live, key, keep_running, self._keep_ended_seconds)
+        turn = BufferWriteState(live, key, keep_running, self._keep_ended_seconds)
         self._turns[live.id] = turn
         live.on_news = self._news_of(live.id, turn)
         live.on_news()
@@ -66,7 +66,7 @@ class Flusher:
                 await self._flush()
             except Exception as error:
                 # The next flush has to come: without it no other process shows anything.
-                log_surprise(log, "flusher", error)
+                log_unexpected_error(log, "flusher", error)
                 self._all_are_due()
             await asyncio.sleep(self._every_seconds)
 
@@ -92,8 +92,8 @@ class Flusher:
         if self._due:
             self._news.set()
 
-    async def _write_some(self, due: dict[UUID, WrittenTurn]) -> None:
-        turns: list[tuple[UUID, WrittenTurn]] = []
+    async def _write_some(self, due: dict[UUID, BufferWriteState]) -> None:
+        turns: list[tuple[UUID, BufferWriteState]] = []
         writes, size = [], 0
         while due and size < self._most_bytes and len(turns) < self._most_turns:
             turn_id, turn = due.popitem()
@@ -108,7 +108,7 @@ class Flusher:
         for (turn_id, turn), outcome in zip(turns, outcomes, strict=True):
             self._wrote(turn_id, turn, outcome)
 
-    def _wrote(self, turn_id: UUID, turn: WrittenTurn, outcome: Outcome) -> None:
+    def _wrote(self, turn_id: UUID, turn: BufferWriteState, outcome: Outcome) -> None:
         turn.wrote(outcome)
         if turn.over and outcome == "unknown":
             self._forget(turn_id, turn)
@@ -116,11 +116,11 @@ class Flusher:
             # The next time finds nothing new, or what came meanwhile.
             self._due[turn_id] = turn
 
-    def _forget(self, turn_id: UUID, turn: WrittenTurn) -> None:
+    def _forget(self, turn_id: UUID, turn: BufferWriteState) -> None:
         if self._turns.get(turn_id) is turn:
             del self._turns[turn_id]
 
-    def _news_of(self, turn_id: UUID, turn: WrittenTurn) -> Callable[[], None]:
+    def _news_of(self, turn_id: UUID, turn: BufferWriteState) -> Callable[[], None]:
         def news() -> None:
             if turn_id not in self._due and self._turns.get(turn_id) is turn:
                 self._due[turn_id] = turn

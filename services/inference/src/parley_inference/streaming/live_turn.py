@@ -8,8 +8,8 @@ from parley_core.api_models import Turn
 from parley_core.auth.principal import Principal
 from parley_core.events.values import Price
 from parley_core.streaming import turn_sse as sse
-from parley_core.streaming.turn_buffer import Opening
-from parley_inference.streaming.reply_text import Reply
+from parley_core.streaming.turn_buffer import StreamHeader
+from parley_inference.streaming.reply_text import ReplyText
 
 
 def _nobody() -> None:
@@ -23,10 +23,10 @@ class LiveTurn:
     answers, where this process runs the turn.
     """
 
-    def __init__(self, turn: Turn, owner: Principal, reply: Reply) -> None:
+    def __init__(self, turn: Turn, owner: Principal, reply: ReplyText) -> None:
         self.turn = turn
         self.reply = reply
-        self.opening: Opening | None = None
+        self.opening: StreamHeader | None = None
         self.ended: Turn | None = None if turn.status == "running" else turn
         self.abandoned = False
         self.on_news: Callable[[], None] = _nobody
@@ -70,7 +70,7 @@ class LiveTurn:
 
     def end(self, turn: Turn) -> None:
         self.ended = turn
-        self.reply = Reply(0)  # Nobody reads it any more.
+        self.reply = ReplyText(0)  # Nobody reads it any more.
         self._wake()
 
     def abandon(self) -> None:
@@ -79,7 +79,7 @@ class LiveTurn:
         self._end_told.set()
         self._wake()
 
-    def tell_end(self) -> None:
+    def publish_end(self) -> None:
         """It has ended elsewhere: whoever follows it asks how."""
         self._end_told.set()
 

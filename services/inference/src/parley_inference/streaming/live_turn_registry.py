@@ -7,7 +7,7 @@ from uuid import UUID
 from parley_inference.streaming.live_turn import LiveTurn
 
 
-class LiveTurns:
+class LiveTurnRegistry:
     """Ended turns stay for `ended_seconds`, `most_ended` of them.
 
     Times are seconds of any clock that only goes forward.

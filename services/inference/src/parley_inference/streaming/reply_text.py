@@ -13,7 +13,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 _QUOTES = 2
 
 
-class Reply:
+class ReplyText:
     """Grows until its text, encoded as JSON, has `most_json_bytes`; what exceeds them is cut.
 
     Half a surrogate pair waits for its other half; alone it becomes U+FFFD.

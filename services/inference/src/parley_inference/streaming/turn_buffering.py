@@ -5,14 +5,16 @@ from contextlib import asynccontextmanager
 
 from parley_core.runtime.background_tasks import running
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
-from parley_inference.streaming.buffer_poller import Poller
-from parley_inference.streaming.buffer_writer import Flusher
+from parley_inference.streaming.buffer_poller import TurnBufferPoller
+from parley_inference.streaming.buffer_writer import TurnBufferWriter
 
 
-class Buffering:
+class TurnBuffering:
     """The two directions of one process; `failed` counts the times that Redis did not do it."""
 
-    def __init__(self, buffers: TurnBuffers, flusher: Flusher, poller: Poller) -> None:
+    def __init__(
+        self, buffers: TurnBuffers, flusher: TurnBufferWriter, poller: TurnBufferPoller
+    ) -> None:
         self._buffers, self._flusher, self._poller = buffers, flusher, poller
         self.begin, self.erase = flusher.begin, flusher.erase
         self.follow, self.leave = poller.follow, poller.leave

@@ -5,13 +5,21 @@ from uuid import UUID
 
 from parley_core.http.errors import Unavailable
 from parley_inference.session.client import Claim, SessionClient
-from parley_inference.session.context_window_cache import Window, WindowLost, Windows
-from parley_inference.turns.turn_run import Asker
+from parley_inference.session.context_window_cache import (
+    CachedWindow,
+    CacheMiss,
+    ContextWindowCache,
+)
+from parley_inference.turns.turn_run import Caller
 
 
 async def claim_turn(
-    session: SessionClient, windows: Windows, turn_id: UUID, session_id: UUID, asker: Asker
-) -> tuple[Claim, Window | None]:
+    session: SessionClient,
+    windows: ContextWindowCache,
+    turn_id: UUID,
+    session_id: UUID,
+    asker: Caller,
+) -> tuple[Claim, CachedWindow | None]:
     """The window is None where the claim has no run. Raises a ParleyError.
 
     `session_id` tells whose window may be held; the turn's own is what counts.
@@ -23,7 +31,7 @@ async def claim_turn(
         try:
             now = time.monotonic()
             return claim, windows.update(claim.turn.session_id, claim.run.context, now)
-        except WindowLost:
+        except CacheMiss:
             continue  # Dropped since, or another session's: claimed again, it comes whole.
     raise Unavailable(
         "The session service answered something unusable; try again.", code="session_unavailable"

@@ -7,7 +7,7 @@ from parley_core.api_models import Turn
 from parley_core.http.errors import ParleyError
 from parley_inference.models.outcome import Ending, Failed
 from parley_inference.session.client import SessionClient
-from parley_inference.session.retry_until_accepted import insist
+from parley_inference.session.retry_until_accepted import retry_until_accepted
 from parley_inference.streaming.live_turn import LiveTurn
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,9 @@ async def commit(
     while True:
         end = partial(session.end, live.id, ending, request_id)
         try:
-            return await insist(end, f"turn {live.id}", longest_pause=most_pause_seconds)
+            return await retry_until_accepted(
+                end, f"turn {live.id}", longest_pause=most_pause_seconds
+            )
         except ParleyError as error:
             if error.status in _NOT_OURS:
                 return None

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from parley_core.api_models import FinishReason
-from parley_inference.models.failures import FailureCode, UpstreamFailed
-from parley_inference.models.fallback import Making
+from parley_inference.models.failures import FailureCode, UpstreamError
+from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.outcome import Completed, Ending, Failed, usage_of
-from parley_inference.models.wire.chunk_parser import Piece, Tokens
+from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts
 from parley_inference.models.wire.stream_attempt import Take
 from parley_inference.session.context_window_cache import ChatMessage, Prompt
 from parley_inference.streaming.live_turn import LiveTurn
@@ -20,17 +20,17 @@ class Provider(Protocol):
 
 
 class Generation:
-    """One reply of the models in `line`; see `Making`."""
+    """One reply of the models in `line`; see `FallbackRun`."""
 
     def __init__(self, live: LiveTurn, line: Sequence[Model], prompt: Prompt) -> None:
         self._live, self._line, self._prompt = live, line, prompt
         self._asked = line[0]
         self._answered_by: Model | None = None
         self._finish_reason: FinishReason = "stop"
-        self._tokens: Tokens | None = None
+        self._tokens: TokenCounts | None = None
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
-        self._making = Making(line, f"turn {live.id}")
+        self._making = FallbackRun(line, f"turn {live.id}")
 
     def stop(self, code: FailureCode) -> None:
         """Break off what still streams; the turn then ends with `code`."""
@@ -63,14 +63,14 @@ class Generation:
         model = self._answered_by
         return Failed(failed.code, content or None, usage, model.price, self._name_of(model))
 
-    async def _streamed(self, provider: Provider) -> UpstreamFailed | None:
+    async def _streamed(self, provider: Provider) -> UpstreamError | None:
         async def ask(model: Model) -> None:
             self._asked = model
             await provider.stream(model, self._prompt.messages, self._take)
 
         return await self._making.run(ask)
 
-    def _take(self, piece: Piece) -> bool:
+    def _take(self, piece: ParsedChunk) -> bool:
         if piece.chunks and self._answered_by is not self._asked:
             self._answered_by, self._tokens = self._asked, None
             self._live.answered_by(self._asked.name, self._asked.price)

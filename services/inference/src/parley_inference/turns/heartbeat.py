@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from parley_core.http.errors import ParleyError
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.session.client import SessionClient
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Running(Protocol):
     def tidy(self) -> None: ...
 
 
-class Lease:
+class HeartbeatLoop:
     """Also where this process learns of erased sessions: it beats while it keeps any text.
 
     What it keeps is forgotten when no answer came for `unheard_seconds`.
@@ -64,7 +64,7 @@ class Lease:
                     self._heard_at = time.monotonic()
             except Exception as error:
                 # The next beat has to come: without it every turn is interrupted.
-                log_surprise(log, "heartbeat", error)
+                log_unexpected_error(log, "heartbeat", error)
 
     async def _beat(self, running: Sequence[UUID]) -> None:
         asked_at = time.monotonic()

@@ -11,20 +11,24 @@ from uuid import UUID
 from parley_core.api_models import Turn
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import NotFound, Unavailable
-from parley_core.runtime.safe_logging import log_surprise
-from parley_core.streaming.turn_buffer import Opening
-from parley_inference.background.post_reply_tasks import Afterwards
-from parley_inference.models.model_catalogue import Catalogue, Model
+from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.streaming.turn_buffer import StreamHeader
+from parley_inference.background.post_reply_tasks import PostReplyTasks
+from parley_inference.models.model_catalogue import Model, ModelCatalogue
 from parley_inference.models.outcome import Failed
-from parley_inference.session.client import Run, SessionClient
-from parley_inference.session.context_window_cache import Window, Windows, prompt_of
+from parley_inference.session.client import SessionClient, TurnInput
+from parley_inference.session.context_window_cache import (
+    CachedWindow,
+    ContextWindowCache,
+    prompt_of,
+)
 from parley_inference.streaming.live_turn import LiveTurn
-from parley_inference.streaming.live_turn_registry import LiveTurns
-from parley_inference.streaming.reply_text import Reply
+from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
+from parley_inference.streaming.reply_text import ReplyText
 from parley_inference.turns.claim import claim_turn
 from parley_inference.turns.follow import follow
 from parley_inference.turns.generation import Generation, Provider
-from parley_inference.turns.turn_run import Asker, TurnRun
+from parley_inference.turns.turn_run import Caller, TurnRun
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ class RunnerLimits:
     commit_pause_seconds: float
 
 
-class Buffering(Protocol):
+class TurnBuffering(Protocol):
     """Shows what is streamed here to other processes, and what is streamed there here."""
 
     def begin(self, live: LiveTurn, key: DataKey, seconds: float) -> None: ...
@@ -61,12 +65,12 @@ class Runner:
         self,
         session: SessionClient,
         provider: Provider,
-        catalogue: Catalogue,
-        windows: Windows,
-        live_turns: LiveTurns,
-        afterwards: Afterwards,
+        catalogue: ModelCatalogue,
+        windows: ContextWindowCache,
+        live_turns: LiveTurnRegistry,
+        afterwards: PostReplyTasks,
         limits: RunnerLimits,
-        buffering: Buffering | None = None,
+        buffering: TurnBuffering | None = None,
     ) -> None:
         self.claims = True
         self._session, self._provider, self._catalogue = session, provider, catalogue
@@ -93,7 +97,7 @@ class Runner:
         """Whether anything is kept here of what was said."""
         return bool(self._windows or self._live)
 
-    async def open(self, turn_id: UUID, session_id: UUID, asker: Asker) -> LiveTurn:
+    async def open(self, turn_id: UUID, session_id: UUID, asker: Caller) -> LiveTurn:
         """The turn, claimed and running by now if nobody had claimed it.
 
         `session_id` tells which window is held for it. Raises a ParleyError.
@@ -167,7 +171,7 @@ class Runner:
             await asyncio.wait(self._tasks)
         await self._afterwards.idle()
 
-    async def _open(self, turn_id: UUID, session_id: UUID, asker: Asker) -> LiveTurn:
+    async def _open(self, turn_id: UUID, session_id: UUID, asker: Caller) -> LiveTurn:
         if not self.claims or len(self.running) + len(self._opening) > self._limits.turns:
             return await self._open_ended(turn_id, asker)
         claim, window = await claim_turn(self._session, self._windows, turn_id, session_id, asker)
@@ -183,7 +187,7 @@ class Runner:
         if not opening.cancelled():
             opening.exception()  # Seen, also when every request that waited for it has left.
 
-    async def _open_ended(self, turn_id: UUID, asker: Asker) -> LiveTurn:
+    async def _open_ended(self, turn_id: UUID, asker: Caller) -> LiveTurn:
         """An ended turn can be read from a process that takes on no more."""
         turn = await self._session.turn(turn_id, asker.principal, asker.request_id)
         if turn.status == "running":
@@ -193,7 +197,12 @@ class Runner:
         return self._live_turn(turn, asker)
 
     def _run(
-        self, live: LiveTurn, run: Run, window: Window, asker: Asker, key: DataKey | None
+        self,
+        live: LiveTurn,
+        run: TurnInput,
+        window: CachedWindow,
+        asker: Caller,
+        key: DataKey | None,
     ) -> None:
         model = self._catalogue.get(run.model)
         work: Generation | Failed
@@ -204,7 +213,9 @@ class Runner:
         else:
             prompt = prompt_of(run.instructions, window, run.context.tokens)
             work = Generation(live, self._catalogue.line(model, prompt.tokens), prompt)
-            live.opening = Opening(model=model.name, prompt_tokens=prompt.tokens, price=model.price)
+            live.opening = StreamHeader(
+                model=model.name, prompt_tokens=prompt.tokens, price=model.price
+            )
             if self._buffering is not None and key is not None:
                 self._buffering.begin(live, key, model.limits.total)
         turn_run = self._runs[live.id] = TurnRun(live, asker, work)
@@ -212,7 +223,9 @@ class Runner:
             turn_run.stop("interrupted")
         self._keep_until_settled(live, self._go(turn_run, run, window, model))
 
-    async def _go(self, turn_run: TurnRun, run: Run, window: Window, model: Model | None) -> None:
+    async def _go(
+        self, turn_run: TurnRun, run: TurnInput, window: CachedWindow, model: Model | None
+    ) -> None:
         await turn_run.go(
             self._session,
             self._provider,
@@ -222,7 +235,7 @@ class Runner:
         if turn_run.ours and model is not None and (ended := turn_run.live.ended) is not None:
             self._afterwards.reply_made(ended, run, window, model)
 
-    def _follow(self, live: LiveTurn, asker: Asker, key: DataKey | None) -> None:
+    def _follow(self, live: LiveTurn, asker: Caller, key: DataKey | None) -> None:
         self._followed.add(live)
         if self._buffering is not None and key is not None:
             self._buffering.follow(live, key)
@@ -235,13 +248,13 @@ class Runner:
         )
         self._keep_until_settled(live, following)
 
-    def _live_turn(self, turn: Turn, asker: Asker) -> LiveTurn:
-        return LiveTurn(turn, asker.principal, Reply(self._limits.reply_bytes))
+    def _live_turn(self, turn: Turn, asker: Caller) -> LiveTurn:
+        return LiveTurn(turn, asker.principal, ReplyText(self._limits.reply_bytes))
 
     def _keep_until_settled(self, live: LiveTurn, work: Coroutine[Any, Any, None]) -> None:
         def settle(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
-                log_surprise(log, f"turn {live.id}", error)
+                log_unexpected_error(log, f"turn {live.id}", error)
             self._runs.pop(live.id, None)
             self._followed.discard(live)
             if self._buffering is not None:

@@ -5,7 +5,7 @@ import asyncio
 from parley_inference.turns.runner import Runner
 
 
-class Drain:
+class Shutdown:
     """Times are in seconds."""
 
     def __init__(self, runner: Runner, seconds: float, commit_seconds: float) -> None:

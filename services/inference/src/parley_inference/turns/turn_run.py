@@ -12,7 +12,7 @@ from parley_inference.turns.generation import Generation, Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Caller:
     """In whose name a turn was claimed, and by which request."""
 
     principal: Principal
@@ -22,7 +22,7 @@ class Asker:
 class TurnRun:
     """Goes on whoever reads it; a turn that cannot be made has its failure for its work."""
 
-    def __init__(self, live: LiveTurn, asker: Asker, work: Generation | Ending) -> None:
+    def __init__(self, live: LiveTurn, asker: Caller, work: Generation | Ending) -> None:
         self.live = live
         self.ours = True
         self._work, self._asker = work, asker

@@ -2,17 +2,17 @@
 
 from parley_core.http.errors import Conflict, Forbidden, NotFound, ParleyError
 from parley_session.domain.assistant.errors import (
+    AssistantAlreadyRetired,
+    AssistantError,
     AssistantIdTaken,
-    AssistantIsRetired,
-    AssistantRefusal,
+    AssistantNotFound,
     AssistantShared,
-    AssistantUnknown,
 )
 
 
-def assistant_error_of(refusal: AssistantRefusal) -> ParleyError:
+def assistant_error_of(refusal: AssistantError) -> ParleyError:
     match refusal:
-        case AssistantUnknown():
+        case AssistantNotFound():
             return assistant_not_found()
         case AssistantIdTaken():
             return Conflict(
@@ -24,7 +24,7 @@ def assistant_error_of(refusal: AssistantRefusal) -> ParleyError:
             return Forbidden(
                 "This assistant is every tenant's: define one of your own.", code="assistant_shared"
             )
-        case AssistantIsRetired():
+        case AssistantAlreadyRetired():
             return Conflict("This assistant was retired.", code="assistant_retired")
         case _:
             raise TypeError(f"{type(refusal).__name__} has no answer")

@@ -10,8 +10,8 @@ from starlette.routing import Route
 from parley_core.api_models import Assistant, Page
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Forbidden
-from parley_core.http.service_auth import Guard, request_id
-from parley_session.api.bodies import body_of, given_in, keyed_body_of
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_session.api.bodies import body_of, explicit_fields, keyed_body_of
 from parley_session.api.responses import shape_answer
 from parley_session.application.assistants.assistant_catalogue import CataloguedAssistant
 from parley_session.application.assistants.definitions_file import (
@@ -22,7 +22,7 @@ from parley_session.application.assistants.definitions_file import (
     Name,
 )
 from parley_session.application.assistants.page_query import page_query_of
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.domain.assistant.state import Definition
 from parley_session.parts import Parts
 
@@ -44,7 +44,7 @@ class ReviseBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     model: Model | msgspec.UnsetType | None = msgspec.UNSET
 
 
-def assistant_routes(gateway: Guard, parts: Parts) -> Sequence[Route]:
+def assistant_routes(gateway: ServiceAuthenticator, parts: Parts) -> Sequence[Route]:
     """`gateway` guards them all."""
 
     async def list_assistants(request: Request) -> Response:
@@ -73,7 +73,7 @@ def assistant_routes(gateway: Guard, parts: Parts) -> Sequence[Route]:
     async def revise_assistant(request: Request) -> Response:
         asker, assistant_id = _administrator(request), request.path_params["assistant_id"]
         body = await body_of(request, ReviseBody)
-        await parts.administering.revise(assistant_id, given_in(body), asker)
+        await parts.administering.revise(assistant_id, explicit_fields(body), asker)
         return await _as_it_is(asker.person, assistant_id)
 
     async def retire_assistant(request: Request) -> Response:
@@ -81,14 +81,14 @@ def assistant_routes(gateway: Guard, parts: Parts) -> Sequence[Route]:
         await parts.administering.retire(assistant_id, asker)
         return await _as_it_is(asker.person, assistant_id)
 
-    def _administrator(request: Request) -> Asker:
+    def _administrator(request: Request) -> Caller:
         person = gateway(request)
         if not _SCOPES & person.scopes:
             raise Forbidden(
                 "This needs a token with the scope assistants:write or admin.",
                 code="missing_scope",
             )
-        return Asker(person, request_id(request))
+        return Caller(person, request_id(request))
 
     async def _as_it_is(person: Principal, assistant_id: str, status: int = 200) -> Response:
         return shape_answer(

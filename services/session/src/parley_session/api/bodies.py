@@ -10,8 +10,8 @@ from starlette.requests import Request
 from parley_core.api_models import FinishReason
 from parley_core.events.values import Price, Usage
 from parley_core.http.errors import InvalidRequest
-from parley_session.application.command_executor import Asker
-from parley_session.application.idempotency import KeyedRequest, keyed_request
+from parley_session.application.command_executor import Caller
+from parley_session.application.idempotency import IdempotentRequest, keyed_request
 from parley_session.domain.context_window import HeldWindow
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -110,7 +110,7 @@ class SearchKeysBody(msgspec.Struct, forbid_unknown_fields=True):
     people: Annotated[list[PersonBody], msgspec.Meta(max_length=100)]
 
 
-def given_in(body: msgspec.Struct) -> dict[str, Any]:
+def explicit_fields(body: msgspec.Struct) -> dict[str, Any]:
     """The fields that are not absent, by name."""
     return {
         name: value
@@ -130,14 +130,14 @@ async def body_of(request: Request, form: type[Body]) -> Body:
 
 
 async def keyed_body_of(
-    request: Request, asker: Asker, form: type[Body]
-) -> tuple[Body, KeyedRequest | None]:
+    request: Request, asker: Caller, form: type[Body]
+) -> tuple[Body, IdempotentRequest | None]:
     """The body, and the request's Idempotency-Key where it has one."""
     body = await body_of(request, form)
     return body, keyed_for(request, asker, body)
 
 
-def keyed_for(request: Request, asker: Asker, body: msgspec.Struct) -> KeyedRequest | None:
+def keyed_for(request: Request, asker: Caller, body: msgspec.Struct) -> IdempotentRequest | None:
     """The request's Idempotency-Key where it has one, for just this body."""
     key = request.headers.get("idempotency-key")
     return keyed_request(asker.person, request.method, request.url.path, key, body)

@@ -16,19 +16,19 @@ from parley_core.http.errors import (
     answer,
 )
 from parley_session.api.assistant_refusing import assistant_error_of
-from parley_session.domain.assistant.errors import AssistantRefusal
+from parley_session.domain.assistant.errors import AssistantError
 from parley_session.domain.session.errors import (
+    DomainError,
     IdTaken,
     LegalHold,
-    MessageUnknown,
+    MessageNotFound,
     NotDeleted,
-    ParentUnknown,
-    Refusal,
+    ParentNotFound,
     SessionIdUnavailable,
-    SessionUnknown,
+    SessionNotFound,
     TurnAlreadyEnded,
+    TurnNotFound,
     TurnOpen,
-    TurnUnknown,
 )
 
 log = logging.getLogger(__name__)
@@ -49,16 +49,16 @@ STORE_TROUBLE: tuple[type[Exception], ...] = (
 
 
 def install_refusals(app: Starlette) -> None:
-    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(DomainError, _on_refusal)
     for trouble in STORE_TROUBLE:
         app.add_exception_handler(trouble, _on_store_trouble)
 
 
-def error_of(refusal: Refusal) -> ParleyError:
+def error_of(refusal: DomainError) -> ParleyError:
     match refusal:
-        case SessionUnknown():
+        case SessionNotFound():
             return NotFound("There is no such session.", code="session_not_found")
-        case TurnUnknown():
+        case TurnNotFound():
             return NotFound("There is no such turn.", code="turn_not_found")
         case SessionIdUnavailable():
             return Conflict(
@@ -74,11 +74,11 @@ def error_of(refusal: Refusal) -> ParleyError:
             )
         case TurnAlreadyEnded(status=status):
             return Conflict(f"The turn has {status}.", code="turn_ended")
-        case ParentUnknown():
+        case ParentNotFound():
             return InvalidRequest(
                 "There is no such message in this session.", param="parent_message_id"
             )
-        case MessageUnknown():
+        case MessageNotFound():
             return InvalidRequest(
                 "There is no such message in this session that this could be done with.",
                 param="message_id",
@@ -91,14 +91,14 @@ def error_of(refusal: Refusal) -> ParleyError:
             )
         case IdTaken():
             return Conflict("This id is taken.", code="id_taken")
-        case AssistantRefusal():
+        case AssistantError():
             return assistant_error_of(refusal)
         case _:
             raise TypeError(f"{type(refusal).__name__} has no answer")
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, DomainError)
     return answer(request, error_of(error))
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_core.http.service_auth import Guard, request_id
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_session.api.bodies import body_of, keyed_body_of, keyed_for
 from parley_session.api.responses import json_answer, shape_answer
 from parley_session.api.session_bodies import (
@@ -17,23 +17,23 @@ from parley_session.api.session_bodies import (
     SubmitBody,
     TitleBody,
 )
-from parley_session.application.command_executor import Asker
-from parley_session.application.sessions.import_messages import BroughtMessage
-from parley_session.application.turns.submit_message import Saying
+from parley_session.application.command_executor import Caller
+from parley_session.application.sessions.import_messages import MessageToImport
+from parley_session.application.turns.submit_message import NewMessages
 from parley_session.domain.session.commands import CompactContext, SuggestTitle
 from parley_session.parts import Parts
 
 
-def message_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
+def message_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Sequence[Route]:
     gateway, inference = guard_of("gateway"), guard_of("inference")
 
     async def submit_message(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body = await body_of(request, SubmitBody)
         # Whether it may attach makes it no other request.
         keyed = keyed_for(request, asker, msgspec.structs.replace(body, attach=False))
         parent = body.parent_message_id
-        saying = Saying(
+        saying = NewMessages(
             body.content,
             body.preceding,
             None if parent is msgspec.UNSET else parent,
@@ -46,35 +46,39 @@ def message_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Rou
         return shape_answer(turn, 201 if new else 200)
 
     async def regenerate_reply(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, RegenerateBody)
         session_id = request.path_params["session_id"]
         turn, new = await parts.asking.regenerate(session_id, body.message_id, asker, keyed)
         return shape_answer(turn, 201 if new else 200)
 
     async def import_messages(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body = await body_of(request, ImportBody)
         session_id = request.path_params["session_id"]
-        brought = [BroughtMessage(m.role, m.content, m.id, m.created_at) for m in body.messages]
+        brought = [MessageToImport(m.role, m.content, m.id, m.created_at) for m in body.messages]
         done = await parts.importing.import_messages(session_id, brought, asker)
         counts = msgspec.to_builtins(done)
         return json_answer({"object": "history_import", "session_id": session_id, **counts})
 
     async def suggest_title(request: Request) -> Response:
-        asker = Asker(inference(request), request_id(request), system=True)
+        asker = Caller(inference(request), request_id(request), system=True)
         body = await body_of(request, TitleBody)
         command = SuggestTitle(body.title, body.model, **body.charged())
-        await parts.changing.add_of_model(request.path_params["session_id"], command, asker)
+        await parts.changing.apply_model_suggestion(
+            request.path_params["session_id"], command, asker
+        )
         return json_answer({})
 
     async def compact_context(request: Request) -> Response:
-        asker = Asker(inference(request), request_id(request), system=True)
+        asker = Caller(inference(request), request_id(request), system=True)
         body = await body_of(request, CompactionBody)
         command = CompactContext(
             body.up_to_message_id, body.summary, body.model, body.tokens, **body.charged()
         )
-        await parts.changing.add_of_model(request.path_params["session_id"], command, asker)
+        await parts.changing.apply_model_suggestion(
+            request.path_params["session_id"], command, asker
+        )
         return json_answer({})
 
     one = "/sessions/{session_id:uuid}"

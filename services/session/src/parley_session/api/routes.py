@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_core.http.service_auth import Guard, request_id
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.bodies import (
     ClaimBody,
@@ -25,13 +25,13 @@ from parley_session.api.bodies import (
 from parley_session.api.message_routes import message_routes
 from parley_session.api.responses import json_answer, shape_answer
 from parley_session.api.session_routes import session_routes
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.domain.completion import RecordCompletion
 from parley_session.domain.session.commands import CompleteReply, FailReply
 from parley_session.parts import Parts
 
 
-def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
+def routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Sequence[Route]:
     """`guard_of` makes the guard of a route from the services that may call it."""
     gateway, inference = guard_of("gateway"), guard_of("inference")
     turn_readers = guard_of("gateway", "inference")
@@ -42,7 +42,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         return shape_answer(await parts.sessions.turn(turn_id, person))
 
     async def cancel_turn(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         return shape_answer(await parts.sessions.cancel(request.path_params["turn_id"], asker))
 
     async def claim_turn(request: Request) -> Response:
@@ -61,7 +61,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         return json_answer(answer)
 
     async def complete_turn(request: Request) -> Response:
-        asker = Asker(inference(request), request_id(request), system=True)
+        asker = Caller(inference(request), request_id(request), system=True)
         body = await body_of(request, CompleteBody)
         command = CompleteReply(
             request.path_params["turn_id"],
@@ -75,7 +75,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         return shape_answer(await parts.running.end(command, body.runner, asker))
 
     async def fail_turn(request: Request) -> Response:
-        asker = Asker(inference(request), request_id(request), system=True)
+        asker = Caller(inference(request), request_id(request), system=True)
         body = await body_of(request, FailBody)
         command = FailReply(
             request.path_params["turn_id"],
@@ -88,7 +88,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         return shape_answer(await parts.running.end(command, body.runner, asker))
 
     async def record_completion(request: Request) -> Response:
-        asker = Asker(inference(request), request_id(request))
+        asker = Caller(inference(request), request_id(request))
         body = await body_of(request, CompletionBody)
         command = RecordCompletion(body.id, body.model, body.status, **body.charged())
         await parts.completions.record(command, asker)
@@ -99,7 +99,7 @@ def routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
         body = await body_of(request, HeartbeatBody)
         stops = await parts.turns.heartbeat(request.path_params["runner_id"], body.turns)
         stop = [{"turn_id": turn_id, "reason": reason} for turn_id, reason in stops.items()]
-        erased = await parts.rows.lately_gone()
+        erased = await parts.rows.recently_erased()
         return json_answer({"stop": stop, "erased": erased})
 
     async def data_keys(request: Request) -> Response:

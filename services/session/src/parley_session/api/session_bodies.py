@@ -63,7 +63,7 @@ class ChangeBody(msgspec.Struct, forbid_unknown_fields=True):
     legal_hold: bool | UnsetType = UNSET
 
 
-class BroughtBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ImportedMessageBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     id: UUID | None = None
     role: Role
     content: _Content
@@ -71,7 +71,7 @@ class BroughtBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ImportBody(msgspec.Struct, forbid_unknown_fields=True):
-    messages: Annotated[list[BroughtBody], msgspec.Meta(min_length=1, max_length=1_000)]
+    messages: Annotated[list[ImportedMessageBody], msgspec.Meta(min_length=1, max_length=1_000)]
 
 
 class TitleBody(ChargedBody, forbid_unknown_fields=True, kw_only=True):

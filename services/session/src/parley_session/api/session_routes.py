@@ -9,11 +9,11 @@ from starlette.routing import Route
 
 from parley_core.api_models import rfc3339
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.service_auth import Guard, request_id
-from parley_session.api.bodies import body_of, given_in, keyed_body_of
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_session.api.bodies import body_of, explicit_fields, keyed_body_of
 from parley_session.api.responses import json_answer, shape_answer
 from parley_session.api.session_bodies import ChangeBody, ForkBody, StartBody, SwitchBody
-from parley_session.application.command_executor import Asker
+from parley_session.application.command_executor import Caller
 from parley_session.parts import Parts
 
 _ERASED_AT_ONCE = 1_000
@@ -21,11 +21,11 @@ _ERASED_AT_ONCE = 1_000
 _ERASING_SECONDS = 5
 
 
-def session_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Route]:
+def session_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Sequence[Route]:
     gateway, readers = guard_of("gateway"), guard_of("gateway", "history")
 
     async def start_session(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, StartBody)
         session, new = await parts.starting.start(
             asker,
@@ -43,16 +43,16 @@ def session_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Rou
         return shape_answer(await parts.sessions.read(session_id, person))
 
     async def change_session(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body = await body_of(request, ChangeBody)
-        changes = given_in(body)
+        changes = explicit_fields(body)
         if not changes:
             raise InvalidRequest("The body names nothing to change.")
         session_id = request.path_params["session_id"]
         return shape_answer(await parts.changing.change(session_id, asker, **changes))
 
     async def delete_session(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         session_id = request.path_params["session_id"]
         deleted = await parts.erasing.delete(session_id, asker)
         answer = {
@@ -65,20 +65,20 @@ def session_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Rou
         return json_answer(answer)
 
     async def delete_sessions(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         erased = await parts.erasing.erase_all_of(
             asker.person, "requested", asker, most=_ERASED_AT_ONCE, seconds=_ERASING_SECONDS
         )
         return json_answer({"object": "sessions.deleted", **msgspec.to_builtins(erased)})
 
     async def restore_session(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         session_id = request.path_params["session_id"]
         await parts.erasing.restore(session_id, asker)
         return shape_answer(await parts.sessions.read(session_id, asker.person))
 
     async def fork_session(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, ForkBody)
         session, new = await parts.forking.fork(
             request.path_params["session_id"],
@@ -91,7 +91,7 @@ def session_routes(guard_of: Callable[..., Guard], parts: Parts) -> Sequence[Rou
         return shape_answer(session, 201 if new else 200)
 
     async def switch_assistant(request: Request) -> Response:
-        asker = Asker(gateway(request), request_id(request))
+        asker = Caller(gateway(request), request_id(request))
         body, keyed = await keyed_body_of(request, asker, SwitchBody)
         switched = await parts.starting.switch(asker, keyed, body.assistant_id)
         answer = {

@@ -12,8 +12,8 @@ from parley_core.crypto.sealing import DataKey, KeyDestroyed, seal
 from parley_core.events.session import Event, ReplyRequested
 from parley_core.events.values import Actor
 from parley_core.http.errors import NotFound, Unavailable
-from parley_core.runtime.offload import off_the_loop
-from parley_session.application.idempotency import KeyedRequest
+from parley_core.runtime.offload import run_in_thread_if_large
+from parley_session.application.idempotency import IdempotentRequest
 from parley_session.domain.session.commands import (
     Command,
     ImportMessages,
@@ -21,15 +21,15 @@ from parley_session.domain.session.commands import (
     SubmitMessage,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.errors import SessionUnknown
-from parley_session.domain.session.event_builder import Moment, Seal
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.domain.session.errors import SessionNotFound
+from parley_session.domain.session.event_builder import CommandMetadata, Seal
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Caller:
     """In whose name a command comes, and by which request; `system` is Parley itself."""
 
     person: Principal
@@ -38,26 +38,26 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class CommandResult:
     """The session after the command; `events` are those that it made."""
 
-    held: Held
+    held: LoadedSession
     events: Sequence[Event]
 
 
 @dataclass(frozen=True, slots=True)
-class DoneBefore:
+class AlreadyExecuted:
     """The request was executed before, by another try of it."""
 
     session_id: UUID
     turn_id: UUID | None
 
 
-CommandFor = Callable[[Held | None], Command | Awaitable[Command | DoneBefore]]
+CommandFor = Callable[[LoadedSession | None], Command | Awaitable[Command | AlreadyExecuted]]
 """The command, now that its session is known, or what did it before; raises to refuse it."""
 
 
-class Executor:
+class CommandExecutor:
     def __init__(self, store: EventStore, *, attempts: int, clock: Clock | None = None) -> None:
         self._store, self._attempts = store, attempts
         self._clock = clock or utc_now
@@ -66,11 +66,11 @@ class Executor:
         self,
         session_id: UUID,
         command_for: CommandFor,
-        asker: Asker,
+        asker: Caller,
         *,
-        request: KeyedRequest | None = None,
-        loaded: Held | None = None,
-    ) -> Executed | DoneBefore:
+        request: IdempotentRequest | None = None,
+        loaded: LoadedSession | None = None,
+    ) -> CommandResult | AlreadyExecuted:
         """`loaded` is the session, where the caller has just loaded it.
 
         Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended.
@@ -83,13 +83,13 @@ class Executor:
                 return done
             wanted = command_for(held)
             command = await wanted if isinstance(wanted, Awaitable) else wanted
-            if isinstance(command, DoneBefore):
+            if isinstance(command, AlreadyExecuted):
                 return command
             if executed := await self._attempt(held, command, asker, request):
                 return executed
         raise Unavailable("The session is busy; try again.", code="session_busy")
 
-    async def done_before(self, request: KeyedRequest) -> DoneBefore | None:
+    async def done_before(self, request: IdempotentRequest) -> AlreadyExecuted | None:
         """What a try with the same Idempotency-Key did. Raises IdempotencyKeyReused, NotFound."""
         try:
             recalled = await self._store.recall(request.digest)
@@ -99,41 +99,45 @@ class Executor:
             return None
         remembered, key = recalled
         request.check_same(remembered, key)
-        return DoneBefore(remembered.session_id, remembered.turn_id)
+        return AlreadyExecuted(remembered.session_id, remembered.turn_id)
 
-    async def _load(self, session_id: UUID) -> Held | None:
-        """Raises SessionUnknown for one that was erased."""
+    async def _load(self, session_id: UUID) -> LoadedSession | None:
+        """Raises SessionNotFound for one that was erased."""
         try:
             return await self._store.load(session_id)
         except KeyDestroyed:
-            raise SessionUnknown from None
+            raise SessionNotFound from None
 
     async def _attempt(
-        self, held: Held | None, command: Command, asker: Asker, request: KeyedRequest | None
-    ) -> Executed | None:
+        self,
+        held: LoadedSession | None,
+        command: Command,
+        asker: Caller,
+        request: IdempotentRequest | None,
+    ) -> CommandResult | None:
         """None when another append came first."""
         key = held.key if held else DataKey.generate()
         state = held.session if held else None
         moment, seal_content = moment_of(asker, self._clock()), _seal_with(key)
-        events = await off_the_loop(
+        events = await run_in_thread_if_large(
             _messages_in(command), lambda: decide(state, command, moment, seal_content)
         )
         if not events:
             assert held is not None
-            return Executed(held, events)
+            return CommandResult(held, events)
         opened, session_id = _opened_by(events), events[0].session_id
         remember = request.remembered(key, session_id, opened) if request else None
         after = await self._store.append(held, events, key=key, remember=remember)
-        return Executed(after, events) if after else None
+        return CommandResult(after, events) if after else None
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def moment_of(asker: Asker, now: datetime) -> Moment:
+def moment_of(asker: Caller, now: datetime) -> CommandMetadata:
     actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
-    return Moment(actor, asker.request_id, now, secrets.randbits(74))
+    return CommandMetadata(actor, asker.request_id, now, secrets.randbits(74))
 
 
 def _seal_with(key: DataKey) -> Seal:

@@ -10,7 +10,7 @@ import msgspec
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
-from parley_session.storage.append_statement import Remembered
+from parley_session.storage.append_statement import IdempotencyRecord
 
 LONGEST_KEY = 255
 
@@ -20,16 +20,16 @@ _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
 @dataclass(frozen=True, slots=True)
-class KeyedRequest:
+class IdempotentRequest:
     """One request of one person; `digest` names it, `body` is kept as a keyed fingerprint only."""
 
     digest: bytes
     body: bytes
 
-    def remembered(self, key: DataKey, session_id: UUID, turn_id: UUID | None) -> Remembered:
-        return Remembered(self.digest, fingerprint(key, self.body), session_id, turn_id)
+    def remembered(self, key: DataKey, session_id: UUID, turn_id: UUID | None) -> IdempotencyRecord:
+        return IdempotencyRecord(self.digest, fingerprint(key, self.body), session_id, turn_id)
 
-    def check_same(self, remembered: Remembered, key: DataKey) -> None:
+    def check_same(self, remembered: IdempotencyRecord, key: DataKey) -> None:
         """Raises IdempotencyKeyReused."""
         if not hmac.compare_digest(remembered.fingerprint, fingerprint(key, self.body)):
             raise IdempotencyKeyReused(
@@ -44,7 +44,7 @@ class KeyedRequest:
 
 def keyed_request(
     person: Principal, method: str, path: str, key: str | None, body: object
-) -> KeyedRequest | None:
+) -> IdempotentRequest | None:
     """None for a request without a key. Raises InvalidRequest."""
     if key is None:
         return None
@@ -55,4 +55,4 @@ def keyed_request(
         )
     # As JSON, so that no part can be read as the next one's beginning.
     named = _canonical([person.tenant, person.user, method, path, key])
-    return KeyedRequest(hashlib.sha256(named).digest(), _canonical(body))
+    return IdempotentRequest(hashlib.sha256(named).digest(), _canonical(body))

@@ -8,11 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.storage.postgres_pool import Pool
 from parley_session.api.errors import STORE_TROUBLE
-from parley_session.application.command_executor import Asker
-from parley_session.application.sessions.delete_session import Erasing
+from parley_session.application.command_executor import Caller
+from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.domain.retention_policy import Policies
 from parley_session.domain.session.commands import EraseReason
 from parley_session.domain.session.errors import LegalHold
@@ -39,7 +39,7 @@ class Retention:
     def __init__(
         self,
         pool: Pool,
-        erasing: Erasing,
+        erasing: SessionDeletion,
         policies: Policies,
         limits: RetentionLimits,
     ) -> None:
@@ -59,7 +59,7 @@ class Retention:
                 log.warning("The tick of the retention failed: %s", type(error).__name__)
             except Exception as error:
                 # The next tick has to come: without it nothing is erased in time.
-                log_surprise(log, "retention", error)
+                log_unexpected_error(log, "retention", error)
             await asyncio.sleep(self._limits.every_seconds)
 
     async def tick(self) -> int:
@@ -116,7 +116,7 @@ class Retention:
         erased: "Counter[EraseReason]",
         idle_since: datetime | None = None,
     ) -> None:
-        asker = Asker(Principal("parley", "session"), f"retention-{session_id}", system=True)
+        asker = Caller(Principal("parley", "session"), f"retention-{session_id}", system=True)
         try:
             if await self._erasing.erase(session_id, reason, asker, idle_since=idle_since):
                 erased[reason] += 1
@@ -127,4 +127,4 @@ class Retention:
             raise
         except Exception as error:
             # One session that cannot be read must not keep the others.
-            log_surprise(log, f"session {session_id} could not be erased", error)
+            log_unexpected_error(log, f"session {session_id} could not be erased", error)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from parley_core.runtime.settings import SettingsWrong
-from parley_core.runtime.yaml_file import FileWrong, read_yaml
+from parley_core.runtime.settings import InvalidSettings
+from parley_core.runtime.yaml_file import InvalidFile, read_yaml
 from parley_session.domain.retention_policy import Never, Policies, Policy
 
 _LONGEST_DAYS = 36_500
@@ -17,12 +17,12 @@ _UndeleteDays = Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_DAYS)]
 
 
 def read_policies(path: Path | None) -> Policies:
-    """The file that PARLEY_POLICIES names; none keeps all for ever. Raises SettingsWrong."""
+    """The file that PARLEY_POLICIES names; none keeps all for ever. Raises InvalidSettings."""
     if path is None:
         return Policies()
     try:
         entries = read_yaml(path, _File).policies
-    except FileWrong as wrong:
+    except InvalidFile as wrong:
         raise _wrong(str(wrong)) from None
     if any(entry.idle_days is None and entry.undelete_days is None for entry in entries):
         raise _wrong("one of its policies says nothing")
@@ -42,8 +42,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     policies: list[_Entry]
 
 
-def _wrong(why: str) -> SettingsWrong:
-    return SettingsWrong(
+def _wrong(why: str) -> InvalidSettings:
+    return InvalidSettings(
         f"PARLEY_POLICIES is wrong: {why}. It should be the path of a YAML file with `policies`, "
         "each with idle_days (a number or never) or undelete_days, and tenant or assistant_id "
         "where it is not for all."

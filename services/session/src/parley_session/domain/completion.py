@@ -7,7 +7,7 @@ from uuid import UUID
 from parley_core.events.session import CompletionServed, Event
 from parley_core.events.uuid7 import uuid7_after
 from parley_core.events.values import Price, Usage
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class RecordCompletion:
     price: Price | None = None
 
 
-def completion_served(command: RecordCompletion, moment: Moment) -> Event:
+def completion_served(command: RecordCompletion, moment: CommandMetadata) -> Event:
     return Event(
         id=uuid7_after(None, int(moment.now.timestamp() * 1000), moment.randomness),
         session_id=command.id,

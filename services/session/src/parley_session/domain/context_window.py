@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_session.domain.session.state import Place, Session
+from parley_session.domain.session.state import MessageNode, Session
 
 # Three bytes of UTF-8 a token: right for Chinese, a quarter too many for English. A window that is
 # a little short costs less than one that a model refuses.
@@ -19,7 +19,7 @@ _BYTES_PER_TOKEN = 3
 _SEALING_BYTES = 40
 _TOKENS_PER_MESSAGE = 4
 
-_Line = Sequence[tuple[UUID, Place]]
+_Line = Sequence[tuple[UUID, MessageNode]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ContextPlaces:
     """
 
     base: int | None
-    summary: Place | None
+    summary: MessageNode | None
     places: _Line
     tokens: int
     compact: CompactPlaces | None
@@ -73,7 +73,7 @@ def estimate(text_bytes: int) -> int:
     return -(-text_bytes // _BYTES_PER_TOKEN)
 
 
-def tokens_of(place: Place) -> int:
+def tokens_of(place: MessageNode) -> int:
     """Needs no key. What a model thought before its reply was counted, and is not in the text."""
     text_bytes = max(0, place.sealed_bytes - _SEALING_BYTES)
     if place.tokens is None:
@@ -85,7 +85,7 @@ def tokens_of(place: Place) -> int:
 class _Window:
     """Of a line: what follows the summary from `after` on is shown from `start` on."""
 
-    summary: Place | None
+    summary: MessageNode | None
     after: int
     start: int
     tokens: int
@@ -129,7 +129,9 @@ def _begins_as_before(session: Session, window: _Window, held: _Line, since: Hel
     return (before.summary, before.start) == (window.summary, window.start)
 
 
-def _summary(session: Session, line: _Line, budget: int, version: int) -> tuple[Place | None, int]:
+def _summary(
+    session: Session, line: _Line, budget: int, version: int
+) -> tuple[MessageNode | None, int]:
     """The last one of the line, and the place after it; one that leaves no room is not shown."""
     if not session.compactions:
         return None, 0

@@ -3,7 +3,7 @@
 SHOWN = 10
 
 
-class Differences:
+class DifferenceList:
     """Counts all, keeps the first ten."""
 
     def __init__(self) -> None:

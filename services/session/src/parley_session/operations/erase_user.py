@@ -5,19 +5,19 @@ import asyncio
 import sys
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import SealBroken, UnknownMasterKey
+from parley_core.crypto.sealing import UnknownMasterKey, UnsealError
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_session.application.command_executor import Asker, Executor, utc_now
-from parley_session.application.sessions.delete_session import Erasing
+from parley_session.application.command_executor import Caller, CommandExecutor, utc_now
+from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.operations.log_scan import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.session_index import SessionRows
+from parley_session.storage.session_index import SessionIndex
 
 _AT_ONCE = 100
-_OPERATOR = Asker(Principal("parley", "operator"), "erase-user", system=True)
+_OPERATOR = Caller(Principal("parley", "operator"), "erase-user", system=True)
 
 _COUNTS = """
 SELECT count(*) FILTER (WHERE NOT held) AS erasable, count(*) FILTER (WHERE held) AS held
@@ -33,7 +33,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises SettingsWrong."""
+    """Raises InvalidSettings."""
     settings = load(EraseUserSettings)
     person = Principal(arguments.tenant, arguments.user)
     return asyncio.run(erase_user(settings, person, sure=arguments.yes))
@@ -61,9 +61,9 @@ async def erase_user(settings: EraseUserSettings, person: Principal, *, sure: bo
 
 async def _erase(pool: Pool, settings: EraseUserSettings, person: Principal, total: int) -> int:
     store = EventStore(pool, settings.master_key, most_sessions_kept=1)
-    erasing = Erasing(
-        Executor(store, attempts=settings.session_append_attempts),
-        SessionRows(pool),
+    erasing = SessionDeletion(
+        CommandExecutor(store, attempts=settings.session_append_attempts),
+        SessionIndex(pool),
         undelete_days=lambda _, __: 0,
         clock=utc_now,
     )
@@ -75,7 +75,7 @@ async def _erase(pool: Pool, settings: EraseUserSettings, person: Principal, tot
             )
             has_more, held = done.has_more, done.held
             progress.add(done.erased)
-    except (Unavailable, UnknownMasterKey, SealBroken) as trouble:
+    except (Unavailable, UnknownMasterKey, UnsealError) as trouble:
         print(f"Erased {progress.done:,} sessions, then: {trouble}.", file=sys.stderr)
         return 1
     print(f"Erased {progress.done:,} sessions.")

@@ -13,7 +13,7 @@ class Appearance(Enum):
     EARLY = "before the one that it follows"
 
 
-class Appearances:
+class FirstAppearances:
     """How far each session has come without a gap; about 150 bytes a session."""
 
     def __init__(self) -> None:

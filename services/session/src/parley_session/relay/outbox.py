@@ -117,7 +117,7 @@ class Outbox:
         self._leader = queue.leader
         self._oldest, self._delete = queue.sql(_OLDEST), queue.sql(_DELETE)
 
-    async def drain_some(self, publish: Publish) -> Batch | None:
+    async def drain_batch(self, publish: Publish) -> Batch | None:
         """Publish the oldest events and delete those that the log has; None for who is no leader.
 
         In one transaction, under the leader's lock: a relay that dies here leaves the rows for the
@@ -138,7 +138,7 @@ class Outbox:
 
 
 @asynccontextmanager
-async def no_relay_leads(
+async def relays_paused(
     connection: "Connection[asyncpg.Record]", queue: Queue = SESSIONS
 ) -> AsyncIterator[None]:
     """Keep every relay of the outbox waiting meanwhile; what is published stays, chat goes on."""
@@ -150,7 +150,7 @@ async def no_relay_leads(
             await connection.execute("SELECT pg_advisory_unlock($1)", queue.leader)
 
 
-async def queue_at_the_front(
+async def requeue_first(
     connection: "Connection[asyncpg.Record]",
     logged: Iterable[tuple[UUID, int]],
     queue: Queue = SESSIONS,
@@ -166,7 +166,7 @@ async def queue_at_the_front(
     return queued
 
 
-async def at_the_front(connection: "Connection[asyncpg.Record]", queue: Queue = SESSIONS) -> int:
+async def oldest_queued(connection: "Connection[asyncpg.Record]", queue: Queue = SESSIONS) -> int:
     """How many events that were queued at the front are still there."""
     left: int = await connection.fetchval(queue.sql(_AT_THE_FRONT), _FRONT)
     return left

@@ -17,7 +17,7 @@ import asyncpg
 
 from parley_core.events.cloudevents import Record
 from parley_core.log import LogError, LogWriter
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_session.relay.outbox import SESSIONS, Batch, Outbox, Queue, connection_settings
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Relay:
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._troubled = False
         self.published = self.failures = 0
-        self.leads = False
+        self.is_leader = False
 
     def wake(self, within: float = 0) -> None:
         """There is something new in the outbox, which may wait there for the seconds."""
@@ -96,7 +96,7 @@ class Relay:
             await self._drop_connection()
         except Exception as error:
             # Without the relay nothing reaches the log: it starts anew, whatever happened.
-            log_surprise(log, "relay", error)
+            log_unexpected_error(log, "relay", error)
             await self._after_trouble("The relay failed.")
             await self._drop_writer()
             await self._drop_connection()
@@ -124,8 +124,8 @@ class Relay:
             self.published += sum(appended.acknowledged)
             return appended.acknowledged
 
-        batch = await self._outbox.drain_some(publish)
-        self.leads = batch is not None
+        batch = await self._outbox.drain_batch(publish)
+        self.is_leader = batch is not None
         if failure is not None:
             # What was acknowledged is deleted and committed by now.
             raise failure
@@ -157,7 +157,7 @@ class Relay:
     async def _after_trouble(self, what: str) -> None:
         if not self._troubled:
             log.warning("%s The relay goes on trying.", what)
-        self._troubled, self.leads = True, False
+        self._troubled, self.is_leader = True, False
         self.failures += 1
         await asyncio.sleep(self._limits.pause_seconds)
 

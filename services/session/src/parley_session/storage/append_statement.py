@@ -83,7 +83,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class IdempotencyRecord:
     """A request with an Idempotency-Key, kept with what it did; none of its text."""
 
     request: bytes
@@ -97,7 +97,7 @@ def append_statement(
     version: int,
     *,
     wrapped_key: bytes | None,
-    remember: Remembered | None,
+    remember: IdempotencyRecord | None,
     messages: Mapping[UUID, int],
 ) -> Statement:
     """Stores the events that follow `version`; of a new session with its wrapped key, if any.

@@ -55,7 +55,7 @@ class IdleSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class TimeRange:
     """The sessions with ids behind `after`, from the first without, up to `end`, if it has one."""
 
     after: UUID | None = None
@@ -75,10 +75,10 @@ class DueSessions:
         await self._connection.execute(
             "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", f"{seconds}s"
         )
-        leads: bool = await self._connection.fetchval(
+        is_leader: bool = await self._connection.fetchval(
             "SELECT pg_try_advisory_xact_lock($1)", _LEADER
         )
-        return leads
+        return is_leader
 
     async def due(self, after: DueSession | None, limit: int) -> Sequence[DueSession]:
         """Those whose time has come, the longest due first, behind `after`."""
@@ -88,13 +88,13 @@ class DueSessions:
             rows = await self._connection.fetch(_NEXT_DUE, limit, after.erase_at, after.id)
         return [DueSession(**row) for row in rows]
 
-    async def stretch(self, after: UUID | None, sessions: int) -> Stretch:
+    async def stretch(self, after: UUID | None, sessions: int) -> TimeRange:
         """So many sessions behind `after`; those that are left where there are no more."""
         if after is None:
-            return Stretch(None, await self._connection.fetchval(_FIRST_END, sessions))
-        return Stretch(after, await self._connection.fetchval(_NEXT_END, sessions, after))
+            return TimeRange(None, await self._connection.fetchval(_FIRST_END, sessions))
+        return TimeRange(after, await self._connection.fetchval(_NEXT_END, sessions, after))
 
-    async def idle(self, stretch: Stretch, days: float) -> Sequence[IdleSession]:
+    async def idle(self, stretch: TimeRange, days: float) -> Sequence[IdleSession]:
         """Those of the stretch that nothing happened in for so many days, and that may go."""
         bounds = [bound for bound in (stretch.after, stretch.end) if bound is not None]
         statement = _IDLE.format(

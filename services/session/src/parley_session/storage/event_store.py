@@ -12,10 +12,10 @@ import asyncpg
 from parley_core.crypto.sealing import DataKey, MasterKeys
 from parley_core.events.cloudevents import decode_data
 from parley_core.events.session import Event, ReplyRequested
-from parley_core.runtime.offload import off_the_loop
+from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
 from parley_session.domain.session.state import BrokenStream, Session, fold
-from parley_session.storage.append_statement import Remembered, Statement, append_statement
+from parley_session.storage.append_statement import IdempotencyRecord, Statement, append_statement
 from parley_session.storage.newest_events import NewestEvents
 
 # Bounds what a load holds in memory, and for how long it keeps others waiting.
@@ -23,7 +23,7 @@ _EVENTS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LoadedSession:
     """A session as it is stored now, and the key of its content."""
 
     session: Session
@@ -52,7 +52,7 @@ class EventStore:
         self._kept: OrderedDict[UUID, Session] = OrderedDict()
         self._newest = NewestEvents()
 
-    async def load(self, session_id: UUID) -> Held | None:
+    async def load(self, session_id: UUID) -> LoadedSession | None:
         """The session with every event that was committed before the call; None if it is unknown.
 
         Raises KeyDestroyed when it was erased.
@@ -62,7 +62,9 @@ class EventStore:
         )
         return await self.load_at(session_id, row["version"], row["wrapped_key"]) if row else None
 
-    async def load_at(self, session_id: UUID, version: int, wrapped_key: bytes | None) -> Held:
+    async def load_at(
+        self, session_id: UUID, version: int, wrapped_key: bytes | None
+    ) -> LoadedSession:
         """As `load`, where the session's row was read already."""
         if wrapped_key is None:
             self._kept.pop(session_id, None)
@@ -71,7 +73,7 @@ class EventStore:
         while session is None or session.version < version:
             session = fold(await self._next_events(session_id, session), session)
         self._keep(session)
-        return Held(session, key)
+        return LoadedSession(session, key)
 
     async def events_at(self, session_id: UUID, sequences: Collection[int]) -> list[Event]:
         kept = self._newest.find(session_id, sequences)
@@ -82,16 +84,16 @@ class EventStore:
             session_id,
             [*sequences],
         )
-        return await off_the_loop(len(rows), lambda: [event_of(row) for row in rows])
+        return await run_in_thread_if_large(len(rows), lambda: [event_of(row) for row in rows])
 
     async def append(
         self,
-        held: Held | None,
+        held: LoadedSession | None,
         events: Sequence[Event],
         *,
         key: DataKey,
-        remember: Remembered | None = None,
-    ) -> Held | None:
+        remember: IdempotencyRecord | None = None,
+    ) -> LoadedSession | None:
         """Store the events that follow `held`, durably; None when another append came first.
 
         Outbox rows, turns and the remembered request are of the same commit.
@@ -107,7 +109,7 @@ class EventStore:
             remember=remember,
             messages=_answered_earlier(held, events),
         )
-        statement = await off_the_loop(len(events), write_out)
+        statement = await run_in_thread_if_large(len(events), write_out)
         try:
             if not await self._stored(statement, opens=_opens_turn(events)):
                 return None
@@ -120,14 +122,14 @@ class EventStore:
         session = fold(events, held.session if held else None)
         assert session is not None
         self._keep(session)
-        return Held(session, key)
+        return LoadedSession(session, key)
 
     async def add_stream(self, event: Event) -> bool:
         """Store an event that is a stream by itself and has no key; False when its id is taken."""
         statement = append_statement([event], 0, wrapped_key=None, remember=None, messages={})
         return await self._stored(statement, opens=False)
 
-    async def recall(self, request: bytes) -> tuple[Remembered, DataKey] | None:
+    async def recall(self, request: bytes) -> tuple[IdempotencyRecord, DataKey] | None:
         """What the request did, and the key of the session it did it to.
 
         Raises KeyDestroyed when that session was erased.
@@ -143,7 +145,9 @@ class EventStore:
         if row is None:
             return None
         key = self._master_keys.unwrap(row["wrapped_key"], row["session_id"])
-        return Remembered(request, row["fingerprint"], row["session_id"], row["turn_id"]), key
+        return IdempotencyRecord(
+            request, row["fingerprint"], row["session_id"], row["turn_id"]
+        ), key
 
     async def latest_session(self, tenant: str, owner: str, assistant_id: str) -> UUID | None:
         """The person's session with that assistant that moved last.
@@ -209,7 +213,7 @@ class EventStore:
             self._kept.popitem(last=False)
 
 
-def _answered_earlier(held: Held | None, events: Sequence[Event]) -> dict[UUID, int]:
+def _answered_earlier(held: LoadedSession | None, events: Sequence[Event]) -> dict[UUID, int]:
     """The messages that an event answers and that came before them all, with their sequences."""
     messages = held.session.messages if held else {}
     asked = (e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested))

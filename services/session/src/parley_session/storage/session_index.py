@@ -17,7 +17,7 @@ DELETE FROM search_keys WHERE tenant = $1 AND owner = $2 AND NOT EXISTS (
 """
 
 
-class SessionRows:
+class SessionIndex:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
@@ -80,7 +80,7 @@ class SessionRows:
         """Destroy the key of a person who has no session any more."""
         await self._pool.execute(FORGET_SEARCH_KEY, person.tenant, person.user)
 
-    async def lately_gone(self) -> list[UUID]:
+    async def recently_erased(self) -> list[UUID]:
         """The sessions that were deleted or erased in the last minute."""
         rows = await self._pool.fetch(
             """

@@ -12,7 +12,7 @@ import asyncpg
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
-from parley_session.domain.session.errors import TurnUnknown
+from parley_session.domain.session.errors import TurnNotFound
 
 # So that one statement stays short, however many there are after a pause.
 _DROPPED_AT_ONCE = 5_000
@@ -43,7 +43,7 @@ class TurnStore:
         self._pool = pool
 
     async def find(self, turn_id: UUID) -> TurnRow:
-        """Raises TurnUnknown."""
+        """Raises TurnNotFound."""
         row = await self._pool.fetchrow(
             """
             SELECT session_id, message_sequence, requested_sequence, ended_sequence, runner
@@ -52,11 +52,11 @@ class TurnStore:
             turn_id,
         )
         if row is None:
-            raise TurnUnknown
+            raise TurnNotFound
         return _turn_row(row)
 
     async def find_in_session(self, turn_id: UUID) -> StoredTurn:
-        """Raises TurnUnknown."""
+        """Raises TurnNotFound."""
         row = await self._pool.fetchrow(
             """
             SELECT session_id, message_sequence, requested_sequence, ended_sequence, runner,
@@ -66,7 +66,7 @@ class TurnStore:
             turn_id,
         )
         if row is None:
-            raise TurnUnknown
+            raise TurnNotFound
         return _stored_turn(row)
 
     async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> StoredTurn | None:

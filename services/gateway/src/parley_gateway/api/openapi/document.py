@@ -17,13 +17,13 @@ from parley_gateway.api.openapi.operations import OPERATIONS
 from parley_gateway.api.openapi.operations.operation import Errors, Operation
 from parley_gateway.api.openapi.operations.turns import EVENT_STREAM
 from parley_gateway.schemas.fields import ASSISTANT_FORM
-from parley_gateway.schemas.responses import ErrorAnswer, ReplyDelta, ReplyEnded, TurnStarted
+from parley_gateway.schemas.responses import ErrorResponse, ReplyDelta, ReplyEnded, TurnStarted
 
 Node = dict[str, Any]
 Described = tuple[type[BaseModel], Literal["validation", "serialization"]]
 
 _JSON = "application/json"
-_EVENTS: set[type[BaseModel]] = {TurnStarted, ReplyDelta, ReplyEnded, ErrorAnswer}
+_EVENTS: set[type[BaseModel]] = {TurnStarted, ReplyDelta, ReplyEnded, ErrorResponse}
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"
 
@@ -39,7 +39,7 @@ def document() -> Node:
             "title": "Parley",
             "version": "1",
             "description": "An AI-chat backend that never forgets and never loses an answer. "
-            "Errors everywhere have the shape ErrorAnswer, and every answer has an `x-request-id`.",
+            "Every error has the shape ErrorResponse, and every response an `x-request-id`.",
         },
         "paths": paths,
         "components": {
@@ -114,7 +114,7 @@ def _text(kind: str, name: str) -> Node:
 
 def _refusals(errors: Errors) -> Iterator[tuple[str, Node]]:
     for status, codes in errors.items():
-        media = _media(ErrorAnswer)
+        media = _media(ErrorResponse)
         media["example"] = examples.error(status, codes[0])
         yield (
             str(status),

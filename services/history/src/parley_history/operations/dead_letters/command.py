@@ -14,8 +14,8 @@ from parley_core.storage.migrations import require_database_migrated
 from parley_history.operations.dead_letters import repository as dead_letters
 from parley_history.operations.dead_letters.arguments import Target
 from parley_history.operations.dead_letters.formatting import as_json, line, visible, whole
-from parley_history.operations.dead_letters.outcomes import Became, Outcome
-from parley_history.operations.dead_letters.repository import Group, KeptLetter, Place
+from parley_history.operations.dead_letters.outcomes import Outcome, RetryOutcome
+from parley_history.operations.dead_letters.repository import Group, Place, StoredDeadLetter
 from parley_history.operations.dead_letters.retry_records import (
     NotDiscarded,
     NothingToRetry,
@@ -111,7 +111,7 @@ def _summed_up(outcomes: Sequence[Outcome]) -> int:
     counts = Counter(outcome.became for outcome in outcomes)
     summary = ", ".join(f"{number} {became.name.lower()}" for became, number in counts.items())
     print(f"{len(outcomes)} dead letters: {summary}." if summary else "There are no dead letters.")
-    return 1 if counts[Became.PARKED] else 0
+    return 1 if counts[RetryOutcome.PARKED] else 0
 
 
 async def _group_of(
@@ -122,7 +122,7 @@ async def _group_of(
     return (await _found(connection, target)).group, target
 
 
-async def _found(connection: "Connection[asyncpg.Record]", place: Place) -> KeptLetter:
+async def _found(connection: "Connection[asyncpg.Record]", place: Place) -> StoredDeadLetter:
     async with active_version(connection):
         letter = await dead_letters.find(connection, place)
     if letter is None:

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from parley_history.operations.dead_letters.repository import Counts, KeptLetter
+from parley_history.operations.dead_letters.repository import Counts, StoredDeadLetter
 
 _TOLD = ("ce_sequence", "ce_type", "ce_id")
 
 
-def line(letter: KeptLetter) -> str:
+def line(letter: StoredDeadLetter) -> str:
     told = " ".join(value for value in _told(letter).values() if value) or "-"
     session = letter.session_id or "no session"
     return f"{letter.place}  {session}  {_time(letter)}  {told}  {visible(letter.error)}"
 
 
-def whole(letter: KeptLetter) -> str:
+def whole(letter: StoredDeadLetter) -> str:
     rows = [
         ("place", str(letter.place)),
         ("session", str(letter.session_id or "none")),
@@ -29,7 +29,7 @@ def whole(letter: KeptLetter) -> str:
     return "\n".join(f"{name}: {text}" for name, text in rows)
 
 
-def as_json(letters: Sequence[KeptLetter], counts: Counts) -> str:
+def as_json(letters: Sequence[StoredDeadLetter], counts: Counts) -> str:
     return json.dumps(
         {
             "dead_letters": [_json(letter) for letter in letters],
@@ -45,7 +45,7 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _json(letter: KeptLetter) -> dict[str, Any]:
+def _json(letter: StoredDeadLetter) -> dict[str, Any]:
     return {
         "partition": letter.place.partition,
         "offset": letter.place.offset,
@@ -56,13 +56,13 @@ def _json(letter: KeptLetter) -> dict[str, Any]:
     }
 
 
-def _told(letter: KeptLetter) -> dict[str, str | None]:
+def _told(letter: StoredDeadLetter) -> dict[str, str | None]:
     """What the headers tell, where they do: nothing in them can be relied on."""
     headers = dict(letter.record.headers)
     return {name: _text(headers[name]) if name in headers else None for name in _TOLD}
 
 
-def _time(letter: KeptLetter) -> str:
+def _time(letter: StoredDeadLetter) -> str:
     return letter.parked_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

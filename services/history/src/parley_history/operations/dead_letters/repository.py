@@ -85,7 +85,7 @@ class Counts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptLetter:
+class StoredDeadLetter:
     place: Place
     session_id: UUID | None
     error: str
@@ -102,7 +102,9 @@ async def count(connection: "Connection[asyncpg.Record]") -> Counts:
     return Counts(*row.values())
 
 
-async def list_letters(connection: "Connection[asyncpg.Record]", most: int) -> Sequence[KeptLetter]:
+async def list_letters(
+    connection: "Connection[asyncpg.Record]", most: int
+) -> Sequence[StoredDeadLetter]:
     """The first ones in the order of the log, without their values."""
     return [_letter(row) for row in await connection.fetch(_LIST, most)]
 
@@ -111,12 +113,14 @@ async def list_groups(connection: "Connection[asyncpg.Record]") -> Sequence[Grou
     return [Group(*row.values()) for row in await connection.fetch(_LIST_GROUPS)]
 
 
-async def find(connection: "Connection[asyncpg.Record]", place: Place) -> KeptLetter | None:
+async def find(connection: "Connection[asyncpg.Record]", place: Place) -> StoredDeadLetter | None:
     row = await connection.fetchrow(_FIND, *place)
     return None if row is None else _letter(row)
 
 
-async def lock(connection: "Connection[asyncpg.Record]", group: Group) -> Sequence[KeptLetter]:
+async def lock(
+    connection: "Connection[asyncpg.Record]", group: Group
+) -> Sequence[StoredDeadLetter]:
     """The group's letters in the order of the log, to which no projector adds until the commit."""
     # A projector moves its positions first, so it waits for the transaction here.
     await connection.execute(_LOCK_POSITIONS, *group)
@@ -124,31 +128,33 @@ async def lock(connection: "Connection[asyncpg.Record]", group: Group) -> Sequen
 
 
 async def discard(
-    connection: "Connection[asyncpg.Record]", letters: Sequence[KeptLetter], reason: str
+    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter], reason: str
 ) -> None:
     """From here on the records have no effect, in this version and in every later one."""
     digests = [record_digest(letter.record) for letter in letters]
     await connection.execute(_DISCARD, *_places(letters), digests, reason)
 
 
-async def take_out(connection: "Connection[asyncpg.Record]", letters: Sequence[KeptLetter]) -> None:
+async def take_out(
+    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter]
+) -> None:
     await connection.execute(_TAKE_OUT, *_places(letters))
 
 
 async def errors_of(
-    connection: "Connection[asyncpg.Record]", letters: Sequence[KeptLetter]
+    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter]
 ) -> dict[Place, str]:
     """Why those of the letters that are dead letters still are so."""
     rows = await connection.fetch(_READ_ERRORS, *_places(letters))
     return {Place(row["partition"], row["offset"]): row["error"] for row in rows}
 
 
-def _letter(row: asyncpg.Record) -> KeptLetter:
+def _letter(row: asyncpg.Record) -> StoredDeadLetter:
     place = Place(row["partition"], row["offset"])
     record = record_kept_in(row)
-    return KeptLetter(place, row["session_id"], row["error"], row["parked_at"], record)
+    return StoredDeadLetter(place, row["session_id"], row["error"], row["parked_at"], record)
 
 
-def _places(letters: Sequence[KeptLetter]) -> tuple[list[int], list[int]]:
+def _places(letters: Sequence[StoredDeadLetter]) -> tuple[list[int], list[int]]:
     places = [letter.place for letter in letters]
     return [place.partition for place in places], [place.offset for place in places]

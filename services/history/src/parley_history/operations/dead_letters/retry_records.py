@@ -9,8 +9,8 @@ from parley_history.domain.discarded_record import place_of
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.operations.dead_letters import repository as dead_letters
 from parley_history.operations.dead_letters.outcomes import Outcome, outcomes_of
-from parley_history.operations.dead_letters.repository import Group, KeptLetter, Place
-from parley_history.projection.batch_applier import Applying, LiveRows
+from parley_history.operations.dead_letters.repository import Group, Place, StoredDeadLetter
+from parley_history.projection.batch_applier import BatchApplier, LiveRows
 from parley_history.storage.projection_tables import Connection, read_known
 from parley_history.storage.versions import active_version
 
@@ -48,14 +48,18 @@ async def discard(
         return await _apply_again(connection, letters)
 
 
-async def _locked(connection: "Connection[asyncpg.Record]", group: Group) -> Sequence[KeptLetter]:
+async def _locked(
+    connection: "Connection[asyncpg.Record]", group: Group
+) -> Sequence[StoredDeadLetter]:
     letters = await dead_letters.lock(connection, group)
     if not letters:
         raise NothingToRetry
     return letters
 
 
-async def _require_no_start(connection: "Connection[asyncpg.Record]", letter: KeptLetter) -> None:
+async def _require_no_start(
+    connection: "Connection[asyncpg.Record]", letter: StoredDeadLetter
+) -> None:
     """Without its start nothing of a session can be read: that is to give up the session."""
     if (session_id := letter.session_id) is None:
         return
@@ -69,7 +73,7 @@ async def _require_no_start(connection: "Connection[asyncpg.Record]", letter: Ke
 
 
 async def _apply_again(
-    connection: "Connection[asyncpg.Record]", letters: Sequence[KeptLetter]
+    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter]
 ) -> Sequence[Outcome]:
     await dead_letters.take_out(connection, letters)
     arrivals = [arrival_of(*letter.place, letter.record) for letter in letters]
@@ -77,7 +81,7 @@ async def _apply_again(
     before = await read_known(connection, session_ids)
     # Whatever they wait for, they are kept already: as held events they take no more room.
     most_held = len(letters) + sum(map(len, before.held.values()))
-    await Applying(_savepoint, LiveRows(), most_held).project(connection, arrivals, [])
+    await BatchApplier(_savepoint, LiveRows(), most_held).project(connection, arrivals, [])
     after = await read_known(connection, session_ids)
     errors = await dead_letters.errors_of(connection, letters)
     return outcomes_of(arrivals, before, after, errors)

@@ -14,12 +14,12 @@ from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
 from parley_history.operations.rebuild import versions as candidates
 from parley_history.operations.rebuild.coordinator import Coordinator
-from parley_history.operations.rebuild.errors import Differences, RebuildStopped
+from parley_history.operations.rebuild.errors import RebuildAborted, VersionsDiffer
 from parley_history.operations.rebuild.progress import tracking
 from parley_history.operations.rebuild.report import lines_of
 from parley_history.operations.rebuild.settings import RebuildSettings
 from parley_history.operations.rebuild.version_comparison import checksum
-from parley_history.operations.rebuild.worker.pool import Crew
+from parley_history.operations.rebuild.worker.pool import WorkerPool
 from parley_history.storage.migrations import MIGRATIONS
 from parley_history.storage.projection_tables import Connection
 from parley_history.storage.versions import drop_version
@@ -54,12 +54,12 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The exit code. Raises SettingsWrong, MigrationRefused, and what comes of a database away."""
+    """The exit code. Raises InvalidSettings, MigrationError, and what comes of a database away."""
     settings = load(RebuildSettings)
     require_database_migrated(settings.history_database, MIGRATIONS)
     try:
         asyncio.run(_run(arguments, settings))
-    except (RebuildStopped, LogError) as stopped:
+    except (RebuildAborted, LogError) as stopped:
         print(stopped, file=sys.stderr)
         return 1
     except asyncpg.PostgresError as trouble:
@@ -81,7 +81,7 @@ async def _run(arguments: argparse.Namespace, settings: RebuildSettings) -> None
                 work = Coordinator(
                     connection,
                     reader,
-                    Crew(arguments.workers),
+                    WorkerPool(arguments.workers),
                     tracker,
                     settings,
                     accepts=arguments.command == "rebuild" and arguments.accept_differences,
@@ -135,7 +135,7 @@ async def _conclude(
 ) -> None:
     try:
         await work.conclude(version, **how)
-    except Differences:
+    except VersionsDiffer:
         # Not kept to go on with: the projection is likely to be mended before the next run.
         await drop_version(connection, version)
         raise
@@ -150,7 +150,7 @@ async def _roll_back(
 ) -> None:
     live, earlier = await candidates.active(connection), await candidates.before(connection)
     if not earlier:
-        raise RebuildStopped("There is no earlier version to go back to.")
+        raise RebuildAborted("There is no earlier version to go back to.")
     # What can never be applied is parked there too, as it was in the live version.
     await work.conclude(earlier[0], compares=False, parks=True)
     tell(f"version {earlier[0]} is live again; version {live} is kept")
@@ -172,7 +172,7 @@ async def _alone(settings: RebuildSettings) -> AsyncIterator["Connection[asyncpg
     )
     try:
         if not await connection.fetchval(_TRY_LOCK):
-            raise RebuildStopped("Another rebuild or verify is at work on this database.")
+            raise RebuildAborted("Another rebuild or verify is at work on this database.")
         yield connection
     finally:
         connection.terminate()

@@ -9,7 +9,7 @@ import asyncpg
 
 from parley_core.log import LogReader
 from parley_history.operations.rebuild import versions as candidates
-from parley_history.operations.rebuild.errors import RebuildStopped
+from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.operations.rebuild.progress import Tracker
 from parley_history.operations.rebuild.report import (
     MOST_NAMED,
@@ -25,7 +25,7 @@ from parley_history.operations.rebuild.swap import (
 from parley_history.operations.rebuild.version_comparison import Comparison, compare
 from parley_history.operations.rebuild.worker.bulk_rows import RebuildRows
 from parley_history.operations.rebuild.worker.messages import Assignment
-from parley_history.operations.rebuild.worker.pool import Crew
+from parley_history.operations.rebuild.worker.pool import WorkerPool
 from parley_history.operations.rebuild.worker.worker import Worker
 from parley_history.storage.projection_tables import Connection
 
@@ -34,7 +34,7 @@ _MOST_TOUCHED = 20_000
 _LOOK_SECONDS = 0.1
 
 
-class NotYet(Exception):
+class SwapNotReady(Exception):
     """The version lacks too much to be brought up to the live one while projectors wait."""
 
 
@@ -49,7 +49,7 @@ class Coordinator:
         self,
         connection: "Connection[asyncpg.Record]",
         reader: LogReader,
-        crew: Crew,
+        crew: WorkerPool,
         tracker: Tracker,
         settings: RebuildSettings,
         *,
@@ -63,7 +63,7 @@ class Coordinator:
     async def build(self) -> int:
         """A version that nobody reads yet, folded up to the log's end, with all its keys.
 
-        Goes on with the one that an earlier run left. Raises RebuildStopped, LogError.
+        Goes on with the one that an earlier run left. Raises RebuildAborted, LogError.
         """
         version, indexed = await candidates.candidate(self._connection)
         if not indexed:
@@ -78,7 +78,7 @@ class Coordinator:
     ) -> None:
         """Bring the version to where the live one is, compare them, and make it the active one.
 
-        Raises Differences, and RebuildStopped when the moment for it never comes; then the version
+        Raises Differences, and RebuildAborted when the moment for it never comes; then the version
         is left as it is.
         """
         live = await candidates.active(self._connection)
@@ -92,9 +92,9 @@ class Coordinator:
                 await self._compare(live, version)
             try:
                 return await self._swap(live, version, parks=parks, activates=activates)
-            except (NotYet, *SOMEBODY_IN_THE_WAY):
+            except (SwapNotReady, *SOMEBODY_IN_THE_WAY):
                 self._tracker.phase("somebody is in the way of the swap; once more")
-        raise RebuildStopped(
+        raise RebuildAborted(
             f"Version {version} could not be swapped in: the projection moves too fast, or "
             "something reads for too long. Run this again: it goes on."
         )
@@ -106,7 +106,7 @@ class Coordinator:
             if sum(left.values()) <= self._settings.rebuild_swap_records:
                 return
             await self._work(Assignment(version, ends, parks=parks), "events since")
-        raise RebuildStopped("The log grows faster than it is read here. Run this again later.")
+        raise RebuildAborted("The log grows faster than it is read here. Run this again later.")
 
     async def _live_has_come_as_far(self, live: int, version: int) -> None:
         """Or the comparison would say that all is well of a projection that stands still."""
@@ -114,7 +114,7 @@ class Coordinator:
         until = time.monotonic() + self._settings.rebuild_live_seconds
         while lacks := await self._live_lacks(live, version):
             if time.monotonic() > until:
-                raise RebuildStopped(
+                raise RebuildAborted(
                     f"The read model is {lacks:,} events behind the log and does not come closer "
                     "in time, so whether it holds what the log says cannot be told. Run this "
                     "again once it has caught up."
@@ -155,7 +155,7 @@ class Coordinator:
             targets = await self._targets(live)
             left = await self._left(version, targets)
             if sum(left.values()) > self._settings.rebuild_swap_records:
-                raise NotYet
+                raise SwapNotReady
             await worker.reach(targets)
             if self.found and not self._accepts:
                 await self._compare_what_moved(live, version, self.found, touched)
@@ -167,13 +167,13 @@ class Coordinator:
     ) -> None:
         """What was not at the same event when everything was compared, or has moved since."""
         if found.behind > len(found.behind_ids) or len(touched) > _MOST_TOUCHED:
-            raise NotYet
+            raise SwapNotReady
         moved = [*touched.union(found.behind_ids, found.ahead_ids)]
         last = await compare(self._connection, live, version, most_ids=MOST_NAMED, sessions=moved)
         # A live projection that is behind the log cannot be compared in what it lacks.
         ahead = await self._live_lacks(live, version) > 0
         if not ahead and found.ahead > len(found.ahead_ids):
-            raise NotYet
+            raise SwapNotReady
         require_equal(last, may_be_ahead=ahead)
 
     async def _targets(self, live: int) -> dict[int, int]:

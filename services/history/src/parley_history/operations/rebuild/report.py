@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from parley_history.operations.rebuild.errors import Differences
+from parley_history.operations.rebuild.errors import VersionsDiffer
 from parley_history.operations.rebuild.version_comparison import Comparison, hexadecimal
 
 MOST_NAMED = 10
@@ -24,9 +24,9 @@ def require_equal(found: Comparison, *, may_be_ahead: bool) -> None:
         raise _differences(count, ids)
 
 
-def _differences(count: int, ids: Sequence[UUID]) -> Differences:
+def _differences(count: int, ids: Sequence[UUID]) -> VersionsDiffer:
     named = "\n".join(f"  {session_id}" for session_id in ids[:MOST_NAMED])
-    return Differences(
+    return VersionsDiffer(
         f"The versions differ in {count:,} sessions; nothing was swapped. The first ones:\n{named}"
     )
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from parley_history.operations.rebuild.settings import RebuildSettings
-from parley_history.storage.projection_tables import Connection, notify_of_everything
+from parley_history.storage.projection_tables import Connection, notify_all
 from parley_history.storage.versions import activate
 
 # Of the table too: projectors that lock the row FOR SHARE again and again would never let go of it.
@@ -55,7 +55,7 @@ async def activate_between_readers(
                 await connection.execute(_BOUND_LOCKS, _milliseconds(bound))
                 await activate(connection, version)
                 # Who keeps pages keeps those of the version before.
-                await notify_of_everything(connection)
+                await notify_all(connection)
             return
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             if attempt == attempts:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from parley_history.operations.rebuild.errors import RebuildStopped
+from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.storage.projection_tables import Connection
 from parley_history.storage.versions import add_keys, drop_version, make_tables, version_entered
 
@@ -37,7 +37,7 @@ SELECT EXISTS (SELECT FROM read_model_{version}.sessions)
 """
 
 
-class Candidate(NamedTuple):
+class VersionCandidate(NamedTuple):
     """A version that nobody ever read; `indexed`: its bulk is there, with all keys."""
 
     version: int
@@ -47,26 +47,26 @@ class Candidate(NamedTuple):
 async def active(connection: "Connection[asyncpg.Record]") -> int:
     version: int | None = await connection.fetchval(_ACTIVE)
     if version is None:
-        raise RebuildStopped("There is no read model yet: run the `migrate` command first.")
+        raise RebuildAborted("There is no read model yet: run the `migrate` command first.")
     return version
 
 
-async def candidate(connection: "Connection[asyncpg.Record]") -> Candidate:
+async def candidate(connection: "Connection[asyncpg.Record]") -> VersionCandidate:
     """The unfinished version, to go on with, or a new one. Any other unfinished one is dropped."""
     unfinished = await connection.fetch(_UNFINISHED)
     for other in unfinished[1:]:
         await drop_version(connection, other["version"])
     if unfinished:
-        return Candidate(*unfinished[0].values())
+        return VersionCandidate(*unfinished[0].values())
     async with connection.transaction():
         version = await connection.fetchval(_BEGIN)
         await make_tables(connection, version)
         await connection.execute(_FILES.joinpath("links.sql").read_text())
-    return Candidate(version, indexed=False)
+    return VersionCandidate(version, indexed=False)
 
 
 async def finish_bulk(connection: "Connection[asyncpg.Record]", version: int) -> None:
-    """Add the keys, then what could not be done without them. Raises RebuildStopped."""
+    """Add the keys, then what could not be done without them. Raises RebuildAborted."""
     try:
         async with version_entered(connection, version):
             await connection.execute(_MEMORY)
@@ -79,7 +79,7 @@ async def finish_bulk(connection: "Connection[asyncpg.Record]", version: int) ->
         await drop_version(connection, version)
         named = "A session" if duplicate is None else f"Session {duplicate['session_id']}"
         message = "" if duplicate is None else f", {duplicate['id']}"
-        raise RebuildStopped(
+        raise RebuildAborted(
             f"{named} has two messages with the same id{message}, which no version can hold; what "
             "was built was dropped. `parley log dead-letters list` tells the record once it was "
             "projected; discard it there and run this again."

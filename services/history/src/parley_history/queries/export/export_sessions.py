@@ -11,16 +11,16 @@ from uuid import UUID
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Unavailable
-from parley_history.change_feed.projection_wait import Waiting
-from parley_history.queries.export.formats import Written, form_of
+from parley_history.change_feed.projection_wait import ProjectionWaiter
+from parley_history.queries.export.formats import ExportFormat, form_of
 from parley_history.queries.export.repository import ExportedSessions
 from parley_history.queries.export.request import Form
 from parley_history.queries.messages.page_json import message_of
-from parley_history.queries.messages.page_repository import Pages
+from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.queries.sessions.list_sessions import session_shape
 from parley_history.queries.sessions.repository import ListedSession
-from parley_history.session_service.key_cache import ContentKeys
+from parley_history.session_service.key_cache import DataKeyCache
 
 _MESSAGES, _SESSIONS = 100, 100
 
@@ -31,20 +31,20 @@ class Owners(Protocol):
     async def version(self, session_id: UUID, person: Principal, request_id: str) -> int: ...
 
 
-class CutShort(Exception):
+class ExportInterrupted(Exception):
     """A session was deleted or erased while it was exported: what was sent is not all of it."""
 
 
-class Exporting:
+class SessionExporter:
     """At most `most` exports go on at once, from what they wait for to their last piece."""
 
     def __init__(
         self,
         sessions: ExportedSessions,
-        pages: Pages,
-        waiting: Waiting,
+        pages: PageRepository,
+        waiting: ProjectionWaiter,
         owners: Owners,
-        keys: ContentKeys,
+        keys: DataKeyCache,
         *,
         most: int,
     ) -> None:
@@ -55,7 +55,10 @@ class Exporting:
     async def one(
         self, session_id: UUID, person: Principal, request_id: str, form: Form, least: int
     ) -> AsyncIterator[bytes]:
-        """A session that is projected as far as `least`. Raises a ParleyError, or CutShort."""
+        """A session that is projected as far as `least`.
+
+        Raises a ParleyError, or ExportInterrupted.
+        """
         written = form_of(form)
         with self._room():
             session = await self._projected(session_id, person, request_id, least)
@@ -67,7 +70,10 @@ class Exporting:
     async def all(
         self, person: Principal, request_id: str, form: Form, seen: Mapping[UUID, int]
     ) -> AsyncIterator[bytes]:
-        """All sessions of the person but temporary ones. Raises a ParleyError, or CutShort."""
+        """All sessions of the person but temporary ones.
+
+        Raises a ParleyError, or ExportInterrupted.
+        """
         with self._room():
             await self._waiting.for_all(seen)
             ids = await self._sessions.ids(person)
@@ -99,7 +105,7 @@ class Exporting:
         return found[0]
 
     async def _pieces_of_all(
-        self, ids: Sequence[UUID], person: Principal, request_id: str, form: Written
+        self, ids: Sequence[UUID], person: Principal, request_id: str, form: ExportFormat
     ) -> AsyncIterator[bytes]:
         yield form.before_all()
         place = 0
@@ -115,7 +121,12 @@ class Exporting:
         yield form.after_all()
 
     async def _pieces(
-        self, session: ListedSession, key: DataKey, person: Principal, form: Written, place: int
+        self,
+        session: ListedSession,
+        key: DataKey,
+        person: Principal,
+        form: ExportFormat,
+        place: int,
     ) -> AsyncIterator[bytes]:
         yield form.before(session_shape(session, key), place)
         after: UUID | None = None
@@ -130,7 +141,7 @@ class Exporting:
             )
             page = await self._pages.read(session.id, person, asked)
             if page is None or (after and not page.cursor_known):
-                raise CutShort
+                raise ExportInterrupted
             if page.messages:
                 messages = [message_of(row, key) for row in page.messages]
                 yield form.messages(messages, first=after is None)

@@ -16,7 +16,7 @@ from parley_history.queries.messages.page_json import MessageJson
 _ROLES = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
-class Written(Protocol):
+class ExportFormat(Protocol):
     """How a form writes an export; `every_branch` tells which messages it wants."""
 
     every_branch: bool
@@ -29,7 +29,7 @@ class Written(Protocol):
     def after_one(self, session_id: UUID) -> bytes: ...
 
 
-def form_of(form: Form) -> Written:
+def form_of(form: Form) -> ExportFormat:
     match form:
         case "json":
             return Json()

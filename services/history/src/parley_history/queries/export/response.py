@@ -7,13 +7,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import ParleyError
-from parley_history.queries.export.export_sessions import CutShort
+from parley_history.queries.export.export_sessions import ExportInterrupted
 from parley_history.queries.export.request import Form
 from parley_history.storage.database_errors import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
 
-_BREAKS_OFF: tuple[type[Exception], ...] = (CutShort, ParleyError, *DATABASE_TROUBLE)
+_BREAKS_OFF: tuple[type[Exception], ...] = (ExportInterrupted, ParleyError, *DATABASE_TROUBLE)
 _MEDIA_TYPES: Mapping[Form, str] = {"json": "application/json", "markdown": "text/markdown"}
 _ENDINGS: Mapping[Form, str] = {"json": "json", "markdown": "md"}
 

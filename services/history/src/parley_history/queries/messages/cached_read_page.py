@@ -16,8 +16,8 @@ from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError
 from parley_core.storage.postgres_pool import Pool
 from parley_history.queries.messages.page_request import PageRequest
-from parley_history.queries.messages.read_page import Page, Reading
-from parley_history.session_service.key_cache import ContentKeys
+from parley_history.queries.messages.read_page import Page, PageReader
+from parley_history.session_service.key_cache import DataKeyCache
 
 # Moved on when a release answers the same request with other bytes.
 _FORM = 1
@@ -36,11 +36,17 @@ class KeptPages(Protocol):
     async def put(self, name: str, key: DataKey, page: bytes) -> None: ...
 
 
-class CachedReading:
+class CachedPageReader:
     """At most `most_putting` pages are on their way to be kept; others are not kept."""
 
     def __init__(
-        self, reading: Reading, pool: Pool, keys: ContentKeys, kept: KeptPages, *, most_putting: int
+        self,
+        reading: PageReader,
+        pool: Pool,
+        keys: DataKeyCache,
+        kept: KeptPages,
+        *,
+        most_putting: int,
     ) -> None:
         self._reading, self._pool, self._keys, self._kept = reading, pool, keys, kept
         self._most_putting = most_putting

@@ -48,7 +48,7 @@ class _Page(Struct, frozen=True):
 
 
 def page_json(page: StoredPage, key: DataKey | None) -> bytes:
-    """`key` is None only for a page without messages. Raises SealBroken."""
+    """`key` is None only for a page without messages. Raises UnsealError."""
     data = [message_of(row, key) for row in page.messages if key is not None]
     return _encode(
         _Page(
@@ -63,7 +63,7 @@ def page_json(page: StoredPage, key: DataKey | None) -> bytes:
 
 
 def message_of(row: MessageRow, key: DataKey) -> MessageJson:
-    """Raises SealBroken."""
+    """Raises UnsealError."""
     return MessageJson(
         object="message",
         id=row.id,
@@ -86,7 +86,7 @@ def message_of(row: MessageRow, key: DataKey) -> MessageJson:
 def said(
     content: bytes | None, key: DataKey, *, status: str, session_id: UUID, event_id: UUID
 ) -> str:
-    """The text of a message's content. Raises SealBroken."""
+    """The text of a message's content. Raises UnsealError."""
     if content is None:
         return ""
     field = "content" if status == "completed" else "partial_content"

@@ -6,15 +6,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from parley_history.queries.messages.redis_page_cache import RedisPages
+from parley_history.queries.messages.redis_page_cache import RedisPageCache
 
 
-def watch_pages(registry: CollectorRegistry, pages: RedisPages) -> None:
+def watch_pages(registry: CollectorRegistry, pages: RedisPageCache) -> None:
     registry.register(_Numbers(pages))
 
 
 class _Numbers(Collector):
-    def __init__(self, pages: RedisPages) -> None:
+    def __init__(self, pages: RedisPageCache) -> None:
         self._pages = pages
 
     def collect(self) -> Iterable[Metric]:

@@ -39,7 +39,7 @@ class StoredPage:
     leaf_known: bool = True
 
 
-class Pages:
+class PageRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import ListPlace, limit_in, number_in, order_in
+from parley_core.http.pagination import ListCursor, limit_in, number_in, order_in
 from parley_history.queries.query_parameters import (
     VERSION_MOST,
     id_in,
@@ -16,7 +16,7 @@ from parley_history.queries.query_parameters import (
 
 
 @dataclass(frozen=True, slots=True)
-class PageRequest(ListPlace[UUID]):
+class PageRequest(ListCursor[UUID]):
     """`after` and `before` are ids of messages, as places in the list that `order` makes.
 
     The list is the branch that ends with the newest message, or with `leaf`; or, with

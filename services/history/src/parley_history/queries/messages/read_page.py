@@ -6,7 +6,7 @@ from uuid import UUID
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import InvalidRequest, Unavailable
-from parley_history.change_feed.projection_wait import Waiting
+from parley_history.change_feed.projection_wait import ProjectionWaiter
 from parley_history.queries.messages.page_json import page_json
 from parley_history.queries.messages.page_repository import StoredPage
 from parley_history.queries.messages.page_request import PageRequest
@@ -16,7 +16,7 @@ _NOT_PROJECTED = StoredPage(
 )
 
 
-class Pages(Protocol):
+class PageRepository(Protocol):
     """`pages.Pages` is one."""
 
     async def read(
@@ -43,8 +43,10 @@ class Page(NamedTuple):
     version: int
 
 
-class Reading:
-    def __init__(self, pages: Pages, waiting: Waiting, owners: Owners, keys: Keys) -> None:
+class PageReader:
+    def __init__(
+        self, pages: PageRepository, waiting: ProjectionWaiter, owners: Owners, keys: Keys
+    ) -> None:
         self._pages, self._waiting, self._owners, self._keys = pages, waiting, owners, keys
 
     async def page(

@@ -2,13 +2,13 @@
 
 import logging
 
-from parley_core.crypto.sealing import DataKey, SealBroken, open_copy, seal_copy
-from parley_core.storage.redis_circuit_breaker import RestingRedis
+from parley_core.crypto.sealing import DataKey, UnsealError, open_copy, seal_copy
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 
 log = logging.getLogger(__name__)
 
 
-class RedisPages:
+class RedisPageCache:
     """Each call takes `seconds` at most; after an error none is made for `pause_seconds`."""
 
     def __init__(
@@ -21,7 +21,7 @@ class RedisPages:
         most_bytes: int,
         connections: int,
     ) -> None:
-        self._redis = RestingRedis(
+        self._redis = RedisWithCircuitBreaker(
             url, seconds=seconds, pause_seconds=pause_seconds, connections=connections
         )
         self._keep_seconds, self._most_bytes = keep_seconds, most_bytes
@@ -39,7 +39,7 @@ class RedisPages:
             return None
         try:
             page = open_copy(key, sealed, name=name)
-        except SealBroken as broken:
+        except UnsealError as broken:
             self.missed += 1
             log.warning("a page in Redis is not as it was put there: %s", broken)
             return None

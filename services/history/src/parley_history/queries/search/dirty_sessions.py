@@ -8,7 +8,7 @@ from itertools import islice
 from uuid import UUID
 
 
-class MovedSessions:
+class DirtySessions:
     """A `movements.Follower`; of more than `most` sessions it only knows that it missed some."""
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ MESSAGES, BYTES = 200, 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class IndexBacklog:
     """A session that is indexed up to a version before its own, and its keys."""
 
     session: State
@@ -26,9 +26,9 @@ class Behind:
         return self.session.version - self.indexed
 
 
-def together(sessions: Sequence[Behind]) -> Iterator[Sequence[Behind]]:
+def together(sessions: Sequence[IndexBacklog]) -> Iterator[Sequence[IndexBacklog]]:
     """As many at once as have MESSAGES at most, or a single one."""
-    some: list[Behind] = []
+    some: list[IndexBacklog] = []
     messages = 0
     for each in sessions:
         messages += each.most_messages
@@ -40,7 +40,7 @@ def together(sessions: Sequence[Behind]) -> Iterator[Sequence[Behind]]:
         yield some
 
 
-def reached(messages: Sequence[Unindexed], left: Mapping[UUID, Behind]) -> Sequence[Reached]:
+def reached(messages: Sequence[Unindexed], left: Mapping[UUID, IndexBacklog]) -> Sequence[Reached]:
     """How far the sessions are with these messages, which came in the order of the sessions."""
     size = sum(len(message.content or b"") for message in messages)
     # Where it may be that not all came, those up to the last one's session did.

@@ -8,25 +8,25 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.crypto.sealing import DataKey, SealBroken
+from parley_core.crypto.sealing import DataKey, UnsealError
 from parley_history.queries.messages.page_json import said
 from parley_history.queries.search import index_batches as behind
 from parley_history.queries.search import index_repository as tables
 from parley_history.queries.search.blind_tokens import mark_of, tokens_of, words_of
-from parley_history.queries.search.index_batches import Behind
+from parley_history.queries.search.index_batches import IndexBacklog
 from parley_history.queries.search.index_repository import Indexed, State, Unindexed
 from parley_history.session_service.client import Person
-from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 
 log = logging.getLogger(__name__)
 
 
-class Indexing:
+class SessionIndexer:
     def __init__(
         self,
         connection: "tables.Connection[asyncpg.Record]",
-        keys: ContentKeys,
-        search_keys: KeptKeys[Person],
+        keys: DataKeyCache,
+        search_keys: KeyCache[Person],
     ) -> None:
         self._connection, self._keys, self._search_keys = connection, keys, search_keys
 
@@ -61,15 +61,15 @@ class Indexing:
                 self._search_keys.drop([person_of(session)])
         return [session for session in states if session.searched]
 
-    async def _begin(self, session: State, key: DataKey, search_key: DataKey) -> Behind:
+    async def _begin(self, session: State, key: DataKey, search_key: DataKey) -> IndexBacklog:
         """What is of another key, or of another past, is removed first."""
         indexed = session.indexed or 0
         if session.key_mark not in (None, mark_of(search_key)) or indexed > session.version:
             await tables.remove(self._connection, session.id)
             indexed = 0
-        return Behind(session, indexed, key, search_key)
+        return IndexBacklog(session, indexed, key, search_key)
 
-    async def _add(self, sessions: Sequence[Behind]) -> int:
+    async def _add(self, sessions: Sequence[IndexBacklog]) -> int:
         left, added = {each.session.id: each for each in sessions}, 0
         while left:
             indexed = {session_id: each.indexed for session_id, each in left.items()}
@@ -95,7 +95,7 @@ def _is_indexed(session: State, search_key: DataKey) -> bool:
     return session.indexed == session.version and session.key_mark == mark_of(search_key)
 
 
-def _indexed(messages: Sequence[Unindexed], sessions: Mapping[UUID, Behind]) -> list[Indexed]:
+def _indexed(messages: Sequence[Unindexed], sessions: Mapping[UUID, IndexBacklog]) -> list[Indexed]:
     tokens: dict[UUID, dict[str, int]] = {}
     rows = []
     for message in messages:
@@ -115,6 +115,6 @@ def _text(message: Unindexed, key: DataKey) -> str:
     sealed_for = {"session_id": message.session_id, "event_id": message.event_id}
     try:
         return said(message.content, key, status=message.status, **sealed_for)
-    except SealBroken as broken:
+    except UnsealError as broken:
         log.error("a message cannot be indexed: %s", broken)
         return ""

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from parley_core.http.errors import Unavailable
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_history.queries.search import index_repository as tables
-from parley_history.queries.search.dirty_sessions import MovedSessions
-from parley_history.queries.search.index_sessions import Indexing
+from parley_history.queries.search.dirty_sessions import DirtySessions
+from parley_history.queries.search.index_sessions import SessionIndexer
 from parley_history.session_service.client import Person
-from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.storage.database_errors import DATABASE_TROUBLE
 
 log = logging.getLogger(__name__)
@@ -42,9 +42,9 @@ class Indexer:
     def __init__(
         self,
         database: str,
-        moved: MovedSessions,
-        keys: ContentKeys,
-        search_keys: KeptKeys[Person],
+        moved: DirtySessions,
+        keys: DataKeyCache,
+        search_keys: KeyCache[Person],
         *,
         seconds: float,
         pause_seconds: float,
@@ -72,7 +72,7 @@ class Indexer:
                 log.warning("the words cannot be indexed now: %s", type(trouble).__name__)
             except Exception as surprise:
                 # The index may lag; who reads and who serves must not end for it.
-                log_surprise(log, "the words cannot be indexed", surprise)
+                log_unexpected_error(log, "the words cannot be indexed", surprise)
             await asyncio.sleep(self._pause_seconds)
 
     async def _over_one_connection(self) -> None:
@@ -112,7 +112,7 @@ class Indexer:
         self, connection: "tables.Connection[asyncpg.Record]", session_ids: Sequence[UUID]
     ) -> None:
         """Return when they are all indexed as they are now, however long session is away."""
-        indexing = Indexing(connection, self._keys, self._search_keys)
+        indexing = SessionIndexer(connection, self._keys, self._search_keys)
         while True:
             try:
                 self.messages += await indexing.index(session_ids, uuid4().hex)

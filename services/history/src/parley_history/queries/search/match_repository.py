@@ -69,7 +69,7 @@ NOWHERE_YET = Place(datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchMatch:
     """A message, and its session's title as it is stored."""
 
     title: bytes | None
@@ -77,7 +77,7 @@ class Found:
     message: MessageRow
 
 
-class FoundMessages:
+class MatchRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
@@ -88,7 +88,7 @@ class FoundMessages:
 
     async def after(
         self, place: Place, tokens: Sequence[int], person: Principal, asked: SearchRequest
-    ) -> Sequence[Found]:
+    ) -> Sequence[SearchMatch]:
         """One more than asked for where there are more."""
         wanted = asked.limit + 1
         arguments = (
@@ -98,4 +98,4 @@ class FoundMessages:
         rows = await self._pool.fetch(_AMONG_THE_NEWEST, *arguments, _NEWEST)
         if len(rows) < wanted:
             rows = await self._pool.fetch(_AMONG_ALL, *arguments)
-        return [Found(row[0], row[1], MessageRow(*tuple(row)[2:])) for row in rows]
+        return [SearchMatch(row[0], row[1], MessageRow(*tuple(row)[2:])) for row in rows]

@@ -11,10 +11,15 @@ from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest
 from parley_history.queries.messages.page_json import MessageJson, message_of
 from parley_history.queries.search.blind_tokens import tokens_of
-from parley_history.queries.search.match_repository import NOWHERE_YET, Found, FoundMessages, Place
+from parley_history.queries.search.match_repository import (
+    NOWHERE_YET,
+    MatchRepository,
+    Place,
+    SearchMatch,
+)
 from parley_history.queries.search.request import SearchRequest
 from parley_history.session_service.client import Person
-from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,9 +39,9 @@ class _Results(Struct, frozen=True):
     has_more: bool
 
 
-class Searching:
+class MessageSearch:
     def __init__(
-        self, found: FoundMessages, keys: ContentKeys, search_keys: KeptKeys[Person]
+        self, found: MatchRepository, keys: DataKeyCache, search_keys: KeyCache[Person]
     ) -> None:
         self._found, self._keys, self._search_keys = found, keys, search_keys
 
@@ -61,7 +66,7 @@ class Searching:
         return place
 
 
-def _results(page: Sequence[Found], keys: Mapping[UUID, DataKey]) -> list[_Result]:
+def _results(page: Sequence[SearchMatch], keys: Mapping[UUID, DataKey]) -> list[_Result]:
     """Without those whose key is gone: their erasure is on its way."""
     return [
         _Result(
@@ -75,7 +80,7 @@ def _results(page: Sequence[Found], keys: Mapping[UUID, DataKey]) -> list[_Resul
     ]
 
 
-def _title(one: Found, key: DataKey) -> str | None:
+def _title(one: SearchMatch, key: DataKey) -> str | None:
     if one.title is None or one.title_event_id is None:
         return None
     place = {"session_id": one.message.session_id, "event_id": one.title_event_id}

@@ -8,7 +8,7 @@ from parley_core.api_models import ForkPointShape, Page, SessionShape
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest
-from parley_history.change_feed.projection_wait import Waiting
+from parley_history.change_feed.projection_wait import ProjectionWaiter
 from parley_history.queries.sessions.repository import ListedSession, SessionPages
 from parley_history.queries.sessions.request import SessionListRequest
 
@@ -21,8 +21,8 @@ class Keys(Protocol):
     ) -> Mapping[UUID, DataKey]: ...
 
 
-class Listing:
-    def __init__(self, pages: SessionPages, waiting: Waiting, keys: Keys) -> None:
+class SessionLister:
+    def __init__(self, pages: SessionPages, waiting: ProjectionWaiter, keys: Keys) -> None:
         self._pages, self._waiting, self._keys = pages, waiting, keys
 
     async def page(self, person: Principal, request_id: str, asked: SessionListRequest) -> bytes:

@@ -60,7 +60,7 @@ class ListedSession(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSessions:
+class SessionRepository:
     """In the order asked for."""
 
     sessions: Sequence[ListedSession]
@@ -71,7 +71,7 @@ class SessionPages:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read(self, person: Principal, asked: SessionListRequest) -> StoredSessions | None:
+    async def read(self, person: Principal, asked: SessionListRequest) -> SessionRepository | None:
         """A page, or None where this person has no session with the cursor's id."""
         place = None
         if asked.cursor:
@@ -94,4 +94,4 @@ class SessionPages:
         sessions = [ListedSession(*row.values()) for row in rows[: asked.limit]]
         if asked.older != asked.newest_first:
             sessions.reverse()
-        return StoredSessions(sessions, has_more=len(rows) > asked.limit)
+        return SessionRepository(sessions, has_more=len(rows) > asked.limit)

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import ListPlace, limit_in, order_in
+from parley_core.http.pagination import ListCursor, limit_in, order_in
 from parley_history.queries.query_parameters import VERSION_MOST, ids_in, instant_in
 
 MOST_SEEN = 1_000
@@ -15,7 +15,7 @@ _ASSISTANT_ID = re.compile(r"[^\x00]{1,200}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class SessionListRequest(ListPlace[UUID]):
+class SessionListRequest(ListCursor[UUID]):
     """`after` and `before` are ids of sessions, as places in the list that `order` makes.
 
     The list is in the order of the sessions' last events. `archived` None is either. `seen` are

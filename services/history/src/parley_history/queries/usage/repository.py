@@ -61,7 +61,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredUsage:
+class UsageRepository:
     """`groups` are in the order of their keys."""
 
     total: Sums
@@ -73,7 +73,7 @@ class UsageSums:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read(self, person: Principal, asked: UsageRequest) -> StoredUsage:
+    async def read(self, person: Principal, asked: UsageRequest) -> UsageRepository:
         rows = await self._pool.fetch(
             _statement(asked),
             person.tenant,
@@ -91,7 +91,7 @@ class UsageSums:
         for grouped, key, currency, *sums, cost in rows:
             _add(groups[key] if grouped else total, currency, sums, int(cost))
         ordered = sorted(groups.items(), key=_order)
-        return StoredUsage(total, ordered[: asked.limit], has_more=len(ordered) > asked.limit)
+        return UsageRepository(total, ordered[: asked.limit], has_more=len(ordered) > asked.limit)
 
 
 def _statement(asked: UsageRequest) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import json
 
-from parley_history.queries.usage.repository import GroupKey, StoredUsage, Sums
+from parley_history.queries.usage.repository import GroupKey, Sums, UsageRepository
 from parley_history.queries.usage.request import GroupBy, UsageRequest
 
 _MILLION = 1_000_000
@@ -18,7 +18,7 @@ _KEYS: dict[GroupBy, str] = {
 }
 
 
-def usage_json(asked: UsageRequest, stored: StoredUsage) -> bytes:
+def usage_json(asked: UsageRequest, stored: UsageRepository) -> bytes:
     last = stored.groups[-1][0] if stored.has_more else None
     answer = {
         "object": "usage",

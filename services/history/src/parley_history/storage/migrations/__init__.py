@@ -15,7 +15,7 @@ async def migrate_history(
 ) -> list[Migration]:
     """Apply what is missing, make a first version where there is none, and return the former.
 
-    Any number of processes may call this at once. Raises MigrationRefused.
+    Any number of processes may call this at once. Raises MigrationError.
     """
     applied = await migrate(connection, migrations_in(MIGRATIONS))
     await make_first_version(connection)

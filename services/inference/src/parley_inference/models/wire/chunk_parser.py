@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from parley_core.api_models import FinishReason
-from parley_inference.models.failures import UpstreamFailed, refusal
-from parley_inference.models.wire.sse_parser import EventStream, EventTooLarge
+from parley_inference.models.failures import UpstreamError, refusal
+from parley_inference.models.wire.sse_parser import EventTooLarge, SSEParser
 
 _DONE = b"[DONE]"
 # More than this no one counted: session refuses it.
@@ -20,7 +20,7 @@ _MOST_TOKENS = 2**53
 _FINISH_REASONS: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
 
-class Tokens(NamedTuple):
+class TokenCounts(NamedTuple):
     """What the model server counted."""
 
     prompt: int
@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
 
 
 @dataclass(slots=True)
-class Piece:
+class ParsedChunk:
     """What one read from the network brought.
 
     `trouble` is how the stream failed after that; `chunks` is 0 where nothing but comments came.
@@ -36,46 +36,46 @@ class Piece:
 
     text: str = ""
     finish_reason: FinishReason | None = None
-    tokens: Tokens | None = None
+    tokens: TokenCounts | None = None
     done: bool = False
     chunks: int = 0
-    trouble: UpstreamFailed | None = None
+    trouble: UpstreamError | None = None
 
 
-class ChunkReader:
+class ChunkParser:
     """Reads one stream, split at any byte."""
 
     def __init__(self, most_event_bytes: int) -> None:
-        self._events = EventStream(most_event_bytes)
+        self._events = SSEParser(most_event_bytes)
         self._bytes_came = self._chunk_came = False
 
-    def feed(self, received: bytes) -> Piece:
+    def feed(self, received: bytes) -> ParsedChunk:
         self._bytes_came = self._bytes_came or bool(received)
-        piece = Piece()
+        piece = ParsedChunk()
         texts: list[str] = []
         try:
             for data in self._events.feed(received):
                 if self._take(data.strip(), piece, texts):
                     break
         except EventTooLarge:
-            piece.trouble = UpstreamFailed("upstream_garbage")
-        except UpstreamFailed as failed:
+            piece.trouble = UpstreamError("upstream_garbage")
+        except UpstreamError as failed:
             piece.trouble = failed
         piece.text = "".join(texts)
         self._chunk_came = self._chunk_came or piece.done or piece.chunks > 0
         return piece
 
-    def close(self) -> Piece:
+    def close(self) -> ParsedChunk:
         """The connection ended: what a server sent without a blank line after it still counts."""
         bytes_came = self._bytes_came
         piece = self.feed(b"\n\n")
         if self._chunk_came and piece.trouble is not None:
             piece.trouble = None  # An event cut short: the stream broke.
         if bytes_came and not self._chunk_came and piece.trouble is None:
-            piece.trouble = UpstreamFailed("upstream_garbage")
+            piece.trouble = UpstreamError("upstream_garbage")
         return piece
 
-    def _take(self, data: bytes, piece: Piece, texts: list[str]) -> bool:
+    def _take(self, data: bytes, piece: ParsedChunk, texts: list[str]) -> bool:
         """Add one event to the piece; True when it was the last."""
         if data == _DONE:
             piece.done = True
@@ -85,8 +85,8 @@ class ChunkReader:
             piece.chunks += 1
         return False
 
-    def _take_chunk(self, data: bytes, piece: Piece, texts: list[str]) -> None:
-        """Raises UpstreamFailed where it is none, or an error."""
+    def _take_chunk(self, data: bytes, piece: ParsedChunk, texts: list[str]) -> None:
+        """Raises UpstreamError where it is none, or an error."""
         chunk = decoded(data, _CHUNK)
         for choice in chunk.choices or ():
             if choice.index:
@@ -127,7 +127,7 @@ _Form = TypeVar("_Form", bound=Event)
 
 
 def decoded(data: bytes, decoder: msgspec.json.Decoder[_Form]) -> _Form:
-    """Raises UpstreamFailed where it is no chunk, or an error."""
+    """Raises UpstreamError where it is no chunk, or an error."""
     try:
         event = decoder.decode(data)
     except (ValueError, RecursionError):
@@ -142,10 +142,10 @@ def _decoded_leniently(data: bytes, form: type[_Form]) -> _Form:
         # The standard library takes half a surrogate pair in an escape, which models do send.
         return msgspec.convert(json.loads(data), form)
     except (ValueError, RecursionError):
-        raise UpstreamFailed("upstream_garbage") from None
+        raise UpstreamError("upstream_garbage") from None
 
 
-def _reported(event: Event) -> UpstreamFailed:
+def _reported(event: Event) -> UpstreamError:
     """An error in the stream: servers put the status that it would have had into `code`."""
     error = event.error if isinstance(event.error, dict) else {"code": event.code}
     for status in (error.get("code"), error.get("status")):
@@ -154,11 +154,11 @@ def _reported(event: Event) -> UpstreamFailed:
     return refusal(500)
 
 
-def tokens_of(usage: Any) -> Tokens | None:
+def tokens_of(usage: Any) -> TokenCounts | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    return None if prompt is None or completion is None else Tokens(prompt, completion)
+    return None if prompt is None or completion is None else TokenCounts(prompt, completion)
 
 
 def _count(value: Any) -> int | None:

@@ -12,7 +12,7 @@ class EventTooLarge(Exception):
     """A line or an event exceeds what may be held."""
 
 
-class EventStream:
+class SSEParser:
     """Reads one stream; holds at most one line and one event of it."""
 
     def __init__(self, most_event_bytes: int) -> None:

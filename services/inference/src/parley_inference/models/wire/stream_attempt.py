@@ -10,14 +10,14 @@ import aiohttp
 import httpx2
 import openai
 
-from parley_inference.models.failures import UpstreamFailed
+from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import ServerLimits
-from parley_inference.models.wire.chunk_parser import Piece
+from parley_inference.models.wire.chunk_parser import ParsedChunk
 
 Request = AbstractAsyncContextManager[httpx2.Response]
 """Made when it is entered, and over when it is left."""
 
-Take = Callable[[Piece], bool]
+Take = Callable[[ParsedChunk], bool]
 """Is given what came; False when no more is wanted."""
 
 PassOn = Callable[[], Awaitable[None]]
@@ -32,9 +32,9 @@ _LAST_BYTES_SECONDS = 0.1
 class Reader(Protocol):
     """Takes apart what a model server streams."""
 
-    def feed(self, received: bytes) -> Piece: ...
+    def feed(self, received: bytes) -> ParsedChunk: ...
 
-    def close(self) -> Piece: ...
+    def close(self) -> ParsedChunk: ...
 
 
 class StreamAttempt:
@@ -59,10 +59,10 @@ class StreamAttempt:
         self._begun = self._finished = self._answered = False
 
     async def run(self, request: Request) -> None:
-        """Raises UpstreamFailed, unless the server had finished the reply before the trouble."""
+        """Raises UpstreamError, unless the server had finished the reply before the trouble."""
         try:
             await self._run(request)
-        except UpstreamFailed as failed:
+        except UpstreamError as failed:
             failed.begun = self._begun
             if not self._finished:
                 raise
@@ -72,7 +72,7 @@ class StreamAttempt:
             async with asyncio.timeout(self._limits.first_token) as patience:
                 await self._read(request, patience)
         except TimeoutError:
-            raise UpstreamFailed("upstream_timeout") from None
+            raise UpstreamError("upstream_timeout") from None
         except TROUBLES as error:
             raise broken(error, answered=self._answered) from None
 
@@ -94,9 +94,9 @@ class StreamAttempt:
                     patience.reschedule(now() + self._wait_after(piece))
         self._given(self._reader.close())
         if not self._finished:
-            raise UpstreamFailed("upstream_broken", passing=True)
+            raise UpstreamError("upstream_broken", passing=True)
 
-    def _given(self, piece: Piece) -> bool:
+    def _given(self, piece: ParsedChunk) -> bool:
         if piece.text and not self._begun:
             self._begun = True
             self._began(time.monotonic() - self._started_at)
@@ -107,14 +107,14 @@ class StreamAttempt:
             raise piece.trouble
         return True
 
-    def _wait_after(self, piece: Piece) -> float:
+    def _wait_after(self, piece: ParsedChunk) -> float:
         if piece.done:
             return _LAST_BYTES_SECONDS
         return self._after_finish if self._finished else self._limits.between_tokens
 
 
 async def read_whole(request: Request, most_bytes: int) -> bytes:
-    """The body of an answer that is not streamed. Raises UpstreamFailed."""
+    """The body of an answer that is not streamed. Raises UpstreamError."""
     answered = False
     body = bytearray()
     try:
@@ -123,16 +123,16 @@ async def read_whole(request: Request, most_bytes: int) -> bytes:
             async for data in received:
                 body += data
                 if len(body) > most_bytes:
-                    raise UpstreamFailed("upstream_garbage")
+                    raise UpstreamError("upstream_garbage")
     except TROUBLES as error:
         raise broken(error, answered=answered) from None
     return bytes(body)
 
 
-def broken(error: Exception, *, answered: bool) -> UpstreamFailed:
+def broken(error: Exception, *, answered: bool) -> UpstreamError:
     # Not HTTP, or not the compression that it says.
     if isinstance(error, aiohttp.ClientResponseError | httpx2.DecodingError):
-        return UpstreamFailed("upstream_garbage")
+        return UpstreamError("upstream_garbage")
     if answered:
-        return UpstreamFailed("upstream_broken", passing=True)
-    return UpstreamFailed("upstream_unavailable", passing=True)
+        return UpstreamError("upstream_broken", passing=True)
+    return UpstreamError("upstream_unavailable", passing=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from parley_core.http.errors import Conflict
-from parley_session.application.command_executor import Asker, moment_of, utc_now
+from parley_session.application.command_executor import Caller, moment_of, utc_now
 from parley_session.domain.assistant.decide import (
     AssistantCommand,
     DefineAssistant,
@@ -16,29 +16,29 @@ from parley_session.domain.assistant.state import Definition
 from parley_session.storage.assistant_store import AssistantStore
 
 
-class Administering:
-    """Each raises an AssistantRefusal, or Conflict when others change the assistant meanwhile."""
+class AssistantAdministration:
+    """Each raises an AssistantError, or Conflict when others change the assistant meanwhile."""
 
     def __init__(self, store: AssistantStore, *, attempts: int, most: int) -> None:
         """A tenant has at most `most`, or as many more as are defined at the same moment."""
         self._store, self._attempts, self._most = store, attempts, most
 
     async def define(
-        self, assistant_id: str, definition: Definition, asker: Asker, *, again: bool
+        self, assistant_id: str, definition: Definition, asker: Caller, *, again: bool
     ) -> bool:
         """Whether it is new; with `again` the same definition may be there already."""
         return await self._execute(assistant_id, DefineAssistant(definition, again), asker)
 
     async def revise(
-        self, assistant_id: str, changes: Mapping[str, str | None], asker: Asker
+        self, assistant_id: str, changes: Mapping[str, str | None], asker: Caller
     ) -> None:
         """New values for fields of the definition, by name."""
         await self._execute(assistant_id, ReviseAssistant(changes), asker)
 
-    async def retire(self, assistant_id: str, asker: Asker) -> None:
+    async def retire(self, assistant_id: str, asker: Caller) -> None:
         await self._execute(assistant_id, RetireAssistant(), asker)
 
-    async def _execute(self, assistant_id: str, command: AssistantCommand, asker: Asker) -> bool:
+    async def _execute(self, assistant_id: str, command: AssistantCommand, asker: Caller) -> bool:
         tenant = asker.person.tenant
         for _ in range(self._attempts):
             own = await self._store.load(tenant, assistant_id)

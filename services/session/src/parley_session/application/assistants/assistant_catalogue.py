@@ -13,7 +13,7 @@ from parley_core.storage.postgres_pool import Pool
 from parley_session.api.assistant_refusing import assistant_not_found
 from parley_session.application.assistants.definitions_file import ASSISTANT_ID
 from parley_session.application.assistants.page_query import PageQuery
-from parley_session.application.assistants.single_flight_cache import KeptReads
+from parley_session.application.assistants.single_flight_cache import SingleFlightCache
 
 # What cannot be one is not asked for: the database takes no zero byte.
 _ID = re.compile(ASSISTANT_ID)
@@ -65,8 +65,10 @@ class Catalogue:
         self, pool: Pool, default_model: str, *, most_kept: int, seconds: float = 1
     ) -> None:
         self._pool, self._default_model = pool, default_model
-        self._newest = KeptReads[tuple[str, str | None], CataloguedAssistant](most_kept, seconds)
-        self._versions = KeptReads[tuple[str, str, int], CataloguedAssistant](most_kept)
+        self._newest = SingleFlightCache[tuple[str, str | None], CataloguedAssistant](
+            most_kept, seconds
+        )
+        self._versions = SingleFlightCache[tuple[str, str, int], CataloguedAssistant](most_kept)
 
     async def get(self, tenant: str, assistant_id: str | None) -> CataloguedAssistant:
         """The assistant, or the default one for None. Raises NotFound."""

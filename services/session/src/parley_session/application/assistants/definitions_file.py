@@ -7,8 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from parley_core.runtime.settings import SettingsWrong
-from parley_core.runtime.yaml_file import FileWrong, read_yaml
+from parley_core.runtime.settings import InvalidSettings
+from parley_core.runtime.yaml_file import InvalidFile, read_yaml
 from parley_session.domain.assistant.state import Definition
 
 PACKAGED = files(__package__) / "assistants.yaml"
@@ -25,11 +25,11 @@ Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 def read_assistants(path: Path | None) -> Mapping[str, Definition]:
     """By id, those of the file that PARLEY_ASSISTANTS names, or of the packaged one.
 
-    At least one; the first is the default one. Raises SettingsWrong.
+    At least one; the first is the default one. Raises InvalidSettings.
     """
     try:
         entries = read_yaml(path or PACKAGED, _File).assistants
-    except FileWrong as wrong:
+    except InvalidFile as wrong:
         raise _wrong(str(wrong)) from None
     if not entries:
         raise _wrong("it names no assistant")
@@ -60,8 +60,8 @@ def _definition(entry: _Entry, default: bool) -> Definition:
     )
 
 
-def _wrong(why: str) -> SettingsWrong:
-    return SettingsWrong(
+def _wrong(why: str) -> InvalidSettings:
+    return InvalidSettings(
         f"PARLEY_ASSISTANTS is wrong: {why}. It should be the path of a YAML file with "
         "`assistants`, each with id, name, description and instructions; a model may follow."
     )

@@ -18,7 +18,7 @@ from parley_session.domain.assistant.decide import (
     decide_assistant,
 )
 from parley_session.domain.assistant.state import Definition
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.storage.assistant_store import AssistantStore
 
 Connection = asyncpg.Connection
@@ -52,6 +52,6 @@ async def seed_assistants(
         return changed
 
 
-def _moment(request_id: str) -> Moment:
+def _moment(request_id: str) -> CommandMetadata:
     actor = Actor(tenant="parley", user="session", system=True)
-    return Moment(actor, request_id, datetime.now(UTC), secrets.randbits(74))
+    return CommandMetadata(actor, request_id, datetime.now(UTC), secrets.randbits(74))

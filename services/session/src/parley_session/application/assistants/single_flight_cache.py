@@ -9,7 +9,7 @@ Key = TypeVar("Key")
 Found = TypeVar("Found")
 
 
-class KeptReads(Generic[Key, Found]):
+class SingleFlightCache(Generic[Key, Found]):
     """Keeps the `most` that were asked for last, each for `seconds` since its read began.
 
     Without `seconds` for as long as there is room. A read that failed is not kept.

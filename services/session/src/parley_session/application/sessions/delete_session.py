@@ -7,7 +7,12 @@ from uuid import UUID
 
 from parley_core.auth.principal import Principal
 from parley_core.events.session import SessionErased
-from parley_session.application.command_executor import Asker, Clock, Executed, Executor
+from parley_session.application.command_executor import (
+    Caller,
+    Clock,
+    CommandExecutor,
+    CommandResult,
+)
 from parley_session.domain.session.commands import (
     Command,
     DeleteSession,
@@ -15,9 +20,9 @@ from parley_session.domain.session.commands import (
     EraseSession,
     RestoreSession,
 )
-from parley_session.domain.session.errors import LegalHold, SessionUnknown
-from parley_session.storage.event_store import Held
-from parley_session.storage.session_index import SessionRows
+from parley_session.domain.session.errors import LegalHold, SessionNotFound
+from parley_session.storage.event_store import LoadedSession
+from parley_session.storage.session_index import SessionIndex
 
 UndeleteDays = Callable[[str, str], float]
 """For how many days a deleted session of (tenant, assistant id) may be restored."""
@@ -40,11 +45,11 @@ class ErasedAll:
     has_more: bool
 
 
-class Erasing:
+class SessionDeletion:
     def __init__(
         self,
-        executor: Executor,
-        rows: SessionRows,
+        executor: CommandExecutor,
+        rows: SessionIndex,
         *,
         undelete_days: UndeleteDays,
         clock: Clock,
@@ -54,35 +59,35 @@ class Erasing:
         self._undelete_days, self._clock = undelete_days, clock
         self._on_erased = on_erased
 
-    async def delete(self, session_id: UUID, asker: Asker) -> Deleted:
-        """Again, it changes nothing. Raises SessionUnknown, LegalHold."""
+    async def delete(self, session_id: UUID, asker: Caller) -> Deleted:
+        """Again, it changes nothing. Raises SessionNotFound, LegalHold."""
 
-        def command_for(held: Held | None) -> Command:
+        def command_for(held: LoadedSession | None) -> Command:
             if held is None:
-                raise SessionUnknown
+                raise SessionNotFound
             days = self._undelete_days(held.session.tenant, held.session.assistant_id)
             return DeleteSession(self._clock() + timedelta(days=days) if days else None)
 
         try:
             done = await self._executor.execute(session_id, command_for, asker)
-        except SessionUnknown:
+        except SessionNotFound:
             version = await self._rows.erased_version(session_id, asker.person)
             if version is None:
                 raise
             return Deleted(version)
-        assert isinstance(done, Executed)
+        assert isinstance(done, CommandResult)
         self._tell(done)
         return Deleted(done.held.session.version, done.held.session.erase_at)
 
-    async def restore(self, session_id: UUID, asker: Asker) -> None:
-        """Raises SessionUnknown, NotDeleted."""
+    async def restore(self, session_id: UUID, asker: Caller) -> None:
+        """Raises SessionNotFound, NotDeleted."""
         await self._executor.execute(session_id, lambda _: RestoreSession(), asker)
 
     async def erase(
         self,
         session_id: UUID,
         reason: EraseReason,
-        asker: Asker,
+        asker: Caller,
         *,
         idle_since: datetime | None = None,
     ) -> bool:
@@ -93,9 +98,9 @@ class Erasing:
         command = EraseSession(reason, idle_since)
         try:
             done = await self._executor.execute(session_id, lambda _: command, asker)
-        except SessionUnknown:
+        except SessionNotFound:
             return False
-        assert isinstance(done, Executed)
+        assert isinstance(done, CommandResult)
         self._tell(done)
         return bool(done.events)
 
@@ -103,7 +108,7 @@ class Erasing:
         self,
         person: Principal,
         reason: EraseReason,
-        asker: Asker,
+        asker: Caller,
         *,
         most: int,
         seconds: float,
@@ -123,7 +128,7 @@ class Erasing:
             await self._rows.forget_search_key(person)
         return ErasedAll(erased, await self._rows.held_of(person), len(found) > most)
 
-    def _tell(self, done: Executed) -> None:
+    def _tell(self, done: CommandResult) -> None:
         for event in done.events:
             if isinstance(event.data, SessionErased):
                 self._on_erased(event.data.reason)

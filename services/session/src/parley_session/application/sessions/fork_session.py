@@ -8,26 +8,26 @@ from parley_core.events.cloudevents import EventTooLarge
 from parley_core.events.session import Event
 from parley_core.events.values import ForkPoint
 from parley_core.http.errors import Conflict
-from parley_core.runtime.offload import off_the_loop
+from parley_core.runtime.offload import run_in_thread_if_large
 from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Asker, Executor
+from parley_session.application.command_executor import Caller, CommandExecutor
 from parley_session.application.event_mapper import message_of, metadata_of, title_of
-from parley_session.application.idempotency import KeyedRequest
-from parley_session.application.sessions.session_queries import Sessions
-from parley_session.application.sessions.start_session import Starting, new_session_id
+from parley_session.application.idempotency import IdempotentRequest
+from parley_session.application.sessions.session_queries import SessionQueries
+from parley_session.application.sessions.start_session import SessionStarter, new_session_id
 from parley_session.domain.session.commands import ImportedMessage, StartSession
-from parley_session.domain.session.errors import MessageUnknown
-from parley_session.domain.session.state import Place
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.domain.session.errors import MessageNotFound
+from parley_session.domain.session.state import MessageNode
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 
-class Forking:
+class SessionForker:
     def __init__(
         self,
         store: EventStore,
-        executor: Executor,
-        sessions: Sessions,
-        starting: Starting,
+        executor: CommandExecutor,
+        sessions: SessionQueries,
+        starting: SessionStarter,
         assistants: Catalogue,
         *,
         most_messages: int,
@@ -40,8 +40,8 @@ class Forking:
     async def fork(
         self,
         source_id: UUID,
-        asker: Asker,
-        request: KeyedRequest | None,
+        asker: Caller,
+        request: IdempotentRequest | None,
         *,
         message_id: UUID | None = None,
         session_id: UUID | None = None,
@@ -49,7 +49,7 @@ class Forking:
     ) -> tuple[SessionShape, bool]:
         """The new session, and whether it is new; without a message it copies the newest branch.
 
-        Raises SessionUnknown, MessageUnknown, and Conflict when that is too much.
+        Raises SessionNotFound, MessageNotFound, and Conflict when that is too much.
         """
         if request and (done := await self._executor.done_before(request)):
             return await self._sessions.read(done.session_id, asker.person), False
@@ -62,12 +62,12 @@ class Forking:
             raise self._too_large() from None
 
     async def _command(
-        self, held: Held, message_id: UUID | None, new_id: UUID, title: str | None
+        self, held: LoadedSession, message_id: UUID | None, new_id: UUID, title: str | None
     ) -> StartSession:
         session, key = held.session, held.key
         last = message_id or session.leaf_message_id
         if last is None or last not in session.messages:
-            raise MessageUnknown
+            raise MessageNotFound
         opened = await self._assistants.open_to(session.tenant, session.assistant_id)
         assistant = opened.shape
         described = await self._sessions.described(session)
@@ -82,7 +82,7 @@ class Forking:
             messages=await self._copies(held, last, new_id),
         )
 
-    async def _copies(self, held: Held, last: UUID, new_id: UUID) -> list[ImportedMessage]:
+    async def _copies(self, held: LoadedSession, last: UUID, new_id: UUID) -> list[ImportedMessage]:
         """Oldest first; a reply that never had any text is left out."""
         line = [place for _, place in held.session.line(last) if place.sealed_bytes]
         total = sum(place.sealed_bytes for place in line)
@@ -91,7 +91,7 @@ class Forking:
         places = {place.sequence: place for place in line}
         events = await self._store.events_at(held.session.id, places)
         by_sequence = {event.sequence: event for event in events}
-        return await off_the_loop(
+        return await run_in_thread_if_large(
             len(line), lambda: [_copy(held, by_sequence, place, new_id) for place in reversed(line)]
         )
 
@@ -103,7 +103,9 @@ class Forking:
         )
 
 
-def _copy(held: Held, events: Mapping[int, Event], place: Place, new_id: UUID) -> ImportedMessage:
+def _copy(
+    held: LoadedSession, events: Mapping[int, Event], place: MessageNode, new_id: UUID
+) -> ImportedMessage:
     event = events[place.sequence]
     message = message_of(event, None, held.key)
     return ImportedMessage(

@@ -13,13 +13,18 @@ from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.events.cloudevents import EventTooLarge
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
 from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Asker, Clock, Executed, Executor
+from parley_session.application.command_executor import (
+    Caller,
+    Clock,
+    CommandExecutor,
+    CommandResult,
+)
 from parley_session.application.event_mapper import message_of
-from parley_session.application.sessions.session_queries import Sessions, owned_by
+from parley_session.application.sessions.session_queries import SessionQueries, owned_by
 from parley_session.application.token_counter import tokens_in
 from parley_session.domain.session.commands import ImportedMessage, ImportMessages
 from parley_session.domain.session.state import Role
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 _DERIVED_IDS = UUID("0b0a6ac2-9d6c-4a55-8f3e-7d0b5f7f7a10")
 
@@ -28,7 +33,7 @@ CLOCK_AHEAD = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class BroughtMessage:
+class MessageToImport:
     """A message as it was given; without an id it has one that follows from the rest."""
 
     role: Role
@@ -44,12 +49,12 @@ class Imported:
     version: int
 
 
-class Importing:
+class MessageImporter:
     def __init__(
         self,
         store: EventStore,
-        executor: Executor,
-        sessions: Sessions,
+        executor: CommandExecutor,
+        sessions: SessionQueries,
         assistants: Catalogue,
         *,
         clock: Clock,
@@ -58,16 +63,16 @@ class Importing:
         self._assistants, self._clock = assistants, clock
 
     async def import_messages(
-        self, session_id: UUID, brought: Sequence[BroughtMessage], asker: Asker
+        self, session_id: UUID, brought: Sequence[MessageToImport], asker: Caller
     ) -> Imported:
         """What is there already is skipped.
 
-        Raises SessionUnknown, TurnOpen, InvalidRequest, TooLarge, and Conflict when an id stands
+        Raises SessionNotFound, TurnOpen, InvalidRequest, TooLarge, and Conflict when an id stands
         for another message.
         """
         imported = 0
 
-        async def command_for(held: Held | None) -> ImportMessages:
+        async def command_for(held: LoadedSession | None) -> ImportMessages:
             nonlocal imported
             owned = owned_by(asker.person, held)
             session = owned.session
@@ -86,10 +91,10 @@ class Importing:
             done = await self._executor.execute(session_id, command_for, asker)
         except EventTooLarge:
             raise TooLarge("A message is too large.", code="message_too_large") from None
-        assert isinstance(done, Executed)
+        assert isinstance(done, CommandResult)
         return Imported(imported, len(brought) - imported, done.held.session.version)
 
-    async def _require_same(self, held: Held, known: Sequence[ImportedMessage]) -> None:
+    async def _require_same(self, held: LoadedSession, known: Sequence[ImportedMessage]) -> None:
         places = {message.id: held.session.messages[message.id] for message in known}
         events = await self._store.events_at(
             held.session.id, [place.sequence for place in places.values()]
@@ -105,7 +110,7 @@ class Importing:
 
 
 def _with_ids(
-    brought: Sequence[BroughtMessage], key: DataKey, model: str, now: datetime
+    brought: Sequence[MessageToImport], key: DataKey, model: str, now: datetime
 ) -> list[ImportedMessage]:
     seen: set[UUID] = set()
     equal_ones: dict[bytes, int] = {}
@@ -124,7 +129,7 @@ def _with_ids(
     return messages
 
 
-def _require_acceptable(message: BroughtMessage, number: int, now: datetime) -> None:
+def _require_acceptable(message: MessageToImport, number: int, now: datetime) -> None:
     said_at = message.created_at
     if said_at and not EARLIEST <= said_at <= now + CLOCK_AHEAD:
         raise InvalidRequest(

@@ -8,21 +8,21 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import KeyDestroyed
 from parley_core.events.session import Event
 from parley_core.http.errors import Conflict
-from parley_session.application.command_executor import Asker, Executor
+from parley_session.application.command_executor import Caller, CommandExecutor
 from parley_session.application.event_mapper import session_of, turn_of
 from parley_session.domain.session.commands import RequestCancel
-from parley_session.domain.session.errors import SessionUnknown, TurnUnknown
+from parley_session.domain.session.errors import SessionNotFound, TurnNotFound
 from parley_session.domain.session.state import Session
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import TurnStore
 
 
-class Sessions:
+class SessionQueries:
     def __init__(
         self,
         store: EventStore,
         turns: TurnStore,
-        executor: Executor,
+        executor: CommandExecutor,
         *,
         most_messages: int,
     ) -> None:
@@ -33,47 +33,49 @@ class Sessions:
         return await self.shape(await self.owned(session_id, person), person)
 
     async def turn(self, turn_id: UUID, person: Principal) -> Turn:
-        """A turn as it is now. Raises TurnUnknown also for one in another person's session."""
+        """A turn as it is now. Raises TurnNotFound also for one in another person's session."""
         turn, _ = await self.turn_and_session(turn_id, person)
         return turn
 
-    async def turn_and_session(self, turn_id: UUID, person: Principal) -> tuple[Turn, Held]:
-        """A turn as it is now, with its session. Raises TurnUnknown."""
+    async def turn_and_session(
+        self, turn_id: UUID, person: Principal
+    ) -> tuple[Turn, LoadedSession]:
+        """A turn as it is now, with its session. Raises TurnNotFound."""
         row = await self._turns.find(turn_id)
         try:
             held = await self.owned(row.session_id, person)
-        except SessionUnknown:
-            raise TurnUnknown from None
+        except SessionNotFound:
+            raise TurnNotFound from None
         return await self.turn_in(held, row.sequences), held
 
-    async def cancel(self, turn_id: UUID, asker: Asker) -> Turn:
+    async def cancel(self, turn_id: UUID, asker: Caller) -> Turn:
         """Ask for the end of a turn, and answer it as it is then; again, it changes nothing.
 
-        Whoever runs the turn ends it; one that nobody has claimed has ended. Raises TurnUnknown.
+        Whoever runs the turn ends it; one that nobody has claimed has ended. Raises TurnNotFound.
         """
         row = await self._turns.find(turn_id)
         # Whoever claims it from now on learns by the next heartbeat that it has ended.
         command = RequestCancel(turn_id, unclaimed=row.runner is None)
         try:
             await self._executor.execute(row.session_id, lambda _: command, asker)
-        except SessionUnknown:
-            raise TurnUnknown from None
+        except SessionNotFound:
+            raise TurnNotFound from None
         return await self.turn(turn_id, asker.person)
 
-    async def turn_in(self, held: Held, sequences: Sequence[int]) -> Turn:
+    async def turn_in(self, held: LoadedSession, sequences: Sequence[int]) -> Turn:
         """The turn whose events have these sequences."""
         events = await self._store.events_at(held.session.id, sequences)
         return turn_of(held.session, events, held.key)
 
-    async def owned(self, session_id: UUID, person: Principal) -> Held:
-        """Raises SessionUnknown also for another person's session, and for one that is gone."""
+    async def owned(self, session_id: UUID, person: Principal) -> LoadedSession:
+        """Raises SessionNotFound also for another person's session, and for one that is gone."""
         try:
             held = await self._store.load(session_id)
         except KeyDestroyed:
             held = None
         return owned_by(person, held)
 
-    async def shape(self, held: Held, person: Principal) -> SessionShape:
+    async def shape(self, held: LoadedSession, person: Principal) -> SessionShape:
         session = held.session
         return session_of(session, await self.described(session), held.key, person)
 
@@ -92,10 +94,10 @@ class Sessions:
             )
 
 
-def owned_by(person: Principal, held: Held | None) -> Held:
-    """Raises SessionUnknown."""
+def owned_by(person: Principal, held: LoadedSession | None) -> LoadedSession:
+    """Raises SessionNotFound."""
     if held is None or held.session.erased or held.session.deleted:
-        raise SessionUnknown
+        raise SessionNotFound
     if (held.session.tenant, held.session.owner) != (person.tenant, person.user):
-        raise SessionUnknown
+        raise SessionNotFound
     return held

@@ -13,13 +13,18 @@ from parley_core.events.cloudevents import EventTooLarge
 from parley_core.events.session import Event, ReplyRequested
 from parley_core.http.errors import TooLarge, Unavailable
 from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Asker, Clock, DoneBefore, Executor
+from parley_session.application.command_executor import (
+    AlreadyExecuted,
+    Caller,
+    Clock,
+    CommandExecutor,
+)
 from parley_session.application.event_mapper import message_of
-from parley_session.application.idempotency import KeyedRequest
-from parley_session.application.sessions.session_queries import Sessions
+from parley_session.application.idempotency import IdempotentRequest
+from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.domain.session.commands import StartSession
-from parley_session.domain.session.errors import SessionIdUnavailable, SessionUnknown
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 SWITCH_MESSAGES = 20
 
@@ -27,18 +32,18 @@ _LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Switched:
+class AssistantSwitch:
     session: SessionShape
     created: bool
     messages: Sequence[Message]
 
 
-class Starting:
+class SessionStarter:
     def __init__(
         self,
         store: EventStore,
-        executor: Executor,
-        sessions: Sessions,
+        executor: CommandExecutor,
+        sessions: SessionQueries,
         assistants: Catalogue,
         *,
         temporary_hours: int,
@@ -50,8 +55,8 @@ class Starting:
 
     async def start(
         self,
-        asker: Asker,
-        request: KeyedRequest | None,
+        asker: Caller,
+        request: IdempotentRequest | None,
         *,
         session_id: UUID | None = None,
         assistant_id: str | None = None,
@@ -77,48 +82,48 @@ class Starting:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
 
     async def begin(
-        self, command: StartSession, asker: Asker, request: KeyedRequest | None
+        self, command: StartSession, asker: Caller, request: IdempotentRequest | None
     ) -> tuple[SessionShape, bool]:
         """Raises EventTooLarge."""
         try:
             done = await self._executor.execute(
                 command.session_id, lambda _: command, asker, request=request
             )
-        except SessionUnknown:
+        except SessionNotFound:
             # Erased: its id stays taken.
             raise SessionIdUnavailable from None
-        if isinstance(done, DoneBefore):
+        if isinstance(done, AlreadyExecuted):
             return await self._sessions.read(done.session_id, asker.person), False
         return await self._sessions.shape(done.held, asker.person), True
 
     async def switch(
-        self, asker: Asker, request: KeyedRequest | None, assistant_id: str
-    ) -> Switched:
+        self, asker: Caller, request: IdempotentRequest | None, assistant_id: str
+    ) -> AssistantSwitch:
         """The person's latest session with the assistant, or a new one."""
         person = asker.person
         await self._assistants.get(person.tenant, assistant_id)
-        held: Held | None
+        held: LoadedSession | None
         if request and (done := await self._executor.done_before(request)):
             held = await self._sessions.owned(done.session_id, person)
         else:
             held = await self._latest(person, assistant_id)
         if held is None:
             session, created = await self.start(asker, request, assistant_id=assistant_id)
-            return Switched(session, created, [])
+            return AssistantSwitch(session, created, [])
         shape = await self._sessions.shape(held, person)
-        return Switched(shape, False, await self._last_messages(held))
+        return AssistantSwitch(shape, False, await self._last_messages(held))
 
-    async def _latest(self, person: Principal, assistant_id: str) -> Held | None:
+    async def _latest(self, person: Principal, assistant_id: str) -> LoadedSession | None:
         for _ in range(_LOOKS):
             latest = await self._store.latest_session(person.tenant, person.user, assistant_id)
             if latest is None:
                 return None
             # One that was erased since it was found is not the latest any more.
-            with suppress(SessionUnknown):
+            with suppress(SessionNotFound):
                 return await self._sessions.owned(latest, person)
         raise Unavailable("The sessions are busy; try again.", code="session_busy")
 
-    async def _last_messages(self, held: Held) -> list[Message]:
+    async def _last_messages(self, held: LoadedSession) -> list[Message]:
         """Of the branch that the newest message ends, oldest first."""
         line = held.session.line(held.session.leaf_message_id)
         shown = [place for _, place in islice(line, SWITCH_MESSAGES)][::-1]
@@ -137,7 +142,7 @@ class Starting:
         ]
 
 
-def new_session_id(request: KeyedRequest | None) -> UUID:
+def new_session_id(request: IdempotentRequest | None) -> UUID:
     return request.derived_id if request else uuid4()
 
 

@@ -8,9 +8,9 @@ from msgspec import UNSET, UnsetType
 from parley_core.api_models import SessionShape
 from parley_core.events.cloudevents import EventTooLarge
 from parley_core.http.errors import Forbidden, TooLarge
-from parley_session.application.command_executor import Asker, Executed, Executor
+from parley_session.application.command_executor import Caller, CommandExecutor, CommandResult
 from parley_session.application.event_mapper import metadata_of, title_of
-from parley_session.application.sessions.session_queries import Sessions, owned_by
+from parley_session.application.sessions.session_queries import SessionQueries, owned_by
 from parley_session.domain.session.commands import (
     Change,
     ChangeMetadata,
@@ -21,19 +21,19 @@ from parley_session.domain.session.commands import (
     SetLegalHold,
     SuggestTitle,
 )
-from parley_session.storage.event_store import Held
+from parley_session.storage.event_store import LoadedSession
 
 ADMIN = "admin"
 
 
-class Changing:
-    def __init__(self, executor: Executor, sessions: Sessions) -> None:
+class SessionUpdater:
+    def __init__(self, executor: CommandExecutor, sessions: SessionQueries) -> None:
         self._executor, self._sessions = executor, sessions
 
     async def change(
         self,
         session_id: UUID,
-        asker: Asker,
+        asker: Caller,
         *,
         title: str | UnsetType | None = UNSET,
         metadata: Mapping[str, str] | UnsetType = UNSET,
@@ -42,12 +42,12 @@ class Changing:
     ) -> SessionShape:
         """All that is given, in one append; what is so already is left out.
 
-        Raises SessionUnknown, and Forbidden for a legal hold without the scope.
+        Raises SessionNotFound, and Forbidden for a legal hold without the scope.
         """
         if legal_hold is not UNSET and ADMIN not in asker.person.scopes:
             raise Forbidden(f"A legal hold needs the scope {ADMIN}.", code="missing_scope")
 
-        async def command_for(held: Held | None) -> ChangeSession:
+        async def command_for(held: LoadedSession | None) -> ChangeSession:
             changes: list[Change] = []
             if any(given is not UNSET for given in (title, metadata, archived)):
                 changes += await self._changed(owned_by(asker.person, held), title, metadata)
@@ -61,12 +61,12 @@ class Changing:
             done = await self._executor.execute(session_id, command_for, asker)
         except EventTooLarge:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
-        assert isinstance(done, Executed)
+        assert isinstance(done, CommandResult)
         return await self._sessions.shape(done.held, asker.person)
 
     async def _changed(
         self,
-        held: Held,
+        held: LoadedSession,
         title: str | UnsetType | None,
         metadata: Mapping[str, str] | UnsetType,
     ) -> list[Change]:
@@ -78,10 +78,10 @@ class Changing:
             changes.append(ChangeMetadata(metadata))
         return changes
 
-    async def add_of_model(
-        self, session_id: UUID, command: SuggestTitle | CompactContext, asker: Asker
+    async def apply_model_suggestion(
+        self, session_id: UUID, command: SuggestTitle | CompactContext, asker: Caller
     ) -> None:
-        """Raises SessionUnknown, MessageUnknown, TooLarge."""
+        """Raises SessionNotFound, MessageNotFound, TooLarge."""
         try:
             await self._executor.execute(session_id, lambda _: command, asker)
         except EventTooLarge:

@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 from parley_core.auth.principal import Principal
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_session.api.errors import STORE_TROUBLE
-from parley_session.application.command_executor import Asker
-from parley_session.application.turns.turn_lifecycle import Running
+from parley_session.application.command_executor import Caller
+from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.storage.turn_store import TurnStore
 
 log = logging.getLogger(__name__)
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 _TICKS_BETWEEN_FORGETTING = 60
 
 
-class Sweeper:
+class LeaseSweeper:
     """Any number may run: the turn's session decides which of them ended it."""
 
     def __init__(
         self,
         turns: TurnStore,
-        running: Running,
+        running: TurnLifecycle,
         *,
         every_seconds: float,
         lease_seconds: float,
@@ -46,19 +46,19 @@ class Sweeper:
                 log.warning("The sweeper's tick failed: %s", type(error).__name__)
             except Exception as error:
                 # The next tick has to come: without it no lost turn ends.
-                log_surprise(log, "sweeper", error)
+                log_unexpected_error(log, "sweeper", error)
             await asyncio.sleep(self._every_seconds)
 
     async def sweep(self) -> None:
         """End every deserted turn."""
         deserted = await self._turns.deserted(self._lease_seconds, self._most_turns)
         for session_id, turn_id in deserted:
-            asker = Asker(Principal("parley", "session"), f"sweep-{turn_id}", system=True)
+            asker = Caller(Principal("parley", "session"), f"sweep-{turn_id}", system=True)
             try:
-                await self._running.desert(session_id, turn_id, asker)
+                await self._running.end_abandoned(session_id, turn_id, asker)
                 log.info("turn %s ended: no process named it for a lease", turn_id)
             except STORE_TROUBLE:
                 raise
             except Exception as error:
                 # One session that cannot be read must not keep the others closed.
-                log_surprise(log, f"turn {turn_id} could not be ended", error)
+                log_unexpected_error(log, f"turn {turn_id} could not be ended", error)

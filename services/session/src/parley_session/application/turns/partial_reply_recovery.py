@@ -5,7 +5,7 @@ from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.events.values import Usage
-from parley_core.streaming.turn_buffer import BufferReading
+from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.domain.session.commands import FailReply
 
@@ -17,7 +17,7 @@ _BYTES_PER_TOKEN = 4
 _DETAILS = "The process that made the reply was lost; try again."
 
 
-class LeftBehind:
+class PartialReplyRecovery:
     """Without `buffers`, or when they do not answer, nothing was left."""
 
     def __init__(self, buffers: TurnBuffers | None) -> None:
@@ -28,7 +28,7 @@ class LeftBehind:
         nothing = FailReply(turn_id, "interrupted", details=_DETAILS)
         if self._buffers is None:
             return nothing
-        reading = BufferReading(turn_id, key)
+        reading = TurnBufferReader(turn_id, key)
         text = await self._buffers.read_all(reading, _ENTRIES_AT_ONCE)
         if reading.broken:
             log.warning("turn %s: its buffer has a gap; what is before it counts", turn_id)

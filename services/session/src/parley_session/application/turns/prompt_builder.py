@@ -11,15 +11,15 @@ from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.event_mapper import message_of, summary_of, turn_of
 from parley_session.application.token_counter import tokens_in_instructions
 from parley_session.domain.context_window import ContextPlaces, HeldWindow, context_of
-from parley_session.domain.session.state import OpenTurn, Place, Session
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.domain.session.state import MessageNode, OpenTurn, Session
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 # A title that one turn did not bring is asked for with the next one.
 _TITLED_WITHIN_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PromptMessage:
     """A message as the model is shown it; a summary has no id."""
 
     id: UUID | None
@@ -28,36 +28,36 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class PromptContext:
     """`messages` continue the window of the version `base`, if any; see `ContextPlaces`."""
 
     base: int | None
     version: int
     budget: int
     tokens: int
-    messages: Sequence[Shown]
+    messages: Sequence[PromptMessage]
 
 
 @dataclass(frozen=True, slots=True)
-class Compact:
+class CompactionRequest:
     """A wish for a summary of all up to a message; `messages` are those before the window."""
 
     up_to_message_id: UUID
-    messages: Sequence[Shown]
+    messages: Sequence[PromptMessage]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TurnInput:
     """What a reply is made from, and what is wanted once it is made."""
 
     model: str
     instructions: str
-    context: Context
+    context: PromptContext
     suggest_title: bool
-    compact: Compact | None
+    compact: CompactionRequest | None
 
 
-class Prompting:
+class PromptBuilder:
     """`context_tokens` is the budget of models that the runner names none for."""
 
     def __init__(self, store: EventStore, assistants: Catalogue, context_tokens: int) -> None:
@@ -66,12 +66,12 @@ class Prompting:
 
     async def run(
         self,
-        held: Held,
+        held: LoadedSession,
         open_turn: OpenTurn,
         sequences: Sequence[int],
         since: HeldWindow | None,
         budgets: Mapping[str, int],
-    ) -> tuple[Turn, Run]:
+    ) -> tuple[Turn, TurnInput]:
         """The open turn, whose events have the `sequences`, and what its reply is made from.
 
         `since` is the window that the runner holds; `budgets` are tokens, by model.
@@ -88,10 +88,10 @@ class Prompting:
         events = await self._store.events_at(session.id, [*{*_shown(context), *sequences}])
         by_sequence = {event.sequence: event for event in events}
         wish = context.compact
-        run = Run(
+        run = TurnInput(
             model=model,
             instructions=instructions,
-            context=Context(
+            context=PromptContext(
                 base=context.base,
                 version=session.version,
                 budget=budget,
@@ -99,7 +99,9 @@ class Prompting:
                 messages=_messages(context.summary, context.places, by_sequence, key),
             ),
             suggest_title=_wants_title(session),
-            compact=Compact(wish.up_to_message_id, _messages(None, wish.places, by_sequence, key))
+            compact=CompactionRequest(
+                wish.up_to_message_id, _messages(None, wish.places, by_sequence, key)
+            )
             if wish
             else None,
         )
@@ -122,13 +124,13 @@ def _shown(context: ContextPlaces) -> list[int]:
 
 
 def _messages(
-    summary: Place | None,
-    places: Sequence[tuple[UUID, Place]],
+    summary: MessageNode | None,
+    places: Sequence[tuple[UUID, MessageNode]],
     events: Mapping[int, Event],
     key: DataKey,
-) -> list[Shown]:
+) -> list[PromptMessage]:
     shown = [message_of(events[place.sequence], None, key) for _, place in places]
-    messages = [Shown(message.id, message.role, message.content) for message in shown]
+    messages = [PromptMessage(message.id, message.role, message.content) for message in shown]
     if summary is not None:
-        messages.insert(0, Shown(None, "system", summary_of(events[summary.sequence], key)))
+        messages.insert(0, PromptMessage(None, "system", summary_of(events[summary.sequence], key)))
     return messages

@@ -9,21 +9,26 @@ from parley_core.crypto.sealing import DataKey
 from parley_core.events.cloudevents import EventTooLarge
 from parley_core.events.session import Event, MessageSubmitted
 from parley_core.http.errors import TooLarge
-from parley_core.runtime.offload import off_the_loop
+from parley_core.runtime.offload import run_in_thread_if_large
 from parley_session.application.assistants.assistant_catalogue import Catalogue, CataloguedAssistant
-from parley_session.application.command_executor import Asker, CommandFor, DoneBefore, Executor
+from parley_session.application.command_executor import (
+    AlreadyExecuted,
+    Caller,
+    CommandExecutor,
+    CommandFor,
+)
 from parley_session.application.event_mapper import message_of, turn_of
-from parley_session.application.idempotency import KeyedRequest
-from parley_session.application.sessions.session_queries import Sessions, owned_by
+from parley_session.application.idempotency import IdempotentRequest
+from parley_session.application.sessions.session_queries import SessionQueries, owned_by
 from parley_session.application.token_counter import tokens_in
-from parley_session.domain.session.commands import RegenerateReply, SaidMessage, SubmitMessage
+from parley_session.domain.session.commands import RegenerateReply, SubmitMessage, UserMessage
 from parley_session.domain.session.state import Session
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import TurnStore
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class NewMessages:
     """What a person says: `content`, right after the messages `preceding` it.
 
     They follow their parent, nothing where they begin, and else the newest message. A model is
@@ -42,25 +47,29 @@ class Saying:
         return [*self.preceding, self.content]
 
 
-class Asking:
+class TurnCommands:
     def __init__(
         self,
         store: EventStore,
         turns: TurnStore,
-        executor: Executor,
-        sessions: Sessions,
+        executor: CommandExecutor,
+        sessions: SessionQueries,
         assistants: Catalogue,
     ) -> None:
         self._store, self._turns, self._executor = store, turns, executor
         self._sessions, self._assistants = sessions, assistants
 
     async def submit(
-        self, session_id: UUID, saying: Saying, asker: Asker, request: KeyedRequest | None
+        self,
+        session_id: UUID,
+        saying: NewMessages,
+        asker: Caller,
+        request: IdempotentRequest | None,
     ) -> tuple[Turn, bool]:
         """The turn that answers what is said, and whether it is new."""
         _require_sizes(saying)
 
-        async def command_for(held: Held | None) -> SubmitMessage | DoneBefore:
+        async def command_for(held: LoadedSession | None) -> SubmitMessage | AlreadyExecuted:
             owned = owned_by(asker.person, held)
             if saying.attach and (done := await self._said_just_now(owned, saying.texts)):
                 return done
@@ -73,12 +82,12 @@ class Asking:
         self,
         session_id: UUID,
         message_id: UUID | None,
-        asker: Asker,
-        request: KeyedRequest | None,
+        asker: Caller,
+        request: IdempotentRequest | None,
     ) -> tuple[Turn, bool]:
         """The turn that answers the message, or what was asked last, again."""
 
-        async def command_for(held: Held | None) -> RegenerateReply:
+        async def command_for(held: LoadedSession | None) -> RegenerateReply:
             owned = owned_by(asker.person, held).session
             self._sessions.require_room(owned)
             assistant = await self._assistant_of(owned)
@@ -90,7 +99,9 @@ class Asking:
     async def _assistant_of(self, session: Session) -> CataloguedAssistant:
         return await self._assistants.get(session.tenant, session.assistant_id)
 
-    async def _said_just_now(self, held: Held, texts: Sequence[str]) -> DoneBefore | None:
+    async def _said_just_now(
+        self, held: LoadedSession, texts: Sequence[str]
+    ) -> AlreadyExecuted | None:
         """The session's newest turn, where just these messages opened it."""
         session = held.session
         newest = session.newest_turn_id
@@ -103,20 +114,20 @@ class Asking:
         before = last - len(texts)
         events = await self._store.events_at(session.id, range(before, requested))
         said = [_said_in(event, held.key) for event in events]
-        return DoneBefore(session.id, newest) if said == [None, *texts] else None
+        return AlreadyExecuted(session.id, newest) if said == [None, *texts] else None
 
     async def _opened(
         self,
         session_id: UUID,
         command_for: CommandFor,
-        asker: Asker,
-        request: KeyedRequest | None,
+        asker: Caller,
+        request: IdempotentRequest | None,
     ) -> tuple[Turn, bool]:
         try:
             done = await self._executor.execute(session_id, command_for, asker, request=request)
         except EventTooLarge:
             raise _too_large("content") from None
-        if isinstance(done, DoneBefore):
+        if isinstance(done, AlreadyExecuted):
             assert done.turn_id is not None
             return await self._sessions.turn(done.turn_id, asker.person), False
         held, events = done.held, done.events
@@ -126,9 +137,11 @@ class Asking:
         return turn_of(held.session, events[-2:], held.key), True
 
 
-async def _submit(saying: Saying, assistant: CataloguedAssistant) -> SubmitMessage:
+async def _submit(saying: NewMessages, assistant: CataloguedAssistant) -> SubmitMessage:
     model, texts = saying.model or assistant.model, saying.texts
-    tokens = await off_the_loop(len(texts), lambda: [tokens_in(model, text) for text in texts])
+    tokens = await run_in_thread_if_large(
+        len(texts), lambda: [tokens_in(model, text) for text in texts]
+    )
     return SubmitMessage(
         message_id=uuid4(),
         turn_id=uuid4(),
@@ -140,7 +153,7 @@ async def _submit(saying: Saying, assistant: CataloguedAssistant) -> SubmitMessa
         tokens=tokens[-1],
         assistant_version=assistant.shape.version,
         preceding=[
-            SaidMessage(uuid4(), text, count)
+            UserMessage(uuid4(), text, count)
             for text, count in zip(saying.preceding, tokens, strict=False)
         ],
     )
@@ -158,7 +171,7 @@ def _places_of_turn(session: Session) -> Sequence[int]:
     return [session.messages[session.open_turn.message_id].sequence, session.version]
 
 
-def _require_sizes(saying: Saying) -> None:
+def _require_sizes(saying: NewMessages) -> None:
     for number, text in enumerate(saying.texts):
         if len(text.encode()) > MESSAGE_BYTES:
             is_last = number == len(saying.preceding)

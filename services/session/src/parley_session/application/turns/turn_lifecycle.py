@@ -11,14 +11,14 @@ from parley_core.crypto.sealing import DataKey, KeyDestroyed
 from parley_core.events.cloudevents import EventTooLarge
 from parley_core.http.errors import Forbidden, TooLarge
 from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Asker, Executed, Executor
-from parley_session.application.sessions.session_queries import Sessions, owned_by
-from parley_session.application.turns.partial_reply_recovery import LeftBehind
-from parley_session.application.turns.prompt_builder import Prompting, Run
+from parley_session.application.command_executor import Caller, CommandExecutor, CommandResult
+from parley_session.application.sessions.session_queries import SessionQueries, owned_by
+from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.prompt_builder import PromptBuilder, TurnInput
 from parley_session.domain.context_window import HeldWindow
 from parley_session.domain.session.commands import CompleteReply, FailReply
-from parley_session.domain.session.errors import SessionUnknown, TurnAlreadyEnded, TurnUnknown
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.domain.session.errors import SessionNotFound, TurnAlreadyEnded, TurnNotFound
+from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import StoredTurn, TurnStore
 
 
@@ -30,25 +30,25 @@ class Claim:
     """
 
     turn: Turn
-    run: Run | None
+    run: TurnInput | None
     key: DataKey | None
 
 
-class Running:
+class TurnLifecycle:
     def __init__(
         self,
         store: EventStore,
         turns: TurnStore,
-        sessions: Sessions,
-        executor: Executor,
+        sessions: SessionQueries,
+        executor: CommandExecutor,
         assistants: Catalogue,
-        left_behind: LeftBehind,
+        left_behind: PartialReplyRecovery,
         *,
         context_tokens: int,
     ) -> None:
         self._store, self._turns, self._sessions = store, turns, sessions
         self._executor, self._left_behind = executor, left_behind
-        self._prompting = Prompting(store, assistants, context_tokens)
+        self._prompting = PromptBuilder(store, assistants, context_tokens)
 
     async def claim(
         self,
@@ -71,22 +71,22 @@ class Running:
         asked, run = await self._prompting.run(held, turn, claimed.row.sequences, since, budgets)
         return Claim(asked, run, held.key)
 
-    async def _session_of(self, stored: StoredTurn) -> Held:
-        """Raises SessionUnknown."""
+    async def _session_of(self, stored: StoredTurn) -> LoadedSession:
+        """Raises SessionNotFound."""
         session_id, version = stored.row.session_id, stored.session_version
         try:
             return await self._store.load_at(session_id, version, stored.wrapped_key)
         except KeyDestroyed:
-            raise SessionUnknown from None
+            raise SessionNotFound from None
 
     async def _not_claimed(self, turn_id: UUID, person: Principal) -> Claim:
         turn, held = await self._sessions.turn_and_session(turn_id, person)
         return Claim(turn, None, held.key if turn.status == "running" else None)
 
-    async def end(self, command: CompleteReply | FailReply, runner: UUID, asker: Asker) -> Turn:
+    async def end(self, command: CompleteReply | FailReply, runner: UUID, asker: Caller) -> Turn:
         """The turn as it ended, by this command or before it.
 
-        Raises Forbidden, TurnUnknown, and TooLarge for a reply that no event can hold.
+        Raises Forbidden, TurnNotFound, and TooLarge for a reply that no event can hold.
         """
         stored = await self._turns.find_in_session(command.turn_id)
         row = stored.row
@@ -97,28 +97,28 @@ class Running:
             done = await self._executor.execute(
                 row.session_id, lambda _: command, asker, loaded=held
             )
-        except SessionUnknown:
+        except SessionNotFound:
             # It was deleted or erased, which ended the turn.
-            raise TurnUnknown from None
+            raise TurnNotFound from None
         except TurnAlreadyEnded:
             # Whoever comes second is told how it ended.
             return await self._ended(command.turn_id)
         except EventTooLarge:
             raise TooLarge("The reply is too large.", code="reply_too_large") from None
-        assert isinstance(done, Executed)
+        assert isinstance(done, CommandResult)
         end = [event.sequence for event in done.events]
         return await self._sessions.turn_in(done.held, [*row.sequences, *end])
 
-    async def desert(self, session_id: UUID, turn_id: UUID, asker: Asker) -> None:
+    async def end_abandoned(self, session_id: UUID, turn_id: UUID, asker: Caller) -> None:
         """End a turn that nobody runs any more."""
 
-        async def interrupted(held: Held | None) -> FailReply:
+        async def interrupted(held: LoadedSession | None) -> FailReply:
             if held is None:
-                raise SessionUnknown
+                raise SessionNotFound
             return await self._left_behind.interrupted(turn_id, held.key)
 
         # A session that was erased meanwhile ended its turn.
-        with suppress(TurnAlreadyEnded, SessionUnknown):
+        with suppress(TurnAlreadyEnded, SessionNotFound):
             await self._executor.execute(session_id, interrupted, asker)
 
     async def _ended(self, turn_id: UUID) -> Turn:
@@ -128,5 +128,5 @@ class Running:
         except KeyDestroyed:
             held = None
         if held is None:
-            raise TurnUnknown
+            raise TurnNotFound
         return await self._sessions.turn_in(held, row.sequences)

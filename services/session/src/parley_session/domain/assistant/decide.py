@@ -15,12 +15,12 @@ from parley_core.events.assistant import (
 )
 from parley_core.events.uuid7 import uuid7_after
 from parley_session.domain.assistant.errors import (
+    AssistantAlreadyRetired,
     AssistantIdTaken,
-    AssistantIsRetired,
-    AssistantUnknown,
+    AssistantNotFound,
 )
 from parley_session.domain.assistant.state import DefinedAssistant, Definition
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ def decide_assistant(
     assistant_id: str,
     assistant: DefinedAssistant | None,
     command: AssistantCommand,
-    moment: Moment,
+    moment: CommandMetadata,
 ) -> AssistantEvent | None:
-    """The event that the command makes; None when it changes nothing. Raises AssistantRefusal."""
+    """The event that the command makes; None when it changes nothing. Raises AssistantError."""
     common: dict[str, Any] = {
         "actor": moment.actor,
         "request_id": moment.request_id,
@@ -94,23 +94,26 @@ def _data(
             return AssistantRevised(**common, **asdict(definition))
         case ReviseAssistant(changes=changes):
             if assistant is None:
-                raise AssistantUnknown
+                raise AssistantNotFound
             if assistant.retired:
-                raise AssistantIsRetired
+                raise AssistantAlreadyRetired
             revised = replace(assistant.definition, **changes)
             if revised == assistant.definition:
                 return None
             return AssistantRevised(**common, **asdict(revised))
         case RetireAssistant():
             if assistant is None:
-                raise AssistantUnknown
+                raise AssistantNotFound
             return None if assistant.retired else AssistantRetired(**common)
         case other:
             assert_never(other)
 
 
 def _placed(
-    stream_id: UUID, assistant: DefinedAssistant | None, data: KnownAssistantData, moment: Moment
+    stream_id: UUID,
+    assistant: DefinedAssistant | None,
+    data: KnownAssistantData,
+    moment: CommandMetadata,
 ) -> AssistantEvent:
     # A clock that went back must not turn the order round.
     time = max(assistant.changed_at, moment.now) if assistant else moment.now

@@ -1,23 +1,23 @@
 """Why a change of an assistant was refused. Nothing has happened when one of these is raised."""
 
-from parley_session.domain.session.errors import Refusal
+from parley_session.domain.session.errors import DomainError
 
 
-class AssistantRefusal(Refusal):
+class AssistantError(DomainError):
     """A change that the rules of assistants do not allow."""
 
 
-class AssistantUnknown(AssistantRefusal):
+class AssistantNotFound(AssistantError):
     """There is no such assistant, or it is another tenant's: the two look the same."""
 
 
-class AssistantIdTaken(AssistantRefusal):
+class AssistantIdTaken(AssistantError):
     """An assistant with this id was defined before, for the tenant or for all."""
 
 
-class AssistantShared(AssistantRefusal):
+class AssistantShared(AssistantError):
     """The assistant is every tenant's: none of them may change it."""
 
 
-class AssistantIsRetired(AssistantRefusal):
+class AssistantAlreadyRetired(AssistantError):
     """The assistant was retired, and stays so."""

@@ -105,7 +105,7 @@ class EraseSession:
 
 
 @dataclass(frozen=True, slots=True)
-class SaidMessage:
+class UserMessage:
     """What a person said; `tokens` is how many it has, where somebody counted."""
 
     id: UUID
@@ -131,7 +131,7 @@ class SubmitMessage:
     begins: bool = False
     tokens: int | None = None
     assistant_version: int | None = None
-    preceding: Sequence[SaidMessage] = ()
+    preceding: Sequence[UserMessage] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,15 +24,17 @@ from parley_session.domain.session.decide_details import change, start, suggest_
 from parley_session.domain.session.decide_lifecycle import decide_life
 from parley_session.domain.session.decide_messages import compact_context, import_messages
 from parley_session.domain.session.decide_turns import decide_turn
-from parley_session.domain.session.event_builder import Moment, Seal
+from parley_session.domain.session.event_builder import CommandMetadata, Seal
 from parley_session.domain.session.state import Session
 
 
-def decide(session: Session | None, command: Command, moment: Moment, seal: Seal) -> list[Event]:
+def decide(
+    session: Session | None, command: Command, moment: CommandMetadata, seal: Seal
+) -> list[Event]:
     """Return the events that `command` makes of `session`; none when it asks for what already is.
 
-    Raises a `Refusal`. Who may end a turn is settled by the claim, and who may place a legal hold
-    by the scope, before this is called; what Parley itself asks for is nobody's; every other
+    Raises a `DomainError`. Who may end a turn is settled by the claim, and who may place a legal
+    hold by the scope, before this is called; what Parley itself asks for is nobody's; every other
     command is the owner's alone.
     """
     match command:

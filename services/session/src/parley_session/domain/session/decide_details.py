@@ -25,17 +25,17 @@ from parley_session.domain.session.commands import (
     SuggestTitle,
 )
 from parley_session.domain.session.decide_messages import add_imported
-from parley_session.domain.session.errors import SessionIdUnavailable, SessionUnknown
-from parley_session.domain.session.event_builder import Drafts, Moment, Seal
+from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
+from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
 from parley_session.domain.session.state import Session
 
 
 def start(
-    session: Session | None, command: StartSession, moment: Moment, seal: Seal
+    session: Session | None, command: StartSession, moment: CommandMetadata, seal: Seal
 ) -> list[Event]:
     if session is not None:
         raise SessionIdUnavailable
-    drafts = Drafts(command.session_id, None, moment, seal)
+    drafts = EventBuilder(command.session_id, None, moment, seal)
     drafts.add(
         SessionStarted(
             **drafts.common,
@@ -54,20 +54,20 @@ def start(
 
 
 def change(
-    session: Session | None, command: ChangeSession, moment: Moment, seal: Seal
+    session: Session | None, command: ChangeSession, moment: CommandMetadata, seal: Seal
 ) -> list[Event]:
     if any(not isinstance(change, SetLegalHold) for change in command.changes):
         session = owned(existing(session), moment)
     session = not_erased(session)
     if session.tenant != moment.actor.tenant:
-        raise SessionUnknown
-    drafts = Drafts(session.id, session, moment, seal)
+        raise SessionNotFound
+    drafts = EventBuilder(session.id, session, moment, seal)
     for change in command.changes:
         _make(change, session, drafts)
     return drafts.events
 
 
-def _make(change: Change, session: Session, drafts: Drafts) -> None:
+def _make(change: Change, session: Session, drafts: EventBuilder) -> None:
     match change:
         case RenameSession(title=title):
             if title is not None or session.title_sequence is not None:
@@ -88,11 +88,11 @@ def _make(change: Change, session: Session, drafts: Drafts) -> None:
 
 
 def suggest_title(
-    session: Session, command: SuggestTitle, moment: Moment, seal: Seal
+    session: Session, command: SuggestTitle, moment: CommandMetadata, seal: Seal
 ) -> list[Event]:
     if session.title_sequence is not None or session.expires_at is not None:
         return []
-    drafts = Drafts(session.id, session, moment, seal)
+    drafts = EventBuilder(session.id, session, moment, seal)
     drafts.add(
         SessionRenamed(
             **drafts.common,
@@ -106,5 +106,5 @@ def suggest_title(
     return drafts.events
 
 
-def _sealed_metadata(metadata: Mapping[str, str] | None, drafts: Drafts) -> bytes | None:
+def _sealed_metadata(metadata: Mapping[str, str] | None, drafts: EventBuilder) -> bytes | None:
     return None if metadata is None else drafts.seal_object("metadata", dict(metadata))

@@ -13,15 +13,15 @@ from parley_session.domain.session.commands import (
 )
 from parley_session.domain.session.decide_turns import cancel_open_turn
 from parley_session.domain.session.errors import LegalHold, NotDeleted
-from parley_session.domain.session.event_builder import Drafts, Moment, Seal
+from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
 from parley_session.domain.session.state import Session
 
 
 def decide_life(
-    session: Session | None, command: LifeCommand, moment: Moment, seal: Seal
+    session: Session | None, command: LifeCommand, moment: CommandMetadata, seal: Seal
 ) -> list[Event]:
     session = not_erased(session)
-    drafts = Drafts(session.id, session, moment, seal)
+    drafts = EventBuilder(session.id, session, moment, seal)
     match command:
         case DeleteSession():
             _delete(owned(session, moment), command, moment, drafts)
@@ -37,7 +37,9 @@ def decide_life(
     return drafts.events
 
 
-def _delete(session: Session, command: DeleteSession, moment: Moment, drafts: Drafts) -> None:
+def _delete(
+    session: Session, command: DeleteSession, moment: CommandMetadata, drafts: EventBuilder
+) -> None:
     if session.deleted:
         return
     # A temporary one is not kept any longer for having been deleted.
@@ -49,14 +51,16 @@ def _delete(session: Session, command: DeleteSession, moment: Moment, drafts: Dr
     drafts.add(SessionDeleted(**drafts.common, erase_at=command.erase_at))
 
 
-def _erase(session: Session, reason: EraseReason, moment: Moment, drafts: Drafts) -> None:
+def _erase(
+    session: Session, reason: EraseReason, moment: CommandMetadata, drafts: EventBuilder
+) -> None:
     if session.held:
         raise LegalHold
     cancel_open_turn(session, moment.actor, drafts)
     drafts.add(SessionErased(**drafts.common, reason=reason))
 
 
-def _is_due(session: Session, command: EraseSession, moment: Moment) -> bool:
+def _is_due(session: Session, command: EraseSession, moment: CommandMetadata) -> bool:
     """It may have been restored, or gone on, since somebody found it."""
     if command.reason == "deleted":
         return session.erase_at is not None and session.erase_at <= moment.now

@@ -6,26 +6,26 @@ from uuid import UUID
 from parley_core.events.session import ContextCompacted, Event, MessageImported
 from parley_session.domain.session.commands import CompactContext, ImportedMessage, ImportMessages
 from parley_session.domain.session.decide_turns import require_no_open_turn
-from parley_session.domain.session.errors import IdTaken, MessageUnknown
-from parley_session.domain.session.event_builder import Drafts, Moment, Seal
+from parley_session.domain.session.errors import IdTaken, MessageNotFound
+from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
 from parley_session.domain.session.state import Session
 
 
 def import_messages(
-    session: Session, command: ImportMessages, moment: Moment, seal: Seal
+    session: Session, command: ImportMessages, moment: CommandMetadata, seal: Seal
 ) -> list[Event]:
     require_no_open_turn(session)
     new = [message for message in command.messages if message.id not in session.messages]
     ids = {message.id for message in new}
     if len(ids) < len(new) or ids & session.ended_turns.keys():
         raise IdTaken
-    drafts = Drafts(session.id, session, moment, seal)
+    drafts = EventBuilder(session.id, session, moment, seal)
     add_imported(new, session.leaf_message_id, drafts)
     return drafts.events
 
 
 def add_imported(
-    messages: Sequence[ImportedMessage], parent_id: UUID | None, drafts: Drafts
+    messages: Sequence[ImportedMessage], parent_id: UUID | None, drafts: EventBuilder
 ) -> None:
     """Each follows the one before, the first one the parent."""
     for message in messages:
@@ -44,15 +44,15 @@ def add_imported(
 
 
 def compact_context(
-    session: Session, command: CompactContext, moment: Moment, seal: Seal
+    session: Session, command: CompactContext, moment: CommandMetadata, seal: Seal
 ) -> list[Event]:
     """A summary that reaches less far than one there is, of the same line, is of no use."""
     if command.up_to_message_id not in session.messages:
-        raise MessageUnknown
+        raise MessageNotFound
     for reached in session.compactions:
         if any(at == command.up_to_message_id for at, _ in session.line(reached)):
             return []
-    drafts = Drafts(session.id, session, moment, seal)
+    drafts = EventBuilder(session.id, session, moment, seal)
     drafts.add(
         ContextCompacted(
             **drafts.common,

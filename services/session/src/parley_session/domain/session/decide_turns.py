@@ -19,24 +19,26 @@ from parley_session.domain.session.commands import (
     FailReply,
     RegenerateReply,
     RequestCancel,
-    SaidMessage,
     SubmitMessage,
     TurnCommand,
+    UserMessage,
 )
 from parley_session.domain.session.errors import (
     IdTaken,
-    MessageUnknown,
-    ParentUnknown,
+    MessageNotFound,
+    ParentNotFound,
     TurnAlreadyEnded,
+    TurnNotFound,
     TurnOpen,
-    TurnUnknown,
 )
-from parley_session.domain.session.event_builder import Drafts, Moment, Seal
+from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
 from parley_session.domain.session.state import OpenTurn, Session
 
 
-def decide_turn(session: Session, command: TurnCommand, moment: Moment, seal: Seal) -> list[Event]:
-    drafts = Drafts(session.id, session, moment, seal)
+def decide_turn(
+    session: Session, command: TurnCommand, moment: CommandMetadata, seal: Seal
+) -> list[Event]:
+    drafts = EventBuilder(session.id, session, moment, seal)
     match command:
         case SubmitMessage():
             _submit(owned(session, moment), command, drafts)
@@ -58,18 +60,18 @@ def require_no_open_turn(session: Session) -> None:
         raise TurnOpen(session.open_turn.id)
 
 
-def cancel_open_turn(session: Session, canceller: Actor, drafts: Drafts) -> None:
+def cancel_open_turn(session: Session, canceller: Actor, drafts: EventBuilder) -> None:
     """End the turn that is open, if any, without waiting for whoever runs it."""
     if session.open_turn is not None:
         _cancelled(session.open_turn, canceller, drafts)
 
 
-def _submit(session: Session, command: SubmitMessage, drafts: Drafts) -> None:
+def _submit(session: Session, command: SubmitMessage, drafts: EventBuilder) -> None:
     require_no_open_turn(session)
     parent = None if command.begins else command.parent_message_id or session.leaf_message_id
     if parent is not None and parent not in session.messages:
-        raise ParentUnknown
-    last = SaidMessage(command.message_id, command.content, command.tokens)
+        raise ParentNotFound
+    last = UserMessage(command.message_id, command.content, command.tokens)
     said = [*command.preceding, last]
     _require_new(session, *(message.id for message in said), command.reply_id, command.turn_id)
     for message in said:
@@ -86,7 +88,7 @@ def _submit(session: Session, command: SubmitMessage, drafts: Drafts) -> None:
     _open(session, command, command.message_id, drafts)
 
 
-def _regenerate(session: Session, command: RegenerateReply, drafts: Drafts) -> None:
+def _regenerate(session: Session, command: RegenerateReply, drafts: EventBuilder) -> None:
     require_no_open_turn(session)
     message_id = command.message_id
     if message_id is None:
@@ -94,13 +96,16 @@ def _regenerate(session: Session, command: RegenerateReply, drafts: Drafts) -> N
         message_id = next(asked, None)
     place = None if message_id is None else session.messages.get(message_id)
     if message_id is None or place is None or place.role != "user":
-        raise MessageUnknown
+        raise MessageNotFound
     _require_new(session, command.reply_id, command.turn_id)
     _open(session, command, message_id, drafts)
 
 
 def _open(
-    session: Session, command: SubmitMessage | RegenerateReply, message_id: UUID, drafts: Drafts
+    session: Session,
+    command: SubmitMessage | RegenerateReply,
+    message_id: UUID,
+    drafts: EventBuilder,
 ) -> None:
     drafts.add(
         ReplyRequested(
@@ -121,7 +126,7 @@ def _require_new(session: Session, *ids: UUID) -> None:
         raise IdTaken
 
 
-def _request_cancel(session: Session, command: RequestCancel, drafts: Drafts) -> None:
+def _request_cancel(session: Session, command: RequestCancel, drafts: EventBuilder) -> None:
     if command.turn_id in session.ended_turns:
         return
     turn = _open_turn(session, command.turn_id)
@@ -133,7 +138,7 @@ def _request_cancel(session: Session, command: RequestCancel, drafts: Drafts) ->
         _cancelled(turn, canceller, drafts)
 
 
-def _complete(session: Session, command: CompleteReply, drafts: Drafts) -> None:
+def _complete(session: Session, command: CompleteReply, drafts: EventBuilder) -> None:
     turn = _open_turn(session, command.turn_id)
     if (canceller := turn.cancel_requested_by) is not None:
         return _cancelled(turn, canceller, drafts, command.content, command)
@@ -149,7 +154,7 @@ def _complete(session: Session, command: CompleteReply, drafts: Drafts) -> None:
     )
 
 
-def _fail(session: Session, command: FailReply, drafts: Drafts) -> None:
+def _fail(session: Session, command: FailReply, drafts: EventBuilder) -> None:
     turn, text = _open_turn(session, command.turn_id), command.partial_content
     if (canceller := turn.cancel_requested_by) is not None:
         return _cancelled(turn, canceller, drafts, text, command)
@@ -167,7 +172,7 @@ def _fail(session: Session, command: FailReply, drafts: Drafts) -> None:
 def _cancelled(
     turn: OpenTurn,
     canceller: Actor,
-    drafts: Drafts,
+    drafts: EventBuilder,
     text: str | None = None,
     command: CompleteReply | FailReply | None = None,
 ) -> None:
@@ -198,4 +203,4 @@ def _open_turn(session: Session, turn_id: UUID) -> OpenTurn:
         return session.open_turn
     if turn_id in session.ended_turns:
         raise TurnAlreadyEnded(turn_id, session.ended_turns[turn_id])
-    raise TurnUnknown
+    raise TurnNotFound

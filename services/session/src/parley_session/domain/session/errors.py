@@ -5,19 +5,19 @@ from uuid import UUID
 from parley_session.domain.session.state import TurnStatus
 
 
-class Refusal(Exception):
+class DomainError(Exception):
     """A command that the session's rules do not allow."""
 
 
-class SessionUnknown(Refusal):
+class SessionNotFound(DomainError):
     """There is no such session, or it belongs to someone else: the two look the same."""
 
 
-class SessionIdUnavailable(Refusal):
+class SessionIdUnavailable(DomainError):
     """A session with this id was started before."""
 
 
-class TurnOpen(Refusal):
+class TurnOpen(DomainError):
     """The session is answering another message."""
 
     def __init__(self, turn_id: UUID) -> None:
@@ -25,11 +25,11 @@ class TurnOpen(Refusal):
         self.turn_id = turn_id
 
 
-class TurnUnknown(Refusal):
+class TurnNotFound(DomainError):
     """The session never had this turn."""
 
 
-class TurnAlreadyEnded(Refusal):
+class TurnAlreadyEnded(DomainError):
     """The turn ended before; `status` tells how."""
 
     def __init__(self, turn_id: UUID, status: TurnStatus) -> None:
@@ -38,21 +38,21 @@ class TurnAlreadyEnded(Refusal):
         self.status = status
 
 
-class ParentUnknown(Refusal):
+class ParentNotFound(DomainError):
     """The parent message is not in this session."""
 
 
-class MessageUnknown(Refusal):
+class MessageNotFound(DomainError):
     """The message is not in this session, or is none of the kind that the command is about."""
 
 
-class NotDeleted(Refusal):
+class NotDeleted(DomainError):
     """There is nothing to restore."""
 
 
-class LegalHold(Refusal):
+class LegalHold(DomainError):
     """Nothing may erase the session until the hold is lifted."""
 
 
-class IdTaken(Refusal):
+class IdTaken(DomainError):
     """An id stands for a message or a turn already, or twice in one command."""

@@ -16,7 +16,7 @@ Seal = Callable[[UUID, UUID, str, dict[str, Any]], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class CommandMetadata:
     """What the world adds to a command: who, when (in UTC), and 74 bits of randomness for ids."""
 
     actor: Actor
@@ -26,11 +26,11 @@ class Moment:
     traceparent: str | None = None
 
 
-class Drafts:
+class EventBuilder:
     """Collects the events that follow a session, or that begin the one with `session_id`."""
 
     def __init__(
-        self, session_id: UUID, session: Session | None, moment: Moment, seal: Seal
+        self, session_id: UUID, session: Session | None, moment: CommandMetadata, seal: Seal
     ) -> None:
         self._session_id, self._moment, self._seal_with = session_id, moment, seal
         self._last_id = session.last_event_id if session else None

@@ -42,7 +42,7 @@ _Grow = Callable[[Mapping[UUID, Any], UUID, object], Mapping[UUID, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MessageNode:
     """Where a message stands: the event that brought it, and the message that it follows.
 
     `sealed_bytes` is the size of its sealed content; a reply that never had any text has 0.
@@ -92,9 +92,9 @@ class Session:
     erased: bool = False
     open_turn: OpenTurn | None = None
     leaf_message_id: UUID | None = None
-    messages: Mapping[UUID, Place] = field(default_factory=dict)
+    messages: Mapping[UUID, MessageNode] = field(default_factory=dict)
     ended_turns: Mapping[UUID, TurnStatus] = field(default_factory=dict)
-    compactions: Mapping[UUID, Place] = field(default_factory=dict)
+    compactions: Mapping[UUID, MessageNode] = field(default_factory=dict)
 
     @property
     def deleted(self) -> bool:
@@ -106,7 +106,7 @@ class Session:
         """Of the turn that was opened last, whether or not it has ended."""
         return self.open_turn.id if self.open_turn else next(reversed([*self.ended_turns]), None)
 
-    def line(self, message_id: UUID | None) -> Iterator[tuple[UUID, Place]]:
+    def line(self, message_id: UUID | None) -> Iterator[tuple[UUID, MessageNode]]:
         """The message, the one that it follows, and so on to the first one."""
         while message_id is not None:
             place = self.messages[message_id]
@@ -254,8 +254,8 @@ def _served(event: Event, served: CompletionServed) -> Session:
 
 def _place(
     event: Event, role: Role, parent_id: UUID | None, text: bytes | None, tokens: int | None
-) -> Place:
-    return Place(event.sequence, role, parent_id, len(text or b""), tokens)
+) -> MessageNode:
+    return MessageNode(event.sequence, role, parent_id, len(text or b""), tokens)
 
 
 def _ended(
@@ -279,7 +279,9 @@ def _ended(
     }
 
 
-def _with_message(session: Session, message_id: UUID, place: Place, grow: _Grow) -> dict[str, Any]:
+def _with_message(
+    session: Session, message_id: UUID, place: MessageNode, grow: _Grow
+) -> dict[str, Any]:
     return {"leaf_message_id": message_id, "messages": grow(session.messages, message_id, place)}
 
 

@@ -15,7 +15,7 @@ from parley_session.operations.backup.tables import Folder
 MANIFEST = "manifest.json"
 
 
-class BackupRefused(Exception):
+class BackupError(Exception):
     """It cannot be written, read or restored; the message is a sentence."""
 
 
@@ -44,41 +44,41 @@ class Manifest(_Strict):
     files: tuple[BackupFile, ...]
 
     def file(self, name: str) -> BackupFile:
-        """Raises BackupRefused where there is none."""
+        """Raises BackupError where there is none."""
         for file in self.files:
             if file.name == name:
                 return file
-        raise BackupRefused(f"The backup has no {name}: it is of another version.")
+        raise BackupError(f"The backup has no {name}: it is of another version.")
 
 
 @dataclass(frozen=True)
-class BackupFolders:
+class BackupArchive:
     """The folder of a backup, and that of its keys, which may be kept elsewhere."""
 
     store: Path
     keys: Path
 
     @classmethod
-    def at(cls, store: Path, keys: Path | None) -> "BackupFolders":
+    def at(cls, store: Path, keys: Path | None) -> "BackupArchive":
         return cls(store, keys or store / "keys")
 
     def path(self, name: str, folder: Folder) -> Path:
         return (self.keys if folder == "keys" else self.store) / f"{name}.copy"
 
     def make(self) -> None:
-        """Raises BackupRefused unless both are new or empty."""
+        """Raises BackupError unless both are new or empty."""
         try:
             for folder in (self.store, self.keys):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if any(folder.iterdir()):
-                    raise BackupRefused(
+                    raise BackupError(
                         f"{folder} is not empty: name a folder that is, or a new one."
                     )
         except OSError as error:
-            raise BackupRefused(f"{folder} cannot be used: {error.strerror}.") from None
+            raise BackupError(f"{folder} cannot be used: {error.strerror}.") from None
 
     def finish(self, manifest: Manifest) -> None:
-        """From now on it is a backup. Raises BackupRefused."""
+        """From now on it is a backup. Raises BackupError."""
         try:
             unfinished = self.store / f"{MANIFEST}.new"
             with os.fdopen(created(unfinished), "w") as file:
@@ -90,21 +90,21 @@ class BackupFolders:
             unfinished.rename(self.store / MANIFEST)
             _keep_names(self.store)
         except OSError as error:
-            raise BackupRefused(f"{self.store} cannot be written: {error.strerror}.") from None
+            raise BackupError(f"{self.store} cannot be written: {error.strerror}.") from None
 
     def manifest(self) -> Manifest:
-        """Raises BackupRefused where there is no whole backup."""
+        """Raises BackupError where there is no whole backup."""
         path = self.store / MANIFEST
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise BackupRefused(
+            raise BackupError(
                 f"{self.store} holds no whole backup: {MANIFEST}, written last, is missing."
             ) from None
         except OSError as error:
-            raise BackupRefused(f"{path} cannot be read: {error.strerror}.") from None
+            raise BackupError(f"{path} cannot be read: {error.strerror}.") from None
         except ValidationError:
-            raise BackupRefused(f"{path} is damaged, or of another version.") from None
+            raise BackupError(f"{path} is damaged, or of another version.") from None
 
     def rows(self, manifest: Manifest, name: str) -> Iterator[Row]:
         """Of the file of that name. Raises ValueError where it is no such file."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
-from parley_session.operations.backup.archive import BackupFolders
+from parley_session.operations.backup.archive import BackupArchive
 from parley_session.operations.backup.restore import restore_backup
 from parley_session.operations.backup.verify import verify_backup
 from parley_session.operations.backup.write import back_up
@@ -32,8 +32,8 @@ def _add(commands: Commands, name: str, folder: str, summary: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Raises SettingsWrong, MigrationRefused, BackupRefused."""
-    folders = BackupFolders.at(arguments.folder, arguments.keys)
+    """Raises InvalidSettings, MigrationError, BackupError."""
+    folders = BackupArchive.at(arguments.folder, arguments.keys)
     if arguments.command == "verify-backup":
         return verify_backup(folders, load(KeySettings).master_key)
     settings = load(BackupSettings)

@@ -30,7 +30,7 @@ def _value(field: str) -> str | None:
     return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), field)
 
 
-class ByStream:
+class RowsByStream:
     """Rows in the order of their streams, each stream's handed out once, in that order."""
 
     def __init__(self, rows: Iterable[Row], column: str) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import asyncpg
 
 from parley_session.operations.backup.archive import (
+    BackupArchive,
+    BackupError,
     BackupFile,
-    BackupFolders,
-    BackupRefused,
     Manifest,
 )
 from parley_session.operations.backup.tables import Part, parts_of
@@ -54,10 +54,10 @@ until then a session that was erased after the backup can be read again. Where t
 `parley log restore` fills it. Then `parley rebuild history` makes what people read."""
 
 
-async def restore_backup(settings: BackupSettings, folders: BackupFolders) -> int:
+async def restore_backup(settings: BackupSettings, folders: BackupArchive) -> int:
     """Verify the backup, then restore it; the exit code, 1 where it is not whole.
 
-    Raises BackupRefused where the store is not empty, or not as the backup's was.
+    Raises BackupError where the store is not empty, or not as the backup's was.
     """
     if code := verify_backup(folders, settings.master_key):
         return code
@@ -79,7 +79,7 @@ async def restore_backup(settings: BackupSettings, folders: BackupFolders) -> in
 
 
 async def _restore(
-    connection: "Connection[asyncpg.Record]", folders: BackupFolders, manifest: Manifest
+    connection: "Connection[asyncpg.Record]", folders: BackupArchive, manifest: Manifest
 ) -> None:
     parts = {part.name: part for part in await parts_of(connection)}
     await _require_the_same(connection, parts, manifest)
@@ -107,19 +107,19 @@ async def _require_the_same(
 ) -> None:
     rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     if {row["number"]: row["sha256"] for row in rows} != dict(manifest.migrations):
-        raise BackupRefused(
+        raise BackupError(
             f"The store is at migration {max(row['number'] for row in rows)}, the backup at "
             f"{max(manifest.migrations)}, or they differ: restore with the version that wrote it."
         )
     if {(file.name, file.columns) for file in manifest.files} != {
         (part.name, part.columns) for part in parts.values()
     }:
-        raise BackupRefused("The store has other tables or columns than the backup.")
+        raise BackupError("The store has other tables or columns than the backup.")
 
 
 async def _require_empty(connection: "Connection[asyncpg.Record]", part: Part) -> None:
     if await connection.fetchval(await connection.fetchval(_HOLDS, part.table)):
-        raise BackupRefused(
+        raise BackupError(
             f"The store is not empty: {part.table} has rows. A backup is restored into a store "
             "that was migrated, and that no process of session has served yet."
         )
@@ -140,6 +140,4 @@ async def _copy(
 
     done = await connection.copy_to_table(table, source=content(), columns=[*file.columns])
     if done != f"COPY {file.rows}":
-        raise BackupRefused(
-            f"{file.name} has {file.rows:,} rows, and the store took another number."
-        )
+        raise BackupError(f"{file.name} has {file.rows:,} rows, and the store took another number.")

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from parley_core.crypto.sealing import MasterKeys, SealBroken, UnknownMasterKey
+from parley_core.crypto.sealing import MasterKeys, UnknownMasterKey, UnsealError
 from parley_core.events.cloudevents import decode_data
 from parley_core.events.session import Event
 from parley_session.domain.session.state import BrokenStream, Session, evolve
-from parley_session.operations.backup.archive import BackupFolders, Manifest
-from parley_session.operations.backup.copy_format import ByStream, Row
-from parley_session.operations.difference_list import Differences
+from parley_session.operations.backup.archive import BackupArchive, Manifest
+from parley_session.operations.backup.copy_format import Row, RowsByStream
+from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.log_scan import Progress
 
 KEYS = "session_keys"
@@ -21,39 +21,39 @@ class _Unreadable(Exception):
 
 
 def check_sessions(
-    folders: BackupFolders,
+    folders: BackupArchive,
     manifest: Manifest,
     master_keys: MasterKeys | None,
-    differences: Differences,
+    differences: DifferenceList,
 ) -> None:
     """Goes through all files that know sessions side by side."""
     beside = {
-        file.name: ByStream(folders.rows(manifest, file.name), "session_id")
+        file.name: RowsByStream(folders.rows(manifest, file.name), "session_id")
         for file in manifest.files
         if "session_id" in file.columns
     }
-    beside[KEYS] = ByStream(folders.rows(manifest, KEYS), "id")
+    beside[KEYS] = RowsByStream(folders.rows(manifest, KEYS), "id")
     check = _SessionCheck(beside, master_keys, differences)
     progress = Progress("Checked sessions:", manifest.file("sessions").rows)
     for row in folders.rows(manifest, "sessions"):
-        check.strays_before(row["id"])
+        check.orphan_rows_before(row["id"])
         check.check(row)
         progress.add(1)
-    check.strays_before(None)
+    check.orphan_rows_before(None)
 
 
 class _SessionCheck:
     def __init__(
         self,
-        beside: Mapping[str, ByStream],
+        beside: Mapping[str, RowsByStream],
         master_keys: MasterKeys | None,
-        differences: Differences,
+        differences: DifferenceList,
     ) -> None:
         self._beside, self._master_keys, self._differences = beside, master_keys, differences
         self._events, self._keys = beside["events"], beside[KEYS]
         self._others = {name: rows for name, rows in beside.items() if name not in ("events", KEYS)}
 
-    def strays_before(self, session_id: str | None) -> None:
+    def orphan_rows_before(self, session_id: str | None) -> None:
         for name, rows in self._beside.items():
             for stray in rows.before(session_id):
                 self._differences.add(f"Session {stray} is in {name}, and not in sessions.")
@@ -117,7 +117,7 @@ def key_trouble(master_keys: MasterKeys | None, wrapped: str, wrapped_for: UUID)
         master_keys.unwrap(bytes.fromhex(wrapped.removeprefix("\\x")), wrapped_for)
     except UnknownMasterKey:
         return "has a key that needs another master key"
-    except (SealBroken, ValueError):
+    except (UnsealError, ValueError):
         return "has a key that does not open"
     return None
 

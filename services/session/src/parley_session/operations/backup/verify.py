@@ -3,14 +3,14 @@
 import hashlib
 
 from parley_core.crypto.sealing import MasterKeys
-from parley_session.operations.backup.archive import BackupFolders, Manifest
+from parley_session.operations.backup.archive import BackupArchive, Manifest
 from parley_session.operations.backup.other_checks import check_assistants, check_search_keys
 from parley_session.operations.backup.session_checks import check_sessions
-from parley_session.operations.difference_list import Differences
+from parley_session.operations.difference_list import DifferenceList
 
 
-def verify_backup(folders: BackupFolders, master_keys: MasterKeys | None) -> int:
-    """Print what was found; the exit code, 1 where something is wrong. Raises BackupRefused.
+def verify_backup(folders: BackupArchive, master_keys: MasterKeys | None) -> int:
+    """Print what was found; the exit code, 1 where something is wrong. Raises BackupError.
 
     Memory: one session.
     """
@@ -28,8 +28,8 @@ def verify_backup(folders: BackupFolders, master_keys: MasterKeys | None) -> int
     return _report(manifest, differences, with_keys=master_keys is not None)
 
 
-def _unlike_written(folders: BackupFolders, manifest: Manifest) -> Differences:
-    differences = Differences()
+def _unlike_written(folders: BackupArchive, manifest: Manifest) -> DifferenceList:
+    differences = DifferenceList()
     for file in manifest.files:
         path = folders.path(file.name, file.folder)
         try:
@@ -46,7 +46,7 @@ def _unlike_written(folders: BackupFolders, manifest: Manifest) -> Differences:
     return differences
 
 
-def _report(manifest: Manifest, differences: Differences, *, with_keys: bool) -> int:
+def _report(manifest: Manifest, differences: DifferenceList, *, with_keys: bool) -> int:
     if differences.count:
         print(f"The backup is not whole, in {differences.count:,} places; the first are:")
         for sentence in differences.shown:

@@ -8,9 +8,9 @@ from pathlib import Path
 import asyncpg
 
 from parley_session.operations.backup.archive import (
+    BackupArchive,
+    BackupError,
     BackupFile,
-    BackupFolders,
-    BackupRefused,
     Manifest,
     created,
 )
@@ -25,8 +25,8 @@ PLAIN_FORM = {"TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex"}
 _BUFFER_BYTES = 1024 * 1024
 
 
-async def back_up(settings: BackupSettings, folders: BackupFolders) -> int:
-    """Write every file, then the manifest; the exit code is 0. Raises BackupRefused.
+async def back_up(settings: BackupSettings, folders: BackupArchive) -> int:
+    """Write every file, then the manifest; the exit code is 0. Raises BackupError.
 
     Memory: a batch of rows.
     """
@@ -48,7 +48,7 @@ async def back_up(settings: BackupSettings, folders: BackupFolders) -> int:
     return 0
 
 
-async def _write_all(connection: "Connection[asyncpg.Record]", folders: BackupFolders) -> Manifest:
+async def _write_all(connection: "Connection[asyncpg.Record]", folders: BackupArchive) -> Manifest:
     made_at: datetime = await connection.fetchval("SELECT now()")
     parts = await parts_of(connection)
     files = [await _write(connection, part, folders.path(part.name, part.folder)) for part in parts]
@@ -82,7 +82,7 @@ async def _write(connection: "Connection[asyncpg.Record]", part: Part, path: Pat
     except (ConnectionError, TimeoutError):
         raise
     except OSError as error:
-        raise BackupRefused(f"{path} cannot be written: {error.strerror}.") from None
+        raise BackupError(f"{path} cannot be written: {error.strerror}.") from None
     return BackupFile(
         name=part.name,
         folder=part.folder,
@@ -93,7 +93,7 @@ async def _write(connection: "Connection[asyncpg.Record]", part: Part, path: Pat
     )
 
 
-def _report(manifest: Manifest, folders: BackupFolders) -> None:
+def _report(manifest: Manifest, folders: BackupArchive) -> None:
     rows = {file.name: file.rows for file in manifest.files}
     size = sum(file.bytes for file in manifest.files)
     print(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from parley_core.events.cloudevents import Record
-from parley_session.operations.difference_list import Differences
-from parley_session.operations.first_appearances import Appearance, Appearances
+from parley_session.operations.difference_list import DifferenceList
+from parley_session.operations.first_appearances import Appearance, FirstAppearances
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Comparison:
     """
 
     def __init__(self) -> None:
-        self.differences = Differences()
+        self.differences = DifferenceList()
         self.events = self.repeats = self.checksum = 0
         self._due: dict[UUID, int] = {}
-        self._appeared = Appearances()
+        self._appeared = FirstAppearances()
         self._out_of_order: set[UUID] = set()
 
     @property

@@ -9,15 +9,15 @@ import asyncpg
 from parley_core.events.cloudevents import UndecodableRecord, decode
 from parley_core.events.session import SessionStarted
 from parley_core.log import Entry
-from parley_session.operations.difference_list import Differences
+from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.log.reconcile_plan import (
+    LogOnlyEvents,
     Plan,
-    Unmatched,
     answered_before,
-    can_follow,
+    is_contiguous,
     plan,
 )
-from parley_session.operations.log.reconcile_store import Placed, ReconcilingStore
+from parley_session.operations.log.reconcile_store import Placed, ReconcileStore
 from parley_session.operations.log_scan import events_in, opened_log, whole_log
 from parley_session.settings import LogCommandSettings
 
@@ -38,7 +38,7 @@ async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
         command_timeout=settings.session_command_seconds,
     )
     try:
-        reconciliation = Reconciliation(ReconcilingStore(connection))
+        reconciliation = Reconciliation(ReconcileStore(connection))
         # A dry run does it all, in a transaction that is never committed.
         transaction = connection.transaction()
         if dry_run:
@@ -57,9 +57,9 @@ async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
 class Reconciliation:
     """Goes through the log once, in its order; it remembers only the sessions that it touched."""
 
-    def __init__(self, store: ReconcilingStore) -> None:
+    def __init__(self, store: ReconcileStore) -> None:
         self._store = store
-        self.differences = Differences()
+        self.differences = DifferenceList()
         self.events = 0
         self.without_key: set[UUID] = set()
         self.sessions: set[UUID] = set()
@@ -80,7 +80,7 @@ class Reconciliation:
             # The version first: what is up to it can be read by then.
             version = await self._store.version(session_id)
             unmatched = [
-                Unmatched(*logged[place][1:], stored_id)
+                LogOnlyEvents(*logged[place][1:], stored_id)
                 for place, stored_id in await self._store.unmatched(logged)
             ]
             if await self._carry_out(session_id, version, plan(version, unmatched)):
@@ -109,7 +109,7 @@ class Reconciliation:
             self._leave(session_id, f"goes on with a record that cannot be read: {undecodable}")
             return True
         messages = await self._store.messages(session_id, answered_before(events))
-        if not can_follow(version, events, messages):
+        if not is_contiguous(version, events, messages):
             self._leave(session_id, f"has events in the log that cannot follow event {version}")
             return True
         values = [record.value for record in planned.take]

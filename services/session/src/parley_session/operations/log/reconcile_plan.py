@@ -18,7 +18,7 @@ from parley_core.events.session import (
 
 
 @dataclass(frozen=True, slots=True)
-class Unmatched:
+class LogOnlyEvents:
     """A record that the store does not hold; `stored_id` is the event it has in its place."""
 
     sequence: int
@@ -35,7 +35,7 @@ class Plan:
     gap_before: int | None = None
 
 
-def plan(version: int, unmatched: Sequence[Unmatched]) -> Plan:
+def plan(version: int, unmatched: Sequence[LogOnlyEvents]) -> Plan:
     """For a session at `version`, and what else the log has of it, in the log's order."""
     take: list[Record] = []
     for logged in unmatched:
@@ -53,10 +53,10 @@ def plan(version: int, unmatched: Sequence[Unmatched]) -> Plan:
 def answered_before(events: Sequence[Event]) -> set[UUID]:
     """The messages that the events answer, and that came before them."""
     answered = {e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested)}
-    return answered - asked_in(events).keys()
+    return answered - idempotency_keys_in(events).keys()
 
 
-def asked_in(events: Sequence[Event]) -> dict[UUID, int]:
+def idempotency_keys_in(events: Sequence[Event]) -> dict[UUID, int]:
     """The messages among the events, with their sequences."""
     return {
         e.data.message_id: e.sequence
@@ -65,7 +65,7 @@ def asked_in(events: Sequence[Event]) -> dict[UUID, int]:
     }
 
 
-def can_follow(version: int, events: Sequence[Event], messages: Collection[UUID]) -> bool:
+def is_contiguous(version: int, events: Sequence[Event], messages: Collection[UUID]) -> bool:
     """Whether a session at `version` with these messages can go on with the events."""
     started = [isinstance(event.data, SessionStarted | CompletionServed) for event in events]
     begins_once = started == [version == 0, *[False] * (len(events) - 1)]

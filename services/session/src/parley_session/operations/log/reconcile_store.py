@@ -7,7 +7,7 @@ import asyncpg
 
 from parley_core.events.cloudevents import Record
 from parley_core.events.session import Event, MessageImported, MessageSubmitted, SessionErased
-from parley_session.operations.log.reconcile_plan import asked_in, one_turn_change_each
+from parley_session.operations.log.reconcile_plan import idempotency_keys_in, one_turn_change_each
 from parley_session.storage.append_statement import taking_back_statement
 from parley_session.storage.session_index import FORGET_SEARCH_KEY
 
@@ -30,7 +30,7 @@ WHERE session_id = $1 AND type = ANY($2) AND (data->>'message_id')::uuid = ANY($
 """
 
 
-class ReconcilingStore:
+class ReconcileStore:
     def __init__(self, connection: "Connection[asyncpg.Record]") -> None:
         self._connection = connection
 
@@ -77,7 +77,7 @@ class ReconcilingStore:
                     # The first one: it holds the session's row for those that follow.
                     return False
                 version = some[-1].sequence
-                asked |= asked_in(some)
+                asked |= idempotency_keys_in(some)
             if isinstance(events[-1].data, SessionErased):
                 await self._forget_search_key(events[-1].session_id)
         return True

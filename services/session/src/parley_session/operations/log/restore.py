@@ -8,14 +8,14 @@ from contextlib import suppress
 import asyncpg
 
 from parley_core.log import LogError, TopicMismatch, TopicSpec, ensure_topic
-from parley_session.operations.first_appearances import Appearances
+from parley_session.operations.first_appearances import FirstAppearances
 from parley_session.operations.log_scan import Progress, events_in, opened_log, whole_log
 from parley_session.relay.outbox import (
     Queue,
-    at_the_front,
     connection_settings,
-    no_relay_leads,
-    queue_at_the_front,
+    oldest_queued,
+    relays_paused,
+    requeue_first,
 )
 from parley_session.relay.relay import Relay
 from parley_session.settings import LogCommandSettings
@@ -47,7 +47,7 @@ async def restore_log(
     )
     try:
         for topic, relay in topics:
-            async with no_relay_leads(connection, relay.queue):
+            async with relays_paused(connection, relay.queue):
                 queued = await _queue_missing(connection, settings, topic, relay.queue)
             print(
                 f"The log of {relay.queue.of} lacks {queued:,} events that had left the outbox: "
@@ -70,26 +70,26 @@ async def _queue_missing(
     # there is as it should be, `create-topic` tells.
     with suppress(TopicMismatch):
         await ensure_topic(settings.brokers, topic)
-    logged = Appearances()
+    logged = FirstAppearances()
     async with opened_log(settings.brokers, topic.name) as reader:
         stalled = settings.session_log_stalled_seconds
         async for entries in whole_log(reader, stalled_seconds=stalled):
             for stream, sequence, _ in events_in(entries):
                 logged.add(stream, sequence)
-    return await queue_at_the_front(connection, logged, queue)
+    return await requeue_first(connection, logged, queue)
 
 
 async def relay_the_front(
     connection: "Connection[asyncpg.Record]", relay: Relay, stalled_seconds: float
 ) -> None:
     """Until the log has it all, by this relay or another one."""
-    left = before = await at_the_front(connection, relay.queue)
+    left = before = await oldest_queued(connection, relay.queue)
     progress, moved_at = Progress("Published", left), time.monotonic()
     relaying = asyncio.create_task(relay.run())
     try:
         while left:
             await asyncio.sleep(_LOOK_SECONDS)
-            left = await at_the_front(connection, relay.queue)
+            left = await oldest_queued(connection, relay.queue)
             if left < before:
                 moved_at = time.monotonic()
             elif time.monotonic() - moved_at > stalled_seconds:

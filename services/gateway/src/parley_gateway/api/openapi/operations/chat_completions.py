@@ -27,7 +27,7 @@ messages, it gets that turn.
 
 With `stream: true` the answer is `text/event-stream`: chunks, then `[DONE]`. Chunks of a session
 name the requested model, the last ones the model that answered. Comments are heartbeats. What goes
-wrong after the first byte is `data: {{"error": …}}` (schema ErrorAnswer), the last event. A reply
+wrong after the first byte is `data: {{"error": …}}` (schema ErrorResponse), the last event. A reply
 that was cancelled is an error too, code `cancelled`, streamed or not: text that was cut must not
 be taken for a whole reply. The session's history has what there is of it."""
 _SESSION_ID = {

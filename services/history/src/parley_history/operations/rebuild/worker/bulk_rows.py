@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 from msgspec.structs import astuple
 
-from parley_history.domain.batch import Batch, DeadLetter, Known
+from parley_history.domain.batch import Batch, BatchState, DeadLetter
 from parley_history.domain.rows import SessionRow, TurnOfMessage
-from parley_history.operations.rebuild.errors import RebuildStopped
+from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.storage.projection_tables import (
     Connection,
     erase_messages,
@@ -57,14 +57,14 @@ class RebuildRows:
 
     async def read(
         self, connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
-    ) -> Known:
+    ) -> BatchState:
         if self._touched is not None:
             self._touched.update(session_ids)
         return await read_known(connection, session_ids, self._sessions)
 
     async def write(self, connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
         if batch.newly_parked and not self._parks:
-            raise RebuildStopped(_in_the_way(batch.newly_parked[0]))
+            raise RebuildAborted(_in_the_way(batch.newly_parked[0]))
         await write_rows(connection, batch)
         if batch.erased and not self._bulk:  # Else at the end: no message can be found before.
             await erase_messages(connection, batch.erased)

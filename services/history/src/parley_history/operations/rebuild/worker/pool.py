@@ -8,14 +8,14 @@ from contextlib import suppress
 
 import msgspec
 
-from parley_history.operations.rebuild.errors import RebuildStopped
+from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.operations.rebuild.worker.messages import Assignment, Done
 
 _MOST_SAID = 64 * 1024
 _END_SECONDS = 5
 
 
-class Crew:
+class WorkerPool:
     """At most `most` processes at once, with this process's environment for their settings."""
 
     def __init__(self, most: int | None = None) -> None:
@@ -26,7 +26,7 @@ class Crew:
     ) -> None:
         """Return when all of it is done; `left` has the number of records of each partition.
 
-        The first worker that fails ends the others. Raises RebuildStopped with its sentence.
+        The first worker that fails ends the others. Raises RebuildAborted with its sentence.
         """
         shares = [share for share in _shares(left, self._most) if share]
         try:
@@ -69,7 +69,7 @@ async def _one_worker(assignment: Assignment, on_done: Callable[[int], None]) ->
         if code := await process.wait():
             sentence = (await said).decode(errors="replace").strip()
             died = f"A worker of the rebuild ended with code {code}. Run this again: it goes on."
-            raise RebuildStopped(sentence or died)
+            raise RebuildAborted(sentence or died)
     finally:
         await _end(process)
         said.cancel()

@@ -18,14 +18,14 @@ import msgspec
 
 from parley_core.http.server import configure_logging
 from parley_core.log import Entry, LogError, LogReader
-from parley_core.runtime.safe_logging import log_surprise
+from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import load
 from parley_history.domain.incoming_record import arrival_of
-from parley_history.operations.rebuild.errors import RebuildStopped
+from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.operations.rebuild.settings import RebuildSettings
 from parley_history.operations.rebuild.worker.bulk_rows import RebuildRows
 from parley_history.operations.rebuild.worker.messages import Assignment, Done
-from parley_history.projection.batch_applier import Applying, Move, PositionMoved
+from parley_history.projection.batch_applier import BatchApplier, PositionConflict, PositionUpdate
 from parley_history.storage.database_errors import DATABASE_TROUBLE
 from parley_history.storage.projection_tables import Connection
 
@@ -55,24 +55,26 @@ class Worker:
     ) -> None:
         """`report` is told the number of events of each commit, and may raise to end the work."""
         enter = partial(rows.entered, version=version)
-        self._applying = Applying(enter, rows, settings.rebuild_held_events)
+        self._applying = BatchApplier(enter, rows, settings.rebuild_held_events)
         self._connection, self._reader, self._rows = connection, reader, rows
         self._settings, self._report = settings, report
         self._ends: Mapping[int, int] = {}
         self._next: dict[int, int] = {}
 
     async def reach(self, ends: Mapping[int, int]) -> None:
-        """Return when every partition is at its end. Raises RebuildStopped, LogError."""
+        """Return when every partition is at its end. Raises RebuildAborted, LogError."""
         self._ends = ends
         await self._take_positions()
         while self._behind():
             entries = await self._read()
             reached = self._reached()
-            moves = [Move(number, self._next[number], end) for number, end in reached.items()]
+            moves = [
+                PositionUpdate(number, self._next[number], end) for number, end in reached.items()
+            ]
             arrivals = [arrival_of(*entry) for entry in entries]
             try:
                 await self._applying.project(self._connection, arrivals, moves)
-            except PositionMoved:
+            except PositionConflict:
                 # A worker of a rebuild that was killed has finished its last batch.
                 await self._take_positions()
             else:
@@ -112,7 +114,7 @@ class Worker:
                 break
             silence = time.monotonic() - silent_since
             if not wanted and silence > self._settings.rebuild_stalled_seconds:
-                raise RebuildStopped("Kafka does not answer any more. Run this again: it goes on.")
+                raise RebuildAborted("Kafka does not answer any more. Run this again: it goes on.")
         return entries
 
 
@@ -146,7 +148,7 @@ def main() -> int:
 
     def report(events: int) -> None:
         if os.getppid() != parent:
-            raise RebuildStopped("The rebuild that this worker belongs to is gone.")
+            raise RebuildAborted("The rebuild that this worker belongs to is gone.")
         print(msgspec.json.encode(Done(events)).decode(), flush=True)
 
     assignment = msgspec.json.decode(sys.stdin.buffer.read(), type=Assignment)
@@ -155,14 +157,14 @@ def main() -> int:
     gc.set_threshold(500_000, 20, 20)
     try:
         asyncio.run(work(load(RebuildSettings), assignment, report))
-    except (RebuildStopped, LogError) as stopped:
+    except (RebuildAborted, LogError) as stopped:
         print(stopped, file=sys.stderr)
     except DATABASE_TROUBLE as trouble:
         # Its class alone: a database's sentence may quote a row.
         name = type(trouble).__name__
         print(f"The read model failed: {name}. Run this again: it goes on.", file=sys.stderr)
     except Exception as surprise:
-        log_surprise(log, "A worker of the rebuild failed", surprise)
+        log_unexpected_error(log, "A worker of the rebuild failed", surprise)
     else:
         return 0
     return 1
