@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-DISTRIBUTIONS := libs/parley-core libs/parley-testing services/session services/inference services/history services/gateway cli
+DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
 .PHONY: help install run test test-faults format check bench clean
 
@@ -28,14 +28,14 @@ test-faults: install ## Kill everything again and again under load, then count (
 format: install ## Format the code, mend what the linter can, write the documents of the events
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/python -m parley_core.asyncapi
+	$(BIN)/python -m parley_events.asyncapi
 
 check: install ## Check format, lint, types, the walls between the packages, the documents of the events
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m parley_core.asyncapi --check
+	$(BIN)/python -m parley_events.asyncapi --check
 
 bench: install ## Measure every speed claim (NAMES="append outbox" for some of them)
 	$(BIN)/python -m benchmarks $(NAMES)

@@ -12,9 +12,9 @@ from benchmarks.conversations import Append, appends_of
 from benchmarks.engines import postgres
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
 from parley_core.crypto.sealing import DataKey, MasterKeys
-from parley_core.events.cloudevents import encode
 from parley_core.storage.migrations import migrate, migrations_in
 from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_events.cloudevents import encode
 from parley_session.storage.event_store import EventStore, Held
 from parley_session.storage.migrations import MIGRATIONS
 

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from parley_core.crypto.sealing import DataKey, seal
-from parley_core.events.session import Event
-from parley_core.events.values import Actor, Price, Usage
+from parley_events.session import Event
+from parley_events.values import Actor, Price, Usage
 from parley_session.domain.session.commands import (
     Command,
     CompleteReply,

@@ -11,10 +11,11 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
 from benchmarks.table import Line, per_second, print_table
-from parley_core.events.cloudevents import Record, encode
-from parley_core.events.session import Event
-from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogWriter, ensure_topic
 from parley_core.storage.migrations import migrate, migrations_in
+from parley_events.cloudevents import Record, encode
+from parley_events.session import Event
+from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_session.relay.relay import Relay, RelayLimits
 from parley_session.settings import SessionSettings
 from parley_session.storage.migrations import MIGRATIONS

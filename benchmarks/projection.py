@@ -15,9 +15,10 @@ from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
 from benchmarks.table import Line, per_second, print_table
 from parley_cli.engines import free_port
-from parley_core.events.cloudevents import encode
-from parley_core.events.session import Event
-from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogWriter, ensure_topic
+from parley_events.cloudevents import encode
+from parley_events.session import Event
+from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_history.domain.fold import evolve
 from parley_history.domain.rows import MessageRow, SessionRow
 from parley_history.storage.migrations import migrate_history

@@ -17,8 +17,9 @@ from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
 from benchmarks.projection import PARTITIONS, bare_rate, projected, projected_rate, projecting
 from benchmarks.table import Line, per_second, print_table
-from parley_core.events.cloudevents import Record, encode
-from parley_core.log import SESSIONS_TOPIC, Brokers, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogWriter, ensure_topic
+from parley_events.cloudevents import Record, encode
+from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_history.storage.migrations import migrate_history
 
 APPENDS, SIDE_BY_SIDE, GROUPS = 67, 400, 25  # A hundred events a session: a million.

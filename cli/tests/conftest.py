@@ -8,7 +8,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pytest
 from cli_peers.tailed import Log, Output
 
-from parley_core.log import Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
+from parley_events.topics import TopicSpec
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from parley_cli.demo_model import Message, reply_to
 from parley_inference.background.summary import CompactionRequest, summary_prompt
 from parley_inference.background.title import title_of, title_prompt
 from parley_inference.session.context_window_cache import (
-    Context,
     ContextMessage,
-    Windows,
+    ContextWindowCache,
+    PromptContext,
     prompt_of,
 )
 
@@ -24,7 +24,9 @@ def answer(prompt: list[dict[str, str]]) -> str:
 def window(summary: str | None, *said: str):
     first = [ContextMessage(None, "system", summary)] if summary else []
     messages = [*first, *(ContextMessage(uuid4(), "user", text) for text in said)]
-    return Windows(100_000, 60).update(uuid4(), Context(None, 1, 1_000, 10, messages), 0)
+    return ContextWindowCache(100_000, 60).update(
+        uuid4(), PromptContext(None, 1, 1_000, 10, messages), 0
+    )
 
 
 def summary_of(*said: str, earlier: str | None = None) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 from cli_peers.log import Conversation, append
 
-from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
+from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_testing.processes import started
 
 

@@ -15,14 +15,8 @@ from parley_cli.log.tail.filters import FilterOptions
 from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import in_time_order
-from parley_core.log import (
-    Brokers,
-    Entry,
-    LogReader,
-    TopicSpec,
-    ensure_topic,
-    partition_of,
-)
+from parley_core.log import Brokers, Entry, LogReader, ensure_topic, partition_of
+from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 
 

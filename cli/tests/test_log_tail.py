@@ -10,11 +10,11 @@ from cli_peers.tailed import EVERYTHING, Log, subjects
 from cloudevents.core.formats.json import JSONFormat
 
 from parley_cli.log.tail.filters import FilterOptions, Owner
-from parley_core.events.cloudevents import Record
-from parley_core.events.session import MessageSubmitted, SessionStarted
 from parley_core.log import (
     LogError,
 )
+from parley_events.cloudevents import Record
+from parley_events.session import MessageSubmitted, SessionStarted
 from parley_testing.transactions import append_in_transaction
 
 

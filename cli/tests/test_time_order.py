@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from parley_cli.log.tail.log_record import LogRecord, RecordParser
 from parley_cli.log.tail.time_order import TimeOrder
-from parley_core.events.cloudevents import Record
 from parley_core.log import Entry
+from parley_events.cloudevents import Record
 
 
 def at(minute: int) -> datetime:

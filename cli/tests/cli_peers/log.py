@@ -9,17 +9,17 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from parley_core.crypto.sealing import DataKey, seal
-from parley_core.events.cloudevents import Record, encode
-from parley_core.events.session import (
+from parley_core.log import Brokers, LogWriter
+from parley_events.cloudevents import Record, encode
+from parley_events.session import (
     Event,
     KnownEventData,
     MessageSubmitted,
     ReplyCompleted,
     SessionStarted,
 )
-from parley_core.events.uuid7 import uuid7_after
-from parley_core.events.values import Actor, Usage
-from parley_core.log import Brokers, LogWriter
+from parley_events.uuid7 import uuid7_after
+from parley_events.values import Actor, Usage
 from parley_testing.peers import caller_of, listening
 
 MORNING = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)

@@ -7,7 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parley_core.log import Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
+from parley_events.topics import TopicSpec
 
 
 @pytest.fixture

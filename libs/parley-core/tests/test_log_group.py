@@ -8,7 +8,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.events.cloudevents import Record
 from parley_core.log import (
     Brokers,
     GroupReader,
@@ -16,9 +15,10 @@ from parley_core.log import (
     LogUnreachable,
     LogWriter,
     PositionOutOfRange,
-    TopicSpec,
     ensure_topic,
 )
+from parley_events.cloudevents import Record
+from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 
 

@@ -10,17 +10,17 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.consumer import fetcher
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.events.cloudevents import Record
 from parley_core.log import (
     Brokers,
     LogError,
     LogReader,
     LogWriter,
     PositionOutOfRange,
-    TopicSpec,
     ensure_topic,
 )
 from parley_core.log.non_utf8_headers import RecordsWithAnyHeader
+from parley_events.cloudevents import Record
+from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 

@@ -9,18 +9,11 @@ import pytest
 import pytest_asyncio
 from log_peers.secured_kafka import PASSWORD, USER, SecuredKafka
 
-from parley_core.events.cloudevents import Record
-from parley_core.log import (
-    Brokers,
-    GroupReader,
-    LogError,
-    LogReader,
-    LogWriter,
-    TopicSpec,
-    ensure_topic,
-)
+from parley_core.log import Brokers, GroupReader, LogError, LogReader, LogWriter, ensure_topic
 from parley_core.log.settings import LogSettings
 from parley_core.runtime.settings import InvalidSettings, load
+from parley_events.cloudevents import Record
+from parley_events.topics import TopicSpec
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,7 +5,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from parley_cli.engines import free_port
-from parley_core.log import Brokers, LogError, TopicMismatch, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, TopicMismatch, ensure_topic
+from parley_events.topics import TopicSpec
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from parley_cli.engines import KafkaServer, free_port
-from parley_core.events.cloudevents import MAX_ENCODED_BYTES, Record
-from parley_core.log import Brokers, LogError, LogReader, LogWriter, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogError, LogReader, LogWriter, ensure_topic
+from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
+from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 
 DETERMINED = random.Random(7)

@@ -8,7 +8,6 @@ import pytest
 from redis.asyncio import Redis
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.events.values import Price
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import (
     Entry,
@@ -18,6 +17,7 @@ from parley_core.streaming.turn_buffer import (
     buffer_name,
 )
 from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
+from parley_events.values import Price
 
 TURN, KEY = uuid4(), DataKey.generate()
 OPENING = StreamHeader(

@@ -6,7 +6,7 @@ import pytest
 from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.inference import Stalls, deltas
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
 
 PATH = f"/v1/sessions/{SESSION_ID}/messages"

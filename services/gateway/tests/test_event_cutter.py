@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_gateway.turns.event_cutter import TurnEventFramer
 from parley_gateway.turns.sse_framing import MalformedEventStream
 

@@ -4,7 +4,7 @@ import asyncio
 
 from gateway_peers.inference import Stalls, deltas
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
 
 

@@ -10,8 +10,8 @@ from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 from gateway_peers.peer import error, raw
 
+from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.history.recent_writes import RecentWrites, RecentWritesSettings
 from parley_testing.eventually import eventually
 

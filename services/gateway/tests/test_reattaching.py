@@ -7,7 +7,7 @@ from gateway_peers.gateway import response_start
 from gateway_peers.inference import Dies, Ends, Stalls, deltas
 from gateway_peers.peer import error
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 

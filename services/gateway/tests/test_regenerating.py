@@ -7,7 +7,7 @@ from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.inference import Dies, Stalls, deltas
 from gateway_peers.peer import error
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 
 PATH = f"/v1/sessions/{SESSION_ID}/regenerate"
 MESSAGE_ID = another_id()

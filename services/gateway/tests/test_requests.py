@@ -12,7 +12,7 @@ from gateway_peers.inference import Stalls
 from gateway_peers.issuer import token
 from gateway_peers.peer import raw
 
-from parley_core.api_models import MESSAGE_BYTES
+from parley_contracts.api_models import MESSAGE_BYTES
 
 MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
 SESSION = f"/v1/sessions/{SESSION_ID}"

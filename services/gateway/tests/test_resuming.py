@@ -7,7 +7,7 @@ import pytest
 from gateway_peers.gateway import another_id
 from gateway_peers.inference import Dies, Stalls, deltas
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import EventStream, text_of
 
 

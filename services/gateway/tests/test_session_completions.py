@@ -12,8 +12,8 @@ from gateway_peers.openai_client import asked, openai_client, text_and_error
 from gateway_peers.peer import error
 from gateway_peers.session import NOON
 
-from parley_core.api_models import ErrorShape, UsageShape
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import ErrorShape, UsageShape
 from parley_gateway.chat_completions.errors import ReplyIncomplete
 from parley_testing.eventually import eventually
 

@@ -8,7 +8,7 @@ from gateway_peers.gateway import SESSION_ID
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 

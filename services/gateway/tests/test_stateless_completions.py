@@ -9,7 +9,7 @@ from gateway_peers.inference import Dies, Stalls
 from gateway_peers.openai_client import HELLO, openai_client, text_and_error
 from gateway_peers.peer import error, raw
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
 
 TOOL = {

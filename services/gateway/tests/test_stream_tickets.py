@@ -10,6 +10,7 @@ from gateway_peers.gateway import SESSION_ID, another_id
 from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 
+from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import (
     InternalSecret,
     InvalidPrincipal,
@@ -17,7 +18,6 @@ from parley_core.auth.principal import (
     sign_principal,
     verify_principal,
 )
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.auth.authenticator import Caller
 from parley_gateway.auth.jwt_verifiers import InvalidToken, SharedSecretVerifier
 from parley_gateway.auth.stream_tickets import StreamTickets

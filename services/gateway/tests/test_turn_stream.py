@@ -8,8 +8,8 @@ from gateway_peers.inference import Stalls, deltas
 from gateway_peers.issuer import token
 from gateway_peers.peer import error
 
+from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.turns.stream_response import TurnStreamResponse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually

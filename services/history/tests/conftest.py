@@ -18,7 +18,8 @@ from history_peers.rebuilding import Rebuilding
 from history_peers.session import Session
 from history_peers.stories import Story
 
-from parley_core.log import Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
+from parley_events.topics import TopicSpec
 from parley_history.projection.active_read_model import ReadModel
 
 

@@ -8,7 +8,7 @@ from history_peers.completions import Completion
 from history_peers.read_model import Rows, folded
 from history_peers.stories import Story, chat, full, mixed
 
-from parley_core.events.cloudevents import Record, encode
+from parley_events.cloudevents import Record, encode
 from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, BatchState
 from parley_history.domain.incoming_record import arrival_of
 

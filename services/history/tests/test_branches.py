@@ -11,13 +11,13 @@ from history_peers.poison import poisoned
 from history_peers.read_model import project
 from history_peers.stories import ADA, Story
 
-from parley_core.events.session import (
+from parley_core.storage.postgres_pool import open_pool
+from parley_events.session import (
     MessageImported,
     MessageSubmitted,
     ReplyCompleted,
     ReplyRequested,
 )
-from parley_core.storage.postgres_pool import open_pool
 from parley_history.domain.discarded_record import record_digest
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest

@@ -9,7 +9,7 @@ from history_peers.poison import poisoned, with_poison
 from history_peers.read_model import LIMITS, PARTITION, branched, folded, project
 from history_peers.stories import chat
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_history.domain import batch as domain_batch
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.operations.dead_letters import repository as dead_letters

@@ -8,7 +8,7 @@ from history_peers.poison import with_poison
 from history_peers.read_model import PARTITION, project
 from history_peers.stories import chat
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_history.__main__ import main
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from history_peers.read_model import branched, folded
 from history_peers.stories import Story, chat
 
-from parley_core.events.cloudevents import Record, encode
+from parley_events.cloudevents import Record, encode
 from parley_history.domain import batch as domain_batch
 from parley_history.domain.batch import FORKED, PARKED_BEFORE, Batch, BatchState
 from parley_history.domain.discarded_record import record_digest

@@ -9,7 +9,7 @@ from history_peers.history import authorized
 from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, NOON, Story, chat, full
 
-from parley_core.api_models import Message, SessionShape
+from parley_contracts.api_models import Message, SessionShape
 from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
 

@@ -9,10 +9,10 @@ from history_peers.read_model import folded
 from history_peers.stories import Story, chat
 from msgspec.structs import asdict, replace
 
-from parley_core.events.cloudevents import decode
-from parley_core.events.golden import golden_record
-from parley_core.events.session import DATA_BY_TYPE
-from parley_core.events.values import ForkPoint
+from parley_events.cloudevents import decode
+from parley_events.golden import golden_record
+from parley_events.session import DATA_BY_TYPE
+from parley_events.values import ForkPoint
 from parley_history.domain.fold import BrokenStream, evolve
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from history_peers.stories import ADA, EVE, Story, chat
 
-from parley_core.api_models import Message, Page
+from parley_contracts.api_models import Message, Page
 from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
 

@@ -10,7 +10,8 @@ from history_peers.processes import projecting
 from history_peers.read_model import folded, projected
 from history_peers.stories import chat, mixed
 
-from parley_core.log import Brokers, LogReader, TopicSpec, ensure_topic
+from parley_core.log import Brokers, LogReader, ensure_topic
+from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 

@@ -9,9 +9,9 @@ import pytest
 from history_peers.read_model import LIMITS, PARTITION, Database, folded, project
 from history_peers.stories import Story, chat, full, mixed
 
-from parley_core.events.cloudevents import Record, encode
-from parley_core.events.session import ReplyRequested
-from parley_core.events.values import Usage
+from parley_events.cloudevents import Record, encode
+from parley_events.session import ReplyRequested
+from parley_events.values import Usage
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.projection.active_read_model import ReadModel
 from parley_history.projection.batch_applier import PositionConflict, PositionUpdate

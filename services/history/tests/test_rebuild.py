@@ -11,7 +11,7 @@ from history_peers.completions import Completion
 from history_peers.read_model import folded
 from history_peers.stories import chat, full, mixed
 
-from parley_core.events.cloudevents import encode
+from parley_events.cloudevents import encode
 from parley_history.domain.discarded_record import record_digest
 from parley_history.operations.rebuild import command
 from parley_testing.eventually import eventually

@@ -9,9 +9,9 @@ import pytest
 from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, NOON, Story, chat, full
 
-from parley_core.api_models import Page, SessionShape
+from parley_contracts.api_models import Page, SessionShape
 from parley_core.auth.principal import Principal
-from parley_core.events.values import ForkPoint
+from parley_events.values import ForkPoint
 from parley_testing.eventually import eventually
 
 

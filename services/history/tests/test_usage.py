@@ -8,7 +8,7 @@ from history_peers.read_model import project
 from history_peers.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_core.auth.principal import Principal
-from parley_core.events.values import Price, Usage
+from parley_events.values import Price, Usage
 
 ROOT = Principal("default", "root", frozenset({"admin"}))
 DAYS = {"start": "2026-11-24", "end": "2026-11-24"}

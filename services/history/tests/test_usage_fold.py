@@ -8,9 +8,9 @@ from history_peers.completions import Completion
 from history_peers.read_model import folded
 from history_peers.stories import PRICE, USED, Story, chat
 
-from parley_core.events.cloudevents import decode
-from parley_core.events.golden import golden_record
-from parley_core.events.values import Price, Usage
+from parley_events.cloudevents import decode
+from parley_events.golden import golden_record
+from parley_events.values import Price, Usage
 from parley_history.domain.fold import evolve
 from parley_history.domain.usage import UsageRow, usage_of
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from parley_core.events.values import Price
 from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import MOST_BYTES
+from parley_events.values import Price
 from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
 from parley_inference.models.model_catalogue import ServerLimits
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from inference_peers.session import ADA
 
-from parley_core.events.values import Usage
 from parley_core.http.errors import Unavailable
+from parley_events.values import Usage
 from parley_inference.completions.usage_reporter import UsageReporter, UsageReporterSettings
 from parley_inference.session.usage_record import UsageRecord
 

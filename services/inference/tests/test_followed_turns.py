@@ -1,6 +1,6 @@
 """A turn that this process does not run: it has ended, or another process runs it."""
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 

@@ -8,8 +8,8 @@ import pytest
 from inference_peers.model_server import Stalls, chunk, reply
 from inference_peers.session import ADA
 
+from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
-from parley_core.streaming import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 

@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from session_peers.process import Ended, TurnInput, variables
 from session_peers.service import Service, serve_session
 
-from parley_core.log import Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.migrations import migrate, migrations_in
 from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_events.topics import TopicSpec
 from parley_session.__main__ import main
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants

@@ -8,7 +8,7 @@ import pytest
 from session_peers.client import EVE, Answer
 from session_peers.service import Service
 
-from parley_core.api_models import MESSAGE_BYTES
+from parley_contracts.api_models import MESSAGE_BYTES
 from parley_core.storage.postgres_pool import Pool
 
 

@@ -7,9 +7,10 @@ from session_peers.client import Client
 from session_peers.log_reading import outbox_is_empty, records_in
 
 from parley_core.auth.principal import Principal
-from parley_core.events.assistant import assistant_stream
-from parley_core.log import ASSISTANTS_PARTITIONS, Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
+from parley_events.assistant import assistant_stream
+from parley_events.topics import ASSISTANTS_PARTITIONS, TopicSpec
 from parley_testing.eventually import eventually
 
 GRACE = Principal("acme", "grace", frozenset({"assistants:write"}))

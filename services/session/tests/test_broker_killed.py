@@ -6,8 +6,9 @@ from typing import Any
 from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
 
 from parley_cli.engines import KafkaServer
-from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
+from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_testing.eventually import eventually
 
 

@@ -13,8 +13,8 @@ from session_peers.service import Service
 from session_peers.serving_completions import serve_completion
 
 from parley_core.auth.principal import Principal
-from parley_core.events.session import CompletionServed
 from parley_core.storage.postgres_pool import Pool
+from parley_events.session import CompletionServed
 from parley_session.application.retention import Retention, RetentionLimits
 from parley_session.domain.retention_policy import Policies, Policy
 from parley_session.domain.session.state import BrokenStream, fold

@@ -7,7 +7,7 @@ import pytest
 from session_peers.conversation import Conversation
 from session_peers.windows import BUDGET, context, tokens, window
 
-from parley_core.events.values import Usage
+from parley_events.values import Usage
 from parley_session.domain.context_window import tokens_of
 from parley_session.domain.session.state import Session
 

@@ -23,7 +23,7 @@ from session_peers.deciding import (
     types,
 )
 
-from parley_core.events.session import MessageSubmitted, ReplyCancelled, ReplyRequested
+from parley_events.session import MessageSubmitted, ReplyCancelled, ReplyRequested
 from parley_session.domain.session.commands import (
     Command,
     RequestCancel,

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from parley_core.events.assistant import (
+from parley_events.assistant import (
     AssistantDefined,
     AssistantEvent,
     AssistantRetired,
     AssistantRevised,
     assistant_stream,
 )
-from parley_core.events.session import UnknownEvent
-from parley_core.events.values import Actor
+from parley_events.session import UnknownEvent
+from parley_events.values import Actor
 from parley_session.domain.assistant.decide import (
     AssistantCommand,
     DefineAssistant,

@@ -22,7 +22,7 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events.session import ReplyCancelled, SessionDeleted, SessionErased
+from parley_events.session import ReplyCancelled, SessionDeleted, SessionErased
 from parley_session.domain.session.commands import (
     ChangeSession,
     Command,

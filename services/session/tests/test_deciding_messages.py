@@ -23,8 +23,8 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events.session import MessageImported, ReplyRequested
-from parley_core.events.values import ForkPoint
+from parley_events.session import MessageImported, ReplyRequested
+from parley_events.values import ForkPoint
 from parley_session.domain.session.commands import (
     CompactContext,
     ImportedMessage,

@@ -19,7 +19,7 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events.session import SessionRenamed
+from parley_events.session import SessionRenamed
 from parley_session.domain.session.commands import (
     Change,
     ChangeMetadata,

@@ -22,7 +22,7 @@ from session_peers.deciding import (
     when,
 )
 
-from parley_core.events.session import MessageSubmitted, ReplyCancelled
+from parley_events.session import MessageSubmitted, ReplyCancelled
 from parley_session.domain.session.commands import RegenerateReply, RequestCancel, UserMessage
 from parley_session.domain.session.errors import IdTaken, TurnOpen
 

@@ -13,9 +13,9 @@ from session_peers.service import MASTER_KEY
 
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import MasterKeys, unseal
-from parley_core.events.cloudevents import EventTooLarge, encode
-from parley_core.events.session import Event, MessageSubmitted
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import EventTooLarge, encode
+from parley_events.session import Event, MessageSubmitted
 from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import keyed_request
 from parley_session.domain.session.commands import (

@@ -10,11 +10,11 @@ from session_peers.parts import parts_on
 from session_peers.service import Service
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.events.values import Price
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
 from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
+from parley_events.values import Price
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
 

@@ -12,9 +12,9 @@ from session_peers.process import Ended, TurnInput
 from session_peers.relaying import relay_all, relaying
 from session_peers.serving_completions import serve_completion
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import Record
 from parley_testing.transactions import append_in_transaction
 
 Verify = Callable[[], Awaitable[Ended]]

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from session_peers.conversation import Conversation
 
-from parley_core.events.cloudevents import Record, UndecodableRecord, encode
+from parley_events.cloudevents import Record, UndecodableRecord, encode
 from parley_session.operations.difference_list import SHOWN, DifferenceList
 from parley_session.operations.first_appearances import Appearance, FirstAppearances, place_of
 from parley_session.operations.log.log_comparison import Comparison, StoredStream

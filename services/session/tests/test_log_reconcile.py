@@ -16,9 +16,9 @@ from session_peers.relaying import relay_all
 from session_peers.serving_completions import serve_completion
 
 from parley_core.crypto.sealing import KeyDestroyed
-from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, Entry, LogWriter
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import Record
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.operations.log.reconcile import Reconciliation
 from parley_session.operations.log.reconcile_store import ReconcileStore

@@ -7,7 +7,7 @@ import pytest
 from session_peers.client import ADA, EVE, OTHER_ADA, Answer
 from session_peers.service import Service
 
-from parley_core.api_models import MESSAGE_BYTES, Turn
+from parley_contracts.api_models import MESSAGE_BYTES, Turn
 from parley_core.storage.postgres_pool import Pool
 
 

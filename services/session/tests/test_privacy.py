@@ -11,8 +11,9 @@ from session_peers.log_reading import outbox_is_empty, records_in
 from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.log import Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
+from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 

@@ -8,8 +8,9 @@ import pytest
 from session_peers.process import TurnInput, session_process
 from session_peers.service import MASTER_KEY, NO_KAFKA
 
-from parley_core.log import SESSIONS_TOPIC, Brokers, TopicSpec, ensure_topic
+from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
+from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 

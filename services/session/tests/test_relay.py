@@ -12,9 +12,9 @@ from session_peers.log_reading import assert_all_in_log, outbox_is_empty, record
 from session_peers.parts import Parts, parts_on
 from session_peers.relaying import relaying
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import Record
 from parley_session.relay.outbox import Batch, Outbox, connection_settings
 from parley_testing.eventually import eventually
 

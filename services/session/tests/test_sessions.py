@@ -9,7 +9,7 @@ import pytest
 from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA
 from session_peers.service import Service
 
-from parley_core.api_models import SessionShape
+from parley_contracts.api_models import SessionShape
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 

@@ -14,9 +14,9 @@ from session_peers.parts import parts_on
 from session_peers.process import session_process
 from session_peers.relaying import relaying
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import Appended, Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import Record
 from parley_testing.eventually import eventually
 
 _END_RELAYS = """

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from session_peers.conversation import Conversation
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_session.operations.log.reconcile_plan import (
     LogOnlyEvents,
     Plan,

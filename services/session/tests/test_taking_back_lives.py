@@ -15,9 +15,9 @@ from session_peers.parts import Parts, erasing_on, parts_on
 from session_peers.service import MASTER_KEY
 
 from parley_core.crypto.sealing import KeyDestroyed, MasterKeys
-from parley_core.events.cloudevents import encode
 from parley_core.log import Entry
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import encode
 from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import keyed_request
 from parley_session.domain.session.commands import (

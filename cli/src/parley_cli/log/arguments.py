@@ -9,7 +9,7 @@ from uuid import UUID
 from parley_cli.log.help import EPILOGS
 from parley_cli.log.time_arguments import moment
 from parley_cli.subparser import Commands, add_command
-from parley_core.events.session import DATA_BY_TYPE
+from parley_events.session import DATA_BY_TYPE
 
 MOST_SHOWN = 100_000
 MOST_WORKERS = 64

@@ -11,7 +11,8 @@ from parley_cli.log.tail.unsealing import KeysUnavailable
 from parley_cli.service_commands.commands import history_command, session_command, verify
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
 from parley_cli.settings import LogCommandSettings, load
-from parley_core.log import SESSIONS_TOPIC, LogError
+from parley_core.log import LogError
+from parley_events.topics import SESSIONS_TOPIC
 
 DEFAULT_TENANT = "default"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, LogReader
+from parley_events.cloudevents import Record
 from parley_testing.eventually import eventually
 
 

@@ -9,9 +9,9 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 from pydantic import Field, SecretStr, model_validator
 
-from parley_core.api_models import MESSAGE_BYTES
+from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.turn_sse import HEARTBEAT_SECONDS
 from parley_core.runtime.settings import Count, InternalSecretSetting, Port, Seconds, SharedPort
-from parley_core.streaming.turn_sse import HEARTBEAT_SECONDS
 
 KIB = 1024
 MIB = 1024 * KIB

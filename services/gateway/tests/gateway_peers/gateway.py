@@ -12,8 +12,8 @@ import aiohttp
 from fastapi import FastAPI
 
 from gateway_peers.issuer import token
-from parley_core.api_models import Turn
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import Turn
 from parley_gateway.api.openapi.document import document
 from parley_gateway.app import create_app, in_front_of
 from parley_gateway.settings import GatewaySettings

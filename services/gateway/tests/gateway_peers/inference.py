@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway_peers.peer import Call, Peer
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 
 
 class Dies:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from gateway_peers.peer import Call, Peer, error, raw
-from parley_core.api_models import ErrorShape, Message, Turn
+from parley_contracts.api_models import ErrorShape, Message, Turn
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _AS_IT_IS: Mapping[str, Any] = {}

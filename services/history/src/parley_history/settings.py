@@ -5,7 +5,6 @@ Durations are in seconds and sizes in bytes. No other file reads the environment
 
 from pydantic import Field
 
-from parley_core.log import SESSIONS_TOPIC
 from parley_core.log.settings import LogSettings
 from parley_core.runtime.settings import (
     Count,
@@ -17,6 +16,7 @@ from parley_core.runtime.settings import (
     Settings,
     SharedPort,
 )
+from parley_events.topics import SESSIONS_TOPIC
 
 
 class DatabaseSettings(Settings):

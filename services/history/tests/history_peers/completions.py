@@ -6,8 +6,8 @@ from uuid import uuid4
 from history_peers.stories import ADA, NOON, PRICE, USED, Story
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_core.events.session import CompletionServed, Event
-from parley_core.events.values import Price, Usage
+from parley_events.session import CompletionServed, Event
+from parley_events.values import Price, Usage
 
 
 class Completion(Story):

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import Brokers, LogWriter
+from parley_events.cloudevents import Record
 
 
 class Relay:

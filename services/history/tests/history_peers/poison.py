@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from history_peers.read_model import project
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 
 
 def poisoned(record: Record) -> Record:

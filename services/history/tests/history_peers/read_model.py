@@ -8,7 +8,7 @@ import asyncpg
 from msgspec.structs import fields, replace
 
 from history_peers.stories import Story
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.fold import evolve
 from parley_history.domain.incoming_record import arrival_of

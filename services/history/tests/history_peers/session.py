@@ -10,7 +10,7 @@ from uuid import UUID
 from aiohttp import web
 
 from history_peers.stories import Story
-from parley_core.api_models import SessionShape
+from parley_contracts.api_models import SessionShape
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, seal
-from parley_core.events.cloudevents import Record, encode
-from parley_core.events.session import (
+from parley_events.cloudevents import Record, encode
+from parley_events.session import (
     CancelRequested,
     ContextCompacted,
     Event,
@@ -32,8 +32,8 @@ from parley_core.events.session import (
     SessionUnarchived,
     UnknownEvent,
 )
-from parley_core.events.uuid7 import uuid7_after
-from parley_core.events.values import Actor, ForkPoint, Price, Usage
+from parley_events.uuid7 import uuid7_after
+from parley_events.values import Actor, ForkPoint, Price, Usage
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ADA = Principal("default", "ada")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from parley_contracts.turn_sse import HEARTBEAT_SECONDS
 from parley_core.runtime.settings import (
     Count,
     InternalSecretSetting,
@@ -16,7 +17,6 @@ from parley_core.runtime.settings import (
     Seconds,
     SharedPort,
 )
-from parley_core.streaming.turn_sse import HEARTBEAT_SECONDS
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from parley_core.api_models import ErrorShape, Message, Turn, UsageShape
+from parley_contracts.api_models import ErrorShape, Message, Turn, UsageShape
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal

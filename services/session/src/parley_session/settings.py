@@ -9,7 +9,6 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from parley_core.crypto.sealing import MasterKeys
-from parley_core.log import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 from parley_core.log.settings import LogSettings
 from parley_core.runtime.settings import (
     Count,
@@ -21,6 +20,7 @@ from parley_core.runtime.settings import (
     Settings,
     SharedPort,
 )
+from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 
 _DATABASE = "a URL such as postgresql://user:password@host/parley_session"
 _MASTER_KEY = "id:base64, the base64 part the 32 random bytes of a key"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from parley_core.events.session import Event
-from parley_core.events.values import Actor
+from parley_events.session import Event
+from parley_events.values import Actor
 from parley_session.domain.session.commands import (
     Command,
     CompleteReply,

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from parley_core.events.cloudevents import Record, decode
-from parley_core.events.session import Event
 from parley_core.log import Brokers, LogReader
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import Record, decode
+from parley_events.session import Event
 
 
 async def records_in(bootstrap: str, topic: str) -> list[Record]:

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from parley_core.events.values import Price, Usage
 from parley_core.storage.postgres_pool import Pool
+from parley_events.values import Price, Usage
 from parley_session.application.sessions.record_completion import CompletionRecorder
 from parley_session.domain.completion import RecordCompletion
 from parley_session.storage.session_index import SessionIndex

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from parley_cli.log.tail.log_record import LogRecord
-from parley_core.events.cloudevents import UndecodableRecord, decode
-from parley_core.events.session import SessionStarted
+from parley_events.cloudevents import UndecodableRecord, decode
+from parley_events.session import SessionStarted
 
 
 @dataclass(frozen=True)

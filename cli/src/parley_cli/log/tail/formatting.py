@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from parley_cli.log.tail.log_record import LONG_AGO, LogRecord
-from parley_core.events.cloudevents import UndecodableRecord, decode
-from parley_core.events.session import Event
+from parley_events.cloudevents import UndecodableRecord, decode
+from parley_events.session import Event
 
 Opened = Mapping[str, Any]
 """For each sealed field what was in it (an object), or why that cannot be told (a text)."""

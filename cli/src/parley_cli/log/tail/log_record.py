@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import Entry
+from parley_events.cloudevents import Record
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 

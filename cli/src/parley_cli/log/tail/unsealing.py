@@ -6,17 +6,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from parley_cli.log.tail.log_record import LogRecord
-from parley_core.crypto.key_messages import (
+from parley_contracts.data_keys import (
     MOST_SESSIONS,
     InvalidKeysResponse,
     keys_answered,
     keys_question,
 )
 from parley_core.crypto.sealing import DataKey, UnsealError, unseal
-from parley_core.events.cloudevents import UndecodableRecord, decode
-from parley_core.events.session import Event
 from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
+from parley_events.cloudevents import UndecodableRecord, decode
+from parley_events.session import Event
 
 # An erased session must not be read for longer than this.
 KEY_SECONDS = 60.0

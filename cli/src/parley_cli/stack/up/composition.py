@@ -27,14 +27,8 @@ from parley_cli.stack.up.addresses import (
 from parley_cli.stack.up.databases import EmbeddedDatabase, holds_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
-from parley_core.log import (
-    ASSISTANTS_PARTITIONS,
-    ASSISTANTS_TOPIC,
-    SESSIONS_TOPIC,
-    LogError,
-    TopicSpec,
-    ensure_topic,
-)
+from parley_core.log import LogError, ensure_topic
+from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 
 # The engines have six, the demo model one, and replicas one that they share.
 MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES) + len(CALLED)

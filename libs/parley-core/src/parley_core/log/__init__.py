@@ -7,22 +7,12 @@
 from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group_reader import GroupReader
-from parley_core.log.log_entry import Entry
-from parley_core.log.partitioning import partition_of
+from parley_core.log.log_entry import Entry, partition_of
 from parley_core.log.reader import LogReader
-from parley_core.log.topics import (
-    ASSISTANTS_PARTITIONS,
-    ASSISTANTS_TOPIC,
-    SESSIONS_TOPIC,
-    TopicSpec,
-    ensure_topic,
-)
+from parley_core.log.topics import ensure_topic
 from parley_core.log.writer import Appended, LogWriter
 
 __all__ = [
-    "ASSISTANTS_PARTITIONS",
-    "ASSISTANTS_TOPIC",
-    "SESSIONS_TOPIC",
     "Appended",
     "Brokers",
     "Entry",
@@ -35,7 +25,6 @@ __all__ = [
     "Password",
     "PositionOutOfRange",
     "TopicMismatch",
-    "TopicSpec",
     "ensure_topic",
     "partition_of",
 ]

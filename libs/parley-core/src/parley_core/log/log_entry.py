@@ -1,12 +1,13 @@
 """A record at its place in the log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 
 _VALUE = itemgetter(1)
 
@@ -35,3 +36,11 @@ def _record(message: ConsumerRecord) -> Record:
     if not all(map(_VALUE, headers)):
         headers = [(name, value or b"") for name, value in headers]
     return Record(key=message.key or b"", headers=headers, value=message.value or b"")
+
+
+_partition_of = DefaultPartitioner()
+
+
+def partition_of(key: bytes, partitions: Sequence[int]) -> int:
+    """The one of all the topic's partitions, in order, that Kafka's own hash gives the key."""
+    return int(_partition_of(key, partitions, partitions))

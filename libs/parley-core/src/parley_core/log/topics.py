@@ -1,11 +1,10 @@
-"""Makes the topic of the log, or refuses one that would lose records.
+"""Creates the topics of the log, or rejects an existing one whose settings would lose records.
 
 Settings: https://kafka.apache.org/documentation/#topicconfigs
 """
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -14,35 +13,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from parley_core.log.aiokafka_clients import REQUEST_TIMEOUT_MS
 from parley_core.log.brokers import Brokers
 from parley_core.log.errors import LogError, TopicMismatch, reason
-
-SESSIONS_TOPIC = "parley.sessions.v1"
-ASSISTANTS_TOPIC = "parley.assistants.v1"
-# Administrators write little, and who reads it wants all of it in order.
-ASSISTANTS_PARTITIONS = 1
-
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""A record of 768 KiB alone in its batch, with the overhead of the batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """What a topic of the log must be. The number of partitions never changes (see DESIGN)."""
-
-    name: str
-    partitions: int
-    replication_factor: int
-    min_insync_replicas: int
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return {
-            "retention.ms": "-1",
-            "retention.bytes": "-1",
-            "cleanup.policy": "delete",
-            "unclean.leader.election.enable": "false",
-            "min.insync.replicas": str(self.min_insync_replicas),
-            "max.message.bytes": str(MAX_MESSAGE_BYTES),
-        }
+from parley_events.topics import TopicSpec
 
 
 async def ensure_topic(brokers: Brokers, spec: TopicSpec, timeout: float = 15) -> None:

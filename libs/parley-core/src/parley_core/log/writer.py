@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from parley_core.events.cloudevents import MAX_ENCODED_BYTES, Record
 from parley_core.log.aiokafka_clients import PRODUCER_SETTINGS, close_producer
 from parley_core.log.brokers import Brokers
 from parley_core.log.errors import LogError, reason
-from parley_core.log.partitioning import partition_of
+from parley_core.log.log_entry import partition_of
+from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from parley_core.crypto.sealing import DataKey, UnsealError, open_copy, seal_copy
-from parley_core.events.values import Count, Price, Value
+from parley_events.values import Count, Price, Value
 
 # The highest there is: after it nothing more can come at its place.
 _ENDED = 2**64 - 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from parley_core.api_models import ErrorShape, Turn
+from parley_contracts.api_models import ErrorShape, Turn
 from parley_gateway.chat_completions.errors import ReplyIncomplete, error_event
 from parley_gateway.chat_completions.responses import completion_id, created
 from parley_gateway.turns.sse_framing import MalformedEventStream

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from parley_core.api_models import ErrorShape
+from parley_contracts.api_models import ErrorShape
 from parley_core.http.errors import ParleyError, error_body
 
 _STATUSES = {

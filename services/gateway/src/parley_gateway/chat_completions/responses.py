@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/object
 from typing import Literal
 from uuid import UUID
 
-from parley_core.api_models import Shape, Turn, UsageShape
+from parley_contracts.api_models import Shape, Turn, UsageShape
 
 
 class CompletionUsage(Shape):

@@ -9,10 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from parley_core.api_models import MESSAGE_BYTES
+from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.turn_sse import END
 from parley_core.http.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.http.service_client import IDEMPOTENCY_KEY
-from parley_core.streaming.turn_sse import END
 from parley_gateway.schemas.fields import (
     ASSISTANT_FORM,
     BAD_POINT,

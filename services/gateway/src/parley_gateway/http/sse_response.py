@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Send
 
+from parley_contracts import turn_sse as sse
 from parley_core.http.errors import Unavailable
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.http.request_lifetime import RequestLifetime
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from parley_core.api_models import rfc3339
+from parley_contracts.api_models import rfc3339
 
 UUID_FORM = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 ASSISTANT_FORM = r"^[a-z0-9][a-z0-9_-]{0,63}$"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parley_core.api_models import MESSAGE_BYTES
+from parley_contracts.api_models import MESSAGE_BYTES
 from parley_gateway.schemas.fields import (
     ASSISTANT_FORM,
     AssistantId,

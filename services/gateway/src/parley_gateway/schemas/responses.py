@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from parley_core.api_models import (
+from parley_contracts.api_models import (
     Assistant,
     ErrorShape,
     Message,

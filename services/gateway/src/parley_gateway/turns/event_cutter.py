@@ -1,6 +1,6 @@
 """A turn's events made whole, and how far they reach; their data is not looked at."""
 
-from parley_core.streaming.turn_sse import END
+from parley_contracts.turn_sse import END
 from parley_gateway.turns.sse_framing import MalformedEventStream, SSEFrameBuffer
 
 _ID = b"id: "

@@ -11,10 +11,10 @@ from http import HTTPStatus
 import aiohttp
 import msgspec
 
-from parley_core.api_models import Turn
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import Turn
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.service_client import ServiceError
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.auth.authenticator import Caller
 from parley_gateway.http.backoff import ReconnectBackoff
 from parley_gateway.parts import Parts

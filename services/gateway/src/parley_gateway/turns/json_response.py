@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from starlette.types import Receive
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.http.errors import NotFound, ParleyError
 from parley_gateway.http.request_lifetime import RequestLifetime
 from parley_gateway.turns.event_relay import TurnEventRelay

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from parley_core.api_models import Turn
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import Turn
 from parley_core.http.service_auth import request_id
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.auth.authenticator import Caller
 from parley_gateway.http.request_parsing import path_id, place_to_resume_after
 from parley_gateway.http.sse_response import start_of_answer

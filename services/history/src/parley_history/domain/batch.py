@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from parley_core.events.session import Event
+from parley_events.session import Event
 from parley_history.domain.discarded_record import DiscardedRecord, record_digest
 from parley_history.domain.fold import BrokenStream, evolve
 from parley_history.domain.incoming_record import IncomingRecord

@@ -4,7 +4,7 @@ import hashlib
 from typing import NamedTuple
 from uuid import UUID
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 
 _MOST_SEQUENCE = 2**31 - 1
 

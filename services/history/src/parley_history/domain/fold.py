@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from parley_core.events.session import (
+from parley_events.session import (
     CompletionServed,
     Event,
     MessageImported,

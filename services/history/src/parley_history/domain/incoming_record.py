@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parley_core.events.cloudevents import Record, UndecodableRecord, decode
-from parley_core.events.session import Event
+from parley_events.cloudevents import Record, UndecodableRecord, decode
+from parley_events.session import Event
 from parley_history.domain.discarded_record import DiscardedRecord, place_of
 
 

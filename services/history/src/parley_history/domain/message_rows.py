@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from parley_core.events.session import (
+from parley_events.session import (
     Event,
     MessageImported,
     MessageSubmitted,

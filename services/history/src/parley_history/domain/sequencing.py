@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from parley_core.events.session import Event
+from parley_events.session import Event
 from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.rows import SessionRow
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from parley_core.events.session import (
+from parley_events.session import (
     CancelRequested,
     ContextCompacted,
     Event,

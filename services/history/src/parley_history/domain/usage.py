@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from parley_core.events.session import (
+from parley_events.session import (
     CompletionServed,
     ContextCompacted,
     Event,
@@ -16,7 +16,7 @@ from parley_core.events.session import (
     ReplyFailed,
     SessionRenamed,
 )
-from parley_core.events.values import Price, Usage
+from parley_events.values import Price, Usage
 from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.rows import SessionRow
 

@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 from pydantic import ValidationError
 
-from parley_core.api_models import SessionShape
+from parley_contracts.api_models import SessionShape
+from parley_contracts.data_keys import InvalidKeysResponse, keys_answered, keys_question
 from parley_core.auth.principal import Principal
-from parley_core.crypto.key_messages import InvalidKeysResponse, keys_answered, keys_question
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.service_client import ServiceClient, ServiceError

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, 
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from parley_core.crypto.key_messages import MOST_SESSIONS
+from parley_contracts.data_keys import MOST_SESSIONS
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import NotFound
 

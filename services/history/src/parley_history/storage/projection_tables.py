@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from msgspec.structs import astuple
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_history.domain.batch import Batch, BatchState, DeadLetter
 from parley_history.domain.incoming_record import IncomingRecord, arrival_of
 from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
 from parley_inference.streaming.live_turn import LiveTurn, Reader
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parley_core.events.values import Price, Usage
+from parley_events.values import Price, Usage
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.outcome import estimate, usage_of
 from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts

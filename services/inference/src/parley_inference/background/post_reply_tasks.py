@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.http.errors import ParleyError
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.background.one_shot import ask

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from parley_contracts import turn_sse as sse
 from parley_core.http.errors import error_body
-from parley_core.streaming import turn_sse as sse
 from parley_inference.completions.completion import ClientDisconnected, Completion
 from parley_inference.completions.errors import UpstreamErrorResponse
 from parley_inference.completions.event_rewriter import CompletionChunkParser

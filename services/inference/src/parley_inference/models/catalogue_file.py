@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from parley_core.events.values import Price
 from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import InvalidFile, read_yaml
+from parley_events.values import Price
 from parley_inference.models.model_catalogue import (
     DEFAULT_CONTEXT_SIZE,
     Model,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from parley_core.events.values import Price
+from parley_events.values import Price
 
 DEFAULT_CONTEXT_SIZE = 128_000
 # What is left for a reply where a model's entry does not say it: a quarter of the context, at most.

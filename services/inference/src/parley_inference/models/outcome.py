@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from parley_core.api_models import FinishReason
-from parley_core.events.values import Price, Usage
+from parley_contracts.api_models import FinishReason
+from parley_events.values import Price, Usage
 from parley_inference.models.failures import FailureCode
 from parley_inference.models.wire.chunk_parser import TokenCounts
 

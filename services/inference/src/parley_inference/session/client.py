@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError, Unavailable

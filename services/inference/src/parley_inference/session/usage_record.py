@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.events.values import Price, Usage
+from parley_events.values import Price, Usage
 
 Status = Literal["completed", "failed", "cut"]
 

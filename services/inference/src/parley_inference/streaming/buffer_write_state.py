@@ -1,6 +1,6 @@
 """What Redis has of a turn that this process runs: as it said, and as a lost answer may hide."""
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.crypto.sealing import DataKey
 from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
 from parley_core.streaming.turn_buffer_redis import Outcome, Write

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
-from parley_core.api_models import Turn
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import Turn
 from parley_core.auth.principal import Principal
-from parley_core.events.values import Price
-from parley_core.streaming import turn_sse as sse
 from parley_core.streaming.turn_buffer import StreamHeader
+from parley_events.values import Price
 from parley_inference.streaming.reply_text import ReplyText
 
 

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.http.errors import ParleyError
 from parley_inference.models.outcome import Ending, Failed
 from parley_inference.session.client import SessionClient

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from parley_core.api_models import FinishReason
+from parley_contracts.api_models import FinishReason
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.runtime.safe_logging import log_unexpected_error

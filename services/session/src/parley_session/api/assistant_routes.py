@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_core.api_models import Assistant, Page
+from parley_contracts.api_models import Assistant, Page
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Forbidden
 from parley_core.http.service_auth import ServiceAuthenticator, request_id

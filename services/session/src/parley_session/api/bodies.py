@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 from starlette.requests import Request
 
-from parley_core.api_models import FinishReason
-from parley_core.events.values import Price, Usage
+from parley_contracts.api_models import FinishReason
 from parley_core.http.errors import InvalidRequest
+from parley_events.values import Price, Usage
 from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import IdempotentRequest, keyed_request
 from parley_session.domain.context_window import HeldWindow

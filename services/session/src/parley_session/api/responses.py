@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from parley_core.api_models import Shape
+from parley_contracts.api_models import Shape
 
 
 def shape_answer(shape: Shape, status: int = 200) -> Response:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_core.api_models import rfc3339
+from parley_contracts.api_models import rfc3339
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_session.api.bodies import body_of, explicit_fields, keyed_body_of

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, KeyDestroyed, seal
-from parley_core.events.session import Event, ReplyRequested
-from parley_core.events.values import Actor
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.runtime.offload import run_in_thread_if_large
+from parley_events.session import Event, ReplyRequested
+from parley_events.values import Actor
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.domain.session.commands import (
     Command,

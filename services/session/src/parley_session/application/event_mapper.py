@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from parley_core.api_models import (
+from parley_contracts.api_models import (
     ErrorShape,
     ForkPointShape,
     Message,
@@ -15,7 +15,7 @@ from parley_core.api_models import (
 )
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, unseal
-from parley_core.events.session import (
+from parley_events.session import (
     ContextCompacted,
     Event,
     MessageImported,
@@ -29,7 +29,7 @@ from parley_core.events.session import (
     SessionRenamed,
     SessionStarted,
 )
-from parley_core.events.values import ForkPoint, Usage
+from parley_events.values import ForkPoint, Usage
 from parley_session.domain.session.state import Role, Session, TurnStatus
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from parley_core.events.session import CompletionServed, Event
-from parley_core.events.uuid7 import uuid7_after
-from parley_core.events.values import Price, Usage
+from parley_events.session import CompletionServed, Event
+from parley_events.uuid7 import uuid7_after
+from parley_events.values import Price, Usage
 from parley_session.domain.session.event_builder import CommandMetadata
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import Enum
 from uuid import UUID
 
-from parley_core.events.cloudevents import Record, UndecodableRecord
+from parley_events.cloudevents import Record, UndecodableRecord
 
 
 class Appearance(Enum):

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from parley_core.events.cloudevents import Record, UndecodableRecord
 from parley_core.log import Brokers, Entry, LogError, LogReader
+from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import place_of
 
 _EVERY_SECONDS = 2

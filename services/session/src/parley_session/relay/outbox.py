@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.events.cloudevents import Record, record_of
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import Record, record_of
 
 Connection = asyncpg.Connection
 Publish = Callable[[Sequence[Record]], Awaitable[Sequence[bool]]]

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from parley_core.events.cloudevents import Record
 from parley_core.log import LogError, LogWriter
 from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_events.cloudevents import Record
 from parley_session.relay.outbox import SESSIONS, Batch, Outbox, Queue, connection_settings
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.events.cloudevents import encode
-from parley_core.events.session import (
+from parley_events.cloudevents import encode
+from parley_events.session import (
     CancelRequested,
     CompletionServed,
     Event,

@@ -6,14 +6,14 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.events.assistant import (
+from parley_core.storage.postgres_pool import Pool
+from parley_events.assistant import (
     ASSISTANT_DATA_BY_TYPE,
     AssistantEvent,
     assistant_stream,
 )
-from parley_core.events.cloudevents import encode_data
-from parley_core.events.session import UnknownEvent
-from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import encode_data
+from parley_events.session import UnknownEvent
 from parley_session.domain.assistant.state import (
     DefinedAssistant,
     evolve_assistant,

@@ -10,10 +10,10 @@ from uuid import UUID
 import asyncpg
 
 from parley_core.crypto.sealing import DataKey, MasterKeys
-from parley_core.events.cloudevents import decode_data
-from parley_core.events.session import Event, ReplyRequested
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
+from parley_events.cloudevents import decode_data
+from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
 from parley_session.storage.append_statement import IdempotencyRecord, Statement, append_statement
 from parley_session.storage.newest_events import NewestEvents

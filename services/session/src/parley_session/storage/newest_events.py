@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from parley_core.events.session import Event
+from parley_events.session import Event
 
 MOST_EVENTS = 1_000
 # Of one append; what has more costs a read.

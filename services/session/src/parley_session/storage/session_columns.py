@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from parley_core.events.session import (
+from parley_events.session import (
     Event,
     LegalHoldLifted,
     LegalHoldPlaced,

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from parley_core.api_models import Assistant, Message, SessionShape, Turn, UsageShape
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import Assistant, Message, SessionShape, Turn, UsageShape
 from parley_core.http.errors import error_body
-from parley_core.streaming import turn_sse as sse
 from parley_gateway.chat_completions.chunks import CompletionChunks
 from parley_gateway.chat_completions.responses import ChatCompletion, completion_of
 from parley_gateway.schemas.responses import (

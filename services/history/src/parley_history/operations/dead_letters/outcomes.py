@@ -5,7 +5,7 @@ from enum import Enum
 from typing import NamedTuple
 from uuid import UUID
 
-from parley_core.events.session import Event
+from parley_events.session import Event
 from parley_history.domain.batch import BatchState
 from parley_history.domain.discarded_record import DiscardedRecord, record_digest
 from parley_history.domain.incoming_record import IncomingRecord

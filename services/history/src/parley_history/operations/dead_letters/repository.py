@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_history.domain.discarded_record import record_digest
 from parley_history.storage.projection_tables import Connection, record_kept_in
 

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from parley_core.log import SESSIONS_TOPIC
 from parley_core.log.settings import LogSettings
 from parley_core.runtime.settings import Count, Seconds
+from parley_events.topics import SESSIONS_TOPIC
 from parley_history.settings import DatabaseSettings
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from parley_core.api_models import SessionShape, rfc3339
+from parley_contracts.api_models import SessionShape, rfc3339
 from parley_history.queries.export.request import Form
 from parley_history.queries.messages.page_json import MessageJson
 

@@ -1,4 +1,4 @@
-"""A page of messages as JSON: `parley_core.api_models.Page[Message]`, encoded in one go."""
+"""A page of messages as JSON: `parley_contracts.api_models.Page[Message]`, encoded in one go."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from parley_core.api_models import rfc3339
+from parley_contracts.api_models import rfc3339
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_history.domain.rows import MessageRow
 from parley_history.queries.messages.page_repository import StoredPage

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
-from parley_core.api_models import ForkPointShape, Page, SessionShape
+from parley_contracts.api_models import ForkPointShape, Page, SessionShape
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest

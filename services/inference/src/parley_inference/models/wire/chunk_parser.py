@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from parley_core.api_models import FinishReason
+from parley_contracts.api_models import FinishReason
 from parley_inference.models.failures import UpstreamError, refusal
 from parley_inference.models.wire.sse_parser import EventTooLarge, SSEParser
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from parley_core.api_models import Assistant
-from parley_core.events.assistant import AssistantDefinition
+from parley_contracts.api_models import Assistant
 from parley_core.http.errors import Conflict, InvalidRequest
 from parley_core.storage.postgres_pool import Pool
+from parley_events.assistant import AssistantDefinition
 from parley_session.api.assistant_refusing import assistant_not_found
 from parley_session.application.assistants.definitions_file import ASSISTANT_ID
 from parley_session.application.assistants.page_query import PageQuery

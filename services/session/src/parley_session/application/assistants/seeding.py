@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from parley_core.events.values import Actor
+from parley_events.values import Actor
 from parley_session.domain.assistant.decide import (
     AssistantCommand,
     RetireAssistant,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.events.session import SessionErased
+from parley_events.session import SessionErased
 from parley_session.application.command_executor import (
     Caller,
     Clock,

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from uuid import UUID, uuid5
 
-from parley_core.api_models import SessionShape
-from parley_core.events.cloudevents import EventTooLarge
-from parley_core.events.session import Event
-from parley_core.events.values import ForkPoint
+from parley_contracts.api_models import SessionShape
 from parley_core.http.errors import Conflict
 from parley_core.runtime.offload import run_in_thread_if_large
+from parley_events.cloudevents import EventTooLarge
+from parley_events.session import Event
+from parley_events.values import ForkPoint
 from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.command_executor import Caller, CommandExecutor
 from parley_session.application.event_mapper import message_of, metadata_of, title_of

@@ -8,10 +8,10 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from parley_core.api_models import MESSAGE_BYTES
+from parley_contracts.api_models import MESSAGE_BYTES
 from parley_core.crypto.sealing import DataKey, fingerprint
-from parley_core.events.cloudevents import EventTooLarge
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
+from parley_events.cloudevents import EventTooLarge
 from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.command_executor import (
     Caller,

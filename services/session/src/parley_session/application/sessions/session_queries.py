@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from parley_core.api_models import SessionShape, Turn
+from parley_contracts.api_models import SessionShape, Turn
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import KeyDestroyed
-from parley_core.events.session import Event
 from parley_core.http.errors import Conflict
+from parley_events.session import Event
 from parley_session.application.command_executor import Caller, CommandExecutor
 from parley_session.application.event_mapper import session_of, turn_of
 from parley_session.domain.session.commands import RequestCancel

@@ -7,11 +7,11 @@ from datetime import timedelta
 from itertools import islice
 from uuid import UUID, uuid4
 
-from parley_core.api_models import Message, SessionShape
+from parley_contracts.api_models import Message, SessionShape
 from parley_core.auth.principal import Principal
-from parley_core.events.cloudevents import EventTooLarge
-from parley_core.events.session import Event, ReplyRequested
 from parley_core.http.errors import TooLarge, Unavailable
+from parley_events.cloudevents import EventTooLarge
+from parley_events.session import Event, ReplyRequested
 from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.command_executor import (
     AlreadyExecuted,

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from parley_core.api_models import SessionShape
-from parley_core.events.cloudevents import EventTooLarge
+from parley_contracts.api_models import SessionShape
 from parley_core.http.errors import Forbidden, TooLarge
+from parley_events.cloudevents import EventTooLarge
 from parley_session.application.command_executor import Caller, CommandExecutor, CommandResult
 from parley_session.application.event_mapper import metadata_of, title_of
 from parley_session.application.sessions.session_queries import SessionQueries, owned_by

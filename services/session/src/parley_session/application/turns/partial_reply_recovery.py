@@ -4,9 +4,9 @@ import logging
 from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.events.values import Usage
 from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_events.values import Usage
 from parley_session.domain.session.commands import FailReply
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.crypto.sealing import DataKey
-from parley_core.events.session import Event
+from parley_events.session import Event
 from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.event_mapper import message_of, summary_of, turn_of
 from parley_session.application.token_counter import tokens_in_instructions

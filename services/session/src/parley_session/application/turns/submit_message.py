@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from parley_core.api_models import MESSAGE_BYTES, Turn
+from parley_contracts.api_models import MESSAGE_BYTES, Turn
 from parley_core.crypto.sealing import DataKey
-from parley_core.events.cloudevents import EventTooLarge
-from parley_core.events.session import Event, MessageSubmitted
 from parley_core.http.errors import TooLarge
 from parley_core.runtime.offload import run_in_thread_if_large
+from parley_events.cloudevents import EventTooLarge
+from parley_events.session import Event, MessageSubmitted
 from parley_session.application.assistants.assistant_catalogue import Catalogue, CataloguedAssistant
 from parley_session.application.command_executor import (
     AlreadyExecuted,

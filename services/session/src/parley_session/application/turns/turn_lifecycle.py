@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, KeyDestroyed
-from parley_core.events.cloudevents import EventTooLarge
 from parley_core.http.errors import Forbidden, TooLarge
+from parley_events.cloudevents import EventTooLarge
 from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.command_executor import Caller, CommandExecutor, CommandResult
 from parley_session.application.sessions.session_queries import SessionQueries, owned_by

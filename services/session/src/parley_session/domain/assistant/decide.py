@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, assert_never
 from uuid import UUID
 
-from parley_core.events.assistant import (
+from parley_events.assistant import (
     AssistantDefined,
     AssistantEvent,
     AssistantRetired,
@@ -13,7 +13,7 @@ from parley_core.events.assistant import (
     KnownAssistantData,
     assistant_stream,
 )
-from parley_core.events.uuid7 import uuid7_after
+from parley_events.uuid7 import uuid7_after
 from parley_session.domain.assistant.errors import (
     AssistantAlreadyRetired,
     AssistantIdTaken,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from parley_core.events.assistant import AssistantDefinition, AssistantEvent, AssistantRetired
+from parley_events.assistant import AssistantDefinition, AssistantEvent, AssistantRetired
 from parley_session.domain.session.state import BrokenStream
 
 

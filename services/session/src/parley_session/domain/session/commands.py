@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from parley_core.events.values import ForkPoint, Price, Usage
+from parley_events.values import ForkPoint, Price, Usage
 from parley_session.domain.session.state import Role
 
 EraseReason = Literal["requested", "deleted", "expired", "idle", "operator"]

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from parley_core.events.session import Event
+from parley_events.session import Event
 from parley_session.domain.session.access import existing, owned
 from parley_session.domain.session.commands import (
     ChangeSession,

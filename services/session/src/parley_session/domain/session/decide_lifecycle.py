@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from parley_core.events.session import Event, SessionDeleted, SessionErased, SessionRestored
+from parley_events.session import Event, SessionDeleted, SessionErased, SessionRestored
 from parley_session.domain.session.access import not_erased, owned
 from parley_session.domain.session.commands import (
     DeleteSession,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from parley_core.events.session import ContextCompacted, Event, MessageImported
+from parley_events.session import ContextCompacted, Event, MessageImported
 from parley_session.domain.session.commands import CompactContext, ImportedMessage, ImportMessages
 from parley_session.domain.session.decide_turns import require_no_open_turn
 from parley_session.domain.session.errors import IdTaken, MessageNotFound

@@ -3,7 +3,7 @@
 from typing import Any, assert_never
 from uuid import UUID
 
-from parley_core.events.session import (
+from parley_events.session import (
     CancelRequested,
     Event,
     MessageSubmitted,
@@ -12,7 +12,7 @@ from parley_core.events.session import (
     ReplyFailed,
     ReplyRequested,
 )
-from parley_core.events.values import Actor
+from parley_events.values import Actor
 from parley_session.domain.session.access import owned
 from parley_session.domain.session.commands import (
     CompleteReply,

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from parley_core.events.session import Event, KnownEventData
-from parley_core.events.uuid7 import uuid7_after
-from parley_core.events.values import Actor
+from parley_events.session import Event, KnownEventData
+from parley_events.uuid7 import uuid7_after
+from parley_events.values import Actor
 from parley_session.domain.session.state import Session
 
 Seal = Callable[[UUID, UUID, str, dict[str, Any]], bytes]

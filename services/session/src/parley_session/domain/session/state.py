@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, assert_never
 from uuid import UUID
 
-from parley_core.events.session import (
+from parley_events.session import (
     CancelRequested,
     CompletionServed,
     ContextCompacted,
@@ -30,7 +30,7 @@ from parley_core.events.session import (
     SessionUnarchived,
     UnknownEvent,
 )
-from parley_core.events.values import Actor, ForkPoint
+from parley_events.values import Actor, ForkPoint
 
 TurnStatus = Literal["completed", "failed", "cancelled"]
 Role = Literal["user", "assistant", "system"]

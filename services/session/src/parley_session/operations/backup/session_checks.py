@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.crypto.sealing import MasterKeys, UnknownMasterKey, UnsealError
-from parley_core.events.cloudevents import decode_data
-from parley_core.events.session import Event
+from parley_events.cloudevents import decode_data
+from parley_events.session import Event
 from parley_session.domain.session.state import BrokenStream, Session, evolve
 from parley_session.operations.backup.archive import BackupArchive, Manifest
 from parley_session.operations.backup.copy_format import Row, RowsByStream

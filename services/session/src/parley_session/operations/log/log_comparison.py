@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.first_appearances import Appearance, FirstAppearances
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.events.cloudevents import UndecodableRecord, decode
-from parley_core.events.session import SessionStarted
 from parley_core.log import Entry
+from parley_events.cloudevents import UndecodableRecord, decode
+from parley_events.session import SessionStarted
 from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.log.reconcile_plan import (
     LogOnlyEvents,

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from parley_core.events.cloudevents import Record
-from parley_core.events.session import (
+from parley_events.cloudevents import Record
+from parley_events.session import (
     CancelRequested,
     CompletionServed,
     Event,

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.events.cloudevents import Record
-from parley_core.events.session import Event, MessageImported, MessageSubmitted, SessionErased
+from parley_events.cloudevents import Record
+from parley_events.session import Event, MessageImported, MessageSubmitted, SessionErased
 from parley_session.operations.log.reconcile_plan import idempotency_keys_in, one_turn_change_each
 from parley_session.storage.append_statement import taking_back_statement
 from parley_session.storage.session_index import FORGET_SEARCH_KEY

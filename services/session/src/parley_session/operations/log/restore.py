@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import asyncpg
 
-from parley_core.log import LogError, TopicMismatch, TopicSpec, ensure_topic
+from parley_core.log import LogError, TopicMismatch, ensure_topic
+from parley_events.topics import TopicSpec
 from parley_session.operations.first_appearances import FirstAppearances
 from parley_session.operations.log_scan import Progress, events_in, opened_log, whole_log
 from parley_session.relay.outbox import (

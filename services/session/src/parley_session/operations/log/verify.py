@@ -2,8 +2,8 @@
 
 import asyncpg
 
-from parley_core.events.cloudevents import Record, UndecodableRecord
 from parley_core.log import Entry
+from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import place_of
 from parley_session.operations.log.log_comparison import Comparison, StoredStream
 from parley_session.operations.log_scan import opened_log, whole_log

@@ -1,6 +1,6 @@
 """The catalogue: assistants, which administrators change, and models."""
 
-from parley_core.api_models import Assistant
+from parley_contracts.api_models import Assistant
 from parley_gateway.api.openapi.operations.operation import EVERY, KEYED, SENT, Errors, Operation
 from parley_gateway.schemas.queries import AssistantsQuery
 from parley_gateway.schemas.requests import DefineAssistant, ReviseAssistant

@@ -1,6 +1,6 @@
 """Sessions: started, listed, read, changed, forked, erased."""
 
-from parley_core.api_models import SessionShape
+from parley_contracts.api_models import SessionShape
 from parley_gateway.api.openapi.operations.operation import (
     EVERY,
     FROM_HISTORY,

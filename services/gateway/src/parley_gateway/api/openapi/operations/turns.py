@@ -1,6 +1,6 @@
 """Turns: opened by a message or anew, streamed, read, stopped."""
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 from parley_gateway.api.openapi.operations.operation import (
     EVERY,
     KEYED,

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
-from parley_core.events.cloudevents import SOURCE
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
+from parley_events.cloudevents import SOURCE
 
 Json = dict[str, Any]
 

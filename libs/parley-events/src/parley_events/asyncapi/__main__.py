@@ -1,17 +1,19 @@
-"""`python -m parley_core.asyncapi [--check] [FOLDER]`: docs/asyncapi.yaml and docs/events.md."""
+"""`python -m parley_events.asyncapi [--check] [FOLDER]`: docs/asyncapi.yaml and docs/events.md."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from parley_core.asyncapi.document import asyncapi_yaml
-from parley_core.asyncapi.examples import NoPlace, with_examples
+from parley_events.asyncapi.document import asyncapi_yaml
+from parley_events.asyncapi.examples import NoPlace, with_examples
 
 DESCRIPTION = "Write asyncapi.yaml, and the examples in events.md, from the event models."
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m parley_core.asyncapi", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="python -m parley_events.asyncapi", description=DESCRIPTION
+    )
     parser.add_argument("--check", action="store_true", help="only compare; 1 when one differs")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs"))
     chosen = parser.parse_args()
@@ -44,7 +46,7 @@ def _tell(differing: list[Path]) -> int:
     if differing:
         names = " and ".join(map(str, differing))
         print(
-            f"Not as parley_core.events.session has it: {names}. `python -m parley_core.asyncapi` "
+            f"Not as parley_events.session has it: {names}. `python -m parley_events.asyncapi` "
             "writes what belongs there.",
             file=sys.stderr,
         )

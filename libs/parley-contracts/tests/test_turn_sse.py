@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from parley_core.api_models import ErrorShape, Message, Turn, UsageShape
-from parley_core.streaming import turn_sse as sse
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import ErrorShape, Message, Turn, UsageShape
 
 SESSION, TURN, MESSAGE, REPLY = (UUID(int=number) for number in range(1, 5))
 FAMILY = "👨‍👩‍👧"

@@ -5,11 +5,11 @@ Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 
 import yaml
 
-from parley_core.asyncapi.schemas import Json, schemas
-from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE, STREAMS, Stream
-from parley_core.events.golden import golden
-from parley_core.events.values import Value
-from parley_core.log.topics import TopicSpec
+from parley_events.asyncapi.schemas import Json, schemas
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE, STREAMS, Stream
+from parley_events.golden import golden
+from parley_events.topics import TopicSpec
+from parley_events.values import Value
 
 KAFKA_BINDING = "0.5.0"
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import ClassVar, get_args
 from uuid import UUID, uuid5
 
-from parley_core.events.session import UnknownEvent
-from parley_core.events.values import Actor, Value
+from parley_events.session import UnknownEvent
+from parley_events.values import Actor, Value
 
 _STREAMS = UUID("6a1d3d51-5d0c-4c6e-9a0f-0d3d0f3c3b7e")
 

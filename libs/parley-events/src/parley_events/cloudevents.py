@@ -13,8 +13,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from parley_core.events.session import DATA_BY_TYPE, Event, KnownEventData, UnknownEvent
-from parley_core.events.values import Value
+from parley_events.session import DATA_BY_TYPE, Event, KnownEventData, UnknownEvent
+from parley_events.values import Value
 
 MAX_ENCODED_BYTES = 768 * 1024
 SOURCE = "/parley/session"

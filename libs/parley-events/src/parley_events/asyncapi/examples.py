@@ -5,11 +5,14 @@ import re
 from collections.abc import Iterator
 from inspect import getdoc
 
-from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
-from parley_core.events.golden import golden
-from parley_core.events.values import Value
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
+from parley_events.golden import golden
+from parley_events.values import Value
 
-BEGIN, END = "<!-- examples: made by python -m parley_core.asyncapi -->", "<!-- end of examples -->"
+BEGIN, END = (
+    "<!-- examples: made by python -m parley_events.asyncapi -->",
+    "<!-- end of examples -->",
+)
 
 _PART = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
 

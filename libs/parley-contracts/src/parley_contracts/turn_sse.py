@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from parley_core.api_models import Turn
+from parley_contracts.api_models import Turn
 
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",

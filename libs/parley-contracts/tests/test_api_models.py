@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from parley_core.api_models import (
+from parley_contracts.api_models import (
     Assistant,
     ErrorShape,
     Message,

@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from parley_core.events.cloudevents import Record
+from parley_events.cloudevents import Record
 
 
 def golden_types() -> set[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from parley_core.events.assistant import ASSISTANT_DATA_BY_TYPE
-from parley_core.events.session import DATA_BY_TYPE
-from parley_core.events.values import Value
-from parley_core.log import ASSISTANTS_TOPIC, SESSIONS_TOPIC
+from parley_events.assistant import ASSISTANT_DATA_BY_TYPE
+from parley_events.session import DATA_BY_TYPE
+from parley_events.topics import ASSISTANTS_TOPIC, SESSIONS_TOPIC
+from parley_events.values import Value
 
 DataByType = Mapping[str, type[Value]]
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 
-from parley_core.asyncapi.__main__ import main
-from parley_core.asyncapi.document import asyncapi_document, asyncapi_yaml
-from parley_core.asyncapi.examples import BEGIN, END
-from parley_core.asyncapi.streams import ALL_DATA_BY_TYPE
-from parley_core.events.golden import golden, golden_record
-from parley_core.events.session import DATA_BY_TYPE
-from parley_core.log import Brokers, LogWriter
+from parley_core.log import Brokers, LogWriter, ensure_topic
+from parley_events.asyncapi.__main__ import main
+from parley_events.asyncapi.document import asyncapi_document, asyncapi_yaml
+from parley_events.asyncapi.examples import BEGIN, END
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
+from parley_events.golden import golden, golden_record
+from parley_events.session import DATA_BY_TYPE
+from parley_events.topics import TopicSpec
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -58,7 +59,7 @@ def test_a_document_that_differs_is_named(
     document.write_text(document.read_text().replace("message_submitted", "message_sent"))
     assert run(monkeypatch, "--check", folder) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"Not as parley_core.events.session has it: {document}. `python -m")
+    assert told.startswith(f"Not as parley_events.session has it: {document}. `python -m")
 
 
 def test_a_page_without_a_place_for_the_examples_is_told(
@@ -113,6 +114,7 @@ def test_a_cloud_events_library_reads_each_record(event_type: str) -> None:
 
 async def test_the_ten_lines_of_the_page_read_a_topic(kafka_bootstrap: str, topic: str) -> None:
     records = [golden_record(event_type) for event_type in DATA_BY_TYPE]
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     writer = LogWriter(Brokers(kafka_bootstrap), topic)
     await writer.start()
     assert (await writer.append(records, timeout=15)).error is None

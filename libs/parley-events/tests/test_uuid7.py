@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from parley_core.events.uuid7 import milliseconds_of, uuid7_after
+from parley_events.uuid7 import milliseconds_of, uuid7_after
 
 NOW = 1_790_000_000_000
 ALL_ONES = (1 << 74) - 1

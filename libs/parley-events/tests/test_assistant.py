@@ -3,9 +3,9 @@ from uuid import UUID
 
 import pytest
 
-from parley_core.events.assistant import ASSISTANT_DATA_BY_TYPE, assistant_stream
-from parley_core.events.cloudevents import encode_data
-from parley_core.events.golden import golden
+from parley_events.assistant import ASSISTANT_DATA_BY_TYPE, assistant_stream
+from parley_events.cloudevents import encode_data
+from parley_events.golden import golden
 
 
 @pytest.mark.parametrize("event_type", ASSISTANT_DATA_BY_TYPE)

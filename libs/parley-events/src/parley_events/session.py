@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from parley_core.events.values import Actor, Count, ForkPoint, Price, Usage, Value
+from parley_events.values import Actor, Count, ForkPoint, Price, Usage, Value
 
 Sealed = bytes
 """Ciphertext; URL-safe base64 in JSON."""

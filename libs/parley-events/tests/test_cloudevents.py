@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from parley_core.events.assistant import ASSISTANT_DATA_BY_TYPE
-from parley_core.events.cloudevents import (
+from parley_events.assistant import ASSISTANT_DATA_BY_TYPE
+from parley_events.cloudevents import (
     MAX_ENCODED_BYTES,
     EventTooLarge,
     Record,
@@ -14,9 +14,9 @@ from parley_core.events.cloudevents import (
     decode,
     encode,
 )
-from parley_core.events.golden import golden_record, golden_types
-from parley_core.events.session import DATA_BY_TYPE, Event, MessageSubmitted, UnknownEvent
-from parley_core.events.values import Actor
+from parley_events.golden import golden_record, golden_types
+from parley_events.session import DATA_BY_TYPE, Event, MessageSubmitted, UnknownEvent
+from parley_events.values import Actor
 
 SESSION = UUID("0199c0de-0000-7000-8000-000000000001")
 

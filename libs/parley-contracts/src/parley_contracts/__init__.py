@@ -1,0 +1,1 @@
+"""Contracts between the services, shared by caller and callee."""
