@@ -184,7 +184,7 @@ async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
     assert await written(buffers, *writes) == ["unknown", "unknown"]
     assert await buffers.read([TurnBufferReader(other, KEY)], 5) is None
     assert buffers.failures == 1
-    assert "Redis is not used for now: ResponseError" in caplog.text
+    assert "circuit opened for Redis: ResponseError" in caplog.text
     assert str(turn_id) not in caplog.text
 
 
