@@ -11,7 +11,8 @@ from starlette.responses import StreamingResponse
 
 from parley_core.http import body_limit
 from parley_core.http.body_limit import MOST_DISCARDED, BodyLimitMiddleware
-from parley_core.http.errors import RequestIdMiddleware, error_body, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.errors import error_body
 
 LIMIT = 1024
 REFUSAL = error_body(
