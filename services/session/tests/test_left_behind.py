@@ -133,7 +133,7 @@ async def test_a_redis_that_is_away_keeps_no_session_closed(
         ended = await session.turn(turn["id"])
         assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
     # Only the first of them waited for it.
-    assert resting.failed == 1
+    assert resting.failures == 1
     await resting.aclose()
 
 

@@ -3,10 +3,10 @@
 Caching does not extend the life of a token: its times are checked at each use.
 """
 
-from collections import OrderedDict
 from collections.abc import Collection
 from datetime import datetime
-from typing import TypeVar
+
+from cachetools import LRUCache
 
 from parley_core.auth.principal import (
     InternalSecret,
@@ -15,9 +15,6 @@ from parley_core.auth.principal import (
     decode_principal_token,
     sign_principal,
 )
-
-Key = TypeVar("Key")
-Cached = TypeVar("Cached")
 
 # Short beside the token's 60 s: the callee receives a token with most of its life left.
 REUSE_SECONDS = 10
@@ -29,7 +26,7 @@ class PrincipalSigner:
 
     def __init__(self, secret: InternalSecret, *, issuer: str, audience: str) -> None:
         self._secret, self._issuer, self._audience = secret, issuer, audience
-        self._tokens: OrderedDict[Principal, tuple[datetime, str]] = OrderedDict()
+        self._tokens: LRUCache[Principal, tuple[datetime, str]] = LRUCache(MAX_CACHED_TOKENS)
 
     def token_for(self, principal: Principal, now: datetime) -> str:
         signed_at, token = self._tokens.get(principal, (now, ""))
@@ -38,7 +35,7 @@ class PrincipalSigner:
         token = sign_principal(
             principal, self._secret, issuer=self._issuer, audience=self._audience, now=now
         )
-        _store(self._tokens, principal, (now, token))
+        self._tokens[principal] = (now, token)
         return token
 
 
@@ -47,7 +44,7 @@ class PrincipalVerifier:
 
     def __init__(self, secret: InternalSecret, *, issuers: Collection[str], audience: str) -> None:
         self._secret, self._issuers, self._audience = secret, issuers, audience
-        self._verified: OrderedDict[str, VerifiedToken] = OrderedDict()
+        self._verified: LRUCache[str, VerifiedToken] = LRUCache(MAX_CACHED_TOKENS)
 
     def verify(self, token: str, now: datetime) -> Principal:
         """Return the principal of a valid token; raises InvalidPrincipal."""
@@ -56,13 +53,6 @@ class PrincipalVerifier:
             verified = decode_principal_token(
                 token, self._secret, issuers=self._issuers, audience=self._audience
             )
-            _store(self._verified, token, verified)
+            self._verified[token] = verified
         verified.check_times(now)
         return verified.principal
-
-
-def _store(cache: OrderedDict[Key, Cached], key: Key, value: Cached) -> None:
-    cache[key] = value
-    cache.move_to_end(key)
-    if len(cache) > MAX_CACHED_TOKENS:
-        cache.popitem(last=False)
