@@ -1,7 +1,7 @@
-"""The log: Kafka as Parley uses it. It moves records and knows nothing of what they mean.
+"""Kafka adapter: transports records without interpreting them.
 
-`ensure_topic` makes a topic, `LogWriter` appends, `LogReader` reads from given positions, and
-`GroupReader` shares the partitions of a topic among the processes of one group.
+`ensure_topic` creates a topic, `LogWriter` appends, `LogReader` reads from given positions, and
+`GroupReader` shares the partitions of a topic among the members of a consumer group.
 """
 
 from parley_core.log.brokers import Brokers, OAuthTokenFile, Password

@@ -6,7 +6,7 @@ import json
 import aiohttp
 import pytest
 from aiohttp import web
-from call_peers.service import NAMES, TAKEN, answering, is_unavailable, service
+from core_fakes.service import NAMES, TAKEN, answering, is_unavailable, service
 
 from parley_core.http.errors import Unavailable
 from parley_core.http.service_client import ServiceError

@@ -9,8 +9,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from parley_core.http import bounded_protocol as http_protocol
-from parley_core.http.bounded_protocol import HEAD_BYTES, BoundedProtocol
+from parley_core.http import uvicorn_internals
+from parley_core.http.uvicorn_internals import MAX_HEAD_BYTES, BoundedProtocol
 from parley_testing.eventually import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: parley\r\n"
@@ -58,7 +58,7 @@ async def send(writer, data, size=1024):
 async def test_headers_that_do_not_end_are_refused_in_the_one_shape(piece):
     async with connected() as (reader, writer):
         await send(writer, REQUEST + b"x: ")
-        await send(writer, (piece * (HEAD_BYTES // 1024 + 1))[: HEAD_BYTES + 1])
+        await send(writer, (piece * (MAX_HEAD_BYTES // 1024 + 1))[: MAX_HEAD_BYTES + 1])
 
         status, headers, body = await answer(reader)
         assert status == 431
@@ -70,7 +70,7 @@ async def test_headers_that_do_not_end_are_refused_in_the_one_shape(piece):
 async def test_headers_up_to_the_bound_pass_on_one_connection_again_and_again():
     async with connected() as (reader, writer):
         for _ in range(3):
-            await send(writer, REQUEST + b"x: " + b"a" * (HEAD_BYTES - 100) + b"\r\n\r\n")
+            await send(writer, REQUEST + b"x: " + b"a" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
 
             status, _, body = await answer(reader)
             assert (status, body) == (200, b"hello")
@@ -100,7 +100,7 @@ async def test_what_is_no_http_is_refused_in_the_one_shape():
 
 @pytest.mark.parametrize("sent", [b"", REQUEST], ids=["nothing", "half a head"])
 async def test_a_head_that_does_not_come_in_time_ends_the_connection(sent, monkeypatch):
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(sent)
 
@@ -108,7 +108,7 @@ async def test_a_head_that_does_not_come_in_time_ends_the_connection(sent, monke
 
 
 async def test_a_later_head_that_does_not_come_in_time_ends_the_connection_too(monkeypatch):
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(REQUEST + b"\r\n")
         assert (await answer(reader))[0] == 200
@@ -119,7 +119,7 @@ async def test_a_later_head_that_does_not_come_in_time_ends_the_connection_too(m
 
 
 async def test_an_answer_of_which_nothing_is_read_is_given_up(monkeypatch):
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     state = ServerState()
     async with connected("x" * LARGE, state) as (reader, writer):
         await eventually(lambda: state.connections)
@@ -136,7 +136,7 @@ async def test_an_answer_of_which_nothing_is_read_is_given_up(monkeypatch):
 
 
 async def test_an_answer_that_is_read_slowly_comes_whole(monkeypatch):
-    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     async with connected("x" * LARGE) as (reader, writer):
         writer.write(REQUEST + b"\r\n")
         await reader.readuntil(b"\r\n\r\n")
@@ -146,7 +146,7 @@ async def test_an_answer_that_is_read_slowly_comes_whole(monkeypatch):
 
 
 async def test_an_idle_connection_outlives_the_time_that_a_head_has(monkeypatch):
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer):
         writer.write(REQUEST + b"\r\n")
         await answer(reader)

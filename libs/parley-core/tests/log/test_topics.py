@@ -55,5 +55,5 @@ async def test_more_replicas_than_brokers_is_an_error_at_once(kafka_bootstrap, s
 async def test_a_broker_that_is_not_there_is_one_clear_error(spec):
     address = f"127.0.0.1:{free_port()}"
 
-    with pytest.raises(LogError, match=f"could not be made ready at {address}"):
+    with pytest.raises(LogError, match=f"could not be prepared at {address}"):
         await ensure_topic(Brokers(address), spec, timeout=3)

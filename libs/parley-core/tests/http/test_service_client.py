@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx2 as httpx
 import pytest
 from aiohttp import web
-from call_peers.service import (
+from core_fakes.service import (
     ADA,
     NAMES,
     TAKEN,

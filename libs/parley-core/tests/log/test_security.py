@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from log_peers.secured_kafka import PASSWORD, USER, SecuredKafka
+from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka
 
 from parley_core.log import Brokers, GroupReader, LogError, LogReader, LogWriter, ensure_topic
 from parley_core.log.settings import LogSettings

@@ -16,7 +16,8 @@ from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
 from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 
-DETERMINED = random.Random(7)
+RANDOM = random.Random(7)  # Deterministic.
+CLOSED = "not started, busy, failed or closed"
 
 
 def record(key: str, number: int) -> Record:
@@ -56,7 +57,7 @@ async def test_what_was_appended_is_read_back_byte_for_byte(kafka_bootstrap, top
 
 async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_bootstrap, topic):
     # Values of 1 KiB make several batches for each partition.
-    filling = DETERMINED.randbytes(1024)
+    filling = RANDOM.randbytes(1024)
     keys = [str(uuid4()).encode() for _ in range(8)]
     records = [Record(keys[n % 8], [("n", str(n).encode())], filling) for n in range(4_000)]
 
@@ -78,7 +79,7 @@ async def test_appending_nothing_is_no_error(kafka_bootstrap, topic):
 
 
 async def test_a_record_too_large_is_refused_and_the_writer_goes_on(kafka_bootstrap, topic):
-    largest = Record(b"key", [], DETERMINED.randbytes(MAX_ENCODED_BYTES - 3))
+    largest = Record(b"key", [], RANDOM.randbytes(MAX_ENCODED_BYTES - 3))
     too_large = Record(b"key", [], largest.value + b"!")
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -96,7 +97,7 @@ async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_
     await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"})])
     await admin.close()
     # Together they pass the size of one batch; the second alone compresses to little.
-    refused = Record(b"key", [], DETERMINED.randbytes(400_000))
+    refused = Record(b"key", [], RANDOM.randbytes(400_000))
     acceptable = Record(b"key", [], bytes(200_000))
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -104,7 +105,7 @@ async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_
 
         assert "MessageSizeTooLargeError" in str(appended.error)
         assert appended.acknowledged == [False, False]
-        with pytest.raises(LogError, match="failed or is closed"):
+        with pytest.raises(LogError, match=CLOSED):
             await writer.append([acceptable], timeout=5)
 
     assert await all_entries(kafka_bootstrap, topic) == []
@@ -167,7 +168,7 @@ async def test_a_cancelled_append_ends_the_writer(kafka_bootstrap, topic):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await writer.append([record("a", 1)], timeout=5)
-        with pytest.raises(LogError, match="failed or is closed"):
+        with pytest.raises(LogError, match=CLOSED):
             await writer.append([record("a", 1)], timeout=5)
 
 

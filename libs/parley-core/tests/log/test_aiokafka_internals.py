@@ -5,7 +5,7 @@ import struct
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from parley_core.log.non_utf8_headers import RecordsWithAnyHeader
+from parley_core.log.aiokafka_internals import RecordsWithAnyHeader
 
 PLAIN, LZ4 = 0, 3
 
