@@ -159,7 +159,7 @@ async def test_a_record_that_cannot_be_decoded_is_shown_as_such_in_its_place(
     lines = await log.shown(as_json=as_json)
     assert len(lines) == 4
     told = "".join(lines)
-    assert "not the data of its type" in told
+    assert "invalid data for its type" in told
     assert "who knows" in told
     assert "the header ce_" in told
     assert "in clear" not in told

@@ -59,7 +59,7 @@ def test_a_document_that_differs_is_named(
     document.write_text(document.read_text().replace("message_submitted", "message_sent"))
     assert run(monkeypatch, "--check", folder) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"Not as parley_events.session has it: {document}. `python -m")
+    assert told.startswith(f"Out of date: {document}. ")
 
 
 def test_a_page_without_a_place_for_the_examples_is_told(
@@ -67,7 +67,7 @@ def test_a_page_without_a_place_for_the_examples_is_told(
 ) -> None:
     (tmp_path / "events.md").write_text("# Events\n")
     assert run(monkeypatch, tmp_path) == 1
-    assert "should have the lines" in capsys.readouterr().err
+    assert "must contain the lines" in capsys.readouterr().err
 
 
 def test_every_reference_of_the_document_leads_somewhere() -> None:
