@@ -1,4 +1,4 @@
-"""A request's head is bounded, and so is patience with who does not read; over real sockets."""
+"""BoundedProtocol limits request heads and stalled writes, over real sockets."""
 
 import asyncio
 import json
@@ -14,15 +14,15 @@ from parley_core.http.uvicorn_internals import MAX_HEAD_BYTES, BoundedProtocol
 from parley_testing.eventually import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: parley\r\n"
-READ_BYTES = 256 * 1024  # The most that asyncio reads at once.
+READ_BYTES = 256 * 1024  # The maximum that asyncio reads at once.
 
 
-LARGE = 16 * 1024 * 1024  # More than the system's buffers hold.
+LARGE = 16 * 1024 * 1024  # Exceeds the system's socket buffers.
 
 
 @asynccontextmanager
 async def connected(answered="hello", state=None):
-    """A connection to an application that answers so."""
+    """A connection to an application with this response."""
     state = state or ServerState()
     config = uvicorn.Config(PlainTextResponse(answered), log_config=None)
     config.load()
@@ -47,7 +47,7 @@ async def answer(reader):
 
 
 async def send(writer, data, size=1024):
-    """In pieces, each of which is read before the next one is written."""
+    """Write in pieces; each is read before the next one is written."""
     for start in range(0, len(data), size):
         writer.write(data[start : start + size])
         for _ in range(3):
@@ -55,7 +55,7 @@ async def send(writer, data, size=1024):
 
 
 @pytest.mark.parametrize("piece", [b"a" * 1024, b"\r\nx: " + b"a" * 1019], ids=["one", "many"])
-async def test_headers_that_do_not_end_are_refused_in_the_one_shape(piece):
+async def test_endless_headers_are_rejected_in_the_error_shape(piece):
     async with connected() as (reader, writer):
         await send(writer, REQUEST + b"x: ")
         await send(writer, (piece * (MAX_HEAD_BYTES // 1024 + 1))[: MAX_HEAD_BYTES + 1])
@@ -67,7 +67,7 @@ async def test_headers_that_do_not_end_are_refused_in_the_one_shape(piece):
         assert await reader.read() == b""
 
 
-async def test_headers_up_to_the_bound_pass_on_one_connection_again_and_again():
+async def test_heads_up_to_the_limit_pass_repeatedly_on_one_connection():
     async with connected() as (reader, writer):
         for _ in range(3):
             await send(writer, REQUEST + b"x: " + b"a" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
@@ -76,7 +76,7 @@ async def test_headers_up_to_the_bound_pass_on_one_connection_again_and_again():
             assert (status, body) == (200, b"hello")
 
 
-async def test_a_body_and_the_beginning_of_the_next_request_are_no_head():
+async def test_a_body_and_a_pipelined_request_do_not_count_as_a_head():
     async with connected() as (reader, writer):
         body = b"x" * (READ_BYTES // 2)
         first = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
@@ -88,7 +88,7 @@ async def test_a_body_and_the_beginning_of_the_next_request_are_no_head():
         assert (await answer(reader))[0] == 200
 
 
-async def test_what_is_no_http_is_refused_in_the_one_shape():
+async def test_invalid_http_is_rejected_in_the_error_shape():
     async with connected() as (reader, writer):
         writer.write(b"this is no HTTP\r\n\r\n")
 
@@ -99,7 +99,7 @@ async def test_what_is_no_http_is_refused_in_the_one_shape():
 
 
 @pytest.mark.parametrize("sent", [b"", REQUEST], ids=["nothing", "half a head"])
-async def test_a_head_that_does_not_come_in_time_ends_the_connection(sent, monkeypatch):
+async def test_a_slow_first_head_closes_the_connection(sent, monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(sent)
@@ -107,7 +107,7 @@ async def test_a_head_that_does_not_come_in_time_ends_the_connection(sent, monke
         assert await reader.read() == b""
 
 
-async def test_a_later_head_that_does_not_come_in_time_ends_the_connection_too(monkeypatch):
+async def test_a_slow_later_head_closes_the_connection(monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(REQUEST + b"\r\n")
@@ -118,7 +118,7 @@ async def test_a_later_head_that_does_not_come_in_time_ends_the_connection_too(m
         assert await reader.read() == b""
 
 
-async def test_an_answer_of_which_nothing_is_read_is_given_up(monkeypatch):
+async def test_an_unread_response_aborts_the_connection(monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     state = ServerState()
     async with connected("x" * LARGE, state) as (reader, writer):
@@ -135,17 +135,17 @@ async def test_an_answer_of_which_nothing_is_read_is_given_up(monkeypatch):
         assert read < LARGE
 
 
-async def test_an_answer_that_is_read_slowly_comes_whole(monkeypatch):
+async def test_a_slowly_read_response_arrives_completely(monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     async with connected("x" * LARGE) as (reader, writer):
         writer.write(REQUEST + b"\r\n")
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(32):
             await reader.readexactly(LARGE // 32)
-            await asyncio.sleep(0.02)  # What a slow client is.
+            await asyncio.sleep(0.02)  # A slow client.
 
 
-async def test_an_idle_connection_outlives_the_time_that_a_head_has(monkeypatch):
+async def test_an_idle_connection_outlives_the_head_timeout(monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer):
         writer.write(REQUEST + b"\r\n")
