@@ -4,7 +4,7 @@
 `GroupReader` shares the partitions of a topic among the members of a consumer group.
 """
 
-from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
+from parley_core.log.brokers import Brokers, OAuthTokenFile, SaslPassword
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group_reader import GroupReader
 from parley_core.log.log_entry import LogEntry, partition_of
@@ -22,8 +22,8 @@ __all__ = [
     "LogUnreachable",
     "LogWriter",
     "OAuthTokenFile",
-    "Password",
     "PositionOutOfRange",
+    "SaslPassword",
     "TopicMismatch",
     "ensure_topic",
     "partition_of",

@@ -13,7 +13,7 @@ from aiokafka.abc import AbstractTokenProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Password:
+class SaslPassword:
     """SASL credentials for PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
 
     mechanism: str
@@ -37,7 +37,7 @@ class Brokers:
 
     bootstrap: str
     tls: SSLContext | None = field(default=None, repr=False)
-    login: Password | OAuthTokenFile | None = None
+    login: SaslPassword | OAuthTokenFile | None = None
 
     def client_settings(self) -> dict[str, Any]:
         """The connection arguments of every aiokafka client."""
@@ -54,11 +54,11 @@ class Brokers:
         return f"SASL_{transport}" if self.login else transport
 
 
-def _login_settings(login: Password | OAuthTokenFile | None) -> dict[str, Any]:
+def _login_settings(login: SaslPassword | OAuthTokenFile | None) -> dict[str, Any]:
     match login:
         case None:
             return {}
-        case Password():
+        case SaslPassword():
             return {
                 "sasl_mechanism": login.mechanism,
                 "sasl_plain_username": login.username,

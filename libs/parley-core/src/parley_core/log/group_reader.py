@@ -43,7 +43,7 @@ class GroupReader:
         self._load_positions = load_positions
         self._consumer: AIOKafkaConsumer | None = None
         # The assignment whose partitions were last sought to their positions; compared by identity.
-        self._positioned: frozenset[TopicPartition] | None = None
+        self._sought_assignment: frozenset[TopicPartition] | None = None
         self._next_positions: Mapping[int, int] = {}
 
     async def start(self, timeout: float = 30) -> None:
@@ -73,7 +73,7 @@ class GroupReader:
     @property
     def partitions(self) -> frozenset[int]:
         """The partitions currently assigned to this member."""
-        return frozenset(p.partition for p in self._running().assignment())
+        return frozenset(p.partition for p in self._require_consumer().assignment())
 
     async def read(self, max_records: int = 2000, timeout: float = 1) -> list[LogEntry]:
         """Return the next entries, or none after `timeout` seconds without any.
@@ -83,7 +83,7 @@ class GroupReader:
         Raises `PositionOutOfRange`, and `LogError` when the topic cannot be read; may be called
         again.
         """
-        consumer = self._running()
+        consumer = self._require_consumer()
         self._next_positions = {}
         await self._seek_new_assignment()
         try:
@@ -95,13 +95,13 @@ class GroupReader:
             return []
         except NoOffsetForPartitionError:
             # Raised for an assignment that arrived meanwhile; the next call loads its positions.
-            self._positioned = None
+            self._sought_assignment = None
             return []
         except KafkaError as error:
             # aiokafka may have advanced past unreturned records of other partitions.
-            self._positioned = None
+            self._sought_assignment = None
             raise read_error(self._topic, error) from error
-        if current_assignment(consumer) is not self._positioned:
+        if current_assignment(consumer) is not self._sought_assignment:
             # The records may be of a new assignment, read from the offsets committed to the group.
             return []
         self._next_positions = await positions_of(consumer)
@@ -109,15 +109,18 @@ class GroupReader:
 
     @property
     def positions(self) -> Mapping[int, int]:
-        """Positions after the last `read`, empty if it failed; see `LogReader.positions`."""
+        """Positions after the last `read`, empty if it was cut short; see `LogReader.positions`."""
         return self._next_positions
 
     def seek(self, partition: int, position: int) -> None:
         """Continue a partition at another position; ignored if it is no longer assigned."""
-        consumer = self._running()
+        consumer = self._require_consumer()
         target = TopicPartition(self._topic, partition)
         # After a rebalance the next `read` loads the positions anyway.
-        if current_assignment(consumer) is self._positioned and target in self._positioned:
+        if (
+            current_assignment(consumer) is self._sought_assignment
+            and target in self._sought_assignment
+        ):
             consumer.seek(target, position)
 
     async def commit_offsets(self, positions: Mapping[int, int]) -> None:
@@ -127,7 +130,7 @@ class GroupReader:
         offsets = {TopicPartition(self._topic, p): position for p, position in positions.items()}
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
-                await self._running().commit(offsets)
+                await self._require_consumer().commit(offsets)
         except (KafkaError, TimeoutError) as error:
             logger.info("offset commit of group %s failed: %r", self._group, error)
 
@@ -142,15 +145,17 @@ class GroupReader:
 
         This replaces a rebalance listener, for the reasons given in `aiokafka_internals`.
         """
-        consumer = self._running()
-        while (assignment := current_assignment(consumer)) and assignment is not self._positioned:
+        consumer = self._require_consumer()
+        while (
+            assignment := current_assignment(consumer)
+        ) and assignment is not self._sought_assignment:
             positions = await self._load_positions(sorted(p.partition for p in assignment))
             if current_assignment(consumer) is assignment:
                 for each in assignment:
                     consumer.seek(each, positions[each.partition])
-                self._positioned = assignment
+                self._sought_assignment = assignment
 
-    def _running(self) -> AIOKafkaConsumer:
+    def _require_consumer(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             raise LogError(f"The reader of {self._topic} is not started or is closed.")
         return self._consumer

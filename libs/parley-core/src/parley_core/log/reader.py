@@ -44,18 +44,18 @@ class LogReader:
 
     async def beginning_positions(self) -> dict[int, int]:
         """Return the first position of every partition."""
-        return await self._positions(self._running().beginning_offsets)
+        return await self._positions(self._require_consumer().beginning_offsets)
 
     async def end_positions(self) -> dict[int, int]:
         """Return the position after each partition's last record; up to 0.5 s while reading."""
-        return await self._positions(self._running().end_offsets)
+        return await self._positions(self._require_consumer().end_offsets)
 
     async def positions_at(self, time: datetime) -> dict[int, int]:
         """Return, for every partition, the first position written at or after a time, else its end.
 
         Every record that Kafka accepted since that time is at that position or after it.
         """
-        consumer, milliseconds = self._running(), int(time.timestamp() * 1000)
+        consumer, milliseconds = self._require_consumer(), int(time.timestamp() * 1000)
         ends = await self.end_positions()
         try:
             found = await consumer.offsets_for_times(dict.fromkeys(self._partitions, milliseconds))
@@ -70,7 +70,7 @@ class LogReader:
 
         Raises `LogError` for a partition that does not exist.
         """
-        consumer = self._running()
+        consumer = self._require_consumer()
         targets = {TopicPartition(self._topic, number): at for number, at in positions.items()}
         if unknown := targets.keys() - set(self._partitions):
             raise LogError(f"{self._topic} has no partition {min(unknown).partition}.")
@@ -88,7 +88,7 @@ class LogReader:
         Also none while Kafka is unreachable. Raises `PositionOutOfRange`, at each call until
         `seek`, and `LogError` when the topic was deleted or cannot be read.
         """
-        consumer = self._running()
+        consumer = self._require_consumer()
         try:
             batches = await consumer.getmany(
                 timeout_ms=int(timeout * 1000), max_records=max_records
@@ -130,7 +130,7 @@ class LogReader:
             raise read_error(self._topic, error) from error
         return {each.partition: found[each] for each in self._partitions}
 
-    def _running(self) -> AIOKafkaConsumer:
+    def _require_consumer(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             raise LogError(f"The reader of {self._topic} is not started or is closed.")
         return self._consumer
