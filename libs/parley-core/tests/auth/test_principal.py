@@ -148,18 +148,18 @@ def test_garbage_is_rejected_without_being_repeated(garbage):
 def test_the_error_repeats_neither_the_token_nor_the_secret():
     token = forge(sub="person-7", aud="person-7")
 
-    with pytest.raises(InvalidPrincipal) as refusal:
+    with pytest.raises(InvalidPrincipal) as error:
         verify(token)
 
-    assert "person-7" not in str(refusal.value)
-    assert "sss" not in str(refusal.value)
+    assert "person-7" not in str(error.value)
+    assert "sss" not in str(error.value)
 
 
 def test_the_error_of_a_short_secret_names_the_setting_and_not_its_value():
-    with pytest.raises(ValueError, match="PARLEY_INTERNAL_SECRET should be") as refusal:
+    with pytest.raises(ValueError, match="PARLEY_INTERNAL_SECRET should be") as error:
         InternalSecret.parse("hunter2")
 
-    assert "hunter2" not in str(refusal.value)
+    assert "hunter2" not in str(error.value)
 
 
 def test_repr_hides_the_secret():

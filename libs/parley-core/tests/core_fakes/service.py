@@ -44,8 +44,8 @@ def verified_principal(request, **changes):
     return verify_principal(token, SECRET, **expected | changes)
 
 
-def is_unavailable(refusal):
-    error = refusal.value
+def is_unavailable(raised):
+    error = raised.value
     return (
         error.status == 503
         and error.code == "session_unavailable"

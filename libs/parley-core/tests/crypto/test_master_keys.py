@@ -64,10 +64,10 @@ def test_any_change_or_truncation_of_a_wrapped_key_is_detected():
     keys = MasterKeys.parse(setting(a=OLD, b=NEW))
     wrapped = keys.wrap(KEY, SESSION)
 
-    for place in range(len(wrapped)):
+    for index in range(len(wrapped)):
         altered = bytearray(wrapped)
-        altered[place] ^= 3
-        for damaged in (bytes(altered), wrapped[:place]):
+        altered[index] ^= 3
+        for damaged in (bytes(altered), wrapped[:index]):
             with pytest.raises((UnsealError, UnknownMasterKey)):
                 keys.unwrap(damaged, SESSION)
 
@@ -91,11 +91,11 @@ def test_a_missing_wrapped_key_means_a_destroyed_key():
     ],
 )
 def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(value):
-    with pytest.raises(InvalidMasterKey, match="PARLEY_MASTER_KEY should look like") as refusal:
+    with pytest.raises(InvalidMasterKey, match="PARLEY_MASTER_KEY should look like") as error:
         MasterKeys.parse(value)
 
-    assert not value or value not in str(refusal.value)
-    assert base64.b64encode(OLD).decode() not in str(refusal.value)
+    assert not value or value not in str(error.value)
+    assert base64.b64encode(OLD).decode() not in str(error.value)
 
 
 def test_repr_hides_keys():
@@ -103,6 +103,6 @@ def test_repr_hides_keys():
 
     assert "kkk" not in shown
     assert "ooo" not in shown
-    with pytest.raises(ValueError, match="32 bytes") as refusal:
+    with pytest.raises(ValueError, match="32 bytes") as error:
         DataKey(b"short-secret")
-    assert "short-secret" not in str(refusal.value)
+    assert "short-secret" not in str(error.value)

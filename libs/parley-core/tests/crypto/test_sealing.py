@@ -39,9 +39,9 @@ def test_the_same_plaintext_never_seals_to_the_same_bytes():
 def test_a_change_of_any_byte_is_detected():
     sealed = seal(KEY, {"text": "a"}, **FIELD)
 
-    for place in range(len(sealed)):
+    for index in range(len(sealed)):
         altered = bytearray(sealed)
-        altered[place] ^= 1
+        altered[index] ^= 1
         with pytest.raises(UnsealError):
             unseal(KEY, bytes(altered), **FIELD)
 
@@ -72,10 +72,10 @@ def test_sealed_bytes_that_are_no_json_object_raise_an_error_without_plaintext()
     associated = b"\x01" + SESSION.bytes + FIELD["event_id"].bytes + b"content"
     for plaintext in (b"my secret", b'["my secret"]', b"\xff"):
         sealed = b"\x01" + nonce + KEY.cipher.encrypt(nonce, plaintext, associated)
-        with pytest.raises(UnsealError) as refusal:
+        with pytest.raises(UnsealError) as error:
             unseal(KEY, sealed, **FIELD)
-        assert "secret" not in str(refusal.value)
-        assert refusal.value.__context__ is None
+        assert "secret" not in str(error.value)
+        assert error.value.__context__ is None
 
 
 def test_paired_surrogates_join_and_an_unpaired_one_becomes_the_replacement_character():

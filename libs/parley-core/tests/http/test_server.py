@@ -107,10 +107,10 @@ async def streaming(port, path):
 
 async def ended(process, signal_number=signal.SIGTERM):
     """Signal the process; return its stdout, its log and the seconds until its exit."""
-    told = time.monotonic()
+    signalled_at = time.monotonic()
     process.send_signal(signal_number)
     out, log = await asyncio.wait_for(process.communicate(), 20)
-    return out.decode(), log.decode(), time.monotonic() - told
+    return out.decode(), log.decode(), time.monotonic() - signalled_at
 
 
 def free_port():
@@ -122,9 +122,9 @@ async def who_answers(port):
     """Return the ID of the process that answers on a new connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /who HTTP/1.1\r\nhost: parley\r\nconnection: close\r\n\r\n")
-    answer = await reader.read()
+    response = await reader.read()
     writer.close()
-    return int(answer.rpartition(b"\r\n\r\n")[2])
+    return int(response.rpartition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -150,7 +150,7 @@ async def test_an_endless_stream_is_aborted_at_the_drain_limit():
 
 async def test_a_second_sigterm_changes_nothing():
     async with serving(LIMIT) as (process, port), streaming(port, "/endless"):
-        told = time.monotonic()
+        signalled_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await process.stdout.readline() == b"on_shutdown\n"
 
@@ -158,7 +158,7 @@ async def test_a_second_sigterm_changes_nothing():
 
         assert out == "served\n"
         assert process.returncode == 0
-        assert time.monotonic() - told >= LIMIT
+        assert time.monotonic() - signalled_at >= LIMIT
 
 
 async def test_a_second_interrupt_exits_at_once():

@@ -20,12 +20,12 @@ def application(**options):
     app = FastAPI()
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    guard = ServiceAuthenticator(
+    authenticate = ServiceAuthenticator(
         SECRET, audience="session", issuers=frozenset({"gateway", "inference"}), **options
     )
 
     @app.get("/person")
-    async def person(principal: Annotated[Principal, Depends(guard)]):
+    async def person(principal: Annotated[Principal, Depends(authenticate)]):
         return {
             "tenant": principal.tenant,
             "user": principal.user,
@@ -52,15 +52,15 @@ def bearer(secret=SECRET, **changes):
 
 @pytest.mark.parametrize("issuer", ["gateway", "inference"])
 async def test_an_allowed_issuer_calls_on_behalf_of_the_principal(issuer):
-    answer = await get("/person", authorization=bearer(issuer=issuer))
+    response = await get("/person", authorization=bearer(issuer=issuer))
 
-    assert answer.json() == {"tenant": "acme", "user": "ada", "scopes": ["admin"]}
+    assert response.json() == {"tenant": "acme", "user": "ada", "scopes": ["admin"]}
 
 
 async def test_the_authorization_scheme_is_case_insensitive():
-    answer = await get("/person", authorization=bearer().replace("Bearer", "bEARER"))
+    response = await get("/person", authorization=bearer().replace("Bearer", "bEARER"))
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 async def test_the_default_clock_is_the_system_clock():
@@ -75,16 +75,16 @@ async def test_the_default_clock_is_the_system_clock():
 async def test_a_call_without_a_token_is_unauthenticated(header):
     headers = {} if header is None else {"authorization": header}
 
-    answer = await get("/person", **headers)
+    response = await get("/person", **headers)
 
-    assert answer.status_code == 401
-    assert answer.json()["error"] == {
+    assert response.status_code == 401
+    assert response.json()["error"] == {
         "message": "A principal token is required.",
         "type": "authentication_error",
         "param": None,
         "code": "unauthenticated",
     }
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ async def test_a_call_without_a_token_is_unauthenticated(header):
     ],
 )
 async def test_an_invalid_token_is_unauthenticated_with_the_reason(changes, reason):
-    answer = await get("/person", authorization=bearer(**changes))
+    response = await get("/person", authorization=bearer(**changes))
 
-    assert answer.status_code == 401
-    assert answer.json()["error"]["message"] == f"Invalid principal token: {reason}."
+    assert response.status_code == 401
+    assert response.json()["error"]["message"] == f"Invalid principal token: {reason}."
 
 
 async def test_garbage_is_rejected_without_being_repeated():
-    answer = await get("/person", authorization="Bearer hunter2")
+    response = await get("/person", authorization="Bearer hunter2")
 
-    assert answer.status_code == 401
-    assert "hunter2" not in answer.text
+    assert response.status_code == 401
+    assert "hunter2" not in response.text
 
 
 async def test_the_request_id_equals_the_one_in_the_response():
-    answer = await get("/request-id", **{"x-request-id": "r-1"})
+    response = await get("/request-id", **{"x-request-id": "r-1"})
 
-    assert answer.json() == answer.headers["x-request-id"] == "r-1"
+    assert response.json() == response.headers["x-request-id"] == "r-1"

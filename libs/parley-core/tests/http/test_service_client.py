@@ -70,9 +70,9 @@ async def test_a_call_carries_principal_request_id_body_and_query():
 
 async def test_a_response_body_is_returned_undecoded():
     async with service(responding(b"{ }", status=201, headers={"x-more": "1"})) as client:
-        answer = await client.call("GET", "/", **NAMES)
+        response = await client.call("GET", "/", **NAMES)
 
-    assert (answer.status, answer.body, answer.headers["X-More"]) == (201, b"{ }", "1")
+    assert (response.status, response.body, response.headers["X-More"]) == (201, b"{ }", "1")
 
 
 async def test_an_expired_token_is_replaced():
@@ -98,20 +98,20 @@ async def test_the_service_principal_names_the_calling_service():
         return web.Response(text=verified_principal(request).user)
 
     async with service(handler) as client:
-        answer = await client.call(
+        response = await client.call(
             "POST", "/", principal=client.service_principal, request_id="r-1"
         )
 
-    assert answer.body == b"gateway"
+    assert response.body == b"gateway"
 
 
 async def test_an_error_response_keeps_its_status_and_retry_headers():
     headers = {"retry-after": "7", "x-should-retry": "false", "set-cookie": "a=b"}
     async with service(responding(json.dumps(TAKEN), status=409, headers=headers)) as client:
-        with pytest.raises(ServiceError) as refusal:
+        with pytest.raises(ServiceError) as raised:
             await client.call("POST", "/", **NAMES)
 
-    error = refusal.value
+    error = raised.value
     assert error_body(error.message, type=error.type, code=error.code, param=error.param) == TAKEN
     assert error.status == 409
     assert error.headers == {"retry-after": "7", "x-should-retry": "false"}
@@ -131,10 +131,10 @@ async def test_a_forwarded_error_is_answered_unchanged():
         service(refusing) as client,
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as person,
     ):
-        answer = await person.get("/")
+        response = await person.get("/")
 
-    assert (answer.status_code, answer.json()) == (409, TAKEN)
-    assert answer.headers["x-should-retry"] == "false"
+    assert (response.status_code, response.json()) == (409, TAKEN)
+    assert response.headers["x-should-retry"] == "false"
 
 
 async def test_errors_of_different_types_do_not_share_state():
@@ -169,10 +169,10 @@ async def test_errors_of_different_types_do_not_share_state():
 )
 async def test_an_error_of_another_shape_is_unavailable(body):
     async with service(responding(body, status=502)) as client:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
 
 
 async def test_a_redirect_is_not_followed():
@@ -192,22 +192,22 @@ async def test_a_redirect_is_not_followed():
 async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog):
     body = error_body("No.", type="authentication_error", code="unauthenticated")
     async with service(responding(json.dumps(body), status=401)) as client:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
     assert "session rejects the principal tokens of gateway" in caplog.text
 
 
 async def test_a_refused_connection_is_unavailable(nowhere):
     async with client_of(nowhere) as client:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
         with pytest.raises(Unavailable):
             async with client.stream("POST", "/", **NAMES, idle_timeout=1):
                 pass
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -221,10 +221,10 @@ async def test_a_slow_response_is_unavailable(begun):
 
     async with service(handler) as client:
         asked = time.monotonic()
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES, timeout=0.2)
 
-        assert is_unavailable(refusal)
+        assert is_unavailable(error)
         assert time.monotonic() - asked < 1
 
 
@@ -260,9 +260,9 @@ async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method):
         await client.call(method, "/", **NAMES)
         await left.wait()
 
-        answer = await client.call(method, "/", **NAMES)
+        response = await client.call(method, "/", **NAMES)
 
-    assert answer.status == 200
+    assert response.status == 200
     assert len(connections) == 2
 
 
@@ -280,8 +280,8 @@ async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_co
 
     async with service(breaking_off) as client:
         keyed = {"headers": {"idempotency-key": "k"}}
-        answer = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
-        assert (answer.body, bodies) == (b"done", [b"{}", b"{}"])
+        response = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
+        assert (response.body, bodies) == (b"done", [b"{}", b"{}"])
 
         bodies.clear()
         with pytest.raises(Unavailable):

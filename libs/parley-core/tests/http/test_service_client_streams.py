@@ -104,11 +104,11 @@ async def test_the_server_notices_when_the_client_leaves_a_stream():
 
 async def test_an_error_response_to_a_stream_is_raised():
     async with service(responding(json.dumps(TAKEN), status=409)) as client:
-        with pytest.raises(ServiceError) as refusal:
+        with pytest.raises(ServiceError) as error:
             async with client.stream("POST", "/", **NAMES, idle_timeout=5):
                 pass
 
-    assert refusal.value.code == "turn_open"
+    assert error.value.code == "turn_open"
 
 
 async def test_an_endless_error_response_is_unavailable():
@@ -119,11 +119,11 @@ async def test_an_endless_error_response_is_unavailable():
         await asyncio.Event().wait()
 
     async with service(handler) as client:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             async with client.stream("POST", "/", **NAMES, idle_timeout=0.2):
                 pass
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
 
 
 async def test_an_exception_of_the_consumer_is_not_attributed_to_the_service():

@@ -21,10 +21,10 @@ LARGE = 16 * 1024 * 1024  # Exceeds the system's socket buffers.
 
 
 @asynccontextmanager
-async def connected(answered="hello", state=None):
+async def connected(content="hello", state=None):
     """A connection to an application with this response."""
     state = state or ServerState()
-    config = uvicorn.Config(PlainTextResponse(answered), log_config=None)
+    config = uvicorn.Config(PlainTextResponse(content), log_config=None)
     config.load()
     server = await asyncio.get_running_loop().create_server(
         lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0
@@ -39,7 +39,7 @@ async def connected(answered="hello", state=None):
         await asyncio.gather(*state.tasks)
 
 
-async def answer(reader):
+async def read_response(reader):
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
     headers = dict(line.lower().split(": ", 1) for line in lines)
     body = await reader.readexactly(int(headers["content-length"]))
@@ -60,7 +60,7 @@ async def test_endless_headers_are_rejected_in_the_error_shape(piece):
         await send(writer, REQUEST + b"x: ")
         await send(writer, (piece * (MAX_HEAD_BYTES // 1024 + 1))[: MAX_HEAD_BYTES + 1])
 
-        status, headers, body = await answer(reader)
+        status, headers, body = await read_response(reader)
         assert status == 431
         assert json.loads(body)["error"]["code"] == "request_header_fields_too_large"
         assert len(headers["x-request-id"]) == 32
@@ -72,7 +72,7 @@ async def test_heads_up_to_the_limit_pass_repeatedly_on_one_connection():
         for _ in range(3):
             await send(writer, REQUEST + b"x: " + b"a" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
 
-            status, _, body = await answer(reader)
+            status, _, body = await read_response(reader)
             assert (status, body) == (200, b"hello")
 
 
@@ -81,18 +81,18 @@ async def test_a_body_and_a_pipelined_request_do_not_count_as_a_head():
         body = b"x" * (READ_BYTES // 2)
         first = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         writer.write(first + REQUEST)
-        assert (await answer(reader))[0] == 200
+        assert (await read_response(reader))[0] == 200
 
         writer.write(b"\r\n")
 
-        assert (await answer(reader))[0] == 200
+        assert (await read_response(reader))[0] == 200
 
 
 async def test_invalid_http_is_rejected_in_the_error_shape():
     async with connected() as (reader, writer):
         writer.write(b"this is no HTTP\r\n\r\n")
 
-        status, headers, body = await answer(reader)
+        status, headers, body = await read_response(reader)
         assert (status, json.loads(body)["error"]["code"]) == (400, "bad_request")
         assert headers["content-type"] == "application/json"
         assert await reader.read() == b""
@@ -111,7 +111,7 @@ async def test_a_slow_later_head_closes_the_connection(monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(REQUEST + b"\r\n")
-        assert (await answer(reader))[0] == 200
+        assert (await read_response(reader))[0] == 200
 
         writer.write(REQUEST)
 
@@ -149,11 +149,11 @@ async def test_an_idle_connection_outlives_the_head_timeout(monkeypatch):
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer):
         writer.write(REQUEST + b"\r\n")
-        await answer(reader)
+        await read_response(reader)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await reader.read()
 
         writer.write(REQUEST + b"\r\n")
 
-        assert (await answer(reader))[0] == 200
+        assert (await read_response(reader))[0] == 200

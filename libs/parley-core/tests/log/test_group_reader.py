@@ -175,9 +175,9 @@ async def test_an_error_of_load_positions_propagates_and_the_member_stays_usable
     answers = iter([ConnectionError("the database is away"), dict.fromkeys(range(4), 0)])
 
     async def positions_of(partitions):
-        if isinstance(answer := next(answers), Exception):
-            raise answer
-        return answer
+        if isinstance(response := next(answers), Exception):
+            raise response
+        return response
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1])

@@ -146,9 +146,9 @@ async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap,
         for _ in range(2):
             with pytest.raises(
                 PositionOutOfRange, match=f"Partition {partition} of .* position 5"
-            ) as refusal:
+            ) as error:
                 await reader.read(timeout=5)
-            assert (refusal.value.partition, refusal.value.position) == (partition, 5)
+            assert (error.value.partition, error.value.position) == (partition, 5)
 
 
 async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstrap, topic):
@@ -156,9 +156,9 @@ async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstra
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         partition = await partition_of_key(reader)
-        place = TopicPartition(topic, partition)
+        target = TopicPartition(topic, partition)
         async with admin_of(kafka_bootstrap) as admin:
-            await admin.delete_records({place: RecordsToDelete(before_offset=2)})
+            await admin.delete_records({target: RecordsToDelete(before_offset=2)})
         assert (await reader.beginning_positions())[partition] == 2
         reader.seek({partition: 0})
         with pytest.raises(PositionOutOfRange, match="has no position 0"):

@@ -113,10 +113,10 @@ async def test_the_error_of_invalid_credentials_contains_no_password(
 ) -> None:
     brokers = brokers_of(kafka, listener, security, monkeypatch)
     writer = LogWriter(brokers, topic)
-    with pytest.raises(LogError, match="cannot be written") as refused:
+    with pytest.raises(LogError, match="cannot be written") as error:
         await writer.start(timeout=3)
-    assert "wrong" not in f"{refused.value} {brokers}"
-    assert PASSWORD not in f"{refused.value} {brokers}"
+    assert "wrong" not in f"{error.value} {brokers}"
+    assert PASSWORD not in f"{error.value} {brokers}"
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,10 @@ async def test_a_topic_with_settings_that_lose_records_is_rejected(
         patch.setattr(TopicSpec, "settings", {"retention.ms": "1000", "cleanup.policy": "compact"})
         await ensure_topic(Brokers(kafka_bootstrap), spec)
 
-    with pytest.raises(TopicMismatch) as refusal:
+    with pytest.raises(TopicMismatch) as error:
         await ensure_topic(Brokers(kafka_bootstrap), spec)
 
-    assert str(refusal.value) == (
+    assert str(error.value) == (
         f"The topic {spec.name} exists with other settings: retention.ms is 1000 and must be -1; "
         "cleanup.policy is compact and must be delete; "
         "max.message.bytes is 1048588 and must be 1048576."

@@ -84,7 +84,13 @@ def test_overlapping_text_is_not_read_twice():
         BufferEntry("0-2", header().sealed),
         BufferEntry("2-0", b"ab"),
     ],
-    ids=["of another turn", "of another key", "of another place", "of another opening", "in clear"],
+    ids=[
+        "of another turn",
+        "of another key",
+        "of another position",
+        "of another header",
+        "in clear",
+    ],
 )
 def test_an_altered_entry_marks_the_buffer_as_corrupt(wrong):
     read = reading()
@@ -96,8 +102,8 @@ def test_any_split_of_a_text_reassembles_exactly():
     draw = random.Random(3)
     whole = "aé😀\n" * 50
     for _ in range(50):
-        places = sorted({*draw.choices(range(1, len(whole)), k=9), len(whole)})
-        cuts = zip([0, *places], places, strict=False)
+        ends = sorted({*draw.choices(range(1, len(whole)), k=9), len(whole)})
+        cuts = zip([0, *ends], ends, strict=False)
         read = reading()
         assert "".join(read.apply([text(whole[a:b], b)]) for a, b in cuts) == whole
 
