@@ -1,7 +1,8 @@
-"""One PostgreSQL, Kafka and Redis for a whole test run, each started when a test first asks for it.
+"""Test tiers, and the engine fixtures: PostgreSQL, Kafka and Redis, one of each per test process.
 
-`PARLEY_TEST_POSTGRES`, `PARLEY_TEST_KAFKA` and `PARLEY_TEST_REDIS` name ones that already run;
-with `STACK=containers` Docker runs them; otherwise they are the packages of `parley up`.
+Each engine starts when a test first needs it. `PARLEY_TEST_POSTGRES`, `PARLEY_TEST_KAFKA` and
+`PARLEY_TEST_REDIS` select engines that already run; with `STACK=containers` they run in Docker;
+otherwise they run from the same packages as under `parley up`.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -24,15 +26,25 @@ import pytest
 if TYPE_CHECKING:
     from parley_cli.engines import KafkaServer
 
-_END_TO_END = Path(__file__).parent / "tests" / "e2e"
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
-_OF_THIS_RUN = re.compile(
+_ROOT = Path(__file__).parent
+_E2E, _FAULTS = _ROOT / "tests" / "e2e", _ROOT / "tests" / "faults"
+
+_ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "redis_url"))
+# Names by which a test module starts engines or other processes itself.
+_STARTS_PROCESSES = re.compile(
+    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|kafka_jars"
+    r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
+)
+# A worker process starts with the slowest tests, so that the short ones even out the end of a run.
+_RUN_ORDER = ("faults", "e2e", "engine", "unit")
+
+_UUID_OR_TIME = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d(?::|%3A)\S+"
 )
 
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-# A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
+# A shell starts its background jobs with SIGINT ignored, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -45,28 +57,34 @@ AnyServer = TypeVar("AnyServer", bound=Server)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Names of tests without ids and times, which differ in each of the processes."""
-    changing = isinstance(val, str) and _OF_THIS_RUN.search(val)
-    return _OF_THIS_RUN.sub("*", str(val)) if changing else None
+    """Replace UUIDs and times in test ids: they differ between the processes of a parallel run."""
+    varies = isinstance(val, str) and _UUID_OR_TIME.search(val)
+    return _UUID_OR_TIME.sub("*", str(val)) if varies else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, the stack's tests come first: they take longest, and one process has them."""
+    """Mark each test with its tier, and sort the tests of a parallel run by tier."""
+    tiers = {item: _tier(item) for item in items}
+    for item, tier in tiers.items():
+        item.add_marker(tier)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: _END_TO_END not in item.path.parents)
+        items.sort(key=lambda item: _RUN_ORDER.index(tiers[item]))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests go to one process, and so do all of the stack."""
-    from xdist.scheduler import LoadScopeScheduling
+def _tier(item: pytest.Item) -> str:
+    if _FAULTS in item.path.parents:
+        return "faults"
+    if _E2E in item.path.parents:
+        return "e2e"
+    fixtures = getattr(item, "fixturenames", ())
+    if not _ENGINE_FIXTURES.isdisjoint(fixtures) or _starts_processes(item.path):
+        return "engine"
+    return "unit"
 
-    class ByFileOrStack(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "the stack" if file.startswith("tests/e2e/") else file
 
-    return ByFileOrStack(config, log)
+@cache
+def _starts_processes(module: Path) -> bool:
+    return _STARTS_PROCESSES.search(module.read_text()) is not None
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from parley_core.runtime.settings import (
     Port,
     RedisUrl,
     Settings,
+    Variable,
     load,
 )
 
@@ -99,8 +100,8 @@ class UpSettings(TokenSettings, ExternalEngineSettings):
     models: Path | None = None
     assistants: Path | None = None
     policies: Path | None = None
-    openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
-    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: Annotated[str | None, Variable("OPENAI_BASE_URL")] = None
+    openai_api_key: Annotated[SecretStr | None, Variable("OPENAI_API_KEY")] = None
 
     @property
     def runs_demo_model(self) -> bool:

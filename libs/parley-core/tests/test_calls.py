@@ -22,7 +22,8 @@ from call_peers.service import (
 from fastapi import FastAPI
 
 from parley_core.auth.principal import InvalidPrincipal
-from parley_core.http.errors import Unavailable, error_body, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.errors import Unavailable, error_body
 from parley_core.http.service_client import ServiceError
 
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 
 from parley_core.auth.principal import InternalSecret, Principal, sign_principal
-from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 
 SECRET = InternalSecret(b"s" * 32)

@@ -21,7 +21,7 @@ from parley_session.application.command_executor import (
     CommandFor,
     CommandResult,
 )
-from parley_session.application.idempotency import IdempotentRequest, keyed_request
+from parley_session.application.idempotency import IdempotentRequest, idempotent_request
 from parley_session.domain.session.commands import Command
 from parley_session.domain.session.errors import TurnAlreadyEnded, TurnOpen
 from parley_session.storage.event_store import EventStore
@@ -52,7 +52,7 @@ class Interrupted(EventStore):
 
 
 def keyed(body: str = "same") -> IdempotentRequest:
-    request = keyed_request(ADA, "POST", "/x", "k1", body)
+    request = idempotent_request(ADA, "POST", "/x", "k1", body)
     assert request is not None
     return request
 

@@ -19,7 +19,7 @@ from parley_core.log import Entry
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import encode
 from parley_session.application.command_executor import Caller
-from parley_session.application.idempotency import keyed_request
+from parley_session.application.idempotency import idempotent_request
 from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
@@ -72,7 +72,7 @@ def imported() -> ImportedMessage:
 async def test_a_session_that_the_log_knows_as_erased_loses_its_key_and_its_requests(
     parts: Parts, pool: Pool, take_back: TakeBack
 ) -> None:
-    request = keyed_request(ADA, "POST", "/sessions", "k1", {})
+    request = idempotent_request(ADA, "POST", "/sessions", "k1", {})
     assert request is not None
     begin = start_session()
     await parts.executor.execute(begin.session_id, lambda _: begin, ASKER, request=request)

@@ -20,7 +20,7 @@ from parley_cli.engines import free_port
 from parley_testing.eventually import eventually
 from stack.person import Person
 
-READY, READY_SECONDS = "Parley answers at", 90
+READY, READY_SECONDS = "Parley is ready at", 90
 END_SECONDS = 10  # What `parley up` promises.
 
 

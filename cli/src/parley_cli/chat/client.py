@@ -8,12 +8,13 @@ from uuid import uuid4
 import httpx2
 
 from parley_cli.chat.sse_events import ReplyDelta, ReplyEnded, ReplyProgress, events
+from parley_core.runtime.backoff import backoff_delay
 
 TIMEOUT = httpx2.Timeout(10, connect=5, read=45)  # Seconds; a stream has a heartbeat every 15.
 MAX_ATTEMPTS = 3
 # In a row without new text: long enough to wait for a gateway that restarts.
 MAX_REPLY_ATTEMPTS = 6
-INITIAL_DELAY_SECONDS = 0.25
+INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.25, 8.0
 TRANSIENT_STATUSES = (429, 502, 503, 504)
 IDEMPOTENCY_KEY = "idempotency-key"
 
@@ -97,7 +98,7 @@ class ChatClient:
         raise error
 
     def _wait(self, failures: int) -> None:
-        time.sleep(self._initial_delay_seconds * 2 ** (failures - 1))
+        time.sleep(backoff_delay(failures, self._initial_delay_seconds, MAX_DELAY_SECONDS))
 
     def _chat_error(self, error: Exception) -> ChatError:
         if isinstance(error, _TransientError):

@@ -10,6 +10,11 @@ from typing import Any
 
 import msgspec
 
+from parley_core.streaming.sse import SSEParser
+
+# The last event holds the whole reply, which the service limits to a few MiB.
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class ReplyDelta:
@@ -25,17 +30,11 @@ class ReplyEnded:
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The data of each whole event in a stream of bytes."""
-    lines: list[bytes] = []
-    rest = b""
+    """The data of each whole event in a stream of bytes. Raises EventTooLarge."""
+    parser = SSEParser(MAX_EVENT_BYTES)
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in (line.removesuffix(b"\r") for line in whole):
-            if line.startswith(b"data:"):
-                lines.append(line.removeprefix(b"data:").removeprefix(b" "))
-            elif not line and lines:
-                yield msgspec.json.decode(b"\n".join(lines))
-                lines = []
+        for event in parser.feed(chunk):
+            yield msgspec.json.decode(event.data)
 
 
 class ReplyProgress:

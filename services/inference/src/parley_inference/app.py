@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from starlette.applications import Starlette
 
-from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.metrics import metrics_route, new_registry

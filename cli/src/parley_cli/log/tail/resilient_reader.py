@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 from parley_cli.engines.health_probes import accepts_connections
 from parley_core.log import Brokers, Entry, LogError, LogReader, LogUnreachable
+from parley_core.runtime.backoff import Backoff
 
 READ_TIMEOUT_SECONDS = 1.0
-RETRY_DELAY_SECONDS = 0.2
+INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.2, 2.0
 
 
 class ResilientLog:
@@ -19,7 +20,7 @@ class ResilientLog:
     ) -> None:
         self._reader, self._print_line = reader, print_line
         self._addresses = brokers.bootstrap.split(",")
-        self._unavailable = False
+        self._outage = Backoff(INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS)
         self._last_entry_at = time.monotonic()
 
     @property
@@ -43,10 +44,9 @@ class ResilientLog:
         elif time.monotonic() - self._last_entry_at > stall_timeout:
             raise LogError(f"Kafka returned no records for {stall_timeout:.0f} s.")
         if entries or await self._any_broker_accepts_connections():
-            self._report(unavailable=False)
+            self._on_available()
         else:
-            self._report(unavailable=True)
-            await asyncio.sleep(RETRY_DELAY_SECONDS)
+            await self._on_unavailable()
         return entries
 
     async def _read_entries(self) -> list[Entry]:
@@ -58,9 +58,12 @@ class ResilientLog:
     async def _any_broker_accepts_connections(self) -> bool:
         return any(await asyncio.gather(*map(accepts_connections, self._addresses)))
 
-    def _report(self, *, unavailable: bool) -> None:
-        if unavailable and not self._unavailable:
-            self._print_line("Kafka is unavailable; reading resumes when it is back.")
-        if self._unavailable and not unavailable:
+    def _on_available(self) -> None:
+        if self._outage.failures:
             self._print_line("Kafka is available again.")
-        self._unavailable = unavailable
+        self._outage.reset()
+
+    async def _on_unavailable(self) -> None:
+        if not self._outage.failures:
+            self._print_line("Kafka is unavailable; reading resumes when it is back.")
+        await asyncio.sleep(self._outage.next_delay() or MAX_DELAY_SECONDS)

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 from parley_cli.log.tail.formatting import UnsealedFields
 from parley_cli.log.tail.log_record import LogRecord
-from parley_contracts.data_keys import (
-    MOST_SESSIONS,
+from parley_contracts.session_api.keys import (
     InvalidKeysResponse,
-    keys_answered,
-    keys_question,
+    decode_data_keys_response,
+    encode_data_keys_request,
 )
+from parley_contracts.session_api.limits import MAX_DATA_KEYS_PER_REQUEST
 from parley_core.crypto.sealing import DataKey, UnsealError, unseal
 from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
@@ -58,8 +58,8 @@ class Unsealer:
         if self._clock() >= self._expires_at or len(self._keys) > MAX_CACHED_KEYS:
             self._keys, self._expires_at = {}, self._clock() + KEY_TTL_SECONDS
         missing = sorted(sessions - self._keys.keys())
-        for start in range(0, len(missing), MOST_SESSIONS):
-            self._keys |= await self._fetch_keys(missing[start : start + MOST_SESSIONS])
+        for start in range(0, len(missing), MAX_DATA_KEYS_PER_REQUEST):
+            self._keys |= await self._fetch_keys(missing[start : start + MAX_DATA_KEYS_PER_REQUEST])
 
     async def _fetch_keys(self, sessions: Sequence[UUID]) -> Mapping[UUID, DataKey | None]:
         try:
@@ -68,9 +68,9 @@ class Unsealer:
                 "/keys",
                 principal=self._session.service_principal,
                 request_id=f"log-{uuid4()}",
-                body=keys_question(sessions),
+                body=encode_data_keys_request(sessions),
             )
-            return keys_answered(response.body)
+            return decode_data_keys_response(response.body)
         except (ParleyError, InvalidKeysResponse) as error:
             raise KeysUnavailable(
                 f"The session service returned no keys to decrypt the content: {error} "

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from parley_cli.engines import EngineError
 from parley_cli.engines.process.child_process import ChildProcess
+from parley_core.runtime.backoff import backoff_delay
 
 
 class SupervisedProcess(Protocol):
@@ -28,11 +29,12 @@ class SupervisedProcess(Protocol):
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """Gives up when a process ends `max_exits` times within the window; delays double."""
+    """Gives up when a process ends `max_exits` times within the window."""
 
     max_exits: int = 5
     window_seconds: float = 60
     initial_delay_seconds: float = 0.2
+    max_delay_seconds: float = 5
     log_lines: int = 10
 
 
@@ -61,7 +63,7 @@ async def keep_running(
         recent = sum(exits[-1] - each < policy.window_seconds for each in exits)
         if recent == policy.max_exits:
             raise _limit_reached(process, policy)
-        delay = policy.initial_delay_seconds * 2 ** (recent - 1)
+        delay = backoff_delay(recent, policy.initial_delay_seconds, policy.max_delay_seconds)
         on_warning(f"{process.name} ended ({_exit_reason(code)}); restarting in {delay:.1f} s")
         await asyncio.sleep(delay)
         started_at = time.monotonic()

@@ -10,8 +10,9 @@ from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from parley_core.http import body_limit
-from parley_core.http.body_limit import MOST_DISCARDED, BodyLimitMiddleware
-from parley_core.http.errors import RequestIdMiddleware, error_body, install_error_handlers
+from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyLimitMiddleware
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.errors import error_body
 
 LIMIT = 1024
 REFUSAL = error_body(
@@ -163,8 +164,8 @@ async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(p
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
-        writer.write(head("/parsed", f"content-length: {100 * MOST_DISCARDED}"))
-        writer.write(b"x" * (MOST_DISCARDED + 1))
+        writer.write(head("/parsed", f"content-length: {100 * MAX_DISCARDED_BYTES}"))
+        writer.write(b"x" * (MAX_DISCARDED_BYTES + 1))
 
         status, _, body = await answer(reader)
         assert (status, body) == (413, REFUSAL)
@@ -173,7 +174,7 @@ async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(p
 @either_parser
 @either_length
 async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, monkeypatch):
-    monkeypatch.setattr(body_limit, "DISCARDING_SECONDS", 0.05)
+    monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
