@@ -1,4 +1,4 @@
-"""Entry point of the `parley` command."""
+"""LogEntry point of the `parley` command."""
 
 import sys
 from collections.abc import Sequence

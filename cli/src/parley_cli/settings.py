@@ -6,15 +6,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from parley_core.auth.principal import SECRET_BYTES, InternalSecret
-from parley_core.crypto.sealing import MasterKeys
-from parley_core.log.settings import KafkaSecurity
+from parley_core.auth.principal import MIN_SECRET_BYTES, InternalSecret
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.log.kafka_settings import KafkaSecuritySettings
 from parley_core.runtime.settings import (
     BootstrapServers,
     Count,
     DatabaseUrl,
     InvalidSettings,
     Port,
+    Prefix,
     RedisUrl,
     Settings,
     Variable,
@@ -33,8 +34,8 @@ __all__ = [
 
 
 def _signing_secret(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value().encode()) < SECRET_BYTES:
-        raise ValueError(f"it should have at least {SECRET_BYTES} bytes")
+    if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"it should have at least {MIN_SECRET_BYTES} bytes")
     return secret
 
 
@@ -69,7 +70,7 @@ class ChatSettings(TokenSettings):
     token: SecretStr | None = None
 
 
-class ExternalEngineSettings(DataSettings, KafkaSecurity):
+class ExternalEngineSettings(DataSettings):
     """External engines, used instead of embedded ones, and the settings of new topics."""
 
     postgres: DatabaseUrl | None = Field(
@@ -84,6 +85,7 @@ class ExternalEngineSettings(DataSettings, KafkaSecurity):
     topic_replication: Count = 1
     topic_min_isr: Count = 1
     internal_secret: Annotated[SecretStr, AfterValidator(_internal_secret)] | None = None
+    kafka_security: Annotated[KafkaSecuritySettings, Prefix("PARLEY_KAFKA_")]
 
 
 class UpSettings(TokenSettings, ExternalEngineSettings):

@@ -92,7 +92,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
         "PARLEY_KAFKA": "kafka.example:9093",
         "PARLEY_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "PARLEY_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
-        "PARLEY_KAFKA_SASL_TOKEN_FILE": "token",
+        "PARLEY_KAFKA_SASL_TOKEN_PATH": "token",
         "PARLEY_SESSION_DATABASE_URL": "postgresql://s:pw@db/s",
         "PARLEY_HISTORY_DATABASE_URL": "postgresql://h:pw@db/h",
         "PARLEY_SESSION_URL": "http://session:8081",
@@ -104,7 +104,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
     assert locations.brokers().security_protocol == "SASL_PLAINTEXT"
     environment = {name: value for name, value in variables.items() if "KAFKA" in name}
     # The path is absolute, because a child process has another working directory.
-    environment["PARLEY_KAFKA_SASL_TOKEN_FILE"] = str(data / "token")
+    environment["PARLEY_KAFKA_SASL_TOKEN_PATH"] = str(data / "token")
     assert locations.log_environment() == environment
     assert locations.session_database() == variables["PARLEY_SESSION_DATABASE_URL"]
     assert locations.history_database() == variables["PARLEY_HISTORY_DATABASE_URL"]

@@ -1,4 +1,4 @@
-"""Entry point of the demo model on the loopback address: `python -m parley_cli.demo_model`."""
+"""LogEntry point of the demo model on the loopback address: `python -m parley_cli.demo_model`."""
 
 import argparse
 import os

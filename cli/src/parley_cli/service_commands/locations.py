@@ -28,10 +28,14 @@ class StackLocations:
     def brokers(self) -> Brokers:
         """Raises StackNotRunning."""
         if self._settings.kafka:
-            return self._settings.brokers_at(self._settings.kafka)
+            return self._settings.kafka_security.brokers_at(self._settings.kafka)
         kafka = self._process("kafka", "PARLEY_KAFKA")
         # An embedded Kafka (one with a process ID here) has no authentication.
-        return Brokers(kafka.address) if kafka.pid else self._settings.brokers_at(kafka.address)
+        return (
+            Brokers(kafka.address)
+            if kafka.pid
+            else self._settings.kafka_security.brokers_at(kafka.address)
+        )
 
     def log_environment(self) -> Mapping[str, str]:
         """The variables with which a child finds the log. Raises StackNotRunning."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from parley_cli.log.tail.log_record import LogRecord, RecordParser
 from parley_cli.log.tail.time_order import TimeOrderedMerge
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import Record
 
 
@@ -47,6 +47,6 @@ def test_a_finished_partition_does_not_hold_up_the_merge() -> None:
 def test_a_record_without_a_valid_time_takes_the_time_of_its_predecessor() -> None:
     timed = Record(b"k", [("ce_time", b"2026-11-24T12:00:00Z"), ("ce_type", b"t")], b"")
     timeless = Record(b"k", [("ce_time", b"2026-11-24T12:00:00")], b"")
-    first, second = RecordParser().parse([Entry(0, 0, timed), Entry(0, 1, timeless)])
+    first, second = RecordParser().parse([LogEntry(0, 0, timed), LogEntry(0, 1, timeless)])
     assert second.time == first.time == at(0)
     assert (first.type, second.type) == ("t", "")

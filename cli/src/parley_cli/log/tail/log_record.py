@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import Record
 
 UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
@@ -30,7 +30,7 @@ class RecordParser:
     def __init__(self) -> None:
         self.latest_times: dict[int, datetime] = {}
 
-    def parse(self, entries: Iterable[Entry]) -> Iterator[LogRecord]:
+    def parse(self, entries: Iterable[LogEntry]) -> Iterator[LogRecord]:
         for partition, offset, raw in entries:
             headers = dict(raw.headers)
             # A record without a readable time sorts directly after its predecessor.

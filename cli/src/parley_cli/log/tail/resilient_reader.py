@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from parley_cli.engines.health_probes import accepts_connections
-from parley_core.log import Brokers, Entry, LogError, LogReader, LogUnreachable
+from parley_core.log import Brokers, LogEntry, LogError, LogReader, LogUnreachable
 from parley_core.runtime.backoff import Backoff
 
 READ_TIMEOUT_SECONDS = 1.0
@@ -33,7 +33,7 @@ class ResilientLog:
         self._reader.seek(positions)
         self._last_entry_at = time.monotonic()
 
-    async def read(self, stall_timeout: float) -> list[Entry]:
+    async def read(self, stall_timeout: float) -> list[LogEntry]:
         """The next entries, or an empty list if none arrived yet.
 
         Raises LogError after `stall_timeout` seconds without entries, and what LogReader raises.
@@ -49,7 +49,7 @@ class ResilientLog:
             await self._on_unavailable()
         return entries
 
-    async def _read_entries(self) -> list[Entry]:
+    async def _read_entries(self) -> list[LogEntry]:
         try:
             return await self._reader.read(timeout=READ_TIMEOUT_SECONDS)
         except LogUnreachable:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from parley_cli.log.tail.log_record import LogRecord, RecordParser
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.time_order import TimeOrderedMerge
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 
 Positions = Mapping[int, int]
 Predicate = Callable[[LogRecord], bool]
@@ -103,7 +103,7 @@ async def follow(
 
 async def _entries_between(
     log: ResilientLog, starts: Positions, ends: Positions
-) -> AsyncIterator[list[Entry]]:
+) -> AsyncIterator[list[LogEntry]]:
     unread = dict(starts)
     log.seek(unread)
     while unread:

@@ -46,7 +46,7 @@ class EngineSelection:
     def brokers(self) -> Brokers:
         if self.kafka:
             return Brokers(self.kafka.bootstrap)
-        return self._settings.brokers_at(str(self._settings.kafka))
+        return self._settings.kafka_security.brokers_at(str(self._settings.kafka))
 
     @property
     def postgres_url(self) -> str:

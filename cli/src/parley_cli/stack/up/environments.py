@@ -141,7 +141,7 @@ def kafka_security() -> dict[str, str]:
     """The variables of Kafka's authentication and encryption, with absolute file paths."""
     given = variables("PARLEY_KAFKA_")
     # Absolute, because the process has another working directory.
-    return {n: str(Path(v).resolve()) if n.endswith("_FILE") and v else v for n, v in given.items()}
+    return {n: str(Path(v).resolve()) if n.endswith("_PATH") and v else v for n, v in given.items()}
 
 
 def _file(variable: str, path: Path | None) -> dict[str, str]:
