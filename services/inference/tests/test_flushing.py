@@ -19,7 +19,7 @@ KEY = DataKey.generate()
 class Buffers:
     """Fails with what no adapter catches, and then does what it is told."""
 
-    rests = False
+    is_open = False
 
     def __init__(self):
         self.fails, self.entries = True, []
