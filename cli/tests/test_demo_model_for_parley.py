@@ -5,14 +5,10 @@ from uuid import uuid4
 import pytest
 
 from parley_cli.demo_model import Message, reply_to
-from parley_inference.background.summary import CompactionRequest, summary_prompt
-from parley_inference.background.title import title_of, title_prompt
-from parley_inference.session.context_window_cache import (
-    ContextMessage,
-    ContextWindowCache,
-    PromptContext,
-    prompt_of,
-)
+from parley_contracts.session_api.turns import CompactionTask, PromptContext, PromptMessage
+from parley_inference.background.summary import summary_prompt
+from parley_inference.background.title import extract_title, title_prompt
+from parley_inference.session.context_window_cache import ContextWindowCache, build_prompt
 
 SUMMARY_OF = "Of what was before that I was sent a summary."
 
@@ -22,16 +18,15 @@ def answer(prompt: list[dict[str, str]]) -> str:
 
 
 def window(summary: str | None, *said: str):
-    first = [ContextMessage(None, "system", summary)] if summary else []
-    messages = [*first, *(ContextMessage(uuid4(), "user", text) for text in said)]
-    return ContextWindowCache(100_000, 60).update(
-        uuid4(), PromptContext(None, 1, 1_000, 10, messages), 0
-    )
+    first = [PromptMessage(None, "system", summary)] if summary else []
+    messages = [*first, *(PromptMessage(uuid4(), "user", text) for text in said)]
+    context = PromptContext(None, 1, 1_000, 10, messages)
+    return ContextWindowCache(100_000).update(uuid4(), context)
 
 
 def summary_of(*said: str, earlier: str | None = None) -> str:
     held = window(earlier, *said)
-    compact = CompactionRequest(held.messages[-1].id, [])
+    compact = CompactionTask(held.messages[-1].id, [])
     return answer(summary_prompt(compact, held))
 
 
@@ -45,7 +40,7 @@ def summary_of(*said: str, earlier: str | None = None) -> str:
 )
 def test_a_title_is_the_beginning_of_the_message(question, title):
     answered = answer(title_prompt(question, "Reply: By the sea."))
-    assert answered == title_of(answered) == title
+    assert answered == extract_title(answered) == title
 
 
 def test_what_was_said_survives_two_summaries():
@@ -57,7 +52,7 @@ def test_what_was_said_survives_two_summaries():
         ("What's my cat?", "Your cat is **Tom**."),
         ("What do you remember?", "- tea, hot, is best"),
     ):
-        answered = answer(prompt_of("You are Helper.", window(second, question), 10).messages)
+        answered = answer(build_prompt("You are Helper.", window(second, question), 10).messages)
         assert fact in answered
         assert "Answering as Helper." in answered
         assert SUMMARY_OF in answered
@@ -66,8 +61,8 @@ def test_what_was_said_survives_two_summaries():
 def test_what_the_model_itself_said_is_no_fact():
     talk = window(None, "Hello there", "My name is Ada.")
     assert "Eve" not in summary_of("Hello", "Bye")
-    said = [talk.messages[0], ContextMessage(uuid4(), "assistant", "My name is Eve.")]
-    compact = CompactionRequest(talk.messages[1].id, [*said])
+    said = [talk.messages[0], PromptMessage(uuid4(), "assistant", "My name is Eve.")]
+    compact = CompactionTask(talk.messages[1].id, [*said])
     assert answer(summary_prompt(compact, window(None, "x"))) == (
         "The person wrote of: Hello there."
     )
@@ -75,5 +70,5 @@ def test_what_the_model_itself_said_is_no_fact():
 
 def test_without_a_summary_nothing_is_said_of_one():
     assert SUMMARY_OF not in answer(
-        prompt_of("You are Helper.", window(None, "Hello"), 10).messages
+        build_prompt("You are Helper.", window(None, "Hello"), 10).messages
     )

@@ -93,8 +93,10 @@ def test_a_model_server_without_a_model_is_refused(described: Described) -> None
 
 
 def test_a_bound_that_a_person_sets_goes_to_its_service(described: Described) -> None:
-    processes = described(PARLEY_INFERENCE_TURNS="7", PARLEY_RELAY_RECORDS="8")
-    assert {n for n, told in processes.items() if "PARLEY_INFERENCE_TURNS" in told} == {"inference"}
+    processes = described(PARLEY_INFERENCE_MAX_TURNS="7", PARLEY_RELAY_RECORDS="8")
+    assert {n for n, told in processes.items() if "PARLEY_INFERENCE_MAX_TURNS" in told} == {
+        "inference"
+    }
     assert {n for n, told in processes.items() if "PARLEY_RELAY_RECORDS" in told} == {"session"}
 
 

@@ -17,11 +17,10 @@ from stack.person import Person
 
 # Short, so that a model server that stalls is noticed within a test.
 SETTINGS = {
-    "PARLEY_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
-    "PARLEY_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
-    "PARLEY_UPSTREAM_RETRY_SECONDS": "0.05",
+    "PARLEY_INFERENCE_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
+    "PARLEY_INFERENCE_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
     # Servers fail here on purpose, one test after the other; no test is to meet another's circuit.
-    "PARLEY_UPSTREAM_FAILURES_IN_A_ROW": "1000",
+    "PARLEY_INFERENCE_UPSTREAM_CIRCUIT_FAILURE_THRESHOLD": "1000",
     # Many small batches, so that a projector can be killed between and within them.
     "PARLEY_PROJECTOR_RECORDS": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),

@@ -194,6 +194,6 @@ async def running_turns(stack: Stack, inference: str) -> int:
         told = await stack.fetch(f"http://{stack.address(inference)}/metrics")
     except httpx2.TransportError:
         return 0
-    found = re.search(r"^parley_inference_turns (\S+)$", told.text, re.MULTILINE)
+    found = re.search(r"^parley_inference_turns_in_flight (\S+)$", told.text, re.MULTILINE)
     assert found, told.text
     return int(float(found[1]))
