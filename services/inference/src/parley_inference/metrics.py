@@ -66,7 +66,7 @@ class InferenceCollector(Collector):
         yield CounterMetricFamily(
             "parley_inference_buffer_failures",
             "Failed reads and writes of turn buffers in Redis.",
-            value=self._buffering.failed if self._buffering else 0,
+            value=self._buffering.failures if self._buffering else 0,
         )
         yield GaugeMetricFamily(
             "parley_inference_completions_in_flight",

@@ -21,7 +21,7 @@ class Redis:
         self.entries, self.exists = {}, False
 
     def do(self, write):
-        if write.makes:
+        if write.create:
             self.exists = True
         if not self.exists:
             return "gone"
@@ -36,7 +36,7 @@ class Redis:
 
     def read(self, turn):
         reader = TurnBufferReader(turn.id, KEY)
-        return reader, reader.take(self.entries.values())
+        return reader, reader.apply(self.entries.values())
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_lost_response_to_the_first_write_leaves_no_gap(live, state, arrived):
     while write := state.next_write():
         state.record(redis.do(write))
     reader, text = redis.read(live)
-    assert (reader.opening, text) == (live.header, "abcd")
+    assert (reader.header, text) == (live.header, "abcd")
 
 
 def test_repeated_lost_responses_add_no_entries(live, state):
@@ -128,7 +128,7 @@ def test_the_header_names_the_model_that_answers(live, state):
     while write := state.next_write():
         state.record(redis.do(write))
     reader, text = redis.read(live)
-    assert (reader.opening.model, reader.opening.prompt_tokens, text) == ("fallback", 7, "text")
+    assert (reader.header.model, reader.header.prompt_tokens, text) == ("fallback", 7, "text")
 
 
 @pytest.mark.parametrize("content", ["", "text", "text, longer"])
@@ -139,7 +139,7 @@ def test_the_end_marker_is_written_once(live, state, stored, content):
     stored.end("failed", content)
     live.end(stored.shape())
     write = state.next_write()
-    assert write.keep_seconds == 90
+    assert write.ttl_seconds == 90
     redis.do(write)
     state.record("unknown")
     assert state.next_write() is None

@@ -19,7 +19,7 @@ KEY = DataKey.generate()
 class Buffers:
     """Fails once with an unexpected error, then works."""
 
-    rests = False
+    is_open = False
 
     def __init__(self):
         self.fails, self.entries = True, []
@@ -29,7 +29,7 @@ class Buffers:
             self.fails = False
             raise RuntimeError
         [write] = writes
-        if not self.entries and not write.makes:
+        if not self.entries and not write.create:
             return ["gone"]
         self.entries += write.entries
         return ["written"]
@@ -50,5 +50,5 @@ async def test_text_of_a_failed_flush_is_written_without_another_change(live, ca
     writer.begin(live, KEY, 600)
     async with background_tasks(writer.run()):
         await eventually(lambda: len(buffers.entries) == 2)
-    assert TurnBufferReader(live.id, KEY).take(buffers.entries) == "text"
+    assert TurnBufferReader(live.id, KEY).apply(buffers.entries) == "text"
     assert "turn buffer writer: RuntimeError" in caplog.text

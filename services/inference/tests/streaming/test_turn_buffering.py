@@ -8,7 +8,7 @@ from inference_fakes.model_server import Disconnects, chunk, event, reply
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from parley_core.streaming.turn_buffer import Entry, TurnBufferReader, buffer_name
+from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader, buffer_name
 from parley_inference.streaming import buffer_writer, turn_buffering
 from parley_inference.turns import follow
 from parley_testing.event_stream import text_of
@@ -49,7 +49,7 @@ async def end_of_test(start):
 async def buffer_of(redis, turn):
     """Return a reader of the turn's buffer, unsealed with the session's key, and its text."""
     reader, entries = TurnBufferReader(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
-    text = reader.take([Entry(at.decode(), fields[b"s"]) for at, fields in entries])
+    text = reader.apply([BufferEntry(at.decode(), fields[b"s"]) for at, fields in entries])
     return reader, text
 
 
@@ -125,7 +125,7 @@ async def test_a_lost_buffer_is_rewritten_from_the_start(
         assert await stream.until_text(9) == "and after"
     reader, text = await buffer_of(redis, turn)
     assert text == "before and after"
-    assert (reader.opening.model, reader.opening.prompt_tokens) == ("demo", 12)
+    assert (reader.header.model, reader.header.prompt_tokens) == ("demo", 12)
     assert 600 < await redis.ttl(buffer_name(turn.id)) <= 720
 
 

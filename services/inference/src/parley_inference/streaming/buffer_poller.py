@@ -64,14 +64,14 @@ class TurnBufferPoller:
             return False
         for (live, reader), entries in zip(followed, batches, strict=True):
             if entries and live in self._followed:
-                live.append(reader.take(entries))
+                live.append(reader.apply(entries))
                 self._check(live, reader)
         return any(len(entries) == limit for entries in batches)
 
     def _check(self, live: LiveTurn, reader: TurnBufferReader) -> None:
-        if reader.broken:
+        if reader.corrupt:
             log.warning("turn %s: gap in its buffer; waiting for its end", live.id)
         if reader.ended:
             live.publish_end()
-        if reader.broken or reader.ended:
+        if reader.corrupt or reader.ended:
             self.unfollow(live)

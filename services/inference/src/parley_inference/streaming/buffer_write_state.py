@@ -3,7 +3,7 @@
 from parley_contracts.api_models import Turn
 from parley_core.crypto.sealing import DataKey
 from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
-from parley_core.streaming.turn_buffer_redis import Outcome, Write
+from parley_core.streaming.turn_buffer_redis import BufferWrite, WriteOutcome
 from parley_inference.streaming.live_turn import LiveTurn
 
 
@@ -24,7 +24,7 @@ class BufferWriteState:
         """Whether the turn has ended here, so that its text grows no more."""
         return self._live.ended is not None or self._live.discarded
 
-    def next_write(self) -> Write | None:
+    def next_write(self) -> BufferWrite | None:
         """Return the next write, or None when nothing is new."""
         if self._end_written:
             return None
@@ -43,9 +43,9 @@ class BufferWriteState:
         if self._attempted == self._confirmed:
             return None
         text = live.reply.since(self._confirmed)[: self._attempted - self._confirmed]
-        return Write(self._sealer.name, [self._sealer.text(text, self._attempted)])
+        return BufferWrite(self._sealer.name, [self._sealer.text(text, self._attempted)])
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: WriteOutcome) -> None:
         """Record the outcome of the last write."""
         match outcome:
             case "written":
@@ -55,18 +55,18 @@ class BufferWriteState:
             case "unknown":
                 pass
 
-    def _write_end(self, ended: Turn) -> Write:
+    def _write_end(self, ended: Turn) -> BufferWrite:
         assert ended.reply is not None
         self._end_written = True
         # The stored reply may be shorter than the streamed text.
         length = max(self._attempted, len(ended.reply.content))
         entry = self._sealer.end(length)
-        return Write(self._sealer.name, [entry], keep_seconds=self._ended_ttl)
+        return BufferWrite(self._sealer.name, [entry], ttl_seconds=self._ended_ttl)
 
-    def _write_whole(self, header: StreamHeader) -> Write:
+    def _write_whole(self, header: StreamHeader) -> BufferWrite:
         reply = self._live.reply
         self._rewrite, self._confirmed, self._attempted = False, 0, reply.length
-        entries = [self._sealer.opening(header)]
+        entries = [self._sealer.header(header)]
         if self._attempted:
             entries.append(self._sealer.text(reply.since(0), self._attempted))
-        return Write(self._sealer.name, entries, makes=True, keep_seconds=self._running_ttl)
+        return BufferWrite(self._sealer.name, entries, create=True, ttl_seconds=self._running_ttl)

@@ -9,7 +9,7 @@ from uuid import UUID
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.streaming.turn_buffer import buffer_name
-from parley_core.streaming.turn_buffer_redis import Outcome, TurnBuffers, Write
+from parley_core.streaming.turn_buffer_redis import BufferWrite, TurnBuffers, WriteOutcome
 from parley_inference.streaming.buffer_write_state import BufferWriteState
 from parley_inference.streaming.live_turn import LiveTurn
 
@@ -70,7 +70,7 @@ class TurnBufferWriter:
     async def finish(self) -> None:
         """Flush everything before the process exits."""
         self._mark_all_due()
-        while (self._due or self._erased) and not self._buffers.rests:
+        while (self._due or self._erased) and not self._buffers.is_open:
             await self._flush()
 
     def _mark_all_due(self) -> None:
@@ -80,11 +80,11 @@ class TurnBufferWriter:
     async def _flush(self) -> None:
         """Write all that is due now; changes during the flush are due next time."""
         due, self._due = self._due, {}
-        while due and not self._buffers.rests:
+        while due and not self._buffers.is_open:
             await self._write_batch(due)
         erased, self._erased = self._erased, set()
         if erased:
-            await self._buffers.write([Write(name, keep_seconds=0) for name in erased])
+            await self._buffers.write([BufferWrite(name, ttl_seconds=0) for name in erased])
         self._due = due | self._due
         if self._due:
             self._wake.set()
@@ -105,7 +105,7 @@ class TurnBufferWriter:
         for (turn_id, state), outcome in zip(batch, outcomes, strict=True):
             self._record(turn_id, state, outcome)
 
-    def _record(self, turn_id: UUID, state: BufferWriteState, outcome: Outcome) -> None:
+    def _record(self, turn_id: UUID, state: BufferWriteState, outcome: WriteOutcome) -> None:
         state.record(outcome)
         if state.finished and outcome == "unknown":
             self._remove(turn_id, state)

@@ -17,7 +17,7 @@ _REDIS_CONNECTIONS = 2
 
 
 class TurnBuffering:
-    """Writes this process's turns and follows those of others; `failed` counts Redis errors."""
+    """Writes this process's turns and follows those of others; `failures` counts Redis errors."""
 
     def __init__(
         self, buffers: TurnBuffers, writer: TurnBufferWriter, poller: TurnBufferPoller
@@ -27,8 +27,8 @@ class TurnBuffering:
         self.follow, self.unfollow = poller.follow, poller.unfollow
 
     @property
-    def failed(self) -> int:
-        return self._buffers.failed
+    def failures(self) -> int:
+        return self._buffers.failures
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -44,9 +44,9 @@ class TurnBuffering:
 def create_turn_buffering(redis_url: str) -> TurnBuffering:
     redis = RedisWithCircuitBreaker(
         redis_url,
-        seconds=REDIS_TIMEOUT_SECONDS,
-        pause_seconds=REDIS_CIRCUIT_OPEN_SECONDS,
-        connections=_REDIS_CONNECTIONS,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        open_seconds=REDIS_CIRCUIT_OPEN_SECONDS,
+        max_connections=_REDIS_CONNECTIONS,
     )
     buffers = TurnBuffers(redis)
     return TurnBuffering(buffers, TurnBufferWriter(buffers), TurnBufferPoller(buffers))
