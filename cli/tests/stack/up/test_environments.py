@@ -93,8 +93,10 @@ def test_a_model_server_without_a_model_is_rejected(describe: Describe) -> None:
 
 
 def test_a_setting_of_one_service_goes_only_to_that_service(describe: Describe) -> None:
-    processes = describe(PARLEY_INFERENCE_TURNS="7", PARLEY_RELAY_RECORDS="8")
-    assert {n for n, own in processes.items() if "PARLEY_INFERENCE_TURNS" in own} == {"inference"}
+    processes = describe(PARLEY_INFERENCE_MAX_TURNS="7", PARLEY_RELAY_RECORDS="8")
+    assert {n for n, own in processes.items() if "PARLEY_INFERENCE_MAX_TURNS" in own} == {
+        "inference"
+    }
     assert {n for n, own in processes.items() if "PARLEY_RELAY_RECORDS" in own} == {"session"}
 
 
