@@ -119,13 +119,13 @@ def test_gateways_share_the_port_that_people_know(described: Described) -> None:
     processes = described({"gateway": 2})
     gateways = processes["gateway"], processes["gateway-2"]
     assert {told["PARLEY_SHARED_PORT"] for told in gateways} == {"8080"}
-    assert len({"8080", *(told["PARLEY_PORT"] for told in gateways)}) == 3
+    assert len({"8080", *(told["PARLEY_GATEWAY_PORT"] for told in gateways)}) == 3
 
 
 def test_a_single_process_is_called_at_its_own_address(described: Described) -> None:
     processes = described()
     assert not any("PARLEY_SHARED_PORT" in told for told in processes.values())
-    assert processes["gateway"]["PARLEY_PORT"] == "8080"
+    assert processes["gateway"]["PARLEY_GATEWAY_PORT"] == "8080"
     port = processes["history-serve"]["PARLEY_HISTORY_PORT"]
     assert processes["gateway"]["PARLEY_HISTORY_URL"] == f"http://127.0.0.1:{port}"
 
