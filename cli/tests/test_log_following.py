@@ -15,7 +15,7 @@ from parley_cli.log.tail.filters import FilterOptions
 from parley_cli.log.tail.log_record import LogRecord
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.traversal import in_time_order
-from parley_core.log import Brokers, Entry, LogReader, ensure_topic, partition_of
+from parley_core.log import Brokers, LogEntry, LogReader, ensure_topic, partition_of
 from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 
@@ -23,7 +23,7 @@ from parley_testing.eventually import eventually
 class CountingLog(ResilientLog):
     records = 0
 
-    async def read(self, patience: float) -> list[Entry]:
+    async def read(self, patience: float) -> list[LogEntry]:
         entries = await super().read(patience)
         self.records += len(entries)
         return entries

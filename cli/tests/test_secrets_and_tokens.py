@@ -9,7 +9,7 @@ import pytest
 
 from parley_cli.__main__ import main
 from parley_cli.stack.secret_store import SecretLost, SecretStore
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 
 SECRET = "s" * 32
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from parley_core.auth.principal import SECRET_BYTES, InternalSecret
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.auth.principal import MIN_SECRET_BYTES, InternalSecret
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.log.settings import KafkaSecurity
 from parley_core.runtime.settings import (
     BootstrapServers,
@@ -33,8 +33,8 @@ __all__ = [
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value().encode()) < SECRET_BYTES:
-        raise ValueError(f"it should have at least {SECRET_BYTES} characters")
+    if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"it should have at least {MIN_SECRET_BYTES} characters")
     return secret
 
 

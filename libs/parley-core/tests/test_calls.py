@@ -196,7 +196,7 @@ async def test_a_refused_service_does_not_look_like_a_refused_person(caplog):
             await client.call("GET", "/", **NAMES)
 
     assert is_unavailable(refusal)
-    assert "session refuses the principal tokens of gateway" in caplog.text
+    assert "session rejects the principal tokens of gateway" in caplog.text
 
 
 async def test_nobody_listening_is_unavailable(nowhere):
@@ -204,7 +204,7 @@ async def test_nobody_listening_is_unavailable(nowhere):
         with pytest.raises(Unavailable) as refusal:
             await client.call("GET", "/", **NAMES)
         with pytest.raises(Unavailable):
-            async with client.stream("POST", "/", **NAMES, silence=1):
+            async with client.stream("POST", "/", **NAMES, idle_timeout=1):
                 pass
 
     assert is_unavailable(refusal)

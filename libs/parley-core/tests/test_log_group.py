@@ -47,7 +47,7 @@ class Projection:
         while True:
             entries = await reader.read(max_records=50, timeout=0.1)
             self.apply(reader, entries)
-            await reader.commit_hint({e.partition: e.offset + 1 + hint_error for e in entries})
+            await reader.commit_offsets({e.partition: e.offset + 1 + hint_error for e in entries})
 
 
 @asynccontextmanager
@@ -86,7 +86,7 @@ async def test_a_member_begins_where_its_caller_says_whatever_the_group_noted(
     ) as reader:
         kept.apply(reader, entries := await reader.read(timeout=5))
         partition = entries[0].partition
-        await reader.commit_hint({partition: 4})
+        await reader.commit_offsets({partition: 4})
 
     for position in (1, 5):
         kept.next[partition] = position
@@ -149,7 +149,7 @@ async def test_records_of_an_assignment_that_came_during_a_read_are_not_handed_o
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
     ) as reader:
         kept.apply(reader, await reader.read(timeout=5))
-        await reader.commit_hint(dict.fromkeys(range(4), 0))
+        await reader.commit_offsets(dict.fromkeys(range(4), 0))
         getmany, reached = AIOKafkaConsumer.getmany, []
 
         async def reassigned_first(consumer, **arguments):
@@ -204,10 +204,10 @@ async def test_a_hint_that_cannot_be_noted_is_no_error(kafka_bootstrap, topic, c
     async with opened(
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
     ) as reader:
-        await reader.commit_hint({})
-        await reader.commit_hint({99: 1})
+        await reader.commit_offsets({})
+        await reader.commit_offsets({99: 1})
         reader._consumer._coordinator.generation += 1
-        await reader.commit_hint({0: 1})
+        await reader.commit_offsets({0: 1})
     assert "99" in caplog.text
     assert "CommitFailedError" in caplog.text
 
@@ -217,7 +217,7 @@ async def test_the_hint_is_what_others_see_as_the_lag(kafka_bootstrap, topic):
     async with opened(
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
     ) as reader:
-        await reader.commit_hint({3: 12})
+        await reader.commit_offsets({3: 12})
         assert await reader._consumer.committed(TopicPartition(topic, 3)) == 12
 
 
@@ -254,7 +254,7 @@ async def test_a_member_closes_in_time_while_the_broker_hangs(kafka: KafkaServer
     os.kill(kafka.pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(8):
-            await reader.commit_hint({0: 1})
+            await reader.commit_offsets({0: 1})
             await reader.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
     finally:

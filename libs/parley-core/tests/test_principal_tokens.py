@@ -6,8 +6,8 @@ import pytest
 
 from parley_core.auth.principal import InternalSecret, InvalidPrincipal, Principal, verify_principal
 from parley_core.auth.principal_token_cache import (
-    MOST_KEPT,
-    REUSED_SECONDS,
+    MAX_CACHED_TOKENS,
+    REUSE_SECONDS,
     PrincipalSigner,
     PrincipalVerifier,
 )
@@ -31,48 +31,48 @@ def after(seconds: float) -> datetime:
 
 def test_calls_for_one_person_carry_one_token_for_some_seconds():
     tokens = signing()
-    first = tokens.of(ADA, NOW)
-    assert tokens.of(ADA, after(REUSED_SECONDS - 1)) == first
-    later = tokens.of(ADA, after(REUSED_SECONDS))
+    first = tokens.token_for(ADA, NOW)
+    assert tokens.token_for(ADA, after(REUSE_SECONDS - 1)) == first
+    later = tokens.token_for(ADA, after(REUSE_SECONDS))
     assert later != first
     # Good for its whole minute, whenever it was sent.
-    late = after(REUSED_SECONDS + 59)
+    late = after(REUSE_SECONDS + 59)
     assert verify_principal(later, SECRET, issuers={"gateway"}, audience="session", now=late) == ADA
 
 
 @pytest.mark.parametrize("other", [EVE, Principal("acme", "ada", frozenset({"admin"}))])
 def test_a_token_stands_for_one_person_with_the_same_scopes(other):
     tokens = signing()
-    assert tokens.of(ADA, NOW) != tokens.of(other, NOW)
-    assert verifying().principal_of(tokens.of(other, NOW), NOW) == other
+    assert tokens.token_for(ADA, NOW) != tokens.token_for(other, NOW)
+    assert verifying().verify(tokens.token_for(other, NOW), NOW) == other
 
 
 def test_a_clock_that_is_set_back_signs_anew():
     tokens = signing()
-    tokens.of(ADA, after(100))
-    assert verifying().principal_of(tokens.of(ADA, NOW), NOW) == ADA
+    tokens.token_for(ADA, after(100))
+    assert verifying().verify(tokens.token_for(ADA, NOW), NOW) == ADA
 
 
 @pytest.mark.parametrize("seconds", [60, -6])
 def test_a_token_that_was_verified_is_refused_outside_of_its_time(seconds):
-    tokens, token = verifying(), signing().of(ADA, NOW)
-    assert tokens.principal_of(token, NOW) == ADA
+    tokens, token = verifying(), signing().token_for(ADA, NOW)
+    assert tokens.verify(token, NOW) == ADA
     with pytest.raises(InvalidPrincipal):
-        tokens.principal_of(token, after(seconds))
+        tokens.verify(token, after(seconds))
 
 
 def test_a_token_that_was_refused_is_refused_again():
-    tokens, forged = verifying(), signing(InternalSecret(b"o" * 32)).of(ADA, NOW)
+    tokens, forged = verifying(), signing(InternalSecret(b"o" * 32)).token_for(ADA, NOW)
     for _ in range(2):
         with pytest.raises(InvalidPrincipal):
-            tokens.principal_of(forged, NOW)
+            tokens.verify(forged, NOW)
 
 
 def test_the_oldest_are_forgotten():
     signed, verified = signing(), verifying()
-    first = signed.of(ADA, NOW)
-    verified.principal_of(first, NOW)
-    for number in range(MOST_KEPT):
-        verified.principal_of(signed.of(Principal("acme", f"u{number}"), NOW), NOW)
-    assert signed.of(ADA, after(1)) != first
-    assert verified.principal_of(first, NOW) == ADA
+    first = signed.token_for(ADA, NOW)
+    verified.verify(first, NOW)
+    for number in range(MAX_CACHED_TOKENS):
+        verified.verify(signed.token_for(Principal("acme", f"u{number}"), NOW), NOW)
+    assert signed.token_for(ADA, after(1)) != first
+    assert verified.verify(first, NOW) == ADA

@@ -5,19 +5,21 @@ from uuid import UUID
 
 import pytest
 
-from parley_core.crypto.sealing import (
-    DataKey,
+from parley_core.crypto.master_keys import (
     InvalidMasterKey,
     KeyDestroyed,
     MasterKeys,
     UnknownMasterKey,
+    master_key_id_of,
+)
+from parley_core.crypto.sealing import (
+    DataKey,
     UnsealError,
     fingerprint,
     open_copy,
     seal,
     seal_copy,
     unseal,
-    wrapped_by,
 )
 
 SESSION, OTHER = UUID(int=1), UUID(int=2)
@@ -115,14 +117,14 @@ def test_a_wrapped_key_is_read_back_for_its_session_only():
         keys.unwrap(wrapped, OTHER)
 
 
-def test_after_rotation_old_keys_unwrap_and_new_ones_are_wrapped_by_the_active_one():
+def test_after_rotation_old_keys_unwrap_and_new_ones_are_master_key_id_of_the_active_one():
     before = MasterKeys.parse(setting(old=OLD))
     rotated = MasterKeys.parse(setting(new=NEW, old=OLD))
     wrapped = before.wrap(KEY, SESSION)
 
     again = rotated.wrap(rotated.unwrap(wrapped, SESSION), SESSION)
 
-    assert (wrapped_by(wrapped), wrapped_by(again)) == ("old", "new")
+    assert (master_key_id_of(wrapped), master_key_id_of(again)) == ("old", "new")
     assert MasterKeys.parse(setting(new=NEW)).unwrap(again, SESSION) == KEY
 
 

@@ -25,7 +25,7 @@ async def test_a_stream_is_read_as_it_comes():
 
     async with (
         service(handler) as client,
-        client.stream("POST", "/", **NAMES, body=b"{}", silence=5) as content,
+        client.stream("POST", "/", **NAMES, body=b"{}", idle_timeout=5) as content,
     ):
         first = await content.readline()
         read.set()
@@ -45,7 +45,7 @@ async def test_a_stream_may_take_longer_than_its_longest_silence():
 
     async with (
         service(handler) as client,
-        client.stream("POST", "/", **NAMES, silence=0.4) as content,
+        client.stream("POST", "/", **NAMES, idle_timeout=0.4) as content,
     ):
         assert await content.read() == b"......"
 
@@ -59,7 +59,7 @@ async def test_a_stream_is_broken_off_after_silence():
 
     async with (
         service(handler) as client,
-        client.stream("POST", "/", **NAMES, silence=0.2) as content,
+        client.stream("POST", "/", **NAMES, idle_timeout=0.2) as content,
     ):
         assert await content.readline() == b"first\n"
         with pytest.raises(TimeoutError):
@@ -76,7 +76,7 @@ async def test_a_stream_that_the_server_breaks_off_says_so():
 
     async with (
         service(handler) as client,
-        client.stream("POST", "/", **NAMES, silence=5) as content,
+        client.stream("POST", "/", **NAMES, idle_timeout=5) as content,
     ):
         with pytest.raises(aiohttp.ClientError):
             await content.read()
@@ -96,7 +96,7 @@ async def test_leaving_a_stream_is_noticed_by_its_server():
             left.set()
 
     async with service(handler) as client:
-        async with client.stream("POST", "/", **NAMES, silence=5) as content:
+        async with client.stream("POST", "/", **NAMES, idle_timeout=5) as content:
             await content.readexactly(1)
 
         await asyncio.wait_for(left.wait(), 5)
@@ -105,7 +105,7 @@ async def test_leaving_a_stream_is_noticed_by_its_server():
 async def test_a_stream_that_is_refused_relays_the_error():
     async with service(answering(json.dumps(TAKEN), status=409)) as client:
         with pytest.raises(ServiceError) as refusal:
-            async with client.stream("POST", "/", **NAMES, silence=5):
+            async with client.stream("POST", "/", **NAMES, idle_timeout=5):
                 pass
 
     assert refusal.value.code == "turn_open"
@@ -120,7 +120,7 @@ async def test_a_stream_whose_refusal_never_ends_is_unavailable():
 
     async with service(handler) as client:
         with pytest.raises(Unavailable) as refusal:
-            async with client.stream("POST", "/", **NAMES, silence=0.2):
+            async with client.stream("POST", "/", **NAMES, idle_timeout=0.2):
                 pass
 
     assert is_unavailable(refusal)
@@ -129,5 +129,5 @@ async def test_a_stream_whose_refusal_never_ends_is_unavailable():
 async def test_what_goes_wrong_within_a_stream_is_not_taken_for_the_services_fault():
     async with service(answering(b"x")) as client:
         with pytest.raises(OSError, match="ours"):
-            async with client.stream("POST", "/", **NAMES, silence=5):
+            async with client.stream("POST", "/", **NAMES, idle_timeout=5):
                 raise OSError("ours")

@@ -10,17 +10,17 @@ from redis.asyncio import Redis
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import (
-    Entry,
+    BufferEntry,
     StreamHeader,
     TurnBufferReader,
     TurnBufferSealer,
     buffer_name,
 )
-from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
+from parley_core.streaming.turn_buffer_redis import BufferWrite, TurnBuffers
 from parley_events.values import Price
 
 TURN, KEY = uuid4(), DataKey.generate()
-OPENING = StreamHeader(
+HEADER = StreamHeader(
     model="demo", prompt_tokens=7, price=Price(currency="EUR", prompt=1, completion=2)
 )
 
@@ -29,8 +29,8 @@ def text(part, end, turn_id=TURN, key=KEY):
     return TurnBufferSealer(turn_id, key).text(part, end)
 
 
-def opening(turn_id=TURN):
-    return TurnBufferSealer(turn_id, KEY).opening(OPENING)
+def header(turn_id=TURN):
+    return TurnBufferSealer(turn_id, KEY).header(HEADER)
 
 
 def end(length):
@@ -43,36 +43,36 @@ def reading():
 
 def test_the_text_is_read_with_its_opening_and_its_end():
     read = reading()
-    assert read.take([opening(), text("Hé", 2)]) == "Hé"
-    assert (read.opening, read.ended, read.seen) == (OPENING, False, "2-0")
-    assert read.take([text("😀!", 4), end(4)]) == "😀!"
-    assert (read.place, read.ended, read.broken) == (4, True, False)
+    assert read.apply([header(), text("Hé", 2)]) == "Hé"
+    assert (read.header, read.ended, read.last_id) == (HEADER, False, "2-0")
+    assert read.apply([text("😀!", 4), end(4)]) == "😀!"
+    assert (read.position, read.ended, read.corrupt) == (4, True, False)
 
 
 def test_the_last_opening_counts():
     read, writing = reading(), TurnBufferSealer(TURN, KEY)
-    other = OPENING.model_copy(update={"model": "fallback"})
-    read.take([writing.opening(OPENING), writing.opening(other)])
-    assert read.opening == other
+    other = HEADER.model_copy(update={"model": "fallback"})
+    read.apply([writing.header(HEADER), writing.header(other)])
+    assert read.header == other
 
 
 def test_a_reply_without_text_has_an_end_too():
     read = reading()
-    assert read.take([opening(), end(0)]) == ""
+    assert read.apply([header(), end(0)]) == ""
     assert read.ended
 
 
 def test_what_comes_after_a_gap_is_not_read():
     read = reading()
-    assert read.take([text("ab", 2), text("e", 5), text("f", 6)]) == "ab"
-    assert read.broken
-    assert read.take([text("cde", 5)]) == ""
+    assert read.apply([text("ab", 2), text("e", 5), text("f", 6)]) == "ab"
+    assert read.corrupt
+    assert read.apply([text("cde", 5)]) == ""
 
 
 def test_text_that_is_known_is_not_read_twice():
     read = reading()
-    assert read.take([text("ab", 2)]) == "ab"
-    assert read.take([text("abcd", 4), text("cd", 4), text("e", 5)]) == "cde"
+    assert read.apply([text("ab", 2)]) == "ab"
+    assert read.apply([text("abcd", 4), text("cd", 4), text("e", 5)]) == "cde"
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_text_that_is_known_is_not_read_twice():
     [
         text("ab", 2, turn_id=uuid4()),
         text("ab", 2, key=DataKey.generate()),
-        Entry("2-0", text("ab", 3).sealed),
-        Entry("0-2", opening().sealed),
-        Entry("2-0", b"ab"),
+        BufferEntry("2-0", text("ab", 3).sealed),
+        BufferEntry("0-2", header().sealed),
+        BufferEntry("2-0", b"ab"),
     ],
     ids=["of another turn", "of another key", "of another place", "of another opening", "in clear"],
 )
 def test_an_entry_that_is_not_as_it_was_written_ends_the_reading(wrong):
     read = reading()
-    assert read.take([wrong, text("ab", 2)]) == ""
-    assert read.broken
+    assert read.apply([wrong, text("ab", 2)]) == ""
+    assert read.corrupt
 
 
 def test_any_cuts_of_a_text_give_it_exactly():
@@ -99,7 +99,7 @@ def test_any_cuts_of_a_text_give_it_exactly():
         places = sorted({*draw.choices(range(1, len(whole)), k=9), len(whole)})
         cuts = zip([0, *places], places, strict=False)
         read = reading()
-        assert "".join(read.take([text(whole[a:b], b)]) for a, b in cuts) == whole
+        assert "".join(read.apply([text(whole[a:b], b)]) for a, b in cuts) == whole
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ async def redis(redis_url):
 
 @pytest.fixture
 async def buffers(redis_url):
-    resting = RedisWithCircuitBreaker(redis_url, seconds=5, pause_seconds=60, connections=2)
+    resting = RedisWithCircuitBreaker(
+        redis_url, timeout_seconds=5, open_seconds=60, max_connections=2
+    )
     buffers = TurnBuffers(resting)
     yield buffers
     await buffers.aclose()
@@ -131,8 +133,10 @@ async def read_all(buffers, turn_id):
 
 async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
     parts = [text(part, end, turn_id) for end, part in enumerate("abcde", start=1)]
-    write = Write(buffer_name(turn_id), [opening(turn_id), *parts[:2]], makes=True, keep_seconds=50)
-    assert await written(buffers, write, Write(buffer_name(turn_id), parts[2:])) == [
+    write = BufferWrite(
+        buffer_name(turn_id), [header(turn_id), *parts[:2]], create=True, ttl_seconds=50
+    )
+    assert await written(buffers, write, BufferWrite(buffer_name(turn_id), parts[2:])) == [
         "written",
         "written",
     ]
@@ -140,29 +144,29 @@ async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
     assert 0 < await redis.ttl(buffer_name(turn_id)) <= 50
     one, other = TurnBufferReader(turn_id, KEY), TurnBufferReader(uuid4(), KEY)
     [first, nothing] = await buffers.read([one, other], 3)
-    assert (one.take(first), nothing) == ("ab", [])
+    assert (one.apply(first), nothing) == ("ab", [])
 
 
 async def test_what_is_written_again_changes_nothing(buffers, redis, turn_id):
-    write = Write(buffer_name(turn_id), [opening(turn_id), text("ab", 2, turn_id)], True)
+    write = BufferWrite(buffer_name(turn_id), [header(turn_id), text("ab", 2, turn_id)], True)
     for _ in range(2):
         assert await written(
-            buffers, write, Write(buffer_name(turn_id), [text("c", 3, turn_id)])
+            buffers, write, BufferWrite(buffer_name(turn_id), [text("c", 3, turn_id)])
         ) == (["written", "written"])
     assert await read_all(buffers, turn_id) == "abc"
     assert await redis.xlen(buffer_name(turn_id)) == 3
 
 
 async def test_a_buffer_that_is_gone_is_told_and_not_begun_in_its_middle(buffers, redis, turn_id):
-    gone, other = Write(buffer_name(turn_id), [text("c", 3, turn_id)]), uuid4()
-    makes = Write(buffer_name(other), [text("a", 1, other)], makes=True, keep_seconds=50)
+    gone, other = BufferWrite(buffer_name(turn_id), [text("c", 3, turn_id)]), uuid4()
+    makes = BufferWrite(buffer_name(other), [text("a", 1, other)], create=True, ttl_seconds=50)
     assert await written(buffers, gone, makes) == ["gone", "written"]
     assert not await redis.exists(buffer_name(turn_id))
 
 
 async def test_a_buffer_is_dropped_at_once(buffers, redis, turn_id):
-    await buffers.write([Write(buffer_name(turn_id), [text("a", 1, turn_id)], makes=True)])
-    assert await written(buffers, Write(buffer_name(turn_id), keep_seconds=0)) == ["written"]
+    await buffers.write([BufferWrite(buffer_name(turn_id), [text("a", 1, turn_id)], create=True)])
+    assert await written(buffers, BufferWrite(buffer_name(turn_id), ttl_seconds=0)) == ["written"]
     assert not await redis.exists(buffer_name(turn_id))
 
 
@@ -172,14 +176,15 @@ async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
     other = uuid4()
     await redis.set(buffer_name(turn_id), "private words", ex=50)
     writes = [
-        Write(buffer_name(each), [text("a", 1, each)], makes=True) for each in (turn_id, other)
+        BufferWrite(buffer_name(each), [text("a", 1, each)], create=True)
+        for each in (turn_id, other)
     ]
     assert await written(buffers, *writes) == ["unknown", "written"]
-    assert (buffers.failed, buffers.rests) == (1, True)
+    assert (buffers.failures, buffers.is_open) == (1, True)
     assert await written(buffers, *writes) == ["unknown", "unknown"]
     assert await buffers.read([TurnBufferReader(other, KEY)], 5) is None
-    assert buffers.failed == 1
-    assert "Redis is not used for now: ResponseError" in caplog.text
+    assert buffers.failures == 1
+    assert "circuit opened for Redis: ResponseError" in caplog.text
     assert str(turn_id) not in caplog.text
 
 
@@ -197,15 +202,17 @@ async def test_a_connection_that_was_dropped_unheard_is_made_again():
     async with await asyncio.start_server(drop_all_but_the_second, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         resting = RedisWithCircuitBreaker(
-            f"redis://127.0.0.1:{port}", seconds=5, pause_seconds=60, connections=1
+            f"redis://127.0.0.1:{port}", timeout_seconds=5, open_seconds=60, max_connections=1
         )
         assert await resting.call(lambda redis: redis.ping())
-        assert (resting.failed, len(heard)) == (0, 2)
+        assert (resting.failures, len(heard)) == (0, 2)
         await resting.aclose()
 
 
 async def test_a_cancelled_call_stays_cancelled_whatever_the_client_makes_of_it(redis_url):
-    resting = RedisWithCircuitBreaker(redis_url, seconds=5, pause_seconds=60, connections=1)
+    resting = RedisWithCircuitBreaker(
+        redis_url, timeout_seconds=5, open_seconds=60, max_connections=1
+    )
 
     async def calls():
         while True:
@@ -219,21 +226,25 @@ async def test_a_cancelled_call_stays_cancelled_whatever_the_client_makes_of_it(
         calling.cancel()
         done, _ = await asyncio.wait([calling], timeout=2)
         assert done, steps
-    assert resting.failed == 0
+    assert resting.failures == 0
     await resting.aclose()
 
 
 async def test_a_redis_that_is_away_is_asked_again_after_a_rest(caplog):
     now = [0.0]
     resting = RedisWithCircuitBreaker(
-        "redis://127.0.0.1:1", seconds=1, pause_seconds=5, connections=1, clock=lambda: now[0]
+        "redis://127.0.0.1:1",
+        timeout_seconds=1,
+        open_seconds=5,
+        max_connections=1,
+        clock=lambda: now[0],
     )
     buffers, turn_id = TurnBuffers(resting), uuid4()
     for at, failed in ((0, 1), (4.9, 1), (5.1, 2)):
         now[0] = at
-        assert await written(buffers, Write(buffer_name(turn_id), [text("a", 1, turn_id)])) == [
-            "unknown"
-        ]
-        assert buffers.failed == failed
+        assert await written(
+            buffers, BufferWrite(buffer_name(turn_id), [text("a", 1, turn_id)])
+        ) == ["unknown"]
+        assert buffers.failures == failed
     assert len(caplog.messages) == 1
     await buffers.aclose()

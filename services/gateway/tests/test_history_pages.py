@@ -108,8 +108,8 @@ async def test_a_token_that_has_ended_never_gets_a_kept_page(listening, history)
 
 
 async def test_a_token_that_is_about_to_end_is_verified_again(listening, history):
-    ends = int(time.time()) + 1
     await kept(listening, history)
+    ends = int(time.time()) + 2
     await listening.get(HISTORY, bearer=token(exp=ends))
     verified = listening.app.tokens
     sent = f"Bearer {token(exp=ends)}".encode()

@@ -29,7 +29,7 @@ class Buffers:
             self.fails = False
             raise RuntimeError
         [write] = writes
-        if not self.entries and not write.makes:
+        if not self.entries and not write.create:
             return ["gone"]
         self.entries += write.entries
         return ["written"]

@@ -11,7 +11,7 @@ from session_peers.commands import complete_reply, start_session, submit_message
 from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.http.errors import IdempotencyKeyReused, Unavailable
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.command_executor import (

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from parley_core.crypto.sealing import KEY_BYTES, InvalidMasterKey, MasterKeys
+from parley_core.crypto.master_keys import InvalidMasterKey, MasterKeys
+from parley_core.crypto.sealing import KEY_BYTES
 
 
 class SecretLost(Exception):

@@ -185,9 +185,9 @@ def _buffering(settings: InferenceSettings) -> TurnBuffering | None:
         return None
     redis = RedisWithCircuitBreaker(
         settings.redis,
-        seconds=settings.inference_buffer_seconds,
-        pause_seconds=settings.inference_buffer_pause_seconds,
-        connections=_BUFFER_CONNECTIONS,
+        timeout_seconds=settings.inference_buffer_seconds,
+        open_seconds=settings.inference_buffer_pause_seconds,
+        max_connections=_BUFFER_CONNECTIONS,
     )
     buffers = TurnBuffers(redis)
     flusher = TurnBufferWriter(

@@ -238,9 +238,9 @@ async def _left_behind(settings: SessionSettings) -> AsyncIterator[PartialReplyR
         return
     redis = RedisWithCircuitBreaker(
         settings.redis,
-        seconds=settings.session_buffer_seconds,
-        pause_seconds=settings.session_buffer_pause_seconds,
-        connections=1,
+        timeout_seconds=settings.session_buffer_seconds,
+        open_seconds=settings.session_buffer_pause_seconds,
+        max_connections=1,
     )
     try:
         yield PartialReplyRecovery(TurnBuffers(redis))
@@ -251,9 +251,9 @@ async def _left_behind(settings: SessionSettings) -> AsyncIterator[PartialReplyR
 def _pool(settings: SessionSettings) -> Pool:
     return open_pool(
         settings.session_database,
-        connections=settings.session_connections,
-        seconds=settings.session_store_seconds,
-        name="parley-session",
+        max_connections=settings.session_connections,
+        timeout_seconds=settings.session_store_seconds,
+        application_name="parley-session",
     )
 
 

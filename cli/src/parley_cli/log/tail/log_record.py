@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import Record
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -30,7 +30,7 @@ class RecordParser:
     def __init__(self) -> None:
         self.reached: dict[int, datetime] = {}
 
-    def find(self, entries: Iterable[Entry]) -> Iterator[LogRecord]:
+    def find(self, entries: Iterable[LogEntry]) -> Iterator[LogRecord]:
         for partition, offset, record in entries:
             headers = dict(record.headers)
             # One whose time cannot be read keeps its place behind the one before it.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from parley_cli.engines.health_probes import listens
-from parley_core.log import Brokers, Entry, LogError, LogReader, LogUnreachable
+from parley_core.log import Brokers, LogEntry, LogError, LogReader, LogUnreachable
 
 READ_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
@@ -30,7 +30,7 @@ class ResilientLog:
         self._reader.seek(positions)
         self._silent_since = time.monotonic()
 
-    async def read(self, patience: float) -> list[Entry]:
+    async def read(self, patience: float) -> list[LogEntry]:
         """The next entries, or none for the moment.
 
         Raises LogError when none came for `patience` seconds, and as LogReader does.
@@ -47,7 +47,7 @@ class ResilientLog:
             await asyncio.sleep(PAUSE_SECONDS)
         return entries
 
-    async def _entries(self) -> list[Entry]:
+    async def _entries(self) -> list[LogEntry]:
         try:
             return await self._reader.read(timeout=READ_SECONDS)
         except LogUnreachable:

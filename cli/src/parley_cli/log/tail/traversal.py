@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from parley_cli.log.tail.log_record import LogRecord, RecordParser
 from parley_cli.log.tail.resilient_reader import ResilientLog
 from parley_cli.log.tail.time_order import TimeOrder
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 
 Positions = Mapping[int, int]
 LetsThrough = Callable[[LogRecord], bool]
@@ -103,7 +103,7 @@ async def onwards(
 
 async def _between(
     log: ResilientLog, starts: Positions, ends: Positions
-) -> AsyncIterator[list[Entry]]:
+) -> AsyncIterator[list[LogEntry]]:
     left = dict(starts)
     log.seek(left)
     while left:

@@ -7,16 +7,16 @@
 from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group_reader import GroupReader
-from parley_core.log.log_entry import Entry, partition_of
+from parley_core.log.log_entry import LogEntry, partition_of
 from parley_core.log.reader import LogReader
 from parley_core.log.topics import ensure_topic
-from parley_core.log.writer import Appended, LogWriter
+from parley_core.log.writer import AppendResult, LogWriter
 
 __all__ = [
-    "Appended",
+    "AppendResult",
     "Brokers",
-    "Entry",
     "GroupReader",
+    "LogEntry",
     "LogError",
     "LogReader",
     "LogUnreachable",

@@ -14,10 +14,10 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from parley_core.log.aiokafka_clients import CONSUMER_SETTINGS, close_consumer, positions_in
 from parley_core.log.brokers import Brokers
 from parley_core.log.errors import LogError
-from parley_core.log.log_entry import Entry, entries_of
+from parley_core.log.log_entry import LogEntry, entries_of
 from parley_core.log.reader import read_error
 
-PositionsOf = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
+LoadPositions = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 """Answers, for each of the partitions, the offset of the next record to read."""
 
 _HINT_SECONDS = 2
@@ -33,11 +33,13 @@ class GroupReader:
     the transaction of the effect, from the expected value only, else roll back and `seek`.
     """
 
-    def __init__(self, brokers: Brokers, topic: str, group: str, positions_of: PositionsOf) -> None:
+    def __init__(
+        self, brokers: Brokers, topic: str, group: str, load_positions: LoadPositions
+    ) -> None:
         self._brokers = brokers
         self._topic = topic
         self._group = group
-        self._positions_of = positions_of
+        self._load_positions = load_positions
         self._consumer: AIOKafkaConsumer | None = None
         # The very object that aiokafka gave for the assignment that was positioned last.
         self._positioned: frozenset[TopicPartition] | None = None
@@ -72,11 +74,11 @@ class GroupReader:
         """The partitions that this member holds now."""
         return frozenset(p.partition for p in self._running().assignment())
 
-    async def read(self, max_records: int = 2000, timeout: float = 1) -> list[Entry]:
+    async def read(self, max_records: int = 2000, timeout: float = 1) -> list[LogEntry]:
         """Return the next entries; none when none came within `timeout` seconds.
 
         That is also so while the group rebalances and while Kafka is away. For partitions that are
-        new to this member, `positions_of` is asked first, and its errors come out here. Raises
+        new to this member, `load_positions` is asked first, and its errors come out here. Raises
         `PositionOutOfRange`, and `LogError` when the topic cannot be read; it may be called again.
         """
         consumer = self._running()
@@ -119,7 +121,7 @@ class GroupReader:
         if consumer.assignment() is self._positioned and place in self._positioned:
             consumer.seek(place, position)
 
-    async def commit_hint(self, positions: Mapping[int, int]) -> None:
+    async def commit_offsets(self, positions: Mapping[int, int]) -> None:
         """Tell the group how far this member is, for those who watch the lag; it may fail."""
         if not positions:
             return
@@ -145,7 +147,7 @@ class GroupReader:
         """
         consumer = self._running()
         while (assignment := consumer.assignment()) and assignment is not self._positioned:
-            positions = await self._positions_of(sorted(p.partition for p in assignment))
+            positions = await self._load_positions(sorted(p.partition for p in assignment))
             if consumer.assignment() is assignment:
                 for place in assignment:
                     consumer.seek(place, positions[place.partition])

@@ -12,7 +12,7 @@ from parley_events.cloudevents import Record
 _VALUE = itemgetter(1)
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """A record, and where in the topic it is; `offset + 1` is the next position."""
 
     partition: int
@@ -20,10 +20,10 @@ class Entry(NamedTuple):
     record: Record
 
 
-def entries_of(batches: Mapping[TopicPartition, Iterable[ConsumerRecord]]) -> list[Entry]:
+def entries_of(batches: Mapping[TopicPartition, Iterable[ConsumerRecord]]) -> list[LogEntry]:
     """The entries of what aiokafka's `getmany` returned, in order within each partition."""
     return [
-        Entry(message.partition, message.offset, _record(message))
+        LogEntry(message.partition, message.offset, _record(message))
         for messages in batches.values()
         for message in messages
     ]

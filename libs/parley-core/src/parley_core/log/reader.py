@@ -17,7 +17,7 @@ from parley_core.log.aiokafka_clients import (
 )
 from parley_core.log.brokers import Brokers
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, reason
-from parley_core.log.log_entry import Entry, entries_of
+from parley_core.log.log_entry import LogEntry, entries_of
 
 
 class LogReader:
@@ -87,7 +87,7 @@ class LogReader:
             consumer.seek(place, position)
         self._next = dict(positions)
 
-    async def read(self, max_records: int = 2000, timeout: float = 1) -> list[Entry]:
+    async def read(self, max_records: int = 2000, timeout: float = 1) -> list[LogEntry]:
         """Return the next entries; none when none came within `timeout` seconds.
 
         That is also so while Kafka is away. Raises `PositionOutOfRange`, again at each call until
@@ -116,7 +116,7 @@ class LogReader:
         """
         return self._next
 
-    async def follow(self) -> AsyncIterator[list[Entry]]:
+    async def follow(self) -> AsyncIterator[list[LogEntry]]:
         """Yield batches of entries as they come, without end. Raises as `read` does."""
         while True:
             if entries := await self.read():

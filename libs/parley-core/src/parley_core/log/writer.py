@@ -17,7 +17,7 @@ from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendResult:
     """What became of the records of one `append`.
 
     `acknowledged[i]` says that record i is durable on every in-sync replica. Among the records of
@@ -59,7 +59,7 @@ class LogWriter:
             raise
         self._usable = True
 
-    async def append(self, records: Sequence[Record], timeout: float) -> Appended:
+    async def append(self, records: Sequence[Record], timeout: float) -> AppendResult:
         """Append the records, in order for each key, within `timeout` seconds.
 
         One call at a time. Raises `LogError`, with nothing handed over, when a record passes
@@ -82,7 +82,7 @@ class LogWriter:
         except* KafkaError as failures:
             error = LogError(f"The log {self._topic} failed: {reason(failures.exceptions[0])}.")
         self._usable = error is None
-        return Appended(acknowledged, error)
+        return AppendResult(acknowledged, error)
 
     async def close(self) -> None:
         """End within seconds, also while Kafka is away. What is under way is given up."""

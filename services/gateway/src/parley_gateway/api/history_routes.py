@@ -129,10 +129,10 @@ def history_routes(
         body: Annotated[Search, Depends(JSONBody(Search))],
     ) -> Response:
         """Newest first."""
-        answer = await forwarder.call(
+        response = await forwarder.call(
             upstreams.history, "POST", "/search", caller, body=body.to_json()
         )
-        return passthrough_response(answer)
+        return passthrough_response(response)
 
     @router.get(
         "/sessions/{session_id}/export",

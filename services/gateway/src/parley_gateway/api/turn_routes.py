@@ -111,10 +111,10 @@ def turn_routes(
     )
     async def read_turn(caller: CurrentCaller, turn_id: TurnId) -> Response:
         """`reply` is null while the turn is running."""
-        answer = await forwarder.call(upstreams.session, "GET", f"/turns/{turn_id}", caller)
+        response = await forwarder.call(upstreams.session, "GET", f"/turns/{turn_id}", caller)
         # A client that learns here that its reply is done reads history next.
-        writes.record_from_response(caller.principal, answer.body)
-        return passthrough_response(answer)
+        writes.record_from_response(caller.principal, response.body)
+        return passthrough_response(response)
 
     @router.get(
         "/turns/{turn_id}/stream",

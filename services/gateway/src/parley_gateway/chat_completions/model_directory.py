@@ -55,8 +55,8 @@ class ModelDirectory:
 
     async def _fetch(self, caller: Caller) -> None:
         try:
-            answer = await self._forwarder.call(self._inference, "GET", "/models", caller)
-            self._models = {model["id"]: model for model in _decode(answer.body).data}
+            response = await self._forwarder.call(self._inference, "GET", "/models", caller)
+            self._models = {model["id"]: model for model in _decode(response.body).data}
         except (ParleyError, ValueError, KeyError) as error:
             log.warning("failed to list the models of inference: %s", type(error).__name__)
         self._fresh_until = time.monotonic() + LIST_TTL_SECONDS

@@ -81,7 +81,7 @@ class StatelessCompletion:
             principal=caller.principal,
             request_id=caller.request_id,
             body=body,
-            silence=self._reply_timeout_seconds,
+            idle_timeout=self._reply_timeout_seconds,
         ) as upstream:
             yield b""
             framer = SSEFramer(MAX_EVENT_BYTES)

@@ -45,29 +45,31 @@ class SessionDeletion:
         self._pages, self._writes = pages, writes
 
     async def delete(self, session_id: UUID, caller: Caller) -> Response:
-        answer = await self._forwarder.call(
+        response = await self._forwarder.call(
             self._upstreams.session, "DELETE", f"/sessions/{session_id}", caller
         )
-        self._writes.record_from_response(caller.principal, answer.body)
+        self._writes.record_from_response(caller.principal, response.body)
         # A 404 is the expected outcome; any other error has used up its time.
         with suppress(ParleyError, TimeoutError, ValueError):
-            version = msgspec.json.decode(answer.body, type=_Deleted).version
+            version = msgspec.json.decode(response.body, type=_Deleted).version
             query = {"limit": "1", "min_version": str(version)}
             async with asyncio.timeout(VISIBILITY_TIMEOUT_SECONDS):
                 await self._forwarder.call(
                     self._upstreams.history, "GET", f"/history/{session_id}", caller, query=query
                 )
-        return passthrough_response(answer)
+        return passthrough_response(response)
 
     async def delete_all(self, caller: Caller) -> Response:
-        answer = await self._forwarder.call(self._upstreams.session, "DELETE", "/sessions", caller)
+        response = await self._forwarder.call(
+            self._upstreams.session, "DELETE", "/sessions", caller
+        )
         with suppress(ParleyError, TimeoutError, ValueError):
             # With more to erase, history would list some however long this waits.
-            if not msgspec.json.decode(answer.body, type=_AllDeleted).has_more:
+            if not msgspec.json.decode(response.body, type=_AllDeleted).has_more:
                 async with asyncio.timeout(VISIBILITY_TIMEOUT_SECONDS):
                     await self._wait_until_none_is_listed(caller)
         self._pages.invalidate_owner((caller.principal.tenant, caller.principal.user))
-        return passthrough_response(answer)
+        return passthrough_response(response)
 
     async def _wait_until_none_is_listed(self, caller: Caller) -> None:
         while True:
@@ -77,8 +79,8 @@ class SessionDeletion:
 
     async def _has_sessions(self, caller: Caller) -> bool:
         """Whether history lists sessions other than those under a legal hold."""
-        answer = await self._forwarder.call(
+        response = await self._forwarder.call(
             self._upstreams.history, "GET", "/sessions", caller, query=_ALL_SESSIONS
         )
-        page = msgspec.json.decode(answer.body, type=_Sessions)
+        page = msgspec.json.decode(response.body, type=_Sessions)
         return not all(session.legal_hold for session in page.data)

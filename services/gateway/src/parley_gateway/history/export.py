@@ -68,7 +68,7 @@ class Exporter:
                 path,
                 principal=caller.principal,
                 request_id=caller.request_id,
-                silence=self._idle_timeout_seconds,
+                idle_timeout=self._idle_timeout_seconds,
             ) as upstream:
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 if scope["method"] == "HEAD":

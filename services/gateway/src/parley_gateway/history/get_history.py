@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest, Unavailable
-from parley_core.http.service_client import Answer, ServiceError
+from parley_core.http.service_client import ServiceError, ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
 from parley_gateway.history.page_cache import Key, Page, PageCache
 from parley_gateway.history.recent_writes import RecentWrites
@@ -42,9 +42,9 @@ class HistoryReader:
         key = (owner, request.scope["raw_path"], request.scope["query_string"])
         page = await self._cached(key)
         if page is None:
-            answer, page = await self._read_once(session_id, caller, query, key)
+            response, page = await self._read_once(session_id, caller, query, key)
             if page is None:
-                return passthrough_response(answer)
+                return passthrough_response(response)
         return page_response(page, if_none_match.encode("latin-1"))
 
     async def _cached(self, key: Key) -> Page | None:
@@ -57,7 +57,7 @@ class HistoryReader:
 
     async def _read_once(
         self, session_id: UUID, caller: Caller, query: HistoryQuery, key: Key
-    ) -> tuple[Answer, Page | None]:
+    ) -> tuple[ServiceResponse, Page | None]:
         """Single flight: other requests for the same page wait for this read."""
         if key in self._reads:
             return await self._read(session_id, caller, query, key)
@@ -70,20 +70,20 @@ class HistoryReader:
 
     async def _read(
         self, session_id: UUID, caller: Caller, query: HistoryQuery, key: Key
-    ) -> tuple[Answer, Page | None]:
+    ) -> tuple[ServiceResponse, Page | None]:
         """History's response; the page is None when it carries no version."""
         pages, writes = self._pages, self._writes
         min_version = writes.min_version(caller.principal, session_id)
         generation = pages.generation()
-        answer = await self._call_history(session_id, caller, query, min_version)
-        page = parse_page(session_id, answer.body, answer.headers.get("etag"))
+        response = await self._call_history(session_id, caller, query, min_version)
+        page = parse_page(session_id, response.body, response.headers.get("etag"))
         if page is not None and page.version >= writes.min_version(caller.principal, session_id):
             pages.put(key, page, generation)
-        return answer, page
+        return response, page
 
     async def _call_history(
         self, session_id: UUID, caller: Caller, query: HistoryQuery, min_version: int
-    ) -> Answer:
+    ) -> ServiceResponse:
         parameters = query.to_query()
         if _must_include(query, min_version):
             # `seen` waits without insisting: while the log is down, the older page is returned.
@@ -103,10 +103,10 @@ class HistoryReader:
 
     async def _check_version_exists(self, session_id: UUID, caller: Caller, version: int) -> None:
         """Session knows first that a session is gone, or has no such version."""
-        answer = await self._forwarder.call(
+        response = await self._forwarder.call(
             self._upstreams.session, "GET", f"/sessions/{session_id}", caller
         )
-        if msgspec.json.decode(answer.body, type=_Version).version < version:
+        if msgspec.json.decode(response.body, type=_Version).version < version:
             raise InvalidRequest("The session has no such version yet.", param="min_version")
 
 

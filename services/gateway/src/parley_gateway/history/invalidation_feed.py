@@ -56,7 +56,7 @@ async def _follow(history: ServiceClient, pages: PageCache, backoff: Backoff) ->
         "/movements",
         principal=history.service_principal,
         request_id=uuid4().hex,
-        silence=FEED_IDLE_TIMEOUT_SECONDS,
+        idle_timeout=FEED_IDLE_TIMEOUT_SECONDS,
     ) as stream:
         is_listening = False
         while received := await stream.readany():

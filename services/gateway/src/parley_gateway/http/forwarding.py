@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.http.service_client import Answer, ServiceClient
+from parley_core.http.service_client import ServiceClient, ServiceResponse
 
 
 class Forwarder:
@@ -32,7 +32,7 @@ class Forwarder:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ServiceResponse:
         return await service.call(
             method,
             path,
@@ -62,10 +62,10 @@ class Forwarder:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """A command to the session service; the caller's next read sees its effect."""
-        answer = await self.call(self._session, method, path, caller, body=body, headers=headers)
-        self._on_command_response(caller.principal, answer.body)
-        return passthrough_response(answer)
+        response = await self.call(self._session, method, path, caller, body=body, headers=headers)
+        self._on_command_response(caller.principal, response.body)
+        return passthrough_response(response)
 
 
-def passthrough_response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, media_type="application/json")
+def passthrough_response(response: ServiceResponse) -> Response:
+    return Response(response.body, response.status, media_type="application/json")

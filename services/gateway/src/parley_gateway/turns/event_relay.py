@@ -123,14 +123,14 @@ class TurnEventRelay:
     async def fetch_ended_turn(self) -> Turn | None:
         """The stored turn; None while it runs, or when session is unavailable."""
         try:
-            answer = await self._session.call(
+            response = await self._session.call(
                 "GET",
                 f"/turns/{self.turn.id}",
                 principal=self._caller.principal,
                 request_id=self._caller.request_id,
                 timeout=TURN_LOOKUP_TIMEOUT_SECONDS,
             )
-            turn = parse_turn(answer.body)
+            turn = parse_turn(response.body)
         except ParleyError as error:
             self.session_erased = error.status == HTTPStatus.NOT_FOUND
             return None
@@ -155,7 +155,7 @@ class TurnEventRelay:
             principal=self._caller.principal,
             request_id=self._caller.request_id,
             body=msgspec.json.encode(body),
-            silence=self._settings.idle_timeout_seconds,
+            idle_timeout=self._settings.idle_timeout_seconds,
         )
 
     def _replay(self, turn: Turn) -> bytes:

@@ -33,9 +33,9 @@ class TurnOpener:
     ) -> TurnEventRelay:
         """The events of the turn that the command opens, or that its idempotency key opened."""
         path = f"/sessions/{session_id}/{command}"
-        answer = await self._forwarder.call(
+        response = await self._forwarder.call(
             self._upstreams.session, "POST", path, caller, body=body, headers=headers
         )
-        turn = parse_turn(answer.body)
+        turn = parse_turn(response.body)
         self._writes.record(caller.principal, turn.session_id, turn.version)
         return self._relays.relay(turn, caller)

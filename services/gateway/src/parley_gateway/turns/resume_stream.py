@@ -115,10 +115,10 @@ class StreamResumer:
         send: Send,
     ) -> None:
         with self._streams.slot() as stop:
-            answer = await self._forwarder.call(
+            response = await self._forwarder.call(
                 self._upstreams.session, "GET", f"/turns/{turn_id}", caller
             )
-            turn = parse_turn(answer.body)
+            turn = parse_turn(response.body)
             if after == "end":
                 # 204 stops an EventSource from reconnecting.
                 await Response(status_code=204)(scope, receive, send)

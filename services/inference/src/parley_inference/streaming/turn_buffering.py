@@ -21,7 +21,7 @@ class TurnBuffering:
 
     @property
     def failed(self) -> int:
-        return self._buffers.failed
+        return self._buffers.failures
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
