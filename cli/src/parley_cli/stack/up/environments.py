@@ -161,5 +161,5 @@ LISTEN_PREFIXES = {
     "inference": "PARLEY_INFERENCE",
     "history-serve": "PARLEY_HISTORY",
     "history-project": "PARLEY_PROJECTOR",
-    "gateway": "PARLEY",
+    "gateway": "PARLEY_GATEWAY",
 }
