@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from session_peers.process import Ended, TurnInput, variables
-from session_peers.service import Service, serve_session
+from session_support.process import Ended, Run, variables
+from session_support.service import Service, serve_session
 
 from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.migrations import migrate, migrations_in
@@ -27,7 +27,19 @@ from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.storage.migrations import MIGRATIONS
 from parley_testing.processes import environment_with
 
-Start = Callable[..., Awaitable[Service]]
+
+class Serve:
+    """Starts session services on one database, which are stopped with the stack."""
+
+    def __init__(self, database: str, stack: AsyncExitStack) -> None:
+        self._database, self._stack = database, stack
+
+    async def __call__(self, **given: Any) -> Service:
+        return await self._stack.enter_async_context(self.stoppable(**given))
+
+    def stoppable(self, **given: Any) -> AbstractAsyncContextManager[Service]:
+        """A service that is stopped at the end of the block."""
+        return serve_session(given.pop("database", self._database), **given)
 
 
 @pytest.fixture(scope="session")
@@ -67,19 +79,14 @@ async def pool(store_database: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-async def serve(store_database: str) -> AsyncIterator[Start]:
+async def serve(store_database: str) -> AsyncIterator[Serve]:
     """Starts session on the test's database, with settings of its own where given."""
-    async with AsyncExitStack() as running:
-
-        async def serve(**settings: Any) -> Service:
-            address = settings.pop("database", store_database)
-            return await running.enter_async_context(serve_session(address, **settings))
-
-        yield serve
+    async with AsyncExitStack() as stack:
+        yield Serve(store_database, stack)
 
 
 @pytest.fixture
-async def session(serve: Start) -> Service:
+async def session(serve: Serve) -> Service:
     return await serve()
 
 
@@ -91,7 +98,7 @@ async def log_topic(kafka_bootstrap: str, topic: str) -> str:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TurnInput:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command that ends at once, in this process: another one takes a second to start."""
 
     async def run(command: str, database: str, **settings: Any) -> Ended:

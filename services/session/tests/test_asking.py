@@ -5,8 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import EVE, Answer
-from session_peers.service import Service
+from session_support.client import EVE, Answer
+from session_support.service import Service
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.storage.postgres_pool import Pool
@@ -69,7 +69,7 @@ async def test_each_message_has_a_limit_and_the_refusal_names_the_one_over_it(
 
 
 async def test_a_session_needs_room_for_all_of_them(serve: Any) -> None:
-    session = await serve(session_most_messages=3)
+    session = await serve(session_max_messages_per_session=3)
     session_id = (await session.start())["id"]
     refused = await ask(session, session_id, preceding=["a", "b", "c"])
     assert refused.refusal == (409, "session_full", None)
@@ -101,8 +101,8 @@ async def test_the_same_body_with_a_key_is_the_same_whether_or_not_it_may_attach
     asked = {"preceding": ["one"], "model": "other"}
     first = await ask(session, session_id, **asked, key="k1")
     for attach in (False, True):
-        again = await ask(session, session_id, **asked, attach=attach, key="k1")
-        assert (again.status, again.body) == (200, first.body)
+        repeated = await ask(session, session_id, **asked, attach=attach, key="k1")
+        assert (repeated.status, repeated.body) == (200, first.body)
     for other in ({"preceding": ["two"]}, {"model": "third"}, {"preceding": []}):
         refused = await ask(session, session_id, **asked | other, key="k1")
         assert refused.refusal == (422, "idempotency_key_reused", None)
@@ -113,11 +113,11 @@ async def test_a_try_that_may_attach_is_given_the_turn_as_it_is(
 ) -> None:
     asked = {"preceding": ["one", "two"], "attach": True}
     first = await ask(session, session_id, **asked)
-    again = await ask(session, session_id, **asked)
-    assert (first.status, again.status, again.body) == (201, 200, first.body)
+    repeated = await ask(session, session_id, **asked)
+    assert (first.status, repeated.status, repeated.body) == (201, 200, first.body)
     ended = await end(session, first.body)
-    again = await ask(session, session_id, **asked)
-    assert (again.status, again.body) == (200, ended)
+    repeated = await ask(session, session_id, **asked)
+    assert (repeated.status, repeated.body) == (200, ended)
     assert await turns_stored(pool) == 1
 
 

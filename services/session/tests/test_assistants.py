@@ -5,8 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import ADA, Answer
-from session_peers.service import Service
+from session_support.client import ADA, Answer
+from session_support.service import Service
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
@@ -96,8 +96,8 @@ async def test_a_retired_one_takes_no_new_session_and_those_there_are_go_on(
     found = await session.call("POST", "/switch-assistant", chef, who=USER)
     assert found.body["session"]["id"] == started.body["id"]
     assert (await revise(session, name="Cook")).refusal[:2] == (409, "assistant_retired")
-    again = await session.call("POST", "/assistants", CHEF, who=GRACE)
-    assert again.refusal == (409, "assistant_id_taken", "id")
+    repeated = await session.call("POST", "/assistants", CHEF, who=GRACE)
+    assert repeated.refusal == (409, "assistant_id_taken", "id")
 
 
 async def test_the_model_is_told_what_the_version_said_that_was_recorded_with_the_turn(
@@ -161,9 +161,9 @@ async def test_a_repeated_request_gets_the_same_answer_and_another_is_refused(
     session: Service,
 ) -> None:
     first = await session.call("POST", "/assistants", CHEF, who=GRACE, key="k1")
-    again = await session.call("POST", "/assistants", CHEF, who=GRACE, key="k1")
-    assert (first.status, again.status) == (201, 200)
-    assert again.body == first.body
+    repeated = await session.call("POST", "/assistants", CHEF, who=GRACE, key="k1")
+    assert (first.status, repeated.status) == (201, 200)
+    assert repeated.body == first.body
     other = CHEF | {"name": "Cook"}
     for key in ("k1", None):
         answer = await session.call("POST", "/assistants", other, who=GRACE, key=key)
@@ -191,7 +191,7 @@ async def test_two_definitions_of_one_id_at_once_are_one(session: Service) -> No
 
 
 async def test_a_tenant_has_a_bounded_number_of_assistants(serve: Any) -> None:
-    session = await serve(session_assistants=1)
+    session = await serve(MAX_ASSISTANTS_PER_TENANT=1)
     await define(session)
     answer = await session.call("POST", "/assistants", CHEF | {"id": "cook"}, who=GRACE)
     assert answer.refusal == (409, "assistants_full", None)

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from session_peers.client import Client
-from session_peers.log_reading import outbox_is_empty, records_in
+from session_support.client import Client
+from session_support.log_reading import outbox_is_empty, records_in
 
 from parley_core.auth.principal import Principal
 from parley_core.log import Brokers, ensure_topic
@@ -32,7 +32,9 @@ async def test_each_change_is_a_record_of_the_assistants_own_stream(
     topic = f"{log_topic}.assistants"
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, ASSISTANTS_PARTITIONS, 1, 1))
     session = await serve(
-        kafka=kafka_bootstrap, relay_topic=log_topic, relay_assistants_topic=topic
+        kafka_bootstrap_servers=kafka_bootstrap,
+        session_topic_sessions=log_topic,
+        session_topic_assistants=topic,
     )
     await change(session)
     await session.start()

@@ -10,15 +10,15 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from session_peers.appending import append_turn, append_turns, execute, start
-from session_peers.commands import submit_message
-from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, TurnInput, variables
-from session_peers.serving_completions import serve_completion
+from session_support.appending import append_turn, append_turns, execute, start
+from session_support.commands import submit_message
+from session_support.components import Components, components_on
+from session_support.process import Ended, Run, variables
+from session_support.serving_completions import serve_completion
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Caller
 from parley_session.domain.session.commands import EraseSession
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
@@ -31,8 +31,8 @@ ODD = Caller(Principal(tenant="default", user='a "b" \\ \t\n c', scopes=frozense
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
@@ -41,17 +41,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def back_up(run: TurnInput, store_database: str, folder: Path) -> BackUp:
+def back_up(run: Run, store_database: str, folder: Path) -> BackUp:
     return lambda: run(f"backup --to {folder}", store_database)
 
 
 @pytest.fixture
-def verify(run: TurnInput, store_database: str, folder: Path) -> Command:
+def verify(run: Run, store_database: str, folder: Path) -> Command:
     return lambda **settings: run(f"verify-backup --from {folder}", store_database, **settings)
 
 
 @pytest.fixture
-def restore(run: TurnInput, database: str, folder: Path) -> Command:
+def restore(run: Run, database: str, folder: Path) -> Command:
     """Into a store of its own, which is migrated first."""
 
     async def restore(**settings: str) -> Ended:
@@ -70,40 +70,40 @@ async def test_what_is_restored_is_the_store_as_it_was_at_one_moment_of_many_wri
     back_up: BackUp,
     verify: Command,
     restore: Command,
-    run: TurnInput,
-    parts: Parts,
+    run: Run,
+    components: Components,
     pool: Pool,
     database: str,
     folder: Path,
     tmp_path: Path,
 ) -> None:
-    quiet, *session_ids = [await append_turns(parts, 20) for _ in range(5)]
-    await execute(parts.store, await append_turns(parts, 2), EraseSession("requested"))
-    await start(parts.store, ODD)
-    await execute(parts.store, await append_turns(parts, 1), submit_message())
+    quiet, *session_ids = [await append_turns(components, 20) for _ in range(5)]
+    await execute(components.store, await append_turns(components, 2), EraseSession("requested"))
+    await start(components.store, ODD)
+    await execute(components.store, await append_turns(components, 1), submit_message())
     await serve_completion(pool)
     talking = True
 
     async def talk(session_id: UUID) -> None:
         while talking:
-            await append_turn(parts, session_id)
-            await append_turns(parts, 1)
+            await append_turn(components, session_id)
+            await append_turns(components, 1)
 
     async with asyncio.TaskGroup() as talks:
         for session_id in session_ids:
             talks.create_task(talk(session_id))
         ended = await back_up()
         talking = False
-    assert (ended.code, ended.complained) == (0, "")
+    assert (ended.code, ended.stderr) == (0, "")
     whole = await verify()
-    assert (whole.code, whole.said.splitlines()[1:]) == (0, [])
+    assert (whole.code, whole.stdout.splitlines()[1:]) == (0, [])
     restored = await restore()
-    assert (restored.code, restored.complained) == (0, "")
-    assert "parley log reconcile" in restored.said
+    assert (restored.code, restored.stderr) == (0, "")
+    assert "parley log reconcile" in restored.stdout
 
-    again = tmp_path / "again"
-    assert (await run(f"backup --to {again}", database)).code == 0
-    assert files_of(again) == files_of(folder)
+    repeated = tmp_path / "again"
+    assert (await run(f"backup --to {repeated}", database)).code == 0
+    assert files_of(repeated) == files_of(folder)
     await _assert_goes_on(database, quiet)
 
 
@@ -111,14 +111,14 @@ async def _assert_goes_on(database: str, session_id: UUID) -> None:
     """Sessions take turns, and the outbox goes on counting where it was."""
     async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
         last = await pool.fetchval("SELECT max(position) FROM outbox")
-        await append_turn(parts_on(pool), session_id)
+        await append_turn(components_on(pool), session_id)
         assert await pool.fetchval("SELECT max(position) FROM outbox") > last
 
 
 async def test_a_key_is_only_in_the_folder_of_keys_and_all_is_its_owners_alone(
-    run: TurnInput, store_database: str, parts: Parts, pool: Pool, tmp_path: Path
+    run: Run, store_database: str, components: Components, pool: Pool, tmp_path: Path
 ) -> None:
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     store, keys = tmp_path / "deep" / "store", tmp_path / "keys"
     ended = await run(f"backup --to {store} --keys {keys}", store_database)
     assert ended.code == 0
@@ -129,22 +129,22 @@ async def test_a_key_is_only_in_the_folder_of_keys_and_all_is_its_owners_alone(
         assert wrapped not in path.read_text()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (*store.iterdir(), *keys.iterdir())}
     assert modes == {0o600}
-    assert "runners (which process runs which turn now)" in ended.said
+    assert "runners (which process runs which turn now)" in ended.stdout
     assert (await run(f"verify-backup --from {store} --keys {keys}", "")).code == 0
     without = await run(f"verify-backup --from {store}", "")
-    assert (without.code, without.said.count("cannot be read")) == (1, 2)
+    assert (without.code, without.stdout.count("cannot be read")) == (1, 2)
 
 
 async def test_a_backup_that_was_killed_is_none(
     verify: Command,
     restore: Command,
     back_up: BackUp,
-    parts: Parts,
+    components: Components,
     pool: Pool,
     store_database: str,
     folder: Path,
 ) -> None:
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     async with pool.acquire() as holder, holder.transaction():
         await holder.execute("LOCK TABLE turns IN ACCESS EXCLUSIVE MODE")
         writing = await started(
@@ -154,12 +154,12 @@ async def test_a_backup_that_was_killed_is_none(
         writing.kill()
         await writing.communicate()
     for ended in (await verify(), await restore()):
-        assert (ended.code, ended.said) == (1, "")
-        assert ended.complained == (
+        assert (ended.code, ended.stdout) == (1, "")
+        assert ended.stderr == (
             f"{folder} holds no whole backup: manifest.json, written last, is missing.\n"
         )
     refused = await back_up()
-    assert (refused.code, refused.complained) == (
+    assert (refused.code, refused.stderr) == (
         1,
         f"{folder} is not empty: name a folder that is, or a new one.\n",
     )
@@ -177,16 +177,21 @@ def damages(folder: Path) -> Iterator[Path]:
 
 
 async def test_one_changed_bit_is_told_and_nothing_is_restored(
-    back_up: BackUp, verify: Command, restore: Command, parts: Parts, folder: Path, database: str
+    back_up: BackUp,
+    verify: Command,
+    restore: Command,
+    components: Components,
+    folder: Path,
+    database: str,
 ) -> None:
-    await append_turns(parts, 2)
+    await append_turns(components, 2)
     await back_up()
     damaged = []
     for path in damages(folder):
         damaged.append(path.stem)
         ended = await verify()
-        assert (ended.code, ended.complained) == (1, "")
-        assert f"{path} is not what was written: " in ended.said
+        assert (ended.code, ended.stderr) == (1, "")
+        assert f"{path} is not what was written: " in ended.stdout
     assert {"events", "outbox", "sessions", "turns", "session_keys", "assistants"} <= {*damaged}
     path = next(damages(folder))
     assert (await restore()).code == 1
@@ -196,12 +201,14 @@ async def test_one_changed_bit_is_told_and_nothing_is_restored(
 
 
 async def test_a_store_that_was_damaged_before_is_told_by_its_backup(
-    back_up: BackUp, verify: Command, parts: Parts, pool: Pool
+    back_up: BackUp, verify: Command, components: Components, pool: Pool
 ) -> None:
-    lost, stray, erased, unread, queued, keyless = [await append_turns(parts, 1) for _ in range(6)]
+    lost, orphan, erased, unread, queued, keyless = [
+        await append_turns(components, 1) for _ in range(6)
+    ]
     await pool.execute("DELETE FROM events WHERE session_id = $1 AND sequence = 4", lost)
-    await pool.execute("DELETE FROM sessions WHERE id = $1", stray)
-    await execute(parts.store, erased, EraseSession("requested"))
+    await pool.execute("DELETE FROM sessions WHERE id = $1", orphan)
+    await execute(components.store, erased, EraseSession("requested"))
     await pool.execute("UPDATE sessions SET wrapped_key = '\\x02' WHERE id = $1", erased)
     await pool.execute(
         "UPDATE events SET data = '{\"secret\": 1}' WHERE session_id = $1 AND sequence = 2", unread
@@ -211,7 +218,7 @@ async def test_a_store_that_was_damaged_before_is_told_by_its_backup(
     assert (await back_up()).code == 0
     ended = await verify()
     assert ended.code == 1
-    said = {line.strip() for line in ended.said.splitlines()}
+    said = {line.strip() for line in ended.stdout.splitlines()}
     assert said >= {
         f"Session {lost} is at version 4, its events end at 3.",
         f"Session {erased} is erased, and has a key.",
@@ -219,42 +226,42 @@ async def test_a_store_that_was_damaged_before_is_told_by_its_backup(
         f"Session {queued} has a row in outbox for an event that it has not.",
         f"Session {keyless} has a key that does not open.",
         *(
-            f"Session {stray} is in {name}, and not in sessions."
+            f"Session {orphan} is in {name}, and not in sessions."
             for name in ("events", "outbox", "turns")
         ),
     }
     assert "The backup is not whole, in 8 places; the first are:" in said
-    assert "secret" not in ended.said + ended.complained
+    assert "secret" not in ended.stdout + ended.stderr
 
 
 async def test_a_backup_opens_with_the_master_key_of_its_store_alone(
-    back_up: BackUp, verify: Command, restore: Command, parts: Parts
+    back_up: BackUp, verify: Command, restore: Command, components: Components
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await back_up()
     other = "k2:" + base64.b64encode(b"o" * 32).decode()
     for ended in (await verify(master_key=other), await restore(master_key=other)):
         assert ended.code == 1
-        assert f"Session {session_id} has a key that needs another master key." in ended.said
+        assert f"Session {session_id} has a key that needs another master key." in ended.stdout
     without = await verify(master_key="")
-    assert (without.code, without.said.splitlines()[1:]) == (
+    assert (without.code, without.stdout.splitlines()[1:]) == (
         0,
         ["Whether its keys open was not tried: PARLEY_MASTER_KEY is not set."],
     )
 
 
 async def test_only_an_empty_store_at_the_same_migrations_is_filled(
-    back_up: BackUp, restore: Command, parts: Parts, database: str, run: TurnInput, folder: Path
+    back_up: BackUp, restore: Command, components: Components, database: str, run: Run, folder: Path
 ) -> None:
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     await back_up()
     unmigrated = await run(f"restore --from {folder}", database)
-    assert (unmigrated.code, unmigrated.complained[:22]) == (1, "The database is empty:")
+    assert (unmigrated.code, unmigrated.stderr[:22]) == (1, "The database is empty:")
     connection = await asyncpg.connect(database)
     assert (await run("migrate", database)).code == 0
     await connection.execute("DELETE FROM assistant_outbox WHERE position = 1")
     served = await restore()
-    assert (served.code, served.complained[:48]) == (
+    assert (served.code, served.stderr[:48]) == (
         1,
         "The store is not empty: assistant_events has row",
     )
@@ -262,9 +269,9 @@ async def test_only_an_empty_store_at_the_same_migrations_is_filled(
     await connection.close()
     assert (await restore()).code == 0
     full = await restore()
-    assert (full.code, full.complained[:23]) == (1, "The store is not empty:")
+    assert (full.code, full.stderr[:23]) == (1, "The store is not empty:")
     manifest = folder / "manifest.json"
     newest = max(json.loads(manifest.read_text())["migrations"].values())
     manifest.write_text(manifest.read_text().replace(newest, "0" * 64))
     older = await restore()
-    assert (older.code, older.complained[:26]) == (1, "The store is at migration ")
+    assert (older.code, older.stderr[:26]) == (1, "The store is at migration ")

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import EVE, Answer
-from session_peers.service import Service
+from session_support.client import EVE, Answer
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 
@@ -98,8 +98,8 @@ async def test_a_reply_that_was_made_again_is_read_and_followed(session: Service
     ended = await end(session, turn, "2!")
     assert ended["reply"]["parent_message_id"] == turn["message"]["id"]
     assert await session.turn(turn["id"]) == ended
-    again = await regenerate(session, session_id, key="k1")
-    assert (again.status, again.body) == (200, ended)
+    repeated = await regenerate(session, session_id, key="k1")
+    assert (repeated.status, repeated.body) == (200, ended)
     assert await shown(session) == ["one", "2!"]
     following = await session.submit(session_id, "three")
     assert following["message"]["parent_message_id"] == turn["reply_id"]

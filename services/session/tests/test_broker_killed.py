@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
+from session_support.log_reading import assert_all_in_log, outbox_is_empty, records_in
+from session_support.relaying import quick_limits
 
 from parley_cli.engines import KafkaServer
 from parley_core.log import Brokers, ensure_topic
@@ -16,7 +17,9 @@ async def test_the_broker_is_killed_while_sessions_go_on(
     serve: Any, kafka: KafkaServer, pool: Pool
 ) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec(SESSIONS_TOPIC, 4, 1, 1))
-    session = await serve(kafka=kafka.bootstrap, relay_pause_seconds=0.1, relay_records=20)
+    session = await serve(
+        kafka_bootstrap_servers=kafka.bootstrap, RELAY_LIMITS=quick_limits(max_batch_events=20)
+    )
     ended, turns = asyncio.Event(), 0
 
     async def talk() -> None:
@@ -38,12 +41,12 @@ async def test_the_broker_is_killed_while_sessions_go_on(
         before = turns
         await eventually(lambda: turns > before + 40)
         told = await session.metrics()
-        assert told["parley_outbox_events"] > 3 * 40
-        assert 0 < told["parley_outbox_oldest_seconds"] < 60
+        assert told["parley_session_outbox_pending_events"] > 3 * 40
+        assert 0 < told["parley_session_outbox_oldest_age_seconds"] < 60
         await kafka.start()
         before = turns
         await eventually(lambda: turns > before + 10)
         ended.set()
     await eventually(lambda: outbox_is_empty(pool), within=30)
-    assert (await session.metrics())["parley_outbox_events"] == 0
+    assert (await session.metrics())["parley_session_outbox_pending_events"] == 0
     await assert_all_in_log(pool, kafka.bootstrap, SESSIONS_TOPIC)

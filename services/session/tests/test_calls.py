@@ -5,8 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import ADA, completion, token
-from session_peers.service import Service
+from session_support.client import ADA, completion, token
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 

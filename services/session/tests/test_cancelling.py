@@ -5,16 +5,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import EVE, Answer
-from session_peers.parts import Parts, parts_on
-from session_peers.service import Service
+from session_support.client import EVE, Answer
+from session_support.components import Components, components_on
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 def runner() -> str:
@@ -80,12 +80,12 @@ async def test_a_turn_that_nobody_has_claimed_ends_at_once(session: Service, poo
 
 
 async def test_whoever_claims_while_it_is_cancelled_learns_by_the_next_heartbeat(
-    session: Service, parts: Parts
+    session: Service, components: Components
 ) -> None:
     turn, mine = await session.open_turn(), runner()
     # The cancel saw no runner; the claim came before its append.
     assert (await session.claim(turn["id"], mine))["claimed"]
-    await parts.cancel(turn, unclaimed=True)
+    await components.cancel(turn, unclaimed=True)
     assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "not_yours"}
     ended = (await session.complete(turn["id"], mine, content="Hello")).body
     assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "")

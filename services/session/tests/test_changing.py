@@ -5,9 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, INFERENCE, OTHER_ADA, Answer
-from session_peers.service import Service
-from session_peers.sessions import ADMIN
+from session_support.client import ADA, EVE, INFERENCE, OTHER_ADA, Answer
+from session_support.service import Service
+from session_support.sessions import ADMIN
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool

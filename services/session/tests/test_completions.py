@@ -7,16 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, Answer
-from session_peers.parts import erasing_on, parts_on
-from session_peers.service import Service
-from session_peers.serving_completions import serve_completion
+from session_support.client import ADA, EVE, Answer
+from session_support.components import components_on, deletion_on
+from session_support.service import Service
+from session_support.serving_completions import serve_completion
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 from parley_events.session import CompletionServed
 from parley_session.application.retention import Retention, RetentionLimits
-from parley_session.domain.retention_policy import Policies, Policy
+from parley_session.domain.retention_policy import RetentionPolicies, RetentionPolicy
 from parley_session.domain.session.state import BrokenStream, fold
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "estimated": False}
@@ -106,8 +106,11 @@ async def test_it_is_no_session_that_anyone_can_use(session: Service, pool: Pool
 
 async def test_it_stays_however_old_it_is(pool: Pool) -> None:
     old = await serve_completion(pool, ago=timedelta(days=300))
-    policies, limits = Policies([Policy(idle_days=1)]), RetentionLimits(0.02, 100, 100)
-    assert await Retention(pool, erasing_on(pool), policies, limits).tick() == 0
+    policies, limits = (
+        RetentionPolicies([RetentionPolicy(idle_days=1)]),
+        RetentionLimits(0.02, 100, 100),
+    )
+    assert await Retention(pool, deletion_on(pool), policies, limits).tick() == 0
     assert await pool.fetchval("SELECT version FROM sessions WHERE id = $1", old) == 1
 
 
@@ -130,7 +133,7 @@ async def test_only_inference_records_and_only_what_is_one(session: Service) -> 
 
 async def test_its_state_is_one_that_nothing_can_follow(pool: Pool) -> None:
     completion_id = await serve_completion(pool)
-    events = await parts_on(pool).store.events_at(completion_id, [1])
+    events = await components_on(pool).store.events_at(completion_id, [1])
     state = fold(events)
     assert state is not None
     assert (state.owner, state.version, state.erased) == ("ada", 1, True)

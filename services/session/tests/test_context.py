@@ -4,8 +4,8 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from session_peers.conversation import Conversation
-from session_peers.windows import BUDGET, context, tokens, window
+from session_support.conversation import Conversation
+from session_support.windows import BUDGET, context, tokens, window
 
 from parley_events.values import Usage
 from parley_session.domain.context_window import tokens_of
@@ -103,9 +103,12 @@ def test_one_message_over_the_budget_is_told_by_its_tokens() -> None:
 
 def test_what_was_told_to_another_assistant_is_not_told_to_this_one() -> None:
     talk = Conversation()
-    brought = [talk.bring("system", "You are a pirate."), talk.bring("assistant", "Arr.")]
+    messages_to_import = [
+        talk.bring("system", "You are a pirate."),
+        talk.bring("assistant", "Arr."),
+    ]
     asked = talk.ask("Hello?")
-    assert window(talk.session, asked) == [brought[1], asked]
+    assert window(talk.session, asked) == [messages_to_import[1], asked]
 
 
 def test_a_summary_stands_for_all_up_to_its_message() -> None:
@@ -164,7 +167,7 @@ def grown(turns: int) -> tuple[Conversation, list[UUID], UUID]:
 
 
 def test_a_summary_is_asked_for_over_three_quarters_of_the_budget() -> None:
-    assert [turns for turns in range(15) if context(*_session_of(grown(turns))).compact] == [
+    assert [turns for turns in range(15) if context(*_session_of(grown(turns))).compaction] == [
         *range(11, 15)
     ]
 
@@ -176,9 +179,9 @@ def _session_of(conversation: tuple[Conversation, list[UUID], UUID]) -> tuple[Se
 
 def test_it_is_to_reach_about_half_way_and_to_an_answer() -> None:
     talk, said, asked = grown(11)
-    compact = context(talk.session, asked).compact
+    compact = context(talk.session, asked).compaction
     assert compact is not None
-    assert list(compact.places) == []
+    assert list(compact.nodes) == []
     up_to = said.index(compact.up_to_message_id)
     assert talk.session.messages[said[up_to]].role == "assistant"
     kept = tokens(talk.session, [*said[up_to + 1 :], asked])
@@ -187,7 +190,7 @@ def test_it_is_to_reach_about_half_way_and_to_an_answer() -> None:
     talk.compact(compact.up_to_message_id, "x" * 30)
     after = talk.ask("question")
     assert window(talk.session, after)[1:] == [*said[up_to + 1 :], asked, *_last(talk, after)]
-    assert context(talk.session, after).compact is None
+    assert context(talk.session, after).compaction is None
 
 
 def _last(talk: Conversation, asked: UUID) -> list[UUID]:
@@ -201,18 +204,18 @@ def test_what_the_window_left_behind_is_summarised_too() -> None:
     talk.reply("a" * 3 * (BUDGET // 2))
     after = talk.ask("question")
     moved = context(talk.session, after)
-    assert moved.compact is not None
-    left = [message for message, _ in moved.compact.places]
+    assert moved.compaction is not None
+    left = [message for message, _ in moved.compaction.nodes]
     everything = list(talk.session.messages)
-    place = everything.index(moved.places[0][0])
-    assert moved.compact.up_to_message_id == everything[place - 1]
+    start = everything.index(moved.nodes[0][0])
+    assert moved.compaction.up_to_message_id == everything[start - 1]
     # As much as a model can be shown beside the window; one that is too long hides no other.
     assert BUDGET // 4 < tokens(talk.session, [*left]) <= BUDGET // 2
     assert left == [each for each in [*said, asked] if each in left]
-    assert everything[place - 1] not in left
+    assert everything[start - 1] not in left
 
 
 def test_only_one_long_message_needs_no_summary() -> None:
     talk = Conversation()
     asked = talk.ask("x" * 3 * (BUDGET - 10))
-    assert context(talk.session, asked).compact is None
+    assert context(talk.session, asked).compaction is None

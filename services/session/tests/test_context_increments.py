@@ -3,10 +3,10 @@
 import random
 from uuid import UUID
 
-from session_peers.conversation import Conversation
-from session_peers.windows import BUDGET, PromptMessage, context, shown, tokens, window
+from session_support.conversation import Conversation
+from session_support.windows import BUDGET, PromptMessage, context, shown, tokens, window
 
-from parley_session.domain.context_window import CompactPlaces, HeldWindow, context_of
+from parley_session.domain.context_window import CachedWindow, Compaction, context_window
 from parley_session.domain.session.state import Session
 
 
@@ -14,23 +14,23 @@ class Holder:
     """A process that holds the window of the last turn that it ran, as inference does."""
 
     def __init__(self) -> None:
-        self.held: list[PromptMessage] = []
-        self.since: HeldWindow | None = None
+        self.loaded: list[PromptMessage] = []
+        self.since: CachedWindow | None = None
 
     def run(self, session: Session, message_id: UUID, budget: int) -> bool:
         """Whether the turn came as an increment; the held window must be the whole one."""
-        news = context_of(session, message_id, budget=budget, since=self.since)
+        news = context_window(session, message_id, budget=budget, cached=self.since)
         if news.base is None:
-            self.held = shown(news)
+            self.loaded = shown(news)
         else:
             assert self.since is not None
             assert news.base == self.since.version
-            self.held = self.held + shown(news)
-        assert self.held == window(session, message_id, budget)
-        assert news.tokens == tokens(session, self.held)
-        assert self.held[-1] == message_id
-        assert news.tokens <= budget or self.held == [message_id]
-        self.since = HeldWindow(session.version, budget, message_id)
+            self.loaded = self.loaded + shown(news)
+        assert self.loaded == window(session, message_id, budget)
+        assert news.tokens == tokens(session, self.loaded)
+        assert self.loaded[-1] == message_id
+        assert news.tokens <= budget or self.loaded == [message_id]
+        self.since = CachedWindow(session.version, budget, message_id)
         return news.base is not None
 
 
@@ -58,23 +58,23 @@ def test_news_equal_the_whole_window_in_any_conversation() -> None:
     assert min(increments, whole, summaries) > 300
 
 
-def _wish(talk: Conversation, asked: UUID, budget: int) -> CompactPlaces | None:
+def _wish(talk: Conversation, asked: UUID, budget: int) -> Compaction | None:
     """After a summary the window begins with what a person said."""
-    places = context(talk.session, asked, budget)
-    if places.compact is not None:
-        line = [message for message, _ in [*places.compact.places, *places.places]]
-        if (up_to := places.compact.up_to_message_id) in line:
-            assert _role(talk, line[line.index(up_to) + 1]) == "user"
-    return places.compact
+    window = context(talk.session, asked, budget)
+    if window.compaction is not None:
+        branch = [message for message, _ in [*window.compaction.nodes, *window.nodes]]
+        if (up_to := window.compaction.up_to_message_id) in branch:
+            assert _role(talk, branch[branch.index(up_to) + 1]) == "user"
+    return window.compaction
 
 
 def _asked_somehow(talk: Conversation, said: list[UUID], chance: random.Random) -> UUID:
     """A new message, an edit of one, one that is answered again, or one after imported ones."""
     way = chance.random()
     if said and way < 0.15:
-        again = chance.choice([each for each in said if _role(talk, each) == "user"])
-        talk.ask_again(again)
-        return again
+        repeated = chance.choice([each for each in said if _role(talk, each) == "user"])
+        talk.ask_again(repeated)
+        return repeated
     if way < 0.25:
         said.append(talk.bring(chance.choice(["user", "assistant", "system"]), "i" * 50))
     edits = said and way > 0.85
@@ -88,14 +88,14 @@ def _role(talk: Conversation, message_id: UUID) -> str:
 def test_a_claim_again_brings_no_news() -> None:
     talk = Conversation()
     asked = talk.ask("a")
-    since = HeldWindow(talk.session.version, BUDGET, asked)
-    news = context_of(talk.session, asked, budget=BUDGET, since=since)
+    since = CachedWindow(talk.session.version, BUDGET, asked)
+    news = context_window(talk.session, asked, budget=BUDGET, cached=since)
     assert (news.base, shown(news)) == (talk.session.version, [])
 
 
 def test_whoever_holds_no_window_of_this_session_gets_the_whole_one() -> None:
     talk = Conversation()
     asked = talk.ask("a")
-    since = HeldWindow(talk.session.version, BUDGET, UUID(int=1))
-    news = context_of(talk.session, asked, budget=BUDGET, since=since)
+    since = CachedWindow(talk.session.version, BUDGET, UUID(int=1))
+    news = context_window(talk.session, asked, budget=BUDGET, cached=since)
     assert (news.base, shown(news)) == (None, [asked])

@@ -4,7 +4,7 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from session_peers.deciding import (
+from session_support.deciding import (
     ADA,
     COMPLETE,
     FAIL,

@@ -94,7 +94,7 @@ def test_a_revision_says_all_anew_and_is_the_next_version() -> None:
         (DEFINED, ReviseAssistant({"name": "Cook"})),
         (DEFINED, ReviseAssistant({})),
         (DEFINED, SeedAssistant(COOK)),
-        (DEFINED, DefineAssistant(COOK, again=True)),
+        (DEFINED, DefineAssistant(COOK, allow_existing=True)),
         (RETIRED, RetireAssistant()),
     ],
 )
@@ -108,9 +108,13 @@ def test_what_changes_nothing_makes_no_event(
     ("given", "command", "refusal"),
     [
         (DEFINED, DefineAssistant(COOK), AssistantIdTaken),
-        (DEFINED, DefineAssistant(replace(COOK, name="Chef"), again=True), AssistantIdTaken),
+        (
+            DEFINED,
+            DefineAssistant(replace(COOK, name="Chef"), allow_existing=True),
+            AssistantIdTaken,
+        ),
         (RETIRED, DefineAssistant(COOK), AssistantIdTaken),
-        (RETIRED, DefineAssistant(COOK, again=True), AssistantIdTaken),
+        (RETIRED, DefineAssistant(COOK, allow_existing=True), AssistantIdTaken),
         (RETIRED, ReviseAssistant({"name": "Chef"}), AssistantAlreadyRetired),
         ([], ReviseAssistant({"name": "Chef"}), AssistantNotFound),
         ([], RetireAssistant(), AssistantNotFound),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from session_peers.deciding import (
+from session_support.deciding import (
     ADA,
     COMPLETE,
     FAIL,
@@ -40,15 +40,15 @@ NEXT_COMPLETE = replace(COMPLETE, turn_id=NEXT.turn_id)
 COMPACT = CompactContext(REPLY, "They met.", "demo", tokens=3)
 
 
-def brought(number: int, role: Role = "user") -> ImportedMessage:
+def messages_to_import(number: int, role: Role = "user") -> ImportedMessage:
     return ImportedMessage(UUID(int=100 + number), role, f"message {number}", NOON, number)
 
 
-THREE = [brought(1), brought(2, "assistant"), brought(3, "system")]
+THREE = [messages_to_import(1), messages_to_import(2, "assistant"), messages_to_import(3, "system")]
 
 
 def test_a_message_that_begins_follows_nothing() -> None:
-    session, _ = given(START, SUBMIT, COMPLETE, replace(NEXT, begins=True))
+    session, _ = given(START, SUBMIT, COMPLETE, replace(NEXT, as_root=True))
     assert session is not None
     assert session.messages[NEXT.message_id].parent_id is None
 
@@ -56,7 +56,10 @@ def test_a_message_that_begins_follows_nothing() -> None:
 def test_an_edit_may_follow_what_a_person_said() -> None:
     session, _ = given(START, SUBMIT, COMPLETE, replace(NEXT, parent_message_id=MESSAGE))
     assert session is not None
-    assert [at for at, _ in session.line(session.leaf_message_id)] == [NEXT.message_id, MESSAGE]
+    assert [at for at, _ in session.branch_to(session.leaf_message_id)] == [
+        NEXT.message_id,
+        MESSAGE,
+    ]
 
 
 def test_a_regenerated_reply_is_a_sibling_and_its_turn_alone_is_opened() -> None:
@@ -82,7 +85,7 @@ def test_only_a_message_of_a_person_is_answered_again(message_id: UUID) -> None:
     session, _ = given(START, SUBMIT, COMPLETE)
     with pytest.raises(MessageNotFound):
         when(session, replace(AGAIN, message_id=message_id))
-    for empty, _ in (given(START), given(START, ImportMessages([brought(1, "system")]))):
+    for empty, _ in (given(START), given(START, ImportMessages([messages_to_import(1, "system")]))):
         with pytest.raises(MessageNotFound):
             when(empty, AGAIN)
 
@@ -106,7 +109,7 @@ def test_imported_messages_follow_the_newest_one_and_each_other() -> None:
     session, events = given(START, SUBMIT, COMPLETE, ImportMessages(THREE))
     assert types(events[4:]) == ["message_imported"] * 3
     assert session is not None
-    line = [(at, place.role) for at, place in session.line(session.leaf_message_id)]
+    line = [(at, place.role) for at, place in session.branch_to(session.leaf_message_id)]
     assert line == [
         *((message.id, message.role) for message in reversed(THREE)),
         (REPLY, "assistant"),
@@ -127,7 +130,10 @@ def test_importing_again_changes_nothing_and_what_is_new_follows() -> None:
 
 def test_an_imported_message_has_an_id_of_its_own() -> None:
     session, _ = given(START, SUBMIT, COMPLETE)
-    for messages in ([replace(brought(1), id=TURN)], [brought(1), brought(1)]):
+    for messages in (
+        [replace(messages_to_import(1), id=TURN)],
+        [messages_to_import(1), messages_to_import(1)],
+    ):
         with pytest.raises(IdTaken):
             when(session, ImportMessages(messages))
 
@@ -143,7 +149,7 @@ def test_a_fork_begins_with_the_messages_that_it_copies() -> None:
     session, events = given(replace(START, messages=THREE, forked_from=point))
     assert types(events) == ["session_started", *["message_imported"] * 3]
     assert session is not None
-    assert (session.forked_from, len([*session.line(session.leaf_message_id)])) == (point, 3)
+    assert (session.forked_from, len([*session.branch_to(session.leaf_message_id)])) == (point, 3)
 
 
 def test_a_summary_is_kept_with_the_message_up_to_which_it_stands() -> None:
@@ -161,7 +167,7 @@ def test_a_summary_that_reaches_no_further_is_of_no_use() -> None:
 
 
 def test_a_summary_of_another_branch_is_kept_beside() -> None:
-    session, _ = given(START, SUBMIT, COMPLETE, COMPACT, replace(NEXT, begins=True))
+    session, _ = given(START, SUBMIT, COMPLETE, COMPACT, replace(NEXT, as_root=True))
     assert len(when(session, replace(COMPACT, up_to_message_id=NEXT.message_id), PARLEY)) == 1
 
 

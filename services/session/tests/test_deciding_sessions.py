@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from session_peers.deciding import (
+from session_support.deciding import (
     ADA,
     MALLORY,
     NOON,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from session_peers.deciding import (
+from session_support.deciding import (
     ADA,
     COMPLETE,
     FAIL,
@@ -35,7 +35,7 @@ def test_messages_said_in_one_breath_open_one_turn_and_follow_each_other() -> No
     session, events = given(START, SEVERAL)
     assert types(events) == ["session_started", *["message_submitted"] * 3, "reply_requested"]
     assert session is not None
-    assert [at for at, _ in session.line(session.leaf_message_id)] == [MESSAGE, SECOND, FIRST]
+    assert [at for at, _ in session.branch_to(session.leaf_message_id)] == [MESSAGE, SECOND, FIRST]
     assert session.open_turn is not None
     assert session.open_turn.message_id == MESSAGE
     first = events[1].data
@@ -50,7 +50,7 @@ def test_the_first_of_them_follows_the_newest_message_its_parent_or_nothing() ->
     assert when(said_before, several)[0].parent_message_id == REPLY
     edit = replace(several, parent_message_id=MESSAGE)
     assert when(said_before, edit)[0].parent_message_id == MESSAGE
-    assert when(said_before, replace(several, begins=True))[0].parent_message_id is None
+    assert when(said_before, replace(several, as_root=True))[0].parent_message_id is None
 
 
 def test_each_of_them_has_an_id_of_its_own_and_no_turn_is_open() -> None:
@@ -94,13 +94,22 @@ def test_a_wish_that_was_kept_before_ends_a_turn_that_has_no_runner() -> None:
 
 
 def test_the_newest_turn_is_the_open_one_or_the_one_that_ended_last() -> None:
-    again = RegenerateReply(None, UUID(int=21), UUID(int=22), "demo")
+    repeated = RegenerateReply(None, UUID(int=21), UUID(int=22), "demo")
     for commands, newest in (
         ([START], None),
         ([START, SUBMIT], TURN),
         ([START, SUBMIT, COMPLETE], TURN),
-        ([START, SUBMIT, COMPLETE, again], again.turn_id),
-        ([START, SUBMIT, COMPLETE, again, replace(FAIL, turn_id=again.turn_id)], again.turn_id),
+        ([START, SUBMIT, COMPLETE, repeated], repeated.turn_id),
+        (
+            [
+                START,
+                SUBMIT,
+                COMPLETE,
+                repeated,
+                replace(FAIL, turn_id=repeated.turn_id),
+            ],
+            repeated.turn_id,
+        ),
     ):
         session, _ = given(*commands)
         assert session is not None

@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from session_peers.appending import ASKER, append_turns, execute, start
-from session_peers.client import ADA, EVE, OTHER_ADA
-from session_peers.commands import submit_message
-from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, TurnInput
-from session_peers.service import MASTER_KEY
-from session_peers.serving_completions import serve_completion
+from session_support.appending import CALLER, append_turns, execute, start
+from session_support.client import ADA, EVE, OTHER_ADA
+from session_support.commands import submit_message
+from session_support.components import Components, components_on
+from session_support.process import Ended, Run
+from session_support.service import MASTER_KEY
+from session_support.serving_completions import serve_completion
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_events.session import ReplyCancelled, SessionErased
-from parley_session.application.command_executor import Caller
 from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
@@ -40,31 +40,31 @@ class Typed(io.StringIO):
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
-def erase_user(run: TurnInput, store_database: str) -> EraseUser:
+def erase_user(run: Run, store_database: str) -> EraseUser:
     return lambda *options: run(" ".join(["erase-user", *options]), store_database)
 
 
 async def test_all_of_one_person_is_erased_whatever_state_it_is_in(
-    erase_user: EraseUser, parts: Parts, pool: Pool
+    erase_user: EraseUser, components: Components, pool: Pool
 ) -> None:
-    archived, deleted, answering, _ = [await append_turns(parts, 1) for _ in range(4)]
-    await execute(parts.store, archived, ChangeSession([SetArchived(True)]))
+    archived, deleted, answering, _ = [await append_turns(components, 1) for _ in range(4)]
+    await execute(components.store, archived, ChangeSession([SetArchived(True)]))
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    await execute(parts.store, deleted, DeleteSession(tomorrow))
-    await execute(parts.store, answering, submit_message())
+    await execute(components.store, deleted, DeleteSession(tomorrow))
+    await execute(components.store, answering, submit_message())
     completion_id = await serve_completion(pool)
     for other in (EVE, OTHER_ADA):
-        await start(parts.store, Caller(other, "req-1"))
-    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).of([ADA, EVE])
+        await start(components.store, Caller(other, "req-1"))
+    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).get_or_create([ADA, EVE])
 
     ended = await erase_user("--user", "ada", "--yes")
-    assert (ended.code, ended.complained) == (0, "")
-    assert ended.said.splitlines() == [
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [
         "ada of tenant default has 4 sessions.",
         "Erased 4 sessions.",
     ]
@@ -79,18 +79,21 @@ async def test_all_of_one_person_is_erased_whatever_state_it_is_in(
     # What a completion cost is ids and counts.
     kept = await pool.fetchval("SELECT count(*) FROM events WHERE session_id = $1", completion_id)
     assert kept == 1
-    again = await erase_user("--user", "ada")
-    assert (again.code, again.said.splitlines()[-1]) == (0, "Erased 0 sessions.")
+    repeated = await erase_user("--user", "ada")
+    assert (repeated.code, repeated.stdout.splitlines()[-1]) == (
+        0,
+        "Erased 0 sessions.",
+    )
 
 
 async def test_what_a_legal_hold_keeps_is_told_and_left(
-    erase_user: EraseUser, parts: Parts, pool: Pool
+    erase_user: EraseUser, components: Components, pool: Pool
 ) -> None:
-    held, _ = [await append_turns(parts, 1) for _ in range(2)]
-    await execute(parts.store, held, ChangeSession([SetLegalHold(True)]), ADMIN)
-    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).of([ADA])
+    loaded, _ = [await append_turns(components, 1) for _ in range(2)]
+    await execute(components.store, loaded, ChangeSession([SetLegalHold(True)]), ADMIN)
+    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).get_or_create([ADA])
     ended = await erase_user("--user", "ada", "--tenant", "default", "--yes")
-    assert (ended.code, ended.said.splitlines()) == (
+    assert (ended.code, ended.stdout.splitlines()) == (
         1,
         [
             "ada of tenant default has 1 sessions, and 1 more that a legal hold keeps: these are "
@@ -98,7 +101,7 @@ async def test_what_a_legal_hold_keeps_is_told_and_left(
             "Erased 1 sessions.",
         ],
     )
-    assert await pool.fetchval("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL") == held
+    assert await pool.fetchval("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL") == loaded
     assert await pool.fetchval("SELECT count(*) FROM search_keys") == 1
 
 
@@ -109,25 +112,25 @@ async def test_it_asks_at_a_terminal_and_does_nothing_where_nobody_can_answer(
     typed: str | None,
     left: int,
     erase_user: EraseUser,
-    parts: Parts,
+    components: Components,
     pool: Pool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await start(parts.store, ASKER)
+    await start(components.store, CALLER)
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n") if typed is None else Typed(typed))
     ended = await erase_user("--user", "ada")
     assert ended.code == left
-    assert ("--yes" in ended.complained) == (typed is None)
+    assert ("--yes" in ended.stderr) == (typed is None)
     assert len(await pool.fetch(READABLE)) == left
 
 
 async def test_a_key_of_another_master_key_ends_it_with_a_sentence(
-    run: TurnInput, store_database: str, parts: Parts
+    run: Run, store_database: str, components: Components
 ) -> None:
-    await start(parts.store, ASKER)
+    await start(components.store, CALLER)
     other = MASTER_KEY.replace("k1:", "k2:")
     ended = await run("erase-user --user ada --yes", store_database, master_key=other)
     assert ended.code == 1
-    assert ended.complained.startswith("Erased 0 sessions, then: session ")
+    assert ended.stderr.startswith("Erased 0 sessions, then: session ")
     unset = await run("erase-user --user ada --yes", store_database, master_key="")
-    assert (unset.code, unset.complained[:29]) == (2, "PARLEY_MASTER_KEY is not set.")
+    assert (unset.code, unset.stderr[:29]) == (2, "PARLEY_MASTER_KEY is not set.")

@@ -7,18 +7,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA
-from session_peers.parts import erasing_on, parts_on
-from session_peers.service import Service
-from session_peers.sessions import delete, hold, keys_of
+from session_support.client import ADA, EVE, HISTORY, OTHER_ADA
+from session_support.components import components_on, deletion_on
+from session_support.service import Service
+from session_support.sessions import delete, hold, keys_of
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
-from parley_session.application.command_executor import Caller
 from parley_session.domain.session.errors import LegalHold
-from parley_session.storage.event_store import EventStore
+from parley_session.storage.session_index import SessionIndex
 
-PARLEY = Caller(Principal("parley", "session"), "job", system=True)
+PARLEY = Caller(Principal("parley", "session"), "job")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def with_window(serve: Any, tmp_path: Path) -> Service:
     """A session that keeps what is deleted for a week."""
     policies = tmp_path / "policies.yaml"
     policies.write_text("policies: [{undelete_days: 7}]")
-    return await serve(policies=policies)
+    return await serve(session_retention_policy_path=policies)
 
 
 async def types_of(pool: Pool, session_id: str) -> list[str]:
@@ -150,7 +150,7 @@ async def test_who_runs_a_turn_of_a_session_that_is_gone_is_told_and_stores_noth
     told = await served.call("POST", f"/turns/{turn['id']}/claim", claim, issuer="inference")
     assert told.refusal == (404, "turn_not_found", None)
     assert len(await types_of(pool, turn["session_id"])) == 5
-    assert not await parts_on(pool).turns.deserted(0, 10)
+    assert not await components_on(pool).turns.abandoned(0, 10)
 
 
 async def test_an_erasure_and_the_end_of_its_turn_at_once_leave_one_end(
@@ -195,8 +195,8 @@ async def test_in_its_window_a_session_is_hidden_and_can_be_restored(
     assert (await session.call("POST", f"{path}/restore", who=EVE)).status == 404
     restored = await session.call("POST", f"{path}/restore")
     assert (restored.status, restored.body["title"], restored.body["version"]) == (200, "Mine", 6)
-    again = await session.call("POST", f"{path}/restore")
-    assert again.refusal == (409, "not_deleted", None)
+    repeated = await session.call("POST", f"{path}/restore")
+    assert repeated.refusal == (409, "not_deleted", None)
     row = await pool.fetchrow("SELECT * FROM sessions WHERE id = $1", UUID(started["id"]))
     assert (row["deleted"], row["deleted_at"], row["erase_at"]) == (False, None, None)
     assert await session.turn(turn["id"]) == turn
@@ -206,14 +206,14 @@ async def test_a_legal_hold_keeps_a_session_also_when_it_comes_in_the_window(
     with_window: Service, pool: Pool
 ) -> None:
     session = with_window
-    held, late = [(await session.start())["id"] for _ in range(2)]
-    await hold(session, held)
-    assert (await delete(session, held)).refusal == (409, "legal_hold", None)
+    loaded, late = [(await session.start())["id"] for _ in range(2)]
+    await hold(session, loaded)
+    assert (await delete(session, loaded)).refusal == (409, "legal_hold", None)
     await delete(session, late)
     assert (await hold(session, late)).body["legal_hold"]
-    erasing = erasing_on(pool)
+    deletion = deletion_on(pool)
     with pytest.raises(LegalHold):
-        await erasing.erase(UUID(late), "operator", PARLEY)
+        await deletion.erase(UUID(late), "operator", PARLEY)
     assert (await session.call("POST", f"/sessions/{late}/restore")).status == 200
     assert await pool.fetchval("SELECT count(wrapped_key) FROM sessions") == 2
 
@@ -246,34 +246,37 @@ async def test_all_of_a_persons_sessions_are_erased_with_their_search_key(
 async def test_no_more_is_erased_at_once_than_was_asked_for(session: Service, pool: Pool) -> None:
     for _ in range(3):
         await session.start()
-    erasing = erasing_on(pool)
+    deletion = deletion_on(pool)
     done = [
-        await erasing.erase_all_of(ADA, "operator", PARLEY, most=2, seconds=10) for _ in range(2)
+        await deletion.erase_all_of(ADA, "operator", PARLEY, max_sessions=2, max_seconds=10)
+        for _ in range(2)
     ]
     assert [(one.erased, one.has_more) for one in done] == [(2, True), (1, False)]
     await session.start()
-    late = await erasing.erase_all_of(ADA, "operator", PARLEY, most=2, seconds=0)
+    late = await deletion.erase_all_of(ADA, "operator", PARLEY, max_sessions=2, max_seconds=0)
     assert (late.erased, late.has_more) == (0, True)
 
 
 async def test_what_is_held_takes_no_place_of_what_can_be_erased(
     session: Service, pool: Pool
 ) -> None:
-    held = [(await session.start())["id"] for _ in range(3)]
-    for session_id in held:
+    loaded = [(await session.start())["id"] for _ in range(3)]
+    for session_id in loaded:
         await hold(session, session_id)
     await session.start()
-    done = await erasing_on(pool).erase_all_of(ADA, "operator", PARLEY, most=1, seconds=10)
-    assert (done.erased, done.held, done.has_more) == (1, 3, False)
+    done = await deletion_on(pool).erase_all_of(
+        ADA, "operator", PARLEY, max_sessions=1, max_seconds=10
+    )
+    assert (done.erased, done.legal_holds, done.has_more) == (1, 3, False)
 
 
 async def test_erasing_what_is_unknown_or_gone_erases_nothing(session: Service, pool: Pool) -> None:
     session_id = UUID((await session.start())["id"])
-    erasing = erasing_on(pool)
-    assert not await erasing.erase(session_id, "deleted", PARLEY)
-    assert await erasing.erase(session_id, "operator", PARLEY)
-    assert not await erasing.erase(session_id, "operator", PARLEY)
-    assert not await erasing.erase(uuid4(), "operator", PARLEY)
+    deletion = deletion_on(pool)
+    assert not await deletion.erase(session_id, "deleted", PARLEY)
+    assert await deletion.erase(session_id, "operator", PARLEY, as_system=True)
+    assert not await deletion.erase(session_id, "operator", PARLEY, as_system=True)
+    assert not await deletion.erase(uuid4(), "operator", PARLEY)
     actor = await pool.fetchval("SELECT data->'actor' FROM events WHERE sequence = 2")
     assert '"system":true' in actor
 
@@ -282,13 +285,15 @@ async def test_what_is_erased_as_its_owner_goes_back_to_it_is_not_gone_back_to(
     session: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier, later = await session.start(), await session.start()
-    find = EventStore.latest_session
+    find = SessionIndex.latest_with_assistant
 
-    async def find_and_erase(store: EventStore, *of_whom: str) -> UUID | None:
-        found = await find(store, *of_whom)
+    async def find_and_erase(
+        index: SessionIndex, principal: Principal, assistant_id: str
+    ) -> UUID | None:
+        found = await find(index, principal, assistant_id)
         await delete(session, later["id"])
         return found
 
-    monkeypatch.setattr(EventStore, "latest_session", find_and_erase)
+    monkeypatch.setattr(SessionIndex, "latest_with_assistant", find_and_erase)
     switched = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
     assert switched.body["session"]["id"] == earlier["id"]

@@ -5,25 +5,26 @@ import json
 from uuid import uuid4
 
 import pytest
-from session_peers.appending import execute, start
-from session_peers.client import ADA
-from session_peers.commands import complete_reply, submit_message
-from session_peers.conversation import MOMENT, as_long_as_sealed
-from session_peers.service import MASTER_KEY
+from session_support.appending import execute, start
+from session_support.client import ADA
+from session_support.commands import complete_reply, submit_message
+from session_support.conversation import MOMENT, as_long_as_sealed
+from session_support.service import MASTER_KEY
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import MasterKeys, unseal
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import EventTooLarge, encode
 from parley_events.session import Event, MessageSubmitted
-from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import idempotent_request
 from parley_session.domain.session.commands import (
     FailReply,
     RequestCancel,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.storage.event_store import EventStore, LoadedSession, event_of
+from parley_session.storage.event_rows import event_from_row
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 KEYS = MasterKeys.parse(MASTER_KEY)
 ZOE = Caller(Principal("Größe", 'Zoë "\\ 🎈'), "req-2")
@@ -32,7 +33,7 @@ TABLES = ("sessions", "events", "outbox", "turns", "remembered_requests")
 
 @pytest.fixture
 async def store(pool: Pool) -> EventStore:
-    return EventStore(pool, KEYS, most_sessions_kept=100)
+    return EventStore(pool, KEYS, max_cached_sessions=100)
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ async def started(store: EventStore) -> LoadedSession:
     return await start(store)
 
 
-def decided(held: LoadedSession) -> list[Event]:
+def decided(loaded: LoadedSession) -> list[Event]:
     """What a submit would append."""
-    return decide(held.session, submit_message(), MOMENT, as_long_as_sealed)
+    return decide(loaded.session, submit_message(), MOMENT, as_long_as_sealed)
 
 
 async def counts(pool: Pool) -> dict[str, int]:
@@ -127,14 +128,16 @@ async def test_a_request_that_is_remembered_already_leaves_nothing_of_the_second
     request = idempotent_request(ADA, "POST", "/x", "k1", {"content": "hello"})
     assert request is not None
     other = await start(store)
-    first = request.remembered(started.key, started.session.id, None)
-    second = request.remembered(other.key, other.session.id, None)
-    assert await store.append(started, decided(started), key=started.key, remember=first)
+    first = request.to_record(started.key, started.session.id, None)
+    second = request.to_record(other.key, other.session.id, None)
+    assert await store.append(started, decided(started), key=started.key, idempotency_record=first)
     before = await counts(pool)
     assert before["remembered_requests"] == 1
-    assert await store.append(other, decided(other), key=other.key, remember=second) is None
+    assert (
+        await store.append(other, decided(other), key=other.key, idempotency_record=second) is None
+    )
     assert await counts(pool) == before
-    recalled = await store.recall(request.digest)
+    recalled = await store.find_idempotency_record(request.digest)
     assert recalled is not None
     assert recalled[0] == first
 
@@ -144,26 +147,32 @@ async def test_a_remembered_request_is_of_the_same_commit_or_not_there(
 ) -> None:
     request = idempotent_request(ADA, "POST", "/x", "k1", {})
     assert request is not None
-    late, remember = decided(started), request.remembered(started.key, started.session.id, None)
+    late, idempotency_record = (
+        decided(started),
+        request.to_record(started.key, started.session.id, None),
+    )
     await store.append(started, decided(started), key=started.key)
-    assert await store.append(started, late, key=started.key, remember=remember) is None
-    assert await store.recall(request.digest) is None
+    assert (
+        await store.append(started, late, key=started.key, idempotency_record=idempotency_record)
+        is None
+    )
+    assert await store.find_idempotency_record(request.digest) is None
 
 
 async def test_stored_data_is_byte_for_byte_the_value_of_the_record(
     store: EventStore, pool: Pool
 ) -> None:
-    held = await start(store, ZOE)
+    loaded = await start(store, ZOE)
     command = submit_message("größer 🎈")
-    await execute(store, held.session.id, command, ZOE)
+    await execute(store, loaded.session.id, command, ZOE)
     await execute(
-        store, held.session.id, FailReply(command.turn_id, "upstream_timeout", "späte", "hä"), ZOE
+        store, loaded.session.id, FailReply(command.turn_id, "upstream_timeout", "späte", "hä"), ZOE
     )
     rows = await pool.fetch("SELECT *, data::text AS stored FROM events ORDER BY sequence")
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
-        assert encode(event_of(row)).value == row["stored"].encode()
-        assert json.loads(row["stored"])["actor"]["user"] == ZOE.person.user
+        assert encode(event_from_row(row)).value == row["stored"].encode()
+        assert json.loads(row["stored"])["actor"]["user"] == ZOE.principal.user
     sizes = await pool.fetch("SELECT bytes FROM outbox ORDER BY position")
     assert [row["bytes"] for row in sizes] == [len(row["stored"].encode()) for row in rows]
 
@@ -173,17 +182,17 @@ async def test_the_outbox_has_a_sessions_events_in_their_order(
 ) -> None:
     sessions = [await start(store) for _ in range(4)]
 
-    async def talk(held: LoadedSession) -> None:
+    async def talk(loaded: LoadedSession) -> None:
         for _ in range(10):
             command = submit_message()
-            await execute(store, held.session.id, command)
+            await execute(store, loaded.session.id, command)
             end = complete_reply(command.turn_id)
-            await execute(store, held.session.id, end)
+            await execute(store, loaded.session.id, end)
 
     await asyncio.gather(*map(talk, sessions))
-    for held in sessions:
+    for loaded in sessions:
         rows = await pool.fetch(
-            "SELECT sequence FROM outbox WHERE session_id = $1 ORDER BY position", held.session.id
+            "SELECT sequence FROM outbox WHERE session_id = $1 ORDER BY position", loaded.session.id
         )
         assert [row["sequence"] for row in rows] == list(range(1, 32))
 
@@ -219,22 +228,22 @@ async def test_content_can_be_unsealed_with_the_sessions_key_alone(
 
 async def test_the_relay_is_woken_after_each_commit_and_only_then(pool: Pool) -> None:
     woken: list[bool] = []
-    store = EventStore(pool, KEYS, most_sessions_kept=9, on_stored=woken.append)
-    held = await start(store)
-    late = decided(held)
-    await execute(store, held.session.id, submit_message())
+    store = EventStore(pool, KEYS, max_cached_sessions=9, on_appended=woken.append)
+    loaded = await start(store)
+    late = decided(loaded)
+    await execute(store, loaded.session.id, submit_message())
     # It is told which of them opened a turn.
     assert woken == [False, True]
-    await store.append(held, late, key=held.key)
+    await store.append(loaded, late, key=loaded.key)
     assert len(woken) == 2
 
 
 async def test_a_cancel_is_noted_on_its_turn_alone(store: EventStore, pool: Pool) -> None:
     turns = []
     for _ in range(2):
-        held, command = await start(store), submit_message()
-        await execute(store, held.session.id, command)
-        turns.append((held.session.id, command.turn_id))
+        loaded, command = await start(store), submit_message()
+        await execute(store, loaded.session.id, command)
+        turns.append((loaded.session.id, command.turn_id))
     await execute(store, turns[0][0], RequestCancel(turns[0][1]))
     rows = await pool.fetch("SELECT id FROM turns WHERE cancel_requested")
     assert [row["id"] for row in rows] == [turns[0][1]]

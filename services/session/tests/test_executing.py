@@ -6,17 +6,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import ADA
-from session_peers.commands import complete_reply, start_session, submit_message
-from session_peers.parts import parts_on
-from session_peers.service import MASTER_KEY
+from session_support.client import ADA
+from session_support.commands import complete_reply, start_session, submit_message
+from session_support.components import components_on
+from session_support.service import MASTER_KEY
 
+from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import MasterKeys
 from parley_core.http.errors import IdempotencyKeyReused, Unavailable
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.command_executor import (
     AlreadyExecuted,
-    Caller,
     CommandExecutor,
     CommandFor,
     CommandResult,
@@ -27,7 +27,7 @@ from parley_session.domain.session.errors import TurnAlreadyEnded, TurnOpen
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.turn_store import TurnRow, TurnStore
 
-ASKER = Caller(ADA, "req-1")
+CALLER = Caller(ADA, "req-1")
 Meanwhile = Callable[[], Awaitable[Any]]
 
 
@@ -35,14 +35,14 @@ class Interrupted(EventStore):
     """Something else happens once, after the first or second thing that is read."""
 
     def __init__(self, pool: Pool, meanwhile: Meanwhile, after: int) -> None:
-        super().__init__(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
+        super().__init__(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
         self._meanwhile, self._reads_left = meanwhile, after
 
     async def load(self, *arguments: Any) -> Any:
         return await self._then_meanwhile(await super().load(*arguments))
 
-    async def recall(self, *arguments: Any) -> Any:
-        return await self._then_meanwhile(await super().recall(*arguments))
+    async def find_idempotency_record(self, *arguments: Any) -> Any:
+        return await self._then_meanwhile(await super().find_idempotency_record(*arguments))
 
     async def _then_meanwhile(self, found: Any) -> Any:
         self._reads_left -= 1
@@ -64,8 +64,8 @@ def given(command: Command) -> CommandFor:
 @pytest.fixture
 def executor(pool: Pool) -> CommandExecutor:
     """Of another process."""
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
-    return CommandExecutor(store, attempts=3)
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
+    return CommandExecutor(store, max_attempts=3)
 
 
 @pytest.mark.parametrize("after", [1, 2])
@@ -73,16 +73,16 @@ async def test_the_same_submit_elsewhere_is_found_whenever_it_commits(
     pool: Pool, executor: CommandExecutor, after: int
 ) -> None:
     command = start_session()
-    await executor.execute(command.session_id, given(command), ASKER)
+    await executor.execute(command.session_id, given(command), CALLER)
     done = []
 
     async def same_submit_elsewhere() -> None:
         first = submit_message()
-        await executor.execute(command.session_id, given(first), ASKER, request=keyed())
+        await executor.execute(command.session_id, given(first), CALLER, request=keyed())
         done.append(first.turn_id)
 
-    late = CommandExecutor(Interrupted(pool, same_submit_elsewhere, after), attempts=3)
-    found = await late.execute(command.session_id, given(submit_message()), ASKER, request=keyed())
+    late = CommandExecutor(Interrupted(pool, same_submit_elsewhere, after), max_attempts=3)
+    found = await late.execute(command.session_id, given(submit_message()), CALLER, request=keyed())
     assert found == AlreadyExecuted(command.session_id, done[0])
 
 
@@ -94,10 +94,12 @@ async def test_the_same_start_elsewhere_is_found_whenever_it_commits(
 
     async def same_start_elsewhere() -> None:
         first = start_session(session_id)
-        await executor.execute(session_id, given(first), ASKER, request=keyed())
+        await executor.execute(session_id, given(first), CALLER, request=keyed())
 
-    late = CommandExecutor(Interrupted(pool, same_start_elsewhere, after), attempts=3)
-    found = await late.execute(session_id, given(start_session(session_id)), ASKER, request=keyed())
+    late = CommandExecutor(Interrupted(pool, same_start_elsewhere, after), max_attempts=3)
+    found = await late.execute(
+        session_id, given(start_session(session_id)), CALLER, request=keyed()
+    )
     assert found == AlreadyExecuted(session_id, None)
 
 
@@ -107,12 +109,12 @@ async def test_the_same_key_with_another_body_is_refused_whenever_it_commits(
 ) -> None:
     async def other_start_elsewhere() -> None:
         first = start_session()
-        await executor.execute(first.session_id, given(first), ASKER, request=keyed("other"))
+        await executor.execute(first.session_id, given(first), CALLER, request=keyed("other"))
 
-    late = CommandExecutor(Interrupted(pool, other_start_elsewhere, after), attempts=3)
+    late = CommandExecutor(Interrupted(pool, other_start_elsewhere, after), max_attempts=3)
     command = start_session()
     with pytest.raises(IdempotencyKeyReused):
-        await late.execute(command.session_id, given(command), ASKER, request=keyed())
+        await late.execute(command.session_id, given(command), CALLER, request=keyed())
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
 
 
@@ -120,19 +122,19 @@ async def test_a_turn_that_ends_while_it_is_read_is_shown_whole(
     pool: Pool, executor: CommandExecutor
 ) -> None:
     start, submit = start_session(), submit_message()
-    await executor.execute(start.session_id, given(start), ASKER)
-    await executor.execute(start.session_id, given(submit), ASKER)
+    await executor.execute(start.session_id, given(start), CALLER)
+    await executor.execute(start.session_id, given(submit), CALLER)
 
     class EndsMeanwhile(TurnStore):
         async def find(self, turn_id: UUID) -> TurnRow:
             row = await super().find(turn_id)
             with suppress(TurnAlreadyEnded):
-                await executor.execute(start.session_id, given(complete_reply(turn_id)), ASKER)
+                await executor.execute(start.session_id, given(complete_reply(turn_id)), CALLER)
             return row
 
-    parts = parts_on(pool, EndsMeanwhile(pool))
+    components = components_on(pool, EndsMeanwhile(pool))
     for status in ("running", "completed"):
-        turn = await parts.sessions.turn(submit.turn_id, ADA)
+        turn = await components.sessions.read_turn(submit.turn_id, ADA)
         assert turn.status == status
         assert (turn.reply is None) == (status == "running")
 
@@ -141,26 +143,26 @@ async def test_a_command_is_decided_again_when_another_append_came_first(
     pool: Pool, executor: CommandExecutor
 ) -> None:
     command = start_session()
-    await executor.execute(command.session_id, given(command), ASKER)
+    await executor.execute(command.session_id, given(command), CALLER)
 
     async def other_submit() -> None:
-        await executor.execute(command.session_id, given(submit_message()), ASKER)
+        await executor.execute(command.session_id, given(submit_message()), CALLER)
 
-    late = CommandExecutor(Interrupted(pool, other_submit, 1), attempts=3)
+    late = CommandExecutor(Interrupted(pool, other_submit, 1), max_attempts=3)
     with pytest.raises(TurnOpen):
-        await late.execute(command.session_id, given(submit_message()), ASKER)
+        await late.execute(command.session_id, given(submit_message()), CALLER)
 
 
 async def test_a_session_that_was_loaded_before_another_append_is_loaded_again(
     executor: CommandExecutor,
 ) -> None:
     command = start_session()
-    started = await executor.execute(command.session_id, given(command), ASKER)
+    started = await executor.execute(command.session_id, given(command), CALLER)
     assert isinstance(started, CommandResult)
-    await executor.execute(command.session_id, given(submit_message()), ASKER)
+    await executor.execute(command.session_id, given(submit_message()), CALLER)
     with pytest.raises(TurnOpen):
         await executor.execute(
-            command.session_id, given(submit_message()), ASKER, loaded=started.held
+            command.session_id, given(submit_message()), CALLER, preloaded=started.loaded
         )
 
 
@@ -168,7 +170,7 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
     pool: Pool, executor: CommandExecutor
 ) -> None:
     command = start_session()
-    await executor.execute(command.session_id, given(command), ASKER)
+    await executor.execute(command.session_id, given(command), CALLER)
 
     class AlwaysLate(EventStore):
         attempts = 0
@@ -176,11 +178,11 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
         async def append(self, *_: Any, **__: Any) -> None:
             self.attempts += 1
 
-    store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=10)
+    store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
     with pytest.raises(Unavailable) as refused:
-        await CommandExecutor(store, attempts=3).execute(
-            command.session_id, given(submit_message()), ASKER
+        await CommandExecutor(store, max_attempts=3).execute(
+            command.session_id, given(submit_message()), CALLER
         )
     assert (refused.value.status, refused.value.code, store.attempts) == (503, "session_busy", 3)
-    done = await executor.execute(command.session_id, given(submit_message()), ASKER)
+    done = await executor.execute(command.session_id, given(submit_message()), CALLER)
     assert isinstance(done, CommandResult)

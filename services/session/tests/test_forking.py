@@ -4,8 +4,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
-from session_peers.service import Service
+from session_support.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
+from session_support.service import Service
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
@@ -96,8 +96,8 @@ async def test_the_same_fork_again_is_the_same_session(session: Service, pool: P
     first = await fork(session, source["id"], key="k1")
     # Also when it has gone on since, or is gone.
     await session.call("DELETE", f"/sessions/{source['id']}")
-    again = await fork(session, source["id"], key="k1")
-    assert (again.status, again.body) == (200, first.body)
+    repeated = await fork(session, source["id"], key="k1")
+    assert (repeated.status, repeated.body) == (200, first.body)
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 2
     other = await fork(session, source["id"], key="k1", title="Other")
     assert other.refusal == (422, "idempotency_key_reused", None)
@@ -130,7 +130,7 @@ async def test_a_fork_of_a_temporary_session_lives_no_longer(session: Service) -
     assert forked["expires_at"] == source["expires_at"]
 
 
-@pytest.mark.parametrize("limit", [{"session_fork_messages": 1}, {"session_fork_bytes": 60}])
+@pytest.mark.parametrize("limit", [{"MAX_FORK_MESSAGES": 1}, {"MAX_FORK_BYTES": 60}])
 async def test_a_fork_of_too_much_is_refused(serve: Any, limit: dict[str, int]) -> None:
     session = await serve(**limit)
     session_id = (await session.start())["id"]

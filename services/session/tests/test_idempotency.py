@@ -13,13 +13,13 @@ ADA = Principal("default", "ada")
 
 
 def request(
-    person: Principal = ADA,
+    principal: Principal = ADA,
     method: str = "POST",
     path: str = "/sessions",
     key: str | None = "k1",
     body: object = None,
 ) -> IdempotentRequest:
-    keyed = idempotent_request(person, method, path, key, body)
+    keyed = idempotent_request(principal, method, path, key, body)
     assert keyed is not None
     return keyed
 
@@ -50,7 +50,7 @@ def test_person_method_path_and_key_each_make_another_request(other: IdempotentR
 
 def test_no_part_can_be_read_as_the_beginning_of_the_next() -> None:
     parted = [Principal("a", "bc"), Principal("ab", "c"), Principal('a","b', "c")]
-    joined = [request(person).digest for person in parted]
+    joined = [request(principal).digest for principal in parted]
     joined.append(request(Principal("a", 'b","c')).digest)
     joined += [request(path="/a", key="bc").digest, request(path="/ab", key="c").digest]
     assert len(set(joined)) == len(joined)
@@ -72,18 +72,18 @@ def test_an_absent_field_is_no_part_of_the_body() -> None:
 def test_what_is_remembered_holds_no_text_and_is_bound_to_the_sessions_key() -> None:
     key, session_id = DataKey.generate(), uuid4()
     body = SubmitMessageRequest(content="private words")
-    remembered = request(body=body).remembered(key, session_id, None)
-    assert b"private" not in remembered.request + remembered.fingerprint
-    elsewhere = request(body=body).remembered(DataKey.generate(), session_id, None)
-    assert elsewhere.fingerprint != remembered.fingerprint
+    record = request(body=body).to_record(key, session_id, None)
+    assert b"private" not in record.request + record.fingerprint
+    elsewhere = request(body=body).to_record(DataKey.generate(), session_id, None)
+    assert elsewhere.fingerprint != record.fingerprint
 
 
 def test_the_same_body_passes_and_another_is_refused() -> None:
     key = DataKey.generate()
-    remembered = request(body={"content": "a"}).remembered(key, uuid4(), None)
-    request(body={"content": "a"}).check_same(remembered, key)
+    record = request(body={"content": "a"}).to_record(key, uuid4(), None)
+    request(body={"content": "a"}).check_same(record, key)
     with pytest.raises(IdempotencyKeyReused) as refused:
-        request(body={"content": "b"}).check_same(remembered, key)
+        request(body={"content": "b"}).check_same(record, key)
     assert refused.value.status == 422
 
 

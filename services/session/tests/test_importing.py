@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from session_peers.client import EVE, Answer
-from session_peers.service import Service
+from session_support.client import EVE, Answer
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 
@@ -56,8 +56,12 @@ async def test_importing_twice_changes_nothing(session: Service) -> None:
     given = [*RECORDS, RECORDS[1], {"id": str(uuid4()), "role": "user", "content": "named"}]
     first = await bring(session, session_id, *given)
     assert (first.body["imported"], first.body["version"]) == (5, 6)
-    again = await bring(session, session_id, *given)
-    assert (again.body["imported"], again.body["skipped"], again.body["version"]) == (0, 5, 6)
+    repeated = await bring(session, session_id, *given)
+    assert (
+        repeated.body["imported"],
+        repeated.body["skipped"],
+        repeated.body["version"],
+    ) == (0, 5, 6)
     more = await bring(session, session_id, *given, {"role": "user", "content": "new"})
     assert (more.body["imported"], more.body["skipped"], more.body["version"]) == (1, 5, 7)
 
@@ -120,8 +124,8 @@ async def test_a_thousand_messages_are_imported_once_and_in_order(session: Servi
     session_id = (await session.start())["id"]
     given = [{"role": "user", "content": f"{number} " * 20} for number in range(1_000)]
     assert (await bring(session, session_id, *given)).body["imported"] == 1_000
-    again = (await bring(session, session_id, *given)).body
-    assert (again["skipped"], again["version"]) == (1_000, 1_001)
+    repeated = (await bring(session, session_id, *given)).body
+    assert (repeated["skipped"], repeated["version"]) == (1_000, 1_001)
     assert [m["content"] for m in await shown(session)] == [m["content"] for m in given[-20:]]
 
 
@@ -134,7 +138,7 @@ async def test_an_import_waits_for_no_turn_and_is_the_owners(session: Service) -
 
 
 async def test_a_session_is_not_imported_full(serve: Any) -> None:
-    session = await serve(session_most_messages=3)
+    session = await serve(session_max_messages_per_session=3)
     session_id = (await session.start())["id"]
     assert (await bring(session, session_id, *RECORDS)).status == 200
     assert (await bring(session, session_id, *RECORDS)).status == 200

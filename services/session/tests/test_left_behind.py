@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.parts import parts_on
-from session_peers.service import Service
+from session_support.components import components_on
+from session_support.service import Service
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
@@ -70,7 +70,7 @@ async def key_of(session: Service, turn: dict[str, Any]) -> DataKey:
 async def swept(
     session: Service, pool: Pool, buffers: TurnBuffers | None, turn: dict[str, Any]
 ) -> dict[str, Any]:
-    await parts_on(pool, buffers=buffers).sweeper().sweep()
+    await components_on(pool, buffers=buffers).sweeper().sweep()
     return await session.turn(turn["id"])
 
 
@@ -105,7 +105,7 @@ async def test_a_cancelled_one_ends_as_cancelled_with_the_text(
     session: Service, pool: Pool, buffers: TurnBuffers
 ) -> None:
     turn = await streamed(session, pool, buffers, "as far ")
-    await parts_on(pool).cancel(turn)
+    await components_on(pool).cancel(turn)
     ended = await swept(session, pool, buffers, turn)
     assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "as far ")
     assert ended["reply"]["usage"]["estimated"]
@@ -126,7 +126,7 @@ async def test_a_redis_that_is_away_keeps_no_session_closed(
     turns = [await streamed(session, pool, buffers, "lost") for _ in range(3)]
     resting = RedisWithCircuitBreaker(way.database, seconds=0.1, pause_seconds=60, connections=1)
     getattr(way, how)()
-    await parts_on(pool, buffers=TurnBuffers(resting)).sweeper().sweep()
+    await components_on(pool, buffers=TurnBuffers(resting)).sweeper().sweep()
     for turn in turns:
         ended = await session.turn(turn["id"])
         assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
@@ -138,7 +138,9 @@ async def test_a_redis_that_is_away_keeps_no_session_closed(
 async def test_the_process_reads_the_redis_of_its_settings(
     serve: Any, pool: Pool, buffers: TurnBuffers, redis_url: str
 ) -> None:
-    session = await serve(redis=redis_url, session_sweep_seconds=0.02, session_lease_seconds=10)
+    session = await serve(
+        redis_url=redis_url, SWEEP_INTERVAL_SECONDS=0.02, session_turn_lease_seconds=10
+    )
     turn = await streamed(session, pool, buffers, "as far ")
 
     async def ended() -> bool:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from session_peers.appending import execute, start
-from session_peers.commands import complete_reply, submit_message
-from session_peers.service import MASTER_KEY
+from session_support.appending import execute, start
+from session_support.commands import complete_reply, submit_message
+from session_support.service import MASTER_KEY
 
 from parley_core.crypto.sealing import MasterKeys
 from parley_core.storage.postgres_pool import Pool
@@ -32,15 +32,15 @@ class CountingPool:
 
 async def test_a_load_folds_only_what_is_new(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=100)  # type: ignore[arg-type]
-    elsewhere = EventStore(pool, KEYS, most_sessions_kept=100)
-    held = await start(elsewhere)
-    await store.load(held.session.id)
+    store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
+    elsewhere = EventStore(pool, KEYS, max_cached_sessions=100)
+    loaded = await start(elsewhere)
+    await store.load(loaded.session.id)
     assert counting.read == 1
-    await store.load(held.session.id)
+    await store.load(loaded.session.id)
     assert counting.read == 1
-    await execute(elsewhere, held.session.id, submit_message())
-    loaded = await store.load(held.session.id)
+    await execute(elsewhere, loaded.session.id, submit_message())
+    loaded = await store.load(loaded.session.id)
     assert counting.read == 3
     assert loaded is not None
     assert loaded.session.version == 3
@@ -48,51 +48,51 @@ async def test_a_load_folds_only_what_is_new(pool: Pool) -> None:
 
 async def test_what_this_process_appended_is_not_read_again(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=100)  # type: ignore[arg-type]
-    held = await start(store)
-    await execute(store, held.session.id, submit_message())
-    loaded = await store.load(held.session.id)
+    store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
+    loaded = await start(store)
+    await execute(store, loaded.session.id, submit_message())
+    loaded = await store.load(loaded.session.id)
     assert loaded is not None
     assert (loaded.session.version, counting.read) == (3, 0)
 
 
 async def test_events_that_were_appended_here_are_as_those_that_are_read(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=100)  # type: ignore[arg-type]
-    elsewhere = EventStore(pool, KEYS, most_sessions_kept=100)
-    held, command = await start(store), submit_message()
-    await execute(store, held.session.id, command)
-    appended = await store.events_at(held.session.id, [3, 2, 3])
+    store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
+    elsewhere = EventStore(pool, KEYS, max_cached_sessions=100)
+    loaded, command = await start(store), submit_message()
+    await execute(store, loaded.session.id, command)
+    appended = await store.events_at(loaded.session.id, [3, 2, 3])
     assert counting.read == 0
-    assert appended == await elsewhere.events_at(held.session.id, [2, 3])
-    await execute(elsewhere, held.session.id, complete_reply(command.turn_id))
-    everything = await store.events_at(held.session.id, [2, 3, 4])
+    assert appended == await elsewhere.events_at(loaded.session.id, [2, 3])
+    await execute(elsewhere, loaded.session.id, complete_reply(command.turn_id))
+    everything = await store.events_at(loaded.session.id, [2, 3, 4])
     assert (len(everything), counting.read) == (3, 3)
 
 
 async def test_a_session_that_is_kept_no_longer_is_read_again(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, most_sessions_kept=2)  # type: ignore[arg-type]
-    held = [await start(store) for _ in range(3)]
-    assert await store.load(held[2].session.id) == held[2]
+    store = EventStore(counting, KEYS, max_cached_sessions=2)  # type: ignore[arg-type]
+    loaded = [await start(store) for _ in range(3)]
+    assert await store.load(loaded[2].session.id) == loaded[2]
     assert counting.read == 0
-    assert await store.load(held[0].session.id) == held[0]
+    assert await store.load(loaded[0].session.id) == loaded[0]
     assert counting.read == 1
 
 
 async def test_a_long_session_is_loaded_whole(pool: Pool) -> None:
-    store = EventStore(pool, KEYS, most_sessions_kept=1)
-    held = await start(store)
+    store = EventStore(pool, KEYS, max_cached_sessions=1)
+    loaded = await start(store)
     for _ in range(150):
         command = submit_message()
-        await execute(store, held.session.id, command)
-        last = await execute(store, held.session.id, complete_reply(command.turn_id))
-    afresh = EventStore(pool, KEYS, most_sessions_kept=1)
-    assert await afresh.load(held.session.id) == last
+        await execute(store, loaded.session.id, command)
+        last = await execute(store, loaded.session.id, complete_reply(command.turn_id))
+    afresh = EventStore(pool, KEYS, max_cached_sessions=1)
+    assert await afresh.load(loaded.session.id) == last
 
 
 async def test_a_session_whose_events_are_missing_is_broken(pool: Pool) -> None:
-    held = await start(EventStore(pool, KEYS, most_sessions_kept=1))
+    loaded = await start(EventStore(pool, KEYS, max_cached_sessions=1))
     await pool.execute("DELETE FROM events")
     with pytest.raises(BrokenStream):
-        await EventStore(pool, KEYS, most_sessions_kept=1).load(held.session.id)
+        await EventStore(pool, KEYS, max_cached_sessions=1).load(loaded.session.id)

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
-from session_peers.appending import append_sessions, append_turn, append_turns
-from session_peers.log_reading import records_in
-from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, TurnInput
-from session_peers.relaying import relay_all, relaying
-from session_peers.serving_completions import serve_completion
+from session_support.appending import append_sessions, append_turn, append_turns
+from session_support.components import Components, components_on
+from session_support.log_reading import records_in
+from session_support.process import Ended, Run
+from session_support.relaying import relay_all, relaying
+from session_support.serving_completions import serve_completion
 
 from parley_core.log import Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
@@ -21,13 +21,18 @@ Verify = Callable[[], Awaitable[Ended]]
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
-def verify(run: TurnInput, store_database: str, kafka_bootstrap: str, log_topic: str) -> Verify:
-    return lambda: run("verify-log", store_database, kafka=kafka_bootstrap, relay_topic=log_topic)
+def verify(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Verify:
+    return lambda: run(
+        "verify-log",
+        store_database,
+        kafka_bootstrap_servers=kafka_bootstrap,
+        session_topic_sessions=log_topic,
+    )
 
 
 @pytest.fixture
@@ -45,71 +50,79 @@ async def append_to_log(bootstrap: str, topic: str, *records: Record) -> None:
 
 
 async def test_what_was_relayed_agrees_and_what_waits_in_the_outbox_is_no_difference(
-    verify: Verify, relay: Callable[[], Awaitable[None]], parts: Parts, pool: Pool
+    verify: Verify, relay: Callable[[], Awaitable[None]], components: Components, pool: Pool
 ) -> None:
-    await append_sessions(parts, sessions=3, turns=2)
-    erased = await append_turns(parts, 1)
+    await append_sessions(components, sessions=3, turns=2)
+    erased = await append_turns(components, 1)
     await pool.execute("UPDATE sessions SET wrapped_key = NULL WHERE id = $1", erased)
     await serve_completion(pool)
     await relay()
-    waiting = await append_turns(parts, 1)
+    waiting = await append_turns(components, 1)
     ended = await verify()
-    assert (ended.code, ended.complained) == (0, "")
-    counts, log, verdict = ended.said.splitlines()
+    assert (ended.code, ended.stderr) == (0, "")
+    counts, log, verdict = ended.stdout.splitlines()
     assert counts.startswith("The store has 6 sessions, and 26 events that had left its outbox")
     assert log.startswith("The log has 26 events and 0 repeats of them; checksum ")
     assert verdict == "The event store and the log agree."
-    assert str(waiting) not in ended.said
-    assert (await verify()).said == ended.said
+    assert str(waiting) not in ended.stdout
+    assert (await verify()).stdout == ended.stdout
 
 
 async def test_the_mark_of_a_transaction_is_no_record(
     verify: Verify,
     relay: Callable[[], Awaitable[None]],
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     await relay()
     repeated = await records_in(kafka_bootstrap, log_topic)
     await append_in_transaction(kafka_bootstrap, log_topic, repeated)
     ended = await verify()
-    assert (ended.code, ended.complained) == (0, "")
-    assert f" and {len(repeated)} repeats of them" in ended.said
+    assert (ended.code, ended.stderr) == (0, "")
+    assert f" and {len(repeated)} repeats of them" in ended.stdout
 
 
 async def test_it_agrees_while_chat_goes_on(
-    verify: Verify, store_database: str, kafka_bootstrap: str, log_topic: str, parts: Parts
+    verify: Verify,
+    store_database: str,
+    kafka_bootstrap: str,
+    log_topic: str,
+    components: Components,
 ) -> None:
-    session_ids = [await append_turns(parts, 1) for _ in range(3)]
+    session_ids = [await append_turns(components, 1) for _ in range(3)]
     talking = True
 
     async def talk(session_id: UUID) -> None:
         while talking:
-            await append_turn(parts, session_id)
+            await append_turn(components, session_id)
 
     async with (
-        relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), records=7),
+        relaying(
+            store_database,
+            lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
+            max_batch_events=7,
+        ),
         asyncio.TaskGroup() as talks,
     ):
         for session_id in session_ids:
             talks.create_task(talk(session_id))
         for _ in range(3):
             ended = await verify()
-            assert ended.code == 0, ended.said
+            assert ended.code == 0, ended.stdout
         talking = False
 
 
 async def test_each_kind_of_difference_is_told_in_a_sentence_with_code_1(
     verify: Verify,
     relay: Callable[[], Awaitable[None]],
-    parts: Parts,
+    components: Components,
     pool: Pool,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    changed, lost, unknown, unsent, shrunk = [await append_turns(parts, 1) for _ in range(5)]
+    changed, lost, unknown, unsent, shrunk = [await append_turns(components, 1) for _ in range(5)]
     await pool.execute("DELETE FROM outbox WHERE session_id = $1 AND sequence > 2", unsent)
     await relay()
     change = "UPDATE events SET data = '{}' WHERE session_id = $1 AND sequence = 3"
@@ -124,7 +137,7 @@ async def test_each_kind_of_difference_is_told_in_a_sentence_with_code_1(
     await append_to_log(kafka_bootstrap, log_topic, Record(b"stranger", [], b"private words"))
     ended = await verify()
     assert ended.code == 1
-    said = {line.strip() for line in ended.said.splitlines()}
+    said = {line.strip() for line in ended.stdout.splitlines()}
     place = "is not the same in the log as in the store"
     assert said >= {
         f"Event 3 of session {changed} {place}: value.",
@@ -136,16 +149,16 @@ async def test_each_kind_of_difference_is_told_in_a_sentence_with_code_1(
         f"Event 2 of session {shrunk} {place}: ce_time.",
     }
     assert "They differ in 11 places; the first are:" in said
-    assert "private words" not in ended.said + ended.complained
+    assert "private words" not in ended.stdout + ended.stderr
 
 
 async def test_a_log_that_lacks_what_left_the_outbox_is_told(
     verify: Verify,
     relay: Callable[[], Awaitable[None]],
-    parts: Parts,
+    components: Components,
     pool: Pool,
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await pool.execute("DELETE FROM outbox WHERE sequence > 2")
     await relay()
     ended = await verify()
@@ -153,18 +166,18 @@ async def test_a_log_that_lacks_what_left_the_outbox_is_told(
     assert (
         f"Event 3 of session {session_id} is in the store, and neither in the outbox nor in the "
         "log."
-    ) in ended.said
+    ) in ended.stdout
 
 
 async def test_events_out_of_order_in_the_log_are_told(
     verify: Verify,
     relay: Callable[[], Awaitable[None]],
-    parts: Parts,
+    components: Components,
     pool: Pool,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await pool.execute("TRUNCATE outbox")
     await pool.execute(
         "INSERT INTO outbox (session_id, sequence, bytes) "
@@ -174,10 +187,10 @@ async def test_events_out_of_order_in_the_log_are_told(
     assert len(await records_in(kafka_bootstrap, log_topic)) == 4
     ended = await verify()
     assert ended.code == 1
-    assert f"Event 3 of session {session_id} appears in the log before event 2." in ended.said
+    assert f"Event 3 of session {session_id} appears in the log before event 2." in ended.stdout
 
 
-async def test_a_log_that_is_away_ends_with_code_1(run: TurnInput, store_database: str) -> None:
+async def test_a_log_that_is_away_ends_with_code_1(run: Run, store_database: str) -> None:
     ended = await run("verify-log", store_database)
     assert ended.code == 1
-    assert ended.complained.startswith("The log parley.sessions.v1 cannot be read: ")
+    assert ended.stderr.startswith("The log parley.sessions.v1 cannot be read: ")

@@ -4,12 +4,16 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.conversation import Conversation
+from session_support.conversation import Conversation
 
 from parley_events.cloudevents import Record, UndecodableRecord, encode
-from parley_session.operations.difference_list import SHOWN, DifferenceList
-from parley_session.operations.first_appearances import Appearance, FirstAppearances, place_of
-from parley_session.operations.log.log_comparison import Comparison, StoredStream
+from parley_session.operations.difference_list import MAX_SHOWN, DifferenceList
+from parley_session.operations.first_appearances import (
+    Appearance,
+    FirstAppearances,
+    stream_position,
+)
+from parley_session.operations.log.log_comparison import LogComparison, StoredStream
 
 SESSION = uuid4()
 
@@ -27,8 +31,8 @@ def compared(
     in_log: list[tuple[int, Record]],
     stored: list[Record],
     first_queued: int | None = None,
-) -> Comparison:
-    comparison = Comparison()
+) -> LogComparison:
+    comparison = LogComparison()
     comparison.expect(
         StoredStream(session_id, len(stored), len(stored), len(stored), first_queued=first_queued)
     )
@@ -43,10 +47,15 @@ def test_a_log_that_holds_each_event_in_order_agrees_whatever_is_repeated() -> N
     session_id, all_of_them = records()
     numbered = [*enumerate(all_of_them, start=1)]
     once = compared(session_id, numbered, all_of_them)
-    again = compared(session_id, numbered[:3] + numbered, all_of_them)
-    assert once.differences.count == again.differences.count == 0
-    assert (again.sessions, again.due, again.events, again.repeats) == (1, 4, 4, 3)
-    assert once.checksum == again.checksum != 0
+    repeated = compared(session_id, numbered[:3] + numbered, all_of_them)
+    assert once.differences.count == repeated.differences.count == 0
+    assert (
+        repeated.sessions,
+        repeated.due,
+        repeated.events,
+        repeated.repeats,
+    ) == (1, 4, 4, 3)
+    assert once.checksum == repeated.checksum != 0
 
 
 def test_what_is_still_in_the_outbox_may_be_missing_and_nothing_else() -> None:
@@ -134,7 +143,7 @@ def test_each_change_changes_the_checksum() -> None:
     ],
 )
 def test_a_store_that_is_not_in_itself_right_is_told(stream: StoredStream, sentence: str) -> None:
-    comparison = Comparison()
+    comparison = LogComparison()
     comparison.expect(stream)
     assert comparison.differences.shown == [sentence]
 
@@ -146,7 +155,7 @@ def test_appearances_are_first_repeated_or_early_for_each_session() -> None:
     assert seen == [first, first, repeat, early, first, first, repeat]
     assert appearances.add(other, 2) is early
     assert dict(appearances) == {SESSION: 4}
-    assert (appearances.reached(SESSION), appearances.reached(other)) == (4, 0)
+    assert (appearances.last_contiguous(SESSION), appearances.last_contiguous(other)) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +170,7 @@ def test_appearances_are_first_repeated_or_early_for_each_session() -> None:
 )
 def test_a_record_without_a_place_is_undecodable(record: Record) -> None:
     with pytest.raises(UndecodableRecord):
-        place_of(record)
+        stream_position(record)
 
 
 def test_all_differences_are_counted_and_the_first_ten_kept() -> None:
@@ -169,4 +178,4 @@ def test_all_differences_are_counted_and_the_first_ten_kept() -> None:
     for number in range(25):
         differences.add(str(number))
     assert differences.count == 25
-    assert differences.shown == [str(number) for number in range(SHOWN)]
+    assert differences.shown == [str(number) for number in range(MAX_SHOWN)]

@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from session_peers.appending import append_turn, append_turns, execute
-from session_peers.backup import back_up, contents, restore
-from session_peers.commands import complete_reply, submit_message
-from session_peers.log_reading import records_in
-from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, TurnInput
-from session_peers.relaying import relay_all
-from session_peers.serving_completions import serve_completion
+from session_support.appending import append_turn, append_turns, execute
+from session_support.backup import back_up, contents, restore
+from session_support.commands import complete_reply, submit_message
+from session_support.components import Components, components_on
+from session_support.log_reading import records_in
+from session_support.process import Ended, Run
+from session_support.relaying import relay_all
+from session_support.serving_completions import serve_completion
 
 from parley_core.crypto.sealing import KeyDestroyed
 from parley_core.log import Brokers, Entry, LogWriter
@@ -28,8 +28,8 @@ Reconcile = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
@@ -38,65 +38,63 @@ def relay(store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str)
 
 
 @pytest.fixture
-def reconcile(
-    run: TurnInput, store_database: str, kafka_bootstrap: str, log_topic: str
-) -> Reconcile:
-    settings = {"kafka": kafka_bootstrap, "relay_topic": log_topic}
+def reconcile(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Reconcile:
+    settings = {"kafka_bootstrap_servers": kafka_bootstrap, "session_topic_sessions": log_topic}
     return lambda *options: run(" ".join(["reconcile", *options]), store_database, **settings)
 
 
 async def test_the_store_is_again_what_it_was_and_chat_goes_on(
-    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool, store_database: str
+    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool, store_database: str
 ) -> None:
-    quiet, busy, asked, cancelled, ended = [await append_turns(parts, 1) for _ in range(5)]
+    quiet, busy, asked, cancelled, ended = [await append_turns(components, 1) for _ in range(5)]
     open_turn = submit_message()
-    await execute(parts.store, busy, open_turn)
+    await execute(components.store, busy, open_turn)
     await relay()
     await back_up(pool)
-    await execute(parts.store, busy, complete_reply(open_turn.turn_id))
+    await execute(components.store, busy, complete_reply(open_turn.turn_id))
     for _ in range(3):
-        await append_turn(parts, busy)
+        await append_turn(components, busy)
     for session_id in (asked, cancelled):
         open_turn = submit_message()
-        await execute(parts.store, session_id, open_turn)
-    await execute(parts.store, cancelled, RequestCancel(open_turn.turn_id))
+        await execute(components.store, session_id, open_turn)
+    await execute(components.store, cancelled, RequestCancel(open_turn.turn_id))
     unclaimed = submit_message()
-    await execute(parts.store, ended, unclaimed)
-    await execute(parts.store, ended, RequestCancel(unclaimed.turn_id, unclaimed=True))
+    await execute(components.store, ended, unclaimed)
+    await execute(components.store, ended, RequestCancel(unclaimed.turn_id, unclaimed=True))
     await serve_completion(pool)
     await relay()
     before = await contents(pool)
     await restore(pool)
 
     would = await reconcile("--dry-run")
-    assert (would.code, would.complained) == (0, "")
-    assert would.said == "Would take back 20 events of 5 sessions that only the log had.\n"
+    assert (would.code, would.stderr) == (0, "")
+    assert would.stdout == "Would take back 20 events of 5 sessions that only the log had.\n"
     assert await contents(pool) != before
 
     took = await reconcile()
-    assert (took.code, took.said) == (0, would.said.replace("Would take", "Took"))
+    assert (took.code, took.stdout) == (0, would.stdout.replace("Would take", "Took"))
     assert await contents(pool) == before
-    again = await reconcile()
-    assert again.said == "Took back 0 events of 0 sessions that only the log had.\n"
+    repeated = await reconcile()
+    assert repeated.stdout == "Took back 0 events of 0 sessions that only the log had.\n"
 
-    await append_turn(parts_on(pool), busy)
-    await append_turn(parts_on(pool), quiet)
-    await parts_on(pool).sweeper(lease=0).sweep()
+    await append_turn(components_on(pool), busy)
+    await append_turn(components_on(pool), quiet)
+    await components_on(pool).sweeper(lease=0).sweep()
     assert not await pool.fetchval("SELECT count(*) FROM turns WHERE ended_sequence IS NULL")
 
 
 async def test_a_session_that_the_store_never_knew_reads_as_erased(
-    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool
 ) -> None:
     await back_up(pool)
-    session_id = await append_turns(parts, 1)
-    await execute(parts.store, session_id, submit_message())
+    session_id = await append_turns(components, 1)
+    await execute(components.store, session_id, submit_message())
     await relay()
     before = await contents(pool)
     await restore(pool)
     took = await reconcile()
     assert took.code == 0
-    assert took.said.splitlines() == [
+    assert took.stdout.splitlines() == [
         "Took back 6 events of 1 sessions that only the log had.",
         "The keys of 1 of these sessions are lost, since the store did not know them: they read "
         "as erased.",
@@ -105,28 +103,28 @@ async def test_a_session_that_the_store_never_knew_reads_as_erased(
     before["sessions"] = [known | {"wrapped_key": None}]
     assert await contents(pool) == before
     with pytest.raises(KeyDestroyed):
-        await parts_on(pool).store.load(session_id)
+        await components_on(pool).store.load(session_id)
     # Its open turn can be ended by nobody: nothing can be sealed for it.
-    assert await parts.turns.deserted(0, 10) == []
+    assert await components.turns.abandoned(0, 10) == []
 
 
 async def test_a_session_that_forks_is_told_and_never_touched(
-    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool
 ) -> None:
-    forked, other = [await append_turns(parts, 1) for _ in range(2)]
+    forked, other = [await append_turns(components, 1) for _ in range(2)]
     await relay()
     await back_up(pool)
     for session_id in (forked, other):
-        await append_turn(parts, session_id)
-    await append_turn(parts, forked)
+        await append_turn(components, session_id)
+    await append_turn(components, forked)
     await relay()
     await restore(pool)
     # Writes were opened too early.
-    await append_turn(parts_on(pool), forked)
+    await append_turn(components_on(pool), forked)
     theirs = await pool.fetch("SELECT * FROM events WHERE session_id = $1", forked)
     ended = await reconcile()
     assert ended.code == 1
-    assert ended.said.splitlines() == [
+    assert ended.stdout.splitlines() == [
         "Took back 3 events of 1 sessions that only the log had.",
         "1 sessions were not taken on as far as the log goes; the first:",
         f"  Session {forked} forks: its event 5 is another one in the log.",
@@ -137,15 +135,15 @@ async def test_a_session_that_forks_is_told_and_never_touched(
 async def test_events_behind_a_gap_and_strangers_stay_in_the_log(
     reconcile: Reconcile,
     relay: Relay,
-    parts: Parts,
+    components: Components,
     pool: Pool,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await relay()
     await back_up(pool)
-    await append_turn(parts, session_id)
+    await append_turn(components, session_id)
     await pool.execute("DELETE FROM outbox WHERE sequence = 6")
     await relay()
     await restore(pool)
@@ -162,24 +160,24 @@ async def test_events_behind_a_gap_and_strangers_stay_in_the_log(
     await writer.close()
     ended = await reconcile()
     assert ended.code == 1
-    assert ended.said.startswith("Took back 1 events of 1 sessions that only the log had.")
+    assert ended.stdout.startswith("Took back 1 events of 1 sessions that only the log had.")
     assert (
         f"Session {session_id} has event 7 in the log, and not all that come before it."
-        in ended.said
+        in ended.stdout
     )
-    assert f"Session {key.decode()} goes on with a record that cannot be read: " in ended.said
-    assert "private words" not in ended.said + ended.complained
+    assert f"Session {key.decode()} goes on with a record that cannot be read: " in ended.stdout
+    assert "private words" not in ended.stdout + ended.stderr
 
 
 async def test_what_the_store_refuses_stops_its_own_session_alone(
     reconcile: Reconcile,
     relay: Relay,
-    parts: Parts,
+    components: Components,
     pool: Pool,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    refused, good = [await append_turns(parts, 1) for _ in range(2)]
+    refused, good = [await append_turns(components, 1) for _ in range(2)]
     await relay()
     await back_up(pool)
     last = (await records_in(kafka_bootstrap, log_topic))[-1]
@@ -194,29 +192,29 @@ async def test_what_the_store_refuses_stops_its_own_session_alone(
     record = Record(str(refused).encode(), [*headers.items()], b'{"number":NaN}')
     assert not (await writer.append([record], timeout=5)).error
     await writer.close()
-    await append_turn(parts, good)
+    await append_turn(components, good)
     await relay()
     await restore(pool)
     for options in (["--dry-run"], []):
         ended = await reconcile(*options)
         assert ended.code == 1
-        assert " back 3 events of 1 sessions that only the log had." in ended.said
-        assert f"Session {refused} goes on with events that the store refuses: " in ended.said
-        assert ended.complained == ""
+        assert " back 3 events of 1 sessions that only the log had." in ended.stdout
+        assert f"Session {refused} goes on with events that the store refuses: " in ended.stdout
+        assert ended.stderr == ""
 
 
 async def test_a_session_that_moves_meanwhile_is_looked_at_again_and_a_cut_changes_nothing(
     relay: Relay,
-    parts: Parts,
+    components: Components,
     pool: Pool,
     store_database: str,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await relay()
     await back_up(pool)
-    await append_turn(parts, session_id)
+    await append_turn(components, session_id)
     await relay()
     before = await contents(pool)
     await restore(pool)
@@ -229,28 +227,28 @@ async def test_a_session_that_moves_meanwhile_is_looked_at_again_and_a_cut_chang
     class TakenBefore(ReconcileStore):
         """Another one took all back between the look at the store and the statement."""
 
-        async def messages(self, *arguments: Any) -> dict[UUID, int]:
+        async def message_sequences(self, *arguments: Any) -> dict[UUID, int]:
             other = Reconciliation(ReconcileStore(pool_connection))
             for entry in entries:
                 # One by one: a request without its message looks for it in the store.
-                await other.take_back([entry])
-            return await super().messages(*arguments)
+                await other.process([entry])
+            return await super().message_sequences(*arguments)
 
     async with pool.acquire() as pool_connection:
         reconciliation = Reconciliation(TakenBefore(connection))
-        await reconciliation.take_back(entries)
+        await reconciliation.process(entries)
     await connection.close()
     assert (reconciliation.events, reconciliation.differences.count) == (0, 0)
     assert await contents(pool) == before
 
 
 async def test_fields_that_this_version_does_not_know_are_taken_back_byte_for_byte(
-    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await relay()
     await back_up(pool)
-    await append_turn(parts, session_id)
+    await append_turn(components, session_id)
     # As a later version might have written it.
     await pool.execute(
         """
@@ -274,13 +272,13 @@ async def test_fields_that_this_version_does_not_know_are_taken_back_byte_for_by
 
 
 async def test_a_reply_to_a_message_of_an_earlier_turn_is_taken_back_with_that_message(
-    reconcile: Reconcile, relay: Relay, parts: Parts, pool: Pool
+    reconcile: Reconcile, relay: Relay, components: Components, pool: Pool
 ) -> None:
-    session_id = await append_turns(parts, 0)
+    session_id = await append_turns(components, 0)
     await relay()
     await back_up(pool)
     for _ in range(2):
-        await append_turn(parts, session_id)
+        await append_turn(components, session_id)
     # As a reply that was asked for again: to the first message, which is event 2.
     await pool.execute(
         """

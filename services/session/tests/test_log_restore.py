@@ -8,39 +8,39 @@ from uuid import UUID
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from session_peers.appending import append_sessions, append_turn, append_turns
-from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
-from session_peers.parts import Parts, parts_on
-from session_peers.process import Ended, TurnInput, variables
-from session_peers.relaying import quick_limits, relay_all, relaying
-from session_peers.service import NO_KAFKA
+from session_support.appending import append_sessions, append_turn, append_turns
+from session_support.components import Components, components_on
+from session_support.log_reading import assert_all_in_log, outbox_is_empty, records_in
+from session_support.process import Ended, Run, variables
+from session_support.relaying import quick_limits, relay_all, relaying
+from session_support.service import NO_KAFKA
 
 from parley_core.log import Brokers, LogError, LogWriter
 from parley_core.storage.postgres_pool import Pool
-from parley_session.operations.log.restore import relay_the_front
+from parley_session.operations.log.restore import relay_requeued
 from parley_session.relay.outbox import relays_paused, requeue_first
 from parley_session.relay.relay import Relay
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 
-TOPIC = {"topic_partitions": 4, "topic_replication": 1, "topic_min_isr": 1}
+TOPIC = {"session_topic_partitions": 4, "session_topic_replication": 1, "session_topic_min_isr": 1}
 
 Restore = Callable[[], Awaitable[Ended]]
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
-def restore(run: TurnInput, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
+def restore(run: Run, store_database: str, kafka_bootstrap: str, log_topic: str) -> Restore:
     return lambda: run("restore-log", store_database, **settings_of(kafka_bootstrap, log_topic))
 
 
 def settings_of(bootstrap: str, topic: str) -> dict[str, Any]:
-    topics = {"relay_topic": topic, "relay_assistants_topic": of_assistants(topic)}
-    return {"kafka": bootstrap} | topics | TOPIC
+    topics = {"session_topic_sessions": topic, "session_topic_assistants": of_assistants(topic)}
+    return {"kafka_bootstrap_servers": bootstrap} | topics | TOPIC
 
 
 def of_assistants(topic: str) -> str:
@@ -65,24 +65,24 @@ async def test_a_topic_that_was_dropped_is_made_and_filled_while_chat_and_relays
     restore: Restore,
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    session_ids = [await append_turns(parts, 4) for _ in range(4)]
+    session_ids = [await append_turns(components, 4) for _ in range(4)]
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     await drop_topic(kafka_bootstrap, log_topic)
     talking = True
 
     async def talk(session_id: UUID) -> None:
         while talking:
-            await append_turn(parts, session_id)
+            await append_turn(components, session_id)
 
     async with relaying(
         store_database,
         lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
         number=2,
-        publish_seconds=0.5,
+        publish_timeout_seconds=0.5,
     ):
         async with asyncio.TaskGroup() as talks:
             for session_id in session_ids[:2]:
@@ -90,8 +90,8 @@ async def test_a_topic_that_was_dropped_is_made_and_filled_while_chat_and_relays
             ended = await restore()
             talking = False
         await eventually(lambda: outbox_is_empty(pool))
-    assert (ended.code, ended.complained) == (0, "")
-    lacked, published, *_, follows = ended.said.splitlines()
+    assert (ended.code, ended.stderr) == (0, "")
+    lacked, published, *_, follows = ended.stdout.splitlines()
     assert lacked.startswith("The log of sessions lacks 52 events ")
     assert published.startswith("Published 52 events, ")
     assert "`parley rebuild history`" in follows
@@ -102,32 +102,32 @@ async def test_a_whole_log_is_left_as_it_is(
     restore: Restore,
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    await append_sessions(parts, sessions=2, turns=2)
+    await append_sessions(components, sessions=2, turns=2)
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     ended = await restore()
-    assert ended.said.startswith("The log of sessions lacks 0 events ")
+    assert ended.stdout.startswith("The log of sessions lacks 0 events ")
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
 async def test_only_what_the_log_lacks_is_published_and_stays_in_order(
     restore: Restore,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     store_database: str,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    await append_turns(parts, 2)
+    await append_turns(components, 2)
     # As after a failover that lost rows of the outbox: the log has two events of seven.
     await pool.execute("DELETE FROM outbox WHERE sequence > 2")
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     ended = await restore()
-    assert ended.said.startswith("The log of sessions lacks 5 events ")
+    assert ended.stdout.startswith("The log of sessions lacks 5 events ")
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
@@ -137,11 +137,11 @@ async def test_the_topic_of_the_assistants_is_made_and_filled_too(
 ) -> None:
     stored = await pool.fetch("SELECT id::text, data::text FROM assistant_events")
     lacks = f"The log of assistants lacks {len(stored)} events "
-    assert lacks in (await restore()).said
+    assert lacks in (await restore()).stdout
     records = await records_in(kafka_bootstrap, of_assistants(log_topic))
     values = {dict(record.headers)["ce_id"].decode(): record.value for record in records}
     assert values == {row["id"]: row["data"].encode() for row in stored}
-    assert "The log of assistants lacks 0 events " in (await restore()).said
+    assert "The log of assistants lacks 0 events " in (await restore()).stdout
     assert len(await records_in(kafka_bootstrap, of_assistants(log_topic))) == len(stored)
 
 
@@ -149,13 +149,13 @@ async def test_killed_at_any_moment_and_run_again_it_keeps_the_order(
     restore: Restore,
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    await append_sessions(parts, sessions=4, turns=60)
+    await append_sessions(components, sessions=4, turns=60)
     await pool.execute("TRUNCATE outbox")
-    settings = settings_of(kafka_bootstrap, log_topic) | {"relay_records": 20}
+    settings = settings_of(kafka_bootstrap, log_topic)
     process = await started(
         "parley_session", "restore-log", **variables(store_database, **settings)
     )
@@ -167,9 +167,9 @@ async def test_killed_at_any_moment_and_run_again_it_keeps_the_order(
     process.kill()
     await process.communicate()
     # A relay that leads before the next run has to go on where that one was.
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), records=20
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), max_batch_events=20
     ) as [relay]:
         await eventually(lambda: relay.published)
     assert (await restore()).code == 0
@@ -178,9 +178,9 @@ async def test_killed_at_any_moment_and_run_again_it_keeps_the_order(
 
 
 async def test_what_is_queued_at_the_front_goes_before_what_waits_and_is_queued_once(
-    store_database: str, pool: Pool, parts: Parts
+    store_database: str, pool: Pool, components: Components
 ) -> None:
-    session_id = await append_turns(parts, 2)
+    session_id = await append_turns(components, 2)
     await pool.execute("DELETE FROM outbox WHERE sequence < 6")
     connection = await asyncpg.connect(store_database)
     async with relays_paused(connection):
@@ -200,7 +200,7 @@ async def test_what_is_queued_at_the_front_goes_before_what_waits_and_is_queued_
 
 
 async def test_no_relay_publishes_while_what_is_missing_is_looked_for(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     connection = await asyncpg.connect(store_database)
     async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)) as [
@@ -208,7 +208,7 @@ async def test_no_relay_publishes_while_what_is_missing_is_looked_for(
     ]:
         await eventually(lambda: relay.is_leader)
         async with relays_paused(connection):
-            await append_turns(parts, 1)
+            await append_turns(components, 1)
             await eventually(lambda: not relay.is_leader)
             assert not await outbox_is_empty(pool)
         await eventually(lambda: outbox_is_empty(pool))
@@ -216,14 +216,15 @@ async def test_no_relay_publishes_while_what_is_missing_is_looked_for(
 
 
 async def test_a_log_that_takes_nothing_ends_it_and_leaves_the_rows_queued(
-    store_database: str, pool: Pool, parts: Parts
+    store_database: str, pool: Pool, components: Components, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     await pool.execute("TRUNCATE outbox")
     connection = await asyncpg.connect(store_database)
     await requeue_first(connection, [(session_id, 1)])
     away = Relay(store_database, lambda: LogWriter(Brokers(NO_KAFKA), "none"), quick_limits())
+    monkeypatch.setattr("parley_session.operations.log.restore.STALL_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(LogError, match=r"Nothing was published for 0.3 s. 3 events stay queued"):
-        await relay_the_front(connection, away, stalled_seconds=0.3)
+        await relay_requeued(connection, away)
     await connection.close()
     assert await pool.fetchval("SELECT count(*) FROM outbox") == 3

@@ -4,8 +4,8 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, OTHER_ADA, Answer
-from session_peers.service import Service
+from session_support.client import ADA, EVE, OTHER_ADA, Answer
+from session_support.service import Service
 
 from parley_contracts.api_models import Turn
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
@@ -119,7 +119,7 @@ async def test_a_message_that_is_too_large_stores_nothing(
 async def test_a_body_that_is_too_large_is_refused_unread(
     serve, session_id: str, pool: Pool
 ) -> None:
-    session = await serve(session_body_bytes=1024)
+    session = await serve(MAX_BODY_BYTES=1024)
     refused = await submit(session, session_id, "x" * 1024)
     assert refused.refusal == (413, "body_too_large", None)
     assert await messages_stored(pool) == 0
@@ -140,7 +140,7 @@ async def test_half_a_surrogate_pair_is_no_json(session: Service, session_id: st
 
 
 async def test_a_full_session_takes_no_more(serve) -> None:
-    session = await serve(session_most_messages=2)
+    session = await serve(session_max_messages_per_session=2)
     session_id = (await session.start())["id"]
     await session.answered(session_id, "hello", "hi")
     refused = await submit(session, session_id)
@@ -151,9 +151,9 @@ async def test_the_same_submit_again_gives_the_turn_as_it_is_now(
     session: Service, session_id: str, pool: Pool
 ) -> None:
     first = await submit(session, session_id, key="k1")
-    again = await submit(session, session_id, key="k1")
-    assert (first.status, again.status) == (201, 200)
-    assert again.body == first.body
+    repeated = await submit(session, session_id, key="k1")
+    assert (first.status, repeated.status) == (201, 200)
+    assert repeated.body == first.body
     runner = str(uuid4())
     await session.claim(first.body["id"], runner)
     ended = await session.complete(first.body["id"], runner, content="hi")

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.appending import ASKER
-from session_peers.commands import start_session
-from session_peers.deciding import NOON
-from session_peers.parts import parts_on
+from session_support.appending import CALLER
+from session_support.commands import start_session
+from session_support.components import components_on
+from session_support.deciding import NOON
 
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.command_executor import CommandResult
@@ -44,8 +44,8 @@ def start_with(messages: int) -> StartSession:
 async def test_many_messages_are_sealed_in_a_thread(
     pool: Pool, messages: int, elsewhere: bool
 ) -> None:
-    parts, command = parts_on(pool), start_with(messages)
-    done = await parts.executor.execute(command.session_id, lambda _: command, ASKER)
+    components, command = components_on(pool), start_with(messages)
+    done = await components.executor.execute(command.session_id, lambda _: command, CALLER)
     assert isinstance(done, CommandResult)
     assert len(done.events) == messages + 1
     assert isinstance(command.messages, Watched)
@@ -53,11 +53,11 @@ async def test_many_messages_are_sealed_in_a_thread(
 
 
 async def test_many_events_are_written_out_in_a_thread(pool: Pool) -> None:
-    parts, command = parts_on(pool), start_with(MANY)
-    done = await parts.executor.execute(command.session_id, lambda _: command, ASKER)
+    components, command = components_on(pool), start_with(MANY)
+    done = await components.executor.execute(command.session_id, lambda _: command, CALLER)
     assert isinstance(done, CommandResult)
     await pool.execute("TRUNCATE sessions, events, outbox")
     events = Watched(done.events)
-    held = await parts.store.append(None, events, key=done.held.key)
-    assert held == done.held
+    loaded = await components.store.append(None, events, key=done.loaded.key)
+    assert loaded == done.loaded
     assert events.elsewhere

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from parley_core.runtime.settings import InvalidSettings
-from parley_session.application.retention_policy_file import read_policies
-from parley_session.domain.retention_policy import Policies
+from parley_session.application.retention_policy_file import read_retention_policies
+from parley_session.domain.retention_policy import RetentionPolicies
 
 FILE = """
 policies:
@@ -18,14 +18,14 @@ policies:
 """
 
 
-def read(tmp_path: Path, text: str) -> Policies:
+def read(tmp_path: Path, text: str) -> RetentionPolicies:
     path = tmp_path / "policies.yaml"
     path.write_text(text)
-    return read_policies(path)
+    return read_retention_policies(path)
 
 
 def test_without_policies_all_is_kept_and_deleting_is_erasing() -> None:
-    policies = read_policies(None)
+    policies = read_retention_policies(None)
     assert policies.idle_days("acme", "coder") is None
     assert policies.shortest_idle_days is None
     assert policies.undelete_days("acme", "coder") == 0
@@ -82,4 +82,4 @@ def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str, why: str) -> N
 
 def test_a_file_that_is_not_there_gives_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="it cannot be read \\(No such file or directory\\)"):
-        read_policies(tmp_path / "none.yaml")
+        read_retention_policies(tmp_path / "none.yaml")

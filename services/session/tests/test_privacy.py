@@ -6,10 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_peers.client import HISTORY
-from session_peers.log_reading import outbox_is_empty, records_in
-from session_peers.parts import parts_on
-from session_peers.service import MASTER_KEY
+from session_support.client import HISTORY
+from session_support.components import components_on
+from session_support.log_reading import outbox_is_empty, records_in
+from session_support.service import MASTER_KEY
 
 from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
@@ -64,7 +64,7 @@ async def test_nothing_private_is_in_a_row_the_log_or_a_line(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
-    session = await serve(kafka=kafka_bootstrap, relay_topic=topic)
+    session = await serve(kafka_bootstrap_servers=kafka_bootstrap, session_topic_sessions=topic)
     body = {
         "title": PRIVATE["title"],
         "metadata": {PRIVATE["metadata_key"]: PRIVATE["metadata_value"]},
@@ -89,7 +89,7 @@ async def test_nothing_private_is_in_a_row_the_log_or_a_line(
     more = {"details": PRIVATE["details"], "partial_content": PRIVATE["partial"]}
     await session.fail(turn["id"], runner, **more)
     turn, runner = await claimed()
-    await parts_on(pool).cancel(turn)
+    await components_on(pool).cancel(turn)
     await session.complete(turn["id"], runner, content=PRIVATE["cancelled"])
     await session.call(
         "POST", f"/sessions/{session_id}/messages", b'{"content": "' + PRIVATE["malformed"].encode()
@@ -97,8 +97,8 @@ async def test_nothing_private_is_in_a_row_the_log_or_a_line(
 
     changes = {"title": PRIVATE["renamed"], "metadata": {"a": PRIVATE["changed"]}}
     changed = await session.call("PATCH", f"/sessions/{session_id}", changes)
-    brought = {"messages": [{"role": "user", "content": PRIVATE["imported"]}]}
-    await session.call("POST", f"/sessions/{session_id}/import", brought)
+    messages_to_import = {"messages": [{"role": "user", "content": PRIVATE["imported"]}]}
+    await session.call("POST", f"/sessions/{session_id}/import", messages_to_import)
     summary = {"up_to_message_id": turn["reply_id"], "summary": PRIVATE["summary"]}
     await session.end(f"/sessions/{session_id}/compaction", summary | {"model": "demo"})
     await session.call("POST", f"/sessions/{session_id}/fork", {})

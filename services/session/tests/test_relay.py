@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from session_peers.appending import append_sessions, append_turn, append_turns
-from session_peers.log_reading import assert_all_in_log, outbox_is_empty, records_in
-from session_peers.parts import Parts, parts_on
-from session_peers.relaying import relaying
+from session_support.appending import append_sessions, append_turn, append_turns
+from session_support.components import Components, components_on
+from session_support.log_reading import assert_all_in_log, outbox_is_empty, records_in
+from session_support.relaying import relaying
 
 from parley_core.log import Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
@@ -20,8 +20,8 @@ from parley_testing.eventually import eventually
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ async def connection(store_database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
-        await append_sessions(parts, sessions=6, turns=4)
+        await append_sessions(components, sessions=6, turns=4)
         await eventually(lambda: outbox_is_empty(pool))
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
@@ -44,12 +44,12 @@ async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
 async def test_small_batches_keep_the_order(
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
     limits: dict[str, int],
 ) -> None:
-    await append_sessions(parts, sessions=3, turns=3)
+    await append_sessions(components, sessions=3, turns=3)
     async with relaying(
         store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), **limits
     ):
@@ -58,45 +58,54 @@ async def test_small_batches_keep_the_order(
 
 
 async def test_an_append_wakes_the_relay(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), poll_seconds=60
+        store_database,
+        lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
+        poll_interval_seconds=60,
     ) as [relay]:
-        await append_turns(parts, 1)
+        await append_turns(components, 1)
         relay.wake()
         await eventually(lambda: outbox_is_empty(pool))
-        await append_turns(parts, 1)
+        await append_turns(components, 1)
         relay.wake()
         await eventually(lambda: outbox_is_empty(pool))
 
 
 async def test_the_relay_may_be_woken_for_a_later_moment(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), poll_seconds=60
+        store_database,
+        lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
+        poll_interval_seconds=60,
     ) as [relay]:
         relay.wake()
         await eventually(lambda: relay.is_leader)
-        await append_turns(parts, 1)
-        relay.wake(within=60)
-        relay.wake(within=0.01)  # The first moment counts, until it comes or a wake comes first.
+        await append_turns(components, 1)
+        relay.wake(delay_seconds=60)
+        relay.wake(
+            delay_seconds=0.01
+        )  # The first moment counts, until it comes or a wake comes first.
         assert not await outbox_is_empty(pool)
         relay.wake()
         await eventually(lambda: outbox_is_empty(pool))
-        await append_turns(parts, 1)
-        relay.wake(within=0.01)
+        await append_turns(components, 1)
+        relay.wake(delay_seconds=0.01)
         await eventually(lambda: outbox_is_empty(pool))
 
 
 async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_nothing(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), number=3, records=5
+        store_database,
+        lambda: LogWriter(Brokers(kafka_bootstrap), log_topic),
+        number=3,
+        max_batch_events=5,
     ) as relays:
-        appending = asyncio.create_task(append_sessions(parts, sessions=6, turns=6))
+        appending = asyncio.create_task(append_sessions(components, sessions=6, turns=6))
         while not appending.done():
             for relay in relays:
                 relay.wake()
@@ -109,18 +118,18 @@ async def test_several_relays_at_once_lose_nothing_keep_the_order_and_repeat_not
 async def test_rows_that_commit_late_are_not_skipped(
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     connection: asyncpg.Connection,
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    early = await append_turns(parts, 1)
+    early = await append_turns(components, 1)
     async with relaying(store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic)):
         transaction = connection.transaction()
         await transaction.start()
         # Their places in the queue come before those of what commits meanwhile.
-        await append_turn(parts_on(connection), early)  # type: ignore[arg-type]
-        await append_turns(parts, 2)
+        await append_turn(components_on(connection), early)  # type: ignore[arg-type]
+        await append_turns(components, 2)
         await eventually(lambda: outbox_is_empty(pool))
         assert len(await records_in(kafka_bootstrap, log_topic)) == 4 + 7
         await transaction.commit()
@@ -129,13 +138,13 @@ async def test_rows_that_commit_late_are_not_skipped(
 
 
 async def test_a_relay_whose_connection_was_cut_goes_on(
-    store_database: str, pool: Pool, parts: Parts, kafka_bootstrap: str, log_topic: str
+    store_database: str, pool: Pool, components: Components, kafka_bootstrap: str, log_topic: str
 ) -> None:
     async with relaying(
-        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), records=2
+        store_database, lambda: LogWriter(Brokers(kafka_bootstrap), log_topic), max_batch_events=2
     ):
         for _ in range(5):
-            appending = asyncio.create_task(append_sessions(parts, sessions=2, turns=3))
+            appending = asyncio.create_task(append_sessions(components, sessions=2, turns=3))
             await pool.execute(
                 """
                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -150,7 +159,7 @@ async def test_a_relay_whose_connection_was_cut_goes_on(
 async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
     caplog: pytest.LogCaptureFixture,
@@ -161,7 +170,7 @@ async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
     def writer() -> LogWriter:
         return LogWriter(Brokers("127.0.0.1:1" if away else kafka_bootstrap), log_topic)
 
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     async with relaying(store_database, writer):
         await eventually(lambda: "The relay goes on trying." in caplog.text)
         assert not await outbox_is_empty(pool)
@@ -176,7 +185,7 @@ async def test_a_relay_waits_for_a_log_that_is_not_there_yet(
 async def test_nothing_ends_the_relay(
     store_database: str,
     pool: Pool,
-    parts: Parts,
+    components: Components,
     kafka_bootstrap: str,
     log_topic: str,
     caplog: pytest.LogCaptureFixture,
@@ -189,16 +198,16 @@ async def test_nothing_ends_the_relay(
         return LogWriter(Brokers(kafka_bootstrap), log_topic)
 
     async with relaying(store_database, writer):
-        await append_turns(parts, 1)
+        await append_turns(components, 1)
         await eventually(lambda: outbox_is_empty(pool))
     assert "relay: RuntimeError" in caplog.text
     assert "private words" not in caplog.text
 
 
 async def test_only_what_the_log_has_acknowledged_leaves_the_outbox(
-    pool: Pool, parts: Parts, connection: asyncpg.Connection
+    pool: Pool, components: Components, connection: asyncpg.Connection
 ) -> None:
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
 
     async def publish(records: Any) -> list[bool]:
         return [True, True, False, False]
@@ -209,9 +218,9 @@ async def test_only_what_the_log_has_acknowledged_leaves_the_outbox(
 
 
 async def test_a_relay_that_dies_while_it_publishes_leaves_its_rows_to_the_next(
-    pool: Pool, parts: Parts, connection: asyncpg.Connection, store_database: str
+    pool: Pool, components: Components, connection: asyncpg.Connection, store_database: str
 ) -> None:
-    await append_turns(parts, 1)
+    await append_turns(components, 1)
     publishing = asyncio.Event()
 
     async def never_ends(_: Any) -> list[bool]:
@@ -241,7 +250,7 @@ async def test_a_relay_may_be_idle_for_as_long_as_it_publishes_and_no_more(
     store_database: str,
 ) -> None:
     connection = await asyncpg.connect(
-        store_database, server_settings=connection_settings(publish_seconds=7)
+        store_database, server_settings=connection_settings(publish_timeout_seconds=7)
     )
     timeout = await connection.fetchval("SHOW idle_in_transaction_session_timeout")
     await connection.close()

@@ -9,15 +9,16 @@ from uuid import UUID, uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from session_peers.service import MASTER_KEY
+from session_support.service import MASTER_KEY
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import MasterKeys
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_session.application.command_executor import Caller, CommandExecutor
+from parley_session.application.command_executor import CommandExecutor
 from parley_session.application.retention import Retention, RetentionLimits
 from parley_session.application.sessions.delete_session import SessionDeletion
-from parley_session.domain.retention_policy import Policies, Policy
+from parley_session.domain.retention_policy import RetentionPolicies, RetentionPolicy
 from parley_session.domain.session.commands import (
     ChangeSession,
     Command,
@@ -31,22 +32,28 @@ from parley_session.storage.session_index import SessionIndex
 from parley_testing.eventually import eventually
 
 DAY = timedelta(days=1)
-NONE = Policies()
+NONE = RetentionPolicies()
 
 
 def executor_on(pool: Pool, *, ago: timedelta = timedelta(0)) -> CommandExecutor:
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), most_sessions_kept=100)
-    return CommandExecutor(store, attempts=8, clock=lambda: datetime.now(UTC) - ago)
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=100)
+    return CommandExecutor(store, max_attempts=8, clock=lambda: datetime.now(UTC) - ago)
 
 
 def retention_on(
-    pool: Pool, policies: Policies = NONE, *, erasing: SessionDeletion | None = None, **limits: Any
+    pool: Pool,
+    policies: RetentionPolicies = NONE,
+    *,
+    deletion: SessionDeletion | None = None,
+    **limits: Any,
 ) -> Retention:
-    given = {"every_seconds": 0.02, "looked_at": 1_000, "erased": 1_000}
-    return Retention(pool, erasing or erasing_on(pool), policies, RetentionLimits(**given | limits))
+    given = {"interval_seconds": 0.02, "scan_batch": 1_000, "erase_batch": 1_000}
+    return Retention(
+        pool, deletion or deletion_on(pool), policies, RetentionLimits(**given | limits)
+    )
 
 
-def erasing_on(pool: Pool, form: type[SessionDeletion] = SessionDeletion) -> SessionDeletion:
+def deletion_on(pool: Pool, form: type[SessionDeletion] = SessionDeletion) -> SessionDeletion:
     return form(
         executor_on(pool),
         SessionIndex(pool),
@@ -67,9 +74,9 @@ async def start(
     session_id, executor = uuid4(), executor_on(pool, ago=ago)
     expires_at = None if ends is None else datetime.now(UTC) + ends
     begin = StartSession(session_id, assistant_id, 1, "Title", expires_at=expires_at)
-    asker = Caller(Principal(tenant, "ada", frozenset({"admin"})), "req-1")
+    caller = Caller(Principal(tenant, "ada", frozenset({"admin"})), "req-1")
     for command in (begin, *commands):
-        await executor.execute(session_id, lambda _, command=command: command, asker)
+        await executor.execute(session_id, lambda _, command=command: command, caller)
     return session_id
 
 
@@ -108,12 +115,12 @@ async def test_what_is_due_is_erased_and_what_is_not_stays(pool: Pool) -> None:
 
 
 async def test_idle_ones_are_erased_as_the_most_specific_policy_says(pool: Pool) -> None:
-    policies = Policies(
+    policies = RetentionPolicies(
         [
-            Policy(idle_days=30),
-            Policy(tenant="quick", idle_days=2),
-            Policy(tenant="archive", idle_days="never"),
-            Policy(assistant_id="coder", idle_days=10),
+            RetentionPolicy(idle_days=30),
+            RetentionPolicy(tenant="quick", idle_days=2),
+            RetentionPolicy(tenant="archive", idle_days="never"),
+            RetentionPolicy(assistant_id="coder", idle_days=10),
         ]
     )
     gone = [
@@ -135,21 +142,23 @@ async def test_a_tick_looks_at_some_and_the_next_ones_at_the_others(pool: Pool) 
     gone += [await start(pool, ends=-DAY) for _ in range(5)]
     for _ in range(9):
         await start(pool)
-    retention = retention_on(pool, Policies([Policy(idle_days=1)]), looked_at=4, erased=3)
+    retention = retention_on(
+        pool, RetentionPolicies([RetentionPolicy(idle_days=1)]), scan_batch=4, erase_batch=3
+    )
     ticks = [await retention.tick() for _ in range(14)]
     assert sum(ticks) == 12
     assert max(ticks) == 3
     assert set(await erased(pool)) == set(gone)
     # And from the beginning again.
-    again = await start(pool, ago=2 * DAY)
+    repeated = await start(pool, ago=2 * DAY)
     assert sum([await retention.tick() for _ in range(12)]) == 1
-    assert again in await erased(pool)
+    assert repeated in await erased(pool)
 
 
 async def test_two_jobs_at_once_erase_each_once(pool: Pool, migrated_database: str) -> None:
     gone = {await start(pool, ends=-DAY) for _ in range(20)}
     async with open_pool(migrated_database, connections=4, seconds=10, name="other") as other:
-        jobs = [retention_on(each, erased=4) for each in (pool, other, pool)]
+        jobs = [retention_on(each, erase_batch=4) for each in (pool, other, pool)]
         found = [sum(await asyncio.gather(*(job.tick() for job in jobs))) for _ in range(12)]
     assert sum(found) == 20
     assert set(await erased(pool)) == gone
@@ -172,10 +181,10 @@ class StopsAtTheThird(SessionDeletion):
 async def test_the_next_job_goes_on_where_one_died(pool: Pool, migrated_database: str) -> None:
     gone = {await start(pool, ends=-DAY) for _ in range(5)}
     async with open_pool(migrated_database, connections=2, seconds=10, name="dies") as dying:
-        erasing = erasing_on(dying, StopsAtTheThird)
+        erasing = deletion_on(dying, StopsAtTheThird)
         assert isinstance(erasing, StopsAtTheThird)
         erasing.stopped = asyncio.Event()
-        dies = asyncio.create_task(retention_on(dying, erasing=erasing).tick())
+        dies = asyncio.create_task(retention_on(dying, deletion=erasing).tick())
         await erasing.stopped.wait()
         # As long as it lives nobody else works.
         assert await retention_on(pool).tick() == 0
@@ -197,7 +206,7 @@ async def test_one_that_cannot_be_erased_holds_up_no_other(
     broken = await start(pool, ends=-2 * DAY)
     await pool.execute("DELETE FROM events WHERE session_id = $1", broken)
     gone = await start(pool, ends=-DAY)
-    retention = retention_on(pool, erased=1)
+    retention = retention_on(pool, erase_batch=1)
     assert [await retention.tick() for _ in range(4)].count(1) == 1
     assert await erased(pool) == {gone: "expired"}
     assert f"session {broken} could not be erased: BrokenStream" in caplog.text
@@ -234,13 +243,16 @@ async def test_the_process_erases_and_says_how_many(
     policies.write_text("policies: [{idle_days: 1}]")
     await start(pool, ago=2 * DAY)
     await start(pool, ends=-DAY)
-    session = await serve(policies=policies, session_retention_seconds=0.05)
+    session = await serve(
+        session_retention_policy_path=policies,
+        RETENTION_LIMITS=RetentionLimits(interval_seconds=0.05),
+    )
 
     async def counted() -> dict[str, float]:
         async with session.http.get(session.url + "/metrics") as answer:
             families = text_string_to_metric_families(await answer.text())
         samples = [sample for family in families for sample in family.samples]
-        named = [each for each in samples if each.name == "parley_session_erased_total"]
+        named = [each for each in samples if each.name == "parley_session_sessions_erased_total"]
         return {each.labels["reason"]: each.value for each in named}
 
     async def both() -> bool:

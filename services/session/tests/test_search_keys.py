@@ -4,8 +4,8 @@ import asyncio
 import base64
 from typing import Any
 
-from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
-from session_peers.service import Service
+from session_support.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
+from session_support.service import Service
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
@@ -25,10 +25,10 @@ async def test_each_person_with_a_session_has_one_key_and_it_stays(
     assert answer.status == 200
     told = answer.body["keys"]
     assert [(one["tenant"], one["user"]) for one in told] == [
-        (person.tenant, person.user) for person in (ADA, EVE, OTHER_ADA, ADA)
+        (principal.tenant, principal.user) for principal in (ADA, EVE, OTHER_ADA, ADA)
     ]
-    mine, nobodys, others, again = (one["key"] for one in told)
-    assert (nobodys, again) == (None, mine)
+    mine, nobodys, others, repeated = (one["key"] for one in told)
+    assert (nobodys, repeated) == (None, mine)
     assert mine != others
     assert len(base64.b64decode(mine)) == 32
     assert (await keys(session, ADA)).body["keys"][0]["key"] == mine

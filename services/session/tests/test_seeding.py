@@ -10,7 +10,7 @@ import pytest
 from parley_core.http.errors import NotFound
 from parley_core.storage.migrations import migrate, migrations_in
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_session.application.assistants.assistant_catalogue import Catalogue
+from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.assistants.page_query import page_query_of
 from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.domain.assistant.state import Definition
@@ -35,13 +35,13 @@ async def seed(pool: Pool, **definitions: Definition) -> int:
 
 
 async def listed(pool: Pool) -> list[tuple[str, int, str, bool]]:
-    found, _ = await catalogue(pool).listed("acme", page_query_of({}))
+    found, _ = await catalogue(pool).list_page("acme", page_query_of({}))
     shapes = [assistant.shape for assistant in found]
     return [(shape.id, shape.version, shape.name, shape.default) for shape in shapes]
 
 
-def catalogue(pool: Pool) -> Catalogue:
-    return Catalogue(pool, "demo", most_kept=10)
+def catalogue(pool: Pool) -> AssistantCatalogue:
+    return AssistantCatalogue(pool, "demo", max_entries=10)
 
 
 async def test_the_store_is_brought_to_what_the_file_says(own_pool: Pool) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-from session_peers.client import Client
-from session_peers.log_reading import assert_all_in_log, outbox_is_empty
-from session_peers.process import session_process
+from session_support.client import Client
+from session_support.log_reading import assert_all_in_log, outbox_is_empty
+from session_support.process import session_process
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
@@ -41,7 +41,10 @@ class Talker:
 async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
     store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    settings: dict[str, Any] = {"kafka": kafka_bootstrap, "relay_topic": log_topic}
+    settings: dict[str, Any] = {
+        "kafka_bootstrap_servers": kafka_bootstrap,
+        "session_topic_sessions": log_topic,
+    }
     talkers = [Talker() for _ in range(5)]
 
     async with session_process(store_database, **settings) as served:

@@ -6,8 +6,8 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, HISTORY, OTHER_ADA
-from session_peers.service import Service
+from session_support.client import ADA, EVE, HISTORY, OTHER_ADA
+from session_support.service import Service
 
 from parley_contracts.api_models import SessionShape
 from parley_core.storage.postgres_pool import Pool
@@ -83,9 +83,11 @@ async def test_an_unknown_assistant_starts_nothing(session: Service, pool: Pool)
 
 async def test_the_same_start_again_gives_the_same_session(session: Service, pool: Pool) -> None:
     first = await session.call("POST", "/sessions", {"title": "a"}, key="k1")
-    again = await session.call("POST", "/sessions", b'{ "title": "\\u0061", "id": null }', key="k1")
-    assert (first.status, again.status) == (201, 200)
-    assert again.body == first.body
+    repeated = await session.call(
+        "POST", "/sessions", b'{ "title": "\\u0061", "id": null }', key="k1"
+    )
+    assert (first.status, repeated.status) == (201, 200)
+    assert repeated.body == first.body
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
 
 
@@ -180,8 +182,8 @@ async def test_the_same_switch_again_finds_the_session_that_it_made(session: Ser
     body = {"assistant_id": "coder"}
     first = (await session.call("POST", "/switch-assistant", body, key="k1")).body
     await session.start(assistant_id="coder")
-    again = (await session.call("POST", "/switch-assistant", body, key="k1")).body
-    assert again["session"]["id"] == first["session"]["id"]
+    repeated = (await session.call("POST", "/switch-assistant", body, key="k1")).body
+    assert repeated["session"]["id"] == first["session"]["id"]
 
 
 @pytest.mark.parametrize("other_exists", [True, False])

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from session_peers.client import HISTORY, Answer, completion
-from session_peers.service import Service
+from session_support.client import HISTORY, Answer, completion
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
@@ -29,9 +29,9 @@ async def passage(store_database: str) -> AsyncIterator[FaultyProxy]:
 async def session(serve: Any, passage: FaultyProxy) -> Service:
     return await serve(
         database=passage.database,
-        session_store_seconds=STORE_SECONDS,
-        session_connections=3,
-        session_sweep_seconds=0.05,
+        session_database_timeout_seconds=STORE_SECONDS,
+        session_database_max_connections=3,
+        SWEEP_INTERVAL_SECONDS=0.05,
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.parts import LEASE, Parts, parts_on
-from session_peers.service import Service
+from session_support.components import LEASE, Components, components_on
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.turns.lease_sweeper import LeaseSweeper
@@ -18,8 +18,8 @@ Turns = Sequence[dict[str, Any]]
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @asynccontextmanager
@@ -59,13 +59,13 @@ async def claimed(session: Service, runner: str) -> dict[str, Any]:
 
 
 async def test_a_turn_that_nobody_claims_for_a_lease_is_interrupted(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     turn = await session.open_turn()
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["running"]
     await a_lease_passes(pool)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     ended = await session.turn(turn["id"])
     assert (ended["status"], ended["error"]["code"]) == ("failed", "interrupted")
     assert ended["error"]["message"].startswith("The process that made the reply was lost")
@@ -73,16 +73,16 @@ async def test_a_turn_that_nobody_claims_for_a_lease_is_interrupted(
 
 
 async def test_a_turn_whose_runner_is_silent_for_a_lease_is_interrupted(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     runner = str(uuid4())
     turn = await claimed(session, runner)
     await session.heartbeat(runner, turn["id"])
     await a_lease_passes(pool, LEASE - 1)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["running"]
     await a_lease_passes(pool)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["failed"]
     # Its runner is told, when it comes back, and its end comes too late.
     assert await session.heartbeat(runner, turn["id"]) == {turn["id"]: "not_yours"}
@@ -91,31 +91,31 @@ async def test_a_turn_whose_runner_is_silent_for_a_lease_is_interrupted(
 
 
 async def test_a_runner_that_never_named_its_turn_has_a_lease_from_its_claim(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     turn = await session.open_turn()
     await a_lease_passes(pool)
     await session.claim(turn["id"], str(uuid4()))
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["running"]
     await a_lease_passes(pool)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["failed"]
 
 
 async def test_claiming_again_gives_no_further_lease(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     runner = str(uuid4())
     turn = await claimed(session, runner)
     await a_lease_passes(pool)
     await session.claim(turn["id"], runner)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["failed"]
 
 
 async def test_a_turn_that_its_runner_names_is_left_alone(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     runner, silent = str(uuid4()), str(uuid4())
     named, unnamed = await claimed(session, runner), await claimed(session, runner)
@@ -123,31 +123,31 @@ async def test_a_turn_that_its_runner_names_is_left_alone(
     await a_lease_passes(pool, 100 * LEASE)
     # Whoever names the turn of another one keeps nothing alive.
     await session.heartbeat(runner, named["id"], others["id"])
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [named, unnamed, others]) == ["running", "failed", "failed"]
 
 
 async def test_a_cancelled_turn_that_nobody_runs_ends_as_cancelled(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     turn = await session.open_turn()
-    await parts.cancel(turn)
+    await components.cancel(turn)
     await a_lease_passes(pool)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["cancelled"]
 
 
 async def test_the_session_goes_on_after_a_turn_was_swept(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     turn = await session.open_turn()
     await a_lease_passes(pool)
-    await parts.sweeper().sweep()
+    await components.sweeper().sweep()
     assert (await session.submit(turn["session_id"], "again"))["status"] == "running"
 
 
 async def test_the_process_sweeps_by_its_settings(serve: Any, pool: Pool) -> None:
-    session = await serve(session_lease_seconds=0.2, session_sweep_seconds=0.02)
+    session = await serve(session_turn_lease_seconds=0.2, SWEEP_INTERVAL_SECONDS=0.02)
     turn = await session.open_turn()
 
     async def interrupted() -> bool:
@@ -157,7 +157,7 @@ async def test_the_process_sweeps_by_its_settings(serve: Any, pool: Pool) -> Non
 
 
 async def test_a_runner_that_beats_outlives_many_leases(serve: Any, pool: Pool) -> None:
-    session = await serve(session_lease_seconds=0.4, session_sweep_seconds=0.02)
+    session = await serve(session_turn_lease_seconds=0.4, SWEEP_INTERVAL_SECONDS=0.02)
     runner = str(uuid4())
     runs = await claimed(session, runner)
 
@@ -172,31 +172,31 @@ async def test_a_runner_that_beats_outlives_many_leases(serve: Any, pool: Pool) 
 
 
 async def test_after_a_pause_of_its_own_the_sweeper_ends_nothing_for_a_lease(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
-    assert await parts.turns.tick(LEASE)
+    assert await components.turns.tick(LEASE)
     await the_sweeper_was_away(pool)
-    assert not await parts.turns.tick(LEASE)
+    assert not await components.turns.tick(LEASE)
     # Quiet is no matter of one tick, and not for ever.
-    assert not await parts.turns.tick(LEASE)
+    assert not await components.turns.tick(LEASE)
     await pool.execute("UPDATE sweeper SET quiet_until = quiet_until - interval '9 s'")
-    assert not await parts.turns.tick(LEASE)
+    assert not await components.turns.tick(LEASE)
     await pool.execute("UPDATE sweeper SET quiet_until = quiet_until - interval '1 s'")
-    assert await parts.turns.tick(LEASE)
+    assert await components.turns.tick(LEASE)
 
 
-async def test_a_short_pause_changes_nothing(parts: Parts, pool: Pool) -> None:
+async def test_a_short_pause_changes_nothing(components: Components, pool: Pool) -> None:
     await the_sweeper_was_away(pool, 2)
-    assert await parts.turns.tick(LEASE)
+    assert await components.turns.tick(LEASE)
 
 
 async def test_a_turn_that_was_lost_while_session_was_away_ends_a_lease_later(
     serve: Any, pool: Pool
 ) -> None:
-    turn = await (await serve(session_sweep_seconds=2)).open_turn()
+    turn = await (await serve(SWEEP_INTERVAL_SECONDS=2)).open_turn()
     await a_lease_passes(pool)
     await the_sweeper_was_away(pool)
-    session = await serve(session_lease_seconds=0.5, session_sweep_seconds=0.02)
+    session = await serve(session_turn_lease_seconds=0.5, SWEEP_INTERVAL_SECONDS=0.02)
 
     async def interrupted() -> bool:
         return await statuses(session, [turn]) == ["failed"]
@@ -210,26 +210,28 @@ async def test_a_turn_that_was_lost_while_session_was_away_ends_a_lease_later(
     )
 
 
-async def test_several_sweepers_end_a_turn_once(session: Service, parts: Parts, pool: Pool) -> None:
+async def test_several_sweepers_end_a_turn_once(
+    session: Service, components: Components, pool: Pool
+) -> None:
     turns = [await session.open_turn() for _ in range(5)]
     await a_lease_passes(pool)
-    others = [parts_on(pool) for _ in range(4)]
-    await asyncio.gather(*(each.sweeper().sweep() for each in (parts, *others)))
+    others = [components_on(pool) for _ in range(4)]
+    await asyncio.gather(*(each.sweeper().sweep() for each in (components, *others)))
     assert await statuses(session, turns) == ["failed"] * 5
     assert await pool.fetchval("SELECT count(*) FROM events WHERE sequence > 3") == 5
 
 
 async def test_a_sweep_ends_the_oldest_first_and_no_more_than_its_number(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     turns = [await session.open_turn() for _ in range(3)]
     await a_lease_passes(pool)
-    await parts.sweeper(most_turns=2).sweep()
+    await components.sweeper(max_turns=2).sweep()
     assert await statuses(session, turns) == ["failed", "failed", "running"]
 
 
 async def test_a_session_that_cannot_be_read_keeps_no_other_one_closed(
-    session: Service, parts: Parts, pool: Pool
+    session: Service, components: Components, pool: Pool
 ) -> None:
     broken, well = await session.open_turn(), await session.open_turn()
     await pool.execute(
@@ -240,12 +242,12 @@ async def test_a_session_that_cannot_be_read_keeps_no_other_one_closed(
     async def ended() -> bool:
         return await statuses(session, [well]) == ["failed"]
 
-    async with sweeping(parts.sweeper()):
+    async with sweeping(components.sweeper()):
         await eventually(ended)
 
 
 async def test_the_sweeper_goes_on_after_the_store_failed(
-    session: Service, parts: Parts, pool: Pool, caplog: pytest.LogCaptureFixture
+    session: Service, components: Components, pool: Pool, caplog: pytest.LogCaptureFixture
 ) -> None:
     turn = await session.open_turn()
     await a_lease_passes(pool)
@@ -254,7 +256,7 @@ async def test_the_sweeper_goes_on_after_the_store_failed(
     async def ended() -> bool:
         return await statuses(session, [turn]) == ["failed"]
 
-    async with sweeping(parts.sweeper()):
+    async with sweeping(components.sweeper()):
         try:
             await eventually(lambda: "sweeper" in caplog.text)
             assert await statuses(session, [turn]) == ["running"]
@@ -263,7 +265,9 @@ async def test_the_sweeper_goes_on_after_the_store_failed(
         await eventually(ended)
 
 
-async def test_what_is_old_is_forgotten(session: Service, parts: Parts, pool: Pool) -> None:
+async def test_what_is_old_is_forgotten(
+    session: Service, components: Components, pool: Pool
+) -> None:
     await session.call("POST", "/sessions", {}, key="recent")
     old, recent = str(uuid4()), str(uuid4())
     await session.heartbeat(old)
@@ -278,6 +282,6 @@ async def test_what_is_old_is_forgotten(session: Service, parts: Parts, pool: Po
         FROM generate_series(1, 12000) AS n
         """
     )
-    await parts.turns.forget(24)
+    await components.turns.delete_expired(24)
     assert await pool.fetchval("SELECT count(*) FROM remembered_requests") == 1
     assert await pool.fetchval("SELECT array_agg(id::text) FROM runners") == [recent]

@@ -3,16 +3,16 @@
 from uuid import uuid4
 
 import pytest
-from session_peers.conversation import Conversation
+from session_support.conversation import Conversation
 
 from parley_events.cloudevents import Record
 from parley_session.operations.log.reconcile_plan import (
-    LogOnlyEvents,
-    Plan,
-    answered_before,
+    LogOnlyEvent,
+    RecoveryPlan,
+    earlier_parent_messages,
     is_contiguous,
-    one_turn_change_each,
-    plan,
+    plan_recovery,
+    split_at_turn_changes,
 )
 
 OTHER = uuid4()
@@ -22,26 +22,26 @@ def record(sequence: int) -> Record:
     return Record(b"", [], str(sequence).encode())
 
 
-def logged(*sequences: int) -> list[LogOnlyEvents]:
-    return [LogOnlyEvents(sequence, record(sequence), None) for sequence in sequences]
+def logged(*sequences: int) -> list[LogOnlyEvent]:
+    return [LogOnlyEvent(sequence, record(sequence), None) for sequence in sequences]
 
 
 @pytest.mark.parametrize(
     ("unmatched", "planned"),
     [
-        (logged(4, 5), Plan([record(4), record(5)])),
+        (logged(4, 5), RecoveryPlan([record(4), record(5)])),
         # Repeats, of what is taken and of what the store got meanwhile.
-        (logged(3, 4, 5, 4, 5), Plan([record(4), record(5)])),
-        (logged(4, 6, 7), Plan([record(4)], gap_before=6)),
-        (logged(9), Plan([], gap_before=9)),
-        ([LogOnlyEvents(3, record(3), OTHER), *logged(4)], Plan(forks_at=3)),
+        (logged(3, 4, 5, 4, 5), RecoveryPlan([record(4), record(5)])),
+        (logged(4, 6, 7), RecoveryPlan([record(4)], gap_before=6)),
+        (logged(9), RecoveryPlan([], gap_before=9)),
+        ([LogOnlyEvent(3, record(3), OTHER), *logged(4)], RecoveryPlan(forks_at=3)),
         # Nothing is taken of a session that forks, though its first news would fit.
-        ([*logged(4), LogOnlyEvents(2, record(2), OTHER)], Plan(forks_at=2)),
-        ([], Plan([])),
+        ([*logged(4), LogOnlyEvent(2, record(2), OTHER)], RecoveryPlan(forks_at=2)),
+        ([], RecoveryPlan([])),
     ],
 )
 def test_what_goes_on_where_the_store_ends_is_taken(unmatched, planned) -> None:  # type: ignore[no-untyped-def]
-    assert plan(3, unmatched) == planned
+    assert plan_recovery(3, unmatched) == planned
 
 
 def test_one_statement_changes_a_turn_once() -> None:
@@ -52,7 +52,7 @@ def test_one_statement_changes_a_turn_once() -> None:
     values = [str(event.sequence).encode() for event in conversation.events]
     cut = [
         ([event.sequence for event in some], [int(value) for value in of_them])
-        for some, of_them in one_turn_change_each(conversation.events, values)
+        for some, of_them in split_at_turn_changes(conversation.events, values)
     ]
     assert cut == [(s, s) for s in ([1, 2, 3], [4], [5, 6], [7])]
 
@@ -64,7 +64,7 @@ def test_events_follow_only_what_they_can_follow() -> None:
     assert is_contiguous(0, [started, asked, requested], {})
     assert not is_contiguous(1, [started, asked, requested], {})
     assert not is_contiguous(0, [asked, requested], {})
-    assert answered_before([asked, requested]) == set()
-    assert answered_before([requested]) == {message_id}
+    assert earlier_parent_messages([asked, requested]) == set()
+    assert earlier_parent_messages([requested]) == {message_id}
     assert is_contiguous(2, [requested], {message_id})
     assert not is_contiguous(2, [requested], {})

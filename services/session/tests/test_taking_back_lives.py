@@ -6,19 +6,19 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from session_peers.appending import ASKER, append_turn, append_turns, execute, start
-from session_peers.backup import back_up, contents, restore
-from session_peers.client import ADA, EVE
-from session_peers.commands import complete_reply, start_session, submit_message
-from session_peers.conversation import MOMENT
-from session_peers.parts import Parts, erasing_on, parts_on
-from session_peers.service import MASTER_KEY
+from session_support.appending import CALLER, append_turn, append_turns, execute, start
+from session_support.backup import back_up, contents, restore
+from session_support.client import ADA, EVE
+from session_support.commands import complete_reply, start_session, submit_message
+from session_support.components import Components, components_on, deletion_on
+from session_support.conversation import MOMENT
+from session_support.service import MASTER_KEY
 
+from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import KeyDestroyed, MasterKeys
 from parley_core.log import Entry
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import encode
-from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import idempotent_request
 from parley_session.domain.session.commands import (
     ChangeSession,
@@ -32,7 +32,7 @@ from parley_session.domain.session.commands import (
 )
 from parley_session.operations.log.reconcile import Reconciliation
 from parley_session.operations.log.reconcile_store import ReconcileStore
-from parley_session.storage.event_store import event_of
+from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.search_keys import SearchKeys
 
 Logged = list[Entry]
@@ -40,8 +40,8 @@ TakeBack = Callable[[Logged], Awaitable[Reconciliation]]
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def take_back(store_database: str) -> TakeBack:
         reconciliation = Reconciliation(ReconcileStore(connection))
         # In small pieces, as a log is read.
         for at in range(0, len(logged), 3):
-            await reconciliation.take_back(logged[at : at + 3])
+            await reconciliation.process(logged[at : at + 3])
         await connection.close()
         return reconciliation
 
@@ -61,7 +61,7 @@ def take_back(store_database: str) -> TakeBack:
 async def logged_of(pool: Pool) -> Logged:
     """All that was ever stored, as the log has it; and all of it again."""
     rows = await pool.fetch("SELECT * FROM events ORDER BY session_id, sequence")
-    records = [encode(event_of(row)) for row in rows]
+    records = [encode(event_from_row(row)) for row in rows]
     return [Entry(0, offset, record) for offset, record in enumerate([*records, *records])]
 
 
@@ -70,23 +70,23 @@ def imported() -> ImportedMessage:
 
 
 async def test_a_session_that_the_log_knows_as_erased_loses_its_key_and_its_requests(
-    parts: Parts, pool: Pool, take_back: TakeBack
+    components: Components, pool: Pool, take_back: TakeBack
 ) -> None:
     request = idempotent_request(ADA, "POST", "/sessions", "k1", {})
     assert request is not None
     begin = start_session()
-    await parts.executor.execute(begin.session_id, lambda _: begin, ASKER, request=request)
-    other = await append_turns(parts, 1)
+    await components.executor.execute(begin.session_id, lambda _: begin, CALLER, request=request)
+    other = await append_turns(components, 1)
     open_turn = submit_message()
-    await execute(parts.store, begin.session_id, open_turn)
+    await execute(components.store, begin.session_id, open_turn)
     await back_up(pool)
-    remembered = await pool.fetch("SELECT * FROM remembered_requests")
-    await erasing_on(pool).erase(begin.session_id, "operator", ASKER)
+    record = await pool.fetch("SELECT * FROM remembered_requests")
+    await deletion_on(pool).erase(begin.session_id, "operator", CALLER)
     logged, before = await logged_of(pool), await contents(pool)
     await restore(pool)
-    [row] = remembered
+    [row] = record
     await pool.execute("INSERT INTO remembered_requests VALUES ($1, $2, $3, $4, $5)", *row.values())
-    assert await parts_on(pool).store.load(begin.session_id)
+    assert await components_on(pool).store.load(begin.session_id)
 
     reconciliation = await take_back(logged)
     assert (reconciliation.events, reconciliation.differences.count) == (2, 0)
@@ -97,24 +97,24 @@ async def test_a_session_that_the_log_knows_as_erased_loses_its_key_and_its_requ
     assert after == before
     assert await pool.fetchval("SELECT count(*) FROM remembered_requests") == 0
     with pytest.raises(KeyDestroyed):
-        await parts_on(pool).store.load(begin.session_id)
+        await components_on(pool).store.load(begin.session_id)
     assert (await take_back(logged)).events == 0
     assert await contents(pool) == after | {"outbox": (await contents(pool))["outbox"]}
-    await append_turn(parts_on(pool), other)
+    await append_turn(components_on(pool), other)
 
 
 async def test_rows_are_again_what_their_events_made_of_them(
-    parts: Parts, pool: Pool, take_back: TakeBack
+    components: Components, pool: Pool, take_back: TakeBack
 ) -> None:
-    archived, held, deleted, restored = [await append_turns(parts, 1) for _ in range(4)]
+    archived, loaded, deleted, restored = [await append_turns(components, 1) for _ in range(4)]
     await back_up(pool)
     later = DeleteSession(MOMENT.now + timedelta(days=400))
-    await execute(parts.store, archived, ChangeSession([SetArchived(True)]))
-    await execute(parts.store, held, ChangeSession([SetArchived(True), SetLegalHold(True)]))
-    await execute(parts.store, held, ChangeSession([SetArchived(False)]))
-    await execute(parts.store, deleted, later)
-    await execute(parts.store, restored, later)
-    await execute(parts.store, restored, RestoreSession())
+    await execute(components.store, archived, ChangeSession([SetArchived(True)]))
+    await execute(components.store, loaded, ChangeSession([SetArchived(True), SetLegalHold(True)]))
+    await execute(components.store, loaded, ChangeSession([SetArchived(False)]))
+    await execute(components.store, deleted, later)
+    await execute(components.store, restored, later)
+    await execute(components.store, restored, RestoreSession())
     logged, before = await logged_of(pool), await contents(pool)
     await restore(pool)
     assert (await take_back(logged)).events == 7
@@ -124,22 +124,22 @@ async def test_rows_are_again_what_their_events_made_of_them(
     ]
     rows = {row["id"]: row for row in after["sessions"]}
     assert rows[archived]["archived"]
-    assert (rows[held]["held"], rows[held]["archived"]) == (True, False)
+    assert (rows[loaded]["held"], rows[loaded]["archived"]) == (True, False)
     assert rows[deleted]["deleted"]
     assert (rows[restored]["deleted"], rows[restored]["erase_at"]) == (False, None)
 
 
 async def test_turns_that_answer_an_earlier_or_an_imported_message_are_taken_back(
-    parts: Parts, pool: Pool, take_back: TakeBack
+    components: Components, pool: Pool, take_back: TakeBack
 ) -> None:
-    session_id = await append_turns(parts, 1)
+    session_id = await append_turns(components, 1)
     known = imported()
-    await execute(parts.store, session_id, ImportMessages([known]))
+    await execute(components.store, session_id, ImportMessages([known]))
     await back_up(pool)
     new = imported()
-    await _regenerate(parts, session_id, known.id)
-    await execute(parts.store, session_id, ImportMessages([new]))
-    await _regenerate(parts, session_id, new.id)
+    await _regenerate(components, session_id, known.id)
+    await execute(components.store, session_id, ImportMessages([new]))
+    await _regenerate(components, session_id, new.id)
     logged, before = await logged_of(pool), await contents(pool)
     await restore(pool)
     assert (await take_back(logged)).events == 5
@@ -149,11 +149,11 @@ async def test_turns_that_answer_an_earlier_or_an_imported_message_are_taken_bac
 
 
 async def test_an_erased_session_that_the_store_never_knew_is_a_tombstone(
-    parts: Parts, pool: Pool, take_back: TakeBack
+    components: Components, pool: Pool, take_back: TakeBack
 ) -> None:
     await back_up(pool)
-    session_id = await append_turns(parts, 1)
-    await erasing_on(pool).erase(session_id, "operator", ASKER)
+    session_id = await append_turns(components, 1)
+    await deletion_on(pool).erase(session_id, "operator", CALLER)
     logged, before = await logged_of(pool), await contents(pool)
     await restore(pool)
     assert (await take_back(logged)).events == 5
@@ -161,25 +161,25 @@ async def test_an_erased_session_that_the_store_never_knew_is_a_tombstone(
 
 
 async def test_with_the_last_session_of_a_person_their_search_key_goes_too(
-    parts: Parts, pool: Pool, take_back: TakeBack
+    components: Components, pool: Pool, take_back: TakeBack
 ) -> None:
     keys = SearchKeys(pool, MasterKeys.parse(MASTER_KEY))
-    first, last = [await append_turns(parts, 1) for _ in range(2)]
-    await start(parts.store, Caller(EVE, "req-1"))
-    [of_ada, of_eve] = await keys.of([ADA, EVE])
+    first, last = [await append_turns(components, 1) for _ in range(2)]
+    await start(components.store, Caller(EVE, "req-1"))
+    [of_ada, of_eve] = await keys.get_or_create([ADA, EVE])
     await back_up(pool)
     logged: list[Logged] = []
     for session_id in (first, last):
-        await erasing_on(pool).erase(session_id, "operator", ASKER)
+        await deletion_on(pool).erase(session_id, "operator", CALLER)
         logged.append(await logged_of(pool))
     await restore(pool)
     await take_back(logged[0])
-    assert await keys.of([ADA, EVE]) == [of_ada, of_eve]
+    assert await keys.get_or_create([ADA, EVE]) == [of_ada, of_eve]
     await take_back(logged[1])
-    assert await keys.of([ADA, EVE]) == [None, of_eve]
+    assert await keys.get_or_create([ADA, EVE]) == [None, of_eve]
 
 
-async def _regenerate(parts: Parts, session_id: UUID, message_id: UUID) -> None:
+async def _regenerate(components: Components, session_id: UUID, message_id: UUID) -> None:
     command = RegenerateReply(message_id, uuid4(), uuid4(), "demo")
-    await execute(parts.store, session_id, command)
-    await execute(parts.store, session_id, complete_reply(command.turn_id))
+    await execute(components.store, session_id, command)
+    await execute(components.store, session_id, complete_reply(command.turn_id))

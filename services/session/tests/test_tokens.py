@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from parley_session.application.token_counter import tokens_in, tokens_in_instructions
+from parley_session.application.token_counter import count_instruction_tokens, count_tokens
 
 COUNTED = [
     "gpt-4o",
@@ -17,17 +17,21 @@ COUNTED = [
 
 @pytest.mark.parametrize("model", [*COUNTED, "chatgpt-4o-latest"])
 def test_where_the_vocabulary_is_known_tokens_are_counted(model: str) -> None:
-    assert [tokens_in(model, text) for text in ("", "Hello, world!", "<|endoftext|>")] == [0, 4, 7]
+    assert [count_tokens(model, text) for text in ("", "Hello, world!", "<|endoftext|>")] == [
+        0,
+        4,
+        7,
+    ]
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "demo", "llama3", ""])
 def test_elsewhere_they_are_not(model: str) -> None:
-    assert tokens_in(model, "Hello, world!") is None
+    assert count_tokens(model, "Hello, world!") is None
 
 
 def test_instructions_are_estimated_where_they_cannot_be_counted() -> None:
-    assert tokens_in_instructions("gpt-4o", "Hello, world!") == 4
-    assert tokens_in_instructions("demo", "Hello, world!") == 5
+    assert count_instruction_tokens("gpt-4o", "Hello, world!") == 4
+    assert count_instruction_tokens("demo", "Hello, world!") == 5
 
 
 def test_a_long_text_is_estimated_by_samples_of_all_its_parts() -> None:
@@ -35,8 +39,8 @@ def test_a_long_text_is_estimated_by_samples_of_all_its_parts() -> None:
     prose = " ".join(chance.choices(["harbour", "tea", "Ada", "walks,", "slowly."], k=15_000))
     digits = "".join(chance.choices("0123456789", k=60_000))
     whole = sum(
-        tokens_in("gpt-4o", (prose + digits)[at : at + 30_000]) or 0
+        count_tokens("gpt-4o", (prose + digits)[at : at + 30_000]) or 0
         for at in range(0, 160_000, 30_000)
     )
-    estimated = tokens_in("gpt-4o", prose + digits)
+    estimated = count_tokens("gpt-4o", prose + digits)
     assert estimated == pytest.approx(whole, rel=0.06)

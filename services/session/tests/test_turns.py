@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_peers.client import ADA, EVE, Answer
-from session_peers.parts import Parts, parts_on
-from session_peers.service import Service
+from session_support.client import ADA, EVE, Answer
+from session_support.components import Components, components_on
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 
@@ -17,8 +17,8 @@ PRICE = {"currency": "EUR", "prompt": 100, "completion": 400}
 
 
 @pytest.fixture
-def parts(pool: Pool) -> Parts:
-    return parts_on(pool)
+def parts(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 def runner() -> str:
@@ -81,24 +81,24 @@ async def test_there_is_nothing_to_claim_once_the_turn_has_ended(session: Servic
 async def test_a_runner_is_sent_only_what_it_does_not_hold(session: Service) -> None:
     session_id, mine = (await session.start())["id"], runner()
     first = await session.submit(session_id, "one")
-    held = (await session.claim(first["id"], mine))["run"]["context"]
+    loaded = (await session.claim(first["id"], mine))["run"]["context"]
     await session.complete(first["id"], mine, content="two")
     second = await session.submit(session_id, "three")
-    since = {"version": held["version"], "budget": held["budget"]}
-    since["message_id"] = held["messages"][-1]["id"]
+    since = {"version": loaded["version"], "budget": loaded["budget"]}
+    since["message_id"] = loaded["messages"][-1]["id"]
     news = (await session.claim(second["id"], mine, since=since))["run"]["context"]
-    assert (news["base"], news["version"]) == (held["version"], second["version"])
+    assert (news["base"], news["version"]) == (loaded["version"], second["version"])
     assert [(m["role"], m["content"]) for m in news["messages"]] == [
         ("assistant", "two"),
         ("user", "three"),
     ]
     whole = (await session.claim(second["id"], mine))["run"]["context"]
     assert whole["base"] is None
-    assert whole["messages"] == held["messages"] + news["messages"]
+    assert whole["messages"] == loaded["messages"] + news["messages"]
 
 
 async def test_a_window_keeps_to_its_tokens(serve: Any) -> None:
-    session = await serve(session_context_tokens=50)
+    session = await serve(session_default_context_tokens=50)
     session_id = (await session.start())["id"]
     for _ in range(5):
         await session.answered(session_id, "q" * 30, "a" * 30)
@@ -190,11 +190,11 @@ async def test_whoever_ends_a_turn_again_is_told_how_it_ended(session: Service, 
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
     first = await session.complete(turn["id"], mine, content="one")
-    for again in (
+    for repeated in (
         await session.complete(turn["id"], mine, content="two"),
         await session.fail(turn["id"], mine),
     ):
-        assert (again.status, again.body) == (200, first.body)
+        assert (repeated.status, repeated.body) == (200, first.body)
     assert await ends(pool) == ["reply_completed"]
 
 
@@ -225,7 +225,7 @@ async def test_a_reply_that_no_event_can_hold_is_refused_and_the_turn_goes_on(
     assert (await session.fail(turn["id"], mine, code="internal")).body["status"] == "failed"
 
 
-async def test_a_heartbeat_names_what_to_stop(session: Service, parts: Parts) -> None:
+async def test_a_heartbeat_names_what_to_stop(session: Service, components: Components) -> None:
     mine = runner()
     turns = [await session.open_turn() for _ in range(7)]
     runs, cancelled, ended, cancelled_and_ended, others, others_cancelled, unclaimed = turns
@@ -234,7 +234,7 @@ async def test_a_heartbeat_names_what_to_stop(session: Service, parts: Parts) ->
     for turn in (others, others_cancelled):
         await session.claim(turn["id"], runner())
     for turn in (cancelled, cancelled_and_ended, others_cancelled):
-        await parts.cancel(turn)
+        await components.cancel(turn)
     for turn in (ended, cancelled_and_ended):
         await session.complete(turn["id"], mine)
     unknown, named = str(uuid4()), [turn["id"] for turn in turns]
@@ -264,11 +264,11 @@ async def test_a_heartbeat_may_name_ten_thousand_turns(session: Service) -> None
 
 @pytest.mark.parametrize("ending", ["complete", "fail"])
 async def test_after_a_cancel_a_turn_ends_as_cancelled_however_it_ended(
-    session: Service, parts: Parts, pool: Pool, ending: str
+    session: Service, components: Components, pool: Pool, ending: str
 ) -> None:
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
-    await parts.cancel(turn)
+    await components.cancel(turn)
     if ending == "complete":
         answer = await session.complete(turn["id"], mine, content="He")
     else:
@@ -281,11 +281,13 @@ async def test_after_a_cancel_a_turn_ends_as_cancelled_however_it_ended(
     assert await session.turn(turn["id"]) == ended
 
 
-async def test_a_cancel_that_comes_too_late_changes_nothing(session: Service, parts: Parts) -> None:
+async def test_a_cancel_that_comes_too_late_changes_nothing(
+    session: Service, components: Components
+) -> None:
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
     ended = (await session.complete(turn["id"], mine)).body
-    await parts.cancel(turn)
+    await components.cancel(turn)
     assert await session.turn(turn["id"]) == ended
 
 
@@ -298,12 +300,16 @@ async def test_a_turn_of_another_person_is_not_claimed(session: Service) -> None
     assert (await session.claim(turn["id"], runner()))["claimed"]
 
 
-async def test_a_claim_reads_what_another_process_appended(session: Service, parts: Parts) -> None:
+async def test_a_claim_reads_what_another_process_appended(
+    session: Service, components: Components
+) -> None:
     session_id, mine, contents = (await session.start())["id"], uuid4(), []
     for content in ("one", "two"):
         turn = await session.submit(session_id, content)
-        claim = await parts.running.claim(UUID(turn["id"]), mine, ADA, since=None, budgets={})
-        assert claim.run is not None
-        contents.append([message.content for message in claim.run.context.messages])
+        claim = await components.lifecycle.claim(
+            UUID(turn["id"]), mine, ADA, cached=None, budgets={}
+        )
+        assert claim.turn_input is not None
+        contents.append([message.content for message in claim.turn_input.context.messages])
         await session.complete(turn["id"], str(mine), content="yes")
     assert contents == [["one"], ["one", "yes", "two"]]

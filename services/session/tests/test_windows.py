@@ -4,7 +4,7 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from session_peers.service import Service
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 
@@ -66,15 +66,15 @@ async def test_who_holds_the_window_gets_the_summary_only_once(session: Service)
     session_id, run = await said(session, 7)
     up_to = run["compact"]["up_to_message_id"]
     summary = {"up_to_message_id": up_to, "summary": "Ada.", "model": "demo"}
-    held = run["context"]
+    loaded = run["context"]
     for base in (None, "version"):
-        since = {"version": held["version"], "budget": held["budget"]}
-        since["message_id"] = held["messages"][-1]["id"]
+        since = {"version": loaded["version"], "budget": loaded["budget"]}
+        since["message_id"] = loaded["messages"][-1]["id"]
         await session.end(f"/sessions/{session_id}/compaction", summary)
         context = (await run_of(session, session_id, since=since))["context"]
-        assert context["base"] == (base and held["version"])
+        assert context["base"] == (base and loaded["version"])
         assert (context["messages"][0]["id"] is None) is (base is None)
-        held = context
+        loaded = context
 
 
 async def test_a_title_is_asked_for_until_there_is_one(session: Service, pool: Pool) -> None:
@@ -101,7 +101,7 @@ async def test_a_temporary_session_gets_no_title(session: Service) -> None:
 
 
 async def test_tokens_are_counted_where_the_vocabulary_is_known(serve: Any, pool: Pool) -> None:
-    session = await serve(model="gpt-4o")
+    session = await serve(session_default_model="gpt-4o")
     await session.open_turn("Hello, world!")
     stored = await pool.fetchval("SELECT data FROM events WHERE type LIKE '%message_submitted%'")
     assert json.loads(stored)["tokens"] == 4

@@ -1,4 +1,4 @@
-"""Which page of the assistants is asked for: their ids are texts, and the default one is first."""
+"""Query parameters of the assistant list, whose cursors are assistant ids."""
 
 from parley_core.http.pagination import ListCursor, Query, cursors_by, limit_in, order_in
 
@@ -6,6 +6,6 @@ PageQuery = ListCursor[str]
 
 
 def page_query_of(query: Query) -> PageQuery:
-    """Raises InvalidRequest, which names the parameter."""
+    """Ascending by default, so that the default assistant comes first. Raises InvalidRequest."""
     after, before = cursors_by(query.get)
     return ListCursor(limit_in(query), order_in(query, "asc"), after, before)

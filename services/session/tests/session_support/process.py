@@ -10,18 +10,18 @@ from parley_cli.engines import free_port
 from parley_testing.peers import SECRET
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
-from session_peers.client import Client
-from session_peers.service import MASTER_KEY, NO_KAFKA
+from session_support.client import Client
+from session_support.service import MASTER_KEY, NO_KAFKA
 
 
 def variables(database: str, **settings: Any) -> dict[str, str]:
-    """Settings by their names, as PARLEY_* variables; one that is empty is not set."""
+    """Settings by their names, as PARLEY_* variables; an empty one counts as not set."""
     given = {
-        "session_database": database,
-        "kafka": NO_KAFKA,
+        "session_database_url": database,
+        "kafka_bootstrap_servers": NO_KAFKA,
         "internal_secret": SECRET,
         "master_key": MASTER_KEY,
-        "model": "demo",
+        "session_default_model": "demo",
     }
     return {f"PARLEY_{name.upper()}": str(value) for name, value in (given | settings).items()}
 
@@ -29,11 +29,11 @@ def variables(database: str, **settings: Any) -> dict[str, str]:
 @dataclass(frozen=True)
 class Ended:
     code: int | None
-    said: str
-    complained: str
+    stdout: str
+    stderr: str
 
 
-TurnInput = Callable[..., Awaitable[Ended]]
+Run = Callable[..., Awaitable[Ended]]
 """A command and the database that it is for, with further settings."""
 
 
@@ -50,8 +50,8 @@ class SessionProcess(Client):
         return await self._ended()
 
     async def _ended(self) -> Ended:
-        said, complained = await self.process.communicate()
-        return Ended(self.process.returncode, said.decode(), complained.decode())
+        stdout, stderr = await self.process.communicate()
+        return Ended(self.process.returncode, stdout.decode(), stderr.decode())
 
 
 @asynccontextmanager

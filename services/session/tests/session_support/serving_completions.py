@@ -8,8 +8,8 @@ from parley_events.values import Price, Usage
 from parley_session.application.sessions.record_completion import CompletionRecorder
 from parley_session.domain.completion import RecordCompletion
 from parley_session.storage.session_index import SessionIndex
-from session_peers.appending import ASKER
-from session_peers.parts import parts_on
+from session_support.appending import CALLER
+from session_support.components import components_on
 
 USAGE = Usage(prompt_tokens=7, completion_tokens=2)
 PRICE = Price(currency="USD", prompt=100, completion=400)
@@ -18,7 +18,7 @@ PRICE = Price(currency="USD", prompt=100, completion=400)
 async def serve_completion(pool: Pool, *, ago: timedelta = timedelta(0)) -> UUID:
     """The id of one of Ada's, so long ago."""
     command = RecordCompletion(uuid4(), "demo", "completed", USAGE, PRICE)
-    store, rows = parts_on(pool).store, SessionIndex(pool)
+    store, rows = components_on(pool).store, SessionIndex(pool)
     completions = CompletionRecorder(store, rows, clock=lambda: datetime.now(UTC) - ago)
-    await completions.record(command, ASKER)
+    await completions.record(command, CALLER)
     return command.id

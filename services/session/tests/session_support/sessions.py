@@ -3,7 +3,7 @@
 from typing import Any
 
 from parley_core.auth.principal import Principal
-from session_peers.client import ADA, HISTORY, Answer, Client
+from session_support.client import ADA, HISTORY, Answer, Client
 
 ADMIN = Principal("default", "root", frozenset({"admin"}))
 

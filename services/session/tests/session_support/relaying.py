@@ -1,4 +1,4 @@
-"""Relays in the test's own process, as quick as can be."""
+"""Relays in the process of the test, with short intervals."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,7 +9,7 @@ from parley_core.log import Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
 from parley_session.relay.relay import Relay, RelayLimits
 from parley_testing.eventually import eventually
-from session_peers.log_reading import outbox_is_empty
+from session_support.log_reading import outbox_is_empty
 
 
 @asynccontextmanager
@@ -28,19 +28,12 @@ async def relaying(
 
 
 def quick_limits(**limits: Any) -> RelayLimits:
-    given = {
-        "records": 2_000,
-        "bytes": 8 * 1024 * 1024,
-        "publish_seconds": 5,
-        "poll_seconds": 0.02,
-        "linger_seconds": 0.001,
-        "pause_seconds": 0.02,
-        "store_seconds": 5,
-    }
-    return RelayLimits(**given | limits)
+    given = {"poll_interval_seconds": 0.02, "linger_seconds": 0.001}
+    retry = {"retry_initial_seconds": 0.02, "retry_max_seconds": 0.02}
+    return RelayLimits(**given | retry | limits)
 
 
 async def relay_all(database: str, pool: Pool, bootstrap: str, topic: str) -> None:
-    """Until the outbox is empty."""
+    """Relays until the outbox is empty."""
     async with relaying(database, lambda: LogWriter(Brokers(bootstrap), topic)):
         await eventually(lambda: outbox_is_empty(pool))

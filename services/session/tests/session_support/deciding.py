@@ -47,9 +47,11 @@ def given(*commands: Command) -> tuple[Session | None, list[Event]]:
     return session, events
 
 
-def when(session: Session | None, command: Command, moment: CommandMetadata = ADA) -> list[Any]:
+def when(
+    session: Session | None, command: Command, command_metadata: CommandMetadata = ADA
+) -> list[Any]:
     """What the events say that the command makes."""
-    return [event.data for event in decide(session, command, moment, seal)]
+    return [event.data for event in decide(session, command, command_metadata, seal)]
 
 
 def types(events: list[Event]) -> list[str]:
