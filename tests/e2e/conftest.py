@@ -1,4 +1,4 @@
-"""One stack for the whole run, in front of a model server that the tests script."""
+"""The shared stack of a test process, and the scripted model server behind it."""
 
 import sys
 from collections.abc import AsyncIterator, Generator
@@ -11,53 +11,52 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stack.model_server import ModelServer
-from stack.parley import Stack, a_stack
-from stack.person import Person
+from e2e_support.model_server import ModelServer
+from e2e_support.stack import Stack, new_stack
+from e2e_support.user import User
 
-# Short, so that a model server that stalls is noticed within a test.
+# Short, so that a stalled model server times out within a test.
 SETTINGS = {
-    "PARLEY_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
-    "PARLEY_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
-    "PARLEY_UPSTREAM_RETRY_SECONDS": "0.05",
-    # Servers fail here on purpose, one test after the other; no test is to meet another's circuit.
-    "PARLEY_UPSTREAM_FAILURES_IN_A_ROW": "1000",
-    # Many small batches, so that a projector can be killed between and within them.
+    "PARLEY_INFERENCE_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
+    "PARLEY_INFERENCE_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
+    # Tests make model servers fail on purpose: the circuit breaker must not open for later tests.
+    "PARLEY_INFERENCE_UPSTREAM_CIRCUIT_FAILURE_THRESHOLD": "1000",
+    # Small batches, so that a projector can be killed between and within them.
     "PARLEY_PROJECTOR_RECORDS": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),
     "PARLEY_SESSION_RETENTION_SECONDS": "0.5",
 }
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def model_server() -> AsyncIterator[ModelServer]:
     async with ModelServer.serve() as server:
         yield server
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stack(
     model_server: ModelServer, engine_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
-    """The stack that all tests share: what they do is told apart by its people and sessions."""
+    """The stack that the tests of one process share; each test uses its own users and sessions."""
     models = model_server.write_models(tmp_path_factory.mktemp("models") / "models.yaml")
     async with (
-        a_stack(engine_cache) as stack,
+        new_stack(engine_cache) as stack,
         stack.running(**model_server.settings, **models, **SETTINGS),
     ):
         yield stack
 
 
 @pytest.fixture
-def ada(stack: Stack) -> Person:
-    """Somebody whom no other test knows."""
-    return stack.person(f"ada-{uuid4()}")
+def ada(stack: Stack) -> User:
+    """A user of this test alone."""
+    return stack.user(f"ada-{uuid4()}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def own_stack(engine_cache: Path) -> AsyncIterator[Stack]:
-    """A stack of this test alone, which the test starts and ends."""
-    async with a_stack(engine_cache) as stack:
+async def fresh_stack(engine_cache: Path) -> AsyncIterator[Stack]:
+    """A stack of this test alone, not started yet."""
+    async with new_stack(engine_cache) as stack:
         yield stack
 
 
@@ -65,10 +64,10 @@ async def own_stack(engine_cache: Path) -> AsyncIterator[Stack]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failure what the processes logged: their folder is gone afterwards."""
+    """Add the processes' last log lines to a failure: the log files are deleted afterwards."""
     report = yield
     if report.failed and report.when == "call":
         fixtures: dict[str, Any] = getattr(item, "funcargs", {})
         stacks = [fixture for fixture in fixtures.values() if isinstance(fixture, Stack)]
-        report.sections += [("the end of each log", stack.last_lines()) for stack in stacks]
+        report.sections += [("last lines of each log", stack.log_tails()) for stack in stacks]
     return report

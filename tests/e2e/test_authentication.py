@@ -1,11 +1,11 @@
-"""Who comes in, and who does not."""
+"""Authentication by bearer token at the gateway."""
 
 import time
 from uuid import uuid4
 
 import jwt
 import pytest
-from stack.parley import Stack
+from e2e_support.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,7 +22,7 @@ def _forged(user: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["/assistants", "/models", f"/sessions/{ANY}", f"/history/{ANY}"])
-async def test_nobody_comes_in_without_a_good_token(stack: Stack, path: str) -> None:
+async def test_a_request_without_a_valid_token_is_unauthorized(stack: Stack, path: str) -> None:
     name = f"ada-{uuid4()}"
     tokens = {
         "garbage": "no.jwt.atall",
@@ -33,7 +33,7 @@ async def test_nobody_comes_in_without_a_good_token(stack: Stack, path: str) -> 
         "nobody's": stack.token(""),
     }
     for kind, token in tokens.items():
-        answer = await stack.bearer(token).call("GET", path)
+        answer = await stack.user_with_token(token).request("GET", path)
         assert answer.status_code == 401, kind
         assert answer.json()["error"]["type"] == "authentication_error"
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -44,7 +44,7 @@ async def test_nobody_comes_in_without_a_good_token(stack: Stack, path: str) -> 
         assert (await stack.fetch(f"/v1{path}", headers=headers)).status_code == 401
 
 
-async def test_the_printed_token_of_the_command_line_opens_the_door(stack: Stack) -> None:
-    printed = await stack.output_of("token", "--user", "grace")
-    session = await stack.bearer(printed.strip()).start_session()
-    assert (await stack.person("grace").get(f"/sessions/{session}"))["id"] == session
+async def test_a_token_printed_by_parley_token_is_accepted(stack: Stack) -> None:
+    printed = await stack.stdout_of("token", "--user", "grace")
+    session = await stack.user_with_token(printed.strip()).start_session()
+    assert (await stack.user("grace").get(f"/sessions/{session}"))["id"] == session

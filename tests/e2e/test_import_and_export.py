@@ -1,4 +1,4 @@
-"""Records that a person brings along, and all of theirs that they take away."""
+"""Importing messages into a session; exporting sessions and all data of a user."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,8 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from stack.model_server import ModelServer
-from stack.person import Person
+from e2e_support.model_server import ModelServer
+from e2e_support.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,8 +19,8 @@ RECORDS = [
 ]
 
 
-async def test_records_that_are_imported_twice_are_there_once(
-    ada: Person, model_server: ModelServer
+async def test_messages_imported_twice_are_stored_once(
+    ada: User, model_server: ModelServer
 ) -> None:
     session = await ada.start_session()
     first = await ada.post(f"/history/{session}", {"messages": RECORDS})
@@ -32,22 +32,22 @@ async def test_records_that_are_imported_twice_are_there_once(
     page = await ada.history(session, order="asc")
     keys = ("role", "content", "created_at")
     assert [{key: message[key] for key in keys} for message in page["data"]] == RECORDS
-    await ada.ask(session, text := f"And now? {uuid4()}")
-    [[_, *context]] = model_server.asked_with(text)
+    await ada.send(session, text := f"And now? {uuid4()}")
+    [[_, *context]] = model_server.prompts_with(text)
     assert [message["content"] for message in context] == [
-        *("What did I say?", "Nothing yet."),  # Its instructions are its assistant's alone.
+        *("What did I say?", "Nothing yet."),  # System messages are not imported into the prompt.
         text,
     ]
 
 
-async def test_ids_that_a_client_gives_are_kept_and_stand_for_one_content(ada: Person) -> None:
+async def test_a_client_chosen_message_id_identifies_one_content(ada: User) -> None:
     session, chosen = await ada.start_session(), str(uuid4())
     record = {"id": chosen, "role": "user", "content": "Once"}
     path = f"/history/{session}"
     await ada.post(path, {"messages": [record]})
     assert (await ada.post(path, {"messages": [record]}))["skipped"] == 1
     other = record | {"content": "Twice"}
-    status, error = await ada.refused("POST", path, json={"messages": [other]})
+    status, error = await ada.expect_error("POST", path, json={"messages": [other]})
     assert (status, error["code"]) == (409, "message_id_conflict")
     assert [message["id"] for message in (await ada.history(session))["data"]] == [chosen]
 
@@ -64,36 +64,36 @@ async def test_ids_that_a_client_gives_are_kept_and_stand_for_one_content(ada: P
         ([{"role": "user", "content": "x", "colour": "red"}], "messages.0.colour"),
     ],
 )
-async def test_records_that_make_no_sense_are_refused_by_the_field(
-    ada: Person, messages: list[dict[str, Any]], param: str
+async def test_an_invalid_message_is_rejected_with_its_field(
+    ada: User, messages: list[dict[str, Any]], param: str
 ) -> None:
     session = await ada.start_session()
     good = {"role": "user", "content": "Good"}
     request = {"messages": messages and [*messages, good]}
-    status, error = await ada.refused("POST", f"/history/{session}", json=request)
+    status, error = await ada.expect_error("POST", f"/history/{session}", json=request)
     assert (status, error["param"]) == (400, param)
     assert (await ada.history(session))["data"] == []
 
 
-async def test_records_of_tomorrow_and_one_id_twice_are_refused(ada: Person) -> None:
+async def test_future_times_and_duplicate_ids_are_rejected(ada: User) -> None:
     session = await ada.start_session()
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     late = {"role": "user", "content": "x", "created_at": tomorrow}
-    status, error = await ada.refused("POST", f"/history/{session}", json={"messages": [late]})
+    status, error = await ada.expect_error("POST", f"/history/{session}", json={"messages": [late]})
     assert (status, error["param"]) == (400, "messages.0.created_at")
     twice = {"role": "user", "content": "x", "id": str(uuid4())}
     body = {"messages": [twice, twice]}
-    status, error = await ada.refused("POST", f"/history/{session}", json=body)
+    status, error = await ada.expect_error("POST", f"/history/{session}", json=body)
     assert (status, error["param"]) == (400, "messages.1.id")
 
 
-async def test_an_export_has_every_branch_and_can_be_imported(ada: Person) -> None:
+async def test_an_export_contains_every_branch_and_can_be_imported(ada: User) -> None:
     session = await ada.start_session(title="Plans", metadata={"topic": "travel"})
-    await ada.ask(session, "Once")
+    await ada.send(session, "Once")
     await ada.post(f"/sessions/{session}/regenerate", {})
     history = await ada.history(session, order="asc", branches="all")
 
-    exported = await ada.call("GET", f"/sessions/{session}/export")
+    exported = await ada.request("GET", f"/sessions/{session}/export")
     assert exported.headers["content-type"] == "application/json"
     assert "attachment" in exported.headers["content-disposition"]
     document = exported.json()
@@ -107,11 +107,13 @@ async def test_an_export_has_every_branch_and_can_be_imported(ada: Person) -> No
     assert (await ada.post(f"/history/{copy}", {"messages": records}))["imported"] == 3
 
 
-async def test_an_export_as_markdown_reads_as_the_conversation(ada: Person) -> None:
+async def test_a_markdown_export_contains_the_conversation_in_order(ada: User) -> None:
     session = await ada.start_session(title="Plans")
-    turn = await ada.ask(session, "Where to?")
+    turn = await ada.send(session, "Where to?")
     await ada.messages(session, turn["version"])
-    exported = await ada.call("GET", f"/sessions/{session}/export", params={"format": "markdown"})
+    exported = await ada.request(
+        "GET", f"/sessions/{session}/export", params={"format": "markdown"}
+    )
     assert exported.headers["content-type"].startswith("text/markdown")
     title, question, answer = (
         exported.text.index(text) for text in ("# Plans", "Where to?", "Answer to: Where to?")
@@ -119,17 +121,17 @@ async def test_an_export_as_markdown_reads_as_the_conversation(ada: Person) -> N
     assert title < question < answer
 
 
-async def test_everything_of_a_person_is_exported_at_once_and_of_nobody_else(
-    ada: Person,
+async def test_an_export_contains_all_sessions_of_one_user_only(
+    ada: User,
 ) -> None:
     sessions = [await ada.start_session(title=f"Session {n}") for n in range(3)]
     for session in sessions:
-        turn = await ada.ask(session, f"In {session}")
+        turn = await ada.send(session, f"In {session}")
         await ada.messages(session, turn["version"])
-    document = json.loads((await ada.call("GET", "/export")).text)
+    document = json.loads((await ada.request("GET", "/export")).text)
     assert {each["session"]["id"] for each in document["sessions"]} == set(sessions)
     assert all(len(each["messages"]) == 2 for each in document["sessions"])
-    text = (await ada.call("GET", "/export", params={"format": "markdown"})).text
+    text = (await ada.request("GET", "/export", params={"format": "markdown"})).text
     assert all(f"In {session}" in text for session in sessions)
-    status, error = await ada.refused("GET", "/export", params={"format": "docx"})
+    status, error = await ada.expect_error("GET", "/export", params={"format": "docx"})
     assert (status, error["param"]) == (400, "format")

@@ -1,4 +1,4 @@
-"""What an operator and an analyst do with the log while people chat."""
+"""`parley log` and `parley rebuild` while users chat."""
 
 import asyncio
 import json
@@ -7,71 +7,69 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from stack.conversations import Conversation, a_crowd
-from stack.parley import Stack
-from stack.person import Person
+from e2e_support.chat_load import Conversation, start_chat_load
+from e2e_support.stack import Stack
+from e2e_support.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TURN = ["session_started", "message_submitted", "reply_requested", "reply_completed"]
 
 
-async def test_tail_shows_the_events_of_a_session_in_order_and_no_text(
-    ada: Person, stack: Stack
+async def test_tail_prints_the_events_of_a_session_in_order_without_content(
+    ada: User, stack: Stack
 ) -> None:
     session, words = await ada.start_session(), f"words {uuid4()}"
-    await ada.ask(session, words)
+    await ada.send(session, words)
     await ada.messages(session, len(TURN))
-    output = await stack.output_of("log", "tail", "--session", session, "--json")
+    output = await stack.stdout_of("log", "tail", "--session", session, "--json")
     events = [json.loads(line) for line in output.splitlines()]
     assert [event["type"].split(".")[2] for event in events] == TURN
     assert words not in output
-    assert words not in await stack.output_of("log", "tail", "--session", session)
+    assert words not in await stack.stdout_of("log", "tail", "--session", session)
 
 
-async def test_tail_shows_text_to_whoever_has_the_key_and_asks_for_it(
-    ada: Person, stack: Stack
-) -> None:
+async def test_tail_with_content_prints_the_decrypted_text(ada: User, stack: Stack) -> None:
     session, words = await ada.start_session(), f"words {uuid4()}"
-    await ada.ask(session, words)
+    await ada.send(session, words)
     await ada.messages(session, len(TURN))
-    shown = await stack.output_of("log", "tail", "--session", session, "--content")
-    assert shown.count(words) == 2  # The question, and the answer that repeats it.
+    printed = await stack.stdout_of("log", "tail", "--session", session, "--content")
+    assert printed.count(words) == 2  # The message, and the reply that repeats it.
 
 
-async def test_verify_finds_no_difference_while_people_chat(stack: Stack) -> None:
-    crowd = await a_crowd(stack, 4)
-    async with crowd.talking():
-        await crowd.until_more(4)
-        said = await stack.command("log", "verify")
-    assert said.code == 0, said
-    await crowd.require_whole_history()
+async def test_verify_finds_no_difference_while_users_chat(stack: Stack) -> None:
+    load = await start_chat_load(stack, 4)
+    async with load.running():
+        await load.wait_for_turns(4)
+        verified = await stack.run_command("log", "verify")
+    assert verified.exit_code == 0, verified
+    await load.assert_complete_history()
 
 
-async def test_a_rebuild_while_people_chat_is_seen_by_nobody_and_can_be_taken_back(
+async def test_a_rebuild_is_invisible_to_readers_and_can_be_rolled_back(
     stack: Stack,
 ) -> None:
-    crowd = await a_crowd(stack, 4)
-    async with crowd.talking(), reading(crowd.conversations[0]):
-        await crowd.until_more(4)
-        rebuilt = await stack.command("rebuild", "history")
-        assert rebuilt.code == 0, rebuilt
-        await crowd.until_more(4)
-        taken_back = await stack.command("rebuild", "history", "--rollback")
-        assert taken_back.code == 0, taken_back
-        await crowd.until_more(4)
-    await crowd.require_whole_history()
+    load = await start_chat_load(stack, 4)
+    async with load.running(), reading(load.conversations[0]):
+        await load.wait_for_turns(4)
+        rebuilt = await stack.run_command("rebuild", "history")
+        assert rebuilt.exit_code == 0, rebuilt
+        await load.wait_for_turns(4)
+        rolled_back = await stack.run_command("rebuild", "history", "--rollback")
+        assert rolled_back.exit_code == 0, rolled_back
+        await load.wait_for_turns(4)
+    await load.assert_complete_history()
 
 
 @asynccontextmanager
 async def reading(conversation: Conversation) -> AsyncIterator[None]:
-    """Somebody reads all the while, and never sees the session go back."""
-    enough = asyncio.Event()
+    """A client reads within the block and never receives an older version."""
+    stopping = asyncio.Event()
 
     async def read() -> int:
         last, count = 0, 0
-        while not enough.is_set():
-            page = await conversation.person.history(conversation.session_id, limit=1)
+        while not stopping.is_set():
+            page = await conversation.user.history(conversation.session_id, limit=1)
             assert page["version"] >= last
             last, count = page["version"], count + 1
         return count
@@ -80,5 +78,5 @@ async def reading(conversation: Conversation) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        enough.set()
+        stopping.set()
         assert await reader > 10

@@ -1,4 +1,4 @@
-"""The official `openai` package, pointed at Parley and otherwise as it is."""
+"""The official `openai` Python package against Parley."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import openai
 import pytest
 import pytest_asyncio
+from e2e_support.flaky_proxy import FlakyProxy
+from e2e_support.model_server import MODEL, MODELS, TOKEN, USAGE, ModelServer
+from e2e_support.stack import Stack
+from e2e_support.user import User
 from openai.types.chat import ChatCompletionChunk
-from stack.cutting_proxy import CuttingProxy
-from stack.model_server import MODEL, MODELS, TOKEN, USAGE, ModelServer
-from stack.parley import Stack
-from stack.person import Person
 
 from parley_testing.eventually import eventually
 
@@ -27,9 +27,9 @@ def name() -> str:
 
 
 @pytest.fixture
-def ada(stack: Stack, name: str) -> Person:
-    """The person whose client the SDK is."""
-    return stack.person(name)
+def ada(stack: Stack, name: str) -> User:
+    """The user whose token the SDK uses."""
+    return stack.user(name)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -48,10 +48,10 @@ async def test_models_are_listed_and_read(client: openai.AsyncOpenAI) -> None:
     assert unknown.value.code == "model_not_found"
 
 
-async def test_a_completion_is_parleys_own_and_says_what_the_model_said(
+async def test_a_completion_has_the_models_text_and_an_id_of_parley(
     client: openai.AsyncOpenAI,
 ) -> None:
-    completion = await client.chat.completions.create(model=MODEL, messages=[said("Hello")])
+    completion = await client.chat.completions.create(model=MODEL, messages=[user_message("Hello")])
     assert completion.choices[0].message.content == "Answer to: Hello"
     assert completion.choices[0].finish_reason == "stop"
     assert completion.model == MODEL
@@ -60,7 +60,9 @@ async def test_a_completion_is_parleys_own_and_says_what_the_model_said(
     assert completion.usage.prompt_tokens == USAGE["prompt_tokens"]
 
 
-async def test_a_streamed_completion_has_usage_only_when_asked(client: openai.AsyncOpenAI) -> None:
+async def test_a_streamed_completion_includes_usage_only_on_request(
+    client: openai.AsyncOpenAI,
+) -> None:
     *chunks, last = await streamed(client, "[tokens 5]", stream_options={"include_usage": True})
     assert text_of(chunks) == 5 * TOKEN
     assert last.choices == []
@@ -76,7 +78,7 @@ async def test_a_streamed_completion_has_usage_only_when_asked(client: openai.As
 async def test_tools_are_passed_through(
     client: openai.AsyncOpenAI, model_server: ModelServer
 ) -> None:
-    asked = said(f"[call 7] {uuid4()}")
+    asked = user_message(f"[call 7] {uuid4()}")
     completion = await client.chat.completions.create(
         model=MODEL, messages=[asked], tools=[LOOK_UP], temperature=0.5
     )
@@ -85,7 +87,7 @@ async def test_tools_are_passed_through(
     [call] = message.tool_calls
     assert call.type == "function"
     assert (call.function.name, call.function.arguments) == ("look_up", '{"number": 7}')
-    sent = next(each for each in model_server.asked if each["messages"] == [asked])
+    sent = next(each for each in model_server.requests if each["messages"] == [asked])
     assert (sent["tools"], sent["temperature"]) == ([LOOK_UP], 0.5)
     answered: Any = {"role": "tool", "tool_call_id": call.id, "content": "seven"}
     messages = [asked, message.to_dict(), answered]
@@ -93,7 +95,7 @@ async def test_tools_are_passed_through(
     assert then.choices[0].message.content == "Answer to: seven"
 
 
-async def test_a_stream_that_breaks_at_the_model_server_raises_after_what_came(
+async def test_a_stream_broken_by_the_model_server_raises_after_the_partial_text(
     client: openai.AsyncOpenAI,
 ) -> None:
     text = ""
@@ -101,7 +103,7 @@ async def test_a_stream_that_breaks_at_the_model_server_raises_after_what_came(
     async def read() -> None:
         nonlocal text
         async for chunk in await client.chat.completions.create(
-            model=MODEL, messages=[said("[die 3]")], stream=True
+            model=MODEL, messages=[user_message("[die 3]")], stream=True
         ):
             text += text_of([chunk])
 
@@ -111,13 +113,13 @@ async def test_a_stream_that_breaks_at_the_model_server_raises_after_what_came(
     assert str(broken.value.code).startswith("upstream_")
 
 
-async def test_errors_are_those_that_the_sdk_knows(
-    client: openai.AsyncOpenAI, ada: Person, stack: Stack
+async def test_errors_map_to_the_sdks_exceptions(
+    client: openai.AsyncOpenAI, ada: User, stack: Stack
 ) -> None:
     async def refused(error: type[openai.APIStatusError], **request: Any) -> tuple[Any, Any]:
         with pytest.raises(error) as found:
             await client.chat.completions.create(
-                **{"model": MODEL, "messages": [said("Hello")], **request}
+                **{"model": MODEL, "messages": [user_message("Hello")], **request}
             )
         return found.value.code, found.value.param
 
@@ -128,35 +130,38 @@ async def test_errors_are_those_that_the_sdk_knows(
     for request, named in (
         ({"tools": [LOOK_UP]}, "tools"),
         ({"n": 2}, "n"),
-        ({"messages": [{"role": "system", "content": "Be brief."}, said("Hi")]}, "messages.0"),
+        (
+            {"messages": [{"role": "system", "content": "Be brief."}, user_message("Hi")]},
+            "messages.0",
+        ),
     ):
         _, param = await refused(openai.BadRequestError, **durable, **request)
         assert str(param).startswith(named)
-    busy = await refused(openai.InternalServerError, messages=[said("[refuse 500]")])
+    busy = await refused(openai.InternalServerError, messages=[user_message("[refuse 500]")])
     assert str(busy[0]).startswith("upstream_")
     async with openai.AsyncOpenAI(base_url=f"{stack.url}/v1", api_key="nobody's") as stranger:
         with pytest.raises(openai.AuthenticationError):
             await stranger.models.list()
 
 
-async def test_completions_of_a_session_are_its_turns(
-    client: openai.AsyncOpenAI, ada: Person, model_server: ModelServer
+async def test_completions_with_a_session_are_turns_of_it(
+    client: openai.AsyncOpenAI, ada: User, model_server: ModelServer
 ) -> None:
     session, first = await ada.start_session(), f"first {uuid4()}"
     raw = await client.chat.completions.with_raw_response.create(
-        model=MODEL, messages=[said(first)], metadata={"session_id": session}
+        model=MODEL, messages=[user_message(first)], metadata={"session_id": session}
     )
     assert raw.headers["parley-session-id"] == session
     turn = await ada.get(f"/turns/{raw.headers['parley-turn-id']}")
     completion = raw.parse()
     assert completion.choices[0].message.content == turn["reply"]["content"]
 
-    # What came before is Parley's own: a client that tells it otherwise changes nothing.
+    # Parley uses its stored messages, not the earlier messages that the client sends.
     second = f"second {uuid4()}"
     chunks = await streamed(
         client,
         second,
-        before=[said("Made up"), {"role": "assistant", "content": "Also made up"}],
+        before=[user_message("Made up"), {"role": "assistant", "content": "Also made up"}],
         extra_headers={"Parley-Session-Id": session},
         stream_options={"include_usage": True},
     )
@@ -165,34 +170,34 @@ async def test_completions_of_a_session_are_its_turns(
     assert chunks[-1].usage.total_tokens == USAGE["total_tokens"]
     contents = [message["content"] for message in await ada.messages(session, 7)]
     assert contents == [first, f"Answer to: {first}", second, f"Answer to: {second}"]
-    [asked] = model_server.asked_with(second)
+    [asked] = model_server.prompts_with(second)
     assert [each["content"] for each in asked if each["role"] != "system"] == contents[:3]
 
 
-async def test_a_call_that_the_sdk_tries_again_is_answered_by_the_turn_that_it_opened(
-    ada: Person, name: str, stack: Stack, model_server: ModelServer
+async def test_a_request_repeated_by_the_sdk_returns_the_turn_it_opened(
+    ada: User, name: str, stack: Stack, model_server: ModelServer
 ) -> None:
     session, text = await ada.start_session(), f"[gate 3] {uuid4()}"
     async with (
-        CuttingProxy.serve(f"127.0.0.1:{stack.port}") as proxy,
+        FlakyProxy.serve(f"127.0.0.1:{stack.port}") as proxy,
         openai.AsyncOpenAI(base_url=f"{proxy.url}/v1", api_key=stack.token(name)) as client,
     ):
         call = asyncio.create_task(
             client.chat.completions.create(
-                model=MODEL, messages=[said(text)], metadata={"session_id": session}
+                model=MODEL, messages=[user_message(text)], metadata={"session_id": session}
             )
         )
-        await eventually(lambda: model_server.asked_with(text), within=20)
+        await eventually(lambda: model_server.prompts_with(text), within=20)
         await proxy.cut_all()
         model_server.open_gate(text)
         completion = await call
     assert proxy.cuts == 1
     assert completion.choices[0].message.content == 6 * TOKEN
-    assert len(model_server.asked_with(text)) == 1
+    assert len(model_server.prompts_with(text)) == 1
     assert len(await ada.messages(session, 4)) == 2
 
 
-def said(text: str) -> Any:
+def user_message(text: str) -> Any:
     return {"role": "user", "content": text}
 
 
@@ -200,7 +205,7 @@ async def streamed(
     client: openai.AsyncOpenAI, text: str, *, before: tuple[Any, ...] | list[Any] = (), **more: Any
 ) -> list[ChatCompletionChunk]:
     stream = await client.chat.completions.create(
-        model=MODEL, messages=[*before, said(text)], stream=True, **more
+        model=MODEL, messages=[*before, user_message(text)], stream=True, **more
     )
     return [chunk async for chunk in stream]
 

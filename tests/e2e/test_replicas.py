@@ -1,4 +1,4 @@
-"""Two gateways and two inference processes: a stream goes on wherever it is asked for."""
+"""Two gateways and two inference processes: a stream can be resumed through any replica."""
 
 import asyncio
 import random
@@ -11,10 +11,10 @@ from uuid import uuid4
 import httpx2
 import pytest
 import pytest_asyncio
+from e2e_support.model_server import TOKEN, ModelServer, paced_text
+from e2e_support.stack import Stack, new_stack
+from e2e_support.user import User
 from redis.asyncio import Redis
-from stack.model_server import TOKEN, ModelServer, paced_text
-from stack.parley import Stack, a_stack
-from stack.person import Person
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 REPLICAS = "gateway=2,inference=2"
 GATEWAYS = ("gateway", "gateway-2")
 INFERENCES = ("inference", "inference-2")
-PROMISED_SECONDS = 15
+MAX_SECONDS = 15
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -36,78 +36,82 @@ async def model_server() -> AsyncIterator[ModelServer]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
     async with (
-        a_stack(engine_cache) as stack,
+        new_stack(engine_cache) as stack,
         stack.running("--replicas", REPLICAS, **model_server.settings),
     ):
         yield stack
 
 
 @pytest.fixture
-def doors(stack: Stack) -> list[Person]:
-    """One person, at each of the gateways."""
+def clients(stack: Stack) -> list[User]:
+    """One user as a client of each gateway."""
     name = f"ada-{uuid4()}"
-    return [stack.person(name, gateway=stack.address(gateway)) for gateway in GATEWAYS]
+    return [stack.user(name, gateway=stack.address(gateway)) for gateway in GATEWAYS]
 
 
-async def test_a_running_reply_is_read_from_any_place_through_any_replica(
-    doors: list[Person],
+async def test_a_running_reply_is_resumed_from_any_offset_through_any_replica(
+    clients: list[User],
 ) -> None:
-    first, _ = doors
+    first, _ = clients
     session = await first.start_session()
     whole = paced_text(60)
     async with first.stream(session, f"[pace 60] {uuid4()}") as turn:
         started = await turn.started()
         chance = random.Random(60)
 
-        async def read_from(place: int, door: Person) -> None:
-            async with door.resume(started["turn_id"], str(place)) as stream:
+        async def read_from(offset: int, client: User) -> None:
+            async with client.resume(started["turn_id"], str(offset)) as stream:
                 *texts, end = await stream.events()
-            assert text_of(texts) == whole[place:]
+            assert text_of(texts) == whole[offset:]
             assert end["type"] == "reply.completed"
 
-        # Of thirty connections some come to the replica that only follows.
+        # Of 30 connections, some reach the inference replica that does not run the turn.
         await asyncio.gather(
-            *(read_from(chance.randrange(len(whole)), door) for door in doors for _ in range(15))
+            *(
+                read_from(chance.randrange(len(whole)), client)
+                for client in clients
+                for _ in range(15)
+            )
         )
         *_, end = await turn.events()
     assert end["message"]["content"] == whole
 
 
-async def test_a_reply_is_read_exactly_though_its_buffer_is_emptied_again_and_again(
-    doors: list[Person], stack: Stack
+async def test_a_reply_is_resumed_exactly_while_redis_is_flushed(
+    clients: list[User], stack: Stack
 ) -> None:
-    first, second = doors
+    first, second = clients
     session, whole = await first.start_session(), paced_text(80)
     async with (
         Redis.from_url(f"redis://{stack.address('redis')}/0") as redis,
         first.stream(session, f"[pace 80] {uuid4()}") as turn,
     ):
         started = await turn.started()
-        place = 0
+        offset = 0
         for _ in range(8):
             await redis.flushall()
-            async with second.resume(started["turn_id"], str(place)) as stream:
+            async with second.resume(started["turn_id"], str(offset)) as stream:
                 text = await stream.until_text(10)
-            assert text == whole[place : place + len(text)]
-            place += len(text)
-        async with second.resume(started["turn_id"], str(place)) as stream:
-            assert text_of(await stream.events()) == whole[place:]
+            assert text == whole[offset : offset + len(text)]
+            offset += len(text)
+        async with second.resume(started["turn_id"], str(offset)) as stream:
+            assert text_of(await stream.events()) == whole[offset:]
         assert (await turn.events())[-1]["message"]["content"] == whole
 
 
-async def test_a_reply_whose_process_is_killed_keeps_what_was_read_of_it(
-    doors: list[Person], stack: Stack, model_server: ModelServer
+async def test_a_reply_whose_process_is_killed_keeps_its_buffered_text(
+    clients: list[User], stack: Stack, model_server: ModelServer
 ) -> None:
-    first, second = doors
+    first, second = clients
     session, text = await first.start_session(), f"[gate 3] {uuid4()}"
     async with first.stream(session, text) as turn:
         started = await turn.started()
         await turn.until_text(3 * len(TOKEN))
-        # Another replica has it from the buffer, so it is there.
+        # The other gateway reads the text too, so it is in the buffer.
         async with second.resume(started["turn_id"], "0") as stream:
             await stream.until_text(3 * len(TOKEN))
             stack.kill(await runner_of_a_turn(stack))
-            async with asyncio.timeout(PROMISED_SECONDS):
+            async with asyncio.timeout(MAX_SECONDS):
                 *_, end = await turn.events()
                 *_, same_end = await stream.events()
     assert end == same_end
@@ -118,13 +122,13 @@ async def test_a_reply_whose_process_is_killed_keeps_what_was_read_of_it(
     again = await first.post(f"/sessions/{session}/regenerate", {})
     assert again["reply"]["parent_message_id"] == started["message_id"]
     assert again["reply"]["content"] == 6 * TOKEN
-    await stack.until_ready()
+    await stack.wait_until_ready()
 
 
-async def test_a_reply_is_stopped_from_another_gateway_within_a_second(
-    doors: list[Person],
+async def test_a_reply_is_cancelled_through_another_gateway_within_a_second(
+    clients: list[User],
 ) -> None:
-    first, second = doors
+    first, second = clients
     session = await first.start_session()
     async with first.stream(session, f"[gate 3] {uuid4()}") as turn:
         started = await turn.started()
@@ -140,29 +144,29 @@ async def test_a_reply_is_stopped_from_another_gateway_within_a_second(
 
 
 @pytest.mark.parametrize("gateway", [0, 1])
-async def test_a_gateway_that_is_told_to_stop_hands_its_streams_over(
-    doors: list[Person], stack: Stack, gateway: int
+async def test_streams_of_a_gateway_that_shuts_down_are_resumed_through_another(
+    clients: list[User], stack: Stack, gateway: int
 ) -> None:
-    leaving, staying = doors[gateway], doors[1 - gateway]
+    leaving, staying = clients[gateway], clients[1 - gateway]
     session, whole = await staying.start_session(), paced_text(60)
     async with leaving.stream(session, f"[pace 60] {uuid4()}") as turn:
         started = await turn.started()
         seen = [await turn.until_text(20)]
         before = stack.pid(GATEWAYS[gateway])
         stack.kill(GATEWAYS[gateway], signal.SIGTERM)
-        seen.append(text_of(await turn.events()))  # It ends between two events.
-    place = len("".join(seen))
-    assert place < len(whole)
-    async with staying.resume(started["turn_id"], str(place)) as stream:
+        seen.append(text_of(await turn.events()))  # The stream ends between two events.
+    offset = len("".join(seen))
+    assert offset < len(whole)
+    async with staying.resume(started["turn_id"], str(offset)) as stream:
         seen.append(text_of(await stream.events()))
     assert "".join(seen) == whole
-    await stack.until_replaced(GATEWAYS[gateway], before)
+    await stack.wait_until_restarted(GATEWAYS[gateway], before)
 
 
-async def test_an_inference_that_is_told_to_stop_finishes_its_replies(
-    doors: list[Person], stack: Stack
+async def test_an_inference_process_that_shuts_down_finishes_its_replies(
+    clients: list[User], stack: Stack
 ) -> None:
-    first, _ = doors
+    first, _ = clients
     session, whole = await first.start_session(), paced_text(60)
     async with first.stream(session, f"[pace 60] {uuid4()}") as turn:
         await turn.started()
@@ -173,27 +177,27 @@ async def test_an_inference_that_is_told_to_stop_finishes_its_replies(
         *rest, end = await turn.events()
     assert text + text_of(rest) == whole
     assert end["type"] == "reply.completed"
-    await stack.until_replaced(runner, before)
-    await stack.until_ready()
+    await stack.wait_until_restarted(runner, before)
+    await stack.wait_until_ready()
 
 
 async def runner_of_a_turn(stack: Stack) -> str:
-    """The replica that runs the one turn that is open."""
+    """The inference replica that runs the only open turn."""
     running: list[str] = []
 
-    async def known() -> bool:
+    async def found() -> bool:
         running[:] = [name for name in INFERENCES if await running_turns(stack, name)]
         return len(running) == 1
 
-    await eventually(known)
+    await eventually(found)
     return running[0]
 
 
 async def running_turns(stack: Stack, inference: str) -> int:
     try:
-        told = await stack.fetch(f"http://{stack.address(inference)}/metrics")
+        metrics = await stack.fetch(f"http://{stack.address(inference)}/metrics")
     except httpx2.TransportError:
         return 0
-    found = re.search(r"^parley_inference_turns (\S+)$", told.text, re.MULTILINE)
-    assert found, told.text
+    found = re.search(r"^parley_inference_turns_in_flight (\S+)$", metrics.text, re.MULTILINE)
+    assert found, metrics.text
     return int(float(found[1]))

@@ -1,26 +1,26 @@
-"""A person finds what they and their assistants said, and nobody else does."""
+"""Full-text search over the caller's own messages."""
 
 from uuid import uuid4
 
 import pytest
-from stack.parley import Stack
-from stack.person import Person
+from e2e_support.stack import Stack
+from e2e_support.user import User
 
 from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def found(person: Person, query: str, **more: object) -> list[str]:
-    """The contents of the messages that were found."""
-    results = await person.post("/search", {"query": query, **more})
+async def found(user: User, query: str, **more: object) -> list[str]:
+    """The contents of the messages found."""
+    results = await user.post("/search", {"query": query, **more})
     return [result["message"]["content"] for result in results["data"]]
 
 
-async def test_words_are_found_whatever_their_case_and_accents(ada: Person) -> None:
+async def test_search_ignores_case_and_accents(ada: User) -> None:
     session = await ada.start_session(title="Holidays")
-    await ada.ask(session, "Café in Zürich")
-    await ada.ask(session, "東京の喫茶店")
+    await ada.send(session, "Café in Zürich")
+    await ada.send(session, "東京の喫茶店")
     both = ["Answer to: Café in Zürich", "Café in Zürich"]
     await eventually(lambda: found(ada, "東京"), within=10)
     assert await found(ada, "CAFE") == both
@@ -32,12 +32,12 @@ async def test_words_are_found_whatever_their_case_and_accents(ada: Person) -> N
     assert (result["session_id"], result["session_title"]) == (session, "Holidays")
 
 
-async def test_pages_of_results_and_a_search_within_one_session_or_assistant(
-    ada: Person,
+async def test_results_are_paged_and_filtered_by_session_and_assistant(
+    ada: User,
 ) -> None:
     first, second = await ada.start_session(), await ada.start_session(assistant_id="tutor")
     for session in (first, second, first):
-        await ada.ask(session, "needle")
+        await ada.send(session, "needle")
     await eventually(lambda: _all_found(ada, 6), within=10)
     page = await ada.post("/search", {"query": "needle", "limit": 4})
     assert (len(page["data"]), page["has_more"]) == (4, True)
@@ -49,17 +49,17 @@ async def test_pages_of_results_and_a_search_within_one_session_or_assistant(
     assert len(await found(ada, "needle", assistant_id="tutor")) == 2
 
 
-async def test_nobody_finds_what_another_person_said(ada: Person, stack: Stack) -> None:
+async def test_messages_of_another_user_are_not_found(ada: User, stack: Stack) -> None:
     word = f"word{uuid4().hex}"
-    await ada.ask(await ada.start_session(), word)
+    await ada.send(await ada.start_session(), word)
     await eventually(lambda: found(ada, word), within=10)
-    eve = stack.person(f"eve-{uuid4()}")
+    eve = stack.user(f"eve-{uuid4()}")
     await eve.start_session()
     assert await found(eve, word) == []
-    assert await found(stack.person(f"nobody-{uuid4()}"), word) == []
+    assert await found(stack.user(f"nobody-{uuid4()}"), word) == []
 
 
-async def test_what_cannot_be_searched_for_is_refused(ada: Person) -> None:
+async def test_an_invalid_search_is_rejected(ada: User) -> None:
     for body, param in (
         ({"query": ""}, "query"),
         ({"query": "!?"}, "query"),
@@ -68,9 +68,9 @@ async def test_what_cannot_be_searched_for_is_refused(ada: Person) -> None:
         ({"query": "x", "after": str(uuid4())}, "after"),
         ({}, "query"),
     ):
-        status, error = await ada.refused("POST", "/search", json=body)
+        status, error = await ada.expect_error("POST", "/search", json=body)
         assert (status, error["param"]) == (400, param), body
 
 
-async def _all_found(person: Person, count: int) -> bool:
-    return len(await found(person, "needle", limit=100)) == count
+async def _all_found(user: User, count: int) -> bool:
+    return len(await found(user, "needle", limit=100)) == count

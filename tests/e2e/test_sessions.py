@@ -1,29 +1,29 @@
-"""What a person does with sessions: list them, name them, put them away."""
+"""Listing, renaming and archiving sessions."""
 
 import asyncio
 from uuid import uuid4
 
 import pytest
-from stack.parley import Stack
-from stack.person import Person
+from e2e_support.stack import Stack
+from e2e_support.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def ids(person: Person, **query: object) -> list[str]:
+async def ids(user: User, **query: object) -> list[str]:
     """The ids on the first page of the list of sessions."""
-    return [session["id"] for session in (await person.get("/sessions", **query))["data"]]
+    return [session["id"] for session in (await user.get("/sessions", **query))["data"]]
 
 
-async def test_a_session_just_started_is_first_in_the_list(ada: Person) -> None:
+async def test_the_newest_session_is_first_in_the_list(ada: User) -> None:
     started = [await ada.start_session(title=f"Session {n}") for n in range(3)]
     assert await ids(ada) == started[::-1]
     assert await ids(ada, order="asc") == started
 
 
-async def test_a_session_that_moves_comes_to_the_front(ada: Person) -> None:
+async def test_an_updated_session_moves_to_the_front(ada: User) -> None:
     first, second = await ada.start_session(), await ada.start_session()
-    turn = await ada.ask(first, "Once more")
+    turn = await ada.send(first, "Once more")
     assert await ids(ada) == [first, second]
     [newest, _] = (await ada.get("/sessions"))["data"]
     assert newest["version"] == turn["version"]
@@ -31,12 +31,11 @@ async def test_a_session_that_moves_comes_to_the_front(ada: Person) -> None:
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_pages_of_sessions_follow_each_other_without_gap_or_repeat(
-    ada: Person, order: str
-) -> None:
+async def test_pages_of_sessions_are_contiguous(ada: User, order: str) -> None:
     started = [await ada.start_session() for _ in range(5)]
     whole = started if order == "asc" else started[::-1]
-    found, cursor = [], {}
+    found: list[str] = []
+    cursor: dict[str, str] = {}
     while True:
         page = await ada.get("/sessions", limit=2, order=order, **cursor)
         found += [session["id"] for session in page["data"]]
@@ -49,8 +48,8 @@ async def test_pages_of_sessions_follow_each_other_without_gap_or_repeat(
     assert back["has_more"] is True
 
 
-async def test_sessions_are_filtered_by_assistant_and_by_whether_they_are_archived(
-    ada: Person,
+async def test_sessions_are_filtered_by_assistant_and_archived_state(
+    ada: User,
 ) -> None:
     tutor, other = await ada.start_session(assistant_id="tutor"), await ada.start_session()
     assert await ids(ada, assistant_id="tutor") == [tutor]
@@ -63,7 +62,7 @@ async def test_sessions_are_filtered_by_assistant_and_by_whether_they_are_archiv
     assert set(await ids(ada)) == {tutor, other}
 
 
-async def test_title_and_metadata_are_what_was_said_last(ada: Person) -> None:
+async def test_title_and_metadata_are_updated(ada: User) -> None:
     session = await ada.start_session(title="Before", metadata={"topic": "travel"})
     changed = await ada.patch(f"/sessions/{session}", {"title": "After"})
     assert (changed["title"], changed["metadata"]) == ("After", {"topic": "travel"})
@@ -77,33 +76,33 @@ async def test_title_and_metadata_are_what_was_said_last(ada: Person) -> None:
     assert untitled["title"] is None
 
 
-async def test_the_same_id_of_the_clients_choice_starts_one_session(ada: Person) -> None:
+async def test_concurrent_requests_with_one_client_chosen_id_start_one_session(ada: User) -> None:
     chosen = str(uuid4())
     answers = await asyncio.gather(
-        *(ada.call("POST", "/sessions", json={"id": chosen}, key="once") for _ in range(5))
+        *(ada.request("POST", "/sessions", json={"id": chosen}, key="once") for _ in range(5))
     )
     assert {answer.status_code for answer in answers} <= {200, 201}
     assert {answer.json()["id"] for answer in answers} == {chosen}
-    status, error = await ada.refused("POST", "/sessions", json={"id": chosen})
+    status, error = await ada.expect_error("POST", "/sessions", json={"id": chosen})
     assert (status, error["code"]) == (409, "session_id_unavailable")
 
 
-async def test_a_temporary_session_is_a_session_that_no_list_shows(ada: Person) -> None:
+async def test_a_temporary_session_is_not_listed(ada: User) -> None:
     session = await ada.start_session(temporary=True)
-    turn = await ada.ask(session, f"Not for long {uuid4()}")
+    turn = await ada.send(session, f"Not for long {uuid4()}")
     assert turn["status"] == "completed"
     assert (await ada.get(f"/sessions/{session}"))["expires_at"]
     assert await ids(ada, archived="all") == []
     assert len((await ada.history(session))["data"]) == 2
 
 
-async def test_nobody_reads_changes_or_erases_the_session_of_another(
-    ada: Person, stack: Stack
+async def test_a_session_of_another_user_cannot_be_read_changed_or_erased(
+    ada: User, stack: Stack
 ) -> None:
     session = await ada.start_session(title="Mine")
-    turn = await ada.ask(session, "Mine alone")
+    turn = await ada.send(session, "Mine alone")
     message = turn["message"]["id"]
-    for stranger in (stack.person("eve"), stack.person("eve", tenant="elsewhere")):
+    for stranger in (stack.user("eve"), stack.user("eve", tenant="elsewhere")):
         for method, path, body in (
             ("GET", f"/sessions/{session}", None),
             ("PATCH", f"/sessions/{session}", {"title": "Hers"}),
@@ -115,7 +114,7 @@ async def test_nobody_reads_changes_or_erases_the_session_of_another(
             ("GET", f"/history/{session}", None),
             ("POST", f"/history/{session}", {"messages": [{"role": "user", "content": "x"}]}),
         ):
-            status, error = await stranger.refused(method, path, json=body)
+            status, error = await stranger.expect_error(method, path, json=body)
             assert (status, error["code"]) == (404, "session_not_found"), (method, path)
     assert (await ada.get(f"/sessions/{session}"))["version"] == turn["version"]
 
@@ -132,8 +131,8 @@ async def test_nobody_reads_changes_or_erases_the_session_of_another(
         ({"colour": "red"}, "colour"),
     ],
 )
-async def test_a_list_that_makes_no_sense_is_refused(
-    ada: Person, query: dict[str, object], param: str
+async def test_an_invalid_list_query_is_rejected(
+    ada: User, query: dict[str, object], param: str
 ) -> None:
-    status, error = await ada.refused("GET", "/sessions", params=query)
+    status, error = await ada.expect_error("GET", "/sessions", params=query)
     assert (status, error["param"]) == (400, param)

@@ -1,18 +1,18 @@
-"""One turn, from the message to the reply in history."""
+"""A turn from the submitted message to the reply in history."""
 
 from datetime import datetime
 from uuid import uuid4
 
 import pytest
-from stack.model_server import MODEL, TOKEN, ModelServer
-from stack.person import Person
+from e2e_support.model_server import MODEL, TOKEN, ModelServer
+from e2e_support.user import User
 
 from parley_testing.event_stream import text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_reply_streams_and_then_stands_in_history(ada: Person) -> None:
+async def test_a_reply_is_streamed_and_then_in_history(ada: User) -> None:
     session = await ada.start_session()
     async with ada.stream(session, "Hello there") as turn:
         started = await turn.started()
@@ -41,20 +41,20 @@ async def test_a_reply_streams_and_then_stands_in_history(ada: Person) -> None:
     assert _time(question["created_at"]) < _time(answer["created_at"])
 
 
-async def test_the_places_of_a_stream_count_code_points(ada: Person) -> None:
+async def test_event_ids_of_a_stream_count_code_points(ada: User) -> None:
     session = await ada.start_session()
     async with ada.stream(session, "[tokens 30]") as turn:
         events = await turn.events()
 
-    place = 0
+    offset = 0
     for event in events[1:-1]:
-        place += len(event["delta"])
-        assert event["sequence_number"] == place
-        assert event["id"] == str(place)
-    assert events[-1]["sequence_number"] == place == 30 * len(TOKEN)
+        offset += len(event["delta"])
+        assert event["sequence_number"] == offset
+        assert event["id"] == str(offset)
+    assert events[-1]["sequence_number"] == offset == 30 * len(TOKEN)
 
 
-async def test_a_stream_is_an_event_stream_that_no_proxy_keeps(ada: Person) -> None:
+async def test_a_stream_has_headers_that_prevent_buffering_and_caching(ada: User) -> None:
     session = await ada.start_session()
     async with ada.stream(session, "Hello") as turn:
         headers = turn.response.headers
@@ -65,21 +65,21 @@ async def test_a_stream_is_an_event_stream_that_no_proxy_keeps(ada: Person) -> N
     assert headers["x-request-id"]
 
 
-async def test_the_first_tokens_arrive_before_the_model_has_finished(
-    ada: Person, model_server: ModelServer
+async def test_tokens_arrive_before_the_model_has_finished(
+    ada: User, model_server: ModelServer
 ) -> None:
     session = await ada.start_session()
     async with ada.stream(session, text := f"[gate 3] {uuid4()}") as turn:
-        # The model goes on only when these are here: a stream held back would stop for ever.
+        # The model continues only once these tokens have arrived: a held-back stream would hang.
         assert await turn.until_text(3 * len(TOKEN)) == 3 * TOKEN
         model_server.open_gate(text)
         *_, end = await turn.events()
     assert end["message"]["content"] == 6 * TOKEN
 
 
-async def test_without_a_stream_the_turn_comes_as_json_when_it_has_ended(ada: Person) -> None:
+async def test_without_streaming_the_ended_turn_is_returned_as_json(ada: User) -> None:
     session = await ada.start_session()
-    turn = await ada.ask(session, "Hello there")
+    turn = await ada.send(session, "Hello there")
     assert turn["object"] == "turn"
     assert turn["session_id"] == session
     assert turn["status"] == "completed"
@@ -88,16 +88,16 @@ async def test_without_a_stream_the_turn_comes_as_json_when_it_has_ended(ada: Pe
     assert await ada.messages(session, turn["version"]) == [turn["message"], turn["reply"]]
 
 
-async def test_a_body_needs_no_content_type_as_curl_sends_it(ada: Person) -> None:
+async def test_a_body_is_accepted_with_the_content_type_that_curl_sends(ada: User) -> None:
     as_curl = {"content-type": "application/x-www-form-urlencoded"}
-    started = await ada.call("POST", "/sessions", content=b"{}", headers=as_curl)
+    started = await ada.request("POST", "/sessions", content=b"{}", headers=as_curl)
     assert started.status_code == 201
     path = f"/sessions/{started.json()['id']}/messages"
-    turn = await ada.call("POST", path, content=b'{"content": "Hi"}', headers=as_curl)
+    turn = await ada.request("POST", path, content=b'{"content": "Hi"}', headers=as_curl)
     assert turn.json()["reply"]["content"] == "Answer to: Hi"
 
 
-async def test_a_session_tells_what_it_was_started_with(ada: Person) -> None:
+async def test_a_session_has_the_attributes_it_was_started_with(ada: User) -> None:
     session_id = str(uuid4())
     body = {"id": session_id, "assistant_id": "coder", "title": "A bug", "metadata": {"k": "v"}}
     started = await ada.post("/sessions", body)

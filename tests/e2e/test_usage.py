@@ -1,13 +1,13 @@
-"""What was used and what it cost, from the log: by day, session, assistant, model and person."""
+"""Token usage and cost by day, session, assistant, model and user."""
 
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from stack.model_server import COMPLETION_PRICE, MODEL, PROMPT_PRICE, TOKEN, ModelServer
-from stack.parley import Stack
-from stack.person import Person
+from e2e_support.model_server import COMPLETION_PRICE, MODEL, PROMPT_PRICE, TOKEN, ModelServer
+from e2e_support.stack import Stack
+from e2e_support.user import User
 
 from parley_testing.eventually import eventually
 
@@ -18,15 +18,15 @@ def micros(usages: list[dict[str, Any]]) -> int:
     prompt, completion = (
         sum(usage[name] for usage in usages) for name in ("prompt_tokens", "completion_tokens")
     )
-    # Rounded half up, once.
-    return (prompt * PROMPT_PRICE + completion * COMPLETION_PRICE + 500_000) // 1_000_000
+    # Rounded half up, once, as the service does.
+    return int(prompt * PROMPT_PRICE + completion * COMPLETION_PRICE + 500_000) // 1_000_000
 
 
-async def test_usage_adds_up_what_each_reply_used(ada: Person) -> None:
+async def test_usage_is_the_sum_over_replies(ada: User) -> None:
     sessions = [await ada.start_session(), await ada.start_session(assistant_id="tutor")]
     used: dict[str, list[dict[str, Any]]] = {session: [] for session in sessions}
     for session in (*sessions, sessions[0]):
-        turn = await ada.ask(session, "Hello")
+        turn = await ada.send(session, "Hello")
         used[session].append(turn["reply"]["usage"])
         await ada.messages(session, turn["version"])
     every = used[sessions[0]] + used[sessions[1]]
@@ -48,8 +48,8 @@ async def test_usage_adds_up_what_each_reply_used(ada: Person) -> None:
     assert await groups("day", "day") == {datetime.now(UTC).date().isoformat(): 3}
 
 
-async def test_a_reply_that_was_stopped_is_counted_as_estimated(
-    ada: Person, model_server: ModelServer
+async def test_a_cancelled_reply_is_counted_with_estimated_tokens(
+    ada: User, model_server: ModelServer
 ) -> None:
     session = await ada.start_session()
     async with ada.stream(session, f"[gate 3] {uuid4()}") as turn:
@@ -64,9 +64,9 @@ async def test_a_reply_that_was_stopped_is_counted_as_estimated(
     assert total["replies"] == 1
 
 
-async def test_what_an_erased_session_used_stays_counted(ada: Person) -> None:
+async def test_usage_of_an_erased_session_stays_counted(ada: User) -> None:
     session = await ada.start_session()
-    turn = await ada.ask(session, "Hello")
+    turn = await ada.send(session, "Hello")
     await ada.messages(session, turn["version"])
     before = await ada.get("/usage")
     await ada.delete(f"/sessions/{session}")
@@ -74,7 +74,7 @@ async def test_what_an_erased_session_used_stays_counted(ada: Person) -> None:
     assert before["total"]["total_tokens"]
 
 
-async def test_a_completion_without_a_session_is_counted_once(ada: Person) -> None:
+async def test_a_stateless_completion_is_counted_once(ada: User) -> None:
     asked = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
     answered = await ada.post("/chat/completions", asked)
 
@@ -89,15 +89,15 @@ async def test_a_completion_without_a_session_is_counted_once(ada: Person) -> No
     assert [group["session_id"] for group in usage["data"]] == [None]
 
 
-async def test_only_administrators_see_what_others_used(stack: Stack) -> None:
+async def test_only_administrators_see_the_usage_of_others(stack: Stack) -> None:
     tenant = f"tenant-{uuid4().hex}"
-    user = stack.person("user", tenant=tenant)
-    admin = stack.person("admin", tenant=tenant, scope="admin")
+    user = stack.user("user", tenant=tenant)
+    admin = stack.user("admin", tenant=tenant, scope="admin")
     session = await user.start_session()
-    turn = await user.ask(session, "Hello")
+    turn = await user.send(session, "Hello")
     await user.messages(session, turn["version"])
 
-    status, error = await user.refused("GET", "/usage", params={"group_by": "user"})
+    status, error = await user.expect_error("GET", "/usage", params={"group_by": "user"})
     assert (status, error["code"]) == (403, "forbidden")
     [group] = (await admin.get("/usage", group_by="user"))["data"]
     assert (group["user"], group["replies"]) == ("user", 1)

@@ -1,4 +1,4 @@
-"""Stacks under load, in which everything is killed again and again: `make test-faults`."""
+"""Fault injection: the processes of a stack are killed again and again under load."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -9,8 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
-from stack.model_server import ModelServer
-from stack.parley import Stack, a_stack
+from e2e_support.model_server import ModelServer
+from e2e_support.stack import Stack, new_stack
 
 
 @pytest.fixture
@@ -21,5 +21,5 @@ async def model_server() -> AsyncIterator[ModelServer]:
 
 @pytest.fixture
 async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
-    async with a_stack(engine_cache) as stack:
+    async with new_stack(engine_cache) as stack:
         yield stack

@@ -13,7 +13,8 @@ from session_support.service import MASTER_KEY
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys, unseal
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.sealing import unseal
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import EventTooLarge, encode
 from parley_events.session import Event, MessageSubmitted

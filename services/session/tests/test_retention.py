@@ -13,7 +13,7 @@ from session_support.service import MASTER_KEY
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.command_executor import CommandExecutor
 from parley_session.application.retention import Retention, RetentionLimits

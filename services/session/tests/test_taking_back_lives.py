@@ -35,7 +35,7 @@ from parley_session.operations.log.reconcile_store import ReconcileStore
 from parley_session.storage.event_rows import event_from_row
 from parley_session.storage.search_keys import SearchKeys
 
-Logged = list[Entry]
+Logged = list[LogEntry]
 TakeBack = Callable[[Logged], Awaitable[Reconciliation]]
 
 

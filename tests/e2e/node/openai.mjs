@@ -1,5 +1,5 @@
-// What the OpenAI SDK of Node makes of Parley. Its address and token are in the environment, where
-// the SDK itself looks for them.
+// Calls Parley with the OpenAI SDK for Node, which reads the base URL and the token from the
+// environment.
 import OpenAI from "openai";
 
 const { MODEL: model, SESSION: sessionId } = process.env;
@@ -19,7 +19,7 @@ async function read(stream) {
       read.usage = chunk.usage ?? read.usage;
     }
   } catch (error) {
-    read.error = told(error);
+    read.error = summary(error);
   }
   return { ...read, ids: [...read.ids] };
 }
@@ -32,11 +32,11 @@ async function refused(body) {
   try {
     return await openai.chat.completions.create({ model, messages, ...body });
   } catch (error) {
-    return told(error);
+    return summary(error);
   }
 }
 
-function told(error) {
+function summary(error) {
   const { status, code, param } = error;
   return { kind: error.constructor.name, status, code, param };
 }

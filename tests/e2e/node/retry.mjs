@@ -1,4 +1,4 @@
-// One durable call, as the SDK makes it: what breaks it tries again, by itself and without a key.
+// One completion in a session; the SDK repeats a broken request by itself, without a key.
 import OpenAI from "openai";
 
 const completion = await new OpenAI().chat.completions.create({

@@ -14,7 +14,7 @@ from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.metrics import metrics_route, new_registry
-from parley_core.storage.migrations import MigrationError, migrations_in, require_migrated
+from parley_core.storage.migrations import MigrationError, load_migrations, require_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.change_feed.listener import ChangeFeed
 from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
@@ -111,9 +111,9 @@ def _registry(movements: ChangeFeed) -> CollectorRegistry:
 def _pool(settings: HistorySettings) -> Pool:
     return open_pool(
         settings.history_database,
-        connections=settings.history_connections,
-        seconds=settings.history_database_seconds,
-        name="parley-history",
+        max_connections=settings.history_connections,
+        timeout_seconds=settings.history_database_seconds,
+        application_name="parley-history",
     )
 
 
@@ -221,7 +221,7 @@ def _missing(pool: Pool) -> Missing:
             async with pool.acquire() as connection:
                 await require_migrated(
                     cast("asyncpg.Connection[asyncpg.Record]", connection),
-                    migrations_in(MIGRATIONS),
+                    load_migrations(MIGRATIONS),
                 )
         except DATABASE_TROUBLE:
             return ["read model"]

@@ -13,7 +13,7 @@ from parley_core.storage.migrations import (
     MigrationError,
     migrate_database,
     require_database_migrated,
-    run_at,
+    run_with_connection,
 )
 from parley_session.app import create_app
 from parley_session.application.assistants.definitions_file import read_assistants

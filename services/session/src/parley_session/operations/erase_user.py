@@ -6,7 +6,8 @@ import sys
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import UnknownMasterKey, UnsealError
+from parley_core.crypto.master_keys import UnknownMasterKey
+from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from parley_core.log import Brokers, Entry, LogError, LogReader
+from parley_core.log import Brokers, LogEntry, LogError, LogReader
 from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import stream_position
 from parley_session.operations.progress import Progress

@@ -6,7 +6,8 @@ from uuid import UUID, uuid5
 import msgspec
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey, MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
 
 # Namespace of the ids that search keys are wrapped for.

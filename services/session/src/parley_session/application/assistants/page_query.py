@@ -1,8 +1,14 @@
 """Query parameters of the assistant list, whose cursors are assistant ids."""
 
-from parley_core.http.pagination import ListCursor, Query, cursors_by, limit_in, order_in
+from parley_core.http.pagination import (
+    PageParameters,
+    Query,
+    parse_cursors,
+    parse_limit,
+    parse_order,
+)
 
-PageQuery = ListCursor[str]
+PageQuery = PageParameters[str]
 
 
 def page_query_of(query: Query) -> PageQuery:

@@ -9,7 +9,8 @@ from parley_contracts.api_models import Turn
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey, KeyDestroyed
+from parley_core.crypto.master_keys import KeyDestroyed
+from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Forbidden, TooLarge
 from parley_events.cloudevents import EventTooLarge
 from parley_session.application.command_executor import CommandExecutor, CommandResult

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.session import SessionStarted
 from parley_session.operations.difference_list import DifferenceList

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import stream_position
 from parley_session.operations.log.log_comparison import LogComparison, StoredStream
