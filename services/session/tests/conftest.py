@@ -1,4 +1,4 @@
-"""An empty event store for each test, and session on it over real HTTP."""
+"""Fixtures: an empty event store per test, and session services on it."""
 
 import asyncio
 import sys
@@ -44,7 +44,7 @@ class Serve:
 
 @pytest.fixture(scope="session")
 def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None]) -> str:
-    """One for all tests: to make one takes longer than most of them."""
+    """One database for all tests, because creating one takes longer than most tests."""
     name = f"test_{uuid4().hex}"
     run_beside_tests(_make(postgres_server, name))
     return urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
@@ -52,9 +52,9 @@ def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None
 
 @pytest.fixture
 async def store_database(migrated_database: str) -> str:
-    """The DSN of a database with the event store's tables, empty."""
+    """The URL of a migrated database with empty tables."""
     connection = await asyncpg.connect(migrated_database)
-    # A process that was killed may have left a statement that is still running.
+    # A killed process may have left a running statement.
     await connection.execute(
         """
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -73,7 +73,7 @@ async def store_database(migrated_database: str) -> str:
 
 @pytest.fixture
 async def pool(store_database: str) -> AsyncIterator[Pool]:
-    """Connections of the test itself."""
+    """Connections of the test."""
     async with open_pool(
         store_database, max_connections=16, timeout_seconds=10, application_name="test"
     ) as pool:
@@ -82,7 +82,7 @@ async def pool(store_database: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def serve(store_database: str) -> AsyncIterator[Serve]:
-    """Starts session on the test's database, with settings of its own where given."""
+    """Starts session services on the database of the test, with the given settings."""
     async with AsyncExitStack() as stack:
         yield Serve(store_database, stack)
 
@@ -94,14 +94,14 @@ async def session(serve: Serve) -> Service:
 
 @pytest.fixture
 async def log_topic(kafka_bootstrap: str, topic: str) -> str:
-    """A topic of this test alone, which exists."""
+    """An existing topic of this test."""
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command that ends at once, in this process: another one takes a second to start."""
+    """Runs a short command in this process, because starting another one takes a second."""
 
     async def run(command: str, database: str, **settings: Any) -> Ended:
         monkeypatch.setattr("os.environ", environment_with(**variables(database, **settings)))

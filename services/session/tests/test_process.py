@@ -1,4 +1,4 @@
-"""The process as it is run: `python -m parley_session migrate | create-topic | serve`."""
+"""The command line: `python -m parley_session migrate | create-topic | serve`."""
 
 import asyncio
 import socket
@@ -49,7 +49,7 @@ SECRETS = (SECRET, MASTER_KEY, "hunter2")
         ),
     ],
 )
-async def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
+async def test_invalid_settings_end_with_exit_code_2_and_a_sentence(
     run: Run, command: str, wrong: dict[str, str], sentence: str
 ) -> None:
     ended = await run(command, NO_DATABASE, **wrong)
@@ -58,15 +58,13 @@ async def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
     assert not any(secret in ended.stderr for secret in SECRETS)
 
 
-async def test_an_unknown_command_ends_with_code_2(run: Run) -> None:
+async def test_an_unknown_command_ends_with_exit_code_2(run: Run) -> None:
     ended = await run("sweep", NO_DATABASE)
     assert ended.code == 2
     assert "migrate" in ended.stderr
 
 
-async def test_migrate_brings_a_database_to_this_version_and_says_so(
-    run: Run, database: str
-) -> None:
+async def test_migrate_applies_and_reports_migrations(run: Run, database: str) -> None:
     first = await run("migrate", database)
     assert first.code == 0
     assert first.stdout == (
@@ -78,7 +76,7 @@ async def test_migrate_brings_a_database_to_this_version_and_says_so(
     assert (again.code, again.stdout, again.stderr) == (0, "", "")
 
 
-async def test_serving_a_database_that_was_not_migrated_ends_with_code_1(
+async def test_serving_an_unmigrated_database_ends_with_exit_code_1(
     run: Run, database: str
 ) -> None:
     ended = await run("serve", database)
@@ -88,7 +86,7 @@ async def test_serving_a_database_that_was_not_migrated_ends_with_code_1(
     )
 
 
-async def test_serving_a_database_of_a_later_version_ends_with_code_1(
+async def test_serving_a_database_of_a_later_version_ends_with_exit_code_1(
     run: Run, store_database: str, pool: Pool
 ) -> None:
     await pool.execute("INSERT INTO schema_migrations VALUES (99, 'later', 'x')")
@@ -101,7 +99,7 @@ async def test_serving_a_database_of_a_later_version_ends_with_code_1(
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve"])
-async def test_a_database_that_is_away_ends_with_code_1(run: Run, command: str) -> None:
+async def test_an_unavailable_database_ends_with_exit_code_1(run: Run, command: str) -> None:
     ended = await run(command, NO_DATABASE)
     assert ended.code == 1
     assert ended.stderr.startswith("The event store is unavailable: ")
@@ -109,7 +107,7 @@ async def test_a_database_that_is_away_ends_with_code_1(run: Run, command: str) 
     assert not any(secret in ended.stderr for secret in SECRETS)
 
 
-async def test_create_topic_makes_the_topics_or_finds_them(
+async def test_create_topic_creates_or_checks_the_topics(
     run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
     topics = {"session_topic_sessions": topic, "session_topic_assistants": f"{topic}.assistants"}
@@ -123,7 +121,7 @@ async def test_create_topic_makes_the_topics_or_finds_them(
         )
 
 
-async def test_a_topic_with_other_settings_ends_with_code_1(
+async def test_a_topic_with_other_settings_ends_with_exit_code_1(
     run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 3, 1, 1))
@@ -140,13 +138,13 @@ async def test_a_topic_with_other_settings_ends_with_code_1(
     )
 
 
-async def test_a_log_that_is_away_ends_with_code_1(run: Run) -> None:
+async def test_an_unavailable_log_ends_with_exit_code_1(run: Run) -> None:
     ended = await run("create-topic", "", kafka_bootstrap_servers=NO_KAFKA, **TOPIC)
     assert ended.code == 1
-    assert f"The topic {SESSIONS_TOPIC} could not be made ready" in ended.stderr
+    assert f"The topic {SESSIONS_TOPIC} could not be prepared" in ended.stderr
 
 
-async def test_a_taken_port_ends_with_code_1(
+async def test_a_port_in_use_ends_with_exit_code_1(
     run: Run, store_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -156,7 +154,7 @@ async def test_a_taken_port_ends_with_code_1(
     assert "address already in use" in caplog.text
 
 
-async def test_sigterm_finishes_what_was_asked_and_ends_with_code_0(
+async def test_sigterm_finishes_requests_and_ends_with_exit_code_0(
     store_database: str, pool: Pool
 ) -> None:
     async with session_process(store_database) as served:

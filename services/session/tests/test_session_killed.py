@@ -1,4 +1,4 @@
-"""Session is killed at any moment and starts again: what it acknowledged is there, once."""
+"""The process is killed and restarted: acknowledged messages are stored once."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from parley_testing.eventually import eventually
 
 
 class Talker:
-    """A client with one session: it notes what it asked, and what was acknowledged."""
+    """A client with one session that records its requests and their acknowledgements."""
 
     def __init__(self) -> None:
         self.session_id, self.runner = str(uuid4()), str(uuid4())
@@ -22,7 +22,7 @@ class Talker:
         self.asked: list[str] = []
 
     async def talk(self, client: Client) -> None:
-        """Until the process is gone."""
+        """Submits messages until the process is gone."""
         try:
             await client.start(id=self.session_id)
             while True:
@@ -56,7 +56,7 @@ async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
     async with session_process(store_database, **settings) as served:
         for talker in talkers:
             before = dict(talker.acknowledged)
-            # The last one may have been committed without an answer, or not at all.
+            # The last request may or may not have been committed.
             for key in dict.fromkeys(talker.asked):
                 await talker.ask(served, key)
             assert talker.acknowledged | before == talker.acknowledged

@@ -121,7 +121,7 @@ def _migrate(settings: MigrateSettings) -> None:
     definitions = read_assistants(settings.assistants_path)
     for migration in migrate_database(settings.database.url, MIGRATIONS):
         print(f"applied {migration.number:04} {migration.name}")
-    changed = run_at(
+    changed = run_with_connection(
         settings.database.url, lambda connection: seed_assistants(connection, definitions)
     )
     if changed:

@@ -213,9 +213,9 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         return
     redis = RedisWithCircuitBreaker(
         redis_url,
-        seconds=_REDIS_TIMEOUT_SECONDS,
-        pause_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
-        connections=1,
+        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
+        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
+        max_connections=1,
     )
     try:
         yield PartialReplyRecovery(TurnBuffers(redis))

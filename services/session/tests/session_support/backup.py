@@ -1,4 +1,4 @@
-"""A copy of the event store, and its return: what a restore, or a lossy failover, leaves."""
+"""Copies the event store and restores the copy, like a lossy failover."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ Contents = dict[str, list[dict[str, Any]]]
 
 
 async def contents(pool: Pool) -> Contents:
-    """All rows; without what is each store's own."""
+    """All rows, without columns that differ between stores."""
     return {
         table: [
             {name: value for name, value in row.items() if name not in _ITS_OWN}

@@ -1,4 +1,4 @@
-"""Calls session over HTTP as the other services do, in the names of people."""
+"""HTTP client of session that signs principals as the other services do."""
 
 import json
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Answer:
 
     @property
     def refusal(self) -> tuple[int, str, str | None]:
-        """Status, code and param of an error in the one shape."""
+        """Status, code and param of an error response."""
         assert set(self.body) == {"error"}, self.body
         error = self.body["error"]
         assert set(error) == {"message", "type", "param", "code"}
@@ -65,12 +65,12 @@ class Client:
         bearer: str | None = None,
         key: str | None = None,
     ) -> Answer:
-        """`body` is JSON, or bytes to be sent as they are."""
+        """`body` is encoded as JSON, unless it is bytes."""
         headers = {"authorization": f"Bearer {bearer or token(who, issuer=issuer)}"}
         if key is not None:
             headers["idempotency-key"] = key
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        # aiohttp warns of long bodies that are bytes.
+        # aiohttp warns about long bodies of type bytes.
         data = data and BytesIO(data)
         async with self.http.request(
             method, self.url + path, data=data, headers=headers
@@ -90,7 +90,7 @@ class Client:
         return dict(answer.body)
 
     async def open_turn(self, content: str = "Hello?") -> dict[str, Any]:
-        """A turn in a session of its own."""
+        """A turn in a new session."""
         return await self.submit((await self.start())["id"], content)
 
     async def turn(self, turn_id: str) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Client:
         return dict(answer.body)
 
     async def heartbeat(self, runner: str, *turn_ids: str) -> dict[str, str]:
-        """The turns to stop, and why."""
+        """The reason for each turn to stop."""
         answer = await self.end(f"/runners/{runner}/heartbeat", {"turns": turn_ids})
         assert answer.status == 200, answer.body
         return {stop["turn_id"]: stop["reason"] for stop in answer.body["stop"]}
@@ -119,7 +119,7 @@ class Client:
         return await self.end(f"/turns/{turn_id}/fail", given | body)
 
     async def metrics(self, stream: str = "sessions") -> dict[str, float]:
-        """What it tells, by name: of that stream, and what has no labels."""
+        """Values by name, of the stream or without labels."""
         async with self.http.get(self.url + "/metrics") as answer:
             assert answer.status == 200
             families = text_string_to_metric_families(await answer.text())
@@ -131,11 +131,11 @@ class Client:
         }
 
     async def end(self, path: str, body: Any) -> Answer:
-        """A call of inference in its own name."""
+        """A call by inference as a service."""
         return await self.call("POST", path, body, who=INFERENCE, issuer="inference")
 
     async def answered(self, session_id: str, content: str, reply: str) -> dict[str, Any]:
-        """A whole turn."""
+        """Submits, claims and completes a turn."""
         turn, runner = await self.submit(session_id, content), str(uuid4())
         assert (await self.claim(turn["id"], runner))["claimed"]
         answer = await self.complete(turn["id"], runner, content=reply)

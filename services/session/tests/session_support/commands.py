@@ -1,4 +1,4 @@
-"""Commands with ids of their own."""
+"""Commands with new ids."""
 
 from uuid import UUID, uuid4
 

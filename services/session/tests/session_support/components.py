@@ -72,7 +72,7 @@ def components_on(
 
 
 def deletion_on(pool: Pool) -> SessionDeletion:
-    """Without an undelete window."""
+    """A `SessionDeletion` without an undelete window."""
     executor = CommandExecutor(
         EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10), max_attempts=8
     )

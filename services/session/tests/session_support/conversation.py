@@ -1,4 +1,4 @@
-"""A session as pure data: what was said becomes its state, without a store."""
+"""Builds the state of a session from messages, without a store."""
 
 import json
 from datetime import UTC, datetime
@@ -39,26 +39,26 @@ class Conversation:
         return self._session
 
     def ask(self, text: str, parent: UUID | None = None, tokens: int | None = None) -> UUID:
-        """The message's id; its turn is open."""
+        """Submits a message and returns its id."""
         ids = uuid4(), uuid4(), uuid4()
         self._do(SubmitMessage(*ids, text, "demo", parent, tokens=tokens))
         return ids[0]
 
     def ask_again(self, message_id: UUID) -> None:
-        """A turn that answers a message again is open."""
+        """Opens another turn for a message."""
         self._do(RegenerateReply(message_id, uuid4(), uuid4(), "demo"))
 
     def compact(self, up_to: UUID, summary: str) -> None:
         self._do(CompactContext(up_to, summary, "demo"))
 
     def bring(self, role: Role, text: str) -> UUID:
-        """The id of a message that was said elsewhere."""
+        """Imports a message and returns its id."""
         message = ImportedMessage(uuid4(), role, text, NOON)
         self._do(ImportMessages([message]))
         return message.id
 
     def reply(self, text: str, usage: Usage | None = None) -> UUID:
-        """The reply's id; a failed one without text where `text` is empty."""
+        """Ends the turn and returns the reply's id; an empty text fails it."""
         turn = self.session.open_turn
         assert turn is not None
         if text:

@@ -1,4 +1,4 @@
-"""Given these commands, when that one, then these events: a session without a store."""
+"""Given/when helpers for decisions on a session."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def seal(session_id: UUID, event_id: UUID, field: str, plaintext: dict[str, Any]
 
 
 def given(*commands: Command) -> tuple[Session | None, list[Event]]:
-    """Ada's session after these commands, and its events."""
+    """The session of Ada after these commands, and its events."""
     session: Session | None = None
     events: list[Event] = []
     for command in commands:
@@ -50,7 +50,7 @@ def given(*commands: Command) -> tuple[Session | None, list[Event]]:
 def when(
     session: Session | None, command: Command, command_metadata: CommandMetadata = ADA
 ) -> list[Any]:
-    """What the events say that the command makes."""
+    """The data of the events that result from the command."""
     return [event.data for event in decide(session, command, command_metadata, seal)]
 
 

@@ -1,4 +1,4 @@
-"""What a consumer finds in the log, and whether it is all there and in order."""
+"""Reads the log as a consumer, and checks completeness and order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from parley_events.session import Event
 
 
 async def records_in(bootstrap: str, topic: str) -> list[Record]:
-    """Everything in the topic until now, in order for each session."""
+    """All records of the topic, in order per session."""
     reader = LogReader(Brokers(bootstrap), topic)
     await reader.start()
     try:
@@ -44,7 +44,7 @@ def first_appearances(records: Iterable[Record]) -> Mapping[UUID, Sequence[Event
 
 
 async def assert_all_in_log(pool: Pool, bootstrap: str, topic: str) -> int:
-    """Every stored event is in the log, as it is stored; answers how many repeats there are."""
+    """Checks that the log holds exactly the stored events; returns the number of repeats."""
     records = await records_in(bootstrap, topic)
     values: dict[str, bytes] = {}
     for record in records:

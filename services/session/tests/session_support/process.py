@@ -1,4 +1,4 @@
-"""`python -m parley_session` as a process of its own, which may be killed."""
+"""`python -m parley_session` in a separate process, which may be killed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,7 +34,7 @@ class Ended:
 
 
 Run = Callable[..., Awaitable[Ended]]
-"""A command and the database that it is for, with further settings."""
+"""Runs a command on a database, with further settings."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class SessionProcess(Client):
 
 @asynccontextmanager
 async def session_process(database: str, **settings: Any) -> AsyncIterator[SessionProcess]:
-    """Ready to be called; killed at the end unless it has ended."""
+    """A process that is ready; it is killed at the end of the block."""
     port = free_port()
     given = variables(database, session_port=port, **settings)
     process = await started("parley_session", "serve", **given)

@@ -1,4 +1,4 @@
-"""Completions that were served without a conversation."""
+"""Recorded usage of stateless completions."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ PRICE = Price(currency="USD", prompt=100, completion=400)
 
 
 async def serve_completion(pool: Pool, *, ago: timedelta = timedelta(0)) -> UUID:
-    """The id of one of Ada's, so long ago."""
+    """The id of a completion of Ada's, recorded so long ago."""
     command = RecordCompletion(uuid4(), "demo", "completed", USAGE, PRICE)
     store, rows = components_on(pool).store, SessionIndex(pool)
     completions = CompletionRecorder(store, rows, clock=lambda: datetime.now(UTC) - ago)

@@ -1,4 +1,4 @@
-"""What is done with whole sessions, over HTTP."""
+"""Calls on sessions, over HTTP."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def hold(session: Client, session_id: str, *, legal_hold: bool = True) -> 
 
 
 async def keys_of(session: Client, *session_ids: str) -> dict[str, Any]:
-    """As history is given them."""
+    """The keys that history gets."""
     asked = {"session_ids": session_ids}
     answer = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
     return dict(answer.body["keys"])

@@ -1,4 +1,4 @@
-"""The window of a message as a list, to be compared with what somebody holds."""
+"""The window of a message as a list of messages."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from parley_session.domain.session.state import Session
 BUDGET = 200
 
 PromptMessage = UUID | int
-"""A message, or the event of a summary."""
+"""A message id, or the sequence of a summary."""
 
 
 def context(session: Session, message_id: UUID, budget: int = BUDGET) -> ContextWindow:

@@ -49,9 +49,9 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
     """
     pool = open_pool(
         settings.database.url,
-        connections=1,
-        seconds=settings.database.timeout_seconds,
-        name="parley-erase-user",
+        max_connections=1,
+        timeout_seconds=settings.database.timeout_seconds,
+        application_name="parley-erase-user",
     )
     async with pool:
         [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)

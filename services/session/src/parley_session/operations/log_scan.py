@@ -24,7 +24,7 @@ async def open_log(brokers: Brokers, topic: str) -> AsyncIterator[LogReader]:
         await reader.close()
 
 
-async def scan_log(reader: LogReader) -> AsyncIterator[list[Entry]]:
+async def scan_log(reader: LogReader) -> AsyncIterator[list[LogEntry]]:
     """Batches up to the current end of each partition, and perhaps a few later records.
 
     Raises LogError, also if no record arrives for `STALL_TIMEOUT_SECONDS`.
@@ -45,7 +45,7 @@ async def scan_log(reader: LogReader) -> AsyncIterator[list[Entry]]:
         yield entries
 
 
-def events_in(entries: Iterable[Entry]) -> Iterator[tuple[UUID, int, Record]]:
+def events_in(entries: Iterable[LogEntry]) -> Iterator[tuple[UUID, int, Record]]:
     """Stream id, sequence and record of each event; skips other records."""
     for entry in entries:
         try:

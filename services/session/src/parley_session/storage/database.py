@@ -30,9 +30,9 @@ class DatabaseSettings(SettingsGroup):
 def open_store_pool(settings: DatabaseSettings) -> Pool:
     return open_pool(
         settings.url,
-        connections=settings.max_connections,
-        seconds=settings.timeout_seconds,
-        name="parley-session",
+        max_connections=settings.max_connections,
+        timeout_seconds=settings.timeout_seconds,
+        application_name="parley-session",
     )
 
 

@@ -13,5 +13,5 @@ PageQuery = PageParameters[str]
 
 def page_query_of(query: Query) -> PageQuery:
     """Ascending by default, so that the default assistant comes first. Raises InvalidRequest."""
-    after, before = cursors_by(query.get)
-    return ListCursor(limit_in(query), order_in(query, "asc"), after, before)
+    after, before = parse_cursors(query.get)
+    return PageParameters(parse_limit(query), parse_order(query, "asc"), after, before)

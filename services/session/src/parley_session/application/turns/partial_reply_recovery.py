@@ -29,10 +29,10 @@ class PartialReplyRecovery:
             return without_text
         buffer_reader = TurnBufferReader(turn_id, key)
         text = await self._buffers.read_all(buffer_reader, _ENTRIES_PER_READ)
-        if buffer_reader.broken:
+        if buffer_reader.corrupt:
             log.warning("turn %s: buffer has a gap, recovering the text before it", turn_id)
-        opening = buffer_reader.opening
-        if opening is None or not text:
+        header = buffer_reader.header
+        if header is None or not text:
             return without_text
         return FailReply(
             turn_id,
@@ -40,10 +40,10 @@ class PartialReplyRecovery:
             details=_DETAILS,
             partial_content=text,
             usage=Usage(
-                prompt_tokens=opening.prompt_tokens,
+                prompt_tokens=header.prompt_tokens,
                 completion_tokens=estimate_tokens(len(text.encode())),
                 estimated=True,
             ),
-            price=opening.price,
-            model=opening.model,
+            price=header.price,
+            model=header.model,
         )

@@ -61,7 +61,7 @@ class Reconciliation:
         self.sessions: set[UUID] = set()
         self._abandoned: set[UUID] = set()
 
-    async def process(self, entries: Sequence[Entry]) -> None:
+    async def process(self, entries: Sequence[LogEntry]) -> None:
         by_session: Mapping[UUID, list[LoggedEvent]] = defaultdict(list)
         for logged in events_in(entries):
             by_session[logged[0]].append(logged)

@@ -67,7 +67,7 @@ async def _expect_all(connection: "Connection[asyncpg.Record]", comparison: LogC
 
 
 async def _compare(
-    connection: "Connection[asyncpg.Record]", entries: list[Entry], comparison: LogComparison
+    connection: "Connection[asyncpg.Record]", entries: list[LogEntry], comparison: LogComparison
 ) -> None:
     logged = []
     for entry in entries:
