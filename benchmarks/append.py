@@ -16,7 +16,7 @@ from parley_core.crypto.sealing import DataKey
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.cloudevents import encode
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.migrations import MIGRATIONS
 
 ROUNDS, ALONE, WRITERS, EACH = 6, 200, 20, 50
@@ -98,16 +98,16 @@ async def _at_once(writer: Writer) -> float:
 
 
 def _ours(pool: Pool) -> Writer:
-    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), most_sessions_kept=10_000)
+    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), max_cached_sessions=10_000)
 
     async def write(appends: Sequence[Append]) -> list[float]:
-        held: Held | None = None
+        loaded: LoadedSession | None = None
         key, samples = DataKey.generate(), []
         for events in appends:
             began = time.perf_counter()
-            held = await store.append(held, events, key=key)
+            loaded = await store.append(loaded, events, key=key)
             samples.append(time.perf_counter() - began)
-            assert held is not None
+            assert loaded is not None
         return samples
 
     return write

@@ -16,7 +16,7 @@ from parley_session.domain.session.commands import (
     SubmitMessage,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.event_builder import Moment
+from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import Session, fold
 
 Append = Sequence[Event]
@@ -34,13 +34,13 @@ def appends_of(session_id: UUID, count: int) -> list[Append]:
     session: Session | None = None
     appends: list[Append] = []
     for _ in range(count):
-        moment = Moment(
+        metadata = CommandMetadata(
             Actor(tenant="default", user="ada"),
             "benchmark",
             datetime.now(UTC),
             secrets.randbits(74),
         )
-        events = decide(session, _next(session, session_id), moment, sealed)
+        events = decide(session, _next(session, session_id), metadata, sealed)
         session = fold(events, session)
         appends.append(events)
     return appends

@@ -24,7 +24,6 @@ SETTINGS = {
     # Small batches, so that a projector can be killed between and within them.
     "PARLEY_PROJECTOR_RECORDS": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),
-    "PARLEY_SESSION_RETENTION_SECONDS": "0.5",
 }
 
 

@@ -16,7 +16,6 @@ EVENTS_OF_A_TURN = 3
 
 SETTINGS = {
     # So that a paused relay's transaction is aborted (see `fault_injection.ZOMBIE_SECONDS`).
-    "PARLEY_RELAY_PUBLISH_SECONDS": "2",
     # Small batches, so that processes are killed between and within them.
     "PARLEY_PROJECTOR_RECORDS": "50",
 }
