@@ -31,7 +31,7 @@ class ProcessEnvironment:
 
 
 class Environments:
-    """Variables that the user set for one service (by their prefix) are passed only to it."""
+    """A variable set for one service (`PARLEY_INFERENCE_MAX_TURNS`) is passed to that one only."""
 
     def __init__(
         self, settings: UpSettings, addresses: Addresses, stack: ProcessEnvironment
@@ -161,5 +161,5 @@ LISTEN_PREFIXES = {
     "inference": "PARLEY_INFERENCE",
     "history-serve": "PARLEY_HISTORY",
     "history-project": "PARLEY_PROJECTOR",
-    "gateway": "PARLEY",
+    "gateway": "PARLEY_GATEWAY",
 }

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from parley_gateway.http.validation_errors import install_validation_error_handler
+from parley_gateway.http.request_errors import install_request_error_handlers
 
 
 class Inner(BaseModel):
@@ -32,7 +32,7 @@ class Body(BaseModel):
 
 def application() -> FastAPI:
     app = FastAPI()
-    install_validation_error_handler(app)
+    install_request_error_handlers(app)
 
     @app.post("/body")
     async def accept(body: Body) -> dict[str, str]:
