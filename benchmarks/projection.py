@@ -53,7 +53,10 @@ async def run() -> None:
         await _publish(bootstrap, events)
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
-        settings = {"PARLEY_HISTORY_DATABASE": dsn, "PARLEY_KAFKA": bootstrap}
+        settings = {
+            "PARLEY_HISTORY_DATABASE_URL": dsn,
+            "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        }
         rates, floors = [], []
         for round_number in range(ROUNDS):
             await connection.execute(EMPTY)
@@ -103,7 +106,10 @@ async def projected_rate(
 @asynccontextmanager
 async def projecting(settings: Mapping[str, str], group: str) -> AsyncIterator[None]:
     """The real process: what this one holds in memory must not slow it down."""
-    own = {"PARLEY_PROJECTOR_GROUP": group, "PARLEY_PROJECTOR_PORT": str(free_port())}
+    own = {
+        "PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": group,
+        "PARLEY_HISTORY_PROJECTOR_PORT": str(free_port()),
+    }
     projector = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "parley_history", "project"),
         env=os.environ | settings | own,

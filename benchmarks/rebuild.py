@@ -43,7 +43,10 @@ async def run() -> None:
     template = [encode(event) for event in events]
     count = GROUPS * SIDE_BY_SIDE * len(template)
     async with postgres() as dsn, kafka() as bootstrap, _writer(bootstrap) as writer:
-        settings = {"PARLEY_HISTORY_DATABASE": dsn, "PARLEY_KAFKA": bootstrap}
+        settings = {
+            "PARLEY_HISTORY_DATABASE_URL": dsn,
+            "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        }
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
         for _ in range(GROUPS):

@@ -17,17 +17,18 @@ from msgspec.structs import astuple
 
 from benchmarks.engines import postgres
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
+from parley_contracts.session_api.keys import Person
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, seal
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.domain.rows import MessageRow, SessionRow
-from parley_history.queries.messages.page_json import message_of
-from parley_history.queries.search.index_sessions import Indexing
-from parley_history.queries.search.match_repository import FoundMessages
+from parley_history.queries.messages.page_json import message_json
+from parley_history.queries.search.index_sessions import SessionIndexer
+from parley_history.queries.search.match_repository import MatchRepository
 from parley_history.queries.search.request import SearchRequest
-from parley_history.queries.search.search_messages import Searching
-from parley_history.session_service.client import Person
-from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.queries.search.search_messages import MessageSearch
+from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.storage.migrations import migrate_history
 
 SESSIONS, MESSAGES = 1_000, 100
@@ -127,19 +128,19 @@ async def run() -> None:
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
         await _store(connection, conversations)
-        keys = ContentKeys(conversations.session_keys, most=10_000, seconds=60)
-        search_keys = KeptKeys(conversations.search_keys, most=10, seconds=60)
+        keys = DataKeyCache(conversations.session_keys)
+        search_keys = KeyCache(conversations.search_keys)
         rate = await _index(connection, conversations, keys, search_keys)
         await connection.execute("VACUUM ANALYZE")
         sizes = await connection.fetchrow(SIZES)
-        searching = Searching(FoundMessages(pool), keys, search_keys)
+        search = MessageSearch(MatchRepository(pool), keys, search_keys)
         floor = await _timed(lambda: _read_known(pool, conversations))
         lines = [Line("words indexed", per_second(rate, "messages"))]
         for name, queries in _queries(conversations).items():
-            asked = iter(queries)
+            remaining = iter(queries)
             times = await _timed(
-                lambda asked=asked: searching.search(  # type: ignore[misc]
-                    ADA, "benchmark", SearchRequest(frozenset(next(asked)))
+                lambda remaining=remaining: search.search(  # type: ignore[misc]
+                    Caller(ADA, "benchmark"), SearchRequest(frozenset(next(remaining)))
                 )
             )
             lines += _lines(name, times, floor)
@@ -174,14 +175,14 @@ async def _store(
 async def _index(
     connection: "asyncpg.Connection[asyncpg.Record]",
     conversations: Conversations,
-    keys: ContentKeys,
-    search_keys: KeptKeys[Person],
+    keys: DataKeyCache,
+    search_keys: KeyCache[Person],
 ) -> float:
-    indexing, ids = Indexing(connection, keys, search_keys), [*conversations.keys]
+    indexer, ids = SessionIndexer(connection, keys, search_keys), [*conversations.keys]
     began = time.perf_counter()
     added = 0
     for start in range(0, len(ids), 100):
-        added += await indexing.index(ids[start : start + 100], "benchmark")
+        added += await indexer.index(ids[start : start + 100], "benchmark")
     assert added == SESSIONS * MESSAGES
     return added / (time.perf_counter() - began)
 
@@ -217,7 +218,7 @@ async def _read_known(pool: Pool, conversations: Conversations) -> None:
     session_id = conversations.random.choice([*conversations.keys])
     rows = await pool.fetch(KNOWN, session_id)
     key = conversations.keys[session_id]
-    assert len([message_of(MessageRow(*row.values()), key) for row in rows]) == 20
+    assert len([message_json(MessageRow(*row.values()), key) for row in rows]) == 20
 
 
 def _lines(name: str, times: Sequence[float], floor: Sequence[float]) -> list[Line]:
