@@ -1,4 +1,4 @@
-"""Requests that come when they come, whether or not earlier ones were answered."""
+"""Open-loop load: requests start at a fixed rate, whether or not earlier ones have completed."""
 
 import asyncio
 import time
@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 
 
 async def open_load(
-    ask: Callable[[], Awaitable[None]], *, per_second: int, seconds: int
+    send: Callable[[], Awaitable[None]], *, per_second: int, seconds: int
 ) -> list[float]:
-    """The seconds of each, from when it was due: one that had to wait has waited."""
+    """The latency of each request, measured from the time at which it was due."""
 
-    async def asked(due: float) -> float:
-        await ask()
+    async def request(due: float) -> float:
+        await send()
         return time.perf_counter() - due
 
-    began = time.perf_counter()
-    asking = []
+    started_at = time.perf_counter()
+    requests = []
     for number in range(per_second * seconds):
-        due = began + number / per_second
+        due = started_at + number / per_second
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        asking.append(asyncio.create_task(asked(due)))
-    return await asyncio.gather(*asking)
+        requests.append(asyncio.create_task(request(due)))
+    return await asyncio.gather(*requests)
