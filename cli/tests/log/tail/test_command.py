@@ -166,7 +166,7 @@ async def test_an_undecodable_record_is_printed_as_such_at_its_position(
     lines = await log.lines(as_json=as_json)
     assert len(lines) == 4
     output = "".join(lines)
-    assert "not the data of its type" in output
+    assert "invalid data for its type" in output
     assert "who knows" in output
     assert "the header ce_" in output
     assert "in clear" not in output

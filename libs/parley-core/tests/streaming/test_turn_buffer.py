@@ -1,4 +1,4 @@
-"""The buffer of a turn: its sealed entries give the text from its beginning, or less of it."""
+"""Turn buffer: sealed entries reassemble the text, or a prefix of it, on a real Redis."""
 
 import asyncio
 import random
@@ -41,7 +41,7 @@ def reading():
     return TurnBufferReader(TURN, KEY)
 
 
-def test_the_text_is_read_with_its_opening_and_its_end():
+def test_text_header_and_end_marker_are_read():
     read = reading()
     assert read.apply([header(), text("Hé", 2)]) == "Hé"
     assert (read.header, read.ended, read.last_id) == (HEADER, False, "2-0")
@@ -49,27 +49,27 @@ def test_the_text_is_read_with_its_opening_and_its_end():
     assert (read.position, read.ended, read.corrupt) == (4, True, False)
 
 
-def test_the_last_opening_counts():
+def test_the_last_header_counts():
     read, writing = reading(), TurnBufferSealer(TURN, KEY)
     other = HEADER.model_copy(update={"model": "fallback"})
     read.apply([writing.header(HEADER), writing.header(other)])
     assert read.header == other
 
 
-def test_a_reply_without_text_has_an_end_too():
+def test_a_reply_without_text_has_an_end_marker():
     read = reading()
     assert read.apply([header(), end(0)]) == ""
     assert read.ended
 
 
-def test_what_comes_after_a_gap_is_not_read():
+def test_text_after_a_gap_is_not_read():
     read = reading()
     assert read.apply([text("ab", 2), text("e", 5), text("f", 6)]) == "ab"
     assert read.corrupt
     assert read.apply([text("cde", 5)]) == ""
 
 
-def test_text_that_is_known_is_not_read_twice():
+def test_overlapping_text_is_not_read_twice():
     read = reading()
     assert read.apply([text("ab", 2)]) == "ab"
     assert read.apply([text("abcd", 4), text("cd", 4), text("e", 5)]) == "cde"
@@ -84,20 +84,26 @@ def test_text_that_is_known_is_not_read_twice():
         BufferEntry("0-2", header().sealed),
         BufferEntry("2-0", b"ab"),
     ],
-    ids=["of another turn", "of another key", "of another place", "of another opening", "in clear"],
+    ids=[
+        "of another turn",
+        "of another key",
+        "of another position",
+        "of another header",
+        "in clear",
+    ],
 )
-def test_an_entry_that_is_not_as_it_was_written_ends_the_reading(wrong):
+def test_an_altered_entry_marks_the_buffer_as_corrupt(wrong):
     read = reading()
     assert read.apply([wrong, text("ab", 2)]) == ""
     assert read.corrupt
 
 
-def test_any_cuts_of_a_text_give_it_exactly():
+def test_any_split_of_a_text_reassembles_exactly():
     draw = random.Random(3)
     whole = "aé😀\n" * 50
     for _ in range(50):
-        places = sorted({*draw.choices(range(1, len(whole)), k=9), len(whole)})
-        cuts = zip([0, *places], places, strict=False)
+        ends = sorted({*draw.choices(range(1, len(whole)), k=9), len(whole)})
+        cuts = zip([0, *ends], ends, strict=False)
         read = reading()
         assert "".join(read.apply([text(whole[a:b], b)]) for a, b in cuts) == whole
 
@@ -131,7 +137,7 @@ async def read_all(buffers, turn_id):
     return await buffers.read_all(TurnBufferReader(turn_id, KEY), 2)
 
 
-async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
+async def test_entries_are_read_in_pages(buffers, redis, turn_id):
     parts = [text(part, end, turn_id) for end, part in enumerate("abcde", start=1)]
     write = BufferWrite(
         buffer_name(turn_id), [header(turn_id), *parts[:2]], create=True, ttl_seconds=50
@@ -147,7 +153,7 @@ async def test_what_was_written_is_read_in_pages(buffers, redis, turn_id):
     assert (one.apply(first), nothing) == ("ab", [])
 
 
-async def test_what_is_written_again_changes_nothing(buffers, redis, turn_id):
+async def test_repeated_writes_change_nothing(buffers, redis, turn_id):
     write = BufferWrite(buffer_name(turn_id), [header(turn_id), text("ab", 2, turn_id)], True)
     for _ in range(2):
         assert await written(
@@ -157,20 +163,20 @@ async def test_what_is_written_again_changes_nothing(buffers, redis, turn_id):
     assert await redis.xlen(buffer_name(turn_id)) == 3
 
 
-async def test_a_buffer_that_is_gone_is_told_and_not_begun_in_its_middle(buffers, redis, turn_id):
+async def test_a_missing_buffer_is_reported_and_not_created_by_an_append(buffers, redis, turn_id):
     gone, other = BufferWrite(buffer_name(turn_id), [text("c", 3, turn_id)]), uuid4()
     makes = BufferWrite(buffer_name(other), [text("a", 1, other)], create=True, ttl_seconds=50)
     assert await written(buffers, gone, makes) == ["gone", "written"]
     assert not await redis.exists(buffer_name(turn_id))
 
 
-async def test_a_buffer_is_dropped_at_once(buffers, redis, turn_id):
+async def test_a_ttl_of_zero_deletes_the_buffer(buffers, redis, turn_id):
     await buffers.write([BufferWrite(buffer_name(turn_id), [text("a", 1, turn_id)], create=True)])
     assert await written(buffers, BufferWrite(buffer_name(turn_id), ttl_seconds=0)) == ["written"]
     assert not await redis.exists(buffer_name(turn_id))
 
 
-async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
+async def test_an_error_of_one_write_is_reported_as_unknown_and_opens_the_circuit(
     buffers, redis, turn_id, caplog
 ):
     other = uuid4()
@@ -188,8 +194,8 @@ async def test_an_error_of_one_write_is_unknown_counted_and_followed_by_a_rest(
     assert str(turn_id) not in caplog.text
 
 
-async def test_a_connection_that_was_dropped_unheard_is_made_again():
-    """As what lies between drops one that was quiet, and tells whoever uses it."""
+async def test_a_silently_dropped_connection_is_reestablished():
+    """Drops idle connections as a proxy does; the next use fails."""
     heard = []
 
     async def drop_all_but_the_second(reader, writer):
@@ -209,7 +215,9 @@ async def test_a_connection_that_was_dropped_unheard_is_made_again():
         await resting.aclose()
 
 
-async def test_a_cancelled_call_stays_cancelled_whatever_the_client_makes_of_it(redis_url):
+async def test_a_cancelled_call_stays_cancelled_when_the_client_swallows_the_cancellation(
+    redis_url,
+):
     resting = RedisWithCircuitBreaker(
         redis_url, timeout_seconds=5, open_seconds=60, max_connections=1
     )
@@ -230,7 +238,7 @@ async def test_a_cancelled_call_stays_cancelled_whatever_the_client_makes_of_it(
     await resting.aclose()
 
 
-async def test_a_redis_that_is_away_is_asked_again_after_a_rest(caplog):
+async def test_an_unreachable_redis_is_tried_again_after_the_open_time(caplog):
     now = [0.0]
     resting = RedisWithCircuitBreaker(
         "redis://127.0.0.1:1",

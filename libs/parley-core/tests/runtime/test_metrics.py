@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 from parley_core.runtime.metrics import metrics_route, new_registry
 
 
-def test_gauges_are_brought_up_to_date_before_they_are_told() -> None:
+def test_gauges_are_refreshed_before_each_scrape() -> None:
     registry = new_registry()
     gauge = Gauge("parley_outbox_events", "Events that the log has not.", registry=registry)
 
@@ -19,6 +19,6 @@ def test_gauges_are_brought_up_to_date_before_they_are_told() -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=")
 
 
-def test_two_applications_in_one_process_have_their_own_numbers() -> None:
+def test_two_applications_in_one_process_have_separate_metrics() -> None:
     for _ in range(2):
         Gauge("parley_outbox_events", "Events that the log has not.", registry=new_registry())

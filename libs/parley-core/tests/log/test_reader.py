@@ -18,7 +18,7 @@ from parley_core.log import (
     PositionOutOfRange,
     ensure_topic,
 )
-from parley_core.log.non_utf8_headers import RecordsWithAnyHeader
+from parley_core.log.aiokafka_internals import RecordsWithAnyHeader
 from parley_events.cloudevents import Record
 from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
@@ -52,7 +52,7 @@ async def admin_of(bootstrap):
 
 
 async def partition_of_key(reader) -> int:
-    """The one partition that is not empty."""
+    """Return the only partition that is not empty."""
     [partition] = [p for p, end in (await reader.end_positions()).items() if end]
     return partition
 
@@ -65,7 +65,7 @@ async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, to
         assert sorted((await reader.end_positions()).values()) == [0, 0, 0, 3]
 
 
-async def test_a_reader_begins_at_the_position_that_it_was_given(kafka_bootstrap, topic):
+async def test_a_reader_starts_at_the_given_position(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "zero", "one", "two", "three")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -81,7 +81,7 @@ async def test_a_reader_begins_at_the_position_that_it_was_given(kafka_bootstrap
     assert values(rest) == values(again) == ["three"]
 
 
-async def test_a_time_leads_to_the_first_record_that_was_written_then(kafka_bootstrap, topic):
+async def test_positions_at_a_time_are_those_of_the_first_later_records(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "old", "older")
     between = datetime.now(UTC) + timedelta(milliseconds=1)
     await eventually(lambda: datetime.now(UTC) > between)
@@ -96,7 +96,7 @@ async def test_a_time_leads_to_the_first_record_that_was_written_then(kafka_boot
         assert in_an_hour == await reader.end_positions()
 
 
-async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic):
+async def test_a_read_at_the_end_returns_empty_within_its_timeout(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "old")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -105,7 +105,7 @@ async def test_at_the_end_a_read_comes_back_empty_in_time(kafka_bootstrap, topic
             assert await reader.read(timeout=0.2) == []
 
 
-async def test_a_reader_goes_past_the_mark_of_a_transaction(kafka_bootstrap, topic):
+async def test_a_reader_continues_past_a_transaction_marker(kafka_bootstrap, topic):
     await append_in_transaction(kafka_bootstrap, topic, [Record(b"key", [], b"only")])
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -118,12 +118,12 @@ async def test_a_reader_goes_past_the_mark_of_a_transaction(kafka_bootstrap, top
         assert values(entries) == ["only"]
 
 
-async def test_readers_are_made_to_read_what_a_stranger_wrote(kafka_bootstrap, topic):
+async def test_header_escaping_is_installed_for_readers(kafka_bootstrap, topic):
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)):
         assert fetcher.MemoryRecords is RecordsWithAnyHeader
 
 
-async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):
+async def test_follow_yields_records_appended_later(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "old")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -137,7 +137,7 @@ async def test_follow_yields_what_is_appended_later(kafka_bootstrap, topic):
         await batches.aclose()
 
 
-async def test_a_position_past_the_end_is_an_error_each_time(kafka_bootstrap, topic):
+async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "only")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -146,22 +146,22 @@ async def test_a_position_past_the_end_is_an_error_each_time(kafka_bootstrap, to
         for _ in range(2):
             with pytest.raises(
                 PositionOutOfRange, match=f"Partition {partition} of .* position 5"
-            ) as refusal:
+            ) as error:
                 await reader.read(timeout=5)
-            assert (refusal.value.partition, refusal.value.position) == (partition, 5)
+            assert (error.value.partition, error.value.position) == (partition, 5)
 
 
-async def test_a_truncated_position_is_an_error_and_no_skip(kafka_bootstrap, topic):
+async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstrap, topic):
     await append(kafka_bootstrap, topic, "zero", "one", "two")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         partition = await partition_of_key(reader)
-        place = TopicPartition(topic, partition)
+        target = TopicPartition(topic, partition)
         async with admin_of(kafka_bootstrap) as admin:
-            await admin.delete_records({place: RecordsToDelete(before_offset=2)})
+            await admin.delete_records({target: RecordsToDelete(before_offset=2)})
         assert (await reader.beginning_positions())[partition] == 2
         reader.seek({partition: 0})
-        with pytest.raises(PositionOutOfRange, match="does not hold position 0"):
+        with pytest.raises(PositionOutOfRange, match="has no position 0"):
             await reader.read(timeout=5)
 
 
@@ -212,7 +212,7 @@ async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
     assert "Invalid CRC" in errors[0]
 
 
-async def test_a_topic_that_is_deleted_is_an_error(kafka_bootstrap, topic):
+async def test_a_deleted_topic_is_an_error(kafka_bootstrap, topic):
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         reader.seek(await reader.end_positions())
         async with admin_of(kafka_bootstrap) as admin:
@@ -222,17 +222,17 @@ async def test_a_topic_that_is_deleted_is_an_error(kafka_bootstrap, topic):
             while True:
                 await reader.read(timeout=0.1)
 
-        with pytest.raises(LogError, match="is not there any more"):
+        with pytest.raises(LogError, match="no longer exists"):
             await asyncio.wait_for(read_until_it_fails(), 10)
 
 
-async def test_a_partition_that_the_topic_lacks_is_refused(kafka_bootstrap, topic):
+async def test_an_unknown_partition_is_an_error(kafka_bootstrap, topic):
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         with pytest.raises(LogError, match="has no partition 4"):
             reader.seek({0: 0, 4: 0})
 
 
-async def test_a_reader_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
+async def test_a_reader_continues_after_the_broker_was_killed(kafka: KafkaServer):
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 1, 1, 1))
     await append(kafka.bootstrap, "test", "before")
 
@@ -248,7 +248,7 @@ async def test_a_reader_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
             assert values(await anext(reader.follow())) == ["after"]
 
 
-async def test_a_reader_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
+async def test_a_reader_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap):
     with pytest.raises(LogError, match="cannot be read: KafkaConnectionError"):
         await LogReader(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be read: TimeoutError"):

@@ -1,4 +1,4 @@
-"""A process that serves ends when it is told to: in order, within its limit, with code 0."""
+"""A server process drains on signals, within its limit, and exits with code 0."""
 
 import asyncio
 import os
@@ -33,8 +33,8 @@ async def ends():
 async def who():
     return os.getpid()
 
-@app.get("/goes-on")
-async def goes_on():
+@app.get("/endless")
+async def endless():
     async def pieces():
         yield b"begun"
         await asyncio.Event().wait()
@@ -59,7 +59,7 @@ serve(
 )
 print("served", flush=True)
 """
-LISTENING = re.compile(rb"running on http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(rb"listening on http://127\.0\.0\.1:(\d+)")
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def started(port, *arguments):
 
 @asynccontextmanager
 async def serving(*arguments):
-    """A real process, and its port."""
+    """A server process and its port."""
     async with started(0, *arguments) as process:
         log = b""
         while (listening := LISTENING.search(log)) is None:
@@ -95,7 +95,7 @@ async def serving(*arguments):
 
 @asynccontextmanager
 async def streaming(port, path):
-    """An open request whose answer has begun."""
+    """A request with an unfinished response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nhost: parley\r\n\r\n".encode())
     await reader.readuntil(b"begun")
@@ -106,11 +106,11 @@ async def streaming(port, path):
 
 
 async def ended(process, signal_number=signal.SIGTERM):
-    """What the process wrote after the signal, and how many seconds it took to end."""
-    told = time.monotonic()
+    """Signal the process; return its stdout, its log and the seconds until its exit."""
+    signalled_at = time.monotonic()
     process.send_signal(signal_number)
     out, log = await asyncio.wait_for(process.communicate(), 20)
-    return out.decode(), log.decode(), time.monotonic() - told
+    return out.decode(), log.decode(), time.monotonic() - signalled_at
 
 
 def free_port():
@@ -119,16 +119,16 @@ def free_port():
 
 
 async def who_answers(port):
-    """The id of the process that a new connection to the port comes to."""
+    """Return the ID of the process that answers on a new connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /who HTTP/1.1\r\nhost: parley\r\nconnection: close\r\n\r\n")
-    answer = await reader.read()
+    response = await reader.read()
     writer.close()
-    return int(answer.rpartition(b"\r\n\r\n")[2])
+    return int(response.rpartition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_an_open_stream_is_ended_by_on_shutdown_and_the_exit_is_orderly(number):
+async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number):
     async with serving(FAR_LIMIT) as (process, port), streaming(port, "/ends") as stream:
         out, log, _ = await ended(process, number)
 
@@ -138,8 +138,8 @@ async def test_an_open_stream_is_ended_by_on_shutdown_and_the_exit_is_orderly(nu
         assert process.returncode == 0
 
 
-async def test_a_stream_that_does_not_end_is_broken_off_at_the_limit():
-    async with serving(LIMIT) as (process, port), streaming(port, "/goes-on") as stream:
+async def test_an_endless_stream_is_aborted_at_the_drain_limit():
+    async with serving(LIMIT) as (process, port), streaming(port, "/endless") as stream:
         out, _, seconds = await ended(process)
 
         assert not (await stream.read()).endswith(b"0\r\n\r\n")
@@ -148,9 +148,9 @@ async def test_a_stream_that_does_not_end_is_broken_off_at_the_limit():
         assert seconds >= LIMIT
 
 
-async def test_being_told_twice_changes_nothing():
-    async with serving(LIMIT) as (process, port), streaming(port, "/goes-on"):
-        told = time.monotonic()
+async def test_a_second_sigterm_changes_nothing():
+    async with serving(LIMIT) as (process, port), streaming(port, "/endless"):
+        signalled_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await process.stdout.readline() == b"on_shutdown\n"
 
@@ -158,11 +158,11 @@ async def test_being_told_twice_changes_nothing():
 
         assert out == "served\n"
         assert process.returncode == 0
-        assert time.monotonic() - told >= LIMIT
+        assert time.monotonic() - signalled_at >= LIMIT
 
 
-async def test_a_second_interrupt_does_not_wait():
-    async with serving(FAR_LIMIT) as (process, port), streaming(port, "/goes-on"):
+async def test_a_second_interrupt_exits_at_once():
+    async with serving(FAR_LIMIT) as (process, port), streaming(port, "/endless"):
         process.send_signal(signal.SIGINT)
         assert await process.stdout.readline() == b"on_shutdown\n"
 
@@ -171,8 +171,8 @@ async def test_a_second_interrupt_does_not_wait():
         assert out == "served\n"
 
 
-async def test_a_broken_on_shutdown_does_not_keep_the_process_from_ending():
-    async with serving(LIMIT, "broken") as (process, port), streaming(port, "/goes-on"):
+async def test_the_process_exits_when_on_shutdown_raises():
+    async with serving(LIMIT, "broken") as (process, port), streaming(port, "/endless"):
         out, log, _ = await ended(process)
 
         assert out == "on_shutdown\n"
@@ -180,7 +180,7 @@ async def test_a_broken_on_shutdown_does_not_keep_the_process_from_ending():
         assert process.returncode == 1
 
 
-async def test_a_taken_port_ends_the_start_with_code_1_and_a_sentence():
+async def test_a_port_in_use_exits_with_code_1_and_one_log_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -194,7 +194,7 @@ async def test_a_taken_port_ends_the_start_with_code_1_and_a_sentence():
     assert b"Traceback" not in log
 
 
-async def test_two_processes_share_a_port_and_one_that_is_killed_leaves_it_to_the_other(
+async def test_two_processes_share_a_port_and_the_survivor_serves_after_one_is_killed(
     monkeypatch,
 ):
     shared = free_port()
@@ -210,7 +210,7 @@ async def test_two_processes_share_a_port_and_one_that_is_killed_leaves_it_to_th
     assert left == {other.pid}
 
 
-async def test_a_shared_port_that_another_does_not_share_ends_the_start_with_code_1(monkeypatch):
+async def test_a_shared_port_that_is_in_use_exits_with_code_1(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("SHARED_PORT", str(taken.getsockname()[1]))
 
@@ -226,13 +226,13 @@ async def test_a_log_entry_is_one_line_with_its_time_in_utc():
     async with serving(LIMIT) as (process, _):
         _, log, _ = await ended(process)
 
-    entry = re.compile(r"(\S+Z) INFO uvicorn\.error: .+")
+    entry = re.compile(r"(\S+Z) INFO [a-z_.]+: .+")
     times = [datetime.fromisoformat(entry.fullmatch(line)[1]) for line in log.splitlines()]
     assert times
     assert all(abs(datetime.now(UTC) - time) < timedelta(minutes=1) for time in times)
 
 
-async def test_headers_that_do_not_end_are_refused():
+async def test_endless_headers_are_rejected():
     async with serving(LIMIT) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nx: ")

@@ -1,4 +1,4 @@
-"""The pool on a real Postgres: every wait of it ends."""
+"""The connection pool bounds every wait, on a real Postgres."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from parley_core.storage.postgres_pool import open_pool
 
 
-async def test_whoever_waits_for_a_free_connection_does_not_wait_for_ever(database):
+async def test_waiting_for_a_free_connection_times_out(database):
     async with open_pool(
         database, max_connections=1, timeout_seconds=0.2, application_name="test"
     ) as pool:
@@ -19,7 +19,7 @@ async def test_whoever_waits_for_a_free_connection_does_not_wait_for_ever(databa
         assert await pool.fetchval("SELECT 1") == 1
 
 
-async def test_a_statement_that_takes_too_long_is_given_up(database):
+async def test_a_slow_statement_times_out(database):
     async with open_pool(
         database, max_connections=1, timeout_seconds=0.2, application_name="test"
     ) as pool:
@@ -28,7 +28,7 @@ async def test_a_statement_that_takes_too_long_is_given_up(database):
         assert await pool.fetchval("SELECT 1") == 1
 
 
-async def test_its_connections_bear_its_name_and_are_no_more_than_given(database):
+async def test_connections_have_the_application_name_and_do_not_exceed_the_maximum(database):
     async with open_pool(
         database, max_connections=3, timeout_seconds=5, application_name="test-name"
     ) as pool:

@@ -1,4 +1,4 @@
-"""Answers of another service that are read as they come."""
+"""Streamed responses of another service."""
 
 import asyncio
 import json
@@ -6,13 +6,13 @@ import json
 import aiohttp
 import pytest
 from aiohttp import web
-from call_peers.service import NAMES, TAKEN, answering, is_unavailable, service
+from core_fakes.service import NAMES, TAKEN, is_unavailable, responding, service
 
 from parley_core.http.errors import Unavailable
 from parley_core.http.service_client import ServiceError
 
 
-async def test_a_stream_is_read_as_it_comes():
+async def test_a_stream_is_read_as_it_arrives():
     read = asyncio.Event()
 
     async def handler(request):
@@ -34,7 +34,7 @@ async def test_a_stream_is_read_as_it_comes():
     assert (first, rest) == (b"first\n", b"second\n")
 
 
-async def test_a_stream_may_take_longer_than_its_longest_silence():
+async def test_a_stream_may_take_longer_than_its_idle_timeout():
     async def handler(request):
         response = web.StreamResponse()
         await response.prepare(request)
@@ -50,7 +50,7 @@ async def test_a_stream_may_take_longer_than_its_longest_silence():
         assert await content.read() == b"......"
 
 
-async def test_a_stream_is_broken_off_after_silence():
+async def test_an_idle_stream_times_out():
     async def handler(request):
         response = web.StreamResponse()
         await response.prepare(request)
@@ -66,7 +66,7 @@ async def test_a_stream_is_broken_off_after_silence():
             await content.readline()
 
 
-async def test_a_stream_that_the_server_breaks_off_says_so():
+async def test_a_stream_aborted_by_the_server_raises():
     async def handler(request):
         response = web.StreamResponse()
         await response.prepare(request)
@@ -82,7 +82,7 @@ async def test_a_stream_that_the_server_breaks_off_says_so():
             await content.read()
 
 
-async def test_leaving_a_stream_is_noticed_by_its_server():
+async def test_the_server_notices_when_the_client_leaves_a_stream():
     left = asyncio.Event()
 
     async def handler(request):
@@ -102,16 +102,16 @@ async def test_leaving_a_stream_is_noticed_by_its_server():
         await asyncio.wait_for(left.wait(), 5)
 
 
-async def test_a_stream_that_is_refused_relays_the_error():
-    async with service(answering(json.dumps(TAKEN), status=409)) as client:
-        with pytest.raises(ServiceError) as refusal:
+async def test_an_error_response_to_a_stream_is_raised():
+    async with service(responding(json.dumps(TAKEN), status=409)) as client:
+        with pytest.raises(ServiceError) as error:
             async with client.stream("POST", "/", **NAMES, idle_timeout=5):
                 pass
 
-    assert refusal.value.code == "turn_open"
+    assert error.value.code == "turn_open"
 
 
-async def test_a_stream_whose_refusal_never_ends_is_unavailable():
+async def test_an_endless_error_response_is_unavailable():
     async def handler(request):
         response = web.StreamResponse(status=503)
         await response.prepare(request)
@@ -119,15 +119,15 @@ async def test_a_stream_whose_refusal_never_ends_is_unavailable():
         await asyncio.Event().wait()
 
     async with service(handler) as client:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             async with client.stream("POST", "/", **NAMES, idle_timeout=0.2):
                 pass
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
 
 
-async def test_what_goes_wrong_within_a_stream_is_not_taken_for_the_services_fault():
-    async with service(answering(b"x")) as client:
+async def test_an_exception_of_the_consumer_is_not_attributed_to_the_service():
+    async with service(responding(b"x")) as client:
         with pytest.raises(OSError, match="ours"):
             async with client.stream("POST", "/", **NAMES, idle_timeout=5):
                 raise OSError("ours")

@@ -1,4 +1,4 @@
-"""Brokers that let in only who has a certificate, a password or a token."""
+"""TLS and SASL authentication against a secured Kafka."""
 
 import os
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from log_peers.secured_kafka import PASSWORD, USER, SecuredKafka
+from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka
 
 from parley_core.log import Brokers, GroupReader, LogError, LogReader, LogWriter, ensure_topic
 from parley_core.log.settings import LogSettings
@@ -57,7 +57,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def brokers_of(
     kafka: SecuredKafka, listener: str, security: dict[str, str], monkeypatch: Any
 ) -> Brokers:
-    """As a process has them that was given these variables."""
+    """Load the settings of a process with these variables."""
     monkeypatch.setenv("PARLEY_KAFKA", kafka.bootstrap_of(listener))
     for name, value in security.items():
         path = str(kafka.files / value) if name.endswith("_file") else value
@@ -66,7 +66,7 @@ def brokers_of(
 
 
 @pytest.mark.parametrize(("listener", "security"), LET_IN)
-async def test_whoever_has_what_the_brokers_require_writes_and_reads(
+async def test_a_client_with_valid_credentials_writes_and_reads(
     kafka: SecuredKafka,
     listener: str,
     security: dict[str, str],
@@ -99,12 +99,12 @@ async def test_whoever_has_what_the_brokers_require_writes_and_reads(
         ("password", LOGIN | {"sasl_mechanism": "SCRAM-SHA-256", "sasl_password": "wrong"}),
         ("password", LOGIN | {"sasl_mechanism": "PLAIN", "sasl_password": "wrong"}),
         ("password", CERTIFICATE),
-        # The authority of another system does not know the brokers.
+        # Another certificate authority did not sign the brokers' certificates.
         ("password", {k: v for k, v in LOGIN.items() if k != "ssl_ca_file"}),
         ("token", {"security_protocol": "PLAINTEXT"}),
     ],
 )
-async def test_whoever_has_not_is_refused_in_a_sentence_without_the_password(
+async def test_the_error_of_invalid_credentials_contains_no_password(
     kafka: SecuredKafka,
     listener: str,
     security: dict[str, str],
@@ -113,10 +113,10 @@ async def test_whoever_has_not_is_refused_in_a_sentence_without_the_password(
 ) -> None:
     brokers = brokers_of(kafka, listener, security, monkeypatch)
     writer = LogWriter(brokers, topic)
-    with pytest.raises(LogError, match="cannot be written") as refused:
+    with pytest.raises(LogError, match="cannot be written") as error:
         await writer.start(timeout=3)
-    assert "wrong" not in f"{refused.value} {brokers}"
-    assert PASSWORD not in f"{refused.value} {brokers}"
+    assert "wrong" not in f"{error.value} {brokers}"
+    assert PASSWORD not in f"{error.value} {brokers}"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_whoever_has_not_is_refused_in_a_sentence_without_the_password(
         (TLS | {"ssl_ca_file": "token"}, "PARLEY_KAFKA_SSL_CA_FILE"),
     ],
 )
-async def test_settings_that_cannot_work_are_refused_at_the_start(
+async def test_unusable_security_settings_are_rejected_at_startup(
     security: dict[str, str],
     sentence: str,
     tmp_path: Path,

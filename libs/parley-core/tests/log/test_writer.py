@@ -16,7 +16,8 @@ from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
 from parley_events.topics import TopicSpec
 from parley_testing.eventually import eventually
 
-DETERMINED = random.Random(7)
+RANDOM = random.Random(7)  # Deterministic.
+CLOSED = "not started, busy, failed or closed"
 
 
 def record(key: str, number: int) -> Record:
@@ -42,7 +43,7 @@ async def all_entries(bootstrap, topic):
         return entries
 
 
-async def test_what_was_appended_is_read_back_byte_for_byte(kafka_bootstrap, topic):
+async def test_appended_records_are_read_back_byte_for_byte(kafka_bootstrap, topic):
     records = [record("a", 1), Record(key=b"\xff", headers=[], value=bytes(range(256)))]
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -55,8 +56,8 @@ async def test_what_was_appended_is_read_back_byte_for_byte(kafka_bootstrap, top
 
 
 async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_bootstrap, topic):
-    # Values of 1 KiB make several batches for each partition.
-    filling = DETERMINED.randbytes(1024)
+    # Values of 1 KiB fill several batches per partition.
+    filling = RANDOM.randbytes(1024)
     keys = [str(uuid4()).encode() for _ in range(8)]
     records = [Record(keys[n % 8], [("n", str(n).encode())], filling) for n in range(4_000)]
 
@@ -72,13 +73,13 @@ async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_boot
         assert len({entry.partition for entry in of_key}) == 1
 
 
-async def test_appending_nothing_is_no_error(kafka_bootstrap, topic):
+async def test_appending_no_records_succeeds(kafka_bootstrap, topic):
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         assert (await writer.append([], timeout=1)).error is None
 
 
-async def test_a_record_too_large_is_refused_and_the_writer_goes_on(kafka_bootstrap, topic):
-    largest = Record(b"key", [], DETERMINED.randbytes(MAX_ENCODED_BYTES - 3))
+async def test_an_oversized_record_is_rejected_and_the_writer_stays_usable(kafka_bootstrap, topic):
+    largest = Record(b"key", [], RANDOM.randbytes(MAX_ENCODED_BYTES - 3))
     too_large = Record(b"key", [], largest.value + b"!")
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -89,14 +90,14 @@ async def test_a_record_too_large_is_refused_and_the_writer_goes_on(kafka_bootst
     assert [entry.record for entry in await all_entries(kafka_bootstrap, topic)] == [largest]
 
 
-async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_bootstrap):
+async def test_no_later_record_of_a_key_is_written_after_a_rejected_one(kafka_bootstrap):
     topic = f"test.{uuid4().hex}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "9000"})])
     await admin.close()
-    # Together they pass the size of one batch; the second alone compresses to little.
-    refused = Record(b"key", [], DETERMINED.randbytes(400_000))
+    # Together they exceed the size of a batch; the second alone compresses well.
+    refused = Record(b"key", [], RANDOM.randbytes(400_000))
     acceptable = Record(b"key", [], bytes(200_000))
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -104,13 +105,13 @@ async def test_after_a_refused_record_nothing_later_of_its_key_is_written(kafka_
 
         assert "MessageSizeTooLargeError" in str(appended.error)
         assert appended.acknowledged == [False, False]
-        with pytest.raises(LogError, match="failed or is closed"):
+        with pytest.raises(LogError, match=CLOSED):
             await writer.append([acceptable], timeout=5)
 
     assert await all_entries(kafka_bootstrap, topic) == []
 
 
-async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: KafkaServer):
+async def test_a_killed_broker_loses_no_acknowledged_record(kafka: KafkaServer):
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     acknowledged: set[bytes] = set()
 
@@ -143,7 +144,7 @@ async def test_a_broker_killed_during_appends_loses_nothing_acknowledged(kafka: 
     assert record("key", 10**9).value in written
 
 
-async def test_a_broker_that_hangs_holds_up_neither_append_nor_close(kafka: KafkaServer):
+async def test_a_hanging_broker_blocks_neither_append_nor_close(kafka: KafkaServer):
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     writer = LogWriter(Brokers(kafka.bootstrap), "test")
     await writer.start()
@@ -162,23 +163,23 @@ async def test_a_broker_that_hangs_holds_up_neither_append_nor_close(kafka: Kafk
         os.kill(kafka.pid, signal.SIGCONT)
 
 
-async def test_a_cancelled_append_ends_the_writer(kafka_bootstrap, topic):
+async def test_a_cancelled_append_makes_the_writer_unusable(kafka_bootstrap, topic):
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await writer.append([record("a", 1)], timeout=5)
-        with pytest.raises(LogError, match="failed or is closed"):
+        with pytest.raises(LogError, match=CLOSED):
             await writer.append([record("a", 1)], timeout=5)
 
 
-async def test_a_writer_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
+async def test_a_writer_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap):
     with pytest.raises(LogError, match="cannot be written: KafkaConnectionError"):
         await LogWriter(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be written: TimeoutError"):
         await LogWriter(Brokers(kafka_bootstrap), "test.missing").start(timeout=1)
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing_open():
+async def test_a_cancelled_start_leaves_no_connection_open():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         starting = asyncio.create_task(LogWriter(Brokers(_address(silent)), "test").start())
         connection, _ = await asyncio.to_thread(silent.accept)

@@ -1,4 +1,4 @@
-"""A service's routes answer only another service, in the name of the person it says."""
+"""Internal routes accept only calls with the principal token of an allowed service."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -20,12 +20,12 @@ def application(**options):
     app = FastAPI()
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
-    guard = ServiceAuthenticator(
+    authenticate = ServiceAuthenticator(
         SECRET, audience="session", issuers=frozenset({"gateway", "inference"}), **options
     )
 
     @app.get("/person")
-    async def person(principal: Annotated[Principal, Depends(guard)]):
+    async def person(principal: Annotated[Principal, Depends(authenticate)]):
         return {
             "tenant": principal.tenant,
             "user": principal.user,
@@ -51,19 +51,19 @@ def bearer(secret=SECRET, **changes):
 
 
 @pytest.mark.parametrize("issuer", ["gateway", "inference"])
-async def test_a_service_that_may_call_speaks_for_the_person(issuer):
-    answer = await get("/person", authorization=bearer(issuer=issuer))
+async def test_an_allowed_issuer_calls_on_behalf_of_the_principal(issuer):
+    response = await get("/person", authorization=bearer(issuer=issuer))
 
-    assert answer.json() == {"tenant": "acme", "user": "ada", "scopes": ["admin"]}
-
-
-async def test_the_scheme_may_be_written_in_any_case():
-    answer = await get("/person", authorization=bearer().replace("Bearer", "bEARER"))
-
-    assert answer.status_code == 200
+    assert response.json() == {"tenant": "acme", "user": "ada", "scopes": ["admin"]}
 
 
-async def test_the_clock_is_the_real_one_unless_given():
+async def test_the_authorization_scheme_is_case_insensitive():
+    response = await get("/person", authorization=bearer().replace("Bearer", "bEARER"))
+
+    assert response.status_code == 200
+
+
+async def test_the_default_clock_is_the_system_clock():
     app = application()
 
     assert (await get("/person", app, authorization=bearer())).status_code == 401
@@ -72,19 +72,19 @@ async def test_the_clock_is_the_real_one_unless_given():
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
-async def test_a_call_without_a_token_is_refused(header):
+async def test_a_call_without_a_token_is_unauthenticated(header):
     headers = {} if header is None else {"authorization": header}
 
-    answer = await get("/person", **headers)
+    response = await get("/person", **headers)
 
-    assert answer.status_code == 401
-    assert answer.json()["error"] == {
+    assert response.status_code == 401
+    assert response.json()["error"] == {
         "message": "A principal token is required.",
         "type": "authentication_error",
         "param": None,
         "code": "unauthenticated",
     }
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(
@@ -96,21 +96,21 @@ async def test_a_call_without_a_token_is_refused(header):
         ({"secret": InternalSecret(b"x" * 32)}, "InvalidSignatureError"),
     ],
 )
-async def test_a_token_that_proves_nothing_here_is_refused_with_the_reason(changes, reason):
-    answer = await get("/person", authorization=bearer(**changes))
+async def test_an_invalid_token_is_unauthenticated_with_the_reason(changes, reason):
+    response = await get("/person", authorization=bearer(**changes))
 
-    assert answer.status_code == 401
-    assert answer.json()["error"]["message"] == f"Invalid principal token: {reason}."
-
-
-async def test_garbage_is_refused_without_being_repeated():
-    answer = await get("/person", authorization="Bearer hunter2")
-
-    assert answer.status_code == 401
-    assert "hunter2" not in answer.text
+    assert response.status_code == 401
+    assert response.json()["error"]["message"] == f"Invalid principal token: {reason}."
 
 
-async def test_the_request_id_to_pass_on_is_the_one_that_is_answered():
-    answer = await get("/request-id", **{"x-request-id": "r-1"})
+async def test_garbage_is_rejected_without_being_repeated():
+    response = await get("/person", authorization="Bearer hunter2")
 
-    assert answer.json() == answer.headers["x-request-id"] == "r-1"
+    assert response.status_code == 401
+    assert "hunter2" not in response.text
+
+
+async def test_the_request_id_equals_the_one_in_the_response():
+    response = await get("/request-id", **{"x-request-id": "r-1"})
+
+    assert response.json() == response.headers["x-request-id"] == "r-1"

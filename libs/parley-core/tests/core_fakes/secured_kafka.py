@@ -1,4 +1,4 @@
-"""A broker whose further listeners let in nobody without a certificate, a password or a token."""
+"""A Kafka broker with listeners that require a client certificate, a password or a token."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ listener.name.token.oauthbearer.sasl.jaas.config=org.apache.kafka.common.securit
 
 
 class SecuredKafka(KafkaServer):
-    """`authority.pem`, `client.pem` (a certificate with its key) and `token` are in `files`."""
+    """A secured broker; `files` holds `authority.pem`, `client.pem` (with its key) and `token`."""
 
     format_options = tuple(
         f"--add-scram=SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)
@@ -112,7 +112,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _unsigned_token() -> str:
-    """As a broker takes it that knows no issuer of tokens (RFC 7515, appendix A.5)."""
+    """Return an unsecured JWT, for a broker without a token issuer (RFC 7515, appendix A.5)."""
     now = int(time.time())
     claims = {"sub": USER, "iat": now, "exp": now + 3600}
     parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))

@@ -1,17 +1,17 @@
-"""Records that only a stranger can write are read like any other, and so is what follows them."""
+"""Records with undecodable header names are read like any other, and so are those after them."""
 
 import struct
 
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from parley_core.log.non_utf8_headers import RecordsWithAnyHeader
+from parley_core.log.aiokafka_internals import RecordsWithAnyHeader
 
 PLAIN, LZ4 = 0, 3
 
 
 class NotUtf8(str):
-    """The name of a header, as a client writes it that takes any bytes."""
+    """A header name as written by a client that accepts any bytes."""
 
     def encode(self, *_):
         return b"\xffname"
@@ -27,10 +27,10 @@ def batch(*names, first_offset, compression):
 
 
 @pytest.mark.parametrize("compression", [PLAIN, LZ4])
-def test_a_name_that_is_not_utf_8_is_escaped_and_what_follows_is_read(compression):
-    answer = batch("a", NotUtf8(), "b", first_offset=7, compression=compression)
+def test_a_header_name_that_is_not_utf_8_is_escaped_and_later_records_are_read(compression):
+    response = batch("a", NotUtf8(), "b", first_offset=7, compression=compression)
     records = RecordsWithAnyHeader(
-        answer + batch("c", NotUtf8(), first_offset=10, compression=PLAIN)
+        response + batch("c", NotUtf8(), first_offset=10, compression=PLAIN)
     )
     found = []
     while records.has_next():

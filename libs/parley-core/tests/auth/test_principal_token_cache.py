@@ -1,4 +1,4 @@
-"""A principal token is signed and verified once for some calls, and allows no more than before."""
+"""Cached principal tokens save signatures and verifications without extending a lifetime."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,46 +29,46 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def test_calls_for_one_person_carry_one_token_for_some_seconds():
+def test_a_token_is_reused_for_the_same_principal_within_the_reuse_time():
     tokens = signing()
     first = tokens.token_for(ADA, NOW)
     assert tokens.token_for(ADA, after(REUSE_SECONDS - 1)) == first
     later = tokens.token_for(ADA, after(REUSE_SECONDS))
     assert later != first
-    # Good for its whole minute, whenever it was sent.
+    # A reused token stays valid for its own minute.
     late = after(REUSE_SECONDS + 59)
     assert verify_principal(later, SECRET, issuers={"gateway"}, audience="session", now=late) == ADA
 
 
 @pytest.mark.parametrize("other", [EVE, Principal("acme", "ada", frozenset({"admin"}))])
-def test_a_token_stands_for_one_person_with_the_same_scopes(other):
+def test_principals_with_different_scopes_get_different_tokens(other):
     tokens = signing()
     assert tokens.token_for(ADA, NOW) != tokens.token_for(other, NOW)
     assert verifying().verify(tokens.token_for(other, NOW), NOW) == other
 
 
-def test_a_clock_that_is_set_back_signs_anew():
+def test_a_clock_set_back_causes_a_new_signature():
     tokens = signing()
     tokens.token_for(ADA, after(100))
     assert verifying().verify(tokens.token_for(ADA, NOW), NOW) == ADA
 
 
 @pytest.mark.parametrize("seconds", [60, -6])
-def test_a_token_that_was_verified_is_refused_outside_of_its_time(seconds):
+def test_a_cached_token_is_rejected_outside_its_lifetime(seconds):
     tokens, token = verifying(), signing().token_for(ADA, NOW)
     assert tokens.verify(token, NOW) == ADA
     with pytest.raises(InvalidPrincipal):
         tokens.verify(token, after(seconds))
 
 
-def test_a_token_that_was_refused_is_refused_again():
+def test_a_rejected_token_is_rejected_again():
     tokens, forged = verifying(), signing(InternalSecret(b"o" * 32)).token_for(ADA, NOW)
     for _ in range(2):
         with pytest.raises(InvalidPrincipal):
             tokens.verify(forged, NOW)
 
 
-def test_the_oldest_are_forgotten():
+def test_the_least_recently_used_tokens_are_evicted():
     signed, verified = signing(), verifying()
     first = signed.token_for(ADA, NOW)
     verified.verify(first, NOW)

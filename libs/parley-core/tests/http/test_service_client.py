@@ -1,4 +1,4 @@
-"""A call to another service ends in its answer, its error, or Unavailable; and within its time."""
+"""A call between services returns a response, raises its error, or Unavailable in time."""
 
 import asyncio
 import json
@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 import httpx2 as httpx
 import pytest
 from aiohttp import web
-from call_peers.service import (
+from core_fakes.service import (
     ADA,
     NAMES,
     TAKEN,
-    answering,
-    believed,
     client_of,
     is_unavailable,
+    responding,
     service,
+    verified_principal,
 )
 from fastapi import FastAPI
 
@@ -29,17 +29,17 @@ from parley_core.http.service_client import ServiceError
 
 @pytest.fixture
 def nowhere():
-    """A URL where nothing listens."""
+    """A URL on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-async def test_a_call_carries_the_person_the_request_id_and_what_was_given():
+async def test_a_call_carries_principal_request_id_body_and_query():
     seen = {}
 
     async def handler(request):
-        seen["person"] = believed(request)
+        seen["person"] = verified_principal(request)
         seen["body"] = await request.read()
         seen["request"] = request
         return web.Response()
@@ -68,14 +68,14 @@ async def test_a_call_carries_the_person_the_request_id_and_what_was_given():
     assert request.headers["accept-encoding"] == "identity"
 
 
-async def test_an_answer_is_given_undecoded():
-    async with service(answering(b"{ }", status=201, headers={"x-more": "1"})) as client:
-        answer = await client.call("GET", "/", **NAMES)
+async def test_a_response_body_is_returned_undecoded():
+    async with service(responding(b"{ }", status=201, headers={"x-more": "1"})) as client:
+        response = await client.call("GET", "/", **NAMES)
 
-    assert (answer.status, answer.body, answer.headers["X-More"]) == (201, b"{ }", "1")
+    assert (response.status, response.body, response.headers["X-More"]) == (201, b"{ }", "1")
 
 
-async def test_each_call_is_signed_afresh():
+async def test_an_expired_token_is_replaced():
     times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
     requests = []
 
@@ -89,39 +89,39 @@ async def test_each_call_is_signed_afresh():
 
     now = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=1)
     with pytest.raises(InvalidPrincipal, match="expired"):
-        believed(requests[0], now=now)
-    assert believed(requests[1], now=now) == ADA
+        verified_principal(requests[0], now=now)
+    assert verified_principal(requests[1], now=now) == ADA
 
 
-async def test_a_call_of_no_person_is_made_by_the_service_itself():
+async def test_the_service_principal_names_the_calling_service():
     async def handler(request):
-        return web.Response(text=believed(request).user)
+        return web.Response(text=verified_principal(request).user)
 
     async with service(handler) as client:
-        answer = await client.call(
+        response = await client.call(
             "POST", "/", principal=client.service_principal, request_id="r-1"
         )
 
-    assert answer.body == b"gateway"
+    assert response.body == b"gateway"
 
 
-async def test_an_error_is_relayed_with_its_status_and_what_it_says_about_trying_again():
+async def test_an_error_response_keeps_its_status_and_retry_headers():
     headers = {"retry-after": "7", "x-should-retry": "false", "set-cookie": "a=b"}
-    async with service(answering(json.dumps(TAKEN), status=409, headers=headers)) as client:
-        with pytest.raises(ServiceError) as refusal:
+    async with service(responding(json.dumps(TAKEN), status=409, headers=headers)) as client:
+        with pytest.raises(ServiceError) as raised:
             await client.call("POST", "/", **NAMES)
 
-    error = refusal.value
+    error = raised.value
     assert error_body(error.message, type=error.type, code=error.code, param=error.param) == TAKEN
     assert error.status == 409
     assert error.headers == {"retry-after": "7", "x-should-retry": "false"}
 
 
-async def test_a_relayed_error_is_answered_as_it_was():
+async def test_a_forwarded_error_is_answered_unchanged():
     gateway = FastAPI()
     install_error_handlers(gateway)
     transport = httpx.ASGITransport(gateway)
-    refusing = answering(json.dumps(TAKEN), status=409, headers={"x-should-retry": "false"})
+    refusing = responding(json.dumps(TAKEN), status=409, headers={"x-should-retry": "false"})
 
     @gateway.get("/")
     async def relays():
@@ -131,13 +131,13 @@ async def test_a_relayed_error_is_answered_as_it_was():
         service(refusing) as client,
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as person,
     ):
-        answer = await person.get("/")
+        response = await person.get("/")
 
-    assert (answer.status_code, answer.json()) == (409, TAKEN)
-    assert answer.headers["x-should-retry"] == "false"
+    assert (response.status_code, response.json()) == (409, TAKEN)
+    assert response.headers["x-should-retry"] == "false"
 
 
-async def test_two_errors_of_different_kinds_do_not_mix():
+async def test_errors_of_different_types_do_not_share_state():
     answers = iter([(409, TAKEN), (404, error_body("Gone.", type="not_found_error", code="x"))])
 
     async def handler(request):
@@ -167,12 +167,12 @@ async def test_two_errors_of_different_kinds_do_not_mix():
         b'{"error": {"message": "no type"}}',
     ],
 )
-async def test_an_error_in_another_shape_is_unavailable(body):
-    async with service(answering(body, status=502)) as client:
-        with pytest.raises(Unavailable) as refusal:
+async def test_an_error_of_another_shape_is_unavailable(body):
+    async with service(responding(body, status=502)) as client:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
 
 
 async def test_a_redirect_is_not_followed():
@@ -189,29 +189,29 @@ async def test_a_redirect_is_not_followed():
     assert followed == ["/here"]
 
 
-async def test_a_refused_service_does_not_look_like_a_refused_person(caplog):
+async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog):
     body = error_body("No.", type="authentication_error", code="unauthenticated")
-    async with service(answering(json.dumps(body), status=401)) as client:
-        with pytest.raises(Unavailable) as refusal:
+    async with service(responding(json.dumps(body), status=401)) as client:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
     assert "session rejects the principal tokens of gateway" in caplog.text
 
 
-async def test_nobody_listening_is_unavailable(nowhere):
+async def test_a_refused_connection_is_unavailable(nowhere):
     async with client_of(nowhere) as client:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
         with pytest.raises(Unavailable):
             async with client.stream("POST", "/", **NAMES, idle_timeout=1):
                 pass
 
-    assert is_unavailable(refusal)
+    assert is_unavailable(error)
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_an_answer_that_takes_too_long_is_unavailable(begun):
+async def test_a_slow_response_is_unavailable(begun):
     async def handler(request):
         if begun:
             response = web.StreamResponse()
@@ -221,14 +221,14 @@ async def test_an_answer_that_takes_too_long_is_unavailable(begun):
 
     async with service(handler) as client:
         asked = time.monotonic()
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES, timeout=0.2)
 
-        assert is_unavailable(refusal)
+        assert is_unavailable(error)
         assert time.monotonic() - asked < 1
 
 
-async def test_an_answer_cut_short_is_unavailable():
+async def test_a_truncated_response_is_unavailable():
     async def handler(request):
         response = web.StreamResponse(headers={"content-length": "100"})
         await response.prepare(request)
@@ -242,7 +242,7 @@ async def test_an_answer_cut_short_is_unavailable():
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_pooled_connection_that_the_server_closed_is_not_used_again(method):
+async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method):
     connections, left = [], asyncio.Event()
 
     async def once(reader, writer):
@@ -260,14 +260,14 @@ async def test_a_pooled_connection_that_the_server_closed_is_not_used_again(meth
         await client.call(method, "/", **NAMES)
         await left.wait()
 
-        answer = await client.call(method, "/", **NAMES)
+        response = await client.call(method, "/", **NAMES)
 
-    assert answer.status == 200
+    assert response.status == 200
     assert len(connections) == 2
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_call_with_a_key_whose_connection_breaks_is_made_once_more(begun):
+async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_connection(begun):
     bodies = []
 
     async def breaking_off(request):
@@ -280,8 +280,8 @@ async def test_a_call_with_a_key_whose_connection_breaks_is_made_once_more(begun
 
     async with service(breaking_off) as client:
         keyed = {"headers": {"idempotency-key": "k"}}
-        answer = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
-        assert (answer.body, bodies) == (b"done", [b"{}", b"{}"])
+        response = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
+        assert (response.body, bodies) == (b"done", [b"{}", b"{}"])
 
         bodies.clear()
         with pytest.raises(Unavailable):
@@ -289,7 +289,7 @@ async def test_a_call_with_a_key_whose_connection_breaks_is_made_once_more(begun
     assert bodies == [b"{}"]
 
 
-async def test_calls_one_after_the_other_share_a_connection():
+async def test_sequential_calls_share_a_connection():
     peers = []
 
     async def handler(request):

@@ -1,4 +1,4 @@
-"""A service that answers as a test wants it to, and a client of it."""
+"""A configurable fake service and a client of it."""
 
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ TAKEN = error_body("Taken.", type="conflict_error", code="turn_open", param="id"
 
 @asynccontextmanager
 async def service(handler, **options):
-    """A real server that answers every request with `handler`, and a client of it."""
+    """Run a server that answers every request with `handler`; yield a client of it."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     async with TestServer(app) as server, client_of(str(server.make_url("/")), **options) as client:
@@ -31,21 +31,21 @@ async def client_of(url, **options):
         yield ServiceClient(http, url, caller="gateway", callee="session", secret=SECRET, **options)
 
 
-def answering(body, **fields):
+def responding(body, **fields):
     async def handler(request):
         return web.Response(body=body, **fields)
 
     return handler
 
 
-def believed(request, **changes):
+def verified_principal(request, **changes):
     _, _, token = request.headers["authorization"].partition(" ")
     expected = {"issuers": {"gateway"}, "audience": "session", "now": datetime.now(UTC)}
     return verify_principal(token, SECRET, **expected | changes)
 
 
-def is_unavailable(refusal):
-    error = refusal.value
+def is_unavailable(raised):
+    error = raised.value
     return (
         error.status == 503
         and error.code == "session_unavailable"

@@ -23,7 +23,7 @@ from parley_testing.eventually import eventually
 
 
 class Projection:
-    """What a projector keeps: the next position of each partition, and what it has applied."""
+    """A projector's state: the next position of each partition, and the applied records."""
 
     def __init__(self) -> None:
         self.next: dict[int, int] = {}
@@ -75,7 +75,7 @@ async def append(writer, numbers) -> None:
     assert (await writer.append(records, timeout=15)).error is None
 
 
-async def test_a_member_begins_where_its_caller_says_whatever_the_group_noted(
+async def test_a_member_starts_at_the_callers_positions_not_at_committed_offsets(
     kafka_bootstrap, topic
 ):
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -97,7 +97,7 @@ async def test_a_member_begins_where_its_caller_says_whatever_the_group_noted(
             assert [entry.offset for entry in entries] == list(range(position, 5))
 
 
-async def test_a_refused_member_can_seek_and_read_again(kafka_bootstrap, topic):
+async def test_a_member_can_seek_after_a_position_conflict(kafka_bootstrap, topic):
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
     reader = GroupReader(Brokers(kafka_bootstrap), topic, topic, Projection().positions_of)
@@ -108,14 +108,12 @@ async def test_a_refused_member_can_seek_and_read_again(kafka_bootstrap, topic):
         reader.seek(99, 0)
 
 
-async def test_members_share_the_partitions_and_nothing_is_lost_when_they_come_and_go(
-    kafka_bootstrap, topic
-):
+async def test_no_record_is_lost_when_members_join_and_leave(kafka_bootstrap, topic):
     kept = Projection()
     first, second = (
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of) for _ in range(2)
     )
-    # The hints are wrong on purpose: who read from there would skip records.
+    # The committed offsets are wrong on purpose: reading from them would skip records.
     async with (
         opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer,
         opened(first),
@@ -139,7 +137,7 @@ async def test_members_share_the_partitions_and_nothing_is_lost_when_they_come_a
     assert sorted(int(value) for value in kept.applied) == list(range(3000))
 
 
-async def test_records_of_an_assignment_that_came_during_a_read_are_not_handed_out(
+async def test_records_of_an_assignment_made_during_a_read_are_not_returned(
     kafka_bootstrap, topic, monkeypatch
 ):
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -156,7 +154,7 @@ async def test_records_of_an_assignment_that_came_during_a_read_are_not_handed_o
             before = consumer.assignment()
             consumer._coordinator.request_rejoin()
             await eventually(lambda: consumer.assignment() is not before, within=15)
-            # Unpositioned, aiokafka reads from the hint: what is applied already.
+            # Without a seek, aiokafka reads from the committed offset: records applied already.
             while not (batches := await getmany(consumer, **arguments)):
                 pass
             reached.append(batches)
@@ -171,13 +169,15 @@ async def test_records_of_an_assignment_that_came_during_a_read_are_not_handed_o
         assert [entry.offset for entry in await reader.read(timeout=5)] == [3]
 
 
-async def test_an_error_of_the_caller_comes_out_and_the_member_goes_on(kafka_bootstrap, topic):
+async def test_an_error_of_load_positions_propagates_and_the_member_stays_usable(
+    kafka_bootstrap, topic
+):
     answers = iter([ConnectionError("the database is away"), dict.fromkeys(range(4), 0)])
 
     async def positions_of(partitions):
-        if isinstance(answer := next(answers), Exception):
-            raise answer
-        return answer
+        if isinstance(response := next(answers), Exception):
+            raise response
+        return response
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1])
@@ -187,7 +187,7 @@ async def test_an_error_of_the_caller_comes_out_and_the_member_goes_on(kafka_boo
         assert [entry.offset for entry in await reader.read(timeout=5)] == [0]
 
 
-async def test_a_position_that_the_log_does_not_hold_is_an_error_each_time(kafka_bootstrap, topic):
+async def test_a_position_out_of_range_is_an_error_at_each_read(kafka_bootstrap, topic):
     kept = Projection()
     kept.next[2] = 7
     async with opened(
@@ -198,7 +198,7 @@ async def test_a_position_that_the_log_does_not_hold_is_an_error_each_time(kafka
                 await reader.read(timeout=5)
 
 
-async def test_a_hint_that_cannot_be_noted_is_no_error(kafka_bootstrap, topic, caplog):
+async def test_a_failed_offset_commit_is_not_an_error(kafka_bootstrap, topic, caplog):
     caplog.set_level(logging.INFO, "parley_core.log")
     kept = Projection()
     async with opened(
@@ -212,7 +212,7 @@ async def test_a_hint_that_cannot_be_noted_is_no_error(kafka_bootstrap, topic, c
     assert "CommitFailedError" in caplog.text
 
 
-async def test_the_hint_is_what_others_see_as_the_lag(kafka_bootstrap, topic):
+async def test_committed_offsets_expose_the_lag(kafka_bootstrap, topic):
     kept = Projection()
     async with opened(
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
@@ -221,7 +221,7 @@ async def test_the_hint_is_what_others_see_as_the_lag(kafka_bootstrap, topic):
         assert await reader._consumer.committed(TopicPartition(topic, 3)) == 12
 
 
-async def test_a_member_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
+async def test_a_member_continues_after_the_broker_was_killed(kafka: KafkaServer):
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     kept = Projection()
     async with opened(
@@ -245,7 +245,7 @@ async def test_a_member_goes_on_after_the_broker_was_killed(kafka: KafkaServer):
     assert sorted(int(value) for value in kept.applied) == list(range(200))
 
 
-async def test_a_member_closes_in_time_while_the_broker_hangs(kafka: KafkaServer):
+async def test_a_member_closes_within_seconds_while_the_broker_hangs(kafka: KafkaServer):
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     kept = Projection()
     reader = GroupReader(Brokers(kafka.bootstrap), "test", "group", kept.positions_of)
@@ -261,7 +261,7 @@ async def test_a_member_closes_in_time_while_the_broker_hangs(kafka: KafkaServer
         os.kill(kafka.pid, signal.SIGCONT)
 
 
-async def test_a_member_without_broker_or_topic_says_so_in_time(kafka_bootstrap):
+async def test_a_member_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap):
     address, kept = f"127.0.0.1:{free_port()}", Projection()
     with pytest.raises(LogUnreachable, match="cannot be read: KafkaConnectionError"):
         await GroupReader(Brokers(address), "test", "group", kept.positions_of).start(timeout=3)
