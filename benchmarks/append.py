@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import asyncpg
 
-from benchmarks.engines import postgres
-from benchmarks.sample_conversations import Append, sample_appends
+from benchmarks.load.sample_conversations import Append, sample_appends
+from benchmarks.servers.engines import postgres
 from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey

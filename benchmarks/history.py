@@ -11,17 +11,17 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from benchmarks.open_load import open_load
-from benchmarks.running_stack import (
+from benchmarks.load.open_load import open_load
+from benchmarks.load.sample_conversations import ANSWER, QUESTION
+from benchmarks.load.wrk import LoadResult, require_wrk, wrk
+from benchmarks.servers.running_stack import (
     RunningStack,
     data_folder,
     fake_model,
     running_server,
     running_stack,
 )
-from benchmarks.sample_conversations import ANSWER, QUESTION
 from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
-from benchmarks.wrk import LoadResult, require_wrk, wrk
 from parley_cli.engines import free_port
 
 CONNECTIONS, UNCACHED_CONNECTIONS, SECONDS, ROUNDS = 1_000, 50, 8, 3
@@ -182,7 +182,7 @@ async def _bare_page(page: bytes) -> AsyncIterator[str]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(page)
         file.flush()
-        async with running_server("benchmarks.bare_page", [str(port), file.name], port):
+        async with running_server("benchmarks.servers.bare_page", [str(port), file.name], port):
             yield f"http://127.0.0.1:{port}"
 
 

@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 
-from benchmarks.memory import resident_megabytes
-from benchmarks.paced_client import PacedClient, wait_for_token
-from benchmarks.running_stack import RunningStack, data_folder, paced_model, running_stack
+from benchmarks.load.paced_client import PacedClient, wait_for_token
+from benchmarks.servers.memory import resident_megabytes
+from benchmarks.servers.running_stack import RunningStack, data_folder, paced_model, running_stack
 from benchmarks.table import Row, milliseconds, percentile, print_table
 
 STREAMS, OPENED_PER_SECOND = 1_000, 80

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import aiohttp
 
-from benchmarks.paced_client import PacedClient, token_times
-from benchmarks.running_stack import data_folder, paced_model, running_stack
+from benchmarks.load.paced_client import PacedClient, token_times
+from benchmarks.servers.running_stack import data_folder, paced_model, running_stack
 from benchmarks.table import Row, milliseconds, percentile, print_table
 
 TOKEN_INTERVAL_SECONDS = 0.05

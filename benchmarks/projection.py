@@ -11,8 +11,8 @@ from uuid import uuid4
 import asyncpg
 from msgspec.structs import astuple
 
-from benchmarks.engines import kafka, postgres
-from benchmarks.sample_conversations import sample_appends
+from benchmarks.load.sample_conversations import sample_appends
+from benchmarks.servers.engines import kafka, postgres
 from benchmarks.table import Row, per_second, print_table
 from parley_cli.engines import free_port
 from parley_core.log import Brokers, LogWriter, ensure_topic

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from benchmarks.engines import kafka, postgres
+from benchmarks.load.sample_conversations import sample_appends
 from benchmarks.projection import (
     PARTITIONS,
     baseline_rate,
@@ -21,7 +21,7 @@ from benchmarks.projection import (
     projection_rate,
     running_projector,
 )
-from benchmarks.sample_conversations import sample_appends
+from benchmarks.servers.engines import kafka, postgres
 from benchmarks.table import Row, per_second, print_table
 from parley_core.log import Brokers, LogWriter, ensure_topic
 from parley_events.cloudevents import Record, encode

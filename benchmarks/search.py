@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from msgspec.structs import astuple
 
-from benchmarks.engines import postgres
+from benchmarks.servers.engines import postgres
 from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, seal

@@ -8,8 +8,8 @@ from functools import partial
 
 import aiohttp
 
-from benchmarks.fake_model import TOKEN, TOKENS
-from benchmarks.running_stack import (
+from benchmarks.servers.fake_model import TOKEN, TOKENS
+from benchmarks.servers.running_stack import (
     RunningStack,
     bare_relay,
     data_folder,

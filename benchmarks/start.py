@@ -2,8 +2,8 @@
 
 import asyncio
 
-from benchmarks.memory import resident_megabytes
-from benchmarks.running_stack import data_folder, fake_model, running_stack
+from benchmarks.servers.memory import resident_megabytes
+from benchmarks.servers.running_stack import data_folder, fake_model, running_stack
 from benchmarks.table import Row, print_table
 
 IDLE_SECONDS = 3

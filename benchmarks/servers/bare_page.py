@@ -1,7 +1,7 @@
 """Baseline of `history`: a bare ASGI application that serves one file.
 
-Run as `python -m benchmarks.bare_page PORT FILE`. It uses the HTTP server of the services, so that
-the difference is the work of the services alone.
+Run as `python -m benchmarks.servers.bare_page PORT FILE`. It uses the HTTP server of the services,
+so that the difference is the work of the services alone.
 """
 
 import sys

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from benchmarks.fake_model import TOKEN
-from benchmarks.running_stack import RunningStack
+from benchmarks.servers.fake_model import TOKEN
+from benchmarks.servers.running_stack import RunningStack
 
 _TOKEN = TOKEN.encode()
 

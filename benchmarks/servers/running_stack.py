@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines import CACHE
+from benchmarks.servers.engines import CACHE
 from parley_cli.engines import free_port
 
 READY_TIMEOUT_SECONDS = 180
@@ -72,7 +72,7 @@ async def running_stack(
 async def fake_model() -> AsyncIterator[str]:
     """The base URL of a fake model server."""
     port = free_port()
-    async with running_server("benchmarks.fake_model", [str(port)], port):
+    async with running_server("benchmarks.servers.fake_model", [str(port)], port):
         yield f"http://127.0.0.1:{port}/v1"
 
 
@@ -80,14 +80,14 @@ async def fake_model() -> AsyncIterator[str]:
 async def paced_model(seconds: float) -> AsyncIterator[str]:
     """Like `fake_model`, with `seconds` between two tokens."""
     port = free_port()
-    async with running_server("benchmarks.fake_model", [str(port), str(seconds)], port):
+    async with running_server("benchmarks.servers.fake_model", [str(port), str(seconds)], port):
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @asynccontextmanager
 async def bare_relay(upstream: str) -> AsyncIterator[str]:
     port = free_port()
-    async with running_server("benchmarks.fake_model", [str(port), upstream], port):
+    async with running_server("benchmarks.servers.fake_model", [str(port), upstream], port):
         yield f"http://127.0.0.1:{port}/"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parley_cli.engines import KafkaServer, PostgresServer, free_port
 
-CACHE = Path(__file__).parents[1] / ".parley" / "cache"
+CACHE = Path(__file__).parents[2] / ".parley" / "cache"
 
 
 @asynccontextmanager
