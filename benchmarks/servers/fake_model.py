@@ -1,8 +1,8 @@
 """Baseline servers: a fake model server, unpaced or paced, and a bare relay.
 
-`python -m benchmarks.servers.fake_model PORT` answers every chat completion with TOKENS tokens, each
-in its own chunk and write. `… PORT SECONDS` waits between tokens, as many as `[tokens N]` in the
-request asks for. `… PORT URL` relays raw bytes from the server at the URL.
+`python -m benchmarks.servers.fake_model PORT` answers every chat completion with TOKENS tokens,
+each in its own chunk and write. `… PORT SECONDS` waits between tokens, as many as `[tokens N]` in
+the request asks for. `… PORT URL` relays raw bytes from the server at the URL.
 """
 
 import asyncio
