@@ -30,7 +30,7 @@ RATIO_TARGET = 0.5
 P50_TARGET, P99_TARGET, OPEN_P99_TARGET = 0.050, 0.100, 0.020
 MESSAGES = 20
 # Smaller than any page, so that every read goes to the history service.
-NO_PAGE_CACHE = {"PARLEY_GATEWAY_PAGE_BYTES": "1"}
+NO_PAGE_CACHE = {"PARLEY_GATEWAY_PAGE_CACHE_MAX_BYTES": "1"}
 
 
 async def run() -> None:
