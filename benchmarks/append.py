@@ -11,8 +11,9 @@ import asyncpg
 from benchmarks.conversations import Append, appends_of
 from benchmarks.engines import postgres
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
-from parley_core.crypto.sealing import DataKey, MasterKeys
-from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.sealing import DataKey
+from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.cloudevents import encode
 from parley_session.storage.event_store import EventStore, Held
@@ -57,7 +58,7 @@ async def run() -> None:
         asyncpg.create_pool(dsn, min_size=WRITERS, max_size=WRITERS) as pool,
     ):
         connection = await asyncpg.connect(dsn)
-        await migrate(connection, migrations_in(MIGRATIONS))
+        await migrate(connection, load_migrations(MIGRATIONS))
         await connection.execute(FLOOR_TABLES)
         await connection.close()
         writers = {"ours": _ours(pool), "floor": _floor(pool)}
@@ -86,7 +87,7 @@ async def run() -> None:
 
 
 def _pool(dsn: str) -> Pool:
-    return open_pool(dsn, connections=WRITERS, seconds=10, name="benchmark")
+    return open_pool(dsn, max_connections=WRITERS, timeout_seconds=10, application_name="benchmark")
 
 
 async def _at_once(writer: Writer) -> float:

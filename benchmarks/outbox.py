@@ -12,7 +12,7 @@ from benchmarks.conversations import appends_of
 from benchmarks.engines import kafka, postgres
 from benchmarks.table import Line, per_second, print_table
 from parley_core.log import Brokers, LogWriter, ensure_topic
-from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import Record, encode
 from parley_events.session import Event
 from parley_events.topics import SESSIONS_TOPIC, TopicSpec
@@ -62,7 +62,7 @@ async def _fill(
     events: Sequence[Event],
     records: Sequence[Record],
 ) -> None:
-    await migrate(connection, migrations_in(MIGRATIONS))
+    await migrate(connection, load_migrations(MIGRATIONS))
     await connection.execute("TRUNCATE events, outbox")
     rows = [
         (event.session_id, event.sequence, event.id, event.type, event.time, record.value.decode())

@@ -122,7 +122,7 @@ async def run() -> None:
     conversations = Conversations()
     async with (
         postgres() as dsn,
-        open_pool(dsn, connections=2, seconds=60, name="benchmark") as pool,
+        open_pool(dsn, max_connections=2, timeout_seconds=60, application_name="benchmark") as pool,
     ):
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from parley_cli.log.tail.log_record import LogRecord, RecordParser
 from parley_cli.log.tail.time_order import TimeOrder
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import Record
 
 
@@ -47,6 +47,6 @@ def test_a_partition_that_is_finished_is_not_waited_for() -> None:
 def test_a_record_without_a_time_keeps_its_place_behind_the_one_before_it() -> None:
     timed = Record(b"k", [("ce_time", b"2026-11-24T12:00:00Z"), ("ce_type", b"t")], b"")
     nameless = Record(b"k", [("ce_time", b"2026-11-24T12:00:00")], b"")
-    first, second = RecordParser().find([Entry(0, 0, timed), Entry(0, 1, nameless)])
+    first, second = RecordParser().find([LogEntry(0, 0, timed), LogEntry(0, 1, nameless)])
     assert second.time == first.time == at(0)
     assert (first.type, second.type) == ("t", "")

@@ -12,7 +12,7 @@ from gateway_peers.inference import Stalls
 from gateway_peers.issuer import token
 from gateway_peers.peer import raw
 
-from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 
 MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
 SESSION = f"/v1/sessions/{SESSION_ID}"
@@ -220,7 +220,7 @@ async def test_two_idempotency_keys_are_one_too_many(gateway, session):
 
 @pytest.mark.parametrize("letter", ["a", "é", "😀"])
 async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inference, letter):
-    fits = letter * (MESSAGE_BYTES // len(letter.encode()))
+    fits = letter * (MAX_MESSAGE_BYTES // len(letter.encode()))
     body = {"content": fits + letter}
     refused = await gateway.refusal("POST", MESSAGES, body=body)
     assert refused == (413, "message_too_large", "content")

@@ -101,7 +101,9 @@ def grown(chance: random.Random) -> Story:
 
 @pytest.fixture
 async def pages(tables):
-    async with open_pool(tables.dsn, connections=1, seconds=5, name="test") as pool:
+    async with open_pool(
+        tables.dsn, max_connections=1, timeout_seconds=5, application_name="test"
+    ) as pool:
         yield PageRepository(pool)
 
 

@@ -192,7 +192,9 @@ async def test_the_key_of_a_session_is_forgotten_when_its_erasure_is_projected(
 
     keys = DataKeyCache(ask, most=10, seconds=60)
     await keys.of_many([erased.id, deleted.id, kept.id, late.id], "r")
-    async with open_pool(tables.dsn, connections=1, seconds=5, name="test") as pool:
+    async with open_pool(
+        tables.dsn, max_connections=1, timeout_seconds=5, application_name="test"
+    ) as pool:
         forgetting = KeyEviction(pool, keys, pause_seconds=1)
         running = asyncio.create_task(forgetting.run())
         for story in (erased, deleted, late):

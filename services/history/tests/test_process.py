@@ -15,7 +15,7 @@ from history_peers.read_model import folded
 from history_peers.stories import ADA, chat, mixed
 
 from parley_cli.engines import free_port
-from parley_core.storage.migrations import migrations_in
+from parley_core.storage.migrations import load_migrations
 from parley_history.__main__ import main
 from parley_history.storage.migrations import MIGRATIONS
 from parley_testing.eventually import eventually
@@ -79,7 +79,7 @@ def test_a_database_that_is_not_migrated_ends_the_start_with_a_sentence(
 
 
 def test_migrate_brings_an_empty_database_to_this_version_once(monkeypatch, capsys, database):
-    applied = [f"applied {m.number:04} {m.name}\n" for m in migrations_in(MIGRATIONS)]
+    applied = [f"applied {m.number:04} {m.name}\n" for m in load_migrations(MIGRATIONS)]
     for output in ("".join(applied), ""):
         assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE=database) == 0
         assert capsys.readouterr().out == output

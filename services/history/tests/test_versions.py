@@ -7,7 +7,7 @@ import pytest
 from history_peers.read_model import folded, project
 from history_peers.stories import chat
 
-from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.migrations import load_migrations, migrate
 from parley_history.domain.incoming_record import arrival_of
 from parley_history.operations.rebuild.settings import RebuildSettings
 from parley_history.operations.rebuild.swap import projectors_wait
@@ -61,7 +61,7 @@ async def test_two_migrations_at_once_make_one_version(database):
 
 async def test_a_database_from_before_versions_begins_again_with_the_first_one(database):
     connection = await asyncpg.connect(database)
-    await migrate(connection, migrations_in(MIGRATIONS)[:1])
+    await migrate(connection, load_migrations(MIGRATIONS)[:1])
     await connection.execute("INSERT INTO positions VALUES (0, 7)")
     await migrate_history(connection)
     assert await connection.fetchval("SELECT count(*) FROM public.sessions") == 0
@@ -71,7 +71,7 @@ async def test_a_database_from_before_versions_begins_again_with_the_first_one(d
 
 async def test_a_database_from_before_branches_begins_again_with_the_first_version(database):
     connection = await asyncpg.connect(database)
-    await migrate(connection, migrations_in(MIGRATIONS)[:2])
+    await migrate(connection, load_migrations(MIGRATIONS)[:2])
     for version in (4, 7):
         await connection.execute(f"CREATE SCHEMA read_model_{version}")
         await connection.execute(f"CREATE TABLE read_model_{version}.sessions (id uuid)")
@@ -89,7 +89,7 @@ async def test_a_database_from_before_branches_begins_again_with_the_first_versi
 
 async def test_a_database_from_before_usage_begins_again_with_the_first_version(database):
     connection = await asyncpg.connect(database)
-    await migrate(connection, migrations_in(MIGRATIONS)[:4])
+    await migrate(connection, load_migrations(MIGRATIONS)[:4])
     await connection.execute(BEFORE_USAGE)
     await migrate_history(connection)
     await connection.execute("SET search_path = read_model_1, public")

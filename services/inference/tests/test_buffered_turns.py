@@ -8,7 +8,7 @@ from inference_peers.model_server import Dies, chunk, event, reply
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from parley_core.streaming.turn_buffer import Entry, TurnBufferReader, buffer_name
+from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader, buffer_name
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
@@ -42,7 +42,7 @@ async def still(start):
 async def buffer_of(redis, turn):
     """What another process finds, sealed with the key of the turn's session."""
     reading, entries = TurnBufferReader(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
-    text = reading.take([Entry(at.decode(), fields[b"s"]) for at, fields in entries])
+    text = reading.apply([BufferEntry(at.decode(), fields[b"s"]) for at, fields in entries])
     return reading, text
 
 
@@ -118,7 +118,7 @@ async def test_a_buffer_that_was_lost_is_written_whole_again(
         assert await stream.until_text(9) == "and after"
     reading, text = await buffer_of(redis, turn)
     assert text == "before and after"
-    assert (reading.opening.model, reading.opening.prompt_tokens) == ("demo", 12)
+    assert (reading.header.model, reading.header.prompt_tokens) == ("demo", 12)
     assert 600 < await redis.ttl(buffer_name(turn.id)) <= 720
 
 

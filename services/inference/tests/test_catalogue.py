@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import MOST_BYTES
+from parley_core.runtime.yaml_file import MAX_BYTES
 from parley_events.values import Price
 from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
 from parley_inference.models.model_catalogue import ServerLimits
@@ -104,7 +104,7 @@ def test_a_key_is_not_shown(read):
         ("models: [{name: '', base_url: 'http://a', context_size: 1}]", "length >= 1"),
         ("models:\n  - [", "it is no YAML (line"),
         (b"\xff", "it is no YAML"),
-        (b"#" * (MOST_BYTES + 1), "it is over"),
+        (b"#" * (MAX_BYTES + 1), "it is over"),
         (
             "models:\n"
             "  - {name: a, base_url: 'http://a', context_size: 1}\n"

@@ -6,7 +6,7 @@ import pytest
 from inference_peers.session import ADA, StoredTurn
 
 from parley_core.crypto.sealing import DataKey
-from parley_core.runtime.background_tasks import running
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferReader
 from parley_inference.streaming.buffer_writer import TurnBufferWriter
 from parley_inference.streaming.live_turn import LiveTurn
@@ -29,7 +29,7 @@ class Buffers:
             self.fails = False
             raise RuntimeError
         [write] = writes
-        if not self.entries and not write.makes:
+        if not self.entries and not write.create:
             return ["gone"]
         self.entries += write.entries
         return ["written"]
@@ -57,7 +57,7 @@ async def test_what_a_surprise_kept_from_being_written_is_written_without_furthe
     )
     live.append("text")
     flusher.begin(live, KEY, 600)
-    async with running(flusher.run()):
+    async with background_tasks(flusher.run()):
         await eventually(lambda: len(buffers.entries) == 2)
     assert TurnBufferReader(live.id, KEY).take(buffers.entries) == "text"
     assert "flusher: RuntimeError" in caplog.text

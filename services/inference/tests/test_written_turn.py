@@ -21,7 +21,7 @@ class Redis:
         self.entries, self.there = {}, False
 
     def do(self, write):
-        if write.makes:
+        if write.create:
             self.there = True
         if not self.there:
             return "gone"
@@ -36,7 +36,7 @@ class Redis:
 
     def read(self, turn):
         reading = TurnBufferReader(turn.id, KEY)
-        return reading, reading.take(self.entries.values())
+        return reading, reading.apply(self.entries.values())
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_beginning_whose_answer_was_lost_is_no_gap(live, turn, arrived):
     while write := turn.write():
         turn.wrote(redis.do(write))
     reading, text = redis.read(live)
-    assert (reading.opening, text) == (live.opening, "abcd")
+    assert (reading.header, text) == (live.opening, "abcd")
 
 
 def test_many_lost_answers_keep_as_much_as_one(live, turn):
@@ -128,7 +128,7 @@ def test_the_model_that_answers_counts(live, turn):
     while write := turn.write():
         turn.wrote(redis.do(write))
     reading, text = redis.read(live)
-    assert (reading.opening.model, reading.opening.prompt_tokens, text) == ("fallback", 7, "text")
+    assert (reading.header.model, reading.header.prompt_tokens, text) == ("fallback", 7, "text")
 
 
 @pytest.mark.parametrize("content", ["", "text", "text, longer"])
@@ -139,7 +139,7 @@ def test_the_end_is_told_once_however_the_turn_ended(live, turn, stored, content
     stored.end("failed", content)
     live.end(stored.shape())
     write = turn.write()
-    assert write.keep_seconds == 90
+    assert write.ttl_seconds == 90
     redis.do(write)
     turn.wrote("unknown")
     assert turn.write() is None

@@ -18,7 +18,7 @@ from session_peers.process import Ended, TurnInput, variables
 from session_peers.service import Service, serve_session
 
 from parley_core.log import Brokers, ensure_topic
-from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.topics import TopicSpec
 from parley_session.__main__ import main
@@ -62,7 +62,9 @@ async def store_database(migrated_database: str) -> str:
 @pytest.fixture
 async def pool(store_database: str) -> AsyncIterator[Pool]:
     """Connections of the test itself."""
-    async with open_pool(store_database, connections=16, seconds=10, name="test") as pool:
+    async with open_pool(
+        store_database, max_connections=16, timeout_seconds=10, application_name="test"
+    ) as pool:
         yield pool
 
 
@@ -117,6 +119,6 @@ async def _make(postgres_server: str, name: str) -> None:
     await connection.close()
     database = urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
     connection = await asyncpg.connect(database)
-    await migrate(connection, migrations_in(MIGRATIONS))
+    await migrate(connection, load_migrations(MIGRATIONS))
     await seed_assistants(connection, read_assistants(None))
     await connection.close()

@@ -8,7 +8,7 @@ import pytest
 from session_peers.client import EVE, Answer
 from session_peers.service import Service
 
-from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.storage.postgres_pool import Pool
 
 
@@ -52,7 +52,7 @@ async def test_all_that_was_said_is_in_the_context_of_its_one_turn(
 async def test_each_message_has_a_limit_and_the_refusal_names_the_one_over_it(
     session: Service, session_id: str, pool: Pool
 ) -> None:
-    longest = "x" * MESSAGE_BYTES
+    longest = "x" * MAX_MESSAGE_BYTES
     for asked, param in (
         ({"preceding": ["a", longest + "x"]}, "preceding.1"),
         ({"preceding": [longest], "content": longest + "x"}, "content"),

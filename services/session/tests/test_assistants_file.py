@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import MOST_BYTES
+from parley_core.runtime.yaml_file import MAX_BYTES
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.domain.assistant.state import Definition
 
@@ -56,7 +56,7 @@ ENTRY = "{id: a, name: A, description: d, instructions: i}"
         (f"assistants: [{ENTRY.replace('id: a', 'id: A b')}]", "matching regex"),
         (f"assistants: [{ENTRY.replace('name: A', 'name: 5')}]", "Expected `str`, got `int`"),
         (f"assistants: [{ENTRY[:-1]}, model: ''}}]", "Expected `str` of length >= 1"),
-        (b"#" * (MOST_BYTES + 1), f"it is over {MOST_BYTES} bytes"),
+        (b"#" * (MAX_BYTES + 1), f"it is over {MAX_BYTES} bytes"),
     ],
 )
 def test_a_wrong_file_gives_a_sentence(tmp_path: Path, text: str | bytes, why: str) -> None:

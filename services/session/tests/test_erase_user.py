@@ -14,7 +14,7 @@ from session_peers.service import MASTER_KEY
 from session_peers.serving_completions import serve_completion
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_events.session import ReplyCancelled, SessionErased
 from parley_session.application.command_executor import Caller

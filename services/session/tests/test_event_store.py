@@ -12,12 +12,13 @@ from session_peers.conversation import MOMENT, as_long_as_sealed
 from session_peers.service import MASTER_KEY
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys, unseal
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.sealing import unseal
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import EventTooLarge, encode
 from parley_events.session import Event, MessageSubmitted
 from parley_session.application.command_executor import Caller
-from parley_session.application.idempotency import keyed_request
+from parley_session.application.idempotency import idempotent_request
 from parley_session.domain.session.commands import (
     FailReply,
     RequestCancel,
@@ -124,7 +125,7 @@ async def test_an_event_that_is_too_large_leaves_nothing(
 async def test_a_request_that_is_remembered_already_leaves_nothing_of_the_second_append(
     store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
-    request = keyed_request(ADA, "POST", "/x", "k1", {"content": "hello"})
+    request = idempotent_request(ADA, "POST", "/x", "k1", {"content": "hello"})
     assert request is not None
     other = await start(store)
     first = request.remembered(started.key, started.session.id, None)
@@ -142,7 +143,7 @@ async def test_a_request_that_is_remembered_already_leaves_nothing_of_the_second
 async def test_a_remembered_request_is_of_the_same_commit_or_not_there(
     store: EventStore, started: LoadedSession, pool: Pool
 ) -> None:
-    request = keyed_request(ADA, "POST", "/x", "k1", {})
+    request = idempotent_request(ADA, "POST", "/x", "k1", {})
     assert request is not None
     late, remember = decided(started), request.remembered(started.key, started.session.id, None)
     await store.append(started, decided(started), key=started.key)

@@ -11,7 +11,7 @@ from session_peers.commands import complete_reply, start_session, submit_message
 from session_peers.parts import parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.http.errors import IdempotencyKeyReused, Unavailable
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.command_executor import (
@@ -21,7 +21,7 @@ from parley_session.application.command_executor import (
     CommandFor,
     CommandResult,
 )
-from parley_session.application.idempotency import IdempotentRequest, keyed_request
+from parley_session.application.idempotency import IdempotentRequest, idempotent_request
 from parley_session.domain.session.commands import Command
 from parley_session.domain.session.errors import TurnAlreadyEnded, TurnOpen
 from parley_session.storage.event_store import EventStore
@@ -52,7 +52,7 @@ class Interrupted(EventStore):
 
 
 def keyed(body: str = "same") -> IdempotentRequest:
-    request = keyed_request(ADA, "POST", "/x", "k1", body)
+    request = idempotent_request(ADA, "POST", "/x", "k1", body)
     assert request is not None
     return request
 

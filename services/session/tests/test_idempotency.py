@@ -2,11 +2,12 @@ from uuid import uuid4
 
 import pytest
 
+from parley_contracts.session_api.sessions import StartSessionRequest
+from parley_contracts.session_api.turns import SubmitMessageRequest
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
-from parley_session.api.session_bodies import StartBody, SubmitBody
-from parley_session.application.idempotency import IdempotentRequest, keyed_request
+from parley_session.application.idempotency import IdempotentRequest, idempotent_request
 
 ADA = Principal("default", "ada")
 
@@ -18,13 +19,13 @@ def request(
     key: str | None = "k1",
     body: object = None,
 ) -> IdempotentRequest:
-    keyed = keyed_request(person, method, path, key, body)
+    keyed = idempotent_request(person, method, path, key, body)
     assert keyed is not None
     return keyed
 
 
 def test_a_request_without_a_key_is_not_remembered() -> None:
-    assert keyed_request(ADA, "POST", "/sessions", None, {}) is None
+    assert idempotent_request(ADA, "POST", "/sessions", None, {}) is None
 
 
 def test_the_same_request_has_the_same_digest_and_the_same_derived_id() -> None:
@@ -56,21 +57,21 @@ def test_no_part_can_be_read_as_the_beginning_of_the_next() -> None:
 
 
 def test_a_body_is_the_same_however_its_json_was_written() -> None:
-    one = StartBody(title="t", metadata={"a": "1", "b": "2"})
-    other = StartBody(metadata={"b": "2", "a": "1"}, title="t")
+    one = StartSessionRequest(title="t", metadata={"a": "1", "b": "2"})
+    other = StartSessionRequest(metadata={"b": "2", "a": "1"}, title="t")
     assert request(body=one).body == request(body=other).body
-    assert request(body=one).body != request(body=StartBody(title="t")).body
+    assert request(body=one).body != request(body=StartSessionRequest(title="t")).body
 
 
 def test_an_absent_field_is_no_part_of_the_body() -> None:
     # So that a version with more fields knows what an earlier one remembered.
-    assert request(body=SubmitBody(content="a")).body == b'{"content":"a"}'
-    assert request(body=StartBody()).body == b"{}"
+    assert request(body=SubmitMessageRequest(content="a")).body == b'{"content":"a"}'
+    assert request(body=StartSessionRequest()).body == b"{}"
 
 
 def test_what_is_remembered_holds_no_text_and_is_bound_to_the_sessions_key() -> None:
     key, session_id = DataKey.generate(), uuid4()
-    body = SubmitBody(content="private words")
+    body = SubmitMessageRequest(content="private words")
     remembered = request(body=body).remembered(key, session_id, None)
     assert b"private" not in remembered.request + remembered.fingerprint
     elsewhere = request(body=body).remembered(DataKey.generate(), session_id, None)

@@ -13,7 +13,7 @@ from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
-from parley_core.streaming.turn_buffer_redis import TurnBuffers, Write
+from parley_core.streaming.turn_buffer_redis import BufferWrite, TurnBuffers
 from parley_events.values import Price
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
@@ -35,7 +35,7 @@ async def way(redis_url: str) -> AsyncIterator[FaultyProxy]:
 @pytest.fixture
 async def buffers(redis_url: str) -> AsyncIterator[TurnBuffers]:
     buffers = TurnBuffers(
-        RedisWithCircuitBreaker(redis_url, seconds=5, pause_seconds=5, connections=1)
+        RedisWithCircuitBreaker(redis_url, timeout_seconds=5, open_seconds=5, max_connections=1)
     )
     yield buffers
     await buffers.aclose()
@@ -46,15 +46,15 @@ async def streamed(session: Service, pool: Pool, buffers: TurnBuffers, *texts: s
     turn, runner = await session.open_turn(), str(uuid4())
     assert (await session.claim(turn["id"], runner))["claimed"]
     writing = TurnBufferSealer(UUID(turn["id"]), await key_of(session, turn))
-    entries = [writing.opening(OPENING)]
+    entries = [writing.header(OPENING)]
     place = 0
     for text in texts:
         place += len(text)
         if text != LOST:
             entries.append(writing.text(text, place))
-    assert await buffers.write([Write(writing.name, entries, makes=True, keep_seconds=60)]) == [
-        "written"
-    ]
+    assert await buffers.write(
+        [BufferWrite(writing.name, entries, create=True, ttl_seconds=60)]
+    ) == ["written"]
     await pool.execute(
         "UPDATE turns SET opened_at = opened_at - interval '11 s',"
         " claimed_at = claimed_at - interval '11 s'"
@@ -124,14 +124,16 @@ async def test_a_redis_that_is_away_keeps_no_session_closed(
     session: Service, pool: Pool, buffers: TurnBuffers, way: FaultyProxy, how: str
 ) -> None:
     turns = [await streamed(session, pool, buffers, "lost") for _ in range(3)]
-    resting = RedisWithCircuitBreaker(way.database, seconds=0.1, pause_seconds=60, connections=1)
+    resting = RedisWithCircuitBreaker(
+        way.database, timeout_seconds=0.1, open_seconds=60, max_connections=1
+    )
     getattr(way, how)()
     await parts_on(pool, buffers=TurnBuffers(resting)).sweeper().sweep()
     for turn in turns:
         ended = await session.turn(turn["id"])
         assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
     # Only the first of them waited for it.
-    assert resting.failed == 1
+    assert resting.failures == 1
     await resting.aclose()
 
 

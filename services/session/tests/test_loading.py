@@ -7,7 +7,7 @@ from session_peers.appending import execute, start
 from session_peers.commands import complete_reply, submit_message
 from session_peers.service import MASTER_KEY
 
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_session.domain.session.state import BrokenStream
 from parley_session.storage.event_store import EventStore

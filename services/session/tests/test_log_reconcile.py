@@ -15,8 +15,8 @@ from session_peers.process import Ended, TurnInput
 from session_peers.relaying import relay_all
 from session_peers.serving_completions import serve_completion
 
-from parley_core.crypto.sealing import KeyDestroyed
-from parley_core.log import Brokers, Entry, LogWriter
+from parley_core.crypto.master_keys import KeyDestroyed
+from parley_core.log import Brokers, LogEntry, LogWriter
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import Record
 from parley_session.domain.session.commands import RequestCancel
@@ -221,7 +221,7 @@ async def test_a_session_that_moves_meanwhile_is_looked_at_again_and_a_cut_chang
     before = await contents(pool)
     await restore(pool)
     entries = [
-        Entry(0, offset, record)
+        LogEntry(0, offset, record)
         for offset, record in enumerate(await records_in(kafka_bootstrap, log_topic))
     ]
     connection = await asyncpg.connect(store_database)

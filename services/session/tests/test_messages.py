@@ -7,7 +7,8 @@ import pytest
 from session_peers.client import ADA, EVE, OTHER_ADA, Answer
 from session_peers.service import Service
 
-from parley_contracts.api_models import MESSAGE_BYTES, Turn
+from parley_contracts.api_models import Turn
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.storage.postgres_pool import Pool
 
 
@@ -85,7 +86,7 @@ async def test_another_persons_turn_looks_like_none(
     assert (await session.claim(turn_id, str(uuid4())))["claimed"]
 
 
-@pytest.mark.parametrize("content", ["x" * MESSAGE_BYTES, "é" * (MESSAGE_BYTES // 2)])
+@pytest.mark.parametrize("content", ["x" * MAX_MESSAGE_BYTES, "é" * (MAX_MESSAGE_BYTES // 2)])
 async def test_a_message_of_256_kib_is_taken(
     session: Service, session_id: str, content: str
 ) -> None:
@@ -97,10 +98,10 @@ async def test_a_message_of_256_kib_is_taken(
 @pytest.mark.parametrize(
     "content",
     [
-        "x" * (MESSAGE_BYTES + 1),
-        "x" + "é" * (MESSAGE_BYTES // 2),
+        "x" * (MAX_MESSAGE_BYTES + 1),
+        "x" + "é" * (MAX_MESSAGE_BYTES // 2),
         # Within the limit, but as JSON each has six bytes: more than an event may have.
-        "\x01" * MESSAGE_BYTES,
+        "\x01" * MAX_MESSAGE_BYTES,
     ],
 )
 async def test_a_message_that_is_too_large_stores_nothing(

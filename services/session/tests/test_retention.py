@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from session_peers.service import MASTER_KEY
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.command_executor import Caller, CommandExecutor
 from parley_session.application.retention import Retention, RetentionLimits
@@ -148,7 +148,9 @@ async def test_a_tick_looks_at_some_and_the_next_ones_at_the_others(pool: Pool) 
 
 async def test_two_jobs_at_once_erase_each_once(pool: Pool, migrated_database: str) -> None:
     gone = {await start(pool, ends=-DAY) for _ in range(20)}
-    async with open_pool(migrated_database, connections=4, seconds=10, name="other") as other:
+    async with open_pool(
+        migrated_database, max_connections=4, timeout_seconds=10, application_name="other"
+    ) as other:
         jobs = [retention_on(each, erased=4) for each in (pool, other, pool)]
         found = [sum(await asyncio.gather(*(job.tick() for job in jobs))) for _ in range(12)]
     assert sum(found) == 20
@@ -171,7 +173,9 @@ class StopsAtTheThird(SessionDeletion):
 
 async def test_the_next_job_goes_on_where_one_died(pool: Pool, migrated_database: str) -> None:
     gone = {await start(pool, ends=-DAY) for _ in range(5)}
-    async with open_pool(migrated_database, connections=2, seconds=10, name="dies") as dying:
+    async with open_pool(
+        migrated_database, max_connections=2, timeout_seconds=10, application_name="dies"
+    ) as dying:
         erasing = erasing_on(dying, StopsAtTheThird)
         assert isinstance(erasing, StopsAtTheThird)
         erasing.stopped = asyncio.Event()

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from parley_core.http.errors import NotFound
-from parley_core.storage.migrations import migrate, migrations_in
+from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.assistants.assistant_catalogue import Catalogue
 from parley_session.application.assistants.page_query import page_query_of
@@ -23,9 +23,11 @@ POET = Definition("Poet", "Rhymes.", "Rhyme.", model="m1")
 @pytest.fixture
 async def own_pool(database: str) -> AsyncIterator[Pool]:
     """Of a migrated database without assistants."""
-    async with open_pool(database, connections=8, seconds=10, name="test") as pool:
+    async with open_pool(
+        database, max_connections=8, timeout_seconds=10, application_name="test"
+    ) as pool:
         async with pool.acquire() as connection:
-            await migrate(connection, migrations_in(MIGRATIONS))
+            await migrate(connection, load_migrations(MIGRATIONS))
         yield pool
 
 

@@ -14,7 +14,7 @@ from session_peers.parts import parts_on
 from session_peers.process import session_process
 from session_peers.relaying import relaying
 
-from parley_core.log import Appended, Brokers, LogWriter
+from parley_core.log import AppendResult, Brokers, LogWriter
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import Record
 from parley_testing.eventually import eventually
@@ -38,7 +38,7 @@ class Stopped(LogWriter):
         super().__init__(brokers, topic)
         self.stopped, self.woken, self.done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def append(self, records: Sequence[Record], timeout: float) -> Appended:
+    async def append(self, records: Sequence[Record], timeout: float) -> AppendResult:
         self.stopped.set()
         await self.woken.wait()
         appended = await super().append(records, timeout)

@@ -14,12 +14,12 @@ from session_peers.conversation import MOMENT
 from session_peers.parts import Parts, erasing_on, parts_on
 from session_peers.service import MASTER_KEY
 
-from parley_core.crypto.sealing import KeyDestroyed, MasterKeys
-from parley_core.log import Entry
+from parley_core.crypto.master_keys import KeyDestroyed, MasterKeys
+from parley_core.log import LogEntry
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import encode
 from parley_session.application.command_executor import Caller
-from parley_session.application.idempotency import keyed_request
+from parley_session.application.idempotency import idempotent_request
 from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
@@ -35,7 +35,7 @@ from parley_session.operations.log.reconcile_store import ReconcileStore
 from parley_session.storage.event_store import event_of
 from parley_session.storage.search_keys import SearchKeys
 
-Logged = list[Entry]
+Logged = list[LogEntry]
 TakeBack = Callable[[Logged], Awaitable[Reconciliation]]
 
 
@@ -62,7 +62,7 @@ async def logged_of(pool: Pool) -> Logged:
     """All that was ever stored, as the log has it; and all of it again."""
     rows = await pool.fetch("SELECT * FROM events ORDER BY session_id, sequence")
     records = [encode(event_of(row)) for row in rows]
-    return [Entry(0, offset, record) for offset, record in enumerate([*records, *records])]
+    return [LogEntry(0, offset, record) for offset, record in enumerate([*records, *records])]
 
 
 def imported() -> ImportedMessage:
@@ -72,7 +72,7 @@ def imported() -> ImportedMessage:
 async def test_a_session_that_the_log_knows_as_erased_loses_its_key_and_its_requests(
     parts: Parts, pool: Pool, take_back: TakeBack
 ) -> None:
-    request = keyed_request(ADA, "POST", "/sessions", "k1", {})
+    request = idempotent_request(ADA, "POST", "/sessions", "k1", {})
     assert request is not None
     begin = start_session()
     await parts.executor.execute(begin.session_id, lambda _: begin, ASKER, request=request)

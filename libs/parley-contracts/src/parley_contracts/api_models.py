@@ -6,9 +6,6 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
-MESSAGE_BYTES = 256 * 1024
-"""The most that the content of one submitted message may have, as UTF-8."""
-
 TurnStatus = Literal["running", "completed", "failed", "cancelled"]
 FinishReason = Literal["stop", "length", "content_filter"]
 

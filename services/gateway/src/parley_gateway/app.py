@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_client import http_session
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import completion_routes
@@ -35,6 +35,7 @@ from parley_gateway.http.body_limits import BodyLimits
 from parley_gateway.http.forwarding import Forwarder, Routes
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.http.validation_errors import install_validation_error_handler
 from parley_gateway.limits import movement_limits, page_limits, turn_limits, write_limits
 from parley_gateway.parts import Parts
 from parley_gateway.settings import GatewaySettings
@@ -89,6 +90,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
+    install_validation_error_handler(app)
     app.add_exception_handler(ClientDisconnect, _on_client_gone)
     return app
 

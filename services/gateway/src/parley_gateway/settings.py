@@ -9,7 +9,7 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 from pydantic import Field, SecretStr, model_validator
 
-from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
 from parley_core.runtime.settings import Count, InternalSecretSetting, Port, Seconds, SharedPort
 
@@ -49,7 +49,7 @@ class GatewaySettings(SharedPort):
     jwks_max_age_seconds: Seconds = 300
 
     # What clients send. Text may take six bytes for each of its own, escaped in JSON.
-    gateway_body_bytes: Count = 6 * MESSAGE_BYTES + 64 * KIB
+    gateway_body_bytes: Count = 6 * MAX_MESSAGE_BYTES + 64 * KIB
     gateway_import_bytes: Count = 4 * MIB
     gateway_completion_bytes: Count = 4 * MIB
     gateway_body_seconds: Seconds = 30

@@ -8,7 +8,11 @@ import traceback
 from parley_core.http.server import configure_logging, serve
 from parley_core.log import LogError
 from parley_core.runtime.settings import InvalidSettings, load
-from parley_core.storage.migrations import MigrationError, require_database_migrated, run_at
+from parley_core.storage.migrations import (
+    MigrationError,
+    require_database_migrated,
+    run_with_connection,
+)
 from parley_history.app import create_app
 from parley_history.operations.dead_letters import arguments as dead_letters_arguments
 from parley_history.operations.dead_letters import command as dead_letters_command
@@ -69,7 +73,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _migrate(settings: DatabaseSettings) -> None:
-    for migration in run_at(settings.history_database, migrate_history):
+    for migration in run_with_connection(settings.history_database, migrate_history):
         print(f"applied {migration.number:04} {migration.name}")
 
 

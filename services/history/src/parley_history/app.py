@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 
 from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
-from parley_core.runtime.background_tasks import running
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.metrics import metrics_route, new_registry
-from parley_core.storage.migrations import MigrationError, migrations_in, require_migrated
+from parley_core.storage.migrations import MigrationError, load_migrations, require_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.change_feed.listener import ChangeFeed
 from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
@@ -86,7 +86,7 @@ def create_app(settings: HistorySettings) -> Starlette:
             )
             stack.enter_context(movements.followed_by(forgetting))
             await stack.enter_async_context(_indexing(settings, movements, session, registry))
-            await stack.enter_async_context(running(movements.listen(), forgetting.run()))
+            await stack.enter_async_context(background_tasks(movements.listen(), forgetting.run()))
             yield
 
     registry = _registry(movements)
@@ -111,9 +111,9 @@ def _registry(movements: ChangeFeed) -> CollectorRegistry:
 def _pool(settings: HistorySettings) -> Pool:
     return open_pool(
         settings.history_database,
-        connections=settings.history_connections,
-        seconds=settings.history_database_seconds,
-        name="parley-history",
+        max_connections=settings.history_connections,
+        timeout_seconds=settings.history_database_seconds,
+        application_name="parley-history",
     )
 
 
@@ -202,7 +202,7 @@ async def _indexing(
     )
     watch_indexer(registry, indexer)
     with movements.followed_by(moved):
-        async with running(indexer.run()):
+        async with background_tasks(indexer.run()):
             yield
 
 
@@ -221,7 +221,7 @@ def _missing(pool: Pool) -> Missing:
             async with pool.acquire() as connection:
                 await require_migrated(
                     cast("asyncpg.Connection[asyncpg.Record]", connection),
-                    migrations_in(MIGRATIONS),
+                    load_migrations(MIGRATIONS),
                 )
         except DATABASE_TROUBLE:
             return ["read model"]

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 
 from parley_core.log import GroupReader
-from parley_core.runtime.background_tasks import running
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.metrics import metrics_route
 from parley_history.projection.active_read_model import ReadModel, ReadModelLimits
 from parley_history.projection.log_end_offsets import LogEnds
@@ -43,7 +43,7 @@ def create_projector_app(settings: ProjectorSettings) -> Starlette:
                 # The orderly end of the whole process: without its projector it is no use.
                 signal.raise_signal(signal.SIGTERM)
 
-        async with running(projector.run(), watchdog.run()) as tasks:
+        async with background_tasks(projector.run(), watchdog.run()) as tasks:
             for task in tasks:
                 task.add_done_callback(ended)
             yield

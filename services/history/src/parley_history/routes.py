@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from parley_core.http.pagination import number_in
+from parley_core.http.pagination import parse_number
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
 from parley_history.queries.export.export_sessions import SessionExporter
@@ -64,7 +64,7 @@ def routes(guard: ServiceAuthenticator, parts: Parts) -> Sequence[Route]:
 
     async def export_session(request: Request) -> Response:
         person, form = guard(request), form_in(request.query_params)
-        least = number_in(request.query_params, "min_version", VERSION_MOST) or 0
+        least = parse_number(request.query_params, "min_version", VERSION_MOST) or 0
         session_id = request.path_params["session_id"]
         pieces = parts.exporting.one(session_id, person, request_id(request), form, least)
         return await file_of(pieces, form, f"parley-{session_id}")

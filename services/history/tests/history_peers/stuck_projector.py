@@ -7,13 +7,13 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from parley_core.log import Entry, GroupReader
+from parley_core.log import GroupReader, LogEntry
 from parley_history.__main__ import main
 
 read = GroupReader.read
 
 
-async def read_once(reader: GroupReader, max_records: int, timeout: float) -> list[Entry]:
+async def read_once(reader: GroupReader, max_records: int, timeout: float) -> list[LogEntry]:
     entries = await read(reader, max_records, timeout)
     while entries:
         with suppress(asyncio.CancelledError):

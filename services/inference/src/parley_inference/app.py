@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from starlette.applications import Starlette
 
-from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.metrics import metrics_route, new_registry
@@ -185,9 +185,9 @@ def _buffering(settings: InferenceSettings) -> TurnBuffering | None:
         return None
     redis = RedisWithCircuitBreaker(
         settings.redis,
-        seconds=settings.inference_buffer_seconds,
-        pause_seconds=settings.inference_buffer_pause_seconds,
-        connections=_BUFFER_CONNECTIONS,
+        timeout_seconds=settings.inference_buffer_seconds,
+        open_seconds=settings.inference_buffer_pause_seconds,
+        max_connections=_BUFFER_CONNECTIONS,
     )
     buffers = TurnBuffers(redis)
     flusher = TurnBufferWriter(

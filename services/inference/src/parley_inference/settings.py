@@ -5,6 +5,7 @@ Durations are in seconds and sizes in bytes. No other file reads the environment
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
@@ -16,6 +17,7 @@ from parley_core.runtime.settings import (
     RedisUrl,
     Seconds,
     SharedPort,
+    Variable,
 )
 
 KIB = 1024
@@ -35,8 +37,8 @@ class InferenceSettings(SharedPort):
 
     models: Path | None = None
     model: str | None = None
-    openai_base_url: str = Field("https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
-    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: Annotated[str, Variable("OPENAI_BASE_URL")] = "https://api.openai.com/v1"
+    openai_api_key: Annotated[SecretStr | None, Variable("OPENAI_API_KEY")] = None
 
     # How much this process takes on at once.
     inference_turns: int = Field(200, ge=1, le=10_000, description="a number from 1 to 10000")

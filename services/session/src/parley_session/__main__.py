@@ -13,7 +13,7 @@ from parley_core.storage.migrations import (
     MigrationError,
     migrate_database,
     require_database_migrated,
-    run_at,
+    run_with_connection,
 )
 from parley_session.app import assistants_relay_of, create_app, relay_of
 from parley_session.application.assistants.definitions_file import read_assistants
@@ -114,7 +114,7 @@ def _migrate(settings: MigrateSettings) -> None:
     definitions = read_assistants(settings.assistants)
     for migration in migrate_database(settings.session_database, MIGRATIONS):
         print(f"applied {migration.number:04} {migration.name}")
-    changed = run_at(
+    changed = run_with_connection(
         settings.session_database, lambda connection: seed_assistants(connection, definitions)
     )
     if changed:

@@ -8,10 +8,10 @@ from functools import partial
 from starlette.applications import Starlette
 
 from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_core.http.errors import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.log import LogWriter
-from parley_core.runtime.background_tasks import running
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.metrics import metrics_route, new_registry
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
@@ -77,7 +77,7 @@ def create_app(settings: SessionSettings) -> Starlette:
             )
             retention = _retention(settings, parts, pool, policies)
             runs = (relay.run(), assistants_relay.run(), sweeper.run(), retention.run())
-            async with running(*runs):
+            async with background_tasks(*runs):
                 yield
 
     app = Starlette(
@@ -238,9 +238,9 @@ async def _left_behind(settings: SessionSettings) -> AsyncIterator[PartialReplyR
         return
     redis = RedisWithCircuitBreaker(
         settings.redis,
-        seconds=settings.session_buffer_seconds,
-        pause_seconds=settings.session_buffer_pause_seconds,
-        connections=1,
+        timeout_seconds=settings.session_buffer_seconds,
+        open_seconds=settings.session_buffer_pause_seconds,
+        max_connections=1,
     )
     try:
         yield PartialReplyRecovery(TurnBuffers(redis))
@@ -251,9 +251,9 @@ async def _left_behind(settings: SessionSettings) -> AsyncIterator[PartialReplyR
 def _pool(settings: SessionSettings) -> Pool:
     return open_pool(
         settings.session_database,
-        connections=settings.session_connections,
-        seconds=settings.session_store_seconds,
-        name="parley-session",
+        max_connections=settings.session_connections,
+        timeout_seconds=settings.session_store_seconds,
+        application_name="parley-session",
     )
 
 

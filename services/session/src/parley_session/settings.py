@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.log.settings import LogSettings
 from parley_core.runtime.settings import (
     Count,

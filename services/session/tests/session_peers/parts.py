@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.assistant_catalogue import Catalogue

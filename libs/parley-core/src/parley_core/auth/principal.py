@@ -1,4 +1,4 @@
-"""The principal token: in whose name one service calls another, good for a minute."""
+"""Principal token: a JWT, valid for 60 seconds, that states on whose behalf a service calls."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from typing import Any, Self
 import jwt
 
 LIFETIME_SECONDS = 60
-# Only for a caller whose clock runs ahead; one that runs behind spends its lifetime instead.
-CLOCK_AHEAD_SECONDS = 5
-SECRET_BYTES = 32
+# Leeway for an issuer whose clock runs ahead; a clock that runs behind shortens the lifetime.
+CLOCK_SKEW_SECONDS = 5
+MIN_SECRET_BYTES = 32
 
 _ALGORITHM = "HS256"
 _CLAIMS = ("iss", "aud", "tenant", "sub", "scopes", "exp", "iat")
-# Times are checked here, against the clock that the caller passes.
+# PyJWT's time checks are off: times are checked below, against the clock that the caller passes.
 _CODEC = jwt.PyJWT(
     {
         "require": list(_CLAIMS),
@@ -27,12 +27,12 @@ _CODEC = jwt.PyJWT(
 
 
 class InvalidPrincipal(Exception):
-    """The token proves nothing; the message says why without repeating it."""
+    """The token is invalid; the message gives the reason without repeating the token."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A person, as (tenant, user), and what they may do."""
+    """An authenticated user of a tenant, and the scopes granted to them."""
 
     tenant: str
     user: str
@@ -41,49 +41,55 @@ class Principal:
 
 @dataclass(frozen=True)
 class InternalSecret:
-    """The secret that all services share to sign principals."""
+    """The HMAC secret, shared by all services, that signs principal tokens."""
 
     value: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.value) < SECRET_BYTES:
+        if len(self.value) < MIN_SECRET_BYTES:
             raise ValueError(
-                f"PARLEY_INTERNAL_SECRET should be at least {SECRET_BYTES} random bytes, "
+                f"PARLEY_INTERNAL_SECRET should be at least {MIN_SECRET_BYTES} random bytes, "
                 "the same for every service (try: openssl rand -hex 32)"
             )
 
     @classmethod
     def parse(cls, setting: str) -> Self:
-        """Read PARLEY_INTERNAL_SECRET; raises ValueError with what it should look like."""
+        """Parse PARLEY_INTERNAL_SECRET; raises ValueError that describes the expected form."""
         return cls(setting.encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """What a token says whose signature was verified; times are seconds of Unix time."""
+class VerifiedToken:
+    """The claims of a token with a valid signature; times are seconds of Unix time."""
 
     principal: Principal
-    issued: int
-    expires: int
+    issued_at: int
+    expires_at: int
 
     def check_times(self, now: datetime) -> None:
-        """Raises InvalidPrincipal."""
-        _check_times(self.issued, self.expires, now.timestamp())
+        """Raises InvalidPrincipal for a token that is expired, too long-lived or premature."""
+        seconds = now.timestamp()
+        if self.expires_at - self.issued_at > LIFETIME_SECONDS:
+            raise InvalidPrincipal(f"invalid principal token: lives over {LIFETIME_SECONDS} s")
+        if seconds >= self.expires_at:
+            raise InvalidPrincipal("invalid principal token: expired")
+        if self.issued_at > seconds + CLOCK_SKEW_SECONDS:
+            raise InvalidPrincipal("invalid principal token: issued in the future")
 
 
 def sign_principal(
     principal: Principal, secret: InternalSecret, *, issuer: str, audience: str, now: datetime
 ) -> str:
-    """A token for calls from `issuer` to `audience`, good for 60 seconds."""
-    issued = int(now.timestamp())
+    """Issue a token for calls from `issuer` to `audience`, valid for 60 seconds."""
+    issued_at = int(now.timestamp())
     claims = {
         "iss": issuer,
         "aud": audience,
         "tenant": principal.tenant,
         "sub": principal.user,
         "scopes": sorted(principal.scopes),
-        "iat": issued,
-        "exp": issued + LIFETIME_SECONDS,
+        "iat": issued_at,
+        "exp": issued_at + LIFETIME_SECONDS,
     }
     return _CODEC.encode(claims, secret.value, algorithm=_ALGORITHM)
 
@@ -96,41 +102,32 @@ def verify_principal(
     audience: str,
     now: datetime,
 ) -> Principal:
-    """Who the call is made for; raises InvalidPrincipal."""
-    signed = open_principal(token, secret, issuers=issuers, audience=audience)
-    signed.check_times(now)
-    return signed.principal
+    """Verify a token and its times, and return its principal; raises InvalidPrincipal."""
+    verified = decode_principal_token(token, secret, issuers=issuers, audience=audience)
+    verified.check_times(now)
+    return verified.principal
 
 
-def open_principal(
+def decode_principal_token(
     token: str, secret: InternalSecret, *, issuers: Collection[str], audience: str
-) -> Signed:
-    """What the token says, whose times are still to be checked; raises InvalidPrincipal."""
+) -> VerifiedToken:
+    """Verify a token except for its times; raises InvalidPrincipal."""
     try:
         claims = _CODEC.decode(token, secret.value, algorithms=[_ALGORITHM], audience=audience)
     except (jwt.PyJWTError, ValueError) as error:
-        # The class alone: some of PyJWT's sentences repeat what the token says.
-        raise InvalidPrincipal(f"principal token refused: {type(error).__name__}") from None
+        # Only the class of the error: some messages of PyJWT quote the token.
+        raise InvalidPrincipal(f"invalid principal token: {type(error).__name__}") from None
     if not isinstance(claims["iss"], str) or claims["iss"] not in issuers:
-        raise InvalidPrincipal("principal token refused: no service that may call signed it")
-    issued, expires = claims["iat"], claims["exp"]
-    if type(issued) is not int or type(expires) is not int:
-        raise InvalidPrincipal("principal token refused: its times are not whole seconds")
-    return Signed(_principal(claims), issued, expires)
-
-
-def _check_times(issued: int, expires: int, now: float) -> None:
-    if expires - issued > LIFETIME_SECONDS:
-        raise InvalidPrincipal(f"principal token refused: lives over {LIFETIME_SECONDS} seconds")
-    if now >= expires:
-        raise InvalidPrincipal("principal token refused: expired")
-    if issued > now + CLOCK_AHEAD_SECONDS:
-        raise InvalidPrincipal("principal token refused: issued in the future")
+        raise InvalidPrincipal("invalid principal token: issuer not allowed")
+    issued_at, expires_at = claims["iat"], claims["exp"]
+    if type(issued_at) is not int or type(expires_at) is not int:
+        raise InvalidPrincipal("invalid principal token: iat and exp must be integers")
+    return VerifiedToken(_principal(claims), issued_at, expires_at)
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
     tenant, user, scopes = claims["tenant"], claims["sub"], claims["scopes"]
     named = isinstance(tenant, str) and isinstance(user, str) and tenant and user
     if not named or not isinstance(scopes, list) or not all(isinstance(s, str) for s in scopes):
-        raise InvalidPrincipal("principal token refused: tenant, sub or scopes are malformed")
+        raise InvalidPrincipal("invalid principal token: malformed tenant, sub or scopes")
     return Principal(tenant=tenant, user=user, scopes=frozenset(scopes))

@@ -1,66 +1,62 @@
-"""Refuses a request body over a limit before it is held in memory."""
+"""Rejects a request body over a limit before it is held in memory."""
 
 import asyncio
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.http.errors import TooLarge, error_body
 
-# A client still sending would miss an answer that comes with a closed connection, so a body that
-# is too large is read on, up to here and for as long, and thrown away.
-MOST_DISCARDED = 16 * 1024 * 1024
-DISCARDING_SECONDS = 10.0
-
-_DISCONNECT = {"type": "http.disconnect"}
+# A client that is still sending when its connection closes misses the response. So the rest of a
+# body that is too large is received and dropped, within these bounds.
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
+DISCARD_SECONDS = 10.0
 
 
 class BodyLimitMiddleware:
     """Answers 413 `body_too_large` to a body over `limit` bytes.
 
-    Belongs inside RequestIdMiddleware (added to the application before it), which gives the
-    answer its x-request-id.
+    Starlette's middleware does the counting. It neither answers in Parley's error shape nor waits
+    for a client that is still sending, which is left to this class. Belongs inside of
+    RequestIdMiddleware, which gives the response its x-request-id.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+        self._limited, self._limit = RequestBodyLimitMiddleware(app, limit), limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._limited(scope, receive, send)
             return
         body = _CountedBody(receive)
-        announced = Headers(scope=scope).get("content-length", "0")
-        exceeded = announced.isdecimal() and int(announced) > self.limit
-        answered = False
+        declared = Headers(scope=scope).get("content-length", "0")
+        is_declared_too_large = declared.isdecimal() and int(declared) > self._limit
+        is_rejected = False
 
-        async def receive_within_limit() -> Message:
-            nonlocal exceeded
-            message = _DISCONNECT if exceeded else await body.receive()
-            exceeded = exceeded or body.received > self.limit
-            # Not an exception: FastAPI answers one with 400, and task groups wrap it.
-            return _DISCONNECT if exceeded else message
+        def is_too_large() -> bool:
+            return is_declared_too_large or body.received > self._limit
 
-        async def send_unless_exceeded(message: Message) -> None:
-            nonlocal answered
-            if not exceeded:
-                answered = True
+        async def send_unless_rejected(message: Message) -> None:
+            nonlocal is_rejected
+            if message["type"] == "http.response.start" and message["status"] == 413:
+                is_rejected = is_too_large()
+            if not is_rejected:
                 await send(message)
 
-        if not exceeded:
-            try:
-                await self.app(scope, receive_within_limit, send_unless_exceeded)
-            except ClientDisconnect:
-                if not exceeded:
-                    raise
-        if exceeded and not answered:
+        try:
+            await self._limited(scope, body.receive, send_unless_rejected)
+        except Exception:
+            # The response has already begun; its end is all that can be withheld.
+            if not is_too_large():
+                raise
+        if is_rejected:
             # Amid a body the connection cannot be used again; uvicorn would wait for the rest.
             headers = {} if await body.discard() else {"connection": "close"}
-            refusal = TooLarge(f"The body is over {self.limit} bytes.", code="body_too_large")
-            answer = error_body(refusal.message, type=refusal.type, code=refusal.code)
-            await JSONResponse(answer, refusal.status, headers)(scope, receive, send)
+            error = TooLarge(f"The body is over {self._limit} bytes.", code="body_too_large")
+            content = error_body(error.message, type=error.type, code=error.code)
+            await JSONResponse(content, error.status, headers)(scope, receive, send)
 
 
 class _CountedBody:
@@ -75,10 +71,10 @@ class _CountedBody:
         return message
 
     async def discard(self) -> bool:
-        """Whether that came to the end of the body, within the bounds above."""
+        """Receive the rest of the body; return whether it ended within the bounds above."""
         try:
-            async with asyncio.timeout(DISCARDING_SECONDS):
-                while self._more and self.received <= MOST_DISCARDED:
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while self._more and self.received <= MAX_DISCARDED_BYTES:
                     await self.receive()
         except TimeoutError:
             return False

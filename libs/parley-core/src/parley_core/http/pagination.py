@@ -1,5 +1,6 @@
-"""Which page of a list is asked for, read from the query of a request. Each raises InvalidRequest,
-which names the parameter.
+"""Pagination parameters of list requests (`limit`, `order`, `after`, `before`).
+
+Every parser raises InvalidRequest that names the offending parameter.
 """
 
 import re
@@ -9,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 
 from parley_core.http.errors import InvalidRequest
 
-LIMIT_DEFAULT, LIMIT_MOST = 20, 100
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 
 Order = Literal["asc", "desc"]
 Query = Mapping[str, str]
@@ -19,10 +20,10 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class ListCursor(Generic[Id]):
-    """`after` and `before` are ids, as places in the list that `order` makes."""
+class PageParameters(Generic[Id]):
+    """The requested page; `after` and `before` are IDs of items, in the sequence of `order`."""
 
-    limit: int = LIMIT_DEFAULT
+    limit: int = DEFAULT_LIMIT
     order: Order = "desc"
     after: Id | None = None
     before: Id | None = None
@@ -33,7 +34,7 @@ class ListCursor(Generic[Id]):
 
     @property
     def older(self) -> bool:
-        """Whether the page goes from its cursor (or from the newest) back in time."""
+        """Whether the page extends from its cursor (by default the newest item) back in time."""
         return (self.order == "desc") == (self.before is None)
 
     @property
@@ -41,19 +42,19 @@ class ListCursor(Generic[Id]):
         return self.order == "desc"
 
 
-def limit_in(query: Query) -> int:
-    return number_in(query, "limit", LIMIT_MOST) or LIMIT_DEFAULT
+def parse_limit(query: Query) -> int:
+    return parse_number(query, "limit", MAX_LIMIT) or DEFAULT_LIMIT
 
 
-def number_in(query: Query, name: str, most: int) -> int | None:
+def parse_number(query: Query, name: str, maximum: int) -> int | None:
     if (text := query.get(name)) is None:
         return None
-    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
-        raise InvalidRequest(f"{name} should be a whole number from 1 to {most}.", param=name)
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= maximum:
+        raise InvalidRequest(f"{name} should be an integer from 1 to {maximum}.", param=name)
     return int(text)
 
 
-def order_in(query: Query, default: Order = "desc") -> Order:
+def parse_order(query: Query, default: Order = "desc") -> Order:
     match query.get("order", default):
         case "asc":
             return "asc"
@@ -63,9 +64,9 @@ def order_in(query: Query, default: Order = "desc") -> Order:
             raise InvalidRequest("order should be asc or desc.", param="order")
 
 
-def cursors_by(id_of: Callable[[str], Id | None]) -> tuple[Id | None, Id | None]:
-    """`after` and `before`, of which at most one is given; `id_of` reads the parameter it names."""
-    after, before = id_of("after"), id_of("before")
+def parse_cursors(parse: Callable[[str], Id | None]) -> tuple[Id | None, Id | None]:
+    """Return (`after`, `before`), at most one of them set; `parse` reads a parameter by name."""
+    after, before = parse("after"), parse("before")
     if after is not None and before is not None:
         raise InvalidRequest("Give after or before, not both.", param="before")
     return after, before

@@ -1,4 +1,4 @@
-"""Who may call a service's routes: another service, in the name of the person it says."""
+"""Authenticates calls between services by principal token."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from parley_core.http.errors import Unauthenticated
 class ServiceAuthenticator:
     """Verifies the principal token of a request to `audience`, signed by one of `issuers`.
 
-    A FastAPI dependency (`Depends(guard)`) and a plain call alike. Raises Unauthenticated.
+    Serves as a FastAPI dependency and as a plain call. Raises Unauthenticated.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class ServiceAuthenticator:
     def __call__(self, request: Request) -> Principal:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("This call needs a principal token.")
+            raise Unauthenticated("A principal token is required.")
         try:
-            return self._tokens.principal_of(token, self._clock())
-        except InvalidPrincipal as refused:
-            reason = str(refused)
+            return self._tokens.verify(token, self._clock())
+        except InvalidPrincipal as invalid:
+            reason = str(invalid)
             raise Unauthenticated(f"{reason[0].upper()}{reason[1:]}.") from None
 
 
 def request_id(request: Request) -> str:
-    """The id that RequestIdMiddleware gave the request, to pass on."""
+    """Return the ID that RequestIdMiddleware assigned to the request."""
     return str(request.scope["state"]["request_id"])

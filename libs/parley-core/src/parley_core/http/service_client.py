@@ -1,4 +1,4 @@
-"""How one service calls another: one shared aiohttp session, a signed principal, bounded waits."""
+"""HTTP client for calls between services: pooled connections, principal tokens, timeouts."""
 
 import asyncio
 import logging
@@ -16,23 +16,27 @@ from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 
-# Below the 75 s after which `server` closes an idle connection, so that none is reused too late.
+# Shorter than the 75 s after which `server` closes an idle connection: none is reused too late.
 KEEP_ALIVE_SECONDS = 30
 CONNECT_SECONDS = 2
 IDEMPOTENCY_KEY = "idempotency-key"
-_PIECE_BYTES = 1024 * 1024
-_CONNECTS = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
-_BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError)
+_STREAMED_BODY_BYTES = 1024 * 1024
+_CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
+_CONNECTION_ERRORS = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientPayloadError,
+)
 
 _log = logging.getLogger(__name__)
 
 
 def http_session() -> aiohttp.ClientSession:
-    """The process's one session for calls to other services; the caller closes it."""
+    """Create the one session that a process uses for its calls; the caller closes it."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
     return aiohttp.ClientSession(
         connector=connector,
-        # Bytes are passed on as they come, so none may come compressed.
+        # Bodies are forwarded as bytes, so they must not be compressed.
         auto_decompress=False,
         headers={"accept-encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -40,8 +44,8 @@ def http_session() -> aiohttp.ClientSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A successful answer, its body undecoded: most of them are only passed on."""
+class ServiceResponse:
+    """A successful response with an undecoded body: most bodies are only forwarded."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,7 +53,7 @@ class Answer:
 
 
 class ServiceError(ParleyError):
-    """The error that another service answered, passed on as it is."""
+    """The error response of another service, forwarded unchanged."""
 
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         super().__init__(error["message"], param=error.get("param"), headers=headers)
@@ -59,9 +63,9 @@ class ServiceError(ParleyError):
 
 
 class ServiceClient:
-    """Calls one service in the name of `caller`.
+    """Calls the service `callee` as the service `caller`, on behalf of a principal.
 
-    `service_principal` is for calls that no person makes (a heartbeat, the end of a turn).
+    `service_principal` is for calls on nobody's behalf (a heartbeat, the end of a turn).
     """
 
     def __init__(
@@ -90,28 +94,28 @@ class ServiceClient:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = 10,
-    ) -> Answer:
-        """One request and its whole answer, within `timeout` seconds.
+    ) -> ServiceResponse:
+        """Send a request and read the whole response, within `timeout` seconds.
 
-        A call with an idempotency key whose connection breaks is made once more, as aiohttp does
-        with those that are idempotent by their method. Raises Relayed with the other service's
-        error, or Unavailable when it could not answer.
+        When the connection breaks, a call with an idempotency key is repeated once, as aiohttp does
+        for idempotent methods. Raises ServiceError with the error of the other service, or
+        Unavailable when it did not respond.
         """
-        sent = self._headers(principal, request_id, body, headers)
+        request_headers = self._headers(principal, request_id, body, headers)
         try:
             async with asyncio.timeout(timeout):
                 try:
-                    answer = await self._answered(method, path, body, query, sent)
-                except _BROKEN:
-                    if IDEMPOTENCY_KEY not in sent:
+                    response = await self._request(method, path, body, query, request_headers)
+                except _CONNECTION_ERRORS:
+                    if IDEMPOTENCY_KEY not in request_headers:
                         raise
-                    # It came from a replica that was ending; the same address has others.
-                    answer = await self._answered(method, path, body, query, sent)
+                    # Its replica may be shutting down; other replicas share the address.
+                    response = await self._request(method, path, body, query, request_headers)
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise self._unreachable() from None
-        if answer.status >= 300:
-            raise self._relayed(answer)
-        return answer
+        if response.status >= 300:
+            raise self._error_of(response)
+        return response
 
     @asynccontextmanager
     async def stream(
@@ -122,90 +126,90 @@ class ServiceClient:
         principal: Principal,
         request_id: str,
         body: bytes | None = None,
-        silence: float,
+        idle_timeout: float,
     ) -> AsyncIterator[aiohttp.StreamReader]:
-        """An answer read as it comes; broken off after `silence` seconds without a byte.
+        """Stream a response; its reads time out after `idle_timeout` seconds without a byte.
 
-        Raises as `call` does. What breaks later raises aiohttp.ClientError or TimeoutError.
+        Raises as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
         """
-        limits = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=silence)
-        sent = self._headers(principal, request_id, body, None)
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
+        request_headers = self._headers(principal, request_id, body, None)
         try:
             response = await self._http.request(
                 method,
                 self._url + path,
-                data=_sent(body),
-                headers=sent,
-                timeout=limits,
+                data=_request_body(body),
+                headers=request_headers,
+                timeout=timeout,
                 allow_redirects=False,
             )
-            refusal = await _whole(response) if response.status >= 300 else None
+            error_response = await _read_response(response) if response.status >= 300 else None
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise self._unreachable() from None
         async with response:
-            if refusal is not None:
-                raise self._relayed(refusal)
+            if error_response is not None:
+                raise self._error_of(error_response)
             yield response.content
 
-    async def _answered(
+    async def _request(
         self,
         method: str,
         path: str,
         body: bytes | None,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> ServiceResponse:
         async with self._http.request(
             method,
             self._url + path,
-            data=_sent(body),
+            data=_request_body(body),
             params=query,
             headers=headers,
-            timeout=_CONNECTS,
+            timeout=_CONNECT_TIMEOUT,
             allow_redirects=False,
         ) as response:
-            return await _whole(response)
+            return await _read_response(response)
 
     def _headers(
         self,
         principal: Principal,
         request_id: str,
         body: bytes | None,
-        others: Mapping[str, str] | None,
+        extra: Mapping[str, str] | None,
     ) -> dict[str, str]:
-        token = self._tokens.of(principal, self._clock())
-        headers = {**(others or {}), "authorization": f"Bearer {token}", REQUEST_ID: request_id}
+        token = self._tokens.token_for(principal, self._clock())
+        headers = {**(extra or {}), "authorization": f"Bearer {token}", REQUEST_ID: request_id}
         if body is not None:
             headers["content-type"] = "application/json"
         return headers
 
     def _unreachable(self) -> Unavailable:
         return Unavailable(
-            f"The {self._callee} service cannot be reached; try again.",
+            f"The {self._callee} service cannot be reached. Please retry.",
             code=f"{self._callee}_unavailable",
         )
 
-    def _relayed(self, answer: Answer) -> ParleyError:
-        if answer.status == 401:
-            # It refused this process, not the person, whose own token must not look refused.
-            _log.error("%s refuses the principal tokens of %s", self._callee, self._caller)
+    def _error_of(self, response: ServiceResponse) -> ParleyError:
+        if response.status == 401:
+            # The service rejected this process, not the user: a 401 would blame the user's token.
+            _log.error("%s rejects the principal tokens of %s", self._callee, self._caller)
             return self._unreachable()
         try:
-            error = msgspec.json.decode(answer.body)["error"]
-            kept = {
-                name: answer.headers[name]
+            error = msgspec.json.decode(response.body)["error"]
+            headers = {
+                name: response.headers[name]
                 for name in ("retry-after", "x-should-retry")
-                if name in answer.headers
+                if name in response.headers
             }
-            return ServiceError(answer.status, error, kept)
+            return ServiceError(response.status, error, headers)
         except (ValueError, KeyError, TypeError):
             return self._unreachable()
 
 
-def _sent(body: bytes | None) -> bytes | BytesIO | None:
-    # Bytes of over a megabyte would be sent in one piece, which keeps everybody else waiting.
-    return BytesIO(body) if body is not None and len(body) > _PIECE_BYTES else body
+def _request_body(body: bytes | None) -> bytes | BytesIO | None:
+    # aiohttp writes bytes in one piece: over a megabyte of them would block the event loop.
+    return BytesIO(body) if body is not None and len(body) > _STREAMED_BODY_BYTES else body
 
 
-async def _whole(response: aiohttp.ClientResponse) -> Answer:
-    return Answer(response.status, response.headers, await response.read())
+async def _read_response(response: aiohttp.ClientResponse) -> ServiceResponse:
+    return ServiceResponse(response.status, response.headers, await response.read())

@@ -1,29 +1,29 @@
-"""The log: Kafka as Parley uses it. It moves records and knows nothing of what they mean.
+"""Kafka adapter: transports records without interpreting them.
 
-`ensure_topic` makes a topic, `LogWriter` appends, `LogReader` reads from given positions, and
-`GroupReader` shares the partitions of a topic among the processes of one group.
+`ensure_topic` creates a topic, `LogWriter` appends, `LogReader` reads from given positions, and
+`GroupReader` shares the partitions of a topic among the members of a consumer group.
 """
 
-from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
+from parley_core.log.brokers import Brokers, OAuthTokenFile, SaslPassword
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group_reader import GroupReader
-from parley_core.log.log_entry import Entry, partition_of
+from parley_core.log.log_entry import LogEntry, partition_of
 from parley_core.log.reader import LogReader
 from parley_core.log.topics import ensure_topic
-from parley_core.log.writer import Appended, LogWriter
+from parley_core.log.writer import AppendResult, LogWriter
 
 __all__ = [
-    "Appended",
+    "AppendResult",
     "Brokers",
-    "Entry",
     "GroupReader",
+    "LogEntry",
     "LogError",
     "LogReader",
     "LogUnreachable",
     "LogWriter",
     "OAuthTokenFile",
-    "Password",
     "PositionOutOfRange",
+    "SaslPassword",
     "TopicMismatch",
     "ensure_topic",
     "partition_of",

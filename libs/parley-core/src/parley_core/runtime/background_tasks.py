@@ -1,4 +1,4 @@
-"""What runs beside requests, for as long as a block of code does."""
+"""Background tasks that live as long as a block of code."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -7,9 +7,11 @@ from typing import Any
 
 
 @asynccontextmanager
-async def running(*runs: Coroutine[Any, Any, None]) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-    """Their tasks; at the end of the block they are cancelled, and waited for."""
-    tasks = [asyncio.create_task(run) for run in runs]
+async def background_tasks(
+    *coroutines: Coroutine[Any, Any, None],
+) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+    """Run the coroutines as tasks; at the end of the block, cancel them and wait for their end."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         yield tasks
     finally:

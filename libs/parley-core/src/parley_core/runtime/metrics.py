@@ -1,4 +1,4 @@
-"""What a process tells of itself in numbers: `GET /metrics`, in Prometheus' text format.
+"""The Prometheus metrics endpoint, `GET /metrics`.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 Refresh = Callable[[], Awaitable[None]]
-"""Brings gauges up to date before they are told; it must not raise."""
+"""Updates gauges before a scrape; it must not raise."""
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry of one application, with the process's own memory, time and file descriptors."""
+    """Return a registry with the metrics of the process: memory, CPU time, file descriptors."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -24,12 +24,12 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-async def _nothing() -> None:
+async def _no_refresh() -> None:
     pass
 
 
-def metrics_route(registry: CollectorRegistry, refresh: Refresh = _nothing) -> Route:
-    """Open to whoever reaches the process, as its health is: numbers only, no one's ids."""
+def metrics_route(registry: CollectorRegistry, refresh: Refresh = _no_refresh) -> Route:
+    """Return the route; it needs no authentication, since metrics carry no personal data."""
 
     async def metrics(_: Request) -> Response:
         await refresh()

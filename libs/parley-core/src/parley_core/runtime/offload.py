@@ -1,4 +1,4 @@
-"""Where much is computed at once: in a thread, so that all others are answered meanwhile."""
+"""Runs CPU-heavy work in a thread, so that it does not block the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-# So few messages, of 256 KiB at most, are done before others would notice.
-_FEW = 8
+# Up to this many messages, of 256 KiB at most each, take too little time to delay other requests.
+_INLINE_MESSAGES = 8
 
 
 async def run_in_thread_if_large(messages: int, work: Callable[[], Result]) -> Result:
-    """What `work` makes of so many messages; it may change nothing that others see."""
-    return await asyncio.to_thread(work) if messages > _FEW else work()
+    """Return the result of `work` over so many messages; it must not change shared state."""
+    return await asyncio.to_thread(work) if messages > _INLINE_MESSAGES else work()

@@ -1,4 +1,4 @@
-"""An error that nobody expected, logged without its message: that may quote a conversation."""
+"""Logs unexpected exceptions without their message, which may contain user content."""
 
 import logging
 import traceback

@@ -1,45 +1,93 @@
-"""What every service's settings share: read from PARLEY_* variables once, refused in sentences."""
+"""Settings of a process, read once from environment variables and rejected in plain sentences."""
 
+import os
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from parley_core.auth.principal import InternalSecret
 
 
-class Settings(BaseSettings):
-    """Base of a service's settings; a field `master_key` is read from PARLEY_MASTER_KEY.
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """The environment variable of one field: `Annotated[str, Variable("OPENAI_BASE_URL")]`."""
 
-    A field with a `validation_alias` is read from the variable of that name. An empty variable is
-    one that is not set. Each field that can be wrong has a description: it says what the variable
-    should look like. A validator's ValueError is read as it is, so it must not quote the value.
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The prefix of a group's variables: `Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]`."""
+
+    prefix: str
+
+
+class SettingsGroup(BaseModel):
+    """The settings of one component, defined beside it and composed by a service's `Settings`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
+
+
+class Settings(BaseSettings):
+    """Base of a service's settings, with one environment variable per field.
+
+    A subclass sets its prefix as a class keyword: `class SessionSettings(Settings,
+    env_prefix="PARLEY_SESSION_")`. Its field `port` is read from PARLEY_SESSION_PORT, and the field
+    `max_bytes` of its group `cache` from PARLEY_SESSION_CACHE_MAX_BYTES. An empty variable counts
+    as not set. The description of a field completes the sentence "It should be …". The ValueError
+    of a validator is shown as it is, so it must not quote the value.
     """
 
     model_config = SettingsConfigDict(
         frozen=True,
         env_prefix="PARLEY_",
-        env_ignore_empty=True,
-        enable_decoding=False,
-        extra="ignore",
+        extra="forbid",
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _EnvironmentSource(settings_cls)
 
 
 Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
 Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
+BaseUrl = Annotated[
+    str,
+    Field(pattern="^https?://[^/]", description="a base URL such as http://127.0.0.1:8081"),
+]
 
 InternalSecretSetting = Annotated[
     InternalSecret,
     BeforeValidator(
         lambda text: text if isinstance(text, InternalSecret) else InternalSecret.parse(text)
     ),
+    Variable("PARLEY_INTERNAL_SECRET"),
+    Field(description="at least 32 random bytes, the same for every service"),
 ]
+"""The secret that signs principals between the services."""
+
+SharedPortSetting = Annotated[Port | None, Variable("PARLEY_SHARED_PORT")]
+"""A second port at which several replicas of a service on one machine listen together."""
 
 _PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 _HOST = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(:{_PORT})?")
@@ -61,7 +109,7 @@ RedisUrl = Annotated[
 
 
 def _database_url(url: str) -> str:
-    # Checked here: what a client says of a URL that it cannot read may repeat its password.
+    # Validated here because the error of a client that cannot parse the URL may quote its password.
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -83,7 +131,7 @@ def _database_url(url: str) -> str:
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-"""The address of a Postgres database; its password is never repeated."""
+"""The URL of a Postgres database; errors never repeat its password."""
 
 
 class SharedPort(Settings):
@@ -96,7 +144,32 @@ Loaded = TypeVar("Loaded", bound=Settings)
 
 
 class InvalidSettings(Exception):
-    """A variable is missing or malformed; the message names it, and never repeats its value."""
+    """A variable is missing or malformed; the message names it and never repeats its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingField:
+    """One setting: its variable, its field, and the fields on the way to it from the root."""
+
+    variable: str
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    @property
+    def description(self) -> str | None:
+        """What the value should look like, to complete the sentence "It should be …"."""
+        described = (
+            each.description
+            for member in get_args(self.field.annotation)
+            for each in get_args(member)
+            if isinstance(each, FieldInfo)
+        )
+        return self.field.description or next(filter(None, described), None)
+
+
+def setting_fields(kind: type[Settings]) -> list[SettingField]:
+    """Return the settings of a service in the order of their definition."""
+    return list(_fields(kind, kind.model_config.get("env_prefix", ""), ()))
 
 
 def load(kind: type[Loaded]) -> Loaded:
@@ -108,25 +181,77 @@ def load(kind: type[Loaded]) -> Loaded:
         raise InvalidSettings("\n".join(_sentence(kind, one) for one in problems)) from None
 
 
+class _EnvironmentSource(PydanticBaseSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        found = _required_groups(self.settings_cls)
+        for setting in setting_fields(self.settings_cls):  # type: ignore[arg-type]
+            if value := os.environ.get(setting.variable):
+                *groups, name = setting.path
+                group = found
+                for each in groups:
+                    group = group.setdefault(each, {})
+                group[name] = value
+        return found
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # Used by sources that read one field at a time.
+
+
+def _required_groups(model: type[BaseModel]) -> dict[str, Any]:
+    """Return an empty group for each required one, so that errors name its missing variables."""
+    return {
+        name: _required_groups(group)
+        for name, field in model.model_fields.items()
+        if field.is_required() and (group := _group_in(field)) is not None
+    }
+
+
+def _fields(model: type[BaseModel], prefix: str, path: tuple[str, ...]) -> Iterator[SettingField]:
+    for name, field in model.model_fields.items():
+        group = _group_in(field)
+        if group is not None:
+            inner = _marker(field, Prefix)
+            yield from _fields(
+                group, inner.prefix if inner else f"{prefix}{name.upper()}_", (*path, name)
+            )
+            continue
+        variable = _marker(field, Variable)
+        yield SettingField(
+            variable.name if variable else f"{prefix}{name.upper()}", (*path, name), field
+        )
+
+
+Marker = TypeVar("Marker", Variable, Prefix)
+
+
+def _marker(field: FieldInfo, kind: type[Marker]) -> Marker | None:
+    return next((each for each in field.metadata if isinstance(each, kind)), None)
+
+
+def _group_in(field: FieldInfo) -> type[SettingsGroup] | None:
+    annotation = field.annotation
+    members = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
+    return next((m for m in members if isinstance(m, type) and issubclass(m, SettingsGroup)), None)
+
+
 def _sentence(kind: type[Settings], problem: Mapping[str, Any]) -> str:
-    trouble = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    if not problem["loc"]:  # Of no single field: a model validator's own sentence.
-        return f"{trouble}."
-    variable, wanted = _variable(kind, str(problem["loc"][0]))
-    form = f" It should be {wanted}." if wanted else ""
+    reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    setting = _setting_at(kind, problem["loc"])
+    if setting is None:  # A model validator names the variables itself.
+        return f"{reason}."
+    variable, description = setting.variable, setting.description
+    form = f" It should be {description}." if description else ""
     if problem["type"] == "missing":
         return f"{variable} is not set.{form}"
     if problem["type"] == "value_error":
-        return f"{trouble}." if trouble.startswith(variable) else f"{variable} is wrong: {trouble}."
-    # pydantic's own words only where there are no better ones: some of them quote the input.
-    return f"{variable} is wrong.{form}" if form else f"{variable} is wrong: {trouble}."
+        return f"{reason}." if reason.startswith(variable) else f"{variable} is wrong: {reason}."
+    # pydantic's own wording is the last resort: some of its messages quote the input.
+    return f"{variable} is wrong.{form}" if form else f"{variable} is wrong: {reason}."
 
 
-def _variable(kind: type[Settings], location: str) -> tuple[str, str | None]:
-    """The variable that a problem's location stands for, and what it should look like."""
-    for name, field in kind.model_fields.items():
-        if location == field.validation_alias:
-            return location, field.description
-        if location == name:
-            return f"PARLEY_{name.upper()}", field.description
-    return location, None
+def _setting_at(kind: type[Settings], location: tuple[Any, ...]) -> SettingField | None:
+    return next(
+        (each for each in setting_fields(kind) if location[: len(each.path)] == each.path), None
+    )

@@ -1,4 +1,4 @@
-"""A YAML file of settings, read whole and checked against its form."""
+"""Reads YAML configuration files and validates them against a msgspec type."""
 
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -7,29 +7,31 @@ from typing import TypeVar
 import msgspec
 import yaml
 
-MOST_BYTES = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 
-Form = TypeVar("Form")
+Loaded = TypeVar("Loaded")
 
 
 class InvalidFile(Exception):
-    """Why the file cannot be used, for the end of a sentence; never quotes the file."""
+    """The reason why the file is unusable, to end a sentence with; it never quotes the file."""
 
 
-def read_yaml(file: Path | Traversable, form: type[Form]) -> Form:
-    """The file's content as the msgspec Struct `form`. Raises InvalidFile."""
+def read_yaml(file: Path | Traversable, kind: type[Loaded]) -> Loaded:
+    """Return the content of the file as the msgspec type `kind`. Raises InvalidFile."""
     try:
         with file.open("rb") as opened:
-            content = opened.read(MOST_BYTES + 1)
+            content = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidFile(f"it cannot be read ({error.strerror})") from None
-    if len(content) > MOST_BYTES:
-        raise InvalidFile(f"it is over {MOST_BYTES} bytes")
+    if len(content) > MAX_BYTES:
+        raise InvalidFile(f"it is over {MAX_BYTES} bytes")
     try:
-        return msgspec.convert(yaml.safe_load(content), form)
+        return msgspec.convert(yaml.safe_load(content), kind)
     except msgspec.ValidationError as error:
         raise InvalidFile(str(error)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        # The line alone: the parser's own sentence quotes the file.
-        raise InvalidFile("it is no YAML" + (f" (line {mark.line + 1})" if mark else "")) from None
+        # Only the line number: the parser's own message quotes the file.
+        raise InvalidFile(
+            "it is not valid YAML" + (f" (line {mark.line + 1})" if mark else "")
+        ) from None

@@ -1,4 +1,4 @@
-"""Numbered plain-SQL migrations (`0001_name.sql`, …), applied in order under an advisory lock."""
+"""Database migrations: numbered SQL files (`0001_name.sql`, …), applied in order under a lock."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import asyncpg
 
-# Any constant does; every process that migrates a database of Parley takes the same lock.
+# Arbitrary advisory-lock key, shared by all migrating processes.
 _LOCK = 0x7061726C6579
 _FILE_NAME = re.compile(r"(\d{4})_(.+)\.sql", re.ASCII)
 
@@ -18,7 +18,7 @@ _CONNECT_SECONDS = 10
 
 Result = TypeVar("Result")
 
-_CREATE_REGISTER = """
+_CREATE_SCHEMA_MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number int PRIMARY KEY,
     name text NOT NULL,
@@ -29,9 +29,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to, or is not at, this version.
+    """The database could not be migrated, or is not at the version of this process.
 
-    Nothing is left of the migration that failed; those before it stay.
+    A failed migration is rolled back; earlier ones stay applied.
     """
 
 
@@ -46,25 +46,25 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def migrations_in(folder: Traversable) -> list[Migration]:
-    """The migrations of a package's folder, in order. Raises MigrationError on a gap."""
+def load_migrations(folder: Traversable) -> list[Migration]:
+    """Load the migrations of a package folder, in order; raises MigrationError on a gap."""
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     found = sorted(map(_migration, files), key=lambda migration: migration.number)
     if not found or [m.number for m in found] != list(range(1, len(found) + 1)):
-        raise MigrationError("The migrations are not numbered 0001, 0002, … without a gap.")
+        raise MigrationError("Migration files must be numbered 0001, 0002, … without a gap.")
     return found
 
 
 async def migrate(
     connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
 ) -> list[Migration]:
-    """Apply what is missing, each in its own transaction, and return it.
+    """Apply pending migrations, each in its own transaction, and return them.
 
-    Any number of processes may call this at once. Raises MigrationError.
+    Safe to call from several processes at once. Raises MigrationError.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
     try:
-        await connection.execute(_CREATE_REGISTER)
+        await connection.execute(_CREATE_SCHEMA_MIGRATIONS)
         pending = await _pending(connection, migrations)
         for migration in pending:
             await _apply(connection, migration)
@@ -77,39 +77,40 @@ async def migrate(
 async def require_migrated(
     connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
 ) -> None:
-    """Raise MigrationError unless the database is exactly at these migrations."""
+    """Raise MigrationError unless exactly these migrations are applied."""
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
-        raise MigrationError("The database is empty: run the `migrate` command first.")
+        raise MigrationError("The database is empty. Run the `migrate` command first.")
     if await _pending(connection, migrations):
-        raise MigrationError("The database is behind this version: run `migrate` first.")
+        raise MigrationError(
+            "The database has pending migrations. Run the `migrate` command first."
+        )
 
 
 def migrate_database(url: str, folder: Traversable) -> list[Migration]:
-    """`migrate` the database at the URL, in a process that does no more.
-
-    Raises MigrationError, or what asyncpg raises when it cannot connect.
-    """
-    return run_at(url, lambda connection: migrate(connection, migrations_in(folder)))
+    """Connect and `migrate`; blocking, for commands. Raises MigrationError or asyncpg's errors."""
+    return run_with_connection(url, lambda connection: migrate(connection, load_migrations(folder)))
 
 
 def require_database_migrated(url: str, folder: Traversable) -> None:
-    """`require_migrated` for the database at the URL, before a process serves. Raises likewise."""
-    run_at(url, lambda connection: require_migrated(connection, migrations_in(folder)))
+    """Connect and `require_migrated`; blocking, before a process serves. Raises likewise."""
+    run_with_connection(
+        url, lambda connection: require_migrated(connection, load_migrations(folder))
+    )
 
 
-def run_at(
-    url: str, do: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
+def run_with_connection(
+    url: str, run: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
 ) -> Result:
-    """What `do` gives, over a connection of its own. Raises what asyncpg does without one."""
-    return asyncio.run(_at(url, do))
+    """Run a coroutine function with a new connection; blocking. Raises asyncpg's connect errors."""
+    return asyncio.run(_run_with_connection(url, run))
 
 
-async def _at(
-    url: str, do: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
+async def _run_with_connection(
+    url: str, run: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
 ) -> Result:
     connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
     try:
-        return await do(connection)
+        return await run(connection)
     finally:
         await connection.close()
 
@@ -135,21 +136,21 @@ async def _pending(
 ) -> list[Migration]:
     rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations ORDER BY number")
     applied = {row["number"]: row["sha256"] for row in rows}
-    if beyond := applied.keys() - {migration.number for migration in migrations}:
+    if unknown := applied.keys() - {migration.number for migration in migrations}:
         raise MigrationError(
-            f"The database has migration {max(beyond)}, which this version does not know: "
-            "it is older than the database."
+            f"The database has migration {max(unknown)}, which this version does not have. "
+            "Deploy the version that migrated the database, or a newer one."
         )
     for migration in migrations:
         if applied.get(migration.number, migration.sha256) != migration.sha256:
             raise MigrationError(
-                f"Migration {migration.number} ({migration.name}) was changed after it was applied."
+                f"Migration {migration.number} ({migration.name}) was modified after being applied."
             )
     return [migration for migration in migrations if migration.number not in applied]
 
 
 def _migration(file: Traversable) -> Migration:
-    form = _FILE_NAME.fullmatch(file.name)
-    if form is None:
-        raise MigrationError(f"{file.name} is not named like 0001_what_it_does.sql.")
-    return Migration(int(form[1]), form[2], file.read_text("utf-8"))
+    match = _FILE_NAME.fullmatch(file.name)
+    if match is None:
+        raise MigrationError(f"{file.name} is not named like 0001_create_events.sql.")
+    return Migration(int(match[1]), match[2], file.read_text("utf-8"))

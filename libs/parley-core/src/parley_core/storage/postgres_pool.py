@@ -1,52 +1,71 @@
-"""A service's pool of connections to its Postgres."""
+"""Connection pool of a service's Postgres database, with a bound on every wait."""
 
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
+from asyncpg.pool import PoolAcquireContext
 
-Pool = asyncpg.Pool
 
+class Pool:
+    """asyncpg's pool, whose own methods would wait for a free connection without a bound.
 
-def open_pool(database: str, *, connections: int, seconds: float, name: str) -> Pool:
-    """A pool to be entered with `async with`; each wait of it, and each statement, has `seconds`.
-
-    A connection is handed on as it was left: what runs in a pool must leave no session state
+    Connections are not reset on release: code that uses the pool must leave no session state
     behind (SET, LISTEN, session advisory locks).
     """
-    least = min(2, connections)
-    return _BoundedPool(
-        database,
-        seconds=seconds,
-        init_size=least,
-        min_size=least,
-        max_size=connections,
-        max_queries=50_000,
-        max_inactive_connection_lifetime=300,
-        connection_class=asyncpg.Connection,
-        record_class=asyncpg.Record,
-        connect=None,
-        setup=None,
-        init=None,
-        loop=None,
-        timeout=seconds,
-        command_timeout=seconds,
-        server_settings={"application_name": name},
-        # The default one asks the server at each release: as long as a read takes. An open
-        # transaction is rolled back all the same.
-        reset=_leave_as_it_is,
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout: float) -> None:
+        self._pool, self._acquire_timeout = pool, acquire_timeout
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._pool.__aexit__(*error)
+
+    def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
+        return self._pool.acquire(timeout=self._acquire_timeout)
+
+    async def release(self, connection: Any) -> None:
+        await self._pool.release(connection)
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        async with self.acquire() as connection:
+            return await connection.execute(query, *arguments)
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        async with self.acquire() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:
+        async with self.acquire() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        async with self.acquire() as connection:
+            return await connection.fetchval(query, *arguments)
+
+
+def open_pool(
+    database_url: str, *, max_connections: int, timeout_seconds: float, application_name: str
+) -> Pool:
+    """Create a pool, to be entered with `async with`.
+
+    `timeout_seconds` bounds each connect, each wait for a free connection and each statement.
+    """
+    pool = asyncpg.create_pool(
+        database_url,
+        min_size=min(2, max_connections),
+        max_size=max_connections,
+        timeout=timeout_seconds,
+        command_timeout=timeout_seconds,
+        server_settings={"application_name": application_name},
+        # The default reset costs a round trip at each release, as long as a read takes (ADR 4).
+        # An open transaction is rolled back all the same.
+        reset=_skip_reset,
     )
+    return Pool(pool, timeout_seconds)
 
 
-class _BoundedPool(asyncpg.Pool):
-    """Waits for a free connection no longer than for a new one; asyncpg's own waits for ever."""
-
-    def __init__(self, *arguments: Any, seconds: float, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._seconds = seconds
-
-    def acquire(self, *, timeout: float | None = None) -> Any:
-        return super().acquire(timeout=self._seconds if timeout is None else timeout)
-
-
-async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _skip_reset(_: Any) -> None:
     pass

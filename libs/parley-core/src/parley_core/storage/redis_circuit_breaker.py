@@ -1,4 +1,4 @@
-"""Redis as something that may be away: calls are bounded, and an error is followed by a rest."""
+"""Redis client with timeouts and a circuit breaker."""
 
 import asyncio
 import logging
@@ -10,93 +10,94 @@ from typing import TypeVar
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_TROUBLE = (RedisError, OSError, TimeoutError)
+_ERRORS = (RedisError, OSError, TimeoutError)
 
 
 class RedisWithCircuitBreaker:
-    """Each call takes `seconds` at most; after an error none is made for `pause_seconds`.
+    """Each call takes at most `timeout_seconds`; an error opens the circuit for `open_seconds`.
 
-    A connection that broke is made again once, so that commands may be done twice. `failed` counts
-    the errors; one of a row is logged, by its class: its sentence may quote data.
+    A broken connection is retried once, so commands may run twice. `failures` counts the errors;
+    only the first of consecutive ones is logged, by its class: its message may quote data.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        seconds: float,
-        pause_seconds: float,
-        connections: int,
+        timeout_seconds: float,
+        open_seconds: float,
+        max_connections: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._redis = _client(url, seconds, connections)
-        self._seconds, self._pause_seconds, self._clock = seconds, pause_seconds, clock
-        self._rests_until = float("-inf")
-        self._away = False
-        self.failed = 0
+        self._redis = _client(url, timeout_seconds, max_connections)
+        self._timeout_seconds, self._open_seconds = timeout_seconds, open_seconds
+        self._clock = clock
+        self._open_until = float("-inf")
+        self._failing = False
+        self.failures = 0
 
     @property
-    def rests(self) -> bool:
-        return self._clock() < self._rests_until
+    def is_open(self) -> bool:
+        """Whether calls are skipped for now."""
+        return self._clock() < self._open_until
 
-    async def call(self, commands: Callable[[Redis], Awaitable[Answer]]) -> Answer | None:
-        """What they answer; None when Redis does not, or rests."""
-        if self.rests:
+    async def call(self, commands: Callable[[Redis], Awaitable[Result]]) -> Result | None:
+        """Return the result of the commands; None while the circuit is open and after an error."""
+        if self.is_open:
             return None
-        cancellation = _Cancellation()
+        cancellation = _PendingCancellation()
         try:
-            async with asyncio.timeout(self._seconds):
-                answer = await commands(self._redis)
-        except _TROUBLE as trouble:
-            cancellation.go_on()
-            self.rest(trouble)
+            async with asyncio.timeout(self._timeout_seconds):
+                result = await commands(self._redis)
+        except _ERRORS as error:
+            cancellation.raise_if_requested()
+            self.trip(error)
             return None
-        cancellation.go_on()
-        self._away = False
-        return answer
+        cancellation.raise_if_requested()
+        self._failing = False
+        return result
 
-    def rest(self, trouble: Exception) -> None:
-        """Also for an error that came as the answer to one of several commands."""
-        self.failed += 1
-        if not self._away:
-            log.warning("Redis is not used for now: %s", type(trouble).__name__)
-        self._away, self._rests_until = True, self._clock() + self._pause_seconds
+    def trip(self, error: Exception) -> None:
+        """Open the circuit; called directly when one of several commands replied with an error."""
+        self.failures += 1
+        if not self._failing:
+            log.warning("circuit opened for Redis: %s", type(error).__name__)
+        self._failing, self._open_until = True, self._clock() + self._open_seconds
 
     async def aclose(self) -> None:
-        with suppress(*_TROUBLE):
+        with suppress(*_ERRORS):
             await self._redis.aclose()
 
 
-class _Cancellation:
-    """The client may take a cancellation for a timeout of its own, and go on."""
+class _PendingCancellation:
+    """Restores a cancellation of the current task that redis-py mistakes for its own timeout."""
 
     def __init__(self) -> None:
         self._task = asyncio.current_task()
         self._before = self._task.cancelling() if self._task else 0
 
-    def go_on(self) -> None:
-        """Where the task was cancelled since, it stays so."""
+    def raise_if_requested(self) -> None:
         if self._task and self._task.cancelling() > self._before:
             raise asyncio.CancelledError
 
 
-def _client(url: str, seconds: float, connections: int) -> Redis:
+def _client(url: str, timeout_seconds: float, max_connections: int) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
-        max_connections=connections,
-        timeout=seconds,
-        socket_timeout=seconds,
-        socket_connect_timeout=seconds,
-        # What lies between drops a quiet connection, and says so when it is used.
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
-        # What every Redis and Valkey understands, and nothing asked beside.
+        max_connections=max_connections,
+        timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        # Firewalls and proxies drop idle connections, which the next command finds closed.
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        # RESP2 and no CLIENT SETINFO: understood by every Redis and Valkey, no extra round trip.
         protocol=2,
         driver_info=None,
     )

@@ -1,8 +1,8 @@
-"""The buffer of a turn: what was streamed of its reply, sealed, in a stream of entries.
+"""Turn buffer format: the streamed part of a reply as a sequence of sealed entries.
 
-The id of an entry of text is `<end>-0`: the place, in code points of the reply, up to which it
-goes. Before all text comes the opening, `0-<n>`, the last of which counts; the marker
-`<length>-<most>` says that the turn has ended, so that a reader asks session how.
+The ID of a text entry is `<end>-0`, where `end` is the position in the reply, in code points, at
+which the text ends. Header entries `0-<n>` precede all text; the last one counts. The end marker
+`<length>-<max>` says that the turn has ended; a reader then asks session for the outcome.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from parley_core.crypto.sealing import DataKey, UnsealError, open_copy, seal_copy
 from parley_events.values import Count, Price, Value
 
-# The highest there is: after it nothing more can come at its place.
-_ENDED = 2**64 - 1
+# The highest sequence part of a Redis stream ID: no entry at this position can follow it.
+_END_MARKER = 2**64 - 1
 
 
 class StreamHeader(Value):
-    """What the loss of the runner must not lose: who answers, at what price, to how long a prompt.
+    """The facts about a reply that must survive the loss of its runner.
 
     `prompt_tokens` is an estimate.
     """
@@ -29,80 +29,81 @@ class StreamHeader(Value):
     price: Price | None = None
 
 
-class Entry(NamedTuple):
+class BufferEntry(NamedTuple):
     id: str
     sealed: bytes
 
 
 def buffer_name(turn_id: UUID) -> str:
+    """The Redis key of a turn's buffer."""
     return f"parley:turn:{turn_id}"
 
 
 class TurnBufferSealer:
-    """Seals what is written to the buffer of a turn, which is kept by `name`."""
+    """Creates the entries of one turn's buffer; `name` is its Redis key."""
 
     def __init__(self, turn_id: UUID, key: DataKey) -> None:
         self.name = buffer_name(turn_id)
-        self._key, self._openings = key, 0
+        self._key, self._headers = key, 0
 
-    def opening(self, opening: StreamHeader) -> Entry:
-        """Each time another one, which counts instead of those before."""
-        self._openings += 1
-        return self._sealed(f"0-{self._openings}", opening.model_dump_json())
+    def header(self, header: StreamHeader) -> BufferEntry:
+        """A header entry; it replaces earlier ones."""
+        self._headers += 1
+        return self._sealed(f"0-{self._headers}", header.model_dump_json())
 
-    def text(self, text: str, end: int) -> Entry:
-        """A part of the reply that goes up to the place `end`."""
+    def text(self, text: str, end: int) -> BufferEntry:
+        """A part of the reply that ends at the position `end`."""
         return self._sealed(f"{end}-0", text)
 
-    def end(self, length: int) -> Entry:
-        """The turn has ended; no text is beyond the place `length`."""
-        return self._sealed(f"{length}-{_ENDED}", "")
+    def end(self, length: int) -> BufferEntry:
+        """The end marker of a reply with `length` code points."""
+        return self._sealed(f"{length}-{_END_MARKER}", "")
 
-    def _sealed(self, entry_id: str, content: str) -> Entry:
+    def _sealed(self, entry_id: str, content: str) -> BufferEntry:
         name = f"{self.name} {entry_id}"
-        return Entry(entry_id, seal_copy(self._key, content.encode(), name=name))
+        return BufferEntry(entry_id, seal_copy(self._key, content.encode(), name=name))
 
 
 class TurnBufferReader:
-    """Reads a buffer from its beginning on, as its entries come.
+    """Assembles the reply from a buffer's entries, in their order.
 
-    Only what continues the text is taken. `broken` once an entry does not, or is not as it was
-    written: no more can be read then.
+    `corrupt` is set by an entry that leaves a gap in the text or does not unseal; later entries are
+    then ignored. `last_id` is the ID of the last entry that was applied.
     """
 
     def __init__(self, turn_id: UUID, key: DataKey) -> None:
         self.name = buffer_name(turn_id)
-        self.seen = "0-0"
-        self.place = 0
-        self.opening: StreamHeader | None = None
-        self.ended = self.broken = False
+        self.last_id = "0-0"
+        self.position = 0
+        self.header: StreamHeader | None = None
+        self.ended = self.corrupt = False
         self._key = key
 
-    def take(self, entries: Iterable[Entry]) -> str:
-        """The text that these add; they follow the id `seen`."""
-        return "".join(self._taken(entry) for entry in entries if not self.broken)
+    def apply(self, entries: Iterable[BufferEntry]) -> str:
+        """Apply the entries that follow `last_id`; return the text that they add."""
+        return "".join(self._apply(entry) for entry in entries if not self.corrupt)
 
-    def _taken(self, entry: Entry) -> str:
-        end, _, number = entry.id.partition("-")
-        self.seen = entry.id
+    def _apply(self, entry: BufferEntry) -> str:
+        end, _, sequence = entry.id.partition("-")
+        self.last_id = entry.id
         try:
             content = open_copy(self._key, entry.sealed, name=f"{self.name} {entry.id}")
-            if int(number) == _ENDED:
+            if int(sequence) == _END_MARKER:
                 self.ended = True
-            elif int(number):
-                self.opening = StreamHeader.model_validate_json(content)
+            elif int(sequence):
+                self.header = StreamHeader.model_validate_json(content)
             else:
-                return self._continued(content.decode(), int(end))
+                return self._new_text(content.decode(), int(end))
         except (UnsealError, ValidationError):
-            self.broken = True
+            self.corrupt = True
         return ""
 
-    def _continued(self, text: str, end: int) -> str:
+    def _new_text(self, text: str, end: int) -> str:
         start = end - len(text)
-        if start > self.place:
-            self.broken = True
+        if start > self.position:
+            self.corrupt = True
             return ""
-        # Some of it may be known: a buffer that was lost is written again as one entry.
-        new = text[self.place - start :]
-        self.place = max(self.place, end)
+        # The entry may overlap known text: a lost buffer is rewritten as a single entry.
+        new = text[self.position - start :]
+        self.position = max(self.position, end)
         return new

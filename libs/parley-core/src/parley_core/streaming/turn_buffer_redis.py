@@ -1,6 +1,6 @@
-"""The buffers of turns in Redis: a stream of each, with commands that Redis 6.2 has.
+"""Turn buffers in Redis: one stream per turn, limited to commands of Redis 6.2.
 
-One script does it for many buffers at once: a pipeline would cost this process twice the time.
+A single Lua script serves many buffers: a pipeline would cost this process twice the CPU time.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -11,19 +11,19 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.streaming.turn_buffer import Entry, TurnBufferReader
+from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader
 
-# Of each buffer: whether to make it, for how long to keep it, its entries' number, and those.
-# An id only grows: one that is refused as too small was written before.
+# Arguments per buffer: whether to create it, its TTL, the number of entries, the entries.
+# IDs only grow: an ID that Redis rejects as too small was written before.
 _WRITE = """
 local at, outcomes = 1, {}
 for number, name in ipairs(KEYS) do
-    local makes, keep, entries = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+    local create, ttl, entries = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
     at = at + 3
     outcomes[number] = 'w'
     for _ = 1, entries do
         local added
-        if makes == '1' then
+        if create == '1' then
             added = redis.pcall('XADD', name, ARGV[at], 's', ARGV[at + 1])
         else
             added = redis.pcall('XADD', name, 'NOMKSTREAM', ARGV[at], 's', ARGV[at + 1])
@@ -35,12 +35,12 @@ for number, name in ipairs(KEYS) do
         end
         at = at + 2
     end
-    if keep ~= '' then redis.call('EXPIRE', name, keep) end
+    if ttl ~= '' then redis.call('EXPIRE', name, ttl) end
 end
 return table.concat(outcomes)
 """
 
-# Of each buffer what follows an id: its number here, the entry's id, and the entry.
+# Returns, for entries after an ID: the buffer's number in KEYS, the entry's ID, the entry.
 _READ = """
 local found = {}
 for number, name in ipairs(KEYS) do
@@ -54,85 +54,93 @@ end
 return found
 """
 
-Outcome = Literal["written", "gone", "unknown"]
-"""`gone` is a buffer that is not there; `unknown` may have been written or not."""
+WriteOutcome = Literal["written", "gone", "unknown"]
+"""`gone`: the buffer does not exist. `unknown`: the entries may or may not have been written."""
 
-_OUTCOMES: dict[int, Outcome] = {ord("w"): "written", ord("g"): "gone", ord("u"): "unknown"}
+_OUTCOMES: dict[int, WriteOutcome] = {ord("w"): "written", ord("g"): "gone", ord("u"): "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """Entries to append to the buffer of that name; one that `makes` it need not find it there.
+class BufferWrite:
+    """Entries to append to a buffer, which must exist unless `create` is set.
 
-    It is then kept for `keep_seconds`, where they are given; 0 drops it at once.
+    `ttl_seconds` sets the buffer's expiry; 0 deletes it.
     """
 
     name: str
-    entries: Sequence[Entry] = ()
-    makes: bool = False
-    keep_seconds: int | None = None
+    entries: Sequence[BufferEntry] = ()
+    create: bool = False
+    ttl_seconds: int | None = None
 
 
 class TurnBuffers:
-    """An entry that is there already may be written again: that changes nothing."""
+    """Reads and writes turn buffers. Writes are idempotent: repeating an entry changes nothing."""
 
     def __init__(self, redis: RedisWithCircuitBreaker) -> None:
         self._redis = redis
 
     @property
-    def rests(self) -> bool:
-        return self._redis.rests
+    def is_open(self) -> bool:
+        """Whether the circuit breaker skips calls for now."""
+        return self._redis.is_open
 
     @property
-    def failed(self) -> int:
-        return self._redis.failed
+    def failures(self) -> int:
+        return self._redis.failures
 
-    async def write(self, writes: Sequence[Write]) -> Sequence[Outcome]:
-        """In one round trip; what came of each."""
-        given = [part for write in writes for part in _parts(write)]
-        answer = await self._eval(_WRITE, [write.name for write in writes], given)
-        if answer is None:
+    async def write(self, writes: Sequence[BufferWrite]) -> Sequence[WriteOutcome]:
+        """Write in one round trip; return the outcome of each write."""
+        arguments = [argument for write in writes for argument in _arguments(write)]
+        reply = await self._eval(_WRITE, [write.name for write in writes], arguments)
+        if reply is None:
             return ["unknown"] * len(writes)
-        outcomes = [_OUTCOMES[letter] for letter in answer]
+        outcomes = [_OUTCOMES[letter] for letter in reply]
         if "unknown" in outcomes:
-            self._redis.rest(ResponseError())
+            self._redis.trip(ResponseError())
         return outcomes
 
     async def read(
-        self, readings: Sequence[TurnBufferReader], most: int
-    ) -> Sequence[Sequence[Entry]] | None:
-        """What each buffer has next, `most` entries of it, in one round trip.
+        self, readers: Sequence[TurnBufferReader], max_entries: int
+    ) -> Sequence[Sequence[BufferEntry]] | None:
+        """Read up to `max_entries` next entries of each buffer, in one round trip.
 
-        None when Redis does not answer. A buffer that is not there has nothing.
+        None when Redis does not reply. A buffer that does not exist has no entries.
         """
-        names = [reading.name for reading in readings]
-        answer = await self._eval(_READ, names, [most, *(f"({each.seen}" for each in readings)])
-        if answer is None:
+        names = [reader.name for reader in readers]
+        reply = await self._eval(
+            _READ, names, [max_entries, *(f"({each.last_id}" for each in readers)]
+        )
+        if reply is None:
             return None
-        found: list[list[Entry]] = [[] for _ in readings]
-        for number, entry_id, sealed in zip(*[iter(answer)] * 3, strict=True):
-            found[number - 1].append(Entry(entry_id.decode(), sealed))
+        found: list[list[BufferEntry]] = [[] for _ in readers]
+        for number, entry_id, sealed in zip(*[iter(reply)] * 3, strict=True):
+            found[number - 1].append(BufferEntry(entry_id.decode(), sealed))
         return found
 
-    async def read_all(self, reading: TurnBufferReader, most: int) -> str:
-        """All the text that can be had now, `most` entries at once."""
+    async def read_all(self, reader: TurnBufferReader, max_entries: int) -> str:
+        """Read all text that is available now, `max_entries` per round trip."""
         texts, more = [], True
-        while more and not reading.broken:
-            [entries] = await self.read([reading], most) or [()]
-            texts.append(reading.take(entries))
-            more = len(entries) == most
+        while more and not reader.corrupt:
+            [entries] = await self.read([reader], max_entries) or [()]
+            texts.append(reader.apply(entries))
+            more = len(entries) == max_entries
         return "".join(texts)
 
     async def aclose(self) -> None:
         await self._redis.aclose()
 
-    async def _eval(self, script: str, names: Sequence[str], given: Sequence[Any]) -> Any:
-        def evaluated(redis: Redis) -> Awaitable[Any]:
-            return redis.eval(script, len(names), *names, *given)
+    async def _eval(self, script: str, names: Sequence[str], arguments: Sequence[Any]) -> Any:
+        def evaluate(redis: Redis) -> Awaitable[Any]:
+            return redis.eval(script, len(names), *names, *arguments)
 
-        return await self._redis.call(evaluated)
+        return await self._redis.call(evaluate)
 
 
-def _parts(write: Write) -> list[Any]:
-    keep = "" if write.keep_seconds is None else write.keep_seconds
-    return [int(write.makes), keep, len(write.entries), *(p for e in write.entries for p in e)]
+def _arguments(write: BufferWrite) -> list[Any]:
+    ttl = "" if write.ttl_seconds is None else write.ttl_seconds
+    return [
+        int(write.create),
+        ttl,
+        len(write.entries),
+        *(part for entry in write.entries for part in entry),
+    ]

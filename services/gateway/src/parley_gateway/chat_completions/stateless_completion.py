@@ -79,7 +79,7 @@ class StatelessCompletion:
             principal=asker.principal,
             request_id=asker.request_id,
             body=body,
-            silence=self._limits.reply,
+            idle_timeout=self._limits.reply,
         ) as upstream:
             yield b""
             whole = SSEFrameBuffer(self._limits.relay.event_bytes)

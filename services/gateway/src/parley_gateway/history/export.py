@@ -38,7 +38,7 @@ class ExportEndpoint:
                 f"{path}?{urlencode({'format': form} | written)}",
                 principal=asker.principal,
                 request_id=asker.request_id,
-                silence=self._limits.relay.silence,
+                idle_timeout=self._limits.relay.silence,
             ) as upstream:
                 await send({**_START, "headers": _headers(form, name)})
                 if request.method == "HEAD":

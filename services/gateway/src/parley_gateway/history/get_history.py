@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import InvalidRequest, Unavailable
-from parley_core.http.service_client import Answer, ServiceError
+from parley_core.http.service_client import ServiceError, ServiceResponse
 from parley_gateway.auth.authenticator import Caller
 from parley_gateway.history.conditional_get import is_not_modified, page_of, response_start
 from parley_gateway.history.page_cache import Key, Page
@@ -57,7 +57,7 @@ class GetHistoryEndpoint:
 
     async def _read(
         self, session_id: UUID, asker: Caller, asked: HistoryQuery, key: Key
-    ) -> tuple[Answer, Page | None]:
+    ) -> tuple[ServiceResponse, Page | None]:
         """As `_read_and_keep`; others who ask for the same meanwhile wait for it."""
         if key in self._under_way:
             return await self._read_and_keep(session_id, asker, asked, key)
@@ -70,7 +70,7 @@ class GetHistoryEndpoint:
 
     async def _read_and_keep(
         self, session_id: UUID, asker: Caller, asked: HistoryQuery, key: Key
-    ) -> tuple[Answer, Page | None]:
+    ) -> tuple[ServiceResponse, Page | None]:
         """What history answers; the page is None where that names no version."""
         pages, writes = self._parts.pages, self._parts.writes
         written = writes.version(asker.principal, session_id)
@@ -83,7 +83,7 @@ class GetHistoryEndpoint:
 
     async def _ask(
         self, session_id: UUID, asker: Caller, asked: HistoryQuery, written: int
-    ) -> Answer:
+    ) -> ServiceResponse:
         history, query = self._parts.peers.history, asked.to_query()
         if _should_have(asked, written):
             # Waited for, and not insisted upon: while the log is away the page before is an answer.

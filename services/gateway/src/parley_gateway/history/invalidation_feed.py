@@ -74,7 +74,7 @@ async def _follow(
         "/movements",
         principal=history.service_principal,
         request_id=uuid4().hex,
-        silence=limits.silence,
+        idle_timeout=limits.silence,
     ) as stream:
         listening = False
         while received := await stream.readany():

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from parley_core.http.service_client import Answer, ServiceClient
+from parley_core.http.service_client import ServiceClient, ServiceResponse
 from parley_gateway.auth.authenticator import Caller
 from parley_gateway.http.request_parsing import body_of, idempotency_header
 from parley_gateway.parts import Parts
@@ -42,7 +42,7 @@ class Forwarder:
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ServiceResponse:
         return await peer.call(
             method,
             path,
@@ -94,5 +94,5 @@ class Forwarder:
         return passthrough_response(answer)
 
 
-def passthrough_response(answer: Answer) -> Response:
+def passthrough_response(answer: ServiceResponse) -> Response:
     return Response(answer.body, answer.status, media_type="application/json")

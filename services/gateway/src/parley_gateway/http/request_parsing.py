@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_contracts.turn_sse import END
 from parley_core.http.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.http.service_client import IDEMPOTENCY_KEY
@@ -118,9 +118,9 @@ def idempotency_header(request: Request) -> dict[str, str]:
 
 def check_size(content: str, param: str = "content") -> None:
     """Raises TooLarge."""
-    if len(content) > MESSAGE_BYTES or len(content.encode()) > MESSAGE_BYTES:
+    if len(content) > MAX_MESSAGE_BYTES or len(content.encode()) > MAX_MESSAGE_BYTES:
         raise TooLarge(
-            f"A message has {MESSAGE_BYTES} bytes of UTF-8 at most.",
+            f"A message has {MAX_MESSAGE_BYTES} bytes of UTF-8 at most.",
             code="message_too_large",
             param=param,
         )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_gateway.schemas.fields import (
     ASSISTANT_FORM,
     AssistantId,
@@ -18,7 +18,9 @@ from parley_gateway.schemas.fields import (
 
 MOST_IMPORTED = 1_000
 
-_Content = Annotated[str, Field(min_length=1, description=f"Up to {MESSAGE_BYTES} bytes of UTF-8.")]
+_Content = Annotated[
+    str, Field(min_length=1, description=f"Up to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
+]
 _Name = Annotated[str, Field(min_length=1, max_length=100, examples=["Pirate"])]
 _Description = Annotated[str, Field(max_length=1_000)]
 _Instructions = Annotated[

@@ -132,7 +132,7 @@ class TurnEventRelay:
             principal=self._asker.principal,
             request_id=self._asker.request_id,
             body=msgspec.json.encode(body),
-            silence=self._limits.silence,
+            idle_timeout=self._limits.silence,
         )
 
     def _stored(self, turn: Turn) -> bytes:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from parley_core.log import Entry, LogError, LogUnreachable, PositionOutOfRange
-from parley_core.log.group_reader import PositionsOf
+from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange
+from parley_core.log.group_reader import LoadPositions
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.incoming_record import IncomingRecord, arrival_of
 from parley_history.projection.batch_applier import PositionConflict, PositionUpdate
@@ -34,9 +34,9 @@ class Log(Protocol):
     @property
     def positions(self) -> Mapping[int, int]: ...
     async def start(self, timeout: float) -> None: ...
-    async def read(self, max_records: int, timeout: float) -> list[Entry]: ...
+    async def read(self, max_records: int, timeout: float) -> list[LogEntry]: ...
     def seek(self, partition: int, position: int) -> None: ...
-    async def commit_hint(self, positions: Mapping[int, int]) -> None: ...
+    async def commit_offsets(self, positions: Mapping[int, int]) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -65,7 +65,7 @@ class ProjectorLimits:
 class Projector:
     def __init__(
         self,
-        new_log: Callable[[PositionsOf], Log],
+        new_log: Callable[[LoadPositions], Log],
         projection: Projection,
         limits: ProjectorLimits,
     ) -> None:
@@ -144,7 +144,7 @@ class Projector:
             self._recovered()
             await self._commit_hint()
 
-    async def _project(self, entries: Sequence[Entry]) -> None:
+    async def _project(self, entries: Sequence[LogEntry]) -> None:
         # Past what is no record too, or marks at the log's end would stay a lag for ever.
         ends = {at: end for at, end in self._log.positions.items() if end > self._next[at]}
         if not ends:
@@ -179,7 +179,7 @@ class Projector:
     async def _commit_hint(self) -> None:
         if self._hint and time.monotonic() - self._hinted_at >= self._limits.hint_seconds:
             hint, self._hint = self._hint, {}
-            await self._log.commit_hint(hint)
+            await self._log.commit_offsets(hint)
             self._hinted_at = time.monotonic()
 
     async def _pause(self, what: str) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import Query, cursors_by, number_in
+from parley_core.http.pagination import Query, parse_cursors, parse_number
 
 # A version is a Postgres integer.
 VERSION_MOST = 2**31 - 1
@@ -27,7 +27,7 @@ def id_in(query: Query, name: str, of: str) -> UUID | None:
 
 def ids_in(query: Query, of: str) -> tuple[UUID | None, UUID | None]:
     """`after` and `before`, of which at most one is given."""
-    return cursors_by(lambda name: id_in(query, name, of))
+    return parse_cursors(lambda name: id_in(query, name, of))
 
 
 def instant_in(query: Query, name: str) -> datetime | None:
@@ -48,5 +48,5 @@ def version_or_instant_in(query: Query, name: str) -> int | datetime | None:
     """Digits are a version."""
     text = query.get(name)
     if text is None or text.isdecimal():
-        return number_in(query, name, VERSION_MOST)
+        return parse_number(query, name, VERSION_MOST)
     return instant_in(query, name)

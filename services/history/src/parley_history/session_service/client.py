@@ -8,7 +8,11 @@ import msgspec
 from pydantic import ValidationError
 
 from parley_contracts.api_models import SessionShape
-from parley_contracts.data_keys import InvalidKeysResponse, keys_answered, keys_question
+from parley_contracts.session_api.keys import (
+    InvalidKeysResponse,
+    decode_data_keys_response,
+    encode_data_keys_request,
+)
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError, Unavailable
@@ -48,11 +52,11 @@ class SessionClient:
         self, session_ids: Sequence[UUID], request_id: str
     ) -> Mapping[UUID, DataKey | None]:
         """The keys of at most 100 sessions that exist; None where one was erased."""
-        body = keys_question(session_ids)
+        body = encode_data_keys_request(session_ids)
         principal = self._service.service_principal
         answer = await self._call("POST", "/keys", principal, request_id, body)
         try:
-            return keys_answered(answer)
+            return decode_data_keys_response(answer)
         except InvalidKeysResponse:
             raise _unusable() from None
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, 
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from parley_contracts.data_keys import MOST_SESSIONS
+from parley_contracts.session_api.limits import MAX_DATA_KEYS_PER_REQUEST
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import NotFound
 
@@ -42,8 +42,8 @@ class KeyCache(Generic[Owner]):
         """The keys there are; an owner that is erased or unknown has none. Raises Unavailable."""
         keys = {owner: key for owner in owners if (key := self._still_kept(owner)) is not None}
         missing = [owner for owner in owners if owner not in keys]
-        for start in range(0, len(missing), MOST_SESSIONS):
-            keys |= await self._ask(missing[start : start + MOST_SESSIONS], request_id)
+        for start in range(0, len(missing), MAX_DATA_KEYS_PER_REQUEST):
+            keys |= await self._ask(missing[start : start + MAX_DATA_KEYS_PER_REQUEST], request_id)
         return keys
 
     def kept_of(self, owners: Collection[Owner]) -> list[Owner]:

@@ -7,7 +7,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_core.http.errors import Unavailable, answer
+from parley_core.http.error_handlers import error_response
+from parley_core.http.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -33,4 +34,4 @@ async def _on_trouble(request: Request, error: Exception) -> Response:
     refused = Unavailable(
         "The history is not there right now; try again.", code="history_unavailable"
     )
-    return answer(request, refused)
+    return error_response(request, refused)

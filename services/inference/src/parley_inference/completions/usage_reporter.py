@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from parley_core.http.errors import ParleyError
-from parley_core.runtime.background_tasks import running
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.session.client import SessionClient
 from parley_inference.session.retry_until_accepted import retry_until_accepted
@@ -46,7 +46,7 @@ class UsageReporter:
     @asynccontextmanager
     async def run(self, last_seconds: float) -> AsyncIterator[None]:
         """Tells while the block runs; what waits at its end has `last_seconds` more."""
-        async with running(*(self._tell() for _ in range(self._limits.at_once))):
+        async with background_tasks(*(self._tell() for _ in range(self._limits.at_once))):
             try:
                 yield
             finally:

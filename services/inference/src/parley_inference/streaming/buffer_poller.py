@@ -64,14 +64,14 @@ class TurnBufferPoller:
             return False
         for (live, reading), entries in zip(followed, answers, strict=True):
             if entries and live in self._followed:
-                live.append(reading.take(entries))
+                live.append(reading.apply(entries))
                 self._look_at(live, reading)
         return any(len(entries) == most for entries in answers)
 
     def _look_at(self, live: LiveTurn, reading: TurnBufferReader) -> None:
-        if reading.broken:
+        if reading.corrupt:
             log.warning("turn %s: its buffer has a gap; its end is waited for", live.id)
         if reading.ended:
             live.publish_end()
-        if reading.broken or reading.ended:
+        if reading.corrupt or reading.ended:
             self.leave(live)

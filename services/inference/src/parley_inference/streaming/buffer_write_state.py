@@ -3,7 +3,7 @@
 from parley_contracts.api_models import Turn
 from parley_core.crypto.sealing import DataKey
 from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferSealer
-from parley_core.streaming.turn_buffer_redis import Outcome, Write
+from parley_core.streaming.turn_buffer_redis import BufferWrite, WriteOutcome
 from parley_inference.streaming.live_turn import LiveTurn
 
 
@@ -24,7 +24,7 @@ class BufferWriteState:
         """Nothing more becomes readable here."""
         return self._live.ended is not None or self._live.abandoned
 
-    def write(self) -> Write | None:
+    def write(self) -> BufferWrite | None:
         """What is to be written now; None when nothing is new."""
         if self._marked:
             return None
@@ -43,9 +43,9 @@ class BufferWriteState:
         if self._tried == self._written:
             return None
         text = live.reply.since(self._written)[: self._tried - self._written]
-        return Write(self._buffer.name, [self._buffer.text(text, self._tried)])
+        return BufferWrite(self._buffer.name, [self._buffer.text(text, self._tried)])
 
-    def wrote(self, outcome: Outcome) -> None:
+    def wrote(self, outcome: WriteOutcome) -> None:
         match outcome:
             case "written":
                 self._written = self._tried
@@ -54,18 +54,18 @@ class BufferWriteState:
             case "unknown":
                 pass
 
-    def _mark(self, ended: Turn) -> Write:
+    def _mark(self, ended: Turn) -> BufferWrite:
         assert ended.reply is not None
         self._marked = True
         # The stored reply may be shorter than what was streamed.
         length = max(self._tried, len(ended.reply.content))
         entry = self._buffer.end(length)
-        return Write(self._buffer.name, [entry], keep_seconds=self._keep_ended)
+        return BufferWrite(self._buffer.name, [entry], ttl_seconds=self._keep_ended)
 
-    def _write_whole(self, opening: StreamHeader) -> Write:
+    def _write_whole(self, opening: StreamHeader) -> BufferWrite:
         reply = self._live.reply
         self._whole, self._written, self._tried = False, 0, reply.length
-        entries = [self._buffer.opening(opening)]
+        entries = [self._buffer.header(opening)]
         if self._tried:
             entries.append(self._buffer.text(reply.since(0), self._tried))
-        return Write(self._buffer.name, entries, makes=True, keep_seconds=self._keep_running)
+        return BufferWrite(self._buffer.name, entries, create=True, ttl_seconds=self._keep_running)

@@ -9,7 +9,7 @@ from uuid import UUID
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.streaming.turn_buffer import buffer_name
-from parley_core.streaming.turn_buffer_redis import Outcome, TurnBuffers, Write
+from parley_core.streaming.turn_buffer_redis import BufferWrite, TurnBuffers, WriteOutcome
 from parley_inference.streaming.buffer_write_state import BufferWriteState
 from parley_inference.streaming.live_turn import LiveTurn
 
@@ -71,9 +71,9 @@ class TurnBufferWriter:
             await asyncio.sleep(self._every_seconds)
 
     async def finish(self) -> None:
-        """Write what there is: this process ends."""
+        """BufferWrite what there is: this process ends."""
         self._all_are_due()
-        while (self._due or self._erased) and not self._buffers.rests:
+        while (self._due or self._erased) and not self._buffers.is_open:
             await self._flush()
 
     def _all_are_due(self) -> None:
@@ -83,11 +83,11 @@ class TurnBufferWriter:
     async def _flush(self) -> None:
         """What is new now; what becomes new meanwhile is due the next time."""
         due, self._due = self._due, {}
-        while due and not self._buffers.rests:
+        while due and not self._buffers.is_open:
             await self._write_some(due)
         erased, self._erased = self._erased, set()
         if erased:
-            await self._buffers.write([Write(name, keep_seconds=0) for name in erased])
+            await self._buffers.write([BufferWrite(name, ttl_seconds=0) for name in erased])
         self._due = due | self._due
         if self._due:
             self._news.set()
@@ -108,7 +108,7 @@ class TurnBufferWriter:
         for (turn_id, turn), outcome in zip(turns, outcomes, strict=True):
             self._wrote(turn_id, turn, outcome)
 
-    def _wrote(self, turn_id: UUID, turn: BufferWriteState, outcome: Outcome) -> None:
+    def _wrote(self, turn_id: UUID, turn: BufferWriteState, outcome: WriteOutcome) -> None:
         turn.wrote(outcome)
         if turn.over and outcome == "unknown":
             self._forget(turn_id, turn)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from parley_core.runtime.background_tasks import running
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.streaming.buffer_poller import TurnBufferPoller
 from parley_inference.streaming.buffer_writer import TurnBufferWriter
@@ -21,13 +21,13 @@ class TurnBuffering:
 
     @property
     def failed(self) -> int:
-        return self._buffers.failed
+        return self._buffers.failures
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """At the end of the block, when no turn runs any more, what there is is written."""
         try:
-            async with running(self._flusher.run(), self._poller.run()):
+            async with background_tasks(self._flusher.run(), self._poller.run()):
                 yield
             await self._flusher.finish()
         finally:

@@ -2,46 +2,24 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from parley_contracts.api_models import Assistant, Page
+from parley_contracts.session_api.assistants import DefineAssistantRequest, ReviseAssistantRequest
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Forbidden
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
-from parley_session.api.bodies import body_of, explicit_fields, keyed_body_of
+from parley_session.api.request_parsing import decode_body, decode_idempotent_body, explicit_fields
 from parley_session.api.responses import shape_answer
 from parley_session.application.assistants.assistant_catalogue import CataloguedAssistant
-from parley_session.application.assistants.definitions_file import (
-    AssistantId,
-    Description,
-    Instructions,
-    Model,
-    Name,
-)
 from parley_session.application.assistants.page_query import page_query_of
 from parley_session.application.command_executor import Caller
 from parley_session.domain.assistant.state import Definition
 from parley_session.parts import Parts
 
 _SCOPES = {"assistants:write", "admin"}
-
-
-class DefineBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    id: AssistantId
-    name: Name
-    instructions: Instructions
-    description: Description = ""
-    model: Model | None = None
-
-
-class ReviseBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    name: Name | msgspec.UnsetType = msgspec.UNSET
-    description: Description | msgspec.UnsetType = msgspec.UNSET
-    instructions: Instructions | msgspec.UnsetType = msgspec.UNSET
-    model: Model | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def assistant_routes(gateway: ServiceAuthenticator, parts: Parts) -> Sequence[Route]:
@@ -60,7 +38,7 @@ def assistant_routes(gateway: ServiceAuthenticator, parts: Parts) -> Sequence[Ro
 
     async def define_assistant(request: Request) -> Response:
         asker = _administrator(request)
-        body, keyed = await keyed_body_of(request, asker, DefineBody)
+        body, keyed = await decode_idempotent_body(request, asker, DefineAssistantRequest)
         definition = Definition(
             name=body.name,
             description=body.description,
@@ -72,7 +50,7 @@ def assistant_routes(gateway: ServiceAuthenticator, parts: Parts) -> Sequence[Ro
 
     async def revise_assistant(request: Request) -> Response:
         asker, assistant_id = _administrator(request), request.path_params["assistant_id"]
-        body = await body_of(request, ReviseBody)
+        body = await decode_body(request, ReviseAssistantRequest)
         await parts.administering.revise(assistant_id, explicit_fields(body), asker)
         return await _as_it_is(asker.person, assistant_id)
 

@@ -7,14 +7,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_core.http.errors import (
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    ParleyError,
-    Unavailable,
-    answer,
-)
+from parley_core.http.error_handlers import error_response
+from parley_core.http.errors import Conflict, InvalidRequest, NotFound, ParleyError, Unavailable
 from parley_session.api.assistant_refusing import assistant_error_of
 from parley_session.domain.assistant.errors import AssistantError
 from parley_session.domain.session.errors import (
@@ -99,7 +93,7 @@ def error_of(refusal: DomainError) -> ParleyError:
 
 async def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
-    return answer(request, error_of(error))
+    return error_response(request, error_of(error))
 
 
 async def _on_store_trouble(request: Request, error: Exception) -> Response:
@@ -108,4 +102,4 @@ async def _on_store_trouble(request: Request, error: Exception) -> Response:
     refused = Unavailable(
         "The event store is not there right now; try again.", code="event_store_unavailable"
     )
-    return answer(request, refused)
+    return error_response(request, refused)

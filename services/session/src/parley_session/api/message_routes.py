@@ -7,16 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_core.http.service_auth import ServiceAuthenticator, request_id
-from parley_session.api.bodies import body_of, keyed_body_of, keyed_for
-from parley_session.api.responses import json_answer, shape_answer
-from parley_session.api.session_bodies import (
-    CompactionBody,
-    ImportBody,
-    RegenerateBody,
-    SubmitBody,
-    TitleBody,
+from parley_contracts.session_api.sessions import ImportMessagesRequest
+from parley_contracts.session_api.turns import (
+    CompactContextRequest,
+    RegenerateReplyRequest,
+    SubmitMessageRequest,
+    SuggestTitleRequest,
 )
+from parley_core.http.service_auth import ServiceAuthenticator, request_id
+from parley_session.api.request_parsing import (
+    decode_body,
+    decode_idempotent_body,
+    idempotent_request_of,
+    usage_and_price,
+)
+from parley_session.api.responses import json_answer, shape_answer
 from parley_session.application.command_executor import Caller
 from parley_session.application.sessions.import_messages import MessageToImport
 from parley_session.application.turns.submit_message import NewMessages
@@ -29,9 +34,9 @@ def message_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def submit_message(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body = await body_of(request, SubmitBody)
+        body = await decode_body(request, SubmitMessageRequest)
         # Whether it may attach makes it no other request.
-        keyed = keyed_for(request, asker, msgspec.structs.replace(body, attach=False))
+        keyed = idempotent_request_of(request, asker, msgspec.structs.replace(body, attach=False))
         parent = body.parent_message_id
         saying = NewMessages(
             body.content,
@@ -47,14 +52,14 @@ def message_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def regenerate_reply(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body, keyed = await keyed_body_of(request, asker, RegenerateBody)
+        body, keyed = await decode_idempotent_body(request, asker, RegenerateReplyRequest)
         session_id = request.path_params["session_id"]
         turn, new = await parts.asking.regenerate(session_id, body.message_id, asker, keyed)
         return shape_answer(turn, 201 if new else 200)
 
     async def import_messages(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body = await body_of(request, ImportBody)
+        body = await decode_body(request, ImportMessagesRequest)
         session_id = request.path_params["session_id"]
         brought = [MessageToImport(m.role, m.content, m.id, m.created_at) for m in body.messages]
         done = await parts.importing.import_messages(session_id, brought, asker)
@@ -63,8 +68,8 @@ def message_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def suggest_title(request: Request) -> Response:
         asker = Caller(inference(request), request_id(request), system=True)
-        body = await body_of(request, TitleBody)
-        command = SuggestTitle(body.title, body.model, **body.charged())
+        body = await decode_body(request, SuggestTitleRequest)
+        command = SuggestTitle(body.title, body.model, **usage_and_price(body))
         await parts.changing.apply_model_suggestion(
             request.path_params["session_id"], command, asker
         )
@@ -72,9 +77,9 @@ def message_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def compact_context(request: Request) -> Response:
         asker = Caller(inference(request), request_id(request), system=True)
-        body = await body_of(request, CompactionBody)
+        body = await decode_body(request, CompactContextRequest)
         command = CompactContext(
-            body.up_to_message_id, body.summary, body.model, body.tokens, **body.charged()
+            body.up_to_message_id, body.summary, body.model, body.tokens, **usage_and_price(body)
         )
         await parts.changing.apply_model_suggestion(
             request.path_params["session_id"], command, asker

@@ -8,25 +8,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from parley_contracts.session_api.keys import DataKeysRequest, SearchKeysRequest
+from parley_contracts.session_api.turns import (
+    ClaimTurnRequest,
+    CompleteTurnRequest,
+    FailTurnRequest,
+    HeartbeatRequest,
+    RecordCompletionRequest,
+)
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_session.api.assistant_routes import assistant_routes
-from parley_session.api.bodies import (
-    ClaimBody,
-    CompleteBody,
-    CompletionBody,
-    FailBody,
-    HeartbeatBody,
-    KeysBody,
-    SearchKeysBody,
-    body_of,
-)
 from parley_session.api.message_routes import message_routes
+from parley_session.api.request_parsing import decode_body, usage_and_price
 from parley_session.api.responses import json_answer, shape_answer
 from parley_session.api.session_routes import session_routes
 from parley_session.application.command_executor import Caller
 from parley_session.domain.completion import RecordCompletion
+from parley_session.domain.context_window import HeldWindow
 from parley_session.domain.session.commands import CompleteReply, FailReply
 from parley_session.parts import Parts
 
@@ -47,8 +47,8 @@ def routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Seque
 
     async def claim_turn(request: Request) -> Response:
         person, turn_id = inference(request), request.path_params["turn_id"]
-        body = await body_of(request, ClaimBody)
-        since = body.since.window if body.since else None
+        body = await decode_body(request, ClaimTurnRequest)
+        since = HeldWindow(*msgspec.structs.astuple(body.since)) if body.since else None
         claim = await parts.running.claim(
             turn_id, body.runner, person, since=since, budgets=body.budgets
         )
@@ -62,7 +62,7 @@ def routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Seque
 
     async def complete_turn(request: Request) -> Response:
         asker = Caller(inference(request), request_id(request), system=True)
-        body = await body_of(request, CompleteBody)
+        body = await decode_body(request, CompleteTurnRequest)
         command = CompleteReply(
             request.path_params["turn_id"],
             body.content,
@@ -70,33 +70,33 @@ def routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Seque
             body.first_token_ms,
             body.total_ms,
             model=body.model,
-            **body.charged(),
+            **usage_and_price(body),
         )
         return shape_answer(await parts.running.end(command, body.runner, asker))
 
     async def fail_turn(request: Request) -> Response:
         asker = Caller(inference(request), request_id(request), system=True)
-        body = await body_of(request, FailBody)
+        body = await decode_body(request, FailTurnRequest)
         command = FailReply(
             request.path_params["turn_id"],
             body.code,
             body.details,
             body.partial_content,
             model=body.model,
-            **body.charged(),
+            **usage_and_price(body),
         )
         return shape_answer(await parts.running.end(command, body.runner, asker))
 
     async def record_completion(request: Request) -> Response:
         asker = Caller(inference(request), request_id(request))
-        body = await body_of(request, CompletionBody)
-        command = RecordCompletion(body.id, body.model, body.status, **body.charged())
+        body = await decode_body(request, RecordCompletionRequest)
+        command = RecordCompletion(body.id, body.model, body.status, **usage_and_price(body))
         await parts.completions.record(command, asker)
         return json_answer({})
 
     async def heartbeat(request: Request) -> Response:
         inference(request)
-        body = await body_of(request, HeartbeatBody)
+        body = await decode_body(request, HeartbeatRequest)
         stops = await parts.turns.heartbeat(request.path_params["runner_id"], body.turns)
         stop = [{"turn_id": turn_id, "reason": reason} for turn_id, reason in stops.items()]
         erased = await parts.rows.recently_erased()
@@ -104,14 +104,14 @@ def routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Seque
 
     async def data_keys(request: Request) -> Response:
         key_readers(request)
-        body = await body_of(request, KeysBody)
+        body = await decode_body(request, DataKeysRequest)
         keys = await parts.store.data_keys(body.session_ids)
         encoded = {str(session_id): _encoded(key) for session_id, key in keys.items()}
         return json_answer({"keys": encoded})
 
     async def search_keys(request: Request) -> Response:
         history(request)
-        body = await body_of(request, SearchKeysBody)
+        body = await decode_body(request, SearchKeysRequest)
         people = [Principal(person.tenant, person.user) for person in body.people]
         keys = await parts.search_keys.of(people)
         encoded = [

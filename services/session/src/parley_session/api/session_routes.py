@@ -8,11 +8,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from parley_contracts.api_models import rfc3339
+from parley_contracts.session_api.sessions import (
+    ForkSessionRequest,
+    StartSessionRequest,
+    SwitchAssistantRequest,
+    UpdateSessionRequest,
+)
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
-from parley_session.api.bodies import body_of, explicit_fields, keyed_body_of
+from parley_session.api.request_parsing import decode_body, decode_idempotent_body, explicit_fields
 from parley_session.api.responses import json_answer, shape_answer
-from parley_session.api.session_bodies import ChangeBody, ForkBody, StartBody, SwitchBody
 from parley_session.application.command_executor import Caller
 from parley_session.parts import Parts
 
@@ -26,7 +31,7 @@ def session_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def start_session(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body, keyed = await keyed_body_of(request, asker, StartBody)
+        body, keyed = await decode_idempotent_body(request, asker, StartSessionRequest)
         session, new = await parts.starting.start(
             asker,
             keyed,
@@ -44,7 +49,7 @@ def session_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def change_session(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body = await body_of(request, ChangeBody)
+        body = await decode_body(request, UpdateSessionRequest)
         changes = explicit_fields(body)
         if not changes:
             raise InvalidRequest("The body names nothing to change.")
@@ -79,7 +84,7 @@ def session_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def fork_session(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body, keyed = await keyed_body_of(request, asker, ForkBody)
+        body, keyed = await decode_idempotent_body(request, asker, ForkSessionRequest)
         session, new = await parts.forking.fork(
             request.path_params["session_id"],
             asker,
@@ -92,7 +97,7 @@ def session_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) 
 
     async def switch_assistant(request: Request) -> Response:
         asker = Caller(gateway(request), request_id(request))
-        body, keyed = await keyed_body_of(request, asker, SwitchBody)
+        body, keyed = await decode_idempotent_body(request, asker, SwitchAssistantRequest)
         switched = await parts.starting.switch(asker, keyed, body.assistant_id)
         answer = {
             "object": "assistant_switch",

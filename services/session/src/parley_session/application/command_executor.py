@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey, KeyDestroyed, seal
+from parley_core.crypto.master_keys import KeyDestroyed
+from parley_core.crypto.sealing import DataKey, seal
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_events.session import Event, ReplyRequested

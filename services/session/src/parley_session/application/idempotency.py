@@ -7,12 +7,11 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from parley_contracts.session_api.limits import MAX_IDEMPOTENCY_KEY_LENGTH
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
 from parley_session.storage.append_statement import IdempotencyRecord
-
-LONGEST_KEY = 255
 
 _DERIVED_IDS = UUID("6f9d1a3e-52c7-4b0c-9a50-0f3b7b0c3c11")
 # The same body, however its JSON was written.
@@ -42,15 +41,15 @@ class IdempotentRequest:
         return uuid5(_DERIVED_IDS, self.digest.hex())
 
 
-def keyed_request(
+def idempotent_request(
     person: Principal, method: str, path: str, key: str | None, body: object
 ) -> IdempotentRequest | None:
     """None for a request without a key. Raises InvalidRequest."""
     if key is None:
         return None
-    if not 1 <= len(key) <= LONGEST_KEY or not (key.isascii() and key.isprintable()):
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH or not (key.isascii() and key.isprintable()):
         raise InvalidRequest(
-            f"An Idempotency-Key has 1 to {LONGEST_KEY} printable ASCII characters.",
+            f"An Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters.",
             param="Idempotency-Key",
         )
     # As JSON, so that no part can be read as the next one's beginning.

@@ -5,7 +5,8 @@ import asyncio
 import sys
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import UnknownMasterKey, UnsealError
+from parley_core.crypto.master_keys import UnknownMasterKey
+from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool
@@ -46,9 +47,9 @@ async def erase_user(settings: EraseUserSettings, person: Principal, *, sure: bo
     """
     pool = open_pool(
         settings.session_database,
-        connections=1,
-        seconds=settings.session_store_seconds,
-        name="parley-erase-user",
+        max_connections=1,
+        timeout_seconds=settings.session_store_seconds,
+        application_name="parley-erase-user",
     )
     async with pool:
         [(erasable, held)] = await pool.fetch(_COUNTS, person.tenant, person.user)

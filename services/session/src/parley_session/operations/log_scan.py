@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from parley_core.log import Brokers, Entry, LogError, LogReader
+from parley_core.log import Brokers, LogEntry, LogError, LogReader
 from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import place_of
 
@@ -45,7 +45,7 @@ async def opened_log(brokers: Brokers, topic: str) -> AsyncIterator[LogReader]:
         await reader.close()
 
 
-async def whole_log(reader: LogReader, *, stalled_seconds: float) -> AsyncIterator[list[Entry]]:
+async def whole_log(reader: LogReader, *, stalled_seconds: float) -> AsyncIterator[list[LogEntry]]:
     """Everything up to the ends as they are now, and some that came after.
 
     Raises `LogError`, also when nothing comes for that long.
@@ -66,7 +66,7 @@ async def whole_log(reader: LogReader, *, stalled_seconds: float) -> AsyncIterat
         yield entries
 
 
-def events_in(entries: Iterable[Entry]) -> Iterator[tuple[UUID, int, Record]]:
+def events_in(entries: Iterable[LogEntry]) -> Iterator[tuple[UUID, int, Record]]:
     """Stream (a session), sequence and record; without what is no event of one."""
     for entry in entries:
         try:

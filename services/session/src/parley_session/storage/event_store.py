@@ -9,7 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.crypto.sealing import DataKey, MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
 from parley_events.cloudevents import decode_data

@@ -6,7 +6,8 @@ from uuid import UUID, uuid5
 import msgspec
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey, MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
 
 _PEOPLE = UUID("c1f4f2c0-3f0d-4f5b-8a2e-5d1c7a9f6b21")

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import ListCursor, limit_in, number_in, order_in
+from parley_core.http.pagination import PageParameters, parse_limit, parse_number, parse_order
 from parley_history.queries.query_parameters import (
     VERSION_MOST,
     id_in,
@@ -16,7 +16,7 @@ from parley_history.queries.query_parameters import (
 
 
 @dataclass(frozen=True, slots=True)
-class PageRequest(ListCursor[UUID]):
+class PageRequest(PageParameters[UUID]):
     """`after` and `before` are ids of messages, as places in the list that `order` makes.
 
     The list is the branch that ends with the newest message, or with `leaf`; or, with
@@ -53,12 +53,12 @@ def page_request_of(query: Mapping[str, str], now: datetime) -> PageRequest:
     """Raises InvalidRequest, which names the parameter."""
     after, before = ids_in(query, "message")
     asked = PageRequest(
-        limit=limit_in(query),
-        order=order_in(query),
+        limit=parse_limit(query),
+        order=parse_order(query),
         after=after,
         before=before,
-        min_version=number_in(query, "min_version", VERSION_MOST),
-        seen=number_in(query, "seen", VERSION_MOST),
+        min_version=parse_number(query, "min_version", VERSION_MOST),
+        seen=parse_number(query, "seen", VERSION_MOST),
         as_of=version_or_instant_in(query, "as_of"),
         leaf=id_in(query, "leaf", "message"),
         all_branches=_all_branches(query),

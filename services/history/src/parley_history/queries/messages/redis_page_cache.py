@@ -22,14 +22,14 @@ class RedisPageCache:
         connections: int,
     ) -> None:
         self._redis = RedisWithCircuitBreaker(
-            url, seconds=seconds, pause_seconds=pause_seconds, connections=connections
+            url, timeout_seconds=seconds, open_seconds=pause_seconds, max_connections=connections
         )
         self._keep_seconds, self._most_bytes = keep_seconds, most_bytes
         self.found = self.missed = 0
 
     @property
     def failed(self) -> int:
-        return self._redis.failed
+        return self._redis.failures
 
     async def get(self, name: str, key: DataKey) -> bytes | None:
         """The page of that name, where it is there and can be opened."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import LIMIT_DEFAULT, LIMIT_MOST
+from parley_core.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from parley_history.queries.search.blind_tokens import words_of
 
 QUERY_MOST = 500
@@ -19,7 +19,7 @@ class SearchRequest:
     """All the words must be in a message; `after` is the id of one that was found before."""
 
     words: frozenset[str]
-    limit: int = LIMIT_DEFAULT
+    limit: int = DEFAULT_LIMIT
     after: UUID | None = None
     assistant_id: str | None = None
     session_id: UUID | None = None
@@ -62,9 +62,9 @@ def _words(query: object) -> frozenset[str]:
 
 def _limit(limit: object) -> int:
     if limit is None:
-        return LIMIT_DEFAULT
-    if type(limit) is not int or not 1 <= limit <= LIMIT_MOST:
-        problem = f"limit should be a whole number from 1 to {LIMIT_MOST}."
+        return DEFAULT_LIMIT
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        problem = f"limit should be a whole number from 1 to {MAX_LIMIT}."
         raise InvalidRequest(problem, param="limit")
     return limit
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import ListCursor, limit_in, order_in
+from parley_core.http.pagination import PageParameters, parse_limit, parse_order
 from parley_history.queries.query_parameters import VERSION_MOST, ids_in, instant_in
 
 MOST_SEEN = 1_000
@@ -15,7 +15,7 @@ _ASSISTANT_ID = re.compile(r"[^\x00]{1,200}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class SessionListRequest(ListCursor[UUID]):
+class SessionListRequest(PageParameters[UUID]):
     """`after` and `before` are ids of sessions, as places in the list that `order` makes.
 
     The list is in the order of the sessions' last events. `archived` None is either. `seen` are
@@ -33,8 +33,8 @@ def session_list_request_of(query: Mapping[str, str]) -> SessionListRequest:
     """Raises InvalidRequest, which names the parameter."""
     after, before = ids_in(query, "session")
     return SessionListRequest(
-        limit=limit_in(query),
-        order=order_in(query),
+        limit=parse_limit(query),
+        order=parse_order(query),
         after=after,
         before=before,
         assistant_id=_assistant_id(query),

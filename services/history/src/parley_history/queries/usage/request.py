@@ -9,7 +9,7 @@ from uuid import UUID
 
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Forbidden, InvalidRequest
-from parley_core.http.pagination import LIMIT_DEFAULT, limit_in
+from parley_core.http.pagination import DEFAULT_LIMIT, parse_limit
 from parley_history.queries.query_parameters import id_in
 
 MOST_DAYS, DAYS_BY_DEFAULT = 366, 30
@@ -36,7 +36,7 @@ class UsageRequest:
     session_id: UUID | None = None
     assistant_id: str | None = None
     model: str | None = None
-    limit: int = LIMIT_DEFAULT
+    limit: int = DEFAULT_LIMIT
     after: Cursor | None = None
 
 
@@ -52,7 +52,7 @@ def usage_request_of(query: Mapping[str, str], person: Principal, today: date) -
         session_id=id_in(query, "session_id", "session"),
         assistant_id=_text(query, "assistant_id"),
         model=_text(query, "model"),
-        limit=limit_in(query),
+        limit=parse_limit(query),
         after=_after(query, group_by),
     )
 

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import asyncpg
 
-from parley_core.storage.migrations import Migration, migrate, migrations_in
+from parley_core.storage.migrations import Migration, load_migrations, migrate
 from parley_history.storage.versions import make_first_version
 
 MIGRATIONS = files(__name__)
@@ -17,6 +17,6 @@ async def migrate_history(
 
     Any number of processes may call this at once. Raises MigrationError.
     """
-    applied = await migrate(connection, migrations_in(MIGRATIONS))
+    applied = await migrate(connection, load_migrations(MIGRATIONS))
     await make_first_version(connection)
     return applied

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import asyncpg
 
 from parley_contracts.api_models import Assistant
+from parley_contracts.session_api.limits import ASSISTANT_ID_PATTERN
 from parley_core.http.errors import Conflict, InvalidRequest
 from parley_core.storage.postgres_pool import Pool
 from parley_events.assistant import AssistantDefinition
 from parley_session.api.assistant_refusing import assistant_not_found
-from parley_session.application.assistants.definitions_file import ASSISTANT_ID
 from parley_session.application.assistants.page_query import PageQuery
 from parley_session.application.assistants.single_flight_cache import SingleFlightCache
 
 # What cannot be one is not asked for: the database takes no zero byte.
-_ID = re.compile(ASSISTANT_ID)
+_ID = re.compile(ASSISTANT_ID_PATTERN)
 
 # A tenant's own one comes before every tenant's of the same id.
 _FIND = """

@@ -3,23 +3,21 @@
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
+from parley_contracts.session_api.assistants import (
+    AssistantId,
+    AssistantName,
+    Description,
+    Instructions,
+)
+from parley_contracts.session_api.requests import ModelName
 from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import InvalidFile, read_yaml
 from parley_session.domain.assistant.state import Definition
 
 PACKAGED = files(__package__) / "assistants.yaml"
-
-ASSISTANT_ID = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
-
-AssistantId = Annotated[str, msgspec.Meta(pattern=ASSISTANT_ID)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-Description = Annotated[str, msgspec.Meta(max_length=1_000)]
-Instructions = Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)]
-Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 def read_assistants(path: Path | None) -> Mapping[str, Definition]:
@@ -40,10 +38,10 @@ def read_assistants(path: Path | None) -> Mapping[str, Definition]:
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     id: AssistantId
-    name: Name
+    name: AssistantName
     description: Description
     instructions: Instructions
-    model: Model | None = None
+    model: ModelName | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from parley_contracts.api_models import MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
 from parley_events.cloudevents import EventTooLarge
@@ -136,9 +136,9 @@ def _require_acceptable(message: MessageToImport, number: int, now: datetime) ->
             f"A message was said after {EARLIEST:%Y} began, and not in the future.",
             param=f"messages.{number}.created_at",
         )
-    if len(message.content.encode()) > MESSAGE_BYTES:
+    if len(message.content.encode()) > MAX_MESSAGE_BYTES:
         raise TooLarge(
-            f"A message has {MESSAGE_BYTES} bytes of UTF-8 at most.",
+            f"A message has {MAX_MESSAGE_BYTES} bytes of UTF-8 at most.",
             code="message_too_large",
             param=f"messages.{number}.content",
         )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from parley_contracts.api_models import SessionShape, Turn
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import KeyDestroyed
+from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.http.errors import Conflict
 from parley_events.session import Event
 from parley_session.application.command_executor import Caller, CommandExecutor

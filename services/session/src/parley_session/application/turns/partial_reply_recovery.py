@@ -30,9 +30,9 @@ class PartialReplyRecovery:
             return nothing
         reading = TurnBufferReader(turn_id, key)
         text = await self._buffers.read_all(reading, _ENTRIES_AT_ONCE)
-        if reading.broken:
+        if reading.corrupt:
             log.warning("turn %s: its buffer has a gap; what is before it counts", turn_id)
-        opening = reading.opening
+        opening = reading.header
         if opening is None or not text:
             return nothing
         return FailReply(

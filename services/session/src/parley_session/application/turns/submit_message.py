@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from parley_contracts.api_models import MESSAGE_BYTES, Turn
+from parley_contracts.api_models import Turn
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import TooLarge
 from parley_core.runtime.offload import run_in_thread_if_large
@@ -173,14 +174,14 @@ def _places_of_turn(session: Session) -> Sequence[int]:
 
 def _require_sizes(saying: NewMessages) -> None:
     for number, text in enumerate(saying.texts):
-        if len(text.encode()) > MESSAGE_BYTES:
+        if len(text.encode()) > MAX_MESSAGE_BYTES:
             is_last = number == len(saying.preceding)
             raise _too_large("content" if is_last else f"preceding.{number}")
 
 
 def _too_large(param: str) -> TooLarge:
     return TooLarge(
-        f"A message has {MESSAGE_BYTES} bytes of UTF-8 at most.",
+        f"A message has {MAX_MESSAGE_BYTES} bytes of UTF-8 at most.",
         code="message_too_large",
         param=param,
     )

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from parley_contracts.api_models import Turn
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey, KeyDestroyed
+from parley_core.crypto.master_keys import KeyDestroyed
+from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Forbidden, TooLarge
 from parley_events.cloudevents import EventTooLarge
 from parley_session.application.assistants.assistant_catalogue import Catalogue

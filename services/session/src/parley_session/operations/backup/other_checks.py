@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_session.operations.backup.archive import BackupArchive, Manifest
 from parley_session.operations.backup.copy_format import Row, RowsByStream
 from parley_session.operations.backup.session_checks import key_trouble

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from parley_core.crypto.sealing import MasterKeys, UnknownMasterKey, UnsealError
+from parley_core.crypto.master_keys import MasterKeys, UnknownMasterKey
+from parley_core.crypto.sealing import UnsealError
 from parley_events.cloudevents import decode_data
 from parley_events.session import Event
 from parley_session.domain.session.state import BrokenStream, Session, evolve

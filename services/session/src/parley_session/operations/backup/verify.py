@@ -2,7 +2,7 @@
 
 import hashlib
 
-from parley_core.crypto.sealing import MasterKeys
+from parley_core.crypto.master_keys import MasterKeys
 from parley_session.operations.backup.archive import BackupArchive, Manifest
 from parley_session.operations.backup.other_checks import check_assistants, check_search_keys
 from parley_session.operations.backup.session_checks import check_sessions

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.session import SessionStarted
 from parley_session.operations.difference_list import DifferenceList
@@ -65,7 +65,7 @@ class Reconciliation:
         self.sessions: set[UUID] = set()
         self._left: set[UUID] = set()
 
-    async def take_back(self, entries: Sequence[Entry]) -> None:
+    async def take_back(self, entries: Sequence[LogEntry]) -> None:
         by_session: Mapping[UUID, list[Placed]] = defaultdict(list)
         for placed in events_in(entries):
             by_session[placed[0]].append(placed)

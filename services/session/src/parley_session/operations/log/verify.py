@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from parley_core.log import Entry
+from parley_core.log import LogEntry
 from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import place_of
 from parley_session.operations.log.log_comparison import Comparison, StoredStream
@@ -71,7 +71,7 @@ async def _expect_all(connection: "Connection[asyncpg.Record]", comparison: Comp
 
 
 async def _compare(
-    connection: "Connection[asyncpg.Record]", entries: list[Entry], comparison: Comparison
+    connection: "Connection[asyncpg.Record]", entries: list[LogEntry], comparison: Comparison
 ) -> None:
     placed = []
     for entry in entries:

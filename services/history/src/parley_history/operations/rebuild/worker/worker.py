@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 
 from parley_core.http.server import configure_logging
-from parley_core.log import Entry, LogError, LogReader
+from parley_core.log import LogEntry, LogError, LogReader
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import load
 from parley_history.domain.incoming_record import arrival_of
@@ -95,10 +95,10 @@ class Worker:
             for number in self._behind()
         }
 
-    async def _read(self) -> Sequence[Entry]:
+    async def _read(self) -> Sequence[LogEntry]:
         """The next entries before the ends, up to a batch; those that came are not kept back."""
         left = sum(self._ends[number] - self._next[number] for number in self._behind())
-        entries, most = list[Entry](), min(left, self._settings.rebuild_records)
+        entries, most = list[LogEntry](), min(left, self._settings.rebuild_records)
         size = 0
         silent_since = time.monotonic()
         while len(entries) < most and any(

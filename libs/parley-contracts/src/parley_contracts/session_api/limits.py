@@ -1,0 +1,30 @@
+"""Size limits of the session API; lengths are in code points unless the name says otherwise."""
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Content of one message, as UTF-8."""
+
+MAX_TITLE_LENGTH = 200
+MAX_METADATA_ENTRIES = 16
+MAX_METADATA_KEY_LENGTH = 64
+MAX_METADATA_VALUE_LENGTH = 512
+
+MAX_PRECEDING_MESSAGES = 20
+"""Messages that one submit may add before its own."""
+MAX_IMPORTED_MESSAGES = 1_000
+"""Messages of one import."""
+MAX_SUMMARY_LENGTH = 256 * 1024
+MAX_ERROR_CODE_LENGTH = 100
+
+ASSISTANT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
+MAX_ASSISTANT_NAME_LENGTH = 100
+MAX_ASSISTANT_DESCRIPTION_LENGTH = 1_000
+MAX_INSTRUCTIONS_LENGTH = 32 * 1024
+MAX_MODEL_NAME_LENGTH = 200
+
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
+MAX_TURNS_PER_HEARTBEAT = 10_000
+MAX_DATA_KEYS_PER_REQUEST = 100
+MAX_SEARCH_KEYS_PER_REQUEST = 100
+
+MAX_COUNT = 2**53
+"""The largest integer that JSON readers in every language represent exactly."""

@@ -1,0 +1,49 @@
+"""A circuit breaker: stops calls to a dependency that has failed several times in a row."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["closed", "open", "half_open"]
+
+
+@dataclass(slots=True)
+class CircuitBreaker:
+    """Opens after `failure_threshold` failures in a row; after `open_seconds` one trial is allowed.
+
+    Times are seconds of a monotonic clock, passed in by the caller.
+    """
+
+    failure_threshold: int
+    open_seconds: float
+    state: State = field(default="closed", init=False)
+    _failures: int = field(default=0, init=False)
+    _opened_at: float = field(default=0, init=False)
+
+    def allow(self, now: float) -> bool:
+        """Return whether a call may be made; the first one after the open time is the trial."""
+        if self.state == "open" and now - self._opened_at >= self.open_seconds:
+            self.state = "half_open"
+            return True
+        return self.state == "closed"
+
+    def on_first_byte(self) -> None:
+        """The dependency began to answer, which is enough for the trial to succeed."""
+        if self.state == "half_open":
+            self.on_success()
+
+    def on_success(self) -> None:
+        # While open, this is an old call's success and proves nothing about the present.
+        if self.state != "open":
+            self.state, self._failures = "closed", 0
+
+    def on_failure(self, now: float) -> None:
+        if self.state == "open":
+            return
+        self._failures += 1
+        if self.state == "half_open" or self._failures >= self.failure_threshold:
+            self.state, self._opened_at = "open", now
+
+    def on_inconclusive(self) -> None:
+        """The call ended without evidence about the dependency; another may be the trial."""
+        if self.state == "half_open":
+            self.state = "open"

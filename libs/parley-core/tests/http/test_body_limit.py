@@ -1,0 +1,231 @@
+"""A body over the limit is answered 413, over real sockets and whichever way it is sent."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from starlette.responses import StreamingResponse
+
+from parley_core.http import body_limit
+from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyLimitMiddleware
+from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.errors import error_body
+
+LIMIT = 1024
+REFUSAL = error_body(
+    "The body is over 1024 bytes.", type="invalid_request_error", code="body_too_large"
+)
+MIB = 1024 * 1024
+
+either_parser = pytest.mark.parametrize("parser", ["httptools", "h11"])
+either_length = pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+
+
+def application() -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(BodyLimitMiddleware, limit=LIMIT)
+    app.add_middleware(RequestIdMiddleware)
+    install_error_handlers(app)
+    app.state.calls = 0
+
+    @app.post("/parsed")
+    async def parsed(body: dict[str, str]):
+        app.state.calls += 1
+        return {"length": len(body["content"])}
+
+    @app.post("/echo")
+    async def echo(request: Request):
+        return StreamingResponse(request.stream())
+
+    @app.post("/deaf")
+    async def deaf():
+        return StreamingResponse(endless())
+
+    return app
+
+
+async def endless():
+    while True:
+        yield b"more"
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def listening(app, parser="httptools"):
+    """A uvicorn in this loop; gives what opens a connection to it."""
+    config = uvicorn.Config(
+        app, port=0, http=parser, ws="none", log_config=None, timeout_graceful_shutdown=1
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    writers = []
+
+    async def connect():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        return reader, writer
+
+    try:
+        yield connect
+    finally:
+        for writer in writers:
+            writer.close()
+        await server.shutdown()
+
+
+def head(path, *headers):
+    lines = [f"POST {path} HTTP/1.1", "host: parley", "content-type: application/json", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def request(body, *, announced, path="/parsed"):
+    if announced:
+        return head(path, f"content-length: {len(body)}") + body
+    pieces = [body[start : start + 500] for start in range(0, len(body), 500)]
+    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+    return head(path, "transfer-encoding: chunked") + b"".join(chunks) + b"0\r\n\r\n"
+
+
+def body_of(size):
+    return b'{"content":"%b"}' % (b"x" * (size - len('{"content":""}')))
+
+
+async def answer(reader):
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    body = await reader.readexactly(int(headers["content-length"]))
+    return int(status.split()[1]), headers, json.loads(body)
+
+
+@either_parser
+@either_length
+async def test_a_body_of_exactly_the_limit_passes(parser, announced):
+    async with listening(application(), parser) as connect:
+        reader, writer = await connect()
+
+        writer.write(request(body_of(LIMIT), announced=announced))
+
+        status, _, body = await answer(reader)
+        assert (status, body) == (200, {"length": LIMIT - len('{"content":""}')})
+
+
+@either_parser
+@either_length
+async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(parser, announced):
+    app = application()
+    async with listening(app, parser) as connect:
+        reader, writer = await connect()
+
+        writer.write(request(body_of(LIMIT + 1), announced=announced))
+
+        status, headers, body = await answer(reader)
+        assert (status, body) == (413, REFUSAL)
+        assert len(headers["x-request-id"]) == 32
+        assert app.state.calls == 0
+
+
+@either_parser
+@either_length
+async def test_a_client_still_sending_three_mebibytes_reads_the_answer(parser, announced):
+    async with listening(application(), parser) as connect:
+        reader, writer = await connect()
+
+        sent = request(b"x" * 3 * MIB, announced=announced)
+        for start in range(0, len(sent), 64 * 1024):
+            writer.write(sent[start : start + 64 * 1024])
+            await writer.drain()
+
+        status, _, body = await answer(reader)
+        assert (status, body) == (413, REFUSAL)
+
+
+@either_parser
+@either_length
+async def test_the_connection_of_a_refused_body_takes_the_next_request(parser, announced):
+    async with listening(application(), parser) as connect:
+        reader, writer = await connect()
+        writer.write(request(b"x" * MIB, announced=announced))
+        await answer(reader)
+
+        writer.write(request(body_of(LIMIT), announced=announced))
+
+        status, _, _ = await answer(reader)
+        assert status == 200
+
+
+@either_parser
+async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(parser):
+    async with listening(application(), parser) as connect:
+        reader, writer = await connect()
+
+        writer.write(head("/parsed", f"content-length: {100 * MAX_DISCARDED_BYTES}"))
+        writer.write(b"x" * (MAX_DISCARDED_BYTES + 1))
+
+        status, _, body = await answer(reader)
+        assert (status, body) == (413, REFUSAL)
+
+
+@either_parser
+@either_length
+async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, monkeypatch):
+    monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
+    async with listening(application(), parser) as connect:
+        reader, writer = await connect()
+
+        whole = request(body_of(10 * LIMIT), announced=announced)
+        writer.write(whole[: 5 * LIMIT])
+
+        status, headers, body = await asyncio.wait_for(answer(reader), 5)
+        assert (status, body) == (413, REFUSAL)
+        assert headers["connection"] == "close"
+        assert await reader.read() == b""
+
+
+@either_length
+async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(announced, caplog):
+    async with listening(application()) as connect:
+        reader, writer = await connect()
+        length = f"content-length: {MIB}" if announced else "transfer-encoding: chunked"
+        piece = b"x" * (LIMIT + 1)
+        writer.write(head("/parsed", length, "expect: 100-continue"))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+
+        writer.write(piece if announced else b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+        writer.close()
+
+    assert [entry for entry in caplog.records if entry.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("path", ["/echo", "/deaf"])
+async def test_an_answer_that_has_begun_is_broken_off(path, caplog):
+    async with listening(application()) as connect:
+        reader, writer = await connect()
+        writer.write(head(path, "transfer-encoding: chunked") + b"5\r\nfirst\r\n")
+        begun = await reader.readuntil(b"\r\n\r\n")
+
+        writer.write(b"%x\r\n%b\r\n" % (LIMIT, b"x" * LIMIT))
+
+        rest = await reader.read()
+        assert begun.startswith(b"HTTP/1.1 200 ")
+        assert b"413" not in rest
+        assert not rest.endswith(b"0\r\n\r\n")
+    assert [entry for entry in caplog.records if entry.exc_info] == []
+
+
+async def test_what_is_no_http_request_passes_untouched():
+    passed = []
+
+    async def app(scope, receive, send):
+        passed.append((scope, receive, send))
+
+    untouched = ({"type": "lifespan"}, object(), object())
+    await BodyLimitMiddleware(app, limit=1)(*untouched)
+
+    assert passed == [untouched]

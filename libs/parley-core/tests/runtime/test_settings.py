@@ -1,0 +1,330 @@
+"""Settings are read from environment variables; errors are plain sentences."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+
+from parley_core.auth.principal import InternalSecret
+from parley_core.runtime.settings import (
+    BootstrapServers,
+    DatabaseUrl,
+    InternalSecretSetting,
+    InvalidSettings,
+    Port,
+    Prefix,
+    RedisUrl,
+    Seconds,
+    Settings,
+    SettingsGroup,
+    Variable,
+    load,
+    setting_fields,
+)
+
+SECRET = "hunter2" * 5
+
+
+class CacheSettings(SettingsGroup):
+    max_bytes: int = Field(1_000, ge=1)
+    ttl_seconds: Seconds = 30
+
+
+class RequiredGroup(SettingsGroup):
+    bootstrap_servers: BootstrapServers
+    username: str | None = None
+
+
+class ExampleSettings(Settings):
+    internal_secret: InternalSecretSetting = Field(description="at least 32 random bytes")
+    session_url: str = Field(description="the base URL of session", pattern="^https?://")
+    port: int = Field(8081, ge=1, le=65535, description="a port from 1 to 65535")
+    turns: int = Field(200, ge=1)
+    models: Path | None = None
+    page_cache: CacheSettings = CacheSettings()
+    api_key: Annotated[
+        SecretStr | None,
+        Variable("OPENAI_API_KEY"),
+        Field(min_length=3, description="the model server's key"),
+    ] = None
+
+    @field_validator("models")
+    @classmethod
+    def ends_in_yaml(cls, path: Path | None) -> Path | None:
+        if path and path.suffix != ".yaml":
+            raise ValueError("it should be a YAML file")
+        return path
+
+
+class NeedsAKey(Settings):
+    api_key: Annotated[SecretStr, Variable("OPENAI_API_KEY"), Field(description="a key")]
+
+
+class GroupedSettings(Settings, env_prefix="PARLEY_SERVICE_"):
+    port: Port = 80
+    kafka: Annotated[RequiredGroup, Prefix("PARLEY_KAFKA_")]
+    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
+
+
+class StoreSettings(Settings):
+    database: DatabaseUrl
+
+
+class EngineSettings(Settings):
+    kafka: BootstrapServers = "127.0.0.1:9092"
+    redis: RedisUrl = "redis://127.0.0.1:6379/0"
+
+
+class EitherSettings(Settings):
+    jwt_secret: str | None = None
+    jwks_url: str | None = None
+
+    @model_validator(mode="after")
+    def one_of_them(self):
+        if (self.jwt_secret is None) == (self.jwks_url is None):
+            raise ValueError("Either PARLEY_JWT_SECRET or PARLEY_JWKS_URL should be set.")
+        return self
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Sets variables; the required ones of ExampleSettings are set already."""
+
+    def set_to(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    set_to(PARLEY_INTERNAL_SECRET=SECRET, PARLEY_SESSION_URL="http://session")
+    for name in ("OPENAI_API_KEY", "PARLEY_JWT_SECRET", "PARLEY_JWKS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return set_to
+
+
+def complaint(kind=ExampleSettings):
+    with pytest.raises(InvalidSettings) as refusal:
+        load(kind)
+    assert refusal.value.__suppress_context__
+    return str(refusal.value)
+
+
+def test_an_unset_variable_has_its_default():
+    settings = load(ExampleSettings)
+
+    assert settings.internal_secret == InternalSecret(SECRET.encode())
+    assert settings.session_url == "http://session"
+    assert (settings.port, settings.models, settings.api_key) == (8081, None, None)
+
+
+def test_a_set_variable_is_read(environment):
+    environment(PARLEY_PORT="9000", PARLEY_MODELS="/a.yaml", OPENAI_API_KEY="key", PORT="7")
+
+    settings = load(ExampleSettings)
+
+    assert (settings.port, settings.models) == (9000, Path("/a.yaml"))
+    assert settings.api_key == SecretStr("key")
+
+
+def test_settings_are_immutable():
+    settings = load(ExampleSettings)
+
+    with pytest.raises(ValidationError):
+        settings.port = 1
+
+
+def test_the_repr_shows_no_secret(environment):
+    environment(OPENAI_API_KEY="sk-secret")
+
+    shown = repr(load(ExampleSettings))
+
+    assert SECRET not in shown
+    assert "sk-secret" not in shown
+
+
+def test_a_secret_may_be_passed_as_an_object():
+    secret = InternalSecret(b"s" * 32)
+
+    assert ExampleSettings(internal_secret=secret).internal_secret is secret
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_the_error_of_a_missing_variable_describes_its_value(empty, monkeypatch):
+    if empty:
+        monkeypatch.setenv("PARLEY_SESSION_URL", "")
+    else:
+        monkeypatch.delenv("PARLEY_SESSION_URL")
+
+    assert complaint() == "PARLEY_SESSION_URL is not set. It should be the base URL of session."
+
+
+def test_each_invalid_variable_has_its_own_error(environment, monkeypatch):
+    monkeypatch.delenv("PARLEY_INTERNAL_SECRET")
+    environment(PARLEY_PORT="http")
+
+    assert complaint().splitlines() == [
+        "PARLEY_INTERNAL_SECRET is not set. It should be at least 32 random bytes.",
+        "PARLEY_PORT is wrong. It should be a port from 1 to 65535.",
+    ]
+
+
+def test_an_error_names_the_variable_that_a_field_declares(environment):
+    environment(OPENAI_API_KEY="sk")
+
+    assert complaint() == "OPENAI_API_KEY is wrong. It should be the model server's key."
+
+
+def test_the_error_of_a_missing_variable_names_the_declared_one():
+    assert complaint(NeedsAKey) == "OPENAI_API_KEY is not set. It should be a key."
+
+
+def test_a_short_secret_is_rejected(environment):
+    environment(PARLEY_INTERNAL_SECRET="hunter2")
+
+    assert complaint() == (
+        "PARLEY_INTERNAL_SECRET should be at least 32 random bytes, "
+        "the same for every service (try: openssl rand -hex 32)."
+    )
+
+
+def test_the_message_of_a_validator_follows_the_name(environment):
+    environment(PARLEY_MODELS="/hunter2.json")
+
+    assert complaint() == "PARLEY_MODELS is wrong: it should be a YAML file."
+
+
+def test_without_a_description_the_rule_is_quoted(environment):
+    environment(PARLEY_TURNS="0")
+
+    assert complaint() == ("PARLEY_TURNS is wrong: Input should be greater than or equal to 1.")
+
+
+def test_the_message_of_a_model_validator_is_shown(environment):
+    environment(PARLEY_JWT_SECRET="hunter2", PARLEY_JWKS_URL="hunter2")
+
+    assert complaint(EitherSettings) == (
+        "Either PARLEY_JWT_SECRET or PARLEY_JWKS_URL should be set."
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_INTERNAL_SECRET", "hunter2"),
+        ("PARLEY_SESSION_URL", "ftp://ada:hunter2@session"),
+        ("PARLEY_PORT", "hunter2"),
+        ("PARLEY_TURNS", "hunter2"),
+        ("PARLEY_MODELS", "hunter2"),
+        ("PARLEY_PAGE_CACHE_MAX_BYTES", "hunter2"),
+    ],
+)
+def test_an_invalid_value_is_never_quoted(variable, value, environment):
+    environment(**{variable: value})
+
+    message = complaint()
+
+    assert message.startswith(variable)
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://parley@localhost/parley",
+        "postgres://parley:hunter2@localhost:5432/parley",
+        "postgresql://parley:h%23nter%2F2@one:5432,two:5433/parley?sslmode=require",
+        "postgresql://parley:hunter2@[::1]:5432/parley",
+        "postgresql://postgres:@/postgres?host=/run/parley",
+    ],
+)
+def test_a_database_url_is_read(url, environment):
+    environment(PARLEY_DATABASE=url)
+
+    assert load(StoreSettings).database == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hunter2",
+        "mysql://parley:hunter2@localhost/parley",
+        # A client would repeat a part of each of these passwords.
+        "postgresql://parley:hunter2#@localhost/parley",
+        "postgresql://parley:hunter2/@localhost/parley",
+        "postgresql://parley:1/hunter2@localhost/parley",
+        "postgresql://parley:1?hunter2@localhost/parley",
+        "postgresql://parley:x@localhost:hunter2/parley",
+        "postgresql://[parley:hunter2",
+    ],
+)
+def test_an_invalid_database_url_is_not_quoted(url, environment):
+    environment(PARLEY_DATABASE=url)
+
+    message = complaint(StoreSettings)
+
+    assert message.startswith("PARLEY_DATABASE is wrong: it should be a URL such as postgresql://")
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_KAFKA", "broker-1:9092,broker-2:65535"),
+        ("PARLEY_KAFKA", "[::1]:9092"),
+        ("PARLEY_REDIS", "redis://cache"),
+        ("PARLEY_REDIS", "rediss://:secret@cache:6379/0"),
+        ("PARLEY_REDIS", "redis://[::1]:6379"),
+    ],
+)
+def test_valid_addresses_of_engines_are_accepted(environment, variable, value):
+    environment(**{variable: value})
+    settings = load(EngineSettings)
+    assert value in (settings.kafka, settings.redis)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARLEY_KAFKA", "127.0.0.1:65536"),
+        ("PARLEY_KAFKA", "127.0.0.1"),
+        ("PARLEY_KAFKA", "a:1,,b:2"),
+        ("PARLEY_KAFKA", "kafka://a:0"),
+        ("PARLEY_REDIS", "redis://:secret@cache:99999"),
+        ("PARLEY_REDIS", "http://cache"),
+        ("PARLEY_REDIS", "redis://"),
+    ],
+)
+def test_invalid_addresses_of_engines_are_rejected(environment, variable, value):
+    environment(**{variable: value})
+    with pytest.raises(InvalidSettings) as refused:
+        load(EngineSettings)
+    assert str(refused.value).startswith(f"{variable} is wrong. It should be ")
+    assert "secret" not in str(refused.value)
+
+
+def test_groups_have_the_prefix_of_their_field_or_their_own(environment):
+    names = [setting.variable for setting in setting_fields(GroupedSettings)]
+
+    assert names == [
+        "PARLEY_SERVICE_PORT",
+        "PARLEY_KAFKA_BOOTSTRAP_SERVERS",
+        "PARLEY_KAFKA_USERNAME",
+        "PARLEY_REDIS_URL",
+    ]
+    environment(PARLEY_KAFKA_BOOTSTRAP_SERVERS="broker:9092", PARLEY_PAGE_CACHE_MAX_BYTES="7")
+    assert load(GroupedSettings).kafka.bootstrap_servers == "broker:9092"
+    assert load(ExampleSettings).page_cache == CacheSettings(max_bytes=7)
+
+
+def test_an_error_in_a_group_names_the_variable():
+    assert complaint(GroupedSettings) == (
+        "PARLEY_KAFKA_BOOTSTRAP_SERVERS is not set. "
+        "It should be Kafka's bootstrap servers, such as 127.0.0.1:9092."
+    )
+
+
+def test_the_description_of_an_optional_type_is_found(environment):
+    environment(PARLEY_KAFKA_BOOTSTRAP_SERVERS="broker:9092", PARLEY_REDIS_URL="http://x")
+
+    assert complaint(GroupedSettings) == (
+        "PARLEY_REDIS_URL is wrong. It should be a URL such as redis://127.0.0.1:6379/0."
+    )

@@ -1,0 +1,56 @@
+"""Answers FastAPI's validation errors with the one error shape, without quoting the request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from parley_core.http.error_handlers import error_response
+from parley_core.http.errors import InvalidRequest
+
+_MAX_PARAM_LENGTH = 256
+
+
+def install_validation_error_handler(app: FastAPI) -> None:
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return error_response(request, InvalidRequest(_message_of(first), param=_param_of(first)))
+
+
+def _param_of(problem: Mapping[str, Any]) -> str | None:
+    location: Sequence[Any] = problem["loc"]
+    if problem["type"] == "json_invalid":
+        return None  # Its location is an offset in the body.
+    inside = location[1:] or location  # The first part is body, query, path or header.
+    return ".".join(str(part) for part in inside)[:_MAX_PARAM_LENGTH]
+
+
+def _message_of(problem: Mapping[str, Any]) -> str:
+    kind = problem["type"]
+    if kind in _MESSAGES:
+        return _MESSAGES[kind]
+    return f"{problem['msg']}." if kind in _INPUT_FREE else "This value is not accepted."
+
+
+_MESSAGES = {
+    "missing": "This field is required.",
+    "extra_forbidden": "Unknown field.",
+    "json_invalid": "The body is not valid JSON.",
+    "uuid_parsing": "Input should be a valid UUID.",
+}
+# Errors whose message pydantic builds from the schema alone; others may quote the input.
+# fmt: off
+_INPUT_FREE = frozenset((
+    "string_type", "string_too_short", "string_too_long", "int_type", "int_parsing", "float_type",
+    "bool_type", "bool_parsing", "greater_than", "greater_than_equal", "less_than", "enum",
+    "less_than_equal", "literal_error", "list_type", "dict_type", "uuid_type", "model_type",
+    "model_attributes_type",
+))
+# fmt: on
