@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from e2e_support.stack import Stack
 from e2e_support.user import User
-
 from parley_testing.eventually import eventually
 
 
