@@ -23,8 +23,8 @@ OPEN_RATE, OPEN_SECONDS = 200, 10
 RATIO_AIM = 0.5
 P50_AIM, P99_AIM, OPEN_P99_AIM = 0.050, 0.100, 0.020
 MESSAGES = 20
-# No page is so small: each read goes to history.
-NOTHING_KEPT = {"PARLEY_GATEWAY_PAGE_BYTES": "1"}
+# No page is that small: each read goes to history.
+NOTHING_KEPT = {"PARLEY_GATEWAY_PAGE_CACHE_MAX_BYTES": "1"}
 
 
 async def run() -> None:

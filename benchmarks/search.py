@@ -19,7 +19,7 @@ from benchmarks.engines import postgres
 from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, seal
-from parley_core.storage.postgres_pool import open_pool
+from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.domain.rows import MessageRow, SessionRow
 from parley_history.queries.messages.page_json import message_of
 from parley_history.queries.search.index_sessions import Indexing
@@ -213,7 +213,7 @@ async def _timed(do: Callable[[], Awaitable[Any]]) -> list[float]:
     return samples
 
 
-async def _read_known(pool: asyncpg.Pool, conversations: Conversations) -> None:
+async def _read_known(pool: Pool, conversations: Conversations) -> None:
     session_id = conversations.random.choice([*conversations.keys])
     rows = await pool.fetch(KNOWN, session_id)
     key = conversations.keys[session_id]

@@ -5,14 +5,10 @@ from uuid import uuid4
 import pytest
 
 from parley_cli.demo_model import Message, reply_to
-from parley_inference.background.summary import CompactionRequest, summary_prompt
-from parley_inference.background.title import title_of, title_prompt
-from parley_inference.session.context_window_cache import (
-    ContextMessage,
-    ContextWindowCache,
-    PromptContext,
-    prompt_of,
-)
+from parley_contracts.session_api.turns import CompactionTask, PromptContext, PromptMessage
+from parley_inference.background.summary import summary_prompt
+from parley_inference.background.title import extract_title, title_prompt
+from parley_inference.session.context_window_cache import ContextWindowCache, build_prompt
 
 SUMMARY_NOTICE = "Earlier messages were sent to me as a summary."
 
@@ -22,16 +18,15 @@ def reply(prompt: list[dict[str, str]]) -> str:
 
 
 def window(summary: str | None, *texts: str):
-    first = [ContextMessage(None, "system", summary)] if summary else []
-    messages = [*first, *(ContextMessage(uuid4(), "user", text) for text in texts)]
-    return ContextWindowCache(100_000, 60).update(
-        uuid4(), PromptContext(None, 1, 1_000, 10, messages), 0
-    )
+    first = [PromptMessage(None, "system", summary)] if summary else []
+    messages = [*first, *(PromptMessage(uuid4(), "user", text) for text in texts)]
+    context = PromptContext(None, 1, 1_000, 10, messages)
+    return ContextWindowCache(100_000).update(uuid4(), context)
 
 
 def summary_of(*texts: str, earlier: str | None = None) -> str:
     cached = window(earlier, *texts)
-    compact = CompactionRequest(cached.messages[-1].id, [])
+    compact = CompactionTask(cached.messages[-1].id, [])
     return reply(summary_prompt(compact, cached))
 
 
@@ -45,7 +40,7 @@ def summary_of(*texts: str, earlier: str | None = None) -> str:
 )
 def test_a_title_is_the_beginning_of_the_message(question, title):
     replied = reply(title_prompt(question, "Reply: By the sea."))
-    assert replied == title_of(replied) == title
+    assert replied == extract_title(replied) == title
 
 
 def test_facts_survive_two_summaries():
@@ -57,7 +52,7 @@ def test_facts_survive_two_summaries():
         ("What's my cat?", "Your cat is **Tom**."),
         ("What do you remember?", "- tea, hot, is best"),
     ):
-        replied = reply(prompt_of("You are Helper.", window(second, question), 10).messages)
+        replied = reply(build_prompt("You are Helper.", window(second, question), 10).messages)
         assert fact in replied
         assert "Answering as Helper." in replied
         assert SUMMARY_NOTICE in replied
@@ -66,8 +61,8 @@ def test_facts_survive_two_summaries():
 def test_statements_of_the_model_are_not_facts():
     talk = window(None, "Hello there", "My name is Ada.")
     assert "Eve" not in summary_of("Hello", "Bye")
-    said = [talk.messages[0], ContextMessage(uuid4(), "assistant", "My name is Eve.")]
-    compact = CompactionRequest(talk.messages[1].id, [*said])
+    said = [talk.messages[0], PromptMessage(uuid4(), "assistant", "My name is Eve.")]
+    compact = CompactionTask(talk.messages[1].id, [*said])
     assert reply(summary_prompt(compact, window(None, "x"))) == (
         "The person wrote of: Hello there."
     )
@@ -75,5 +70,5 @@ def test_statements_of_the_model_are_not_facts():
 
 def test_without_a_summary_the_reply_does_not_mention_one():
     assert SUMMARY_NOTICE not in reply(
-        prompt_of("You are Helper.", window(None, "Hello"), 10).messages
+        build_prompt("You are Helper.", window(None, "Hello"), 10).messages
     )

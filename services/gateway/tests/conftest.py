@@ -1,7 +1,7 @@
 """Scripted services, an issuer of tokens, and a gateway before them, over real HTTP."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gateway_peers.gateway import Gateway, serve_gateway
 from gateway_peers.history import History
 from gateway_peers.inference import Inference
-from gateway_peers.issuer import JWT_SECRET, Issuer
+from gateway_peers.issuer import Issuer
 from gateway_peers.session import Session
+
+NONE: Mapping[str, Any] = {}
+QUICK_CONSTANTS = {
+    "turns.event_relay.RECONNECT_INITIAL_SECONDS": 0.005,
+    "turns.event_relay.RECONNECT_MAX_SECONDS": 0.02,
+}
 
 
 @pytest.fixture
@@ -43,20 +49,22 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 @pytest.fixture
 async def start(
-    session: Session, inference: Inference, history: History
+    session: Session, inference: Inference, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[..., Awaitable[Gateway]]]:
-    """Starts a gateway, with settings of its own where given."""
+    """Starts a gateway with the given settings and constants, such as
+    `{"turns.event_relay.MAX_EVENT_BYTES": 8_192}`.
+    """
     async with AsyncExitStack() as running:
 
-        async def start(**settings: Any) -> Gateway:
-            given = {
+        async def start(constants: Mapping[str, Any] = NONE, **settings: Any) -> Gateway:
+            for name, value in {**QUICK_CONSTANTS, **constants}.items():
+                monkeypatch.setattr(f"parley_gateway.{name}", value)
+            urls = {
                 "session_url": session.url,
                 "inference_url": inference.url,
                 "history_url": history.url,
             }
-            if "jwks_url" not in settings:
-                given["jwt_secret"] = JWT_SECRET
-            return await running.enter_async_context(serve_gateway(**given | settings))
+            return await running.enter_async_context(serve_gateway(**urls | settings))
 
         yield start
 

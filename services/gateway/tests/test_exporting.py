@@ -70,12 +70,12 @@ async def test_one_that_is_refused_is_an_ordinary_error(gateway):
 
 
 async def test_it_is_one_of_the_streams_that_have_a_bound_and_end_on_shutdown(start, parts):
-    gateway = await start(gateway_streams=1)
+    gateway = await start(max_streams=1)
     parts.put_nowait(b"{")
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
         assert (await gateway.refusal("GET", EXPORT))[:2] == (503, "gateway_busy")
-        gateway.app.state.begin_drain()
+        gateway.app.begin_drain()
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
@@ -85,5 +85,5 @@ async def test_a_client_that_leaves_ends_it(gateway, parts):
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
         answer.close()
-    streams = gateway.app.state.begin_drain.__self__
+    streams = gateway.app.begin_drain.__self__
     await eventually(lambda: not streams._stops)

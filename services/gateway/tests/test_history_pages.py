@@ -11,13 +11,13 @@ from gateway_peers.issuer import token
 from parley_testing.eventually import eventually
 
 HISTORY = f"/v1/history/{SESSION_ID}"
-SETTLED = {"gateway_movements_settle_seconds": 0.000_001}
+SETTLED = {"history.page_cache.SETTLE_SECONDS": 0.000_001}
 
 
 @pytest.fixture
 async def listening(start, history):
     """A gateway that hears of every movement."""
-    gateway = await start(**SETTLED)
+    gateway = await start(constants=SETTLED)
     await eventually(lambda: history.followers)
     history.project(SESSION_ID, 4, "Hello")
     return gateway
@@ -108,13 +108,13 @@ async def test_a_token_that_has_ended_never_gets_a_kept_page(listening, history)
 
 
 async def test_a_token_that_is_about_to_end_is_verified_again(listening, history):
-    ends = int(time.time()) + 1
     await kept(listening, history)
+    ends = int(time.time()) + 2
     await listening.get(HISTORY, bearer=token(exp=ends))
-    verified = listening.app.state.parts.verified
+    verified = listening.app.tokens
     sent = f"Bearer {token(exp=ends)}".encode()
-    assert verified.find(sent).until <= ends
-    await eventually(lambda: verified.find(sent) is None)
+    assert verified.get(sent).valid_until <= ends
+    await eventually(lambda: verified.get(sent) is None)
 
 
 async def test_a_session_that_moved_is_read_again(listening, history):
@@ -137,9 +137,9 @@ async def test_an_answer_that_a_movement_overtook_is_not_kept(listening, history
     history.before_answer.clear()
     asked = asyncio.create_task(text(listening))
     await eventually(lambda: history.reads)
-    pages = listening.app.state.parts.pages
+    pages = listening.app.pages
     history.project(SESSION_ID, 6, "Changed")
-    await eventually(lambda: SESSION_ID in pages._moved_at)
+    await eventually(lambda: SESSION_ID in pages._changed_at)
     history.before_answer.set()
     assert await asked == "Hello"
     assert await text(listening) == "Changed"
@@ -159,8 +159,8 @@ async def test_a_page_that_many_wait_for_and_that_is_not_kept_is_read_by_each(li
     asked = [asyncio.create_task(text(listening)) for _ in range(5)]
     await eventually(lambda: history.reads)
     history.project(SESSION_ID, 6, "Changed")
-    pages = listening.app.state.parts.pages
-    await eventually(lambda: SESSION_ID in pages._moved_at)
+    pages = listening.app.pages
+    await eventually(lambda: SESSION_ID in pages._changed_at)
     history.before_answer.set()
     first, *others = sorted(await asyncio.gather(*asked), reverse=True)
     assert (first, others) == ("Hello", ["Changed"] * 4)
@@ -169,9 +169,12 @@ async def test_a_page_that_many_wait_for_and_that_is_not_kept_is_read_by_each(li
 @pytest.mark.parametrize("trouble", ["breaks", "is silent", "is not there"])
 async def test_without_movements_every_page_is_read_from_history(start, history, trouble):
     gateway = await start(
-        **SETTLED,
-        gateway_movements_silence_seconds=0.1,
-        gateway_movements_most_pause_seconds=0.1,
+        constants={
+            **SETTLED,
+            "history.page_cache.FEED_IDLE_TIMEOUT_SECONDS": 0.1,
+            "history.invalidation_feed.FEED_IDLE_TIMEOUT_SECONDS": 0.1,
+            "history.invalidation_feed.RECONNECT_MAX_SECONDS": 0.1,
+        }
     )
     history.project(SESSION_ID, 4, "Hello")
     await kept(gateway, history)

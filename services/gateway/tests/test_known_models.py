@@ -20,7 +20,7 @@ async def test_whoever_asks_at_once_shares_one_call(gateway, inference):
 
 
 async def test_the_list_is_asked_for_again_and_outlives_inference(start, inference):
-    gateway = await start(gateway_models_seconds=1e-9)
+    gateway = await start(constants={"chat_completions.model_directory.LIST_TTL_SECONDS": 1e-9})
     assert (await gateway.get(PATH))[0] == 200
     inference.models = []
     assert (await gateway.refusal("GET", PATH))[:2] == (404, "model_not_found")

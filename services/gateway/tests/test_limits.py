@@ -9,7 +9,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_beyond_the_limit_of_streams_nothing_is_committed(start, session, inference):
-    gateway = await start(gateway_streams=1)
+    gateway = await start(max_streams=1)
     paused = asyncio.Event()
     inference.script(paused, lambda: sse.ended(session.end("")))
     async with gateway.stream() as stream:
@@ -30,7 +30,7 @@ async def test_when_told_to_stop_open_streams_end_between_events(gateway, sessio
     inference.script(deltas("abc") + b'id: 9\ndata: {"ha', Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(3)
-        gateway.app.state.begin_drain()
+        gateway.app.begin_drain()
         async with asyncio.timeout(2):
             assert await stream.events() == []
     assert stream.raw.endswith(deltas("abc"))
@@ -40,10 +40,13 @@ async def test_when_told_to_stop_open_streams_end_between_events(gateway, sessio
 async def test_when_told_to_stop_a_turn_is_handed_over_before_its_stream_ends(
     start, session, inference
 ):
-    gateway = await start(gateway_reattach_seconds=60, gateway_reattach_most_pause_seconds=0.1)
+    gateway = await start(
+        stream={"reconnect_deadline_seconds": 60},
+        constants={"turns.event_relay.RECONNECT_MAX_SECONDS": 0.1},
+    )
     async with gateway.stream() as stream:
         await stream.event()
-        gateway.app.state.begin_drain()
+        gateway.app.begin_drain()
         tried = len(inference.places)
         await eventually(lambda: len(inference.places) > tried)
         inference.script(Stalls())
@@ -52,7 +55,7 @@ async def test_when_told_to_stop_a_turn_is_handed_over_before_its_stream_ends(
 
 
 async def test_when_told_to_stop_nothing_more_is_taken_on(gateway, session):
-    gateway.app.state.begin_drain()
+    gateway.app.begin_drain()
     assert (await gateway.submit())[0] == 503
     assert session.turns == {}
     status, body = await gateway.get("/readyz")
@@ -65,6 +68,6 @@ async def test_when_told_to_stop_who_waits_for_a_whole_reply_is_told_how_to_get_
     inference.script(deltas("a"), Stalls())
     waiting = asyncio.create_task(gateway.submit(idempotency_key="k"))
     await eventually(lambda: inference.open)
-    gateway.app.state.begin_drain()
+    gateway.app.begin_drain()
     status, body = await waiting
     assert (status, body["error"]["code"]) == (504, "reply_pending")

@@ -12,7 +12,7 @@ from gateway_peers.peer import error, raw
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
-from parley_gateway.history.recent_writes import RecentWrites, RecentWritesSettings
+from parley_gateway.history.recent_writes import RecentWrites
 from parley_testing.eventually import eventually
 
 SESSION = f"/v1/sessions/{SESSION_ID}"
@@ -142,13 +142,13 @@ async def test_the_end_of_a_turn_is_noted_however_it_is_read(
 
 
 async def test_a_kept_page_that_is_older_than_a_write_is_not_answered(start, session, history):
-    gateway = await start(gateway_movements_settle_seconds=0.000_001)
+    gateway = await start(constants={"history.page_cache.SETTLE_SECONDS": 0.000_001})
     await eventually(lambda: history.followers)
     history.project(SESSION_ID, 4, "Old")
 
     async def is_kept():
         await gateway.get(HISTORY)
-        return gateway.app.state.parts.pages.bytes
+        return gateway.app.pages.bytes
 
     await eventually(is_kept)
     session.answers.extend((answer(7), answer(7)))
@@ -177,7 +177,7 @@ async def test_what_is_erased_is_gone_at_once_and_history_knows_before_it_is_ans
 
 
 async def test_an_erasure_is_answered_also_when_history_stays_behind(start, session, history):
-    gateway = await start(gateway_erased_seconds=0.05)
+    gateway = await start(constants={"history.delete_sessions.VISIBILITY_TIMEOUT_SECONDS": 0.05})
     history.before_answer.clear()
     session.answers.extend((answer(5, erased=True), raw(b'{"erased": 2}')))
     assert (await gateway_delete(gateway, SESSION))[0] == 200
@@ -227,24 +227,29 @@ async def gateway_delete(gateway, path):
 
 def test_writes_are_remembered_for_a_while_and_of_so_many():
     now, moved = [0.0], []
-    limits = RecentWritesSettings(seconds=30, people=2, sessions=2)
-    writes = RecentWrites(limits, moved.extend, lambda: now[0])
+    writes = RecentWrites(
+        moved.extend,
+        ttl_seconds=30,
+        max_owners=2,
+        max_sessions_per_owner=2,
+        clock=lambda: now[0],
+    )
     first, second, third = (UUID(int=number) for number in range(3))
     for session in (first, second, third):
-        writes.note(ADA, session, 4)
-    assert writes.seen(ADA) == {"seen": f"{second}:4,{third}:4"}
+        writes.record(ADA, session, 4)
+    assert writes.min_versions(ADA) == {"seen": f"{second}:4,{third}:4"}
     now[0] = 20
-    writes.note(ADA, second, 3)
+    writes.record(ADA, second, 3)
     assert moved == [first, second, third]
     now[0] = 31
-    assert writes.seen(ADA) == {"seen": f"{second}:4"}
+    assert writes.min_versions(ADA) == {"seen": f"{second}:4"}
     for user in ("eve", "bob"):
-        writes.note(Principal("default", user), first, 1)
-    assert writes.version(ADA, second) == 0
+        writes.record(Principal("default", user), first, 1)
+    assert writes.min_version(ADA, second) == 0
 
 
 def test_an_answer_that_is_of_no_session_is_nothing_to_remember():
-    writes = RecentWrites(RecentWritesSettings(30, 2, 2), lambda _: None)
+    writes = RecentWrites(lambda _: None)
     assistant = f'{{"object": "assistant", "id": "{SESSION_ID}", "version": 1}}'.encode()
     for body in (
         b"",
@@ -255,4 +260,4 @@ def test_an_answer_that_is_of_no_session_is_nothing_to_remember():
         assistant,
     ):
         writes.record_from_response(ADA, body)
-    assert writes.seen(ADA) == {}
+    assert writes.min_versions(ADA) == {}

@@ -304,7 +304,7 @@ async def test_a_service_that_is_away_is_a_503_that_names_it(start, service):
 
 
 async def test_a_service_that_does_not_answer_is_given_up(start, inference):
-    gateway = await start(gateway_call_seconds=0.05)
+    gateway = await start(upstream_timeout_seconds=0.05)
     inference.stuck = asyncio.Event()
     assert await gateway.refusal("GET", "/v1/models") == (503, "inference_unavailable", None)
 

@@ -28,19 +28,34 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"PARLEY_SESSION_URL": ""}, "PARLEY_SESSION_URL is not set. It should be the base URL"),
-        ({"PARLEY_HISTORY_URL": "localhost"}, "PARLEY_HISTORY_URL is wrong. It should be"),
+        (
+            {"PARLEY_SESSION_URL": ""},
+            "PARLEY_SESSION_URL is not set. It should be a base URL",
+        ),
+        (
+            {"PARLEY_HISTORY_URL": "localhost"},
+            "PARLEY_HISTORY_URL is wrong. It should be",
+        ),
         ({"PARLEY_INTERNAL_SECRET": "short"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
-        ({"PARLEY_PORT": "x"}, "PARLEY_PORT is wrong. It should be a port from 1 to 65535."),
-        ({"PARLEY_GATEWAY_STREAMS": "0"}, "PARLEY_GATEWAY_STREAMS is wrong."),
-        ({"PARLEY_GATEWAY_REPLY_SECONDS": "-1"}, "PARLEY_GATEWAY_REPLY_SECONDS is wrong."),
+        (
+            {"PARLEY_GATEWAY_PORT": "x"},
+            "PARLEY_GATEWAY_PORT is wrong. It should be a port from 1 to 65535.",
+        ),
+        ({"PARLEY_GATEWAY_MAX_STREAMS": "0"}, "PARLEY_GATEWAY_MAX_STREAMS is wrong."),
+        (
+            {"PARLEY_GATEWAY_REPLY_TIMEOUT_SECONDS": "-1"},
+            "PARLEY_GATEWAY_REPLY_TIMEOUT_SECONDS is wrong.",
+        ),
         ({"PARLEY_JWT_SECRET": ""}, "Set either PARLEY_JWT_SECRET"),
         ({"PARLEY_JWT_SECRET": "too short"}, "PARLEY_JWT_SECRET should be at least 32"),
-        ({"PARLEY_JWT_SECRET": PUBLIC_KEY}, "PARLEY_JWT_SECRET is a key of a pair"),
+        ({"PARLEY_JWT_SECRET": PUBLIC_KEY}, "PARLEY_JWT_SECRET is an asymmetric key"),
         (JWKS | {"PARLEY_JWT_SECRET": JWT_SECRET}, "Set either PARLEY_JWT_SECRET"),
         (JWKS, "PARLEY_JWT_ISSUER is not set."),
         (JWKS | {"PARLEY_JWT_ISSUER": "x"}, "PARLEY_JWT_AUDIENCE is not set."),
-        (JWKS | {"PARLEY_JWKS_URL": "login"}, "PARLEY_JWKS_URL is wrong. It should be the URL"),
+        (
+            JWKS | {"PARLEY_JWKS_URL": "login"},
+            "PARLEY_JWKS_URL is wrong. It should be the URL",
+        ),
     ],
 )
 def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
@@ -64,7 +79,7 @@ async def test_sigterm_ends_open_streams_and_then_the_process(session, inference
             "PARLEY_SESSION_URL": session.url,
             "PARLEY_INFERENCE_URL": inference.url,
             "PARLEY_HISTORY_URL": history.url,
-            "PARLEY_PORT": str(port),
+            "PARLEY_GATEWAY_PORT": str(port),
         },
     )
     inference.script(deltas("private"), Stalls())

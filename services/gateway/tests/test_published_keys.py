@@ -28,8 +28,9 @@ RSA, OTHER_RSA, EC = rsa_key("one"), rsa_key("two"), elliptic_key("one")
 @pytest.fixture
 def start_with(start, issuer):
     async def start_with(**settings):
-        given = {"jwks_url": issuer.url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
-        return await start(**given | settings)
+        jwt = {"jwks_url": issuer.url, "issuer": ISSUER, "audience": AUDIENCE}
+        jwt |= settings.pop("jwt", {})
+        return await start(jwt=jwt, **settings)
 
     return start_with
 
@@ -65,7 +66,7 @@ async def test_one_id_may_name_a_key_for_each_algorithm(start_with, issuer, ask)
 
 async def test_a_token_without_a_key_id_is_believed_when_one_key_only_fits(start_with, issuer, ask):
     issuer.keys = [published(RSA, None), published(EC, "e")]
-    gateway = await start_with(jwks_refetch_seconds=0.001)
+    gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     assert await ask(gateway, signed(RSA, None)) == await ask(gateway, signed(EC, None)) == 200
     issuer.keys.append(published(OTHER_RSA, "o"))
     assert await ask(gateway, signed(OTHER_RSA, "o")) == 200
@@ -140,7 +141,7 @@ async def test_a_key_that_is_not_fit_is_passed_over(start_with, issuer, ask, key
 
 async def test_a_new_key_is_fetched_when_a_token_first_names_it(start_with, issuer, ask):
     issuer.keys = [published(RSA, "old")]
-    gateway = await start_with(jwks_refetch_seconds=0.001)
+    gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     assert await ask(gateway, signed(RSA, "old")) == 200
     issuer.keys = [published(OTHER_RSA, "new")]
     assert await ask(gateway, signed(OTHER_RSA, "new")) == 200
@@ -160,7 +161,10 @@ async def test_unknown_keys_cause_one_fetch_in_a_while(start_with, issuer, ask):
 
 async def test_keys_that_are_old_are_fetched_again_beside_the_calls(start_with, issuer, ask):
     issuer.keys = [published(RSA, "r")]
-    gateway = await start_with(jwks_max_age_seconds=0.001, jwks_refetch_seconds=0.001)
+    gateway = await start_with(
+        jwt={"jwks_max_age_seconds": 0.001},
+        constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001},
+    )
     assert await ask(gateway, signed(RSA, "r")) == 200
     issuer.keys = [published(EC, "e")]
 
@@ -172,7 +176,7 @@ async def test_keys_that_are_old_are_fetched_again_beside_the_calls(start_with, 
 
 async def test_without_its_keys_a_gateway_answers_503_until_they_come(start_with, issuer, ask):
     issuer.status = 500
-    gateway = await start_with(jwks_refetch_seconds=0.001)
+    gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     bearer = signed(RSA, "r")
     assert await ask(gateway, bearer) == (503, "keys_unavailable")
     issuer.status, issuer.keys = 200, [published(RSA, "r")]
@@ -189,7 +193,7 @@ TOO_LONG = json.dumps({"keys": [published(RSA, "r")]}).encode() + b" " * 300_000
 )
 async def test_a_key_set_that_is_none_takes_no_key_away(start_with, issuer, ask, body):
     issuer.body = body
-    gateway = await start_with(jwks_refetch_seconds=0.001)
+    gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     assert await ask(gateway, signed(RSA, "r")) == (503, "keys_unavailable")
     issuer.body, issuer.keys = None, [published(RSA, "r")]
     assert await ask(gateway, signed(RSA, "r")) == 200
@@ -202,6 +206,6 @@ async def test_an_issuer_that_does_not_answer_is_given_up(start, ask):
     # It listens, and nobody accepts.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = "http://{}:{}/keys".format(*silent.getsockname())
-        settings = {"jwks_url": url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
-        gateway = await start(**settings, jwks_seconds=0.05)
+        jwt = {"jwks_url": url, "issuer": ISSUER, "audience": AUDIENCE}
+        gateway = await start(jwt=jwt, constants={"auth.jwks_client.FETCH_TIMEOUT_SECONDS": 0.05})
         assert await ask(gateway, signed(RSA, "r")) == (503, "keys_unavailable")

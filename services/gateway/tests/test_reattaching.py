@@ -42,7 +42,7 @@ async def test_a_broken_stream_goes_on_at_the_place_it_had_reached(
 
 
 async def test_a_silent_inference_is_taken_for_dead(start, session, inference):
-    gateway = await start(gateway_silence_seconds=0.1)
+    gateway = await start(stream={"idle_timeout_seconds": 0.1})
     inference.script(deltas("a"), Stalls())
     inference.script(lambda: sse.ended(session.end("a")))
     async with gateway.stream() as stream:
@@ -54,7 +54,12 @@ async def test_a_silent_inference_is_taken_for_dead(start, session, inference):
 async def test_the_end_of_a_turn_whose_runner_is_stuck_is_asked_for_while_it_is_quiet(
     start, session, inference
 ):
-    gateway = await start(gateway_quiet_seconds=0.1, gateway_quiet_again_seconds=0.05)
+    gateway = await start(
+        constants={
+            "turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.1,
+            "turns.event_relay.STALL_CHECK_INTERVAL_SECONDS": 0.05,
+        }
+    )
     inference.script(deltas("Hel"), Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(3)
@@ -69,7 +74,9 @@ async def test_the_end_of_a_turn_whose_runner_is_stuck_is_asked_for_while_it_is_
 async def test_the_end_of_a_turn_that_a_stuck_inference_never_took_is_asked_for(
     start, session, inference
 ):
-    gateway = await start(gateway_attach_seconds=0.05, gateway_reattach_seconds=60)
+    gateway = await start(
+        stream={"connect_timeout_seconds": 0.05, "reconnect_deadline_seconds": 60}
+    )
     inference.stuck = asyncio.Event()
     async with gateway.stream() as stream:
         await stream.event()
@@ -83,7 +90,7 @@ async def test_the_end_of_a_turn_that_a_stuck_inference_never_took_is_asked_for(
 async def test_a_turn_that_a_stuck_inference_does_not_take_is_given_to_another_replica(
     start, session, inference
 ):
-    gateway = await start(gateway_attach_seconds=0.2)
+    gateway = await start(stream={"connect_timeout_seconds": 0.2})
     inference.stuck = asyncio.Event()
     async with gateway.stream() as stream:
         await stream.event()
@@ -100,7 +107,12 @@ async def test_a_turn_that_a_stuck_inference_does_not_take_is_given_to_another_r
 async def test_a_stream_ends_when_its_session_is_erased_while_inference_is_stuck(
     start, session, inference
 ):
-    gateway = await start(gateway_quiet_seconds=0.1, gateway_quiet_again_seconds=0.05)
+    gateway = await start(
+        constants={
+            "turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.1,
+            "turns.event_relay.STALL_CHECK_INTERVAL_SECONDS": 0.05,
+        }
+    )
     inference.script(deltas("Hel"), Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(3)
@@ -110,7 +122,7 @@ async def test_a_stream_ends_when_its_session_is_erased_while_inference_is_stuck
 
 
 async def test_nobody_asks_session_while_the_reply_comes(start, session, inference):
-    gateway = await start(gateway_quiet_seconds=0.3)
+    gateway = await start(constants={"turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.3})
     pauses = [asyncio.Event() for _ in range(8)]
     steps = []
     for place, pause in enumerate(pauses):
@@ -123,7 +135,7 @@ async def test_nobody_asks_session_while_the_reply_comes(start, session, inferen
 
 
 async def test_an_inference_that_sends_heartbeats_is_not_silent(start, session, inference):
-    gateway = await start(gateway_silence_seconds=0.2)
+    gateway = await start(stream={"idle_timeout_seconds": 0.2})
     pauses = [asyncio.Event() for _ in range(8)]
     steps = [step for pause in pauses for step in (pause, sse.HEARTBEAT)]
     inference.script(*steps, lambda: sse.ended(session.end("")))
@@ -152,7 +164,7 @@ async def test_inference_that_is_busy_or_away_at_first_is_asked_again(gateway, s
     ids=["a strange id", "a negative id", "an endless event"],
 )
 async def test_rubbish_from_inference_is_not_passed_on(start, session, inference, rubbish):
-    gateway = await start(gateway_event_bytes=8_192)
+    gateway = await start(constants={"turns.event_relay.MAX_EVENT_BYTES": 8_192})
     pause = asyncio.Event()
     inference.script(deltas("a"), pause, rubbish)
     inference.script(lambda: sse.ended(session.end("a")))
@@ -189,9 +201,11 @@ async def test_when_inference_stays_away_the_answer_ends_without_an_end(
 
 async def test_trouble_that_is_over_does_not_count_against_the_next(start, session, inference):
     gateway = await start(
-        gateway_reattach_seconds=0.2,
-        gateway_reattach_pause_seconds=0.1,
-        gateway_reattach_most_pause_seconds=0.1,
+        stream={"reconnect_deadline_seconds": 0.2},
+        constants={
+            "turns.event_relay.RECONNECT_INITIAL_SECONDS": 0.1,
+            "turns.event_relay.RECONNECT_MAX_SECONDS": 0.1,
+        },
     )
     for place in range(6):
         inference.script(deltas("a", after=place), Dies())
@@ -213,7 +227,7 @@ async def test_a_turn_that_ended_while_inference_is_away_is_told_from_what_sessi
 async def test_a_turn_that_inference_does_not_know_ends_the_answer_at_once(
     start, session, inference
 ):
-    gateway = await start(gateway_reattach_seconds=60)
+    gateway = await start(stream={"reconnect_deadline_seconds": 60})
     inference.script(error(404, "turn_not_found"))
     async with asyncio.timeout(5), gateway.stream() as stream:
         assert [event["id"] for event in await stream.events()] == ["0"]

@@ -45,7 +45,10 @@ async def test_where_a_message_goes_is_passed_on(gateway, session, inference):
 
 
 async def test_a_turn_whose_session_is_erased_ends_without_an_end(start, session, inference):
-    gateway = await start(gateway_reattach_seconds=60, gateway_reattach_most_pause_seconds=0.1)
+    gateway = await start(
+        stream={"reconnect_deadline_seconds": 60},
+        constants={"turns.event_relay.RECONNECT_MAX_SECONDS": 0.1},
+    )
     erased = asyncio.Event()
     inference.script(deltas("abc"), erased, Dies())
     async with gateway.stream() as stream:

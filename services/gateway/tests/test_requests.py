@@ -240,7 +240,7 @@ async def test_a_body_that_no_message_needs_is_a_413_before_it_is_held(gateway):
 
 
 async def test_a_body_that_does_not_come_is_given_up(start):
-    gateway = await start(gateway_body_seconds=0.05)
+    gateway = await start(constants={"http.request_parsing.BODY_TIMEOUT_SECONDS": 0.05})
 
     async def never_ends():
         yield b'{"content":'

@@ -174,14 +174,14 @@ async def test_a_process_that_stops_tells_its_streams(gateway, client, session, 
     inference.script(deltas("Hel"), Stalls())
     reading = asyncio.create_task(text_and_error(client, **asked()))
     await eventually(lambda: inference.written)
-    gateway.app.state.begin_drain()
+    gateway.app.begin_drain()
     assert await reading == ("Hel", "reply_pending")
 
 
 async def test_an_sdk_that_asks_again_of_itself_gets_the_turn_that_it_opened(
     start, session, inference
 ):
-    gateway = await start(gateway_reply_seconds=0.05)
+    gateway = await start(reply_timeout_seconds=0.05)
     inference.script(deltas("Hel"), Stalls())
     async with openai_client(gateway, max_retries=1) as client:
         asking = asyncio.create_task(client.chat.completions.create(**asked()))

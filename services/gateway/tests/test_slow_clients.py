@@ -14,7 +14,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_a_client_that_reads_slowly_holds_inference_up(start, session, inference):
-    gateway = await start(gateway_stream_heartbeat_seconds=60)
+    gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     pieces = [deltas(piece, after=place * len(piece)) for place in range(160)]
     inference.script(*pieces, lambda: sse.ended(session.end(piece * 160)))
@@ -28,7 +28,7 @@ async def test_a_client_that_reads_slowly_holds_inference_up(start, session, inf
 
 
 async def test_a_client_that_takes_no_byte_for_two_heartbeats_is_let_go(start, session, inference):
-    gateway = await start(gateway_stream_heartbeat_seconds=0.05, gateway_streams=1)
+    gateway = await start(max_streams=1, constants={"http.sse_response.HEARTBEAT_SECONDS": 0.05})
     piece = "x" * 65_536
     inference.script(*(deltas(piece, after=place * len(piece)) for place in range(160)), Stalls())
     async with NeverReading(gateway):
@@ -40,7 +40,7 @@ async def test_a_client_that_takes_no_byte_for_two_heartbeats_is_let_go(start, s
 
 
 async def test_clients_that_read_nothing_slow_nobody_else(start, session, inference):
-    gateway = await start(gateway_stream_heartbeat_seconds=60)
+    gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     async with AsyncExitStack() as stuck:
         for _ in range(8):

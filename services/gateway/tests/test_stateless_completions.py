@@ -142,7 +142,7 @@ async def test_a_client_that_leaves_before_the_first_byte_ends_it(client, infere
 
 
 async def test_heartbeats_come_while_the_model_thinks(start, inference):
-    gateway = await start(gateway_stream_heartbeat_seconds=0.02)
+    gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.02})
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo") + b"data: [DONE]\n\n")
     body = asked(stream=True)
@@ -156,13 +156,13 @@ async def test_heartbeats_come_while_the_model_thinks(start, inference):
 
 
 async def test_a_process_that_stops_lets_it_end_within_its_limit(start, inference):
-    gateway = await start(gateway_drain_seconds=5)
+    gateway = await start(drain_seconds=5)
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo", "stop") + b"data: [DONE]\n\n")
     async with openai_client(gateway) as client:
         reading = asyncio.create_task(_read(client, True))
         await eventually(lambda: inference.written)
-        gateway.app.state.begin_drain()
+        gateway.app.begin_drain()
         paused.set()
         assert await reading == "Hello"
 
@@ -175,7 +175,7 @@ async def test_one_that_cannot_end_in_time_is_told_so(gateway, client, inference
         text_and_error(client, **asked()) if started else client.chat.completions.create(**asked())
     )
     await eventually(lambda: inference.open and (inference.written or not started))
-    gateway.app.state.begin_drain()
+    gateway.app.begin_drain()
     if started:
         assert await asking == ("Hel", "gateway_busy")
         return
@@ -185,7 +185,7 @@ async def test_one_that_cannot_end_in_time_is_told_so(gateway, client, inference
 
 
 async def test_a_body_may_be_as_large_as_a_conversation_is(start, inference):
-    gateway = await start(gateway_completion_bytes=3 * 2**20)
+    gateway = await start(body={"max_completion_bytes": 3 * 2**20})
     inference.script(completion(content="Long."))
     message = {"role": "user", "content": "x" * 2**21}
     async with openai_client(gateway) as client:

@@ -18,9 +18,9 @@ from parley_core.auth.principal import (
     sign_principal,
     verify_principal,
 )
-from parley_gateway.auth.authenticator import Caller
 from parley_gateway.auth.jwt_verifiers import InvalidToken, SharedSecretVerifier
 from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.history.recent_writes import RecentWrites
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.peers import SECRET
 
@@ -45,7 +45,7 @@ async def opened(gateway):
 
 def signed(turn_id, *, seconds=900, secret=KEY, person=ADA):
     tickets = StreamTickets(secret, seconds)
-    return tickets.stream_url(UUID(turn_id), Caller(person, "r")).partition("ticket=")[2]
+    return tickets.stream_url(UUID(turn_id), person).partition("ticket=")[2]
 
 
 def ticket_in(url):
@@ -140,7 +140,7 @@ async def test_a_ticket_opens_nothing_else(gateway, session, inference):
 async def test_a_ticket_is_no_token_even_where_the_secrets_are_the_same():
     ticket = signed(str(uuid4()))
     with pytest.raises(InvalidToken):
-        await SharedSecretVerifier(SECRET, issuer=None, audience=None).claims_of(ticket)
+        await SharedSecretVerifier(SECRET, issuer=None, audience=None).verify(ticket)
     with pytest.raises(InvalidPrincipal):
         verify_principal(
             ticket,
@@ -161,7 +161,7 @@ async def test_a_surprise_while_a_ticket_is_used_logs_no_ticket(
     def surprising(*_, **__):
         raise RuntimeError("a surprise")
 
-    monkeypatch.setattr(gateway.app.state.parts.writes, "note", surprising)
+    monkeypatch.setattr(RecentWrites, "record", surprising)
     async with bare(gateway, url, last_event_id="0") as answer:
         with pytest.raises(Exception, match="payload"):
             await answer.read()

@@ -111,7 +111,7 @@ async def test_a_forged_token_is_a_401(gateway):
 
 
 async def test_issuer_and_audience_are_checked_where_they_are_set(start, session):
-    gateway = await start(jwt_issuer="us", jwt_audience="parley")
+    gateway = await start(jwt={"secret": JWT_SECRET, "issuer": "us", "audience": "parley"})
     assert await person(gateway, session, token(iss="us", aud="parley"))
     assert await person(gateway, session, token(iss="us", aud=["other", "parley"]))
     for changes in ({}, {"iss": "us"}, {"aud": "parley"}, {"iss": "them", "aud": "parley"}):

@@ -61,7 +61,7 @@ async def test_whoever_waits_while_the_session_is_erased_is_told_so(gateway, ses
 
 
 async def test_a_reply_that_takes_too_long_is_fetched_later(start, session, inference):
-    gateway = await start(gateway_reply_seconds=0.1)
+    gateway = await start(reply_timeout_seconds=0.1)
     inference.script(Stalls())
     async with gateway.request("POST", PATH, body={"content": "Hi"}) as answer:
         assert answer.status == 504
@@ -95,7 +95,7 @@ async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, i
 
 
 async def test_a_client_that_leaves_makes_room(start, session, inference):
-    gateway = await start(gateway_streams=1)
+    gateway = await start(max_streams=1)
     inference.script(Stalls())
     waiting = asyncio.create_task(gateway.submit())
     await eventually(lambda: inference.open)

@@ -98,7 +98,7 @@ async def test_a_client_that_leaves_ends_its_relay_only(gateway, session, infere
 
 
 async def test_a_client_that_leaves_early_has_its_turn_handed_over_first(start, session, inference):
-    gateway = await start(gateway_reattach_seconds=60)
+    gateway = await start(stream={"reconnect_deadline_seconds": 60})
     for _ in range(4):
         inference.script(error(503, "inference_busy"))
     inference.script(Stalls())
@@ -111,9 +111,11 @@ async def test_a_client_that_leaves_early_has_its_turn_handed_over_first(start, 
 
 async def test_heartbeats_come_while_inference_is_away(start, session, inference):
     gateway = await start(
-        gateway_stream_heartbeat_seconds=0.02,
-        gateway_reattach_seconds=60,
-        gateway_reattach_most_pause_seconds=0.05,
+        stream={"reconnect_deadline_seconds": 60},
+        constants={
+            "http.sse_response.HEARTBEAT_SECONDS": 0.02,
+            "turns.event_relay.RECONNECT_MAX_SECONDS": 0.05,
+        },
     )
     async with gateway.stream() as stream:
         await stream.event()
@@ -124,7 +126,7 @@ async def test_heartbeats_come_while_inference_is_away(start, session, inference
 
 
 async def test_a_stream_that_speaks_carries_no_heartbeats(start, session, inference):
-    gateway = await start(gateway_stream_heartbeat_seconds=0.2)
+    gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.2})
     pauses = [asyncio.Event() for _ in range(12)]
     steps = []
     for place, pause in enumerate(pauses):
@@ -141,6 +143,7 @@ async def test_inference_is_asked_before_the_client_is_told_of_the_start():
 
     class Events:
         handed_over = asyncio.Event()
+        handover_timeout_seconds = 5
 
         def started(self):
             happened.append("started")
@@ -157,5 +160,5 @@ async def test_inference_is_asked_before_the_client_is_told_of_the_start():
         await asyncio.Event().wait()
 
     stop = asyncio.get_running_loop().create_future()
-    await TurnStreamResponse(Events(), 15, 5).answer(receive, send, stop)
+    await TurnStreamResponse(Events()).send_events(receive, send, stop)
     assert happened == ["asked", "started", None, b"started", b"more", b""]

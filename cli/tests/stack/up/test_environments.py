@@ -93,8 +93,10 @@ def test_a_model_server_without_a_model_is_rejected(describe: Describe) -> None:
 
 
 def test_a_setting_of_one_service_goes_only_to_that_service(describe: Describe) -> None:
-    processes = describe(PARLEY_INFERENCE_TURNS="7", PARLEY_RELAY_RECORDS="8")
-    assert {n for n, own in processes.items() if "PARLEY_INFERENCE_TURNS" in own} == {"inference"}
+    processes = describe(PARLEY_INFERENCE_MAX_TURNS="7", PARLEY_RELAY_RECORDS="8")
+    assert {n for n, own in processes.items() if "PARLEY_INFERENCE_MAX_TURNS" in own} == {
+        "inference"
+    }
     assert {n for n, own in processes.items() if "PARLEY_RELAY_RECORDS" in own} == {"session"}
 
 
@@ -121,13 +123,13 @@ def test_gateways_share_the_configured_port(describe: Describe) -> None:
     processes = describe({"gateway": 2})
     gateways = processes["gateway"], processes["gateway-2"]
     assert {own["PARLEY_SHARED_PORT"] for own in gateways} == {"8080"}
-    assert len({"8080", *(own["PARLEY_PORT"] for own in gateways)}) == 3
+    assert len({"8080", *(own["PARLEY_GATEWAY_PORT"] for own in gateways)}) == 3
 
 
 def test_a_single_process_is_called_at_its_own_address(describe: Describe) -> None:
     processes = describe()
     assert not any("PARLEY_SHARED_PORT" in own for own in processes.values())
-    assert processes["gateway"]["PARLEY_PORT"] == "8080"
+    assert processes["gateway"]["PARLEY_GATEWAY_PORT"] == "8080"
     port = processes["history-serve"]["PARLEY_HISTORY_PORT"]
     assert processes["gateway"]["PARLEY_HISTORY_URL"] == f"http://127.0.0.1:{port}"
 

@@ -4,7 +4,7 @@ import sys
 
 from parley_core.http.server import configure_logging, serve
 from parley_core.runtime.settings import InvalidSettings, load
-from parley_gateway.app import create_app, in_front_of
+from parley_gateway.app import create_gateway
 from parley_gateway.settings import GatewaySettings
 
 
@@ -12,17 +12,17 @@ def main() -> int:
     configure_logging()
     try:
         settings = load(GatewaySettings)
-    except InvalidSettings as wrong:
-        print(wrong, file=sys.stderr)
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
         return 2
-    app = create_app(settings)
+    gateway = create_gateway(settings)
     serve(
-        in_front_of(app),
+        gateway.asgi,
         host=settings.host,
         port=settings.port,
         shared_port=settings.shared_port,
-        drain_seconds=settings.gateway_drain_seconds,
-        on_shutdown=lambda: app.state.begin_drain(),
+        drain_seconds=settings.drain_seconds,
+        on_shutdown=gateway.begin_drain,
     )
     return 0
 

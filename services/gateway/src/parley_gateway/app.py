@@ -1,153 +1,201 @@
-"""The one place where the gateway is put together."""
+"""Composes the gateway: its services, routes and middleware."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 from fastapi import FastAPI
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_client import http_session
 from parley_gateway.api.assistant_routes import assistant_routes
-from parley_gateway.api.chat_completion_routes import completion_routes
+from parley_gateway.api.chat_completion_routes import chat_completion_routes
+from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes
-from parley_gateway.api.openapi.document import document
-from parley_gateway.api.router import health_routes, routes
+from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.auth.jwks_client import JWKSClient, JWKSSettings
+from parley_gateway.auth.jwks_client import JWKSClient
 from parley_gateway.auth.jwt_verifiers import JWKSVerifier, JWTVerifier, SharedSecretVerifier
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
-from parley_gateway.history.delete_sessions import DeleteSessionsEndpoint
-from parley_gateway.history.export import ExportEndpoint
-from parley_gateway.history.get_history import GetHistoryEndpoint
+from parley_gateway.auth.token_settings import JWTSettings
+from parley_gateway.chat_completions.endpoint import ChatCompletions
+from parley_gateway.chat_completions.model_directory import ModelDirectory
+from parley_gateway.chat_completions.session_completion import SessionCompletion
+from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
+from parley_gateway.history.delete_sessions import SessionDeletion
+from parley_gateway.history.export import Exporter
+from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.history.invalidation_feed import follow_invalidation_feed
 from parley_gateway.history.page_cache import PageCache
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
 from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.body_limits import BodyLimits
-from parley_gateway.http.forwarding import Forwarder, Routes
+from parley_gateway.http.forwarding import Forwarder
+from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
-from parley_gateway.http.validation_errors import install_validation_error_handler
-from parley_gateway.limits import movement_limits, page_limits, turn_limits, write_limits
-from parley_gateway.parts import Parts
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.turns.event_relay import TurnEventRelays
+from parley_gateway.turns.open_turn import TurnOpener
+from parley_gateway.turns.resume_stream import StreamResumer, TicketAuthenticator
+from parley_gateway.turns.submit_message import MessageSubmitter
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application; `app.state.begin_drain()` is for SIGTERM."""
-    pages = PageCache(page_limits(settings))
-    parts = Parts(
-        pages,
-        RecentWrites(write_limits(settings), pages.moved),
-        VerifiedTokenCache(settings.gateway_verified_tokens, settings.gateway_verified_seconds),
-        StreamTickets(settings.internal_secret, settings.gateway_ticket_seconds),
-    )
-    streams = StreamLimiter(settings.gateway_streams)
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """`asgi` is served: the page cache in front of `api`, whose stack costs more."""
+
+    asgi: ASGIApp
+    api: FastAPI
+    pages: PageCache
+    tokens: VerifiedTokenCache
+    begin_drain: Callable[[], None]
+
+
+def create_gateway(settings: GatewaySettings) -> Gateway:
+    """Routes are added at startup: the HTTP client requires the running event loop."""
+    pages = PageCache(settings.page_cache, read_timeout_seconds=settings.upstream_timeout_seconds)
+    tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
+    streams = StreamLimiter(settings.max_streams)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with http_session() as http:
-            parts.authenticate = Authenticator(
-                _tokens(settings, http, parts.verified), parts.verified
-            )
-            parts.peers = Upstreams(
+            upstreams = Upstreams(
                 http,
                 settings.internal_secret,
                 session_url=settings.session_url,
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
             )
-            following = asyncio.create_task(
-                follow_invalidation_feed(parts.peers.history, pages, movement_limits(settings))
-            )
+            verifier = _jwt_verifier(settings.jwt, http, tokens)
+            authenticator = Authenticator(verifier, tokens)
+            app.router.routes += _routes(settings, authenticator, upstreams, pages, streams)
+            feed = asyncio.create_task(follow_invalidation_feed(upstreams.history, pages))
             yield
-            following.cancel()
-            await asyncio.wait((following,))
+            feed.cancel()
+            await asyncio.wait((feed,))
 
-    app = FastAPI(
+    api = FastAPI(
         title="Parley",
-        routes=list(routes(_groups(parts, streams, settings))),
+        version="1",
+        description="An AI-chat backend that never forgets and never loses an answer. "
+        "Every error has the shape ErrorResponse, and every response an `x-request-id`.",
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
     )
-    # Routes that decode nothing describe nothing: the document is written out.
-    app.openapi = document  # type: ignore[method-assign]
-    app.state.parts, app.state.begin_drain = parts, streams.drain
-    app.add_middleware(
-        BodyLimits,
-        usual=settings.gateway_body_bytes,
-        imports=settings.gateway_import_bytes,
-        completions=settings.gateway_completion_bytes,
-    )
-    app.add_middleware(RequestIdMiddleware)
-    install_error_handlers(app)
-    install_validation_error_handler(app)
-    app.add_exception_handler(ClientDisconnect, _on_client_gone)
-    return app
+    install_openapi(api)
+    api.add_middleware(BodyLimits, settings=settings.body)
+    api.add_middleware(RequestIdMiddleware)
+    install_error_handlers(api)
+    install_request_error_handlers(api)
+    return Gateway(PageCacheMiddleware(api, pages, tokens), api, pages, tokens, streams.drain)
 
 
-def _groups(parts: Parts, streams: StreamLimiter, settings: GatewaySettings) -> Sequence[Routes]:
-    limits = turn_limits(settings)
-    passing = Forwarder(parts, limits)
-    erasing = DeleteSessionsEndpoint(
-        parts,
-        passing,
-        known_seconds=settings.gateway_erased_seconds,
-        pause_seconds=settings.gateway_erased_pause_seconds,
+def _routes(
+    settings: GatewaySettings,
+    authenticator: Authenticator,
+    upstreams: Upstreams,
+    pages: PageCache,
+    streams: StreamLimiter,
+) -> Sequence[BaseRoute]:
+    writes = RecentWrites(pages.invalidate)
+    tickets = StreamTickets(settings.internal_secret)
+    forwarder = Forwarder(
+        upstreams.session,
+        timeout_seconds=settings.upstream_timeout_seconds,
+        on_command_response=writes.record_from_response,
     )
-    reading, exporting = GetHistoryEndpoint(parts, passing), ExportEndpoint(parts, streams, limits)
-    return (
-        session_routes(parts, passing, erasing),
-        turn_routes(parts, passing, streams, limits),
-        history_routes(parts, passing, reading, exporting, limits),
-        assistant_routes(parts, passing),
-        completion_routes(
-            parts,
-            passing,
-            streams,
-            limits,
-            models_seconds=settings.gateway_models_seconds,
-            drain_seconds=settings.gateway_drain_seconds,
+    relays = TurnEventRelays(upstreams, writes, tickets, settings.stream)
+    opener = TurnOpener(forwarder, upstreams, writes, relays)
+    models = ModelDirectory(forwarder, upstreams.inference)
+    reply_timeout_seconds = settings.reply_timeout_seconds
+    chat_completions = ChatCompletions(
+        streams,
+        SessionCompletion(opener, models, reply_timeout_seconds=reply_timeout_seconds),
+        StatelessCompletion(
+            upstreams.inference,
+            reply_timeout_seconds=reply_timeout_seconds,
+            drain_seconds=settings.drain_seconds,
         ),
-        health_routes(parts, streams, ready_seconds=settings.gateway_ready_seconds),
     )
+    routers = (
+        turn_routes(
+            authenticator,
+            TicketAuthenticator(authenticator, tickets),
+            forwarder,
+            upstreams,
+            writes,
+            MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
+            StreamResumer(forwarder, upstreams, relays, streams),
+        ),
+        history_routes(
+            authenticator,
+            forwarder,
+            upstreams,
+            HistoryReader(forwarder, upstreams, pages, writes),
+            Exporter(
+                upstreams.history,
+                writes,
+                streams,
+                idle_timeout_seconds=settings.stream.idle_timeout_seconds,
+            ),
+        ),
+        chat_completion_routes(authenticator, chat_completions),
+        session_routes(
+            authenticator,
+            forwarder,
+            upstreams,
+            writes,
+            SessionDeletion(forwarder, upstreams, pages, writes),
+        ),
+        assistant_routes(authenticator, forwarder, upstreams, models),
+        health_routes(upstreams, streams),
+    )
+    # The routes themselves, not include_router: that matches every request's path twice.
+    routes = [route for router in routers for route in router.routes]
+    return [*routes, *_head_routes(routes)]
 
 
-def _tokens(
-    settings: GatewaySettings, http: aiohttp.ClientSession, verified: VerifiedTokenCache
+def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
+    """HEAD for every GET, which FastAPI does not add; last, so that other requests skip them."""
+    return [
+        APIRoute(
+            route.path,
+            route.endpoint,
+            methods=["HEAD"],
+            dependencies=route.dependencies,
+            include_in_schema=False,
+        )
+        for route in routes
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ())
+    ]
+
+
+def _jwt_verifier(
+    settings: JWTSettings, http: aiohttp.ClientSession, tokens: VerifiedTokenCache
 ) -> JWTVerifier:
-    issuer, audience = settings.jwt_issuer, settings.jwt_audience
-    if settings.jwt_secret is not None:
-        secret = settings.jwt_secret.get_secret_value()
+    issuer, audience = settings.issuer, settings.audience
+    if settings.secret is not None:
+        secret = settings.secret.get_secret_value()
         return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
-    # The settings have made sure of it.
+    # Ensured by the settings.
     assert settings.jwks_url is not None
     assert issuer is not None
     assert audience is not None
-    limits = JWKSSettings(
-        seconds=settings.jwks_seconds,
-        bytes=settings.jwks_bytes,
-        refetch_seconds=settings.jwks_refetch_seconds,
+    keys = JWKSClient(
+        http,
+        settings.jwks_url,
         max_age_seconds=settings.jwks_max_age_seconds,
+        on_fetched=tokens.clear,
     )
-    keys = JWKSClient(http, settings.jwks_url, limits, verified.forget)
     return JWKSVerifier(keys, issuer=issuer, audience=audience)
-
-
-def in_front_of(app: FastAPI) -> ASGIApp:
-    """What is served: kept pages are answered before the application, whose stack costs more."""
-    return PageCacheMiddleware(app, app.state.parts)
-
-
-async def _on_client_gone(request: Request, error: Exception) -> Response:
-    del request, error  # It left while it sent its body; nobody reads this.
-    return Response(status_code=400)

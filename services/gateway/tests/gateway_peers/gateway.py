@@ -9,13 +9,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
-from fastapi import FastAPI
 
-from gateway_peers.issuer import token
+from gateway_peers.issuer import JWT_SECRET, token
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import Turn
-from parley_gateway.api.openapi.document import document
-from parley_gateway.app import create_app, in_front_of
+from parley_gateway import app
 from parley_gateway.settings import GatewaySettings
 from parley_testing.event_stream import EventStream
 from parley_testing.peers import SECRET
@@ -23,10 +21,9 @@ from parley_testing.serving import client_session, serving
 
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
 QUICK = {
-    "gateway_reattach_seconds": 0.3,
-    "gateway_reattach_pause_seconds": 0.005,
-    "gateway_reattach_most_pause_seconds": 0.02,
-    "gateway_drain_seconds": 1,
+    "jwt": {"secret": JWT_SECRET},
+    "stream": {"reconnect_deadline_seconds": 0.3},
+    "drain_seconds": 1,
 }
 
 
@@ -45,13 +42,15 @@ class Client:
         bearer: str | None = None,
         **headers: str,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Also makes sure that the answer's status is one that the OpenAPI document names."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent.setdefault("authorization", f"Bearer {token() if bearer is None else bearer}")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         async with self.http.request(method, self.url + path, data=data, headers=sent) as response:
-            _check_documented(method, path.partition("?")[0], response.status)
+            self.check_documented(method, path.partition("?")[0], response.status)
             yield response
+
+    def check_documented(self, method: str, path: str, status: int) -> None:
+        """Of a process, the document is not at hand."""
 
     async def get(self, path: str, **more: Any) -> tuple[int, Any]:
         async with self.request("GET", path, **more) as response:
@@ -81,26 +80,31 @@ class Client:
         return await self.post(path, {"content": content}, **headers)
 
 
-def _check_documented(method: str, path: str, status: int) -> None:
-    for template, operations in document()["paths"].items():
-        pattern = re.sub(r"\{\w+\}", "[^/]+", template)
-        if re.fullmatch(pattern, path) and method.lower() in operations:
-            assert str(status) in operations[method.lower()]["responses"], (template, status)
-
-
 @dataclass
 class Gateway(Client):
-    app: FastAPI
+    app: app.Gateway
+
+    def check_documented(self, method: str, path: str, status: int) -> None:
+        """Asserts that the OpenAPI document lists the status of the response."""
+        for template, operations in self.app.api.openapi()["paths"].items():
+            pattern = re.sub(r"\{\w+\}", "[^/]+", template)
+            if re.fullmatch(pattern, path) and method.lower() in operations:
+                assert str(status) in operations[method.lower()]["responses"], (template, status)
 
 
 @asynccontextmanager
 async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
-    app = create_app(GatewaySettings(**QUICK | {"internal_secret": SECRET} | settings))
+    """Nested settings given as dictionaries extend the defaults of QUICK."""
+    given: dict[str, Any] = {"internal_secret": SECRET, **QUICK}
+    for name, value in settings.items():
+        extends = isinstance(value, dict) and name != "jwt"
+        given[name] = {**given.get(name, {}), **value} if extends else value
+    gateway = app.create_gateway(GatewaySettings(**given))
     async with (
-        serving(in_front_of(app), small_send_buffer=True) as served,
+        serving(gateway.asgi, small_send_buffer=True) as served,
         client_session() as http,
     ):
-        yield Gateway(served.url, http, app)
+        yield Gateway(served.url, http, gateway)
 
 
 def response_start(raw: bytes, turn: Turn) -> bytes:

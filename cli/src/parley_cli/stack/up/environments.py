@@ -31,7 +31,7 @@ class ProcessEnvironment:
 
 
 class Environments:
-    """Variables that the user set for one service (by their prefix) are passed only to it."""
+    """A variable set for one service (`PARLEY_INFERENCE_MAX_TURNS`) is passed to that one only."""
 
     def __init__(
         self, settings: UpSettings, addresses: Addresses, stack: ProcessEnvironment
@@ -81,10 +81,10 @@ class Environments:
     def _inference(self) -> dict[str, str]:
         return {
             **DRAIN,
-            **variables("PARLEY_INFERENCE_", "PARLEY_UPSTREAM_"),
+            **variables("PARLEY_INFERENCE_"),
             **self._model(),
             **self._model_server(),
-            "PARLEY_REDIS": self._stack.redis,
+            "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
@@ -132,7 +132,7 @@ class Environments:
         return {
             **proxy_environment(),
             **inherited_environment(("OPENAI_BASE_URL", "OPENAI_API_KEY")),
-            **_file("PARLEY_MODELS", settings.models),
+            **_file("PARLEY_INFERENCE_MODELS_PATH", settings.models),
             **_api_keys_named_in(settings.models),
         }
 
@@ -161,5 +161,5 @@ LISTEN_PREFIXES = {
     "inference": "PARLEY_INFERENCE",
     "history-serve": "PARLEY_HISTORY",
     "history-project": "PARLEY_PROJECTOR",
-    "gateway": "PARLEY",
+    "gateway": "PARLEY_GATEWAY",
 }

@@ -1,49 +1,153 @@
-"""The routes of the catalogue: assistants, which administrators change, and models."""
+"""Routes of the catalogue: assistants and models."""
 
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import Annotated, TypeAlias
 
-from parley_gateway.http.forwarding import Forwarder, Routes, passthrough_response
-from parley_gateway.http.request_parsing import check_any, path_assistant, query_of
-from parley_gateway.parts import Parts
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import JSONResponse, Response
+
+from parley_contracts.api_models import Assistant
+from parley_core.auth.caller import Caller
+from parley_gateway.api import examples
+from parley_gateway.api.responses import ASSISTANT, BODY, COMMAND, MODELS, Codes, responses
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.chat_completions.model_directory import ModelDirectory
+from parley_gateway.http.forwarding import Forwarder, passthrough_response
+from parley_gateway.http.request_parsing import (
+    STRICT_QUERY,
+    IdempotencyHeaders,
+    JSONBody,
+    PathAssistantId,
+    check_not_empty,
+    request_body,
+)
+from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import AssistantsQuery
 from parley_gateway.schemas.requests import DefineAssistant, ReviseAssistant
+from parley_gateway.schemas.responses import AssistantList, Model, ModelList
+
+_ASSISTANT = examples.json_example(examples.ASSISTANT)
+_FORBIDDEN: Codes = {403: ("missing_scope", "assistant_shared")}
 
 
-def assistant_routes(parts: Parts, passing: Forwarder) -> Routes:
-    async def read_all(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        query = query_of(request, AssistantsQuery).to_query()
-        return await passing.read(parts.peers.session, "/assistants", asker, query)
+def assistant_routes(
+    authenticate: Authenticator,
+    forwarder: Forwarder,
+    upstreams: Upstreams,
+    models: ModelDirectory,
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["catalogue"])
+    CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
-    async def read(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        return await passing.read(parts.peers.session, _path(request), asker)
+    @router.get(
+        "/assistants",
+        operation_id="listAssistants",
+        summary="List the assistants",
+        response_model=AssistantList,
+        responses=responses({200: examples.json_example(examples.ASSISTANT_LIST)}),
+        dependencies=[STRICT_QUERY],
+    )
+    async def list_assistants(
+        caller: CurrentCaller, query: Annotated[AssistantsQuery, Query()]
+    ) -> Response:
+        return await forwarder.get(upstreams.session, "/assistants", caller, query.to_query())
 
-    async def define(request: Request) -> Response:
-        return await passing.command(request, "/assistants", DefineAssistant)
-
-    async def revise(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        path = _path(request)
-        return await passing.command_of(asker, request, path, ReviseAssistant, check_any)
-
-    async def retire(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        return passthrough_response(
-            await passing.ask(parts.peers.session, "DELETE", _path(request), asker)
+    @router.post(
+        "/assistants",
+        operation_id="defineAssistant",
+        summary="Define an assistant of one's tenant",
+        status_code=201,
+        response_model=Assistant,
+        responses=responses(
+            {201: _ASSISTANT, 200: _ASSISTANT | {"model": Assistant}},
+            COMMAND,
+            {403: ("missing_scope",), 409: ("assistant_id_taken", "assistants_full")},
+        ),
+        openapi_extra=request_body(DefineAssistant),
+    )
+    async def define_assistant(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        body: Annotated[DefineAssistant, Depends(JSONBody(DefineAssistant))],
+    ) -> Response:
+        """Requires the scope `assistants:write` or `admin`."""
+        return await forwarder.forward_command(
+            "POST", "/assistants", caller, body.to_json(), headers
         )
 
-    async def models(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        return await passing.read(parts.peers.inference, "/models", asker)
+    @router.get(
+        "/assistants/{assistant_id}",
+        operation_id="readAssistant",
+        summary="Read an assistant",
+        response_model=Assistant,
+        responses=responses({200: _ASSISTANT}, ASSISTANT),
+    )
+    async def read_assistant(caller: CurrentCaller, assistant_id: PathAssistantId) -> Response:
+        """Retired assistants can be read too."""
+        return await forwarder.get(upstreams.session, f"/assistants/{assistant_id}", caller)
 
-    return {
-        "/v1/assistants": {"GET": read_all, "POST": define},
-        "/v1/assistants/{assistant_id}": {"GET": read, "PATCH": revise, "DELETE": retire},
-        "/v1/models": {"GET": models},
-    }
+    @router.patch(
+        "/assistants/{assistant_id}",
+        operation_id="reviseAssistant",
+        summary="Revise an assistant of one's tenant",
+        response_model=Assistant,
+        responses=responses(
+            {200: _ASSISTANT},
+            BODY,
+            ASSISTANT,
+            _FORBIDDEN,
+            {409: ("assistant_changed", "assistant_retired")},
+        ),
+        openapi_extra=request_body(ReviseAssistant),
+    )
+    async def revise_assistant(
+        caller: CurrentCaller,
+        assistant_id: PathAssistantId,
+        body: Annotated[ReviseAssistant, Depends(JSONBody(ReviseAssistant))],
+    ) -> Response:
+        """Requires the scope `assistants:write` or `admin`. Applies from the next message; earlier
+        versions are kept.
+        """
+        check_not_empty(body)
+        path = f"/assistants/{assistant_id}"
+        return await forwarder.forward_command("PATCH", path, caller, body.to_json())
 
+    @router.delete(
+        "/assistants/{assistant_id}",
+        operation_id="retireAssistant",
+        summary="Retire an assistant of one's tenant",
+        response_model=Assistant,
+        responses=responses(
+            {200: _ASSISTANT}, ASSISTANT, _FORBIDDEN, {409: ("assistant_changed",)}
+        ),
+    )
+    async def retire_assistant(caller: CurrentCaller, assistant_id: PathAssistantId) -> Response:
+        """Requires the scope `assistants:write` or `admin`. The assistant accepts no new session;
+        existing ones continue.
+        """
+        path = f"/assistants/{assistant_id}"
+        return passthrough_response(await forwarder.call(upstreams.session, "DELETE", path, caller))
 
-def _path(request: Request) -> str:
-    return f"/assistants/{path_assistant(request)}"
+    @router.get(
+        "/models",
+        operation_id="listModels",
+        summary="List the models",
+        response_model=ModelList,
+        responses=responses({200: examples.json_example(examples.MODEL_LIST)}, MODELS),
+    )
+    async def list_models(caller: CurrentCaller) -> Response:
+        return await forwarder.get(upstreams.inference, "/models", caller)
+
+    # Model names contain slashes.
+    @router.get(
+        "/models/{model:path}",
+        operation_id="readModel",
+        summary="Read a model",
+        response_model=Model,
+        responses=responses(
+            {200: examples.json_example(examples.MODEL)}, MODELS, {404: ("model_not_found",)}
+        ),
+    )
+    async def read_model(caller: CurrentCaller, model: str) -> Response:
+        return JSONResponse(await models.find(model, caller))
+
+    return router

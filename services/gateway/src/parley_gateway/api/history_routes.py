@@ -1,59 +1,179 @@
-"""The routes of history: read, imported into, searched, exported, and what it cost."""
+"""Routes of history: read, import, search, export and usage."""
 
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_gateway.history.export import ExportEndpoint
-from parley_gateway.history.get_history import GetHistoryEndpoint
-from parley_gateway.http.forwarding import Forwarder, Routes, passthrough_response
+from parley_core.auth.caller import Caller
+from parley_gateway.api import examples
+from parley_gateway.api.responses import COMMAND, EXPORT, HISTORY, SESSION, responses
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.history.export import Exporter
+from parley_gateway.history.get_history import HistoryReader
+from parley_gateway.http.forwarding import Forwarder, passthrough_response
 from parley_gateway.http.request_parsing import (
-    body_of,
+    STRICT_QUERY,
+    IdempotencyHeaders,
+    JSONBody,
+    SessionId,
     check_size,
-    idempotency_header,
-    path_id,
-    query_of,
+    request_body,
 )
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.queries import UsageQuery
+from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.schemas.queries import ExportQuery, HistoryQuery, UsageQuery
 from parley_gateway.schemas.requests import ImportMessages, Search
-from parley_gateway.turns.limits import TurnLimits
+from parley_gateway.schemas.responses import (
+    Export,
+    HistoryImport,
+    MessageList,
+    SearchResults,
+    SessionExport,
+    UsageReport,
+)
+
+_ETAG = {"ETag": {"description": "The version of the history.", "schema": {"type": "string"}}}
+_MARKDOWN: dict[int, dict[str, Any]] = {
+    200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}
+}
 
 
 def history_routes(
-    parts: Parts,
-    passing: Forwarder,
-    reading: GetHistoryEndpoint,
-    exporting: ExportEndpoint,
-    limits: TurnLimits,
-) -> Routes:
-    async def import_messages(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        path = f"/sessions/{path_id(request, 'session_id')}/import"
-        return await passing.command_of(asker, request, path, ImportMessages, _check_sizes)
+    authenticate: Authenticator,
+    forwarder: Forwarder,
+    upstreams: Upstreams,
+    reader: HistoryReader,
+    exporter: Exporter,
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["chat"])
+    CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
-    async def search(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        idempotency_header(request)
-        asked = await body_of(request, Search, limits.body)
-        history = parts.peers.history
-        return passthrough_response(
-            await passing.ask(history, "POST", "/search", asker, body=asked.to_json())
+    @router.get(
+        "/history/{session_id}",
+        operation_id="readHistory",
+        summary="Read the messages of a session",
+        response_model=MessageList,
+        responses=responses(
+            {
+                200: examples.json_example(examples.MESSAGE_LIST) | {"headers": _ETAG},
+                304: {"description": "The page has not changed.", "headers": _ETAG},
+            },
+            SESSION,
+            HISTORY,
+        ),
+        dependencies=[STRICT_QUERY],
+    )
+    async def read_history(
+        request: Request,
+        caller: CurrentCaller,
+        session_id: SessionId,
+        query: Annotated[HistoryQuery, Query()],
+        if_none_match: Annotated[
+            str,
+            Header(
+                alias="If-None-Match",
+                description="The `ETag` of the client's page: 304 when it has not changed.",
+            ),
+        ] = "",
+    ) -> Response:
+        """The current branch, unless another is requested. History follows commits within moments;
+        a caller always sees their own writes. `version` is the projected version, and
+        `min_version` waits for one.
+        """
+        return await reader.read_page(request, session_id, caller, query, if_none_match)
+
+    @router.post(
+        "/history/{session_id}",
+        operation_id="importMessages",
+        summary="Import messages from elsewhere",
+        response_model=HistoryImport,
+        responses=responses(
+            {200: examples.json_example(examples.HISTORY_IMPORT)},
+            COMMAND,
+            SESSION,
+            {
+                409: ("turn_open", "session_full", "message_id_conflict"),
+                413: ("message_too_large", "session_too_large", "body_too_large"),
+            },
+        ),
+        openapi_extra=request_body(ImportMessages),
+    )
+    async def import_messages(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        session_id: SessionId,
+        body: Annotated[ImportMessages, Depends(JSONBody(ImportMessages))],
+    ) -> Response:
+        """All messages or none, in at most 4 MiB. Existing messages are skipped: importing the same
+        messages again changes nothing.
+        """
+        for index, message in enumerate(body.messages):
+            check_size(message.content, f"messages.{index}.content")
+        path = f"/sessions/{session_id}/import"
+        return await forwarder.forward_command("POST", path, caller, body.to_json(), headers)
+
+    @router.post(
+        "/search",
+        operation_id="search",
+        summary="Search one's own messages",
+        response_model=SearchResults,
+        responses=responses(
+            {200: examples.json_example(examples.SEARCH_RESULTS)}, COMMAND, HISTORY
+        ),
+        openapi_extra=request_body(Search),
+    )
+    async def search(
+        caller: CurrentCaller,
+        _: IdempotencyHeaders,
+        body: Annotated[Search, Depends(JSONBody(Search))],
+    ) -> Response:
+        """Newest first."""
+        response = await forwarder.call(
+            upstreams.history, "POST", "/search", caller, body=body.to_json()
         )
+        return passthrough_response(response)
 
-    async def read_usage(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        query = query_of(request, UsageQuery).to_query()
-        return await passing.read(parts.peers.history, "/usage", asker, query)
+    @router.get(
+        "/sessions/{session_id}/export",
+        operation_id="exportSession",
+        summary="Export a session",
+        response_model=SessionExport,
+        responses=responses(_MARKDOWN, SESSION, EXPORT),
+        dependencies=[STRICT_QUERY],
+    )
+    async def export_session(
+        caller: CurrentCaller, session_id: SessionId, query: Annotated[ExportQuery, Query()]
+    ) -> Response:
+        """JSON contains all branches, Markdown the current one."""
+        return exporter.export_session(session_id, caller, query.format)
 
-    return {
-        "/v1/history/{session_id}": {"GET": reading, "POST": import_messages},
-        "/v1/search": {"POST": search},
-        "/v1/sessions/{session_id}/export": {"GET": exporting},
-        "/v1/export": {"GET": exporting},
-        "/v1/usage": {"GET": read_usage},
-    }
+    @router.get(
+        "/export",
+        operation_id="exportAll",
+        summary="Export all of one's sessions",
+        response_model=Export,
+        responses=responses(_MARKDOWN, EXPORT),
+        dependencies=[STRICT_QUERY],
+    )
+    async def export_all(caller: CurrentCaller, query: Annotated[ExportQuery, Query()]) -> Response:
+        """Streamed, of any size; an interrupted export has no end."""
+        return exporter.export_all(caller, query.format)
 
+    @router.get(
+        "/usage",
+        operation_id="readUsage",
+        summary="Read token usage and cost of replies",
+        response_model=UsageReport,
+        responses=responses(
+            {200: examples.json_example(examples.USAGE_REPORT)}, {403: ("forbidden",)}, HISTORY
+        ),
+        dependencies=[STRICT_QUERY],
+    )
+    async def read_usage(caller: CurrentCaller, query: Annotated[UsageQuery, Query()]) -> Response:
+        """The caller's usage by day, in UTC. A reply is counted within moments of its end, and
+        stays counted when its session is erased. Costs use the prices at the time of the reply.
+        """
+        return await forwarder.get(upstreams.history, "/usage", caller, query.to_query())
 
-def _check_sizes(asked: ImportMessages) -> None:
-    for place, message in enumerate(asked.messages):
-        check_size(message.content, f"messages.{place}.content")
+    return router

@@ -1,59 +1,214 @@
-"""The routes of sessions: started, listed, read, changed, forked, erased."""
+"""Routes of sessions: start, list, read, change, fork, restore and erase."""
 
-from starlette.requests import Request
+from typing import Annotated, TypeAlias
+
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from parley_gateway.history.delete_sessions import DeleteSessionsEndpoint
-from parley_gateway.http.forwarding import Forwarder, Routes
-from parley_gateway.http.request_parsing import check_any, path_id, query_of
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.fields import RequestShape
+from parley_contracts.api_models import SessionShape
+from parley_core.auth.caller import Caller
+from parley_gateway.api import examples
+from parley_gateway.api.responses import COMMAND, HISTORY, SESSION, responses
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.history.delete_sessions import SessionDeletion
+from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.http.forwarding import Forwarder
+from parley_gateway.http.request_parsing import (
+    STRICT_QUERY,
+    IdempotencyHeaders,
+    JSONBody,
+    SessionId,
+    check_not_empty,
+    request_body,
+)
+from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import SessionsQuery
 from parley_gateway.schemas.requests import (
     ChangeSession,
+    EmptyBody,
     ForkSession,
     StartSession,
     SwitchAssistant,
 )
+from parley_gateway.schemas.responses import (
+    AssistantSwitch,
+    SessionDeleted,
+    SessionList,
+    SessionsDeleted,
+)
+
+_SESSION = examples.json_example(examples.SESSION)
+_NO_NEW_SESSION = {
+    404: ("assistant_not_found",),
+    409: ("session_id_unavailable", "assistant_retired"),
+}
 
 
-def session_routes(parts: Parts, passing: Forwarder, erasing: DeleteSessionsEndpoint) -> Routes:
-    async def start(request: Request) -> Response:
-        return await passing.command(request, "/sessions", StartSession)
+def session_routes(
+    authenticate: Authenticator,
+    forwarder: Forwarder,
+    upstreams: Upstreams,
+    writes: RecentWrites,
+    deletion: SessionDeletion,
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["chat"])
+    CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
-    async def switch_assistant(request: Request) -> Response:
-        return await passing.command(request, "/switch-assistant", SwitchAssistant)
+    @router.post(
+        "/sessions",
+        operation_id="startSession",
+        summary="Start a session",
+        status_code=201,
+        response_model=SessionShape,
+        responses=responses(
+            {201: _SESSION, 200: _SESSION | {"model": SessionShape}}, COMMAND, _NO_NEW_SESSION
+        ),
+        openapi_extra=request_body(StartSession),
+    )
+    async def start_session(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        body: Annotated[StartSession, Depends(JSONBody(StartSession))],
+    ) -> Response:
+        """200 for a repeated request with the same `Idempotency-Key`."""
+        return await forwarder.forward_command("POST", "/sessions", caller, body.to_json(), headers)
 
-    async def read_all(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        query = query_of(request, SessionsQuery).to_query() | parts.writes.seen(asker.principal)
-        return await passing.read(parts.peers.history, "/sessions", asker, query)
+    @router.get(
+        "/sessions",
+        operation_id="listSessions",
+        summary="List one's sessions",
+        response_model=SessionList,
+        responses=responses({200: examples.json_example(examples.SESSION_LIST)}, HISTORY),
+        dependencies=[STRICT_QUERY],
+    )
+    async def list_sessions(
+        caller: CurrentCaller, query: Annotated[SessionsQuery, Query()]
+    ) -> Response:
+        """Most recently changed first. Excludes temporary and deleted sessions."""
+        parameters = query.to_query() | writes.min_versions(caller.principal)
+        return await forwarder.get(upstreams.history, "/sessions", caller, parameters)
 
-    async def read(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        return await passing.read(parts.peers.session, _path(request), asker)
+    @router.delete(
+        "/sessions",
+        operation_id="eraseSessions",
+        summary="Erase all of one's sessions",
+        response_model=SessionsDeleted,
+        responses=responses({200: examples.json_example(examples.SESSIONS_DELETED)}),
+    )
+    async def erase_sessions(caller: CurrentCaller) -> Response:
+        """Permanent, even where the policy has an undelete window. Sessions under a legal hold
+        remain. Repeat the request while `has_more` is true.
+        """
+        return await deletion.delete_all(caller)
 
-    async def change(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        path = _path(request)
-        return await passing.command_of(asker, request, path, ChangeSession, check_any)
+    @router.get(
+        "/sessions/{session_id}",
+        operation_id="readSession",
+        summary="Read a session",
+        response_model=SessionShape,
+        responses=responses({200: _SESSION}, SESSION),
+    )
+    async def read_session(caller: CurrentCaller, session_id: SessionId) -> Response:
+        return await forwarder.get(upstreams.session, f"/sessions/{session_id}", caller)
 
-    async def fork(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        return await passing.command_of(asker, request, f"{_path(request)}/fork", ForkSession)
+    @router.patch(
+        "/sessions/{session_id}",
+        operation_id="changeSession",
+        summary="Rename a session, change its metadata, archive it",
+        response_model=SessionShape,
+        responses=responses(
+            {200: _SESSION},
+            {408: ("request_timeout",)},
+            SESSION,
+            {403: ("missing_scope",), 413: ("session_too_large", "body_too_large")},
+        ),
+        openapi_extra=request_body(ChangeSession),
+    )
+    async def change_session(
+        caller: CurrentCaller,
+        session_id: SessionId,
+        body: Annotated[ChangeSession, Depends(JSONBody(ChangeSession))],
+    ) -> Response:
+        """`legal_hold` requires the scope `admin`, and applies to any session of the tenant when
+        it is the only field.
+        """
+        check_not_empty(body)
+        path = f"/sessions/{session_id}"
+        return await forwarder.forward_command("PATCH", path, caller, body.to_json())
 
-    async def restore(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        return await passing.command_of(asker, request, f"{_path(request)}/restore", RequestShape)
+    @router.delete(
+        "/sessions/{session_id}",
+        operation_id="deleteSession",
+        summary="Erase a session",
+        response_model=SessionDeleted,
+        responses=responses(
+            {200: examples.json_example(examples.SESSION_DELETED)}, SESSION, {409: ("legal_hold",)}
+        ),
+    )
+    async def delete_session(caller: CurrentCaller, session_id: SessionId) -> Response:
+        """The session's key is destroyed before the response: nobody can read it again. Where the
+        policy has an undelete window, the session is deleted first and erased at `erase_at`.
+        """
+        return await deletion.delete(session_id, caller)
 
-    return {
-        "/v1/sessions": {"GET": read_all, "POST": start, "DELETE": erasing.all_sessions},
-        "/v1/sessions/{session_id}": {"GET": read, "PATCH": change, "DELETE": erasing.session},
-        "/v1/sessions/{session_id}/fork": {"POST": fork},
-        "/v1/sessions/{session_id}/restore": {"POST": restore},
-        "/v1/switch-assistant": {"POST": switch_assistant},
-    }
+    @router.post(
+        "/sessions/{session_id}/restore",
+        operation_id="restoreSession",
+        summary="Restore a deleted session",
+        response_model=SessionShape,
+        responses=responses({200: _SESSION}, COMMAND, SESSION, {409: ("not_deleted",)}),
+    )
+    async def restore_session(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        session_id: SessionId,
+        body: Annotated[EmptyBody, Depends(JSONBody(EmptyBody))],
+    ) -> Response:
+        path = f"/sessions/{session_id}/restore"
+        return await forwarder.forward_command("POST", path, caller, body.to_json(), headers)
 
+    @router.post(
+        "/sessions/{session_id}/fork",
+        operation_id="forkSession",
+        summary="Start a session with the messages of another one",
+        status_code=201,
+        response_model=SessionShape,
+        responses=responses(
+            {201: _SESSION, 200: _SESSION | {"model": SessionShape}},
+            COMMAND,
+            SESSION,
+            {409: ("session_id_unavailable", "fork_too_large", "assistant_retired")},
+        ),
+        openapi_extra=request_body(ForkSession),
+    )
+    async def fork_session(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        session_id: SessionId,
+        body: Annotated[ForkSession, Depends(JSONBody(ForkSession))],
+    ) -> Response:
+        """Copies a message and all messages that led to it."""
+        path = f"/sessions/{session_id}/fork"
+        return await forwarder.forward_command("POST", path, caller, body.to_json(), headers)
 
-def _path(request: Request) -> str:
-    return f"/sessions/{path_id(request, 'session_id')}"
+    @router.post(
+        "/switch-assistant",
+        operation_id="switchAssistant",
+        summary="Continue with another assistant",
+        response_model=AssistantSwitch,
+        responses=responses(
+            {200: examples.json_example(examples.ASSISTANT_SWITCH)}, COMMAND, _NO_NEW_SESSION
+        ),
+        openapi_extra=request_body(SwitchAssistant),
+    )
+    async def switch_assistant(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        body: Annotated[SwitchAssistant, Depends(JSONBody(SwitchAssistant))],
+    ) -> Response:
+        """Returns the caller's latest session with that assistant, or a new one."""
+        return await forwarder.forward_command(
+            "POST", "/switch-assistant", caller, body.to_json(), headers
+        )
+
+    return router

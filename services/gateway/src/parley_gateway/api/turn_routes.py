@@ -1,43 +1,172 @@
-"""The routes of turns: opened by a message or anew, streamed, read, stopped."""
+"""Routes of turns: submit a message, regenerate a reply, stream, read and cancel a turn."""
 
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from parley_gateway.http.forwarding import Forwarder, Routes, passthrough_response
-from parley_gateway.http.request_parsing import path_id
-from parley_gateway.http.stream_limiter import StreamLimiter
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.fields import RequestShape
-from parley_gateway.schemas.requests import Regenerate, SubmitMessage
-from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.open_turn import TurnOpener
-from parley_gateway.turns.resume_stream import ResumeStreamEndpoint
-from parley_gateway.turns.submit_message import SubmitMessageEndpoint
+from parley_contracts.api_models import Turn
+from parley_core.auth.caller import Caller
+from parley_gateway.api import examples
+from parley_gateway.api.responses import ALWAYS, COMMAND, SESSION, TURN, Codes, responses
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.http.forwarding import Forwarder, passthrough_response
+from parley_gateway.http.request_parsing import (
+    STRICT_QUERY,
+    IdempotencyHeaders,
+    JSONBody,
+    SessionId,
+    TurnId,
+    request_body,
+)
+from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.schemas.requests import EmptyBody, Regenerate, SubmitMessage
+from parley_gateway.turns.resume_stream import ResumeAfter, StreamResumer, TicketAuthenticator
+from parley_gateway.turns.submit_message import MessageSubmitter
+
+_TURN = examples.json_example(examples.TURN)
+_REPLY: dict[int, dict[str, Any]] = {
+    200: examples.turn_or_stream_example(),
+    202: _TURN | {"model": Turn, "description": "The turn is running in the background."},
+}
+_BUSY = (*ALWAYS[503], "gateway_busy")
+_NO_REPLY: Codes = {
+    409: ("turn_open", "session_full"),
+    503: _BUSY,
+    504: ("reply_pending",),
+}
 
 
 def turn_routes(
-    parts: Parts, passing: Forwarder, streams: StreamLimiter, limits: TurnLimits
-) -> Routes:
-    async def read(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        path = f"/turns/{path_id(request, 'turn_id')}"
-        answer = await passing.ask(parts.peers.session, "GET", path, asker)
-        # Whoever learns here that their reply is done reads it next.
-        parts.writes.record_from_response(asker.principal, answer.body)
-        return passthrough_response(answer)
+    authenticate: Authenticator,
+    authenticate_ticket: TicketAuthenticator,
+    forwarder: Forwarder,
+    upstreams: Upstreams,
+    writes: RecentWrites,
+    submitter: MessageSubmitter,
+    resumer: StreamResumer,
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["chat"])
+    CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
-    async def cancel(request: Request) -> Response:
-        asker = await parts.authenticate(request)
-        path = f"/turns/{path_id(request, 'turn_id')}/cancel"
-        return await passing.command_of(asker, request, path, RequestShape)
+    @router.post(
+        "/sessions/{session_id}/messages",
+        operation_id="submitMessage",
+        summary="Submit a message and get the reply to it",
+        response_model=Turn,
+        responses=responses(
+            _REPLY, COMMAND, SESSION, _NO_REPLY, {413: ("message_too_large", "body_too_large")}
+        ),
+        openapi_extra=request_body(SubmitMessage),
+    )
+    async def submit_message(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        session_id: SessionId,
+        body: Annotated[SubmitMessage, Depends(JSONBody(SubmitMessage))],
+    ) -> Response:
+        """With `stream: true` the response is `text/event-stream`: `turn.started` once the message
+        is committed, then `reply.delta` events, then one of `reply.completed`, `reply.failed`,
+        `reply.cancelled`, sent once the reply is committed (schemas TurnStarted, ReplyDelta,
+        ReplyEnded). An event's `id` is an offset in the reply: the number of code points delivered
+        up to and including it; the last event's id is `end`. Comments are heartbeats.
 
-    opening = TurnOpener(parts, passing, limits.relay)
-    submitting = SubmitMessageEndpoint(parts, opening, streams, limits, "messages", SubmitMessage)
-    regenerating = SubmitMessageEndpoint(parts, opening, streams, limits, "regenerate", Regenerate)
-    return {
-        "/v1/sessions/{session_id}/messages": {"POST": submitting},
-        "/v1/sessions/{session_id}/regenerate": {"POST": regenerating},
-        "/v1/turns/{turn_id}": {"GET": read},
-        "/v1/turns/{turn_id}/stream": {"GET": ResumeStreamEndpoint(parts, streams, limits)},
-        "/v1/turns/{turn_id}/cancel": {"POST": cancel},
-    }
+        A stream that stops without `id: end` was interrupted. The reply continues, as it does when
+        a client disconnects: `GET /v1/turns/{turn_id}/stream` resumes after the last received
+        event, and the same request with the same `Idempotency-Key` streams it from the start.
+
+        Otherwise the response is the turn as JSON when the reply is done, or at once with
+        `background: true`, with status 202 while the turn is running: poll
+        `GET /v1/turns/{turn_id}`.
+        """
+        return submitter.submit(session_id, body, caller, headers)
+
+    @router.post(
+        "/sessions/{session_id}/regenerate",
+        operation_id="regenerateReply",
+        summary="Get another reply to a message",
+        response_model=Turn,
+        responses=responses(_REPLY, COMMAND, SESSION, _NO_REPLY),
+        openapi_extra=request_body(Regenerate),
+    )
+    async def regenerate_reply(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        session_id: SessionId,
+        body: Annotated[Regenerate, Depends(JSONBody(Regenerate))],
+    ) -> Response:
+        """The new reply is a sibling of the message's earlier replies and becomes the current one.
+        The response is as of submitMessage.
+        """
+        return submitter.regenerate(session_id, body, caller, headers)
+
+    @router.get(
+        "/turns/{turn_id}",
+        operation_id="readTurn",
+        summary="Read a turn",
+        response_model=Turn,
+        responses=responses({200: _TURN}, TURN),
+    )
+    async def read_turn(caller: CurrentCaller, turn_id: TurnId) -> Response:
+        """`reply` is null while the turn is running."""
+        response = await forwarder.call(upstreams.session, "GET", f"/turns/{turn_id}", caller)
+        # A client that learns here that its reply is done reads history next.
+        writes.record_from_response(caller.principal, response.body)
+        return passthrough_response(response)
+
+    @router.get(
+        "/turns/{turn_id}/stream",
+        operation_id="streamTurn",
+        summary="Stream a turn, or resume its stream",
+        # No media type of its own: errors are JSON.
+        response_class=Response,
+        responses=responses(
+            {
+                200: examples.turn_stream_example(),
+                204: {"description": "The client already has the whole reply."},
+            },
+            TURN,
+            {401: (*ALWAYS[401], "invalid_ticket"), 503: _BUSY},
+        ),
+        dependencies=[STRICT_QUERY],
+    )
+    async def stream_turn(
+        request: Request,
+        caller: Annotated[Caller, Depends(authenticate_ticket)],
+        turn_id: TurnId,
+        after: ResumeAfter,
+    ) -> Response:
+        """The text after the event whose `id` the client received last (`Last-Event-ID`, as an
+        EventSource sends it, or `starting_after`), exact to the code point, and how the reply
+        ended; without either, from `turn.started`. Events may be split differently than before: an
+        id is an offset in the reply. A client that has more than the last event's
+        `sequence_number` truncates to it. After `end` the response is 204.
+
+        `new EventSource(stream_url)`, with the `stream_url` of `turn.started`, needs nothing else
+        and reconnects by itself. The URL opens this turn only, for 15 minutes; treat it as a
+        password. With a token no ticket is needed.
+        """
+        return resumer.resume(turn_id, caller, after, request.query_params.get("ticket"))
+
+    @router.post(
+        "/turns/{turn_id}/cancel",
+        operation_id="cancelTurn",
+        summary="Cancel the reply",
+        response_model=Turn,
+        responses=responses({200: _TURN}, COMMAND, TURN),
+    )
+    async def cancel_turn(
+        caller: CurrentCaller,
+        headers: IdempotencyHeaders,
+        turn_id: TurnId,
+        body: Annotated[EmptyBody, Depends(JSONBody(EmptyBody))],
+    ) -> Response:
+        """Durable once answered: the reply ends as cancelled within a second, with its partial
+        text. A turn that has ended is not changed.
+        """
+        path = f"/turns/{turn_id}/cancel"
+        return await forwarder.forward_command("POST", path, caller, body.to_json(), headers)
+
+    return router

@@ -1,99 +1,91 @@
-"""The keys that an issuer publishes as a JSON Web Key Set: fetched, kept, and fetched again.
-
-Source: RFC 7517.
-"""
+"""Fetches and caches an issuer's JSON Web Key Set (RFC 7517)."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import aiohttp
 
 from parley_core.http.errors import Unavailable
-from parley_gateway.auth.jwks import InvalidJWKS, KeyName, SigningKey, signing_keys
+from parley_gateway.auth.jwks import InvalidJWKS, KeyName, VerificationKey, parse_jwks
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class JWKSSettings:
-    """Seconds and bytes; see the settings of the same names."""
-
-    seconds: float
-    bytes: int
-    refetch_seconds: float
-    max_age_seconds: float
+FETCH_TIMEOUT_SECONDS = 5.0
+# Tokens with made-up key ids must not turn into requests to the issuer.
+MIN_REFETCH_INTERVAL_SECONDS = 10.0
+MAX_DOCUMENT_BYTES = 256 * 1024
 
 
 class JWKSClient:
-    """Keys stay in use while their server is away; one that it publishes no more is forgotten."""
+    """Keeps the last keys while the issuer is unavailable; keys that it withdraws are dropped."""
 
     def __init__(
         self,
         http: aiohttp.ClientSession,
         url: str,
-        limits: JWKSSettings,
+        *,
+        max_age_seconds: float,
         on_fetched: Callable[[], None] = lambda: None,
     ) -> None:
-        self._http, self._url, self._limits = http, url, limits
+        self._http, self._url, self._max_age_seconds = http, url, max_age_seconds
         self._on_fetched = on_fetched
-        self._keys: Mapping[KeyName, SigningKey] = {}
-        self._fetched_at = self._tried_at = float("-inf")
-        self._fetching: asyncio.Task[None] | None = None
+        self._keys: Mapping[KeyName, VerificationKey] = {}
+        self._fetched_at = self._attempted_at = float("-inf")
+        self._fetch_task: asyncio.Task[None] | None = None
 
-    async def find(self, kid: str | None, algorithm: str) -> SigningKey | None:
-        """The key of that name. Raises Unavailable when there are no keys to look among."""
-        found = self._known(kid, algorithm)
-        if found is None or self._are_old():
-            fetching = self._fetch_unless_lately()
-            if found is None and fetching is not None:
-                # Shielded: whoever waits for the same fetch is not left alone by one who leaves.
-                await asyncio.shield(fetching)
-                found = self._known(kid, algorithm)
+    async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
+        """The key with that id. Raises Unavailable when no key set was fetched yet."""
+        key = self._cached(kid, algorithm)
+        if key is None or self._is_stale():
+            fetch = self._fetch_unless_recent()
+            if key is None and fetch is not None:
+                # Shielded: a caller that disconnects must not cancel the fetch others wait for.
+                await asyncio.shield(fetch)
+                key = self._cached(kid, algorithm)
         if not self._keys:
             raise Unavailable(
-                "The keys that tokens are verified with cannot be had; try again.",
+                "The keys that verify tokens are unavailable. Please retry.",
                 code="keys_unavailable",
             )
-        return found
+        return key
 
-    def _known(self, kid: str | None, algorithm: str) -> SigningKey | None:
+    def _cached(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         if kid is not None:
             return self._keys.get((kid, algorithm))
-        fitting = [key for (_, made_for), key in self._keys.items() if made_for == algorithm]
-        return fitting[0] if len(fitting) == 1 else None
+        matching = [key for (_, made_for), key in self._keys.items() if made_for == algorithm]
+        return matching[0] if len(matching) == 1 else None
 
-    def _are_old(self) -> bool:
-        return time.monotonic() - self._fetched_at > self._limits.max_age_seconds
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._fetched_at > self._max_age_seconds
 
-    def _fetch_unless_lately(self) -> asyncio.Task[None] | None:
-        """The fetch under way, or a new one; None when the last one was tried a moment ago."""
-        if self._fetching is None or self._fetching.done():
-            if time.monotonic() - self._tried_at < self._limits.refetch_seconds:
+    def _fetch_unless_recent(self) -> asyncio.Task[None] | None:
+        """The running fetch, or a new one; None when the last attempt was too recent."""
+        if self._fetch_task is None or self._fetch_task.done():
+            if time.monotonic() - self._attempted_at < MIN_REFETCH_INTERVAL_SECONDS:
                 return None
-            self._tried_at = time.monotonic()
-            self._fetching = asyncio.create_task(self._fetch())
-        return self._fetching
+            self._attempted_at = time.monotonic()
+            self._fetch_task = asyncio.create_task(self._fetch())
+        return self._fetch_task
 
     async def _fetch(self) -> None:
         try:
-            self._keys = signing_keys(await self._document())
+            self._keys = parse_jwks(await self._download())
         except (aiohttp.ClientError, TimeoutError, OSError, InvalidJWKS) as error:
-            log.warning("the key set could not be fetched: %s", type(error).__name__)
+            log.warning("failed to fetch the JSON Web Key Set: %s", type(error).__name__)
         else:
             self._fetched_at = time.monotonic()
             self._on_fetched()
 
-    async def _document(self) -> bytes:
-        limits = aiohttp.ClientTimeout(total=self._limits.seconds)
-        async with self._http.get(self._url, timeout=limits, allow_redirects=False) as answer:
-            if answer.status != 200:
+    async def _download(self) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_SECONDS)
+        async with self._http.get(self._url, timeout=timeout, allow_redirects=False) as response:
+            if response.status != 200:
                 raise InvalidJWKS
             document = bytearray()
-            async for received in answer.content.iter_any():
-                document += received
-                if len(document) > self._limits.bytes:
+            async for chunk in response.content.iter_any():
+                document += chunk
+                if len(document) > MAX_DOCUMENT_BYTES:
                     raise InvalidJWKS
             return bytes(document)

@@ -1,6 +1,6 @@
-"""Tickets: whoever has one reads the stream of one turn, as the person whom it was signed for.
+"""Stream tickets: signed URLs that open the stream of one turn without an Authorization header.
 
-They are for an EventSource, which can send no header, and so they stand in an address.
+Browsers need them for EventSource, which cannot send headers.
 """
 
 import time
@@ -10,11 +10,13 @@ import jwt
 
 from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.http.errors import Unauthenticated
-from parley_gateway.auth.authenticator import Caller
+
+# Long enough to reload a page during a reply; a leaked URL expires soon after.
+TICKET_TTL_SECONDS = 900
 
 _ALGORITHM, _AUDIENCE = "HS256", "stream-ticket"
-# The user is no `sub`, which every other token needs: none of those can be a ticket, or a ticket
-# one of them, whatever secrets they are signed with.
+# The user claim is not named `sub`, which every other token requires: neither kind can be used as
+# the other, whatever secrets they are signed with.
 _CLAIMS = ("aud", "turn", "tenant", "user", "exp")
 _CODEC = jwt.PyJWT({"require": list(_CLAIMS), "strict_aud": True})
 
@@ -24,34 +26,31 @@ class InvalidTicket(Unauthenticated):
 
 
 class StreamTickets:
-    """Each is good for `seconds`."""
+    def __init__(self, secret: InternalSecret, ttl_seconds: float = TICKET_TTL_SECONDS) -> None:
+        self._secret, self._ttl_seconds = secret, ttl_seconds
 
-    def __init__(self, secret: InternalSecret, seconds: float) -> None:
-        self._secret, self._seconds = secret, seconds
+    def stream_url(self, turn_id: UUID, principal: Principal, ticket: str | None = None) -> str:
+        """A path on this host. A caller's own `ticket` is repeated: tickets do not renew."""
+        return f"/v1/turns/{turn_id}/stream?ticket={ticket or self._sign(turn_id, principal)}"
 
-    def stream_url(self, turn_id: UUID, asker: Caller) -> str:
-        """A path on this host. Who came with a ticket gets that one again: none renews itself."""
-        ticket = asker.ticket or self._signed(turn_id, asker.principal)
-        return f"/v1/turns/{turn_id}/stream?ticket={ticket}"
-
-    def person(self, ticket: str, turn_id: UUID) -> Principal:
-        """Whom the turn's ticket was signed for, without their scopes. Raises InvalidTicket."""
+    def verify(self, ticket: str, turn_id: UUID) -> Principal:
+        """The principal that the ticket was signed for, without scopes. Raises InvalidTicket."""
         try:
             claims = _CODEC.decode(
                 ticket, self._secret.value, algorithms=[_ALGORITHM], audience=_AUDIENCE
             )
         except (jwt.PyJWTError, ValueError):
-            raise InvalidTicket("The ticket has expired, or is none.") from None
+            raise InvalidTicket("The ticket is invalid or expired.") from None
         if claims["turn"] != str(turn_id):
             raise InvalidTicket("The ticket is for another turn.")
         return Principal(claims["tenant"], claims["user"])
 
-    def _signed(self, turn_id: UUID, person: Principal) -> str:
+    def _sign(self, turn_id: UUID, principal: Principal) -> str:
         claims = {
             "aud": _AUDIENCE,
             "turn": str(turn_id),
-            "tenant": person.tenant,
-            "user": person.user,
-            "exp": int(time.time() + self._seconds),
+            "tenant": principal.tenant,
+            "user": principal.user,
+            "exp": int(time.time() + self._ttl_seconds),
         }
         return _CODEC.encode(claims, self._secret.value, algorithm=_ALGORITHM)

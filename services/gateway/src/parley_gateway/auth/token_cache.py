@@ -1,4 +1,4 @@
-"""Tokens that were verified a moment ago: whose they are, without verifying them again."""
+"""LRU cache of verified tokens, so that a token is not verified at every request."""
 
 import hashlib
 import time
@@ -8,47 +8,55 @@ from dataclasses import dataclass
 
 from parley_core.auth.principal import Principal
 
+MAX_ENTRIES = 10_000
+
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """`person` is the principal's identity. `until` is in seconds of Unix time."""
+class VerifiedToken:
+    """`owner` is (tenant, user). `valid_until` is Unix time in seconds."""
 
     principal: Principal
-    person: tuple[str, str]
-    until: float
+    owner: tuple[str, str]
+    valid_until: float
 
 
 class VerifiedTokenCache:
-    """At most `most`; each for `seconds` at most, and never beyond its own end."""
+    """Keeps an entry for `ttl_seconds` at most, and never beyond the token's own expiry."""
 
-    def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.time) -> None:
-        self._most, self._seconds, self._clock = most, seconds, clock
-        # By digest: whoever reads this memory has no token.
-        self._by_digest: OrderedDict[bytes, Verified] = OrderedDict()
+    def __init__(
+        self,
+        ttl_seconds: float,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ttl_seconds, self._max_entries, self._clock = ttl_seconds, max_entries, clock
+        # Keyed by digest, so that a memory dump contains no usable token.
+        self._entries: OrderedDict[bytes, VerifiedToken] = OrderedDict()
 
-    def find(self, authorization: bytes) -> Verified | None:
-        """By the whole value of the Authorization header."""
+    def get(self, authorization: bytes) -> VerifiedToken | None:
+        """Look up by the whole value of the Authorization header."""
         digest = hashlib.sha256(authorization).digest()
-        verified = self._by_digest.get(digest)
+        verified = self._entries.get(digest)
         if verified is None:
             return None
-        if self._clock() >= verified.until:
-            del self._by_digest[digest]
+        if self._clock() >= verified.valid_until:
+            del self._entries[digest]
             return None
-        self._by_digest.move_to_end(digest)
+        self._entries.move_to_end(digest)
         return verified
 
-    def keep(self, authorization: bytes, principal: Principal, ends_at: float) -> None:
+    def put(self, authorization: bytes, principal: Principal, expires_at: float) -> None:
         now = self._clock()
-        until = min(ends_at, now + self._seconds)
-        if until <= now:
+        valid_until = min(expires_at, now + self._ttl_seconds)
+        if valid_until <= now:
             return
-        person = (principal.tenant, principal.user)
+        owner = (principal.tenant, principal.user)
         digest = hashlib.sha256(authorization).digest()
-        self._by_digest[digest] = Verified(principal, person, until)
-        if len(self._by_digest) > self._most:
-            self._by_digest.popitem(last=False)
+        self._entries[digest] = VerifiedToken(principal, owner, valid_until)
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
 
-    def forget(self) -> None:
-        """Every one is to be verified again: by other keys, it may be refused."""
-        self._by_digest.clear()
+    def clear(self) -> None:
+        """Verify every token again: the current keys may reject it."""
+        self._entries.clear()

@@ -1,4 +1,4 @@
-"""A turn's events as the chunks of a streamed chat completion.
+"""Converts a turn's events to the chunks of a streamed chat completion.
 
 Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
@@ -9,7 +9,7 @@ import msgspec
 
 from parley_contracts.api_models import ErrorShape, Turn
 from parley_gateway.chat_completions.errors import ReplyIncomplete, error_event
-from parley_gateway.chat_completions.responses import completion_id, created
+from parley_gateway.chat_completions.responses import completion_id, created_at
 from parley_gateway.turns.sse_framing import MalformedEventStream
 
 _TEXT = b'"@"'
@@ -46,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class CompletionChunks:
-    """Chunks name `model` until the end, which names the model that answered."""
+    """Chunks carry the requested `model`; the last ones carry the model that replied."""
 
     def __init__(self, turn: Turn, model: str, *, with_usage: bool) -> None:
         self.ended = False
@@ -54,27 +54,27 @@ class CompletionChunks:
         self._head: dict[str, Any] = {
             "id": completion_id(turn.id),
             "object": "chat.completion.chunk",
-            "created": created(turn),
+            "created": created_at(turn),
             "model": model,
             "system_fingerprint": None,
         }
-        # All chunks of text are alike but for the text, which is not decoded.
+        # Text chunks differ only in the text, which is copied without decoding.
         text = self._chunk({"content": msgspec.Raw(_TEXT)})
         self._before_text, _, self._after_text = text.rpartition(_TEXT)
 
     def first(self) -> bytes:
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
-    def of(self, events: bytes) -> bytes:
-        """What whole events come to; nothing for comments. Raises MalformedEventStream."""
+    def convert(self, events: bytes) -> bytes:
+        """The chunks of whole events; comments have none. Raises MalformedEventStream."""
         chunks = []
         for event in events.split(b"\n\n"):
             _, is_event, data = event.partition(b"data: ")
             if is_event:
-                chunks.append(self._of(data))
+                chunks.append(self._convert(data))
         return b"".join(chunks)
 
-    def _of(self, data: bytes) -> bytes:
+    def _convert(self, data: bytes) -> bytes:
         try:
             event = _decode(data)
         except ValueError:
@@ -87,7 +87,7 @@ class CompletionChunks:
                 return self._end(event.message or _Reply())
             case "reply.failed" | "reply.cancelled":
                 self.ended = True
-                return error_event(ReplyIncomplete(_shape(event.error)))
+                return error_event(ReplyIncomplete(_error_shape(event.error)))
             case _:
                 return b""
 
@@ -108,5 +108,5 @@ def _event(chunk: dict[str, Any]) -> bytes:
     return b"data: " + _encode(chunk) + b"\n\n"
 
 
-def _shape(error: _Error | None) -> ErrorShape | None:
+def _error_shape(error: _Error | None) -> ErrorShape | None:
     return None if error is None else ErrorShape(**msgspec.structs.asdict(error))

@@ -1,10 +1,13 @@
-"""POST /v1/chat/completions: OpenAI's API, of a session where the request names one."""
+"""Chat completions: OpenAI's API, with a session when the request names one."""
 
+from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
-from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
 from parley_gateway.chat_completions.parameter_support import (
     check_supported,
@@ -13,73 +16,96 @@ from parley_gateway.chat_completions.parameter_support import (
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
-from parley_gateway.http.request_parsing import body_of, idempotency_header
+from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.stream_limiter import StreamLimiter
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.fields import UUID_FORM
+from parley_gateway.schemas.fields import UUID_PATTERN
 
 SESSION_HEADER = "Parley-Session-Id"
 _IN_METADATA = "metadata.session_id"
 
 
 class ChatCompletions:
-    """An ASGI application: its answer may be a stream."""
-
     def __init__(
         self,
-        parts: Parts,
         streams: StreamLimiter,
-        of_a_session: SessionCompletion,
+        with_session: SessionCompletion,
         stateless: StatelessCompletion,
-        body_seconds: float,
     ) -> None:
-        self._parts, self._streams = parts, streams
-        self._of_a_session, self._stateless = of_a_session, stateless
-        self._body_seconds = body_seconds
+        self._streams = streams
+        self._with_session, self._stateless = with_session, stateless
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        asker = await self._parts.authenticate(request)
-        key = idempotency_header(request)
-        asked = await body_of(request, CreateChatCompletion, self._body_seconds)
-        check_supported(asked)
-        session_id = _session_named(request, asked)
+    def create(
+        self,
+        request: CreateChatCompletion,
+        caller: Caller,
+        key_headers: dict[str, str],
+        session_headers: Sequence[str],
+        *,
+        is_retry: bool,
+    ) -> Response:
+        check_supported(request)
+        session_id = _session_id(request, session_headers)
         if session_id is None:
-            _check_no_key(key)
-            with self._streams.one() as stop:
-                await self._stateless.answer(asked, asker, scope, receive, send, stop)
-            return
-        check_supported_in_session(asked)
-        new = self._of_a_session.command(asked, attach=not key and _is_retry(request))
-        # Before the commit: a message that was accepted must also be answered.
-        with self._streams.one() as stop:
-            completion = await self._of_a_session.opened(session_id, new, asked, asker, key)
-            await completion.answer(scope, receive, send, stop)
+            _check_no_key(key_headers)
+            return ASGIResponse(partial(self._send_stateless, request, caller))
+        check_supported_in_session(request)
+        command = self._with_session.to_command(request, attach=not key_headers and is_retry)
+        return ASGIResponse(
+            partial(self._send_with_session, session_id, command, request, caller, key_headers)
+        )
+
+    async def _send_stateless(
+        self,
+        request: CreateChatCompletion,
+        caller: Caller,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        with self._streams.slot() as stop:
+            await self._stateless.send_response(request, caller, scope, receive, send, stop)
+
+    async def _send_with_session(
+        self,
+        session_id: UUID,
+        command: bytes,
+        request: CreateChatCompletion,
+        caller: Caller,
+        key_headers: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        # Take the slot before the commit: an accepted message must also be answered.
+        with self._streams.slot() as stop:
+            completion = await self._with_session.open(
+                session_id, command, request, caller, key_headers
+            )
+            await completion.send_response(scope, receive, send, stop)
 
 
-def _session_named(request: Request, asked: CreateChatCompletion) -> UUID | None:
+def is_sdk_retry(retry_count: str) -> bool:
+    """Whether `x-stainless-retry-count` marks an automatic retry of an OpenAI SDK."""
+    return retry_count.isdecimal() and retry_count.isascii() and int(retry_count[:9]) > 0
+
+
+def _session_id(request: CreateChatCompletion, session_headers: Sequence[str]) -> UUID | None:
     """Raises InvalidRequest."""
-    named = [(SESSION_HEADER, text) for text in request.headers.getlist(SESSION_HEADER)]
-    if (in_metadata := (asked.metadata or {}).get("session_id")) is not None:
-        named.append((_IN_METADATA, in_metadata))
-    for param, text in named:
-        if not UUID_FORM.fullmatch(text):
-            raise InvalidRequest("This should be the id of a session.", param=param)
-    ids = {UUID(text) for _, text in named}
+    candidates = [(SESSION_HEADER, text) for text in session_headers]
+    if (in_metadata := (request.metadata or {}).get("session_id")) is not None:
+        candidates.append((_IN_METADATA, in_metadata))
+    for param, text in candidates:
+        if not UUID_PATTERN.fullmatch(text):
+            raise InvalidRequest("Input should be a session id.", param=param)
+    ids = {UUID(text) for _, text in candidates}
     if len(ids) > 1:
-        raise InvalidRequest("Two sessions are named.", param=SESSION_HEADER)
+        raise InvalidRequest("The request names two sessions.", param=SESSION_HEADER)
     return ids.pop() if ids else None
 
 
-def _check_no_key(key: dict[str, str]) -> None:
-    if key:
+def _check_no_key(key_headers: dict[str, str]) -> None:
+    if key_headers:
         raise InvalidRequest(
-            "Nothing is kept of a call without a session: leave the key out, or name a session.",
+            "Idempotency-Key requires a session: without one nothing is stored.",
             param="Idempotency-Key",
         )
-
-
-def _is_retry(request: Request) -> bool:
-    """Whether one of OpenAI's SDKs asks again, of itself."""
-    count = request.headers.get("x-stainless-retry-count", "0")
-    return count.isdecimal() and count.isascii() and int(count[:9]) > 0

@@ -1,4 +1,4 @@
-"""How a reply that was not completed is told to whoever asked for a chat completion."""
+"""Maps failed and cancelled replies to errors of the chat completions API."""
 
 import msgspec
 
@@ -21,26 +21,28 @@ _TYPES = {
     409: "conflict_error",
     429: "rate_limit_error",
 }
-_CANCELLED = "The reply was cancelled; the session's history has what there is of it."
+_CANCELLED = "The reply was cancelled. The session's history has its partial text."
 
 
 class ReplyIncomplete(ParleyError):
-    """The turn ended as failed, or as cancelled: the API has no reason of the end for text that
-    was cut, and it must not be taken for a whole reply.
+    """The turn failed or was cancelled.
+
+    An error, because the API has no finish reason for truncated text, which must not be mistaken
+    for a whole reply.
     """
 
     def __init__(self, error: ErrorShape | None) -> None:
         code, message = ("cancelled", _CANCELLED)
         if error is not None:
             code, message = error.code or "internal", error.message
-        # Asked again by an SDK of itself, it would be the same turn.
+        # An automatic retry of an SDK would attach to the same turn.
         super().__init__(message, code=code, headers={"x-should-retry": "false"})
         self.status = _status(code)  # type: ignore[misc]
         self.type = _TYPES.get(self.status, "server_error")  # type: ignore[misc]
 
 
 def error_event(error: ParleyError) -> bytes:
-    """An error in the middle of a stream: the last event, which `[DONE]` does not follow."""
+    """An error amid a stream: the last event, without `[DONE]` after it."""
     body = error_body(error.message, type=error.type, code=error.code, param=error.param)
     return b"data: " + msgspec.json.encode(body) + b"\n\n"
 

@@ -1,4 +1,4 @@
-"""The models of the catalogue, as inference listed them some seconds ago."""
+"""Looks models up in inference's list, which is cached for some seconds."""
 
 import asyncio
 import logging
@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import NotFound, ParleyError, Unavailable
-from parley_gateway.auth.authenticator import Caller
+from parley_core.http.service_client import ServiceClient
 from parley_gateway.http.forwarding import Forwarder
-from parley_gateway.parts import Parts
 
 log = logging.getLogger(__name__)
+
+LIST_TTL_SECONDS = 5.0
 
 
 class _List(msgspec.Struct):
@@ -23,39 +25,38 @@ _decode = msgspec.json.Decoder(_List).decode
 
 
 class ModelDirectory:
-    """Asks again after `seconds`; while inference is away, what it said last counts."""
+    """Serves the last list while inference is unavailable."""
 
-    def __init__(self, parts: Parts, passing: Forwarder, seconds: float) -> None:
-        self._parts, self._passing, self._seconds = parts, passing, seconds
+    def __init__(self, forwarder: Forwarder, inference: ServiceClient) -> None:
+        self._forwarder, self._inference = forwarder, inference
         self._models: dict[str, dict[str, Any]] | None = None
-        self._until = 0.0
-        self._asking: asyncio.Task[None] | None = None
+        self._fresh_until = 0.0
+        self._refresh: asyncio.Task[None] | None = None
 
-    async def find(self, name: str, asker: Caller) -> dict[str, Any]:
+    async def find(self, name: str, caller: Caller) -> dict[str, Any]:
         """The model as inference lists it. Raises NotFound, or Unavailable."""
-        if self._models is None or time.monotonic() >= self._until:
-            # All who wait share one call, and whoever of them leaves does not end it.
-            if self._asking is None or self._asking.done():
-                self._asking = asyncio.create_task(self._ask(asker))
-            await asyncio.shield(self._asking)
+        if self._models is None or time.monotonic() >= self._fresh_until:
+            # Concurrent requests share one call; none of them cancels it by disconnecting.
+            if self._refresh is None or self._refresh.done():
+                self._refresh = asyncio.create_task(self._fetch(caller))
+            await asyncio.shield(self._refresh)
         if self._models is None:
             raise Unavailable(
-                "The inference service does not list its models; try again.",
+                "The inference service cannot list its models. Please retry.",
                 code="inference_unavailable",
             )
         if name not in self._models:
             raise NotFound(
-                "There is no such model: GET /v1/models lists those that there are.",
+                "Unknown model. GET /v1/models lists the available ones.",
                 code="model_not_found",
                 param="model",
             )
         return self._models[name]
 
-    async def _ask(self, asker: Caller) -> None:
-        inference = self._parts.peers.inference
+    async def _fetch(self, caller: Caller) -> None:
         try:
-            answer = await self._passing.ask(inference, "GET", "/models", asker)
-            self._models = {model["id"]: model for model in _decode(answer.body).data}
-        except (ParleyError, ValueError, KeyError) as trouble:
-            log.warning("inference does not list its models: %s", type(trouble).__name__)
-        self._until = time.monotonic() + self._seconds
+            response = await self._forwarder.call(self._inference, "GET", "/models", caller)
+            self._models = {model["id"]: model for model in _decode(response.body).data}
+        except (ParleyError, ValueError, KeyError) as error:
+            log.warning("failed to list the models of inference: %s", type(error).__name__)
+        self._fresh_until = time.monotonic() + LIST_TTL_SECONDS

@@ -1,4 +1,4 @@
-"""A reply as a whole chat completion, in OpenAI's shape.
+"""Response models of chat completions, in OpenAI's shape.
 
 Source: https://platform.openai.com/docs/api-reference/chat/object
 """
@@ -29,7 +29,7 @@ class CompletionChoice(Shape):
 
 
 class ChatCompletion(Shape):
-    """Of a call without a session: as the model server answered, but for `id` and `model`."""
+    """Without a session: the model server's response, except for `id` and `model`."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -43,13 +43,13 @@ def completion_id(turn_id: UUID) -> str:
     return f"chatcmpl-{turn_id.hex}"
 
 
-def created(turn: Turn) -> int:
-    """When the turn was opened, in seconds since 1970."""
+def created_at(turn: Turn) -> int:
+    """When the turn was opened, as Unix time in seconds."""
     return int(turn.message.created_at.timestamp())
 
 
-def completion_of(turn: Turn, model: str) -> ChatCompletion:
-    """A turn that was completed; `model` is named where its reply names none."""
+def to_completion(turn: Turn, model: str) -> ChatCompletion:
+    """The completion of a completed turn; `model` is the fallback for a reply without one."""
     reply = turn.reply
     assert reply is not None
     choice = CompletionChoice(
@@ -57,7 +57,7 @@ def completion_of(turn: Turn, model: str) -> ChatCompletion:
     )
     return ChatCompletion(
         id=completion_id(turn.id),
-        created=created(turn),
+        created=created_at(turn),
         model=reply.model or model,
         choices=[choice],
         usage=_usage(reply.usage),

@@ -1,4 +1,4 @@
-"""The body of POST /v1/chat/completions: the parameters of OpenAI's API, and no other.
+"""The request body of chat completions: the parameters of OpenAI's API.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from parley_gateway.schemas.fields import Metadata, RequestShape
+from parley_gateway.schemas.fields import Metadata, RequestModel
 
-# Checking takes time in which nobody else is served: of a body full of the smallest, seconds.
-MOST_MESSAGES = 2_048
-MOST_CHOICES = 8
-MOST_TOOLS = 128
+# Validation blocks the event loop: for a body full of the smallest messages, for seconds.
+MAX_MESSAGES = 2_048
+MAX_CHOICES = 8
+MAX_TOOLS = 128
 
 _Object = dict[str, JsonValue]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -21,7 +21,7 @@ _Hint = Annotated[str, Field(max_length=512)]
 
 
 class CompletionMessage(BaseModel):
-    """Whatever else a message has is for the model server."""
+    """Other fields are passed to the model server."""
 
     model_config = ConfigDict(extra="allow", strict=True, hide_input_in_errors=True)
     __pydantic_extra__: dict[str, JsonValue]
@@ -30,35 +30,35 @@ class CompletionMessage(BaseModel):
     content: JsonValue = Field(None, description="Text, or a list of parts.")
 
 
-class StreamOptions(RequestShape):
-    include_usage: bool | None = Field(None, description="A last chunk with the usage.")
+class StreamOptions(RequestModel):
+    include_usage: bool | None = Field(None, description="Adds a last chunk with the usage.")
     include_obfuscation: bool | None = None
 
 
-class CreateChatCompletion(RequestShape):
-    """Of a session it takes `model`, the new messages, `stream` and its options, and `user`,
-    `safety_identifier` and `prompt_cache_key`, which change nothing there. null is left out.
+class CreateChatCompletion(RequestModel):
+    """With a session: `model`, the new messages, `stream` and its options, and `user`,
+    `safety_identifier` and `prompt_cache_key`, which have no effect there. null equals absence.
     """
 
     model: str = Field(min_length=1, max_length=200, examples=["parley-demo"])
     messages: list[CompletionMessage] = Field(
         min_length=1,
-        max_length=MOST_MESSAGES,
+        max_length=MAX_MESSAGES,
         examples=[[{"role": "user", "content": "Hello! My name is Ada."}]],
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     metadata: Metadata | None = Field(
         None,
-        description="`session_id` names the session; the rest is not kept.",
+        description="`session_id` names the session; other entries are not stored.",
         examples=[{"session_id": "0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"}],
     )
     user: _Hint | None = None
     safety_identifier: _Hint | None = None
     prompt_cache_key: _Hint | None = None
 
-    # What a model server takes: without a session only.
-    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    # Passed to the model server: without a session only.
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: _Penalty | None = None
@@ -74,13 +74,13 @@ class CreateChatCompletion(RequestShape):
     reasoning_effort: _Hint | None = None
     verbosity: _Hint | None = None
     prediction: _Object | None = None
-    tools: Annotated[list[_Object], Field(max_length=MOST_TOOLS)] | None = None
+    tools: Annotated[list[_Object], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: JsonValue = None
     parallel_tool_calls: bool | None = None
-    functions: Annotated[list[_Object], Field(max_length=MOST_TOOLS)] | None = None
+    functions: Annotated[list[_Object], Field(max_length=MAX_TOOLS)] | None = None
     function_call: JsonValue = None
 
-    # What is taken nowhere but as what it is where it is left out.
+    # Accepted only with their default values.
     store: bool | None = None
     service_tier: _Hint | None = None
     modalities: list[_Hint] | None = None

@@ -1,4 +1,4 @@
-"""A chat completion without a session: relayed from inference as it comes, and kept nowhere."""
+"""Chat completion without a session: relayed from inference and stored nowhere."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,104 +7,108 @@ import aiohttp
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError, Unavailable
-from parley_gateway.auth.authenticator import Caller
+from parley_core.http.request_lifetime import RequestLifetime, no_handover
+from parley_core.http.service_client import ServiceClient
+from parley_core.streaming.sse import EventTooLarge, SSEFramer
 from parley_gateway.chat_completions.errors import error_event
 from parley_gateway.chat_completions.parameter_support import to_upstream_parameters
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
-from parley_gateway.http.request_lifetime import RequestLifetime, no_handover
 from parley_gateway.http.sse_response import SSEResponse
-from parley_gateway.parts import Parts
-from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.sse_framing import MalformedEventStream, SSEFrameBuffer
 
 _PATH = "/completions"
-# Of what a process that stops has: time to tell its clients, who cannot go on elsewhere.
-_SAYING_SO_SECONDS = 1
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+# Reserved at the end of a drain to send clients an error: they cannot resume elsewhere.
+_LAST_EVENT_SECONDS = 1
 
 
 class StatelessCompletion:
-    """A client that leaves ends it."""
+    """A client that disconnects ends the completion."""
 
-    def __init__(self, parts: Parts, limits: TurnLimits, drain_seconds: float) -> None:
-        self._parts, self._limits = parts, limits
-        self._drain_seconds = max(0, drain_seconds - _SAYING_SO_SECONDS)
+    def __init__(
+        self, inference: ServiceClient, *, reply_timeout_seconds: float, drain_seconds: float
+    ) -> None:
+        self._inference, self._reply_timeout_seconds = inference, reply_timeout_seconds
+        self._drain_seconds = max(0, drain_seconds - _LAST_EVENT_SECONDS)
 
-    async def answer(
+    async def send_response(
         self,
-        asked: CreateChatCompletion,
-        asker: Caller,
+        request: CreateChatCompletion,
+        caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
         stop: asyncio.Future[None],
     ) -> None:
-        body, stop = to_upstream_parameters(asked), _later(stop, self._drain_seconds)
-        if not asked.stream:
-            answer = await self._whole(body, asker, receive, stop)
-            await answer(scope, receive, send)
+        body, stop = to_upstream_parameters(request), _delayed(stop, self._drain_seconds)
+        if not request.stream:
+            response = await self._whole_response(body, caller, receive, stop)
+            await response(scope, receive, send)
             return
-        stream = SSEResponse(self._limits.heartbeat, 0, no_handover())
-        await stream.answer(
-            self._events(body, asker),
+        stream = SSEResponse(handed_over=no_handover(), handover_timeout_seconds=0)
+        await stream.send_batches(
+            self._events(body, caller),
             receive,
             send,
             stop,
-            when_stopping=lambda: error_event(_stopping()),
+            last_event_when_stopping=lambda: error_event(_shutting_down()),
         )
 
-    async def _whole(
-        self, body: bytes, asker: Caller, receive: Receive, stop: asyncio.Future[None]
+    async def _whole_response(
+        self, body: bytes, caller: Caller, receive: Receive, stop: asyncio.Future[None]
     ) -> Response:
-        call = self._parts.peers.inference.call(
+        call = self._inference.call(
             "POST",
             _PATH,
-            principal=asker.principal,
-            request_id=asker.request_id,
+            principal=caller.principal,
+            request_id=caller.request_id,
             body=body,
-            timeout=self._limits.reply,
+            timeout=self._reply_timeout_seconds,
         )
         calling = asyncio.create_task(call)
-        ending = await RequestLifetime(receive, stop, no_handover()).during(
-            calling, hand_over_within=0
+        reason = await RequestLifetime(receive, stop, no_handover()).supervise(
+            calling, handover_timeout=0
         )
-        if ending != "done":
-            raise _stopping()  # Or nobody reads it.
+        if reason != "done":
+            raise _shutting_down()  # Or the client has disconnected, and nobody reads this.
         return Response(calling.result().body, media_type="application/json")
 
-    async def _events(self, body: bytes, asker: Caller) -> AsyncGenerator[bytes, None]:
-        async with self._parts.peers.inference.stream(
+    async def _events(self, body: bytes, caller: Caller) -> AsyncGenerator[bytes, None]:
+        async with self._inference.stream(
             "POST",
             _PATH,
-            principal=asker.principal,
-            request_id=asker.request_id,
+            principal=caller.principal,
+            request_id=caller.request_id,
             body=body,
-            idle_timeout=self._limits.reply,
+            idle_timeout=self._reply_timeout_seconds,
         ) as upstream:
             yield b""
-            whole = SSEFrameBuffer(self._limits.relay.event_bytes)
+            framer = SSEFramer(MAX_EVENT_BYTES)
             try:
                 while received := await upstream.readany():
-                    yield whole.feed(received)
-            except (aiohttp.ClientError, TimeoutError, OSError, MalformedEventStream):
-                yield error_event(_broken())
+                    yield framer.feed(received)
+            except (aiohttp.ClientError, TimeoutError, OSError, EventTooLarge):
+                yield error_event(_interrupted())
 
 
-def _later(stop: asyncio.Future[None], seconds: float) -> asyncio.Future[None]:
+def _delayed(stop: asyncio.Future[None], seconds: float) -> asyncio.Future[None]:
     loop = asyncio.get_running_loop()
-    later = loop.create_future()
+    delayed = loop.create_future()
 
-    def end() -> None:
-        if not later.done():
-            later.set_result(None)
+    def resolve() -> None:
+        if not delayed.done():
+            delayed.set_result(None)
 
-    stop.add_done_callback(lambda _: loop.call_later(seconds, end))
-    return later
-
-
-def _stopping() -> ParleyError:
-    return Unavailable("This gateway stops; ask again.", code="gateway_busy")
+    stop.add_done_callback(lambda _: loop.call_later(seconds, resolve))
+    return delayed
 
 
-def _broken() -> ParleyError:
-    return Unavailable("The inference service broke off; ask again.", code="inference_unavailable")
+def _shutting_down() -> ParleyError:
+    return Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
+
+
+def _interrupted() -> ParleyError:
+    return Unavailable(
+        "The inference service was interrupted. Please retry.", code="inference_unavailable"
+    )

@@ -1,8 +1,9 @@
-"""A page of history as an HTTP answer: whole, or 304 to whoever holds it already (RFC 9110)."""
+"""Conditional GET of history pages: ETag, If-None-Match and 304 (RFC 9110)."""
 
 import re
 from uuid import UUID
 
+from starlette.responses import Response
 from starlette.types import Message
 
 from parley_gateway.history.page_cache import Page
@@ -11,10 +12,10 @@ _ETAG = re.compile(r'W/"([0-9]{1,10})"', re.ASCII)
 _PRIVATE = (b"cache-control", b"private, no-cache")
 
 
-def page_of(session_id: UUID, body: bytes, etag: str | None) -> Page | None:
-    """None where history names no version."""
-    named = _ETAG.fullmatch(etag or "")
-    if etag is None or named is None:
+def parse_page(session_id: UUID, body: bytes, etag: str | None) -> Page | None:
+    """None when the response carries no version."""
+    match = _ETAG.fullmatch(etag or "")
+    if etag is None or match is None:
         return None
     tag = etag.encode()
     headers = (
@@ -23,24 +24,41 @@ def page_of(session_id: UUID, body: bytes, etag: str | None) -> Page | None:
         (b"etag", tag),
         _PRIVATE,
     )
-    return Page(session_id, int(named[1]), body, tag, headers)
+    return Page(session_id, int(match[1]), body, tag, headers)
 
 
 def is_not_modified(page: Page, if_none_match: bytes) -> bool:
-    """Whether the client's If-None-Match names the page; weakly compared (section 13.1.2)."""
+    """Whether If-None-Match names the page, by weak comparison (section 13.1.2)."""
     if not if_none_match:
         return False
     if if_none_match == page.etag:
         return True
-    strong = page.etag.removeprefix(b"W/")
-    named = (tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b","))
-    return if_none_match.strip() == b"*" or strong in named
+    opaque_tag = page.etag.removeprefix(b"W/")
+    tags = (tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b","))
+    return if_none_match.strip() == b"*" or opaque_tag in tags
 
 
-def response_start(page: Page, held: bool, *more: tuple[bytes, bytes]) -> Message:
-    headers = ((b"etag", page.etag), _PRIVATE) if held else page.headers
-    return {
-        "type": "http.response.start",
-        "status": 304 if held else 200,
-        "headers": [*headers, *more],
-    }
+def page_response(page: Page, if_none_match: bytes) -> Response:
+    not_modified = is_not_modified(page, if_none_match)
+    response = Response(b"" if not_modified else page.body, 304 if not_modified else 200)
+    response.raw_headers = list(_headers(page, not_modified))
+    return response
+
+
+def page_messages(
+    page: Page, if_none_match: bytes, *more_headers: tuple[bytes, bytes]
+) -> tuple[Message, Message]:
+    """The response as ASGI messages."""
+    not_modified = is_not_modified(page, if_none_match)
+    return (
+        {
+            "type": "http.response.start",
+            "status": 304 if not_modified else 200,
+            "headers": [*_headers(page, not_modified), *more_headers],
+        },
+        {"type": "http.response.body", "body": b"" if not_modified else page.body},
+    )
+
+
+def _headers(page: Page, not_modified: bool) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"etag", page.etag), _PRIVATE) if not_modified else page.headers

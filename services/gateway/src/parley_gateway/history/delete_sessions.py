@@ -1,86 +1,86 @@
-"""DELETE of one session or of all: done by session, and answered once history knows of it."""
+"""Deletes one session or all sessions, and waits until history has projected the deletion."""
 
 import asyncio
 from contextlib import suppress
+from uuid import UUID
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError
-from parley_gateway.auth.authenticator import Caller
+from parley_gateway.history.page_cache import PageCache
+from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.forwarding import Forwarder, passthrough_response
-from parley_gateway.http.request_parsing import path_id
-from parley_gateway.parts import Parts
+from parley_gateway.http.upstreams import Upstreams
 
-_ALL = {"limit": "100", "archived": "all"}
+# Deletion is committed either way; data that history projects later is unreadable without its key.
+VISIBILITY_TIMEOUT_SECONDS = 2.0
+POLL_INTERVAL_SECONDS = 0.05
+
+_ALL_SESSIONS = {"limit": "100", "archived": "all"}
 
 
 class _Deleted(msgspec.Struct):
     version: int
 
 
-class _DeletedAll(msgspec.Struct):
+class _AllDeleted(msgspec.Struct):
     has_more: bool = False
 
 
-class _Held(msgspec.Struct):
+class _Session(msgspec.Struct):
     legal_hold: bool = False
 
 
 class _Sessions(msgspec.Struct):
-    data: list[_Held]
+    data: list[_Session]
 
 
-class DeleteSessionsEndpoint:
-    """Waits `known_seconds` at most, and asks for the list again after `pause_seconds`.
-
-    It is done in any case: what history keeps for longer, no key can read any more.
-    """
-
+class SessionDeletion:
     def __init__(
-        self, parts: Parts, passing: Forwarder, *, known_seconds: float, pause_seconds: float
+        self, forwarder: Forwarder, upstreams: Upstreams, pages: PageCache, writes: RecentWrites
     ) -> None:
-        self._parts, self._passing = parts, passing
-        self._known_seconds, self._pause_seconds = known_seconds, pause_seconds
+        self._forwarder, self._upstreams = forwarder, upstreams
+        self._pages, self._writes = pages, writes
 
-    async def session(self, request: Request) -> Response:
-        asker = await self._parts.authenticate(request)
-        session_id = path_id(request, "session_id")
-        session = self._parts.peers.session
-        answer = await self._passing.ask(session, "DELETE", f"/sessions/{session_id}", asker)
-        self._parts.writes.record_from_response(asker.principal, answer.body)
-        # A 404 is what is waited for, and whatever else comes has had its time.
+    async def delete(self, session_id: UUID, caller: Caller) -> Response:
+        response = await self._forwarder.call(
+            self._upstreams.session, "DELETE", f"/sessions/{session_id}", caller
+        )
+        self._writes.record_from_response(caller.principal, response.body)
+        # A 404 is the expected outcome; any other error has used up its time.
         with suppress(ParleyError, TimeoutError, ValueError):
-            version = msgspec.json.decode(answer.body, type=_Deleted).version
+            version = msgspec.json.decode(response.body, type=_Deleted).version
             query = {"limit": "1", "min_version": str(version)}
-            async with asyncio.timeout(self._known_seconds):
-                history = self._parts.peers.history
-                await self._passing.ask(
-                    history, "GET", f"/history/{session_id}", asker, query=query
+            async with asyncio.timeout(VISIBILITY_TIMEOUT_SECONDS):
+                await self._forwarder.call(
+                    self._upstreams.history, "GET", f"/history/{session_id}", caller, query=query
                 )
-        return passthrough_response(answer)
+        return passthrough_response(response)
 
-    async def all_sessions(self, request: Request) -> Response:
-        asker = await self._parts.authenticate(request)
-        answer = await self._passing.ask(self._parts.peers.session, "DELETE", "/sessions", asker)
+    async def delete_all(self, caller: Caller) -> Response:
+        response = await self._forwarder.call(
+            self._upstreams.session, "DELETE", "/sessions", caller
+        )
         with suppress(ParleyError, TimeoutError, ValueError):
-            # With more to come, history will list some however long it is waited for.
-            if not msgspec.json.decode(answer.body, type=_DeletedAll).has_more:
-                async with asyncio.timeout(self._known_seconds):
-                    await self._until_none_is_left(asker)
-        self._parts.pages.forget((asker.principal.tenant, asker.principal.user))
-        return passthrough_response(answer)
+            # With more to erase, history would list some however long this waits.
+            if not msgspec.json.decode(response.body, type=_AllDeleted).has_more:
+                async with asyncio.timeout(VISIBILITY_TIMEOUT_SECONDS):
+                    await self._wait_until_none_is_listed(caller)
+        self._pages.invalidate_owner((caller.principal.tenant, caller.principal.user))
+        return passthrough_response(response)
 
-    async def _until_none_is_left(self, asker: Caller) -> None:
+    async def _wait_until_none_is_listed(self, caller: Caller) -> None:
         while True:
-            if not await self._are_left(asker):
+            if not await self._has_sessions(caller):
                 return
-            await asyncio.sleep(self._pause_seconds)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
-    async def _are_left(self, asker: Caller) -> bool:
-        """Whether history lists any but those that are held."""
-        history = self._parts.peers.history
-        answer = await self._passing.ask(history, "GET", "/sessions", asker, query=_ALL)
-        page = msgspec.json.decode(answer.body, type=_Sessions)
+    async def _has_sessions(self, caller: Caller) -> bool:
+        """Whether history lists sessions other than those under a legal hold."""
+        response = await self._forwarder.call(
+            self._upstreams.history, "GET", "/sessions", caller, query=_ALL_SESSIONS
+        )
+        page = msgspec.json.decode(response.body, type=_Sessions)
         return not all(session.legal_hold for session in page.data)

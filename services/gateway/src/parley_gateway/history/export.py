@@ -1,87 +1,105 @@
-"""GET /v1/export and /v1/sessions/{session_id}/export: relayed as they come, of any size."""
+"""Streams exports of any size from history to the client."""
 
 import asyncio
 import logging
+from functools import partial
+from typing import Literal
 from urllib.parse import urlencode
+from uuid import UUID
 
 import aiohttp
-from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from parley_gateway.auth.authenticator import Caller
-from parley_gateway.http.request_lifetime import RequestLifetime, no_handover
-from parley_gateway.http.request_parsing import path_id, query_of
+from parley_core.auth.caller import Caller
+from parley_core.http.request_lifetime import RequestLifetime, no_handover
+from parley_core.http.service_client import ServiceClient
+from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.stream_limiter import StreamLimiter
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.queries import ExportQuery
-from parley_gateway.turns.limits import TurnLimits
 
 log = logging.getLogger(__name__)
 
-_FORMS = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
+Format = Literal["json", "markdown"]
+
+_MEDIA = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 
 
-class ExportEndpoint:
-    """An ASGI application. An answer that breaks off is not ended, so that a client can tell."""
+class Exporter:
+    """A response that breaks off is left unfinished, so that the client notices."""
 
-    def __init__(self, parts: Parts, streams: StreamLimiter, limits: TurnLimits) -> None:
-        self._parts, self._streams, self._limits = parts, streams, limits
+    def __init__(
+        self,
+        history: ServiceClient,
+        writes: RecentWrites,
+        streams: StreamLimiter,
+        *,
+        idle_timeout_seconds: float,
+    ) -> None:
+        self._history, self._writes, self._streams = history, writes, streams
+        self._idle_timeout_seconds = idle_timeout_seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        asker = await self._parts.authenticate(request)
-        path, name, written = self._what(request, asker)
-        form = query_of(request, ExportQuery).format
-        with self._streams.one() as stop:
-            async with self._parts.peers.history.stream(
+    def export_all(self, caller: Caller, format: Format) -> Response:
+        query = {"format": format, **self._writes.min_versions(caller.principal)}
+        return self._response(f"/export?{urlencode(query)}", caller, format, "parley")
+
+    def export_session(self, session_id: UUID, caller: Caller, format: Format) -> Response:
+        # Clients store the file: one without the latest write would mislead.
+        min_version = self._writes.min_version(caller.principal, session_id)
+        query = {"format": format} | ({"min_version": str(min_version)} if min_version else {})
+        path = f"/sessions/{session_id}/export?{urlencode(query)}"
+        return self._response(path, caller, format, f"parley-{session_id}")
+
+    def _response(self, path: str, caller: Caller, format: Format, name: str) -> Response:
+        return ASGIResponse(partial(self._send, path, caller, _headers(format, name)))
+
+    async def _send(
+        self,
+        path: str,
+        caller: Caller,
+        headers: list[tuple[bytes, bytes]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        with self._streams.slot() as stop:
+            async with self._history.stream(
                 "GET",
-                f"{path}?{urlencode({'format': form} | written)}",
-                principal=asker.principal,
-                request_id=asker.request_id,
-                idle_timeout=self._limits.relay.silence,
+                path,
+                principal=caller.principal,
+                request_id=caller.request_id,
+                idle_timeout=self._idle_timeout_seconds,
             ) as upstream:
-                await send({**_START, "headers": _headers(form, name)})
-                if request.method == "HEAD":
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                if scope["method"] == "HEAD":
                     await send(_END)
                     return
                 relay = asyncio.create_task(_relay(upstream, send))
-                ending = await RequestLifetime(receive, stop, no_handover()).during(
-                    relay, hand_over_within=0
+                reason = await RequestLifetime(receive, stop, no_handover()).supervise(
+                    relay, handover_timeout=0
                 )
-                if ending == "done" and relay.result():
+                if reason == "done" and relay.result():
                     await send(_END)
-
-    def _what(self, request: Request, asker: Caller) -> tuple[str, str, dict[str, str]]:
-        """The path at history, what the file is named for, and what the asker wrote."""
-        writes = self._parts.writes
-        if "session_id" not in request.path_params:
-            return "/export", "parley", writes.seen(asker.principal)
-        session_id = path_id(request, "session_id")
-        # A file is kept: one without what was written last would be a trap.
-        written = writes.version(asker.principal, session_id)
-        least = {"min_version": str(written)} if written else {}
-        return f"/sessions/{session_id}/export", f"parley-{session_id}", least
 
 
 async def _relay(upstream: aiohttp.StreamReader, send: Send) -> bool:
-    """Whether it came to its end."""
+    """Whether the export is complete."""
     try:
         while received := await upstream.readany():
             await send({"type": "http.response.body", "body": received, "more_body": True})
-    except (aiohttp.ClientError, TimeoutError, OSError) as trouble:
-        log.warning("an export broke off: %s", type(trouble).__name__)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        log.warning("export interrupted: %s", type(error).__name__)
         return False
     return True
 
 
-def _headers(form: str, name: str) -> list[tuple[bytes, bytes]]:
-    kind, ending = _FORMS[form]
+def _headers(format: Format, name: str) -> list[tuple[bytes, bytes]]:
+    media_type, extension = _MEDIA[format]
     return [
-        (b"content-type", kind.encode()),
-        (b"content-disposition", f'attachment; filename="{name}.{ending}"'.encode()),
+        (b"content-type", media_type.encode()),
+        (b"content-disposition", f'attachment; filename="{name}.{extension}"'.encode()),
         (b"cache-control", b"no-store"),
     ]
 
 
-_START = {"type": "http.response.start", "status": 200}
 _END = {"type": "http.response.body", "body": b""}

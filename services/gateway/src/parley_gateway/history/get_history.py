@@ -1,6 +1,6 @@
-"""GET /v1/history/{session_id}: a page with at least what its reader wrote, kept for the next time.
+"""Reads a page of history that includes the caller's own writes, and caches it.
 
-Most pages that are kept are answered by `stored_answers`, before any route.
+Most cached pages are served by `page_cache_middleware`, before any route.
 """
 
 import asyncio
@@ -9,103 +9,104 @@ from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest, Unavailable
 from parley_core.http.service_client import ServiceError, ServiceResponse
-from parley_gateway.auth.authenticator import Caller
-from parley_gateway.history.conditional_get import is_not_modified, page_of, response_start
-from parley_gateway.history.page_cache import Key, Page
+from parley_gateway.history.conditional_get import page_response, parse_page
+from parley_gateway.history.page_cache import Key, Page, PageCache
+from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.forwarding import Forwarder, passthrough_response
-from parley_gateway.http.request_parsing import path_id, query_of
-from parley_gateway.parts import Parts
+from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import HistoryQuery
 
 
-class GetHistoryEndpoint:
-    """An ASGI application, for its answers to be the same as those of kept pages."""
+class HistoryReader:
+    def __init__(
+        self, forwarder: Forwarder, upstreams: Upstreams, pages: PageCache, writes: RecentWrites
+    ) -> None:
+        self._forwarder, self._upstreams = forwarder, upstreams
+        self._pages, self._writes = pages, writes
+        self._reads: dict[Key, asyncio.Event] = {}
 
-    def __init__(self, parts: Parts, passing: Forwarder) -> None:
-        self._parts, self._passing = parts, passing
-        self._under_way: dict[Key, asyncio.Event] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        asker = await self._parts.authenticate(request)
-        session_id = path_id(request, "session_id")
-        asked = query_of(request, HistoryQuery)
-        person = (asker.principal.tenant, asker.principal.user)
-        key = (person, scope["raw_path"], scope["query_string"])
-        page = await self._kept(key)
+    async def read_page(
+        self,
+        request: Request,
+        session_id: UUID,
+        caller: Caller,
+        query: HistoryQuery,
+        if_none_match: str,
+    ) -> Response:
+        owner = (caller.principal.tenant, caller.principal.user)
+        key = (owner, request.scope["raw_path"], request.scope["query_string"])
+        page = await self._cached(key)
         if page is None:
-            answer, page = await self._read(session_id, asker, asked, key)
+            response, page = await self._read_once(session_id, caller, query, key)
             if page is None:
-                await passthrough_response(answer)(scope, receive, send)
-                return
-        held = is_not_modified(page, request.headers.get("if-none-match", "").encode("latin-1"))
-        # The middleware adds the request's id.
-        await send(response_start(page, held))
-        await send({"type": "http.response.body", "body": b"" if held else page.body})
+                return passthrough_response(response)
+        return page_response(page, if_none_match.encode("latin-1"))
 
-    async def _kept(self, key: Key) -> Page | None:
-        """One that is kept, or will be in a moment: many may ask when a session has moved."""
-        page = self._parts.pages.find(key)
-        if page is None and (read := self._under_way.get(key)) is not None:
+    async def _cached(self, key: Key) -> Page | None:
+        """The cached page; waits for a running read, as many clients ask after a change."""
+        page = self._pages.get(key)
+        if page is None and (read := self._reads.get(key)) is not None:
             await read.wait()
-            page = self._parts.pages.find(key)
+            page = self._pages.get(key)
         return page
 
-    async def _read(
-        self, session_id: UUID, asker: Caller, asked: HistoryQuery, key: Key
+    async def _read_once(
+        self, session_id: UUID, caller: Caller, query: HistoryQuery, key: Key
     ) -> tuple[ServiceResponse, Page | None]:
-        """As `_read_and_keep`; others who ask for the same meanwhile wait for it."""
-        if key in self._under_way:
-            return await self._read_and_keep(session_id, asker, asked, key)
-        read = self._under_way[key] = asyncio.Event()
+        """Single flight: other requests for the same page wait for this read."""
+        if key in self._reads:
+            return await self._read(session_id, caller, query, key)
+        read = self._reads[key] = asyncio.Event()
         try:
-            return await self._read_and_keep(session_id, asker, asked, key)
+            return await self._read(session_id, caller, query, key)
         finally:
-            del self._under_way[key]
+            del self._reads[key]
             read.set()
 
-    async def _read_and_keep(
-        self, session_id: UUID, asker: Caller, asked: HistoryQuery, key: Key
+    async def _read(
+        self, session_id: UUID, caller: Caller, query: HistoryQuery, key: Key
     ) -> tuple[ServiceResponse, Page | None]:
-        """What history answers; the page is None where that names no version."""
-        pages, writes = self._parts.pages, self._parts.writes
-        written = writes.version(asker.principal, session_id)
-        began = pages.now()
-        answer = await self._ask(session_id, asker, asked, written)
-        page = page_of(session_id, answer.body, answer.headers.get("etag"))
-        if page is not None and page.version >= writes.version(asker.principal, session_id):
-            pages.keep(key, page, began)
-        return answer, page
+        """History's response; the page is None when it carries no version."""
+        pages, writes = self._pages, self._writes
+        min_version = writes.min_version(caller.principal, session_id)
+        generation = pages.generation()
+        response = await self._call_history(session_id, caller, query, min_version)
+        page = parse_page(session_id, response.body, response.headers.get("etag"))
+        if page is not None and page.version >= writes.min_version(caller.principal, session_id):
+            pages.put(key, page, generation)
+        return response, page
 
-    async def _ask(
-        self, session_id: UUID, asker: Caller, asked: HistoryQuery, written: int
+    async def _call_history(
+        self, session_id: UUID, caller: Caller, query: HistoryQuery, min_version: int
     ) -> ServiceResponse:
-        history, query = self._parts.peers.history, asked.to_query()
-        if _should_have(asked, written):
-            # Waited for, and not insisted upon: while the log is away the page before is an answer.
-            # But one of a session that was deleted is none.
-            deleted = self._parts.writes.is_deleted(asker.principal, session_id)
-            query["min_version" if deleted else "seen"] = str(written)
+        parameters = query.to_query()
+        if _must_include(query, min_version):
+            # `seen` waits without insisting: while the log is down, the older page is returned.
+            # For a deleted session the older page would be wrong.
+            deleted = self._writes.is_deleted(caller.principal, session_id)
+            parameters["min_version" if deleted else "seen"] = str(min_version)
         try:
-            return await self._passing.ask(
-                history, "GET", f"/history/{session_id}", asker, query=query
+            return await self._forwarder.call(
+                self._upstreams.history, "GET", f"/history/{session_id}", caller, query=parameters
             )
-        except ServiceError as refused:
-            if refused.code == "projection_behind":
-                # Whether waiting would help; when session cannot say, it is still history's word.
+        except ServiceError as error:
+            if error.code == "projection_behind":
+                # Is waiting worthwhile? When session cannot tell, history's error stands.
                 with suppress(Unavailable, ValueError):
-                    await self._check_reachable(session_id, asker, asked.min_version or 0)
+                    await self._check_version_exists(session_id, caller, query.min_version or 0)
             raise
 
-    async def _check_reachable(self, session_id: UUID, asker: Caller, version: int) -> None:
-        """Session knows of what history may not: that there is no such session, or version."""
-        session = self._parts.peers.session
-        answer = await self._passing.ask(session, "GET", f"/sessions/{session_id}", asker)
-        if msgspec.json.decode(answer.body, type=_Version).version < version:
+    async def _check_version_exists(self, session_id: UUID, caller: Caller, version: int) -> None:
+        """Session knows first that a session is gone, or has no such version."""
+        response = await self._forwarder.call(
+            self._upstreams.session, "GET", f"/sessions/{session_id}", caller
+        )
+        if msgspec.json.decode(response.body, type=_Version).version < version:
             raise InvalidRequest("The session has no such version yet.", param="min_version")
 
 
@@ -113,8 +114,8 @@ class _Version(msgspec.Struct):
     version: int
 
 
-def _should_have(asked: HistoryQuery, written: int) -> bool:
-    """Whether the page should have the version that its reader wrote; one of the past need not."""
-    if asked.as_of is not None and asked.as_of.isdecimal() and int(asked.as_of) < written:
+def _must_include(query: HistoryQuery, min_version: int) -> bool:
+    """Whether the page must include the caller's last write; a page of the past need not."""
+    if query.as_of is not None and query.as_of.isdecimal() and int(query.as_of) < min_version:
         return False
-    return written > (asked.min_version or 0)
+    return min_version > (query.min_version or 0)

@@ -1,10 +1,8 @@
-"""Follows history's stream of sessions that moved, and tells the stored pages."""
+"""Follows history's change feed and invalidates cached pages."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -12,21 +10,15 @@ import msgspec
 
 from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
+from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
-from parley_gateway.history.page_cache import PageCache
-from parley_gateway.http.backoff import ReconnectBackoff
+from parley_gateway.history.page_cache import FEED_IDLE_TIMEOUT_SECONDS, PageCache
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class InvalidationFeedSettings:
-    """Seconds and bytes; see the settings of the same names."""
-
-    silence: float
-    pause: float
-    most_pause: float
-    line_bytes: int
+RECONNECT_INITIAL_SECONDS = 0.1
+RECONNECT_MAX_SECONDS = 2.0
+MAX_LINE_BYTES = 1024 * 1024
 
 
 class _Line(msgspec.Struct):
@@ -34,66 +26,56 @@ class _Line(msgspec.Struct):
     moved: Sequence[UUID] = ()
 
 
-class _Unusable(Exception):
-    """What came is no stream of movements."""
+class _MalformedFeed(Exception):
+    """A line of the feed is not valid."""
 
 
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-async def follow_invalidation_feed(
-    history: ServiceClient, pages: PageCache, limits: InvalidationFeedSettings
-) -> None:
-    """For ever, again whenever it breaks; between two streams no page is trusted."""
-    outage = ReconnectBackoff(
-        most=float("inf"), first_pause=limits.pause, most_pause=limits.most_pause
-    )
+async def follow_invalidation_feed(history: ServiceClient, pages: PageCache) -> None:
+    """Runs until cancelled and reconnects after errors; the cache is suspended in between."""
+    backoff = Backoff(RECONNECT_INITIAL_SECONDS, RECONNECT_MAX_SECONDS)
     while True:
         try:
-            await _follow(history, pages, limits, outage)
-        except (ParleyError, aiohttp.ClientError, TimeoutError, OSError, _Unusable) as trouble:
-            log.info("history's movements are not heard: %s", type(trouble).__name__)
-        except Exception as surprise:
-            # The next stream has to be asked for: without one no page is ever kept again.
-            log_unexpected_error(log, "history's movements", surprise)
+            await _follow(history, pages, backoff)
+        except (ParleyError, aiohttp.ClientError, TimeoutError, OSError, _MalformedFeed) as error:
+            log.info("invalidation feed disconnected: %s", type(error).__name__)
+        except Exception as error:
+            # Reconnect even so: without the feed no page would ever be cached again.
+            log_unexpected_error(log, "the invalidation feed", error)
         finally:
-            pages.stop()
-        jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
-        await asyncio.sleep(outage.next_pause(asyncio.get_running_loop().time(), jitter) or 0)
+            pages.suspend()
+        await asyncio.sleep(backoff.next_delay() or 0)
 
 
-async def _follow(
-    history: ServiceClient,
-    pages: PageCache,
-    limits: InvalidationFeedSettings,
-    outage: ReconnectBackoff,
-) -> None:
-    begun = b""
+async def _follow(history: ServiceClient, pages: PageCache, backoff: Backoff) -> None:
+    incomplete = b""
     async with history.stream(
         "GET",
         "/movements",
         principal=history.service_principal,
         request_id=uuid4().hex,
-        idle_timeout=limits.silence,
+        idle_timeout=FEED_IDLE_TIMEOUT_SECONDS,
     ) as stream:
-        listening = False
+        is_listening = False
         while received := await stream.readany():
-            *lines, begun = (begun + received).split(b"\n")
-            if len(begun) > limits.line_bytes:
-                raise _Unusable
+            *lines, incomplete = (incomplete + received).split(b"\n")
+            if len(incomplete) > MAX_LINE_BYTES:
+                raise _MalformedFeed
             for line in filter(None, lines):
-                told = _line(line)
-                if told.listening:
-                    listening = True
-                    pages.listen()
-                    outage.is_over()
-                pages.moved(told.moved)
-            if listening:
-                pages.heard()
+                change = _parse(line)
+                if change.listening:
+                    is_listening = True
+                    pages.resume()
+                    backoff.reset()
+                pages.invalidate(change.moved)
+            if is_listening:
+                pages.keepalive()
 
 
-def _line(line: bytes) -> _Line:
+def _parse(line: bytes) -> _Line:
     try:
         return _decode(line)
     except ValueError:
-        raise _Unusable from None
+        raise _MalformedFeed from None

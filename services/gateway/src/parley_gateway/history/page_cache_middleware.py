@@ -1,6 +1,6 @@
-"""Answers pages of history that are kept, before the application sees the request.
+"""ASGI middleware that serves cached history pages before the application sees the request.
 
-It looks at as little of a request as it can: nearly all of its time is the server's.
+It inspects as little of a request as possible: nearly all of the time is spent in the server.
 """
 
 from collections.abc import Iterable
@@ -9,33 +9,33 @@ from secrets import token_hex
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.http.errors import REQUEST_ID
-from parley_gateway.history.conditional_get import is_not_modified, response_start
-from parley_gateway.parts import Parts
+from parley_gateway.auth.token_cache import VerifiedTokenCache
+from parley_gateway.history.conditional_get import page_messages
+from parley_gateway.history.page_cache import PageCache
 
 PATH = "/v1/history/"
 
 _REQUEST_ID = REQUEST_ID.encode()
-# Requests that have one of them are the application's.
-_NOT_OURS = frozenset((_REQUEST_ID, b"content-length", b"transfer-encoding"))
+# Requests with one of these headers go to the application.
+_UNSUPPORTED = frozenset((_REQUEST_ID, b"content-length", b"transfer-encoding"))
 
 
 class PageCacheMiddleware:
-    """An ASGI application around another, to which it leaves whatever it does not know for sure."""
+    """Passes every request on that it cannot answer from the caches."""
 
-    def __init__(self, app: ASGIApp, parts: Parts) -> None:
-        self._app = app
-        self._pages, self._verified = parts.pages, parts.verified
+    def __init__(self, app: ASGIApp, pages: PageCache, tokens: VerifiedTokenCache) -> None:
+        self._app, self._pages, self._tokens = app, pages, tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
-            answer = self._answer(scope)
-            if answer is not None:
-                for message in answer:
+            messages = self._cached_response(scope)
+            if messages is not None:
+                for message in messages:
                     await send(message)
                 return
         await self._app(scope, receive, send)
 
-    def _answer(self, scope: Scope) -> Iterable[Message] | None:
+    def _cached_response(self, scope: Scope) -> Iterable[Message] | None:
         if scope["method"] != "GET":
             return None
         authorization = if_none_match = b""
@@ -44,16 +44,12 @@ class PageCacheMiddleware:
                 authorization = authorization or value
             elif name == b"if-none-match":
                 if_none_match = if_none_match or value
-            elif name in _NOT_OURS:
+            elif name in _UNSUPPORTED:
                 return None
-        verified = self._verified.find(authorization)
+        verified = self._tokens.get(authorization)
         if verified is None:
             return None
-        page = self._pages.find((verified.person, scope["raw_path"], scope["query_string"]))
+        page = self._pages.get((verified.owner, scope["raw_path"], scope["query_string"]))
         if page is None:
             return None
-        held = is_not_modified(page, if_none_match)
-        return (
-            response_start(page, held, (_REQUEST_ID, token_hex(16).encode())),
-            {"type": "http.response.body", "body": b"" if held else page.body},
-        )
+        return page_messages(page, if_none_match, (_REQUEST_ID, token_hex(16).encode()))

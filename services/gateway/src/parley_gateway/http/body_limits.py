@@ -1,26 +1,40 @@
-"""How large a body may be: imports and completions bring whole conversations along."""
+"""Request body limits by route: imports and chat completions carry whole conversations."""
 
+from pydantic import Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.runtime.settings import Count, SettingsGroup
 
+# JSON escapes may take six bytes for each byte of a message.
+MAX_BODY_BYTES = 6 * MAX_MESSAGE_BYTES + 64 * 1024
 _IMPORTS = "/v1/history/"
 _COMPLETIONS = "/v1/chat/completions"
 
 
-class BodyLimits:
-    """ASGI middleware; `usual`, `imports` and `completions` are in bytes."""
+class BodyLimitSettings(SettingsGroup):
+    max_import_bytes: Count = Field(
+        default=4 * 1024 * 1024, description="the largest body of a history import, in bytes"
+    )
+    max_completion_bytes: Count = Field(
+        default=4 * 1024 * 1024, description="the largest body of a chat completion, in bytes"
+    )
 
-    def __init__(self, app: ASGIApp, usual: int, imports: int, completions: int) -> None:
-        self._usual = BodyLimitMiddleware(app, usual)
-        self._imports = BodyLimitMiddleware(app, imports)
-        self._completions = BodyLimitMiddleware(app, completions)
+
+class BodyLimits:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, settings: BodyLimitSettings) -> None:
+        self._default = BodyLimitMiddleware(app, MAX_BODY_BYTES)
+        self._imports = BodyLimitMiddleware(app, settings.max_import_bytes)
+        self._completions = BodyLimitMiddleware(app, settings.max_completion_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope)(scope, receive, send)
+        await self._limited_app(scope)(scope, receive, send)
 
-    def _app(self, scope: Scope) -> ASGIApp:
+    def _limited_app(self, scope: Scope) -> ASGIApp:
         path = scope["path"] if scope["type"] == "http" else ""
         if path.startswith(_IMPORTS):
             return self._imports
-        return self._completions if path == _COMPLETIONS else self._usual
+        return self._completions if path == _COMPLETIONS else self._default

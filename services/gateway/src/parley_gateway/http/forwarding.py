@@ -1,98 +1,71 @@
-"""Calls passed on to a service in the name of who asks, and answered as it answers.
+"""Forwards calls to the services on behalf of the caller; response bodies pass through unparsed."""
 
-Nothing is gained by decoding an answer again; `openapi` describes what the routes take and give.
-"""
+from collections.abc import Callable, Mapping
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
+from parley_core.auth.caller import Caller
+from parley_core.auth.principal import Principal
 from parley_core.http.service_client import ServiceClient, ServiceResponse
-from parley_gateway.auth.authenticator import Caller
-from parley_gateway.http.request_parsing import body_of, idempotency_header
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.fields import RequestShape
-from parley_gateway.turns.limits import TurnLimits
-
-Handler = Callable[[Request], Awaitable[Response]] | ASGIApp
-Routes = Mapping[str, Mapping[str, Handler]]
-"""By path, then by method. A handler that is a class's instance is an ASGI application."""
-
-Check = Callable[[Any], None]
-
-
-def no_extra_validation(_: Any) -> None:
-    """The shape of a body says it all."""
 
 
 class Forwarder:
-    def __init__(self, parts: Parts, limits: TurnLimits) -> None:
-        self._parts, self._limits = parts, limits
+    """`on_command_response` receives the principal and the body of each successful command."""
 
-    async def ask(
+    def __init__(
         self,
-        peer: ServiceClient,
+        session: ServiceClient,
+        *,
+        timeout_seconds: float,
+        on_command_response: Callable[[Principal, bytes], None],
+    ) -> None:
+        self._session, self._timeout_seconds = session, timeout_seconds
+        self._on_command_response = on_command_response
+
+    async def call(
+        self,
+        service: ServiceClient,
         method: str,
         path: str,
-        asker: Caller,
+        caller: Caller,
         *,
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ServiceResponse:
-        return await peer.call(
+        return await service.call(
             method,
             path,
-            principal=asker.principal,
-            request_id=asker.request_id,
+            principal=caller.principal,
+            request_id=caller.request_id,
             body=body,
             query=query,
             headers=headers,
-            timeout=self._limits.call,
+            timeout=self._timeout_seconds,
         )
 
-    async def read(
+    async def get(
         self,
-        peer: ServiceClient,
+        service: ServiceClient,
         path: str,
-        asker: Caller,
+        caller: Caller,
         query: Mapping[str, str] | None = None,
     ) -> Response:
-        return passthrough_response(await self.ask(peer, "GET", path, asker, query=query))
+        return passthrough_response(await self.call(service, "GET", path, caller, query=query))
 
-    async def command(
+    async def forward_command(
         self,
-        request: Request,
+        method: str,
         path: str,
-        shape: type[RequestShape],
-        check: Check = no_extra_validation,
+        caller: Caller,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """One for session, with the request's body; whoever asked then reads what it did."""
-        asker = await self._parts.authenticate(request)
-        return await self.command_of(asker, request, path, shape, check)
-
-    async def command_of(
-        self,
-        asker: Caller,
-        request: Request,
-        path: str,
-        shape: type[RequestShape],
-        check: Check = no_extra_validation,
-    ) -> Response:
-        """As `command`, where the asker is known."""
-        key = idempotency_header(request) if request.method == "POST" else {}
-        asked = await body_of(request, shape, self._limits.body)
-        check(asked)
-        session = self._parts.peers.session
-        answer = await self.ask(
-            session, request.method, path, asker, body=asked.to_json(), headers=key
-        )
-        self._parts.writes.record_from_response(asker.principal, answer.body)
-        return passthrough_response(answer)
+        """A command to the session service; the caller's next read sees its effect."""
+        response = await self.call(self._session, method, path, caller, body=body, headers=headers)
+        self._on_command_response(caller.principal, response.body)
+        return passthrough_response(response)
 
 
-def passthrough_response(answer: ServiceResponse) -> Response:
-    return Response(answer.body, answer.status, media_type="application/json")
+def passthrough_response(response: ServiceResponse) -> Response:
+    return Response(response.body, response.status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""An answer of server-sent events: whole ones in every write, and heartbeats while none come."""
+"""Server-sent event responses with heartbeats; every write holds whole events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -8,24 +8,24 @@ from starlette.types import Receive, Send
 
 from parley_contracts import turn_sse as sse
 from parley_core.http.errors import Unavailable
-from parley_gateway.http.request_lifetime import RequestLifetime
+from parley_core.http.request_lifetime import RequestLifetime
+
+HEARTBEAT_SECONDS: float = sse.HEARTBEAT_SECONDS
 
 
 class SSEResponse:
-    """Can end after any write. It starts with the first batch, be that empty: until then what
-    makes the batches may raise the error that is answered instead.
+    """Starts with the first batch, even an empty one: until then the generator may raise an error,
+    which becomes the response. May end after any write.
 
-    A client that takes nothing holds up its own stream, and is let go after two heartbeats.
+    A client that reads nothing for two heartbeats is disconnected.
     """
 
-    def __init__(
-        self, heartbeat_seconds: float, hand_over_seconds: float, handed_over: asyncio.Event
-    ) -> None:
-        self._heartbeat_seconds = heartbeat_seconds
-        self._hand_over_seconds, self._handed_over = hand_over_seconds, handed_over
+    def __init__(self, *, handed_over: asyncio.Event, handover_timeout_seconds: float) -> None:
+        self._handed_over = handed_over
+        self._handover_timeout_seconds = handover_timeout_seconds
         self._has_started = self._has_written = False
 
-    async def answer(
+    async def send_batches(
         self,
         batches: AsyncGenerator[bytes, None],
         receive: Receive,
@@ -33,24 +33,25 @@ class SSEResponse:
         stop: asyncio.Future[None],
         *,
         headers: Mapping[str, str] | None = None,
-        when_stopping: Callable[[], bytes] = bytes,
+        last_event_when_stopping: Callable[[], bytes] = bytes,
     ) -> None:
-        """`when_stopping` is what a client is told last when this process stops."""
-        start = start_of_answer(sse.HEADERS | dict(headers or {}))
+        start = response_start(sse.HEADERS | dict(headers or {}))
         relay = asyncio.create_task(self._relay(batches, send, start))
-        ending = await RequestLifetime(receive, stop, self._handed_over).during(
-            relay, beat=self._beat(send), hand_over_within=self._hand_over_seconds
+        reason = await RequestLifetime(receive, stop, self._handed_over).supervise(
+            relay,
+            heartbeat=self._heartbeat(send),
+            handover_timeout=self._handover_timeout_seconds,
         )
         last = b""
-        if ending == "done":
+        if reason == "done":
             relay.result()
-        elif ending == "stopping":
+        elif reason == "stopping":
             if not self._has_started:
-                raise Unavailable("This process stops; try again.", code="gateway_busy")
-            last = when_stopping()
-        if ending in ("done", "stopping"):
+                raise Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
+            last = last_event_when_stopping()
+        if reason in ("done", "stopping"):
             await send({"type": "http.response.body", "body": last})
-        # To a client that takes nothing there is no use in writing: the server closes.
+        # A slow client would not receive a last write either: the server closes the connection.
 
     async def _relay(
         self, batches: AsyncGenerator[bytes, None], send: Send, start: dict[str, object]
@@ -63,13 +64,15 @@ class SSEResponse:
                 if events:
                     await self._write(send, events)
 
-    async def _beat(self, send: Send) -> None:
+    async def _heartbeat(self, send: Send) -> None:
+        """Returns when the client no longer reads."""
+        interval = HEARTBEAT_SECONDS
         try:
             while True:
                 self._has_written = False
-                await asyncio.sleep(self._heartbeat_seconds)
+                await asyncio.sleep(interval)
                 if self._has_started and not self._has_written:
-                    async with asyncio.timeout(self._heartbeat_seconds):
+                    async with asyncio.timeout(interval):
                         await self._write(send, sse.HEARTBEAT)
         except TimeoutError:
             return
@@ -79,6 +82,6 @@ class SSEResponse:
         self._has_written = True
 
 
-def start_of_answer(headers: Mapping[str, str]) -> dict[str, object]:
-    listed = [(name.encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": 200, "headers": listed}
+def response_start(headers: Mapping[str, str]) -> dict[str, object]:
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": 200, "headers": encoded}

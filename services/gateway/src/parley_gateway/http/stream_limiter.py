@@ -1,4 +1,4 @@
-"""How many replies may be read at once, and their end when this process stops."""
+"""Limits the number of concurrent streams, and ends them when the process shuts down."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from parley_core.http.errors import Unavailable
 
 
 class StreamLimiter:
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_streams: int) -> None:
         self.draining = False
-        self._most = most
+        self._max_streams = max_streams
         self._stops: set[asyncio.Future[None]] = set()
 
     @contextmanager
-    def one(self) -> Iterator[asyncio.Future[None]]:
-        """Room for one more; what it gives is done when this process stops. Raises Unavailable."""
-        if self.draining or len(self._stops) >= self._most:
-            raise Unavailable("Too many replies are being read; try again.", code="gateway_busy")
+    def slot(self) -> Iterator[asyncio.Future[None]]:
+        """Take a slot; the future is done when the process is stopping. Raises Unavailable."""
+        if self.draining or len(self._stops) >= self._max_streams:
+            raise Unavailable("Too many concurrent streams. Please retry.", code="gateway_busy")
         stop = asyncio.get_running_loop().create_future()
         self._stops.add(stop)
         try:

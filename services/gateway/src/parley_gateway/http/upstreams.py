@@ -1,4 +1,4 @@
-"""The services behind the gateway, and whether they answer."""
+"""Clients of the upstream services: session, inference and history."""
 
 import asyncio
 from uuid import uuid4
@@ -9,9 +9,12 @@ from parley_core.auth.principal import InternalSecret
 from parley_core.http.errors import ParleyError
 from parley_core.http.service_client import ServiceClient
 
+# Shorter than the readiness probe's period, so that probes do not pile up.
+READINESS_TIMEOUT_SECONDS = 2.0
+
 
 class Upstreams:
-    """All are called over one shared session."""
+    """All clients share one HTTP session."""
 
     def __init__(
         self,
@@ -29,21 +32,25 @@ class Upstreams:
         self.inference = client("inference", inference_url)
         self.history = client("history", history_url)
 
-    async def missing(self, within: float) -> list[str]:
-        """The names of those that do not answer within the seconds."""
-        peers = {"session": self.session, "inference": self.inference, "history": self.history}
-        answers = await asyncio.gather(*(_answers(peer, within) for peer in peers.values()))
-        return [name for name, answered in zip(peers, answers, strict=True) if not answered]
+    async def unavailable(self) -> list[str]:
+        """The names of the services that do not respond."""
+        services = {
+            "session": self.session,
+            "inference": self.inference,
+            "history": self.history,
+        }
+        responding = await asyncio.gather(*(_responds(each) for each in services.values()))
+        return [name for name, responds in zip(services, responding, strict=True) if not responds]
 
 
-async def _answers(peer: ServiceClient, within: float) -> bool:
+async def _responds(service: ServiceClient) -> bool:
     try:
-        await peer.call(
+        await service.call(
             "GET",
             "/healthz",
-            principal=peer.service_principal,
+            principal=service.service_principal,
             request_id=uuid4().hex,
-            timeout=within,
+            timeout=READINESS_TIMEOUT_SECONDS,
         )
     except ParleyError:
         return False

@@ -1,48 +1,57 @@
-"""The queries in the addresses that clients ask for."""
+"""Query string models of the public routes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from parley_gateway.auth.authenticator import LONGEST_NAME
+from parley_gateway.auth.authenticator import MAX_NAME_LENGTH
 from parley_gateway.schemas.fields import (
+    CUSTOM_ERROR,
     AssistantId,
     Date,
     Id,
     Instant,
     ModelName,
-    PointInTime,
-    QueryShape,
+    QueryModel,
     Version,
+    VersionOrTime,
 )
 
 
-class ListQuery(QueryShape):
+class ListQuery(QueryModel):
     limit: int = Field(20, ge=1, le=100)
     order: Literal["desc", "asc"] = Field("desc", description="`desc` is newest first.")
 
+    @field_validator("before", mode="after", check_fields=False)
+    @classmethod
+    def _one_cursor(cls, before: Any, info: ValidationInfo) -> Any:
+        if before is not None and info.data.get("after") is not None:
+            raise PydanticCustomError(CUSTOM_ERROR, "Give either after or before, not both.")
+        return before
+
 
 class HistoryQuery(ListQuery):
-    after: Id | None = Field(None, description="The last message of the page before.")
-    before: Id | None = Field(None, description="The first message of the page after.")
+    after: Id | None = Field(None, description="The last message of the previous page.")
+    before: Id | None = Field(None, description="The first message of the next page.")
     min_version: Version | None = Field(
         None,
-        description="Wait up to 2 s until the session's history is at least at this version.",
+        description="Wait up to 2 s until the session's history has reached this version.",
     )
-    as_of: PointInTime | None = Field(
-        None, description="The history as it was at a version, or at a time that has come."
+    as_of: VersionOrTime | None = Field(
+        None, description="The history as it was at a version, or at a past time."
     )
     leaf: Id | None = Field(
-        None, description="The branch that ends with this message. Left out: the current one."
+        None, description="The branch that ends with this message. Default: the current branch."
     )
     branches: Literal["all"] | None = Field(
-        None, description="Every message of every branch, in the order of their versions."
+        None, description="All messages of all branches, ordered by version."
     )
 
 
 class SessionsQuery(ListQuery):
-    after: Id | None = Field(None, description="The last session of the page before.")
-    before: Id | None = Field(None, description="The first session of the page after.")
+    after: Id | None = Field(None, description="The last session of the previous page.")
+    before: Id | None = Field(None, description="The first session of the next page.")
     assistant_id: AssistantId | None = None
     archived: Literal["true", "false", "all"] = "false"
     updated_after: Instant | None = None
@@ -50,40 +59,44 @@ class SessionsQuery(ListQuery):
 
 
 class AssistantsQuery(ListQuery):
-    order: Literal["desc", "asc"] = Field("asc", description="`asc` is in the catalogue's order.")
-    after: AssistantId | None = Field(None, description="The last assistant of the page before.")
-    before: AssistantId | None = Field(None, description="The first one of the page after.")
+    order: Literal["desc", "asc"] = Field("asc", description="`asc` is catalogue order.")
+    after: AssistantId | None = Field(None, description="The last assistant of the previous page.")
+    before: AssistantId | None = Field(None, description="The first assistant of the next page.")
 
 
-class ExportQuery(QueryShape):
+class ExportQuery(QueryModel):
     format: Literal["json", "markdown"] = "json"
 
 
-class UsageQuery(QueryShape):
-    start: Date | None = Field(None, description="The first day, in UTC; 30 days up to `end`.")
-    end: Date | None = Field(None, description="The last day; left out: today. 366 days at most.")
+class UsageQuery(QueryModel):
+    start: Date | None = Field(
+        None, description="The first day, in UTC. Default: 30 days before `end`."
+    )
+    end: Date | None = Field(
+        None, description="The last day, in UTC. Default: today. At most 366 days after `start`."
+    )
     group_by: Literal["day", "session", "assistant", "model", "user"] | None = Field(
-        None, description="Left out: the total alone. By `user` is for administrators."
+        None, description="Default: the total only. `user` requires the scope `admin`."
     )
     session_id: Id | None = None
     assistant_id: AssistantId | None = None
     model: ModelName | None = None
-    user: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = Field(
-        None, description="Of another person of the tenant, for administrators."
+    user: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)] | None = Field(
+        None, description="Another user of the tenant. Requires the scope `admin`."
     )
     limit: int = Field(20, ge=1, le=100)
     after: Annotated[str, Field(min_length=1, max_length=1_024)] | None = Field(
-        None, description="The `next` of the page before."
+        None, description="The `next` of the previous page."
     )
 
 
-class ResumeQuery(QueryShape):
+class ResumeQuery(QueryModel):
     starting_after: int | None = Field(
         None,
         ge=0,
         le=2**31 - 1,
-        description="The `id` of the last event that the client has. `Last-Event-ID` counts more.",
+        description="The `id` of the last received event. `Last-Event-ID` takes precedence.",
     )
     ticket: str | None = Field(
-        None, description="As in a `stream_url`; then no Authorization header counts."
+        None, description="The ticket of a `stream_url`. The Authorization header is then ignored."
     )

@@ -1,4 +1,4 @@
-"""The bodies that clients send."""
+"""Request bodies of the public routes."""
 
 from typing import Annotated, Literal
 
@@ -6,20 +6,20 @@ from pydantic import Field
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_gateway.schemas.fields import (
-    ASSISTANT_FORM,
+    ASSISTANT_ID_PATTERN,
     AssistantId,
     Id,
     Metadata,
     ModelName,
     PastInstant,
-    RequestShape,
+    RequestModel,
     Title,
 )
 
-MOST_IMPORTED = 1_000
+MAX_IMPORTED_MESSAGES = 1_000
 
 _Content = Annotated[
-    str, Field(min_length=1, description=f"Up to {MAX_MESSAGE_BYTES} bytes of UTF-8.")
+    str, Field(min_length=1, description=f"At most {MAX_MESSAGE_BYTES} bytes of UTF-8.")
 ]
 _Name = Annotated[str, Field(min_length=1, max_length=100, examples=["Pirate"])]
 _Description = Annotated[str, Field(max_length=1_000)]
@@ -28,51 +28,57 @@ _Instructions = Annotated[
 ]
 
 
-class StartSession(RequestShape):
-    """Every field may be left out."""
+class StartSession(RequestModel):
+    """All fields are optional."""
 
-    id: Id | None = Field(None, description="An id of your choice; taken or erased ones are 409.")
-    assistant_id: AssistantId | None = Field(None, description="Left out: the default assistant.")
+    id: Id | None = Field(
+        None, description="A client-chosen id. An id in use, or of an erased session, is a 409."
+    )
+    assistant_id: AssistantId | None = Field(None, description="Default: the default assistant.")
     title: Title | None = None
     metadata: Metadata | None = None
     temporary: bool = Field(
-        False, description="In no list and no search, and erased at its `expires_at`."
+        False, description="Excluded from lists and search, and erased at `expires_at`."
     )
 
 
-class ChangeSession(RequestShape):
-    """At least one of them. `legal_hold` is for administrators."""
+class ChangeSession(RequestModel):
+    """At least one field. `legal_hold` requires the scope `admin`."""
 
-    title: Title | None = Field(None, description="null takes it away.")
-    metadata: Metadata = Field({}, description="Replaces all there is.")
+    title: Title | None = Field(None, description="null removes the title.")
+    metadata: Metadata = Field({}, description="Replaces all metadata.")
     archived: bool = False
-    legal_hold: bool = Field(False, description="While it is true nothing erases the session.")
+    legal_hold: bool = Field(False, description="While true, the session cannot be erased.")
 
 
-class ForkSession(RequestShape):
-    """Every field may be left out."""
+class ForkSession(RequestModel):
+    """All fields are optional."""
 
     message_id: Id | None = Field(
-        None, description="The last message to copy. Left out: the newest of the current branch."
+        None, description="The last message to copy. Default: the newest of the current branch."
     )
-    id: Id | None = Field(None, description="An id of your choice for the new session.")
-    title: Title | None = Field(None, description="Left out: the session's own.")
+    id: Id | None = Field(None, description="A client-chosen id for the new session.")
+    title: Title | None = Field(None, description="Default: the title of the session.")
 
 
-class SwitchAssistant(RequestShape):
+class SwitchAssistant(RequestModel):
     assistant_id: AssistantId
 
 
-class ReplyOptions(RequestShape):
-    """How the reply is answered."""
+class EmptyBody(RequestModel):
+    """No field; the body may be left out."""
 
-    stream: bool = Field(False, description="Answer with server-sent events as the reply comes.")
+
+class ReplyOptions(RequestModel):
+    """How the reply is returned."""
+
+    stream: bool = Field(False, description="Stream the reply as server-sent events.")
     background: bool = Field(
-        False, description="Answer at once, while the turn is running; not with `stream`."
+        False, description="Return the running turn at once. Excludes `stream`."
     )
 
-    def command(self) -> bytes:
-        """What session is told of it."""
+    def to_command(self) -> bytes:
+        """The command for the session service."""
         return self.model_dump_json(exclude={"stream", "background"}, exclude_unset=True).encode()
 
 
@@ -80,50 +86,50 @@ class SubmitMessage(ReplyOptions):
     content: _Content = Field(examples=["Hello! My name is Ada."])
     parent_message_id: Id | None = Field(
         None,
-        description="Which message it follows: a sibling of what follows that one already. null "
-        "begins the conversation anew. Left out: the newest message.",
+        description="The message to follow; the new message becomes a sibling of those that "
+        "already follow it. null starts the conversation over. Default: the newest message.",
     )
 
 
 class Regenerate(ReplyOptions):
     message_id: Id | None = Field(
-        None, description="A message of a user. Left out: the newest one of the current branch."
+        None, description="A user message. Default: the newest one of the current branch."
     )
 
 
-class ImportedMessage(RequestShape):
-    id: Id | None = Field(None, description="Left out: made of the message itself.")
+class ImportedMessage(RequestModel):
+    id: Id | None = Field(None, description="Default: derived from the message.")
     role: Literal["user", "assistant", "system"]
     content: _Content
-    created_at: PastInstant | None = Field(None, description="When it was said.")
+    created_at: PastInstant | None = Field(None, description="The original time of the message.")
 
 
-class ImportMessages(RequestShape):
-    """They follow the newest message, in their order: all of them, or none."""
+class ImportMessages(RequestModel):
+    """Appended after the newest message, in order: all of them or none."""
 
-    messages: list[ImportedMessage] = Field(min_length=1, max_length=MOST_IMPORTED)
+    messages: list[ImportedMessage] = Field(min_length=1, max_length=MAX_IMPORTED_MESSAGES)
 
 
-class Search(RequestShape):
+class Search(RequestModel):
     query: str = Field(
-        min_length=1, max_length=500, description="Words that are all in the message."
+        min_length=1, max_length=500, description="Words that a message must all contain."
     )
     limit: int = Field(20, ge=1, le=100)
-    after: Id | None = Field(None, description="The last message of the page before.")
+    after: Id | None = Field(None, description="The last message of the previous page.")
     assistant_id: AssistantId | None = None
     session_id: Id | None = None
 
 
-class DefineAssistant(RequestShape):
-    id: str = Field(pattern=ASSISTANT_FORM, examples=["pirate"])
+class DefineAssistant(RequestModel):
+    id: str = Field(pattern=ASSISTANT_ID_PATTERN, examples=["pirate"])
     name: _Name
     description: _Description = ""
     instructions: _Instructions
-    model: ModelName | None = Field(None, description="Left out: the default model.")
+    model: ModelName | None = Field(None, description="Default: the default model.")
 
 
-class ReviseAssistant(RequestShape):
-    """At least one of them."""
+class ReviseAssistant(RequestModel):
+    """At least one field."""
 
     name: _Name = ""
     description: _Description = ""

@@ -1,4 +1,4 @@
-"""The shapes of answers and events that only the OpenAPI document builds upon."""
+"""Response and event models of the OpenAPI document; most responses pass through as bytes."""
 
 from datetime import date
 from typing import Any, Literal
@@ -18,13 +18,13 @@ from parley_contracts.api_models import (
 
 
 class ErrorResponse(Shape):
-    """Every error has this shape. `code` is for programs, `message` for people."""
+    """The body of every error. `code` is for programs, `message` for people."""
 
     error: ErrorShape
 
 
 class MessageList(Page[Message]):
-    """A page of a conversation, as far as history has it: up to `version`."""
+    """A page of a conversation, as projected up to `version`."""
 
     data: list[Message]
     first_id: UUID | None = None
@@ -32,7 +32,7 @@ class MessageList(Page[Message]):
 
 
 class SessionList(Page[SessionShape]):
-    """As far as history has them: what changed a moment ago may be missing for others."""
+    """Eventually consistent: the very latest changes of others may be missing."""
 
     data: list[SessionShape]
     first_id: UUID | None = None
@@ -40,7 +40,7 @@ class SessionList(Page[SessionShape]):
 
 
 class SessionDeleted(Shape):
-    """`erase_at` is until when it can be restored; null when it was erased at once."""
+    """The session can be restored until `erase_at`; null means erased at once."""
 
     object: Literal["session.deleted"] = "session.deleted"
     id: UUID
@@ -50,7 +50,7 @@ class SessionDeleted(Shape):
 
 
 class SessionsDeleted(Shape):
-    """`held` stay, under a legal hold."""
+    """`held` is the number of sessions under a legal hold, which are not erased."""
 
     object: Literal["sessions.deleted"] = "sessions.deleted"
     erased: int
@@ -59,7 +59,7 @@ class SessionsDeleted(Shape):
 
 
 class HistoryImport(Shape):
-    """`skipped` were there already."""
+    """`skipped` is the number of messages that already existed."""
 
     object: Literal["history_import"] = "history_import"
     session_id: UUID
@@ -76,7 +76,7 @@ class SearchResult(Shape):
 
 
 class SearchResults(Page[SearchResult]):
-    """Cursors are ids of messages."""
+    """Cursors are message ids."""
 
     data: list[SearchResult]
     first_id: UUID | None = None
@@ -84,7 +84,7 @@ class SearchResults(Page[SearchResult]):
 
 
 class SessionExport(Shape):
-    """Messages of every branch, oldest first."""
+    """Messages of all branches, oldest first."""
 
     object: Literal["session_export"] = "session_export"
     session: SessionShape
@@ -101,16 +101,16 @@ def _absent(value: Any) -> bool:
 
 
 class Cost(Shape):
-    """`micros` are millionths of the currency."""
+    """`micros` is in millionths of the currency."""
 
     currency: str
     micros: int
 
 
 class UsageTotals(Shape):
-    """`estimated_tokens` are those of them that no model server counted.
+    """`estimated_tokens` is the part that no model server reported.
 
-    Titles, summaries and chat completions without a session count in tokens and cost.
+    Tokens and cost include titles, summaries and chat completions without a session.
     """
 
     replies: int
@@ -122,7 +122,7 @@ class UsageTotals(Shape):
 
 
 class UsageGroup(UsageTotals):
-    """Has the one name that the report is grouped by; a null session or assistant is that of chat
+    """Has the one field that the report is grouped by. A null session or assistant stands for chat
     completions without a session.
     """
 
@@ -135,7 +135,7 @@ class UsageGroup(UsageTotals):
 
 
 class UsageReport(Shape):
-    """`total` is that of all groups, whatever page of them this is."""
+    """`total` covers all groups, not only this page."""
 
     object: Literal["usage"] = "usage"
     start: date
@@ -167,7 +167,7 @@ class ModelList(Shape):
 
 
 class AssistantSwitch(Shape):
-    """The caller's latest session with that assistant, or a new one; its last 20 messages."""
+    """The caller's latest session with the assistant, or a new one, with its last 20 messages."""
 
     object: Literal["assistant_switch"] = "assistant_switch"
     session: SessionShape
@@ -187,7 +187,7 @@ class NotReady(Shape):
 class TurnStarted(Shape):
     """The first event, `id: 0`: the message is committed.
 
-    `stream_url` is a path on the same host that streams this turn without an Authorization header,
+    `stream_url` is a path on the same host that streams this turn without an Authorization header
     for 15 minutes.
     """
 
@@ -202,7 +202,7 @@ class TurnStarted(Shape):
 
 
 class ReplyDelta(Shape):
-    """`sequence_number` counts the code points of the reply up to the end of this `delta`."""
+    """`sequence_number` is the number of code points of the reply up to the end of this `delta`."""
 
     type: Literal["reply.delta"]
     sequence_number: int
@@ -210,9 +210,9 @@ class ReplyDelta(Shape):
 
 
 class ReplyEnded(Shape):
-    """The last event, `id: end`; the reply is committed. `error` says why a failed one failed.
+    """The last event, `id: end`: the reply is committed. `error` is the reason of a failed reply.
 
-    A client that holds more text than `sequence_number` code points cuts to them.
+    A client that has received more than `sequence_number` code points truncates to that length.
     """
 
     type: Literal["reply.completed", "reply.failed", "reply.cancelled"]

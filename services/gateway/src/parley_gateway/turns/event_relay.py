@@ -1,158 +1,246 @@
-"""A turn's events as inference sends them, from as many attempts as it takes."""
+"""Relays a turn's events from inference, and reconnects where the stream broke off."""
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from http import HTTPStatus
 
 import aiohttp
 import msgspec
+from pydantic import Field
 
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import Turn
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.service_client import ServiceError
-from parley_gateway.auth.authenticator import Caller
-from parley_gateway.http.backoff import ReconnectBackoff
-from parley_gateway.parts import Parts
-from parley_gateway.turns.event_cutter import TurnEventFramer
-from parley_gateway.turns.heard import Attach, heard
-from parley_gateway.turns.sse_framing import MalformedEventStream
+from parley_core.runtime.backoff import Backoff
+from parley_core.runtime.settings import Seconds, SettingsGroup
+from parley_core.streaming.sse import EventTooLarge
+from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.turns.sse_framing import MalformedEventStream, TurnEventFramer
 
 log = logging.getLogger(__name__)
 
+# After this long without a byte, ask session whether the turn has ended: within that time session
+# ends the turn of a stuck runner, and a merely slow reply costs one lookup per heartbeat.
+STALL_CHECK_AFTER_SECONDS = 12.0
+STALL_CHECK_INTERVAL_SECONDS = 4.0
+TURN_LOOKUP_TIMEOUT_SECONDS = 2.0
+RECONNECT_INITIAL_SECONDS = 0.1
+RECONNECT_MAX_SECONDS = 2.0
+MAX_EVENT_BYTES = 4 * 1024 * 1024
 
-@dataclass(frozen=True, slots=True)
-class RelayLimits:
-    """Seconds and bytes; see the settings of the same names."""
+Attachment = AbstractAsyncContextManager[aiohttp.StreamReader]
 
-    attach: float
-    quiet: float
-    quiet_again: float
-    silence: float
-    reattach: float
-    reattach_pause: float
-    reattach_most_pause: float
-    look: float
-    event_bytes: int
+
+class StreamSettings(SettingsGroup):
+    # Several attempts fit into the 10 s after which session ends an unclaimed turn.
+    connect_timeout_seconds: Seconds = Field(
+        default=2,
+        description="how long inference may take to accept a turn before another replica is tried",
+    )
+    # Inference sends a heartbeat every 15 s; after two missing ones the replica counts as dead.
+    idle_timeout_seconds: Seconds = Field(
+        default=35,
+        description="how long a stream from inference or history may be silent, in seconds",
+    )
+    reconnect_deadline_seconds: Seconds = Field(
+        default=30, description="how long a broken stream is reconnected before it ends, in seconds"
+    )
 
 
 class TurnEventRelay:
-    """The events after the place `after`. `handed_over` is set once inference has the turn."""
+    """The events after `last_event_id`. `handed_over` is set once inference has the turn."""
 
     def __init__(
-        self, turn: Turn, asker: Caller, parts: Parts, limits: RelayLimits, after: int = 0
+        self,
+        turn: Turn,
+        caller: Caller,
+        upstreams: Upstreams,
+        writes: RecentWrites,
+        settings: StreamSettings,
+        *,
+        stream_url: Callable[[], str],
+        last_event_id: int = 0,
     ) -> None:
         self.turn = turn
         self.handed_over = asyncio.Event()
-        self._asker, self._writes, self._tickets = asker, parts.writes, parts.tickets
-        self._inference, self._session = parts.peers.inference, parts.peers.session
-        self._limits = limits
-        self._place = after
-        self.gone = False
+        self.session_erased = False
+        self._caller, self._writes = caller, writes
+        self._inference, self._session = upstreams.inference, upstreams.session
+        self._settings, self._stream_url = settings, stream_url
+        self._last_event_id = last_event_id
+
+    @property
+    def handover_timeout_seconds(self) -> float:
+        """How long inference may take to accept the turn, with all reconnects."""
+        return self._settings.reconnect_deadline_seconds
 
     def started(self) -> bytes:
-        """The event that is before all others."""
-        return sse.started(self.turn, self._tickets.stream_url(self.turn.id, self._asker))
+        """The event that precedes all others."""
+        return sse.started(self.turn, self._stream_url())
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        """Whole events, many at a time where many came; comments too.
+        """Whole events, in batches as they arrive; comments too.
 
-        Stops after the turn's end, or without one when its session is erased, or when inference
-        stays away too long or knows nothing of the turn.
+        Ends after the turn's end. Ends without one when its session is erased, or when inference
+        is unavailable for too long or does not know the turn.
         """
         if self.turn.status != "running":
-            yield self._stored(self.turn)
+            yield self._replay(self.turn)
             return
-        outage = self._outage()
-        pause: float | None = 0
-        while pause is not None:
-            cutter = TurnEventFramer(self._place, self._limits.event_bytes)
+        backoff = self._backoff()
+        delay: float | None = 0
+        while delay is not None:
+            framer = TurnEventFramer(self._last_event_id, MAX_EVENT_BYTES)
             try:
-                async with aclosing(self._heard()) as pieces:
-                    async for received in pieces:
-                        outage.is_over()
-                        if events := cutter.feed(received):
-                            self._place = cutter.place
-                            if cutter.ended:
-                                self._note(_version_in(events))
+                async with aclosing(self._read_from_inference()) as chunks:
+                    async for received in chunks:
+                        backoff.reset()
+                        if events := framer.feed(received):
+                            self._last_event_id = framer.last_event_id
+                            if framer.ended:
+                                self._record_version(_last_version(events))
                             yield events
-                        if cutter.ended:
+                        if framer.ended:
                             return
-            except _TROUBLE as trouble:
-                if _is_final(trouble):
+            except _STREAM_ERRORS as error:
+                if _is_final(error):
                     break
             if (ended := await self.fetch_ended_turn()) is not None:
-                yield self._stored(ended)
+                yield self._replay(ended)
                 return
-            if self.gone:
+            if self.session_erased:
                 return
-            jitter = random.random()  # noqa: S311 - spreads retries, keeps no secret.
-            pause = outage.next_pause(asyncio.get_running_loop().time(), jitter)
-            await asyncio.sleep(pause or 0)
-        log.warning("turn %s: inference does not go on with it", self.turn.id)
+            delay = backoff.next_delay()
+            await asyncio.sleep(delay or 0)
+        log.warning("turn %s: gave up on the stream from inference", self.turn.id)
 
     async def fetch_ended_turn(self) -> Turn | None:
-        """The turn as session has it; None while it runs, or when session cannot say."""
+        """The stored turn; None while it runs, or when session is unavailable."""
         try:
-            answer = await self._session.call(
+            response = await self._session.call(
                 "GET",
                 f"/turns/{self.turn.id}",
-                principal=self._asker.principal,
-                request_id=self._asker.request_id,
-                timeout=self._limits.look,
+                principal=self._caller.principal,
+                request_id=self._caller.request_id,
+                timeout=TURN_LOOKUP_TIMEOUT_SECONDS,
             )
-            turn = turn_in(answer.body)
-        except ParleyError as refused:
-            self.gone = refused.status == HTTPStatus.NOT_FOUND
+            turn = parse_turn(response.body)
+        except ParleyError as error:
+            self.session_erased = error.status == HTTPStatus.NOT_FOUND
             return None
         return turn if turn.reply is not None else None
 
-    async def _is_over(self) -> bool:
-        return await self.fetch_ended_turn() is not None or self.gone
+    async def _is_turn_over(self) -> bool:
+        return await self.fetch_ended_turn() is not None or self.session_erased
 
-    def _heard(self) -> AsyncGenerator[bytes, None]:
-        return heard(
+    def _read_from_inference(self) -> AsyncGenerator[bytes, None]:
+        return read_until_turn_over(
             self._attach(),
             self.handed_over,
-            within=self._limits.attach,
-            quiet=self._limits.quiet,
-            again=self._limits.quiet_again,
-            is_over=self._is_over,
+            connect_timeout_seconds=self._settings.connect_timeout_seconds,
+            is_turn_over=self._is_turn_over,
         )
 
-    def _attach(self) -> Attach:
-        body = {"session_id": self.turn.session_id, "after": self._place}
+    def _attach(self) -> Attachment:
+        body = {"session_id": self.turn.session_id, "after": self._last_event_id}
         return self._inference.stream(
             "POST",
             f"/turns/{self.turn.id}/stream",
-            principal=self._asker.principal,
-            request_id=self._asker.request_id,
+            principal=self._caller.principal,
+            request_id=self._caller.request_id,
             body=msgspec.json.encode(body),
-            idle_timeout=self._limits.silence,
+            idle_timeout=self._settings.idle_timeout_seconds,
         )
 
-    def _stored(self, turn: Turn) -> bytes:
+    def _replay(self, turn: Turn) -> bytes:
         self.handed_over.set()
-        self._note(turn.version)
-        return b"".join(sse.replay(turn, self._place))
+        self._record_version(turn.version)
+        return b"".join(sse.replay(turn, self._last_event_id))
 
-    def _note(self, version: int) -> None:
-        """Before the client hears of the end: it may read at once what it has."""
-        self._writes.note(self._asker.principal, self.turn.session_id, version)
+    def _record_version(self, version: int) -> None:
+        """Before the client learns of the end: it may read history right after."""
+        self._writes.record(self._caller.principal, self.turn.session_id, version)
 
-    def _outage(self) -> ReconnectBackoff:
-        return ReconnectBackoff(
-            most=self._limits.reattach,
-            first_pause=self._limits.reattach_pause,
-            most_pause=self._limits.reattach_most_pause,
+    def _backoff(self) -> Backoff:
+        return Backoff(
+            RECONNECT_INITIAL_SECONDS,
+            RECONNECT_MAX_SECONDS,
+            deadline_seconds=self._settings.reconnect_deadline_seconds,
         )
 
 
-def _version_in(events: bytes) -> int:
+async def read_until_turn_over(
+    attachment: Attachment,
+    handed_over: asyncio.Event,
+    *,
+    connect_timeout_seconds: float,
+    is_turn_over: Callable[[], Awaitable[bool]],
+) -> AsyncGenerator[bytes, None]:
+    """Chunks from inference until it ends the stream or the turn is over.
+
+    A stuck process sends nothing, not even an end: while inference is silent, `is_turn_over` asks
+    session. Raises TimeoutError when inference does not accept the turn in time, and any error
+    that breaks the stream.
+    """
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout(connect_timeout_seconds):
+            upstream = await stack.enter_async_context(attachment)
+        handed_over.set()
+        while received := await _next_chunk(upstream, is_turn_over):
+            yield received
+
+
+async def _next_chunk(
+    upstream: aiohttp.StreamReader, is_turn_over: Callable[[], Awaitable[bool]]
+) -> bytes:
+    check_after = STALL_CHECK_AFTER_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout(check_after) as timeout:
+                return await upstream.readany()
+        except TimeoutError:
+            if not timeout.expired():
+                raise  # The idle timeout of the stream itself: the replica counts as dead.
+        if await is_turn_over():
+            return b""
+        check_after = STALL_CHECK_INTERVAL_SECONDS
+
+
+class TurnEventRelays:
+    """Creates the relay of a turn, and the `turn.started` event that precedes its events."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        writes: RecentWrites,
+        tickets: StreamTickets,
+        settings: StreamSettings,
+    ) -> None:
+        self._upstreams, self._writes = upstreams, writes
+        self._tickets, self._settings = tickets, settings
+
+    def relay(
+        self, turn: Turn, caller: Caller, last_event_id: int = 0, ticket: str | None = None
+    ) -> TurnEventRelay:
+        """`ticket` is the one that the caller came with, if any."""
+        return TurnEventRelay(
+            turn,
+            caller,
+            self._upstreams,
+            self._writes,
+            self._settings,
+            stream_url=lambda: self._tickets.stream_url(turn.id, caller.principal, ticket),
+            last_event_id=last_event_id,
+        )
+
+
+def _last_version(events: bytes) -> int:
     """The session's version in the last event. Raises MalformedEventStream."""
     try:
         return msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended).version
@@ -164,20 +252,27 @@ class _Ended(msgspec.Struct):
     version: int
 
 
-def turn_in(answer: bytes) -> Turn:
-    """The turn in an answer of session. Raises Unavailable."""
+def parse_turn(body: bytes) -> Turn:
+    """The turn in a response of session. Raises Unavailable."""
     try:
-        return Turn.model_validate_json(answer)
+        return Turn.model_validate_json(body)
     except ValueError:
         raise Unavailable(
-            "The session service answered something unusable; try again.",
+            "The session service returned an invalid response. Please retry.",
             code="session_unavailable",
         ) from None
 
 
-_TROUBLE = (ParleyError, aiohttp.ClientError, TimeoutError, OSError, MalformedEventStream)
+_STREAM_ERRORS = (
+    ParleyError,
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    EventTooLarge,
+    MalformedEventStream,
+)
 
 
-def _is_final(trouble: Exception) -> bool:
-    # Inference refused the turn itself; asked again, it would say the same.
-    return isinstance(trouble, ServiceError) and trouble.status < 500
+def _is_final(error: Exception) -> bool:
+    # Inference refused the turn itself; another attempt would be refused as well.
+    return isinstance(error, ServiceError) and error.status < 500

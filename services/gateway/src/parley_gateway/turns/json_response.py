@@ -1,4 +1,4 @@
-"""The answer that carries a turn once it has ended, for clients that read no stream."""
+"""Waits for the end of a turn, for clients that read no stream."""
 
 import asyncio
 from contextlib import aclosing
@@ -7,7 +7,7 @@ from starlette.types import Receive
 
 from parley_contracts.api_models import Turn
 from parley_core.http.errors import NotFound, ParleyError
-from parley_gateway.http.request_lifetime import RequestLifetime
+from parley_core.http.request_lifetime import RequestLifetime
 from parley_gateway.turns.event_relay import TurnEventRelay
 
 
@@ -16,48 +16,44 @@ class TurnStillRunning(ParleyError):
 
     def __init__(self, *, can_repeat: bool) -> None:
         super().__init__(
-            "The reply is not done yet. It goes on: the same request with its Idempotency-Key "
-            "fetches it, and so does the session's history.",
-            # Otherwise the same request again would be another message.
+            "The reply is still running. Repeat the request with the same Idempotency-Key, or "
+            "read the session's history.",
+            # Without a key, a repeated request would submit another message.
             headers={} if can_repeat else {"x-should-retry": "false"},
         )
 
 
 class TurnResponse:
     def __init__(
-        self,
-        events: TurnEventRelay,
-        *,
-        reply_seconds: float,
-        hand_over_seconds: float,
-        can_repeat: bool,
+        self, events: TurnEventRelay, *, reply_timeout_seconds: float, can_repeat: bool
     ) -> None:
         self._events, self._can_repeat = events, can_repeat
-        self._reply_seconds, self._hand_over_seconds = reply_seconds, hand_over_seconds
+        self._reply_timeout_seconds = reply_timeout_seconds
 
-    async def turn(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
-        """The turn as it ended. Raises TurnStillRunning, or NotFound when its session was
-        erased."""
-        waiting = asyncio.create_task(self._ended())
-        ending = await RequestLifetime(receive, stop, self._events.handed_over).during(
-            waiting, within=self._reply_seconds, hand_over_within=self._hand_over_seconds
+    async def wait_until_ended(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
+        """The ended turn. Raises TurnStillRunning, or NotFound when its session was erased."""
+        waiting = asyncio.create_task(self._ended_turn())
+        reason = await RequestLifetime(receive, stop, self._events.handed_over).supervise(
+            waiting,
+            timeout=self._reply_timeout_seconds,
+            handover_timeout=self._events.handover_timeout_seconds,
         )
-        turn = waiting.result() if ending == "done" else None
-        if turn is None and self._events.gone:
+        turn = waiting.result() if reason == "done" else None
+        if turn is None and self._events.session_erased:
             raise NotFound("There is no such session.", code="session_not_found")
         if turn is None:
             raise TurnStillRunning(can_repeat=self._can_repeat)
         return turn
 
-    async def handed_over(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
-        """The turn as it was submitted, once inference has it or has not taken it in time."""
-        waiting = asyncio.create_task(self._ended())
-        await RequestLifetime(receive, stop, self._events.handed_over).during(
-            waiting, within=0, hand_over_within=self._hand_over_seconds
+    async def wait_until_handed_over(self, receive: Receive, stop: asyncio.Future[None]) -> Turn:
+        """The submitted turn, once inference has it or has not accepted it in time."""
+        waiting = asyncio.create_task(self._ended_turn())
+        await RequestLifetime(receive, stop, self._events.handed_over).supervise(
+            waiting, timeout=0, handover_timeout=self._events.handover_timeout_seconds
         )
         return self._events.turn
 
-    async def _ended(self) -> Turn | None:
+    async def _ended_turn(self) -> Turn | None:
         if self._events.turn.status != "running":
             return self._events.turn
         async with aclosing(self._events.read()) as batches:

@@ -1,24 +1,41 @@
-"""What opens a turn is committed by session, and noted as what its person wrote."""
+"""Opens a turn: commits the command at session, and relays the turn's events."""
 
+from typing import Literal
 from uuid import UUID
 
-from parley_gateway.auth.authenticator import Caller
+from parley_core.auth.caller import Caller
+from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.forwarding import Forwarder
-from parley_gateway.parts import Parts
-from parley_gateway.turns.event_relay import RelayLimits, TurnEventRelay, turn_in
+from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.turns.event_relay import TurnEventRelay, TurnEventRelays, parse_turn
+
+Command = Literal["messages", "regenerate"]
 
 
 class TurnOpener:
-    def __init__(self, parts: Parts, passing: Forwarder, limits: RelayLimits) -> None:
-        self._parts, self._passing, self._limits = parts, passing, limits
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        upstreams: Upstreams,
+        writes: RecentWrites,
+        relays: TurnEventRelays,
+    ) -> None:
+        self._forwarder, self._upstreams = forwarder, upstreams
+        self._writes, self._relays = writes, relays
 
-    async def turn(
-        self, session_id: UUID, command: str, body: bytes, asker: Caller, key: dict[str, str]
+    async def open(
+        self,
+        session_id: UUID,
+        command: Command,
+        body: bytes,
+        caller: Caller,
+        headers: dict[str, str],
     ) -> TurnEventRelay:
-        """The events of the turn that the command opens, or that its key opened before."""
-        session = self._parts.peers.session
+        """The events of the turn that the command opens, or that its idempotency key opened."""
         path = f"/sessions/{session_id}/{command}"
-        answer = await self._passing.ask(session, "POST", path, asker, body=body, headers=key)
-        turn = turn_in(answer.body)
-        self._parts.writes.note(asker.principal, turn.session_id, turn.version)
-        return TurnEventRelay(turn, asker, self._parts, self._limits)
+        response = await self._forwarder.call(
+            self._upstreams.session, "POST", path, caller, body=body, headers=headers
+        )
+        turn = parse_turn(response.body)
+        self._writes.record(caller.principal, turn.session_id, turn.version)
+        return self._relays.relay(turn, caller)

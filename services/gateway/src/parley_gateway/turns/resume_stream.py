@@ -1,64 +1,134 @@
-"""GET /v1/turns/{turn_id}/stream: a turn's events from any place on, also when it has ended."""
+"""Resumes the stream of a turn after any event, also once the turn has ended."""
 
+import re
+from functools import partial
+from typing import Annotated, Literal
 from uuid import UUID
 
+from fastapi import Depends, Header, Query, Security
+from fastapi.security import APIKeyQuery, HTTPBearer
+from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from parley_contracts import turn_sse as sse
-from parley_contracts.api_models import Turn
+from parley_core.auth.caller import Caller
+from parley_core.http.errors import InvalidRequest
 from parley_core.http.service_auth import request_id
-from parley_gateway.auth.authenticator import Caller
-from parley_gateway.http.request_parsing import path_id, place_to_resume_after
-from parley_gateway.http.sse_response import start_of_answer
+from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.http.asgi_response import ASGIResponse
+from parley_gateway.http.forwarding import Forwarder
+from parley_gateway.http.request_parsing import TurnId
+from parley_gateway.http.sse_response import response_start
 from parley_gateway.http.stream_limiter import StreamLimiter
-from parley_gateway.parts import Parts
-from parley_gateway.turns.event_relay import TurnEventRelay, turn_in
-from parley_gateway.turns.limits import TurnLimits
+from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.schemas.fields import MAX_VERSION
+from parley_gateway.schemas.queries import ResumeQuery
+from parley_gateway.turns.event_relay import TurnEventRelays, parse_turn
 from parley_gateway.turns.stream_response import TurnStreamResponse
 
+_EVENT_ID = re.compile(r"[0-9]{1,10}")
+_BEARER = HTTPBearer(scheme_name="bearer", bearerFormat="JWT", auto_error=False)
+_TICKET = APIKeyQuery(name="ticket", scheme_name="ticket", auto_error=False)
 
-class ResumeStreamEndpoint:
-    """An ASGI application: its answer is a stream."""
+LastEventId = int | Literal["end"] | None
 
-    def __init__(self, parts: Parts, streams: StreamLimiter, limits: TurnLimits) -> None:
-        self._parts, self._streams, self._limits = parts, streams, limits
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        asker = await self._asker(request)
-        turn_id, after = path_id(request, "turn_id"), place_to_resume_after(request)
-        with self._streams.one() as stop:
-            turn = await self._turn(turn_id, asker)
-            if after == "end":
-                # To an EventSource it says that there is nothing more to ask for.
-                await Response(status_code=204)(scope, receive, send)
-                return
-            if request.method == "HEAD":
-                # What it would send is not made: the connection would be held until the turn ends.
-                await send(start_of_answer(sse.HEADERS))
-                await send({"type": "http.response.body", "body": b""})
-                return
-            limits = self._limits.relay
-            events = TurnEventRelay(turn, asker, self._parts, limits, after or 0)
-            stream = TurnStreamResponse(events, self._limits.heartbeat, limits.reattach)
-            await stream.answer(receive, send, stop, resumes=after is not None)
+class TicketAuthenticator:
+    """FastAPI dependency: authenticates by ticket, or else by bearer token.
 
-    async def _asker(self, request: Request) -> Caller:
-        """With a ticket no header counts: a proxy's own may come with it."""
+    With a ticket no header counts: a proxy may add its own Authorization header.
+    """
+
+    def __init__(self, authenticate: Authenticator, tickets: StreamTickets) -> None:
+        self._authenticate, self._tickets = authenticate, tickets
+
+    async def __call__(
+        self,
+        request: Request,
+        turn_id: TurnId,
+        _bearer: Annotated[object, Security(_BEARER)],
+        _ticket: Annotated[object, Security(_TICKET)],
+    ) -> Caller:
+        # Not APIKeyQuery's result, which is None for an empty ticket as well.
         ticket = request.query_params.get("ticket")
         if ticket is None:
-            return await self._parts.authenticate(request)
-        person = self._parts.tickets.person(ticket, path_id(request, "turn_id"))
-        return Caller(person, request_id(request), ticket)
+            return await self._authenticate(request)
+        return Caller(self._tickets.verify(ticket, turn_id), request_id(request))
 
-    async def _turn(self, turn_id: UUID, asker: Caller) -> Turn:
-        answer = await self._parts.peers.session.call(
-            "GET",
-            f"/turns/{turn_id}",
-            principal=asker.principal,
-            request_id=asker.request_id,
-            timeout=self._limits.call,
-        )
-        return turn_in(answer.body)
+
+async def last_event_id(
+    query: Annotated[ResumeQuery, Query()],
+    last_event_id: Annotated[
+        list[str] | None,
+        Header(
+            alias="Last-Event-ID",
+            description="The `id` of the last received event.",
+        ),
+        WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}|end)$"}),
+    ] = None,
+) -> LastEventId:
+    """The last event that the client has received; None for none.
+
+    An EventSource repeats its first URL and adds the header, which is the newer of the two.
+    Raises InvalidRequest.
+    """
+    if not last_event_id:
+        return query.starting_after
+    [event_id] = last_event_id if len(last_event_id) == 1 else [""]
+    if event_id == sse.END:
+        return "end"
+    if not _EVENT_ID.fullmatch(event_id) or int(event_id) > MAX_VERSION:
+        raise InvalidRequest("Input should be the id of an event.", param="Last-Event-ID")
+    return int(event_id)
+
+
+ResumeAfter = Annotated[LastEventId, Depends(last_event_id)]
+
+
+class StreamResumer:
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        upstreams: Upstreams,
+        relays: TurnEventRelays,
+        streams: StreamLimiter,
+    ) -> None:
+        self._forwarder, self._upstreams = forwarder, upstreams
+        self._relays, self._streams = relays, streams
+
+    def resume(
+        self, turn_id: UUID, caller: Caller, after: LastEventId, ticket: str | None
+    ) -> Response:
+        return ASGIResponse(partial(self._send, turn_id, caller, after, ticket))
+
+    async def _send(
+        self,
+        turn_id: UUID,
+        caller: Caller,
+        after: LastEventId,
+        ticket: str | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        with self._streams.slot() as stop:
+            response = await self._forwarder.call(
+                self._upstreams.session, "GET", f"/turns/{turn_id}", caller
+            )
+            turn = parse_turn(response.body)
+            if after == "end":
+                # 204 stops an EventSource from reconnecting.
+                await Response(status_code=204)(scope, receive, send)
+                return
+            if scope["method"] == "HEAD":
+                # The body is not produced: the connection would be held until the turn ends.
+                await send(response_start(sse.HEADERS))
+                await send({"type": "http.response.body", "body": b""})
+                return
+            events = self._relays.relay(turn, caller, after or 0, ticket)
+            await TurnStreamResponse(events).send_events(
+                receive, send, stop, resumes=after is not None
+            )

@@ -1,4 +1,4 @@
-"""The answer that carries a turn's events to a client as they come."""
+"""Streams a turn's events to a client."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,33 +9,34 @@ from starlette.types import Receive, Send
 from parley_gateway.http.sse_response import SSEResponse
 from parley_gateway.turns.event_relay import TurnEventRelay
 
-# Of the event loop: then the call to inference is on its way, and whatever is done before its
-# answer costs the first token nothing.
-_LOOPS_UNTIL_ASKED = 2
+# Event loop iterations until the call to inference is sent; work done before its response arrives
+# does not delay the first token.
+_LOOPS_UNTIL_CALL_IS_SENT = 2
 
 
 class TurnStreamResponse:
-    """One that ends before `id: end` was cut between events; a client then resumes."""
+    """A stream that ends before `id: end` was cut between events, and the client resumes it."""
 
-    def __init__(
-        self, events: TurnEventRelay, heartbeat_seconds: float, hand_over_seconds: float
-    ) -> None:
+    def __init__(self, events: TurnEventRelay) -> None:
         self._events = events
-        self._answer = SSEResponse(heartbeat_seconds, hand_over_seconds, events.handed_over)
+        self._response = SSEResponse(
+            handed_over=events.handed_over,
+            handover_timeout_seconds=events.handover_timeout_seconds,
+        )
 
-    async def answer(
+    async def send_events(
         self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False
     ) -> None:
         """A stream that `resumes` does not begin with `turn.started`."""
-        await self._answer.answer(self._batches(resumes), receive, send, stop)
+        await self._response.send_batches(self._batches(resumes), receive, send, stop)
 
     async def _batches(self, resumes: bool) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._events.read()) as batches:
             first = asyncio.ensure_future(anext(batches, b""))
             try:
-                for _ in range(_LOOPS_UNTIL_ASKED):
+                for _ in range(_LOOPS_UNTIL_CALL_IS_SENT):
                     await asyncio.sleep(0)
-                # At once: the message is committed, whatever inference does.
+                # Sent at once: the message is committed, whatever happens at inference.
                 yield b"" if resumes else self._events.started()
                 yield await first
             finally:

@@ -1,68 +1,79 @@
-"""POST …/messages and …/regenerate: commit what opens a turn, then answer with the reply to it."""
+"""Submits a message or regenerates a reply, and returns the reply as a stream or as JSON."""
 
-from typing import Literal
+from functools import partial
+from uuid import UUID
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
-from parley_gateway.http.request_parsing import body_of, check_size, idempotency_header, path_id
+from parley_gateway.http.asgi_response import ASGIResponse
+from parley_gateway.http.request_parsing import check_size
 from parley_gateway.http.stream_limiter import StreamLimiter
-from parley_gateway.parts import Parts
-from parley_gateway.schemas.requests import ReplyOptions, SubmitMessage
+from parley_gateway.schemas.requests import Regenerate, ReplyOptions, SubmitMessage
 from parley_gateway.turns.json_response import TurnResponse
-from parley_gateway.turns.limits import TurnLimits
-from parley_gateway.turns.open_turn import TurnOpener
+from parley_gateway.turns.open_turn import Command, TurnOpener
 from parley_gateway.turns.stream_response import TurnStreamResponse
 
 
-class SubmitMessageEndpoint:
-    """An ASGI application: its answer may be a stream."""
-
+class MessageSubmitter:
     def __init__(
-        self,
-        parts: Parts,
-        opening: TurnOpener,
-        streams: StreamLimiter,
-        limits: TurnLimits,
-        command: Literal["messages", "regenerate"],
-        shape: type[ReplyOptions],
+        self, opener: TurnOpener, streams: StreamLimiter, *, reply_timeout_seconds: float
     ) -> None:
-        self._parts, self._opening = parts, opening
-        self._streams, self._limits = streams, limits
-        self._command, self._shape = command, shape
+        self._opener, self._streams = opener, streams
+        self._reply_timeout_seconds = reply_timeout_seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        asker = await self._parts.authenticate(request)
-        session_id = path_id(request, "session_id")
-        key = idempotency_header(request)
-        asked = await body_of(request, self._shape, self._limits.body)
-        if isinstance(asked, SubmitMessage):
-            check_size(asked.content)
-        if asked.stream and asked.background:
-            raise InvalidRequest("A turn in the background is not streamed.", param="background")
-        # Before the commit: a message that was accepted must also be answered.
-        with self._streams.one() as stop:
-            events = await self._opening.turn(
-                session_id, self._command, asked.command(), asker, key
+    def submit(
+        self, session_id: UUID, body: SubmitMessage, caller: Caller, headers: dict[str, str]
+    ) -> Response:
+        check_size(body.content)
+        return self._response(session_id, "messages", body, caller, headers)
+
+    def regenerate(
+        self, session_id: UUID, body: Regenerate, caller: Caller, headers: dict[str, str]
+    ) -> Response:
+        return self._response(session_id, "regenerate", body, caller, headers)
+
+    def _response(
+        self,
+        session_id: UUID,
+        command: Command,
+        body: ReplyOptions,
+        caller: Caller,
+        headers: dict[str, str],
+    ) -> Response:
+        if body.stream and body.background:
+            raise InvalidRequest("A background turn cannot be streamed.", param="background")
+        return ASGIResponse(partial(self._send, session_id, command, body, caller, headers))
+
+    async def _send(
+        self,
+        session_id: UUID,
+        command: Command,
+        body: ReplyOptions,
+        caller: Caller,
+        headers: dict[str, str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        # Take the slot before the commit: an accepted message must also be answered.
+        with self._streams.slot() as stop:
+            events = await self._opener.open(
+                session_id, command, body.to_command(), caller, headers
             )
-            hand_over = self._limits.relay.reattach
-            if asked.stream:
-                stream = TurnStreamResponse(events, self._limits.heartbeat, hand_over)
-                await stream.answer(receive, send, stop)
+            if body.stream:
+                await TurnStreamResponse(events).send_events(receive, send, stop)
                 return
-            waiting = TurnResponse(
+            response = TurnResponse(
                 events,
-                reply_seconds=self._limits.reply,
-                hand_over_seconds=hand_over,
-                can_repeat=bool(key),
+                reply_timeout_seconds=self._reply_timeout_seconds,
+                can_repeat=bool(headers),
             )
-            if asked.background:
-                turn = await waiting.handed_over(receive, stop)
+            if body.background:
+                turn = await response.wait_until_handed_over(receive, stop)
             else:
-                turn = await waiting.turn(receive, stop)
+                turn = await response.wait_until_ended(receive, stop)
         status = 202 if turn.status == "running" else 200
-        answer = Response(turn.to_json(), status, media_type="application/json")
-        await answer(scope, receive, send)
+        await Response(turn.to_json(), status, media_type="application/json")(scope, receive, send)

@@ -1,0 +1,154 @@
+"""Example responses of the OpenAPI document, built from the response models."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import Assistant, Message, SessionShape, Turn, UsageShape
+from parley_gateway.chat_completions.chunks import CompletionChunks
+from parley_gateway.chat_completions.responses import to_completion
+from parley_gateway.schemas.responses import (
+    AssistantList,
+    AssistantSwitch,
+    Cost,
+    HistoryImport,
+    MessageList,
+    Model,
+    ModelList,
+    SearchResult,
+    SearchResults,
+    SessionDeleted,
+    SessionList,
+    SessionsDeleted,
+    UsageGroup,
+    UsageReport,
+    UsageTotals,
+)
+
+EVENT_STREAM = "text/event-stream"
+
+_SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
+_TURN_ID = UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5b")
+_REPLY_ID = UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5c")
+_TIME = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+
+_MESSAGE = Message(
+    id=UUID("0199c1f0-7b22-7e01-8a4b-0c1d2e3f4a5d"),
+    session_id=_SESSION_ID,
+    turn_id=_TURN_ID,
+    parent_message_id=None,
+    role="user",
+    content="Hello! My name is Ada.",
+    status="completed",
+    version=2,
+    created_at=_TIME,
+)
+_REPLY = Message(
+    id=_REPLY_ID,
+    session_id=_SESSION_ID,
+    turn_id=_TURN_ID,
+    parent_message_id=_MESSAGE.id,
+    role="assistant",
+    content="Hello, Ada!",
+    status="completed",
+    version=4,
+    created_at=_TIME,
+    model="parley-demo",
+    finish_reason="stop",
+    usage=UsageShape(prompt_tokens=31, completion_tokens=4, total_tokens=35),
+)
+SESSION = SessionShape(
+    id=_SESSION_ID,
+    assistant_id="helper",
+    title="Holidays",
+    metadata={"topic": "travel"},
+    version=4,
+    created_at=_TIME,
+    updated_at=_TIME,
+)
+TURN = Turn(
+    id=_TURN_ID,
+    session_id=_SESSION_ID,
+    status="completed",
+    message=_MESSAGE,
+    reply_id=_REPLY_ID,
+    reply=_REPLY,
+    version=4,
+)
+ASSISTANT = Assistant(
+    id="helper",
+    version=1,
+    name="Helper",
+    description="Helps with anything.",
+    model=None,
+    default=True,
+)
+MODEL = Model(id="parley-demo", created=0, owned_by="parley", context_size=128_000)
+_TOTALS = UsageTotals(
+    replies=1,
+    prompt_tokens=31,
+    completion_tokens=4,
+    total_tokens=35,
+    estimated_tokens=0,
+    cost=[Cost(currency="USD", micros=13)],
+)
+MESSAGE_LIST = MessageList(
+    data=[_REPLY, _MESSAGE], first_id=_REPLY.id, last_id=_MESSAGE.id, version=4
+)
+SESSION_LIST = SessionList(data=[SESSION], first_id=_SESSION_ID, last_id=_SESSION_ID)
+SESSION_DELETED = SessionDeleted(id=_SESSION_ID, erased=True, erase_at=None, version=5)
+SESSIONS_DELETED = SessionsDeleted(erased=3, held=0, has_more=False)
+HISTORY_IMPORT = HistoryImport(session_id=_SESSION_ID, imported=2, skipped=0, version=6)
+SEARCH_RESULTS = SearchResults(
+    data=[SearchResult(session_id=_SESSION_ID, session_title="Holidays", message=_REPLY)],
+    first_id=_REPLY_ID,
+    last_id=_REPLY_ID,
+)
+ASSISTANT_LIST = AssistantList(data=[ASSISTANT], first_id=ASSISTANT.id, last_id=ASSISTANT.id)
+ASSISTANT_SWITCH = AssistantSwitch(session=SESSION, created=False, messages=[_MESSAGE, _REPLY])
+USAGE_REPORT = UsageReport(
+    start=_TIME.date(),
+    end=_TIME.date(),
+    group_by="model",
+    total=_TOTALS,
+    data=[UsageGroup(model="parley-demo", **_TOTALS.model_dump())],
+)
+MODEL_LIST = ModelList(data=[MODEL])
+CHAT_COMPLETION = to_completion(TURN, "parley-demo")
+
+
+def json_example(model: BaseModel) -> dict[str, Any]:
+    """A JSON response."""
+    return {"content": _json(model)}
+
+
+def turn_stream_example() -> dict[str, Any]:
+    """A turn as server-sent events."""
+    ticket = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
+    started = sse.started(TURN, f"/v1/turns/{_TURN_ID}/stream?ticket={ticket}")
+    return {"content": _event_stream(started, *sse.replay(TURN, 0))}
+
+
+def turn_or_stream_example() -> dict[str, Any]:
+    """A turn, as JSON or as server-sent events."""
+    return {"content": _json(TURN) | turn_stream_example()["content"]}
+
+
+def completion_example() -> dict[str, Any]:
+    """A chat completion, as JSON or as server-sent events."""
+    chunks = CompletionChunks(TURN, "parley-demo", with_usage=False)
+    events = (chunks.first(), chunks.convert(b"".join(sse.replay(TURN, 0))))
+    return {"content": _json(CHAT_COMPLETION) | _event_stream(*events)}
+
+
+def _json(model: BaseModel) -> dict[str, Any]:
+    return {"application/json": {"example": json.loads(model.model_dump_json())}}
+
+
+def _event_stream(*events: bytes) -> dict[str, Any]:
+    # Without a schema: OpenAPI 3.1 cannot describe the events inside a stream.
+    return {EVENT_STREAM: {"example": b"".join(events).decode()}}
