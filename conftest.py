@@ -35,7 +35,7 @@ _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "re
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
     r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|kafka_jars"
-    r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_start)\b"
+    r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
 # A worker process starts with the slowest tests, so that the short ones even out the end of a run.
 _RUN_ORDER = ("faults", "e2e", "engine", "unit")

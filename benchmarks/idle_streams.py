@@ -16,9 +16,9 @@ SETTLED_SECONDS = 5
 # After its first token a reply says nothing more, for as long as this takes.
 SILENT_SECONDS = 3_600
 SETTINGS = {
-    "PARLEY_INFERENCE_TURNS": "2000",
-    "PARLEY_UPSTREAM_AT_ONCE": "2000",
-    "PARLEY_UPSTREAM_BETWEEN_TOKENS_SECONDS": "600",
+    "PARLEY_INFERENCE_MAX_TURNS": "2000",
+    "PARLEY_INFERENCE_UPSTREAM_MAX_CONCURRENCY": "2000",
+    "PARLEY_INFERENCE_UPSTREAM_BETWEEN_TOKENS_SECONDS": "600",
 }
 HOLDERS = ("gateway", "inference", "session", "redis")
 

@@ -16,7 +16,10 @@ STEPS = (50, 100, 200, 300, 400, 600)
 OPENED_PER_SECOND = 40
 MEASURED_SECONDS, MARGIN_SECONDS = 5, 2
 JITTER_AIM = 0.050
-SETTINGS = {"PARLEY_INFERENCE_TURNS": "2000", "PARLEY_UPSTREAM_AT_ONCE": "2000"}
+SETTINGS = {
+    "PARLEY_INFERENCE_MAX_TURNS": "2000",
+    "PARLEY_INFERENCE_UPSTREAM_MAX_CONCURRENCY": "2000",
+}
 
 Read = Callable[[int], Coroutine[None, None, list[float]]]
 """Reads a stream of so many tokens; answers when each came."""

@@ -17,7 +17,7 @@ from benchmarks.engines import CACHE
 from parley_cli.engines import free_port
 
 READY_SECONDS = 180
-READY = b"Parley answers at"
+READY = b"Parley is ready at"
 
 
 @dataclass(frozen=True, slots=True)

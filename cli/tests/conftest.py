@@ -1,4 +1,4 @@
-"""Small real processes for the supervisor, and a gateway that a chat can be had with."""
+"""Fixtures of a topic and of `parley log tail` on it; puts `cli_fakes` on the path."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
-from cli_peers.tailed import Log, Output
+from cli_fakes.tailed_log import Output, TailedLog
 
 from parley_core.log import Brokers, ensure_topic
 from parley_events.topics import TopicSpec
@@ -19,5 +19,5 @@ async def topic(kafka_bootstrap: str, topic: str) -> str:
 
 
 @pytest.fixture
-def log(kafka_bootstrap: str, topic: str, capsys: Output) -> Log:
-    return Log(Brokers(kafka_bootstrap), topic, capsys)
+def log(kafka_bootstrap: str, topic: str, capsys: Output) -> TailedLog:
+    return TailedLog(Brokers(kafka_bootstrap), topic, capsys)

@@ -17,11 +17,10 @@ from e2e_support.user import User
 
 # Short, so that a stalled model server times out within a test.
 SETTINGS = {
-    "PARLEY_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
-    "PARLEY_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
-    "PARLEY_UPSTREAM_RETRY_SECONDS": "0.05",
+    "PARLEY_INFERENCE_UPSTREAM_FIRST_TOKEN_SECONDS": "3",
+    "PARLEY_INFERENCE_UPSTREAM_BETWEEN_TOKENS_SECONDS": "3",
     # Tests make model servers fail on purpose: the circuit breaker must not open for later tests.
-    "PARLEY_UPSTREAM_FAILURES_IN_A_ROW": "1000",
+    "PARLEY_INFERENCE_UPSTREAM_CIRCUIT_FAILURE_THRESHOLD": "1000",
     # Small batches, so that a projector can be killed between and within them.
     "PARLEY_PROJECTOR_RECORDS": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),

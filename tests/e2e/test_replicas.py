@@ -198,6 +198,6 @@ async def running_turns(stack: Stack, inference: str) -> int:
         metrics = await stack.fetch(f"http://{stack.address(inference)}/metrics")
     except httpx2.TransportError:
         return 0
-    found = re.search(r"^parley_inference_turns (\S+)$", metrics.text, re.MULTILINE)
+    found = re.search(r"^parley_inference_turns_in_flight (\S+)$", metrics.text, re.MULTILINE)
     assert found, metrics.text
     return int(float(found[1]))

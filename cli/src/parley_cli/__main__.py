@@ -1,4 +1,4 @@
-"""The command `parley`."""
+"""LogEntry point of the `parley` command."""
 
 import sys
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
-        # Not before: a Ctrl-C may come while modules are loaded, too.
+        # Imported here so that a Ctrl-C while modules load also ends without a traceback.
         from parley_cli.main import run
 
         return run(arguments)

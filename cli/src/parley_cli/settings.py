@@ -1,4 +1,4 @@
-"""What the command line reads from the environment. No other file of it does."""
+"""Settings of the command line; no other module of parley_cli reads environment variables."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,14 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from parley_core.auth.principal import MIN_SECRET_BYTES, InternalSecret
 from parley_core.crypto.master_keys import MasterKeys
-from parley_core.log.settings import KafkaSecurity
+from parley_core.log.kafka_settings import KafkaSecuritySettings
 from parley_core.runtime.settings import (
     BootstrapServers,
     Count,
     DatabaseUrl,
     InvalidSettings,
     Port,
+    Prefix,
     RedisUrl,
     Settings,
     Variable,
@@ -24,7 +25,7 @@ from parley_core.runtime.settings import (
 __all__ = [
     "ChatSettings",
     "InvalidSettings",
-    "LogCommandSettings",
+    "OperationsSettings",
     "TokenSettings",
     "UpSettings",
     "load",
@@ -32,45 +33,45 @@ __all__ = [
 ]
 
 
-def _long_enough(secret: SecretStr) -> SecretStr:
+def _signing_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"it should have at least {MIN_SECRET_BYTES} characters")
+        raise ValueError(f"it should have at least {MIN_SECRET_BYTES} bytes")
     return secret
 
 
-def _usable(key: SecretStr) -> SecretStr:
+def _master_key(key: SecretStr) -> SecretStr:
     MasterKeys.parse(key.get_secret_value())
     return key
 
 
-def _shared(secret: SecretStr) -> SecretStr:
+def _internal_secret(secret: SecretStr) -> SecretStr:
     InternalSecret.parse(secret.get_secret_value())
     return secret
 
 
 class DataSettings(Settings):
-    """Where a stack keeps what must outlive it."""
+    """The data folder of a stack."""
 
-    data: Path = Path(".parley")
+    data: Path = Field(Path(".parley"), description="the path of the data folder")
 
 
 class TokenSettings(DataSettings):
-    """How a development token is signed."""
+    """The signature and claims of development tokens."""
 
-    jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    jwt_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
 
 
 class ChatSettings(TokenSettings):
-    """Whom `parley chat` talks to, unless it is told."""
+    """The gateway and the token of `parley chat`; its options override them."""
 
     port: Port = 8080
     token: SecretStr | None = None
 
 
-class ExternalEngineSettings(DataSettings, KafkaSecurity):
-    """What is there already instead of being made; what a topic is made like."""
+class ExternalEngineSettings(DataSettings):
+    """External engines, used instead of embedded ones, and the settings of new topics."""
 
     postgres: DatabaseUrl | None = Field(
         None,
@@ -79,20 +80,21 @@ class ExternalEngineSettings(DataSettings, KafkaSecurity):
     kafka: BootstrapServers | None = Field(
         None, description="Kafka's bootstrap servers, such as 127.0.0.1:9092"
     )
-    # For the one node that an embedded Kafka is.
+    # Defaults for an embedded Kafka, which is a single node.
     topic_partitions: Count = 12
     topic_replication: Count = 1
     topic_min_isr: Count = 1
-    internal_secret: Annotated[SecretStr, AfterValidator(_shared)] | None = None
+    internal_secret: Annotated[SecretStr, AfterValidator(_internal_secret)] | None = None
+    kafka_security: Annotated[KafkaSecuritySettings, Prefix("PARLEY_KAFKA_")]
 
 
 class UpSettings(TokenSettings, ExternalEngineSettings):
-    """What `parley up` runs; everything else it makes itself."""
+    """The settings of `parley up`, which generates secrets and addresses that are not set."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
     jwks_url: str | None = None
-    master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
+    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = None
 
     redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
 
@@ -108,21 +110,21 @@ class UpSettings(TokenSettings, ExternalEngineSettings):
         return not (self.openai_base_url or self.openai_api_key or self.models)
 
     @model_validator(mode="after")
-    def _names_a_model(self) -> "UpSettings":
+    def _require_model(self) -> "UpSettings":
         if not self.runs_demo_model and not self.model:
             raise ValueError(
-                "PARLEY_MODEL is not set. It should be the name of a model that is served at "
-                "OPENAI_BASE_URL or named in PARLEY_MODELS, such as gpt-4.1-mini"
+                "PARLEY_MODEL is not set. It should be the name of a model that OPENAI_BASE_URL "
+                "serves or PARLEY_MODELS defines, such as gpt-4.1-mini"
             )
         return self
 
 
-class LogCommandSettings(ExternalEngineSettings):
-    """Where the commands about the log find what they read, unless a stack runs that says it."""
+class OperationsSettings(ExternalEngineSettings):
+    """Locations for the commands on the log, backups and user data; by default the stack's."""
 
-    session_database: DatabaseUrl | None = None
-    history_database: DatabaseUrl | None = None
-    master_key: Annotated[SecretStr, AfterValidator(_usable)] | None = None
+    session_database_url: DatabaseUrl | None = None
+    history_database_url: DatabaseUrl | None = None
+    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = None
     session_url: str | None = Field(
         None,
         description="the base URL of the session service, such as http://127.0.0.1:8081",
@@ -131,5 +133,5 @@ class LogCommandSettings(ExternalEngineSettings):
 
 
 def variables(*prefixes: str) -> dict[str, str]:
-    """The variables of the environment with one of the prefixes, to pass on to a child."""
+    """The environment variables with one of the prefixes, to pass on to a child process."""
     return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}

@@ -1,19 +1,30 @@
-"""A command with its summary, its options and, below them, what it is for and examples."""
+"""Subparser helper: adds a command with its summary, description and epilog."""
 
 import argparse
-from typing import TypeAlias
+from typing import Protocol
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+class Subparsers(Protocol):
+    """The result of `ArgumentParser.add_subparsers`, whose class argparse does not export."""
+
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,
+        description: str,
+        epilog: str,
+        formatter_class: type[argparse.HelpFormatter],
+    ) -> argparse.ArgumentParser: ...
 
 
 def add_command(
-    commands: Commands, name: str, summary: str, epilog: str
+    subparsers: Subparsers, name: str, summary: str, epilog: str
 ) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = commands.add_parser(
+    return subparsers.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return added

@@ -1,4 +1,4 @@
-"""What the tests of the log share; the broker of the whole run is in the root's conftest."""
+"""Fixtures of parley-core's tests; the engines are fixtures of the repository's conftest."""
 
 import sys
 from pathlib import Path
@@ -13,6 +13,6 @@ from parley_events.topics import TopicSpec
 
 @pytest.fixture
 async def topic(kafka_bootstrap: str, topic: str) -> str:
-    """A topic of this test alone, with 4 partitions."""
+    """A new topic with 4 partitions."""
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic

@@ -18,7 +18,7 @@ def test_golden_record_of_every_published_type_decodes_and_encodes_to_itself(
     assert UUID(stored["key"]) == assistant_stream(data.tenant, data.assistant_id)
 
 
-def test_an_assistant_of_all_tenants_and_one_of_a_tenant_are_two_streams() -> None:
+def test_shared_and_tenant_owned_assistants_have_different_streams() -> None:
     streams = {
         assistant_stream(None, "cook"),
         assistant_stream("acme", "cook"),

@@ -1,4 +1,4 @@
-"""The documents of the log are those of its events, and a stranger can read it by them."""
+"""The AsyncAPI document and examples match the event models; other tools can read them."""
 
 import asyncio
 import re
@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_documents_are_those_of_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documents_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "--check", DOCS) == 0
 
 
-def test_what_is_written_passes_the_check_and_what_stands_around_it_stays(
+def test_generated_files_pass_the_check_and_surrounding_text_is_preserved(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, "--check", folder) == 1
@@ -51,7 +51,7 @@ def test_what_is_written_passes_the_check_and_what_stands_around_it_stays(
 
 
 @pytest.mark.parametrize("name", ["asyncapi.yaml", "events.md"])
-def test_a_document_that_differs_is_named(
+def test_the_check_names_an_outdated_document(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(monkeypatch, folder)
@@ -59,18 +59,18 @@ def test_a_document_that_differs_is_named(
     document.write_text(document.read_text().replace("message_submitted", "message_sent"))
     assert run(monkeypatch, "--check", folder) == 1
     told = capsys.readouterr().err
-    assert told.startswith(f"Not as parley_events.session has it: {document}. `python -m")
+    assert told.startswith(f"Out of date: {document}. ")
 
 
-def test_a_page_without_a_place_for_the_examples_is_told(
+def test_a_page_without_markers_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "events.md").write_text("# Events\n")
     assert run(monkeypatch, tmp_path) == 1
-    assert "should have the lines" in capsys.readouterr().err
+    assert "must contain the lines" in capsys.readouterr().err
 
 
-def test_every_reference_of_the_document_leads_somewhere() -> None:
+def test_every_reference_in_the_document_resolves() -> None:
     document = asyncapi_document()
     references = set(_references(document))
     assert "#/components/schemas/ReplyCompleted" in references
@@ -80,7 +80,7 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
             place = place[part]
 
 
-def test_every_example_has_what_its_schema_requires_and_nothing_that_it_lacks() -> None:
+def test_every_example_has_exactly_the_fields_of_its_schema() -> None:
     components = asyncapi_document()["components"]
     headers = components["schemas"]["Headers"]
     for event_type, data in ALL_DATA_BY_TYPE.items():
@@ -91,18 +91,18 @@ def test_every_example_has_what_its_schema_requires_and_nothing_that_it_lacks() 
             assert set(described["required"]) <= given <= set(described["properties"]), event_type
 
 
-def test_every_event_says_what_it_is() -> None:
+def test_every_event_has_a_summary() -> None:
     for data in ALL_DATA_BY_TYPE.values():
         assert (data.__doc__ or "").rstrip().endswith("."), data.__name__
 
 
-def test_the_document_is_the_same_each_time() -> None:
+def test_the_document_is_deterministic() -> None:
     assert asyncapi_yaml() == asyncapi_yaml()
     assert "null" not in asyncapi_yaml()
 
 
 @pytest.mark.parametrize("event_type", ALL_DATA_BY_TYPE)
-def test_a_cloud_events_library_reads_each_record(event_type: str) -> None:
+def test_the_cloudevents_library_reads_each_record(event_type: str) -> None:
     record = golden_record(event_type)
     event = from_binary_event(KafkaMessage(dict(record.headers), record.key, record.value))
     stored = golden(event_type)
@@ -112,7 +112,7 @@ def test_a_cloud_events_library_reads_each_record(event_type: str) -> None:
     assert event.get_data() == stored["value"]
 
 
-async def test_the_ten_lines_of_the_page_read_a_topic(kafka_bootstrap: str, topic: str) -> None:
+async def test_the_example_code_of_the_page_reads_a_topic(kafka_bootstrap: str, topic: str) -> None:
     records = [golden_record(event_type) for event_type in DATA_BY_TYPE]
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     writer = LogWriter(Brokers(kafka_bootstrap), topic)

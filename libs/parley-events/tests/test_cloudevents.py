@@ -59,23 +59,23 @@ def test_golden_record_of_every_published_type_decodes_and_encodes_to_itself(
     assert json.loads(again.value) == json.loads(record.value)
 
 
-def test_no_golden_file_stands_for_a_type_that_was_removed() -> None:
+def test_every_golden_file_belongs_to_a_known_type() -> None:
     assert golden_types() == {*DATA_BY_TYPE, *ASSISTANT_DATA_BY_TYPE}
 
 
-def test_ciphertext_bytes_survive_the_log() -> None:
+def test_ciphertext_bytes_survive_encoding_and_decoding() -> None:
     event = submitted(bytes(range(256)))
     assert decode(encode(event)) == event
 
 
-def test_unknown_type_is_kept_whole() -> None:
+def test_an_unknown_type_is_preserved_completely() -> None:
     record = with_header(encode(submitted(b"x")), "ce_type", b"parley.session.from_the_future.v9")
     event = decode(record)
     assert isinstance(event.data, UnknownEvent)
     assert json.loads(encode(event).value) == json.loads(record.value)
 
 
-def test_unknown_field_of_a_known_type_is_kept() -> None:
+def test_an_unknown_field_of_a_known_type_is_preserved() -> None:
     record = encode(submitted(b"x"))
     grown = {**json.loads(record.value), "mood": "curious"}
     event = decode(replace(record, value=json.dumps(grown).encode()))
@@ -85,7 +85,7 @@ def test_unknown_field_of_a_known_type_is_kept() -> None:
 @pytest.mark.parametrize(
     "name", ["ce_specversion", "ce_id", "ce_type", "ce_subject", "ce_time", "ce_sequence"]
 )
-def test_record_without_a_required_header_is_refused_by_its_name(name: str) -> None:
+def test_the_error_of_a_missing_header_names_it(name: str) -> None:
     with pytest.raises(UndecodableRecord, match=name):
         decode(without(encode(submitted(b"x")), name))
 
@@ -102,30 +102,30 @@ def test_record_without_a_required_header_is_refused_by_its_name(name: str) -> N
         ("ce_specversion", b"0.3"),
     ],
 )
-def test_record_with_a_wrong_header_is_refused(name: str, value: bytes) -> None:
+def test_a_record_with_an_invalid_header_is_rejected(name: str, value: bytes) -> None:
     with pytest.raises(UndecodableRecord):
         decode(with_header(encode(submitted(b"x")), name, value))
 
 
-def test_record_under_another_sessions_key_is_refused() -> None:
+def test_a_record_under_another_key_than_its_subject_is_rejected() -> None:
     with pytest.raises(UndecodableRecord, match="key"):
         decode(replace(encode(submitted(b"x")), key=b"elsewhere"))
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"content":"secret text"}'])
-def test_value_that_is_not_its_types_data_is_refused_without_quoting_it(value: bytes) -> None:
+def test_an_invalid_value_is_rejected_without_quoting_it(value: bytes) -> None:
     with pytest.raises(UndecodableRecord) as refused:
         decode(replace(encode(submitted(b"x")), value=value))
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [b'{"a":' * 100_000, '{"a":1}'.encode("utf-16"), b"[]"])
-def test_value_of_an_unknown_type_that_is_no_object_in_utf_8_is_refused(value: bytes) -> None:
+def test_a_value_of_an_unknown_type_that_is_no_utf_8_object_is_rejected(value: bytes) -> None:
     record = with_header(encode(submitted(b"x")), "ce_type", b"parley.session.something_new.v1")
     with pytest.raises(UndecodableRecord):
         decode(replace(record, value=value))
 
 
-def test_event_over_the_limit_is_refused_before_it_reaches_the_log() -> None:
+def test_an_oversized_event_is_rejected_by_encode() -> None:
     with pytest.raises(EventTooLarge, match=str(MAX_ENCODED_BYTES)):
         encode(submitted(b"x" * MAX_ENCODED_BYTES))

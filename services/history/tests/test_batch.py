@@ -126,7 +126,7 @@ def test_a_parked_session_takes_nothing_more():
     poison = replace(story.records[1], value=b"{")
     batch = taken([story.records[0], poison, *story.records[1:]])
     [first, *others] = batch.dead_letters
-    assert first.error.startswith("not the data of its type")
+    assert first.error.startswith("invalid data for its type")
     assert [letter.error for letter in others] == [PARKED_BEFORE] * (story.version - 1)
     assert batch.newly_parked == [first]
     assert batch.sessions[story.id].version == 1

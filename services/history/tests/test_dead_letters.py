@@ -150,7 +150,7 @@ async def test_a_discarded_record_is_gone_without_also_when_it_comes_again(
     [kept] = await tables.connection.fetch("SELECT * FROM discarded_records")
     assert (kept["partition"], kept["offset"], kept["session_id"]) == (PARTITION, 3, story.id)
     assert (kept["reason"], kept["value"]) == ("a test's", records[3].value)
-    assert kept["error"].startswith("not the data of its type")
+    assert kept["error"].startswith("invalid data for its type")
 
 
 async def test_a_session_is_discarded_as_far_as_it_is_parked(read_model, tables, connection):

@@ -33,7 +33,7 @@ async def test_the_list_has_a_line_for_each_and_the_counts(read_model, tables, m
     assert code == 0
     event = story.events[2]
     assert first.startswith(f"{PARTITION}:2  {story.id}  20")
-    assert f"  3 {event.type} {event.id}  not the data of its type" in first
+    assert f"  3 {event.type} {event.id}  invalid data for its type" in first
     assert second.endswith("the session was parked before")
     assert f"{PARTITION}:4  no session" in third
     assert "a\\x1b[31mb" in third
@@ -71,7 +71,7 @@ async def test_the_command_retries_and_discards_and_says_what_became_of_each(
     await with_poison(read_model, second, 3)
     code, printed, _ = await run(tables, monkeypatch, capsys, "retry", "--all")
     assert code == 1
-    assert f"{PARTITION}:7  parked again: not the data of its type" in printed
+    assert f"{PARTITION}:7  parked again: invalid data for its type" in printed
     assert printed.splitlines()[-1] == "4 dead letters: 4 parked."
 
     code, printed, _ = await run(

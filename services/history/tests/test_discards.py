@@ -86,7 +86,7 @@ def test_while_its_session_is_parked_a_discarded_record_is_kept_in_its_place():
     poison = poisoned(story.records[2])
     batch = taken([poison, story.records[3]], poison, parked=frozenset([story.id]))
     first, second = batch.dead_letters
-    assert first.error.startswith("not the data of its type")
+    assert first.error.startswith("invalid data for its type")
     assert second.error == PARKED_BEFORE
     assert not batch.sessions
 

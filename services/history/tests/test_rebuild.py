@@ -128,7 +128,7 @@ async def test_what_can_never_be_applied_stops_it_until_it_is_discarded(rebuildi
     assert stopped.code == 1
     [sentence] = [line for line in stopped.error.splitlines() if "cannot be projected" in line]
     assert f"(session {story.id})" in sentence
-    assert "not the data of its type" in sentence
+    assert "invalid data for its type" in sentence
     assert "parley log dead-letters discard" in sentence
     assert "xylophone" not in stopped.error
     assert (await rebuilding.active(), await rebuilding.done(2)) == (1, 0)

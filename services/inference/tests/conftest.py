@@ -1,4 +1,4 @@
-"""A model server and a session service to script, and inference between them, over real HTTP."""
+"""A scripted model server and session service, and inference between them, over real HTTP."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,9 +10,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from inference_peers.inference import Inference, serve_inference
-from inference_peers.model_server import ModelServer
-from inference_peers.session import Session
+from inference_fakes.inference import SHORT_DELAYS, Inference, serve_inference
+from inference_fakes.model_server import ModelServer
+from inference_fakes.session import Session
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, value in SHORT_DELAYS.items():
+        monkeypatch.setattr(f"parley_inference.{constant}", value)
 
 
 @pytest.fixture
@@ -31,11 +37,11 @@ async def session() -> AsyncIterator[Session]:
 async def start(
     model_server: ModelServer, session: Session
 ) -> AsyncIterator[Callable[..., Awaitable[Inference]]]:
-    """Starts an inference process, with settings of its own where given."""
+    """Start the inference service, with the given settings."""
     async with AsyncExitStack() as running:
 
         async def start(**settings: Any) -> Inference:
-            addresses = {"OPENAI_BASE_URL": model_server.url, "session_url": session.url}
+            addresses = {"openai_base_url": model_server.url, "session_url": session.url}
             return await running.enter_async_context(serve_inference(**addresses | settings))
 
         yield start

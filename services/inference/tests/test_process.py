@@ -1,11 +1,11 @@
-"""The process as it is run: `python -m parley_inference`."""
+"""The process, started as `python -m parley_inference`."""
 
 import asyncio
 import signal
 
 import pytest
-from inference_peers.inference import KEY, Client
-from inference_peers.model_server import chunk, reply
+from inference_fakes.inference import KEY, Client
+from inference_fakes.model_server import chunk, reply
 
 from parley_cli.engines import free_port
 from parley_inference.__main__ import main
@@ -13,7 +13,7 @@ from parley_testing.peers import SECRET
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
 
-RIGHT = {
+ENVIRONMENT = {
     "PARLEY_INTERNAL_SECRET": SECRET,
     "PARLEY_SESSION_URL": "http://127.0.0.1:9",
     "PARLEY_MODEL": "demo",
@@ -22,42 +22,51 @@ RIGHT = {
 
 
 @pytest.mark.parametrize(
-    ("wrong", "sentence"),
+    ("invalid", "message"),
     [
         ({"PARLEY_SESSION_URL": ""}, "PARLEY_SESSION_URL is not set."),
         ({"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
         ({"PARLEY_INTERNAL_SECRET": "short"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
         ({"PARLEY_MODEL": ""}, "PARLEY_MODEL is not set."),
-        ({"PARLEY_MODELS": "/nowhere.yaml"}, "PARLEY_MODELS is wrong: it cannot be read"),
+        (
+            {"PARLEY_INFERENCE_MODELS_PATH": "/nowhere.yaml"},
+            "PARLEY_INFERENCE_MODELS_PATH is wrong: it cannot be read",
+        ),
         ({"OPENAI_BASE_URL": "example.com"}, "OPENAI_BASE_URL is wrong."),
-        ({"PARLEY_REDIS": "localhost"}, "PARLEY_REDIS is wrong. It should be a URL such as redis:"),
-        ({"PARLEY_INFERENCE_TURNS": "0"}, "PARLEY_INFERENCE_TURNS is wrong."),
-        ({"PARLEY_UPSTREAM_TOTAL_SECONDS": "-1"}, "PARLEY_UPSTREAM_TOTAL_SECONDS is wrong."),
+        (
+            {"PARLEY_REDIS_URL": "localhost"},
+            "PARLEY_REDIS_URL is wrong. It should be a URL such as redis:",
+        ),
+        ({"PARLEY_INFERENCE_MAX_TURNS": "0"}, "PARLEY_INFERENCE_MAX_TURNS is wrong."),
+        (
+            {"PARLEY_INFERENCE_UPSTREAM_TOTAL_SECONDS": "-1"},
+            "PARLEY_INFERENCE_UPSTREAM_TOTAL_SECONDS is wrong.",
+        ),
     ],
 )
-def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
-    monkeypatch, capsys, wrong, sentence
+def test_invalid_settings_exit_with_status_2_and_name_the_variable(
+    monkeypatch, capsys, invalid, message
 ):
-    for variable, value in (RIGHT | wrong).items():
+    for variable, value in (ENVIRONMENT | invalid).items():
         monkeypatch.setenv(variable, value)
     assert main() == 2
     error = capsys.readouterr().err
-    assert error.startswith(sentence)
+    assert error.startswith(message)
     assert KEY not in error
 
 
-async def test_sigterm_finishes_the_reply_and_ends_with_code_0(model_server, session):
+async def test_sigterm_finishes_the_reply_and_exits_with_status_0(model_server, session):
     port = free_port()
     process = await started(
         "parley_inference",
-        **RIGHT
+        **ENVIRONMENT
         | {
             "PARLEY_SESSION_URL": session.url,
             "OPENAI_BASE_URL": model_server.url,
             "PARLEY_INFERENCE_PORT": str(port),
         },
     )
-    turn, paused = session.opens("private words"), asyncio.Event()
+    turn, paused = session.open_turn("private words"), asyncio.Event()
     model_server.script(chunk("private"), paused, *reply(" reply"))
     url = f"http://127.0.0.1:{port}"
     await until_ready(process, url)

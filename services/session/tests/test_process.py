@@ -128,7 +128,7 @@ async def test_a_topic_with_other_settings_ends_with_code_1(
 async def test_a_log_that_is_away_ends_with_code_1(run: TurnInput) -> None:
     ended = await run("create-topic", "", kafka=NO_KAFKA, **TOPIC)
     assert ended.code == 1
-    assert f"The topic {SESSIONS_TOPIC} could not be made ready" in ended.complained
+    assert f"The topic {SESSIONS_TOPIC} could not be prepared" in ended.complained
 
 
 async def test_a_taken_port_ends_with_code_1(

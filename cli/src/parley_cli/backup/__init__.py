@@ -1,1 +1,1 @@
-"""`parley backup`, `parley verify-backup`, `parley restore`."""
+"""`parley backup`, `parley verify-backup` and `parley restore`."""

@@ -1,4 +1,4 @@
-"""The run of `parley backup`, `parley verify-backup` and `parley restore`."""
+"""Run of `parley backup`, `parley verify-backup` and `parley restore`."""
 
 import argparse
 import asyncio
@@ -6,27 +6,27 @@ import sys
 
 from parley_cli.backup.restore_offline import restore_into_data_folder
 from parley_cli.engines import EngineError
-from parley_cli.service_commands.commands import keys_command, store_command
+from parley_cli.service_commands.commands import offline_command, store_command
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
-from parley_cli.settings import LogCommandSettings, load
+from parley_cli.settings import OperationsSettings, load
 
 
-def backup(chosen: argparse.Namespace) -> int:
+def backup(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, SecretLost."""
-    settings = load(LogCommandSettings)
-    places = StackLocations(settings)
-    where = ["--to" if chosen.command == "backup" else "--from", chosen.folder]
-    where += ["--keys", chosen.keys] if chosen.keys else []
+    settings = load(OperationsSettings)
+    locations = StackLocations(settings)
+    folders = ["--to" if options.command == "backup" else "--from", options.folder]
+    folders += ["--keys", options.keys] if options.keys else []
     try:
-        match chosen.command:
+        match options.command:
             case "backup":
-                return store_command(places, "backup", *where, keys=False)
+                return store_command(locations, "backup", *folders, with_master_key=False)
             case "verify-backup":
-                return keys_command(places, "verify-backup", *where)
-            case _ if settings.session_database:
-                return store_command(places, "restore", *where, keys=True)
+                return offline_command(locations, "verify-backup", *folders)
+            case _ if settings.session_database_url:
+                return store_command(locations, "restore", *folders, with_master_key=True)
             case _:
-                return asyncio.run(restore_into_data_folder(settings, where))
-    except (StackNotRunning, EngineError) as trouble:
-        print(trouble, file=sys.stderr)
+                return asyncio.run(restore_into_data_folder(settings, folders))
+    except (StackNotRunning, EngineError) as error:
+        print(error, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Restores into the store of a data folder on which nothing runs."""
+"""Restores a backup into the event store of a data folder on which no stack runs."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,20 +7,22 @@ from pathlib import Path
 from parley_cli.engines import KafkaServer, PostgresServer, free_ports
 from parley_cli.service_commands.foreground import run_in_foreground
 from parley_cli.service_commands.locations import StackNotRunning
-from parley_cli.settings import LogCommandSettings, variables
+from parley_cli.settings import OperationsSettings, variables
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import StackLock
-from parley_cli.stack.up.databases import EmbeddedDatabase, prepare_databases
+from parley_cli.stack.up.databases import ServiceDatabase, prepare_databases
 
 
-async def restore_into_data_folder(settings: LogCommandSettings, where: Sequence[str]) -> int:
-    """The exit code. Session serves only afterwards: nobody may write, or read what was erased.
+async def restore_into_data_folder(settings: OperationsSettings, folders: Sequence[str]) -> int:
+    """Restore, then reconcile with the log of the folder; return the exit code.
 
-    Raises StackNotRunning without the master key, EngineError also while a stack runs, SecretLost.
+    The stack lock keeps session from serving meanwhile: nothing may be written, and no erased
+    session read. Raises StackNotRunning without a master key, EngineError (also if a stack runs),
+    SecretLost.
     """
     data = settings.data.resolve()
-    kept = SecretStore(data)
-    master_key = _master_key(settings, kept)
+    secrets = SecretStore(data)
+    master_key = _master_key(settings, secrets)
     with StackLock(data):
         (data / "logs").mkdir(exist_ok=True)
         async with AsyncExitStack() as engines:
@@ -28,37 +30,36 @@ async def restore_into_data_folder(settings: LogCommandSettings, where: Sequence
             if not settings.postgres:
                 embedded = PostgresServer(data, *free_ports(1))
                 await engines.enter_async_context(_running(embedded))
-            administrator = embedded.dsn() if embedded else str(settings.postgres)
-            database = EmbeddedDatabase("parley_session", kept.password("session-database"))
-            await prepare_databases(administrator, [database], whole_server=embedded is not None)
-            told = {
+            admin_dsn = embedded.dsn() if embedded else str(settings.postgres)
+            database = ServiceDatabase("parley_session", secrets.password("session-database"))
+            await prepare_databases(admin_dsn, [database], restrict_server=embedded is not None)
+            environment = {
                 **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
-                "PARLEY_SESSION_DATABASE": database.dsn(administrator),
+                "PARLEY_SESSION_DATABASE": database.dsn(admin_dsn),
                 "PARLEY_MASTER_KEY": master_key,
             }
-            # Each has the terminal, and nothing else is to be done meanwhile.
+            # These calls block the event loop, on which nothing else runs.
             return (
-                run_in_foreground(("parley_session", "migrate"), told)
-                or run_in_foreground(("parley_session", "restore", *where), told)
-                or await _reconcile(settings, data, told)
+                run_in_foreground(("parley_session", "migrate"), environment)
+                or run_in_foreground(("parley_session", "restore", *folders), environment)
+                or await _reconcile(settings, data, environment)
             )
 
 
-async def _reconcile(settings: LogCommandSettings, data: Path, told: Mapping[str, str]) -> int:
-    """With the log that the folder itself has: it can be read only now, and while session serves.
+async def _reconcile(
+    settings: OperationsSettings, data: Path, environment: Mapping[str, str]
+) -> int:
+    """Reconcile with the log of the data folder, which is available only now or while it serves.
 
-    One at PARLEY_KAFKA can be read at any time.
+    A log at PARLEY_KAFKA is available at any time.
     """
     if settings.kafka or not (data / "kafka" / "records").exists():
         return 0
-    print(
-        "The log in the data folder outlived the store: what it has more is taken back now.",
-        flush=True,
-    )
+    print("Importing the events that exist only in the log of the data folder.", flush=True)
     kafka = KafkaServer(data, data / "cache", *free_ports(2))
     async with _running(kafka):
         return run_in_foreground(
-            ("parley_session", "reconcile"), {**told, "PARLEY_KAFKA": kafka.bootstrap}
+            ("parley_session", "reconcile"), {**environment, "PARLEY_KAFKA": kafka.bootstrap}
         )
 
 
@@ -71,12 +72,12 @@ async def _running(server: PostgresServer | KafkaServer) -> AsyncIterator[None]:
         await server.stop()
 
 
-def _master_key(settings: LogCommandSettings, kept: SecretStore) -> str:
-    given = settings.master_key
-    if key := given.get_secret_value() if given else kept.existing("master-key"):
+def _master_key(settings: OperationsSettings, secrets: SecretStore) -> str:
+    secret = settings.master_key
+    if key := secret.get_secret_value() if secret else secrets.existing("master-key"):
         return key
-    place = settings.data.resolve() / "secrets" / "master-key"
+    path = settings.data.resolve() / "secrets" / "master-key"
     raise StackNotRunning(
-        "Nobody could read what is restored without its master key: set PARLEY_MASTER_KEY to it, "
-        f"or put it in {place}."
+        "The restored content cannot be read without the master key of the backup: set "
+        f"PARLEY_MASTER_KEY, or put the key in {path}."
     )

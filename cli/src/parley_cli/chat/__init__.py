@@ -1,1 +1,1 @@
-"""`parley chat`: a conversation in the terminal, over the public API alone."""
+"""`parley chat`: a chat client for the terminal that uses only the public API."""

@@ -1,4 +1,4 @@
-"""The run of `parley chat`, from what was typed to the exit code."""
+"""Run of `parley chat`: connects to the gateway, holds the conversation, returns the exit code."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx2
 from rich.console import Console
 
-from parley_cli.chat.client import TIMEOUT, ChatApi, ChatError
+from parley_cli.chat.client import TIMEOUT, ChatClient, ChatError
 from parley_cli.chat.conversation import Conversation
 from parley_cli.chat.screen import PipedScreen, Screen, TerminalScreen
 from parley_cli.settings import ChatSettings, load
@@ -25,9 +25,9 @@ def chat(
 ) -> int:
     """Raises InvalidSettings, SecretNotFound."""
     settings = load(ChatSettings)
-    bearer = token or _given_token(settings) or _development_token(settings, user)
+    bearer = token or _configured_token(settings) or _development_token(settings, user)
     if not (bearer.isascii() and bearer.isprintable()):
-        print("The token has characters that no token has.", file=sys.stderr)
+        print("The token is invalid: it contains non-ASCII characters.", file=sys.stderr)
         return 1
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
@@ -35,35 +35,35 @@ def chat(
             base_url=url or gateway_url(settings.data, settings.port),
             headers={"authorization": f"Bearer {bearer}"},
             timeout=TIMEOUT,
-            # A proxy of this machine is not for what runs on it.
+            # The machine's proxy is not for the gateway of a local stack.
             trust_env=url is not None,
         )
         with client:
             conversation = Conversation(
-                ChatApi(client), _screen(interactive), interactive=interactive
+                ChatClient(client), _screen(interactive), interactive=interactive
             )
             conversation.open(assistant=assistant, session=session)
             conversation.run()
     except BrokenPipeError:
-        # Who reads has enough; nor may what is left be written at the exit.
+        # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ChatError, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as trouble:
-        print(trouble, file=sys.stderr)
+    except (ChatError, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        print(error, file=sys.stderr)
         return 1
-    return 0 if conversation.all_well else 1
+    return 0 if conversation.succeeded else 1
 
 
 def _screen(interactive: bool) -> Screen:
     if not interactive:
         return PipedScreen(sys.stdin, sys.stdout, sys.stderr)
-    # Imported for its effect: lines that are typed can be edited and recalled.
+    # Imported for its side effect: line editing and recall in `input`.
     import readline  # noqa: F401
 
     return TerminalScreen(Console(highlight=False))
 
 
-def _given_token(settings: ChatSettings) -> str | None:
+def _configured_token(settings: ChatSettings) -> str | None:
     return settings.token.get_secret_value() if settings.token else None
 
 

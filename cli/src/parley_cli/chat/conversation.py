@@ -1,128 +1,130 @@
-"""What is typed, and what the chat does with it: a message, or one of its few commands."""
+"""The chat loop: sends each typed line as a message, or runs it as a slash command."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from parley_cli.chat.client import ChatApi, ChatError
+from parley_cli.chat.client import ChatClient, ChatError
 from parley_cli.chat.screen import Screen
-from parley_cli.chat.sse_events import Delta, Ended
+from parley_cli.chat.sse_events import ReplyDelta, ReplyEnded
 
-SHOWN_ON_RESUME = 6
-SHOWN_AS_HISTORY = 20
+MESSAGES_ON_RESUME = 6
+MESSAGES_OF_HISTORY = 20
 HELP = """\
-/history             the last messages of this session
-/switch [ASSISTANT]  another assistant: your latest session with it, or a new one
-/new                 a new session with this assistant
-/help                this
-/quit                the end (or Ctrl-D)
-Anything else is a message. Ctrl-C leaves a reply that is being made; it is finished anyway."""
+/history             show the last messages of this session
+/switch [ASSISTANT]  switch to another assistant: your latest session with it, or a new one
+/new                 start a new session with this assistant
+/help                show this help
+/quit                leave the chat (or Ctrl-D)
+Any other line is a message. Ctrl-C stops showing a reply; the server still completes it."""
 
 
 class Conversation:
-    """`all_well` is false once a message or a command could not be carried out."""
+    """`succeeded` becomes False when a message or a command fails."""
 
-    def __init__(self, api: ChatApi, screen: Screen, *, interactive: bool) -> None:
-        self._api, self._screen, self._interactive = api, screen, interactive
-        self._assistants = api.assistants()
+    def __init__(self, client: ChatClient, screen: Screen, *, interactive: bool) -> None:
+        self._client, self._screen, self._interactive = client, screen, interactive
+        self._assistants = client.assistants()
         self._session: Mapping[str, Any] = {}
         self._version = 0
-        self.all_well = True
+        self.succeeded = True
 
     def open(self, *, assistant: str | None, session: str | None) -> None:
-        """Go on with a session, or with the latest one of an assistant. Raises ChatError."""
+        """Resume a session, or the latest one with an assistant. Raises ChatError."""
         if session:
-            self._enter(self._api.session(session))
-            self._show(self._api.history(session, SHOWN_ON_RESUME, 0))
+            self._enter(self._client.session(session))
+            self._show(self._client.history(session, MESSAGES_ON_RESUME, 0))
         else:
-            self._switch_to(self._found(assistant) if assistant else self._picked())
+            self._switch(self._find_assistant(assistant) if assistant else self._ask_assistant())
 
     def run(self) -> None:
         while (line := self._next_line()) is not None:
-            # A terminal or pipe may give bytes that are no UTF-8, which cannot be sent.
-            typed = line.encode(errors="surrogateescape").decode(errors="replace").strip()
+            # Bytes that are not UTF-8 arrive as surrogates, which cannot be sent.
+            line = line.encode(errors="surrogateescape").decode(errors="replace").strip()
             try:
-                if typed == "/quit":
+                if line == "/quit":
                     return
-                if typed:
-                    self._obey(typed)
-            except ChatError as trouble:
-                self.all_well = False
-                self._screen.notice(str(trouble))
+                if line:
+                    self._handle(line)
+            except ChatError as error:
+                self.succeeded = False
+                self._screen.notice(str(error))
 
     def _next_line(self) -> str | None:
         try:
-            return self._screen.ask("you> ")
+            return self._screen.read_line("you> ")
         except KeyboardInterrupt:
             return None
 
-    def _obey(self, typed: str) -> None:
-        command, _, argument = typed.partition(" ")
+    def _handle(self, line: str) -> None:
+        command, _, argument = line.partition(" ")
         match command:
             case "/history":
                 session_id = self._session["id"]
-                messages = self._api.history(session_id, SHOWN_AS_HISTORY, self._version)
-                self._show(messages, asked_for=True)
+                messages = self._client.history(session_id, MESSAGES_OF_HISTORY, self._version)
+                self._show(messages, requested=True)
             case "/switch":
-                wanted = argument.strip()
-                self._switch_to(self._found(wanted) if wanted else self._picked())
+                name = argument.strip()
+                self._switch(self._find_assistant(name) if name else self._ask_assistant())
             case "/new":
-                self._enter(self._api.start_session(self._session["assistant_id"]))
+                self._enter(self._client.start_session(self._session["assistant_id"]))
             case "/help":
                 self._screen.notice(HELP)
             case _ if command.startswith("/"):
-                raise ChatError(f"There is no {command}; /help says what there is.")
+                raise ChatError(f"Unknown command {command}; type /help for a list.")
             case _:
-                self._say(typed)
+                self._send(line)
 
-    def _say(self, content: str) -> None:
-        ended = Ended(self._version, None)
+    def _send(self, content: str) -> None:
+        ended = ReplyEnded(self._version, None)
         try:
-            with self._screen.reply(self._name()) as reply:
-                for part in self._api.reply(self._session["id"], content):
+            with self._screen.reply(self._assistant_name()) as reply:
+                for part in self._client.reply(self._session["id"], content):
                     match part:
-                        case Delta():
+                        case ReplyDelta():
                             reply.write(part.text)
-                        case Ended():
+                        case ReplyEnded():
                             ended = part
         except KeyboardInterrupt:
-            self._screen.notice("The reply goes on without you; /history shows it when it is done.")
+            self._screen.notice(
+                "The server completes the reply; /history shows it once it is complete."
+            )
         self._version = ended.version
-        if ended.trouble:
-            raise ChatError(ended.trouble)
+        if ended.error:
+            raise ChatError(ended.error)
 
-    def _switch_to(self, assistant: Mapping[str, Any]) -> None:
-        switched = self._api.switch(assistant["id"])
+    def _switch(self, assistant: Mapping[str, Any]) -> None:
+        switched = self._client.switch_assistant(assistant["id"])
         self._enter(switched["session"])
-        self._show(switched["messages"][-SHOWN_ON_RESUME:])
+        self._show(switched["messages"][-MESSAGES_ON_RESUME:])
 
     def _enter(self, session: Mapping[str, Any]) -> None:
         self._session, self._version = session, 0
-        new = "a new session" if session["version"] == 1 else "session"
-        self._screen.notice(f"{self._name()}, {new} {session['id']}; /help says what you can type.")
+        kind = "new session" if session["version"] == 1 else "session"
+        self._screen.notice(f"{self._assistant_name()}, {kind} {session['id']}. /help for help.")
 
-    def _show(self, messages: list[dict[str, Any]], *, asked_for: bool = False) -> None:
+    def _show(self, messages: list[dict[str, Any]], *, requested: bool = False) -> None:
         for message in messages:
-            who = "you" if message["role"] == "user" else self._name()
-            self._screen.message(who, message["content"], asked_for=asked_for)
+            author = "you" if message["role"] == "user" else self._assistant_name()
+            self._screen.message(author, message["content"], requested=requested)
 
-    def _name(self) -> str:
-        known = {assistant["id"]: assistant["name"] for assistant in self._assistants}
-        return str(known.get(self._session["assistant_id"], self._session["assistant_id"]))
+    def _assistant_name(self) -> str:
+        names = {assistant["id"]: assistant["name"] for assistant in self._assistants}
+        return str(names.get(self._session["assistant_id"], self._session["assistant_id"]))
 
-    def _picked(self) -> Mapping[str, Any]:
-        """The assistant whose number is typed; the default one where nobody can be asked."""
+    def _ask_assistant(self) -> Mapping[str, Any]:
+        """The assistant that the user chooses; the default one if the chat is not interactive."""
         default = next((a for a in self._assistants if a["default"]), self._assistants[0])
         if not self._interactive:
             return default
         for number, assistant in enumerate(self._assistants, start=1):
             self._screen.notice(f"{number}. {assistant['name']}: {assistant['description']}")
-        typed = self._screen.ask(f"Which one? [{default['name']}] ")
-        return self._found(typed.strip()) if typed and typed.strip() else default
+        choice = self._screen.read_line(f"Assistant? [{default['name']}] ")
+        return self._find_assistant(choice.strip()) if choice and choice.strip() else default
 
-    def _found(self, wanted: str) -> Mapping[str, Any]:
-        """The assistant with the id, name or number."""
+    def _find_assistant(self, text: str) -> Mapping[str, Any]:
+        """The assistant with this ID, name or number. Raises ChatError."""
         for number, assistant in enumerate(self._assistants, start=1):
-            if wanted.lower() in (assistant["id"].lower(), assistant["name"].lower(), str(number)):
+            if text.lower() in (assistant["id"].lower(), assistant["name"].lower(), str(number)):
                 return assistant
-        names = ", ".join(assistant["id"] for assistant in self._assistants)
-        raise ChatError(f"There is no assistant {wanted}; there are {names}.")
+        ids = ", ".join(assistant["id"] for assistant in self._assistants)
+        raise ChatError(f"Unknown assistant {text}; available: {ids}.")

@@ -1,4 +1,4 @@
-"""Markdown that is still being written: which part of it is finished, and the rest as it grows."""
+"""Incremental Markdown rendering: the completed blocks of a growing text, and the rest."""
 
 import re
 from dataclasses import dataclass
@@ -8,19 +8,18 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
-# A paragraph, heading or fence at the margin: it cannot be part of the list or quote before it.
+# A paragraph, heading or fence at the margin cannot continue the list or quote before it.
 _NEW_BLOCK = re.compile(r"\n\s*\n(?=[^\s\-*+>|\d])")
-# What a terminal would obey instead of showing it.
+# A terminal executes these instead of showing them.
 _CONTROLS = dict.fromkeys([*range(9), *range(11, 32), 127, *range(128, 160)])
 
 
-def shown(text: str) -> str:
-    """The text without control characters."""
+def without_control_characters(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def finished_part(text: str) -> int:
-    """How many characters of the text belong to blocks that nothing can change any more."""
+def completed_length(text: str) -> int:
+    """The number of leading characters in blocks that further text cannot change."""
     ends = [match.end() for match in _NEW_BLOCK.finditer(text)]
     for end in reversed(ends):
         if len(_FENCE.findall(text, 0, end)) % 2 == 0:
@@ -30,7 +29,7 @@ def finished_part(text: str) -> int:
 
 @dataclass
 class IncrementalMarkdown:
-    """Renders as the last lines of its text that fit the screen."""
+    """Renders the last lines of the text that fit on the screen."""
 
     text: str = ""
 

@@ -1,4 +1,4 @@
-"""Where the chat is shown: Markdown as it grows on a terminal, plain text in a pipe."""
+"""Screens of the chat: incremental Markdown on a terminal, plain text in a pipe."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,59 +9,64 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
-from parley_cli.chat.markdown_stream import IncrementalMarkdown, finished_part, shown
+from parley_cli.chat.markdown_stream import (
+    IncrementalMarkdown,
+    completed_length,
+    without_control_characters,
+)
 
 FRAMES_PER_SECOND = 12
 
 
-class Reply(Protocol):
+class ReplyWriter(Protocol):
     def write(self, text: str) -> None: ...
 
 
 class Screen(Protocol):
     def notice(self, text: str) -> None:
-        """Something about the chat that is no part of it."""
+        """Show a line about the chat, such as an error."""
 
-    def message(self, who: str, content: str, *, asked_for: bool) -> None:
-        """A message that was sent before; shown as a reminder unless it was asked for."""
+    def message(self, author: str, content: str, *, requested: bool) -> None:
+        """Show an earlier message; `requested` if the user asked for the history."""
 
-    def reply(self, who: str) -> AbstractContextManager[Reply]:
-        """A reply that is written while the context lasts."""
+    def reply(self, author: str) -> AbstractContextManager[ReplyWriter]:
+        """Show a reply that is written within the context."""
 
-    def ask(self, prompt: str) -> str | None:
-        """A line that is typed; None at the end of the input."""
+    def read_line(self, prompt: str) -> str | None:
+        """The next line typed; None at the end of the input."""
 
 
 class PipedScreen:
-    """The conversation goes to one stream, everything about it to another."""
+    """Writes the conversation to `output`, and everything else to `notices`."""
 
-    def __init__(self, typed: TextIO, out: TextIO, about: TextIO) -> None:
-        self._typed, self._out, self._about = typed, out, about
+    def __init__(self, lines: TextIO, output: TextIO, notices: TextIO) -> None:
+        self._lines, self._output, self._notices = lines, output, notices
 
     def notice(self, text: str) -> None:
-        print(text, file=self._about, flush=True)
+        print(text, file=self._notices, flush=True)
 
-    def message(self, who: str, content: str, *, asked_for: bool) -> None:
-        print(f"{who}: {content}", file=self._out if asked_for else self._about, flush=True)
+    def message(self, author: str, content: str, *, requested: bool) -> None:
+        file = self._output if requested else self._notices
+        print(f"{author}: {content}", file=file, flush=True)
 
     @contextmanager
-    def reply(self, who: str) -> Iterator[Reply]:
-        del who
-        yield _Piped(self._out)
-        print(file=self._out, flush=True)
+    def reply(self, author: str) -> Iterator[ReplyWriter]:
+        del author
+        yield _PlainReply(self._output)
+        print(file=self._output, flush=True)
 
-    def ask(self, prompt: str) -> str | None:
+    def read_line(self, prompt: str) -> str | None:
         del prompt
-        line = self._typed.readline()
+        line = self._lines.readline()
         return line.rstrip("\n") if line else None
 
 
-class _Piped:
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+class _PlainReply:
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
 
     def write(self, text: str) -> None:
-        print(text, end="", file=self._out, flush=True)
+        print(text, end="", file=self._output, flush=True)
 
 
 class TerminalScreen:
@@ -69,31 +74,31 @@ class TerminalScreen:
         self._console = console
 
     def notice(self, text: str) -> None:
-        self._console.print(Text(shown(text), "dim"))
+        self._console.print(Text(without_control_characters(text), "dim"))
 
-    def message(self, who: str, content: str, *, asked_for: bool) -> None:
-        del asked_for
-        self._console.print(Text(who, "bold"))
-        self._console.print(Markdown(shown(content)))
+    def message(self, author: str, content: str, *, requested: bool) -> None:
+        del requested
+        self._console.print(Text(author, "bold"))
+        self._console.print(Markdown(without_control_characters(content)))
         self._console.print()
 
     @contextmanager
-    def reply(self, who: str) -> Iterator[Reply]:
-        self._console.print(Text(who, "bold"))
-        growing = IncrementalMarkdown()
+    def reply(self, author: str) -> Iterator[ReplyWriter]:
+        self._console.print(Text(author, "bold"))
+        unfinished = IncrementalMarkdown()
         try:
             with Live(
-                growing,
+                unfinished,
                 console=self._console,
                 refresh_per_second=FRAMES_PER_SECOND,
                 transient=True,
             ):
-                yield _OnTerminal(self._console, growing)
+                yield _MarkdownReply(self._console, unfinished)
         finally:
-            self._console.print(Markdown(growing.text))
+            self._console.print(Markdown(unfinished.text))
             self._console.print()
 
-    def ask(self, prompt: str) -> str | None:
+    def read_line(self, prompt: str) -> str | None:
         try:
             return input(prompt)
         except EOFError:
@@ -101,16 +106,16 @@ class TerminalScreen:
             return None
 
 
-class _OnTerminal:
-    """What is finished stays on the screen as it is; only the rest is drawn again as it grows."""
+class _MarkdownReply:
+    """Prints completed blocks once; only the unfinished rest is redrawn as it grows."""
 
-    def __init__(self, console: Console, growing: IncrementalMarkdown) -> None:
-        self._console, self._growing = console, growing
+    def __init__(self, console: Console, unfinished: IncrementalMarkdown) -> None:
+        self._console, self._unfinished = console, unfinished
 
     def write(self, text: str) -> None:
-        whole = self._growing.text + shown(text)
-        finished = finished_part(whole)
-        self._growing.text = whole[finished:]
-        if finished:
-            self._console.print(Markdown(whole[:finished]))
+        whole = self._unfinished.text + without_control_characters(text)
+        completed = completed_length(whole)
+        self._unfinished.text = whole[completed:]
+        if completed:
+            self._console.print(Markdown(whole[:completed]))
             self._console.print()

@@ -1,6 +1,7 @@
-"""The server-sent events of a reply, and which part of each was not shown yet.
+"""Server-sent events of a turn, and the parts of the reply that each one adds.
 
-An event's `sequence_number` is a place: how many code points of the reply were delivered with it.
+The `sequence_number` of an event is an offset: the number of code points of the reply that the
+stream has delivered, including the event's own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,56 +10,56 @@ from typing import Any
 
 import msgspec
 
+from parley_core.streaming.sse import SSEParser
+
+# The last event holds the whole reply, which the service limits to a few MiB.
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+
 
 @dataclass(frozen=True)
-class Delta:
+class ReplyDelta:
     text: str
 
 
 @dataclass(frozen=True)
-class Ended:
-    """`trouble` is a sentence unless the reply is complete."""
+class ReplyEnded:
+    """`error` is a sentence, or None if the reply is complete."""
 
     version: int
-    trouble: str | None
+    error: str | None
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The data of each event in a stream of bytes; comments and an unfinished rest are left out."""
-    lines: list[bytes] = []
-    rest = b""
+    """The data of each whole event in a stream of bytes. Raises EventTooLarge."""
+    parser = SSEParser(MAX_EVENT_BYTES)
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in (line.removesuffix(b"\r") for line in whole):
-            if line.startswith(b"data:"):
-                lines.append(line.removeprefix(b"data:").removeprefix(b" "))
-            elif not line and lines:
-                yield msgspec.json.decode(b"\n".join(lines))
-                lines = []
+        for event in parser.feed(chunk):
+            yield msgspec.json.decode(event.data)
 
 
-class Shown:
-    """How far a reply was shown: a stream that begins again is taken up from there."""
+class ReplyProgress:
+    """Tracks how much of a reply was shown, so that a restarted stream repeats nothing."""
 
     def __init__(self) -> None:
-        self.place = 0
+        self.offset = 0
 
-    def unseen(self, event: dict[str, Any]) -> Iterator[Delta | Ended]:
+    def new_parts(self, event: dict[str, Any]) -> Iterator[ReplyDelta | ReplyEnded]:
         match event["type"]:
             case "reply.delta":
-                yield from self._up_to(event["sequence_number"], event["delta"])
+                yield from self._advance(event["sequence_number"], event["delta"])
             case "reply.completed" | "reply.failed" | "reply.cancelled" as kind:
-                # The stored reply, which may be all that a late reader gets.
-                yield from self._up_to(event["sequence_number"], event["message"]["content"])
-                yield Ended(event["version"], _trouble(kind, event))
+                # The stored reply: a client that reconnects late may receive nothing else.
+                yield from self._advance(event["sequence_number"], event["message"]["content"])
+                yield ReplyEnded(event["version"], _error(kind, event))
 
-    def _up_to(self, place: int, text: str) -> Iterator[Delta]:
-        if new := place - self.place if place > self.place else 0:
-            self.place = place
-            yield Delta(text[-new:])
+    def _advance(self, offset: int, text: str) -> Iterator[ReplyDelta]:
+        if offset > self.offset:
+            new = offset - self.offset
+            self.offset = offset
+            yield ReplyDelta(text[-new:])
 
 
-def _trouble(kind: str, event: dict[str, Any]) -> str | None:
+def _error(kind: str, event: dict[str, Any]) -> str | None:
     match kind:
         case "reply.completed":
             return None

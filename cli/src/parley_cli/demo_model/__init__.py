@@ -1,4 +1,4 @@
-"""The offline demo model: an OpenAI-compatible server that answers from the conversation alone."""
+"""Offline demo model: an OpenAI-compatible server whose replies depend only on the conversation."""
 
 from parley_cli.demo_model.app import create_app
 from parley_cli.demo_model.replies import Message, Reply, reply_to

@@ -1,4 +1,4 @@
-"""The demo model's HTTP side: the part of OpenAI's API that Parley uses, with its error bodies."""
+"""HTTP API of the demo model: the part of OpenAI's API that Parley uses, with its error bodies."""
 
 import asyncio
 import re
@@ -17,9 +17,9 @@ from starlette.routing import Route
 from parley_cli.demo_model.replies import Message, Reply, reply_to
 
 MODEL = "parley-demo"
-LONGEST_BODY = 4 * 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
-Tokens = Annotated[int, msgspec.Meta(ge=1)]
+TokenLimit = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class TextPart(msgspec.Struct):
@@ -46,12 +46,12 @@ class ChatRequest(msgspec.Struct):
     messages: Annotated[list[ChatMessage], msgspec.Meta(min_length=1)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    max_tokens: Tokens | None = None
-    max_completion_tokens: Tokens | None = None
+    max_tokens: TokenLimit | None = None
+    max_completion_tokens: TokenLimit | None = None
     n: Literal[1] | None = None
 
 
-class Refused(HTTPException):
+class InvalidRequest(HTTPException):
     def __init__(self, status: int, message: str, param: str | None = None) -> None:
         super().__init__(status, message)
         self.param = param
@@ -67,16 +67,19 @@ def create_app(delay_seconds: float) -> Starlette:
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "parley"}
         return JSONResponse({"object": "list", "data": [model]})
 
-    async def chat_completions(http: Request) -> Response:
-        asked = _decoded(await _body(http))
-        limit = asked.max_completion_tokens or asked.max_tokens
-        reply = reply_to([message.as_message() for message in asked.messages], limit)
-        name, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
-        started = {"id": name, "created": created, "model": asked.model}
-        if not asked.stream:
-            return JSONResponse(_completion(started, reply))
-        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        events = stream(_chunks(started, reply, with_usage))
+    async def chat_completions(request: Request) -> Response:
+        body = _decode(await _read_body(request))
+        limit = body.max_completion_tokens or body.max_tokens
+        reply = reply_to([message.as_message() for message in body.messages], limit)
+        identity = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": body.model,
+        }
+        if not body.stream:
+            return JSONResponse(_completion(identity, reply))
+        with_usage = bool(body.stream_options and body.stream_options.include_usage)
+        events = stream(_chunks(identity, reply, with_usage))
         return StreamingResponse(events, media_type="text/event-stream")
 
     async def stream(chunks: list[dict[str, Any]]) -> AsyncIterator[bytes]:
@@ -94,7 +97,7 @@ def create_app(delay_seconds: float) -> Starlette:
         Route("/v1/models", models),
         Route("/v1/chat/completions", chat_completions, methods=["POST"]),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    return Starlette(routes=routes, exception_handlers={HTTPException: _error_response})
 
 
 def _completion(identity: dict[str, Any], reply: Reply) -> dict[str, Any]:
@@ -113,37 +116,37 @@ def _chunks(identity: dict[str, Any], reply: Reply, with_usage: bool) -> list[di
     return [*chunks, base | {"choices": [], "usage": reply.usage}] if with_usage else chunks
 
 
-async def _body(http: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in http.stream():
-        # Read on past the limit, keeping nothing: a client still sending would miss the answer.
-        body += chunk[: LONGEST_BODY + 1 - len(body)]
-    if len(body) > LONGEST_BODY:
-        raise Refused(413, "The request body is over 4 MiB.")
+    async for chunk in request.stream():
+        # Past the limit, read and discard: a client that is still sending would miss the response.
+        body += chunk[: MAX_BODY_BYTES + 1 - len(body)]
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidRequest(413, "The request body is larger than 4 MiB.")
     return bytes(body)
 
 
-def _decoded(body: bytes) -> ChatRequest:
+def _decode(body: bytes) -> ChatRequest:
     try:
-        asked = msgspec.json.decode(body, type=ChatRequest)
+        request = msgspec.json.decode(body, type=ChatRequest)
     except msgspec.ValidationError as error:
-        raise Refused(400, str(error), _param(str(error))) from error
+        raise InvalidRequest(400, str(error), _param(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, "The request body is not valid JSON.") from error
-    if asked.stream_options and not asked.stream:
-        raise Refused(400, "`stream_options` needs `stream: true`.", "stream_options")
-    return asked
+        raise InvalidRequest(400, "The request body is not valid JSON.") from error
+    if request.stream_options and not request.stream:
+        raise InvalidRequest(400, "`stream_options` requires `stream: true`.", "stream_options")
+    return request
 
 
 def _param(message: str) -> str | None:
-    """The field at fault, such as `messages[0].role`, from msgspec's sentence about it."""
+    """The invalid field, such as `messages[0].role`, from the message of msgspec."""
     missing = re.search(r"required field `(\w+)`", message)
-    place = re.search(r"at `\$\.?([^`]*)`", message)
-    return ".".join(found[1] for found in (place, missing) if found and found[1]) or None
+    path = re.search(r"at `\$\.?([^`]*)`", message)
+    return ".".join(match[1] for match in (path, missing) if match and match[1]) or None
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _error_response(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    param = error.param if isinstance(error, Refused) else None
+    param = error.param if isinstance(error, InvalidRequest) else None
     body = {"message": error.detail, "type": "invalid_request_error", "param": param, "code": None}
     return JSONResponse({"error": body}, error.status_code)

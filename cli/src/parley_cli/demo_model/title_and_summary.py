@@ -1,11 +1,12 @@
-"""What Parley asks beside the conversation: for a title of it, and for a summary."""
+"""Replies to Parley's own background prompts: the title and the summary of a conversation."""
 
 import re
 from collections.abc import Sequence
 
 from parley_cli.demo_model.facts import facts_in
 
-LONGEST_SEARCHED = 4000  # Characters of each message: a body of 4 MiB must not stall the server.
+# Of each message, so that the regular expressions cannot stall the server on a 4 MiB body.
+MAX_SEARCHED_CHARACTERS = 4000
 
 _WANTS_TITLE = re.compile(r"^write a title for the conversation\b", re.IGNORECASE)
 _WANTS_SUMMARY = re.compile(r"^summarise the conversation\b", re.IGNORECASE)
@@ -13,39 +14,43 @@ _SUMMARY = re.compile(r"earlier in this conversation, in summary:\s+(.*)\Z", re.
 _PART = re.compile(r"(?:\A|\n\n)(Earlier summary|Person|Assistant|Reply): ")
 
 _TITLE_WORDS = 6
-_MOST_SUBJECTS = 5
+_MAX_SUBJECTS = 5
 
 
-def answer_to_parley(told: str, shown: str) -> str | None:
-    """The answer to Parley's own question, if `told` is one; `shown` is the conversation."""
-    if not (wants_title := _WANTS_TITLE.match(told)) and not _WANTS_SUMMARY.match(told):
+def title_or_summary(instructions: str, transcript: str) -> str | None:
+    """The title or summary of the transcript if the instructions ask for one, else None."""
+    if not (wants_title := _WANTS_TITLE.match(instructions)) and not _WANTS_SUMMARY.match(
+        instructions
+    ):
         return None
-    _, *parts = _PART.split(shown)
-    said = [
-        text[:LONGEST_SEARCHED]
+    _, *parts = _PART.split(transcript)
+    texts = [
+        text[:MAX_SEARCHED_CHARACTERS]
         for speaker, text in zip(parts[::2], parts[1::2], strict=True)
         if speaker in ("Person", "Earlier summary")
     ]
-    return _title(said) if wants_title else _summary(said)
+    return _title(texts) if wants_title else _summary(texts)
 
 
-def split_summary(told: str) -> tuple[str, str]:
-    """The instructions, and the summary of what the model is not shown any more."""
-    found = _SUMMARY.search(told)
-    return (told[: found.start()], found[1][:LONGEST_SEARCHED]) if found else (told, "")
+def split_summary(instructions: str) -> tuple[str, str]:
+    """The instructions, and the summary of the messages left out of the prompt."""
+    match = _SUMMARY.search(instructions)
+    if match is None:
+        return instructions, ""
+    return instructions[: match.start()], match[1][:MAX_SEARCHED_CHARACTERS]
 
 
-def _title(said: Sequence[str]) -> str:
-    title = _beginning(said[0]) if said else ""
+def _title(texts: Sequence[str]) -> str:
+    title = _beginning(texts[0]) if texts else ""
     return title[:1].upper() + title[1:] or "A conversation"
 
 
-def _summary(said: Sequence[str]) -> str:
-    """As statements that `facts_in` finds again."""
-    stated = [_statement(subject, value) for subject, value in facts_in(said).items()]
+def _summary(texts: Sequence[str]) -> str:
+    """A summary in statements that `facts_in` recognises."""
+    stated = [_statement(subject, value) for subject, value in facts_in(texts).items()]
     if stated:
         return f"The person said: {' '.join(stated)}"
-    subjects = [_beginning(text) for text in said[-_MOST_SUBJECTS:]]
+    subjects = [_beginning(text) for text in texts[-_MAX_SUBJECTS:]]
     return f"The person wrote of: {'; '.join(subjects)}."
 
 

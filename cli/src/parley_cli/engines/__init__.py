@@ -1,7 +1,10 @@
-"""PostgreSQL, Kafka and Redis as child processes on loopback, for a machine with only Python."""
+"""Embedded engines: PostgreSQL, Kafka and Redis as child processes on loopback.
+
+Their binaries come from the packages of the extra `up`.
+"""
 
 from parley_cli.engines.errors import EngineError
-from parley_cli.engines.kafka.aot_recording import record_kafka_start
+from parley_cli.engines.kafka.aot_recording import record_kafka_aot_cache
 from parley_cli.engines.kafka.server import KafkaServer
 from parley_cli.engines.ports import free_port, free_ports
 from parley_cli.engines.postgres import PostgresServer
@@ -14,5 +17,5 @@ __all__ = [
     "RedisServer",
     "free_port",
     "free_ports",
-    "record_kafka_start",
+    "record_kafka_aot_cache",
 ]

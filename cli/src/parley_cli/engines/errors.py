@@ -1,17 +1,24 @@
-"""The one way in which an engine fails to come up: with a sentence."""
+"""Error of the engines: a failure to start, with a sentence as its message."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 class EngineError(Exception):
-    """An engine could not be brought up; the message is one sentence for whoever typed."""
+    """An engine cannot be started; the message is a sentence for the user."""
 
 
 @contextlib.contextmanager
-def one_sentence(engine: str) -> Iterator[None]:
-    """Tell of what the system refused (a full disk, a folder of another's) as EngineError."""
+def os_errors_as_engine_errors(engine: str) -> Iterator[None]:
+    """Convert errors of the system, such as a full disk or a forbidden folder, to EngineError."""
     try:
         yield
     except OSError as error:
         raise EngineError(f"{engine} cannot be started: {error}.") from error
+
+
+def package_not_installed(engine: str, package: str) -> EngineError:
+    return EngineError(
+        f"{engine} cannot be started because the package `{package}` is not installed. "
+        "Install it with: pip install 'parley-cli[up]'"
+    )

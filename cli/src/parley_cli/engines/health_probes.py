@@ -1,4 +1,4 @@
-"""Whether an engine answers as itself, and not only listens."""
+"""Health probes: an engine answers a request of its own protocol, not just a connection."""
 
 import asyncio
 
@@ -12,24 +12,24 @@ from redis.exceptions import RedisError
 
 from parley_core.log import Brokers
 
-NOT_YET = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+NOT_READY_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def postgres_answers(dsn: str) -> bool:
-    """Raises asyncpg.InvalidAuthorizationSpecificationError when it refuses the password."""
+    """Raises asyncpg.InvalidAuthorizationSpecificationError if the password is rejected."""
     try:
         connection = await asyncpg.connect(dsn, timeout=2)
     except asyncpg.InvalidAuthorizationSpecificationError:
         raise
-    except NOT_YET:
+    except NOT_READY_ERRORS:
         return False
     await connection.close()
     return True
 
 
 async def kafka_answers(brokers: Brokers) -> bool:
-    if not await listens(brokers.bootstrap.split(",")[0]):
-        return False  # Asked first: the client logs each refused connection as an error.
+    if not await accepts_connections(brokers.bootstrap.split(",")[0]):
+        return False  # Checked first: the client logs each refused connection as an error.
     admin = AIOKafkaAdminClient(**brokers.client_settings(), request_timeout_ms=2000)
     try:
         await admin.start()
@@ -41,18 +41,18 @@ async def kafka_answers(brokers: Brokers) -> bool:
 
 
 async def redis_pid(url: str) -> int | None:
-    """The process id that a Redis gives as its own; None when none answers."""
+    """The process ID that Redis reports; None if it does not answer."""
     try:
-        # The client's own retries would outlast a child that is dead.
-        once = Retry(NoBackoff(), 0)
-        async with Redis.from_url(url, socket_timeout=1, retry=once) as client:
+        # The retries of the client would outlast a child that has died.
+        no_retry = Retry(NoBackoff(), 0)
+        async with Redis.from_url(url, socket_timeout=1, retry=no_retry) as client:
             return int((await client.info("server"))["process_id"])
     except (RedisError, OSError):
         return None
 
 
-async def listens(address: str) -> bool:
-    """Whether anything accepts connections at host:port."""
+async def accepts_connections(address: str) -> bool:
+    """Whether a server accepts connections at host:port."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(2):

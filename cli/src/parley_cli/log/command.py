@@ -1,76 +1,78 @@
-"""`parley log …` and `parley rebuild …`, from what was typed to the exit code."""
+"""Run of `parley log …` and `parley rebuild …`, from the parsed options to the exit code."""
 
 import argparse
 import asyncio
 import os
 import sys
 
-from parley_cli.log.tail.command import KeyHolder, TailOptions, tail
+from parley_cli.log.tail.command import KeySource, TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions, Owner
 from parley_cli.log.tail.unsealing import KeysUnavailable
 from parley_cli.service_commands.commands import history_command, session_command, verify
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
-from parley_cli.settings import LogCommandSettings, load
+from parley_cli.settings import OperationsSettings, load
 from parley_core.log import LogError
 from parley_events.topics import SESSIONS_TOPIC
 
 DEFAULT_TENANT = "default"
 
 
-def log(chosen: argparse.Namespace) -> int:
+def log(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, SecretLost."""
-    places = StackLocations(load(LogCommandSettings))
+    locations = StackLocations(load(OperationsSettings))
     try:
-        match chosen.log_command:
+        match options.log_command:
             case "tail":
-                return _tail(places, chosen)
+                return _tail(locations, options)
             case "verify":
-                return verify(places)
+                return verify(locations)
             case "restore":
-                return session_command(places, "restore-log")
+                return session_command(locations, "restore-log")
             case "reconcile":
-                dry_run = ["--dry-run"] if chosen.dry_run else []
-                return session_command(places, "reconcile", *dry_run)
+                dry_run = ["--dry-run"] if options.dry_run else []
+                return session_command(locations, "reconcile", *dry_run)
             case _:
-                return history_command(places, "dead-letters", *chosen.rest)
-    except (StackNotRunning, LogError, KeysUnavailable) as trouble:
-        print(trouble, file=sys.stderr)
+                return history_command(locations, "dead-letters", *options.rest)
+    except (StackNotRunning, LogError, KeysUnavailable) as error:
+        print(error, file=sys.stderr)
         return 1
 
 
-def rebuild(chosen: argparse.Namespace) -> int:
+def rebuild(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, SecretLost."""
-    places = StackLocations(load(LogCommandSettings))
-    options = ["--workers", str(chosen.workers)] if chosen.workers else []
-    options += ["--rollback"] if chosen.rollback else []
-    options += ["--accept-differences"] if chosen.accept_differences else []
+    locations = StackLocations(load(OperationsSettings))
+    arguments = ["--workers", str(options.workers)] if options.workers else []
+    arguments += ["--rollback"] if options.rollback else []
+    arguments += ["--accept-differences"] if options.accept_differences else []
     try:
-        return history_command(places, "rebuild", *options)
-    except StackNotRunning as trouble:
-        print(trouble, file=sys.stderr)
+        return history_command(locations, "rebuild", *arguments)
+    except StackNotRunning as error:
+        print(error, file=sys.stderr)
         return 1
 
 
-def _tail(places: StackLocations, chosen: argparse.Namespace) -> int:
-    keys = KeyHolder(places.session_url(), places.internal_secret()) if chosen.content else None
+def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
+    keys = None
+    if options.content:
+        keys = KeySource(locations.session_url(), locations.internal_secret())
     try:
-        asyncio.run(tail(places.brokers(), SESSIONS_TOPIC, _asked(chosen), keys))
+        asyncio.run(tail(locations.brokers(), SESSIONS_TOPIC, _tail_options(options), keys))
     except BrokenPipeError:
-        # Who reads has enough; nor may what is left be written at the exit.
+        # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _asked(chosen: argparse.Namespace) -> TailOptions:
+def _tail_options(options: argparse.Namespace) -> TailOptions:
     owner = None
-    if chosen.user or chosen.tenant:
-        owner = Owner(chosen.tenant or DEFAULT_TENANT, chosen.user)
-    selection = FilterOptions(
-        types=frozenset().union(*chosen.type),
-        sessions=frozenset(chosen.session),
+    if options.user or options.tenant:
+        owner = Owner(options.tenant or DEFAULT_TENANT, options.user)
+    filters = FilterOptions(
+        types=frozenset().union(*options.type),
+        sessions=frozenset(options.session),
         owner=owner,
-        since=chosen.since,
-        until=chosen.until,
-        starts=dict(chosen.starts),
+        since=options.since,
+        until=options.until,
+        starts=dict(options.starts),
     )
-    return TailOptions(selection, count=chosen.limit, follow=chosen.follow, as_json=chosen.json)
+    return TailOptions(filters, limit=options.limit, follow=options.follow, as_json=options.json)

@@ -1,14 +1,14 @@
-"""What `parley log … --help` and `parley rebuild … --help` say below the options."""
+"""Help epilogs of `parley log … --help` and `parley rebuild … --help`."""
 
-WHERE = """\
-The log and the stores are those of the stack that runs on the data folder (PARLEY_DATA), or those
-that PARLEY_KAFKA (with PARLEY_KAFKA_SECURITY_PROTOCOL and the like), PARLEY_SESSION_DATABASE and
-PARLEY_HISTORY_DATABASE name.
+LOCATIONS = """\
+The log and the databases are those of the stack that runs on the data folder (PARLEY_DATA). To use
+others, set PARLEY_KAFKA (with PARLEY_KAFKA_SECURITY_PROTOCOL and the like),
+PARLEY_SESSION_DATABASE_URL and PARLEY_HISTORY_DATABASE_URL.
 """
 
 EPILOGS = {
     "log": """\
-`parley log COMMAND --help` tells more of each.
+`parley log COMMAND --help` explains a command.
 
 examples:
   parley log tail -f
@@ -16,22 +16,22 @@ examples:
   parley log dead-letters list
 """,
     "rebuild": """\
-`parley rebuild history --help` tells more.
+`parley rebuild history --help` explains the command.
 
 examples:
   parley rebuild history
 """,
     "tail": """\
-Only Kafka is needed: that of the stack that runs on the data folder (PARLEY_DATA), or the one at
-PARLEY_KAFKA. Events are shown in the order of their times; while following, in that order within
-each batch that comes. TIME is 15m, 2h or 3d (ago), or a date or time such as 2026-11-24T12:00:00Z,
-in UTC unless it says otherwise. With --user or --tenant the whole log is read from its beginning,
-since only a session's first event says whose it is.
+Needs only Kafka: that of the stack that runs on the data folder (PARLEY_DATA), or the one at
+PARLEY_KAFKA. Events are printed in order of their times; with --follow, in that order within each
+batch read. TIME is an age such as 15m, 2h or 3d, or a date or time such as 2026-11-24T12:00:00Z
+(UTC unless it has an offset). --user and --tenant read the log from its beginning, because only
+the first event of a session names its owner.
 
-A line has the time, the session, the sequence, the type, who caused it, facts such as model, tokens
-and finish reason, and PARTITION:OFFSET. What people typed and models wrote is sealed in the log;
---content asks the session service for the keys, and needs PARLEY_INTERNAL_SECRET and
-PARLEY_SESSION_URL, unless the stack of the data folder runs.
+Each line has the time, session, sequence, type, actor, details such as model, tokens and finish
+reason, and PARTITION:OFFSET. Message content is encrypted in the log. --content fetches the keys
+from the session service; unless the stack of the data folder runs, set PARLEY_INTERNAL_SECRET and
+PARLEY_SESSION_URL.
 
 examples:
   parley log tail -f
@@ -41,55 +41,58 @@ examples:
   parley log tail --from 3:1250 --limit 1 --json | jq .data
   parley log tail --since 1d --json | jq -r 'select(.data.usage) | .data.usage.completion_tokens'
 """,
-    "verify": WHERE
+    "verify": LOCATIONS
     + """
-Checks, while chat goes on: the sequence of each session is contiguous; the event store and the log
-hold the same events, byte for byte; the read model is what the log makes of it. Prints counts and
-checksums. The exit code is 1 with the first differences when there are any.
+Checks, while the stack serves, that the sequence of each session is contiguous, that the event
+store and the log hold the same events byte for byte, and that the read model is the projection of
+the log. Prints counts and checksums. If anything differs, prints the first differences and exits
+with code 1.
 
 examples:
   parley log verify
 """,
-    "restore": WHERE
+    "restore": LOCATIONS
     + """
-For a topic that was lost and made again: what the event store has and the log lacks is published,
-each session in its order. Run again, it goes on where it was; a whole log is left as it is. Chat
-goes on meanwhile. Afterwards the read model must be made anew: `parley rebuild history`.
+For a topic that was lost and created again: publishes the events that the event store has and the
+log lacks, in order within each session, while the stack serves. The command can be interrupted and
+run again; it changes nothing in a complete log. Afterwards rebuild the read model with
+`parley rebuild history`.
 
 examples:
   parley log restore && parley rebuild history
 """,
-    "reconcile": WHERE
+    "reconcile": LOCATIONS
     + """
-For an event store that was restored from a backup, or lost its last commits in a failover: it
-takes back what only the log has, before writes open. Where the store has another event in the same
-place nothing is touched: it is listed, and the exit code is 1.
+For an event store that was restored from a backup, or that lost its last commits in a failover:
+imports the events that exist only in the log. Run it before the session service serves. Where the
+store has a different event at the same sequence, nothing is changed: the conflict is listed, and
+the exit code is 1.
 
 examples:
   parley log reconcile --dry-run
   parley log reconcile
 """,
-    "dead-letters": WHERE
+    "dead-letters": LOCATIONS
     + """
-A record that can never be decoded or applied is set aside with all that follows in its session.
-COMMAND and what follows it is one of:
+A record that cannot be decoded or applied becomes a dead letter, and the projection of its session
+is paused. COMMAND and its arguments are one of:
 
-  list [--json] [--limit N]                    what is set aside, and why
-  show PARTITION:OFFSET                        one record whole
-  retry SESSION | PARTITION:OFFSET | --all     apply again, once the reason is mended
+  list [--json] [--limit N]                    list the dead letters with their errors
+  show PARTITION:OFFSET                        print one dead letter in full
+  retry SESSION | PARTITION:OFFSET | --all     apply again, once the cause is fixed
   discard PARTITION:OFFSET | SESSION --reason TEXT
-                                               go on without it; rebuilds go on without it too
+                                               skip the record, also in rebuilds, and resume
 
 examples:
   parley log dead-letters list
   parley log dead-letters retry --all
   parley log dead-letters discard 3:1250 --reason "written by a faulty test"
 """,
-    "history": WHERE
+    "history": LOCATIONS
     + """
-Makes the read model anew from the log, beside the live one, while people read and write; then
-compares the two and swaps them in one transaction. Killed, it goes on where it was when it is run
-again.
+Builds a new version of the read model from the log beside the live one, which keeps serving; then
+compares the two and swaps them in one transaction. An interrupted rebuild resumes when the command
+is run again.
 
 examples:
   parley rebuild history

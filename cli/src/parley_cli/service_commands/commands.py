@@ -1,56 +1,59 @@
-"""The commands that session and history have themselves, told where stores and log are."""
+"""Commands of the services, run as children with the locations of the stores and the log."""
 
 from collections.abc import Mapping
 
-from parley_cli.service_commands.foreground import ENDED_BY_SIGNAL, run_in_foreground
+from parley_cli.service_commands.foreground import SIGNAL_EXIT_BASE, run_in_foreground
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.settings import variables
 
 
-def verify(places: StackLocations) -> int:
-    """Both checks, whatever the first one finds: 0 when both found all well."""
-    session, history = _session(places), _history(places)
+def verify(locations: StackLocations) -> int:
+    """Run both checks, even if the first one finds differences; 0 if neither does."""
+    session, history = _session(locations), _history(locations)
     stored = run_in_foreground(("parley_session", "verify-log"), session)
-    if stored >= ENDED_BY_SIGNAL:
+    if stored >= SIGNAL_EXIT_BASE:
         return stored
     return max(stored, run_in_foreground(("parley_history", "verify"), history))
 
 
-def session_command(places: StackLocations, *arguments: str) -> int:
-    return run_in_foreground(("parley_session", *arguments), _session(places))
+def session_command(locations: StackLocations, *arguments: str) -> int:
+    return run_in_foreground(("parley_session", *arguments), _session(locations))
 
 
-def store_command(places: StackLocations, *arguments: str, keys: bool) -> int:
-    """One that needs no log; with `keys` it is told the master key, where there is one."""
+def store_command(locations: StackLocations, *arguments: str, with_master_key: bool) -> int:
+    """Run a session command that needs the database, but not the log.
+
+    `with_master_key` passes the master key to it, if there is one.
+    """
     environment = {
         **variables("PARLEY_SESSION_"),
-        "PARLEY_SESSION_DATABASE": places.session_database(),
+        "PARLEY_SESSION_DATABASE": locations.session_database(),
     }
-    told = places.master_key_environment() if keys else {}
-    return run_in_foreground(("parley_session", *arguments), {**environment, **told})
+    master_key = locations.master_key_environment() if with_master_key else {}
+    return run_in_foreground(("parley_session", *arguments), {**environment, **master_key})
 
 
-def keys_command(places: StackLocations, *arguments: str) -> int:
-    """One that needs no engine at all."""
-    return run_in_foreground(("parley_session", *arguments), places.master_key_environment())
+def offline_command(locations: StackLocations, *arguments: str) -> int:
+    """Run a session command that needs the master key at most, and no engine."""
+    return run_in_foreground(("parley_session", *arguments), locations.master_key_environment())
 
 
-def history_command(places: StackLocations, *arguments: str) -> int:
-    return run_in_foreground(("parley_history", *arguments), _history(places))
+def history_command(locations: StackLocations, *arguments: str) -> int:
+    return run_in_foreground(("parley_history", *arguments), _history(locations))
 
 
-def _session(places: StackLocations) -> Mapping[str, str]:
+def _session(locations: StackLocations) -> Mapping[str, str]:
     return {
         **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
-        **places.log_environment(),
-        **places.topic_environment(),
-        "PARLEY_SESSION_DATABASE": places.session_database(),
+        **locations.log_environment(),
+        **locations.topic_environment(),
+        "PARLEY_SESSION_DATABASE": locations.session_database(),
     }
 
 
-def _history(places: StackLocations) -> Mapping[str, str]:
+def _history(locations: StackLocations) -> Mapping[str, str]:
     return {
         **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_", "PARLEY_REBUILD_"),
-        **places.log_environment(),
-        "PARLEY_HISTORY_DATABASE": places.history_database(),
+        **locations.log_environment(),
+        "PARLEY_HISTORY_DATABASE": locations.history_database(),
     }

@@ -1,6 +1,5 @@
-"""A service's own command as a child in the foreground: the terminal is the child's."""
+"""Runs a service's own command as a foreground child process that owns the terminal."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,47 +7,57 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from parley_cli.engines.process.child_process import INHERITED, LOCALE, TIED_CHILD, inherited
+from parley_cli.engines.process.child_process import (
+    INHERITED_VARIABLES,
+    LOCALE,
+    inherited_environment,
+    tied_to_parent,
+)
 
-# What a program needs to write to a terminal.
-TERMINAL = ("TERM", "COLUMNS", "LINES", "NO_COLOR")
-PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
-ENDED_BY_SIGNAL = 128
+# A program needs these to write to a terminal.
+TERMINAL_VARIABLES = ("TERM", "COLUMNS", "LINES", "NO_COLOR")
+FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# Shells report a death by signal N as exit code 128 + N.
+SIGNAL_EXIT_BASE = 128
 _MODULE = "parley_cli.service_commands.interruptible"
 
 
 def run_in_foreground(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run `python -m` with the arguments; its exit code, as a shell has it after a signal.
+    """Run `python -m` with the arguments; return the exit code in the convention of shells.
 
-    Besides the environment given the child gets what every program needs, nothing else. Raises
-    KeyboardInterrupt when it has ended after a Ctrl-C.
+    The child's environment is the given one and the variables that every program needs, nothing
+    else. Raises KeyboardInterrupt once the child has ended after a Ctrl-C.
     """
-    tie = [str(TIED_CHILD), str(os.getpid()), str(int(signal.SIGTERM)), ""]
+    # -P: modules in the working directory are never imported.
+    command = [sys.executable, "-P", "-m", _MODULE, *arguments]
     child = subprocess.Popen(  # noqa: S603 - the command is ours
-        # -P: what lies in the folder that it runs in is never imported.
-        [*[sys.executable, "-I", "-S", *tie], sys.executable, "-P", "-m", _MODULE, *arguments],
-        env=inherited((*INHERITED, *TERMINAL)) | {"LC_ALL": LOCALE} | dict(environment),
+        tied_to_parent(command, signal.SIGTERM),
+        env=inherited_environment((*INHERITED_VARIABLES, *TERMINAL_VARIABLES))
+        | {"LC_ALL": LOCALE}
+        | dict(environment),
     )
-    with _signals_are_the_childs(child) as received:
+    with _forwarded_signals(child) as received:
         code = child.wait()
     if signal.SIGINT in received:
         raise KeyboardInterrupt
-    return ENDED_BY_SIGNAL - code if code < 0 else code
+    return SIGNAL_EXIT_BASE - code if code < 0 else code
 
 
 @contextmanager
-def _signals_are_the_childs(child: "subprocess.Popen[bytes]") -> Iterator[set[int]]:
+def _forwarded_signals(child: "subprocess.Popen[bytes]") -> Iterator[set[int]]:
     received: set[int] = set()
 
-    def pass_on(number: int, _: FrameType | None) -> None:
+    def forward(number: int, _: FrameType | None) -> None:
         received.add(number)
-        # A terminal's Ctrl-C has reached the child already.
+        # A terminal delivers Ctrl-C to the child itself.
         if number != signal.SIGINT:
             child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, *PASSED_ON)}
+    previous = {
+        number: signal.signal(number, forward) for number in (signal.SIGINT, *FORWARDED_SIGNALS)
+    }
     try:
         yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Runs a module as `python -m` does, and ends without a word at a Ctrl-C while it is loaded."""
+"""Runs a module like `python -m`, but a Ctrl-C during its import ends it without a traceback."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""Development tokens: the JWTs that a local gateway accepts."""
+"""Development tokens: HS256 JWTs that the gateway of a local stack accepts."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ DEFAULT_HOURS = 30 * 24
 
 
 class SecretNotFound(Exception):
-    """There is nothing yet to sign a token with; the message says what makes it."""
+    """No signing secret exists yet; the message says how to create one."""
 
 
 def development_token(
@@ -25,7 +25,7 @@ def development_token(
     scopes: Sequence[str] = (),
     hours: int = DEFAULT_HOURS,
 ) -> str:
-    """A token signed with PARLEY_JWT_SECRET or the data folder's own secret.
+    """A token signed with PARLEY_JWT_SECRET or the secret of the data folder.
 
     Raises SecretNotFound, SecretLost.
     """
@@ -47,9 +47,9 @@ def development_token(
 def _secret(settings: TokenSettings) -> str:
     if settings.jwt_secret:
         return settings.jwt_secret.get_secret_value()
-    if kept := SecretStore(settings.data).existing("jwt-secret"):
-        return kept
+    if secret := SecretStore(settings.data).existing("jwt-secret"):
+        return secret
     raise SecretNotFound(
-        f"There is no secret in {settings.data} to sign a token with: run `parley up` first, or "
-        "set PARLEY_JWT_SECRET or PARLEY_DATA."
+        f"{settings.data} has no secret to sign a token with: run `parley up` first, or set "
+        "PARLEY_JWT_SECRET or PARLEY_DATA."
     )

@@ -1,4 +1,4 @@
-"""The secrets of a development stack: made once, kept in its data folder, readable by its owner."""
+"""Secret store of a development stack: generated once, in files that only the owner can read."""
 
 import base64
 import os
@@ -11,7 +11,7 @@ from parley_core.crypto.sealing import KEY_BYTES
 
 
 class SecretLost(Exception):
-    """A secret is missing or damaged and must not be made anew; the message says what to do."""
+    """A secret is missing or damaged and cannot be replaced; the message says what to do."""
 
 
 class SecretStore:
@@ -19,37 +19,37 @@ class SecretStore:
         self._folder = data / "secrets"
 
     def password(self, name: str) -> str:
-        """A random text of 43 letters, digits, `-` and `_`."""
-        return self._kept(name, lambda: secrets.token_urlsafe(32))
+        """The stored password, generated on first use: 43 letters, digits, `-` and `_`."""
+        return self._get_or_create(name, lambda: secrets.token_urlsafe(32))
 
     def jwt_secret(self) -> str:
         return self.password("jwt-secret")
 
-    def master_key(self, *, may_make: bool) -> str:
-        """`id:base64`. Raises SecretLost when it is not there and `may_make` is false."""
+    def master_key(self, *, may_create: bool) -> str:
+        """`id:base64`. Raises SecretLost if the key is missing and `may_create` is false."""
         path = self._folder / "master-key"
-        if not may_make and not path.exists():
+        if not may_create and not path.exists():
             raise SecretLost(
-                f"{path} is missing, and with it the key of every session stored so far: put it "
-                "back, or set PARLEY_MASTER_KEY, or start afresh with another data folder."
+                f"{path} is missing; without it, stored sessions cannot be read. Restore the file, "
+                "set PARLEY_MASTER_KEY, or choose another data folder."
             )
-        key = self._kept("master-key", _new_master_key)
+        key = self._get_or_create("master-key", _new_master_key)
         try:
             MasterKeys.parse(key)
         except InvalidMasterKey:
-            raise SecretLost(f"{path} is damaged: put the whole file back.") from None
+            raise SecretLost(f"{path} is damaged: restore the file.") from None
         return key
 
     def existing(self, name: str) -> str | None:
-        """Raises SecretLost when it is damaged."""
+        """The stored secret, or None. Raises SecretLost if the file is damaged."""
         path = self._folder / name
         return _read(path) if path.exists() else None
 
-    def _kept(self, name: str, make: Callable[[], str]) -> str:
+    def _get_or_create(self, name: str, create: Callable[[], str]) -> str:
         path = self._folder / name
         if not path.exists():
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_private(path, make())
+            write_private(path, create())
         return _read(path)
 
 
@@ -57,14 +57,14 @@ def _read(path: Path) -> str:
     try:
         text = path.read_text().strip()
     except (OSError, UnicodeDecodeError):
-        raise SecretLost(f"{path} is damaged: put the whole file back.") from None
+        raise SecretLost(f"{path} is damaged: restore the file.") from None
     if not text:
-        raise SecretLost(f"{path} is empty: put the file back, or remove it.")
+        raise SecretLost(f"{path} is empty: restore the file, or remove it.")
     return text
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a whole file, or none, that only its owner can read from its first byte on."""
+    """Write a file atomically, which only its owner can ever read."""
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

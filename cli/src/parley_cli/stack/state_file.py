@@ -1,4 +1,4 @@
-"""What runs on a data folder: `stack.json`, which `parley up` writes and `parley status` reads."""
+"""State file of a running stack, `stack.json`: written by `parley up`, read by other commands."""
 
 import os
 import time
@@ -9,11 +9,11 @@ from typing import Self
 import msgspec
 
 from parley_cli.engines import EngineError
-from parley_cli.engines.process.child_process import locked
+from parley_cli.engines.process.child_process import try_lock
 
 
 class RunningProcess(msgspec.Struct, frozen=True):
-    """`pid` is null for an engine that runs elsewhere; `address` is host:port."""
+    """`pid` is null for an external engine; `address` is host:port."""
 
     name: str
     pid: int | None
@@ -26,7 +26,7 @@ class RunningStack(msgspec.Struct, frozen=True):
 
 
 class StackLock:
-    """Held by the one `parley up` of a data folder; the system frees it however that ended."""
+    """Lock of the one `parley up` of a data folder; the system releases it when that ends."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -35,11 +35,11 @@ class StackLock:
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("a+")
-        if not self._taken():
+        if not self._acquire():
             holder = self._path.read_text()
             self._file.close()
             raise EngineError(
-                f"`parley up` already runs on {self._data}, as process {holder}: end it, or set "
+                f"`parley up` already runs on {self._data} as process {holder}: stop it, or set "
                 "PARLEY_DATA to another folder."
             )
         self._file.truncate(0)
@@ -49,41 +49,41 @@ class StackLock:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._file.close()
 
-    def _taken(self) -> bool:
-        if locked(self._file):
+    def _acquire(self) -> bool:
+        if try_lock(self._file):
             return True
-        # `parley status` has it for a moment when it asks who does.
+        # `parley status` locks the file for a moment to check whether it is locked.
         time.sleep(0.1)
-        return locked(self._file)
+        return try_lock(self._file)
 
-    def is_held(self) -> bool:
-        """Whether a `parley up` runs on the data folder now."""
+    def is_locked(self) -> bool:
+        """Whether `parley up` runs on the data folder now."""
         if not self._path.exists():
             return False
         with self._path.open("a+") as file:
-            return not locked(file)
+            return not try_lock(file)
 
 
-def write_stack(data: Path, stack: RunningStack) -> None:
+def write_state_file(data: Path, stack: RunningStack) -> None:
     unfinished = data / "stack.json.new"
     unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(stack)))
     unfinished.rename(data / "stack.json")
 
 
-def remove_stack(data: Path) -> None:
+def remove_state_file(data: Path) -> None:
     (data / "stack.json").unlink(missing_ok=True)
 
 
-def read_stack(data: Path) -> RunningStack | None:
-    """The stack that runs now; None when none does, whatever an earlier one left behind."""
+def read_running_stack(data: Path) -> RunningStack | None:
+    """The stack that runs now, or None; a state file left by a killed stack is ignored."""
     try:
-        if not StackLock(data).is_held():
+        if not StackLock(data).is_locked():
             return None
         return msgspec.json.decode((data / "stack.json").read_bytes(), type=RunningStack)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -91,6 +91,6 @@ def read_stack(data: Path) -> RunningStack | None:
 
 
 def gateway_url(data: Path, port: int) -> str:
-    """Of the stack that runs now, or of one that runs at that port of this machine."""
-    running = read_stack(data)
+    """The URL of the running stack, else of the given port on this machine."""
+    running = read_running_stack(data)
     return running.url if running else f"http://127.0.0.1:{port}"

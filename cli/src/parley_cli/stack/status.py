@@ -1,4 +1,4 @@
-"""`parley status`: what runs on the data folder, each process asked now."""
+"""Run of `parley status`: lists the processes of the stack and probes each one."""
 
 import asyncio
 import json
@@ -13,22 +13,27 @@ from rich.console import Console
 from rich.table import Table
 
 from parley_cli.engines import PostgresServer
-from parley_cli.engines.health_probes import kafka_answers, listens, postgres_answers, redis_pid
-from parley_cli.stack.state_file import RunningProcess, read_stack
+from parley_cli.engines.health_probes import (
+    accepts_connections,
+    kafka_answers,
+    postgres_answers,
+    redis_pid,
+)
+from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.supervision.http_probe import get
 from parley_core.log import Brokers
 
 
 def status(data: Path, *, as_json: bool) -> int:
-    """Print the processes; the exit code is 1 when nothing runs."""
-    stack = read_stack(data)
+    """Print the processes; return exit code 1 if no stack runs."""
+    stack = read_running_stack(data)
     if stack is None:
-        print(f"Nothing runs on {data.resolve()}: `parley up` starts it.", file=sys.stderr)
+        print(f"No stack runs on {data.resolve()}: start one with `parley up`.", file=sys.stderr)
         return 1
-    ready = asyncio.run(_ask_all(data, stack.processes))
+    ready = asyncio.run(_probe_all(data, stack.processes))
     rows = [
-        {"name": p.name, "pid": p.pid, "address": p.address, "ready": answers}
-        for p, answers in zip(stack.processes, ready, strict=True)
+        {"name": p.name, "pid": p.pid, "address": p.address, "ready": is_ready}
+        for p, is_ready in zip(stack.processes, ready, strict=True)
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -37,21 +42,21 @@ def status(data: Path, *, as_json: bool) -> int:
     return 0
 
 
-async def _ask_all(data: Path, processes: Iterable[RunningProcess]) -> list[bool]:
+async def _probe_all(data: Path, processes: Iterable[RunningProcess]) -> list[bool]:
     return list(await asyncio.gather(*(_is_ready(data, process) for process in processes)))
 
 
 async def _is_ready(data: Path, process: RunningProcess) -> bool:
     if process.pid is None:
-        # It runs elsewhere, behind a login that is not ours to keep.
-        return await listens(process.address)
+        # An external engine, whose credentials are not stored.
+        return await accepts_connections(process.address)
     try:
-        return _lives(process.pid) and await _answers(data, process, process.pid)
+        return _is_alive(process.pid) and await _probe(data, process, process.pid)
     except (OSError, asyncpg.InvalidAuthorizationSpecificationError):
         return False
 
 
-async def _answers(data: Path, process: RunningProcess, pid: int) -> bool:
+async def _probe(data: Path, process: RunningProcess, pid: int) -> bool:
     match process.name:
         case "postgres":
             port = int(process.address.rpartition(":")[2])
@@ -62,11 +67,11 @@ async def _answers(data: Path, process: RunningProcess, pid: int) -> bool:
             return await redis_pid(f"redis://{process.address}/0") == pid
         case name:
             path = "/healthz" if name == "demo-model" else "/readyz"
-            answer = await get(process.address, path)
-            return answer is not None and answer[0] == 200
+            response = await get(process.address, path)
+            return response is not None and response[0] == 200
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,1 +1,1 @@
-"""What is done with all that one person has: `parley export`, `parley erase-user`."""
+"""`parley export` and `parley erase-user`: data portability and erasure for one user."""

@@ -1,20 +1,21 @@
-"""The run of `parley erase-user`."""
+"""Run of `parley erase-user`."""
 
 import argparse
 import sys
 
 from parley_cli.service_commands.commands import store_command
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
-from parley_cli.settings import LogCommandSettings, load
+from parley_cli.settings import OperationsSettings, load
 
 
-def erase_user(chosen: argparse.Namespace) -> int:
+def erase_user(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, SecretLost."""
-    whom = [f"--user={chosen.user}"] + ([f"--tenant={chosen.tenant}"] if chosen.tenant else [])
+    arguments = [f"--user={options.user}"]
+    arguments += [f"--tenant={options.tenant}"] if options.tenant else []
+    arguments += ["--yes"] if options.yes else []
     try:
-        places = StackLocations(load(LogCommandSettings))
-        yes = ["--yes"] if chosen.yes else []
-        return store_command(places, "erase-user", *whom, *yes, keys=True)
-    except StackNotRunning as trouble:
-        print(trouble, file=sys.stderr)
+        locations = StackLocations(load(OperationsSettings))
+        return store_command(locations, "erase-user", *arguments, with_master_key=True)
+    except StackNotRunning as error:
+        print(error, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""The run of `parley export`: what the gateway answers, as it comes."""
+"""Run of `parley export`: streams the gateway's export to a file or to standard output."""
 
 import argparse
 import os
@@ -16,61 +16,63 @@ from parley_cli.settings import ChatSettings, load
 from parley_cli.stack.dev_tokens import development_token
 from parley_cli.stack.state_file import gateway_url
 
-TIMEOUT = httpx2.Timeout(30, connect=5)  # Seconds; between two parts of the answer, too.
-SAID_EVERY = 2.0  # Seconds.
+TIMEOUT = httpx2.Timeout(30, connect=5)  # Seconds; also the longest gap between two chunks.
+PROGRESS_INTERVAL_SECONDS = 2.0
 
 
 class ExportFailed(Exception):
-    """The message is a sentence for whoever typed."""
+    """The message is a sentence for the user."""
 
 
-def export(chosen: argparse.Namespace) -> int:
+def export(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, SecretNotFound, SecretLost."""
     settings = load(ChatSettings)
     token = development_token(
-        settings, user=chosen.user, tenant=chosen.tenant, now=datetime.now(UTC), hours=1
+        settings, user=options.user, tenant=options.tenant, now=datetime.now(UTC), hours=1
     )
-    url = chosen.url or gateway_url(settings.data, settings.port)
+    url = options.url or gateway_url(settings.data, settings.port)
     try:
         with (
             httpx2.Client(
                 base_url=url,
                 headers={"authorization": f"Bearer {token}"},
                 timeout=TIMEOUT,
-                # A proxy of this machine is not for what runs on it.
-                trust_env=chosen.url is not None,
+                # The machine's proxy is not for the gateway of a local stack.
+                trust_env=options.url is not None,
             ) as client,
-            _target(chosen.to) as target,
+            _open_target(options.to) as target,
         ):
-            size = _copy(client, chosen.format, target)
+            size = _copy(client, options.format, target)
     except BrokenPipeError:
-        # Who reads has enough; nor may what is left be written at the exit.
+        # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as wrong:
-        return _refused(f"--url is wrong: {wrong}.")
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        return _fail(f"--url is not a valid URL: {error}.")
     except httpx2.ConnectError:
-        return _refused(f"Nothing answers at {url}: `parley up` starts it, --url names another.")
+        return _fail(
+            f"No gateway answers at {url}: start one with `parley up`, or pass --url for another."
+        )
     except httpx2.TransportError:
-        return _refused("The export broke off before its end: run it again.")
-    except ExportFailed as failed:
-        return _refused(str(failed))
+        return _fail("The connection was lost before the export was complete. Run it again.")
+    except ExportFailed as error:
+        return _fail(str(error))
     except OSError as error:
-        return _refused(f"{chosen.to} cannot be written: {error.strerror}.")
-    if chosen.to:
-        print(f"Exported {size:,} bytes to {chosen.to}.", file=sys.stderr)
+        return _fail(f"{options.to} cannot be written: {error.strerror}.")
+    if options.to:
+        print(f"Exported {size:,} bytes to {options.to}.", file=sys.stderr)
     return 0
 
 
 @contextmanager
-def _target(path: Path | None) -> Iterator[BinaryIO]:
-    """A file that only its owner can read, and that is there once it is whole."""
+def _open_target(path: Path | None) -> Iterator[BinaryIO]:
+    """A new file, readable only by its owner, that gets its name once it is complete."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     if path.exists():
-        raise ExportFailed(f"{path} is there already: name another file.")
+        raise ExportFailed(f"{path} already exists: choose another file.")
     unfinished = path.with_name(f"{path.name}.part")
     unfinished.unlink(missing_ok=True)
     try:
@@ -83,31 +85,31 @@ def _target(path: Path | None) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
-def _copy(client: httpx2.Client, form: str, target: BinaryIO) -> int:
-    size, said = 0, time.monotonic()
-    with client.stream("GET", "/v1/export", params={"format": form}) as answer:
-        if answer.status_code != 200:
-            answer.read()
-            raise ExportFailed(_reason(answer))
-        for part in answer.iter_bytes():
-            target.write(part)
-            size += len(part)
-            if time.monotonic() - said >= SAID_EVERY:
-                said = time.monotonic()
+def _copy(client: httpx2.Client, export_format: str, target: BinaryIO) -> int:
+    size, last_report = 0, time.monotonic()
+    with client.stream("GET", "/v1/export", params={"format": export_format}) as response:
+        if response.status_code != 200:
+            response.read()
+            raise ExportFailed(_error_message(response))
+        for chunk in response.iter_bytes():
+            target.write(chunk)
+            size += len(chunk)
+            if time.monotonic() - last_report >= PROGRESS_INTERVAL_SECONDS:
+                last_report = time.monotonic()
                 print(f"Exported {size:,} bytes", file=sys.stderr)
     return size
 
 
-def _reason(answer: httpx2.Response) -> str:
+def _error_message(response: httpx2.Response) -> str:
     try:
-        sentence = str(answer.json()["error"]["message"])
+        message = str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        sentence = f"The answer was {answer.status_code} {answer.reason_phrase}."
-    if answer.status_code == 401:
-        sentence += " Is PARLEY_JWT_SECRET that of this gateway?"
-    return sentence
+        message = f"The gateway answered {response.status_code} {response.reason_phrase}."
+    if response.status_code == 401:
+        message += " Check that PARLEY_JWT_SECRET is the secret of this gateway."
+    return message
 
 
-def _refused(why: str) -> int:
-    print(why, file=sys.stderr)
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
     return 1

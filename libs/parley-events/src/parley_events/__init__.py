@@ -1,1 +1,1 @@
-"""The events of Parley: models, CloudEvents form, golden records, topics, AsyncAPI document."""
+"""Events of Parley: models, CloudEvents form, golden records, topics, AsyncAPI document."""

@@ -1,7 +1,7 @@
-"""The events of the `assistant` stream: which assistants there are, and what each is told.
+"""Event types of the `assistant` stream: definitions of assistants.
 
-One stream for each assistant, of its tenant and id. Nothing here is sealed: administrators wrote
-it, and it says nothing of any conversation.
+Each assistant of a tenant has a stream. Nothing is sealed: administrators write these events, and
+they contain no conversation.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _STREAMS = UUID("6a1d3d51-5d0c-4c6e-9a0f-0d3d0f3c3b7e")
 
 
 class AssistantEventData(Value):
-    """What every event of an assistant carries; one without a tenant is every tenant's."""
+    """Fields common to all assistant events; without `tenant`, the assistant is shared by all."""
 
     TYPE: ClassVar[str]
 
@@ -27,7 +27,7 @@ class AssistantEventData(Value):
 
 
 class AssistantDefinition(AssistantEventData):
-    """All that there is to say of an assistant; without a model it has the installation's."""
+    """The full definition of an assistant; without `model`, the installation's default is used."""
 
     name: str
     description: str
@@ -37,19 +37,19 @@ class AssistantDefinition(AssistantEventData):
 
 
 class AssistantDefined(AssistantDefinition):
-    """There is a new assistant; always the first event of its stream."""
+    """An assistant was created. Always the first event of its stream."""
 
     TYPE = "parley.assistant.assistant_defined.v1"
 
 
 class AssistantRevised(AssistantDefinition):
-    """The assistant is another one from this version on, as a whole, and not retired."""
+    """The definition was replaced as a whole; a retired assistant is active again."""
 
     TYPE = "parley.assistant.assistant_revised.v1"
 
 
 class AssistantRetired(AssistantEventData):
-    """No session may be started with the assistant; those that it has go on."""
+    """The assistant was retired: no new sessions; existing sessions continue."""
 
     TYPE = "parley.assistant.assistant_retired.v1"
 
@@ -63,9 +63,9 @@ ASSISTANT_DATA_BY_TYPE: dict[str, type[KnownAssistantData]] = {
 
 @dataclass(frozen=True, slots=True)
 class AssistantEvent:
-    """One event at its place in the stream of an assistant.
+    """One event at its position in an assistant's stream.
 
-    `sequence` counts from 1 without a gap and is the version of what was defined there; `id` is a
+    `sequence` counts from 1 without a gap and is the version of the definition; `id` is a
     UUIDv7 and `time` is in UTC, and both increase along the stream.
     """
 
@@ -81,6 +81,6 @@ class AssistantEvent:
 
 
 def assistant_stream(tenant: str | None, assistant_id: str) -> UUID:
-    """The id of an assistant's stream: the same for the same tenant (or none) and id."""
-    # An assistant's id has no line break.
+    """Return the ID of an assistant's stream, derived from its tenant (or none) and ID."""
+    # Unambiguous: an assistant's ID contains no line break.
     return uuid5(_STREAMS, f"{assistant_id}\n{tenant or ''}")

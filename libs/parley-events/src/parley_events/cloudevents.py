@@ -1,4 +1,4 @@
-"""The form of an event in the log: CloudEvents 1.0, Kafka protocol binding, binary mode.
+"""CloudEvents 1.0 encoding of events: Kafka protocol binding, binary mode.
 
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 """
@@ -26,7 +26,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What Kafka keeps of an event. Its key is its stream: a session stays in one partition."""
+    """A Kafka record. Its key is the ID of the stream, so a session stays in one partition."""
 
     key: bytes
     headers: Headers
@@ -34,11 +34,11 @@ class Record:
 
 
 class UndecodableRecord(Exception):
-    """The record can never be read as an event of a session."""
+    """The record is not a valid event of a session; retrying cannot help."""
 
 
 class EventTooLarge(Exception):
-    """The encoded event passes 768 KiB, the most that a record in the log may have."""
+    """The encoded event exceeds 768 KiB, the maximum size of a record in the log."""
 
 
 def encode(event: Event) -> Record:
@@ -63,7 +63,7 @@ def encode(event: Event) -> Record:
 
 
 def encode_data(data: Value) -> bytes:
-    """The value of a record, from the data of an event of a known type."""
+    """Encode the data of a known event type as a record's value."""
     return data.model_dump_json(exclude_none=True).encode()
 
 
@@ -77,7 +77,7 @@ def record_of(
     traceparent: str | None,
     value: bytes,
 ) -> Record:
-    """The record of an event whose data is encoded already; its key is its subject."""
+    """Build the record of an event with encoded data; the key is the subject."""
     key = str(subject)
     headers = {
         "ce_specversion": "1.0",
@@ -111,39 +111,39 @@ def decode(record: Record) -> Event:
             raise UndecodableRecord("ce_specversion is not 1.0")
         if record.key != subject:
             raise UndecodableRecord("the key is not the ce_subject")
-        if (place := int(sequence)) < 1:
+        if (number := int(sequence)) < 1:
             raise UndecodableRecord("ce_sequence is below 1")
-        moment = datetime.fromisoformat(time.decode())
-        if moment.tzinfo is None:
+        timestamp = datetime.fromisoformat(time.decode())
+        if timestamp.tzinfo is None:
             raise UndecodableRecord("ce_time has no offset from UTC")
         return Event(
             id=UUID(event_id.decode()),
             session_id=_session_id(subject),
-            sequence=place,
-            time=moment.astimezone(UTC),
+            sequence=number,
+            time=timestamp.astimezone(UTC),
             data=decode_data(event_type.decode(), record.value),
             traceparent=headers["traceparent"].decode() if "traceparent" in headers else None,
         )
     except KeyError as missing:
         raise UndecodableRecord(f"the header {missing.args[0]} is missing") from None
     except ValidationError as error:
-        # Pydantic would quote the input: an error names the fields, never their content.
+        # Pydantic's message quotes the input; this one names the fields, never their content.
         fields = ", ".join(".".join(map(str, e["loc"])) or "the value" for e in error.errors())
-        raise UndecodableRecord(f"not the data of its type: {fields}") from None
+        raise UndecodableRecord(f"invalid data for its type: {fields}") from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise UndecodableRecord(f"malformed: {type(error).__name__}") from None
 
 
 def decode_data(event_type: str, value: bytes) -> KnownEventData | UnknownEvent:
-    """Return the data of an event of that type. Raises ValueError when the value is not it."""
+    """Decode the data of an event type; raises ValueError when the value does not match it."""
     known = DATA_BY_TYPE.get(event_type)
     if known is None:
-        # Decoded first: from bytes it would take UTF-16 and UTF-32 too, which is no JSON here.
+        # Decoded as UTF-8 first: `json.loads` accepts UTF-16 and UTF-32 bytes too.
         return UnknownEvent(type=event_type, data=json.loads(value.decode()))
     return known.model_validate_json(value)
 
 
 @lru_cache(maxsize=10_000)
 def _session_id(subject: bytes) -> UUID:
-    # Kept, since the events of a session come together and reading an id is no small part of it.
+    # Cached: events of a session arrive together, and parsing the ID is a large part of decoding.
     return UUID(subject.decode())

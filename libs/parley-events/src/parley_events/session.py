@@ -1,8 +1,7 @@
-"""The events of the `session` stream: what happened in a conversation, typed and versioned.
+"""Event types of the `session` stream, one class per published version.
 
-A class here is one published version of one event. Changes are additive; a breaking change is a new
-class with the next version number. Fields of type `Sealed` hold ciphertext (see `sealing`), so an
-event may be logged, copied and replayed by anyone without showing what a person wrote.
+Changes are additive; a breaking change is a new class with the next version number. Fields of type
+`Sealed` hold ciphertext, so events can be copied and replayed without disclosing user content.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ Sealed = bytes
 
 
 class SessionEventData(Value):
-    """What every event of a session carries beside its own facts."""
+    """Fields common to all session events."""
 
     TYPE: ClassVar[str]
 
@@ -28,10 +27,10 @@ class SessionEventData(Value):
 
 
 class SessionStarted(SessionEventData):
-    """A person began a conversation with an assistant; always the first event of a session.
+    """A user started a session with an assistant. Always the first event of a session.
 
-    A temporary one is erased at `expires_at`. One that was forked begins with the messages that
-    it copied, as imported ones in the same append.
+    A temporary session is erased at `expires_at`. A fork (`forked_from`) starts with copies of the
+    original's messages, as `message_imported` events in the same append.
     """
 
     TYPE = "parley.session.session_started.v1"
@@ -47,9 +46,9 @@ class SessionStarted(SessionEventData):
 
 
 class MessageSubmitted(SessionEventData):
-    """A person sent a message; an edit is another message with the same parent.
+    """A user submitted a message. An edit is a new message with the same parent.
 
-    `tokens` is how many the content has, where it was counted.
+    `tokens` is the token count of the content, if it was counted.
     """
 
     TYPE = "parley.session.message_submitted.v1"
@@ -61,7 +60,7 @@ class MessageSubmitted(SessionEventData):
 
 
 class MessageImported(SessionEventData):
-    """A message that was said elsewhere was brought along; it follows its parent."""
+    """A message from another system, or from a forked session, was imported below its parent."""
 
     TYPE = "parley.session.message_imported.v1"
 
@@ -76,7 +75,7 @@ class MessageImported(SessionEventData):
 class ReplyRequested(SessionEventData):
     """A turn was opened: a model is to reply to a message.
 
-    In the same append as that message; a regenerated reply is requested alone.
+    Appended together with that message, or alone when the reply is regenerated.
     """
 
     TYPE = "parley.session.reply_requested.v1"
@@ -89,7 +88,7 @@ class ReplyRequested(SessionEventData):
 
 
 class ReplyEnded(SessionEventData):
-    """What the three ends of a turn share."""
+    """Fields common to the three events that end a turn."""
 
     turn_id: UUID
     reply_id: UUID
@@ -99,7 +98,7 @@ class ReplyEnded(SessionEventData):
 
 
 class ReplyCompleted(ReplyEnded):
-    """The turn ended with a whole reply."""
+    """The turn ended with a complete reply."""
 
     TYPE = "parley.session.reply_completed.v1"
 
@@ -110,7 +109,7 @@ class ReplyCompleted(ReplyEnded):
 
 
 class ReplyFailed(ReplyEnded):
-    """The turn ended without a whole reply; what there was of it is kept."""
+    """The turn ended without a complete reply; the partial content is preserved."""
 
     TYPE = "parley.session.reply_failed.v1"
 
@@ -120,7 +119,7 @@ class ReplyFailed(ReplyEnded):
 
 
 class CancelRequested(SessionEventData):
-    """Somebody asked that the reply be stopped."""
+    """Cancellation of a running turn was requested."""
 
     TYPE = "parley.session.cancel_requested.v1"
 
@@ -128,7 +127,7 @@ class CancelRequested(SessionEventData):
 
 
 class ReplyCancelled(ReplyEnded):
-    """The turn ended because somebody stopped it; what there was of the reply is kept."""
+    """The turn ended because it was cancelled; the partial content is preserved."""
 
     TYPE = "parley.session.reply_cancelled.v1"
 
@@ -137,7 +136,7 @@ class ReplyCancelled(ReplyEnded):
 
 
 class ContextCompacted(SessionEventData):
-    """A summary stands for all up to a message from now on, in what the model is shown."""
+    """From now on a summary replaces all messages up to this one in the prompt."""
 
     TYPE = "parley.session.context_compacted.v1"
 
@@ -150,7 +149,7 @@ class ContextCompacted(SessionEventData):
 
 
 class SessionRenamed(SessionEventData):
-    """The title changed: by its owner, or suggested by a model where there was none."""
+    """The title changed: set by the owner, or suggested by a model for an untitled session."""
 
     TYPE = "parley.session.session_renamed.v1"
 
@@ -162,7 +161,7 @@ class SessionRenamed(SessionEventData):
 
 
 class SessionMetadataChanged(SessionEventData):
-    """The metadata is another one now, as a whole."""
+    """The metadata was replaced as a whole."""
 
     TYPE = "parley.session.session_metadata_changed.v1"
 
@@ -170,19 +169,19 @@ class SessionMetadataChanged(SessionEventData):
 
 
 class SessionArchived(SessionEventData):
-    """The owner put the session away."""
+    """The owner archived the session."""
 
     TYPE = "parley.session.session_archived.v1"
 
 
 class SessionUnarchived(SessionEventData):
-    """The owner took the session out again."""
+    """The owner unarchived the session."""
 
     TYPE = "parley.session.session_unarchived.v1"
 
 
 class SessionDeleted(SessionEventData):
-    """The owner deleted the session: until `erase_at` it can be restored, then it is erased."""
+    """The owner deleted the session. It can be restored until `erase_at` and is then erased."""
 
     TYPE = "parley.session.session_deleted.v1"
 
@@ -190,25 +189,25 @@ class SessionDeleted(SessionEventData):
 
 
 class SessionRestored(SessionEventData):
-    """The owner took back that the session was deleted."""
+    """The owner restored a deleted session."""
 
     TYPE = "parley.session.session_restored.v1"
 
 
 class LegalHoldPlaced(SessionEventData):
-    """Nothing may erase the session until the hold is lifted."""
+    """A legal hold was placed: the session must not be erased until it is lifted."""
 
     TYPE = "parley.session.legal_hold_placed.v1"
 
 
 class LegalHoldLifted(SessionEventData):
-    """The session may be erased again."""
+    """The legal hold was lifted: the session may be erased again."""
 
     TYPE = "parley.session.legal_hold_lifted.v1"
 
 
 class SessionErased(SessionEventData):
-    """The session's key was destroyed in the same commit: nothing that was said can be read again.
+    """The session's key was destroyed in the same commit; its content can never be read again.
 
     Always the last event of a session.
     """
@@ -219,10 +218,10 @@ class SessionErased(SessionEventData):
 
 
 class CompletionServed(SessionEventData):
-    """A person had a model answer without a conversation: what it cost is all that is kept.
+    """A stateless completion was served; only its usage and cost are recorded.
 
-    The only event of a stream of its own, which has no key and can be neither read nor listed.
-    One that was `cut` off was left by its client.
+    The only event of its own stream, which has no key and is never listed as a session. The status
+    `cut` means that the client disconnected.
     """
 
     TYPE = "parley.session.completion_served.v1"
@@ -236,7 +235,7 @@ class CompletionServed(SessionEventData):
 
 
 class UnknownEvent(Value):
-    """An event of a type that this version does not know: kept, not understood."""
+    """An event of a type unknown to this version; its data is preserved as it is."""
 
     type: str
     data: dict[str, Any]
@@ -271,7 +270,7 @@ DATA_BY_TYPE: dict[str, type[KnownEventData]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event at its place in a session.
+    """One event at its position in a session.
 
     `sequence` counts from 1 without a gap; `id` is a UUIDv7 and `time` is in UTC, and both increase
     along the session.

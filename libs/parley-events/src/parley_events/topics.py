@@ -1,4 +1,4 @@
-"""The topics of the log: their names and the settings that the guarantees need.
+"""Kafka topics of the log: their names and the settings that the guarantees require.
 
 Settings: https://kafka.apache.org/documentation/#topicconfigs
 """
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 SESSIONS_TOPIC = "parley.sessions.v1"
 ASSISTANTS_TOPIC = "parley.assistants.v1"
-# Administrators write little, and who reads it wants all of it in order.
+# Low volume, and consumers need all definitions in order.
 ASSISTANTS_PARTITIONS = 1
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""A record of 768 KiB alone in its batch, with the overhead of the batch."""
+"""Fits a batch with a single record of 768 KiB and its overhead."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic of the log must be. The number of partitions never changes (see DESIGN)."""
+    """The required configuration of a topic; its number of partitions never changes."""
 
     name: str
     partitions: int

@@ -7,21 +7,21 @@ _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 
 
 def uuid7_after(previous: UUID | None, now_ms: int, randomness: int) -> UUID:
-    """Return a UUIDv7 that sorts after `previous`, even when the clock went back.
+    """Return a UUIDv7 that sorts after `previous`, even after the clock was set back.
 
     `now_ms` is Unix time in milliseconds, `randomness` a non-negative integer of which the low 74
-    bits count. Both are arguments, so that callers stay pure.
+    bits count. Both are arguments, so that callers can be pure.
     """
     if previous is None or now_ms > milliseconds_of(previous):
         return _compose(now_ms, randomness & _RANDOM_MASK)
-    # RFC 9562, method 2: within one millisecond (or behind it) the random part is counted up. The
+    # RFC 9562, method 2: within one millisecond (or behind it) the random part is incremented. The
     # step is random too, so that ids stay hard to guess.
     bits = _random_of(previous) + 1 + (randomness & 0xFFFFFFFF)
     return _compose(milliseconds_of(previous) + (bits >> _RANDOM_BITS), bits & _RANDOM_MASK)
 
 
 def milliseconds_of(identifier: UUID) -> int:
-    """Return the Unix time in milliseconds that a UUIDv7 carries."""
+    """Return the Unix time in milliseconds of a UUIDv7."""
     return identifier.int >> 80
 
 

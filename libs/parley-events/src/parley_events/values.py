@@ -1,4 +1,4 @@
-"""The values that events are made of, of whatever stream."""
+"""Value objects shared by the events of all streams."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,15 +9,15 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Value(BaseModel):
-    # Unknown fields are kept: a consumer that re-encodes an event of a later minor change must not
-    # lose what it does not understand.
+    # Unknown fields are preserved: a consumer that re-encodes an event of a newer version must not
+    # lose them.
     model_config = ConfigDict(
         frozen=True, extra="allow", ser_json_bytes="base64", val_json_bytes="base64"
     )
 
 
 class Actor(Value):
-    """Who caused an event: a person in a tenant, or Parley itself (`system`)."""
+    """The cause of an event: a user of a tenant, or Parley itself (`system`)."""
 
     tenant: str
     user: str
@@ -25,7 +25,7 @@ class Actor(Value):
 
 
 class Usage(Value):
-    """Tokens that the model server counted, or that Parley estimated for a stream cut short."""
+    """Token counts from the model server, or `estimated` by Parley for an interrupted stream."""
 
     prompt_tokens: Count
     completion_tokens: Count
@@ -41,7 +41,7 @@ class Price(Value):
 
 
 class ForkPoint(Value):
-    """The message of another session up to which a session is its copy."""
+    """The message of another session up to which a fork copied it."""
 
     session_id: UUID
     message_id: UUID

@@ -10,7 +10,7 @@ import aiohttp
 import uvicorn
 from starlette.types import ASGIApp
 
-from parley_core.http.bounded_protocol import BoundedProtocol
+from parley_core.http.uvicorn_internals import BoundedProtocol
 from parley_testing.eventually import eventually
 
 START_SECONDS = 15

@@ -1,6 +1,7 @@
 """Serves inference until SIGTERM: `python -m parley_inference`."""
 
 import logging
+import math
 import sys
 
 from parley_core.http.server import configure_logging, serve
@@ -11,20 +12,20 @@ from parley_inference.settings import InferenceSettings
 
 def main() -> int:
     configure_logging()
-    # It logs a line with the model server's URL for each request.
+    # httpx2 would log a line with the model server's URL for each request.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         settings = load(InferenceSettings)
         app = create_app(settings)
-    except InvalidSettings as wrong:
-        print(wrong, file=sys.stderr)
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
         return 2
     serve(
         app,
-        host=settings.inference_host,
-        port=settings.inference_port,
+        host=settings.host,
+        port=settings.port,
         shared_port=settings.shared_port,
-        drain_seconds=settings.inference_drain_seconds + settings.inference_drain_commit_seconds,
+        drain_seconds=math.ceil(settings.drain.seconds + settings.drain.commit_seconds),
         on_shutdown=lambda: app.state.begin_drain(),
     )
     return 0

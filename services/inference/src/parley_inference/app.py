@@ -1,207 +1,165 @@
-"""The one place where inference is put together."""
+"""Composition root of the inference service."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.errors import ParleyError
+from parley_core.http.health import health_routes
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.metrics import metrics_route, new_registry
-from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.api.body_limits import BodyLimits
-from parley_inference.api.completions_api import completions_route
-from parley_inference.api.routes import Parts, routes
+from parley_inference.api.routes import TurnStreams, routes
 from parley_inference.background.post_reply_tasks import PostReplyTasks
 from parley_inference.completions.service import CompletionService
 from parley_inference.completions.usage_reporter import UsageReporter
-from parley_inference.limits import (
-    afterwards_limits,
-    completions_limits,
-    record_limits,
-    runner_limits,
-    server_limits,
-    upstream_limits,
-)
-from parley_inference.metrics import watch_turns
-from parley_inference.models.catalogue_file import default_catalogue, read_catalogue
+from parley_inference.metrics import InferenceCollector
+from parley_inference.models.catalogue_file import read_catalogue, single_model_catalogue
 from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import ContextWindowCache
 from parley_inference.settings import InferenceSettings, environment_variable
-from parley_inference.streaming.buffer_poller import TurnBufferPoller
-from parley_inference.streaming.buffer_writer import TurnBufferWriter
 from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
-from parley_inference.streaming.turn_buffering import TurnBuffering
+from parley_inference.streaming.turn_buffering import TurnBuffering, create_turn_buffering
+from parley_inference.turns.conversation_caches import ConversationCaches
 from parley_inference.turns.heartbeat import HeartbeatLoop
-from parley_inference.turns.runner import Runner
+from parley_inference.turns.running_turns import RunningTurns
 from parley_inference.turns.shutdown import Shutdown
-from parley_inference.upstream_metrics import watch_model_servers
+from parley_inference.turns.turn_opener import TurnOpener
 
 log = logging.getLogger(__name__)
 
-# One to write with, and one to read with.
-_BUFFER_CONNECTIONS = 2
-
 
 def create_app(settings: InferenceSettings) -> Starlette:
-    """The application; `app.state.begin_drain()` is for SIGTERM. Raises InvalidSettings."""
-    catalogue = _catalogue(settings)
-    guard = ServiceAuthenticator(
-        settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
-    )
-    parts, registry = Parts(), new_registry()
+    """Return the application; call `app.state.begin_drain()` at SIGTERM. Raises InvalidSettings."""
+    catalogue = _load_catalogue(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with http_session() as http, AsyncExitStack() as stack:
-            service = ServiceClient(
-                http,
-                settings.session_url,
-                caller="inference",
-                callee="session",
-                secret=settings.internal_secret,
-            )
-            provider = OpenAIProvider(catalogue, upstream_limits(settings))
-            session = SessionClient(
-                service,
-                uuid4(),
-                catalogue.budgets,
-                seconds=settings.inference_session_seconds,
-                heartbeat_seconds=settings.inference_heartbeat_answer_seconds,
-            )
-            buffering = _buffering(settings)
-            if buffering is not None:
-                await stack.enter_async_context(buffering.run())
-            runner = _runner(settings, session, provider, catalogue, buffering)
-            parts.session, parts.runner = session, runner
-            records = UsageReporter(session, record_limits(settings))
-            await stack.enter_async_context(records.run(settings.inference_drain_commit_seconds))
-            completions = parts.completions = CompletionService(
-                provider, catalogue, completions_limits(settings), records.add
-            )
-            watch_turns(
-                registry,
-                running=lambda: len(runner.running),
-                followed=lambda: runner.followed,
-                streams=lambda: len(parts.open_streams),
-                buffer_failures=lambda: buffering.failed if buffering else 0,
-            )
-            watch_model_servers(
-                registry,
-                list(provider.servers.values()),
-                completions=lambda: completions.running,
-                lost_records=lambda: records.lost,
-            )
-            drain = Shutdown(
-                runner, settings.inference_drain_seconds, settings.inference_drain_commit_seconds
-            )
+        async with _run_service(settings, catalogue) as service:
+            app.router.routes.extend(service.routes)
+            app.state.begin_drain = service.begin_shutdown
+            yield
 
-            def begin_drain() -> None:
-                drain.begin()
-                completions.drain(settings.inference_drain_seconds)
-
-            app.state.begin_drain = begin_drain
-            lease = HeartbeatLoop(
-                session,
-                runner,
-                settings.inference_heartbeat_seconds,
-                settings.inference_unheard_seconds,
-            )
-            keeping = asyncio.create_task(lease.keep())
-            try:
-                yield
-            finally:
-                await drain.finish()
-                keeping.cancel()
-                await provider.close()
-
-    app = Starlette(
-        routes=[
-            *routes(
-                guard,
-                catalogue,
-                parts,
-                most_streams=settings.inference_streams,
-                heartbeat_seconds=settings.inference_stream_heartbeat_seconds,
-            ),
-            completions_route(guard, lambda: parts.completions),
-            metrics_route(registry),
-        ],
-        lifespan=lifespan,
-    )
+    app = Starlette(lifespan=lifespan)
     app.state.begin_drain = lambda: None
-    app.add_middleware(
-        BodyLimits,
-        limit=settings.inference_body_bytes,
-        completions=settings.inference_completion_body_bytes,
-    )
+    app.add_middleware(BodyLimits)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     return app
 
 
-def _catalogue(settings: InferenceSettings) -> ModelCatalogue:
-    limits = server_limits(settings)
-    if settings.models is not None:
-        return read_catalogue(settings.models, environment_variable, limits)
+@dataclass(frozen=True, slots=True)
+class _Service:
+    routes: Sequence[Route]
+    begin_shutdown: Callable[[], None]
+
+
+@asynccontextmanager
+async def _run_service(
+    settings: InferenceSettings, catalogue: ModelCatalogue
+) -> AsyncIterator[_Service]:
+    """Build all components of the process, run them during the block, and shut them down."""
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(http_session())
+        session = SessionClient(
+            ServiceClient(
+                http,
+                settings.session_url,
+                caller="inference",
+                callee="session",
+                secret=settings.internal_secret,
+            ),
+            uuid4(),
+            catalogue.prompt_budgets,
+        )
+        provider = OpenAIProvider(catalogue, settings.upstream)
+        stack.push_async_callback(provider.close)
+
+        buffering = _create_buffering(settings.redis_url)
+        if buffering is not None:
+            await stack.enter_async_context(buffering.run())
+        windows = ContextWindowCache(settings.context_cache_max_bytes)
+        live_turns = LiveTurnRegistry()
+        post_reply_tasks = PostReplyTasks(session, provider, settings.post_reply_tasks)
+        running = RunningTurns(session, provider, live_turns, buffering)
+        opener = TurnOpener(
+            session,
+            catalogue,
+            windows,
+            live_turns,
+            running,
+            post_reply_tasks,
+            max_turns=settings.max_turns,
+            buffering=buffering,
+        )
+        caches = ConversationCaches(windows, live_turns, post_reply_tasks, buffering)
+
+        usage_reporter = UsageReporter(session)
+        await stack.enter_async_context(usage_reporter.run(settings.drain.commit_seconds))
+        completions = CompletionService(
+            provider, catalogue, usage_reporter.report, max_completions=settings.max_completions
+        )
+
+        authenticate = ServiceAuthenticator(
+            settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
+        )
+        streams = TurnStreams(authenticate, opener, max_streams=settings.max_streams)
+        registry = new_registry()
+        InferenceCollector(
+            registry,
+            turns=running,
+            streams=streams,
+            buffering=buffering,
+            provider=provider,
+            completions=completions,
+            usage_reporter=usage_reporter,
+        )
+
+        async def unavailable() -> Sequence[str]:
+            try:
+                await session.check_health()
+            except ParleyError:
+                return ["session"]
+            return []
+
+        shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
+        heartbeats = HeartbeatLoop(session, running, caches)
+        await stack.enter_async_context(background_tasks(heartbeats.run()))
+        stack.push_async_callback(shutdown.finish)
+        yield _Service(
+            [
+                *routes(authenticate, catalogue, streams, completions),
+                *health_routes(unavailable, is_stopping=lambda: not opener.accepting),
+                metrics_route(registry),
+            ],
+            shutdown.begin,
+        )
+
+
+def _load_catalogue(settings: InferenceSettings) -> ModelCatalogue:
+    if settings.models_path is not None:
+        return read_catalogue(settings.models_path, environment_variable, settings.upstream)
     key = settings.openai_api_key
-    return default_catalogue(
-        limits,
+    return single_model_catalogue(
+        settings.upstream,
         base_url=settings.openai_base_url,
         key=key.get_secret_value() if key else None,
         model=settings.model,
     )
 
 
-def _runner(
-    settings: InferenceSettings,
-    session: SessionClient,
-    provider: OpenAIProvider,
-    catalogue: ModelCatalogue,
-    buffering: TurnBuffering | None,
-) -> Runner:
-    return Runner(
-        session,
-        provider,
-        catalogue,
-        ContextWindowCache(settings.inference_context_bytes, settings.inference_context_seconds),
-        LiveTurnRegistry(settings.inference_ended_turns, settings.inference_ended_seconds),
-        PostReplyTasks(session, provider, afterwards_limits(settings)),
-        runner_limits(settings),
-        buffering,
-    )
-
-
-def _buffering(settings: InferenceSettings) -> TurnBuffering | None:
-    if settings.redis is None:
-        log.info("PARLEY_REDIS is not set: a reply is streamed only by the process that makes it")
+def _create_buffering(redis_url: str | None) -> TurnBuffering | None:
+    if redis_url is None:
+        log.info("PARLEY_REDIS_URL is not set: other processes show a reply only when it has ended")
         return None
-    redis = RedisWithCircuitBreaker(
-        settings.redis,
-        timeout_seconds=settings.inference_buffer_seconds,
-        open_seconds=settings.inference_buffer_pause_seconds,
-        max_connections=_BUFFER_CONNECTIONS,
-    )
-    buffers = TurnBuffers(redis)
-    flusher = TurnBufferWriter(
-        buffers,
-        every_seconds=settings.inference_buffer_flush_seconds,
-        most_turns=settings.inference_buffer_turns,
-        most_bytes=settings.inference_buffer_bytes,
-        grace_seconds=settings.inference_buffer_grace_seconds,
-        keep_ended_seconds=settings.inference_buffer_ended_seconds,
-    )
-    poller = TurnBufferPoller(
-        buffers,
-        every_seconds=settings.inference_buffer_poll_seconds,
-        most_turns=settings.inference_buffer_turns,
-        most_entries=settings.inference_buffer_entries,
-    )
-    return TurnBuffering(buffers, flusher, poller)
+    return create_turn_buffering(redis_url)

@@ -1,41 +1,106 @@
-"""What inference tells of its turns: how many it runs, follows and streams, and its buffers."""
+"""Prometheus metrics of the inference service, read from its components at each scrape."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-Number = Callable[[], int]
+from parley_core.runtime.circuit_breaker import State
+from parley_inference.api.routes import TurnStreams
+from parley_inference.completions.service import CompletionService
+from parley_inference.completions.usage_reporter import UsageReporter
+from parley_inference.models.openai_provider import OpenAIProvider
+from parley_inference.streaming.turn_buffering import TurnBuffering
+from parley_inference.turns.running_turns import RunningTurns
+
+_CIRCUIT_STATES: tuple[State, ...] = ("closed", "half_open", "open")
+_FIRST_TOKEN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-def watch_turns(
-    registry: CollectorRegistry,
-    *,
-    running: Number,
-    followed: Number,
-    streams: Number,
-    buffer_failures: Number,
-) -> None:
-    """Each is asked for its number at each scrape."""
-    gauges = {
-        ("parley_inference_turns", "Turns that this process runs."): running,
-        ("parley_inference_followed", "Turns of other processes that are read here."): followed,
-        ("parley_inference_streams", "Answers that carry a turn's events now."): streams,
-    }
-    registry.register(_Numbers(gauges, buffer_failures))
+class InferenceCollector(Collector):
+    """Also installs the first-token histogram on every model server."""
 
-
-class _Numbers(Collector):
-    def __init__(self, gauges: Mapping[tuple[str, str], Number], failures: Number) -> None:
-        self._gauges, self._failures = gauges, failures
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        turns: RunningTurns,
+        streams: TurnStreams,
+        buffering: TurnBuffering | None,
+        provider: OpenAIProvider,
+        completions: CompletionService,
+        usage_reporter: UsageReporter,
+    ) -> None:
+        self._turns, self._streams, self._buffering = turns, streams, buffering
+        self._servers = list(provider.servers.values())
+        self._completions, self._usage_reporter = completions, usage_reporter
+        first_token = Histogram(
+            "parley_inference_first_token_seconds",
+            "Time from a request to a model server to the first text of its reply.",
+            ["server"],
+            buckets=_FIRST_TOKEN_BUCKETS,
+            registry=registry,
+        )
+        for server in self._servers:
+            server.on_first_text = first_token.labels(server.name).observe
+        registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        for (name, what), number in self._gauges.items():
-            yield GaugeMetricFamily(name, what, value=number())
+        yield GaugeMetricFamily(
+            "parley_inference_turns_in_flight",
+            "Turns that this process runs.",
+            value=len(self._turns.owned),
+        )
+        yield GaugeMetricFamily(
+            "parley_inference_remote_turns",
+            "Turns of other processes that are streamed by this one.",
+            value=self._turns.followed,
+        )
+        yield GaugeMetricFamily(
+            "parley_inference_stream_subscribers",
+            "Open streams of turns.",
+            value=self._streams.subscribers,
+        )
         yield CounterMetricFamily(
             "parley_inference_buffer_failures",
-            "Times that Redis did not keep or give the buffers of turns.",
-            value=self._failures(),
+            "Failed reads and writes of turn buffers in Redis.",
+            value=self._buffering.failures if self._buffering else 0,
         )
+        yield GaugeMetricFamily(
+            "parley_inference_completions_in_flight",
+            "Stateless completions that run now.",
+            value=self._completions.in_flight,
+        )
+        yield CounterMetricFamily(
+            "parley_inference_usage_records_dropped",
+            "Completions whose usage could not be reported to the session service.",
+            value=self._usage_reporter.dropped,
+        )
+        yield from self._upstream_metrics()
+
+    def _upstream_metrics(self) -> Iterable[Metric]:
+        requests = GaugeMetricFamily(
+            "parley_inference_upstream_requests_in_flight",
+            "Requests that a model server is processing.",
+            labels=["server"],
+        )
+        circuit = GaugeMetricFamily(
+            "parley_inference_upstream_circuit",
+            "State of a model server's circuit breaker: 1 for the current state, 0 for the others.",
+            labels=["server", "state"],
+        )
+        failures = CounterMetricFamily(
+            "parley_inference_upstream_failures",
+            "Failed requests to a model server, by failure code.",
+            labels=["server", "code"],
+        )
+        for server in self._servers:
+            requests.add_metric([server.name], server.requests_in_flight)
+            for state in _CIRCUIT_STATES:
+                is_current = server.circuit_breaker.state == state
+                circuit.add_metric([server.name, state], int(is_current))
+            for code, count in server.failures.items():
+                failures.add_metric([server.name, code], count)
+        return requests, circuit, failures

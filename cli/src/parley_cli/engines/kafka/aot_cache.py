@@ -1,7 +1,7 @@
-"""Java's AOT cache (JEP 514): a first run records its classes, and later starts take half the time.
+"""AOT cache of Java (JEP 514): recorded in one run, it halves the time of later starts.
 
-It is named for what it fits and for its own sum, so that one of another Java, of other jars or cut
-short is never used.
+The file name contains a fingerprint of its inputs and its own checksum, so that a cache of another
+Java or other jars, or a truncated one, is never used.
 """
 
 import contextlib
@@ -13,49 +13,49 @@ from pathlib import Path
 
 
 class AOTCache:
-    """The cache in the folder `shared` that fits the files that Java reads."""
+    """The cache in the folder `shared` for a Java that reads the given files."""
 
-    def __init__(self, shared: Path, read_by_java: Iterable[Path]) -> None:
+    def __init__(self, shared: Path, java_files: Iterable[Path]) -> None:
         self._shared = shared
-        self._name = f"start-{_fingerprint(read_by_java)}"
+        self._name = f"start-{_fingerprint(java_files)}"
 
     def options(self) -> list[str]:
-        """Those of a Java that uses it; none while it was not recorded (blocking)."""
-        found = self._found()
-        return [f"-XX:AOTCache={found}"] if found else []
+        """The Java options that use the cache; none if it was not recorded yet. Blocks."""
+        file = self._find()
+        return [f"-XX:AOTCache={file}"] if file else []
 
-    def recording_options(self, own: Path) -> list[str]:
-        """Those of a Java that records it in the folder `own` when it ends."""
-        return [f"-XX:AOTCacheOutput={self._recorded(own)}"]
+    def recording_options(self, folder: Path) -> list[str]:
+        """The Java options that record a cache in the folder when Java ends."""
+        return [f"-XX:AOTCacheOutput={self._recording(folder)}"]
 
-    def share(self, own: Path) -> None:
-        """Move what a run that has ended recorded in `own`, if it did, to `shared` (blocking)."""
-        recorded = self._recorded(own)
-        if not recorded.exists():
+    def publish(self, folder: Path) -> None:
+        """Move a finished recording from the folder, if there is one, to `shared`. Blocks."""
+        recording = self._recording(folder)
+        if not recording.exists():
             return
-        # A disk too full for it costs later starts two seconds, and no more.
+        # Without space for the cache, later starts are merely two seconds slower.
         with contextlib.suppress(OSError):
-            incoming = self._shared / f"{recorded.stem}-{_sum(recorded)}.aot.{os.getpid()}"
-            shutil.move(recorded, incoming)
+            incoming = self._shared / f"{recording.stem}-{_checksum(recording)}.aot.{os.getpid()}"
+            shutil.move(recording, incoming)
             for old in set(self._shared.glob("start*")) - {incoming}:
                 old.unlink()
             incoming.rename(incoming.with_suffix(""))
 
-    def _recorded(self, own: Path) -> Path:
-        return own / f"{self._name}.aot"
+    def _recording(self, folder: Path) -> Path:
+        return folder / f"{self._name}.aot"
 
-    def _found(self) -> Path | None:
+    def _find(self) -> Path | None:
         for file in self._shared.glob(f"{self._name}-*.aot"):
-            if file.stem == f"{self._name}-{_sum(file)}":
+            if file.stem == f"{self._name}-{_checksum(file)}":
                 return file
         return None
 
 
 def _fingerprint(files: Iterable[Path]) -> str:
-    # What Java itself compares before it uses a cache.
-    seen = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+    # Java compares the same attributes before it uses a cache.
+    attributes = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(attributes).encode()).hexdigest()[:16]
 
 
-def _sum(file: Path) -> str:
+def _checksum(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,26 +1,26 @@
-"""Runs Kafka once on data of its own, so that Java records its start cache."""
+"""Records the AOT cache of Kafka in a run on a temporary data folder."""
 
 import asyncio
 import shutil
 from pathlib import Path
 
 from parley_cli.engines.kafka.jars import jars_are_complete
-from parley_cli.engines.kafka.server import KafkaServer, kafka_start_cache
+from parley_cli.engines.kafka.server import KafkaServer, kafka_aot_cache
 
-# Java writes the cache after its end was asked for. Nobody waits for it.
-LIMIT = 300.0  # Seconds.
+# Java writes the cache at its end. The stack already runs and does not wait for it.
+STOP_TIMEOUT_SECONDS = 300.0
 
 
-async def record_kafka_start(data: Path, cache: Path, port: int, controller_port: int) -> None:
-    """Leave a start cache in `cache`, unless it has one. Raises EngineError."""
+async def record_kafka_aot_cache(data: Path, cache: Path, port: int, controller_port: int) -> None:
+    """Record an AOT cache in the folder `cache` unless it has one. Raises EngineError."""
     if await asyncio.to_thread(_is_recorded, cache):
         return
     folder = data / "kafka-recording"
     shutil.rmtree(folder, ignore_errors=True)
-    server = KafkaServer(folder, cache, port, controller_port, records_start=True)
+    server = KafkaServer(folder, cache, port, controller_port, record_aot_cache=True)
     try:
         await server.start()
-        await server.stop(LIMIT)
+        await server.stop(STOP_TIMEOUT_SECONDS)
     finally:
         server.child.kill()
         await server.child.wait()
@@ -28,4 +28,4 @@ async def record_kafka_start(data: Path, cache: Path, port: int, controller_port
 
 
 def _is_recorded(cache: Path) -> bool:
-    return jars_are_complete(cache) and bool(kafka_start_cache(cache.resolve()).options())
+    return jars_are_complete(cache) and bool(kafka_aot_cache(cache.resolve()).options())

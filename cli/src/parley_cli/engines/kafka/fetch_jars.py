@@ -1,4 +1,4 @@
-"""Fetches Kafka's jars in a process of its own, which can be ended in the middle.
+"""Downloads the jars of Kafka in a separate process, which can be killed at any time.
 
 Run as `python -m parley_cli.engines.kafka.fetch_jars CACHE`.
 """
@@ -12,5 +12,5 @@ from parley_cli.engines.kafka.jars import kafka_jars
 if __name__ == "__main__":
     try:
         kafka_jars(Path(sys.argv[1]))
-    except EngineError as failed:
-        sys.exit(str(failed))
+    except EngineError as error:
+        sys.exit(str(error))

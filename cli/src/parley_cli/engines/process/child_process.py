@@ -1,4 +1,4 @@
-"""Runs a program as a child process: apart from the terminal, watched, stopped in order."""
+"""Child processes: detached from the terminal, locked to one data folder, stopped by a signal."""
 
 import asyncio
 import contextlib
@@ -14,25 +14,25 @@ from typing import IO
 from parley_cli.engines.errors import EngineError
 from parley_cli.engines.process.child_log import ChildLog
 
-TIED_CHILD = Path(__file__).with_name("exec_with_parent_death_signal.py")
-# No secret of Parley's, and no setting meant for another PostgreSQL or Java.
-INHERITED = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
-# Java reads file names by it. Every Linux has the one, every macOS the other.
+EXEC_SCRIPT = Path(__file__).with_name("exec_with_parent_death_signal.py")
+# No secret of Parley, and no setting meant for another PostgreSQL or Java.
+INHERITED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
+# Java decodes file names with it. Every Linux has the one, every macOS the other.
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 
-PATIENCE = 10.0  # Seconds.
-POLL_SECONDS = 0.05
+PREVIOUS_RUN_TIMEOUT_SECONDS = 10.0
+POLL_INTERVAL_SECONDS = 0.05
 
 
 class ChildProcess:
-    """One child process of a data folder, with its log file; the signal `ask` ends it."""
+    """A child process of a data folder, with its log file; `stop_signal` asks it to end."""
 
-    def __init__(self, name: str, data: Path, ask: signal.Signals = signal.SIGTERM) -> None:
+    def __init__(self, name: str, data: Path, stop_signal: signal.Signals = signal.SIGTERM) -> None:
         self.name = name
         self.log = ChildLog(data / "logs" / f"{name}.log")
         self._data = data
         self._lock_file = data / "locks" / name
-        self._ask = ask
+        self._stop_signal = stop_signal
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -42,13 +42,13 @@ class ChildProcess:
         return self._process.pid
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def wait_for_earlier(self) -> None:
-        """Return once nothing of an earlier run is left, which may still hold the port."""
-        with self._opened_lock() as lock:
-            await self._take(lock)
+    async def wait_for_previous_run(self) -> None:
+        """Wait until every process of a previous run, which may hold the port, has ended."""
+        with self._open_lock() as lock:
+            await self._acquire(lock)
 
     async def start(
         self,
@@ -57,96 +57,103 @@ class ChildProcess:
         user: pwd.struct_passwd | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start the command in the folder; as another user when `user` is given.
+        """Start the command in the folder, as `user` if one is given.
 
-        The child's environment is `environment` and what every program needs, nothing else.
+        The child's environment is `environment` and the variables that every program needs,
+        nothing else.
         """
-        owner = f"{user.pw_uid}:{user.pw_gid}" if user else ""
-        tie = [str(TIED_CHILD), str(os.getpid()), str(int(self._ask)), owner]
-        with self.log.open_for_run() as log, self._opened_lock() as lock:
-            await self._take(lock)
+        with self.log.open_for_run() as log, self._open_lock() as lock:
+            await self._acquire(lock)
             self._process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-I", "-S", *tie, *command],
+                *tied_to_parent(command, self._stop_signal, user),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # The lock is the child's from here on: the system frees it when the child and
-                # all that it started are gone, however they ended.
+                # The child inherits the lock: the system releases it when the child and all its
+                # descendants have ended, however they ended.
                 pass_fds=[lock.fileno()],
-                # A session of its own: a terminal's Ctrl-C must reach the parent only.
+                # In a session of its own, so that a terminal's Ctrl-C reaches only the parent.
                 start_new_session=True,
                 cwd=folder,
-                env=inherited(INHERITED) | {"LC_ALL": LOCALE} | dict(environment or {}),
+                env=inherited_environment(INHERITED_VARIABLES)
+                | {"LC_ALL": LOCALE}
+                | dict(environment or {}),
             )
             lock.truncate(0)
             lock.write(str(self.pid))
 
     async def wait_ready(self, probe: Callable[[], Awaitable[bool]], timeout: float) -> None:
-        """Return once the probe answers True; EngineError when the child dies or time runs out."""
+        """Poll the probe until it is true; EngineError if the child ends or after `timeout`."""
         deadline = asyncio.get_running_loop().time() + timeout
         ready = False
         while not ready:
             ready = await probe()
-            # Asked after the probe: on its port another server may have answered.
-            if not self.runs:
-                raise EngineError(
-                    f"{self.name} ended while starting: {self.log.most_telling_line()}"
-                )
+            # Checked after the probe, which another server on the port may have answered.
+            if not self.is_running:
+                raise EngineError(f"{self.name} ended while starting: {self.log.explanation()}")
             if not ready and asyncio.get_running_loop().time() > deadline:
                 raise EngineError(
-                    f"{self.name} was not ready within {timeout:.0f} s: "
-                    f"{self.log.most_telling_line()}"
+                    f"{self.name} was not ready within {timeout:.0f} s: {self.log.explanation()}"
                 )
             if not ready:
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
-    async def stop(self, limit: float = 8) -> int | None:
-        """Ask the child to end, kill it after `limit` seconds; its exit code, if it ever began."""
+    async def stop(self, timeout: float = 8) -> int | None:
+        """Ask the child to end, kill it after `timeout`; return the exit code, if it ever ran."""
         process = self._process
         if process is None:
             return None
         if process.returncode is not None:
             return process.returncode
-        process.send_signal(self._ask)
+        process.send_signal(self._stop_signal)
         try:
-            return await asyncio.wait_for(process.wait(), limit)
+            return await asyncio.wait_for(process.wait(), timeout)
         except TimeoutError:
             self.kill()
             return await process.wait()
 
     def kill(self) -> None:
-        """End the child and all that it started at once."""
-        if self._process is not None and self.runs:
+        """Kill the child and its descendants."""
+        if self._process is not None and self.is_running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
-        """The exit code, once the child has ended; below 0 it is the signal that ended it."""
+        """Wait for the child to end; the exit code, negative for the signal that ended it."""
         return await self._process.wait() if self._process else 0
 
-    def _opened_lock(self) -> IO[str]:
+    def _open_lock(self) -> IO[str]:
         self._lock_file.parent.mkdir(parents=True, exist_ok=True)
         return self._lock_file.open("a+")
 
-    async def _take(self, lock: IO[str]) -> None:
-        """Wait for the child of an earlier run, which may still be ending."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while not locked(lock):
+    async def _acquire(self, lock: IO[str]) -> None:
+        """Acquire the lock; the child of a previous run may still be ending."""
+        deadline = asyncio.get_running_loop().time() + PREVIOUS_RUN_TIMEOUT_SECONDS
+        while not try_lock(lock):
             if asyncio.get_running_loop().time() > deadline:
                 raise EngineError(
-                    f"{self.name} already runs on {self._data}, as process "
-                    f"{self._lock_file.read_text()}: end it or choose another data folder."
+                    f"{self.name} already runs on {self._data} as process "
+                    f"{self._lock_file.read_text()}: stop it, or choose another data folder."
                 )
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
 
-def inherited(names: Sequence[str]) -> dict[str, str]:
-    """Those of this process's environment variables that are set."""
+def tied_to_parent(
+    command: Sequence[str], stop_signal: signal.Signals, user: pwd.struct_passwd | None = None
+) -> list[str]:
+    """The command, wrapped so that it runs as `user` and ends when this process does (Linux)."""
+    owner = f"{user.pw_uid}:{user.pw_gid}" if user else ""
+    script = [str(EXEC_SCRIPT), str(os.getpid()), str(int(stop_signal)), owner]
+    return [sys.executable, "-I", "-S", *script, *command]
+
+
+def inherited_environment(names: Sequence[str]) -> dict[str, str]:
+    """The variables among `names` that are set in this process."""
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def locked(file: IO[str]) -> bool:
-    """Take the file's lock unless another process has it; the system frees it with the file."""
+def try_lock(file: IO[str]) -> bool:
+    """Lock the file unless another process has; the system releases the lock on close."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

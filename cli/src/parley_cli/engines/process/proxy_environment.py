@@ -1,6 +1,6 @@
-"""What a child that reaches out of this machine is told: its proxy, and whom it may trust."""
+"""Proxy and TLS variables, for children that connect to other machines."""
 
-from parley_cli.engines.process.child_process import inherited
+from parley_cli.engines.process.child_process import inherited_environment
 
 VARIABLES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -9,5 +9,5 @@ VARIABLES = (
 )
 
 
-def network_environment() -> dict[str, str]:
-    return inherited(VARIABLES)
+def proxy_environment() -> dict[str, str]:
+    return inherited_environment(VARIABLES)

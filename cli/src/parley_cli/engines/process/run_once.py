@@ -1,4 +1,4 @@
-"""A child process whose work is done when it ends: a data folder made, jars fetched."""
+"""Runs a child process to completion, such as initdb or the download of jars."""
 
 import pwd
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,19 @@ from parley_cli.engines.errors import EngineError
 from parley_cli.engines.process.child_process import ChildProcess
 
 
-async def run_to_end(
+async def run_once(
     child: ChildProcess,
     command: Sequence[str],
     folder: Path,
     *,
-    trouble: str,
+    failure: str,
     user: pwd.struct_passwd | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise EngineError with `trouble` and the most telling line unless it ends with code 0."""
+    """Raise EngineError with `failure` and an explanation unless the exit code is 0."""
     try:
         await child.start(command, folder, user, environment)
         if await child.wait():
-            raise EngineError(f"{trouble}: {child.log.most_telling_line()}")
+            raise EngineError(f"{failure}: {child.log.explanation()}")
     finally:
         await child.stop()

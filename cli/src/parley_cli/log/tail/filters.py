@@ -1,4 +1,4 @@
-"""Which records of the log somebody wants to see."""
+"""Record filters of `parley log tail`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from parley_events.session import SessionStarted
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose sessions: a person, or with `user` None everyone in the tenant."""
+    """The owner of sessions: one user, or with `user` None every user of the tenant."""
 
     tenant: str
     user: str | None
@@ -19,9 +19,10 @@ class Owner:
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """Whatever is empty or None selects everything.
+    """Empty and None fields match every record.
 
-    `types` are whole names. `starts` are positions: where there are any, only these partitions.
+    `types` are full names. `starts` maps partitions to first offsets; if it is not empty, other
+    partitions are left out.
     """
 
     types: frozenset[str] = frozenset()
@@ -33,40 +34,40 @@ class FilterOptions:
 
 
 class RecordFilter:
-    """Lets through what was selected.
+    """Matches records against the options.
 
-    With an owner it must be given the log from its beginning, since only a session's first event
-    names its owner; it then remembers the owner's sessions, some 100 bytes each.
+    A filter with an owner must be given the log from its beginning, because only the first event
+    of a session names the owner; it remembers the owner's sessions, about 100 bytes each.
     """
 
-    def __init__(self, selection: FilterOptions) -> None:
-        self._selection = selection
-        self._owned: set[bytes] = set()
+    def __init__(self, options: FilterOptions) -> None:
+        self._options = options
+        self._owned_sessions: set[bytes] = set()
 
-    def lets_through(self, found: LogRecord) -> bool:
-        wanted = self._selection
-        # Asked first: the first event of a session counts, whatever else hides it.
+    def matches(self, record: LogRecord) -> bool:
+        options = self._options
+        # The owner comes first: a first event must be seen even if another condition hides it.
         return (
-            self._is_owned(found)
-            and (not wanted.types or found.type in wanted.types)
-            and (not wanted.sessions or found.session in wanted.sessions)
-            and (wanted.since is None or found.time >= wanted.since)
-            and (wanted.until is None or found.time <= wanted.until)
-            and found.offset >= wanted.starts.get(found.partition, 0)
+            self._is_owned(record)
+            and (not options.types or record.type in options.types)
+            and (not options.sessions or record.session in options.sessions)
+            and (options.since is None or record.time >= options.since)
+            and (options.until is None or record.time <= options.until)
+            and record.offset >= options.starts.get(record.partition, 0)
         )
 
-    def _is_owned(self, found: LogRecord) -> bool:
-        owner = self._selection.owner
+    def _is_owned(self, record: LogRecord) -> bool:
+        owner = self._options.owner
         if owner is None:
             return True
-        if found.type == SessionStarted.TYPE and _begins_session_of(owner, found):
-            self._owned.add(found.record.key)
-        return found.record.key in self._owned
+        if record.type == SessionStarted.TYPE and _starts_session_of(owner, record):
+            self._owned_sessions.add(record.raw.key)
+        return record.raw.key in self._owned_sessions
 
 
-def _begins_session_of(owner: Owner, found: LogRecord) -> bool:
+def _starts_session_of(owner: Owner, record: LogRecord) -> bool:
     try:
-        started = decode(found.record).data
+        started = decode(record.raw).data
     except UndecodableRecord:
         return False
     return (

@@ -1,4 +1,4 @@
-"""A record as somebody is shown it: a line for people, or JSON for programs."""
+"""Formats log records as lines of text for people or as CloudEvents in JSON for programs."""
 
 import base64
 import unicodedata
@@ -7,28 +7,28 @@ from typing import Any
 
 import msgspec
 
-from parley_cli.log.tail.log_record import LONG_AGO, LogRecord
+from parley_cli.log.tail.log_record import UNKNOWN_TIME, LogRecord
 from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.session import Event
 
-Opened = Mapping[str, Any]
-"""For each sealed field what was in it (an object), or why that cannot be told (a text)."""
+UnsealedFields = Mapping[str, Any]
+"""For each sealed field, its content (an object) or the reason that it cannot be opened (a str)."""
 
 DEFAULT_TENANT = "default"
-FACTS = ("assistant_id", "model", "finish_reason", "code")
+DETAIL_FIELDS = ("assistant_id", "model", "finish_reason", "code")
 
 
-def as_json(found: LogRecord, opened: Opened | None = None) -> str:
-    """One line: a CloudEvent in JSON, with its place in the log.
+def as_json(record: LogRecord, unsealed: UnsealedFields | None = None) -> str:
+    """One line: the CloudEvent in JSON format, with its partition and offset.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
     """
-    place = {"partition": found.partition, "offset": found.offset}
+    position = {"partition": record.partition, "offset": record.offset}
     try:
-        event, data = _read(found)
-    except UndecodableRecord as trouble:
-        return _json(place | {"undecodable": str(trouble)} | _raw(found))
-    headers = {name: value.decode(errors="replace") for name, value in found.record.headers}
+        event, data = _decode(record)
+    except UndecodableRecord as error:
+        return _json(position | {"undecodable": str(error)} | _undecoded(record))
+    headers = {name: value.decode(errors="replace") for name, value in record.raw.headers}
     attributes: dict[str, Any] = {
         name.removeprefix("ce_"): text for name, text in headers.items() if name.startswith("ce_")
     }
@@ -36,42 +36,42 @@ def as_json(found: LogRecord, opened: Opened | None = None) -> str:
     attributes["datacontenttype"] = headers.get("content-type", "application/json")
     if event.traceparent is not None:
         attributes["traceparent"] = event.traceparent
-    for field, content in (opened or {}).items():
+    for field, content in (unsealed or {}).items():
         data[field] = {"hidden": content} if isinstance(content, str) else content
-    return _json(place | attributes | {"data": data})
+    return _json(position | attributes | {"data": data})
 
 
-def as_lines(found: LogRecord, opened: Opened | None = None) -> Iterator[str]:
-    """The event on one line without any text of a person's; what was opened, below it."""
-    time = "no time" if found.time == LONG_AGO else _time(found)
-    place = f"{found.partition}:{found.offset}"
+def as_lines(record: LogRecord, unsealed: UnsealedFields | None = None) -> Iterator[str]:
+    """One line without message content, then the unsealed fields, indented."""
+    time = "no time" if record.time == UNKNOWN_TIME else _format_time(record)
+    position = f"{record.partition}:{record.offset}"
     try:
-        event, data = _read(found)
-    except UndecodableRecord as trouble:
-        session = _printable(found.session) or "no session"
-        yield f"{time}  {session}  cannot be decoded: {_printable(str(trouble))}  {place}"
+        event, data = _decode(record)
+    except UndecodableRecord as error:
+        session = _printable(record.session) or "no session"
+        yield f"{time}  {session}  cannot be decoded: {_printable(str(error))}  {position}"
         return
-    parts = [
+    columns = [
         time,
         str(event.session_id),
         f"{event.sequence:>4}",
-        f"{_short(event):<18}",
-        _who(data.get("actor")),
-        *_facts(data),
-        place,
+        f"{_short_type(event):<18}",
+        _format_actor(data.get("actor")),
+        *_details(data),
+        position,
     ]
-    yield "  ".join(map(_printable, parts))
-    for field, content in (opened or {}).items():
-        yield from _below(field, content)
+    yield "  ".join(map(_printable, columns))
+    for field, content in (unsealed or {}).items():
+        yield from _field_lines(field, content)
 
 
-def _read(found: LogRecord) -> tuple[Event, dict[str, Any]]:
-    """The event, and its data as it is in the log. Raises UndecodableRecord."""
-    event = decode(found.record)
+def _decode(record: LogRecord) -> tuple[Event, dict[str, Any]]:
+    """The event, and its data exactly as in the log. Raises UndecodableRecord."""
+    event = decode(record.raw)
     try:
-        return event, msgspec.json.decode(found.record.value, type=dict[str, Any])
+        return event, msgspec.json.decode(record.raw.value, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
-        # Decoding forgives more: NaN, UTF-16, half a surrogate pair.
+        # `decode` is more lenient: NaN, UTF-16, lone surrogates.
         raise UndecodableRecord("the value is not strict JSON") from None
 
 
@@ -79,27 +79,27 @@ def _json(line: Mapping[str, Any]) -> str:
     return msgspec.json.encode(line).decode()
 
 
-def _raw(found: LogRecord) -> dict[str, Any]:
+def _undecoded(record: LogRecord) -> dict[str, Any]:
     return {
-        "key": found.session,
-        "headers": [[n, v.decode(errors="replace")] for n, v in found.record.headers],
-        "data_base64": base64.b64encode(found.record.value).decode(),
+        "key": record.session,
+        "headers": [[n, v.decode(errors="replace")] for n, v in record.raw.headers],
+        "data_base64": base64.b64encode(record.raw.value).decode(),
     }
 
 
-def _time(found: LogRecord) -> str:
-    return found.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _format_time(record: LogRecord) -> str:
+    return record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _short(event: Event) -> str:
-    """`reply_completed` of `parley.session.reply_completed.v1`; later versions say theirs."""
+def _short_type(event: Event) -> str:
+    """`reply_completed` for `parley.session.reply_completed.v1`; later versions keep theirs."""
     parts = event.type.split(".")
     if len(parts) != 4:
         return event.type
     return parts[2] if parts[3] == "v1" else f"{parts[2]}.{parts[3]}"
 
 
-def _who(actor: Any) -> str:
+def _format_actor(actor: Any) -> str:
     if not isinstance(actor, dict):
         return "?"
     user, tenant = str(actor.get("user")), actor.get("tenant")
@@ -108,23 +108,24 @@ def _who(actor: Any) -> str:
     return user if tenant == DEFAULT_TENANT else f"{tenant}/{user}"
 
 
-def _facts(data: Mapping[str, Any]) -> Iterator[str]:
-    for name in FACTS:
+def _details(data: Mapping[str, Any]) -> Iterator[str]:
+    for name in DETAIL_FIELDS:
         if isinstance(value := data.get(name), str):
             yield value
     if isinstance(usage := data.get("usage"), dict):
-        about = "~" if usage.get("estimated") else ""
-        yield f"{about}{usage.get('prompt_tokens')}+{usage.get('completion_tokens')} tokens"
-    if isinstance(took := data.get("total_ms"), int):
-        yield f"{took} ms"
+        approximately = "~" if usage.get("estimated") else ""
+        tokens = f"{usage.get('prompt_tokens')}+{usage.get('completion_tokens')} tokens"
+        yield f"{approximately}{tokens}"
+    if isinstance(duration := data.get("total_ms"), int):
+        yield f"{duration} ms"
 
 
-def _below(field: str, content: Any) -> Iterator[str]:
+def _field_lines(field: str, content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield f"    {field}: ({content})"
         return
-    whole = content.get("text") if content.keys() == {"text"} else None
-    text = whole if isinstance(whole, str) else _json(content)
+    only_text = content.get("text") if content.keys() == {"text"} else None
+    text = only_text if isinstance(only_text, str) else _json(content)
     first, *rest = text.split("\n")
     yield f"    {field}: {_printable(first)}"
     for line in rest:
@@ -132,7 +133,7 @@ def _below(field: str, content: Any) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    """Without what a terminal would obey."""
+    """Escape control characters, which a terminal would execute."""
     return "".join(
         f"\\u{ord(each):04x}" if unicodedata.category(each) in ("Cc", "Cs") else each
         for each in text.expandtabs()

@@ -1,4 +1,4 @@
-"""A record of the log with what its headers tell, read without judging it."""
+"""Log records with the metadata of their headers, parsed without validation."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -7,37 +7,37 @@ from typing import NamedTuple
 from parley_core.log import LogEntry
 from parley_events.cloudevents import Record
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
+UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class LogRecord(NamedTuple):
-    """Sorts by its time, then by its place in the log."""
+    """Sorts by time, then by position in the log."""
 
     time: datetime
     partition: int
     offset: int
-    record: Record
+    raw: Record
     type: str
 
     @property
     def session(self) -> str:
-        return self.record.key.decode(errors="replace")
+        return self.raw.key.decode(errors="replace")
 
 
 class RecordParser:
-    """Reads the headers of what it is given, each partition in its order."""
+    """Parses entries, each partition in order; `latest_times` has the last time per partition."""
 
     def __init__(self) -> None:
-        self.reached: dict[int, datetime] = {}
+        self.latest_times: dict[int, datetime] = {}
 
-    def find(self, entries: Iterable[LogEntry]) -> Iterator[LogRecord]:
-        for partition, offset, record in entries:
-            headers = dict(record.headers)
-            # One whose time cannot be read keeps its place behind the one before it.
-            time = _time(headers.get("ce_time")) or self.reached.get(partition, LONG_AGO)
-            self.reached[partition] = time
+    def parse(self, entries: Iterable[LogEntry]) -> Iterator[LogRecord]:
+        for partition, offset, raw in entries:
+            headers = dict(raw.headers)
+            # A record without a readable time sorts directly after its predecessor.
+            time = _time(headers.get("ce_time")) or self.latest_times.get(partition, UNKNOWN_TIME)
+            self.latest_times[partition] = time
             event_type = headers.get("ce_type", b"").decode(errors="replace")
-            yield LogRecord(time, partition, offset, record, event_type)
+            yield LogRecord(time, partition, offset, raw, event_type)
 
 
 def _time(header: bytes | None) -> datetime | None:

@@ -1,64 +1,69 @@
-"""The log, read through restarts of Kafka: a line says when it is away, and when it is back."""
+"""Log reader that survives restarts of Kafka and reports when Kafka is unavailable."""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from parley_cli.engines.health_probes import listens
+from parley_cli.engines.health_probes import accepts_connections
 from parley_core.log import Brokers, LogEntry, LogError, LogReader, LogUnreachable
+from parley_core.runtime.backoff import Backoff
 
-READ_SECONDS = 1.0
-PAUSE_SECONDS = 0.2
+READ_TIMEOUT_SECONDS = 1.0
+INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.2, 2.0
 
 
 class ResilientLog:
-    """`tell` is given the lines about Kafka."""
+    """Reads on through outages; `print_line` receives a line when one begins and ends."""
 
-    def __init__(self, reader: LogReader, brokers: Brokers, tell: Callable[[str], None]) -> None:
-        self._reader, self._tell = reader, tell
+    def __init__(
+        self, reader: LogReader, brokers: Brokers, print_line: Callable[[str], None]
+    ) -> None:
+        self._reader, self._print_line = reader, print_line
         self._addresses = brokers.bootstrap.split(",")
-        self._away = False
-        self._silent_since = time.monotonic()
+        self._outage = Backoff(INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS)
+        self._last_entry_at = time.monotonic()
 
     @property
     def positions(self) -> Mapping[int, int]:
-        """As those of LogReader."""
+        """The positions of the LogReader."""
         return self._reader.positions
 
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read these partitions, and no others, from these positions on."""
         self._reader.seek(positions)
-        self._silent_since = time.monotonic()
+        self._last_entry_at = time.monotonic()
 
-    async def read(self, patience: float) -> list[LogEntry]:
-        """The next entries, or none for the moment.
+    async def read(self, stall_timeout: float) -> list[LogEntry]:
+        """The next entries, or an empty list if none arrived yet.
 
-        Raises LogError when none came for `patience` seconds, and as LogReader does.
+        Raises LogError after `stall_timeout` seconds without entries, and what LogReader raises.
         """
-        entries = await self._entries()
+        entries = await self._read_entries()
         if entries:
-            self._silent_since = time.monotonic()
-        elif time.monotonic() - self._silent_since > patience:
-            raise LogError(f"Kafka gave nothing of the log for {patience:.0f} s.")
-        if entries or await self._answers():
-            self._say(away=False)
+            self._last_entry_at = time.monotonic()
+        elif time.monotonic() - self._last_entry_at > stall_timeout:
+            raise LogError(f"Kafka returned no records for {stall_timeout:.0f} s.")
+        if entries or await self._any_broker_accepts_connections():
+            self._on_available()
         else:
-            self._say(away=True)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._on_unavailable()
         return entries
 
-    async def _entries(self) -> list[LogEntry]:
+    async def _read_entries(self) -> list[LogEntry]:
         try:
-            return await self._reader.read(timeout=READ_SECONDS)
+            return await self._reader.read(timeout=READ_TIMEOUT_SECONDS)
         except LogUnreachable:
             return []
 
-    async def _answers(self) -> bool:
-        return any(await asyncio.gather(*map(listens, self._addresses)))
+    async def _any_broker_accepts_connections(self) -> bool:
+        return any(await asyncio.gather(*map(accepts_connections, self._addresses)))
 
-    def _say(self, *, away: bool) -> None:
-        if away and not self._away:
-            self._tell("Kafka is away; the log is read on when it is back.")
-        if self._away and not away:
-            self._tell("Kafka is back.")
-        self._away = away
+    def _on_available(self) -> None:
+        if self._outage.failures:
+            self._print_line("Kafka is available again.")
+        self._outage.reset()
+
+    async def _on_unavailable(self) -> None:
+        if not self._outage.failures:
+            self._print_line("Kafka is unavailable; reading resumes when it is back.")
+        await asyncio.sleep(self._outage.next_delay() or MAX_DELAY_SECONDS)

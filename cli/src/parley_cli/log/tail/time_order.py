@@ -1,38 +1,39 @@
-"""Brings the records of several partitions into the order of their times."""
+"""Merges the records of several partitions into the order of their times."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from parley_cli.log.tail.log_record import LONG_AGO, LogRecord
+from parley_cli.log.tail.log_record import UNKNOWN_TIME, LogRecord
 
 
-class TimeOrder:
-    """Gives a record out once every partition that is still read has come as far as its time."""
+class TimeOrderedMerge:
+    """Releases a record once every unfinished partition has been read up to its time."""
 
     def __init__(self, partitions: Iterable[int]) -> None:
-        self._reached = dict.fromkeys(partitions, LONG_AGO)
-        self._held: list[LogRecord] = []
+        self._read_up_to = dict.fromkeys(partitions, UNKNOWN_TIME)
+        self._pending: list[LogRecord] = []
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._pending)
 
-    def add(self, found: LogRecord) -> None:
-        heapq.heappush(self._held, found)
+    def add(self, record: LogRecord) -> None:
+        heapq.heappush(self._pending, record)
 
-    def reached(self, times: Mapping[int, datetime]) -> None:
-        """How far each of the partitions was read."""
-        self._reached |= {at: time for at, time in times.items() if at in self._reached}
+    def advance(self, times: Mapping[int, datetime]) -> None:
+        """Set the time up to which each partition was read."""
+        self._read_up_to |= {p: time for p, time in times.items() if p in self._read_up_to}
 
-    def finished(self, partition: int) -> None:
-        """Nothing more will come from it."""
-        self._reached.pop(partition, None)
+    def finish(self, partition: int) -> None:
+        """Stop waiting for a partition that was read to its end."""
+        self._read_up_to.pop(partition, None)
 
     def ready(self) -> Iterator[LogRecord]:
-        limit = min(self._reached.values(), default=None)
-        while self._held and (limit is None or self._held[0].time <= limit):
-            yield heapq.heappop(self._held)
+        limit = min(self._read_up_to.values(), default=None)
+        while self._pending and (limit is None or self._pending[0].time <= limit):
+            yield heapq.heappop(self._pending)
 
-    def behind(self) -> set[int]:
-        """The partitions that the earliest record held waits for."""
-        return {at for at, time in self._reached.items() if time < self._held[0].time}
+    def lagging_partitions(self) -> set[int]:
+        """The partitions for which the earliest pending record waits."""
+        earliest = self._pending[0].time
+        return {partition for partition, time in self._read_up_to.items() if time < earliest}

@@ -1,6 +1,6 @@
-"""The ways through the log: its last events, everything from a place on, whatever is still to come.
+"""Traversals of the log: the last records, a range in order of time, or new records as they come.
 
-Positions are those of LogReader: a partition that is not named is not read.
+Positions map partitions to offsets, as in LogReader: a partition without a position is not read.
 """
 
 import heapq
@@ -8,114 +8,114 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from parley_cli.log.tail.log_record import LogRecord, RecordParser
 from parley_cli.log.tail.resilient_reader import ResilientLog
-from parley_cli.log.tail.time_order import TimeOrder
+from parley_cli.log.tail.time_order import TimeOrderedMerge
 from parley_core.log import LogEntry
 
 Positions = Mapping[int, int]
-LetsThrough = Callable[[LogRecord], bool]
+Predicate = Callable[[LogRecord], bool]
 
-STALLED_SECONDS = 60.0
-# Records that wait for their turn, 2 KB each for events of the usual size.
-MOST_HELD = 50_000
-# How much longer each step backwards is than the one before it.
-STRIDE = 4
+STALL_TIMEOUT_SECONDS = 60.0
+# Records buffered for the merge, about 2 KB each.
+MAX_BUFFERED_RECORDS = 50_000
+# Each step backwards reads this many times as many offsets as the one before it.
+WINDOW_GROWTH = 4
 
 
-async def last_of(
-    log: ResilientLog, wanted: LetsThrough, begins: Positions, ends: Positions, count: int
+async def read_last(
+    log: ResilientLog, matches: Predicate, beginnings: Positions, ends: Positions, count: int
 ) -> list[LogRecord]:
-    """The last `count` before `ends` that are wanted, read backwards in ever longer pieces.
+    """The last `count` matching records before `ends`, found by reading ever larger windows back.
 
-    In a partition a later event is taken to be further behind, as it is but for moments: the relay
-    publishes in the order of the commits.
+    Assumes that times increase within a partition, apart from milliseconds: the relay publishes in
+    commit order.
     """
     latest: list[LogRecord] = []
-    places, length = {at: end for at, end in ends.items() if end > begins[at]}, count
-    while places:
-        starts = {at: max(begins[at], place - length) for at, place in places.items()}
+    window_ends = {p: end for p, end in ends.items() if end > beginnings[p]}
+    length = count
+    while window_ends:
+        window_starts = {p: max(beginnings[p], end - length) for p, end in window_ends.items()}
         first: dict[int, LogRecord] = {}
-        finder = RecordParser()
-        async for entries in _between(log, starts, places):
-            for found in finder.find(entries):
-                first.setdefault(found.partition, found)
-                if wanted(found):
-                    _keep(latest, found, count)
-        places = {
-            at: start
-            for at, start in starts.items()
-            # A piece that begins earlier than all that are kept: what is before it is no later.
-            if start > begins[at] and (len(latest) < count or first[at] > latest[0])
+        parser = RecordParser()
+        async for entries in _entries_between(log, window_starts, window_ends):
+            for record in parser.parse(entries):
+                first.setdefault(record.partition, record)
+                if matches(record):
+                    _keep_latest(latest, record, count)
+        window_ends = {
+            p: start
+            for p, start in window_starts.items()
+            # Once a window begins before all collected records, what precedes it is older still.
+            if start > beginnings[p] and (len(latest) < count or first[p] > latest[0])
         }
-        length *= STRIDE
+        length *= WINDOW_GROWTH
     return sorted(latest)
 
 
-def _keep(latest: list[LogRecord], found: LogRecord, count: int) -> None:
+def _keep_latest(latest: list[LogRecord], record: LogRecord, count: int) -> None:
     if len(latest) < count:
-        heapq.heappush(latest, found)
+        heapq.heappush(latest, record)
     else:
-        heapq.heappushpop(latest, found)
+        heapq.heappushpop(latest, record)
 
 
-async def in_time_order(
+async def read_range(
     log: ResilientLog,
-    wanted: LetsThrough,
+    matches: Predicate,
     starts: Positions,
     ends: Positions,
-    most_held: int = MOST_HELD,
+    max_buffered: int = MAX_BUFFERED_RECORDS,
 ) -> AsyncIterator[list[LogRecord]]:
-    """All that are wanted, up to `ends`: a partition as it stands, several by their times."""
-    left = {at: start for at, start in starts.items() if start < ends[at]}
-    finder = RecordParser()
-    if len(left) == 1:
-        async for entries in _between(log, left, ends):
-            yield list(filter(wanted, finder.find(entries)))
+    """All matching records up to `ends`: one partition in log order, several merged by time."""
+    unread = {p: start for p, start in starts.items() if start < ends[p]}
+    parser = RecordParser()
+    if len(unread) == 1:
+        async for entries in _entries_between(log, unread, ends):
+            yield list(filter(matches, parser.parse(entries)))
         return
-    order = TimeOrder(left)
+    merge = TimeOrderedMerge(unread)
     reading: set[int] = set()
-    while left:
-        # Where too many wait for their turn, only those partitions are read that they wait for.
-        needed = order.behind() if len(order) > most_held else set(left)
-        if needed != reading & left.keys():
-            log.seek({at: left[at] for at in needed})
+    while unread:
+        # With a full buffer, read only the partitions that hold up the merge.
+        needed = merge.lagging_partitions() if len(merge) > max_buffered else set(unread)
+        if needed != reading & unread.keys():
+            log.seek({p: unread[p] for p in needed})
             reading = needed
-        entries = [each for each in await log.read(STALLED_SECONDS) if each.partition in left]
-        inside = [each for each in entries if each.offset < ends[each.partition]]
-        for found in finder.find(inside):
-            if wanted(found):
-                order.add(found)
-        order.reached(finder.reached)
-        for at in _move(left, log.positions, ends):
-            order.finished(at)
-        yield list(order.ready())
+        entries = [e for e in await log.read(STALL_TIMEOUT_SECONDS) if e.partition in unread]
+        for record in parser.parse([e for e in entries if e.offset < ends[e.partition]]):
+            if matches(record):
+                merge.add(record)
+        merge.advance(parser.latest_times)
+        for partition in _advance(unread, log.positions, ends):
+            merge.finish(partition)
+        yield list(merge.ready())
 
 
-async def onwards(
-    log: ResilientLog, wanted: LetsThrough, starts: Positions
+async def follow(
+    log: ResilientLog, matches: Predicate, starts: Positions
 ) -> AsyncIterator[list[LogRecord]]:
-    """What is wanted from there on, as it comes, without end; in order within each batch."""
+    """Matching records from `starts` on, without end; sorted by time within each batch."""
     log.seek(starts)
-    finder = RecordParser()
+    parser = RecordParser()
     while True:
-        entries = await log.read(patience=float("inf"))
-        yield sorted(filter(wanted, finder.find(entries)))
+        entries = await log.read(stall_timeout=float("inf"))
+        yield sorted(filter(matches, parser.parse(entries)))
 
 
-async def _between(
+async def _entries_between(
     log: ResilientLog, starts: Positions, ends: Positions
 ) -> AsyncIterator[list[LogEntry]]:
-    left = dict(starts)
-    log.seek(left)
-    while left:
-        entries = [each for each in await log.read(STALLED_SECONDS) if each.partition in left]
-        yield [each for each in entries if each.offset < ends[each.partition]]
-        _move(left, log.positions, ends)
+    unread = dict(starts)
+    log.seek(unread)
+    while unread:
+        entries = [e for e in await log.read(STALL_TIMEOUT_SECONDS) if e.partition in unread]
+        yield [e for e in entries if e.offset < ends[e.partition]]
+        _advance(unread, log.positions, ends)
 
 
-def _move(left: dict[int, int], positions: Positions, ends: Positions) -> list[int]:
-    """Move on to the positions; return the partitions that came to their ends."""
-    left |= {at: positions[at] for at in left.keys() & positions.keys()}
-    done = [at for at, place in left.items() if place >= ends[at]]
-    for at in done:
-        del left[at]
-    return done
+def _advance(unread: dict[int, int], positions: Positions, ends: Positions) -> list[int]:
+    """Advance to the positions; remove and return the partitions that reached their ends."""
+    unread |= {p: positions[p] for p in unread.keys() & positions.keys()}
+    finished = [p for p, position in unread.items() if position >= ends[p]]
+    for partition in finished:
+        del unread[partition]
+    return finished

@@ -1,4 +1,4 @@
-"""A set of processes: started as early as each may, kept running, stopped in order."""
+"""Process group: starts processes in dependency order, supervises them, stops them in stages."""
 
 import asyncio
 import time
@@ -9,70 +9,70 @@ from typing import Protocol
 from parley_cli.stack.state_file import RunningProcess
 from parley_cli.stack.supervision.startup_steps import Step, run_steps, task_group
 from parley_cli.stack.supervision.supervisor import (
-    PATIENCE,
+    DEFAULT_RESTART_POLICY,
     RestartPolicy,
-    Supervised,
+    SupervisedProcess,
     keep_running,
 )
 
-LOGS_CHECKED_EVERY = 60.0  # Seconds.
+LOG_ROTATION_INTERVAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class ManagedProcess:
-    """A process, the steps or processes that must be done before it, and when it is stopped."""
+    """A process, the steps and processes that it depends on, and the stage of its stop."""
 
-    process: Supervised
-    needs: tuple[str, ...] = ()
+    process: SupervisedProcess
+    depends_on: tuple[str, ...] = ()
     stop_stage: int = 0
 
 
 class ProgressReporter(Protocol):
     def starting(self, names: Sequence[str]) -> None: ...
     def ready(self, name: str, seconds: float, address: str) -> None: ...
-    def trouble(self, text: str) -> None: ...
+    def warning(self, text: str) -> None: ...
 
 
-class Stack:
-    """`on_change` is called whenever a process has a new id, `afterwards` once all have started."""
+class ProcessGroup:
+    """`on_change` is called when a process has a new ID; `after_start` once all are ready."""
 
     def __init__(
         self,
         members: Sequence[ManagedProcess],
         preparations: Sequence[Step],
-        teller: ProgressReporter,
+        reporter: ProgressReporter,
         on_change: Callable[[], None] = lambda: None,
-        afterwards: Callable[[], Awaitable[None]] | None = None,
-        patience: RestartPolicy = PATIENCE,
+        after_start: Callable[[], Awaitable[None]] | None = None,
+        restart_policy: RestartPolicy = DEFAULT_RESTART_POLICY,
     ) -> None:
         self._members, self._preparations = members, preparations
-        self._teller, self._on_change, self._patience = teller, on_change, patience
-        self._afterwards = afterwards
+        self._reporter, self._on_change = reporter, on_change
+        self._after_start, self._restart_policy = after_start, restart_policy
 
     async def run(self, on_started: Callable[[], None]) -> None:
-        """Start everything, then keep it running until this is cancelled. Raises EngineError.
+        """Start all processes and supervise them until cancelled. Raises EngineError.
 
-        Whatever way this ends, `stop` must follow.
+        Call `stop` afterwards, however this ends.
         """
-        self._teller.starting([member.process.name for member in self._members])
-        async with task_group() as keeping:
+        self._reporter.starting([member.process.name for member in self._members])
+        async with task_group() as supervisors:
 
             def step(member: ManagedProcess) -> Step:
-                async def begin() -> None:
-                    await self._begin(member.process, keeping)
+                async def start() -> None:
+                    await self._start_and_supervise(member.process, supervisors)
 
-                return Step(member.process.name, begin, member.needs)
+                return Step(member.process.name, start, member.depends_on)
 
             await run_steps([*self._preparations, *map(step, self._members)])
             on_started()
-            keeping.create_task(self._keep_logs_small())
-            if self._afterwards:
-                await self._afterwards()
+            supervisors.create_task(self._rotate_logs())
+            if self._after_start:
+                await self._after_start()
 
-    async def stop(self, stages: Sequence[float], within: float) -> None:
-        """Stop the members stage by stage, each stage within its seconds and all `within`."""
-        deadline = time.monotonic() + within
-        for stage, seconds in enumerate(stages):
+    async def stop(self, stage_timeouts: Sequence[float], timeout: float) -> None:
+        """Stop the members stage by stage, each within its timeout, and all within `timeout`."""
+        deadline = time.monotonic() + timeout
+        for stage, seconds in enumerate(stage_timeouts):
             limit = max(0.0, min(seconds, deadline - time.monotonic()))
             processes = [m.process for m in self._members if m.stop_stage == stage]
             await asyncio.gather(*(process.stop(limit) for process in processes))
@@ -85,26 +85,31 @@ class Stack:
         return [
             RunningProcess(process.name, process.child.pid, process.address)
             for process in (member.process for member in self._members)
-            if process.child.runs
+            if process.child.is_running
         ]
 
-    async def _begin(self, process: Supervised, keeping: asyncio.TaskGroup) -> None:
+    async def _start_and_supervise(
+        self, process: SupervisedProcess, supervisors: asyncio.TaskGroup
+    ) -> None:
         def on_ready(seconds: float) -> None:
-            self._teller.ready(process.name, seconds, process.address)
+            self._reporter.ready(process.name, seconds, process.address)
             self._on_change()
 
-        began = time.monotonic()
+        started_at = time.monotonic()
         await process.start()
-        on_ready(time.monotonic() - began)
-        # Watched from now on: others may still take a while to start.
-        keeping.create_task(
+        on_ready(time.monotonic() - started_at)
+        # Supervised from now on: other processes may take a while to start.
+        supervisors.create_task(
             keep_running(
-                process, tell=self._teller.trouble, on_ready=on_ready, patience=self._patience
+                process,
+                on_warning=self._reporter.warning,
+                on_ready=on_ready,
+                policy=self._restart_policy,
             )
         )
 
-    async def _keep_logs_small(self) -> None:
+    async def _rotate_logs(self) -> None:
         while True:
-            await asyncio.sleep(LOGS_CHECKED_EVERY)
+            await asyncio.sleep(LOG_ROTATION_INTERVAL_SECONDS)
             for member in self._members:
-                member.process.child.log.keep_small()
+                member.process.child.log.rotate_if_large()

@@ -1,4 +1,4 @@
-"""One service as a child process, ready when it says so over HTTP."""
+"""A service as a child process, ready when its readiness endpoint answers 200."""
 
 import math
 import sys
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parley_cli.engines import EngineError
-from parley_cli.engines.errors import one_sentence
+from parley_cli.engines.errors import os_errors_as_engine_errors
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
 from parley_cli.stack.supervision.http_probe import get
 
-FIRST_READY_SECONDS = 60.0
-SETTINGS_WRONG = 2  # The exit code of a service that refuses its settings.
+FIRST_START_TIMEOUT_SECONDS = 60.0
+INVALID_SETTINGS_EXIT_CODE = 2
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """A Python module to run, every variable that it gets, and where it listens, if it does."""
+    """A Python module to run with its whole environment, and its address, if it listens."""
 
     name: str
     arguments: tuple[str, ...]
@@ -28,12 +28,12 @@ class ProcessSpec:
 
     @property
     def command(self) -> list[str]:
-        # -P: what lies in the folder that it runs in is never imported.
+        # -P: modules in the working directory are never imported.
         return [sys.executable, "-P", "-m", *self.arguments]
 
 
 class InvalidServiceSettings(EngineError):
-    """A service refuses its settings; the message is what it said."""
+    """A service rejected its settings; the message is its own."""
 
 
 class ServiceProcess:
@@ -41,40 +41,40 @@ class ServiceProcess:
         self.name, self.address = spec.name, spec.address
         self.child = ChildProcess(spec.name, data)
         self._spec, self._data = spec, data
-        self._ready_within = FIRST_READY_SECONDS
-        self._missing = b""
+        self._start_timeout = FIRST_START_TIMEOUT_SECONDS
+        self._not_ready_body = b""
 
     async def start(self) -> None:
-        """Return once it is ready. Raises EngineError, the first time also when it takes long."""
-        with one_sentence(self.name):
-            await self.child.wait_for_earlier()
+        """Start the service and wait until it is ready. Raises EngineError."""
+        with os_errors_as_engine_errors(self.name):
+            await self.child.wait_for_previous_run()
             require_free(int(self.address.rpartition(":")[2]), self.name)
             await self.child.start(
                 self._spec.command, self._data, environment=self._spec.environment
             )
         try:
-            await self.child.wait_ready(self._answers, self._ready_within)
-        except EngineError as failed:
-            raise await self._explained(failed) from failed
-        # Later it may have to wait for whatever else has died: not its own fault.
-        self._ready_within = math.inf
+            await self.child.wait_ready(self._is_ready, self._start_timeout)
+        except EngineError as error:
+            raise await self._with_explanation(error) from error
+        # A restarted service may have to wait for another one that is down.
+        self._start_timeout = math.inf
 
-    async def stop(self, limit: float) -> None:
-        await self.child.stop(limit)
+    async def stop(self, timeout: float) -> None:
+        await self.child.stop(timeout)
 
-    async def _answers(self) -> bool:
-        if (answer := await get(self.address, self._spec.ready_path)) is None:
+    async def _is_ready(self) -> bool:
+        if (response := await get(self.address, self._spec.ready_path)) is None:
             return False
-        status, body = answer
-        self._missing = b"" if status == 200 else body
+        status, body = response
+        self._not_ready_body = b"" if status == 200 else body
         return status == 200
 
-    async def _explained(self, failed: EngineError) -> EngineError:
-        if self.child.runs:
-            said = self._missing.decode(errors="replace")
-            return EngineError(f"{failed} It last said: {said}") if said else failed
-        if await self.child.wait() == SETTINGS_WRONG:
+    async def _with_explanation(self, error: EngineError) -> EngineError:
+        if self.child.is_running:
+            body = self._not_ready_body.decode(errors="replace")
+            return EngineError(f"{error} Last readiness response: {body}") if body else error
+        if await self.child.wait() == INVALID_SETTINGS_EXIT_CODE:
             return InvalidServiceSettings(
                 f"{self.name}: " + "\n".join(self.child.log.last_lines(5))
             )
-        return failed
+        return error

@@ -1,4 +1,4 @@
-"""Runs steps as early as each may: every one waits only for those that it needs."""
+"""Startup DAG: runs every step as soon as the steps that it depends on are done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Step:
     name: str
-    do: Callable[[], Awaitable[None]]
-    needs: tuple[str, ...] = ()
+    run: Callable[[], Awaitable[None]]
+    depends_on: tuple[str, ...] = ()
 
 
 async def run_steps(steps: Sequence[Step]) -> None:
-    """Return once all are done; the first error ends the others, and is raised as it is."""
+    """Run all steps; the first error cancels the others and is raised unchanged."""
     done = {step.name: asyncio.Event() for step in steps}
 
     async def run(step: Step) -> None:
-        for name in step.needs:
+        for name in step.depends_on:
             await done[name].wait()
-        await step.do()
+        await step.run()
         done[step.name].set()
 
     async with task_group() as group:
@@ -30,7 +30,7 @@ async def run_steps(steps: Sequence[Step]) -> None:
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A TaskGroup that raises its first error as it is."""
+    """A TaskGroup that raises its first error itself instead of an ExceptionGroup."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

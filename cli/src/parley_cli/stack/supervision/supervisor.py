@@ -1,4 +1,4 @@
-"""Keeps processes running: a dead one is started again, one that keeps dying ends everything."""
+"""Process supervisor: restarts a process that ends, with exponential backoff and a limit."""
 
 import asyncio
 import signal
@@ -10,10 +10,11 @@ from typing import Protocol
 
 from parley_cli.engines import EngineError
 from parley_cli.engines.process.child_process import ChildProcess
+from parley_core.runtime.backoff import backoff_delay
 
 
-class Supervised(Protocol):
-    """A process with its own way of being started and ready; `address` is host:port."""
+class SupervisedProcess(Protocol):
+    """A child process with its own start and readiness; `address` is host:port."""
 
     name: str
 
@@ -23,20 +24,21 @@ class Supervised(Protocol):
     def child(self) -> ChildProcess: ...
 
     async def start(self) -> None: ...
-    async def stop(self, limit: float) -> None: ...
+    async def stop(self, timeout: float) -> None: ...
 
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """How much dying is borne: `deaths` within `seconds` are too many; pauses double."""
+    """Gives up when a process ends `max_exits` times within the window."""
 
-    deaths: int = 5
-    seconds: float = 60
-    first_pause: float = 0.2
+    max_exits: int = 5
+    window_seconds: float = 60
+    initial_delay_seconds: float = 0.2
+    max_delay_seconds: float = 5
     log_lines: int = 10
 
 
-PATIENCE = RestartPolicy()
+DEFAULT_RESTART_POLICY = RestartPolicy()
 
 
 class RestartLimitReached(EngineError):
@@ -44,44 +46,44 @@ class RestartLimitReached(EngineError):
 
 
 async def keep_running(
-    process: Supervised,
+    process: SupervisedProcess,
     *,
-    tell: Callable[[str], None],
+    on_warning: Callable[[str], None],
     on_ready: Callable[[float], None],
-    patience: RestartPolicy = PATIENCE,
+    policy: RestartPolicy = DEFAULT_RESTART_POLICY,
 ) -> None:
-    """Watch a started process and start it again each time it ends. Raises RestartLimitReached.
+    """Restart a started process each time it ends. Raises RestartLimitReached.
 
-    `on_ready` is given the seconds that a start took; `tell`, a line about each end.
+    `on_ready` receives the seconds that a restart took; `on_warning`, a line about each exit.
     """
-    deaths: deque[float] = deque(maxlen=patience.deaths)
+    exits: deque[float] = deque(maxlen=policy.max_exits)
     while True:
         code = await process.child.wait()
-        deaths.append(time.monotonic())
-        recent = sum(deaths[-1] - death < patience.seconds for death in deaths)
-        if recent == patience.deaths:
-            raise _keeps_dying(process, patience)
-        pause = patience.first_pause * 2 ** (recent - 1)
-        tell(f"{process.name} ended ({_how(code)}) and is started again in {pause:.1f} s.")
-        await asyncio.sleep(pause)
-        began = time.monotonic()
+        exits.append(time.monotonic())
+        recent = sum(exits[-1] - each < policy.window_seconds for each in exits)
+        if recent == policy.max_exits:
+            raise _limit_reached(process, policy)
+        delay = backoff_delay(recent, policy.initial_delay_seconds, policy.max_delay_seconds)
+        on_warning(f"{process.name} ended ({_exit_reason(code)}); restarting in {delay:.1f} s")
+        await asyncio.sleep(delay)
+        started_at = time.monotonic()
         try:
             await process.start()
-        except EngineError as failed:
-            tell(str(failed))
-            # One that runs but does not become ready counts as dead too.
+        except EngineError as error:
+            on_warning(str(error))
+            # A process that runs without becoming ready counts as ended, too.
             await process.stop(2)
         else:
-            on_ready(time.monotonic() - began)
+            on_ready(time.monotonic() - started_at)
 
 
-def _how(code: int) -> str:
+def _exit_reason(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _keeps_dying(process: Supervised, patience: RestartPolicy) -> RestartLimitReached:
-    lines = "\n".join(f"  {line}" for line in process.child.log.last_lines(patience.log_lines))
+def _limit_reached(process: SupervisedProcess, policy: RestartPolicy) -> RestartLimitReached:
+    lines = "\n".join(f"  {line}" for line in process.child.log.last_lines(policy.log_lines))
     return RestartLimitReached(
-        f"{process.name} ended {patience.deaths} times within {patience.seconds:.0f} s, so "
-        f"everything is stopped. The end of {process.child.log.path}:\n{lines}"
+        f"{process.name} ended {policy.max_exits} times within {policy.window_seconds:.0f} s. "
+        f"The stack was stopped. Last lines of {process.child.log.path}:\n{lines}"
     )

@@ -1,1 +1,1 @@
-"""`parley up`: the engines and the services as child processes of one supervisor."""
+"""`parley up`: runs the engines and services as child processes under one supervisor."""

@@ -1,4 +1,4 @@
-"""The run of `parley up`, from the settings to the exit code."""
+"""Run of `parley up`: composes the stack, runs it until a signal, returns the exit code."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,19 @@ from parley_cli.engines.ports import require_free
 from parley_cli.settings import InvalidSettings, UpSettings, load
 from parley_cli.stack.dev_tokens import DEFAULT_USER, development_token
 from parley_cli.stack.secret_store import SecretLost
-from parley_cli.stack.state_file import RunningStack, StackLock, remove_stack, write_stack
-from parley_cli.stack.supervision.process_group import Stack
+from parley_cli.stack.state_file import (
+    RunningStack,
+    StackLock,
+    remove_state_file,
+    write_state_file,
+)
+from parley_cli.stack.supervision.process_group import ProcessGroup
 from parley_cli.stack.supervision.service_process import InvalidServiceSettings
-from parley_cli.stack.up import process_table as layout
 from parley_cli.stack.up.composition import Composition, compose
+from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS
 from parley_cli.stack.up.report import Report, terminal
 
-TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(replicas: Mapping[str, int]) -> int:
@@ -30,17 +35,17 @@ def up(replicas: Mapping[str, int]) -> int:
     try:
         settings = load(UpSettings)
         data = _data_folder(settings.data)
-        with StackLock(data), _warnings_told(report):
+        with StackLock(data), _warnings_reported(report):
             return asyncio.run(_up(settings, data, replicas, report))
-    except (InvalidSettings, InvalidServiceSettings) as wrong:
-        return _refused(wrong, 2)
-    except (EngineError, SecretLost) as failed:
-        return _refused(failed, 1)
+    except (InvalidSettings, InvalidServiceSettings) as error:
+        return _fail(error, 2)
+    except (EngineError, SecretLost) as error:
+        return _fail(error, 1)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _refused(f"`parley up` cannot go on: {error.strerror or error}{where}.", 1)
+        path = f" ({error.filename})" if error.filename else ""
+        return _fail(f"`parley up` failed: {error.strerror or error}{path}.", 1)
     finally:
-        report.quiet()
+        report.clear_status()
 
 
 def _data_folder(folder: Path) -> Path:
@@ -51,110 +56,116 @@ def _data_folder(folder: Path) -> Path:
         (data / "logs" / "writable").touch()
         (data / "logs" / "writable").unlink()
     except OSError as error:
-        on_path = isinstance(error, FileExistsError | NotADirectoryError)
-        reason = "there is a file in its place" if on_path else error.strerror
+        not_a_folder = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file has the same path" if not_a_folder else error.strerror
         raise EngineError(
-            f"The data folder {data} cannot be used: {reason}. Set PARLEY_DATA to a folder that "
-            "can be written to."
+            f"The data folder {data} cannot be used: {reason}. Set PARLEY_DATA to a writable "
+            "folder."
         ) from error
     return data
 
 
 async def _up(settings: UpSettings, data: Path, replicas: Mapping[str, int], report: Report) -> int:
-    began = time.monotonic()
-    _require_free_port(settings.port)
+    started_at = time.monotonic()
+    _require_gateway_port(settings.port)
     composition = await compose(settings, data, replicas)
-    stack = Stack(
+    processes = ProcessGroup(
         composition.members,
         composition.preparations,
         report,
-        on_change=lambda: write_stack(data, _running(stack, composition)),
-        afterwards=composition.engines.quicken_later_starts,
+        on_change=lambda: write_state_file(data, _running_stack(processes, composition)),
+        after_start=composition.engines.record_aot_cache,
     )
-    _greet(settings, composition, report)
+    _print_first_lines(settings, composition, report)
 
     def on_started() -> None:
         token = None
         if not settings.jwks_url:
             token = development_token(settings, user=DEFAULT_USER, now=datetime.now(UTC))
-        report.running(composition.url, token, data, time.monotonic() - began)
+        report.started(composition.url, token, data, time.monotonic() - started_at)
 
     try:
-        await _until_told_to_end(stack, on_started, report)
+        await _run_until_signal(processes, on_started, report)
     finally:
-        remove_stack(data)
+        remove_state_file(data)
     return 0
 
 
-async def _until_told_to_end(stack: Stack, on_started: Callable[[], None], report: Report) -> None:
-    loop, end = asyncio.get_running_loop(), asyncio.Event()
+async def _run_until_signal(
+    processes: ProcessGroup, on_started: Callable[[], None], report: Report
+) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def on_signal() -> None:
-        if end.is_set():
-            stack.kill()
-        end.set()
+        if stop.is_set():
+            processes.kill()
+        stop.set()
 
-    for number in TO_END:
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
-    running = asyncio.create_task(stack.run(on_started))
-    told = asyncio.create_task(end.wait())
+    running = asyncio.create_task(processes.run(on_started))
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait((running, told), return_when=asyncio.FIRST_COMPLETED)
-        if end.is_set():
-            report.ending()
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            report.stopping()
     finally:
-        told.cancel()
+        stopping.cancel()
         running.cancel()
-        outcome, _ = await asyncio.gather(running, told, return_exceptions=True)
-        await stack.stop(layout.STOP_STAGE_SECONDS, within=layout.STOP_SECONDS)
+        outcome, _ = await asyncio.gather(running, stopping, return_exceptions=True)
+        await processes.stop(STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS)
     if isinstance(outcome, Exception):
         raise outcome
 
 
-def _require_free_port(port: int) -> None:
+def _require_gateway_port(port: int) -> None:
     try:
-        require_free(port, "Parley")
-    except EngineError as failed:
-        raise EngineError(f"{failed} End it, or set PARLEY_PORT to another port.") from None
+        require_free(port, "The gateway")
+    except EngineError as error:
+        raise EngineError(f"{error} Stop it, or set PARLEY_PORT to another port.") from None
 
 
-def _greet(settings: UpSettings, composition: Composition, report: Report) -> None:
-    if composition.engines.fetches_jars:
-        report.tell(
-            "First start: Kafka's jars (44 MB) are fetched and checked; later starts have them."
+def _print_first_lines(settings: UpSettings, composition: Composition, report: Report) -> None:
+    if composition.engines.downloads_jars:
+        report.print_line(
+            "First start: downloading the jars of Kafka (44 MB), which later starts reuse."
         )
     if settings.runs_demo_model:
-        report.tell(
-            "Neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: an offline demo model answers."
+        report.print_line(
+            "Neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: replies come from an offline "
+            "demo model."
         )
 
 
-def _running(stack: Stack, composition: Composition) -> RunningStack:
-    return RunningStack(composition.url, [*composition.engines.given(), *stack.running()])
+def _running_stack(processes: ProcessGroup, composition: Composition) -> RunningStack:
+    external = composition.engines.external_processes()
+    return RunningStack(composition.url, [*external, *processes.running()])
 
 
-def _refused(why: object, code: int) -> int:
-    print(why, file=sys.stderr)
+def _fail(message: object, code: int) -> int:
+    print(message, file=sys.stderr)
     return code
 
 
-class _Reported(logging.Handler):
+class _ReportHandler(logging.Handler):
+    """Prints log records of level WARNING and above through the report."""
+
     def __init__(self, report: Report) -> None:
         super().__init__(logging.WARNING)
         self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._report.trouble(record.getMessage())
+        self._report.warning(record.getMessage())
 
 
 @contextlib.contextmanager
-def _warnings_told(report: Report) -> Iterator[None]:
-    own, others = _Reported(report), logging.NullHandler()
-    logging.getLogger("parley_cli").addHandler(own)
-    # What clients log of a server that is still starting is no news.
-    logging.getLogger().addHandler(others)
+def _warnings_reported(report: Report) -> Iterator[None]:
+    handler, null_handler = _ReportHandler(report), logging.NullHandler()
+    logging.getLogger("parley_cli").addHandler(handler)
+    # Silences clients, which log errors while their server is still starting.
+    logging.getLogger().addHandler(null_handler)
     try:
         yield
     finally:
-        logging.getLogger("parley_cli").removeHandler(own)
-        logging.getLogger().removeHandler(others)
+        logging.getLogger("parley_cli").removeHandler(handler)
+        logging.getLogger().removeHandler(null_handler)

@@ -1,4 +1,4 @@
-"""Puts a stack together from the settings: its secrets, engines, databases and services."""
+"""Composition root: builds the secrets, engines, databases and services of a stack."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ from pydantic import SecretStr
 
 from parley_cli.engines import EngineError, free_ports
 from parley_cli.engines.process.child_process import ChildProcess
-from parley_cli.engines.process.run_once import run_to_end
+from parley_cli.engines.process.run_once import run_once
 from parley_cli.settings import UpSettings
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.supervision.process_group import ManagedProcess
 from parley_cli.stack.supervision.service_process import ProcessSpec, ServiceProcess
 from parley_cli.stack.supervision.startup_steps import Step
-from parley_cli.stack.up import process_table as layout
+from parley_cli.stack.up import process_table
 from parley_cli.stack.up.addresses import (
-    CALLED,
+    CALLED_SERVICES,
     DEMO_MODEL,
-    MOST_REPLICAS,
+    MAX_REPLICAS,
     SERVICES,
     Addresses,
-    joined,
+    join_host_port,
 )
-from parley_cli.stack.up.databases import EmbeddedDatabase, holds_events, prepare_databases
+from parley_cli.stack.up.databases import ServiceDatabase, contains_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_core.log import LogError, ensure_topic
 from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 
-# The engines have six, the demo model one, and replicas one that they share.
-MOST_PORTS = 7 + MOST_REPLICAS * len(SERVICES) + len(CALLED)
+# Six for the engines, one for the demo model, one per replica, and one that replicas share.
+MAX_PORTS = 7 + MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
 
-TOPIC_SECONDS = 60.0
+TOPIC_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,30 @@ class Composition:
 
 
 async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int]) -> Composition:
-    """Nothing is started yet. Raises EngineError, SecretLost."""
-    ports = iter(free_ports(MOST_PORTS))
+    """Build the stack without starting anything. Raises EngineError, SecretLost."""
+    ports = iter(free_ports(MAX_PORTS))
     engines = EngineSelection(settings, data, ports)
-    await engines.require_given()
-    kept = SecretStore(data)
+    await engines.require_external()
+    secrets = SecretStore(data)
     session, history = (
-        EmbeddedDatabase(f"parley_{owner}", kept.password(f"{owner}-database"))
-        for owner in ("session", "history")
+        ServiceDatabase(f"parley_{service}", secrets.password(f"{service}-database"))
+        for service in ("session", "history")
     )
-    told = ProcessEnvironment(
+    connections = ProcessEnvironment(
         session_database=session.dsn(engines.postgres_url),
         history_database=history.dsn(engines.postgres_url),
         kafka=engines.brokers.bootstrap,
         redis=engines.redis_url,
-        internal_secret=_given(settings.internal_secret) or kept.password("internal-secret"),
-        master_key=_given(settings.master_key)
-        or kept.master_key(may_make=not await _was_used(engines, data)),
-        jwt_secret=None if settings.jwks_url else _given(settings.jwt_secret) or kept.jwt_secret(),
+        internal_secret=_value(settings.internal_secret) or secrets.password("internal-secret"),
+        master_key=_value(settings.master_key)
+        or secrets.master_key(may_create=not await _may_contain_sessions(engines, data)),
+        jwt_secret=None
+        if settings.jwks_url
+        else _value(settings.jwt_secret) or secrets.jwt_secret(),
     )
-    gateway = joined(settings.host, settings.port)
+    gateway = join_host_port(settings.host, settings.port)
     addresses = Addresses(gateway, replicas, ports)
-    environments = Environments(settings, addresses, told)
+    environments = Environments(settings, addresses, connections)
     return Composition(
         [*_members(settings, data, engines, addresses, environments)],
         [*_preparations(settings, data, engines, (session, history), environments)],
@@ -75,11 +77,11 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     )
 
 
-async def _was_used(engines: EngineSelection, data: Path) -> bool:
-    """Whether sessions may be stored already, sealed with keys that only the master key opens."""
+async def _may_contain_sessions(engines: EngineSelection, data: Path) -> bool:
+    """Whether sessions may be stored already, whose keys are wrapped with the master key."""
     if engines.postgres:
         return (data / "postgres").exists()
-    return await holds_events(engines.administrator(), "parley_session")
+    return await contains_events(engines.admin_dsn(), "parley_session")
 
 
 def _members(
@@ -90,60 +92,66 @@ def _members(
     environments: Environments,
 ) -> Iterator[ManagedProcess]:
     for server in engines.embedded:
-        yield ManagedProcess(server, (), layout.stop_stage(server.name))
+        yield ManagedProcess(server, (), process_table.stop_stage(server.name))
     if settings.runs_demo_model:
-        demo_model = ServiceProcess(layout.demo_model(addresses), data)
-        yield ManagedProcess(demo_model, (), layout.stop_stage(DEMO_MODEL))
-    for service, spec in layout.services(addresses, environments):
-        needs = layout.NEEDS.get(service, ())
-        yield ManagedProcess(ServiceProcess(spec, data), needs, layout.stop_stage(service))
+        demo_model = ServiceProcess(process_table.demo_model(addresses), data)
+        yield ManagedProcess(demo_model, (), process_table.stop_stage(DEMO_MODEL))
+    for service, spec in process_table.services(addresses, environments):
+        depends_on = process_table.STARTUP_DEPENDENCIES.get(service, ())
+        yield ManagedProcess(
+            ServiceProcess(spec, data), depends_on, process_table.stop_stage(service)
+        )
 
 
 def _preparations(
     settings: UpSettings,
     data: Path,
     engines: EngineSelection,
-    databases: Sequence[EmbeddedDatabase],
+    databases: Sequence[ServiceDatabase],
     environments: Environments,
 ) -> Iterator[Step]:
-    here = {server.name for server in engines.embedded}
+    embedded = {server.name for server in engines.embedded}
     prepare = partial(_prepare_databases, engines, databases)
-    yield Step("databases", prepare, ("postgres",) if "postgres" in here else ())
+    yield Step("databases", prepare, ("postgres",) if "postgres" in embedded else ())
     yield Step(
-        "topic", partial(_make_topic, settings, engines), ("kafka",) if "kafka" in here else ()
+        "topic",
+        partial(_create_topics, settings, engines),
+        ("kafka",) if "kafka" in embedded else (),
     )
-    for spec in layout.migrations(environments):
-        yield Step(spec.name, partial(_run_to_end, spec, data), ("databases",))
+    for spec in process_table.migrations(environments):
+        yield Step(spec.name, partial(_run_once, spec, data), ("databases",))
 
 
 async def _prepare_databases(
-    engines: EngineSelection, databases: Sequence[EmbeddedDatabase]
+    engines: EngineSelection, databases: Sequence[ServiceDatabase]
 ) -> None:
-    whole_server = engines.postgres is not None
-    await prepare_databases(engines.administrator(), databases, whole_server=whole_server)
+    restrict_server = engines.postgres is not None
+    await prepare_databases(engines.admin_dsn(), databases, restrict_server=restrict_server)
 
 
-async def _make_topic(settings: UpSettings, engines: EngineSelection) -> None:
-    copies = settings.topic_replication, settings.topic_min_isr
+async def _create_topics(settings: UpSettings, engines: EngineSelection) -> None:
+    replication = settings.topic_replication, settings.topic_min_isr
     try:
         for name, partitions in (
             (SESSIONS_TOPIC, settings.topic_partitions),
             (ASSISTANTS_TOPIC, ASSISTANTS_PARTITIONS),
         ):
-            await ensure_topic(engines.brokers, TopicSpec(name, partitions, *copies), TOPIC_SECONDS)
+            await ensure_topic(
+                engines.brokers, TopicSpec(name, partitions, *replication), TOPIC_TIMEOUT_SECONDS
+            )
     except LogError as error:
         raise EngineError(str(error)) from error
 
 
-async def _run_to_end(spec: ProcessSpec, data: Path) -> None:
-    await run_to_end(
+async def _run_once(spec: ProcessSpec, data: Path) -> None:
+    await run_once(
         ChildProcess(spec.name, data),
         spec.command,
         data,
-        trouble=f"{spec.name} failed",
+        failure=f"{spec.name} failed",
         environment=spec.environment,
     )
 
 
-def _given(secret: SecretStr | None) -> str | None:
+def _value(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None

@@ -1,4 +1,4 @@
-"""The databases of session and history: each with a role of its own, which can enter no other."""
+"""Creates the databases of session and history, each with a role that can access no other."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from parley_cli.engines import EngineError
 
 ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
-# Statements about roles and databases take no parameters: the server quotes names and password.
+# DDL takes no parameters, so the server quotes the names and the password.
 CREATE_ROLE = "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)"
 ALTER_ROLE = "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)"
 CREATE_DATABASE = "SELECT format('CREATE DATABASE %I OWNER %I', $1::text, $1::text)"
-CLOSE_DATABASE = "SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', $1::text)"
+REVOKE_PUBLIC_ACCESS = "SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', $1::text)"
 OTHER_DATABASES = "SELECT datname FROM pg_database WHERE datname IN ('postgres', 'template1')"
 HAS_EVENTS_TABLE = "SELECT to_regclass('events') IS NOT NULL"
 HAS_EVENTS = "SELECT EXISTS (SELECT FROM events)"
@@ -24,48 +24,48 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True)
-class EmbeddedDatabase:
-    """A database and its one role, of the same name."""
+class ServiceDatabase:
+    """A database and the role of the same name that owns it."""
 
     name: str
     password: str = field(repr=False)
 
     def dsn(self, server: str) -> str:
-        """Where a service finds it on the server that any URL of it names."""
-        place = urlsplit(server).netloc.rpartition("@")[2]
-        login = f"{self.name}:{self.password}@{place}"
-        return urlsplit(server)._replace(netloc=login, path=f"/{self.name}").geturl()
+        """The DSN of the database on the server of the given URL."""
+        host = urlsplit(server).netloc.rpartition("@")[2]
+        netloc = f"{self.name}:{self.password}@{host}"
+        return urlsplit(server)._replace(netloc=netloc, path=f"/{self.name}").geturl()
 
 
 async def prepare_databases(
-    administrator: str, databases: Iterable[EmbeddedDatabase], *, whole_server: bool
+    admin_dsn: str, databases: Iterable[ServiceDatabase], *, restrict_server: bool
 ) -> None:
-    """Make what is missing. `whole_server`: no role may enter the server's other databases either.
+    """Create the missing databases and roles. Raises EngineError.
 
-    Raises EngineError.
+    `restrict_server` also revokes public access to the other databases of the server.
     """
     try:
-        connection = await asyncpg.connect(administrator, timeout=10)
+        connection = await asyncpg.connect(admin_dsn, timeout=10)
         try:
             for database in databases:
                 await _prepare(connection, database)
-            if whole_server:
+            if restrict_server:
                 for row in await connection.fetch(OTHER_DATABASES):
-                    await _execute(connection, CLOSE_DATABASE, row["datname"])
+                    await _execute(connection, REVOKE_PUBLIC_ACCESS, row["datname"])
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise EngineError(f"The databases could not be made: {_told(error)}.") from None
+        raise EngineError(f"The databases cannot be created: {_reason(error)}.") from None
 
 
-async def holds_events(administrator: str, database: str) -> bool:
-    """Whether sessions were stored there before. Raises EngineError."""
+async def contains_events(admin_dsn: str, database: str) -> bool:
+    """Whether the database stores sessions already. Raises EngineError."""
     try:
-        connection = await asyncpg.connect(administrator, database=database, timeout=10)
+        connection = await asyncpg.connect(admin_dsn, database=database, timeout=10)
     except asyncpg.InvalidCatalogNameError:
         return False
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise EngineError(f"PostgreSQL cannot be used: {_told(error)}.") from None
+        raise EngineError(f"PostgreSQL cannot be used: {_reason(error)}.") from None
     try:
         if not await connection.fetchval(HAS_EVENTS_TABLE):
             return False
@@ -74,18 +74,18 @@ async def holds_events(administrator: str, database: str) -> bool:
         await connection.close()
 
 
-async def _prepare(connection: Connection, database: EmbeddedDatabase) -> None:
-    known = await connection.fetchval(ROLE_EXISTS, database.name)
-    statement = ALTER_ROLE if known else CREATE_ROLE
+async def _prepare(connection: Connection, database: ServiceDatabase) -> None:
+    role_exists = await connection.fetchval(ROLE_EXISTS, database.name)
+    statement = ALTER_ROLE if role_exists else CREATE_ROLE
     await _execute(connection, statement, database.name, database.password)
     if not await connection.fetchval(DATABASE_EXISTS, database.name):
         await _execute(connection, CREATE_DATABASE, database.name)
-    await _execute(connection, CLOSE_DATABASE, database.name)
+    await _execute(connection, REVOKE_PUBLIC_ACCESS, database.name)
 
 
 async def _execute(connection: Connection, statement: str, *values: str) -> None:
     await connection.execute(await connection.fetchval(statement, *values))
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The three engines of a stack: its own, or those that PARLEY_POSTGRES and the like point at."""
+"""Engine selection: embedded engines, or external ones at PARLEY_POSTGRES and the like."""
 
 import logging
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from parley_cli.engines import (
     KafkaServer,
     PostgresServer,
     RedisServer,
-    record_kafka_start,
+    record_kafka_aot_cache,
 )
 from parley_cli.engines.health_probes import kafka_answers, postgres_answers, redis_pid
 from parley_cli.engines.kafka.jars import jars_in
 from parley_cli.settings import UpSettings
 from parley_cli.stack.state_file import RunningProcess
-from parley_cli.stack.up.addresses import joined
+from parley_cli.stack.up.addresses import join_host_port
 from parley_core.log import Brokers
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 class EngineSelection:
     def __init__(self, settings: UpSettings, data: Path, ports: Iterator[int]) -> None:
         self._settings, self._data, self._cache = settings, data, data / "cache"
-        self._ports_to_record = next(ports), next(ports)
+        self._recording_ports = next(ports), next(ports)
         self.postgres = None if settings.postgres else PostgresServer(data, next(ports))
         self.kafka = (
             None if settings.kafka else KafkaServer(data, self._cache, next(ports), next(ports))
@@ -39,18 +39,18 @@ class EngineSelection:
         return [server for server in (self.postgres, self.kafka, self.redis) if server]
 
     @property
-    def fetches_jars(self) -> bool:
+    def downloads_jars(self) -> bool:
         return self.kafka is not None and not all(jar.exists() for jar in jars_in(self._cache))
 
     @property
     def brokers(self) -> Brokers:
         if self.kafka:
             return Brokers(self.kafka.bootstrap)
-        return self._settings.brokers_at(str(self._settings.kafka))
+        return self._settings.kafka_security.brokers_at(str(self._settings.kafka))
 
     @property
     def postgres_url(self) -> str:
-        """Where PostgreSQL is; for an embedded one without a login."""
+        """The URL of the server; without credentials if it is embedded."""
         if self.postgres:
             return f"postgresql://{self.postgres.address}/postgres"
         return str(self._settings.postgres)
@@ -59,31 +59,31 @@ class EngineSelection:
     def redis_url(self) -> str:
         return self.redis.url if self.redis else str(self._settings.redis)
 
-    def administrator(self) -> str:
-        """The DSN of one who may make databases; an embedded server's once it has started."""
+    def admin_dsn(self) -> str:
+        """The DSN of a role that may create databases. An embedded server must be initialised."""
         return self.postgres.dsn() if self.postgres else str(self._settings.postgres)
 
-    async def require_given(self) -> None:
-        """Raise EngineError unless each engine that a variable points at answers."""
-        given = self._settings
-        if given.postgres and not await _lets_in(given.postgres):
-            raise EngineError("No PostgreSQL answers where PARLEY_POSTGRES points.")
-        if given.kafka and not await kafka_answers(self.brokers):
-            raise EngineError(f"No Kafka answers where PARLEY_KAFKA points, at {given.kafka}.")
-        if given.redis and await redis_pid(given.redis) is None:
-            raise EngineError("No Redis answers where PARLEY_REDIS points.")
+    async def require_external(self) -> None:
+        """Raise EngineError unless each external engine answers."""
+        settings = self._settings
+        if settings.postgres and not await _accepts_login(settings.postgres):
+            raise EngineError("No PostgreSQL server answers at PARLEY_POSTGRES.")
+        if settings.kafka and not await kafka_answers(self.brokers):
+            raise EngineError(f"No Kafka broker answers at PARLEY_KAFKA ({settings.kafka}).")
+        if settings.redis and await redis_pid(settings.redis) is None:
+            raise EngineError("No Redis server answers at PARLEY_REDIS.")
 
-    async def quicken_later_starts(self) -> None:
-        """Record Kafka's start, when nothing waits for it; a failure costs no more than speed."""
+    async def record_aot_cache(self) -> None:
+        """Record the AOT cache of Kafka; without it, later starts are merely slower."""
         if self.kafka is None:
             return
         try:
-            await record_kafka_start(self._data, self._cache, *self._ports_to_record)
-        except EngineError as failed:
-            _log.warning("Kafka will go on starting slowly: %s", failed)
+            await record_kafka_aot_cache(self._data, self._cache, *self._recording_ports)
+        except EngineError as error:
+            _log.warning("AOT cache of Kafka not recorded; later starts stay slow: %s", error)
 
-    def given(self) -> Iterator[RunningProcess]:
-        """Those that run elsewhere, as `parley status` shows them."""
+    def external_processes(self) -> Iterator[RunningProcess]:
+        """The external engines, as `parley status` lists them."""
         if url := self._settings.postgres:
             yield RunningProcess("postgres", None, _address(url, 5432))
         if bootstrap := self._settings.kafka:
@@ -92,13 +92,13 @@ class EngineSelection:
             yield RunningProcess("redis", None, _address(url, 6379))
 
 
-async def _lets_in(url: str) -> bool:
+async def _accepts_login(url: str) -> bool:
     try:
         return await postgres_answers(url)
     except asyncpg.InvalidAuthorizationSpecificationError:
-        raise EngineError("PostgreSQL refuses the user or password of PARLEY_POSTGRES.") from None
+        raise EngineError("PostgreSQL rejects the user or password in PARLEY_POSTGRES.") from None
 
 
 def _address(url: str, default_port: int) -> str:
     parts = urlsplit(url)
-    return joined(parts.hostname or "localhost", parts.port or default_port)
+    return join_host_port(parts.hostname or "localhost", parts.port or default_port)

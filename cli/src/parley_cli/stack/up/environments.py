@@ -1,17 +1,17 @@
-"""What each process is told: its whole environment, with no secret or address that it needs not."""
+"""Environments of the processes of a stack: each gets only the secrets and addresses it needs."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parley_cli.engines.process.child_process import inherited
-from parley_cli.engines.process.proxy_environment import network_environment
+from parley_cli.engines.process.child_process import inherited_environment
+from parley_cli.engines.process.proxy_environment import proxy_environment
 from parley_cli.settings import UpSettings, variables
-from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, host_and_port, replica_name
+from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, split_host_port
 
 DEMO_MODEL_NAME = "parley-demo"
-# Everything has ten seconds to end, of which replies that are being made may take these.
+# The whole stack stops within 10 s, of which running replies may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
 
 _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
@@ -19,7 +19,7 @@ _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
 @dataclass(frozen=True)
 class ProcessEnvironment:
-    """What processes are told of: the databases, the log, the cache, the secrets."""
+    """The locations and secrets of a stack, from which the processes get what they need."""
 
     session_database: str = field(repr=False)
     history_database: str = field(repr=False)
@@ -31,24 +31,24 @@ class ProcessEnvironment:
 
 
 class Environments:
-    """A variable that a person set for one service (`PARLEY_INFERENCE_TURNS`) goes to that one."""
+    """A variable set for one service (`PARLEY_INFERENCE_MAX_TURNS`) is passed to that one only."""
 
     def __init__(
-        self, settings: UpSettings, addresses: Addresses, told: ProcessEnvironment
+        self, settings: UpSettings, addresses: Addresses, stack: ProcessEnvironment
     ) -> None:
-        self._settings, self._addresses, self._told = settings, addresses, told
+        self._settings, self._addresses, self._stack = settings, addresses, stack
 
     def session_database(self) -> Mapping[str, str]:
-        return {"PARLEY_SESSION_DATABASE": self._told.session_database}
+        return {"PARLEY_SESSION_DATABASE": self._stack.session_database}
 
     def session_migration(self) -> Mapping[str, str]:
         assistants = _file("PARLEY_ASSISTANTS", self._settings.assistants)
         return {**self.session_database(), **assistants}
 
     def history_database(self) -> Mapping[str, str]:
-        return {"PARLEY_HISTORY_DATABASE": self._told.history_database}
+        return {"PARLEY_HISTORY_DATABASE": self._stack.history_database}
 
-    def of(self, service: str, place: int) -> Mapping[str, str]:
+    def of(self, service: str, index: int) -> Mapping[str, str]:
         match service:
             case "session":
                 own = self._session()
@@ -57,13 +57,13 @@ class Environments:
             case "gateway":
                 own = self._gateway()
             case "history-serve":
-                own = {**self._history(), "PARLEY_REDIS": self._told.redis}
+                own = {**self._history(), "PARLEY_REDIS": self._stack.redis}
             case _:
                 own = self._history()
         return {
             **own,
-            **self._listens(service, place),
-            "PARLEY_INTERNAL_SECRET": self._told.internal_secret,
+            **self._listen_address(service, index),
+            "PARLEY_INTERNAL_SECRET": self._stack.internal_secret,
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -71,20 +71,20 @@ class Environments:
         return {
             **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
             **self.session_database(),
-            **self._log(),
+            **self._kafka(),
             **self._model(),
             **_file("PARLEY_POLICIES", self._settings.policies),
-            "PARLEY_REDIS": self._told.redis,
-            "PARLEY_MASTER_KEY": self._told.master_key,
+            "PARLEY_REDIS": self._stack.redis,
+            "PARLEY_MASTER_KEY": self._stack.master_key,
         }
 
     def _inference(self) -> dict[str, str]:
         return {
             **DRAIN,
-            **variables("PARLEY_INFERENCE_", "PARLEY_UPSTREAM_"),
+            **variables("PARLEY_INFERENCE_"),
             **self._model(),
             **self._model_server(),
-            "PARLEY_REDIS": self._told.redis,
+            "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
@@ -92,12 +92,12 @@ class Environments:
         return {
             **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_"),
             **self.history_database(),
-            **self._log(),
+            **self._kafka(),
             "PARLEY_SESSION_URL": self._addresses.url("session"),
         }
 
     def _gateway(self) -> dict[str, str]:
-        jwt_secret = self._told.jwt_secret
+        jwt_secret = self._stack.jwt_secret
         return {
             **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
@@ -106,8 +106,8 @@ class Environments:
             "PARLEY_HISTORY_URL": self._addresses.url("history-serve"),
         }
 
-    def _listens(self, service: str, place: int) -> dict[str, str]:
-        host, port = host_and_port(self._addresses.of(replica_name(service, place)))
+    def _listen_address(self, service: str, index: int) -> dict[str, str]:
+        host, port = split_host_port(self._addresses.of(replica_name(service, index)))
         prefix = LISTEN_PREFIXES[service]
         shared = self._addresses.shared_port(service)
         return {
@@ -116,10 +116,10 @@ class Environments:
             **({"PARLEY_SHARED_PORT": shared} if shared else {}),
         }
 
-    def _log(self) -> dict[str, str]:
-        # An embedded Kafka lets in whoever is on this machine.
+    def _kafka(self) -> dict[str, str]:
+        # An embedded Kafka has no authentication.
         security = kafka_security() if self._settings.kafka else {}
-        return {**security, "PARLEY_KAFKA": self._told.kafka}
+        return {**security, "PARLEY_KAFKA": self._stack.kafka}
 
     def _model(self) -> dict[str, str]:
         demo = self._settings.runs_demo_model
@@ -130,30 +130,30 @@ class Environments:
         if settings.runs_demo_model:
             return {"OPENAI_BASE_URL": f"http://{self._addresses.of(DEMO_MODEL)}/v1"}
         return {
-            **network_environment(),
-            **inherited(("OPENAI_BASE_URL", "OPENAI_API_KEY")),
-            **_file("PARLEY_MODELS", settings.models),
-            **_keys_named_in(settings.models),
+            **proxy_environment(),
+            **inherited_environment(("OPENAI_BASE_URL", "OPENAI_API_KEY")),
+            **_file("PARLEY_INFERENCE_MODELS_PATH", settings.models),
+            **_api_keys_named_in(settings.models),
         }
 
 
 def kafka_security() -> dict[str, str]:
-    """The variables that say how Kafka lets in."""
+    """The variables of Kafka's authentication and encryption, with absolute file paths."""
     given = variables("PARLEY_KAFKA_")
-    # Absolute: the process runs in another folder.
-    return {n: str(Path(v).resolve()) if n.endswith("_FILE") and v else v for n, v in given.items()}
+    # Absolute, because the process has another working directory.
+    return {n: str(Path(v).resolve()) if n.endswith("_PATH") and v else v for n, v in given.items()}
 
 
 def _file(variable: str, path: Path | None) -> dict[str, str]:
-    # Absolute: the process runs in another folder.
+    # Absolute, because the process has another working directory.
     return {variable: str(path.resolve())} if path else {}
 
 
-def _keys_named_in(models: Path | None) -> dict[str, str]:
-    """The keys of the model servers; inference itself refuses a file that it cannot read."""
+def _api_keys_named_in(models: Path | None) -> dict[str, str]:
+    """The variables with the API keys of the model servers; inference reports an invalid file."""
     if models is None or not models.is_file():
         return {}
-    return inherited(_KEY_VARIABLE.findall(models.read_text(errors="replace")))
+    return inherited_environment(_KEY_VARIABLE.findall(models.read_text(errors="replace")))
 
 
 LISTEN_PREFIXES = {

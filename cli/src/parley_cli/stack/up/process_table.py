@@ -1,10 +1,10 @@
-"""Which processes a stack has beside its engines: data, nothing started."""
+"""Process table of a stack: the services and migrations to run, their order of start and stop."""
 
 from collections.abc import Iterator
 
 from parley_cli.settings import variables
 from parley_cli.stack.supervision.service_process import ProcessSpec
-from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, host_and_port, replica_name
+from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, split_host_port
 from parley_cli.stack.up.environments import Environments
 
 ARGUMENTS = {
@@ -14,45 +14,44 @@ ARGUMENTS = {
     "history-project": ("parley_history", "project"),
     "gateway": ("parley_gateway",),
 }
-# What must be done before a process starts; what it calls it waits for by itself.
-NEEDS = {
+# Steps that must be done before a process starts. A service itself waits for those that it calls.
+STARTUP_DEPENDENCIES = {
     "session": ("session-migrate",),
     "history-serve": ("history-migrate",),
     "history-project": ("history-migrate", "topic"),
 }
-# Who calls ends before whom it calls: the stages of a stop, and how long each may take. What is
-# left of the whole time is the engines'.
+# Callers stop before the services that they call. The engines get the rest of the time.
 STOP_STAGES = (
     ("gateway",),
     ("inference",),
     ("session", "history-serve", "history-project", DEMO_MODEL),
     ("postgres", "kafka", "redis"),
 )
-STOP_SECONDS = 8.5
-STOP_STAGE_SECONDS = (1.5, 3.5, 1.5, STOP_SECONDS)
+STOP_TIMEOUT_SECONDS = 8.5
+STOP_STAGE_TIMEOUTS = (1.5, 3.5, 1.5, STOP_TIMEOUT_SECONDS)
 
 
-def stop_stage(kind: str) -> int:
-    return next(stage for stage, kinds in enumerate(STOP_STAGES) if kind in kinds)
+def stop_stage(process: str) -> int:
+    return next(stage for stage, names in enumerate(STOP_STAGES) if process in names)
 
 
 def migrations(environments: Environments) -> Iterator[ProcessSpec]:
-    """What brings the databases to this version, then ends."""
+    """Processes that apply pending migrations and exit."""
     session, history = environments.session_migration(), environments.history_database()
     yield ProcessSpec("session-migrate", ("parley_session", "migrate"), session)
     yield ProcessSpec("history-migrate", ("parley_history", "migrate"), history)
 
 
 def services(addresses: Addresses, environments: Environments) -> Iterator[tuple[str, ProcessSpec]]:
-    """Each process, with the service that it is one of."""
-    for service, place in addresses.replicas():
-        name = replica_name(service, place)
-        environment = environments.of(service, place)
+    """Each process with the name of its service."""
+    for service, index in addresses.replicas():
+        name = replica_name(service, index)
+        environment = environments.of(service, index)
         yield service, ProcessSpec(name, ARGUMENTS[service], environment, addresses.of(name))
 
 
 def demo_model(addresses: Addresses) -> ProcessSpec:
     address = addresses.of(DEMO_MODEL)
-    arguments = ("parley_cli.demo_model", "--port", host_and_port(address)[1])
+    arguments = ("parley_cli.demo_model", "--port", split_host_port(address)[1])
     environment = variables("PARLEY_DEMO_MODEL_")
     return ProcessSpec(DEMO_MODEL, arguments, environment, address, ready_path="/healthz")

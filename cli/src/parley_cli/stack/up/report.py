@@ -1,4 +1,4 @@
-"""What `parley up` tells the terminal: plain lines, with a little colour where that is shown."""
+"""Terminal output of `parley up`: plain lines, coloured if the terminal supports it."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-PASTE = """\
+CURL_EXAMPLE = """\
 SESSION=$(curl -s -X POST {url}/v1/sessions -H "Authorization: Bearer $TOKEN" \
 -H 'Content-Type: application/json' -d '{{}}' | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')
 curl -N {url}/v1/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" \
@@ -17,7 +17,7 @@ curl -N {url}/v1/sessions/$SESSION/messages -H "Authorization: Bearer $TOKEN" \
 
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
-        # Whoever read the lines has left; the stack runs on, and nothing more is written.
+        # The reader closed the pipe. The stack keeps running and prints nothing more.
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -27,66 +27,67 @@ def terminal() -> Console:
 
 
 class Report:
+    """Prints the progress of the stack, with a status line for processes that are starting."""
+
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._waiting_for: list[str] = []
+        self._starting: list[str] = []
         self._status = console.status("")
 
     def starting(self, names: Sequence[str]) -> None:
-        self._waiting_for = list(names)
+        self._starting = list(names)
         self._status.start()
-        self._show_waiting()
+        self._update_status()
 
     def ready(self, name: str, seconds: float, address: str) -> None:
-        if name in self._waiting_for:
-            self._waiting_for.remove(name)
-        self._line(Text("✓ ", "green"), f"{name:<18} ready in {seconds:4.1f} s   {address}")
-        self._show_waiting()
+        if name in self._starting:
+            self._starting.remove(name)
+        self._print(Text("✓ ", "green"), f"{name:<18} ready in {seconds:4.1f} s   {address}")
+        self._update_status()
 
-    def tell(self, text: str) -> None:
-        self._line(text)
+    def print_line(self, text: str) -> None:
+        self._print(text)
 
-    def trouble(self, text: str) -> None:
-        self._line(Text("! ", "yellow"), text)
+    def warning(self, text: str) -> None:
+        self._print(Text("! ", "yellow"), text)
 
-    def ending(self) -> None:
-        self.quiet()
-        self._line("Ending everything in order; once more to end it at once.")
+    def stopping(self) -> None:
+        self.clear_status()
+        self._print("Stopping. Press Ctrl-C again to kill all processes.")
 
-    def running(self, url: str, token: str | None, data: Path, seconds: float) -> None:
-        self.quiet()
-        self._line()
-        self._line(
-            Text(f"Parley answers at {url}", "bold"),
-            f" after {seconds:.1f} s; its API is shown at {url}/docs",
+    def started(self, url: str, token: str | None, data: Path, seconds: float) -> None:
+        self.clear_status()
+        self._print()
+        self._print(
+            Text(f"Parley is ready at {url}", "bold"),
+            f" after {seconds:.1f} s; API documentation at {url}/docs",
         )
-        self._line(f"Data and logs are in {data}. Ctrl-C ends everything.")
-        self._line()
+        self._print(f"Data and logs are in {data}. Press Ctrl-C to stop.")
+        self._print()
         if token is None:
-            self._line("Tokens come from where PARLEY_JWKS_URL points.")
+            self._print("Get a token from the issuer of PARLEY_JWKS_URL.")
             return
-        self._line(
-            f"Chat with `{_parley()} chat` in another terminal, or paste this there "
-            "(a token of `you`):"
+        self._print(
+            f"Chat with `{_parley_command()} chat` in another terminal, or paste this there "
+            "(the token is for the user `you`):"
         )
-        self._line()
-        self._line(f"TOKEN={token}")
-        self._line(PASTE.format(url=url))
-        self._line()
+        self._print()
+        self._print(f"TOKEN={token}")
+        self._print(CURL_EXAMPLE.format(url=url))
+        self._print()
 
-    def quiet(self) -> None:
-        """Take the line about what is waited for away."""
+    def clear_status(self) -> None:
         self._status.stop()
 
-    def _show_waiting(self) -> None:
-        self._status.update(Text("waiting for " + ", ".join(self._waiting_for)))
+    def _update_status(self) -> None:
+        self._status.update(Text("waiting for " + ", ".join(self._starting)))
 
-    def _line(self, *parts: str | Text) -> None:
-        # Never folded: a line may be pasted.
+    def _print(self, *parts: str | Text) -> None:
+        # Never wrapped: a line may be pasted.
         self._console.print(Text.assemble(*parts), soft_wrap=True, highlight=False)
 
 
-def _parley() -> str:
-    """The command as it can be typed here: it is seldom on the PATH."""
+def _parley_command() -> str:
+    """The command as the user can type it: it is seldom on the PATH."""
     program = Path(sys.argv[0])
     return os.path.relpath(program) if program.name == "parley" else "python -m parley_cli"

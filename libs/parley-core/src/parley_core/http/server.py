@@ -1,25 +1,25 @@
-"""How a service's process serves HTTP: uvicorn with bounded waits, and a drain before its exit."""
+"""HTTP server of a service's process: uvicorn with bounded waits and a graceful shutdown."""
 
-import asyncio
 import gc
 import logging
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from parley_core.http.bounded_protocol import BoundedProtocol
+from parley_core.http.uvicorn_internals import BoundedProtocol, DrainingServer
 
 IDLE_CONNECTION_SECONDS = 75
 
-# The loop accepts about one connection per turn and listening socket: while a thousand others keep
-# it busy, one that comes to a lonely socket waits for seconds.
-_LISTENING_SOCKETS = 64
+_BACKLOG = 2048
+# uvloop accepts one connection per listening socket and loop iteration (libuv pull request 3696):
+# with a single socket, new connections to a busy process wait for seconds (ADR 21).
+_SOCKETS_PER_PORT = 64
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -31,104 +31,68 @@ def serve(
     drain_seconds: int = 5,
     on_shutdown: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then `on_shutdown`, and open requests have `drain_seconds`.
+    """Serve until SIGTERM or SIGINT, then drain open requests for at most `drain_seconds`.
 
-    Other processes of the same user may listen at `shared_port` too: the system gives each
-    connection there to one of them. `on_shutdown` runs once in the event loop, before uvicorn
-    waits for open connections: whoever holds streams open ends them there, or the exit takes its
-    whole limit. Then this returns. Raises SystemExit with 1 when it cannot listen; it is logged
-    why.
+    Several processes of one user may listen on the same `shared_port`; the kernel distributes the
+    connections among them (SO_REUSEPORT). `on_shutdown` runs once in the event loop, before open
+    connections are awaited: it must end open streams, or the exit takes `drain_seconds`. Raises
+    SystemExit with code 1, after logging the reason, when the process cannot listen.
     """
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=BoundedProtocol,
+        loop="uvloop",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
         timeout_graceful_shutdown=drain_seconds,
     )
-    server = _DrainingServer(config, shared_port, on_shutdown)
-    # What is loaded by now stays, and a batch of records lives for as long as it is worked on:
-    # looked for by default, the rubbish among them costs up to a third of the time.
+    bound = [_bind(host, port)]
+    if shared_port is not None:
+        bound.append(_bind(host, shared_port, shared=True))
+    # Duplicates of one socket accept from the same queue.
+    sockets = [each.dup() for each in bound for _ in range(_SOCKETS_PER_PORT)]
+    for each in bound:
+        each.close()
+    # Objects loaded by now are permanent, and a batch of records lives until it is processed:
+    # scanning them at the default thresholds costs up to a third of the CPU time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     try:
-        server.run()
+        DrainingServer(config, on_shutdown).run(sockets)
     except SystemExit:
         raise SystemExit(1) from None
 
 
 def configure_logging() -> None:
-    """One line per entry on stderr, times in UTC."""
-    form = logging.Formatter(
+    """Log one line per entry to stderr, with times in UTC."""
+    formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
-    form.converter = time.gmtime
+    formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(form)
+    handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # While an engine is away these complain many times a second, with tracebacks; whoever uses
-    # them hears of it as an error, and says it once.
+    # While an engine is unreachable, these clients log tracebacks many times a second. Their
+    # callers receive the error too, and log it once.
     for client in ("aiokafka", "asyncpg"):
         logging.getLogger(client).setLevel(logging.CRITICAL)
 
 
-class _DrainingServer(uvicorn.Server):
-    def __init__(
-        self, config: uvicorn.Config, shared_port: int | None, on_shutdown: Callable[[], None]
-    ) -> None:
-        super().__init__(config)
-        self._shared_port, self._on_shutdown = shared_port, on_shutdown
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Not uvicorn's, which raises the signal again at the end: an orderly exit has code 0.
-        del frame
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
-        self.should_exit = True
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._shared_port is not None:
-            self.servers.append(await self._listen_at(self._shared_port))
-        for listening in [each for server in self.servers for each in server.sockets]:
-            for _ in range(_LISTENING_SOCKETS - 1):
-                self.servers.append(await self._listen_too(listening))
-
-    async def _listen_at(self, shared_port: int) -> asyncio.Server:
-        try:
-            return await asyncio.get_running_loop().create_server(
-                self._protocol,
-                host=self.config.host,
-                port=shared_port,
-                backlog=self.config.backlog,
-                reuse_port=True,
-            )
-        except OSError as error:
-            # As uvicorn does at its own port.
-            logging.getLogger("uvicorn.error").error(error)
-            await self.lifespan.shutdown()
-            sys.exit(1)
-
-    async def _listen_too(self, listening: socket.socket) -> asyncio.Server:
-        """Accept from the same queue through a socket of its own."""
-        same = socket.fromfd(listening.fileno(), listening.family, listening.type)
-        return await asyncio.get_running_loop().create_server(
-            self._protocol, sock=same, backlog=self.config.backlog
-        )
-
-    def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            self._on_shutdown()
-        finally:
-            await super().shutdown(sockets)
+def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Bind a TCP socket; it listens only once the application has started."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        _log.error("cannot listen on %s:%d: %s", host, port, error.strerror or error)
+        raise SystemExit(1) from None
+    return bound

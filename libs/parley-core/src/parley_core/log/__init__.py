@@ -1,10 +1,10 @@
-"""The log: Kafka as Parley uses it. It moves records and knows nothing of what they mean.
+"""Kafka adapter: transports records without interpreting them.
 
-`ensure_topic` makes a topic, `LogWriter` appends, `LogReader` reads from given positions, and
-`GroupReader` shares the partitions of a topic among the processes of one group.
+`ensure_topic` creates a topic, `LogWriter` appends, `LogReader` reads from given positions, and
+`GroupReader` shares the partitions of a topic among the members of a consumer group.
 """
 
-from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
+from parley_core.log.brokers import Brokers, OAuthTokenFile, SaslPassword
 from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
 from parley_core.log.group_reader import GroupReader
 from parley_core.log.log_entry import LogEntry, partition_of
@@ -22,8 +22,8 @@ __all__ = [
     "LogUnreachable",
     "LogWriter",
     "OAuthTokenFile",
-    "Password",
     "PositionOutOfRange",
+    "SaslPassword",
     "TopicMismatch",
     "ensure_topic",
     "partition_of",

@@ -1,4 +1,4 @@
-"""Where Kafka is, and how a client is let in: TLS, SASL, both or neither.
+"""Kafka connection: bootstrap servers and authentication by TLS, SASL, both or neither.
 
 Source: https://kafka.apache.org/documentation/#security
 """
@@ -13,8 +13,8 @@ from aiokafka.abc import AbstractTokenProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Password:
-    """A login by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+class SaslPassword:
+    """SASL credentials for PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
 
     mechanism: str
     username: str
@@ -23,21 +23,24 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class OAuthTokenFile:
-    """A login by OAUTHBEARER with the token in a file, which whoever keeps it replaces in time."""
+    """SASL credentials for OAUTHBEARER: the path of a token that is rotated in place."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """`bootstrap` is `host:port,…`; with `tls` the brokers' certificates and names are checked."""
+    """How to reach a Kafka cluster; `bootstrap` is `host:port,…`.
+
+    With `tls` the certificates and host names of the brokers are verified.
+    """
 
     bootstrap: str
     tls: SSLContext | None = field(default=None, repr=False)
-    login: Password | OAuthTokenFile | None = None
+    login: SaslPassword | OAuthTokenFile | None = None
 
     def client_settings(self) -> dict[str, Any]:
-        """What every client of aiokafka takes."""
+        """The connection arguments of every aiokafka client."""
         return {
             "bootstrap_servers": self.bootstrap,
             "security_protocol": self.security_protocol,
@@ -51,11 +54,11 @@ class Brokers:
         return f"SASL_{transport}" if self.login else transport
 
 
-def _login_settings(login: Password | OAuthTokenFile | None) -> dict[str, Any]:
+def _login_settings(login: SaslPassword | OAuthTokenFile | None) -> dict[str, Any]:
     match login:
         case None:
             return {}
-        case Password():
+        case SaslPassword():
             return {
                 "sasl_mechanism": login.mechanism,
                 "sasl_plain_username": login.username,
@@ -69,7 +72,7 @@ def _login_settings(login: Password | OAuthTokenFile | None) -> dict[str, Any]:
 
 
 class _TokenFileProvider(AbstractTokenProvider):  # type: ignore[misc]
-    """Reads the token for each connection: it may have been replaced since the last one."""
+    """Reads the token file for each connection, so that a rotated token is used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,30 +1,30 @@
-"""What can go wrong with the log."""
+"""Errors of the log."""
 
 
 class LogError(Exception):
-    """The log did not do what was asked; the message is one sentence for whoever operates it."""
+    """A log operation failed; the message is one sentence for an operator."""
 
 
 class LogUnreachable(LogError):
-    """No broker answers; it may be back in a moment."""
+    """No broker responds; retrying may succeed."""
 
 
 class TopicMismatch(LogError):
-    """A topic exists with other settings than Parley's guarantees need."""
+    """A topic exists with settings that would break Parley's guarantees."""
 
 
 class PositionOutOfRange(LogError):
-    """The log does not hold the position: the topic was truncated, or deleted and made again."""
+    """The position does not exist in the log: the topic was truncated, or deleted and recreated."""
 
     def __init__(self, topic: str, partition: int, position: int) -> None:
         super().__init__(
-            f"Partition {partition} of {topic} does not hold position {position}: "
-            "it was truncated, or the topic was made again."
+            f"Partition {partition} of {topic} has no position {position}: "
+            "it was truncated, or the topic was recreated."
         )
         self.partition = partition
         self.position = position
 
 
 def reason(error: BaseException) -> str:
-    """Why it failed, for the end of a sentence; some errors have an empty text."""
+    """Return the error's message, or its class when that is empty, for the end of a sentence."""
     return (str(error) or type(error).__name__).rstrip(".")

@@ -7,7 +7,7 @@ from typing import Literal
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
+from parley_core.log.brokers import Brokers, OAuthTokenFile, SaslPassword
 from parley_core.runtime.settings import BootstrapServers, SettingsGroup
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -54,7 +54,7 @@ class KafkaSecuritySettings(SettingsGroup):
             self._tls = self._tls_context()
         return self
 
-    def _login(self) -> Password | OAuthTokenFile | None:
+    def _login(self) -> SaslPassword | OAuthTokenFile | None:
         if not self.security_protocol.startswith("SASL"):
             return None
         if self.sasl_mechanism == "OAUTHBEARER":
@@ -70,7 +70,7 @@ class KafkaSecuritySettings(SettingsGroup):
                 f"{self.sasl_mechanism} needs both"
             )
         password = self.sasl_password.get_secret_value()
-        return Password(self.sasl_mechanism, self.sasl_username, password)
+        return SaslPassword(self.sasl_mechanism, self.sasl_username, password)
 
     def _tls_context(self) -> ssl.SSLContext:
         try:

@@ -1,4 +1,4 @@
-"""A record at its place in the log."""
+"""Log entry: a record with its partition and offset."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -13,7 +13,7 @@ _VALUE = itemgetter(1)
 
 
 class LogEntry(NamedTuple):
-    """A record, and where in the topic it is; `offset + 1` is the next position."""
+    """A record at an offset of a partition; `offset + 1` is the position after it."""
 
     partition: int
     offset: int
@@ -21,7 +21,7 @@ class LogEntry(NamedTuple):
 
 
 def entries_of(batches: Mapping[TopicPartition, Iterable[ConsumerRecord]]) -> list[LogEntry]:
-    """The entries of what aiokafka's `getmany` returned, in order within each partition."""
+    """Convert the result of aiokafka's `getmany`, in order within each partition."""
     return [
         LogEntry(message.partition, message.offset, _record(message))
         for messages in batches.values()
@@ -30,17 +30,17 @@ def entries_of(batches: Mapping[TopicPartition, Iterable[ConsumerRecord]]) -> li
 
 
 def _record(message: ConsumerRecord) -> Record:
-    # Kafka allows null where Parley writes bytes; a stranger's record must not break the reader.
-    # A list, as whoever encodes a record has it: records are compared.
+    # Kafka allows null where Parley writes bytes; a foreign record must not break the reader.
+    # A list, as in an encoded record: records are compared.
     headers = list(message.headers)
     if not all(map(_VALUE, headers)):
         headers = [(name, value or b"") for name, value in headers]
     return Record(key=message.key or b"", headers=headers, value=message.value or b"")
 
 
-_partition_of = DefaultPartitioner()
+_default_partitioner = DefaultPartitioner()
 
 
 def partition_of(key: bytes, partitions: Sequence[int]) -> int:
-    """The one of all the topic's partitions, in order, that Kafka's own hash gives the key."""
-    return int(_partition_of(key, partitions, partitions))
+    """Return the partition of a key by Kafka's default hash; `partitions` are all, in order."""
+    return int(_default_partitioner(key, partitions, partitions))

@@ -7,7 +7,7 @@ from typing import Literal
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from parley_core.log.brokers import Brokers, OAuthTokenFile, Password
+from parley_core.log.brokers import Brokers, OAuthTokenFile, SaslPassword
 from parley_core.runtime.settings import BootstrapServers, Settings
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -46,7 +46,7 @@ class KafkaSecurity(Settings):
             self._tls = self._tls_context()
         return self
 
-    def _login(self) -> Password | OAuthTokenFile | None:
+    def _login(self) -> SaslPassword | OAuthTokenFile | None:
         if not self.kafka_security_protocol.startswith("SASL"):
             return None
         if self.kafka_sasl_mechanism == "OAUTHBEARER":
@@ -62,7 +62,7 @@ class KafkaSecurity(Settings):
                 f"{self.kafka_sasl_mechanism} needs both"
             )
         password = self.kafka_sasl_password.get_secret_value()
-        return Password(self.kafka_sasl_mechanism, self.kafka_sasl_username, password)
+        return SaslPassword(self.kafka_sasl_mechanism, self.kafka_sasl_username, password)
 
     def _tls_context(self) -> ssl.SSLContext:
         try:

@@ -1,4 +1,4 @@
-"""Creates the topics of the log, or rejects an existing one whose settings would lose records.
+"""Topic administration: creates topics and rejects existing ones with unsafe settings.
 
 Settings: https://kafka.apache.org/documentation/#topicconfigs
 """
@@ -10,8 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from parley_core.log.aiokafka_clients import REQUEST_TIMEOUT_MS
 from parley_core.log.brokers import Brokers
+from parley_core.log.client_settings import REQUEST_TIMEOUT_MS
 from parley_core.log.errors import LogError, TopicMismatch, reason
 from parley_events.topics import TopicSpec
 
@@ -19,26 +19,25 @@ from parley_events.topics import TopicSpec
 async def ensure_topic(brokers: Brokers, spec: TopicSpec, timeout: float = 15) -> None:
     """Return once the topic exists as specified and every partition has a leader.
 
-    Any number of processes may call it at once. Raises `TopicMismatch` when the topic exists
-    otherwise, `LogError` when Kafka does not answer or refuses within `timeout` seconds.
+    Safe to call from several processes at once. Raises `TopicMismatch` when the topic exists with
+    other settings, and `LogError` when Kafka does not respond or fails within `timeout` seconds.
     """
     admin = AIOKafkaAdminClient(**brokers.client_settings(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         async with asyncio.timeout(timeout):
             await admin.start()
-            # Asked for all topics: naming one that is missing may create it with defaults.
+            # Lists all topics: describing a missing one may create it with default settings.
             if spec.name not in await admin.list_topics():
                 await _create(admin, spec)
-            found = await _partitions_and_replicas(admin, spec.name)
-            found |= await _settings(admin, spec)
+            actual = await _partitions_and_replicas(admin, spec.name)
+            actual |= await _settings(admin, spec)
     except (KafkaError, TimeoutError) as error:
         raise LogError(
-            f"The topic {spec.name} could not be made ready at {brokers.bootstrap}: "
-            f"{reason(error)}."
+            f"The topic {spec.name} could not be prepared at {brokers.bootstrap}: {reason(error)}."
         ) from error
     finally:
         await admin.close()
-    _require_equal(spec, found)
+    _require_equal(spec, actual)
 
 
 async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
@@ -47,7 +46,7 @@ async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
     )
     response = await admin.create_topics([topic])
     for _, code, message in response.topic_errors:
-        # Another process may have been first; its topic is compared like any other.
+        # Another process may have created it first; its topic is compared like any other.
         if code not in (0, TopicAlreadyExistsError.errno):
             raise for_code(code)(message)
 
@@ -63,8 +62,8 @@ async def _partitions_and_replicas(admin: AIOKafkaAdminClient, name: str) -> dic
 
 
 async def _settings(admin: AIOKafkaAdminClient, spec: TopicSpec) -> dict[str, str]:
-    wanted = dict.fromkeys(spec.settings, "")
-    resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, wanted)
+    expected = dict.fromkeys(spec.settings, "")
+    resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, expected)
     [response] = await admin.describe_configs([resource])
     [(code, message, _, _, entries)] = response.resources
     if code:
@@ -72,16 +71,16 @@ async def _settings(admin: AIOKafkaAdminClient, spec: TopicSpec) -> dict[str, st
     return {name: value for name, value, *_ in entries}
 
 
-def _require_equal(spec: TopicSpec, found: Mapping[str, str]) -> None:
-    wanted = {
+def _require_equal(spec: TopicSpec, actual: Mapping[str, str]) -> None:
+    expected = {
         "partitions": str(spec.partitions),
         "replication factor": str(spec.replication_factor),
         **spec.settings,
     }
     differences = [
-        f"{name} is {found.get(name)} and must be {value}"
-        for name, value in wanted.items()
-        if found.get(name) != value
+        f"{name} is {actual.get(name)} and must be {value}"
+        for name, value in expected.items()
+        if actual.get(name) != value
     ]
     if differences:
         raise TopicMismatch(

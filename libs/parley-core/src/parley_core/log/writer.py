@@ -1,4 +1,4 @@
-"""Appends records to the log so that the caller learns exactly which of them are durable."""
+"""Log writer: an idempotent producer that reports which records are durable."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from parley_core.log.aiokafka_clients import PRODUCER_SETTINGS, close_producer
+from parley_core.log.aiokafka_internals import close_producer
 from parley_core.log.brokers import Brokers
+from parley_core.log.client_settings import PRODUCER_SETTINGS
 from parley_core.log.errors import LogError, reason
 from parley_core.log.log_entry import partition_of
 from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
@@ -18,12 +19,12 @@ from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What became of the records of one `append`.
+    """The outcome of one `append`.
 
-    `acknowledged[i]` says that record i is durable on every in-sync replica. Among the records of
-    one key the acknowledged ones always come first. Of the others none is durable for certain: a
-    record that was under way may still arrive, so it must be handed over again, with the same id.
-    `error` is None exactly when all are acknowledged.
+    `acknowledged[i]`: record i is durable on every in-sync replica. Among the records of one key,
+    the acknowledged ones always come first. The others may or may not be durable, as a record in
+    flight can still arrive: append them again, with the same IDs. `error` is None exactly when all
+    are acknowledged.
     """
 
     acknowledged: Sequence[bool]
@@ -31,7 +32,7 @@ class AppendResult:
 
 
 class LogWriter:
-    """One idempotent producer of one topic. After an error it must be closed and replaced."""
+    """An idempotent producer of one topic; close and replace it after an error."""
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
         self._brokers = brokers
@@ -41,12 +42,12 @@ class LogWriter:
         self._usable = False
 
     async def start(self, timeout: float = 10) -> None:
-        """Connect. Raises `LogError` when Kafka or the topic is not there within the seconds."""
+        """Connect; raises `LogError` without Kafka or the topic within `timeout` seconds."""
         self._producer = AIOKafkaProducer(**self._brokers.client_settings(), **PRODUCER_SETTINGS)
         try:
             async with asyncio.timeout(timeout):
                 await self._producer.start()
-                # Asked once: were the number to change, a key would change its partition.
+                # Fetched once: if the number changed, a key would move to another partition.
                 self._partitions = sorted(await self._producer.partitions_for(self._topic))
         except (KafkaError, TimeoutError) as error:
             await self.close()
@@ -62,20 +63,20 @@ class LogWriter:
     async def append(self, records: Sequence[Record], timeout: float) -> AppendResult:
         """Append the records, in order for each key, within `timeout` seconds.
 
-        One call at a time. Raises `LogError`, with nothing handed over, when a record passes
-        768 KiB or when the writer is not started, is busy, failed before or is closed.
+        One call at a time. Raises `LogError`, before sending anything, for a record over 768 KiB,
+        and when the writer is not started, busy, failed or closed.
         """
         self._require_usable()
         _require_size(records)
         acknowledged = [False] * len(records)
         error: LogError | None = None
-        # Until the end is known: a call that is cancelled leaves records under way.
+        # Unusable until the outcome is known: a cancelled call leaves records in flight.
         self._usable = False
         try:
             async with asyncio.timeout(timeout), asyncio.TaskGroup() as partitions:
-                for partition, places in self._places_by_partition(records).items():
+                for partition, indexes in self._indexes_by_partition(records).items():
                     partitions.create_task(
-                        self._append_in_turn(partition, places, records, acknowledged)
+                        self._append_to_partition(partition, indexes, records, acknowledged)
                     )
         except* TimeoutError:
             error = LogError(f"The log {self._topic} did not acknowledge within {timeout} s.")
@@ -85,69 +86,65 @@ class LogWriter:
         return AppendResult(acknowledged, error)
 
     async def close(self) -> None:
-        """End within seconds, also while Kafka is away. What is under way is given up."""
+        """Close; takes seconds at most. Records in flight are abandoned."""
         self._usable = False
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await close_producer(producer)
 
-    async def _append_in_turn(
+    async def _append_to_partition(
         self,
         partition: int,
-        places: deque[int],
+        indexes: deque[int],
         records: Sequence[Record],
         acknowledged: list[bool],
     ) -> None:
         assert self._producer is not None
-        while places:
+        while indexes:
             batch = self._producer.create_batch()
-            taken = _fill(batch, places, records)
-            # The next batch waits for this one's acknowledgement. Handed over before it (as with
-            # `send()`) it would be written even when this one is refused, and leave a hole.
+            taken = _fill(batch, indexes, records)
+            # The next batch waits for this acknowledgement. Sent before it (as with `send()`), it
+            # would be written even when this one is rejected, and leave a gap.
             written = await self._producer.send_batch(batch, self._topic, partition=partition)
-            # Looked at also when another partition fails first and this task is cancelled.
-            written.add_done_callback(_look_at)
+            # Retrieved even when another partition fails first and this task is cancelled.
+            written.add_done_callback(_retrieve_exception)
             await written
-            for place in taken:
-                acknowledged[place] = True
+            for index in taken:
+                acknowledged[index] = True
 
-    def _places_by_partition(self, records: Sequence[Record]) -> dict[int, deque[int]]:
-        places: defaultdict[int, deque[int]] = defaultdict(deque)
-        for place, record in enumerate(records):
-            places[partition_of(record.key, self._partitions)].append(place)
-        return places
+    def _indexes_by_partition(self, records: Sequence[Record]) -> dict[int, deque[int]]:
+        indexes: defaultdict[int, deque[int]] = defaultdict(deque)
+        for index, record in enumerate(records):
+            indexes[partition_of(record.key, self._partitions)].append(index)
+        return indexes
 
     def _require_usable(self) -> None:
         if not self._usable:
-            raise LogError(
-                f"This writer of {self._topic} is not started, is busy, failed or is closed."
-            )
+            raise LogError(f"The writer of {self._topic} is not started, busy, failed or closed.")
 
 
-def _look_at(written: "asyncio.Future[object]") -> None:
+def _retrieve_exception(written: "asyncio.Future[object]") -> None:
     if not written.cancelled():
         written.exception()
 
 
-def _fill(batch: BatchBuilder, places: deque[int], records: Sequence[Record]) -> list[int]:
-    """Move places into the batch until it is full; return those moved, at least one."""
+def _fill(batch: BatchBuilder, indexes: deque[int], records: Sequence[Record]) -> list[int]:
+    """Move records into the batch until it is full; return their indexes, at least one."""
     taken = []
-    while places:
-        record = records[places[0]]
+    while indexes:
+        record = records[indexes[0]]
         headers = list(record.headers)
         added = batch.append(timestamp=None, key=record.key, value=record.value, headers=headers)
         if added is None:
             break
-        taken.append(places.popleft())
+        taken.append(indexes.popleft())
     return taken
 
 
 def _require_size(records: Sequence[Record]) -> None:
-    # Checked before anything is sent: a refused batch spoils the producer (aiokafka issue 1017).
-    for place, record in enumerate(records):
+    # Checked before sending: a rejected batch breaks the producer (aiokafka issue 1017).
+    for index, record in enumerate(records):
         size = len(record.key) + len(record.value)
         size += sum(len(name) + len(value) for name, value in record.headers)
         if size > MAX_ENCODED_BYTES:
-            raise LogError(
-                f"Record {place} has {size} bytes; the log takes {MAX_ENCODED_BYTES} at most."
-            )
+            raise LogError(f"Record {index} has {size} bytes; the maximum is {MAX_ENCODED_BYTES}.")

@@ -1,4 +1,4 @@
-"""The topics as an AsyncAPI 3.0 document: their records, with headers, keys and values.
+"""AsyncAPI 3.0 document of the topics: records with headers, keys and values.
 
 Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -14,14 +14,13 @@ from parley_events.values import Value
 KAFKA_BINDING = "0.5.0"
 
 DESCRIPTION = (
-    "What happened, kept for ever, one record for each event: CloudEvents 1.0 in Kafka's binary "
-    "mode. docs/events.md says how to read it: order, repeats, sealed content, and "
-    "later versions."
+    "The event log of Parley, retained forever: one CloudEvents 1.0 record per event, in Kafka's "
+    "binary mode. docs/events.md explains ordering, duplicates, sealed content and versioning."
 )
 
 
 def asyncapi_yaml() -> str:
-    """The whole document; the same events give the same text."""
+    """Return the document as YAML; deterministic."""
     text: str = yaml.safe_dump(asyncapi_document(), sort_keys=False, allow_unicode=True, width=100)
     return text
 
@@ -30,7 +29,7 @@ def asyncapi_document() -> Json:
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "Parley's log",
+            "title": "Parley event log",
             "version": "1.0.0",
             "description": DESCRIPTION,
         },
@@ -56,8 +55,8 @@ def asyncapi_document() -> Json:
 
 
 def _channel(stream: Stream) -> Json:
-    # Its numbers of partitions and replicas are each installation's own choice.
-    kept = TopicSpec(stream.topic, 48, 3, 2).settings
+    # Only the settings are published; partitions and replicas differ between installations.
+    settings = TopicSpec(stream.topic, 48, 3, 2).settings
     names = [data.__name__ for data in stream.data_by_type.values()]
     return {
         "address": stream.topic,
@@ -68,10 +67,10 @@ def _channel(stream: Stream) -> Json:
             "kafka": {
                 "topic": stream.topic,
                 "topicConfiguration": {
-                    "cleanup.policy": [kept["cleanup.policy"]],
-                    "retention.ms": int(kept["retention.ms"]),
-                    "retention.bytes": int(kept["retention.bytes"]),
-                    "max.message.bytes": int(kept["max.message.bytes"]),
+                    "cleanup.policy": [settings["cleanup.policy"]],
+                    "retention.ms": int(settings["retention.ms"]),
+                    "retention.bytes": int(settings["retention.bytes"]),
+                    "max.message.bytes": int(settings["max.message.bytes"]),
                 },
                 "bindingVersion": KAFKA_BINDING,
             }
@@ -102,7 +101,7 @@ def _cloud_event() -> Json:
                 "key": {
                     "type": "string",
                     "format": "uuid",
-                    "description": "The id of a session, or of an assistant's stream: ce_subject.",
+                    "description": "ID of the stream, equal to ce_subject.",
                 },
                 "bindingVersion": KAFKA_BINDING,
             }

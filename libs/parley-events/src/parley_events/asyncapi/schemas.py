@@ -1,4 +1,4 @@
-"""The JSON schemas of headers, values and what is in them, as AsyncAPI has them."""
+"""JSON schemas of record headers and values, for the AsyncAPI document."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def schemas() -> Json:
 
 
 def _readable(schema: Any) -> Any:
-    """Without what repeats a field's name or default; ciphertext by its own name."""
+    """Simplify a schema: no titles, no null alternatives, and `Sealed` by reference."""
     if isinstance(schema, list):
         return [_readable(each) for each in schema]
     if not isinstance(schema, dict):
@@ -29,7 +29,7 @@ def _readable(schema: Any) -> Any:
     if schema.get("format") == "base64url":
         return {"$ref": "#/components/schemas/Sealed"}
     if "anyOf" in schema:
-        # Fields without a value are left out of the JSON, never null.
+        # Fields without a value are omitted from the JSON, never null.
         return next(_readable(each) for each in schema["anyOf"] if each != {"type": "null"})
     return {
         name: {field: _readable(each) for field, each in value.items()}
@@ -44,8 +44,8 @@ SEALED: Json = {
     "type": "string",
     "format": "base64url",
     "description": (
-        "A JSON object, sealed with the session's key: AES-256-GCM, as URL-safe base64 of a format "
-        "byte, the nonce and the ciphertext. Whoever lacks the key sees its length and no more."
+        "A JSON object sealed with the session's key: AES-256-GCM, as URL-safe base64 of a format "
+        "byte, the nonce and the ciphertext. Without the key only its length is visible."
     ),
 }
 
@@ -57,29 +57,29 @@ def _headers() -> Json:
         "ce_id": {
             **text,
             "format": "uuid",
-            "description": "A UUIDv7; it increases along a stream. The same event has the same "
-            "id each time that it appears.",
+            "description": "UUIDv7 of the event; increases within a stream. Duplicates of an "
+            "event have the same ID.",
         },
         "ce_type": {**text, "description": "`parley.<stream>.<event>.v<N>`"},
         "ce_source": {**text, "const": SOURCE},
         "ce_subject": {
             **text,
             "format": "uuid",
-            "description": "The id of the stream: a session's id, or made of an assistant's tenant "
-            "and id.",
+            "description": "ID of the stream: a session's ID, or derived from the tenant and "
+            "ID of an assistant.",
         },
         "ce_time": {
             **text,
             "format": "date-time",
-            "description": "When it happened, in UTC; it never decreases along a stream.",
+            "description": "Time of the event, in UTC; never decreases within a stream.",
         },
         "ce_sequence": {
             **text,
             "pattern": "^[1-9][0-9]*$",
-            "description": "The event's place in its stream, from 1 without a gap.",
+            "description": "Position of the event in its stream, from 1 without a gap.",
         },
         "content-type": {**text, "const": "application/json"},
-        "traceparent": {**text, "description": "W3C trace context of whoever asked, if any."},
+        "traceparent": {**text, "description": "W3C trace context of the request, if any."},
     }
     required = [name for name in properties if name != "traceparent"]
     return {"type": "object", "properties": properties, "required": required}

@@ -1,4 +1,4 @@
-"""The topics of the log, each with the events that it has."""
+"""Topics of the log, each with its event types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ DataByType = Mapping[str, type[Value]]
 
 @dataclass(frozen=True)
 class Stream:
-    """One topic; `channel` and `operation` are its names in the AsyncAPI document."""
+    """A topic; `channel` and `operation` are its names in the AsyncAPI document."""
 
     channel: str
     topic: str
@@ -29,19 +29,19 @@ STREAMS = (
         "sessions",
         SESSIONS_TOPIC,
         "Events of sessions",
-        "One session is in one partition, in the order of its sequence.",
+        "The events of a session are in one partition, ordered by sequence.",
         "publishSessionEvents",
-        "The session service publishes what happened in conversations.",
+        "The session service publishes the events of conversations.",
         DATA_BY_TYPE,
     ),
     Stream(
         "assistants",
         ASSISTANTS_TOPIC,
         "Events of assistants",
-        "Which assistants there are and what each is told; nothing in it is sealed. One assistant "
-        "of a tenant, or of all, is a stream like a session.",
+        "Definitions of assistants, unsealed. Each assistant, of a tenant or shared by all, is a "
+        "stream like a session.",
         "publishAssistantEvents",
-        "The session service publishes what administrators did with assistants.",
+        "The session service publishes the changes that administrators make to assistants.",
         ASSISTANT_DATA_BY_TYPE,
     ),
 )

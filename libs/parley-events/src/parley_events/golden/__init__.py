@@ -1,4 +1,4 @@
-"""One record of every published version of every event, kept for ever: it must always decode."""
+"""Golden records: one of each published version of each event, which must decode forever."""
 
 import json
 from importlib.resources import files
@@ -8,13 +8,13 @@ from parley_events.cloudevents import Record
 
 
 def golden_types() -> set[str]:
-    """The event types that there is a record of."""
+    """Return the event types that have a golden record."""
     names = (file.name for file in files(__name__).iterdir())
     return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
 
 def golden(event_type: str) -> dict[str, Any]:
-    """`key`, `headers` and `value` of the record, as JSON."""
+    """Return `key`, `headers` and `value` of a golden record, as JSON."""
     stored: dict[str, Any] = json.loads((files(__name__) / f"{event_type}.json").read_text())
     return stored
 

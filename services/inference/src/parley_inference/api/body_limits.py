@@ -1,18 +1,22 @@
-"""How large a body may be: a completion brings its whole conversation along."""
+"""Request body limits; a completion may carry a whole conversation, other requests are small."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_inference.api.completions_api import COMPLETIONS
+from parley_inference.api.routes import COMPLETIONS_PATH
+
+MAX_BODY_BYTES = 16 * 1024
+# Above the gateway's limit of 4 MiB: the same body may be longer once it is encoded again.
+MAX_COMPLETION_BODY_BYTES = 6 * 1024 * 1024
 
 
 class BodyLimits:
-    """ASGI middleware; `limit` and `completions` are in bytes."""
+    """ASGI middleware that applies the limit of the requested path."""
 
-    def __init__(self, app: ASGIApp, limit: int, completions: int) -> None:
-        self._usual = BodyLimitMiddleware(app, limit)
-        self._completions = BodyLimitMiddleware(app, completions)
+    def __init__(self, app: ASGIApp) -> None:
+        self._default = BodyLimitMiddleware(app, MAX_BODY_BYTES)
+        self._completions = BodyLimitMiddleware(app, MAX_COMPLETION_BODY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_completion = scope["type"] == "http" and scope["path"] == COMPLETIONS
-        await (self._completions if is_completion else self._usual)(scope, receive, send)
+        is_completion = scope["type"] == "http" and scope["path"] == COMPLETIONS_PATH
+        await (self._completions if is_completion else self._default)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The routes of inference; the gateway is their only caller."""
+"""Routes of the inference service; the gateway is their only caller."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,95 +6,91 @@ from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from parley_core.http.errors import InvalidRequest, ParleyError, Unavailable
+from parley_core.auth.caller import Caller
+from parley_core.http.errors import InvalidRequest, Unavailable
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 from parley_inference.api.turn_stream_response import TurnStreamResponse
+from parley_inference.completions.request import parse_completion_request
 from parley_inference.completions.service import CompletionService
 from parley_inference.models.model_catalogue import ModelCatalogue
-from parley_inference.session.client import SessionClient
-from parley_inference.turns.runner import Runner
-from parley_inference.turns.turn_run import Caller
+from parley_inference.turns.turn_opener import TurnOpener
+
+COMPLETIONS_PATH = "/completions"
 
 
-class StreamRequest(msgspec.Struct):
+class StreamTurnRequest(msgspec.Struct):
+    """`after` is the position in the reply from which to stream."""
+
     session_id: UUID
     after: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Parts:
-    """What the routes use, put together when the process starts."""
+class TurnStreams:
+    """Endpoint that streams a turn, to at most `max_streams` clients at once."""
 
-    runner: Runner
-    session: SessionClient
-    completions: CompletionService
+    def __init__(
+        self, authenticate: ServiceAuthenticator, opener: TurnOpener, *, max_streams: int
+    ) -> None:
+        self._authenticate, self._opener = authenticate, opener
+        self._max_streams = max_streams
+        self._open: set[TurnStreamResponse] = set()
+        self._opening = 0
 
-    def __init__(self) -> None:
-        self.open_streams: set[TurnStreamResponse] = set()
+    @property
+    def subscribers(self) -> int:
+        return len(self._open)
+
+    async def stream(self, request: Request) -> ASGIApp:
+        caller = Caller(self._authenticate(request), request_id(request))
+        body = _decode(await request.body())
+        if len(self._open) + self._opening >= self._max_streams:
+            raise Unavailable("Too many concurrent streams. Please retry.", code="inference_busy")
+        self._opening += 1
+        try:
+            turn_id = request.path_params["turn_id"]
+            live = await self._opener.open(turn_id, body.session_id, caller)
+        finally:
+            self._opening -= 1
+        return TurnStreamResponse(live, body.after, self._open)
 
 
 def routes(
-    guard: ServiceAuthenticator,
+    authenticate: ServiceAuthenticator,
     catalogue: ModelCatalogue,
-    parts: Parts,
-    *,
-    most_streams: int,
-    heartbeat_seconds: float,
+    turn_streams: TurnStreams,
+    completions: CompletionService,
 ) -> Sequence[Route]:
-    open_streams = parts.open_streams
-    opening = 0
-    models = _model_list(catalogue)
-
-    async def stream_turn(request: Request) -> ASGIApp:
-        nonlocal opening
-        asker = Caller(guard(request), request_id(request))
-        asked = _decoded(await request.body())
-        if len(open_streams) + opening >= most_streams:
-            raise Unavailable("Too many replies are being read; try again.", code="inference_busy")
-        opening += 1
-        try:
-            live = await parts.runner.open(request.path_params["turn_id"], asked.session_id, asker)
-        finally:
-            opening -= 1
-        return TurnStreamResponse(live, asked.after, open_streams, heartbeat_seconds)
+    model_list = _encode_models(catalogue)
 
     async def list_models(request: Request) -> Response:
-        guard(request)
-        return Response(models, media_type="application/json")
+        authenticate(request)
+        return Response(model_list, media_type="application/json")
 
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(_: Request) -> Response:
-        if not parts.runner.claims:
-            return JSONResponse({"status": "stopping"}, 503)
-        try:
-            await parts.session.check()
-        except ParleyError:
-            return JSONResponse({"status": "unavailable", "missing": ["session"]}, 503)
-        return JSONResponse({"status": "ok"})
+    async def complete(request: Request) -> ASGIApp:
+        caller = Caller(authenticate(request), request_id(request))
+        return completions.complete(parse_completion_request(await request.body()), caller)
 
     return [
-        Route("/turns/{turn_id:uuid}/stream", stream_turn, methods=["POST"]),
+        Route("/turns/{turn_id:uuid}/stream", turn_streams.stream, methods=["POST"]),
         Route("/models", list_models),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
+        Route(COMPLETIONS_PATH, complete, methods=["POST"]),
     ]
 
 
-def _decoded(body: bytes) -> StreamRequest:
+def _decode(body: bytes) -> StreamTurnRequest:
     try:
-        return msgspec.json.decode(body, type=StreamRequest)
+        return msgspec.json.decode(body, type=StreamTurnRequest)
     except ValueError:
         raise InvalidRequest(
-            "The body should have session_id, a UUID, and after, a place in the reply from 0 on."
+            "The body should have session_id, a UUID, and after, a position of at least 0."
         ) from None
 
 
-def _model_list(catalogue: ModelCatalogue) -> bytes:
+def _encode_models(catalogue: ModelCatalogue) -> bytes:
     data = [
         {
             "id": model.name,

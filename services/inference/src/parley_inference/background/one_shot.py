@@ -1,52 +1,45 @@
-"""One question to a model beside the turns, answered in short, within a time and a size."""
+"""One-shot request to a model outside of a turn: a short answer, bounded in time and size."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from parley_events.values import Price, Usage
+from parley_core.token_estimate import estimate_tokens
 from parley_inference.models.model_catalogue import Model
-from parley_inference.models.outcome import estimate, usage_of
+from parley_inference.models.outcome import usage_from
+from parley_inference.models.provider import Provider
+from parley_inference.models.wire.chat_message import ChatMessage
 from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts
-from parley_inference.session.context_window_cache import ChatMessage
+from parley_inference.session.usage_record import OneShotResult
 from parley_inference.streaming.reply_text import ReplyText
-from parley_inference.turns.generation import Provider
 
 
-@dataclass(frozen=True, slots=True)
-class OneShotResult:
-    text: str
-    usage: Usage
-    price: Price | None
-
-
-async def ask(
+async def complete_once(
     provider: Provider,
     model: Model,
     messages: Sequence[ChatMessage],
     *,
-    seconds: float,
-    most_bytes: int,
+    timeout_seconds: float,
+    max_bytes: int,
 ) -> OneShotResult:
-    """What the model answers, cut at `most_bytes`. Raises UpstreamError and TimeoutError."""
-    reply = ReplyText(most_bytes)
-    counted: TokenCounts | None = None
+    """Return the model's answer, cut at `max_bytes`. Raises UpstreamError and TimeoutError."""
+    reply = ReplyText(max_bytes)
+    tokens: TokenCounts | None = None
 
-    def take(piece: ParsedChunk) -> bool:
-        nonlocal counted
-        reply.append(piece.text)
-        counted = piece.tokens or counted
+    def on_chunk(parsed: ParsedChunk) -> bool:
+        nonlocal tokens
+        reply.append(parsed.text)
+        tokens = parsed.tokens or tokens
         return not reply.full
 
-    async with asyncio.timeout(seconds):
-        await provider.stream(model, messages, take)
+    async with asyncio.timeout(timeout_seconds):
+        await provider.stream(model, messages, on_chunk)
     reply.close()
     text = reply.since(0)
-    size = sum(len(message["content"].encode()) for message in messages)
-    # What the server counted until it was cut off is not what it will count.
-    usage = usage_of(
-        None if reply.full else counted,
-        prompt_tokens=estimate(size),
+    prompt_bytes = sum(len(message["content"].encode()) for message in messages)
+    # A stream that was cut off never reports its final token counts.
+    usage = usage_from(
+        None if reply.full else tokens,
+        prompt_tokens=estimate_tokens(prompt_bytes),
         reply_bytes=len(text.encode()),
     )
     return OneShotResult(text, usage, model.price)

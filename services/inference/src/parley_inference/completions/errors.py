@@ -1,7 +1,7 @@
-"""A model server's failure as the error that a client of completions reads."""
+"""Maps a model server's failure to the error response of a completion."""
 
 from parley_core.http.errors import ParleyError
-from parley_inference.models.failures import SENTENCES, FailureCode, UpstreamError
+from parley_inference.models.failures import MESSAGES, FailureCode, UpstreamError
 
 _STATUSES: dict[FailureCode, int] = {
     "upstream_refused": 502,
@@ -17,11 +17,13 @@ _TYPES = {400: "invalid_request_error", 429: "rate_limit_error"}
 
 
 class UpstreamErrorResponse(ParleyError):
-    def __init__(self, failed: UpstreamError) -> None:
-        status = 400 if failed.asked_wrongly else _STATUSES.get(failed.code, 500)
+    """An upstream failure with its HTTP status, error type and `retry-after`."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        status = 400 if error.bad_request else _STATUSES.get(error.code, 500)
         headers = {}
         if status in (429, 503):
-            headers["retry-after"] = str(max(1, round(failed.retry_after or 1)))
-        super().__init__(SENTENCES[failed.code], code=failed.code, headers=headers)
+            headers["retry-after"] = str(max(1, round(error.retry_after or 1)))
+        super().__init__(MESSAGES[error.code], code=error.code, headers=headers)
         self.status = status  # type: ignore[misc]
         self.type = _TYPES.get(status, "server_error")  # type: ignore[misc]

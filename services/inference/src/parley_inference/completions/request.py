@@ -1,4 +1,4 @@
-"""What is asked of a model without a conversation, as the gateway has checked it."""
+"""A chat completion request, already validated by the gateway."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import msgspec
 
 from parley_core.http.errors import InvalidRequest
-from parley_inference.completions.event_rewriter import with_fields
+from parley_core.token_estimate import estimate_tokens
+from parley_inference.completions.event_rewriter import replace_fields
 from parley_inference.models.model_catalogue import Model
-from parley_inference.models.outcome import estimate
 
 
 class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _Asked(msgspec.Struct):
+class _Body(msgspec.Struct):
     model: str
     messages: list[dict[str, Any]]
     stream: bool | None = None
@@ -28,7 +28,7 @@ class _Asked(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """`prompt_tokens` are estimated; `with_usage` says that a stream is to tell its usage."""
+    """`prompt_tokens` is an estimate; `with_usage`: the client wants usage in the stream."""
 
     body: bytes
     model: str
@@ -36,45 +36,45 @@ class CompletionRequest:
     with_usage: bool
     choices: int
     prompt_tokens: int
-    most_tokens: int | None
+    max_tokens: int | None
 
-    def for_server(self, model: Model) -> bytes:
-        """What the server of the model is sent; usage is always asked for."""
+    def upstream_body(self, model: Model) -> bytes:
+        """Return the body for the model's server, which always requests usage."""
         fields: dict[str, Any] = {"model": model.upstream_name, "stream": self.stream}
         if self.stream:
             fields["stream_options"] = {"include_usage": True}
         limit = model.reply_tokens
-        if limit is None or (self.most_tokens is not None and self.most_tokens <= limit):
-            return with_fields(self.body, fields)
+        if limit is None or (self.max_tokens is not None and self.max_tokens <= limit):
+            return replace_fields(self.body, fields)
         fields["max_completion_tokens"] = limit
-        return with_fields(self.body, fields, drop=("max_tokens",))
+        return replace_fields(self.body, fields, drop=("max_tokens",))
 
 
-def read_request(body: bytes) -> CompletionRequest:
+def parse_completion_request(body: bytes) -> CompletionRequest:
     """Raises InvalidRequest."""
     try:
-        asked = msgspec.json.decode(body, type=_Asked)
+        parsed = msgspec.json.decode(body, type=_Body)
     except ValueError:
         raise InvalidRequest(
             "The body should be a chat completion request with model and messages."
         ) from None
-    size = sum(_size(message.get("content")) for message in asked.messages)
-    options = asked.stream_options
+    prompt_bytes = sum(_text_bytes(message.get("content")) for message in parsed.messages)
+    options = parsed.stream_options
     return CompletionRequest(
         body,
-        asked.model,
-        bool(asked.stream),
+        parsed.model,
+        bool(parsed.stream),
         bool(options and options.include_usage),
-        asked.n or 1,
-        estimate(size + len(bytes(asked.tools))),
-        asked.max_completion_tokens or asked.max_tokens,
+        parsed.n or 1,
+        estimate_tokens(prompt_bytes + len(bytes(parsed.tools))),
+        parsed.max_completion_tokens or parsed.max_tokens,
     )
 
 
-def _size(content: Any) -> int:
-    """Bytes of the text in a message; an image has other tokens than its bytes."""
+def _text_bytes(content: Any) -> int:
+    """Bytes of a message's text; an image's tokens do not depend on its bytes."""
     if isinstance(content, str):
         return len(content.encode())
     if isinstance(content, list):
-        return sum(_size(part.get("text")) for part in content if isinstance(part, dict))
+        return sum(_text_bytes(part.get("text")) for part in content if isinstance(part, dict))
     return 0

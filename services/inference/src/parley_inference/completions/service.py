@@ -1,12 +1,13 @@
-"""The completions that this process serves: so many at once, and to their end when it stops."""
+"""Stateless completions of this process: concurrency limit, start, and graceful shutdown."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import NotFound, Unavailable
+from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_inference.completions.completion import Completion
 from parley_inference.completions.request import CompletionRequest
 from parley_inference.completions.streamed_completion import StreamedCompletion
@@ -14,100 +15,77 @@ from parley_inference.completions.whole_completion import WholeCompletion
 from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.usage_record import UsageRecord
-from parley_inference.turns.turn_run import Caller
-
-
-@dataclass(frozen=True, slots=True)
-class CompletionSettings:
-    """Counts, bytes and seconds; see the settings of the same names."""
-
-    at_once: int
-    event_bytes: int
-    client_seconds: float
 
 
 class CompletionService:
-    """`record` is told of each that used something."""
+    """Runs at most `max_completions` at once, and none once `accepting` is False.
+
+    `report_usage` is called after every completion that used something.
+    """
 
     def __init__(
         self,
         provider: OpenAIProvider,
         catalogue: ModelCatalogue,
-        limits: CompletionSettings,
-        record: Callable[[UsageRecord], None],
+        report_usage: Callable[[UsageRecord], None],
+        *,
+        max_completions: int,
     ) -> None:
-        self._provider, self._catalogue, self._limits = provider, catalogue, limits
-        self._record = record
-        self._running: set[CompletionAnswer] = set()
-        self._stopping = False
+        self.accepting = True
+        self._provider, self._catalogue = provider, catalogue
+        self._report_usage, self._max_completions = report_usage, max_completions
+        self._in_flight: set[CompletionResponse] = set()
 
     @property
-    def running(self) -> int:
-        return len(self._running)
+    def in_flight(self) -> int:
+        return len(self._in_flight)
 
-    def answer(self, request: CompletionRequest, asker: Caller) -> "CompletionAnswer":
+    def complete(self, request: CompletionRequest, caller: Caller) -> "CompletionResponse":
         """Raises NotFound, or Unavailable."""
         model = self._catalogue.get(request.model)
         if model is None:
-            raise NotFound("There is no such model.", code="model_not_found", param="model")
-        if self._stopping or len(self._running) >= self._limits.at_once:
+            raise NotFound("The model does not exist.", code="model_not_found", param="model")
+        if not self.accepting or len(self._in_flight) >= self._max_completions:
             raise Unavailable(
-                "This process takes on no more completions for now; try again.",
-                code="inference_busy",
+                "Too many concurrent completions. Please retry.", code="inference_busy"
             )
-        line = self._catalogue.line(model, request.prompt_tokens)
+        candidates = self._catalogue.candidates(model, request.prompt_tokens)
         completion: Completion
         if request.stream:
-            completion = StreamedCompletion(
-                request,
-                line,
-                self._provider,
-                event_bytes=self._limits.event_bytes,
-                client_seconds=self._limits.client_seconds,
-            )
+            completion = StreamedCompletion(request, candidates, self._provider)
         else:
-            completion = WholeCompletion(request, line, self._provider)
-        return CompletionAnswer(completion, asker, self)
+            completion = WholeCompletion(request, candidates, self._provider)
+        return CompletionResponse(completion, caller, self)
 
-    def drain(self, seconds: float) -> None:
-        """Take on no more, and end what still runs after `seconds`; once is enough."""
-        if not self._stopping:
-            self._stopping = True
-            asyncio.get_running_loop().call_later(seconds, self._interrupt)
+    def interrupt_all(self) -> None:
+        """End the running completions with an error."""
+        for response in self._in_flight:
+            response.completion.stop("interrupted")
 
-    def began(self, answer: "CompletionAnswer") -> None:
-        self._running.add(answer)
+    def started(self, response: "CompletionResponse") -> None:
+        self._in_flight.add(response)
 
-    def ended(self, answer: "CompletionAnswer", served: UsageRecord | None) -> None:
-        self._running.discard(answer)
-        if served is not None:
-            self._record(served)
-
-    def _interrupt(self) -> None:
-        for answer in self._running:
-            answer.completion.stop("interrupted")
+    def finished(self, response: "CompletionResponse", usage: UsageRecord | None) -> None:
+        self._in_flight.discard(response)
+        if usage is not None:
+            self._report_usage(usage)
 
 
-class CompletionAnswer:
-    """An ASGI application: the answer to one request; it ends when its client leaves."""
+class CompletionResponse:
+    """ASGI application that answers one request; cancelled when its client disconnects."""
 
-    def __init__(
-        self, completion: Completion, asker: Caller, completions: CompletionService
-    ) -> None:
+    def __init__(self, completion: Completion, caller: Caller, service: CompletionService) -> None:
         self.completion = completion
-        self._asker, self._completions = asker, completions
+        self._caller, self._service = caller, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
-        self._completions.began(self)
-        leaving = asyncio.create_task(self._leave(receive))
+        self._service.started(self)
         try:
-            await self.completion.answer(send)
+            work = asyncio.create_task(self.completion.respond(send))
+            never = asyncio.get_running_loop().create_future()  # Interrupted by the service.
+            lifetime = RequestLifetime(receive, never, no_handover())
+            if await lifetime.supervise(work, handover_timeout=0) == "done":
+                work.result()
         finally:
-            leaving.cancel()
-            self._completions.ended(self, self.completion.served(self._asker))
-
-    async def _leave(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self.completion.stop("cancelled")
+            self._service.finished(self, self.completion.usage_record(self._caller))

@@ -1,4 +1,4 @@
-"""A completion whose answer is the stream of the model server's own events."""
+"""A streamed completion: relays the model server's events to the client."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,62 +15,60 @@ from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.models.wire.chunk_parser import ParsedChunk
 
+# A client that accepts nothing for this long is disconnected.
+CLIENT_TIMEOUT_SECONDS = 30
+
 _DONE = b"data: [DONE]\n\n"
 _HEADERS = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]
 
 
 class StreamedCompletion(Completion):
-    """Sends nothing before something is said: until then another model can be asked.
+    """Sends nothing before the first text: until then a fallback model can answer.
 
-    While its client takes nothing, the model server waits; after `client_seconds` it is cut off.
+    Back-pressure from the client pauses the model server.
     """
 
     def __init__(
         self,
         request: CompletionRequest,
-        line: Sequence[Model],
+        candidates: Sequence[Model],
         provider: OpenAIProvider,
-        *,
-        event_bytes: int,
-        client_seconds: float,
     ) -> None:
-        super().__init__(request, line, provider)
-        self._event_bytes, self._client_seconds = event_bytes, client_seconds
+        super().__init__(request, candidates, provider)
         self._events: list[bytes] = []
-        self._begun = self._started = False
+        self._any_text = self._response_started = False
 
-    async def _ask(self, model: Model) -> None:
-        def new_reader() -> CompletionChunkParser:
+    async def _complete(self, model: Model) -> None:
+        def new_parser() -> CompletionChunkParser:
             self._events.clear()
             return CompletionChunkParser(
-                self._event_bytes,
                 self._events,
                 identity=self._identity(model),
                 choices=self._request.choices,
                 with_usage=self._request.with_usage,
             )
 
-        def take(piece: ParsedChunk) -> bool:
-            if piece.chunks:
-                self._answered_by = model
-            self._begun = self._begun or bool(piece.text)
-            self._reply_bytes += len(piece.text.encode(errors="replace"))
-            self._tokens = piece.tokens or self._tokens
+        def on_chunk(parsed: ParsedChunk) -> bool:
+            if parsed.events:
+                self._answering_model = model
+            self._any_text = self._any_text or bool(parsed.text)
+            self._reply_bytes += len(parsed.text.encode(errors="replace"))
+            self._tokens = parsed.tokens or self._tokens
             return True
 
-        async def pass_on() -> None:
-            if self._begun and self._events:
+        async def forward() -> None:
+            if self._any_text and self._events:
                 await self._send_events(more=True)
 
-        body = self._request.for_server(model)
-        await self._provider.relay(model, body, new_reader, take, pass_on)
+        body = self._request.upstream_body(model)
+        await self._provider.stream_raw(model, body, new_parser, on_chunk, forward)
 
-    async def _finish(self) -> None:
+    async def _send_end(self) -> None:
         self._events.append(_DONE)
         await self._send_events(more=False)
 
-    async def _fail(self, error: UpstreamErrorResponse) -> None:
-        if not self._started:
+    async def _send_error(self, error: UpstreamErrorResponse) -> None:
+        if not self._response_started:
             raise error
         body = error_body(error.message, type=error.type, code=error.code)
         self._events.append(b"data: %b\n\n" % msgspec.json.encode(body))
@@ -80,9 +78,9 @@ class StreamedCompletion(Completion):
         events = b"".join(self._events)
         self._events.clear()
         try:
-            async with asyncio.timeout(self._client_seconds):
-                if not self._started:
-                    self._started = True
+            async with asyncio.timeout(CLIENT_TIMEOUT_SECONDS):
+                if not self._response_started:
+                    self._response_started = True
                     await self._send(
                         {"type": "http.response.start", "status": 200, "headers": [*_HEADERS]}
                     )

@@ -1,10 +1,9 @@
-"""Telling session what completions used: in the background, until it has answered."""
+"""Usage reporter: reports the usage of completions to session, from a background queue."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from parley_core.http.errors import ParleyError
@@ -16,71 +15,65 @@ from parley_inference.session.usage_record import UsageRecord
 
 log = logging.getLogger(__name__)
 
-_PROCESS_ENDS = "this process ends"
+_SHUTDOWN = "process shutdown"
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReporterSettings:
-    """How many wait, how many are told at once, and seconds; see the settings of the same names."""
-
-    waiting: int
-    at_once: int
-    tries_seconds: float
-    longest_pause: float
+QUEUE_SIZE = 10_000
+MAX_CONCURRENCY = 4
+DEADLINE_SECONDS = 300
 
 
 class UsageReporter:
-    """Loses what session does not take within its time, or what exceeds the queue; says so."""
+    """Drops, and logs, records beyond the queue and those that session does not accept in time."""
 
-    def __init__(self, session: SessionClient, limits: UsageReporterSettings) -> None:
-        self.lost = 0
-        self._session, self._limits = session, limits
-        self._waiting: asyncio.Queue[UsageRecord] = asyncio.Queue(limits.waiting)
+    def __init__(self, session: SessionClient) -> None:
+        self.dropped = 0
+        self._session = session
+        self._queue: asyncio.Queue[UsageRecord] = asyncio.Queue(QUEUE_SIZE)
 
-    def add(self, served: UsageRecord) -> None:
+    def report(self, record: UsageRecord) -> None:
         try:
-            self._waiting.put_nowait(served)
+            self._queue.put_nowait(record)
         except asyncio.QueueFull:
-            self._lose(served, "the queue is full")
+            self._drop(record, "queue full")
 
     @asynccontextmanager
-    async def run(self, last_seconds: float) -> AsyncIterator[None]:
-        """Tells while the block runs; what waits at its end has `last_seconds` more."""
-        async with background_tasks(*(self._tell() for _ in range(self._limits.at_once))):
+    async def run(self, flush_seconds: float) -> AsyncIterator[None]:
+        """Report during the block; queued records have `flush_seconds` more at its end."""
+        workers = (self._report_queued() for _ in range(MAX_CONCURRENCY))
+        async with background_tasks(*workers):
             try:
                 yield
             finally:
                 try:
-                    async with asyncio.timeout(last_seconds):
-                        await self._waiting.join()
+                    async with asyncio.timeout(flush_seconds):
+                        await self._queue.join()
                 except TimeoutError:
-                    while not self._waiting.empty():
-                        self._lose(self._waiting.get_nowait(), _PROCESS_ENDS)
+                    while not self._queue.empty():
+                        self._drop(self._queue.get_nowait(), _SHUTDOWN)
 
-    async def _tell(self) -> None:
+    async def _report_queued(self) -> None:
         while True:
-            served = await self._waiting.get()
+            record = await self._queue.get()
             try:
-                await self._until_taken(served)
+                await self._send(record)
             except asyncio.CancelledError:
-                self._lose(served, _PROCESS_ENDS)
+                self._drop(record, _SHUTDOWN)
                 raise
             except ParleyError as error:
-                self._lose(served, error.code)
+                self._drop(record, error.code)
             except TimeoutError:
-                self._lose(served, "not in time")
+                self._drop(record, "deadline exceeded")
             except Exception as error:
-                log_unexpected_error(log, f"completion {served.id}", error)
+                log_unexpected_error(log, f"completion {record.id}", error)
             finally:
-                self._waiting.task_done()
+                self._queue.task_done()
 
-    async def _until_taken(self, served: UsageRecord) -> None:
-        tell = partial(self._session.completion_served, served)
-        async with asyncio.timeout(self._limits.tries_seconds):
-            await retry_until_accepted(
-                tell, f"completion {served.id}", longest_pause=self._limits.longest_pause
-            )
+    async def _send(self, record: UsageRecord) -> None:
+        send = partial(self._session.record_completion, record)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await retry_until_accepted(send, f"completion {record.id}")
 
-    def _lose(self, served: UsageRecord, why: str) -> None:
-        self.lost += 1
-        log.error("completion %s is not recorded: %s", served.id, why)
+    def _drop(self, record: UsageRecord, reason: str) -> None:
+        self.dropped += 1
+        log.error("usage of completion %s dropped: %s", record.id, reason)

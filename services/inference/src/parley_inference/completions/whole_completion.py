@@ -1,48 +1,48 @@
-"""A completion that is answered in one piece."""
+"""A completion that is answered as one JSON body."""
 
 import msgspec
 
 from parley_inference.completions.completion import Completion
 from parley_inference.completions.errors import UpstreamErrorResponse
-from parley_inference.completions.event_rewriter import with_fields
+from parley_inference.completions.event_rewriter import replace_fields
 from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
-from parley_inference.models.wire.chunk_parser import Event, decoded, tokens_of
+from parley_inference.models.wire.chunk_parser import Event, decode_event, parse_token_counts
 
 
-class _Answer(Event):
+class _Response(Event):
     choices: list[msgspec.Raw] | None = None
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
+_RESPONSE = msgspec.json.Decoder(_Response)
 
 
 class WholeCompletion(Completion):
-    """Any number of tries have one answer: nothing is given out before it is whole."""
+    """Can always be retried: nothing is sent before the response is complete."""
 
     _body = b""
 
-    async def _ask(self, model: Model) -> None:
-        def read(body: bytes) -> bytes:
-            answer = decoded(body, _ANSWER)
-            if answer.choices is None:
+    async def _complete(self, model: Model) -> None:
+        def parse(body: bytes) -> bytes:
+            response = decode_event(body, _RESPONSE)
+            if response.choices is None:
                 raise UpstreamError("upstream_garbage")
-            self._tokens = tokens_of(answer.usage)
-            self._reply_bytes = sum(len(bytes(choice)) for choice in answer.choices)
-            return with_fields(body, self._identity(model))
+            self._tokens = parse_token_counts(response.usage)
+            self._reply_bytes = sum(len(bytes(choice)) for choice in response.choices)
+            return replace_fields(body, self._identity(model))
 
-        def asked() -> None:
-            # Broken off, it is charged for what it did until then, though nobody tells how much.
-            self._answered_by = model
+        def on_sent() -> None:
+            # A request aborted from here on is charged, though nobody reports how much it used.
+            self._answering_model = model
 
-        body = self._request.for_server(model)
+        body = self._request.upstream_body(model)
         try:
-            self._body = await self._provider.whole(model, body, read, asked)
+            self._body = await self._provider.complete(model, body, parse, on_sent)
         except UpstreamError:
-            self._answered_by = None
+            self._answering_model = None
             raise
 
-    async def _finish(self) -> None:
+    async def _send_end(self) -> None:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(self._body)).encode()),
@@ -50,5 +50,5 @@ class WholeCompletion(Completion):
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": self._body})
 
-    async def _fail(self, error: UpstreamErrorResponse) -> None:
+    async def _send_error(self, error: UpstreamErrorResponse) -> None:
         raise error

@@ -1,7 +1,6 @@
-"""Where the catalogue comes from: the file that PARLEY_MODELS names, or three variables."""
+"""Loads the model catalogue from its YAML file, or from the variables of a single model."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -18,43 +17,43 @@ from parley_inference.models.model_catalogue import (
     ServerLimits,
 )
 
-KeyOf = Callable[[str], str | None]
-"""The value of an environment variable."""
+ReadVariable = Callable[[str], str | None]
+"""Returns the value of an environment variable."""
 
 
-def default_catalogue(
+def single_model_catalogue(
     limits: ServerLimits, *, base_url: str, key: str | None, model: str | None
 ) -> ModelCatalogue:
-    """The one model that OPENAI_BASE_URL, OPENAI_API_KEY and PARLEY_MODEL name."""
+    """A catalogue of one model: OPENAI_BASE_URL, OPENAI_API_KEY and PARLEY_MODEL."""
     if not model:
         raise InvalidSettings(
             "PARLEY_MODEL is not set. It should be the name of a model at OPENAI_BASE_URL, "
-            "such as gpt-4.1-mini; or set PARLEY_MODELS to a YAML file of models."
+            "such as gpt-4.1-mini; or set PARLEY_INFERENCE_MODELS_PATH to a YAML file of models."
         )
     if not _is_url(base_url):
         raise InvalidSettings(f"OPENAI_BASE_URL is wrong. It should be {_URL_FORM}.")
     return ModelCatalogue([Model(model, model, base_url, key, DEFAULT_CONTEXT_SIZE, None, limits)])
 
 
-def read_catalogue(path: Path, key_of: KeyOf, limits: ServerLimits) -> ModelCatalogue:
-    """The models of the YAML file that PARLEY_MODELS names; `limits` are those of its servers.
+def read_catalogue(path: Path, read_variable: ReadVariable, limits: ServerLimits) -> ModelCatalogue:
+    """Read the YAML file at PARLEY_INFERENCE_MODELS_PATH; `limits` are the servers' defaults.
 
     Raises InvalidSettings.
     """
     try:
         file = read_yaml(path, _File)
-    except InvalidFile as wrong:
-        raise _wrong(str(wrong)) from None
+    except InvalidFile as error:
+        raise _invalid(str(error)) from None
     if not file.models:
-        raise _wrong("it names no model")
+        raise _invalid("it has no models")
     names = [entry.name for entry in file.models]
     if len(set(names)) < len(names):
-        raise _wrong("two of its models have the same name")
+        raise _invalid("two models have the same name")
     servers = _servers(file, limits)
     for entry in file.models:
         _check_fallbacks(entry, names)
     return ModelCatalogue(
-        [_model(entry, key_of, servers.get(entry.base_url, limits)) for entry in file.models]
+        [_model(entry, read_variable, servers.get(entry.base_url, limits)) for entry in file.models]
     )
 
 
@@ -82,7 +81,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Server(msgspec.Struct, forbid_unknown_fields=True):
     base_url: str
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    max_concurrency: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     wait_seconds: _Seconds | None = None
     connect_seconds: _Seconds | None = None
     first_token_seconds: _Seconds | None = None
@@ -96,41 +95,42 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _servers(file: _File, limits: ServerLimits) -> dict[str, ServerLimits]:
-    """The limits of the servers that the file has limits for, by their base URL."""
+    """The limits of the servers that have an entry of their own, by base URL."""
     used = {entry.base_url for entry in file.models}
     servers: dict[str, ServerLimits] = {}
     for entry in file.servers:
-        given = msgspec.structs.asdict(entry)
-        url = given.pop("base_url")
+        own = msgspec.structs.asdict(entry)
+        url = own.pop("base_url")
         if url not in used:
-            raise _wrong("one of its servers has a base_url that none of its models has")
+            raise _invalid("the base_url of a server is used by no model")
         if url in servers:
-            raise _wrong("two of its servers have the same base_url")
-        named = {name.removesuffix("_seconds"): value for name, value in given.items() if value}
-        servers[url] = replace(limits, **named)
+            raise _invalid("two servers have the same base_url")
+        servers[url] = limits.model_copy(
+            update={name: value for name, value in own.items() if value}
+        )
     return servers
 
 
 def _check_fallbacks(entry: _Entry, names: list[str]) -> None:
-    """They are not followed any further, so that each model is asked once at most."""
-    others = [entry.name, *entry.fallbacks]
-    if len(set(others)) < len(others):
-        raise _wrong(f"fallbacks of {entry.name} should name each other model once at most")
-    if not set(others) <= set(names):
-        raise _wrong(f"fallbacks of {entry.name} should be names of its models")
+    """Check the names; a fallback's own fallbacks are not followed, so a model is tried once."""
+    chain = [entry.name, *entry.fallbacks]
+    if len(set(chain)) < len(chain):
+        raise _invalid(f"fallbacks of {entry.name} should name every other model at most once")
+    if not set(chain) <= set(names):
+        raise _invalid(f"fallbacks of {entry.name} should be names of models in the file")
 
 
-def _model(entry: _Entry, key_of: KeyOf, limits: ServerLimits) -> Model:
+def _model(entry: _Entry, read_variable: ReadVariable, limits: ServerLimits) -> Model:
     if not _is_url(entry.base_url):
-        raise _wrong(f"base_url of {entry.name} should be {_URL_FORM}")
-    key = key_of(entry.key_variable) if entry.key_variable else None
+        raise _invalid(f"base_url of {entry.name} should be {_URL_FORM}")
+    key = read_variable(entry.key_variable) if entry.key_variable else None
     if entry.key_variable and not key:
         raise InvalidSettings(
             f"{entry.key_variable} is not set. It should be the key of the model {entry.name}, "
-            "whose key_variable names it in PARLEY_MODELS."
+            "which has it as key_variable in PARLEY_INFERENCE_MODELS_PATH."
         )
     if entry.reply_tokens and entry.reply_tokens >= entry.context_size:
-        raise _wrong(f"reply_tokens of {entry.name} should be less than its context_size")
+        raise _invalid(f"reply_tokens of {entry.name} should be less than its context_size")
     return Model(
         entry.name,
         entry.upstream_name or entry.name,
@@ -144,7 +144,7 @@ def _model(entry: _Entry, key_of: KeyOf, limits: ServerLimits) -> Model:
     )
 
 
-_URL_FORM = "an http or https URL without a password in it, such as https://api.openai.com/v1"
+_URL_FORM = "an http or https URL without a password, such as https://api.openai.com/v1"
 
 
 def _is_url(text: str) -> bool:
@@ -155,9 +155,10 @@ def _is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
 
 
-def _wrong(why: str) -> InvalidSettings:
+def _invalid(reason: str) -> InvalidSettings:
     return InvalidSettings(
-        f"PARLEY_MODELS is wrong: {why}. It should be the path of a YAML file with `models`, each "
-        "with name, base_url and context_size; key_variable, price, reply_tokens, upstream_name "
-        "and fallbacks may follow. `servers` may have a base_url's own limits."
+        f"PARLEY_INFERENCE_MODELS_PATH is wrong: {reason}. It should be the path of a YAML file "
+        "with `models`, each with name, base_url and context_size, and optionally key_variable, "
+        "price, reply_tokens, upstream_name and fallbacks. `servers` may set the limits of a "
+        "base_url."
     )

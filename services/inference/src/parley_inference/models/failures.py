@@ -1,4 +1,4 @@
-"""How the making of a reply can fail: a code for programs, a sentence for people."""
+"""Failure codes of a reply, their messages, and the error raised by calls to a model server."""
 
 from typing import Literal
 
@@ -17,53 +17,53 @@ FailureCode = Literal[
     "internal",
 ]
 
-SENTENCES: dict[FailureCode, str] = {
-    "upstream_refused": "The model server refused the request.",
-    "upstream_rate_limited": "The model server takes no more requests for now; try again later.",
-    "upstream_unavailable": "The model server cannot be reached or failed; try again.",
-    "upstream_busy": "The model server has as many requests of ours as it may; try again.",
-    "upstream_timeout": "The model server did not go on in time; try again.",
-    "upstream_garbage": "The model server answered something that is no reply.",
-    "upstream_broken": "The connection to the model server broke before the reply was whole.",
-    "model_unknown": "This model is not in the catalogue.",
+MESSAGES: dict[FailureCode, str] = {
+    "upstream_refused": "The model server rejected the request.",
+    "upstream_rate_limited": "The model server is rate limiting requests. Please retry later.",
+    "upstream_unavailable": "The model server is unavailable. Please retry.",
+    "upstream_busy": "Too many concurrent requests to the model server. Please retry.",
+    "upstream_timeout": "The model server timed out. Please retry.",
+    "upstream_garbage": "The model server returned an invalid response.",
+    "upstream_broken": "The connection to the model server broke during the reply.",
+    "model_unknown": "This model is not in the model catalogue.",
     "context_too_long": "The message is too long for this model.",
     "cancelled": "The reply was cancelled.",
-    "interrupted": "The process that made the reply was stopped; try again.",
-    "internal": "Something went wrong on our side.",
+    "interrupted": "The process that generated the reply was stopped. Please retry.",
+    "internal": "An internal error occurred.",
 }
 
 
 class UpstreamError(Exception):
-    """The model server did not do its part; never holds what it sent.
+    """A failed call to a model server; never contains what the server sent.
 
-    `passing` is trouble that another attempt may not meet; `retry_after` is in seconds, where the
-    server named it; `asked_wrongly` is a refusal of the request itself. `begun` says that some of
-    the reply was given out by then: nobody else can be asked for it.
+    `transient`: another attempt may succeed. `retry_after`: seconds, where the server named them.
+    `bad_request`: the server rejected the request itself. `partially_sent`: part of the reply was
+    already delivered, so no other attempt or model can replace it.
     """
 
     def __init__(
         self,
         code: FailureCode,
         *,
-        passing: bool = False,
+        transient: bool = False,
         retry_after: float | None = None,
-        asked_wrongly: bool = False,
-        begun: bool = False,
+        bad_request: bool = False,
+        partially_sent: bool = False,
     ) -> None:
         super().__init__(code)
-        self.code, self.passing, self.retry_after = code, passing, retry_after
-        self.asked_wrongly, self.begun = asked_wrongly, begun
+        self.code, self.transient, self.retry_after = code, transient, retry_after
+        self.bad_request, self.partially_sent = bad_request, partially_sent
 
 
-def refusal(status: int, retry_after: float | None = None) -> UpstreamError:
-    """What an answer other than 2xx means."""
+def error_for_status(status: int, retry_after: float | None = None) -> UpstreamError:
+    """Map a status other than 2xx to an error."""
     if status == 429:
-        return UpstreamError("upstream_rate_limited", passing=True, retry_after=retry_after)
+        return UpstreamError("upstream_rate_limited", transient=True, retry_after=retry_after)
     if status >= 500:
-        return UpstreamError("upstream_unavailable", passing=True, retry_after=retry_after)
+        return UpstreamError("upstream_unavailable", transient=True, retry_after=retry_after)
     return UpstreamError(
         "upstream_refused",
-        passing=status in (408, 409),
+        transient=status in (408, 409),
         retry_after=retry_after,
-        asked_wrongly=status in (400, 413, 415, 422),
+        bad_request=status in (400, 413, 415, 422),
     )

@@ -1,4 +1,4 @@
-"""A reply or a completion while its models are asked: within its time, until it is stopped."""
+"""Runs a request against a model and its fallbacks under one deadline."""
 
 import asyncio
 import logging
@@ -13,39 +13,40 @@ log = logging.getLogger(__name__)
 
 
 class FallbackRun:
-    """Asks the first model in `line`, and the next where one does not begin to answer.
+    """Calls the first of `candidates`, and the next one when a model fails before its first text.
 
-    The first one's time for a reply bounds the whole. `what` is it that a line of the log names.
+    The total timeout of the first candidate's server bounds the whole run. `label` names the run
+    in log lines.
     """
 
-    def __init__(self, line: Sequence[Model], what: str) -> None:
-        self._line, self._what = line, what
-        self._stopped_by: FailureCode | None = None
-        self._limit: asyncio.Timeout | None = None
+    def __init__(self, candidates: Sequence[Model], label: str) -> None:
+        self._candidates, self._label = candidates, label
+        self._stop_code: FailureCode | None = None
+        self._deadline: asyncio.Timeout | None = None
 
     def stop(self, code: FailureCode) -> None:
-        """Break it off; it has failed with the first such code then."""
-        if self._stopped_by is None:
-            self._stopped_by = code
-            if self._limit is not None and not self._limit.expired():
-                self._limit.reschedule(asyncio.get_running_loop().time())
+        """Abort the run; it then fails with the code of the first call."""
+        if self._stop_code is None:
+            self._stop_code = code
+            if self._deadline is not None and not self._deadline.expired():
+                self._deadline.reschedule(asyncio.get_running_loop().time())
 
-    async def run(self, ask: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
-        """How it failed; never raises but when it is cancelled."""
-        failed = await self._asked(ask) if self._stopped_by is None else None
-        return UpstreamError(self._stopped_by) if self._stopped_by else failed
+    async def run(self, call: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
+        """Return the error, or None on success; raises nothing but CancelledError."""
+        error = await self._run(call) if self._stop_code is None else None
+        return UpstreamError(self._stop_code) if self._stop_code else error
 
-    async def _asked(self, ask: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
+    async def _run(self, call: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
         try:
-            async with asyncio.timeout(self._line[0].limits.total) as self._limit:
-                await try_fallbacks(self._line, ask)
-        except UpstreamError as failed:
-            return failed
+            async with asyncio.timeout(self._candidates[0].limits.total_seconds) as self._deadline:
+                await try_fallbacks(self._candidates, call)
+        except UpstreamError as error:
+            return error
         except TimeoutError:
             return UpstreamError("upstream_timeout")
         except Exception as error:
-            log_unexpected_error(log, self._what, error)
+            log_unexpected_error(log, self._label, error)
             return UpstreamError("internal")
         finally:
-            self._limit = None
+            self._deadline = None
         return None

@@ -1,36 +1,39 @@
-"""The models that replies are made with: where each is served, and what it costs."""
+"""Model catalogue: the server, context size, price and fallbacks of every model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import Field
+
+from parley_core.runtime.settings import Count, Seconds, SettingsGroup
 from parley_events.values import Price
 
 DEFAULT_CONTEXT_SIZE = 128_000
-# What is left for a reply where a model's entry does not say it: a quarter of the context, at most.
-_MOST_REPLY_TOKENS = 16_384
+# Reply tokens reserved where a model's entry sets none: a quarter of the context, up to this.
+_MAX_RESERVED_REPLY_TOKENS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """How many requests one model server gets at once, and how long each wait for it may take.
+class ServerLimits(SettingsGroup):
+    """Concurrency limit and timeouts of one model server; the models file may override them."""
 
-    Seconds: `wait` is for room; `total` bounds a whole reply, with all that is tried for it.
-    """
-
-    at_once: int
-    wait: float
-    connect: float
-    first_token: float
-    between_tokens: float
-    total: float
+    max_concurrency: Count = Field(
+        default=500, description="concurrent requests to one model server"
+    )
+    wait_seconds: Seconds = Field(default=5, description="seconds to wait for a free request slot")
+    connect_seconds: Seconds = Field(default=5, description="seconds to connect to a model server")
+    first_token_seconds: Seconds = Field(default=60, description="seconds until the first token")
+    between_tokens_seconds: Seconds = Field(default=30, description="seconds between two tokens")
+    total_seconds: Seconds = Field(
+        default=600, description="seconds for a whole reply, with all its retries and fallbacks"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`name` is Parley's; `upstream_name` is what its server calls it; sizes are in tokens.
+    """A model under Parley's `name`; its server calls it `upstream_name`. Sizes are in tokens.
 
-    `reply_tokens` limits a reply where it is set; `limits` are those of its server. `fallbacks`
-    are the names of the models that are asked instead when its server does not answer.
+    `reply_tokens` caps the length of a reply where it is set; `limits` are those of its server.
+    `fallbacks` are the names of the models to try when its server does not answer.
     """
 
     name: str
@@ -45,13 +48,13 @@ class Model:
 
     @property
     def prompt_budget(self) -> int:
-        """The tokens that a prompt may have: the context, but for the room that a reply needs."""
-        room = self.reply_tokens or min(self.context_size // 4, _MOST_REPLY_TOKENS)
-        return self.context_size - room
+        """Maximum tokens of a prompt: the context size less the tokens reserved for the reply."""
+        reserved = self.reply_tokens or min(self.context_size // 4, _MAX_RESERVED_REPLY_TOKENS)
+        return self.context_size - reserved
 
 
 class ModelCatalogue:
-    """Every fallback of a model has to be in it too."""
+    """Models by name; every fallback of a model must be in the catalogue."""
 
     def __init__(self, models: list[Model]) -> None:
         self._models = {model.name: model for model in models}
@@ -62,12 +65,12 @@ class ModelCatalogue:
     def get(self, name: str) -> Model | None:
         return self._models.get(name)
 
-    def line(self, model: Model, prompt_tokens: int) -> Sequence[Model]:
-        """The model and its fallbacks, but for those whose context has no room for the prompt."""
+    def candidates(self, model: Model, prompt_tokens: int) -> Sequence[Model]:
+        """Return the model, then its fallbacks whose context has room for the prompt."""
         fallbacks = [self._models[name] for name in model.fallbacks]
         return [model, *(each for each in fallbacks if prompt_tokens <= each.prompt_budget)]
 
     @property
-    def budgets(self) -> dict[str, int]:
-        """What a prompt may have of each model, in tokens."""
+    def prompt_budgets(self) -> dict[str, int]:
+        """Prompt budget in tokens by model name."""
         return {model.name: model.prompt_budget for model in self}

@@ -1,4 +1,4 @@
-"""One model server as this process uses it: so many requests at once, and none in vain."""
+"""Client-side state of one model server: concurrency limit, circuit breaker and failure counts."""
 
 import asyncio
 import logging
@@ -7,79 +7,81 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from parley_inference.models.circuit_breaker import CircuitBreaker
+from parley_core.runtime.circuit_breaker import CircuitBreaker
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import ServerLimits
 
 log = logging.getLogger(__name__)
 
-_ITS_FAULT: frozenset[FailureCode] = frozenset(
+_SERVER_FAULTS: frozenset[FailureCode] = frozenset(
     ("upstream_unavailable", "upstream_timeout", "upstream_garbage", "upstream_broken")
 )
-# It did answer, though not with a reply.
-_ALIVE: frozenset[FailureCode] = frozenset(("upstream_refused", "upstream_rate_limited"))
+# The server is up: it answered, though not with a reply.
+_RESPONSES: frozenset[FailureCode] = frozenset(("upstream_refused", "upstream_rate_limited"))
 
 
 class ModelServer:
-    """`on_first_text` is told the seconds from each request to the first text of its answer."""
+    """Calls `on_first_text` with the seconds from each request to the first text of its reply."""
 
-    def __init__(self, base_url: str, limits: ServerLimits, circuit: CircuitBreaker) -> None:
+    def __init__(
+        self, base_url: str, limits: ServerLimits, circuit_breaker: CircuitBreaker
+    ) -> None:
         self.name = base_url.partition("?")[0]
-        self.running = 0
+        self.requests_in_flight = 0
         self.on_first_text: Callable[[float], None] = lambda _: None
         self.failures: Counter[FailureCode] = Counter()
-        self.circuit = circuit
-        self._wait_seconds = limits.wait
-        self._room = asyncio.Semaphore(limits.at_once)
+        self.circuit_breaker = circuit_breaker
+        self._wait_seconds = limits.wait_seconds
+        self._slots = asyncio.Semaphore(limits.max_concurrency)
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
-        """For as long as a request runs; how the block ends tells how the server does.
+        """Hold a slot during one request, and report the block's outcome to the circuit breaker.
 
-        Raises UpstreamError where there is no room within the wait, or the circuit is open.
+        Raises UpstreamError when no slot becomes free in time or the circuit is open.
         """
-        if not self.circuit.admits(time.monotonic()):
+        if not self.circuit_breaker.allow(time.monotonic()):
             raise UpstreamError("upstream_unavailable")
         try:
-            async with self._entered():
-                if self.circuit.state == "open":  # It opened while this one waited.
+            async with self._slot():
+                if self.circuit_breaker.state == "open":  # Opened during the wait for the slot.
                     raise UpstreamError("upstream_unavailable")
                 yield
-        except UpstreamError as failed:
-            self._judge(failed.code)
+        except UpstreamError as error:
+            self._record_failure(error.code)
             raise
         except BaseException:
-            self.circuit.undecided()
+            self.circuit_breaker.on_inconclusive()
             raise
-        self.circuit.succeeded()
+        self.circuit_breaker.on_success()
 
-    def began(self, seconds: float) -> None:
-        """The first text of an answer came."""
-        self.circuit.begun()
+    def record_first_text(self, seconds: float) -> None:
+        """Record the first text of a reply, `seconds` after its request."""
+        self.circuit_breaker.on_first_byte()
         self.on_first_text(seconds)
 
     @asynccontextmanager
-    async def _entered(self) -> AsyncIterator[None]:
+    async def _slot(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._wait_seconds):
-                await self._room.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise UpstreamError("upstream_busy") from None
-        self.running += 1
+        self.requests_in_flight += 1
         try:
             yield
         finally:
-            self.running -= 1
-            self._room.release()
+            self.requests_in_flight -= 1
+            self._slots.release()
 
-    def _judge(self, code: FailureCode) -> None:
+    def _record_failure(self, code: FailureCode) -> None:
         self.failures[code] += 1
-        if code in _ITS_FAULT:
-            was_open = self.circuit.state == "open"
-            self.circuit.failed(time.monotonic())
-            if self.circuit.state == "open" and not was_open:
-                log.warning("model server %s: left alone for a while: %s", self.name, code)
-        elif code in _ALIVE:
-            self.circuit.succeeded()
+        if code in _SERVER_FAULTS:
+            was_open = self.circuit_breaker.state == "open"
+            self.circuit_breaker.on_failure(time.monotonic())
+            if self.circuit_breaker.state == "open" and not was_open:
+                log.warning("circuit opened for model server %s: %s", self.name, code)
+        elif code in _RESPONSES:
+            self.circuit_breaker.on_success()
         else:
-            self.circuit.undecided()
+            self.circuit_breaker.on_inconclusive()

@@ -1,162 +1,174 @@
-"""Replies of OpenAI-compatible model servers, through the `openai` package over aiohttp.
+"""Client of OpenAI-compatible model servers, through the `openai` package over aiohttp.
 
-Raw bytes, not typed chunks: building the SDK's models costs two hundred times the decoding.
+Responses are read as raw bytes: building the SDK's models costs two hundred times the decoding.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 import httpx2
 import msgspec
 import openai
+from pydantic import Field
 
-from parley_inference.models.circuit_breaker import CircuitBreaker
-from parley_inference.models.failures import refusal
-from parley_inference.models.model_catalogue import Model
+from parley_core.runtime.circuit_breaker import CircuitBreaker
+from parley_core.runtime.settings import Count
+from parley_inference.models.failures import error_for_status
+from parley_inference.models.model_catalogue import Model, ServerLimits
 from parley_inference.models.model_server import ModelServer
-from parley_inference.models.retry_policy import RetryPolicy, persist, retry_after_of
+from parley_inference.models.retry_policy import parse_retry_after, retry
+from parley_inference.models.wire.chat_message import ChatMessage
 from parley_inference.models.wire.chunk_parser import ChunkParser
 from parley_inference.models.wire.stream_attempt import (
-    PassOn,
-    Reader,
+    Forward,
+    OnChunk,
+    ResponseParser,
     StreamAttempt,
-    Take,
-    read_whole,
+    read_body,
 )
-from parley_inference.session.context_window_cache import ChatMessage
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamLimits:
-    """Seconds, bytes and counts that hold for every server; see the settings of the same names."""
+CIRCUIT_OPEN_SECONDS = 5
+MAX_RESPONSE_BYTES = 8 * 1024 * 1024
+"""Maximum size of a response that is not streamed."""
 
-    retries: RetryPolicy
-    failures: int
-    open_seconds: float
-    after_finish: float
-    event_bytes: int
-    answer_bytes: int
+
+class UpstreamSettings(ServerLimits):
+    """Default limits of model servers, and their retries and circuit breaker."""
+
+    max_attempts: int = Field(
+        default=3, ge=1, le=10, description="attempts per request, from 1 to 10"
+    )
+    circuit_failure_threshold: Count = Field(
+        default=10, description="consecutive failures after which a server's circuit opens"
+    )
 
 
 class OpenAIProvider:
-    """Each raises UpstreamError, and asks again while nothing of a reply was given out."""
+    """Every call raises UpstreamError, and is retried until part of the reply was delivered."""
 
-    def __init__(self, models: Iterable[Model], limits: UpstreamLimits) -> None:
-        self._limits = limits
+    def __init__(self, models: Iterable[Model], settings: UpstreamSettings) -> None:
+        self._max_attempts = settings.max_attempts
         self.servers = {
-            url: ModelServer(url, server, CircuitBreaker(limits.failures, limits.open_seconds))
-            for url, server in {model.base_url: model.limits for model in models}.items()
+            url: ModelServer(
+                url,
+                server_limits,
+                CircuitBreaker(settings.circuit_failure_threshold, CIRCUIT_OPEN_SECONDS),
+            )
+            for url, server_limits in {model.base_url: model.limits for model in models}.items()
         }
         self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
         self._http = openai.DefaultAioHttpClient(
             timeout=None,
-            # Each server's room is what bounds them.
+            # The concurrency limit of each server bounds the connections.
             limits=httpx2.Limits(max_connections=0),
-            event_hooks={"response": [_refuse]},
+            event_hooks={"response": [_raise_for_status]},
         )
 
-    async def stream(self, model: Model, messages: Sequence[ChatMessage], take: Take) -> None:
-        """Give `take` what the model server streams, until the reply has ended."""
-        asked: dict[str, object] = {
+    async def stream(
+        self, model: Model, messages: Sequence[ChatMessage], on_chunk: OnChunk
+    ) -> None:
+        """Stream a reply to `on_chunk` until it ends."""
+        request: dict[str, object] = {
             "model": model.upstream_name,
             "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
         if model.reply_tokens is not None:
-            asked["max_completion_tokens"] = model.reply_tokens
-        body = msgspec.json.encode(asked)
-        await self.relay(model, body, lambda: ChunkParser(self._limits.event_bytes), take)
+            request["max_completion_tokens"] = model.reply_tokens
+        body = msgspec.json.encode(request)
+        await self.stream_raw(model, body, ChunkParser, on_chunk)
 
-    async def relay(
+    async def stream_raw(
         self,
         model: Model,
         body: bytes,
-        new_reader: Callable[[], Reader],
-        take: Take,
-        pass_on: PassOn | None = None,
+        new_parser: Callable[[], ResponseParser],
+        on_chunk: OnChunk,
+        forward: Forward | None = None,
     ) -> None:
-        """As `stream`, for a request that is written already; each attempt gets a reader."""
+        """As `stream`, for an encoded request body; each attempt gets a new parser."""
 
         async def attempt() -> None:
-            made = StreamAttempt(
-                new_reader(),
-                take,
+            stream = StreamAttempt(
+                new_parser(),
+                on_chunk,
                 model.limits,
-                after_finish=self._limits.after_finish,
-                began=self.servers[model.base_url].began,
-                pass_on=pass_on,
+                on_first_text=self.servers[model.base_url].record_first_text,
+                forward=forward,
             )
-            await made.run(self._request(model, body))
+            await stream.run(self._request(model, body))
 
-        await self._persist(model, attempt)
+        await self._retry(model, attempt)
 
-    async def whole(
+    async def complete(
         self,
         model: Model,
         body: bytes,
-        read: Callable[[bytes], Answer],
-        asked: Callable[[], None],
-    ) -> Answer:
-        """What `read` makes of the answer to a request that asks for no stream.
+        parse: Callable[[bytes], Result],
+        on_sent: Callable[[], None],
+    ) -> Result:
+        """Return the parsed body of a response that is not streamed.
 
-        `asked` is called once there is room for the request.
+        `on_sent` is called once the request holds a slot and is about to be sent.
         """
 
-        async def attempt() -> Answer:
-            asked()
-            return read(await read_whole(self._request(model, body), self._limits.answer_bytes))
+        async def attempt() -> Result:
+            on_sent()
+            return parse(await read_body(self._request(model, body), MAX_RESPONSE_BYTES))
 
-        return await self._persist(model, attempt)
+        return await self._retry(model, attempt)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _persist(self, model: Model, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _retry(self, model: Model, attempt: Callable[[], Awaitable[Result]]) -> Result:
         server = self.servers[model.base_url]
 
-        async def within_room() -> Answer:
+        async def attempt_with_slot() -> Result:
             async with server.request():
                 return await attempt()
 
-        return await persist(within_room, self._limits.retries)
+        return await retry(attempt_with_slot, self._max_attempts)
 
     @asynccontextmanager
     async def _request(self, model: Model, body: bytes) -> AsyncIterator[httpx2.Response]:
-        answer = await self._client(model).post(
-            "/chat/completions",
-            cast_to=httpx2.Response,
-            content=body,
-            options={"headers": {"Authorization": openai.Omit()}} if model.key is None else {},
-            stream=True,  # The raw response is given before its body has come.
-            stream_cls=openai.AsyncStream[object],
+        response = cast(
+            httpx2.Response,
+            await self._client(model).post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                content=body,
+                options={"headers": {"Authorization": openai.Omit()}} if model.key is None else {},
+                stream=True,  # Returns the raw response before its body has arrived.
+                stream_cls=openai.AsyncStream[object],
+            ),
         )
-        response = cast(httpx2.Response, answer)
         async with aclosing(response):
             yield response
 
     def _client(self, model: Model) -> openai.AsyncOpenAI:
-        place = (model.base_url, model.key)
-        if place not in self._clients:
-            self._clients[place] = openai.AsyncOpenAI(
+        credentials = (model.base_url, model.key)
+        if credentials not in self._clients:
+            self._clients[credentials] = openai.AsyncOpenAI(
                 base_url=model.base_url,
                 api_key=model.key or "none",
                 max_retries=0,
                 http_client=self._http,
-                timeout=httpx2.Timeout(None, connect=model.limits.connect),
+                timeout=httpx2.Timeout(None, connect=model.limits.connect_seconds),
                 # Compressed, a stream's tokens would arrive in bursts.
                 default_headers={"accept-encoding": "identity"},
             )
-        return self._clients[place]
+        return self._clients[credentials]
 
 
-async def _refuse(response: httpx2.Response) -> None:
-    """Before the SDK reads an error's body: it may have any size, and quote what was asked."""
+async def _raise_for_status(response: httpx2.Response) -> None:
+    """Raise before the SDK reads an error's body, which may have any size and quote the prompt."""
     if not response.is_success:
-        retry_after = retry_after_of(response.headers, datetime.now(UTC))
-        raise refusal(response.status_code, retry_after)
+        retry_after = parse_retry_after(response.headers, datetime.now(UTC))
+        raise error_for_status(response.status_code, retry_after)

@@ -1,18 +1,17 @@
-"""How a reply ended, as this process tells it to session."""
+"""Outcome of a reply: completed or failed, with its token usage and price."""
 
 from dataclasses import dataclass
 
 from parley_contracts.api_models import FinishReason
+from parley_core.token_estimate import estimate_tokens
 from parley_events.values import Price, Usage
 from parley_inference.models.failures import FailureCode
 from parley_inference.models.wire.chunk_parser import TokenCounts
 
-_BYTES_PER_TOKEN = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`model` names the one that answered where it was a fallback."""
+    """A whole reply; `model` is set only when a fallback generated it."""
 
     content: str
     finish_reason: FinishReason
@@ -25,7 +24,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`usage` is None when the model server did nothing that it could charge for."""
+    """A failed reply; `usage` is None when the model server did nothing chargeable."""
 
     code: FailureCode
     partial_content: str | None = None
@@ -34,20 +33,15 @@ class Failed:
     model: str | None = None
 
 
-Ending = Completed | Failed
+ReplyOutcome = Completed | Failed
 
 
-def usage_of(tokens: TokenCounts | None, *, prompt_tokens: int, reply_bytes: int) -> Usage:
-    """What the model server counted, or else an estimate."""
+def usage_from(tokens: TokenCounts | None, *, prompt_tokens: int, reply_bytes: int) -> Usage:
+    """Return the model server's token counts, or else an estimate."""
     if tokens is not None:
         return Usage(prompt_tokens=tokens.prompt, completion_tokens=tokens.completion)
     return Usage(
         prompt_tokens=prompt_tokens,
-        completion_tokens=estimate(reply_bytes),
+        completion_tokens=estimate_tokens(reply_bytes),
         estimated=True,
     )
-
-
-def estimate(text_bytes: int) -> int:
-    """The tokens of a text that nobody counted: one for each four bytes of UTF-8."""
-    return -(-text_bytes // _BYTES_PER_TOKEN)

@@ -1,234 +1,141 @@
-"""What inference asks of session, as docs/internal-api.md has it."""
+"""Client of the session service's internal API; docs/internal-api.md describes the calls."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 
 from parley_contracts.api_models import Turn
-from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey
-from parley_core.http.errors import ParleyError, Unavailable
+from parley_contracts.session_api.requests import ModelPrice, Request, TokenUsage
+from parley_contracts.session_api.turns import (
+    CachedWindow,
+    ClaimTurnRequest,
+    CompactContextRequest,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    RecordCompletionRequest,
+    SuggestTitleRequest,
+)
+from parley_core.auth.caller import Caller
 from parley_core.http.service_client import ServiceClient
-from parley_inference.background.one_shot import OneShotResult
-from parley_inference.background.summary import CompactionRequest
-from parley_inference.models.failures import SENTENCES
-from parley_inference.models.outcome import Completed, Ending, Failed
-from parley_inference.session.context_window_cache import CachedWindowRef, PromptContext
-from parley_inference.session.usage_record import UsageRecord
+from parley_inference.models.outcome import ReplyOutcome
+from parley_inference.session.contract import (
+    Claim,
+    InvalidResponse,
+    decode,
+    decode_claim,
+    decode_turn,
+    end_turn_request,
+)
+from parley_inference.session.usage_record import OneShotResult, UsageRecord
 
-Answer = TypeVar("Answer")
-
-
-class TurnInput(msgspec.Struct, frozen=True):
-    """What a claimed turn is made from, and what is wanted once it is."""
-
-    model: str
-    instructions: str
-    context: PromptContext
-    suggest_title: bool = False
-    compact: CompactionRequest | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """`run` is None when the turn is another's, or has ended; `key` seals what it streams."""
-
-    turn: Turn
-    run: TurnInput | None
-    key: DataKey | None
-
-
-class TurnToStop(msgspec.Struct, frozen=True):
-    """A turn to stop: `cancelled`, or otherwise not this runner's any more."""
-
-    turn_id: UUID
-    reason: str
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """What session answers to a heartbeat; `erased` are sessions that were erased lately."""
-
-    stop: list[TurnToStop]
-    erased: list[UUID]
+TIMEOUT_SECONDS = 5
+# Short, because a stuck replica must leave time for several more heartbeats, which may reach
+# others, within the 10 s after which session interrupts the turns of this process.
+HEARTBEAT_TIMEOUT_SECONDS = 1
 
 
 class SessionClient:
-    """Calls in the name of one runner; each raises a ParleyError when session does not do it.
+    """Calls session as one runner; every call raises a ParleyError on failure.
 
-    `budgets` are the tokens that a prompt may have, by model. A call has `seconds`, a heartbeat
-    `heartbeat_seconds`.
+    `prompt_budgets` are tokens by model name.
     """
 
     def __init__(
-        self,
-        service: ServiceClient,
-        runner_id: UUID,
-        budgets: Mapping[str, int],
-        *,
-        seconds: float,
-        heartbeat_seconds: float,
+        self, service: ServiceClient, runner_id: UUID, prompt_budgets: Mapping[str, int]
     ) -> None:
-        self._service, self._runner_id, self._budgets = service, runner_id, budgets
-        self._seconds, self._heartbeat_seconds = seconds, heartbeat_seconds
+        self._service, self._runner_id = service, runner_id
+        self._prompt_budgets = dict(prompt_budgets)
 
-    async def claim(
-        self, turn_id: UUID, since: CachedWindowRef | None, principal: Principal, request_id: str
-    ) -> Claim:
-        body: dict[str, object] = {
-            "runner": self._runner_id,
-            "since": since,
-            "budgets": self._budgets,
-        }
-        answer = await self._call("POST", f"/turns/{turn_id}/claim", principal, request_id, body)
-        claim = _decoded(answer, _ClaimAnswer)
-        return Claim(_turn(claim.turn), claim.run if claim.claimed else None, _key(claim.key))
+    async def claim(self, turn_id: UUID, since: CachedWindow | None, caller: Caller) -> Claim:
+        """Claim a turn; its context then holds only what follows the window `since`."""
+        request = ClaimTurnRequest(self._runner_id, since, self._prompt_budgets)
+        return decode_claim(await self._call("POST", f"/turns/{turn_id}/claim", caller, request))
 
-    async def turn(self, turn_id: UUID, principal: Principal, request_id: str) -> Turn:
-        return _turn(await self._call("GET", f"/turns/{turn_id}", principal, request_id))
+    async def get_turn(self, turn_id: UUID, caller: Caller) -> Turn:
+        return decode_turn(await self._call("GET", f"/turns/{turn_id}", caller))
 
-    async def end(self, turn_id: UUID, ending: Ending, request_id: str) -> Turn:
-        """Tell how the reply ended; answers how the turn did, which may be otherwise."""
-        verb, body = _told(ending)
-        body["runner"] = self._runner_id
-        principal = self._service.service_principal
-        path = f"/turns/{turn_id}/{verb}"
-        turn = _turn(await self._call("POST", path, principal, request_id, body))
+    async def end_turn(self, turn_id: UUID, outcome: ReplyOutcome, request_id: str) -> Turn:
+        """Commit the outcome; returns the ended turn, which may have ended otherwise before."""
+        action, request = end_turn_request(self._runner_id, outcome)
+        caller = Caller(self._service.service_principal, request_id)
+        turn = decode_turn(await self._call("POST", f"/turns/{turn_id}/{action}", caller, request))
         if turn.status == "running":
-            raise _unusable()
+            raise InvalidResponse
         return turn
 
     async def suggest_title(
-        self, session_id: UUID, title: str, model: str, answered: OneShotResult
+        self, session_id: UUID, title: str, model: str, result: OneShotResult
     ) -> None:
-        body: dict[str, object] = {"title": title, "model": model} | _charged(answered)
-        await self._tell(f"/sessions/{session_id}/title", body)
+        request = SuggestTitleRequest(
+            title=title,
+            model=model,
+            usage=TokenUsage.of(result.usage),
+            price=ModelPrice.of(result.price),
+        )
+        await self._call("POST", f"/sessions/{session_id}/title", self._own_caller(), request)
 
     async def compact(
-        self, session_id: UUID, up_to: UUID, summary: str, model: str, answered: OneShotResult
+        self, session_id: UUID, up_to: UUID, summary: str, model: str, result: OneShotResult
     ) -> None:
-        usage = answered.usage
-        body: dict[str, object] = {
-            "up_to_message_id": up_to,
-            "summary": summary,
-            "tokens": None if usage.estimated else usage.completion_tokens,
-            "model": model,
-        }
-        await self._tell(f"/sessions/{session_id}/compaction", body | _charged(answered))
+        usage = result.usage
+        request = CompactContextRequest(
+            up_to_message_id=up_to,
+            summary=summary,
+            tokens=None if usage.estimated else usage.completion_tokens,
+            model=model,
+            usage=TokenUsage.of(usage),
+            price=ModelPrice.of(result.price),
+        )
+        await self._call("POST", f"/sessions/{session_id}/compaction", self._own_caller(), request)
 
-    async def completion_served(self, served: UsageRecord) -> None:
-        """Record what a completion used, in the name of whoever asked for it."""
-        body: dict[str, object] = {
-            "id": served.id,
-            "model": served.model,
-            "status": served.status,
-        }
-        body |= _charged(served)
-        await self._call("POST", "/completions", served.principal, served.request_id, body)
+    async def record_completion(self, record: UsageRecord) -> None:
+        """Record the usage of a completion on behalf of its caller."""
+        usage = record.usage
+        request = RecordCompletionRequest(
+            id=record.id,
+            model=record.model,
+            status=record.status,
+            usage=TokenUsage(usage.prompt_tokens, usage.completion_tokens, usage.estimated),
+            price=ModelPrice.of(record.price),
+        )
+        caller = Caller(record.principal, record.request_id)
+        await self._call("POST", "/completions", caller, request)
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> Heartbeat:
-        """Name the turns that this process runs."""
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
+        """Report the turns that this process runs."""
         answer = await self._call(
             "POST",
             f"/runners/{self._runner_id}/heartbeat",
-            self._service.service_principal,
-            uuid4().hex,
-            {"turns": turn_ids},
-            seconds=self._heartbeat_seconds,
+            self._own_caller(),
+            HeartbeatRequest([*turn_ids]),
+            timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS,
         )
-        return _decoded(answer, Heartbeat)
+        return decode(answer, HeartbeatResponse)
 
-    async def check(self) -> None:
+    async def check_health(self) -> None:
         """Raises when session cannot be reached."""
-        await self._call("GET", "/healthz", self._service.service_principal, uuid4().hex)
+        await self._call("GET", "/healthz", self._own_caller())
 
-    async def _tell(self, path: str, body: dict[str, object]) -> None:
-        principal = self._service.service_principal
-        await self._call("POST", path, principal, uuid4().hex, body)
+    def _own_caller(self) -> Caller:
+        """The caller of a request that no user made."""
+        return Caller(self._service.service_principal, uuid4().hex)
 
     async def _call(
         self,
         method: str,
         path: str,
-        principal: Principal,
-        request_id: str,
-        body: dict[str, object] | None = None,
+        caller: Caller,
+        request: Request | None = None,
         *,
-        seconds: float | None = None,
+        timeout_seconds: float | None = None,
     ) -> bytes:
         answer = await self._service.call(
             method,
             path,
-            principal=principal,
-            request_id=request_id,
-            body=None if body is None else msgspec.json.encode(body),
-            timeout=seconds or self._seconds,
+            principal=caller.principal,
+            request_id=caller.request_id,
+            body=None if request is None else msgspec.json.encode(request),
+            timeout=timeout_seconds or TIMEOUT_SECONDS,
         )
         return answer.body
-
-
-class _ClaimAnswer(msgspec.Struct):
-    claimed: bool
-    turn: msgspec.Raw
-    run: TurnInput | None = None
-    key: str | None = None
-
-
-def _charged(made: Ending | OneShotResult | UsageRecord) -> dict[str, object]:
-    return {
-        "usage": made.usage and made.usage.model_dump(),
-        "price": made.price and made.price.model_dump(),
-    }
-
-
-def _told(ending: Ending) -> tuple[str, dict[str, object]]:
-    body = _charged(ending)
-    if ending.model is not None:
-        body["model"] = ending.model
-    match ending:
-        case Completed():
-            return "complete", body | {
-                "content": ending.content,
-                "finish_reason": ending.finish_reason,
-                "first_token_ms": ending.first_token_ms,
-                "total_ms": ending.total_ms,
-            }
-        case Failed():
-            return "fail", body | {
-                "code": ending.code,
-                "details": SENTENCES[ending.code],
-                "partial_content": ending.partial_content,
-            }
-
-
-def _decoded(body: bytes, form: type[Answer]) -> Answer:
-    try:
-        return msgspec.json.decode(body, type=form)
-    except ValueError:
-        raise _unusable() from None
-
-
-def _turn(body: bytes | msgspec.Raw) -> Turn:
-    try:
-        turn = Turn.model_validate_json(bytes(body))
-    except ValueError:
-        raise _unusable() from None
-    if turn.status != "running" and turn.reply is None:
-        raise _unusable()
-    return turn
-
-
-def _key(encoded: str | None) -> DataKey | None:
-    try:
-        return None if encoded is None else DataKey(base64.b64decode(encoded, validate=True))
-    except ValueError:
-        raise _unusable() from None
-
-
-def _unusable() -> ParleyError:
-    return Unavailable(
-        "The session service answered something unusable; try again.", code="session_unavailable"
-    )

@@ -1,37 +1,35 @@
-"""Telling session something until it has answered."""
+"""Retries a call to the session service until it is accepted or rejected for good."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from parley_core.http.errors import ParleyError
+from parley_core.runtime.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_FIRST_PAUSE_SECONDS = 0.1
-# These say nothing about what was told.
-_PASSING = frozenset((408, 425, 429))
+INITIAL_DELAY_SECONDS = 0.1
+MAX_DELAY_SECONDS = 2.0
+# Timeouts and rate limits: rejections that do not depend on the request itself.
+_RETRYABLE_STATUSES = frozenset((408, 425, 429))
 
 
-async def retry_until_accepted(
-    tell: Callable[[], Awaitable[Answer]], what: str, *, longest_pause: float
-) -> Answer:
-    """What session answers, for as long as it takes; `what` is it that a line of the log names.
+async def retry_until_accepted(call: Callable[[], Awaitable[Result]], label: str) -> Result:
+    """Retry until session accepts. `label` names the operation in log lines.
 
-    Raises the ParleyError of a refusal, which would come again.
+    Raises the ParleyError of a rejection that a retry would meet again.
     """
-    pause = _FIRST_PAUSE_SECONDS
+    backoff = Backoff(INITIAL_DELAY_SECONDS, MAX_DELAY_SECONDS)
     while True:
         try:
-            return await tell()
+            return await call()
         except ParleyError as error:
-            if error.status < 500 and error.status not in _PASSING:
+            if error.status < 500 and error.status not in _RETRYABLE_STATUSES:
                 raise
-            if pause == _FIRST_PAUSE_SECONDS:
-                log.warning("%s: session has not taken it yet: %s", what, error.code)
-        await asyncio.sleep(pause * (1 + random.random()) / 2)  # noqa: S311 - it spreads load.
-        pause = min(2 * pause, longest_pause)
+            if backoff.failures == 0:
+                log.warning("%s: retrying until session accepts: %s", label, error.code)
+        await asyncio.sleep(backoff.next_delay() or 0)

@@ -1,4 +1,4 @@
-"""What a completion used, once it is over."""
+"""Usage to be charged: of a stateless completion, and of a one-shot request after a reply."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,9 +12,9 @@ Status = Literal["completed", "failed", "cut"]
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """By whom and by which request; `cut` is one that its client left.
+    """Usage of one completion and its caller; `cut`: the client disconnected before its end.
 
-    `model` is the name of the one that answered.
+    `model` is the name of the model that answered.
     """
 
     id: UUID
@@ -22,5 +22,14 @@ class UsageRecord:
     request_id: str
     model: str
     status: Status
+    usage: Usage
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class OneShotResult:
+    """The text of a title or summary, and what it used."""
+
+    text: str
     usage: Usage
     price: Price | None

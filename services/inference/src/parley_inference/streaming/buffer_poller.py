@@ -1,4 +1,4 @@
-"""Reading the buffers of the turns that other processes run, for those who read them here."""
+"""Turn buffer poller: reads the buffers of the turns that other processes run."""
 
 import asyncio
 import logging
@@ -13,65 +13,65 @@ from parley_inference.streaming.live_turn import LiveTurn
 log = logging.getLogger(__name__)
 
 
+INTERVAL_SECONDS = 0.05
+# Bounds of one call to Redis, which delays all others: buffers read, and entries in all.
+MAX_TURNS_PER_READ = 200
+MAX_ENTRIES_PER_READ = 1_000
+
+
 class TurnBufferPoller:
-    """Looks at all of them every `every_seconds`, and at nothing while there are none.
+    """Polls all followed turns every `INTERVAL_SECONDS`; idle while there are none."""
 
-    A call has `most_turns`, and asks for `most_entries` in all.
-    """
-
-    def __init__(
-        self, buffers: TurnBuffers, *, every_seconds: float, most_turns: int, most_entries: int
-    ) -> None:
-        self._buffers, self._every_seconds = buffers, every_seconds
-        self._most_turns, self._most_entries = most_turns, most_entries
+    def __init__(self, buffers: TurnBuffers) -> None:
+        self._buffers = buffers
         self._followed: dict[LiveTurn, TurnBufferReader] = {}
-        self._wanted = asyncio.Event()
+        self._any_followed = asyncio.Event()
 
     def follow(self, live: LiveTurn, key: DataKey) -> None:
-        """What its buffer has becomes readable in `live`."""
+        """Append to `live` what arrives in its buffer."""
         self._followed[live] = TurnBufferReader(live.id, key)
-        self._wanted.set()
+        self._any_followed.set()
 
-    def leave(self, live: LiveTurn) -> None:
+    def unfollow(self, live: LiveTurn) -> None:
         self._followed.pop(live, None)
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until cancelled."""
         while True:
             if not self._followed:
-                self._wanted.clear()
-                await self._wanted.wait()
+                self._any_followed.clear()
+                await self._any_followed.wait()
             more = False
             try:
                 more = await self._poll()
             except Exception as error:
-                # The next look has to come: without it these turns stand still.
-                log_unexpected_error(log, "poller", error)
-            await asyncio.sleep(0 if more else self._every_seconds)
+                # Keep polling: otherwise every followed turn would stall.
+                log_unexpected_error(log, "turn buffer poller", error)
+            await asyncio.sleep(0 if more else INTERVAL_SECONDS)
 
     async def _poll(self) -> bool:
-        """Whether there was as much as had been asked for, of any turn."""
+        """Return whether a buffer returned as many entries as requested, so may have more."""
         followed, more = list(self._followed.items()), False
-        for at in range(0, len(followed), self._most_turns):
-            if await self._read(followed[at : at + self._most_turns]):
+        for start in range(0, len(followed), MAX_TURNS_PER_READ):
+            if await self._read(followed[start : start + MAX_TURNS_PER_READ]):
                 more = True
         return more
 
     async def _read(self, followed: Sequence[tuple[LiveTurn, TurnBufferReader]]) -> bool:
-        most = max(1, self._most_entries // len(followed))
-        answers = await self._buffers.read([reading for _, reading in followed], most)
-        if answers is None:
+        limit = max(1, MAX_ENTRIES_PER_READ // len(followed))
+        batches = await self._buffers.read([reader for _, reader in followed], limit)
+        if batches is None:
             return False
-        for (live, reading), entries in zip(followed, answers, strict=True):
+        for (live, reader), entries in zip(followed, batches, strict=True):
             if entries and live in self._followed:
-                live.append(reading.apply(entries))
-                self._look_at(live, reading)
-        return any(len(entries) == most for entries in answers)
+                live.append(reader.apply(entries))
+                self._check(live, reader)
+        return any(len(entries) == limit for entries in batches)
 
-    def _look_at(self, live: LiveTurn, reading: TurnBufferReader) -> None:
-        if reading.corrupt:
-            log.warning("turn %s: its buffer has a gap; its end is waited for", live.id)
-        if reading.ended:
+    def _check(self, live: LiveTurn, reader: TurnBufferReader) -> None:
+        if reader.corrupt:
+            log.warning("turn %s: gap in its buffer; waiting for its end", live.id)
+        if reader.ended:
             live.publish_end()
-        if reading.corrupt or reading.ended:
-            self.leave(live)
+        if reader.corrupt or reader.ended:
+            self.unfollow(live)

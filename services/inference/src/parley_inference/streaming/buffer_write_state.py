@@ -1,4 +1,4 @@
-"""What Redis has of a turn that this process runs: as it said, and as a lost answer may hide."""
+"""Write state of a turn's buffer: the text that Redis confirmed, and the text it may have."""
 
 from parley_contracts.api_models import Turn
 from parley_core.crypto.sealing import DataKey
@@ -8,64 +8,65 @@ from parley_inference.streaming.live_turn import LiveTurn
 
 
 class BufferWriteState:
-    """One write at a time; `keep_running` and `keep_ended` are the seconds that Redis keeps it."""
+    """Allows one write at a time; the TTLs of the buffer are in seconds."""
 
-    def __init__(self, live: LiveTurn, key: DataKey, keep_running: int, keep_ended: int) -> None:
-        self._live, self._buffer = live, TurnBufferSealer(live.id, key)
-        self._keep_running, self._keep_ended = keep_running, keep_ended
-        self._opening: StreamHeader | None = None
-        # What is there up to `written`; up to `tried` it may be.
-        self._written = self._tried = 0
-        self._whole = True
-        self._marked = False
+    def __init__(self, live: LiveTurn, key: DataKey, running_ttl: int, ended_ttl: int) -> None:
+        self._live, self._sealer = live, TurnBufferSealer(live.id, key)
+        self._running_ttl, self._ended_ttl = running_ttl, ended_ttl
+        self._header: StreamHeader | None = None
+        # Redis has the text up to `_confirmed`, and may have it up to `_attempted`.
+        self._confirmed = self._attempted = 0
+        self._rewrite = True
+        self._end_written = False
 
     @property
-    def over(self) -> bool:
-        """Nothing more becomes readable here."""
-        return self._live.ended is not None or self._live.abandoned
+    def finished(self) -> bool:
+        """Whether the turn has ended here, so that its text grows no more."""
+        return self._live.ended is not None or self._live.discarded
 
-    def write(self) -> BufferWrite | None:
-        """What is to be written now; None when nothing is new."""
-        if self._marked:
+    def next_write(self) -> BufferWrite | None:
+        """Return the next write, or None when nothing is new."""
+        if self._end_written:
             return None
         live = self._live
         if live.ended is not None:
-            return self._mark(live.ended)
-        if live.opening is not None and live.opening is not self._opening:
-            self._opening, self._whole = live.opening, True
-        if self._opening is None:
+            return self._write_end(live.ended)
+        if live.header is not None and live.header is not self._header:
+            self._header, self._rewrite = live.header, True
+        if self._header is None:
             return None
-        if self._whole:
-            return self._write_whole(self._opening)
-        # What may be there already is written again as it was, and so at most once.
-        if self._tried == self._written:
-            self._tried = live.reply.length
-        if self._tried == self._written:
+        if self._rewrite:
+            return self._write_whole(self._header)
+        # An entry that Redis may have is repeated unchanged, so that it is stored at most once.
+        if self._attempted == self._confirmed:
+            self._attempted = live.reply.length
+        if self._attempted == self._confirmed:
             return None
-        text = live.reply.since(self._written)[: self._tried - self._written]
-        return BufferWrite(self._buffer.name, [self._buffer.text(text, self._tried)])
+        text = live.reply.since(self._confirmed)[: self._attempted - self._confirmed]
+        return BufferWrite(self._sealer.name, [self._sealer.text(text, self._attempted)])
 
-    def wrote(self, outcome: WriteOutcome) -> None:
+    def record(self, outcome: WriteOutcome) -> None:
+        """Record the outcome of the last write."""
         match outcome:
             case "written":
-                self._written = self._tried
+                self._confirmed = self._attempted
             case "gone":
-                self._whole = True
+                self._rewrite = True
             case "unknown":
                 pass
 
-    def _mark(self, ended: Turn) -> BufferWrite:
+    def _write_end(self, ended: Turn) -> BufferWrite:
         assert ended.reply is not None
-        self._marked = True
-        # The stored reply may be shorter than what was streamed.
-        length = max(self._tried, len(ended.reply.content))
-        entry = self._buffer.end(length)
-        return BufferWrite(self._buffer.name, [entry], ttl_seconds=self._keep_ended)
+        self._end_written = True
+        # The stored reply may be shorter than the streamed text.
+        length = max(self._attempted, len(ended.reply.content))
+        entry = self._sealer.end(length)
+        return BufferWrite(self._sealer.name, [entry], ttl_seconds=self._ended_ttl)
 
-    def _write_whole(self, opening: StreamHeader) -> BufferWrite:
+    def _write_whole(self, header: StreamHeader) -> BufferWrite:
         reply = self._live.reply
-        self._whole, self._written, self._tried = False, 0, reply.length
-        entries = [self._buffer.header(opening)]
-        if self._tried:
-            entries.append(self._buffer.text(reply.since(0), self._tried))
-        return BufferWrite(self._buffer.name, entries, create=True, ttl_seconds=self._keep_running)
+        self._rewrite, self._confirmed, self._attempted = False, 0, reply.length
+        entries = [self._sealer.header(header)]
+        if self._attempted:
+            entries.append(self._sealer.text(reply.since(0), self._attempted))
+        return BufferWrite(self._sealer.name, entries, create=True, ttl_seconds=self._running_ttl)

@@ -1,4 +1,4 @@
-"""Writing what readers may see here to the buffers, from which other processes show it."""
+"""Turn buffer writer: writes the running replies of this process to their buffers in Redis."""
 
 import asyncio
 import logging
@@ -16,114 +16,111 @@ from parley_inference.streaming.live_turn import LiveTurn
 log = logging.getLogger(__name__)
 
 
-class TurnBufferWriter:
-    """Writes what is new of all turns at most every `every_seconds`; no reader waits for it.
+INTERVAL_SECONDS = 0.05
+# Bounds of one call to Redis, which delays all others; the bytes may be exceeded by one turn.
+MAX_TURNS_PER_WRITE = 200
+MAX_BYTES_PER_WRITE = 4 * 1024 * 1024
+# How long Redis keeps a buffer: beyond the maximum time of its reply, and after its turn's end.
+RUNNING_TTL_MARGIN_SECONDS = 120
+ENDED_TTL_SECONDS = 90
 
-    A call has `most_turns` and `most_bytes`, or one turn more. What could not be written stays due
-    while its turn goes on; one that is over is tried once.
+
+class TurnBufferWriter:
+    """Flushes the new text of all turns at most every `INTERVAL_SECONDS`; no subscriber waits.
+
+    A failed write is retried while its turn runs; the write of an ended turn is tried once.
     """
 
-    def __init__(
-        self,
-        buffers: TurnBuffers,
-        *,
-        every_seconds: float,
-        most_turns: int,
-        most_bytes: int,
-        grace_seconds: float,
-        keep_ended_seconds: int,
-    ) -> None:
-        self._buffers, self._every_seconds = buffers, every_seconds
-        self._most_turns, self._most_bytes = most_turns, most_bytes
-        self._grace_seconds, self._keep_ended_seconds = grace_seconds, keep_ended_seconds
+    def __init__(self, buffers: TurnBuffers) -> None:
+        self._buffers = buffers
         self._turns: dict[UUID, BufferWriteState] = {}
         self._due: dict[UUID, BufferWriteState] = {}
         self._erased: set[str] = set()
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
 
-    def begin(self, live: LiveTurn, key: DataKey, seconds: float) -> None:
-        """Keep the buffer of this turn from now on; its reply takes `seconds` at most."""
-        keep_running = math.ceil(seconds + self._grace_seconds)
-        turn = BufferWriteState(live, key, keep_running, self._keep_ended_seconds)
-        self._turns[live.id] = turn
-        live.on_news = self._news_of(live.id, turn)
-        live.on_news()
+    def begin(self, live: LiveTurn, key: DataKey, max_seconds: float) -> None:
+        """Start writing this turn, whose reply takes `max_seconds` at most."""
+        running_ttl = math.ceil(max_seconds + RUNNING_TTL_MARGIN_SECONDS)
+        state = BufferWriteState(live, key, running_ttl, ENDED_TTL_SECONDS)
+        self._turns[live.id] = state
+        live.on_change = self._change_listener(live.id, state)
+        live.on_change()
 
     def erase(self, turn_ids: Iterable[UUID]) -> None:
-        """Drop their buffers, and write no more to them."""
+        """Delete the buffers of these turns and stop writing to them."""
         for turn_id in turn_ids:
             self._turns.pop(turn_id, None)
             self._due.pop(turn_id, None)
             self._erased.add(buffer_name(turn_id))
-            self._news.set()
+            self._wake.set()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._wake.wait()
+            self._wake.clear()
             try:
                 await self._flush()
             except Exception as error:
-                # The next flush has to come: without it no other process shows anything.
-                log_unexpected_error(log, "flusher", error)
-                self._all_are_due()
-            await asyncio.sleep(self._every_seconds)
+                # Keep flushing: otherwise other processes would stop seeing these replies.
+                log_unexpected_error(log, "turn buffer writer", error)
+                self._mark_all_due()
+            await asyncio.sleep(INTERVAL_SECONDS)
 
     async def finish(self) -> None:
-        """BufferWrite what there is: this process ends."""
-        self._all_are_due()
+        """Flush everything before the process exits."""
+        self._mark_all_due()
         while (self._due or self._erased) and not self._buffers.is_open:
             await self._flush()
 
-    def _all_are_due(self) -> None:
+    def _mark_all_due(self) -> None:
         self._due = dict(self._turns)
-        self._news.set()
+        self._wake.set()
 
     async def _flush(self) -> None:
-        """What is new now; what becomes new meanwhile is due the next time."""
+        """Write all that is due now; changes during the flush are due next time."""
         due, self._due = self._due, {}
         while due and not self._buffers.is_open:
-            await self._write_some(due)
+            await self._write_batch(due)
         erased, self._erased = self._erased, set()
         if erased:
             await self._buffers.write([BufferWrite(name, ttl_seconds=0) for name in erased])
         self._due = due | self._due
         if self._due:
-            self._news.set()
+            self._wake.set()
 
-    async def _write_some(self, due: dict[UUID, BufferWriteState]) -> None:
-        turns: list[tuple[UUID, BufferWriteState]] = []
+    async def _write_batch(self, due: dict[UUID, BufferWriteState]) -> None:
+        batch: list[tuple[UUID, BufferWriteState]] = []
         writes, size = [], 0
-        while due and size < self._most_bytes and len(turns) < self._most_turns:
-            turn_id, turn = due.popitem()
-            write = turn.write() if self._turns.get(turn_id) is turn else None
+        while due and size < MAX_BYTES_PER_WRITE and len(batch) < MAX_TURNS_PER_WRITE:
+            turn_id, state = due.popitem()
+            write = state.next_write() if self._turns.get(turn_id) is state else None
             if write is not None:
-                turns.append((turn_id, turn))
+                batch.append((turn_id, state))
                 writes.append(write)
                 size += sum(len(entry.sealed) for entry in write.entries)
-            elif turn.over:
-                self._forget(turn_id, turn)
+            elif state.finished:
+                self._remove(turn_id, state)
         outcomes = await self._buffers.write(writes) if writes else ()
-        for (turn_id, turn), outcome in zip(turns, outcomes, strict=True):
-            self._wrote(turn_id, turn, outcome)
+        for (turn_id, state), outcome in zip(batch, outcomes, strict=True):
+            self._record(turn_id, state, outcome)
 
-    def _wrote(self, turn_id: UUID, turn: BufferWriteState, outcome: WriteOutcome) -> None:
-        turn.wrote(outcome)
-        if turn.over and outcome == "unknown":
-            self._forget(turn_id, turn)
+    def _record(self, turn_id: UUID, state: BufferWriteState, outcome: WriteOutcome) -> None:
+        state.record(outcome)
+        if state.finished and outcome == "unknown":
+            self._remove(turn_id, state)
         else:
-            # The next time finds nothing new, or what came meanwhile.
-            self._due[turn_id] = turn
+            # The next flush finds nothing new, or what changed during the write.
+            self._due[turn_id] = state
 
-    def _forget(self, turn_id: UUID, turn: BufferWriteState) -> None:
-        if self._turns.get(turn_id) is turn:
+    def _remove(self, turn_id: UUID, state: BufferWriteState) -> None:
+        if self._turns.get(turn_id) is state:
             del self._turns[turn_id]
 
-    def _news_of(self, turn_id: UUID, turn: BufferWriteState) -> Callable[[], None]:
-        def news() -> None:
-            if turn_id not in self._due and self._turns.get(turn_id) is turn:
-                self._due[turn_id] = turn
-                self._news.set()
+    def _change_listener(self, turn_id: UUID, state: BufferWriteState) -> Callable[[], None]:
+        def on_change() -> None:
+            if turn_id not in self._due and self._turns.get(turn_id) is state:
+                self._due[turn_id] = state
+                self._wake.set()
 
-        return news
+        return on_change

@@ -1,4 +1,4 @@
-"""A turn as its readers see it: the reply so far, and in time how it ended."""
+"""A turn shared by its subscribers: the reply so far, and its final state once it has ended."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,121 +12,122 @@ from parley_events.values import Price
 from parley_inference.streaming.reply_text import ReplyText
 
 
-def _nobody() -> None:
+def _ignore() -> None:
     pass
 
 
 class LiveTurn:
-    """Readers come and go at any place; all of them read the one reply.
+    """Any number of subscribers read one reply, each from its own position.
 
-    `on_news` is called whenever there is something for them, and must not wait. `opening` says who
-    answers, where this process runs the turn.
+    `on_change` is called whenever there is something new to read; it must not block. `header` is
+    set where this process runs the turn: the model that answers, for the turn's buffer.
     """
 
     def __init__(self, turn: Turn, owner: Principal, reply: ReplyText) -> None:
         self.turn = turn
         self.reply = reply
-        self.opening: StreamHeader | None = None
+        self.header: StreamHeader | None = None
         self.ended: Turn | None = None if turn.status == "running" else turn
-        self.abandoned = False
-        self.on_news: Callable[[], None] = _nobody
+        self.discarded = False
+        self.on_change: Callable[[], None] = _ignore
         self._owner = (owner.tenant, owner.user)
-        self._readers: set[Reader] = set()
-        self._end_told = asyncio.Event()
+        self._subscribers: set[TurnSubscriber] = set()
+        self._end_published = asyncio.Event()
 
     @property
     def id(self) -> UUID:
         return self.turn.id
 
     @property
-    def has_readers(self) -> bool:
-        return bool(self._readers)
+    def has_subscribers(self) -> bool:
+        return bool(self._subscribers)
 
     def belongs_to(self, principal: Principal) -> bool:
         return self._owner == (principal.tenant, principal.user)
 
-    def attach(self, after: int) -> "Reader":
-        """A reader of what comes after the place `after`."""
-        reader = Reader(self, after)
-        self._readers.add(reader)
-        return reader
+    def subscribe(self, after: int) -> "TurnSubscriber":
+        """Subscribe to what follows the position `after`."""
+        subscriber = TurnSubscriber(self, after)
+        self._subscribers.add(subscriber)
+        return subscriber
 
-    def detach(self, reader: "Reader") -> None:
-        self._readers.discard(reader)
+    def unsubscribe(self, subscriber: "TurnSubscriber") -> None:
+        self._subscribers.discard(subscriber)
 
-    def answered_by(self, model: str, price: Price | None) -> None:
-        """Perhaps another model than was asked first."""
-        if self.opening is not None and self.opening.model != model:
-            self.opening = self.opening.model_copy(update={"model": model, "price": price})
-            self.on_news()
+    def set_model(self, model: str, price: Price | None) -> None:
+        """Set the model that answers, which may be a fallback."""
+        if self.header is not None and self.header.model != model:
+            self.header = self.header.model_copy(update={"model": model, "price": price})
+            self.on_change()
 
     def append(self, text: str) -> None:
         if self.reply.append(text):
-            self._wake()
+            self._notify()
 
     def close_reply(self) -> None:
         if self.reply.close():
-            self._wake()
+            self._notify()
 
     def end(self, turn: Turn) -> None:
         self.ended = turn
-        self.reply = ReplyText(0)  # Nobody reads it any more.
-        self._wake()
+        self.reply = ReplyText(0)  # Subscribers read the stored reply from now on.
+        self._notify()
 
-    def abandon(self) -> None:
-        """This process will not learn the end; readers ask elsewhere."""
-        self.abandoned = True
-        self._end_told.set()
-        self._wake()
+    def discard(self) -> None:
+        """Give up the turn without its end; subscribers reconnect through another process."""
+        self.discarded = True
+        self._end_published.set()
+        self._notify()
 
     def publish_end(self) -> None:
-        """It has ended elsewhere: whoever follows it asks how."""
-        self._end_told.set()
+        """Wake `wait_until_idle`: the turn has ended in the process that ran it."""
+        self._end_published.set()
 
-    async def silence(self, seconds: float) -> None:
-        """Until nothing new came for that long, or nobody reads it, or its end was told."""
+    async def wait_until_idle(self, seconds: float) -> None:
+        """Wait for `seconds` without new text or without subscribers, or until the end."""
         while True:
             length = self.reply.length
             try:
-                await asyncio.wait_for(self._end_told.wait(), seconds)
+                await asyncio.wait_for(self._end_published.wait(), seconds)
             except TimeoutError:
-                if self.reply.length == length or not self.has_readers:
+                if self.reply.length == length or not self.has_subscribers:
                     return
             else:
-                self._end_told.clear()
+                self._end_published.clear()
                 return
 
-    def _wake(self) -> None:
-        for reader in self._readers:
-            reader.wake()
-        self.on_news()
+    def _notify(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.wake()
+        self.on_change()
 
 
-class Reader:
-    """One client's place in a turn."""
+class TurnSubscriber:
+    """One client's position in the stream of a turn."""
 
     def __init__(self, live: LiveTurn, after: int) -> None:
-        self.over = False
-        self._live, self._place = live, after
-        self._news = asyncio.Event()
+        self.finished = False
+        self._live, self._position = live, after
+        self._changed = asyncio.Event()
 
     def read(self) -> bytes:
-        """All events that are new to this reader; sets `over` with the last."""
+        """Return all new events, encoded; sets `finished` with the last one."""
         live = self._live
         if live.ended is not None:
-            self.over = True
-            # The stored reply: a turn may have ended otherwise than was streamed here.
-            return b"".join(sse.replay(live.ended, self._place))
-        self.over = live.abandoned
-        text = live.reply.since(self._place)
+            self.finished = True
+            # From the stored reply: it may differ from what was streamed here.
+            return b"".join(sse.replay(live.ended, self._position))
+        self.finished = live.discarded
+        text = live.reply.since(self._position)
         if not text:
             return b""
-        self._place = live.reply.length
-        return sse.delta(text, self._place)
+        self._position = live.reply.length
+        return sse.delta(text, self._position)
 
     def wake(self) -> None:
-        self._news.set()
+        self._changed.set()
 
-    async def news(self) -> None:
-        await self._news.wait()
-        self._news.clear()
+    async def wait(self) -> None:
+        """Wait until there may be something new to read."""
+        await self._changed.wait()
+        self._changed.clear()

@@ -1,53 +1,48 @@
-"""The turns that can be read here: those that are on their way, and those that ended lately."""
+"""Registry of the turns that can be read here: running ones, and recently ended ones."""
 
-from collections import OrderedDict
 from collections.abc import Set
 from uuid import UUID
 
+from cachetools import TTLCache
+
 from parley_inference.streaming.live_turn import LiveTurn
+
+MAX_ENDED_TURNS = 256
+ENDED_TTL_SECONDS = 30
 
 
 class LiveTurnRegistry:
-    """Ended turns stay for `ended_seconds`, `most_ended` of them.
-
-    Times are seconds of any clock that only goes forward.
-    """
-
-    def __init__(self, most_ended: int, ended_seconds: float) -> None:
-        self._most_ended, self._ended_seconds = most_ended, ended_seconds
-        self._live: dict[UUID, LiveTurn] = {}
-        self._ended_at: OrderedDict[UUID, float] = OrderedDict()
+    def __init__(self) -> None:
+        self._running: dict[UUID, LiveTurn] = {}
+        self._ended: TTLCache[UUID, LiveTurn] = TTLCache(MAX_ENDED_TURNS, ENDED_TTL_SECONDS)
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self._running) + len(self._ended)
 
     def get(self, turn_id: UUID) -> LiveTurn | None:
-        return self._live.get(turn_id)
+        return self._running.get(turn_id) or self._ended.get(turn_id)
 
-    def of(self, session_ids: Set[UUID]) -> list[LiveTurn]:
-        return [live for live in self._live.values() if live.turn.session_id in session_ids]
+    def of_sessions(self, session_ids: Set[UUID]) -> list[LiveTurn]:
+        turns = (*self._running.values(), *self._ended.values())
+        return [live for live in turns if live.turn.session_id in session_ids]
 
     def add(self, live: LiveTurn) -> None:
-        self._live[live.id] = live
+        self._running[live.id] = live
 
-    def settle(self, live: LiveTurn, now: float) -> None:
-        """Nothing more happens to it here: keep its end for late readers, if it is known."""
-        if live.ended is None:
-            del self._live[live.id]
-            return
-        self._ended_at[live.id] = now
-        self.expire(now)
+    def mark_ended(self, live: LiveTurn) -> None:
+        """Keep the end for late subscribers; a turn whose end is unknown is removed at once."""
+        del self._running[live.id]
+        if live.ended is not None:
+            self._ended[live.id] = live
 
-    def drop(self, session_ids: Set[UUID] | None = None) -> None:
-        """Forget the ended turns of these sessions; without them, all that have ended."""
-        for turn_id in list(self._ended_at):
-            if session_ids is None or self._live[turn_id].turn.session_id in session_ids:
-                del self._ended_at[turn_id], self._live[turn_id]
+    def drop_ended(self, session_ids: Set[UUID]) -> None:
+        """Drop the ended turns of these sessions."""
+        for turn_id, live in list(self._ended.items()):
+            if live.turn.session_id in session_ids:
+                self._ended.pop(turn_id, None)
 
-    def expire(self, now: float) -> None:
-        while self._ended_at:
-            turn_id, ended_at = next(iter(self._ended_at.items()))
-            full = len(self._ended_at) > self._most_ended
-            if not full and now - ended_at <= self._ended_seconds:
-                break
-            del self._ended_at[turn_id], self._live[turn_id]
+    def clear_ended(self) -> None:
+        self._ended.clear()
+
+    def expire(self) -> None:
+        self._ended.expire()

@@ -1,34 +1,52 @@
-"""What is streamed in one process and read in another goes through Redis."""
+"""Turn buffering: shares running streams between processes through Redis, in both directions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.streaming.buffer_poller import TurnBufferPoller
 from parley_inference.streaming.buffer_writer import TurnBufferWriter
 
+# One slow call delays the buffers of all turns.
+REDIS_TIMEOUT_SECONDS = 0.25
+REDIS_CIRCUIT_OPEN_SECONDS = 1.0
+# One for the writer, one for the poller.
+_REDIS_CONNECTIONS = 2
+
 
 class TurnBuffering:
-    """The two directions of one process; `failed` counts the times that Redis did not do it."""
+    """Writes this process's turns and follows those of others; `failures` counts Redis errors."""
 
     def __init__(
-        self, buffers: TurnBuffers, flusher: TurnBufferWriter, poller: TurnBufferPoller
+        self, buffers: TurnBuffers, writer: TurnBufferWriter, poller: TurnBufferPoller
     ) -> None:
-        self._buffers, self._flusher, self._poller = buffers, flusher, poller
-        self.begin, self.erase = flusher.begin, flusher.erase
-        self.follow, self.leave = poller.follow, poller.leave
+        self._buffers, self._writer, self._poller = buffers, writer, poller
+        self.begin, self.erase = writer.begin, writer.erase
+        self.follow, self.unfollow = poller.follow, poller.unfollow
 
     @property
-    def failed(self) -> int:
+    def failures(self) -> int:
         return self._buffers.failures
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """At the end of the block, when no turn runs any more, what there is is written."""
+        """Run writer and poller during the block; flush at its end, when no turn runs any more."""
         try:
-            async with background_tasks(self._flusher.run(), self._poller.run()):
+            async with background_tasks(self._writer.run(), self._poller.run()):
                 yield
-            await self._flusher.finish()
+            await self._writer.finish()
         finally:
             await self._buffers.aclose()
+
+
+def create_turn_buffering(redis_url: str) -> TurnBuffering:
+    redis = RedisWithCircuitBreaker(
+        redis_url,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        open_seconds=REDIS_CIRCUIT_OPEN_SECONDS,
+        max_connections=_REDIS_CONNECTIONS,
+    )
+    buffers = TurnBuffers(redis)
+    return TurnBuffering(buffers, TurnBufferWriter(buffers), TurnBufferPoller(buffers))

@@ -1,16 +1,15 @@
-"""Claiming a turn, and with it the whole window that the model is shown."""
+"""Claims a turn at session, and assembles the context window that its prompt is built from."""
 
-import time
 from uuid import UUID
 
-from parley_core.http.errors import Unavailable
-from parley_inference.session.client import Claim, SessionClient
+from parley_core.auth.caller import Caller
+from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import (
-    CachedWindow,
     CacheMiss,
+    ContextWindow,
     ContextWindowCache,
 )
-from parley_inference.turns.turn_run import Caller
+from parley_inference.session.contract import Claim, InvalidResponse
 
 
 async def claim_turn(
@@ -18,21 +17,18 @@ async def claim_turn(
     windows: ContextWindowCache,
     turn_id: UUID,
     session_id: UUID,
-    asker: Caller,
-) -> tuple[Claim, CachedWindow | None]:
-    """The window is None where the claim has no run. Raises a ParleyError.
+    caller: Caller,
+) -> tuple[Claim, ContextWindow | None]:
+    """Return the claim, and its window where it has an input. Raises a ParleyError.
 
-    `session_id` tells whose window may be held; the turn's own is what counts.
+    `session_id` only selects the cached window; the session of the claimed turn is authoritative.
     """
-    for since in (windows.held(session_id), None):
-        claim = await session.claim(turn_id, since, asker.principal, asker.request_id)
-        if claim.run is None:
+    for since in (windows.get_ref(session_id), None):
+        claim = await session.claim(turn_id, since, caller)
+        if claim.input is None:
             return claim, None
         try:
-            now = time.monotonic()
-            return claim, windows.update(claim.turn.session_id, claim.run.context, now)
+            return claim, windows.update(claim.turn.session_id, claim.input.context)
         except CacheMiss:
-            continue  # Dropped since, or another session's: claimed again, it comes whole.
-    raise Unavailable(
-        "The session service answered something unusable; try again.", code="session_unavailable"
-    )
+            continue  # Evicted meanwhile, or another session's: claim again with the whole context.
+    raise InvalidResponse

@@ -1,35 +1,31 @@
-"""Learning the end of a turn that another process runs, or ended."""
+"""Follows a turn that another process runs, until its end is known from session."""
 
-from parley_core.auth.principal import Principal
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError
 from parley_inference.session.client import SessionClient
 from parley_inference.streaming.live_turn import LiveTurn
 
+# Time without new text after which session is asked; the writer's own end marker comes sooner.
+IDLE_SECONDS = 1
 
-async def follow(
-    session: SessionClient,
-    live: LiveTurn,
-    principal: Principal,
-    *,
-    request_id: str,
-    every_seconds: float,
-) -> None:
-    """Ask session how it ended once that was told, and whenever nothing new is heard for a while.
 
-    Gives up when the turn is gone, or nobody reads it.
+async def follow(session: SessionClient, live: LiveTurn, caller: Caller) -> None:
+    """Ask session for the turn at its published end, and whenever its stream is idle.
+
+    Discards the turn when it no longer exists, or has no subscribers.
     """
     while True:
-        await live.silence(every_seconds)
+        await live.wait_until_idle(IDLE_SECONDS)
         try:
-            turn = await session.turn(live.id, principal, request_id)
+            turn = await session.get_turn(live.id, caller)
         except ParleyError as error:
             if error.status == 404:
-                live.abandon()
+                live.discard()
                 return
         else:
             if turn.status != "running":
                 live.end(turn)
                 return
-        if live.abandoned or not live.has_readers:
-            live.abandon()
+        if live.discarded or not live.has_subscribers:
+            live.discard()
             return

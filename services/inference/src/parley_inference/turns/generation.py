@@ -1,54 +1,49 @@
-"""One reply in the making: what the model server streams becomes text, and how it ended."""
+"""Generates one reply: streams it from a model into a live turn and determines its outcome."""
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from parley_contracts.api_models import FinishReason
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model
-from parley_inference.models.outcome import Completed, Ending, Failed, usage_of
+from parley_inference.models.outcome import Completed, Failed, ReplyOutcome, usage_from
+from parley_inference.models.provider import Provider
 from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts
-from parley_inference.models.wire.stream_attempt import Take
-from parley_inference.session.context_window_cache import ChatMessage, Prompt
+from parley_inference.session.context_window_cache import Prompt
 from parley_inference.streaming.live_turn import LiveTurn
 
 
-class Provider(Protocol):
-    async def stream(self, model: Model, messages: Sequence[ChatMessage], take: Take) -> None: ...
-
-
 class Generation:
-    """One reply of the models in `line`; see `FallbackRun`."""
+    """One reply by the first of `candidates` that answers; see `FallbackRun`."""
 
-    def __init__(self, live: LiveTurn, line: Sequence[Model], prompt: Prompt) -> None:
-        self._live, self._line, self._prompt = live, line, prompt
-        self._asked = line[0]
-        self._answered_by: Model | None = None
+    def __init__(self, live: LiveTurn, candidates: Sequence[Model], prompt: Prompt) -> None:
+        self._live, self._candidates, self._prompt = live, candidates, prompt
+        self._called_model = candidates[0]
+        self._answering_model: Model | None = None
         self._finish_reason: FinishReason = "stop"
         self._tokens: TokenCounts | None = None
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
-        self._making = FallbackRun(line, f"turn {live.id}")
+        self._run = FallbackRun(candidates, f"turn {live.id}")
 
     def stop(self, code: FailureCode) -> None:
-        """Break off what still streams; the turn then ends with `code`."""
-        self._making.stop(code)
+        """Abort the stream; the reply then fails with `code`."""
+        self._run.stop(code)
 
-    async def make(self, provider: Provider) -> Ending:
-        """How the reply ended; never raises but when it is cancelled."""
-        failed = await self._streamed(provider)
+    async def run(self, provider: Provider) -> ReplyOutcome:
+        """Return the outcome; raises nothing but CancelledError."""
+        error = await self._stream(provider)
         self._live.close_reply()
         content = self._live.reply.since(0)
         total = time.monotonic() - self._started_at
-        usage = usage_of(
+        usage = usage_from(
             self._tokens,
             prompt_tokens=self._prompt.tokens,
             reply_bytes=len(content.encode()),
         )
-        if failed is None:
-            model = self._answered_by or self._asked
+        if error is None:
+            model = self._answering_model or self._called_model
             return Completed(
                 content=content,
                 finish_reason=self._finish_reason,
@@ -56,40 +51,40 @@ class Generation:
                 total_ms=round(1000 * total),
                 usage=usage,
                 price=model.price,
-                model=self._name_of(model),
+                model=self._fallback_name(model),
             )
-        if self._answered_by is None:
-            return Failed(failed.code)
-        model = self._answered_by
-        return Failed(failed.code, content or None, usage, model.price, self._name_of(model))
+        if self._answering_model is None:
+            return Failed(error.code)
+        model = self._answering_model
+        return Failed(error.code, content or None, usage, model.price, self._fallback_name(model))
 
-    async def _streamed(self, provider: Provider) -> UpstreamError | None:
-        async def ask(model: Model) -> None:
-            self._asked = model
-            await provider.stream(model, self._prompt.messages, self._take)
+    async def _stream(self, provider: Provider) -> UpstreamError | None:
+        async def call(model: Model) -> None:
+            self._called_model = model
+            await provider.stream(model, self._prompt.messages, self._on_chunk)
 
-        return await self._making.run(ask)
+        return await self._run.run(call)
 
-    def _take(self, piece: ParsedChunk) -> bool:
-        if piece.chunks and self._answered_by is not self._asked:
-            self._answered_by, self._tokens = self._asked, None
-            self._live.answered_by(self._asked.name, self._asked.price)
-        if piece.text:
+    def _on_chunk(self, parsed: ParsedChunk) -> bool:
+        if parsed.events and self._answering_model is not self._called_model:
+            self._answering_model, self._tokens = self._called_model, None
+            self._live.set_model(self._called_model.name, self._called_model.price)
+        if parsed.text:
             if self._first_token_at is None:
                 self._first_token_at = time.monotonic()
-            self._live.append(piece.text)
-        if piece.finish_reason is not None:
-            self._finish_reason = piece.finish_reason
-        if piece.tokens is not None:
-            self._tokens = piece.tokens
+            self._live.append(parsed.text)
+        if parsed.finish_reason is not None:
+            self._finish_reason = parsed.finish_reason
+        if parsed.tokens is not None:
+            self._tokens = parsed.tokens
         if self._live.reply.full:
             self._finish_reason = "length"
-            self._tokens = None  # What the server counted until now is not what it will count.
+            self._tokens = None  # The counts so far are not the final ones: estimate instead.
             return False
         return True
 
-    def _name_of(self, model: Model) -> str | None:
-        return None if model is self._line[0] else model.name
+    def _fallback_name(self, model: Model) -> str | None:
+        return None if model is self._candidates[0] else model.name
 
     @property
     def _first_token_seconds(self) -> float | None:

@@ -1,4 +1,7 @@
-"""Tells session which turns this process runs; a turn that nobody names for 10 s is interrupted."""
+"""Heartbeat loop: reports the running turns to session, and learns of stops and erasures.
+
+A turn that no process reports for 10 s, the lease, is interrupted by session.
+"""
 
 import asyncio
 import logging
@@ -7,80 +10,84 @@ from collections.abc import Sequence, Set
 from typing import Protocol
 from uuid import UUID
 
+from parley_contracts.session_api.turns import HeartbeatResponse
 from parley_core.http.errors import ParleyError
 from parley_core.runtime.safe_logging import log_unexpected_error
-from parley_inference.session.client import SessionClient
 
 log = logging.getLogger(__name__)
 
-MOST_NAMED = 1_000
-"""As many erased sessions session names in one answer; more are not named."""
+INTERVAL_SECONDS = 0.5
+MAX_STALENESS_SECONDS = 45
+"""Caches are cleared after this time without an answer: session names an erased session in its
+heartbeats for 60 s only, so a later answer might miss one."""
+MAX_ERASED_PER_ANSWER = 1_000
+"""Session lists at most this many erased sessions; at the limit there may be more."""
 
 
-class Running(Protocol):
+class HeartbeatClient(Protocol):
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse: ...
+
+
+class Turns(Protocol):
     @property
-    def running(self) -> Sequence[UUID]: ...
-
-    @property
-    def holds_text(self) -> bool: ...
+    def owned(self) -> Sequence[UUID]: ...
 
     def stop(self, turn_id: UUID, reason: str) -> None: ...
 
     def erase(self, session_ids: Set[UUID]) -> None: ...
 
-    def forget(self) -> None: ...
 
-    def tidy(self) -> None: ...
+class Caches(Protocol):
+    @property
+    def empty(self) -> bool: ...
+
+    def erase(self, session_ids: Set[UUID]) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def expire(self) -> None: ...
 
 
 class HeartbeatLoop:
-    """Also where this process learns of erased sessions: it beats while it keeps any text.
+    """Sends heartbeats while a turn runs or any text is cached: they also announce erasures."""
 
-    What it keeps is forgotten when no answer came for `unheard_seconds`.
-    """
+    def __init__(self, session: HeartbeatClient, turns: Turns, caches: Caches) -> None:
+        self._session, self._turns, self._caches = session, turns, caches
+        self._last_answered = True
+        self._answered_at = time.monotonic()
 
-    def __init__(
-        self,
-        session: SessionClient,
-        turns: Running,
-        every_seconds: float,
-        unheard_seconds: float,
-    ) -> None:
-        self._session, self._turns, self._every_seconds = session, turns, every_seconds
-        self._unheard_seconds = unheard_seconds
-        self._answered = True
-        self._heard_at = time.monotonic()
-
-    async def keep(self) -> None:
-        """Until it is cancelled."""
+    async def run(self) -> None:
+        """Runs until cancelled."""
         while True:
-            await asyncio.sleep(self._every_seconds)
+            await asyncio.sleep(INTERVAL_SECONDS)
             try:
-                self._turns.tidy()
-                running = self._turns.running
-                if running or self._turns.holds_text:
-                    await self._beat(running)
+                self._caches.expire()
+                turn_ids = self._turns.owned
+                if turn_ids or not self._caches.empty:
+                    await self._beat(turn_ids)
                 else:
-                    self._heard_at = time.monotonic()
+                    self._answered_at = time.monotonic()
             except Exception as error:
-                # The next beat has to come: without it every turn is interrupted.
+                # Keep beating: otherwise every turn of this process would be interrupted.
                 log_unexpected_error(log, "heartbeat", error)
 
-    async def _beat(self, running: Sequence[UUID]) -> None:
-        asked_at = time.monotonic()
+    async def _beat(self, turn_ids: Sequence[UUID]) -> None:
+        sent_at = time.monotonic()
         try:
-            beat = await self._session.heartbeat(running)
+            answer = await self._session.heartbeat(turn_ids)
         except ParleyError as error:
-            if self._answered:
-                log.warning("session does not answer heartbeats: %s", error.code)
-            self._answered = False
-            if time.monotonic() - self._heard_at > self._unheard_seconds:
-                self._turns.forget()
+            if self._last_answered:
+                log.warning("heartbeats to session fail: %s", error.code)
+            self._last_answered = False
+            if time.monotonic() - self._answered_at > MAX_STALENESS_SECONDS:
+                self._caches.clear()
             return
-        self._answered, self._heard_at = True, asked_at
-        for stop in beat.stop:
+        self._last_answered, self._answered_at = True, sent_at
+        for stop in answer.stop:
             self._turns.stop(stop.turn_id, stop.reason)
-        if len(beat.erased) >= MOST_NAMED:
-            self._turns.forget()
-        if beat.erased:
-            self._turns.erase(frozenset(beat.erased))
+        if len(answer.erased) >= MAX_ERASED_PER_ANSWER:
+            self._caches.clear()
+        if answer.erased:
+            erased = frozenset(answer.erased)
+            self._caches.erase(erased)
+            self._turns.erase(erased)

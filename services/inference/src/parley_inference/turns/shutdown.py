@@ -1,28 +1,60 @@
-"""From SIGTERM to the exit: what runs is finished within a limit, or ended with what there is."""
+"""Graceful shutdown: running turns may finish in time, then are interrupted and committed."""
 
 import asyncio
 
-from parley_inference.turns.runner import Runner
+from pydantic import Field
+
+from parley_core.runtime.settings import Seconds, SettingsGroup
+from parley_inference.background.post_reply_tasks import PostReplyTasks
+from parley_inference.completions.service import CompletionService
+from parley_inference.turns.running_turns import RunningTurns
+from parley_inference.turns.turn_opener import TurnOpener
+
+
+class ShutdownSettings(SettingsGroup):
+    """Deadlines of a shutdown; raise the first where replies take longer."""
+
+    seconds: Seconds = Field(default=5, description="seconds that running replies have at shutdown")
+    commit_seconds: Seconds = Field(
+        default=2, description="seconds to commit the replies that were interrupted then"
+    )
 
 
 class Shutdown:
-    """Times are in seconds."""
+    """Ends everything that runs within the two deadlines of `settings`."""
 
-    def __init__(self, runner: Runner, seconds: float, commit_seconds: float) -> None:
-        self._runner, self._seconds, self._commit_seconds = runner, seconds, commit_seconds
+    def __init__(
+        self,
+        opener: TurnOpener,
+        running: RunningTurns,
+        post_reply_tasks: PostReplyTasks,
+        completions: CompletionService,
+        settings: ShutdownSettings,
+    ) -> None:
+        self._opener, self._running, self._post_reply_tasks = opener, running, post_reply_tasks
+        self._completions, self._settings = completions, settings
         self._begun = False
 
     def begin(self) -> None:
-        """Within the event loop; once is enough."""
+        """Claim no more turns, and start the deadlines. Idempotent; needs the event loop."""
         if self._begun:
             return
         self._begun = True
-        self._runner.stop_claiming()
+        self._opener.accepting = False
+        self._completions.accepting = False
+        self._running.discard_followed()
         loop = asyncio.get_running_loop()
-        loop.call_later(self._seconds, self._runner.interrupt)
-        loop.call_later(self._seconds + self._commit_seconds, self._runner.give_up)
+        seconds = self._settings.seconds
+        loop.call_later(seconds, self._interrupt)
+        loop.call_later(seconds + self._settings.commit_seconds, self._running.cancel_all)
 
     async def finish(self) -> None:
-        """Until nothing runs any more."""
+        """Wait until nothing runs any more."""
         self.begin()
-        await self._runner.idle()
+        await self._running.wait_until_idle()
+        await self._post_reply_tasks.wait_until_idle()
+
+    def _interrupt(self) -> None:
+        self._post_reply_tasks.stop()
+        self._running.interrupt_all()
+        self._completions.interrupt_all()

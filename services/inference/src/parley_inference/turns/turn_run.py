@@ -1,70 +1,46 @@
-"""One claimed turn on its way to its end: made, committed, and only then shown as ended."""
+"""Runs one claimed turn: generate the reply, commit its outcome, then publish the end."""
 
-from dataclasses import dataclass
-
-from parley_core.auth.principal import Principal
-from parley_inference.models.outcome import Ending
+from parley_core.auth.caller import Caller
+from parley_inference.models.outcome import ReplyOutcome
+from parley_inference.models.provider import Provider
 from parley_inference.session.client import SessionClient
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_inference.turns.commit import commit
 from parley_inference.turns.follow import follow
-from parley_inference.turns.generation import Generation, Provider
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """In whose name a turn was claimed, and by which request."""
-
-    principal: Principal
-    request_id: str
+from parley_inference.turns.generation import Generation
 
 
 class TurnRun:
-    """Goes on whoever reads it; a turn that cannot be made has its failure for its work."""
+    """Runs independently of its subscribers; a turn that cannot be generated starts as `Failed`.
 
-    def __init__(self, live: LiveTurn, asker: Caller, work: Generation | Ending) -> None:
+    `owned` becomes False when session says that the turn belongs to another runner.
+    """
+
+    def __init__(self, live: LiveTurn, caller: Caller, work: Generation | ReplyOutcome) -> None:
         self.live = live
-        self.ours = True
-        self._work, self._asker = work, asker
+        self.owned = True
+        self._work, self._caller = work, caller
 
     def stop(self, reason: str) -> None:
-        """`cancelled`, `interrupted`, or what session says of a turn that is not ours any more."""
-        if isinstance(self._work, Ending):
-            return  # Made already: the commit learns how the turn ended.
+        """Stop for `cancelled` or `interrupted`; any other reason means that it is not owned."""
+        if isinstance(self._work, ReplyOutcome):
+            return  # Already generated; session decides at the commit how the turn ends.
         if reason not in ("cancelled", "interrupted"):
-            self.ours = False
+            self.owned = False
         self._work.stop("cancelled" if reason == "cancelled" else "interrupted")
 
-    async def go(
-        self,
-        session: SessionClient,
-        provider: Provider,
-        *,
-        commit_pause_seconds: float,
-        follow_seconds: float,
-    ) -> None:
-        ending = await self._make(provider)
-        if self.ours:
-            turn = await commit(
-                session,
-                self.live,
-                ending,
-                request_id=self._asker.request_id,
-                most_pause_seconds=commit_pause_seconds,
-            )
+    async def run(self, session: SessionClient, provider: Provider) -> None:
+        outcome = await self._generate(provider)
+        if self.owned:
+            request_id = self._caller.request_id
+            turn = await commit(session, self.live, outcome, request_id=request_id)
             if turn is not None:
                 self.live.end(turn)
                 return
-            self.ours = False
-        await follow(
-            session,
-            self.live,
-            self._asker.principal,
-            request_id=self._asker.request_id,
-            every_seconds=follow_seconds,
-        )
+            self.owned = False
+        await follow(session, self.live, self._caller)
 
-    async def _make(self, provider: Provider) -> Ending:
-        if not isinstance(self._work, Ending):
-            self._work = await self._work.make(provider)
+    async def _generate(self, provider: Provider) -> ReplyOutcome:
+        if not isinstance(self._work, ReplyOutcome):
+            self._work = await self._work.run(provider)
         return self._work

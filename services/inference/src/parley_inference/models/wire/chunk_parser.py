@@ -1,6 +1,6 @@
-"""What a model server streams, taken apart: bytes become text, the reason of the end, and usage.
+"""Parser of a streamed chat completion: bytes to text, finish reason and token counts.
 
-Each event's data is one chat completion chunk, and `[DONE]` the last's.
+The data of each event is one chat completion chunk; the last event's is `[DONE]`.
 Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
@@ -11,17 +11,20 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from parley_contracts.api_models import FinishReason
-from parley_inference.models.failures import UpstreamError, refusal
-from parley_inference.models.wire.sse_parser import EventTooLarge, SSEParser
+from parley_core.streaming.sse import EventTooLarge, SSEParser
+from parley_inference.models.failures import UpstreamError, error_for_status
+
+MAX_EVENT_BYTES = 1024 * 1024
+"""Maximum size of one event; larger ones are treated as an invalid response."""
 
 _DONE = b"[DONE]"
-# More than this no one counted: session refuses it.
-_MOST_TOKENS = 2**53
+# Larger counts are not plausible, and session rejects them.
+_MAX_TOKENS = 2**53
 _FINISH_REASONS: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
 
 class TokenCounts(NamedTuple):
-    """What the model server counted."""
+    """Token counts reported by the model server."""
 
     prompt: int
     completion: int
@@ -29,74 +32,74 @@ class TokenCounts(NamedTuple):
 
 @dataclass(slots=True)
 class ParsedChunk:
-    """What one read from the network brought.
+    """The chunks that one read from the network completed, merged.
 
-    `trouble` is how the stream failed after that; `chunks` is 0 where nothing but comments came.
+    `error` is how the stream failed after them; `events` is 0 when only comments arrived.
     """
 
     text: str = ""
     finish_reason: FinishReason | None = None
     tokens: TokenCounts | None = None
     done: bool = False
-    chunks: int = 0
-    trouble: UpstreamError | None = None
+    events: int = 0
+    error: UpstreamError | None = None
 
 
 class ChunkParser:
-    """Reads one stream, split at any byte."""
+    """Parses one stream, whose bytes may be split anywhere."""
 
-    def __init__(self, most_event_bytes: int) -> None:
-        self._events = SSEParser(most_event_bytes)
-        self._bytes_came = self._chunk_came = False
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._sse = SSEParser(max_event_bytes)
+        self._any_bytes = self._any_chunk = False
 
     def feed(self, received: bytes) -> ParsedChunk:
-        self._bytes_came = self._bytes_came or bool(received)
-        piece = ParsedChunk()
+        self._any_bytes = self._any_bytes or bool(received)
+        parsed = ParsedChunk()
         texts: list[str] = []
         try:
-            for data in self._events.feed(received):
-                if self._take(data.strip(), piece, texts):
+            for event in self._sse.feed(received):
+                if self._parse_event(event.data.strip(), parsed, texts):
                     break
         except EventTooLarge:
-            piece.trouble = UpstreamError("upstream_garbage")
-        except UpstreamError as failed:
-            piece.trouble = failed
-        piece.text = "".join(texts)
-        self._chunk_came = self._chunk_came or piece.done or piece.chunks > 0
-        return piece
+            parsed.error = UpstreamError("upstream_garbage")
+        except UpstreamError as error:
+            parsed.error = error
+        parsed.text = "".join(texts)
+        self._any_chunk = self._any_chunk or parsed.done or parsed.events > 0
+        return parsed
 
     def close(self) -> ParsedChunk:
-        """The connection ended: what a server sent without a blank line after it still counts."""
-        bytes_came = self._bytes_came
-        piece = self.feed(b"\n\n")
-        if self._chunk_came and piece.trouble is not None:
-            piece.trouble = None  # An event cut short: the stream broke.
-        if bytes_came and not self._chunk_came and piece.trouble is None:
-            piece.trouble = UpstreamError("upstream_garbage")
-        return piece
+        """Flush at the end of the connection: a last event without its blank line counts."""
+        any_bytes = self._any_bytes
+        parsed = self.feed(b"\n\n")
+        if self._any_chunk and parsed.error is not None:
+            parsed.error = None  # An event cut short: the stream broke.
+        if any_bytes and not self._any_chunk and parsed.error is None:
+            parsed.error = UpstreamError("upstream_garbage")
+        return parsed
 
-    def _take(self, data: bytes, piece: ParsedChunk, texts: list[str]) -> bool:
-        """Add one event to the piece; True when it was the last."""
+    def _parse_event(self, data: bytes, parsed: ParsedChunk, texts: list[str]) -> bool:
+        """Add one event to `parsed` and `texts`; return whether it was the last."""
         if data == _DONE:
-            piece.done = True
+            parsed.done = True
             return True
         if data:
-            self._take_chunk(data, piece, texts)
-            piece.chunks += 1
+            self._parse_chunk(data, parsed, texts)
+            parsed.events += 1
         return False
 
-    def _take_chunk(self, data: bytes, piece: ParsedChunk, texts: list[str]) -> None:
-        """Raises UpstreamError where it is none, or an error."""
-        chunk = decoded(data, _CHUNK)
+    def _parse_chunk(self, data: bytes, parsed: ParsedChunk, texts: list[str]) -> None:
+        """Raises UpstreamError for an invalid chunk, and for an error in its place."""
+        chunk = decode_event(data, _CHUNK)
         for choice in chunk.choices or ():
             if choice.index:
-                continue  # One choice was asked for.
+                continue  # Only one choice was requested.
             if choice.delta is not None and choice.delta.content:
                 texts.append(choice.delta.content)
             if choice.finish_reason is not None:
-                piece.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+                parsed.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
         if chunk.usage is not None:
-            piece.tokens = tokens_of(chunk.usage)
+            parsed.tokens = parse_token_counts(chunk.usage)
 
 
 class _Delta(msgspec.Struct):
@@ -110,7 +113,7 @@ class _Choice(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """What a chunk may have beside its choices, and what an error in its place has."""
+    """Fields of a chunk beside its choices, and of an error in its place."""
 
     usage: Any = None
     error: Any = None
@@ -123,38 +126,38 @@ class _Chunk(Event):
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
-_Form = TypeVar("_Form", bound=Event)
+_Event = TypeVar("_Event", bound=Event)
 
 
-def decoded(data: bytes, decoder: msgspec.json.Decoder[_Form]) -> _Form:
-    """Raises UpstreamError where it is no chunk, or an error."""
+def decode_event(data: bytes, decoder: msgspec.json.Decoder[_Event]) -> _Event:
+    """Raises UpstreamError for an invalid event, and for an error in its place."""
     try:
         event = decoder.decode(data)
     except (ValueError, RecursionError):
-        event = _decoded_leniently(data, decoder.type)
+        event = _decode_leniently(data, decoder.type)
     if event.error is not None or event.object == "error":
-        raise _reported(event)
+        raise _reported_error(event)
     return event
 
 
-def _decoded_leniently(data: bytes, form: type[_Form]) -> _Form:
+def _decode_leniently(data: bytes, event_type: type[_Event]) -> _Event:
     try:
-        # The standard library takes half a surrogate pair in an escape, which models do send.
-        return msgspec.convert(json.loads(data), form)
+        # The standard library accepts an unpaired surrogate in an escape, which models do send.
+        return msgspec.convert(json.loads(data), event_type)
     except (ValueError, RecursionError):
         raise UpstreamError("upstream_garbage") from None
 
 
-def _reported(event: Event) -> UpstreamError:
-    """An error in the stream: servers put the status that it would have had into `code`."""
+def _reported_error(event: Event) -> UpstreamError:
+    """Map an error within the stream; servers put the HTTP status that it stands for in `code`."""
     error = event.error if isinstance(event.error, dict) else {"code": event.code}
     for status in (error.get("code"), error.get("status")):
         if isinstance(status, int) and 400 <= status <= 599:
-            return refusal(status)
-    return refusal(500)
+            return error_for_status(status)
+    return error_for_status(500)
 
 
-def tokens_of(usage: Any) -> TokenCounts | None:
+def parse_token_counts(usage: Any) -> TokenCounts | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -162,4 +165,4 @@ def tokens_of(usage: Any) -> TokenCounts | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None

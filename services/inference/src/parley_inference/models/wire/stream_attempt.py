@@ -1,4 +1,4 @@
-"""One request to a model server, and what came of it."""
+"""One streaming request to a model server, with its timeouts and the mapping of its errors."""
 
 import asyncio
 import time
@@ -10,27 +10,29 @@ import aiohttp
 import httpx2
 import openai
 
-from parley_inference.models.failures import UpstreamError
+from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import ServerLimits
 from parley_inference.models.wire.chunk_parser import ParsedChunk
 
 Request = AbstractAsyncContextManager[httpx2.Response]
-"""Made when it is entered, and over when it is left."""
+"""Sent on entry, closed on exit."""
 
-Take = Callable[[ParsedChunk], bool]
-"""Is given what came; False when no more is wanted."""
+OnChunk = Callable[[ParsedChunk], bool]
+"""Receives what one read brought; returns False to end the stream early."""
 
-PassOn = Callable[[], Awaitable[None]]
-"""Is awaited after each `Take`; the model server waits meanwhile."""
+Forward = Callable[[], Awaitable[None]]
+"""Awaited after each `OnChunk`; nothing is read from the model server meanwhile."""
 
-TROUBLES = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError)
+_TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError)
 
-# After `[DONE]`: until the server closes its answer, so that the connection can be used again.
-_LAST_BYTES_SECONDS = 0.1
+# Time after the finish reason for the usage and `[DONE]`, which some servers never send.
+AFTER_FINISH_SECONDS = 2
+# Time after `[DONE]` for the server to end its response, so that the connection can be reused.
+_CLOSE_SECONDS = 0.1
 
 
-class Reader(Protocol):
-    """Takes apart what a model server streams."""
+class ResponseParser(Protocol):
+    """Parses the body of a streamed response."""
 
     def feed(self, received: bytes) -> ParsedChunk: ...
 
@@ -38,101 +40,96 @@ class Reader(Protocol):
 
 
 class StreamAttempt:
-    """A reply that is streamed; `after_finish` are the seconds that its last bytes may take.
-
-    `began` is told the seconds until the first text.
-    """
+    """Streams one reply; `on_first_text` is called with the seconds from request to first text."""
 
     def __init__(
         self,
-        reader: Reader,
-        take: Take,
+        parser: ResponseParser,
+        on_chunk: OnChunk,
         limits: ServerLimits,
         *,
-        after_finish: float,
-        began: Callable[[float], None],
-        pass_on: PassOn | None = None,
+        on_first_text: Callable[[float], None],
+        forward: Forward | None = None,
     ) -> None:
-        self._reader, self._take, self._pass_on = reader, take, pass_on
-        self._began, self._started_at = began, time.monotonic()
-        self._limits, self._after_finish = limits, after_finish
-        self._begun = self._finished = self._answered = False
+        self._parser, self._on_chunk, self._forward = parser, on_chunk, forward
+        self._on_first_text, self._started_at = on_first_text, time.monotonic()
+        self._limits = limits
+        self._text_received = self._finished = self._response_started = False
 
     async def run(self, request: Request) -> None:
-        """Raises UpstreamError, unless the server had finished the reply before the trouble."""
+        """Raises UpstreamError, except for an error after the server finished the reply."""
         try:
             await self._run(request)
-        except UpstreamError as failed:
-            failed.begun = self._begun
+        except UpstreamError as error:
+            error.partially_sent = self._text_received
             if not self._finished:
                 raise
 
     async def _run(self, request: Request) -> None:
         try:
-            async with asyncio.timeout(self._limits.first_token) as patience:
-                await self._read(request, patience)
+            async with asyncio.timeout(self._limits.first_token_seconds) as timeout:
+                await self._read(request, timeout)
         except TimeoutError:
             raise UpstreamError("upstream_timeout") from None
-        except TROUBLES as error:
-            raise broken(error, answered=self._answered) from None
+        except _TRANSPORT_ERRORS as error:
+            raise classify_disconnect(error, response_started=self._response_started) from None
 
-    async def _read(self, request: Request, patience: asyncio.Timeout) -> None:
+    async def _read(self, request: Request, timeout: asyncio.Timeout) -> None:
         now = asyncio.get_running_loop().time
-        async with request as response, aclosing(response.aiter_bytes()) as received:
-            self._answered = True
-            async for data in received:
-                piece = self._reader.feed(data)
-                begun, wanted = self._begun, self._given(piece)
-                if self._begun and not begun:
-                    await asyncio.sleep(0)  # The first text goes out before more of it is read.
-                if self._pass_on is not None and piece.chunks:
-                    patience.reschedule(None)  # It is not the server that is slow now.
-                    await self._pass_on()
+        async with request as response, aclosing(response.aiter_bytes()) as body:
+            self._response_started = True
+            async for received in body:
+                parsed = self._parser.feed(received)
+                had_text, wanted = self._text_received, self._handle(parsed)
+                if self._text_received and not had_text:
+                    await asyncio.sleep(0)  # Let subscribers send the first text before reading on.
+                if self._forward is not None and parsed.events:
+                    timeout.reschedule(None)  # A slow client must not count against the server.
+                    await self._forward()
                 if not wanted:
                     return
-                if piece.chunks or piece.done:
-                    patience.reschedule(now() + self._wait_after(piece))
-        self._given(self._reader.close())
+                if parsed.events or parsed.done:
+                    timeout.reschedule(now() + self._timeout_after(parsed))
+        self._handle(self._parser.close())
         if not self._finished:
-            raise UpstreamError("upstream_broken", passing=True)
+            raise UpstreamError("upstream_broken", transient=True)
 
-    def _given(self, piece: ParsedChunk) -> bool:
-        if piece.text and not self._begun:
-            self._begun = True
-            self._began(time.monotonic() - self._started_at)
-        self._finished = self._finished or piece.done or piece.finish_reason is not None
-        if not self._take(piece):
+    def _handle(self, parsed: ParsedChunk) -> bool:
+        if parsed.text and not self._text_received:
+            self._text_received = True
+            self._on_first_text(time.monotonic() - self._started_at)
+        self._finished = self._finished or parsed.done or parsed.finish_reason is not None
+        if not self._on_chunk(parsed):
             return False
-        if piece.trouble is not None:
-            raise piece.trouble
+        if parsed.error is not None:
+            raise parsed.error
         return True
 
-    def _wait_after(self, piece: ParsedChunk) -> float:
-        if piece.done:
-            return _LAST_BYTES_SECONDS
-        return self._after_finish if self._finished else self._limits.between_tokens
+    def _timeout_after(self, parsed: ParsedChunk) -> float:
+        if parsed.done:
+            return _CLOSE_SECONDS
+        return AFTER_FINISH_SECONDS if self._finished else self._limits.between_tokens_seconds
 
 
-async def read_whole(request: Request, most_bytes: int) -> bytes:
-    """The body of an answer that is not streamed. Raises UpstreamError."""
-    answered = False
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body of a response that is not streamed. Raises UpstreamError."""
+    response_started = False
     body = bytearray()
     try:
-        async with request as response, aclosing(response.aiter_bytes()) as received:
-            answered = True
-            async for data in received:
-                body += data
-                if len(body) > most_bytes:
+        async with request as response, aclosing(response.aiter_bytes()) as pieces:
+            response_started = True
+            async for received in pieces:
+                body += received
+                if len(body) > max_bytes:
                     raise UpstreamError("upstream_garbage")
-    except TROUBLES as error:
-        raise broken(error, answered=answered) from None
+    except _TRANSPORT_ERRORS as error:
+        raise classify_disconnect(error, response_started=response_started) from None
     return bytes(body)
 
 
-def broken(error: Exception, *, answered: bool) -> UpstreamError:
-    # Not HTTP, or not the compression that it says.
+def classify_disconnect(error: Exception, *, response_started: bool) -> UpstreamError:
+    # Not HTTP, or not the content encoding that the headers declare.
     if isinstance(error, aiohttp.ClientResponseError | httpx2.DecodingError):
         return UpstreamError("upstream_garbage")
-    if answered:
-        return UpstreamError("upstream_broken", passing=True)
-    return UpstreamError("upstream_unavailable", passing=True)
+    code: FailureCode = "upstream_broken" if response_started else "upstream_unavailable"
+    return UpstreamError(code, transient=True)

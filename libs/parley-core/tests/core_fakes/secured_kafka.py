@@ -1,0 +1,119 @@
+"""A Kafka broker with listeners that require a client certificate, a password or a token."""
+
+import base64
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from parley_cli.engines import KafkaServer, free_port
+
+USER, PASSWORD = "parley", "a password of the tests"
+
+_PROPERTIES = """
+listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port},TLS://127.0.0.1:{tls},PASSWORD://127.0.0.1:{password},TOKEN://127.0.0.1:{token}
+advertised.listeners=CLIENTS://127.0.0.1:{port},TLS://127.0.0.1:{tls},PASSWORD://127.0.0.1:{password},TOKEN://127.0.0.1:{token}
+listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,PASSWORD:SASL_SSL,TOKEN:SASL_PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/authority.pem
+listener.name.tls.ssl.client.auth=required
+listener.name.password.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.password.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_parley="a password of the tests";
+listener.name.password.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.password.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.token.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+"""  # noqa: E501
+
+
+class SecuredKafka(KafkaServer):
+    """A secured broker; `files` holds `authority.pem`, `client.pem` (with its key) and `token`."""
+
+    format_options = tuple(
+        f"--add-scram=SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)
+    )
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        super().__init__(folder, cache, free_port(), controller_port := free_port())
+        self.files = folder
+        self._more = {
+            "port": self.port,
+            "controller_port": controller_port,
+            "tls": free_port(),
+            "password": free_port(),
+            "token": free_port(),
+            "folder": folder,
+        }
+        _write_certificates(folder)
+        (folder / "token").write_text(_unsigned_token() + "\n")
+
+    def bootstrap_of(self, listener: str) -> str:
+        """`host:port` of the listener tls, password or token."""
+        return f"127.0.0.1:{self._more[listener]}"
+
+    def _write_properties(self, records: str) -> str:
+        name = super()._write_properties(records)
+        with (self._folder / name).open("a") as properties:
+            properties.write(_PROPERTIES.format(**self._more))
+        return name
+
+
+def _write_certificates(folder: Path) -> None:
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = _certificate("authority", authority_key, "authority", authority_key, own=True)
+    (folder / "authority.pem").write_bytes(_pem(authority))
+    for name in ("broker", "client"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(name, key, "authority", authority_key)
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        (folder / f"{name}.pem").write_bytes(private + _pem(certificate) + _pem(authority))
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    own: bool = False,
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        _name(issuer),
+        _name(name),
+        key.public_key(),
+        x509.random_serial_number(),
+        now - timedelta(minutes=1),
+        now + timedelta(days=1),
+    )
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = builder.add_extension(x509.BasicConstraints(own, None), critical=True)
+    return builder.add_extension(address, critical=False).sign(issuer_key, hashes.SHA256())
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _unsigned_token() -> str:
+    """Return an unsecured JWT, for a broker without a token issuer (RFC 7515, appendix A.5)."""
+    now = int(time.time())
+    claims = {"sub": USER, "iat": now, "exp": now + 3600}
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."

@@ -1,0 +1,242 @@
+"""A server process drains on signals, within its limit, and exits with code 0."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+LIMIT, FAR_LIMIT = 1, 60
+PROCESS = """
+import asyncio, os, sys
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+from parley_core.http.server import configure_logging, serve
+
+app, ending = FastAPI(), asyncio.Event()
+
+@app.get("/ends")
+async def ends():
+    async def pieces():
+        yield b"begun"
+        await ending.wait()
+        yield b"ended"
+    return StreamingResponse(pieces())
+
+@app.get("/who")
+async def who():
+    return os.getpid()
+
+@app.get("/endless")
+async def endless():
+    async def pieces():
+        yield b"begun"
+        await asyncio.Event().wait()
+    return StreamingResponse(pieces())
+
+def on_shutdown():
+    print("on_shutdown", flush=True)
+    if "broken" in sys.argv:
+        raise RuntimeError("on_shutdown is broken")
+    ending.set()
+
+configure_logging()
+port, drain_seconds = int(sys.argv[1]), int(sys.argv[2])
+shared = int(os.environ["SHARED_PORT"]) if "SHARED_PORT" in os.environ else None
+serve(
+    app,
+    host="127.0.0.1",
+    port=port,
+    shared_port=shared,
+    drain_seconds=drain_seconds,
+    on_shutdown=on_shutdown,
+)
+print("served", flush=True)
+"""
+LISTENING = re.compile(rb"listening on http://127\.0\.0\.1:(\d+)")
+
+
+@asynccontextmanager
+async def started(port, *arguments):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROCESS,
+        *(str(argument) for argument in (port, *arguments)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@asynccontextmanager
+async def serving(*arguments):
+    """A server process and its port."""
+    async with started(0, *arguments) as process:
+        log = b""
+        while (listening := LISTENING.search(log)) is None:
+            line = await process.stderr.readline()
+            assert line, log.decode()
+            log += line
+        yield process, int(listening[1])
+
+
+@asynccontextmanager
+async def streaming(port, path):
+    """A request with an unfinished response."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: parley\r\n\r\n".encode())
+    await reader.readuntil(b"begun")
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def ended(process, signal_number=signal.SIGTERM):
+    """Signal the process; return its stdout, its log and the seconds until its exit."""
+    signalled_at = time.monotonic()
+    process.send_signal(signal_number)
+    out, log = await asyncio.wait_for(process.communicate(), 20)
+    return out.decode(), log.decode(), time.monotonic() - signalled_at
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+async def who_answers(port):
+    """Return the ID of the process that answers on a new connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /who HTTP/1.1\r\nhost: parley\r\nconnection: close\r\n\r\n")
+    response = await reader.read()
+    writer.close()
+    return int(response.rpartition(b"\r\n\r\n")[2])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number):
+    async with serving(FAR_LIMIT) as (process, port), streaming(port, "/ends") as stream:
+        out, log, _ = await ended(process, number)
+
+        assert (await stream.read()).endswith(b"ended\r\n0\r\n\r\n")
+        assert out == "on_shutdown\nserved\n"
+        assert "Traceback" not in log
+        assert process.returncode == 0
+
+
+async def test_an_endless_stream_is_aborted_at_the_drain_limit():
+    async with serving(LIMIT) as (process, port), streaming(port, "/endless") as stream:
+        out, _, seconds = await ended(process)
+
+        assert not (await stream.read()).endswith(b"0\r\n\r\n")
+        assert out == "on_shutdown\nserved\n"
+        assert process.returncode == 0
+        assert seconds >= LIMIT
+
+
+async def test_a_second_sigterm_changes_nothing():
+    async with serving(LIMIT) as (process, port), streaming(port, "/endless"):
+        signalled_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await process.stdout.readline() == b"on_shutdown\n"
+
+        out, _, _ = await ended(process)
+
+        assert out == "served\n"
+        assert process.returncode == 0
+        assert time.monotonic() - signalled_at >= LIMIT
+
+
+async def test_a_second_interrupt_exits_at_once():
+    async with serving(FAR_LIMIT) as (process, port), streaming(port, "/endless"):
+        process.send_signal(signal.SIGINT)
+        assert await process.stdout.readline() == b"on_shutdown\n"
+
+        out, _, _ = await ended(process, signal.SIGINT)
+
+        assert out == "served\n"
+
+
+async def test_the_process_exits_when_on_shutdown_raises():
+    async with serving(LIMIT, "broken") as (process, port), streaming(port, "/endless"):
+        out, log, _ = await ended(process)
+
+        assert out == "on_shutdown\n"
+        assert "on_shutdown is broken" in log
+        assert process.returncode == 1
+
+
+async def test_a_port_in_use_exits_with_code_1_and_one_log_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        async with started(taken.getsockname()[1], LIMIT) as process:
+            out, log = await process.communicate()
+
+    assert process.returncode == 1
+    assert out == b""
+    assert b"address already in use" in log.lower()
+    assert b"Traceback" not in log
+
+
+async def test_two_processes_share_a_port_and_the_survivor_serves_after_one_is_killed(
+    monkeypatch,
+):
+    shared = free_port()
+    monkeypatch.setenv("SHARED_PORT", str(shared))
+    async with serving(LIMIT) as (one, _), serving(LIMIT) as (other, own):
+        both = {await who_answers(shared) for _ in range(50)}
+        assert await who_answers(own) == other.pid
+        one.kill()
+        await one.wait()
+        left = {await who_answers(shared) for _ in range(10)}
+
+    assert both == {one.pid, other.pid}
+    assert left == {other.pid}
+
+
+async def test_a_shared_port_that_is_in_use_exits_with_code_1(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("SHARED_PORT", str(taken.getsockname()[1]))
+
+        async with started(0, LIMIT) as process:
+            _, log = await process.communicate()
+
+    assert process.returncode == 1
+    assert b"address already in use" in log.lower()
+    assert b"Traceback" not in log
+
+
+async def test_a_log_entry_is_one_line_with_its_time_in_utc():
+    async with serving(LIMIT) as (process, _):
+        _, log, _ = await ended(process)
+
+    entry = re.compile(r"(\S+Z) INFO [a-z_.]+: .+")
+    times = [datetime.fromisoformat(entry.fullmatch(line)[1]) for line in log.splitlines()]
+    assert times
+    assert all(abs(datetime.now(UTC) - time) < timedelta(minutes=1) for time in times)
+
+
+async def test_endless_headers_are_rejected():
+    async with serving(LIMIT) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nx: ")
+        writer.write(b"a" * 1024 * 1024)
+
+        assert (await reader.readline()).startswith(b"HTTP/1.1 431 ")
+        writer.close()

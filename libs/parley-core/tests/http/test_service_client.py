@@ -1,0 +1,303 @@
+"""A call between services returns a response, raises its error, or Unavailable in time."""
+
+import asyncio
+import json
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx2 as httpx
+import pytest
+from aiohttp import web
+from core_fakes.service import (
+    ADA,
+    NAMES,
+    TAKEN,
+    client_of,
+    is_unavailable,
+    responding,
+    service,
+    verified_principal,
+)
+from fastapi import FastAPI
+
+from parley_core.auth.principal import InvalidPrincipal
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.errors import Unavailable, error_body
+from parley_core.http.service_client import ServiceError
+
+
+@pytest.fixture
+def nowhere():
+    """A URL on which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+async def test_a_call_carries_principal_request_id_body_and_query():
+    seen = {}
+
+    async def handler(request):
+        seen["person"] = verified_principal(request)
+        seen["body"] = await request.read()
+        seen["request"] = request
+        return web.Response()
+
+    async with service(handler) as client:
+        await client.call(
+            "POST",
+            "/sessions",
+            **NAMES,
+            body=b"{}",
+            query={"after": "a b&c"},
+            headers={"idempotency-key": "k", "authorization": "Bearer the person's own"},
+        )
+
+    request = seen["request"]
+    assert seen["person"] == ADA
+    assert seen["body"] == b"{}"
+    assert (request.method, request.path, dict(request.query)) == (
+        "POST",
+        "/sessions",
+        {"after": "a b&c"},
+    )
+    assert request.headers["x-request-id"] == "r-1"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["idempotency-key"] == "k"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+async def test_a_response_body_is_returned_undecoded():
+    async with service(responding(b"{ }", status=201, headers={"x-more": "1"})) as client:
+        response = await client.call("GET", "/", **NAMES)
+
+    assert (response.status, response.body, response.headers["X-More"]) == (201, b"{ }", "1")
+
+
+async def test_an_expired_token_is_replaced():
+    times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
+    requests = []
+
+    async def handler(request):
+        requests.append(request)
+        return web.Response()
+
+    async with service(handler, clock=lambda: next(times)) as client:
+        await client.call("GET", "/", **NAMES)
+        await client.call("GET", "/", **NAMES)
+
+    now = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=1)
+    with pytest.raises(InvalidPrincipal, match="expired"):
+        verified_principal(requests[0], now=now)
+    assert verified_principal(requests[1], now=now) == ADA
+
+
+async def test_the_service_principal_names_the_calling_service():
+    async def handler(request):
+        return web.Response(text=verified_principal(request).user)
+
+    async with service(handler) as client:
+        response = await client.call(
+            "POST", "/", principal=client.service_principal, request_id="r-1"
+        )
+
+    assert response.body == b"gateway"
+
+
+async def test_an_error_response_keeps_its_status_and_retry_headers():
+    headers = {"retry-after": "7", "x-should-retry": "false", "set-cookie": "a=b"}
+    async with service(responding(json.dumps(TAKEN), status=409, headers=headers)) as client:
+        with pytest.raises(ServiceError) as raised:
+            await client.call("POST", "/", **NAMES)
+
+    error = raised.value
+    assert error_body(error.message, type=error.type, code=error.code, param=error.param) == TAKEN
+    assert error.status == 409
+    assert error.headers == {"retry-after": "7", "x-should-retry": "false"}
+
+
+async def test_a_forwarded_error_is_answered_unchanged():
+    gateway = FastAPI()
+    install_error_handlers(gateway)
+    transport = httpx.ASGITransport(gateway)
+    refusing = responding(json.dumps(TAKEN), status=409, headers={"x-should-retry": "false"})
+
+    @gateway.get("/")
+    async def relays():
+        await client.call("GET", "/", **NAMES)
+
+    async with (
+        service(refusing) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as person,
+    ):
+        response = await person.get("/")
+
+    assert (response.status_code, response.json()) == (409, TAKEN)
+    assert response.headers["x-should-retry"] == "false"
+
+
+async def test_errors_of_different_types_do_not_share_state():
+    answers = iter([(409, TAKEN), (404, error_body("Gone.", type="not_found_error", code="x"))])
+
+    async def handler(request):
+        status, body = next(answers)
+        return web.json_response(body, status=status)
+
+    async with service(handler) as client:
+        with pytest.raises(ServiceError) as first:
+            await client.call("GET", "/", **NAMES)
+        with pytest.raises(ServiceError) as second:
+            await client.call("GET", "/", **NAMES)
+
+    assert (first.value.status, first.value.code) == (409, "turn_open")
+    assert (second.value.status, second.value.code) == (404, "x")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Bad Gateway</html>",
+        b"",
+        b"\xff",
+        b'{"error": "\xff"}',
+        b"[]",
+        b"null",
+        b'{"error": "upstream"}',
+        b'{"error": {"message": "no type"}}',
+    ],
+)
+async def test_an_error_of_another_shape_is_unavailable(body):
+    async with service(responding(body, status=502)) as client:
+        with pytest.raises(Unavailable) as error:
+            await client.call("GET", "/", **NAMES)
+
+    assert is_unavailable(error)
+
+
+async def test_a_redirect_is_not_followed():
+    followed = []
+
+    async def handler(request):
+        followed.append(request.path)
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    async with service(handler) as client:
+        with pytest.raises(Unavailable):
+            await client.call("GET", "/here", **NAMES)
+
+    assert followed == ["/here"]
+
+
+async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog):
+    body = error_body("No.", type="authentication_error", code="unauthenticated")
+    async with service(responding(json.dumps(body), status=401)) as client:
+        with pytest.raises(Unavailable) as error:
+            await client.call("GET", "/", **NAMES)
+
+    assert is_unavailable(error)
+    assert "session rejects the principal tokens of gateway" in caplog.text
+
+
+async def test_a_refused_connection_is_unavailable(nowhere):
+    async with client_of(nowhere) as client:
+        with pytest.raises(Unavailable) as error:
+            await client.call("GET", "/", **NAMES)
+        with pytest.raises(Unavailable):
+            async with client.stream("POST", "/", **NAMES, idle_timeout=1):
+                pass
+
+    assert is_unavailable(error)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_slow_response_is_unavailable(begun):
+    async def handler(request):
+        if begun:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"{")
+        await asyncio.Event().wait()
+
+    async with service(handler) as client:
+        asked = time.monotonic()
+        with pytest.raises(Unavailable) as error:
+            await client.call("GET", "/", **NAMES, timeout=0.2)
+
+        assert is_unavailable(error)
+        assert time.monotonic() - asked < 1
+
+
+async def test_a_truncated_response_is_unavailable():
+    async def handler(request):
+        response = web.StreamResponse(headers={"content-length": "100"})
+        await response.prepare(request)
+        await response.write(b"{")
+        request.transport.close()
+        return response
+
+    async with service(handler) as client:
+        with pytest.raises(Unavailable):
+            await client.call("POST", "/", **NAMES)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method):
+    connections, left = [], asyncio.Event()
+
+    async def once(reader, writer):
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.write_eof()
+        await reader.read()
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, client_of(f"http://127.0.0.1:{port}") as client:
+        await client.call(method, "/", **NAMES)
+        await left.wait()
+
+        response = await client.call(method, "/", **NAMES)
+
+    assert response.status == 200
+    assert len(connections) == 2
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_connection(begun):
+    bodies = []
+
+    async def breaking_off(request):
+        bodies.append(await request.read())
+        if len(bodies) == 1:
+            if begun:
+                await web.StreamResponse(headers={"content-length": "9"}).prepare(request)
+            request.transport.abort()
+        return web.Response(text="done")
+
+    async with service(breaking_off) as client:
+        keyed = {"headers": {"idempotency-key": "k"}}
+        response = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
+        assert (response.body, bodies) == (b"done", [b"{}", b"{}"])
+
+        bodies.clear()
+        with pytest.raises(Unavailable):
+            await client.call("POST", "/", **NAMES, body=b"{}")
+    assert bodies == [b"{}"]
+
+
+async def test_sequential_calls_share_a_connection():
+    peers = []
+
+    async def handler(request):
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    async with service(handler) as client:
+        for _ in range(3):
+            await client.call("POST", "/", **NAMES, body=b"{}")
+
+    assert len(set(peers)) == 1

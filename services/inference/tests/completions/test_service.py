@@ -1,0 +1,299 @@
+"""Stateless completions: relayed as the model server sends them, and their usage recorded."""
+
+import asyncio
+import json
+
+import pytest
+from inference_fakes.model_server import (
+    DONE,
+    Disconnects,
+    ErrorStatus,
+    SendsOnlyComments,
+    Stalls,
+    chunk,
+    event,
+    reply,
+    usage,
+)
+from inference_fakes.session import ADA
+
+from parley_inference.api import body_limits
+from parley_inference.completions import streamed_completion
+from parley_inference.models.wire import stream_attempt
+from parley_testing.eventually import eventually
+
+BODY = {"model": "demo", "messages": [{"role": "user", "content": "12345678"}]}
+STREAMING_BODY = BODY | {"stream": True}
+RESPONSE = {
+    "id": "theirs",
+    "object": "chat.completion",
+    "model": "theirs-too",
+    "choices": [{"index": 0, "message": {"content": "Hi", "odd": 1.50}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 7},
+    "system_fingerprint": "fp",
+}
+
+
+async def streamed(inference, **more):
+    """The data of each event."""
+    async with inference.request("POST", "/completions", body=STREAMING_BODY | more) as answer:
+        assert answer.status == 200, await answer.text()
+        assert answer.content_type == "text/event-stream"
+        events = (await answer.text()).removesuffix("\n\n").split("\n\n")
+    assert all(event.startswith("data: ") for event in events)
+    data = [event.removeprefix("data: ") for event in events]
+    return [one if one == "[DONE]" else json.loads(one) for one in data]
+
+
+async def error(inference, body=BODY):
+    async with inference.request("POST", "/completions", body=body) as answer:
+        return answer.status, (await answer.json())["error"]["code"]
+
+
+async def usage_record(session):
+    [record] = await eventually(lambda: session.called("completions"))
+    return record
+
+
+async def test_events_are_relayed_except_for_id_and_model(inference, model_server, session):
+    call = {"index": 0, "function": {"name": "look", "arguments": "{}"}, "odd": [1.50]}
+    odd = {"id": "theirs", "model": "theirs", "choices": [{"delta": {"tool_calls": [call]}}]}
+    model_server.script(event(odd), b": a comment\n\n", *reply("a"))
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    tool_call, text, finish, done = await streamed(inference, tools=tools, temperature=0.5)
+    assert tool_call["choices"] == odd["choices"]
+    assert tool_call["id"] == text["id"] == finish["id"]
+    assert tool_call["id"].startswith("chatcmpl-")
+    assert {tool_call["model"], text["model"]} == {"demo"}
+    assert (text["object"], done) == ("chat.completion.chunk", "[DONE]")
+    [request] = model_server.requests
+    assert (request["tools"], request["temperature"]) == (tools, 0.5)
+
+
+async def test_usage_is_always_requested_and_relayed_on_request(inference, model_server):
+    for _ in range(2):
+        model_server.script(*reply("a"))
+    *_, last_chunk, _ = await streamed(inference, stream_options={"include_usage": True})
+    assert last_chunk["usage"] == {"prompt_tokens": 7, "completion_tokens": 1}
+    *events, _ = await streamed(inference)
+    assert not any("usage" in event for event in events)
+    assert [request["stream_options"] for request in model_server.requests] == [
+        {"include_usage": True}
+    ] * 2
+
+
+async def test_a_json_response_is_relayed_except_for_id_and_model(inference, model_server):
+    model_server.script(json.dumps(RESPONSE).encode())
+    async with inference.request("POST", "/completions", body=BODY) as answer:
+        response = await answer.json()
+    assert response["id"].startswith("chatcmpl-")
+    assert response == RESPONSE | {"id": response["id"], "model": "demo"}
+    assert model_server.requests == [BODY | {"stream": False}]
+
+
+async def test_unpaired_surrogates_are_relayed(inference, model_server):
+    model_server.script(chunk("\ud83d"), *reply("\ude00"))
+    events = await streamed(inference)
+    assert [each["choices"][0]["delta"] for each in events[:2]] == [
+        {"content": "\ud83d"},
+        {"content": "\ude00"},
+    ]
+
+
+@pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
+async def test_usage_is_recorded_on_behalf_of_the_caller(inference, model_server, session, body):
+    model_server.script(*(reply("a") if "stream" in body else [json.dumps(RESPONSE).encode()]))
+    async with inference.request("POST", "/completions", body=body) as answer:
+        text = await answer.text()
+    record = await usage_record(session)
+    assert record.pop("id").replace("-", "") in text
+    prompt, completion = (7, 1) if "stream" in body else (5, 7)
+    used = {"prompt_tokens": prompt, "completion_tokens": completion}
+    assert record == {"model": "demo", "status": "completed", "usage": used}
+    assert ("completions", ADA, "req-1") in session.callers
+
+
+async def test_a_usage_record_is_retried_until_session_accepts_it(inference, model_server, session):
+    session.errors["completions"] = (503, "down")
+    model_server.script(*reply("a"))
+    await streamed(inference)
+    await eventually(lambda: len(session.called("completions")) > 1)
+    inference.app.state.begin_drain()
+    inference.server.stop()
+    session.errors.clear()
+    reports = len(session.called("completions"))
+    await eventually(lambda: len(session.called("completions")) > reports)
+    assert len({record["id"] for record in session.called("completions")}) == 1
+
+
+@pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
+async def test_a_client_disconnect_ends_the_upstream_request(
+    inference, model_server, session, body
+):
+    model_server.script(chunk("12345678"), Stalls())
+    request = inference.request("POST", "/completions", body=body)
+    if "stream" in body:
+        async with request as answer:
+            await answer.content.readuntil(b"\n\n")
+    else:
+        calling = asyncio.create_task(request.__aenter__())
+        await eventually(lambda: model_server.open)
+        calling.cancel()
+    await eventually(lambda: model_server.open == 0)
+    record = await usage_record(session)
+    assert record["status"] == "cut"
+    completion = 2 if "stream" in body else 0
+    used = {"prompt_tokens": 2, "completion_tokens": completion, "estimated": True}
+    assert record["usage"] == used
+
+
+async def test_a_client_that_disconnects_before_its_request_was_sent_is_not_charged(
+    start, model_server, session
+):
+    inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 60})
+
+    async def in_flight(number):
+        async with inference.request("GET", "/metrics") as answer:
+            return f"parley_inference_completions_in_flight {number}.0" in await answer.text()
+
+    model_server.script(chunk("12345678"), Stalls())
+    async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
+        await answer.content.readuntil(b"\n\n")
+        request = inference.request("POST", "/completions", body=BODY)
+        waiting = asyncio.create_task(request.__aenter__())
+        await eventually(lambda: in_flight(2))
+        waiting.cancel()
+        await eventually(lambda: in_flight(1))
+    await eventually(lambda: in_flight(0))
+    assert (await usage_record(session))["usage"]["completion_tokens"] == 2
+
+
+@pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
+@pytest.mark.parametrize(
+    ("step", "status", "code"),
+    [
+        (ErrorStatus(400), 400, "upstream_refused"),
+        (ErrorStatus(401), 502, "upstream_refused"),
+        (ErrorStatus(429), 429, "upstream_rate_limited"),
+        (ErrorStatus(500), 503, "upstream_unavailable"),
+        (b'{"error": {"code": 500}}', 503, "upstream_unavailable"),
+        (b"<html>", 502, "upstream_garbage"),
+    ],
+)
+async def test_a_failure_before_the_first_byte_is_an_error_response(
+    inference, model_server, session, body, step, status, code
+):
+    for _ in range(3):
+        is_event = "stream" in body and isinstance(step, bytes)
+        model_server.script(b"data: %b\n\n" % step if is_event else step)
+    assert await error(inference, body) == (status, code)
+    assert session.called("completions") == []
+
+
+async def test_a_failure_before_the_first_text_is_retried(inference, model_server):
+    model_server.script(chunk(""), Disconnects())
+    model_server.script(*reply("second"))
+    events = await streamed(inference)
+    assert [each["choices"][0]["delta"] for each in events[:-1]] == [{"content": "second"}, {}]
+
+
+async def test_a_failure_after_the_first_text_ends_with_an_error_event(
+    inference, model_server, session
+):
+    model_server.script(chunk("12345"), Disconnects())
+    text, failed = await streamed(inference)
+    assert text["choices"][0]["delta"] == {"content": "12345"}
+    assert failed["error"]["code"] == "upstream_broken"
+    assert failed.keys() == {"error"}
+    record = await usage_record(session)
+    assert record["status"] == "failed"
+    assert record["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "estimated": True}
+
+
+async def test_a_stalled_server_times_out(start, model_server):
+    inference = await start(upstream={"total_seconds": 0.3, "first_token_seconds": 0.2})
+    model_server.script(SendsOnlyComments())
+    assert await error(inference, STREAMING_BODY) == (504, "upstream_timeout")
+    model_server.script(Stalls())
+    assert await error(inference) == (504, "upstream_timeout")
+
+
+async def test_a_client_that_reads_nothing_pauses_the_server_and_is_disconnected(
+    start, model_server, session, monkeypatch
+):
+    monkeypatch.setattr(streamed_completion, "CLIENT_TIMEOUT_SECONDS", 0.3)
+    inference = await start(upstream={"between_tokens_seconds": 0.1})
+    model_server.script(*[chunk("x" * 100_000)] * 200, DONE)
+    async with inference.request("POST", "/completions", body=STREAMING_BODY):
+        record = await usage_record(session)
+    assert record["status"] == "cut"
+    # Of five million tokens only those that fit in the buffers between them were read.
+    assert record["usage"]["completion_tokens"] < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (BODY | {"model": "other"}, 404, "model_not_found"),
+        ({"model": "demo"}, 400, "invalid_request"),
+        (b"{", 400, "invalid_request"),
+        (b" " * 200_000, 413, "body_too_large"),
+    ],
+)
+async def test_an_invalid_request_is_rejected(start, body, status, code, monkeypatch):
+    monkeypatch.setattr(body_limits, "MAX_COMPLETION_BODY_BYTES", 100_000)
+    inference = await start()
+    assert await error(inference, body) == (status, code)
+
+
+async def test_a_long_conversation_is_accepted(inference, model_server):
+    content = "a" * 900_000
+    model_server.script(*reply("a"))
+    await streamed(inference, messages=[{"role": "user", "content": content}])
+    assert model_server.requests[0]["messages"][0]["content"] == content
+
+
+async def test_completions_beyond_the_limit_are_rejected(start, model_server):
+    inference = await start(max_completions=1)
+    model_server.script(chunk("a"), Stalls())
+    async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
+        await answer.content.readuntil(b"\n\n")
+        assert await error(inference) == (503, "inference_busy")
+
+
+async def test_shutdown_interrupts_completions_at_its_deadline(start, model_server, session):
+    inference = await start(drain={"seconds": 1})
+    model_server.script(chunk("a"), Stalls())
+    async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
+        await answer.content.readuntil(b"\n\n")
+        inference.app.state.begin_drain()
+        assert await error(inference) == (503, "inference_busy")
+        assert b'"interrupted"' in await answer.content.read()
+    assert (await usage_record(session))["status"] == "failed"
+
+
+async def test_the_reply_limit_of_the_model_is_sent_upstream(start, model_server, tmp_path):
+    models = tmp_path / "models.yaml"
+    models.write_text(
+        f"models: [{{name: demo, upstream_name: big, base_url: '{model_server.url}', "
+        "context_size: 900, reply_tokens: 50}]"
+    )
+    inference = await start(models_path=models)
+    for limits in ({}, {"max_tokens": 60}, {"max_tokens": 40}):
+        model_server.script(*reply("a"))
+        await streamed(inference, **limits)
+    sent = [(a.get("max_tokens"), a.get("max_completion_tokens")) for a in model_server.requests]
+    assert sent == [(None, 50), (None, 50), (40, None)]
+    assert model_server.requests[0]["model"] == "big"
+
+
+async def test_a_stream_ends_after_its_last_choice(inference, model_server, monkeypatch):
+    monkeypatch.setattr(stream_attempt, "AFTER_FINISH_SECONDS", 0.1)
+    paused = asyncio.Event()
+    model_server.script(chunk("a"), chunk(None, "stop"), paused, chunk("b"), usage(1, 2), DONE)
+    reading = asyncio.create_task(streamed(inference, n=2))
+    await eventually(lambda: model_server.open)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(reading), 0.3)
+    paused.set()
+    assert len(await reading) == 4

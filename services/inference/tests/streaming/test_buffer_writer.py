@@ -1,0 +1,54 @@
+"""Recovery of the turn buffer writer from an unexpected error."""
+
+from uuid import uuid4
+
+import pytest
+from inference_fakes.session import ADA, StoredTurn
+
+from parley_core.crypto.sealing import DataKey
+from parley_core.runtime.background_tasks import background_tasks
+from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferReader
+from parley_inference.streaming.buffer_writer import TurnBufferWriter
+from parley_inference.streaming.live_turn import LiveTurn
+from parley_inference.streaming.reply_text import ReplyText
+from parley_testing.eventually import eventually
+
+KEY = DataKey.generate()
+
+
+class Buffers:
+    """Fails once with an unexpected error, then works."""
+
+    is_open = False
+
+    def __init__(self):
+        self.fails, self.entries = True, []
+
+    async def write(self, writes):
+        if self.fails:
+            self.fails = False
+            raise RuntimeError
+        [write] = writes
+        if not self.entries and not write.create:
+            return ["gone"]
+        self.entries += write.entries
+        return ["written"]
+
+
+@pytest.fixture
+def live():
+    stored = StoredTurn(uuid4(), uuid4(), "Hello?", "demo")
+    live = LiveTurn(stored.shape(), ADA, ReplyText(1_000_000))
+    live.header = StreamHeader(model="demo", prompt_tokens=7)
+    return live
+
+
+async def test_text_of_a_failed_flush_is_written_without_another_change(live, caplog):
+    buffers = Buffers()
+    writer = TurnBufferWriter(buffers)
+    live.append("text")
+    writer.begin(live, KEY, 600)
+    async with background_tasks(writer.run()):
+        await eventually(lambda: len(buffers.entries) == 2)
+    assert TurnBufferReader(live.id, KEY).apply(buffers.entries) == "text"
+    assert "turn buffer writer: RuntimeError" in caplog.text

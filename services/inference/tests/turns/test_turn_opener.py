@@ -1,0 +1,68 @@
+"""Admission of turns and streams, and how long ended turns stay readable."""
+
+import asyncio
+
+from inference_fakes.model_server import Stalls, chunk, reply
+
+from parley_inference.streaming import live_turn_registry
+from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
+
+
+async def test_turns_beyond_the_limit_are_not_claimed(start, model_server, session):
+    inference = await start(max_turns=1)
+    first, second, ended = session.open_turn(), session.open_turn(), session.open_turn()
+    ended.end("completed", "old", finish_reason="stop")
+    paused = asyncio.Event()
+    model_server.script(chunk("a"), paused, *reply("b"))
+    async with inference.stream(first) as stream:
+        await stream.until_text(1)
+        async with inference.stream(second) as rejected:
+            assert rejected.response.status == 503
+            assert rejected.response.headers["retry-after"] == "1"
+            assert (await rejected.response.json())["error"]["code"] == "inference_busy"
+        assert second.runner is None
+        # Requests that need no new run are still served.
+        assert text_of(await inference.events(ended)) == "old"
+        async with inference.stream(first, after=0) as again:
+            assert await again.until_text(1) == "a"
+        paused.set()
+        await stream.events()
+    model_server.script(*reply("now"))
+    assert text_of(await inference.events(second)) == "now"
+
+
+async def test_streams_beyond_the_limit_are_rejected(start, model_server, session):
+    inference = await start(max_streams=1)
+    turn = session.open_turn()
+    model_server.script(chunk("a"), Stalls())
+    async with inference.stream(turn) as stream:
+        await stream.until_text(1)
+        assert await inference.error(turn.id) == (503, "inference_busy")
+
+
+async def test_an_ended_turn_is_cached_until_it_expires(start, model_server, session, monkeypatch):
+    monkeypatch.setattr(live_turn_registry, "ENDED_TTL_SECONDS", 0.05)
+    inference = await start()
+    turn = session.open_turn()
+    model_server.script(*reply("a"))
+    before = await inference.events(turn)
+
+    async def is_claimed_again():
+        assert await inference.events(turn) == before
+        return len(session.called("claim")) > 1
+
+    await eventually(is_claimed_again)
+    assert len(model_server.requests) == 1
+
+
+async def test_only_the_last_ended_turns_are_cached(start, model_server, session, monkeypatch):
+    monkeypatch.setattr(live_turn_registry, "MAX_ENDED_TURNS", 2)
+    inference = await start()
+    turns = [session.open_turn() for _ in range(3)]
+    for turn in turns:
+        model_server.script(*reply("a"))
+        await inference.events(turn)
+    for turn in turns:
+        await inference.events(turn)
+    assert len(session.called("claim")) == 4
