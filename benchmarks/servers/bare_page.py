@@ -1,6 +1,7 @@
-"""The barest application that answers a page: `python -m benchmarks.bare_page PORT FILE`.
+"""Baseline of `history`: a bare ASGI application that serves one file.
 
-Served as the services are, so that what is beside it is theirs alone.
+Run as `python -m benchmarks.servers.bare_page PORT FILE`. It uses the HTTP server of the services,
+so that the difference is the work of the services alone.
 """
 
 import sys

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from e2e_support.stack import Stack
 from e2e_support.user import User
-
 from parley_testing.eventually import eventually
 
 
@@ -78,13 +77,17 @@ class ChatLoad:
         await asyncio.gather(*(_send(each, times) for each in self.conversations))
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Every user sends messages without a pause; at the end the open turns are finished."""
+    async def running(self, pause_seconds: float = 0) -> AsyncIterator[None]:
+        """Every user sends messages within the block; at its end the open turns are finished.
+
+        A command that runs beside the load needs the pause: without it the load takes all CPUs.
+        """
         stopping = asyncio.Event()
 
         async def chat(conversation: Conversation) -> None:
             while not stopping.is_set():
                 await _send(conversation, 1)
+                await asyncio.sleep(pause_seconds)
 
         async with asyncio.TaskGroup() as group:
             for conversation in self.conversations:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from e2e_support.chat_load import ChatLoad
-from e2e_support.stack import Stack
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from e2e_support.chat_load import ChatLoad
+from e2e_support.stack import Stack
 
 # Longer than the 6 s after which Kafka reassigns a projector's partitions, and than the 7 s after
 # which Postgres aborts the leading relay's transaction (with a publish timeout of 2 s); shorter

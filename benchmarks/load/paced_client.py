@@ -1,4 +1,4 @@
-"""Streams through the public API whose reply comes at a model server's pace."""
+"""Client of the public API for streams from a paced model server."""
 
 import time
 from collections.abc import AsyncIterator
@@ -6,27 +6,27 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from benchmarks.fake_model import TOKEN
-from benchmarks.running_stack import RunningStack
+from benchmarks.servers.fake_model import TOKEN
+from benchmarks.servers.running_stack import RunningStack
 
 _TOKEN = TOKEN.encode()
 
 
-class PacedTalk:
+class PacedClient:
     def __init__(self, http: aiohttp.ClientSession, stack: RunningStack) -> None:
         self._http, self._url = http, stack.url + "/v1"
         self._headers = {"authorization": f"Bearer {stack.token}"}
 
     async def new_session(self) -> str:
-        # With a title, so that no model server is asked for one.
+        # With a title, so that none is requested from the model server.
         async with self._http.post(
             f"{self._url}/sessions", json={"title": "Paced"}, headers=self._headers
-        ) as answer:
-            return str((await answer.json())["id"])
+        ) as response:
+            return str((await response.json())["id"])
 
     @asynccontextmanager
     async def stream(self, session: str, tokens: int) -> AsyncIterator[aiohttp.StreamReader]:
-        """The answer to a message whose reply has so many tokens."""
+        """The response stream of a message whose reply has the given number of tokens."""
         async with self._http.post(
             f"{self._url}/sessions/{session}/messages",
             json={"content": f"Go on. [tokens {tokens}]", "stream": True},
@@ -36,21 +36,21 @@ class PacedTalk:
             yield response.content
 
     async def first_token(self) -> float:
-        """Seconds from a message to its reply's first token, which is its last."""
+        """Seconds from a message to the first token of its reply, which has only one."""
         session = await self.new_session()
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         async with self.stream(session, 1) as content:
-            await until_token(content)
-            return time.perf_counter() - began
+            await wait_for_token(content)
+            return time.perf_counter() - started_at
 
 
-async def until_token(content: aiohttp.StreamReader) -> None:
+async def wait_for_token(content: aiohttp.StreamReader) -> None:
     while _TOKEN not in (received := await content.readany()):
-        assert received, "the answer ended before its first token"
+        assert received, "the stream ended before its first token"
 
 
 async def token_times(content: aiohttp.StreamReader) -> list[float]:
-    """When each token of a stream came, until its last event."""
+    """The arrival time of each token of a stream, until its last event."""
     times: list[float] = []
     while received := await content.readany():
         now = time.perf_counter()

@@ -1,9 +1,8 @@
-"""Servers to measure against: a model server that never waits or keeps a pace, and a bare relay.
+"""Baseline servers: a fake model server, unpaced or paced, and a bare relay.
 
-`python -m benchmarks.fake_model PORT` answers every chat completion with TOKENS tokens, each its
-own chunk and its own write. With a second argument, a number, so many seconds pass between tokens,
-of which there are as many as `[tokens N]` in the request says; with the URL of the first, it relays
-raw bytes.
+`python -m benchmarks.servers.fake_model PORT` answers every chat completion with TOKENS tokens,
+each in its own chunk and write. `… PORT SECONDS` waits between tokens, as many as `[tokens N]` in
+the request asks for. `… PORT URL` relays raw bytes from the server at the URL.
 """
 
 import asyncio
@@ -15,11 +14,10 @@ from typing import Any
 
 import aiohttp
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 TOKENS = 200
 TOKEN = "token "
-
-Scope, Receive, Send = dict[str, Any], Any, Any
 
 
 def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
@@ -36,7 +34,7 @@ def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
 _FIRST = _chunk({"role": "assistant", "content": ""}, None)
 _TOKEN = _chunk({"content": TOKEN}, None)
 _LAST = _chunk({}, "stop") + b"data: [DONE]\n\n"
-_ASKED = re.compile(rb"\[tokens (\d+)\]")
+_REQUESTED_TOKENS = re.compile(rb"\[tokens (\d+)\]")
 _START = {
     "type": "http.response.start",
     "status": 200,
@@ -65,13 +63,13 @@ class PacedModel:
         body, more = b"", True
         while more:
             message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body")
+            body, more = body + message.get("body", b""), message.get("more_body", False)
         await send(_START)
         await send({"type": "http.response.body", "body": _FIRST, "more_body": True})
-        began = time.perf_counter()
-        for place in range(int(_ASKED.findall(body)[-1])):
-            # By the clock, not by the last one: a pause that is late delays no other.
-            await asyncio.sleep(began + place * self._seconds - time.perf_counter())
+        started_at = time.perf_counter()
+        for index in range(int(_REQUESTED_TOKENS.findall(body)[-1])):
+            # Scheduled from the start, so that a late token does not delay the following ones.
+            await asyncio.sleep(started_at + index * self._seconds - time.perf_counter())
             await send({"type": "http.response.body", "body": _TOKEN, "more_body": True})
         await send({"type": "http.response.body", "body": _LAST})
 

@@ -1,4 +1,4 @@
-"""The walls between the services hold: a planted import of one by another is found."""
+"""The import-linter contracts hold, and a planted violation is reported."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the sources, with the settings of the tools."""
+    """A copy of the sources and of pyproject.toml."""
     for sources in [ROOT / "cli/src", *ROOT.glob("libs/*/src"), *ROOT.glob("services/*/src")]:
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(sources, tmp_path / sources.relative_to(ROOT), ignore=ignored)
@@ -22,9 +22,9 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_service_that_imports_another_is_found(tree: Path) -> None:
-    planted = tree / "services/session/src/parley_session/relay/relay.py"
-    planted.write_text(planted.read_text() + "\nimport parley_history  # noqa\n")
+def test_an_import_of_another_service_is_reported(tree: Path) -> None:
+    module = tree / "services/session/src/parley_session/relay/relay.py"
+    module.write_text(module.read_text() + "\nimport parley_history  # noqa\n")
     checked = _lint(tree)
     assert checked.returncode != 0
     assert "No service imports another BROKEN" in checked.stdout
@@ -32,14 +32,14 @@ def test_a_service_that_imports_another_is_found(tree: Path) -> None:
     assert "1 broken" in checked.stdout
 
 
-def test_without_a_planted_import_every_wall_holds(tree: Path) -> None:
+def test_the_sources_violate_no_contract(tree: Path) -> None:
     checked = _lint(tree)
     assert checked.returncode == 0, checked.stdout
     assert "0 broken" in checked.stdout
 
 
 def _lint(tree: Path) -> subprocess.CompletedProcess[str]:
-    # Before what is installed, so that the copy is what is looked at.
+    # The copy takes precedence over the installed packages.
     sources = [str(path) for path in tree.glob("**/src")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sources)}
     command = [str(LINTER), "--no-cache"]

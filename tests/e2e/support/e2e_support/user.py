@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+
 from e2e_support.turn_stream import TurnStream
 
 # A client repeats such a request, with the same Idempotency-Key.

@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
-from e2e_support.user import RETRYABLE_STATUSES, User
 
+from e2e_support.user import RETRYABLE_STATUSES, User
 from parley_testing.event_stream import Event
 
 Meanwhile = Callable[[str], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""A whole stack as `parley up` starts it, on data of its own, in front of the fake model server."""
+"""Stack of `parley up` on a temporary data folder, connected to the fake model server."""
 
 import asyncio
 import json
@@ -13,36 +13,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines import CACHE
+from benchmarks.servers.engines import CACHE
 from parley_cli.engines import free_port
 
-READY_SECONDS = 180
-READY = b"Parley is ready at"
+READY_TIMEOUT_SECONDS = 180
+READY_LINE = b"Parley is ready at"
 
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """`seconds` from the command to the whole stack's readiness."""
+    """`startup_seconds` is the time from the command until the whole stack was ready."""
 
     url: str
     data: Path
     token: str
-    seconds: float
+    startup_seconds: float
 
     async def processes(self) -> list[dict[str, Any]]:
-        """What `parley status --json` says of each."""
-        status = json.loads(await _output(["status", "--json"], _environment(self.data, 0, "")))
-        return list(status["processes"] if isinstance(status, dict) else status)
+        """The rows of `parley status --json`."""
+        output = await _parley(["status", "--json"], _environment(self.data, 0, ""))
+        return list(json.loads(output))
 
 
 @asynccontextmanager
 async def running_stack(
     data: Path, model_url: str, *arguments: str, **settings: str
 ) -> AsyncIterator[RunningStack]:
-    """`arguments` are those of `parley up`, `settings` its environment's."""
+    """Run `parley up` with the arguments, and with the settings as environment variables."""
     port = free_port()
     environment = _environment(data, port, model_url) | settings
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     stack = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -54,12 +54,12 @@ async def running_stack(
     )
     draining = None
     try:
-        await _until_ready(stack)
-        seconds = time.perf_counter() - began
+        await _wait_until_ready(stack)
+        startup_seconds = time.perf_counter() - started_at
         assert stack.stdout is not None
         draining = asyncio.create_task(stack.stdout.read())
-        token = await _output(["token", "--user", "benchmark"], environment)
-        yield RunningStack(f"http://127.0.0.1:{port}", data, token.strip(), seconds)
+        token = await _parley(["token", "--user", "benchmark"], environment)
+        yield RunningStack(f"http://127.0.0.1:{port}", data, token.strip(), startup_seconds)
     finally:
         if stack.returncode is None:
             stack.send_signal(signal.SIGTERM)
@@ -70,61 +70,61 @@ async def running_stack(
 
 @asynccontextmanager
 async def fake_model() -> AsyncIterator[str]:
-    """The URL of its chat completions' API."""
+    """The base URL of a fake model server."""
     port = free_port()
-    async with server("benchmarks.fake_model", [str(port)], port):
+    async with running_server("benchmarks.servers.fake_model", [str(port)], port):
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @asynccontextmanager
 async def paced_model(seconds: float) -> AsyncIterator[str]:
-    """As `fake_model`, with as many seconds between two tokens."""
+    """Like `fake_model`, with `seconds` between two tokens."""
     port = free_port()
-    async with server("benchmarks.fake_model", [str(port), str(seconds)], port):
+    async with running_server("benchmarks.servers.fake_model", [str(port), str(seconds)], port):
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @asynccontextmanager
 async def bare_relay(upstream: str) -> AsyncIterator[str]:
     port = free_port()
-    async with server("benchmarks.fake_model", [str(port), upstream], port):
+    async with running_server("benchmarks.servers.fake_model", [str(port), upstream], port):
         yield f"http://127.0.0.1:{port}/"
 
 
 @asynccontextmanager
-async def a_folder() -> AsyncIterator[Path]:
-    """A data folder without data; Kafka's jars and Java's start cache are there already."""
+async def data_folder() -> AsyncIterator[Path]:
+    """An empty data folder that has the jars of Kafka and the AOT cache of Java."""
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
-        os.chmod(folder, 0o711)  # PostgreSQL's own user passes through it.
+        os.chmod(folder, 0o711)  # The user of PostgreSQL must traverse it.
         CACHE.mkdir(parents=True, exist_ok=True)
         (Path(folder) / "cache").symlink_to(CACHE)
         yield Path(folder)
 
 
 @asynccontextmanager
-async def server(module: str, arguments: Sequence[str], port: int) -> AsyncIterator[None]:
-    """A process of its own that listens there."""
-    server = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
+async def running_server(module: str, arguments: Sequence[str], port: int) -> AsyncIterator[None]:
+    """A child process that listens on the port."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
     try:
         async with asyncio.timeout(10):
-            while not await _listens(port):
+            while not await _accepts_connections(port):
                 await asyncio.sleep(0.05)
         yield
     finally:
-        server.terminate()
-        await server.wait()
+        process.terminate()
+        await process.wait()
 
 
-async def _until_ready(stack: asyncio.subprocess.Process) -> None:
+async def _wait_until_ready(stack: asyncio.subprocess.Process) -> None:
     assert stack.stdout is not None
-    async with asyncio.timeout(READY_SECONDS):
+    async with asyncio.timeout(READY_TIMEOUT_SECONDS):
         while line := await stack.stdout.readline():
-            if READY in line:
+            if READY_LINE in line:
                 return
-    raise SystemExit("The stack ended while it was starting.")
+    raise SystemExit("The stack ended while starting.")
 
 
-async def _listens(port: int) -> bool:
+async def _accepts_connections(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -133,8 +133,8 @@ async def _listens(port: int) -> bool:
     return True
 
 
-async def _output(arguments: Sequence[str], environment: dict[str, str]) -> str:
-    asked = await asyncio.create_subprocess_exec(
+async def _parley(arguments: Sequence[str], environment: dict[str, str]) -> str:
+    command = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "parley_cli",
@@ -142,7 +142,7 @@ async def _output(arguments: Sequence[str], environment: dict[str, str]) -> str:
         env=environment,
         stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await asked.communicate()
+    output, _ = await command.communicate()
     return output.decode()
 
 

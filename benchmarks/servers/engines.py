@@ -1,4 +1,4 @@
-"""The engines of a benchmark, new and empty, from the same packages as `parley up`."""
+"""Empty engines for a benchmark, from the same packages as `parley up`."""
 
 import os
 import tempfile
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from parley_cli.engines import KafkaServer, PostgresServer, free_port
 
-CACHE = Path(__file__).parents[1] / ".parley" / "cache"
+CACHE = Path(__file__).parents[2] / ".parley" / "cache"
 
 
 @asynccontextmanager
 async def postgres() -> AsyncIterator[str]:
     """The DSN of an empty database."""
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
-        os.chmod(folder, 0o711)  # PostgreSQL's own user passes through it.
+        os.chmod(folder, 0o711)  # The user of PostgreSQL must traverse it.
         server = PostgresServer(Path(folder), free_port())
         await server.start()
         try:
@@ -26,7 +26,7 @@ async def postgres() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def kafka() -> AsyncIterator[str]:
-    """The bootstrap address of a broker without topics."""
+    """The bootstrap server of a broker without topics."""
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
         server = KafkaServer(Path(folder), CACHE, free_port(), free_port())
         await server.start()

@@ -1,4 +1,4 @@
-"""`wrk`, which loads a server over many connections in a closed loop: what it measured, read again.
+"""Load generator `wrk`: a closed loop over many connections, with its output parsed.
 
 Source: https://github.com/wg/wrk
 """
@@ -18,8 +18,8 @@ _ERRORS = re.compile(r"^\s*(?:Socket errors: .*|Non-2xx or 3xx responses: \d+)$"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Requests per second; latencies in seconds; `errors` in wrk's own words."""
+class LoadResult:
+    """Requests per second; latencies in seconds; `errors` as printed by wrk."""
 
     rate: float
     p50: float
@@ -35,8 +35,8 @@ def require_wrk() -> None:
         )
 
 
-async def wrk(url: str, *, connections: int, seconds: int, token: str) -> Measured:
-    """One thread of it, for as many seconds."""
+async def wrk(url: str, *, connections: int, seconds: int, token: str) -> LoadResult:
+    """Run wrk with one thread."""
     process = await asyncio.create_subprocess_exec(
         "wrk",
         "--threads=1",
@@ -49,13 +49,13 @@ async def wrk(url: str, *, connections: int, seconds: int, token: str) -> Measur
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()
-    return _measured(output.decode())
+    return _parse(output.decode())
 
 
-def _measured(output: str) -> Measured:
+def _parse(output: str) -> LoadResult:
     rate = _RATE.search(output)
     if rate is None:
-        raise SystemExit(f"wrk measured nothing:\n{output}")
-    latency = {found[1]: float(found[2]) * _UNITS[found[3]] for found in _LATENCY.finditer(output)}
+        raise SystemExit(f"wrk printed no request rate:\n{output}")
+    latency = {match[1]: float(match[2]) * _UNITS[match[3]] for match in _LATENCY.finditer(output)}
     errors = [line.strip() for line in _ERRORS.findall(output)]
-    return Measured(float(rate[1]), latency["50"], latency["99"], errors)
+    return LoadResult(float(rate[1]), latency["50"], latency["99"], errors)

