@@ -1,16 +1,23 @@
-"""A session service as docs/internal-api.md has it, for a reader: who owns what, and the keys."""
+"""A fake session service: versions of sessions, data keys and search keys."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
 
+import msgspec
 from aiohttp import web
 
 from history_testing.stories import Story
 from parley_contracts.api_models import SessionShape
+from parley_contracts.session_api.keys import (
+    DataKeysRequest,
+    DataKeysResponse,
+    SearchKey,
+    SearchKeysRequest,
+    SearchKeysResponse,
+)
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal
@@ -72,26 +79,25 @@ class SessionServiceFake:
         return web.Response(body=shape.to_json(), content_type="application/json")
 
     async def _keys(self, request: web.Request) -> web.Response:
-        ids = (await request.json())["session_ids"]
-        self.key_requests.append(ids)
-        return web.json_response(
-            {"keys": {id: self.key_of(UUID(id)) for id in ids if self._has(id)}}
-        )
+        ids = msgspec.json.decode(await request.read(), type=DataKeysRequest).session_ids
+        self.key_requests.append([str(id) for id in ids])
+        known = {id: self.key_of(id) for id in ids if id in self.stories}
+        return _json(DataKeysResponse(known))
 
     async def _search_keys(self, request: web.Request) -> web.Response:
-        people = (await request.json())["people"]
+        people = msgspec.json.decode(await request.read(), type=SearchKeysRequest).people
         owners = {(story.person.tenant, story.person.user) for story in self.stories.values()}
+        keys = []
         for person in people:
             key = None
-            if (owner := (person["tenant"], person["user"])) in owners:
-                made = self.search_keys.setdefault(owner, DataKey.generate())
-                key = base64.b64encode(made.secret).decode()
-            person["key"] = key
-        return web.json_response({"keys": people})
+            if (owner := (person.tenant, person.user)) in owners:
+                key = self.search_keys.setdefault(owner, DataKey.generate()).secret
+            keys.append(SearchKey(person.tenant, person.user, key))
+        return _json(SearchKeysResponse(keys))
 
-    def _has(self, id: str) -> bool:
-        return UUID(id) in self.stories
+    def key_of(self, id: UUID) -> bytes | None:
+        return None if id in self.erased else self.stories[id].key.secret
 
-    def key_of(self, id: UUID) -> str | None:
-        key = self.stories[id].key
-        return None if id in self.erased else base64.b64encode(key.secret).decode()
+
+def _json(body: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")

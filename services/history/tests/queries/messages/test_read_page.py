@@ -199,7 +199,7 @@ async def test_an_invalid_key_response_makes_the_session_service_unavailable(
     history, project_story, session
 ):
     story = await project_story(chat(1))
-    session.key_of = lambda _: "AAAA"
+    session.key_of = lambda _: b"short"
     assert (await history.read(story.id)).error == (503, "session_unavailable", None)
 
 
