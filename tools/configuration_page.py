@@ -16,8 +16,8 @@ from pydantic_core import PydanticUndefined
 from parley_cli.settings import ChatSettings, OperationsSettings, UpSettings
 from parley_core.runtime.settings import SettingField, Settings, setting_fields
 from parley_gateway.settings import GatewaySettings
-from parley_history.operations.rebuild.settings import RebuildSettings
-from parley_history.settings import HistorySettings, ProjectorSettings
+from parley_history.operations.rebuild.settings import RebuildCommandSettings
+from parley_history.settings import ProjectSettings, ServeSettings
 from parley_inference.settings import InferenceSettings
 from parley_session.settings import (
     BackupSettings,
@@ -42,7 +42,7 @@ SECTIONS: Mapping[str, Sequence[type[Settings]]] = {
         EraseUserSettings,
     ],
     "Inference": [InferenceSettings],
-    "History": [HistorySettings, ProjectorSettings, RebuildSettings],
+    "History": [ServeSettings, ProjectSettings, RebuildCommandSettings],
 }
 
 INTRODUCTION = """\

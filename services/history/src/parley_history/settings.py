@@ -31,7 +31,7 @@ class ServeSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
     host: str = Field(default="127.0.0.1", description="the address to listen at")
-    port: Port = 8083
+    port: Port = Field(default=8083, description="the port to listen at, from 1 to 65535")
     shared_port: SharedPortSetting = None
     projection_wait: ProjectionWaitSettings = ProjectionWaitSettings()
     export: ExportSettings = ExportSettings()
@@ -41,20 +41,20 @@ class ServeSettings(Settings, env_prefix="PARLEY_HISTORY_"):
 
 class ProjectorSettings(SettingsGroup):
     host: str = Field(default="127.0.0.1", description="the address to listen at")
-    port: Port = 8084
+    port: Port = Field(default=8084, description="the port to listen at, from 1 to 65535")
     consumer_group: str = Field(default="parley-history", description="the Kafka consumer group")
     batch_size: int = Field(
         default=2_000, ge=1, le=10_000, description="records per transaction, from 1 to 10000"
     )
     stall_timeout_seconds: Seconds = Field(
         default=60,
-        description="seconds of lag without progress until the process exits, over 0 and up to "
-        "86400",
+        description="the seconds of lag without progress after which the process exits, over 0 "
+        "and up to 86400",
     )
 
 
 class ProjectSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     database: DatabaseSettings
     kafka: Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
-    topic: str = Field(default=SESSIONS_TOPIC, description="the topic of session events")
+    topic: str = Field(default=SESSIONS_TOPIC, description="the Kafka topic of session events")
     projector: ProjectorSettings = ProjectorSettings()

@@ -27,8 +27,13 @@ class DatabaseSettings(SettingsGroup):
     url: DatabaseUrl = Field(
         description="a URL such as postgresql://user:password@host/parley_history"
     )
-    timeout_seconds: Seconds = 5
-    max_connections: int = Field(default=10, ge=1, le=1_000, description="a number from 1 to 1000")
+    timeout_seconds: Seconds = Field(
+        default=5,
+        description="the seconds that connecting or a statement may take, over 0 and up to 86400",
+    )
+    max_connections: int = Field(
+        default=10, ge=1, le=1_000, description="the size of the connection pool, from 1 to 1000"
+    )
 
 
 class DatabaseCommandSettings(Settings, env_prefix="PARLEY_HISTORY_"):

@@ -23,5 +23,5 @@ class RebuildSettings(SettingsGroup):
 class RebuildCommandSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     database: DatabaseSettings
     kafka: Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
-    topic: str = Field(default=SESSIONS_TOPIC, description="the topic of session events")
+    topic: str = Field(default=SESSIONS_TOPIC, description="the Kafka topic of session events")
     rebuild: RebuildSettings = RebuildSettings()
