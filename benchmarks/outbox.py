@@ -16,8 +16,7 @@ from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import Record, encode
 from parley_events.session import Event
 from parley_events.topics import SESSIONS_TOPIC, TopicSpec
-from parley_session.relay.relay import Relay, RelayLimits
-from parley_session.settings import SessionSettings
+from parley_session.relay.relay import RELAY_LIMITS, Relay
 from parley_session.storage.migrations import MIGRATIONS
 
 SESSIONS, APPENDS, PARTITIONS, BATCH = 400, 34, 12, 2_000
@@ -82,17 +81,7 @@ async def _fill(
 async def _drain_seconds(
     dsn: str, bootstrap: str, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> float:
-    defaults = {name: field.default for name, field in SessionSettings.model_fields.items()}
-    limits = RelayLimits(
-        records=defaults["relay_records"],
-        bytes=defaults["relay_bytes"],
-        publish_seconds=defaults["relay_publish_seconds"],
-        poll_seconds=defaults["relay_poll_seconds"],
-        linger_seconds=defaults["relay_linger_seconds"],
-        pause_seconds=defaults["relay_pause_seconds"],
-        store_seconds=defaults["session_store_seconds"],
-    )
-    relay = Relay(dsn, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), limits)
+    relay = Relay(dsn, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), RELAY_LIMITS)
     started_at = time.perf_counter()
     running = asyncio.create_task(relay.run())
     while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
