@@ -35,10 +35,14 @@ class FakeConversation:
         self.records: list[Record] = []
         self._actor, self._time = Actor(tenant=tenant, user=user), started_at
         self._last_id: UUID | None = None
-        common = {"actor": self._actor, "request_id": "r"}
         self._add(
             SessionStarted(
-                **common, owner=user, tenant=tenant, assistant_id="helper", assistant_version=1
+                actor=self._actor,
+                request_id="r",
+                owner=user,
+                tenant=tenant,
+                assistant_id="helper",
+                assistant_version=1,
             )
         )
 
@@ -77,8 +81,7 @@ class FakeConversation:
         return uuid7_after(self._last_id, int(self._time.timestamp() * 1000), uuid4().int)
 
     def _seal(self, event_id: UUID, field: str, text: str) -> bytes:
-        context = {"session_id": self.id, "event_id": event_id, "field": field}
-        return seal(self.key, {"text": text}, **context)
+        return seal(self.key, {"text": text}, session_id=self.id, event_id=event_id, field=field)
 
 
 async def append(brokers: Brokers, topic: str, records: Sequence[Record]) -> None:
