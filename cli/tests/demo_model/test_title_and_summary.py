@@ -59,10 +59,10 @@ def test_facts_survive_two_summaries():
 
 
 def test_statements_of_the_model_are_not_facts():
-    talk = window(None, "Hello there", "My name is Ada.")
+    cached = window(None, "Hello there", "My name is Ada.")
     assert "Eve" not in summary_of("Hello", "Bye")
-    said = [talk.messages[0], PromptMessage(uuid4(), "assistant", "My name is Eve.")]
-    compact = CompactionTask(talk.messages[1].id, [*said])
+    hidden = [cached.messages[0], PromptMessage(uuid4(), "assistant", "My name is Eve.")]
+    compact = CompactionTask(cached.messages[1].id, [*hidden])
     assert reply(summary_prompt(compact, window(None, "x"))) == (
         "The person wrote of: Hello there."
     )
