@@ -1,15 +1,10 @@
 """A scripted model server and session service, and inference between them, over real HTTP."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
 from inference_fakes.inference import SHORT_DELAYS, Inference, Start, serve_inference
 from inference_fakes.model_server import ModelServer
 from inference_fakes.session import FakeSession
