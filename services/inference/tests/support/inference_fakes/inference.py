@@ -1,7 +1,7 @@
 """The inference service, running in this process, and a client in the role of the gateway."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +80,10 @@ class Client:
 class Inference(Client):
     app: Starlette
     server: Server
+
+
+Start = Callable[..., Awaitable[Inference]]
+"""Starts an inference service with the given settings."""
 
 
 @asynccontextmanager

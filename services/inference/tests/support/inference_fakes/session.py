@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from parley_contracts.api_models import ErrorShape, Message, Turn, UsageShape
+from parley_contracts.api_models import ErrorShape, Message, Turn, TurnStatus, UsageShape
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal
+
+EndStatus = Literal["completed", "failed", "cancelled"]
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ADA = Principal("default", "ada")
@@ -31,8 +33,8 @@ class StoredTurn:
     reply_id: UUID = field(default_factory=uuid4)
     message_id: UUID = field(default_factory=uuid4)
     runner: str | None = None
-    status: str = "running"
-    reply: Message | None = None
+    status: TurnStatus = "running"
+    reply: Any = None
     error: ErrorShape | None = None
     version: int = 3
     key: DataKey = field(default_factory=DataKey.generate)
@@ -50,13 +52,20 @@ class StoredTurn:
             version=self.version,
         )
 
-    def end(self, status: str, content: str, **more: Any) -> None:
+    def end(self, status: EndStatus, content: str, **more: Any) -> None:
         self.status, self.version = status, self.version + 1
         self.reply = self.message(
             self.reply_id, "assistant", content, status, version=self.version, **more
         )
 
-    def message(self, id: UUID, role: str, content: str, status: str, **more: Any) -> Message:
+    def message(
+        self,
+        id: UUID,
+        role: Literal["user", "assistant"],
+        content: str,
+        status: EndStatus,
+        **more: Any,
+    ) -> Message:
         return Message(
             id=id,
             session_id=self.session_id,
@@ -70,7 +79,7 @@ class StoredTurn:
         )
 
 
-class Session:
+class FakeSession:
     def __init__(self) -> None:
         self.url = ""
         self.turns: dict[UUID, StoredTurn] = {}
@@ -123,7 +132,8 @@ class Session:
             self.callers.append((name, request[PRINCIPAL], request.headers["x-request-id"]))
         if name in self.errors:
             return refusal(*self.errors[name])
-        return await handler(request)
+        response: web.StreamResponse = await handler(request)
+        return response
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -146,7 +156,12 @@ class Session:
 
     def _run(self, turn: StoredTurn) -> dict[str, Any]:
         message = {"id": str(turn.message_id), "role": "user", "content": turn.question}
-        context = {"base": None, "version": turn.version, "budget": 1_000, "tokens": 10}
+        context: dict[str, Any] = {
+            "base": None,
+            "version": turn.version,
+            "budget": 1_000,
+            "tokens": 10,
+        }
         context["messages"] = [message]
         if self.contexts:
             context |= self.contexts.pop(0)
@@ -161,14 +176,19 @@ class Session:
 
     async def _fail(self, request: web.Request) -> web.Response:
         body = await request.json()
-        status = "cancelled" if body["code"] == "cancelled" else "failed"
+        status: EndStatus = "cancelled" if body["code"] == "cancelled" else "failed"
         turn = self._named(request)
         if status == "failed" and turn.status == "running":
             turn.error = ErrorShape(message=body["details"], type="server_error", code=body["code"])
         return self._end(request, body, status, body.get("partial_content", ""))
 
     def _end(
-        self, request: web.Request, body: dict[str, Any], status: str, content: str, **more: Any
+        self,
+        request: web.Request,
+        body: dict[str, Any],
+        status: EndStatus,
+        content: str,
+        **more: Any,
     ) -> web.Response:
         turn = self._named(request)
         if turn.runner != body["runner"]:

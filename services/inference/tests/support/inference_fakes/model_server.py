@@ -90,7 +90,7 @@ class ModelServer:
         self.keys.append(request.headers.get("authorization"))
         steps = self._scripts.popleft()
         if isinstance(steps[0], Disconnects):
-            request.transport.abort()
+            _abort(request)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         if isinstance(steps[0], ErrorStatus):
             response = web.StreamResponse(status=steps[0].status, headers=steps[0].headers)
@@ -112,10 +112,15 @@ class ModelServer:
             case ErrorStatus():
                 await response.write(step.body.encode())
             case Disconnects():
-                request.transport.abort()
+                _abort(request)
             case Stalls():
                 await asyncio.Event().wait()
             case SendsOnlyComments():
                 while True:
                     await response.write(b": processing\n\n")
                     await asyncio.sleep(0.01)
+
+
+def _abort(request: web.Request) -> None:
+    assert request.transport is not None
+    request.transport.abort()
