@@ -266,4 +266,4 @@ async def test_the_process_erases_sessions_and_counts_them(
     asked = (await session.start())["id"]
     assert (await session.call("DELETE", f"/sessions/{asked}")).status == 200
     assert await counted() == {"expired": 1, "idle": 1, "requested": 1}
-    assert "Sessions erased: 1 expired, 1 idle." in caplog.text
+    assert "erased sessions: 1 expired, 1 idle" in caplog.text
