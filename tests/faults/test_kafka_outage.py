@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from e2e_support.chat_load import start_chat_load
+from e2e_support.fault_injection import table
 from e2e_support.kafka_records import last_sequences, read_records
 from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack
-from fault_injection import table
 
 from parley_cli.engines import KafkaServer, free_port
 from parley_testing.eventually import eventually

@@ -105,7 +105,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
     environment = {name: value for name, value in variables.items() if "KAFKA" in name}
     # The path is absolute, because a child process has another working directory.
     environment["PARLEY_KAFKA_SASL_TOKEN_PATH"] = str(data / "token")
-    environment["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] = variables["PARLEY_KAFKA"]
+    environment["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] = environment.pop("PARLEY_KAFKA")
     assert locations.log_environment() == environment
     assert locations.session_database() == variables["PARLEY_SESSION_DATABASE_URL"]
     assert locations.history_database() == variables["PARLEY_HISTORY_DATABASE_URL"]

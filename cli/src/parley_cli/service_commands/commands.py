@@ -53,7 +53,7 @@ def _session(locations: StackLocations) -> Mapping[str, str]:
 
 def _history(locations: StackLocations) -> Mapping[str, str]:
     return {
-        **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_", "PARLEY_REBUILD_"),
+        **variables("PARLEY_HISTORY_"),
         **locations.log_environment(),
-        "PARLEY_HISTORY_DATABASE": locations.history_database(),
+        "PARLEY_HISTORY_DATABASE_URL": locations.history_database(),
     }

@@ -112,7 +112,4 @@ class StackLocations:
 
 
 def _kafka(bootstrap_servers: str) -> dict[str, str]:
-    return {
-        "PARLEY_KAFKA": bootstrap_servers,
-        "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
-    }
+    return {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}

@@ -16,7 +16,7 @@ from parley_core.http.service_client import http_session
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
-from parley_gateway.api.history_routes import history_routes
+from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
@@ -128,7 +128,9 @@ def _routes(
             drain_seconds=settings.drain_seconds,
         ),
     )
+    # In the order of their rates: each request tries the paths one after the other.
     routers = (
+        read_history_route(authenticator, HistoryReader(forwarder, upstreams, pages, writes)),
         turn_routes(
             authenticator,
             TicketAuthenticator(authenticator, tickets),
@@ -142,7 +144,6 @@ def _routes(
             authenticator,
             forwarder,
             upstreams,
-            HistoryReader(forwarder, upstreams, pages, writes),
             Exporter(
                 upstreams.history,
                 writes,

@@ -46,7 +46,7 @@ class Environments:
         return {**self.session_database(), **assistants}
 
     def history_database(self) -> Mapping[str, str]:
-        return {"PARLEY_HISTORY_DATABASE": self._stack.history_database}
+        return {"PARLEY_HISTORY_DATABASE_URL": self._stack.history_database}
 
     def of(self, service: str, index: int) -> Mapping[str, str]:
         match service:
@@ -57,7 +57,7 @@ class Environments:
             case "gateway":
                 own = self._gateway()
             case "history-serve":
-                own = {**self._history(), "PARLEY_REDIS": self._stack.redis}
+                own = {**self._history(), "PARLEY_REDIS_URL": self._stack.redis}
             case _:
                 own = self._history()
         return {
@@ -90,7 +90,7 @@ class Environments:
 
     def _history(self) -> dict[str, str]:
         return {
-            **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_"),
+            **variables("PARLEY_HISTORY_"),
             **self.history_database(),
             **self._kafka(),
             "PARLEY_SESSION_URL": self._addresses.url("session"),
@@ -119,11 +119,7 @@ class Environments:
     def _kafka(self) -> dict[str, str]:
         # An embedded Kafka has no authentication.
         security = kafka_security() if self._settings.kafka else {}
-        return {
-            **security,
-            "PARLEY_KAFKA": self._stack.kafka,
-            "PARLEY_KAFKA_BOOTSTRAP_SERVERS": self._stack.kafka,
-        }
+        return {**security, "PARLEY_KAFKA_BOOTSTRAP_SERVERS": self._stack.kafka}
 
     def _model_name(self) -> str:
         return DEMO_MODEL_NAME if self._settings.runs_demo_model else self._settings.model or ""
@@ -163,6 +159,6 @@ LISTEN_PREFIXES = {
     "session": "PARLEY_SESSION",
     "inference": "PARLEY_INFERENCE",
     "history-serve": "PARLEY_HISTORY",
-    "history-project": "PARLEY_PROJECTOR",
+    "history-project": "PARLEY_HISTORY_PROJECTOR",
     "gateway": "PARLEY_GATEWAY",
 }

@@ -1,8 +1,10 @@
 """Routes of history: read, import, search, export and usage."""
 
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Header, Query
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +21,8 @@ from parley_gateway.http.request_parsing import (
     JSONBody,
     SessionId,
     check_size,
+    parse_path_id,
+    parse_query,
     request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
@@ -39,15 +43,26 @@ _MARKDOWN: dict[int, dict[str, Any]] = {
 }
 
 
-def history_routes(
-    authenticate: Authenticator,
-    forwarder: Forwarder,
-    upstreams: Upstreams,
-    reader: HistoryReader,
-    exporter: Exporter,
-) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["chat"])
+def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> APIRouter:
+    """A router of its own: its handler parses the parameters itself, because FastAPI's dependency
+    solving would take 0.15 ms, a quarter of an uncached read. The endpoint documents the route.
+    """
     CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
+
+    class DirectRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            return handle
+
+    async def handle(request: Request) -> Response:
+        return await read_history(
+            request,
+            await authenticate(request),
+            parse_path_id(request, "session_id"),
+            await parse_query(request, HistoryQuery),
+            request.headers.get("if-none-match", ""),
+        )
+
+    router = APIRouter(prefix="/v1", tags=["chat"], route_class=DirectRoute)
 
     @router.get(
         "/history/{session_id}",
@@ -82,6 +97,18 @@ def history_routes(
         `min_version` waits for one.
         """
         return await reader.read_page(request, session_id, caller, query, if_none_match)
+
+    return router
+
+
+def history_routes(
+    authenticate: Authenticator,
+    forwarder: Forwarder,
+    upstreams: Upstreams,
+    exporter: Exporter,
+) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["chat"])
+    CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
     @router.post(
         "/history/{session_id}",

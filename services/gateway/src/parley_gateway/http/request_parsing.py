@@ -7,10 +7,11 @@ parameters are read before any dependency runs, and decode the JSON twice.
 import asyncio
 import re
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Depends, Header, Path
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError, WithJsonSchema
+from pydantic import BaseModel, TypeAdapter, ValidationError, WithJsonSchema
 from starlette.requests import Request
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
@@ -55,10 +56,7 @@ class JSONBody(Generic[Model]):
         try:
             return self._model.model_validate_json(body or b"{}")
         except ValidationError as error:
-            problems = error.errors(include_input=False, include_url=False, include_context=False)
-            for problem in problems:
-                problem["loc"] = ("body", *problem["loc"])
-            raise RequestValidationError(problems) from None
+            raise _invalid(error, "body") from None
 
 
 def request_body(model: type[BaseModel]) -> dict[str, Any]:
@@ -106,6 +104,35 @@ async def reject_repeated_parameters(request: Request) -> None:
 
 
 STRICT_QUERY = Depends(reject_repeated_parameters)
+
+_ID: TypeAdapter[UUID] = TypeAdapter(Id)
+
+
+def parse_path_id(request: Request, name: str) -> UUID:
+    """For routes that parse their parameters themselves. Raises RequestValidationError."""
+    try:
+        return _ID.validate_python(request.path_params[name])
+    except ValidationError as error:
+        raise _invalid(error, "path", name) from None
+
+
+async def parse_query(request: Request, model: type[Model]) -> Model:
+    """For routes that parse their parameters themselves.
+
+    Raises InvalidRequest, RequestValidationError.
+    """
+    await reject_repeated_parameters(request)
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise _invalid(error, "query") from None
+
+
+def _invalid(error: ValidationError, *location: str) -> RequestValidationError:
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    for problem in problems:
+        problem["loc"] = (*location, *problem["loc"])
+    return RequestValidationError(problems)
 
 
 def check_size(content: str, param: str = "content") -> None:
