@@ -158,8 +158,8 @@ async def test_a_killed_backup_is_not_valid(
         assert ended.stderr == (
             f"{folder} is not a complete backup: manifest.json, written last, is missing.\n"
         )
-    refused = await back_up()
-    assert (refused.code, refused.stderr) == (
+    rejected = await back_up()
+    assert (rejected.code, rejected.stderr) == (
         1,
         f"{folder} is not empty: choose a new or an empty folder.\n",
     )

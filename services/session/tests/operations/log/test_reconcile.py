@@ -179,19 +179,19 @@ async def test_events_rejected_by_the_store_affect_only_their_session(
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    refused, good = [await append_turns(components, 1) for _ in range(2)]
+    rejected, good = [await append_turns(components, 1) for _ in range(2)]
     await relay()
     await back_up(pool)
     last = (await records_in(kafka_bootstrap, log_topic))[-1]
     headers = dict(last.headers) | {
         "ce_type": b"parley.session.something_new.v1",
-        "ce_subject": str(refused).encode(),
+        "ce_subject": str(rejected).encode(),
         "ce_id": str(uuid4()).encode(),
         "ce_sequence": b"5",
     }
     writer = LogWriter(Brokers(kafka_bootstrap), log_topic)
     await writer.start()
-    record = Record(str(refused).encode(), [*headers.items()], b'{"number":NaN}')
+    record = Record(str(rejected).encode(), [*headers.items()], b'{"number":NaN}')
     assert not (await writer.append([record], timeout=5)).error
     await writer.close()
     await append_turn(components, good)
@@ -201,7 +201,7 @@ async def test_events_rejected_by_the_store_affect_only_their_session(
         ended = await reconcile(*options)
         assert ended.code == 1
         assert " 3 events of 1 sessions that existed only in the log." in ended.stdout
-        assert f"Session {refused} continues with events that the store rejects: " in ended.stdout
+        assert f"Session {rejected} continues with events that the store rejects: " in ended.stdout
         assert ended.stderr == ""
 
 
