@@ -15,7 +15,6 @@ EVENTS = 20_000
 EVENTS_OF_A_TURN = 3
 
 SETTINGS = {
-    # So that a paused relay's transaction is aborted (see `fault_injection.ZOMBIE_SECONDS`).
     # Small batches, so that processes are killed between and within them.
     "PARLEY_HISTORY_PROJECTOR_BATCH_SIZE": "50",
 }

@@ -1,4 +1,4 @@
-"""Scripted services, an issuer of tokens, and a gateway before them, over real HTTP."""
+"""Fake services, a token issuer, and a gateway in front of them, over real HTTP."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,11 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gateway_peers.gateway import Gateway, serve_gateway
-from gateway_peers.history import History
-from gateway_peers.inference import Inference
-from gateway_peers.issuer import Issuer
-from gateway_peers.session import Session
+from gateway_fakes.gateway import Gateway, serve_gateway
+from gateway_fakes.history import History
+from gateway_fakes.inference import Inference
+from gateway_fakes.issuer import Issuer
+from gateway_fakes.session import Session
 
 NONE: Mapping[str, Any] = {}
 QUICK_CONSTANTS = {

@@ -1,12 +1,12 @@
-"""The process as it is run: `python -m parley_gateway`."""
+"""The process: `python -m parley_gateway`."""
 
 import asyncio
 import signal
 
 import pytest
-from gateway_peers.gateway import Client
-from gateway_peers.inference import Stalls, deltas
-from gateway_peers.issuer import JWT_SECRET, token
+from gateway_fakes.gateway import Client
+from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.issuer import JWT_SECRET, token
 
 from parley_cli.engines import free_port
 from parley_gateway.__main__ import main
@@ -58,7 +58,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
         ),
     ],
 )
-def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
+def test_invalid_settings_exit_with_code_2_and_name_the_variable(
     monkeypatch, capsys, wrong, sentence
 ):
     for variable, value in (RIGHT | wrong).items():

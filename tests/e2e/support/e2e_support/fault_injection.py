@@ -13,8 +13,8 @@ from e2e_support.chat_load import ChatLoad
 from e2e_support.stack import Stack
 
 # Longer than the 6 s after which Kafka reassigns a projector's partitions, and than the 7 s after
-# which Postgres aborts the leading relay's transaction (with a publish timeout of 2 s); shorter
-# than the 10 s lease of a turn.
+# which Postgres aborts the leading relay's transaction (its publish timeout and 2 s); shorter than
+# the 10 s lease of a turn.
 ZOMBIE_SECONDS = 8
 
 # The load continues for a while after each fault, so that the next one hits a working stack.

@@ -1,0 +1,103 @@
+"""OpenAPI document: complete, and consistent with the routes."""
+
+import json
+import re
+from typing import Any
+
+from starlette.routing import Route
+
+PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
+PUBLIC = {"isAlive", "isReady"}
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+async def test_the_document_and_its_page_need_no_token(gateway):
+    status, served = await gateway.get("/openapi.json", bearer="")
+    assert (status, served) == (200, gateway.app.api.openapi())
+    assert served["openapi"].startswith("3.1.")
+    async with gateway.request("GET", "/docs", bearer="") as page:
+        assert page.status == 200
+        assert "/openapi.json" in await page.text()
+
+
+async def test_every_route_is_described_and_nothing_else(gateway):
+    routes = {
+        (method.lower(), route.path_format)
+        for route in gateway.app.api.routes
+        if isinstance(route, Route) and route.path not in PAGES
+        for method in route.methods - {"HEAD"}
+    }
+    described = operations(gateway.app.api.openapi())
+    assert {(method, path) for method, path, _ in described} == routes
+
+
+async def test_every_reference_resolves(gateway):
+    document = gateway.app.api.openapi()
+    references = re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document))
+    schemas = document["components"]["schemas"]
+    assert set(references) <= set(schemas)
+    assert {"TurnStarted", "ReplyDelta", "ReplyEnded", "ErrorResponse"} <= set(schemas)
+    assert not {"ValidationError", "HTTPValidationError"} & set(schemas)
+
+
+async def test_operation_ids_are_unique(gateway):
+    ids = [each["operationId"] for _, _, each in operations(gateway.app.api.openapi())]
+    assert len(set(ids)) == len(ids)
+
+
+async def test_every_operation_describes_its_errors_security_and_parameters(gateway):
+    for method, path, operation in operations(gateway.app.api.openapi()):
+        name, statuses = operation["operationId"], set(operation["responses"])
+        parameters = [each["name"] for each in operation.get("parameters", ())]
+        is_public = name in PUBLIC
+        assert ("security" not in operation) == is_public, name
+        assert is_public or {"401", "500", "503"} <= statuses, name
+        if method == "post":
+            assert {"400", "408", "413", "422"} <= statuses, name
+            assert "Idempotency-Key" in parameters, name
+        if "{session_id}" in path:
+            assert {"400", "404"} <= statuses, name
+            assert "session_id" in parameters, name
+
+
+async def test_every_response_has_a_schema_and_errors_have_the_one_shape(gateway):
+    for _, _, operation in operations(gateway.app.api.openapi()):
+        name = operation["operationId"]
+        for status, response in operation["responses"].items():
+            assert response["description"], name
+            content = response.get("content", {})
+            is_error = int(status) >= 400 and name not in PUBLIC
+            if name == "streamTurn" and not is_error:
+                assert content.keys() == ({"text/event-stream"} if status == "200" else set())
+            elif status == "304":
+                assert not content
+            else:
+                schema = content["application/json"]["schema"]
+                assert schema["$ref"].endswith("/ErrorResponse") == is_error, name
+
+
+async def test_the_bounds_of_request_fields_are_in_the_document(gateway):
+    document = gateway.app.api.openapi()
+    schemas = document["components"]["schemas"]
+    start = schemas["StartSession"]["properties"]
+    assert start["title"]["anyOf"][0]["maxLength"] == 200
+    assert start["metadata"]["anyOf"][0]["maxProperties"] == 16
+    assert schemas["SubmitMessage"]["additionalProperties"] is False
+    assert schemas["SubmitMessage"]["required"] == ["content"]
+    parameters = document["paths"]["/v1/history/{session_id}"]["get"]["parameters"]
+    limit = next(each["schema"] for each in parameters if each["name"] == "limit")
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 20)
+
+
+async def test_the_example_of_a_stream_is_a_stream(gateway):
+    submit = gateway.app.api.openapi()["paths"]["/v1/sessions/{session_id}/messages"]["post"]
+    example = submit["responses"]["200"]["content"]["text/event-stream"]["example"]
+    assert example.startswith("id: 0\ndata: ")
+    assert "\n\nid: end\ndata: " in example

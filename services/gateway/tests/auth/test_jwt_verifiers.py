@@ -1,0 +1,118 @@
+"""Tokens verified with a shared secret."""
+
+import base64
+import json
+import time
+
+import jwt
+import pytest
+from gateway_fakes.issuer import JWT_SECRET, claims, rsa_key, token
+from gateway_fakes.service import raw
+
+from parley_core.auth.principal import Principal
+
+
+def forged(header, payload, signature=b""):
+    parts = (json.dumps(header).encode(), json.dumps(payload).encode(), signature)
+    return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts).decode()
+
+
+def now(seconds):
+    return int(time.time()) + seconds
+
+
+async def refused(gateway, bearer):
+    async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
+        body = await answer.text()
+        assert answer.status == 401, body
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        error = json.loads(body)["error"]
+        assert error["type"] == "authentication_error"
+        return error["code"]
+
+
+async def person(gateway, session, bearer):
+    session.answers.append(raw(b"{}"))
+    async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
+        assert answer.status == 200, await answer.text()
+    return session.calls[-1].person
+
+
+async def test_a_token_resolves_to_its_principal(gateway, session):
+    assert await person(gateway, session, token()) == Principal("default", "ada")
+    full = token(sub="ä 1", tenant="acme", scope=" admin  audit:read ")
+    scopes = frozenset(("admin", "audit:read"))
+    assert await person(gateway, session, full) == Principal("acme", "ä 1", scopes)
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic YTpi", "Bearer", "Bearer ", "Token x"])
+async def test_a_call_without_a_token_is_a_401(gateway, header):
+    headers = {} if header is None else {"authorization": header}
+    for method, path in (("GET", "/v1/models"), ("POST", "/v1/sessions"), ("GET", "/v1/history/x")):
+        async with gateway.http.request(method, gateway.url + path, headers=headers) as answer:
+            assert answer.status == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert (await answer.json())["error"]["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": now(-40)},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": [1]},
+        {"nbf": now(86_400)},
+        {"iat": now(86_400)},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": "a" * 256},
+        {"sub": "a\x00"},
+        {"sub": "a\nb"},
+        {"sub": "\ud800"},
+        {"tenant": ""},
+        {"tenant": 7},
+        {"tenant": "t" * 256},
+        {"tenant": "\udfff"},
+        {"scope": ["admin"]},
+        {"scope": "s" * 2_049},
+        {"scope": "ä"},
+    ],
+)
+async def test_a_token_with_missing_or_invalid_claims_is_a_401(gateway, changes):
+    assert await refused(gateway, token(**changes)) == "invalid_token"
+
+
+async def test_clock_skew_of_half_a_minute_is_tolerated(gateway, session):
+    assert await person(gateway, session, token(exp=now(-20), nbf=now(20), iat=now(20)))
+
+
+async def test_a_forged_token_is_a_401(gateway):
+    none = forged({"alg": "none"}, claims())
+    for bearer in (
+        none,
+        none.replace("none", "None"),
+        token("another secret of thirty-two bytes or more"),
+        token()[:-4] + "AAAA",
+        jwt.encode(claims(), JWT_SECRET, algorithm="HS384"),
+        jwt.encode(claims(), rsa_key("any"), algorithm="RS256"),
+        forged({"alg": ["HS256"]}, claims()),
+        forged({"alg": {}}, claims()),
+        forged({"alg": "HS256", "kid": 7}, claims()),
+        forged({"alg": "HS256", "crit": ["x"]}, claims()),
+        forged(["HS256"], claims()),
+        forged({"alg": "HS256"}, []),
+        "a.b.c",
+        "...",
+        "é",
+        "x" * 17_000,
+    ):
+        assert await refused(gateway, bearer) == "invalid_token"
+
+
+async def test_issuer_and_audience_are_checked_when_configured(start, session):
+    gateway = await start(jwt={"secret": JWT_SECRET, "issuer": "us", "audience": "parley"})
+    assert await person(gateway, session, token(iss="us", aud="parley"))
+    assert await person(gateway, session, token(iss="us", aud=["other", "parley"]))
+    for changes in ({}, {"iss": "us"}, {"aud": "parley"}, {"iss": "them", "aud": "parley"}):
+        assert await refused(gateway, token(**changes)) == "invalid_token"

@@ -1,0 +1,166 @@
+"""Stream tickets: URLs that open one turn for one user for a limited time."""
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import jwt
+import pytest
+from gateway_fakes.gateway import SESSION_ID, another_id
+from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.issuer import token
+
+from parley_contracts import turn_sse as sse
+from parley_core.auth.principal import (
+    InternalSecret,
+    InvalidPrincipal,
+    Principal,
+    sign_principal,
+    verify_principal,
+)
+from parley_gateway.auth.jwt_verifiers import InvalidToken, SharedSecretVerifier
+from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.history.recent_writes import RecentWrites
+from parley_testing.event_stream import EventStream, text_of
+from parley_testing.peers import SECRET
+
+ADA = Principal("acme", "ada", frozenset(("admin",)))
+KEY = InternalSecret(SECRET.encode())
+
+
+@asynccontextmanager
+async def bare(gateway, url, **headers):
+    """A request without an Authorization header, unless it is given."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with gateway.http.get(gateway.url + url, headers=sent) as answer:
+        yield answer
+
+
+async def opened(gateway):
+    """The `turn.started` of a turn of Ada's, whose first client has left."""
+    bearer = token(sub="ada", tenant="acme", scope="admin")
+    async with gateway.stream(bearer=bearer) as stream:
+        return await stream.event()
+
+
+def signed(turn_id, *, seconds=900, secret=KEY, person=ADA):
+    tickets = StreamTickets(secret, seconds)
+    return tickets.stream_url(UUID(turn_id), person).partition("ticket=")[2]
+
+
+def ticket_in(url):
+    return url.partition("ticket=")[2]
+
+
+async def test_a_stream_url_opens_the_stream_of_its_turn(gateway, session, inference):
+    inference.script(deltas("Hel"), Stalls())
+    started = await opened(gateway)
+    inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello")))
+    url = started["stream_url"]
+    assert url.startswith(f"/v1/turns/{started['turn_id']}/stream?ticket=")
+    async with bare(gateway, url, last_event_id="3") as answer:
+        assert answer.status == 200
+        *texts, end = await EventStream(answer, answer.content.readany).events()
+    assert (text_of(texts), end["id"]) == ("lo", "end")
+    async with bare(gateway, url, last_event_id="end") as answer:
+        assert answer.status == 204
+
+
+async def test_a_ticket_acts_for_its_user_without_scopes(gateway, session, inference):
+    inference.script(Stalls())
+    url = (await opened(gateway))["stream_url"]
+    inference.script(lambda: sse.ended(session.end("")))
+    async with bare(gateway, url, last_event_id="0") as answer:
+        await answer.read()
+    assert session.calls[-1].person == inference.calls[-1].person == Principal("acme", "ada")
+
+
+async def test_a_ticket_does_not_renew_itself(gateway, session, inference):
+    inference.script(Stalls())
+    url = (await opened(gateway))["stream_url"]
+    session.end("Hello")
+    async with bare(gateway, url) as answer:
+        started = await EventStream(answer, answer.content.readany).event()
+    assert (started["type"], started["stream_url"]) == ("turn.started", url)
+
+
+async def test_a_ticket_takes_precedence_over_headers(gateway, session, inference):
+    inference.script(Stalls())
+    started = await opened(gateway)
+    session.end("Hello")
+    proxys = {"authorization": "Basic cHJveHk6cHJveHk="}
+    async with bare(gateway, started["stream_url"], **proxys) as answer:
+        assert answer.status == 200
+    path = f"/v1/turns/{started['turn_id']}/stream?ticket=x"
+    refused = await gateway.refusal("GET", path, bearer=token(sub="ada", tenant="acme"))
+    assert refused[:2] == (401, "invalid_ticket")
+
+
+async def test_an_invalid_ticket_is_rejected(gateway, session, inference):
+    inference.script(Stalls())
+    turn_id = (await opened(gateway))["turn_id"]
+    whole = signed(turn_id)
+    principal = sign_principal(
+        ADA, KEY, issuer="gateway", audience="stream-ticket", now=session.turn.message.created_at
+    )
+    no_tickets = {
+        "expired": signed(turn_id, seconds=-1),
+        "another turn's": signed(another_id()),
+        "another secret's": signed(turn_id, secret=InternalSecret(b"x" * 32)),
+        "cut": whole[:-4],
+        "unsigned": jwt.encode(
+            jwt.decode(whole, options={"verify_signature": False}), "", algorithm="none"
+        ),
+        "a principal": principal,
+        "a token": token(sub="ada", tenant="acme"),
+        "empty": "",
+        "no text": "%FF%00",
+    }
+    for name, ticket in no_tickets.items():
+        async with bare(gateway, f"/v1/turns/{turn_id}/stream?ticket={ticket}") as answer:
+            assert answer.status == 401, name
+            assert (await answer.json())["error"]["code"] == "invalid_ticket"
+
+
+async def test_a_ticket_opens_nothing_else(gateway, session, inference):
+    inference.script(Stalls())
+    started = await opened(gateway)
+    ticket = ticket_in(started["stream_url"])
+    for path in (f"turns/{started['turn_id']}", f"sessions/{SESSION_ID}", f"history/{SESSION_ID}"):
+        async with bare(gateway, f"/v1/{path}?ticket={ticket}") as answer:
+            assert answer.status == 401
+        async with bare(gateway, f"/v1/{path}", authorization=f"Bearer {ticket}") as answer:
+            assert answer.status == 401
+    async with gateway.http.post(f"{gateway.url}{started['stream_url']}") as answer:
+        assert answer.status == 405
+
+
+async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret():
+    ticket = signed(str(uuid4()))
+    with pytest.raises(InvalidToken):
+        await SharedSecretVerifier(SECRET, issuer=None, audience=None).verify(ticket)
+    with pytest.raises(InvalidPrincipal):
+        verify_principal(
+            ticket,
+            KEY,
+            issuers=("gateway",),
+            audience="stream-ticket",
+            now=datetime.now(UTC),
+        )
+
+
+async def test_an_unexpected_error_logs_no_ticket(gateway, session, inference, monkeypatch, caplog):
+    inference.script(Stalls())
+    url = (await opened(gateway))["stream_url"]
+    inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello")))
+
+    def surprising(*_, **__):
+        raise RuntimeError("a surprise")
+
+    monkeypatch.setattr(RecentWrites, "record", surprising)
+    async with bare(gateway, url, last_event_id="0") as answer:
+        with pytest.raises(Exception, match="payload"):
+            await answer.read()
+    assert "a surprise" in caplog.text
+    assert ticket_in(url) not in caplog.text
+    assert ticket_in(url)[-40:] not in caplog.text

@@ -1,0 +1,248 @@
+"""Chat completions with a session, through OpenAI's own client."""
+
+import asyncio
+import json
+
+import openai
+import pytest
+from gateway_fakes.gateway import SESSION_ID
+from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.issuer import token
+from gateway_fakes.openai_client import asked, openai_client, text_and_error
+from gateway_fakes.service import error
+from gateway_fakes.session import NOON
+
+from parley_contracts import turn_sse as sse
+from parley_contracts.api_models import ErrorShape, UsageShape
+from parley_gateway.chat_completions.errors import ReplyIncomplete
+from parley_testing.eventually import eventually
+
+USAGE = UsageShape(prompt_tokens=7, completion_tokens=2, total_tokens=9)
+REPLY = {"model": "parley-demo", "finish_reason": "stop", "usage": USAGE}
+
+
+@pytest.fixture
+async def client(gateway):
+    async with openai_client(gateway) as client:
+        yield client
+
+
+async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, inference):
+    inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello", reply=REPLY)))
+    raw = await client.chat.completions.with_raw_response.create(**asked())
+    turn = session.turn
+    assert raw.headers["parley-session-id"] == str(SESSION_ID)
+    assert raw.headers["parley-turn-id"] == str(turn.id)
+    assert raw.parse()._request_id == raw.headers["x-request-id"]
+    message = {"role": "assistant", "content": "Hello", "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    assert json.loads(raw.text) == {
+        "id": f"chatcmpl-{turn.id.hex}",
+        "object": "chat.completion",
+        "created": int(NOON.timestamp()),
+        "model": "parley-demo",
+        "choices": [choice],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9},
+    }
+    [submitted] = [call for call in session.calls if call.path.endswith("/messages")]
+    assert submitted.path == f"/sessions/{SESSION_ID}/messages"
+    assert submitted.body == {"content": "Hello?", "model": "parley-demo"}
+
+
+async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
+    client, session, inference
+):
+    inference.script(
+        deltas("Hél"),
+        sse.HEARTBEAT,
+        deltas("lo 😀", after=3),
+        lambda: sse.ended(session.end("Héllo 😀", reply=REPLY | {"finish_reason": "length"})),
+    )
+    chunks = [chunk async for chunk in await client.chat.completions.create(**asked(stream=True))]
+    deltas_seen = [chunk.choices[0].delta for chunk in chunks]
+    assert (deltas_seen[0].role, deltas_seen[0].content) == ("assistant", "")
+    assert [delta.content for delta in deltas_seen[1:]] == ["Hél", "lo 😀", None]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 3 + ["length"]
+    assert {chunk.id for chunk in chunks} == {f"chatcmpl-{session.turn.id.hex}"}
+    assert {chunk.created for chunk in chunks} == {int(NOON.timestamp())}
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    assert not any("usage" in chunk.model_fields_set for chunk in chunks)
+
+
+async def test_usage_is_the_last_chunk_when_requested(client, session, inference):
+    inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
+    request = asked(stream=True, stream_options={"include_usage": True})
+    chunks = [chunk async for chunk in await client.chat.completions.create(**request)]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.prompt_tokens == 7
+    assert chunks[-1].usage.completion_tokens == 2
+    assert [chunk.usage for chunk in chunks[:-1]] == [None] * 3
+    assert all("usage" in chunk.model_fields_set for chunk in chunks)
+
+
+async def test_the_last_chunk_names_the_model_that_replied(client, session, inference):
+    other = REPLY | {"model": "meta/llama"}
+    inference.script(lambda: sse.ended(session.end("Hi", reply=other)))
+    assert (await client.chat.completions.create(**asked())).model == "meta/llama"
+    inference.script(lambda: sse.ended(session.end("Hi", reply=other)))
+    chunks = [chunk async for chunk in await client.chat.completions.create(**asked(stream=True))]
+    assert [chunk.model for chunk in chunks] == ["parley-demo", "meta/llama"]
+
+
+async def test_user_messages_after_the_last_assistant_message_are_new(client, session, inference):
+    inference.script(lambda: sse.ended(session.end("Hi")))
+    messages = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
+        {"role": "assistant", "content": "A cat."},
+        {"role": "user", "content": "And now?"},
+        {"role": "user", "content": [{"type": "text", "text": text} for text in ("Go", "on.")]},
+    ]
+    request = asked(messages=messages, extra_headers=None, metadata={"session_id": str(SESSION_ID)})
+    await client.chat.completions.create(**request)
+    assert session.calls[0].body == {
+        "preceding": ["And now?"],
+        "content": "Go\non.",
+        "model": "parley-demo",
+    }
+
+
+async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, inference):
+    inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
+    async with openai_client(gateway, max_retries=2) as client:
+        with pytest.raises(openai.InternalServerError) as failed:
+            await client.chat.completions.create(**asked())
+    assert (failed.value.status_code, failed.value.code) == (502, "upstream_broken")
+    assert failed.value.response.headers["parley-turn-id"] == str(session.turn.id)
+    assert len(inference.places) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("upstream_timeout", 504, "server_error"),
+        ("upstream_rate_limited", 429, "rate_limit_error"),
+        ("upstream_new", 502, "server_error"),
+        ("context_too_long", 400, "invalid_request_error"),
+        ("internal", 500, "server_error"),
+    ],
+)
+def test_a_failure_has_the_status_of_its_code(code, status, kind):
+    refusal = ReplyIncomplete(ErrorShape(message="Lost.", type="server_error", code=code))
+    assert (refusal.status, refusal.type, refusal.code) == (status, kind, code)
+
+
+async def test_a_reply_that_fails_midway_raises_after_the_text(client, session, inference):
+    inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
+    assert await text_and_error(client, **asked()) == ("Hel", "upstream_broken")
+
+
+async def test_a_cancelled_reply_is_an_error(client, session, inference):
+    inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
+    assert await text_and_error(client, **asked()) == ("Hel", "cancelled")
+    inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
+    with pytest.raises(openai.ConflictError) as cancelled:
+        await client.chat.completions.create(**asked())
+    assert cancelled.value.code == "cancelled"
+
+
+async def test_a_stream_continues_after_inference_breaks(client, session, inference):
+    inference.script(deltas("Hel"), Dies())
+    inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello", reply=REPLY)))
+    chunks = [chunk async for chunk in await client.chat.completions.create(**asked(stream=True))]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello"
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+async def test_a_stream_that_cannot_continue_ends_with_an_error(client, session, inference):
+    inference.script(deltas("Hel"), Dies())
+    assert await text_and_error(client, **asked()) == ("Hel", "reply_pending")
+
+
+async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session, inference):
+    paused = asyncio.Event()
+    inference.script(deltas("Hel"), paused, Dies())
+    reading = asyncio.create_task(text_and_error(client, **asked()))
+    await eventually(lambda: inference.written)
+    session.turns.clear()
+    paused.set()
+    assert await reading == ("Hel", "session_not_found")
+
+
+async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session, inference):
+    inference.script(deltas("Hel"), Stalls())
+    reading = asyncio.create_task(text_and_error(client, **asked()))
+    await eventually(lambda: inference.written)
+    gateway.app.begin_drain()
+    assert await reading == ("Hel", "reply_pending")
+
+
+async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, inference):
+    gateway = await start(reply_timeout_seconds=0.05)
+    inference.script(deltas("Hel"), Stalls())
+    async with openai_client(gateway, max_retries=1) as client:
+        asking = asyncio.create_task(client.chat.completions.create(**asked()))
+        await eventually(lambda: inference.written)
+        session.end("Hello", reply=REPLY)
+        completion = await asking
+    assert completion.choices[0].message.content == "Hello"
+    [first, again] = [call for call in session.calls if call.path.endswith("/messages")]
+    assert "attach" not in first.body
+    assert again.body == {"content": "Hello?", "model": "parley-demo", "attach": True}
+    assert len(session.turns) == 1
+
+
+async def test_an_idempotency_key_takes_precedence_over_attaching(client, session, inference):
+    inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
+    headers = asked()["extra_headers"] | {"Idempotency-Key": "k", "x-stainless-retry-count": "1"}
+    first = await client.chat.completions.create(**asked(extra_headers=headers))
+    again = await client.chat.completions.create(**asked(extra_headers=headers))
+    assert first == again
+    assert {call.key for call in session.calls if call.path.endswith("/messages")} == {"k"}
+    assert not any("attach" in (call.body or {}) for call in session.calls)
+
+
+async def test_an_unknown_model_is_rejected_before_anything_is_committed(
+    client, session, inference
+):
+    with pytest.raises(openai.NotFoundError) as unknown:
+        await client.chat.completions.create(**asked(model="gpt-nowhere"))
+    assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
+    assert not session.calls
+
+
+async def test_an_error_of_session_is_returned_unchanged(client, session):
+    session.answers.append(error(409, "turn_open", **{"x-should-retry": "false"}))
+    with pytest.raises(openai.ConflictError) as refused:
+        await client.chat.completions.create(**asked())
+    assert refused.value.code == "turn_open"
+
+
+async def test_history_includes_the_completion_right_after(
+    client, gateway, session, inference, history
+):
+    inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
+    await client.chat.completions.create(**asked())
+    history.project(SESSION_ID, 4)
+    assert (await gateway.get(f"/v1/history/{SESSION_ID}"))[0] == 200
+    assert "4" in history.reads[-1].query.values()
+
+
+async def test_disconnecting_does_not_stop_the_reply(client, session, inference):
+    inference.script(deltas("Hel"), Stalls())
+    stream = await client.chat.completions.create(**asked(stream=True))
+    await anext(stream)
+    await stream.close()
+    await eventually(lambda: inference.open == 0)
+    assert session.turn.status == "running"
+    assert not [call for call in session.calls if call.path.endswith("/cancel")]
+
+
+async def test_the_blocking_client_works_too(gateway, session, inference):
+    inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
+
+    def ask():
+        with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=token()) as client:
+            chunks = list(client.chat.completions.create(**asked(stream=True)))
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+    assert await asyncio.to_thread(ask) == "Hi"

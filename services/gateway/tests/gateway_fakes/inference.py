@@ -1,0 +1,103 @@
+"""Fake inference service that streams a script for each request."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from gateway_fakes.service import Call, FakeService
+from parley_contracts import turn_sse as sse
+
+
+class Dies:
+    """The connection is cut."""
+
+
+class Ends:
+    """The answer ends here, without an end of the turn."""
+
+
+class Stalls:
+    """Nothing more comes."""
+
+
+Step = bytes | Callable[[], bytes] | asyncio.Event | web.Response | Dies | Ends | Stalls
+
+
+class Inference(FakeService):
+    name = "inference"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: deque[list[Step]] = deque()
+        self.open = 0
+        self.written = 0
+        self.models = [model("parley-demo"), model("meta/llama")]
+        self.stuck: asyncio.Event | None = None
+        """Requests are answered once it is set."""
+
+    def script(self, *steps: Step) -> None:
+        """What the next request that has no script yet is answered with."""
+        self.scripts.append(list(steps))
+
+    @property
+    def places(self) -> list[int | None]:
+        """After which place each stream was asked for."""
+        return [call.body["after"] for call in self.calls if call.path.endswith("/stream")]
+
+    async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
+        if self.stuck is not None:
+            await self.stuck.wait()
+        if call.path == "/models":
+            return web.json_response({"object": "list", "data": self.models})
+        steps = self.scripts.popleft() if self.scripts else [Dies()]
+        if isinstance(steps[0], web.Response):
+            return steps[0]
+        if isinstance(steps[0], Dies):
+            request.transport.abort()
+        response = web.StreamResponse(headers=sse.HEADERS)
+        self.open += 1
+        try:
+            await response.prepare(request)
+            for step in steps:
+                if isinstance(step, Ends):
+                    break
+                await self._do(step, request, response)
+        finally:
+            self.open -= 1
+        return response
+
+    async def _do(self, step: Step, request: web.Request, response: web.StreamResponse) -> None:
+        match step:
+            case bytes():
+                await response.write(step)
+                self.written += len(step)
+            case asyncio.Event():
+                await step.wait()
+            case Dies():
+                request.transport.abort()
+            case Stalls():
+                await asyncio.Event().wait()
+            case _:
+                await response.write(step())
+
+
+def model(name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "parley",
+        "context_size": 1_000,
+    }
+
+
+def deltas(*texts: str, after: int = 0) -> bytes:
+    """One event for each text, the first from the place after `after`."""
+    events = []
+    for text in texts:
+        after += len(text)
+        events.append(sse.delta(text, after))
+    return b"".join(events)

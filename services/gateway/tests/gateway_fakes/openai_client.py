@@ -1,0 +1,41 @@
+"""OpenAI's SDK, configured for a gateway."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from openai import APIError, AsyncOpenAI
+
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.issuer import token
+
+HELLO = [{"role": "user", "content": "Hello?"}]
+OF_THE_SESSION = {"Parley-Session-Id": str(SESSION_ID)}
+
+
+@asynccontextmanager
+async def openai_client(gateway: Gateway, **options: Any) -> AsyncIterator[AsyncOpenAI]:
+    given = {"max_retries": 0, "timeout": 10} | options
+    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=token(), **given) as client:
+        yield client
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    """A request's parameters, of the session."""
+    return {
+        "model": "parley-demo",
+        "messages": HELLO,
+        "extra_headers": OF_THE_SESSION,
+        **changes,
+    }
+
+
+async def text_and_error(client: AsyncOpenAI, **request: Any) -> tuple[str, str | None]:
+    """What a stream brings, and the code of the error that it ends with."""
+    text = ""
+    try:
+        async for chunk in await client.chat.completions.create(**request, stream=True):
+            text += chunk.choices[0].delta.content or ""
+    except APIError as error:
+        return text, error.code
+    return text, None

@@ -1,0 +1,80 @@
+"""Base of the fake services: they listen, verify principals and record calls."""
+
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+
+from parley_core.auth.principal import Principal
+from parley_testing.peers import caller_of, listening, refusal
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    person: Principal
+    request_id: str
+    key: str | None
+
+
+class FakeService:
+    """Answers what its class does, or what `answers` holds for the next requests."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.calls: list[Call] = []
+        self.answers: deque[web.StreamResponse] = deque()
+        self.away = False
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls) -> AsyncIterator[Self]:
+        peer = cls()
+        app = web.Application(client_max_size=2**23)
+        app.router.add_route("*", "/{path:.*}", peer._answer)
+        async with listening(app, shutdown_timeout=0.01, handler_cancellation=True) as peer.url:
+            yield peer
+
+    async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
+        raise NotImplementedError
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        call = await self._call(request)
+        if self.away:
+            request.transport.abort()
+        if request.path == "/healthz":
+            return web.json_response({"status": "ok"})
+        self.calls.append(call)
+        if self.answers:
+            return self.answers.popleft()
+        return await self.handle(request, call)
+
+    async def _call(self, request: web.Request) -> Call:
+        person = caller_of(request, issuer="gateway", audience=self.name)
+        body = await request.read()
+        return Call(
+            request.method,
+            request.path,
+            dict(request.query),
+            json.loads(body) if body else None,
+            person,
+            request.headers["x-request-id"],
+            request.headers.get("idempotency-key"),
+        )
+
+
+def error(status: int, code: str, **headers: str) -> web.Response:
+    return refusal(status, code, "p", **headers)
+
+
+def raw(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")

@@ -1,0 +1,71 @@
+"""Limit of concurrent streams, and shutdown."""
+
+import asyncio
+
+from gateway_fakes.inference import Stalls, deltas
+
+from parley_contracts import turn_sse as sse
+from parley_testing.eventually import eventually
+
+
+async def test_beyond_the_stream_limit_nothing_is_committed(start, session, inference):
+    gateway = await start(max_streams=1)
+    paused = asyncio.Event()
+    inference.script(paused, lambda: sse.ended(session.end("")))
+    async with gateway.stream() as stream:
+        await stream.event()
+        path = f"/v1/sessions/{session.turn.session_id}/messages"
+        async with gateway.request("POST", path, body={"content": "Hi"}) as refused:
+            assert refused.status == 503
+            assert refused.headers["retry-after"] == "1"
+            assert (await refused.json())["error"]["code"] == "gateway_busy"
+        assert len(session.turns) == 1
+        paused.set()
+        await stream.events()
+    inference.script(lambda: sse.ended(session.end("")))
+    assert (await gateway.submit())[0] == 200
+
+
+async def test_at_shutdown_open_streams_end_between_events(gateway, session, inference):
+    inference.script(deltas("abc") + b'id: 9\ndata: {"ha', Stalls())
+    async with gateway.stream() as stream:
+        await stream.until_text(3)
+        gateway.app.begin_drain()
+        async with asyncio.timeout(2):
+            assert await stream.events() == []
+    assert stream.raw.endswith(deltas("abc"))
+    await eventually(lambda: inference.open == 0)
+
+
+async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(start, session, inference):
+    gateway = await start(
+        stream={"reconnect_deadline_seconds": 60},
+        constants={"turns.event_relay.RECONNECT_MAX_SECONDS": 0.1},
+    )
+    async with gateway.stream() as stream:
+        await stream.event()
+        gateway.app.begin_drain()
+        tried = len(inference.places)
+        await eventually(lambda: len(inference.places) > tried)
+        inference.script(Stalls())
+        async with asyncio.timeout(2):
+            assert await stream.events() == []
+
+
+async def test_at_shutdown_new_streams_are_rejected(gateway, session):
+    gateway.app.begin_drain()
+    assert (await gateway.submit())[0] == 503
+    assert session.turns == {}
+    status, body = await gateway.get("/readyz")
+    assert (status, body["status"]) == (503, "stopping")
+
+
+async def test_at_shutdown_a_client_that_waits_for_a_whole_reply_gets_reply_pending(
+    gateway, session, inference
+):
+    inference.script(deltas("a"), Stalls())
+    waiting = asyncio.create_task(gateway.submit(idempotency_key="k"))
+    await eventually(lambda: inference.open)
+    gateway.app.begin_drain()
+    status, body = await waiting
+    assert (status, body["error"]["code"]) == (504, "reply_pending")

@@ -1,0 +1,68 @@
+"""Background turns: answered at once, run by inference without a client, polled later."""
+
+import asyncio
+
+import pytest
+from gateway_fakes.gateway import SESSION_ID, another_id
+from gateway_fakes.inference import Stalls, deltas
+
+from parley_contracts import turn_sse as sse
+from parley_testing.eventually import eventually
+
+PATH = f"/v1/sessions/{SESSION_ID}/messages"
+BACKGROUND = {"content": "Hi", "background": True}
+
+
+async def test_the_running_turn_is_returned_at_once_and_can_be_polled(gateway, session, inference):
+    inference.script(deltas("Hel"), Stalls())
+    status, turn = await gateway.post(PATH, BACKGROUND)
+    assert (status, turn["status"], turn["reply"]) == (202, "running", None)
+    assert turn["message"]["content"] == "Hi"
+    # Inference has it: nobody else needs to see to it.
+    await eventually(lambda: inference.places == [0])
+    assert await gateway.get(f"/v1/turns/{turn['id']}") == (200, turn)
+    session.end("Hello")
+    status, ended = await gateway.get(f"/v1/turns/{turn['id']}")
+    assert (status, ended["status"], ended["reply"]["content"]) == (200, "completed", "Hello")
+
+
+async def test_a_repeated_request_returns_the_current_turn(gateway, session, inference):
+    inference.script(Stalls())
+    inference.script(Stalls())
+    _, first = await gateway.post(PATH, BACKGROUND, idempotency_key="k")
+    assert await gateway.post(PATH, BACKGROUND, idempotency_key="k") == (202, first)
+    session.end("Hello")
+    status, ended = await gateway.post(PATH, BACKGROUND, idempotency_key="k")
+    assert (status, ended["status"]) == (200, "completed")
+    assert len(session.turns) == 1
+
+
+async def test_the_same_request_without_background_waits_for_the_reply(gateway, session, inference):
+    inference.script(Stalls())
+    await gateway.post(PATH, BACKGROUND, idempotency_key="k")
+    inference.script(lambda: sse.ended(session.end("Hello")))
+    status, turn = await gateway.submit("Hi", idempotency_key="k")
+    assert (status, turn["reply"]["content"]) == (200, "Hello")
+
+
+async def test_the_turn_is_returned_while_inference_is_unavailable(gateway, session, inference):
+    inference.away = True
+    async with asyncio.timeout(5):
+        status, turn = await gateway.post(PATH, BACKGROUND)
+    assert (status, turn["status"]) == (202, "running")
+    assert len(session.turns) == 1
+
+
+async def test_a_background_stream_is_rejected_before_any_call(gateway, session):
+    body = {**BACKGROUND, "stream": True}
+    refused = await gateway.refusal("POST", PATH, body=body)
+    assert refused == (400, "invalid_request", "background")
+    assert not session.calls
+
+
+@pytest.mark.parametrize(
+    ("turn", "refused"),
+    [("x", (400, "invalid_request", "turn_id")), (another_id(), (404, "turn_not_found", "p"))],
+)
+async def test_an_unknown_turn_is_rejected(gateway, turn, refused):
+    assert await gateway.refusal("GET", f"/v1/turns/{turn}") == refused
