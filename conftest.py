@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import pytest
 
-# Engines and their clients are imported where they are used: most tests need none of them.
+# Engines and their clients are imported where they are used: most tests do not need them.
 
 if TYPE_CHECKING:
     from parley_cli.engines import KafkaServer
@@ -89,7 +89,7 @@ def _starts_processes(module: Path) -> bool:
 
 @pytest.fixture(scope="session")
 def postgres_server(run_beside_tests: Run) -> Iterator[str]:
-    """The DSN of an administrator, `postgresql://…/postgres`."""
+    """An administrator's DSN, `postgresql://…/postgres`."""
     if given := os.environ.get("PARLEY_TEST_POSTGRES"):
         yield given
     elif _in_containers():
@@ -107,17 +107,17 @@ def postgres_server(run_beside_tests: Run) -> Iterator[str]:
 
 @pytest.fixture
 def database(postgres_server: str, run_beside_tests: Run) -> Iterator[str]:
-    """The DSN of an empty database of this test alone."""
+    """The DSN of an empty database for this test."""
     name = f"test_{uuid4().hex}"
     run_beside_tests(_execute(postgres_server, f"CREATE DATABASE {name}"))
     yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
-    # With force: a test that failed may have left connections.
+    # FORCE: a failed test may have left connections open.
     run_beside_tests(_execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap(run_beside_tests: Run, engine_cache: Path) -> Iterator[str]:
-    """A broker's `host:port`; it makes no topic on its own."""
+    """A broker's `host:port`; it does not create topics automatically."""
     if given := os.environ.get("PARLEY_TEST_KAFKA"):
         yield given
     elif _in_containers():
@@ -134,7 +134,7 @@ def kafka_bootstrap(run_beside_tests: Run, engine_cache: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator["KafkaServer"]:
-    """A broker of this test alone, which may kill it and start it again."""
+    """A broker for this test, which may kill and restart it."""
     from parley_cli.engines import KafkaServer, free_port
 
     server = KafkaServer(tmp_path, engine_cache, free_port(), free_port())
@@ -145,13 +145,13 @@ async def kafka(tmp_path: Path, engine_cache: Path) -> AsyncIterator["KafkaServe
 
 @pytest.fixture
 def topic() -> str:
-    """A name that no other test uses; the topic does not exist yet."""
+    """A unique topic name; the topic does not exist yet."""
     return f"test.{uuid4().hex}"
 
 
 @pytest.fixture(scope="session")
 def redis_url(run_beside_tests: Run) -> Iterator[str]:
-    """The URL of a database that all tests share: keys must be a test's own."""
+    """The URL of a database that all tests share; each test uses unique keys."""
     if given := os.environ.get("PARLEY_TEST_REDIS"):
         yield given
     elif _in_containers():
@@ -169,14 +169,14 @@ def redis_url(run_beside_tests: Run) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine_cache() -> Path:
-    """What engines fetch once and keep: Kafka's jars, Java's start cache."""
+    """The folder of downloaded engine files: Kafka's jars and Java's start cache."""
     default = Path(__file__).parent / ".parley" / "cache"
     return Path(os.environ.get("PARLEY_TEST_CACHE") or default)
 
 
 @pytest.fixture(scope="session")
 def run_beside_tests() -> Iterator[Run]:
-    """Runs coroutines on one loop beside the tests: an engine outlives the loop of any test."""
+    """Runs coroutines on an event loop in a thread: engines outlive the event loop of a test."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="engines", daemon=True)
     thread.start()
@@ -196,8 +196,8 @@ def _in_containers() -> bool:
 
 @contextmanager
 def _embedded(server_in: Callable[[Path], AnyServer], run: Run) -> Iterator[AnyServer]:
-    # Not below pytest's own folder: each run closes that one to all but root, and PostgreSQL
-    # does not run as root.
+    # Not below pytest's own folder, which only its owner may enter: as root, PostgreSQL runs as
+    # another user.
     with tempfile.TemporaryDirectory(prefix="parley-test-") as folder:
         server = server_in(Path(folder))
         try:
@@ -224,7 +224,7 @@ def _kafka_container() -> Iterator[str]:
 
     from parley_cli.engines import free_port
 
-    # Chosen here, not by Docker: the broker must tell clients its port before it has started.
+    # Chosen here, not by Docker: the broker advertises its port, so it must know it at start.
     port = free_port()
     container = DockerContainer("apache/kafka:4.4.0").with_bind_ports(port, port)
     container.with_envs(

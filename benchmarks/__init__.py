@@ -1,1 +1,1 @@
-"""Every speed claim of Parley, as a ratio measured in one run: `make bench`."""
+"""Benchmarks: every speed claim of Parley as a ratio to a baseline of the same run."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: measures and prints tables; without names, all of them."""
+"""Entry point: `python -m benchmarks [NAME …]` runs the named benchmarks, or all of them."""
 
 import argparse
 from importlib import import_module
@@ -20,11 +20,19 @@ NAMES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Run benchmarks and print a table of results for each.",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"benchmark to run (default: all): {', '.join(NAMES)}",
+    )
     for name in parser.parse_args().names or NAMES:
         if name not in NAMES:
-            parser.error(f"{name} is none of {', '.join(NAMES)}")
+            parser.error(f"unknown benchmark {name}; available: {', '.join(NAMES)}")
         print(f"{name} …", flush=True)
         uvloop.run(import_module(f"benchmarks.{name}").run())
 

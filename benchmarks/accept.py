@@ -68,18 +68,18 @@ def _serve(listening: socket.socket, sockets: int, backlog: int, loop: str) -> N
 
 async def _first_response(port: int) -> float:
     """Seconds from the connect of a new connection to its first response."""
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_REQUEST)
     await reader.readexactly(len(_RESPONSE))
     writer.close()
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
 async def _measure(port: int) -> list[float]:
     latencies: list[float] = []
     clients: list[_BusyClient] = []
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for _ in range(BUSY_CONNECTIONS):
         _, client = await asyncio.get_running_loop().create_connection(
             lambda: _BusyClient(latencies), "127.0.0.1", port
@@ -87,7 +87,7 @@ async def _measure(port: int) -> list[float]:
         clients.append(client)
     while not all(client.answered for client in clients):
         await asyncio.sleep(0.05)
-    all_accepted = time.perf_counter() - began
+    all_accepted = time.perf_counter() - started_at
     latencies.clear()
     single = [await _first_response(port) for _ in range(SINGLE)]
     burst = await asyncio.gather(*(_first_response(port) for _ in range(BURST)))

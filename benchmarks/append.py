@@ -1,4 +1,4 @@
-"""Appends to the event store, beside the same rows written by one bare statement."""
+"""Benchmark of appends to the event store; baseline: one bare statement for the same rows."""
 
 import asyncio
 import os
@@ -8,119 +8,126 @@ from uuid import uuid4
 
 import asyncpg
 
-from benchmarks.conversations import Append, appends_of
-from benchmarks.engines import postgres
-from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
+from benchmarks.load.sample_conversations import Append, sample_appends
+from benchmarks.servers.engines import postgres
+from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_events.cloudevents import encode
-from parley_session.storage.event_store import EventStore, Held
+from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.migrations import MIGRATIONS
 
-ROUNDS, ALONE, WRITERS, EACH = 6, 200, 20, 50
-AIM = 0.7
+ROUNDS, SINGLE_WRITER_APPENDS, WRITERS, APPENDS_PER_WRITER = 6, 200, 20, 50
+TARGET = 0.7
 
-# Compare-and-set, events and outbox: nothing else, and no index beyond the keys.
-FLOOR_TABLES = """
-CREATE TABLE floor_sessions (id uuid PRIMARY KEY, version integer NOT NULL);
-CREATE TABLE floor_events (
+# Only compare-and-set, events and outbox, and no index except the primary keys.
+BASELINE_TABLES = """
+CREATE TABLE baseline_sessions (id uuid PRIMARY KEY, version integer NOT NULL);
+CREATE TABLE baseline_events (
     session_id uuid, sequence integer, id uuid, type text, time timestamptz, data json,
     PRIMARY KEY (session_id, sequence)
 );
-CREATE TABLE floor_outbox (
+CREATE TABLE baseline_outbox (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session_id uuid, sequence integer
 );
 """
-FLOOR_APPEND = """
-WITH moved AS (
-    INSERT INTO floor_sessions VALUES ($1, $2)
-    ON CONFLICT (id) DO UPDATE SET version = $2 WHERE floor_sessions.version = $3
+BASELINE_APPEND = """
+WITH session AS (
+    INSERT INTO baseline_sessions VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET version = $2 WHERE baseline_sessions.version = $3
     RETURNING id
 ), stored AS (
-    INSERT INTO floor_events SELECT moved.id, new.* FROM moved,
+    INSERT INTO baseline_events SELECT session.id, new.* FROM session,
         unnest($4::int[], $5::uuid[], $6::text[], $7::timestamptz[], $8::json[]) AS new
 ), queued AS (
-    INSERT INTO floor_outbox (session_id, sequence)
-    SELECT moved.id, new FROM moved, unnest($4::int[]) AS new
+    INSERT INTO baseline_outbox (session_id, sequence)
+    SELECT session.id, new FROM session, unnest($4::int[]) AS new
 )
-SELECT EXISTS (SELECT FROM moved)
+SELECT EXISTS (SELECT FROM session)
 """
 
 Writer = Callable[[Sequence[Append]], Awaitable[list[float]]]
-"""Makes the appends of one session one after another; answers the seconds of each."""
+"""Runs the appends of one session in sequence; returns the seconds of each."""
 
 
 async def run() -> None:
     async with (
         postgres() as dsn,
-        asyncpg.create_pool(dsn, min_size=WRITERS, max_size=WRITERS) as pool,
+        open_pool(
+            dsn,
+            max_connections=WRITERS,
+            timeout_seconds=10,
+            application_name="benchmark",
+        ) as pool,
     ):
         connection = await asyncpg.connect(dsn)
         await migrate(connection, load_migrations(MIGRATIONS))
-        await connection.execute(FLOOR_TABLES)
+        await connection.execute(BASELINE_TABLES)
         await connection.close()
-        writers = {"ours": _ours(pool), "floor": _floor(pool)}
-        alone: dict[str, list[float]] = {name: [] for name in writers}
-        together: dict[str, list[float]] = {name: [] for name in writers}
-        # In turns: what else the machine does falls on both.
+        writers = {"parley": _event_store_writer(pool), "baseline": _baseline_writer(pool)}
+        single: dict[str, list[float]] = {name: [] for name in writers}
+        concurrent: dict[str, list[float]] = {name: [] for name in writers}
+        # Interleaved, so that other load on the machine affects both.
         for _ in range(ROUNDS):
             for name, writer in writers.items():
-                alone[name] += await writer(appends_of(uuid4(), ALONE))
-                together[name].append(await _at_once(writer))
-    mine, floor = percentile(alone["ours"], 50), percentile(alone["floor"], 50)
-    rate, most = percentile(together["ours"], 50), percentile(together["floor"], 50)
+                single[name] += await writer(sample_appends(uuid4(), SINGLE_WRITER_APPENDS))
+                concurrent[name].append(await _concurrent_rate(writer))
+    latency, baseline_latency = (percentile(single[name], 50) for name in writers)
+    rate, baseline_rate = (percentile(concurrent[name], 50) for name in writers)
     print_table(
         "Append (submit: 2 events, end of a reply: 1), one commit each, fsync on",
         [
-            Line("alone, p50", milliseconds(mine), milliseconds(floor), floor / mine, AIM),
-            Line(
+            Row(
+                "one writer, p50",
+                milliseconds(latency),
+                milliseconds(baseline_latency),
+                baseline_latency / latency,
+                TARGET,
+            ),
+            Row(
                 f"{WRITERS} writers",
                 per_second(rate, "appends"),
-                per_second(most, "appends"),
-                rate / most,
-                AIM,
+                per_second(baseline_rate, "appends"),
+                rate / baseline_rate,
+                TARGET,
             ),
         ],
     )
 
 
-def _pool(dsn: str) -> Pool:
-    return open_pool(dsn, max_connections=WRITERS, timeout_seconds=10, application_name="benchmark")
-
-
-async def _at_once(writer: Writer) -> float:
-    conversations = [appends_of(uuid4(), EACH) for _ in range(WRITERS)]
-    began = time.perf_counter()
+async def _concurrent_rate(writer: Writer) -> float:
+    conversations = [sample_appends(uuid4(), APPENDS_PER_WRITER) for _ in range(WRITERS)]
+    started_at = time.perf_counter()
     await asyncio.gather(*map(writer, conversations))
-    return WRITERS * EACH / (time.perf_counter() - began)
+    return WRITERS * APPENDS_PER_WRITER / (time.perf_counter() - started_at)
 
 
-def _ours(pool: Pool) -> Writer:
-    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), most_sessions_kept=10_000)
+def _event_store_writer(pool: Pool) -> Writer:
+    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), max_cached_sessions=10_000)
 
     async def write(appends: Sequence[Append]) -> list[float]:
-        held: Held | None = None
+        loaded: LoadedSession | None = None
         key, samples = DataKey.generate(), []
         for events in appends:
-            began = time.perf_counter()
-            held = await store.append(held, events, key=key)
-            samples.append(time.perf_counter() - began)
-            assert held is not None
+            started_at = time.perf_counter()
+            loaded = await store.append(loaded, events, key=key)
+            samples.append(time.perf_counter() - started_at)
+            assert loaded is not None
         return samples
 
     return write
 
 
-def _floor(pool: Pool) -> Writer:
+def _baseline_writer(pool: Pool) -> Writer:
     async def write(appends: Sequence[Append]) -> list[float]:
         version, samples = 0, []
         for events in appends:
             values = [encode(event).value.decode() for event in events]
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             stored = await pool.fetchval(
-                FLOOR_APPEND,
+                BASELINE_APPEND,
                 events[0].session_id,
                 events[-1].sequence,
                 version,
@@ -130,7 +137,7 @@ def _floor(pool: Pool) -> Writer:
                 [event.time for event in events],
                 values,
             )
-            samples.append(time.perf_counter() - began)
+            samples.append(time.perf_counter() - started_at)
             assert stored
             version = events[-1].sequence
         return samples

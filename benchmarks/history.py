@@ -1,6 +1,6 @@
-"""Reading 20 messages of history through the gateway: kept pages, cold reads, an open load.
+"""Benchmark of history reads through the gateway: cached pages, uncached reads, an open load.
 
-The floor is the barest application that answers the same bytes, on the same server.
+The baseline is a bare ASGI application that serves the same bytes on the same HTTP server.
 """
 
 import asyncio
@@ -11,91 +11,101 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from benchmarks.conversations import ANSWER, QUESTION
-from benchmarks.open_load import open_load
-from benchmarks.running_stack import RunningStack, a_folder, fake_model, running_stack, server
-from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
-from benchmarks.wrk import Measured, require_wrk, wrk
+from benchmarks.load.open_load import open_load
+from benchmarks.load.sample_conversations import ANSWER, QUESTION
+from benchmarks.load.wrk import LoadResult, require_wrk, wrk
+from benchmarks.servers.running_stack import (
+    RunningStack,
+    data_folder,
+    fake_model,
+    running_server,
+    running_stack,
+)
+from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
 from parley_cli.engines import free_port
 
-CONNECTIONS, COLD_CONNECTIONS, SECONDS, ROUNDS = 1_000, 50, 8, 3
+CONNECTIONS, UNCACHED_CONNECTIONS, SECONDS, ROUNDS = 1_000, 50, 8, 3
 OPEN_RATE, OPEN_SECONDS = 200, 10
-RATIO_AIM = 0.5
-P50_AIM, P99_AIM, OPEN_P99_AIM = 0.050, 0.100, 0.020
+RATIO_TARGET = 0.5
+P50_TARGET, P99_TARGET, OPEN_P99_TARGET = 0.050, 0.100, 0.020
 MESSAGES = 20
-# No page is that small: each read goes to history.
-NOTHING_KEPT = {"PARLEY_GATEWAY_PAGE_CACHE_MAX_BYTES": "1"}
+# Smaller than any page, so that every read goes to the history service.
+NO_PAGE_CACHE = {"PARLEY_GATEWAY_PAGE_CACHE_MAX_BYTES": "1"}
 
 
 async def run() -> None:
     require_wrk()
-    _allow_connections()
-    async with a_folder() as data, fake_model() as model:
+    _raise_file_limit()
+    async with data_folder() as data, fake_model() as model:
         async with running_stack(data, model, "--replicas", "gateway=2") as stack:
-            path = await _a_history(stack)
-            lines = await _kept(stack, path)
-        async with running_stack(data, model, **NOTHING_KEPT) as stack:
-            lines += await _cold(stack, path)
-    print_table(f"GET /v1/history of {MESSAGES} messages, {CONNECTIONS} connections", lines)
+            path = await _import_history(stack)
+            rows = await _cached(stack, path)
+        async with running_stack(data, model, **NO_PAGE_CACHE) as stack:
+            rows += await _uncached(stack, path)
+    print_table(f"GET /v1/history of {MESSAGES} messages, {CONNECTIONS} connections", rows)
 
 
-async def _kept(stack: RunningStack, path: str) -> list[Line]:
+async def _cached(stack: RunningStack, path: str) -> list[Row]:
     gateways = await _gateways(stack)
     pages = [await _page(gateway + path, stack.token) for gateway in gateways]
-    alone: list[Measured] = []
-    bare: list[Measured] = []
-    async with _bare_page(pages[0]) as floor:
+    alone: list[LoadResult] = []
+    bare: list[LoadResult] = []
+    async with _bare_page(pages[0]) as baseline:
         for _ in range(ROUNDS):
-            alone.append(await _loaded(gateways[:1], path, stack, CONNECTIONS))
-            bare.append(await _loaded([floor], path, stack, CONNECTIONS))
-    both = [await _loaded(gateways, path, stack, CONNECTIONS) for _ in range(ROUNDS)]
-    opened = await _opened(gateways[0] + path, stack)
-    # The round that was disturbed least: what else the machine does is no part of either.
-    ours, theirs = (max(one.rate for one in rounds) for rounds in (alone, bare))
+            alone.append(await _load(gateways[:1], path, stack, CONNECTIONS))
+            bare.append(await _load([baseline], path, stack, CONNECTIONS))
+    both = [await _load(gateways, path, stack, CONNECTIONS) for _ in range(ROUNDS)]
+    opened = await _open_load_p99(gateways[0] + path, stack)
+    # The best round of each: the one least disturbed by other load on the machine.
+    rate, baseline_rate = (max(one.rate for one in rounds) for rounds in (alone, bare))
     together = min(both, key=lambda one: one.p99)
     errors = [error for one in (*alone, *both) for error in one.errors]
     return [
-        Line(
-            f"kept pages of {len(pages[0]) / 1000:.1f} kB, one gateway",
-            per_second(ours, "reads"),
-            per_second(theirs, "answers"),
-            ours / theirs,
-            RATIO_AIM,
+        Row(
+            f"cached pages of {len(pages[0]) / 1000:.1f} kB, one gateway",
+            per_second(rate, "reads"),
+            per_second(baseline_rate, "responses"),
+            rate / baseline_rate,
+            RATIO_TARGET,
         ),
-        Line(
-            "two gateways, half of the connections each",
+        Row(
+            "two gateways with half of the connections each",
             per_second(together.rate, "reads"),
         ),
-        _aimed("the same, p50", together.p50, P50_AIM),
-        _aimed("the same, p99", together.p99, P99_AIM),
-        Line("errors", "; ".join(errors) or "none", aim="none", met=not errors),
-        _aimed(f"kept pages at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_AIM),
+        _latency_row("the same, p50", together.p50, P50_TARGET),
+        _latency_row("the same, p99", together.p99, P99_TARGET),
+        Row("errors", "; ".join(errors) or "none", target="none", met=not errors),
+        _latency_row(f"cached pages at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_TARGET),
     ]
 
 
-async def _cold(stack: RunningStack, path: str) -> list[Line]:
+async def _uncached(stack: RunningStack, path: str) -> list[Row]:
     [gateway] = await _gateways(stack)
     await _page(gateway + path, stack.token)
-    loaded = await _loaded([gateway], path, stack, COLD_CONNECTIONS)
-    opened = await _opened(gateway + path, stack)
+    loaded = await _load([gateway], path, stack, UNCACHED_CONNECTIONS)
+    opened = await _open_load_p99(gateway + path, stack)
     return [
-        Line(
-            f"nothing kept in the gateway, {COLD_CONNECTIONS} connections",
+        Row(
+            f"no page cache, {UNCACHED_CONNECTIONS} connections",
             per_second(loaded.rate, "reads"),
         ),
-        Line("the same, p50", milliseconds(loaded.p50)),
-        _aimed(f"nothing kept, at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_AIM),
+        Row("the same, p50", milliseconds(loaded.p50)),
+        _latency_row(
+            f"no page cache, at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_TARGET
+        ),
     ]
 
 
-def _aimed(what: str, seconds: float, aim: float) -> Line:
-    return Line(what, milliseconds(seconds), aim=f"< {1000 * aim:.0f} ms", met=seconds < aim)
+def _latency_row(label: str, seconds: float, target: float) -> Row:
+    return Row(
+        label, milliseconds(seconds), target=f"< {1000 * target:.0f} ms", met=seconds < target
+    )
 
 
-async def _loaded(
+async def _load(
     servers: Sequence[str], path: str, stack: RunningStack, connections: int
-) -> Measured:
-    """All servers at once; the rates together, and the worst of their latencies."""
+) -> LoadResult:
+    """Load all servers at once; return the sum of the rates and the worst latencies."""
     shares = await asyncio.gather(
         *(
             wrk(
@@ -107,7 +117,7 @@ async def _loaded(
             for server in servers
         )
     )
-    return Measured(
+    return LoadResult(
         sum(share.rate for share in shares),
         max(share.p50 for share in shares),
         max(share.p99 for share in shares),
@@ -115,22 +125,22 @@ async def _loaded(
     )
 
 
-async def _opened(url: str, stack: RunningStack) -> float:
+async def _open_load_p99(url: str, stack: RunningStack) -> float:
     headers = {"authorization": f"Bearer {stack.token}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as http:
 
-        async def ask() -> None:
-            async with http.get(url) as answer:
-                assert answer.status == 200
-                await answer.read()
+        async def read() -> None:
+            async with http.get(url) as response:
+                assert response.status == 200
+                await response.read()
 
-        taken = await open_load(ask, per_second=OPEN_RATE, seconds=OPEN_SECONDS)
-    return percentile(taken, 99)
+        latencies = await open_load(read, per_second=OPEN_RATE, seconds=OPEN_SECONDS)
+    return percentile(latencies, 99)
 
 
-async def _a_history(stack: RunningStack) -> str:
-    """The path of a session's history, once it is there."""
+async def _import_history(stack: RunningStack) -> str:
+    """Import a conversation; return the path of its history."""
     headers = {"authorization": f"Bearer {stack.token}"}
     messages = [
         {"role": role, "content": content}
@@ -138,21 +148,21 @@ async def _a_history(stack: RunningStack) -> str:
         for role, content in (("user", f"{number}: {QUESTION[:75]}"), ("assistant", ANSWER[:80]))
     ]
     async with aiohttp.ClientSession(headers=headers) as http:
-        async with http.post(f"{stack.url}/v1/sessions", json={}) as answer:
-            path = f"/v1/history/{(await answer.json())['id']}"
-        async with http.post(stack.url + path, json={"messages": messages}) as answer:
-            assert answer.status == 200, await answer.text()
+        async with http.post(f"{stack.url}/v1/sessions", json={}) as response:
+            path = f"/v1/history/{(await response.json())['id']}"
+        async with http.post(stack.url + path, json={"messages": messages}) as response:
+            assert response.status == 200, await response.text()
     return path
 
 
 async def _page(url: str, token: str) -> bytes:
     headers = {"authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(headers=headers) as http:
-        # Kept only once the movement that made it has settled.
+        # A page is cached only after the invalidation by its own import has passed.
         for _ in range(20):
-            async with http.get(url) as answer:
-                page = await answer.read()
-                assert answer.status == 200, page
+            async with http.get(url) as response:
+                page = await response.read()
+                assert response.status == 200, page
             await asyncio.sleep(0.1)
     assert page.count(b'"object":"message"') == MESSAGES
     return page
@@ -172,10 +182,10 @@ async def _bare_page(page: bytes) -> AsyncIterator[str]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(page)
         file.flush()
-        async with server("benchmarks.bare_page", [str(port), file.name], port):
+        async with running_server("benchmarks.servers.bare_page", [str(port), file.name], port):
             yield f"http://127.0.0.1:{port}"
 
 
-def _allow_connections() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8_192), most))
+def _raise_file_limit() -> None:
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard_limit, 8_192), hard_limit))

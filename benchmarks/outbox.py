@@ -1,4 +1,4 @@
-"""The outbox drained into Kafka by the relay, beside a bare producer with the same records."""
+"""Benchmark of the outbox relay; baseline: a bare Kafka producer with the same records."""
 
 import asyncio
 import time
@@ -8,50 +8,49 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.conversations import appends_of
-from benchmarks.engines import kafka, postgres
-from benchmarks.table import Line, per_second, print_table
+from benchmarks.load.sample_conversations import sample_appends
+from benchmarks.servers.engines import kafka, postgres
+from benchmarks.table import Row, per_second, print_table
 from parley_core.log import Brokers, LogWriter, ensure_topic
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import Record, encode
 from parley_events.session import Event
 from parley_events.topics import SESSIONS_TOPIC, TopicSpec
-from parley_session.relay.relay import Relay, RelayLimits
-from parley_session.settings import SessionSettings
+from parley_session.relay.relay import RELAY_LIMITS, Relay
 from parley_session.storage.migrations import MIGRATIONS
 
-SESSIONS, APPENDS, PARTITIONS, AT_ONCE = 400, 34, 12, 2_000
-AIM = 10_000
+SESSIONS, APPENDS, PARTITIONS, BATCH = 400, 34, 12, 2_000
+TARGET = 10_000
 
 
 async def run() -> None:
     async with postgres() as dsn, kafka() as bootstrap:
         await ensure_topic(Brokers(bootstrap), TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
-        await ensure_topic(Brokers(bootstrap), TopicSpec("floor", PARTITIONS, 1, 1))
+        await ensure_topic(Brokers(bootstrap), TopicSpec("baseline", PARTITIONS, 1, 1))
         events = [
             event
             for _ in range(SESSIONS)
-            for append in appends_of(uuid4(), APPENDS)
+            for append in sample_appends(uuid4(), APPENDS)
             for event in append
         ]
         records = [encode(event) for event in events]
-        rates, floors = [], []
+        rates, baselines = [], []
         for _ in range(2):
             connection = await asyncpg.connect(dsn)
             await _fill(connection, events, records)
-            rates.append(len(events) / await _drain(dsn, bootstrap, connection))
+            rates.append(len(events) / await _drain_seconds(dsn, bootstrap, connection))
             await connection.close()
-            floors.append(len(records) / await _bare(bootstrap, records))
+            baselines.append(len(records) / await _baseline_seconds(bootstrap, records))
     print_table(
         f"Outbox to Kafka: {len(events):,} events of {SESSIONS} sessions, acks=all, idempotent",
         [
-            Line(
+            Row(
                 "relay",
                 per_second(max(rates), "events"),
-                per_second(max(floors), "events"),
-                max(rates) / max(floors),
-                f">= {AIM:,}/s",
-                max(rates) >= AIM,
+                per_second(max(baselines), "events"),
+                max(rates) / max(baselines),
+                f">= {TARGET:,}/s",
+                max(rates) >= TARGET,
             )
         ],
     )
@@ -79,31 +78,21 @@ async def _fill(
     await connection.execute("ANALYZE")
 
 
-async def _drain(
+async def _drain_seconds(
     dsn: str, bootstrap: str, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> float:
-    defaults = {name: field.default for name, field in SessionSettings.model_fields.items()}
-    limits = RelayLimits(
-        records=defaults["relay_records"],
-        bytes=defaults["relay_bytes"],
-        publish_seconds=defaults["relay_publish_seconds"],
-        poll_seconds=defaults["relay_poll_seconds"],
-        linger_seconds=defaults["relay_linger_seconds"],
-        pause_seconds=defaults["relay_pause_seconds"],
-        store_seconds=defaults["session_store_seconds"],
-    )
-    relay = Relay(dsn, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), limits)
-    began = time.perf_counter()
+    relay = Relay(dsn, lambda: LogWriter(Brokers(bootstrap), SESSIONS_TOPIC), RELAY_LIMITS)
+    started_at = time.perf_counter()
     running = asyncio.create_task(relay.run())
     while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
         await asyncio.sleep(0.02)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started_at
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     return seconds
 
 
-async def _bare(bootstrap: str, records: Sequence[Record]) -> float:
+async def _baseline_seconds(bootstrap: str, records: Sequence[Record]) -> float:
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         enable_idempotence=True,
@@ -111,13 +100,13 @@ async def _bare(bootstrap: str, records: Sequence[Record]) -> float:
         max_batch_size=512 * 1024,
     )
     await producer.start()
-    began = time.perf_counter()
-    for first in range(0, len(records), AT_ONCE):
+    started_at = time.perf_counter()
+    for first in range(0, len(records), BATCH):
         sent = [
-            await producer.send("floor", record.value, record.key, headers=[*record.headers])
-            for record in records[first : first + AT_ONCE]
+            await producer.send("baseline", record.value, record.key, headers=[*record.headers])
+            for record in records[first : first + BATCH]
         ]
         await asyncio.gather(*sent)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started_at
     await producer.stop()
     return seconds

@@ -1,4 +1,4 @@
-"""The projector from Kafka to the read model, beside the same rows written without reading any."""
+"""Benchmark of the projector; baseline: the same rows written without reading Kafka."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from uuid import uuid4
 import asyncpg
 from msgspec.structs import astuple
 
-from benchmarks.conversations import appends_of
-from benchmarks.engines import kafka, postgres
-from benchmarks.table import Line, per_second, print_table
+from benchmarks.load.sample_conversations import sample_appends
+from benchmarks.servers.engines import kafka, postgres
+from benchmarks.table import Row, per_second, print_table
 from parley_cli.engines import free_port
 from parley_core.log import Brokers, LogWriter, ensure_topic
 from parley_events.cloudevents import encode
@@ -24,53 +24,56 @@ from parley_history.domain.rows import MessageRow, SessionRow
 from parley_history.storage.migrations import migrate_history
 
 SESSIONS, APPENDS, PARTITIONS, BATCH, ROUNDS = 400, 67, 12, 2_000, 3
-AIM = 20_000
+TARGET = 20_000
 
 TABLES = ("sessions", "messages", "usage", "positions")
 EMPTY = f"TRUNCATE {', '.join(f'read_model_1.{table}' for table in TABLES)}"
 
-# The floor: a batch of messages by COPY, its sessions by one upsert, one commit.
-FLOOR_TABLES = """
-DROP TABLE IF EXISTS floor_messages, floor_sessions;
-CREATE TABLE floor_messages (LIKE read_model_1.messages INCLUDING ALL);
-CREATE TABLE floor_sessions (id uuid PRIMARY KEY, version integer NOT NULL);
+# Baseline: messages by COPY and sessions by one upsert, in one transaction per batch.
+BASELINE_TABLES = """
+DROP TABLE IF EXISTS baseline_messages, baseline_sessions;
+CREATE TABLE baseline_messages (LIKE read_model_1.messages INCLUDING ALL);
+CREATE TABLE baseline_sessions (id uuid PRIMARY KEY, version integer NOT NULL);
 """
-FLOOR_SESSIONS = """
-INSERT INTO floor_sessions SELECT * FROM unnest($1::uuid[], $2::int[])
+BASELINE_SESSIONS = """
+INSERT INTO baseline_sessions SELECT * FROM unnest($1::uuid[], $2::int[])
 ON CONFLICT (id) DO UPDATE SET version = excluded.version
 """
 
 
 async def run() -> None:
     conversations = [
-        [event for append in appends_of(uuid4(), APPENDS) for event in append]
+        [event for append in sample_appends(uuid4(), APPENDS) for event in append]
         for _ in range(SESSIONS)
     ]
-    # As the log has them: the sessions go on side by side.
+    # Interleaved like the events of concurrent sessions in the log.
     events = [event for step in zip(*conversations, strict=True) for event in step]
     async with postgres() as dsn, kafka() as bootstrap:
         await ensure_topic(Brokers(bootstrap), TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
         await _publish(bootstrap, events)
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
-        settings = {"PARLEY_HISTORY_DATABASE": dsn, "PARLEY_KAFKA": bootstrap}
-        rates, floors = [], []
+        settings = {
+            "PARLEY_HISTORY_DATABASE_URL": dsn,
+            "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        }
+        rates, baselines = [], []
         for round_number in range(ROUNDS):
             await connection.execute(EMPTY)
             group = f"benchmark-{round_number}"
-            rates.append(await projected_rate(settings, connection, len(events), group))
-            floors.append(await bare_rate(connection, events))
+            rates.append(await projection_rate(settings, connection, len(events), group))
+            baselines.append(await baseline_rate(connection, events))
         await connection.close()
     print_table(
         f"Projection: {len(events):,} events of {SESSIONS} sessions, batches of {BATCH:,}",
         [
-            Line(
+            Row(
                 "Kafka to read model, one projector",
                 per_second(max(rates), "events"),
-                per_second(max(floors), "events"),
-                max(rates) / max(floors),
-                f">= {AIM:,}/s",
-                max(rates) >= AIM,
+                per_second(max(baselines), "events"),
+                max(rates) / max(baselines),
+                f">= {TARGET:,}/s",
+                max(rates) >= TARGET,
             )
         ],
     )
@@ -84,26 +87,29 @@ async def _publish(bootstrap: str, events: Sequence[Event]) -> None:
     await writer.close()
 
 
-async def projected_rate(
+async def projection_rate(
     settings: Mapping[str, str],
     connection: "asyncpg.Connection[asyncpg.Record]",
     count: int,
     group: str,
 ) -> float:
-    """From the first event projected to the last: joining the group is not part of it."""
-    async with projecting(settings, group):
-        began, first = 0.0, 0
-        while (done := await projected(connection)) < count:
-            if done and not began:
-                began, first = time.perf_counter(), done
+    """Events per second from the first projected event to the last, without the group join."""
+    async with running_projector(settings, group):
+        started_at, first = 0.0, 0
+        while (count_applied := await projected_records(connection)) < count:
+            if count_applied and not started_at:
+                started_at, first = time.perf_counter(), count_applied
             await asyncio.sleep(0.01)
-        return (count - first) / (time.perf_counter() - began)
+        return (count - first) / (time.perf_counter() - started_at)
 
 
 @asynccontextmanager
-async def projecting(settings: Mapping[str, str], group: str) -> AsyncIterator[None]:
-    """The real process: what this one holds in memory must not slow it down."""
-    own = {"PARLEY_PROJECTOR_GROUP": group, "PARLEY_PROJECTOR_PORT": str(free_port())}
+async def running_projector(settings: Mapping[str, str], group: str) -> AsyncIterator[None]:
+    """A projector as a separate process, which the memory of this one cannot slow down."""
+    own = {
+        "PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": group,
+        "PARLEY_HISTORY_PROJECTOR_PORT": str(free_port()),
+    }
     projector = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "parley_history", "project"),
         env=os.environ | settings | own,
@@ -117,32 +123,34 @@ async def projecting(settings: Mapping[str, str], group: str) -> AsyncIterator[N
         await projector.wait()
 
 
-async def projected(connection: "asyncpg.Connection[asyncpg.Record]", version: int = 1) -> int:
-    """How many records that version of the read model has."""
+async def projected_records(
+    connection: "asyncpg.Connection[asyncpg.Record]", version: int = 1
+) -> int:
+    """The number of records applied to a version of the read model."""
     statement = f"SELECT coalesce(sum(next), 0) FROM read_model_{version}.positions"
     return int(await connection.fetchval(statement))
 
 
-async def bare_rate(
+async def baseline_rate(
     connection: "asyncpg.Connection[asyncpg.Record]", events: Sequence[Event]
 ) -> float:
-    await connection.execute(FLOOR_TABLES)
+    await connection.execute(BASELINE_TABLES)
     sessions: dict[object, SessionRow] = {}
     batches = []
     for start in range(0, len(events), BATCH):
         messages = []
-        moved: dict[object, int] = {}
+        versions: dict[object, int] = {}
         for event in events[start : start + BATCH]:
-            sessions[event.session_id], brought = evolve(sessions.get(event.session_id), event)
-            moved[event.session_id] = event.sequence
-            if isinstance(brought, MessageRow):
-                messages.append(astuple(brought))
-        batches.append((messages, moved))
-    began = time.perf_counter()
-    for messages, moved in batches:
+            sessions[event.session_id], row = evolve(sessions.get(event.session_id), event)
+            versions[event.session_id] = event.sequence
+            if isinstance(row, MessageRow):
+                messages.append(astuple(row))
+        batches.append((messages, versions))
+    started_at = time.perf_counter()
+    for messages, versions in batches:
         async with connection.transaction():
             await connection.copy_records_to_table(
-                "floor_messages", columns=MessageRow.__struct_fields__, records=messages
+                "baseline_messages", columns=MessageRow.__struct_fields__, records=messages
             )
-            await connection.execute(FLOOR_SESSIONS, [*moved], [*moved.values()])
-    return len(events) / (time.perf_counter() - began)
+            await connection.execute(BASELINE_SESSIONS, [*versions], [*versions.values()])
+    return len(events) / (time.perf_counter() - started_at)

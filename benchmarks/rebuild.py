@@ -1,4 +1,4 @@
-"""A rebuild of a million events: its rate, killed midway and resumed, and while others write."""
+"""Benchmark of a rebuild of a million events: alone, killed and resumed, and under writes."""
 
 import asyncio
 import os
@@ -13,73 +13,87 @@ from uuid import uuid4
 
 import asyncpg
 
-from benchmarks.conversations import appends_of
-from benchmarks.engines import kafka, postgres
-from benchmarks.projection import PARTITIONS, bare_rate, projected, projected_rate, projecting
-from benchmarks.table import Line, per_second, print_table
+from benchmarks.load.sample_conversations import sample_appends
+from benchmarks.projection import (
+    PARTITIONS,
+    baseline_rate,
+    projected_records,
+    projection_rate,
+    running_projector,
+)
+from benchmarks.servers.engines import kafka, postgres
+from benchmarks.table import Row, per_second, print_table
 from parley_core.log import Brokers, LogWriter, ensure_topic
 from parley_events.cloudevents import Record, encode
 from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_history.storage.migrations import migrate_history
 
-APPENDS, SIDE_BY_SIDE, GROUPS = 67, 400, 25  # A hundred events a session: a million.
-FLOOR_SESSIONS = 400
-WRITES_PER_SECOND, AIM = 200, 40_000
+# 100 events per session: a million in total.
+APPENDS, CONCURRENT_SESSIONS, GROUPS = 67, 400, 25
+BASELINE_SESSIONS = 400
+WRITES_PER_SECOND, TARGET = 200, 40_000
 NEWEST = "SELECT max(version) FROM read_models WHERE indexed_at IS NULL"
 
 _SUMMARY = re.compile(r"is live: [\d,]+ events in [\d.]+ s \(([\d,]+) events/s\), checksum (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """Events a second from the first to the swap, and the checksum of what was swapped in."""
+class RebuildResult:
+    """Events per second from the first event to the swap, and the checksum of the new version."""
 
     rate: float
     checksum: str
 
 
 async def run() -> None:
-    events = [event for append in appends_of(uuid4(), APPENDS) for event in append]
+    events = [event for append in sample_appends(uuid4(), APPENDS) for event in append]
     template = [encode(event) for event in events]
-    count = GROUPS * SIDE_BY_SIDE * len(template)
+    count = GROUPS * CONCURRENT_SESSIONS * len(template)
     async with postgres() as dsn, kafka() as bootstrap, _writer(bootstrap) as writer:
-        settings = {"PARLEY_HISTORY_DATABASE": dsn, "PARLEY_KAFKA": bootstrap}
+        settings = {
+            "PARLEY_HISTORY_DATABASE_URL": dsn,
+            "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+        }
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
         for _ in range(GROUPS):
-            await _publish(writer, _side_by_side(template))
-        live = await projected_rate(settings, connection, count, "benchmark")
-        others = (uuid4() for _ in range(FLOOR_SESSIONS))
-        floor = await bare_rate(
+            await _publish(writer, _interleaved(template))
+        live = await projection_rate(settings, connection, count, "benchmark")
+        others = (uuid4() for _ in range(BASELINE_SESSIONS))
+        baseline = await baseline_rate(
             connection, [replace(event, session_id=other) for other in others for event in events]
         )
-        alone = await _rebuilt(settings)
-        await _killed_midway(settings, connection, count // 2)
-        resumed = await _rebuilt(settings)
-        async with projecting(settings, "benchmark"), _steady_writes(writer, template):
-            meanwhile = await _rebuilt(settings)
+        alone = await _rebuild(settings)
+        await _rebuild_and_kill(settings, connection, count // 2)
+        resumed = await _rebuild(settings)
+        async with (
+            running_projector(settings, "benchmark"),
+            _writes_at_fixed_rate(writer, template),
+        ):
+            under_writes = await _rebuild(settings)
         await connection.close()
-    # Each was compared with the live projection too, before it was swapped in.
+    # The command itself compares each rebuilt version with the live one before the swap.
     assert alone.checksum == resumed.checksum
     print_table(
-        f"Rebuild: {count:,} events of {GROUPS * SIDE_BY_SIDE:,} sessions, compared and swapped in",
+        f"Rebuild: {count:,} events of {GROUPS * CONCURRENT_SESSIONS:,} sessions, compared "
+        "and swapped in",
         [
-            Line("the live projection of the same", per_second(live, "events")),
-            Line(
+            Row("live projection of the same events", per_second(live, "events")),
+            Row(
                 "rebuild",
                 per_second(alone.rate, "events"),
-                per_second(floor, "events"),
-                alone.rate / floor,
-                f">= {AIM:,}/s",
-                alone.rate >= AIM,
+                per_second(baseline, "events"),
+                alone.rate / baseline,
+                f">= {TARGET:,}/s",
+                alone.rate >= TARGET,
             ),
-            Line(
-                f"rebuild while {WRITES_PER_SECOND} events a second are written and projected",
-                per_second(meanwhile.rate, "events"),
+            Row(
+                f"rebuild while {WRITES_PER_SECOND} events/s are written and projected",
+                per_second(under_writes.rate, "events"),
                 per_second(alone.rate, "events"),
-                meanwhile.rate / alone.rate,
+                under_writes.rate / alone.rate,
             ),
-            Line("killed midway and resumed", f"the same checksum, {resumed.checksum}"),
+            Row("killed midway and resumed", f"same checksum, {resumed.checksum}"),
         ],
     )
 
@@ -102,13 +116,13 @@ async def _publish(writer: LogWriter, records: Sequence[Record]) -> None:
         assert appended.error is None, appended.error
 
 
-def _side_by_side(template: Sequence[Record]) -> list[Record]:
-    """As the log has them: sessions that go on at the same time."""
-    sessions = [_as_another_session(template) for _ in range(SIDE_BY_SIDE)]
+def _interleaved(template: Sequence[Record]) -> list[Record]:
+    """Records of concurrent sessions, interleaved like in the log."""
+    sessions = [_with_new_session_id(template) for _ in range(CONCURRENT_SESSIONS)]
     return [record for step in zip(*sessions, strict=True) for record in step]
 
 
-def _as_another_session(template: Sequence[Record]) -> list[Record]:
+def _with_new_session_id(template: Sequence[Record]) -> list[Record]:
     key = str(uuid4()).encode()
     return [
         Record(key, [(n, key if n == "ce_subject" else v) for n, v in record.headers], record.value)
@@ -116,21 +130,21 @@ def _as_another_session(template: Sequence[Record]) -> list[Record]:
     ]
 
 
-async def _rebuilt(settings: Mapping[str, str]) -> Rebuilt:
+async def _rebuild(settings: Mapping[str, str]) -> RebuildResult:
     rebuild = await _start_rebuild(settings)
     output, _ = await rebuild.communicate()
     assert rebuild.returncode == 0, output
     summary = _SUMMARY.search(output.decode())
     assert summary, output
-    return Rebuilt(float(summary[1].replace(",", "")), summary[2])
+    return RebuildResult(float(summary[1].replace(",", "")), summary[2])
 
 
-async def _killed_midway(
+async def _rebuild_and_kill(
     settings: Mapping[str, str], connection: "asyncpg.Connection[asyncpg.Record]", events: int
 ) -> None:
     rebuild = await _start_rebuild(settings)
     version = None
-    while version is None or await projected(connection, version) < events:
+    while version is None or await projected_records(connection, version) < events:
         await asyncio.sleep(0.05)
         version = await connection.fetchval(NEWEST)
     rebuild.send_signal(signal.SIGKILL)
@@ -146,10 +160,12 @@ async def _start_rebuild(settings: Mapping[str, str]) -> asyncio.subprocess.Proc
 
 
 @asynccontextmanager
-async def _steady_writes(writer: LogWriter, template: Sequence[Record]) -> AsyncIterator[None]:
+async def _writes_at_fixed_rate(
+    writer: LogWriter, template: Sequence[Record]
+) -> AsyncIterator[None]:
     def records() -> Iterator[Record]:
         while True:
-            yield from _as_another_session(template)
+            yield from _with_new_session_id(template)
 
     async def write() -> None:
         endless = records()

@@ -1,7 +1,7 @@
-"""Search among 100,000 messages of one person, beside a bare read of as many known messages.
+"""Benchmark of search in 100,000 messages of one user; baseline: a read of 20 known messages.
 
-Words are drawn as a language has them (Zipf). The database holds the messages sealed, as the
-projector writes them; the index is built by the indexer's own code; searches open what they show.
+Words follow the frequencies of a language (Zipf). The database holds sealed messages like those of
+the projector; the code of the indexer builds the index; searches decrypt their results.
 """
 
 import random
@@ -15,19 +15,20 @@ from uuid import UUID, uuid4
 import asyncpg
 from msgspec.structs import astuple
 
-from benchmarks.engines import postgres
-from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
+from benchmarks.servers.engines import postgres
+from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
+from parley_contracts.session_api.keys import Person
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, seal
-from parley_core.storage.postgres_pool import open_pool
+from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.domain.rows import MessageRow, SessionRow
-from parley_history.queries.messages.page_json import message_of
-from parley_history.queries.search.index_sessions import Indexing
-from parley_history.queries.search.match_repository import FoundMessages
+from parley_history.queries.messages.page_json import message_json
+from parley_history.queries.search.index_sessions import SessionIndexer
+from parley_history.queries.search.match_repository import MatchRepository
 from parley_history.queries.search.request import SearchRequest
-from parley_history.queries.search.search_messages import Searching
-from parley_history.session_service.client import Person
-from parley_history.session_service.key_cache import ContentKeys, KeptKeys
+from parley_history.queries.search.search_messages import MessageSearch
+from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.storage.migrations import migrate_history
 
 SESSIONS, MESSAGES = 1_000, 100
@@ -39,15 +40,15 @@ SIZES = """
 SELECT pg_table_size('search_messages'), pg_indexes_size('search_messages'),
     pg_relation_size('search_messages_by_token'), pg_table_size('read_model_1.messages')
 """
-KNOWN = """
+READ_SESSION = """
 SELECT session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
     original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
 FROM messages WHERE session_id = $1 ORDER BY version DESC LIMIT 20
 """
 
 
-class Conversations:
-    """One person's, of words that are as frequent as in a language."""
+class SampleConversations:
+    """Conversations of one user whose word frequencies follow Zipf's law."""
 
     def __init__(self) -> None:
         self.random = random.Random(7)
@@ -64,7 +65,7 @@ class Conversations:
 
     def rows(self) -> Iterator[tuple[SessionRow, Sequence[MessageRow]]]:
         for session_id, key in self.keys.items():
-            messages = [self._message(session_id, key, place) for place in range(MESSAGES)]
+            messages = [self._message(session_id, key, index) for index in range(MESSAGES)]
             last = messages[-1]
             yield (
                 SessionRow(
@@ -86,13 +87,13 @@ class Conversations:
                 messages,
             )
 
-    def _message(self, session_id: UUID, key: DataKey, place: int) -> MessageRow:
+    def _message(self, session_id: UUID, key: DataKey, index: int) -> MessageRow:
         self._time += timedelta(minutes=4)
         self.texts.append(text := self.text())
         event_id = uuid4()
         return MessageRow(
             session_id=session_id,
-            version=place + 2,
+            version=index + 2,
             id=uuid4(),
             event_id=event_id,
             turn_id=None,
@@ -119,7 +120,7 @@ def word(rank: int) -> str:
 
 
 async def run() -> None:
-    conversations = Conversations()
+    conversations = SampleConversations()
     async with (
         postgres() as dsn,
         open_pool(dsn, max_connections=2, timeout_seconds=60, application_name="benchmark") as pool,
@@ -127,38 +128,38 @@ async def run() -> None:
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
         await _store(connection, conversations)
-        keys = ContentKeys(conversations.session_keys, most=10_000, seconds=60)
-        search_keys = KeptKeys(conversations.search_keys, most=10, seconds=60)
+        keys = DataKeyCache(conversations.session_keys)
+        search_keys = KeyCache(conversations.search_keys)
         rate = await _index(connection, conversations, keys, search_keys)
         await connection.execute("VACUUM ANALYZE")
-        sizes = await connection.fetchrow(SIZES)
-        searching = Searching(FoundMessages(pool), keys, search_keys)
-        floor = await _timed(lambda: _read_known(pool, conversations))
-        lines = [Line("words indexed", per_second(rate, "messages"))]
+        [sizes] = await connection.fetch(SIZES)
+        search = MessageSearch(MatchRepository(pool), keys, search_keys)
+        baseline = await _measure(lambda: _read_session(pool, conversations))
+        rows = [Row("words indexed", per_second(rate, "messages"))]
         for name, queries in _queries(conversations).items():
-            asked = iter(queries)
-            times = await _timed(
-                lambda asked=asked: searching.search(  # type: ignore[misc]
-                    ADA, "benchmark", SearchRequest(frozenset(next(asked)))
+            words = iter(queries)
+            times = await _measure(
+                lambda words=words: search.search(  # type: ignore[misc]
+                    Caller(ADA, "benchmark"), SearchRequest(frozenset(next(words)))
                 )
             )
-            lines += _lines(name, times, floor)
-        lines.append(_scan(conversations))
+            rows += _rows(name, times, baseline)
+        rows.append(_scan(conversations))
         await connection.close()
     table, indexes, tokens, messages = (f"{size / 1e6:.0f} MB" for size in sizes)
-    lines += [
-        Line("size of the table of words", table, messages),
-        Line("size of its indexes, and of the one by word", f"{indexes}, {tokens}"),
+    rows += [
+        Row("size of the word index table", table, messages),
+        Row("size of its indexes, and of the one by word", f"{indexes}, {tokens}"),
     ]
     print_table(
-        f"Search: {SESSIONS * MESSAGES:,} messages of one person, 20 results; the floor reads and"
-        " opens 20 messages of a known session",
-        lines,
+        f"Search: {SESSIONS * MESSAGES:,} messages of one user, 20 results; the baseline reads and"
+        " decrypts 20 messages of a known session",
+        rows,
     )
 
 
 async def _store(
-    connection: "asyncpg.Connection[asyncpg.Record]", conversations: Conversations
+    connection: "asyncpg.Connection[asyncpg.Record]", conversations: SampleConversations
 ) -> None:
     for session, messages in conversations.rows():
         for table, rows in (("sessions", [session]), ("messages", messages)):
@@ -173,21 +174,21 @@ async def _store(
 
 async def _index(
     connection: "asyncpg.Connection[asyncpg.Record]",
-    conversations: Conversations,
-    keys: ContentKeys,
-    search_keys: KeptKeys[Person],
+    conversations: SampleConversations,
+    keys: DataKeyCache,
+    search_keys: KeyCache[Person],
 ) -> float:
-    indexing, ids = Indexing(connection, keys, search_keys), [*conversations.keys]
-    began = time.perf_counter()
+    indexer, ids = SessionIndexer(connection, keys, search_keys), [*conversations.keys]
+    started_at = time.perf_counter()
     added = 0
     for start in range(0, len(ids), 100):
-        added += await indexing.index(ids[start : start + 100], "benchmark")
+        added += await indexer.index(ids[start : start + 100], "benchmark")
     assert added == SESSIONS * MESSAGES
-    return added / (time.perf_counter() - began)
+    return added / (time.perf_counter() - started_at)
 
 
-def _queries(conversations: Conversations) -> dict[str, Sequence[Sequence[str]]]:
-    """By how many messages have the words."""
+def _queries(conversations: SampleConversations) -> dict[str, Sequence[Sequence[str]]]:
+    """Search words by the number of messages that contain them."""
     draw = conversations.random.randrange
 
     def words(*ranges: tuple[int, int]) -> Sequence[Sequence[str]]:
@@ -200,41 +201,41 @@ def _queries(conversations: Conversations) -> dict[str, Sequence[Sequence[str]]]
         "a common and a rare word": words((0, 20), (20_000, 50_000)),
         "two common words": words((0, 20), (20, 60)),
         "two ordinary words": words((60, 300), (300, 3_000)),
-        "three words, seldom together": words((5, 60), (60, 300), (60, 300)),
+        "three words that seldom occur together": words((5, 60), (60, 300), (60, 300)),
     }
 
 
-async def _timed(do: Callable[[], Awaitable[Any]]) -> list[float]:
+async def _measure(operation: Callable[[], Awaitable[Any]]) -> list[float]:
     samples = []
     for _ in range(ROUNDS):
-        began = time.perf_counter()
-        await do()
-        samples.append(time.perf_counter() - began)
+        started_at = time.perf_counter()
+        await operation()
+        samples.append(time.perf_counter() - started_at)
     return samples
 
 
-async def _read_known(pool: asyncpg.Pool, conversations: Conversations) -> None:
+async def _read_session(pool: Pool, conversations: SampleConversations) -> None:
     session_id = conversations.random.choice([*conversations.keys])
-    rows = await pool.fetch(KNOWN, session_id)
+    rows = await pool.fetch(READ_SESSION, session_id)
     key = conversations.keys[session_id]
-    assert len([message_of(MessageRow(*row.values()), key) for row in rows]) == 20
+    assert len([message_json(MessageRow(*row.values()), key) for row in rows]) == 20
 
 
-def _lines(name: str, times: Sequence[float], floor: Sequence[float]) -> list[Line]:
+def _rows(name: str, times: Sequence[float], baseline: Sequence[float]) -> list[Row]:
     return [
-        Line(
+        Row(
             f"{name}, p{part}",
             milliseconds(percentile(times, part)),
-            milliseconds(percentile(floor, part)),
-            percentile(floor, part) / percentile(times, part),
+            milliseconds(percentile(baseline, part)),
+            percentile(baseline, part) / percentile(times, part),
         )
         for part in (50, 99)
     ]
 
 
-def _scan(conversations: Conversations) -> Line:
-    """What it would take to look through texts that are already open, in memory."""
-    began = time.perf_counter()
+def _scan(conversations: SampleConversations) -> Row:
+    """For comparison: a scan of decrypted texts in memory."""
+    started_at = time.perf_counter()
     sum(f" {word(30_000)} " in text for text in conversations.texts)
-    seconds = time.perf_counter() - began
-    return Line("(a scan of all texts, open and in memory)", milliseconds(seconds))
+    seconds = time.perf_counter() - started_at
+    return Row("(scan of all decrypted texts in memory)", milliseconds(seconds))

@@ -1,27 +1,34 @@
-"""The whole stack through its public API: tokens relayed, time to first token, time to history."""
+"""Benchmark of the whole stack: tokens per second, first token, time until history is updated."""
 
 import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import aiohttp
 
-from benchmarks.fake_model import TOKEN, TOKENS
-from benchmarks.running_stack import RunningStack, a_folder, bare_relay, fake_model, running_stack
-from benchmarks.table import Line, milliseconds, per_second, percentile, print_table
+from benchmarks.servers.fake_model import TOKEN, TOKENS
+from benchmarks.servers.running_stack import (
+    RunningStack,
+    bare_relay,
+    data_folder,
+    fake_model,
+    running_stack,
+)
+from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
 
-STREAMS, ROUNDS, TURNS, BUSY = 50, 6, 200, 8
-TOKENS_AIM, ADDED_AIM = 28_000, 0.010
-VISIBLE_P50_AIM, VISIBLE_P99_AIM = 0.020, 0.100
+STREAMS, ROUNDS, TURNS, BUSY_SESSIONS = 50, 6, 200, 8
+TOKENS_TARGET, ADDED_LATENCY_TARGET = 28_000, 0.010
+VISIBLE_P50_TARGET, VISIBLE_P99_TARGET = 0.020, 0.100
 
 Stream = Callable[[], Awaitable[float]]
-"""Reads one whole stream; answers the seconds to its first token."""
+"""Reads one whole stream; returns the seconds to its first token."""
 
 
 async def run() -> None:
     async with (
-        a_folder() as data,
+        data_folder() as data,
         fake_model() as model,
         running_stack(data, model) as stack,
         bare_relay(f"{model}/chat/completions") as relay,
@@ -35,80 +42,82 @@ async def _measure(
 ) -> None:
     client = _Client(http, stack)
 
-    def straight() -> Awaitable[float]:
+    def direct() -> Awaitable[float]:
         return _bare_stream(http, model)
 
     def relayed() -> Awaitable[float]:
         return _bare_stream(http, relay)
 
     sessions = [await client.new_session() for _ in range(STREAMS)]
-    rates: dict[str, list[float]] = {"ours": [], "model": [], "relay": []}
+    rates: dict[str, list[float]] = {"parley": [], "model": [], "relay": []}
     for _ in range(ROUNDS):
-        rates["ours"].append(await _rate([lambda s=s: client.turn(s) for s in sessions]))
-        rates["model"].append(await _rate([straight] * STREAMS))
+        rates["parley"].append(await _rate([partial(client.turn, each) for each in sessions]))
+        rates["model"].append(await _rate([direct] * STREAMS))
         rates["relay"].append(await _rate([relayed] * STREAMS))
-    ours, first, bare = (max(rates[name]) for name in ("ours", "model", "relay"))
+    rate, model_rate, relay_rate = (max(rates[name]) for name in ("parley", "model", "relay"))
 
     session = await client.new_session()
-    firsts, floors, visible = [], [], []
+    first_tokens, baselines, visible = [], [], []
     for _ in range(TURNS):
-        firsts.append(await client.turn(session))
+        first_tokens.append(await client.turn(session))
         visible.append(await client.until_visible(session))
-        floors.append(await straight())
-    busy = await _visible_under_load(client, _Client(http, stack), session, sessions[:BUSY])
-    added = percentile(firsts, 50) - percentile(floors, 50)
-    seen, seen_late = percentile(visible, 50), percentile(visible, 99)
+        baselines.append(await direct())
+    busy = await _visible_under_load(
+        client, _Client(http, stack), session, sessions[:BUSY_SESSIONS]
+    )
+    added = percentile(first_tokens, 50) - percentile(baselines, 50)
+    visible_p50, visible_p99 = percentile(visible, 50), percentile(visible, 99)
     print_table(
-        f"The whole stack ({STREAMS} streams of {TOKENS} tokens at once; later one at a time)",
+        f"The whole stack ({STREAMS} streams of {TOKENS} tokens at once; then one at a time)",
         [
-            Line(
-                "tokens, beside the fake server alone",
-                per_second(ours, "tokens"),
-                per_second(first, "tokens"),
-                ours / first,
-                f">= {TOKENS_AIM:,}/s",
-                ours >= TOKENS_AIM,
+            Row(
+                "tokens, compared with the fake server alone",
+                per_second(rate, "tokens"),
+                per_second(model_rate, "tokens"),
+                rate / model_rate,
+                f">= {TOKENS_TARGET:,}/s",
+                rate >= TOKENS_TARGET,
             ),
-            Line(
-                "tokens, beside one bare relay",
-                per_second(ours, "tokens"),
-                per_second(bare, "tokens"),
-                ours / bare,
+            Row(
+                "tokens, compared with one bare relay",
+                per_second(rate, "tokens"),
+                per_second(relay_rate, "tokens"),
+                rate / relay_rate,
             ),
-            Line(
+            Row(
                 "time to first token, one stream, p50",
-                milliseconds(percentile(firsts, 50)),
-                milliseconds(percentile(floors, 50)),
+                milliseconds(percentile(first_tokens, 50)),
+                milliseconds(percentile(baselines, 50)),
             ),
-            Line(
-                "added to it, the message committed",
+            Row(
+                "latency added to it, message committed",
                 milliseconds(added),
-                aim=f"<= {1000 * ADDED_AIM:.0f} ms",
-                met=added <= ADDED_AIM,
+                target=f"<= {1000 * ADDED_LATENCY_TARGET:.0f} ms",
+                met=added <= ADDED_LATENCY_TARGET,
             ),
-            Line(
+            Row(
                 "reply.completed to visible in history, p50",
-                milliseconds(seen),
-                aim=f"< {1000 * VISIBLE_P50_AIM:.0f} ms",
-                met=seen < VISIBLE_P50_AIM,
+                milliseconds(visible_p50),
+                target=f"< {1000 * VISIBLE_P50_TARGET:.0f} ms",
+                met=visible_p50 < VISIBLE_P50_TARGET,
             ),
-            Line(
+            Row(
                 "the same, p99",
-                milliseconds(seen_late),
-                aim=f"< {1000 * VISIBLE_P99_AIM:.0f} ms",
-                met=seen_late < VISIBLE_P99_AIM,
+                milliseconds(visible_p99),
+                target=f"< {1000 * VISIBLE_P99_TARGET:.0f} ms",
+                met=visible_p99 < VISIBLE_P99_TARGET,
             ),
-            Line(
-                f"the same while {BUSY} others talk without a pause, p50",
+            Row(
+                f"the same while {BUSY_SESSIONS} other sessions chat without pause, p50",
                 milliseconds(percentile(busy, 50)),
-                milliseconds(seen),
-                seen / percentile(busy, 50),
+                milliseconds(visible_p50),
+                visible_p50 / percentile(busy, 50),
             ),
-            Line(
+            Row(
                 "the same, p99",
                 milliseconds(percentile(busy, 99)),
-                milliseconds(seen_late),
-                seen_late / percentile(busy, 99),
+                milliseconds(visible_p99),
+                visible_p99 / percentile(busy, 99),
             ),
         ],
     )
@@ -117,37 +126,37 @@ async def _measure(
 async def _visible_under_load(
     client: "_Client", others: "_Client", session: str, busy: Sequence[str]
 ) -> list[float]:
-    enough = asyncio.Event()
+    finished = asyncio.Event()
 
-    async def talk(session: str) -> None:
-        while not enough.is_set():
+    async def chat(session: str) -> None:
+        while not finished.is_set():
             await others.turn(session)
 
     visible = []
-    async with asyncio.TaskGroup() as talking:
+    async with asyncio.TaskGroup() as chats:
         for each in busy:
-            talking.create_task(talk(each))
+            chats.create_task(chat(each))
         for _ in range(TURNS):
             await client.turn(session)
             visible.append(await client.until_visible(session))
-        enough.set()
+        finished.set()
     return visible
 
 
 async def _rate(streams: list[Stream]) -> float:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     await asyncio.gather(*(stream() for stream in streams))
-    return len(streams) * TOKENS / (time.perf_counter() - began)
+    return len(streams) * TOKENS / (time.perf_counter() - started_at)
 
 
 async def _bare_stream(http: aiohttp.ClientSession, url: str) -> float:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     first = 0.0
     received = 0
     async with http.post(url, data=b"{}") as response:
         async for data in response.content.iter_any():
             received += data.count(TOKEN.encode())
-            first = first or (time.perf_counter() - began if received else 0.0)
+            first = first or (time.perf_counter() - started_at if received else 0.0)
     assert received == TOKENS
     return first
 
@@ -162,12 +171,12 @@ class _Client:
     async def new_session(self) -> str:
         async with self._http.post(
             f"{self._url}/sessions", json={}, headers=self._headers
-        ) as answer:
-            return str((await answer.json())["id"])
+        ) as response:
+            return str((await response.json())["id"])
 
     async def turn(self, session: str) -> float:
-        """Submit a message and read its whole stream; answers the seconds to the first token."""
-        began = time.perf_counter()
+        """Submit a message and read its whole stream; return the seconds to the first token."""
+        started_at = time.perf_counter()
         first, tokens, tail = 0.0, 0, b""
         async with self._http.post(
             f"{self._url}/sessions/{session}/messages",
@@ -176,7 +185,9 @@ class _Client:
         ) as response:
             assert response.status == 200, await response.text()
             async for data in response.content.iter_any():
-                first = first or (time.perf_counter() - began if b"reply.delta" in data else 0.0)
+                first = first or (
+                    time.perf_counter() - started_at if b"reply.delta" in data else 0.0
+                )
                 tail = tail + data if b"id: end" in tail else (tail + data)[-65_536:]
         self._ended = time.perf_counter()
         ended = json.loads(tail.rpartition(b"id: end\ndata: ")[2])
@@ -187,12 +198,12 @@ class _Client:
         return first
 
     async def until_visible(self, session: str) -> float:
-        """Seconds from the last turn's last event until history shows its reply."""
+        """Seconds from the last event of the last turn until history shows its reply."""
         async with self._http.get(
             f"{self._url}/history/{session}",
             params={"min_version": self._version, "limit": 1},
             headers=self._headers,
-        ) as answer:
-            page = await answer.json()
+        ) as response:
+            page = await response.json()
             assert page["data"][0]["version"] == self._version, page
         return time.perf_counter() - self._ended

@@ -1,4 +1,4 @@
-"""What a benchmark prints: what was measured, its floor, their ratio, and what was aimed at."""
+"""Result tables: measurement, baseline, their ratio and the target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,41 +9,41 @@ from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """`ours` and `floor` are texts with their units; `ratio` is how far ours comes of the floor.
+class Row:
+    """`measured` and `baseline` are texts with units; `ratio` relates the two.
 
-    `aim` is the ratio to reach; an aim of another kind says itself whether it is `met`.
+    `target` is the minimum ratio, or a text, for which `met` says whether it was reached.
     """
 
-    what: str
-    ours: str
-    floor: str = ""
+    label: str
+    measured: str
+    baseline: str = ""
     ratio: float | None = None
-    aim: float | str = ""
+    target: float | str = ""
     met: bool | None = None
 
 
-def print_table(title: str, lines: Sequence[Line]) -> None:
+def print_table(title: str, rows: Sequence[Row]) -> None:
     table = Table(title=title, title_justify="left")
-    for column in ("what", "ours", "floor, same run", "ratio", "aim", ""):
+    for column in ("what", "Parley", "baseline, same run", "ratio", "target", ""):
         table.add_column(column)
-    for line in lines:
-        met = line.met
-        if isinstance(line.aim, float) and line.ratio is not None:
-            met = line.ratio >= line.aim
+    for row in rows:
+        met = row.met
+        if isinstance(row.target, float) and row.ratio is not None:
+            met = row.ratio >= row.target
         table.add_row(
-            line.what,
-            line.ours,
-            line.floor,
-            "" if line.ratio is None else f"{line.ratio:.2f}",
-            f">= {line.aim}" if isinstance(line.aim, float) else line.aim,
+            row.label,
+            row.measured,
+            row.baseline,
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            f">= {row.target}" if isinstance(row.target, float) else row.target,
             {None: "", True: "met", False: "missed"}[met],
         )
     Console(width=130).print(table)
 
 
 def percentile(samples: Sequence[float], percent: int) -> float:
-    """In the unit of the samples, of which there are at least two."""
+    """The percentile of at least two samples, in their unit."""
     return quantiles(samples, n=100, method="inclusive")[percent - 1]
 
 

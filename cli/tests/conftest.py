@@ -1,9 +1,4 @@
-"""Fixtures of a topic and of `parley log tail` on it; puts `cli_fakes` on the path."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
+"""Fixtures of a topic and of `parley log tail` on it."""
 
 import pytest
 from cli_fakes.tailed_log import Output, TailedLog

@@ -1,6 +1,5 @@
 """The shared stack of a test process, and the scripted model server behind it."""
 
-import sys
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,6 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack, new_stack
 from e2e_support.user import User
@@ -22,9 +18,8 @@ SETTINGS = {
     # Tests make model servers fail on purpose: the circuit breaker must not open for later tests.
     "PARLEY_INFERENCE_UPSTREAM_CIRCUIT_FAILURE_THRESHOLD": "1000",
     # Small batches, so that a projector can be killed between and within them.
-    "PARLEY_PROJECTOR_RECORDS": "5",
+    "PARLEY_HISTORY_PROJECTOR_BATCH_SIZE": "5",
     "PARLEY_POLICIES": str(Path(__file__).with_name("policies.yaml")),
-    "PARLEY_SESSION_RETENTION_SECONDS": "0.5",
 }
 
 

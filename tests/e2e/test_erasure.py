@@ -49,7 +49,7 @@ async def test_a_confirmed_erasure_removes_the_session_from_every_response(
         ("GET", f"/turns/{turn['id']}/stream"),
         ("POST", f"/turns/{turn['id']}/cancel"),
     ):
-        body = {} if method == "POST" else None
+        body: dict[str, Any] | None = {} if method == "POST" else None
         assert (await ada.expect_error(method, path, json=body))[0] == 404, path
     writes: dict[str, dict[str, Any]] = {
         f"/sessions/{session}/messages": {"content": "Hello?"},

@@ -13,6 +13,7 @@ from e2e_support.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+PAUSE_SECONDS = 0.1
 TURN = ["session_started", "message_submitted", "reply_requested", "reply_completed"]
 
 
@@ -39,7 +40,7 @@ async def test_tail_with_content_prints_the_decrypted_text(ada: User, stack: Sta
 
 async def test_verify_finds_no_difference_while_users_chat(stack: Stack) -> None:
     load = await start_chat_load(stack, 4)
-    async with load.running():
+    async with load.running(PAUSE_SECONDS):
         await load.wait_for_turns(4)
         verified = await stack.run_command("log", "verify")
     assert verified.exit_code == 0, verified
@@ -50,7 +51,7 @@ async def test_a_rebuild_is_invisible_to_readers_and_can_be_rolled_back(
     stack: Stack,
 ) -> None:
     load = await start_chat_load(stack, 4)
-    async with load.running(), reading(load.conversations[0]):
+    async with load.running(PAUSE_SECONDS), reading(load.conversations[0]):
         await load.wait_for_turns(4)
         rebuilt = await stack.run_command("rebuild", "history")
         assert rebuilt.exit_code == 0, rebuilt
@@ -72,6 +73,7 @@ async def reading(conversation: Conversation) -> AsyncIterator[None]:
             page = await conversation.user.history(conversation.session_id, limit=1)
             assert page["version"] >= last
             last, count = page["version"], count + 1
+            await asyncio.sleep(PAUSE_SECONDS / 4)
         return count
 
     reader = asyncio.create_task(read())

@@ -16,6 +16,7 @@ from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+PAUSE_SECONDS = 0.1
 REPLICAS = "session=2,history-project=2,history-serve=2"
 
 
@@ -66,7 +67,7 @@ async def test_a_deleted_topic_is_restored_from_the_event_store(damaged: Stack) 
     load = await start_chat_load(damaged, 4)
     await load.send_each(times=3)
     await load.assert_complete_history()
-    async with load.running():
+    async with load.running(PAUSE_SECONDS):
         await delete_topic(damaged)
         await load.wait_for_turns(8)
         restored = await damaged.run_command("log", "restore")

@@ -1,14 +1,9 @@
 """Fault injection: the processes of a stack are killed again and again under load."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
-
 from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack, new_stack
 

@@ -4,10 +4,10 @@ import time
 
 import pytest
 from e2e_support.chat_load import ChatLoad, start_chat_load
+from e2e_support.fault_injection import FaultInjector, table
 from e2e_support.kafka_records import count_distinct_events, last_sequences, read_records
 from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack
-from fault_injection import FaultInjector, table
 
 REPLICAS = "session=2,history-project=2,history-serve=2,gateway=2"
 USERS = 48
@@ -15,10 +15,8 @@ EVENTS = 20_000
 EVENTS_OF_A_TURN = 3
 
 SETTINGS = {
-    # So that a paused relay's transaction is aborted (see `fault_injection.ZOMBIE_SECONDS`).
-    "PARLEY_RELAY_PUBLISH_SECONDS": "2",
     # Small batches, so that processes are killed between and within them.
-    "PARLEY_PROJECTOR_RECORDS": "50",
+    "PARLEY_HISTORY_PROJECTOR_BATCH_SIZE": "50",
 }
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from e2e_support.chat_load import start_chat_load
+from e2e_support.fault_injection import table
 from e2e_support.kafka_records import last_sequences, read_records
 from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack
-from fault_injection import table
 
 from parley_cli.engines import KafkaServer, free_port
 from parley_testing.eventually import eventually
@@ -69,10 +69,13 @@ async def outbox_is_empty(stack: Stack) -> bool:
 
 
 async def outbox_depth(stack: Stack) -> int:
-    """The outbox size from session's metrics."""
-    metrics = await stack.fetch(f"http://{stack.address('session')}/metrics")
+    """The outbox size from the metrics of the session replica that reports it."""
+    replicas = [stack.address(name) for name in ("session", "session-2")]
+    metrics = [(await stack.fetch(f"http://{address}/metrics")).text for address in replicas]
     found = re.search(
-        r'^parley_outbox_events{stream="sessions"} (\S+)$', metrics.text, re.MULTILINE
+        r'^parley_session_outbox_pending_events{stream="sessions"} (\S+)$',
+        "\n".join(metrics),
+        re.MULTILINE,
     )
-    assert found, metrics.text
+    assert found, metrics
     return int(float(found[1]))

@@ -7,11 +7,11 @@ from collections import Counter
 from uuid import uuid4
 
 import pytest
+from e2e_support.fault_injection import table
 from e2e_support.flaky_proxy import FlakyProxy
 from e2e_support.model_server import ModelServer, paced_text
 from e2e_support.resuming_client import ReceivedTurn, ResumingClient
 from e2e_support.stack import Stack
-from fault_injection import table
 
 REPLICAS = "gateway=2,inference=2,session=2,history-serve=2"
 USERS, MIN_TURNS_EACH = 20, 10

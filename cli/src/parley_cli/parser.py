@@ -26,6 +26,10 @@ environment:
                        administrator's postgresql:// URL, host:port, a redis:// URL
   PARLEY_MASTER_KEY, PARLEY_INTERNAL_SECRET, PARLEY_JWT_SECRET
                        secrets, used instead of those generated in the data folder
+  PARLEY_MODELS, PARLEY_ASSISTANTS, PARLEY_POLICIES
+                       YAML files with models, shared assistants and retention policies
+  PARLEY_SESSION_…, PARLEY_INFERENCE_…, PARLEY_HISTORY_…, PARLEY_GATEWAY_…
+                       settings of one service, passed to that service
 
 The embedded engines need the extra `up` (pip install 'parley-cli[up]').
 

@@ -58,16 +58,21 @@ class DataSettings(Settings):
 class TokenSettings(DataSettings):
     """The signature and claims of development tokens."""
 
-    jwt_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = None
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
+    jwt_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = Field(
+        default=None,
+        description="the secret that signs tokens (HS256); by default the one in the data folder",
+    )
+    jwt_issuer: str | None = Field(default=None, description="the issuer (`iss`) of tokens")
+    jwt_audience: str | None = Field(default=None, description="the audience (`aud`) of tokens")
 
 
 class ChatSettings(TokenSettings):
     """The gateway and the token of `parley chat`; its options override them."""
 
-    port: Port = 8080
-    token: SecretStr | None = None
+    port: Port = Field(default=8080, description="the port of the gateway, from 1 to 65535")
+    token: SecretStr | None = Field(
+        default=None, description="a bearer token; by default a development token is signed"
+    )
 
 
 class ExternalEngineSettings(DataSettings):
@@ -81,29 +86,54 @@ class ExternalEngineSettings(DataSettings):
         None, description="Kafka's bootstrap servers, such as 127.0.0.1:9092"
     )
     # Defaults for an embedded Kafka, which is a single node.
-    topic_partitions: Count = 12
-    topic_replication: Count = 1
-    topic_min_isr: Count = 1
-    internal_secret: Annotated[SecretStr, AfterValidator(_internal_secret)] | None = None
+    topic_partitions: Count = Field(
+        default=12, description="the number of partitions of a new sessions topic, from 1"
+    )
+    topic_replication: Count = Field(
+        default=1, description="the replication factor of new topics, from 1"
+    )
+    topic_min_isr: Count = Field(
+        default=1, description="the minimum of in-sync replicas of new topics, from 1"
+    )
+    internal_secret: Annotated[SecretStr, AfterValidator(_internal_secret)] | None = Field(
+        default=None,
+        description="at least 32 random bytes, the same for every service; by default the secret "
+        "in the data folder",
+    )
     kafka_security: Annotated[KafkaSecuritySettings, Prefix("PARLEY_KAFKA_")]
 
 
 class UpSettings(TokenSettings, ExternalEngineSettings):
     """The settings of `parley up`, which generates secrets and addresses that are not set."""
 
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    jwks_url: str | None = None
-    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = None
-
+    host: str = Field(default="127.0.0.1", description="the address on which the gateway listens")
+    port: Port = Field(default=8080, description="the port of the gateway, from 1 to 65535")
+    jwks_url: str | None = Field(
+        default=None,
+        description="the URL of the token issuer's keys; without it, development tokens are valid",
+    )
+    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = Field(
+        default=None,
+        description="the master key, id:base64; by default the key in the data folder",
+    )
     redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
 
-    model: str | None = None
-    models: Path | None = None
-    assistants: Path | None = None
-    policies: Path | None = None
-    openai_base_url: Annotated[str | None, Variable("OPENAI_BASE_URL")] = None
-    openai_api_key: Annotated[SecretStr | None, Variable("OPENAI_API_KEY")] = None
+    model: str | None = Field(default=None, description="the name of the default model")
+    models: Path | None = Field(
+        default=None, description="the path of a YAML file with model servers and models"
+    )
+    assistants: Path | None = Field(
+        default=None, description="the path of a YAML file with shared assistants"
+    )
+    policies: Path | None = Field(
+        default=None, description="the path of a YAML file with retention policies"
+    )
+    openai_base_url: Annotated[str | None, Variable("OPENAI_BASE_URL")] = Field(
+        default=None, description="the base URL of an OpenAI-compatible model server"
+    )
+    openai_api_key: Annotated[SecretStr | None, Variable("OPENAI_API_KEY")] = Field(
+        default=None, description="the API key of the model server"
+    )
 
     @property
     def runs_demo_model(self) -> bool:
@@ -122,9 +152,16 @@ class UpSettings(TokenSettings, ExternalEngineSettings):
 class OperationsSettings(ExternalEngineSettings):
     """Locations for the commands on the log, backups and user data; by default the stack's."""
 
-    session_database_url: DatabaseUrl | None = None
-    history_database_url: DatabaseUrl | None = None
-    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = None
+    session_database_url: DatabaseUrl | None = Field(
+        default=None, description="the URL of the session service's database (event store)"
+    )
+    history_database_url: DatabaseUrl | None = Field(
+        default=None, description="the URL of the history service's database (read model)"
+    )
+    master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = Field(
+        default=None,
+        description="the master key, id:base64; by default the key in the data folder",
+    )
     session_url: str | None = Field(
         None,
         description="the base URL of the session service, such as http://127.0.0.1:8081",

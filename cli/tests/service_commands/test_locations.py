@@ -63,9 +63,9 @@ def test_a_running_stack_has_all_locations(stack: SecretStore) -> None:
     )
     locations = stack_locations()
     assert locations.brokers().bootstrap == "127.0.0.1:9000"
-    assert locations.log_environment() == {"PARLEY_KAFKA": "127.0.0.1:9000"}
+    assert locations.log_environment()["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:9000"
     # `parley log restore` creates topics for a single node.
-    assert locations.topic_environment()["PARLEY_TOPIC_REPLICATION"] == "1"
+    assert locations.topic_environment()["PARLEY_SESSION_TOPIC_REPLICATION"] == "1"
     assert locations.session_url() == "http://127.0.0.1:81"
     assert locations.session_database() == (
         f"postgresql://parley_session:{session}@127.0.0.1:5000/parley_session"
@@ -105,6 +105,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
     environment = {name: value for name, value in variables.items() if "KAFKA" in name}
     # The path is absolute, because a child process has another working directory.
     environment["PARLEY_KAFKA_SASL_TOKEN_PATH"] = str(data / "token")
+    environment["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] = environment.pop("PARLEY_KAFKA")
     assert locations.log_environment() == environment
     assert locations.session_database() == variables["PARLEY_SESSION_DATABASE_URL"]
     assert locations.history_database() == variables["PARLEY_HISTORY_DATABASE_URL"]

@@ -1,7 +1,7 @@
-"""A read model in a database of each test's own, and the peers that history has."""
+"""Fixtures of history's tests: a read model in a database of its own, and its neighbours."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,46 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from history_peers.history import History, serve_history
-from history_peers.log import relay_to
-from history_peers.read_model import LIMITS, Database, project
-from history_peers.rebuilding import Rebuilding
-from history_peers.session import Session
-from history_peers.stories import Story
+from history_testing.history import HistoryClient, serve_history
+from history_testing.log import Relay, relay_to
+from history_testing.read_model import MAX_DEFERRED, ReadModelTables, project
+from history_testing.rebuild import RebuildRunner
+from history_testing.session_fake import SessionServiceFake
+from history_testing.stories import Story
 
 from parley_core.log import Brokers, ensure_topic
 from parley_events.topics import TopicSpec
-from parley_history.projection.active_read_model import ReadModel
+from parley_history.change_feed import listener
+from parley_history.projection import projector
+from parley_history.projection.active_read_model import ActiveReadModel
+from parley_history.queries.search import indexer
+
+
+@pytest.fixture(autouse=True)
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll and retry more often than in production."""
+    monkeypatch.setattr(listener, "POLL_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(projector, "READ_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(projector, "RETRY_INITIAL_SECONDS", 0.02)
+    monkeypatch.setattr(projector, "RETRY_MAX_SECONDS", 0.1)
+    monkeypatch.setattr(indexer, "RETRY_INITIAL_SECONDS", 0.02)
+    monkeypatch.setattr(indexer, "RETRY_MAX_SECONDS", 0.02)
+    monkeypatch.setattr(indexer, "ELECTION_INTERVAL_SECONDS", 0.02)
 
 
 @pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
+async def tables(database: str) -> AsyncIterator[ReadModelTables]:
     """The tables of an empty read model."""
     connection = await asyncpg.connect(database)
-    tables = Database(database, connection)
+    tables = ReadModelTables(database, connection)
     await tables.migrate()
     yield tables
     await connection.close()
 
 
 @pytest.fixture
-async def read_model(tables: Database) -> AsyncIterator[ReadModel]:
-    read_model = ReadModel(tables.dsn, LIMITS)
+async def read_model(tables: ReadModelTables) -> AsyncIterator[ActiveReadModel]:
+    read_model = ActiveReadModel(tables.settings, MAX_DEFERRED)
     yield read_model
     await read_model.close()
 
@@ -48,52 +63,65 @@ async def log_topic(kafka_bootstrap: str, topic: str) -> str:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[Session]:
-    async with Session.serve() as session:
+async def session() -> AsyncIterator[SessionServiceFake]:
+    async with SessionServiceFake.serve() as session:
         yield session
 
 
+StartHistory = Callable[..., Awaitable[HistoryClient]]
+
+
 @pytest.fixture
-async def start(tables: Database, session: Session) -> AsyncIterator[Callable[..., Any]]:
-    """Starts a `serve`, with settings of its own where given."""
+async def start(
+    tables: ReadModelTables, session: SessionServiceFake
+) -> AsyncIterator[StartHistory]:
+    """Starts a `serve` application; keyword arguments are those of `serve_history`."""
     async with AsyncExitStack() as running:
 
-        async def start(**settings: Any) -> History:
-            addresses = {"history_database": tables.dsn, "session_url": session.url}
+        async def start(**settings: Any) -> HistoryClient:
+            addresses = {"dsn": tables.dsn, "session_url": session.url}
             return await running.enter_async_context(serve_history(**addresses | settings))
 
         yield start
 
 
 @pytest.fixture
-async def history(start: Callable[..., Any]) -> History:
+async def history(start: StartHistory) -> HistoryClient:
     return await start()
 
 
 @pytest.fixture
-def told(read_model, session):
-    """Projects a story, and lets session know it."""
+def project_story(
+    read_model: ActiveReadModel, session: SessionServiceFake
+) -> Callable[[Story], Awaitable[Story]]:
+    """Projects a story and adds it to the session service."""
 
-    async def told(story: Story) -> Story:
-        session.knows(story)
+    async def project_story(story: Story) -> Story:
+        session.add(story)
         await project(read_model, story.records)
         return story
 
-    return told
+    return project_story
 
 
 @pytest.fixture
-def settings(kafka_bootstrap, log_topic):
-    """A projector's settings, with a group of this test alone."""
-    return {"kafka": kafka_bootstrap, "projector_topic": log_topic, "projector_group": log_topic}
+def log_settings(kafka_bootstrap: str, log_topic: str) -> dict[str, str]:
+    """Arguments of `project_settings` for the test's topic, with a group of this test alone."""
+    return {"bootstrap_servers": kafka_bootstrap, "topic": log_topic, "group": log_topic}
 
 
 @pytest.fixture
-async def relay(kafka_bootstrap, log_topic):
+async def relay(kafka_bootstrap: str, log_topic: str) -> AsyncIterator[Relay]:
     async with relay_to(kafka_bootstrap, log_topic) as relay:
         yield relay
 
 
 @pytest.fixture
-def rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys):
-    return Rebuilding(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)
+def rebuild(
+    tables: ReadModelTables,
+    kafka_bootstrap: str,
+    log_topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> RebuildRunner:
+    return RebuildRunner(tables, kafka_bootstrap, log_topic, monkeypatch, capsys)

@@ -1,4 +1,4 @@
-"""The commands as they are run: `python -m parley_history migrate | project | serve`."""
+"""The commands `python -m parley_history migrate | project | serve`, run as processes."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from history_peers.history import authorized
-from history_peers.log import relay_to
-from history_peers.processes import ended, projector_environment
-from history_peers.read_model import folded
-from history_peers.stories import ADA, chat, mixed
+from history_testing.history import authorization
+from history_testing.log import relay_to
+from history_testing.processes import projector_environment, stderr_at_exit
+from history_testing.read_model import folded
+from history_testing.stories import ADA, chat, mixed
 
 from parley_cli.engines import free_port
 from parley_core.storage.migrations import load_migrations
@@ -22,17 +22,17 @@ from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 from parley_testing.processes import started
 
-RIGHT = {
-    "PARLEY_HISTORY_DATABASE": "postgresql://127.0.0.1:9/none",
-    "PARLEY_KAFKA": "127.0.0.1:9",
+VALID = {
+    "PARLEY_HISTORY_DATABASE_URL": "postgresql://127.0.0.1:9/none",
+    "PARLEY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
     "PARLEY_INTERNAL_SECRET": SECRET,
     "PARLEY_SESSION_URL": "http://127.0.0.1:9",
 }
 
 
 def run(monkeypatch, command, **environment):
-    """The code that a command ends with."""
-    for variable, value in (RIGHT | environment).items():
+    """Return the exit code of a command."""
+    for variable, value in (VALID | environment).items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr("sys.argv", ["parley_history", command])
     return main()
@@ -41,21 +41,32 @@ def run(monkeypatch, command, **environment):
 @pytest.mark.parametrize(
     ("command", "wrong", "sentence"),
     [
-        ("migrate", {"PARLEY_HISTORY_DATABASE": ""}, "PARLEY_HISTORY_DATABASE is not set."),
-        ("project", {"PARLEY_KAFKA": ""}, "PARLEY_KAFKA is not set."),
-        ("project", {"PARLEY_PROJECTOR_RECORDS": "0"}, "PARLEY_PROJECTOR_RECORDS is wrong."),
-        ("project", {"PARLEY_PROJECTOR_PORT": "99999"}, "PARLEY_PROJECTOR_PORT is wrong."),
+        ("migrate", {"PARLEY_HISTORY_DATABASE_URL": ""}, "PARLEY_HISTORY_DATABASE_URL is not set."),
+        (
+            "project",
+            {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": ""},
+            "PARLEY_KAFKA_BOOTSTRAP_SERVERS is not set.",
+        ),
+        (
+            "project",
+            {"PARLEY_HISTORY_PROJECTOR_BATCH_SIZE": "0"},
+            "PARLEY_HISTORY_PROJECTOR_BATCH_SIZE is wrong.",
+        ),
+        (
+            "project",
+            {"PARLEY_HISTORY_PROJECTOR_PORT": "99999"},
+            "PARLEY_HISTORY_PROJECTOR_PORT is wrong.",
+        ),
         ("serve", {"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
         ("serve", {"PARLEY_INTERNAL_SECRET": "x"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
-        ("serve", {"PARLEY_HISTORY_KEY_SECONDS": "31"}, "PARLEY_HISTORY_KEY_SECONDS is wrong."),
         (
             "serve",
-            {"PARLEY_HISTORY_DATABASE": "mysql://"},
-            "PARLEY_HISTORY_DATABASE is wrong: it",
+            {"PARLEY_HISTORY_DATABASE_URL": "mysql://"},
+            "PARLEY_HISTORY_DATABASE_URL is wrong: it",
         ),
     ],
 )
-def test_wrong_settings_end_a_command_with_code_2_and_a_sentence(
+def test_invalid_settings_end_a_command_with_code_2_and_a_message(
     monkeypatch, capsys, command, wrong, sentence
 ):
     assert run(monkeypatch, command, **wrong) == 2
@@ -63,42 +74,40 @@ def test_wrong_settings_end_a_command_with_code_2_and_a_sentence(
 
 
 @pytest.mark.parametrize("command", ["migrate", "project", "serve"])
-def test_a_database_that_is_away_ends_a_command_with_code_1_and_a_sentence(
+def test_an_unavailable_database_ends_a_command_with_code_1_and_a_message(
     monkeypatch, capsys, command
 ):
     assert run(monkeypatch, command) == 1
-    assert capsys.readouterr().err.startswith("The read model cannot be used: ")
+    assert capsys.readouterr().err.startswith("Database unavailable: ")
 
 
 @pytest.mark.parametrize("command", ["project", "serve"])
-def test_a_database_that_is_not_migrated_ends_the_start_with_a_sentence(
+def test_an_unmigrated_database_ends_a_command_with_a_message(
     monkeypatch, capsys, database, command
 ):
-    assert run(monkeypatch, command, PARLEY_HISTORY_DATABASE=database) == 1
-    assert "run the `migrate` command first" in capsys.readouterr().err
+    assert run(monkeypatch, command, PARLEY_HISTORY_DATABASE_URL=database) == 1
+    assert "Run the `migrate` command first" in capsys.readouterr().err
 
 
-def test_migrate_brings_an_empty_database_to_this_version_once(monkeypatch, capsys, database):
+def test_migrate_applies_each_migration_once(monkeypatch, capsys, database):
     applied = [f"applied {m.number:04} {m.name}\n" for m in load_migrations(MIGRATIONS)]
     for output in ("".join(applied), ""):
-        assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE=database) == 0
+        assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE_URL=database) == 0
         assert capsys.readouterr().out == output
 
 
-async def test_a_projector_without_its_topic_ends_with_code_1_and_a_sentence(
+async def test_a_projector_without_its_topic_exits_with_code_1_and_a_message(
     tables, kafka_bootstrap, topic
 ):
     environment = projector_environment(tables, kafka_bootstrap, topic)
-    process = await started(
-        "parley_history", "project", **environment | {"PARLEY_PROJECTOR_JOIN_SECONDS": "1"}
-    )
-    error = await ended(process)
-    assert error.splitlines()[-1].endswith("up, and has the topic been made?")
+    process = await started("parley_history", "project", **environment)
+    error = await stderr_at_exit(process)
+    assert error.splitlines()[-1].endswith("is running and the topic exists.")
     assert topic in error.splitlines()[-1]
     assert process.returncode == 1
 
 
-async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate(
+async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(
     tables, kafka_bootstrap, log_topic
 ):
     chance = random.Random(5)
@@ -113,18 +122,18 @@ async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate
         await relay.publish(records[:6_000])
         publishing = asyncio.create_task(relay.publish(records[6_000:]))
         for killed_at in (1, 1_500, 3_500):
-            # Each of a group of its own: its predecessor is still a member of the last one.
+            # A new group each time, because the killed process is still a member of its own.
             environment = projector_environment(
                 tables,
                 kafka_bootstrap,
                 log_topic,
-                PARLEY_PROJECTOR_GROUP=f"{uuid4()}",
-                PARLEY_PROJECTOR_RECORDS="50",
+                PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP=f"{uuid4()}",
+                PARLEY_HISTORY_PROJECTOR_BATCH_SIZE="50",
             )
             process = await started("parley_history", "project", **environment)
 
-            async def reached(least=killed_at):
-                return await applied() >= least
+            async def reached(target=killed_at):
+                return await applied() >= target
 
             await eventually(reached, within=45)
             process.kill()
@@ -134,7 +143,7 @@ async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate
         last = await started(
             "parley_history",
             "project",
-            **environment | {"PARLEY_PROJECTOR_GROUP": f"{uuid4()}"},
+            **environment | {"PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": f"{uuid4()}"},
         )
 
         async def all_applied():
@@ -143,21 +152,21 @@ async def test_a_projector_killed_again_and_again_leaves_no_gap_and_no_duplicate
         await eventually(all_applied, within=45)
     assert await tables.rows() == folded(*stories)
     assert await tables.dead_letters() == []
-    await ended(last, signal.SIGTERM)
+    await stderr_at_exit(last, signal.SIGTERM)
     assert last.returncode == 0
 
 
 async def get(url):
     with contextlib.suppress(aiohttp.ClientError):
-        async with aiohttp.ClientSession() as http, http.get(url) as answer:
-            return answer.status, await answer.json()
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            return response.status, await response.json()
 
 
-async def test_a_projector_tells_its_health_and_ends_in_time_on_sigterm(
+async def test_a_projector_reports_its_health_and_exits_in_time_on_sigterm(
     tables, kafka_bootstrap, log_topic
 ):
     environment = projector_environment(tables, kafka_bootstrap, log_topic)
-    url = f"http://127.0.0.1:{environment['PARLEY_PROJECTOR_PORT']}"
+    url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_PORT']}"
     process = await started("parley_history", "project", **environment)
 
     async def ready():
@@ -166,16 +175,16 @@ async def test_a_projector_tells_its_health_and_ends_in_time_on_sigterm(
     await eventually(ready, within=30)
     assert await get(f"{url}/healthz") == (200, {"status": "ok"})
     async with asyncio.timeout(5):
-        await ended(process, signal.SIGTERM)
+        await stderr_at_exit(process, signal.SIGTERM)
     assert process.returncode == 0
 
 
-async def test_serve_tells_its_health_and_ends_in_time_on_sigterm(tables):
+async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(tables):
     port = free_port()
     process = await started(
         "parley_history",
         "serve",
-        **RIGHT | {"PARLEY_HISTORY_DATABASE": tables.dsn, "PARLEY_HISTORY_PORT": str(port)},
+        **VALID | {"PARLEY_HISTORY_DATABASE_URL": tables.dsn, "PARLEY_HISTORY_PORT": str(port)},
     )
 
     async def ready():
@@ -189,11 +198,11 @@ async def test_serve_tells_its_health_and_ends_in_time_on_sigterm(tables):
     url = f"http://127.0.0.1:{port}/movements"
     async with (
         asyncio.timeout(5),
-        aiohttp.request("GET", url, headers=authorized(ADA)) as following,
+        aiohttp.request("GET", url, headers=authorization(ADA)) as following,
     ):
         await following.content.readline()
         process.send_signal(signal.SIGTERM)
-        # To its end, and not cut off where the time to drain is over.
+        # The stream ends by itself instead of being cut off after the drain.
         await following.read()
-        await ended(process)
+        await stderr_at_exit(process)
     assert process.returncode == 0

@@ -1,28 +1,28 @@
-"""Several projectors share the log; whatever becomes of each, every event is projected once."""
+"""Several projectors share the log; every event is projected once, whatever happens to them."""
 
 import random
 import signal
 from itertools import pairwise
 
-from history_peers.log import relay_to
-from history_peers.processes import ended, projector_environment
-from history_peers.read_model import folded
-from history_peers.stories import chat, mixed
+from history_testing.log import relay_to
+from history_testing.processes import projector_environment, stderr_at_exit
+from history_testing.read_model import folded
+from history_testing.stories import chat, mixed
 
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 
 
 def log_of(stories, chance):
-    """Their records, a fifth of them again somewhat later, as relays that take over repeat them."""
+    """Return the records, a fifth of them repeated later, as by relays that take over."""
     records = mixed(stories, chance)
     again = [
-        (place + chance.expovariate(1 / 50), record)
-        for place, record in enumerate(records)
+        (index + chance.expovariate(1 / 50), record)
+        for index, record in enumerate(records)
         if chance.random() < 0.2
     ]
-    placed = sorted([*enumerate(records), *again], key=lambda one: one[0])
-    return [record for _, record in placed]
+    delivery = sorted([*enumerate(records), *again], key=lambda each: each[0])
+    return [record for _, record in delivery]
 
 
 def parts_of(records, number):
@@ -30,16 +30,14 @@ def parts_of(records, number):
     return [records[start:end] for start, end in pairwise(cuts)]
 
 
-async def test_a_replica_joins_one_is_stopped_and_goes_on_and_one_is_killed(
-    tables, kafka_bootstrap, log_topic
-):
+async def test_replicas_may_join_be_suspended_and_be_killed(tables, kafka_bootstrap, log_topic):
     stories, chance = [chat(12) for _ in range(150)], random.Random(7)
     parts = parts_of(log_of(stories, chance), 4)
     published = 0
 
     async def replica():
         environment = projector_environment(
-            tables, kafka_bootstrap, log_topic, PARLEY_PROJECTOR_RECORDS="50"
+            tables, kafka_bootstrap, log_topic, PARLEY_HISTORY_PROJECTOR_BATCH_SIZE="50"
         )
         return await started("parley_history", "project", **environment)
 
@@ -51,35 +49,35 @@ async def test_a_replica_joins_one_is_stopped_and_goes_on_and_one_is_killed(
         published += len(part)
         await relay.publish(part)
 
-    async def has_applied(least):
-        async def so_many():
-            return await applied() >= least
+    async def wait_for_applied(count):
+        async def are_applied():
+            return await applied() >= count
 
-        await eventually(so_many, within=40)
+        await eventually(are_applied, within=40)
 
     async with relay_to(kafka_bootstrap, log_topic) as relay:
         first, second = await replica(), await replica()
         await publish(parts[0])
-        await has_applied(1)
+        await wait_for_applied(1)
         third = await replica()
         await publish(parts[1])
-        await has_applied(len(parts[0]) + 50)
+        await wait_for_applied(len(parts[0]) + 50)
         first.send_signal(signal.SIGSTOP)
-        # Without the first one all is applied only once its partitions were given to the others.
-        await has_applied(published)
+        # All is applied only after the partitions of the suspended replica are reassigned.
+        await wait_for_applied(published)
         await publish(parts[2])
         first.send_signal(signal.SIGCONT)
-        await has_applied(len(parts[0]) + len(parts[1]) + 50)
+        await wait_for_applied(len(parts[0]) + len(parts[1]) + 50)
         second.kill()
         assert await applied() < published, "killed too late to prove anything"
         await publish(parts[3])
-        await has_applied(published)
+        await wait_for_applied(published)
 
     assert await applied() == published
     assert await tables.rows() == folded(*stories)
-    assert (await tables.dead_letters(), await tables.held()) == ([], [])
+    assert (await tables.dead_letters(), await tables.deferred()) == ([], [])
     await second.communicate()
     for replica in (first, third):
-        assert replica.returncode is None, "a replica that was well has ended"
-        await ended(replica, signal.SIGTERM)
+        assert replica.returncode is None, "a healthy replica has exited"
+        await stderr_at_exit(replica, signal.SIGTERM)
         assert replica.returncode == 0

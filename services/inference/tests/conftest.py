@@ -1,18 +1,13 @@
 """A scripted model server and session service, and inference between them, over real HTTP."""
 
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from inference_fakes.inference import SHORT_DELAYS, Inference, serve_inference
+from inference_fakes.inference import SHORT_DELAYS, Inference, Start, serve_inference
 from inference_fakes.model_server import ModelServer
-from inference_fakes.session import Session
+from inference_fakes.session import FakeSession
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +23,13 @@ async def model_server() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[Session]:
-    async with Session.serve() as session:
+async def session() -> AsyncIterator[FakeSession]:
+    async with FakeSession.serve() as session:
         yield session
 
 
 @pytest.fixture
-async def start(
-    model_server: ModelServer, session: Session
-) -> AsyncIterator[Callable[..., Awaitable[Inference]]]:
+async def start(model_server: ModelServer, session: FakeSession) -> AsyncIterator[Start]:
     """Start the inference service, with the given settings."""
     async with AsyncExitStack() as running:
 
@@ -48,5 +41,5 @@ async def start(
 
 
 @pytest.fixture
-async def inference(start: Callable[..., Awaitable[Inference]]) -> Inference:
+async def inference(start: Start) -> Inference:
     return await start()

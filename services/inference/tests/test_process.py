@@ -5,7 +5,8 @@ import signal
 
 import pytest
 from inference_fakes.inference import KEY, Client
-from inference_fakes.model_server import chunk, reply
+from inference_fakes.model_server import ModelServer, chunk, reply
+from inference_fakes.session import FakeSession
 
 from parley_cli.engines import free_port
 from parley_inference.__main__ import main
@@ -45,8 +46,11 @@ ENVIRONMENT = {
     ],
 )
 def test_invalid_settings_exit_with_status_2_and_name_the_variable(
-    monkeypatch, capsys, invalid, message
-):
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    invalid: dict[str, str],
+    message: str,
+) -> None:
     for variable, value in (ENVIRONMENT | invalid).items():
         monkeypatch.setenv(variable, value)
     assert main() == 2
@@ -55,7 +59,9 @@ def test_invalid_settings_exit_with_status_2_and_name_the_variable(
     assert KEY not in error
 
 
-async def test_sigterm_finishes_the_reply_and_exits_with_status_0(model_server, session):
+async def test_sigterm_finishes_the_reply_and_exits_with_status_0(
+    model_server: ModelServer, session: FakeSession
+) -> None:
     port = free_port()
     process = await started(
         "parley_inference",

@@ -1,9 +1,9 @@
-"""An empty event store for each test, and session on it over real HTTP."""
+"""Fixtures: an empty event store per test, and session services on it."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from session_peers.process import Ended, TurnInput, variables
-from session_peers.service import Service, serve_session
+from session_support.process import Ended, Run, variables
+from session_support.service import Service, serve_session
 
 from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.migrations import load_migrations, migrate
@@ -27,12 +27,24 @@ from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.storage.migrations import MIGRATIONS
 from parley_testing.processes import environment_with
 
-Start = Callable[..., Awaitable[Service]]
+
+class Serve:
+    """Starts session services on one database, which are stopped with the stack."""
+
+    def __init__(self, database: str, stack: AsyncExitStack) -> None:
+        self._database, self._stack = database, stack
+
+    async def __call__(self, **given: Any) -> Service:
+        return await self._stack.enter_async_context(self.stoppable(**given))
+
+    def stoppable(self, **given: Any) -> AbstractAsyncContextManager[Service]:
+        """A service that is stopped at the end of the block."""
+        return serve_session(given.pop("database", self._database), **given)
 
 
 @pytest.fixture(scope="session")
 def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None]) -> str:
-    """One for all tests: to make one takes longer than most of them."""
+    """One database for all tests, because creating one takes longer than most tests."""
     name = f"test_{uuid4().hex}"
     run_beside_tests(_make(postgres_server, name))
     return urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
@@ -40,9 +52,9 @@ def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None
 
 @pytest.fixture
 async def store_database(migrated_database: str) -> str:
-    """The DSN of a database with the event store's tables, empty."""
+    """The URL of a migrated database with empty tables."""
     connection = await asyncpg.connect(migrated_database)
-    # A process that was killed may have left a statement that is still running.
+    # A killed process may have left a running statement.
     await connection.execute(
         """
         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -61,7 +73,7 @@ async def store_database(migrated_database: str) -> str:
 
 @pytest.fixture
 async def pool(store_database: str) -> AsyncIterator[Pool]:
-    """Connections of the test itself."""
+    """Connections of the test."""
     async with open_pool(
         store_database, max_connections=16, timeout_seconds=10, application_name="test"
     ) as pool:
@@ -69,32 +81,27 @@ async def pool(store_database: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-async def serve(store_database: str) -> AsyncIterator[Start]:
-    """Starts session on the test's database, with settings of its own where given."""
-    async with AsyncExitStack() as running:
-
-        async def serve(**settings: Any) -> Service:
-            address = settings.pop("database", store_database)
-            return await running.enter_async_context(serve_session(address, **settings))
-
-        yield serve
+async def serve(store_database: str) -> AsyncIterator[Serve]:
+    """Starts session services on the database of the test, with the given settings."""
+    async with AsyncExitStack() as stack:
+        yield Serve(store_database, stack)
 
 
 @pytest.fixture
-async def session(serve: Start) -> Service:
+async def session(serve: Serve) -> Service:
     return await serve()
 
 
 @pytest.fixture
 async def log_topic(kafka_bootstrap: str, topic: str) -> str:
-    """A topic of this test alone, which exists."""
+    """An existing topic of this test."""
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 4, 1, 1))
     return topic
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TurnInput:
-    """Runs a command that ends at once, in this process: another one takes a second to start."""
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a short command in this process, because starting another one takes a second."""
 
     async def run(command: str, database: str, **settings: Any) -> Ended:
         monkeypatch.setattr("os.environ", environment_with(**variables(database, **settings)))

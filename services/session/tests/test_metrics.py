@@ -1,97 +1,120 @@
-"""What session tells at GET /metrics."""
+"""Metrics of the session service at GET /metrics."""
 
-import asyncio
 from typing import Any
 
-from session_peers.log_reading import outbox_is_empty
-from session_peers.service import Service
+from session_support.log_reading import outbox_is_empty
+from session_support.relaying import quick_limits
+from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
 
-OUTBOX = {"parley_outbox_events", "parley_outbox_oldest_seconds"}
+PENDING = "parley_session_outbox_pending_events"
+OLDEST_AGE = "parley_session_outbox_oldest_age_seconds"
+IS_LEADER = "parley_session_relay_is_leader"
+PUBLISHED = "parley_session_relay_published_events_total"
+FAILURES = "parley_session_relay_failures_total"
+APPEND_DURATION = "parley_session_append_duration_seconds"
+OUTBOX = {PENDING, OLDEST_AGE}
 
 
-async def test_what_waits_in_the_outbox_is_counted_and_has_an_age(
+async def until_pending(session: Service, events: int, stream: str = "sessions") -> float:
+    """The age of the oldest event, once so many are pending."""
+
+    async def reported() -> bool:
+        return (await session.metrics(stream)).get(PENDING) == events
+
+    await eventually(reported)
+    return (await session.metrics(stream))[OLDEST_AGE]
+
+
+async def test_pending_events_are_counted_and_the_oldest_has_an_age(
     session: Service, pool: Pool
 ) -> None:
-    told = await session.metrics()
-    assert (told["parley_outbox_events"], told["parley_outbox_oldest_seconds"]) == (0, 0)
+    assert await until_pending(session, 0) == 0
+    await pool.execute("SELECT 1")
     await session.open_turn()
+    await until_pending(session, 3)
     await pool.execute("UPDATE events SET time = time - interval '1 hour' WHERE sequence = 1")
-    told = await session.metrics()
-    assert told["parley_outbox_events"] == 3
-    assert 3600 <= told["parley_outbox_oldest_seconds"] < 3700
-    told = await session.metrics("assistants")
-    assert (told["parley_outbox_events"], told["parley_outbox_oldest_seconds"]) == (0, 0)
+
+    async def is_an_hour_old() -> bool:
+        return 3600 <= (await session.metrics())[OLDEST_AGE] < 3700
+
+    await eventually(is_an_hour_old)
+    assert await until_pending(session, 0, "assistants") == 0
     await pool.execute(
         """
         INSERT INTO assistant_outbox (stream_id, sequence, bytes)
-        SELECT stream_id, sequence, 1 FROM assistant_events
+        SELECT stream_id, sequence, 1 FROM assistant_events LIMIT 1
         """
     )
-    told = await session.metrics("assistants")
-    assert told["parley_outbox_events"] > 0
-    assert told["parley_outbox_oldest_seconds"] > 0
+    assert await until_pending(session, 1, "assistants") > 0
 
 
-async def test_appends_are_counted_with_their_times(session: Service) -> None:
+async def test_one_process_reports_the_outboxes_and_another_takes_over(serve: Any) -> None:
+    async with serve.stoppable() as first:
+        await until_pending(first, 0)
+        second = await serve()
+        assert not OUTBOX & (await second.metrics()).keys()
+    await until_pending(second, 0)
+
+
+async def test_the_duration_of_appends_is_measured(session: Service) -> None:
     await session.open_turn()
-    told = await session.metrics()
-    assert told["parley_append_seconds_count"] == 2
-    assert 0 < told["parley_append_seconds_sum"] < 10
+    metrics = await session.metrics()
+    assert metrics[f"{APPEND_DURATION}_count"] == 2
+    assert 0 < metrics[f"{APPEND_DURATION}_sum"] < 10
 
 
-async def test_what_the_relay_publishes_is_counted_and_the_leader_says_so(
+async def test_published_events_are_counted_and_the_leader_is_marked(
     serve: Any, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
     session = await serve(
-        kafka=kafka_bootstrap, relay_topic=log_topic, relay_assistants_topic=log_topic
+        kafka_bootstrap_servers=kafka_bootstrap,
+        session_topic_sessions=log_topic,
+        session_topic_assistants=log_topic,
     )
     await session.open_turn()
     await eventually(lambda: outbox_is_empty(pool))
-    told = await session.metrics()
-    assert told["parley_relay_published_total"] == 3
-    assert told["parley_relay_failures_total"] == 0
-    assert told["parley_relay_leads"] == 1
-    assert told["parley_outbox_events"] == 0
+    metrics = await session.metrics()
+    assert (metrics[PUBLISHED], metrics[FAILURES], metrics[IS_LEADER]) == (3, 0, 1)
 
     async def leads_for_assistants() -> bool:
-        return (await session.metrics("assistants"))["parley_relay_leads"] == 1
+        return (await session.metrics("assistants"))[IS_LEADER] == 1
 
     await eventually(leads_for_assistants)
-    assert (await session.metrics("assistants"))["parley_relay_published_total"] == 0
+    assert (await session.metrics("assistants"))[PUBLISHED] == 0
 
 
-async def test_the_relays_failures_are_counted(serve: Any) -> None:
-    session = await serve(relay_pause_seconds=0.01)
+async def test_failures_of_the_relay_are_counted(serve: Any) -> None:
+    session = await serve(RELAY_LIMITS=quick_limits(publish_timeout_seconds=2))
 
-    async def failures() -> bool:
-        return (await session.metrics())["parley_relay_failures_total"] > 2
+    async def has_failed() -> bool:
+        return (await session.metrics())[FAILURES] > 2
 
-    await eventually(failures)
-    assert (await session.metrics())["parley_relay_leads"] == 0
+    await eventually(has_failed)
+    assert (await session.metrics())[IS_LEADER] == 0
 
 
-async def test_while_the_store_is_away_or_silent_the_scrape_answers_without_it(
+async def test_a_scrape_omits_the_outboxes_while_the_database_is_unavailable(
     serve: Any, store_database: str
 ) -> None:
-    async with FaultyProxy.to(store_database) as passage:
-        session = await serve(database=passage.database, session_metrics_seconds=0.1)
+    async with FaultyProxy.to(store_database) as proxy:
+        session = await serve(database=proxy.database, session_database_timeout_seconds=0.5)
 
-        async def are_there() -> bool:
+        async def has_outboxes() -> bool:
             return (await session.metrics()).keys() >= OUTBOX
 
-        await eventually(are_there)
-        passage.silence()
-        began = asyncio.get_running_loop().time()
-        told = await session.metrics()
-        assert asyncio.get_running_loop().time() - began < 2
-        assert not OUTBOX & told.keys()
-        assert "parley_relay_leads" in told
-        passage.open()
-        passage.close()
-        assert not OUTBOX & (await session.metrics()).keys()
-        passage.open()
-        await eventually(are_there)
+        async def has_no_outboxes() -> bool:
+            return not OUTBOX & (await session.metrics()).keys()
+
+        await eventually(has_outboxes)
+        proxy.silence()
+        await eventually(has_no_outboxes)
+        assert IS_LEADER in await session.metrics()
+        proxy.open()
+        proxy.close()
+        await eventually(has_no_outboxes)
+        proxy.open()
+        await eventually(has_outboxes)

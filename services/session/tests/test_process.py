@@ -1,12 +1,12 @@
-"""The process as it is run: `python -m parley_session migrate | create-topic | serve`."""
+"""The command line: `python -m parley_session migrate | create-topic | serve`."""
 
 import asyncio
 import socket
 
 import asyncpg
 import pytest
-from session_peers.process import TurnInput, session_process
-from session_peers.service import MASTER_KEY, NO_KAFKA
+from session_support.process import Run, session_process
+from session_support.service import MASTER_KEY, NO_KAFKA
 
 from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.postgres_pool import Pool
@@ -14,7 +14,7 @@ from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 
-TOPIC = {"topic_partitions": 2, "topic_replication": 1, "topic_min_isr": 1}
+TOPIC = {"session_topic_partitions": 2, "session_topic_replication": 1, "session_topic_min_isr": 1}
 NO_DATABASE = "postgresql://parley:hunter2@127.0.0.1:1/parley_session"
 SECRETS = (SECRET, MASTER_KEY, "hunter2")
 
@@ -22,67 +22,72 @@ SECRETS = (SECRET, MASTER_KEY, "hunter2")
 @pytest.mark.parametrize(
     ("command", "wrong", "sentence"),
     [
-        ("serve", {"session_database": ""}, "PARLEY_SESSION_DATABASE is not set."),
-        ("serve", {"kafka": ""}, "PARLEY_KAFKA is not set."),
+        ("serve", {"session_database_url": ""}, "PARLEY_SESSION_DATABASE_URL is not set."),
+        ("serve", {"kafka_bootstrap_servers": ""}, "PARLEY_KAFKA_BOOTSTRAP_SERVERS is not set."),
         ("serve", {"internal_secret": "hunter2"}, "PARLEY_INTERNAL_SECRET should be"),
         ("serve", {"master_key": "k1:hunter2"}, "PARLEY_MASTER_KEY should look like"),
-        ("serve", {"model": ""}, "PARLEY_MODEL is not set."),
-        ("serve", {"policies": "/nowhere.yaml"}, "PARLEY_POLICIES is wrong: it cannot be read"),
+        ("serve", {"session_default_model": ""}, "PARLEY_SESSION_DEFAULT_MODEL is not set."),
+        (
+            "serve",
+            {"session_retention_policy_path": "/nowhere.yaml"},
+            "PARLEY_SESSION_RETENTION_POLICY_PATH is wrong: it cannot be read",
+        ),
         (
             "migrate",
-            {"assistants": "/nowhere.yaml"},
-            "PARLEY_ASSISTANTS is wrong: it cannot be read",
+            {"session_assistants_path": "/nowhere.yaml"},
+            "PARLEY_SESSION_ASSISTANTS_PATH is wrong: it cannot be read",
         ),
-        ("serve", {"relay_records": "0"}, "PARLEY_RELAY_RECORDS is wrong."),
         (
             "migrate",
-            {"session_database": "postgresql://u:hunter2#@127.0.0.1/db"},
-            "PARLEY_SESSION_DATABASE is wrong: it should be a URL such as",
+            {"session_database_url": "postgresql://u:hunter2#@127.0.0.1/db"},
+            "PARLEY_SESSION_DATABASE_URL is wrong: it should be a URL such as",
         ),
-        ("create-topic", {"topic_partitions": "many"}, "PARLEY_TOPIC_PARTITIONS is wrong."),
+        (
+            "create-topic",
+            {"session_topic_partitions": "many"},
+            "PARLEY_SESSION_TOPIC_PARTITIONS is wrong.",
+        ),
     ],
 )
-async def test_wrong_settings_end_the_start_with_code_2_and_a_sentence(
-    run: TurnInput, command: str, wrong: dict[str, str], sentence: str
+async def test_invalid_settings_end_with_exit_code_2_and_a_sentence(
+    run: Run, command: str, wrong: dict[str, str], sentence: str
 ) -> None:
     ended = await run(command, NO_DATABASE, **wrong)
     assert ended.code == 2
-    assert ended.complained.startswith(sentence)
-    assert not any(secret in ended.complained for secret in SECRETS)
+    assert ended.stderr.startswith(sentence)
+    assert not any(secret in ended.stderr for secret in SECRETS)
 
 
-async def test_an_unknown_command_ends_with_code_2(run: TurnInput) -> None:
+async def test_an_unknown_command_ends_with_exit_code_2(run: Run) -> None:
     ended = await run("sweep", NO_DATABASE)
     assert ended.code == 2
-    assert "migrate" in ended.complained
+    assert "migrate" in ended.stderr
 
 
-async def test_migrate_brings_a_database_to_this_version_and_says_so(
-    run: TurnInput, database: str
-) -> None:
+async def test_migrate_applies_and_reports_migrations(run: Run, database: str) -> None:
     first = await run("migrate", database)
     assert first.code == 0
-    assert first.said == (
+    assert first.stdout == (
         "applied 0001 event_store\napplied 0002 whole_sessions\napplied 0003 assistants\n"
         "applied 0004 completions\n"
-        "3 assistants are now as their file says\n"
+        "seeded 3 assistants\n"
     )
     again = await run("migrate", database)
-    assert (again.code, again.said, again.complained) == (0, "", "")
+    assert (again.code, again.stdout, again.stderr) == (0, "", "")
 
 
-async def test_serving_a_database_that_was_not_migrated_ends_with_code_1(
-    run: TurnInput, database: str
+async def test_serving_an_unmigrated_database_ends_with_exit_code_1(
+    run: Run, database: str
 ) -> None:
     ended = await run("serve", database)
-    assert (ended.code, ended.complained) == (
+    assert (ended.code, ended.stderr) == (
         1,
         "The database is empty: run the `migrate` command first.\n",
     )
 
 
-async def test_serving_a_database_of_a_later_version_ends_with_code_1(
-    run: TurnInput, store_database: str, pool: Pool
+async def test_serving_a_database_of_a_later_version_ends_with_exit_code_1(
+    run: Run, store_database: str, pool: Pool
 ) -> None:
     await pool.execute("INSERT INTO schema_migrations VALUES (99, 'later', 'x')")
     try:
@@ -90,49 +95,57 @@ async def test_serving_a_database_of_a_later_version_ends_with_code_1(
     finally:
         await pool.execute("DELETE FROM schema_migrations WHERE number = 99")
     assert ended.code == 1
-    assert ended.complained.startswith("The database has migration 99, which this version does")
+    assert ended.stderr.startswith("The database has migration 99, which this version does")
 
 
 @pytest.mark.parametrize("command", ["migrate", "serve"])
-async def test_a_database_that_is_away_ends_with_code_1(run: TurnInput, command: str) -> None:
+async def test_an_unavailable_database_ends_with_exit_code_1(run: Run, command: str) -> None:
     ended = await run(command, NO_DATABASE)
     assert ended.code == 1
-    assert ended.complained.startswith("The event store cannot be used: ")
-    assert len(ended.complained.splitlines()) == 1
-    assert not any(secret in ended.complained for secret in SECRETS)
+    assert ended.stderr.startswith("The event store is unavailable: ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert not any(secret in ended.stderr for secret in SECRETS)
 
 
-async def test_create_topic_makes_the_topics_or_finds_them(
-    run: TurnInput, kafka_bootstrap: str, topic: str
+async def test_create_topic_creates_or_checks_the_topics(
+    run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
-    topics = {"relay_topic": topic, "relay_assistants_topic": f"{topic}.assistants"}
+    topics = {"session_topic_sessions": topic, "session_topic_assistants": f"{topic}.assistants"}
     for _ in range(2):
-        ended = await run("create-topic", "", kafka=kafka_bootstrap, **topics, **TOPIC)
-        assert (ended.code, ended.complained) == (0, "")
-        assert ended.said == (
+        ended = await run(
+            "create-topic", "", kafka_bootstrap_servers=kafka_bootstrap, **topics, **TOPIC
+        )
+        assert (ended.code, ended.stderr) == (0, "")
+        assert ended.stdout == (
             f"{topic} is ready; partitions: 2\n{topic}.assistants is ready; partitions: 1\n"
         )
 
 
-async def test_a_topic_with_other_settings_ends_with_code_1(
-    run: TurnInput, kafka_bootstrap: str, topic: str
+async def test_a_topic_with_other_settings_ends_with_exit_code_1(
+    run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 3, 1, 1))
-    ended = await run("create-topic", "", kafka=kafka_bootstrap, relay_topic=topic, **TOPIC)
-    assert (ended.code, ended.complained) == (
+    ended = await run(
+        "create-topic",
+        "",
+        kafka_bootstrap_servers=kafka_bootstrap,
+        session_topic_sessions=topic,
+        **TOPIC,
+    )
+    assert (ended.code, ended.stderr) == (
         1,
         f"The topic {topic} exists with other settings: partitions is 3 and must be 2.\n",
     )
 
 
-async def test_a_log_that_is_away_ends_with_code_1(run: TurnInput) -> None:
-    ended = await run("create-topic", "", kafka=NO_KAFKA, **TOPIC)
+async def test_an_unavailable_log_ends_with_exit_code_1(run: Run) -> None:
+    ended = await run("create-topic", "", kafka_bootstrap_servers=NO_KAFKA, **TOPIC)
     assert ended.code == 1
-    assert f"The topic {SESSIONS_TOPIC} could not be prepared" in ended.complained
+    assert f"The topic {SESSIONS_TOPIC} could not be prepared" in ended.stderr
 
 
-async def test_a_taken_port_ends_with_code_1(
-    run: TurnInput, store_database: str, caplog: pytest.LogCaptureFixture
+async def test_a_port_in_use_ends_with_exit_code_1(
+    run: Run, store_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -141,7 +154,7 @@ async def test_a_taken_port_ends_with_code_1(
     assert "address already in use" in caplog.text
 
 
-async def test_sigterm_finishes_what_was_asked_and_ends_with_code_0(
+async def test_sigterm_finishes_requests_and_ends_with_exit_code_0(
     store_database: str, pool: Pool
 ) -> None:
     async with session_process(store_database) as served:

@@ -1,20 +1,20 @@
-"""Session is killed at any moment and starts again: what it acknowledged is there, once."""
+"""The process is killed and restarted: acknowledged messages are stored once."""
 
 import asyncio
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
-from session_peers.client import Client
-from session_peers.log_reading import assert_all_in_log, outbox_is_empty
-from session_peers.process import session_process
+from session_support.client import Client
+from session_support.log_reading import assert_all_in_log, outbox_is_empty
+from session_support.process import session_process
 
 from parley_core.storage.postgres_pool import Pool
 from parley_testing.eventually import eventually
 
 
 class Talker:
-    """A client with one session: it notes what it asked, and what was acknowledged."""
+    """A client with one session that records its requests and their acknowledgements."""
 
     def __init__(self) -> None:
         self.session_id, self.runner = str(uuid4()), str(uuid4())
@@ -22,7 +22,7 @@ class Talker:
         self.asked: list[str] = []
 
     async def talk(self, client: Client) -> None:
-        """Until the process is gone."""
+        """Submits messages until the process is gone."""
         try:
             await client.start(id=self.session_id)
             while True:
@@ -41,7 +41,10 @@ class Talker:
 async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
     store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
-    settings: dict[str, Any] = {"kafka": kafka_bootstrap, "relay_topic": log_topic}
+    settings: dict[str, Any] = {
+        "kafka_bootstrap_servers": kafka_bootstrap,
+        "session_topic_sessions": log_topic,
+    }
     talkers = [Talker() for _ in range(5)]
 
     async with session_process(store_database, **settings) as served:
@@ -53,7 +56,7 @@ async def test_nothing_acknowledged_is_lost_and_a_retry_duplicates_nothing(
     async with session_process(store_database, **settings) as served:
         for talker in talkers:
             before = dict(talker.acknowledged)
-            # The last one may have been committed without an answer, or not at all.
+            # The last request may or may not have been committed.
             for key in dict.fromkeys(talker.asked):
                 await talker.ask(served, key)
             assert talker.acknowledged | before == talker.acknowledged

@@ -1,70 +1,81 @@
-"""Settings are read once; a wrong one is said in a sentence that repeats no secret."""
+"""Settings are read once, and rejected in sentences that repeat no secret."""
 
 import pytest
-from session_peers.service import MASTER_KEY
+from session_support.service import MASTER_KEY
 
-from parley_core.runtime.settings import InvalidSettings, load
-from parley_session.settings import DatabaseSettings, SessionSettings, TopicSettings
+from parley_core.runtime.settings import InvalidSettings, load, setting_fields
+from parley_session.settings import CreateTopicSettings, MigrateSettings, SessionSettings
 from parley_testing.peers import SECRET
 
-RIGHT = {
-    "PARLEY_SESSION_DATABASE": "postgresql://parley:hunter2@127.0.0.1/parley_session",
-    "PARLEY_KAFKA": "127.0.0.1:9092",
+VALID = {
+    "PARLEY_SESSION_DATABASE_URL": "postgresql://parley:hunter2@127.0.0.1/parley_session",
+    "PARLEY_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
     "PARLEY_INTERNAL_SECRET": SECRET,
     "PARLEY_MASTER_KEY": MASTER_KEY,
-    "PARLEY_MODEL": "demo",
+    "PARLEY_SESSION_DEFAULT_MODEL": "demo",
 }
 
 
-def given(monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
-    for name, value in (RIGHT | changed).items():
+def set_variables(monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
+    for name, value in (VALID | changed).items():
         monkeypatch.setenv(name, value)
 
 
 def test_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch)
+    set_variables(monkeypatch)
     settings = load(SessionSettings)
-    assert (settings.session_lease_seconds, settings.session_sweep_seconds) == (10, 1)
-    assert settings.session_idempotency_hours == 24
-    assert load(TopicSettings).topic_partitions == 48
+    assert settings.turn.lease_seconds == 10
+    assert settings.idempotency_hours == 24
+    assert load(CreateTopicSettings).topic.partitions == 48
 
 
 @pytest.mark.parametrize(
-    ("wrong", "sentence"),
+    ("invalid", "sentence"),
     [
-        ({"PARLEY_KAFKA": ""}, "PARLEY_KAFKA is not set."),
-        ({"PARLEY_SESSION_DATABASE": ""}, "PARLEY_SESSION_DATABASE is not set."),
-        ({"PARLEY_SESSION_DATABASE": "hunter2"}, "PARLEY_SESSION_DATABASE is wrong"),
-        ({"PARLEY_MODEL": ""}, "PARLEY_MODEL is not set."),
+        ({"PARLEY_KAFKA_BOOTSTRAP_SERVERS": ""}, "PARLEY_KAFKA_BOOTSTRAP_SERVERS is not set."),
+        ({"PARLEY_SESSION_DATABASE_URL": ""}, "PARLEY_SESSION_DATABASE_URL is not set."),
+        ({"PARLEY_SESSION_DATABASE_URL": "hunter2"}, "PARLEY_SESSION_DATABASE_URL is wrong"),
+        ({"PARLEY_SESSION_DEFAULT_MODEL": ""}, "PARLEY_SESSION_DEFAULT_MODEL is not set."),
         ({"PARLEY_INTERNAL_SECRET": "hunter2"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
         ({"PARLEY_MASTER_KEY": "hunter2"}, "PARLEY_MASTER_KEY should look like id:base64"),
         ({"PARLEY_SESSION_PORT": "0"}, "PARLEY_SESSION_PORT is wrong."),
-        ({"PARLEY_SESSION_CONNECTIONS": "1"}, "PARLEY_SESSION_CONNECTIONS is wrong."),
-        ({"PARLEY_RELAY_BYTES": "many"}, "PARLEY_RELAY_BYTES is wrong."),
-        ({"PARLEY_SESSION_LEASE_SECONDS": "-1"}, "PARLEY_SESSION_LEASE_SECONDS is wrong."),
-        # Over 3 s each tick would give every runner a new lease, for ever.
-        ({"PARLEY_SESSION_SWEEP_SECONDS": "5"}, "PARLEY_SESSION_SWEEP_SECONDS is wrong."),
+        (
+            {"PARLEY_SESSION_DATABASE_MAX_CONNECTIONS": "1"},
+            "PARLEY_SESSION_DATABASE_MAX_CONNECTIONS is wrong.",
+        ),
+        ({"PARLEY_SESSION_DRAIN_SECONDS": "many"}, "PARLEY_SESSION_DRAIN_SECONDS is wrong."),
+        (
+            {"PARLEY_SESSION_TURN_LEASE_SECONDS": "-1"},
+            "PARLEY_SESSION_TURN_LEASE_SECONDS is wrong.",
+        ),
     ],
 )
-def test_a_wrong_setting_gives_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], sentence: str
+def test_an_invalid_setting_is_rejected_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, invalid: dict[str, str], sentence: str
 ) -> None:
-    given(monkeypatch, **wrong)
-    with pytest.raises(InvalidSettings) as refused:
+    set_variables(monkeypatch, **invalid)
+    with pytest.raises(InvalidSettings) as rejected:
         load(SessionSettings)
-    assert str(refused.value).startswith(sentence)
-    assert "hunter2" not in str(refused.value)
+    assert str(rejected.value).startswith(sentence)
+    assert "hunter2" not in str(rejected.value)
 
 
-def test_each_command_needs_no_more_than_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_KAFKA", "127.0.0.1:9092")
-    load(TopicSettings)
-    monkeypatch.setenv("PARLEY_SESSION_DATABASE", RIGHT["PARLEY_SESSION_DATABASE"])
-    monkeypatch.delenv("PARLEY_KAFKA")
-    load(DatabaseSettings)
+def test_a_command_needs_only_the_settings_that_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+    load(CreateTopicSettings)
+    monkeypatch.setenv("PARLEY_SESSION_DATABASE_URL", VALID["PARLEY_SESSION_DATABASE_URL"])
+    monkeypatch.delenv("PARLEY_KAFKA_BOOTSTRAP_SERVERS")
+    load(MigrateSettings)
 
 
-def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch)
+def test_the_representation_of_settings_contains_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch)
     assert SECRET not in repr(load(SessionSettings))
     assert MASTER_KEY not in repr(load(SessionSettings))
+
+
+def test_every_setting_has_a_description() -> None:
+    undescribed = [
+        each.variable for each in setting_fields(SessionSettings) if not each.description
+    ]
+    assert undescribed == ["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] or undescribed == []

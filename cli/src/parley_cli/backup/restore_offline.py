@@ -34,8 +34,8 @@ async def restore_into_data_folder(settings: OperationsSettings, folders: Sequen
             database = ServiceDatabase("parley_session", secrets.password("session-database"))
             await prepare_databases(admin_dsn, [database], restrict_server=embedded is not None)
             environment = {
-                **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
-                "PARLEY_SESSION_DATABASE": database.dsn(admin_dsn),
+                **variables("PARLEY_SESSION_"),
+                "PARLEY_SESSION_DATABASE_URL": database.dsn(admin_dsn),
                 "PARLEY_MASTER_KEY": master_key,
             }
             # These calls block the event loop, on which nothing else runs.
@@ -59,7 +59,8 @@ async def _reconcile(
     kafka = KafkaServer(data, data / "cache", *free_ports(2))
     async with _running(kafka):
         return run_in_foreground(
-            ("parley_session", "reconcile"), {**environment, "PARLEY_KAFKA": kafka.bootstrap}
+            ("parley_session", "reconcile"),
+            {**environment, "PARLEY_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap},
         )
 
 

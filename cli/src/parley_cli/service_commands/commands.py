@@ -27,7 +27,7 @@ def store_command(locations: StackLocations, *arguments: str, with_master_key: b
     """
     environment = {
         **variables("PARLEY_SESSION_"),
-        "PARLEY_SESSION_DATABASE": locations.session_database(),
+        "PARLEY_SESSION_DATABASE_URL": locations.session_database(),
     }
     master_key = locations.master_key_environment() if with_master_key else {}
     return run_in_foreground(("parley_session", *arguments), {**environment, **master_key})
@@ -44,16 +44,16 @@ def history_command(locations: StackLocations, *arguments: str) -> int:
 
 def _session(locations: StackLocations) -> Mapping[str, str]:
     return {
-        **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
+        **variables("PARLEY_SESSION_"),
         **locations.log_environment(),
         **locations.topic_environment(),
-        "PARLEY_SESSION_DATABASE": locations.session_database(),
+        "PARLEY_SESSION_DATABASE_URL": locations.session_database(),
     }
 
 
 def _history(locations: StackLocations) -> Mapping[str, str]:
     return {
-        **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_", "PARLEY_REBUILD_"),
+        **variables("PARLEY_HISTORY_"),
         **locations.log_environment(),
-        "PARLEY_HISTORY_DATABASE": locations.history_database(),
+        "PARLEY_HISTORY_DATABASE_URL": locations.history_database(),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from parley_cli.settings import OperationsSettings, variables
+from parley_cli.settings import OperationsSettings
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.up.databases import ServiceDatabase
@@ -40,20 +40,20 @@ class StackLocations:
     def log_environment(self) -> Mapping[str, str]:
         """The variables with which a child finds the log. Raises StackNotRunning."""
         if self._settings.kafka:
-            return {**kafka_security(), "PARLEY_KAFKA": self._settings.kafka}
+            return {**kafka_security(), **_kafka(self._settings.kafka)}
         kafka = self._process("kafka", "PARLEY_KAFKA")
         security = {} if kafka.pid else kafka_security()
-        return {**security, "PARLEY_KAFKA": kafka.address}
+        return {**security, **_kafka(kafka.address)}
 
     def topic_environment(self) -> Mapping[str, str]:
         """The settings of a topic that is created again: those of `parley up`, where it runs."""
         if not self._running:
-            return variables("PARLEY_TOPIC_")
+            return {}
         settings = self._settings
         return {
-            "PARLEY_TOPIC_PARTITIONS": str(settings.topic_partitions),
-            "PARLEY_TOPIC_REPLICATION": str(settings.topic_replication),
-            "PARLEY_TOPIC_MIN_ISR": str(settings.topic_min_isr),
+            "PARLEY_SESSION_TOPIC_PARTITIONS": str(settings.topic_partitions),
+            "PARLEY_SESSION_TOPIC_REPLICATION": str(settings.topic_replication),
+            "PARLEY_SESSION_TOPIC_MIN_ISR": str(settings.topic_min_isr),
         }
 
     def session_database(self) -> str:
@@ -109,3 +109,7 @@ class StackLocations:
     @property
     def _data(self) -> Path:
         return self._settings.data.resolve()
+
+
+def _kafka(bootstrap_servers: str) -> dict[str, str]:
+    return {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}

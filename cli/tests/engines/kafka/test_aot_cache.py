@@ -75,8 +75,8 @@ async def test_kafka_records_its_aot_cache_once_and_starts_from_it(
     option = option_to_use(engine_cache)
     assert not (tmp_path / "kafka-recording").exists()
     # The second call starts no server: the port in use would be rejected.
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         await record_kafka_aot_cache(tmp_path, engine_cache, port, port)
     server = KafkaServer(tmp_path / "data", engine_cache, free_port(), free_port())
     await server.start()

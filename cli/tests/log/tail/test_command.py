@@ -126,7 +126,9 @@ async def test_a_line_of_json_is_a_cloud_event_with_its_position(log: TailedLog)
     event = JSONFormat().read(None, line)
     assert event.get_type() == "parley.session.reply_completed.v1"
     assert event.get_subject() == str(conversation.id)
-    assert event.get_data()["usage"]["completion_tokens"] == 34
+    data = event.get_data()
+    assert isinstance(data, dict)
+    assert data["usage"]["completion_tokens"] == 34
     assert (event.get_extension("offset"), event.get_extension("sequence")) == (1, 2)
 
 

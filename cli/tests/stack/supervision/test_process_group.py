@@ -225,11 +225,11 @@ async def test_a_port_in_use_is_reported(services: FakeServices) -> None:
 async def test_a_service_gets_its_environment_and_no_other_variable(
     single: ServiceProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "somebody's key")
+    monkeypatch.setenv("OPENAI_API_KEY", "an API key")
     await single.start()
     environment = environment_of(single.child.pid)
     assert b"NAME=single" in environment
-    assert b"somebody's key" not in environment
+    assert b"an API key" not in environment
 
 
 def environment_of(pid: int) -> bytes:

@@ -36,8 +36,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_port_in_use_is_reported(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         monkeypatch.setenv("PARLEY_PORT", str(port))
         assert main(["up"]) == 1
     assert capsys.readouterr().err == (
@@ -224,8 +224,8 @@ def test_log_commands_find_the_log_of_the_stack(stack: WholeStack) -> None:
     deadline = time.monotonic() + 10
     texts: list[Any] = []
     while len(texts) < 2 and time.monotonic() < deadline:
-        shown = stack.parley("log", "tail", "--user", "grace", "--json", "--content")
-        events = map(json.loads, shown.stdout.splitlines())
+        tail = stack.parley("log", "tail", "--user", "grace", "--json", "--content")
+        events = map(json.loads, tail.stdout.splitlines())
         texts = [event["data"]["content"]["text"] for event in events if "content" in event["data"]]
     assert texts[0] == "What did I say?"
     assert "Answering as Helper." in texts[1]

@@ -67,7 +67,8 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
 def test_only_inference_gets_the_key_of_the_model_server(describe: Describe) -> None:
     processes = describe(OPENAI_API_KEY="key", PARLEY_MODEL="gpt")
     assert [name for name, own in processes.items() if "key" in own.values()] == ["inference"]
-    assert processes["session"]["PARLEY_MODEL"] == processes["inference"]["PARLEY_MODEL"] == "gpt"
+    assert processes["session"]["PARLEY_SESSION_DEFAULT_MODEL"] == "gpt"
+    assert processes["inference"]["PARLEY_MODEL"] == "gpt"
 
 
 def test_only_inference_gets_the_keys_named_in_a_models_file(
@@ -93,11 +94,13 @@ def test_a_model_server_without_a_model_is_rejected(describe: Describe) -> None:
 
 
 def test_a_setting_of_one_service_goes_only_to_that_service(describe: Describe) -> None:
-    processes = describe(PARLEY_INFERENCE_MAX_TURNS="7", PARLEY_RELAY_RECORDS="8")
+    processes = describe(PARLEY_INFERENCE_MAX_TURNS="7", PARLEY_SESSION_IDEMPOTENCY_HOURS="8")
     assert {n for n, own in processes.items() if "PARLEY_INFERENCE_MAX_TURNS" in own} == {
         "inference"
     }
-    assert {n for n, own in processes.items() if "PARLEY_RELAY_RECORDS" in own} == {"session"}
+    assert {n for n, own in processes.items() if "PARLEY_SESSION_IDEMPOTENCY_HOURS" in own} == {
+        "session"
+    }
 
 
 def test_replicas_have_their_own_addresses_and_are_called_at_a_shared_one(

@@ -3,15 +3,15 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import pytest_asyncio
 from core_fakes.secured_kafka import PASSWORD, USER, SecuredKafka
 
 from parley_core.log import Brokers, GroupReader, LogError, LogReader, LogWriter, ensure_topic
-from parley_core.log.settings import LogSettings
-from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.log.kafka_settings import KafkaSettings
+from parley_core.runtime.settings import InvalidSettings, Prefix, Settings, load
 from parley_events.cloudevents import Record
 from parley_events.topics import TopicSpec
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RECORD = Record(b"key", [("n", b"1")], b"value")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-TLS = {"security_protocol": "SSL", "ssl_ca_file": "authority.pem"}
-CERTIFICATE = TLS | {"ssl_certificate_file": "client.pem"}
+TLS = {"security_protocol": "SSL", "ssl_ca_path": "authority.pem"}
+CERTIFICATE = TLS | {"ssl_certificate_path": "client.pem"}
 LOGIN = TLS | {
     "security_protocol": "SASL_SSL",
     "sasl_username": USER,
@@ -29,13 +29,17 @@ LOGIN = TLS | {
 TOKEN = {
     "security_protocol": "SASL_PLAINTEXT",
     "sasl_mechanism": "OAUTHBEARER",
-    "sasl_token_file": "token",
+    "sasl_token_path": "token",
 }
-LET_IN = [
+ACCEPTED = [
     ("tls", CERTIFICATE),
     *(("password", LOGIN | {"sasl_mechanism": mechanism}) for mechanism in MECHANISMS),
     ("token", TOKEN),
 ]
+
+
+class ProcessSettings(Settings):
+    kafka: Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,14 +62,14 @@ def brokers_of(
     kafka: SecuredKafka, listener: str, security: dict[str, str], monkeypatch: Any
 ) -> Brokers:
     """Load the settings of a process with these variables."""
-    monkeypatch.setenv("PARLEY_KAFKA", kafka.bootstrap_of(listener))
+    monkeypatch.setenv("PARLEY_KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_of(listener))
     for name, value in security.items():
-        path = str(kafka.files / value) if name.endswith("_file") else value
+        path = str(kafka.files / value) if name.endswith("_path") else value
         monkeypatch.setenv(f"PARLEY_KAFKA_{name.upper()}", path)
-    return load(LogSettings).brokers
+    return load(ProcessSettings).kafka.brokers
 
 
-@pytest.mark.parametrize(("listener", "security"), LET_IN)
+@pytest.mark.parametrize(("listener", "security"), ACCEPTED)
 async def test_a_client_with_valid_credentials_writes_and_reads(
     kafka: SecuredKafka,
     listener: str,
@@ -100,7 +104,7 @@ async def test_a_client_with_valid_credentials_writes_and_reads(
         ("password", LOGIN | {"sasl_mechanism": "PLAIN", "sasl_password": "wrong"}),
         ("password", CERTIFICATE),
         # Another certificate authority did not sign the brokers' certificates.
-        ("password", {k: v for k, v in LOGIN.items() if k != "ssl_ca_file"}),
+        ("password", {k: v for k, v in LOGIN.items() if k != "ssl_ca_path"}),
         ("token", {"security_protocol": "PLAINTEXT"}),
     ],
 )
@@ -124,10 +128,10 @@ async def test_the_error_of_invalid_credentials_contains_no_password(
     [
         ({"security_protocol": "TLS"}, "It should be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
         ({"security_protocol": "SASL_SSL"}, "SCRAM-SHA-512 needs both."),
-        (TOKEN | {"sasl_token_file": ""}, "OAUTHBEARER needs it: the path of a file"),
+        (TOKEN | {"sasl_token_path": ""}, "OAUTHBEARER needs it: the path of a file"),
         (TOKEN | {"sasl_mechanism": "GSSAPI"}, "It should be PLAIN, SCRAM-SHA-256"),
-        (TLS | {"ssl_ca_file": "missing.pem"}, "No such file or directory. They should be"),
-        (TLS | {"ssl_ca_file": "token"}, "PARLEY_KAFKA_SSL_CA_FILE"),
+        (TLS | {"ssl_ca_path": "missing.pem"}, "No such file or directory. They should be"),
+        (TLS | {"ssl_ca_path": "token"}, "PARLEY_KAFKA_SSL_CA_PATH"),
     ],
 )
 async def test_unusable_security_settings_are_rejected_at_startup(
@@ -139,11 +143,11 @@ async def test_unusable_security_settings_are_rejected_at_startup(
     (tmp_path / "token").write_text("no certificate")
     (tmp_path / "authority.pem").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PARLEY_KAFKA", "127.0.0.1:9092")
+    monkeypatch.setenv("PARLEY_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
     for name, value in security.items():
         monkeypatch.setenv(f"PARLEY_KAFKA_{name.upper()}", value)
     with pytest.raises(InvalidSettings) as wrong:
-        load(LogSettings)
+        load(ProcessSettings)
     assert sentence in str(wrong.value)
 
 

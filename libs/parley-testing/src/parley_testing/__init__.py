@@ -1,1 +1,1 @@
-"""What the tests of several parts of Parley share."""
+"""Test utilities shared by several packages."""

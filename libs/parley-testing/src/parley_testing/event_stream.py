@@ -1,18 +1,18 @@
-"""A turn's server-sent events, as a client reads them."""
+"""Parses the server-sent events of a turn, as a client of the public API does."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 Event = dict[str, Any]
-"""The data of an event, and its `id`."""
+"""The data of an event, with its `id`."""
 
 
 class EventStream:
-    """One answer, read event by event as they come; comments are left out.
+    """One streamed response, read event by event; comments are skipped.
 
-    `read` gives what has come since it was last asked, and nothing at the end. `raw` is all that
-    was read. `response` is the client's own.
+    `read` returns the next bytes, and none at the end. `raw` contains all bytes read so far.
+    `response` is the HTTP client's response object.
     """
 
     def __init__(self, response: Any, read: Callable[[], Awaitable[bytes]]) -> None:
@@ -22,7 +22,7 @@ class EventStream:
         self._unread = b""
 
     async def event(self) -> Event | None:
-        """The next one; None at the end."""
+        """The next event; None at the end."""
         while True:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
@@ -33,7 +33,7 @@ class EventStream:
                 self.raw += received
                 self._unread += received
             else:
-                assert not self._unread, "the answer ended inside an event"
+                assert not self._unread, "the stream ended inside an event"
                 return None
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -41,15 +41,15 @@ class EventStream:
             yield event
 
     async def events(self) -> list[Event]:
-        """All that are left."""
+        """All remaining events."""
         return [event async for event in self]
 
     async def until_text(self, length: int) -> str:
-        """The reply's next part, of at least that many code points."""
+        """Read deltas until they have at least `length` code points; return their text."""
         text = ""
         while len(text) < length:
             event = await self.event()
-            assert event is not None, "the answer ended before its text"
+            assert event is not None, "the stream ended before its text"
             text += event.get("delta", "")
         return text
 

@@ -1,4 +1,4 @@
-"""Waiting for what others do, without guessing how long they take."""
+"""Polls a condition until it holds, instead of sleeping for a guessed time."""
 
 import asyncio
 import inspect
@@ -7,12 +7,12 @@ from typing import Any
 
 
 async def eventually(condition: Callable[[], Any], within: float = 10) -> Any:
-    """Waits until a condition, or what it awaits, holds; answers what it gave.
+    """Wait until the condition, sync or async, is true; return its value.
 
     Raises TimeoutError after `within` seconds.
     """
     async with asyncio.timeout(within):
-        while not (outcome := await _outcome(condition)):  # noqa: ASYNC110 - any condition.
+        while not (outcome := await _outcome(condition)):  # noqa: ASYNC110 - polls any condition.
             await asyncio.sleep(0.01)
     return outcome
 

@@ -1,4 +1,4 @@
-"""A way to Postgres that can be closed, and silenced: what a broken network looks like."""
+"""A TCP proxy to PostgreSQL that can disconnect its clients or stop forwarding bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ class FaultyProxy:
     @classmethod
     @asynccontextmanager
     async def to(cls, database: str) -> AsyncIterator[Self]:
-        """`database` of it is the address by which one comes through."""
+        """Serve the proxy within the block; its `database` is the DSN of clients."""
         passage = cls(database)
         server = await asyncio.start_server(passage._enter, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
@@ -34,16 +34,17 @@ class FaultyProxy:
             await server.wait_closed()
 
     def close(self) -> None:
-        """Cut everyone off, and let nobody in."""
+        """Abort all connections and refuse new ones."""
         self._closed = True
         for writer in self._writers:
             writer.transport.abort()
 
     def silence(self) -> None:
-        """Everyone stays connected and hears nothing any more."""
+        """Keep connections open but forward nothing, as after a network partition."""
         self._passes.clear()
 
     def open(self) -> None:
+        """Accept connections and forward bytes again."""
         self._closed = False
         self._passes.set()
 

@@ -1,4 +1,4 @@
-"""What a service's neighbours do in its tests: listen, verify who calls, refuse, and call."""
+"""Fakes of internal services: serving an application, error responses, principal tokens."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ SECRET = "s" * 32
 async def listening(
     app: web.Application, *, shutdown_timeout: float = 0.1, handler_cancellation: bool = False
 ) -> AsyncIterator[str]:
-    """Its base URL, on a port of its own; the options are those of aiohttp's AppRunner."""
+    """Serve the application on a free port; yields its base URL. Options: aiohttp's AppRunner."""
     runner = web.AppRunner(
         app, shutdown_timeout=shutdown_timeout, handler_cancellation=handler_cancellation
     )
@@ -28,14 +28,14 @@ async def listening(
 
 
 def refusal(status: int, code: str, param: str | None = None, **headers: str) -> web.Response:
-    """An error in the one shape; `_` in a header's name stands for `-`."""
+    """An error response in Parley's error shape; `_` in a header name stands for `-`."""
     error = {"message": "Scripted.", "type": "scripted", "param": param, "code": code}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return web.json_response({"error": error}, status=status, headers=named)
 
 
 def caller_of(request: web.Request, *, issuer: str, audience: str) -> Principal:
-    """In whose name the issuer calls; raises InvalidPrincipal."""
+    """The verified principal of an internal request. Raises InvalidPrincipal."""
     return verify_principal(
         request.headers["authorization"].removeprefix("Bearer "),
         InternalSecret.parse(SECRET),
@@ -46,16 +46,16 @@ def caller_of(request: web.Request, *, issuer: str, audience: str) -> Principal:
 
 
 def signed(
-    person: Principal,
+    principal: Principal,
     *,
     audience: str,
     issuer: str = "gateway",
     secret: str = SECRET,
     now: datetime | None = None,
 ) -> str:
-    """The token of one call in the person's name."""
+    """A principal token for one internal call."""
     return sign_principal(
-        person,
+        principal,
         InternalSecret.parse(secret),
         issuer=issuer,
         audience=audience,

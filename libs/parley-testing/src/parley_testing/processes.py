@@ -1,4 +1,4 @@
-"""`python -m parley_…` as a process of its own, which may be killed."""
+"""Starts `python -m parley_…` as a child process, which a test may kill."""
 
 import asyncio
 import os
@@ -13,13 +13,15 @@ START_SECONDS = 30
 
 
 def environment_with(**settings: str) -> dict[str, str]:
-    """This process's environment, with no PARLEY_* settings but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(sys.path)} | settings
+    """This process's environment with these PARLEY_* settings only."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")
+    }
+    return inherited | {"PYTHONPATH": os.pathsep.join(sys.path)} | settings
 
 
 async def started(module: str, *command: str, **settings: str) -> asyncio.subprocess.Process:
-    """`python -m module command…`; what it writes can be read from the process."""
+    """Start `python -m module command…` with its output connected to pipes."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", module, *command),
@@ -30,10 +32,10 @@ async def started(module: str, *command: str, **settings: str) -> asyncio.subpro
 
 
 async def until_ready(process: asyncio.subprocess.Process, url: str) -> None:
-    """Until /readyz is answered with 200; fails at once when the process has ended."""
+    """Wait until `/readyz` answers 200; fails at once if the process exits."""
 
     async def is_ready() -> bool:
-        assert process.returncode is None, "it ended while starting"
+        assert process.returncode is None, "the process exited while starting"
         with suppress(aiohttp.ClientError):
             async with http.get(f"{url}/readyz") as answer:
                 return answer.status == 200

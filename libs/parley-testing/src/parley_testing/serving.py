@@ -1,4 +1,4 @@
-"""An application served in the test's own process, on a port of its own, and clients of it."""
+"""Serves an ASGI application in the test process, on a free port, and HTTP clients for it."""
 
 import asyncio
 import socket
@@ -14,25 +14,25 @@ from parley_core.http.uvicorn_internals import BoundedProtocol
 from parley_testing.eventually import eventually
 
 START_SECONDS = 15
-# So small that a client that does not read is felt soon.
+# Small, so that a client that does not read causes back-pressure soon.
 SEND_BUFFER_BYTES = 16_384
 
 
 class Server(uvicorn.Server):
-    """Ends at once when asked to, where uvicorn looks ten times a second, and then pauses."""
+    """Stops immediately, whereas uvicorn polls ten times a second and then waits."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
             app, http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=2
         )
         super().__init__(config)
-        self._asked = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        self._asked.set()
+        self._stopping.set()
 
     async def main_loop(self) -> None:
-        await self._asked.wait()
+        await self._stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.server_state.connections or self.server_state.tasks:
@@ -51,10 +51,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIterator[Served]:
-    """The application, once it has started; it is stopped at the end unless it was before."""
+    """Serve the application within the block; the test may stop it earlier."""
     listening = socket.create_server(("127.0.0.1", 0))
-    # As a real process has it: asyncio does not see that this is TCP, and each answer that is
-    # written in two parts would wait 40 ms for an acknowledgement.
+    # asyncio sets it on sockets that it opens itself only. Without it, a response written in two
+    # parts waits 40 ms for an acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if small_send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -62,10 +62,10 @@ async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIter
     running = asyncio.create_task(server._serve([listening]))
     try:
         await eventually(lambda: server.started or running.done(), within=START_SECONDS)
-        assert server.started, "it ended while starting"
+        assert server.started, "the application ended while starting"
         yield Served("http://{}:{}".format(*listening.getsockname()), server)
     finally:
-        # Clients that have left are noticed a moment later.
+        # The server notices closed connections a moment later.
         with suppress(TimeoutError):
             await eventually(lambda: not server.server_state.connections, within=0.2)
         server.stop()
@@ -73,5 +73,5 @@ async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIter
 
 
 def client_session() -> aiohttp.ClientSession:
-    """A connection for each request, and as many as are asked for."""
+    """An HTTP client that opens a connection per request, without a limit."""
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))

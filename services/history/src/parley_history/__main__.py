@@ -1,12 +1,12 @@
-"""`python -m parley_history migrate | project | serve | rebuild | verify | dead-letters`."""
+"""The program `python -m parley_history`: the read side of Parley."""
 
 import argparse
 import logging
 import sys
-import traceback
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
 from parley_core.log import LogError
+from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.migrations import (
     MigrationError,
@@ -19,12 +19,15 @@ from parley_history.operations.dead_letters import command as dead_letters_comma
 from parley_history.operations.rebuild import command as rebuild_command
 from parley_history.projection.watchdog import ProjectorStalled
 from parley_history.projector_app import create_projector_app
-from parley_history.settings import DatabaseSettings, HistorySettings, ProjectorSettings
-from parley_history.storage.database_errors import DATABASE_TROUBLE
+from parley_history.settings import ProjectSettings, ServeSettings
+from parley_history.storage.database import DatabaseCommandSettings
+from parley_history.storage.database_errors import DATABASE_ERRORS
 from parley_history.storage.migrations import MIGRATIONS, migrate_history
 
 log = logging.getLogger(__name__)
 
+# Reads take milliseconds; an export that runs longer is interrupted and recognisably incomplete.
+SERVE_DRAIN_SECONDS = 3
 PROJECTOR_DRAIN_SECONDS = 1
 
 
@@ -34,25 +37,23 @@ def main() -> int:
     try:
         match arguments.command:
             case "migrate":
-                _migrate(load(DatabaseSettings))
+                _migrate(load(DatabaseCommandSettings))
             case "project":
-                return _project(load(ProjectorSettings))
+                return _project(load(ProjectSettings))
             case "rebuild" | "verify":
                 return rebuild_command.run(arguments)
             case "dead-letters":
                 return dead_letters_command.run(arguments)
             case _:
-                _serve(load(HistorySettings))
-    except InvalidSettings as wrong:
-        print(wrong, file=sys.stderr)
+                _serve(load(ServeSettings))
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
         return 2
-    except MigrationError as refused:
-        print(refused, file=sys.stderr)
+    except MigrationError as error:
+        print(error, file=sys.stderr)
         return 1
-    except DATABASE_TROUBLE as trouble:
-        print(
-            f"The read model cannot be used: {trouble or type(trouble).__name__}.", file=sys.stderr
-        )
+    except DATABASE_ERRORS as error:
+        print(f"Database unavailable: {error or type(error).__name__}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -64,39 +65,39 @@ def _arguments() -> argparse.Namespace:
         prog="python -m parley_history", description="The read side of Parley."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("migrate", help="bring the database to this version, then end")
-    commands.add_parser("project", help="project the log into the database until SIGTERM")
-    commands.add_parser("serve", help="answer queries until SIGTERM")
+    commands.add_parser("migrate", help="apply pending migrations and exit")
+    commands.add_parser("project", help="project the log into the read model until SIGTERM")
+    commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
     rebuild_command.add_parsers(commands)
     dead_letters_arguments.add_parsers(commands)
     return parser.parse_args()
 
 
-def _migrate(settings: DatabaseSettings) -> None:
-    for migration in run_with_connection(settings.history_database, migrate_history):
+def _migrate(settings: DatabaseCommandSettings) -> None:
+    for migration in run_with_connection(settings.database.url, migrate_history):
         print(f"applied {migration.number:04} {migration.name}")
 
 
-def _serve(settings: HistorySettings) -> None:
-    require_database_migrated(settings.history_database, MIGRATIONS)
+def _serve(settings: ServeSettings) -> None:
+    require_database_migrated(settings.database.url, MIGRATIONS)
     app = create_app(settings)
     serve(
         app,
-        host=settings.history_host,
-        port=settings.history_port,
+        host=settings.host,
+        port=settings.port,
         shared_port=settings.shared_port,
-        drain_seconds=settings.history_drain_seconds,
-        on_shutdown=app.state.movement_streams.end,
+        drain_seconds=SERVE_DRAIN_SECONDS,
+        on_shutdown=app.state.change_feed_streams.end,
     )
 
 
-def _project(settings: ProjectorSettings) -> int:
-    require_database_migrated(settings.history_database, MIGRATIONS)
+def _project(settings: ProjectSettings) -> int:
+    require_database_migrated(settings.database.url, MIGRATIONS)
     app = create_projector_app(settings)
     serve(
         app,
-        host=settings.projector_host,
-        port=settings.projector_port,
+        host=settings.projector.host,
+        port=settings.projector.port,
         drain_seconds=PROJECTOR_DRAIN_SECONDS,
     )
     match app.state.failure:
@@ -105,14 +106,13 @@ def _project(settings: ProjectorSettings) -> int:
         case ProjectorStalled() as failure:
             print(failure, file=sys.stderr)
         case LogError() as failure:
+            servers = settings.kafka.bootstrap_servers
             print(
-                f"{failure} Is Kafka at {settings.kafka} up, and has the topic been made?",
+                f"{failure} Check that Kafka at {servers} is running and the topic exists.",
                 file=sys.stderr,
             )
-        case surprise:
-            # Without its message, which may quote what was projected.
-            frames = "".join(traceback.format_tb(surprise.__traceback__))
-            log.error("The projector failed: %s\n%s", type(surprise).__name__, frames)
+        case error:
+            log_unexpected_error(log, "projector failed", error)
     return 1
 
 

@@ -1,4 +1,4 @@
-"""The one place where `project` is put together: the projector, its watchdog, and what it tells."""
+"""Composition of `project`: the projector, its watchdog, health and metrics routes."""
 
 import asyncio
 import os
@@ -10,100 +10,78 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
+from parley_core.http.health import health_routes
 from parley_core.log import GroupReader
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.runtime.metrics import metrics_route
-from parley_history.projection.active_read_model import ReadModel, ReadModelLimits
-from parley_history.projection.log_end_offsets import LogEnds
-from parley_history.projection.metrics import projector_registry
-from parley_history.projection.projector import Projector, ProjectorLimits
-from parley_history.projection.read_model_stats import ProjectionStatsReader
-from parley_history.projection.watchdog import ProjectorStalled, Watchdog, WatchdogLimits
-from parley_history.routes import health_routes
-from parley_history.settings import ProjectorSettings
+from parley_core.runtime.metrics import metrics_route, new_registry
+from parley_history.projection.active_read_model import ActiveReadModel
+from parley_history.projection.log_end_offsets import LogEndOffsets
+from parley_history.projection.metrics import register_projector_metrics
+from parley_history.projection.projector import Projector
+from parley_history.projection.watchdog import ProjectorStalled, Watchdog
+from parley_history.settings import ProjectSettings
+from parley_history.storage.projection_stats import ProjectionStatsReader
 
-END_SECONDS = 3
+# A stalled projector may also block the graceful shutdown, which then ends after this time.
+FORCED_EXIT_SECONDS = 3
 
 
-def create_projector_app(settings: ProjectorSettings) -> Starlette:
-    """The application; `app.state.failure` is what ended the projector, if anything did."""
+def create_projector_app(settings: ProjectSettings) -> Starlette:
+    """Create the application; `app.state.failure` is the error that ended the projector."""
     projector = create_projector(settings)
     watchdog = create_watchdog(settings, projector)
+    registry = new_registry()
+    register_projector_metrics(registry, projector, watchdog)
 
-    async def missing() -> Sequence[str]:
-        return projector.missing
+    async def unavailable() -> Sequence[str]:
+        return projector.unavailable
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        def ended(task: asyncio.Task[None]) -> None:
+        def on_end(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and app.state.failure is None:
                 app.state.failure = task.exception()
                 if isinstance(app.state.failure, ProjectorStalled):
-                    _end_at_the_latest(app.state.failure)
-                # The orderly end of the whole process: without its projector it is no use.
+                    _force_exit_later(app.state.failure)
+                # Without its projector, the process shuts down gracefully.
                 signal.raise_signal(signal.SIGTERM)
 
         async with background_tasks(projector.run(), watchdog.run()) as tasks:
             for task in tasks:
-                task.add_done_callback(ended)
+                task.add_done_callback(on_end)
             yield
 
     app = Starlette(
-        routes=[
-            *health_routes(missing),
-            metrics_route(projector_registry(projector, watchdog)),
-        ],
-        lifespan=lifespan,
+        routes=[*health_routes(unavailable), metrics_route(registry)], lifespan=lifespan
     )
     app.state.failure = None
     return app
 
 
-def create_projector(settings: ProjectorSettings) -> Projector:
-    read_model = ReadModel(
-        settings.history_database,
-        ReadModelLimits(
-            database_seconds=settings.history_database_seconds,
-            held_events=settings.projector_held_events,
-        ),
-    )
+def create_projector(settings: ProjectSettings) -> Projector:
     return Projector(
         lambda positions_of: GroupReader(
-            settings.brokers, settings.projector_topic, settings.projector_group, positions_of
+            settings.kafka.brokers, settings.topic, settings.projector.consumer_group, positions_of
         ),
-        read_model,
-        ProjectorLimits(
-            records=settings.projector_records,
-            join_seconds=settings.projector_join_seconds,
-            read_seconds=settings.projector_read_seconds,
-            hint_seconds=settings.projector_hint_seconds,
-            pause_seconds=settings.projector_pause_seconds,
-            pause_most_seconds=settings.projector_pause_most_seconds,
-        ),
+        ActiveReadModel(settings.database),
+        settings.projector.batch_size,
     )
 
 
-def create_watchdog(settings: ProjectorSettings, projector: Projector) -> Watchdog:
+def create_watchdog(settings: ProjectSettings, projector: Projector) -> Watchdog:
     return Watchdog(
-        LogEnds(
-            settings.brokers, settings.projector_topic, seconds=settings.projector_ends_seconds
-        ),
-        ProjectionStatsReader(settings.history_database, seconds=settings.history_database_seconds),
+        LogEndOffsets(settings.kafka.brokers, settings.topic),
+        ProjectionStatsReader(settings.database),
         projector,
-        WatchdogLimits(
-            look_seconds=settings.projector_look_seconds,
-            stuck_seconds=settings.projector_stuck_seconds,
-        ),
+        settings.projector.stall_timeout_seconds,
     )
 
 
-def _end_at_the_latest(stuck: ProjectorStalled) -> None:
-    """What the projector hangs in may hold up the orderly end as well."""
-
-    def end() -> None:
-        print(stuck, file=sys.stderr, flush=True)
+def _force_exit_later(failure: ProjectorStalled) -> None:
+    def force_exit() -> None:
+        print(failure, file=sys.stderr, flush=True)
         os._exit(1)
 
-    timer = threading.Timer(END_SECONDS, end)
+    timer = threading.Timer(FORCED_EXIT_SECONDS, force_exit)
     timer.daemon = True
     timer.start()

@@ -34,7 +34,7 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
 
     models_path: Path | None = Field(None, description="the path of a YAML file of models")
     model: Annotated[str | None, Variable("PARLEY_MODEL")] = Field(
-        None, description="the name of the only model, where there is no models file"
+        None, description="the name of the only model, unless there is a models file"
     )
     openai_base_url: Annotated[str, Variable("OPENAI_BASE_URL")] = Field(
         "https://api.openai.com/v1", description="the base URL of the only model's server"

@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from inference_fakes.model_server import Stalls, chunk, reply
-from inference_fakes.session import ADA
+from inference_fakes.inference import Inference, Start
+from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
+from inference_fakes.session import ADA, FakeSession, StoredTurn
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
@@ -17,7 +20,9 @@ from parley_testing.eventually import eventually
 MALLORY = Principal("default", "mallory")
 
 
-async def test_a_turn_streams_as_deltas_and_one_end_event(inference, model_server, session):
+async def test_a_turn_streams_as_deltas_and_one_end_event(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("Hél"), paused, *reply("lo 😀"))
     async with inference.stream(turn) as stream:
@@ -37,8 +42,8 @@ async def test_a_turn_streams_as_deltas_and_one_end_event(inference, model_serve
 
 
 async def test_the_prompt_contains_the_instructions_and_the_window(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("How are you?")
     model_server.script(*reply("Fine."))
     await inference.events(turn)
@@ -56,7 +61,9 @@ async def test_the_prompt_contains_the_instructions_and_the_window(
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["while it runs", "after its end"])
-async def test_a_stream_resumes_at_every_position(inference, model_server, session, ended):
+async def test_a_stream_resumes_at_every_position(
+    inference: Inference, model_server: ModelServer, session: FakeSession, ended: bool
+) -> None:
     text = "a😀é\u0301 b"
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(*(chunk(part) for part in text), paused, *reply("!"))
@@ -65,22 +72,23 @@ async def test_a_stream_resumes_at_every_position(inference, model_server, sessi
         await inference.events(turn)
     async with inference.stream(turn) as first:
         await first.until_text(len(text))
-        streams = [inference.stream(turn, after) for after in range(len(text) + 3)]
-        opened = [await stream.__aenter__() for stream in streams]
-        paused.set()
-        for after, stream in enumerate(opened):
-            *deltas, last = await stream.events()
-            assert text_of(deltas) == f"{text}!"[after:]
-            assert {event["type"] for event in deltas} <= {"reply.delta"}
-            assert (last["id"], last["sequence_number"]) == ("end", len(text) + 1)
-        for stream in streams:
-            await stream.__aexit__(None, None, None)
+        async with AsyncExitStack() as stack:
+            streams = [
+                await stack.enter_async_context(inference.stream(turn, after))
+                for after in range(len(text) + 3)
+            ]
+            paused.set()
+            for after, stream in enumerate(streams):
+                *deltas, last = await stream.events()
+                assert text_of(deltas) == f"{text}!"[after:]
+                assert {event["type"] for event in deltas} <= {"reply.delta"}
+                assert (last["id"], last["sequence_number"]) == ("end", len(text) + 1)
     assert len(model_server.requests) == 1
 
 
 async def test_two_requests_for_one_turn_share_one_request_to_the_model(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(*reply("once"))
     first, second = await asyncio.gather(inference.events(turn), inference.events(turn))
@@ -88,7 +96,9 @@ async def test_two_requests_for_one_turn_share_one_request_to_the_model(
     assert len(model_server.requests) == len(session.called("claim")) == 1
 
 
-async def test_a_client_disconnect_does_not_stop_the_reply(inference, model_server, session):
+async def test_a_client_disconnect_does_not_stop_the_reply(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("be"), paused, *reply("fore"))
     async with inference.stream(turn) as stream:
@@ -100,8 +110,8 @@ async def test_a_client_disconnect_does_not_stop_the_reply(inference, model_serv
 
 
 async def test_a_slow_subscriber_gets_all_missed_text_in_one_delta(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     text = "0123456789" * 30_000
     model_server.script(
@@ -115,8 +125,11 @@ async def test_a_slow_subscriber_gets_all_missed_text_in_one_delta(
 
 
 async def test_an_idle_stream_carries_heartbeat_comments(
-    inference, model_server, session, monkeypatch
-):
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(turn_stream_response, "HEARTBEAT_SECONDS", 0.02)
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a"), paused, *reply("b"))
@@ -129,8 +142,8 @@ async def test_an_idle_stream_carries_heartbeat_comments(
 
 
 async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
-    start, model_server, session, monkeypatch
-):
+    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(turn_stream_response, "HEARTBEAT_SECONDS", 0.05)
     inference = await start(max_streams=1)
     turn, paused = session.open_turn(), asyncio.Event()
@@ -148,18 +161,18 @@ async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
         await is_admitted(inference, model_server, session.open_turn())
 
 
-async def is_admitted(inference, model_server, turn):
+async def is_admitted(inference: Inference, model_server: ModelServer, turn: StoredTurn) -> None:
     """The limit is one stream: another is admitted once the stalled one has ended."""
     model_server.script(*reply("admitted"))
 
-    async def streams():
+    async def streams() -> bool:
         async with inference.stream(turn) as stream:
-            return stream.response.status == 200
+            return bool(stream.response.status == 200)
 
     await eventually(streams)
 
 
-async def raw_request(inference, turn):
+async def raw_request(inference: Inference, turn: StoredTurn) -> bytes:
     async with inference.request("GET", "/models") as answer:
         token = answer.request_info.headers["authorization"]
     body = b'{"session_id": "%s", "after": 0}' % str(turn.session_id).encode()
@@ -170,7 +183,9 @@ async def raw_request(inference, turn):
     return head.encode() + body
 
 
-async def test_another_user_cannot_read_a_turn(inference, model_server, session):
+async def test_another_user_cannot_read_a_turn(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a"), paused, *reply("b"))
     async with inference.stream(turn) as stream:
@@ -181,16 +196,20 @@ async def test_another_user_cannot_read_a_turn(inference, model_server, session)
     assert await inference.error(turn.id, principal=MALLORY) == (404, "turn_not_found")
 
 
-async def test_an_unknown_turn_is_a_404(inference):
+async def test_an_unknown_turn_is_a_404(inference: Inference) -> None:
     assert await inference.error(uuid4()) == (404, "turn_not_found")
 
 
-async def test_an_outage_of_session_before_the_first_byte_is_a_503(inference, session):
+async def test_an_outage_of_session_before_the_first_byte_is_a_503(
+    inference: Inference, session: FakeSession
+) -> None:
     session.errors["claim"] = (503, "session_busy")
     assert await inference.error(session.open_turn().id) == (503, "session_busy")
 
 
-async def test_a_failed_claim_can_be_retried(inference, model_server, session):
+async def test_a_failed_claim_can_be_retried(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     session.errors["claim"] = (503, "session_busy")
     await inference.error(turn.id)
@@ -210,22 +229,22 @@ async def test_a_failed_claim_can_be_retried(inference, model_server, session):
         {"session_id": str(uuid4()), "after": -1},
     ],
 )
-async def test_a_malformed_request_is_a_400(inference, body):
+async def test_a_malformed_request_is_a_400(inference: Inference, body: Any) -> None:
     assert await inference.error(uuid4(), body=body) == (400, "invalid_request")
 
 
-async def test_a_large_request_is_rejected(inference):
+async def test_a_large_request_is_rejected(inference: Inference) -> None:
     assert await inference.error(uuid4(), body=b" " * 20_000) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize("signed", [{"principal": None}, {"issuer": "history"}])
-async def test_only_the_gateway_may_call(inference, signed):
+async def test_only_the_gateway_may_call(inference: Inference, signed: dict[str, Any]) -> None:
     assert await inference.error(uuid4(), **signed) == (401, "unauthenticated")
     async with inference.request("GET", "/models", **signed) as answer:
         assert answer.status == 401
 
 
-async def test_the_models_are_listed(inference):
+async def test_the_models_are_listed(inference: Inference) -> None:
     async with inference.request("GET", "/models") as answer:
         assert await answer.json() == {
             "object": "list",
@@ -241,7 +260,7 @@ async def test_the_models_are_listed(inference):
         }
 
 
-async def test_readiness_depends_on_session(inference, session):
+async def test_readiness_depends_on_session(inference: Inference, session: FakeSession) -> None:
     async with inference.request("GET", "/readyz", principal=None) as answer:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
     session.errors["get"] = (503, "down")
@@ -251,7 +270,9 @@ async def test_readiness_depends_on_session(inference, session):
         assert answer.status == 200
 
 
-async def test_later_turns_of_a_session_fetch_only_new_messages(inference, model_server, session):
+async def test_later_turns_of_a_session_fetch_only_new_messages(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     first = session.open_turn("one", session_id=uuid4())
     second = session.open_turn("two", session_id=first.session_id)
     window = [{"id": str(uuid4()), "role": "assistant", "content": "uno"}]
@@ -266,7 +287,9 @@ async def test_later_turns_of_a_session_fetch_only_new_messages(inference, model
     assert contents == ["Be kind.", "one", "uno", "two"]
 
 
-async def test_an_evicted_window_is_claimed_again_as_a_whole(inference, model_server, session):
+async def test_an_evicted_window_is_claimed_again_as_a_whole(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("two")
     session.contexts = [{"base": 5}, {"base": None}]
     model_server.script(*reply("dos"))
@@ -276,8 +299,8 @@ async def test_an_evicted_window_is_claimed_again_as_a_whole(inference, model_se
 
 
 async def test_session_is_called_with_the_callers_principal_and_request_id(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(*reply("a"))
     async with inference.stream(turn) as stream:

@@ -1,10 +1,13 @@
 """Titles and summaries after a reply, and their isolation from the turns."""
 
 import asyncio
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from inference_fakes.model_server import ErrorStatus, Stalls, chunk, reply, usage
+from inference_fakes.inference import Inference, Start
+from inference_fakes.model_server import ErrorStatus, ModelServer, Stalls, Step, chunk, reply, usage
+from inference_fakes.session import FakeSession
 
 from parley_inference.background import post_reply_tasks
 from parley_testing.event_stream import text_of
@@ -13,16 +16,18 @@ from parley_testing.eventually import eventually
 PRIVATE = "private words"
 
 
-def request_title(session) -> None:
+def request_title(session: FakeSession) -> None:
     session.requested_tasks = {"suggest_title": True, "compact": None}
 
 
-def request_summary(session, up_to: str, *messages: dict[str, str]) -> None:
+def request_summary(session: FakeSession, up_to: str, *messages: dict[str, str]) -> None:
     compact = {"up_to_message_id": up_to, "messages": [*messages]}
     session.requested_tasks = {"suggest_title": False, "compact": compact}
 
 
-async def test_a_title_is_suggested_once_the_reply_is_committed(inference, model_server, session):
+async def test_a_title_is_suggested_once_the_reply_is_committed(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("Where is the harbour?")
     request_title(session)
     model_server.script(*reply("By the ", "sea."))
@@ -41,7 +46,9 @@ async def test_a_title_is_suggested_once_the_reply_is_committed(inference, model
     assert [name for name, _ in session.calls] == ["claim", "complete", "title"]
 
 
-async def test_an_endless_title_is_cut_off(inference, model_server, session):
+async def test_an_endless_title_is_cut_off(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     request_title(session)
     model_server.script(*reply("a"))
@@ -54,8 +61,8 @@ async def test_an_endless_title_is_cut_off(inference, model_server, session):
 
 
 async def test_a_summary_covers_the_messages_that_session_requested(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     first = session.open_turn("My name is Ada.")
     earlier = {"id": str(uuid4()), "role": "user", "content": "I like tea."}
     request_summary(session, str(first.message_id), earlier)
@@ -74,7 +81,9 @@ async def test_a_summary_covers_the_messages_that_session_requested(
     assert summarised == "Person: I like tea.\n\nPerson: My name is Ada."
 
 
-async def test_the_summary_is_part_of_the_system_message(inference, model_server, session):
+async def test_the_summary_is_part_of_the_system_message(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("And now?")
     messages = [
         {"id": None, "role": "system", "content": "Ada likes tea."},
@@ -90,7 +99,9 @@ async def test_the_summary_is_part_of_the_system_message(inference, model_server
 
 
 @pytest.mark.parametrize("setting", ["titles", "compaction"])
-async def test_each_task_can_be_disabled(start, model_server, session, setting):
+async def test_each_task_can_be_disabled(
+    start: Start, model_server: ModelServer, session: FakeSession, setting: str
+) -> None:
     inference, turn = await start(post_reply_tasks={setting: False}), session.open_turn()
     request_summary(session, str(turn.message_id))
     session.requested_tasks["suggest_title"] = True
@@ -102,10 +113,16 @@ async def test_each_task_can_be_disabled(start, model_server, session, setting):
     assert len(model_server.requests) == 2
 
 
-async def test_a_failed_task_affects_no_turn_and_logs_no_text(start, model_server, session, caplog):
+async def test_a_failed_task_affects_no_turn_and_logs_no_text(
+    start: Start, model_server: ModelServer, session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
     inference = await start(upstream={"max_attempts": 1})
     request_title(session)
-    failing = [[ErrorStatus(500)], [b"data: " + PRIVATE.encode() + b"\n\n"], reply("A title")]
+    failing: list[list[Step]] = [
+        [ErrorStatus(500)],
+        [b"data: " + PRIVATE.encode() + b"\n\n"],
+        reply("A title"),
+    ]
     session.errors["title"] = (500, "broken")
     for script in failing:
         turn = session.open_turn(PRIVATE)
@@ -119,8 +136,12 @@ async def test_a_failed_task_affects_no_turn_and_logs_no_text(start, model_serve
 
 
 async def test_a_slow_task_delays_no_turn_and_times_out(
-    inference, model_server, session, caplog, monkeypatch
-):
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(post_reply_tasks, "TITLE_TIMEOUT_SECONDS", 0.3)
     request_title(session)
     model_server.script(*reply("a"))
@@ -136,7 +157,12 @@ async def test_a_slow_task_delays_no_turn_and_times_out(
     await eventually(lambda: model_server.open == 0)
 
 
-async def test_tasks_beyond_the_limit_are_skipped(inference, model_server, session, monkeypatch):
+async def test_tasks_beyond_the_limit_are_skipped(
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(post_reply_tasks, "MAX_TASKS", 1)
     request_title(session)
     release = asyncio.Event()
@@ -151,7 +177,9 @@ async def test_tasks_beyond_the_limit_are_skipped(inference, model_server, sessi
     assert len(model_server.requests) == 3
 
 
-async def test_a_failed_reply_gets_no_title(start, model_server, session):
+async def test_a_failed_reply_gets_no_title(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference, turn = await start(upstream={"max_attempts": 1}), session.open_turn()
     request_title(session)
     model_server.script(ErrorStatus(400))
@@ -163,7 +191,9 @@ async def test_a_failed_reply_gets_no_title(start, model_server, session):
     assert len(model_server.requests) == 3
 
 
-async def test_shutdown_cancels_a_title_at_its_deadline(start, model_server, session):
+async def test_shutdown_cancels_a_title_at_its_deadline(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference, turn = await start(drain={"seconds": 1}), session.open_turn()
     request_title(session)
     model_server.script(*reply("a"))
@@ -178,8 +208,8 @@ async def test_shutdown_cancels_a_title_at_its_deadline(start, model_server, ses
 
 
 async def test_the_price_of_the_model_is_reported_with_the_title(
-    start, model_server, session, tmp_path
-):
+    start: Start, model_server: ModelServer, session: FakeSession, tmp_path: Path
+) -> None:
     models = tmp_path / "models.yaml"
     models.write_text(
         "models: [{name: demo, context_size: 900, reply_tokens: 50, "
@@ -196,7 +226,9 @@ async def test_the_price_of_the_model_is_reported_with_the_title(
     assert [request["max_completion_tokens"] for request in model_server.requests] == [50, 50]
 
 
-async def test_a_message_too_long_for_the_model_fails_the_turn(inference, model_server, session):
+async def test_a_message_too_long_for_the_model_fails_the_turn(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("long")
     session.contexts = [{"budget": 100, "tokens": 101}]
     [*_, last] = await inference.events(turn)
@@ -204,7 +236,9 @@ async def test_a_message_too_long_for_the_model_fails_the_turn(inference, model_
     assert model_server.requests == []
 
 
-async def test_nothing_of_an_erased_session_stays_cached(inference, model_server, session):
+async def test_nothing_of_an_erased_session_stays_cached(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("one")
     other = session.open_turn("other")
     for each in (turn, other):
@@ -224,7 +258,9 @@ async def test_nothing_of_an_erased_session_stays_cached(inference, model_server
     assert session.called("claim")[-1].get("since") is None
 
 
-async def test_a_running_turn_of_an_erased_session_is_stopped(inference, model_server, session):
+async def test_a_running_turn_of_an_erased_session_is_stopped(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn("one")
     model_server.script(chunk("as far as"), Stalls())
     async with inference.stream(turn) as stream:

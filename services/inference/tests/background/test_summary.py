@@ -23,15 +23,18 @@ def transcript(task: CompactionTask, *messages: PromptMessage) -> str:
 
 def test_messages_up_to_the_requested_one_are_summarised() -> None:
     history = [message("user", "one"), message("assistant", "two"), message("user", "three")]
-    assert (
-        transcript(CompactionTask(history[1].id, []), *history) == "Person: one\n\nAssistant: two"
-    )
+    up_to = history[1].id
+    assert up_to is not None
+    summarised = transcript(CompactionTask(up_to, []), *history)
+    assert summarised == "Person: one\n\nAssistant: two"
 
 
 def test_the_earlier_summary_and_messages_before_the_window_are_included() -> None:
     history = [PromptMessage(None, "system", "Ada."), message("user", "three")]
     before = [message("user", "one"), message("assistant", "two")]
-    summarised = transcript(CompactionTask(before[-1].id, before), *history)
+    up_to = before[-1].id
+    assert up_to is not None
+    summarised = transcript(CompactionTask(up_to, before), *history)
     assert summarised == "Earlier summary: Ada.\n\nPerson: one\n\nAssistant: two"
 
 

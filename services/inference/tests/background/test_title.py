@@ -19,11 +19,11 @@ from parley_inference.background.title import extract_title, title_prompt
         ("word " * 40, "word " * 15 + "word…"),
     ],
 )
-def test_a_title_is_one_line_without_decoration(answer, title):
+def test_a_title_is_one_line_without_decoration(answer: str, title: str) -> None:
     assert extract_title(answer) == title
     assert len(title) <= 80
 
 
-def test_the_prompt_contains_only_the_beginning_of_long_messages():
+def test_the_prompt_contains_only_the_beginning_of_long_messages() -> None:
     [_, user] = title_prompt("q" * 10_000, "a" * 10_000)
     assert (user["content"].count("q"), user["content"].count("a")) == (2_000, 2_000)

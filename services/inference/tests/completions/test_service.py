@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import (
     DONE,
     Disconnects,
     ErrorStatus,
+    ModelServer,
     SendsOnlyComments,
     Stalls,
+    Step,
     chunk,
     event,
     reply,
     usage,
 )
-from inference_fakes.session import ADA
+from inference_fakes.session import ADA, FakeSession
 
 from parley_inference.api import body_limits
 from parley_inference.completions import streamed_completion
@@ -34,7 +39,7 @@ RESPONSE = {
 }
 
 
-async def streamed(inference, **more):
+async def streamed(inference: Inference, **more: Any) -> list[Any]:
     """The data of each event."""
     async with inference.request("POST", "/completions", body=STREAMING_BODY | more) as answer:
         assert answer.status == 200, await answer.text()
@@ -45,17 +50,20 @@ async def streamed(inference, **more):
     return [one if one == "[DONE]" else json.loads(one) for one in data]
 
 
-async def error(inference, body=BODY):
+async def error(inference: Inference, body: Any = BODY) -> tuple[int, str]:
     async with inference.request("POST", "/completions", body=body) as answer:
         return answer.status, (await answer.json())["error"]["code"]
 
 
-async def usage_record(session):
-    [record] = await eventually(lambda: session.called("completions"))
+async def usage_record(session: FakeSession) -> dict[str, Any]:
+    await eventually(lambda: session.called("completions"))
+    [record] = session.called("completions")
     return record
 
 
-async def test_events_are_relayed_except_for_id_and_model(inference, model_server, session):
+async def test_events_are_relayed_except_for_id_and_model(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     call = {"index": 0, "function": {"name": "look", "arguments": "{}"}, "odd": [1.50]}
     odd = {"id": "theirs", "model": "theirs", "choices": [{"delta": {"tool_calls": [call]}}]}
     model_server.script(event(odd), b": a comment\n\n", *reply("a"))
@@ -70,7 +78,9 @@ async def test_events_are_relayed_except_for_id_and_model(inference, model_serve
     assert (request["tools"], request["temperature"]) == (tools, 0.5)
 
 
-async def test_usage_is_always_requested_and_relayed_on_request(inference, model_server):
+async def test_usage_is_always_requested_and_relayed_on_request(
+    inference: Inference, model_server: ModelServer
+) -> None:
     for _ in range(2):
         model_server.script(*reply("a"))
     *_, last_chunk, _ = await streamed(inference, stream_options={"include_usage": True})
@@ -82,7 +92,9 @@ async def test_usage_is_always_requested_and_relayed_on_request(inference, model
     ] * 2
 
 
-async def test_a_json_response_is_relayed_except_for_id_and_model(inference, model_server):
+async def test_a_json_response_is_relayed_except_for_id_and_model(
+    inference: Inference, model_server: ModelServer
+) -> None:
     model_server.script(json.dumps(RESPONSE).encode())
     async with inference.request("POST", "/completions", body=BODY) as answer:
         response = await answer.json()
@@ -91,7 +103,9 @@ async def test_a_json_response_is_relayed_except_for_id_and_model(inference, mod
     assert model_server.requests == [BODY | {"stream": False}]
 
 
-async def test_unpaired_surrogates_are_relayed(inference, model_server):
+async def test_unpaired_surrogates_are_relayed(
+    inference: Inference, model_server: ModelServer
+) -> None:
     model_server.script(chunk("\ud83d"), *reply("\ude00"))
     events = await streamed(inference)
     assert [each["choices"][0]["delta"] for each in events[:2]] == [
@@ -101,7 +115,9 @@ async def test_unpaired_surrogates_are_relayed(inference, model_server):
 
 
 @pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
-async def test_usage_is_recorded_on_behalf_of_the_caller(inference, model_server, session, body):
+async def test_usage_is_recorded_on_behalf_of_the_caller(
+    inference: Inference, model_server: ModelServer, session: FakeSession, body: Any
+) -> None:
     model_server.script(*(reply("a") if "stream" in body else [json.dumps(RESPONSE).encode()]))
     async with inference.request("POST", "/completions", body=body) as answer:
         text = await answer.text()
@@ -113,7 +129,9 @@ async def test_usage_is_recorded_on_behalf_of_the_caller(inference, model_server
     assert ("completions", ADA, "req-1") in session.callers
 
 
-async def test_a_usage_record_is_retried_until_session_accepts_it(inference, model_server, session):
+async def test_a_usage_record_is_retried_until_session_accepts_it(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     session.errors["completions"] = (503, "down")
     model_server.script(*reply("a"))
     await streamed(inference)
@@ -128,8 +146,8 @@ async def test_a_usage_record_is_retried_until_session_accepts_it(inference, mod
 
 @pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
 async def test_a_client_disconnect_ends_the_upstream_request(
-    inference, model_server, session, body
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession, body: Any
+) -> None:
     model_server.script(chunk("12345678"), Stalls())
     request = inference.request("POST", "/completions", body=body)
     if "stream" in body:
@@ -148,11 +166,11 @@ async def test_a_client_disconnect_ends_the_upstream_request(
 
 
 async def test_a_client_that_disconnects_before_its_request_was_sent_is_not_charged(
-    start, model_server, session
-):
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 60})
 
-    async def in_flight(number):
+    async def in_flight(number: int) -> bool:
         async with inference.request("GET", "/metrics") as answer:
             return f"parley_inference_completions_in_flight {number}.0" in await answer.text()
 
@@ -181,16 +199,26 @@ async def test_a_client_that_disconnects_before_its_request_was_sent_is_not_char
     ],
 )
 async def test_a_failure_before_the_first_byte_is_an_error_response(
-    inference, model_server, session, body, step, status, code
-):
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    body: Any,
+    step: Step,
+    status: int,
+    code: str,
+) -> None:
     for _ in range(3):
-        is_event = "stream" in body and isinstance(step, bytes)
-        model_server.script(b"data: %b\n\n" % step if is_event else step)
+        if "stream" in body and isinstance(step, bytes):
+            model_server.script(b"data: %b\n\n" % step)
+        else:
+            model_server.script(step)
     assert await error(inference, body) == (status, code)
     assert session.called("completions") == []
 
 
-async def test_a_failure_before_the_first_text_is_retried(inference, model_server):
+async def test_a_failure_before_the_first_text_is_retried(
+    inference: Inference, model_server: ModelServer
+) -> None:
     model_server.script(chunk(""), Disconnects())
     model_server.script(*reply("second"))
     events = await streamed(inference)
@@ -198,8 +226,8 @@ async def test_a_failure_before_the_first_text_is_retried(inference, model_serve
 
 
 async def test_a_failure_after_the_first_text_ends_with_an_error_event(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     model_server.script(chunk("12345"), Disconnects())
     text, failed = await streamed(inference)
     assert text["choices"][0]["delta"] == {"content": "12345"}
@@ -210,7 +238,7 @@ async def test_a_failure_after_the_first_text_ends_with_an_error_event(
     assert record["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "estimated": True}
 
 
-async def test_a_stalled_server_times_out(start, model_server):
+async def test_a_stalled_server_times_out(start: Start, model_server: ModelServer) -> None:
     inference = await start(upstream={"total_seconds": 0.3, "first_token_seconds": 0.2})
     model_server.script(SendsOnlyComments())
     assert await error(inference, STREAMING_BODY) == (504, "upstream_timeout")
@@ -219,8 +247,8 @@ async def test_a_stalled_server_times_out(start, model_server):
 
 
 async def test_a_client_that_reads_nothing_pauses_the_server_and_is_disconnected(
-    start, model_server, session, monkeypatch
-):
+    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(streamed_completion, "CLIENT_TIMEOUT_SECONDS", 0.3)
     inference = await start(upstream={"between_tokens_seconds": 0.1})
     model_server.script(*[chunk("x" * 100_000)] * 200, DONE)
@@ -240,20 +268,26 @@ async def test_a_client_that_reads_nothing_pauses_the_server_and_is_disconnected
         (b" " * 200_000, 413, "body_too_large"),
     ],
 )
-async def test_an_invalid_request_is_rejected(start, body, status, code, monkeypatch):
+async def test_an_invalid_request_is_rejected(
+    start: Start, body: Any, status: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(body_limits, "MAX_COMPLETION_BODY_BYTES", 100_000)
     inference = await start()
     assert await error(inference, body) == (status, code)
 
 
-async def test_a_long_conversation_is_accepted(inference, model_server):
+async def test_a_long_conversation_is_accepted(
+    inference: Inference, model_server: ModelServer
+) -> None:
     content = "a" * 900_000
     model_server.script(*reply("a"))
     await streamed(inference, messages=[{"role": "user", "content": content}])
     assert model_server.requests[0]["messages"][0]["content"] == content
 
 
-async def test_completions_beyond_the_limit_are_rejected(start, model_server):
+async def test_completions_beyond_the_limit_are_rejected(
+    start: Start, model_server: ModelServer
+) -> None:
     inference = await start(max_completions=1)
     model_server.script(chunk("a"), Stalls())
     async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
@@ -261,7 +295,9 @@ async def test_completions_beyond_the_limit_are_rejected(start, model_server):
         assert await error(inference) == (503, "inference_busy")
 
 
-async def test_shutdown_interrupts_completions_at_its_deadline(start, model_server, session):
+async def test_shutdown_interrupts_completions_at_its_deadline(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(drain={"seconds": 1})
     model_server.script(chunk("a"), Stalls())
     async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
@@ -272,7 +308,9 @@ async def test_shutdown_interrupts_completions_at_its_deadline(start, model_serv
     assert (await usage_record(session))["status"] == "failed"
 
 
-async def test_the_reply_limit_of_the_model_is_sent_upstream(start, model_server, tmp_path):
+async def test_the_reply_limit_of_the_model_is_sent_upstream(
+    start: Start, model_server: ModelServer, tmp_path: Path
+) -> None:
     models = tmp_path / "models.yaml"
     models.write_text(
         f"models: [{{name: demo, upstream_name: big, base_url: '{model_server.url}', "
@@ -287,7 +325,9 @@ async def test_the_reply_limit_of_the_model_is_sent_upstream(start, model_server
     assert model_server.requests[0]["model"] == "big"
 
 
-async def test_a_stream_ends_after_its_last_choice(inference, model_server, monkeypatch):
+async def test_a_stream_ends_after_its_last_choice(
+    inference: Inference, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stream_attempt, "AFTER_FINISH_SECONDS", 0.1)
     paused = asyncio.Event()
     model_server.script(chunk("a"), chunk(None, "stop"), paused, chunk("b"), usage(1, 2), DONE)

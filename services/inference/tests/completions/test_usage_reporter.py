@@ -1,8 +1,10 @@
 """Usage records are reported, or dropped with a log line that has their id."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from inference_fakes.session import ADA
 
 from parley_core.http.errors import Unavailable
@@ -13,19 +15,22 @@ from parley_inference.session.usage_record import UsageRecord
 
 
 class UnavailableSession:
-    async def record_completion(self, record):
+    async def record_completion(self, record: UsageRecord) -> None:
         raise Unavailable("down", code="session_unavailable")
 
 
-def usage_record():
+def usage_record() -> UsageRecord:
     usage = Usage(prompt_tokens=1, completion_tokens=1)
     return UsageRecord(uuid4(), ADA, "req-1", "demo", "completed", usage, None)
 
 
-async def test_unreported_records_are_dropped_and_logged_at_shutdown(caplog, monkeypatch):
+async def test_unreported_records_are_dropped_and_logged_at_shutdown(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(usage_reporter, "QUEUE_SIZE", 2)
     monkeypatch.setattr(usage_reporter, "MAX_CONCURRENCY", 1)
-    reporter = UsageReporter(UnavailableSession())
+    session: Any = UnavailableSession()
+    reporter = UsageReporter(session)
     in_progress, queued, excess = usage_record(), usage_record(), usage_record()
     async with reporter.run(flush_seconds=0.01):
         reporter.report(in_progress)

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import MAX_BYTES
 from parley_events.values import Price
 from parley_inference.models.catalogue_file import read_catalogue, single_model_catalogue
-from parley_inference.models.model_catalogue import ServerLimits
+from parley_inference.models.model_catalogue import ModelCatalogue, ServerLimits
 
 LIMITS = ServerLimits(max_concurrency=100)
 KEY = "sk-never-to-be-seen"
@@ -22,9 +23,12 @@ models:
 """
 
 
+Read = Callable[..., ModelCatalogue]
+
+
 @pytest.fixture
-def read(tmp_path: Path):
-    def read(content, environment=None):
+def read(tmp_path: Path) -> Read:
+    def read(content: str | bytes, environment: Mapping[str, str] | None = None) -> ModelCatalogue:
         file = tmp_path / "models.yaml"
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         return read_catalogue(file, (environment or {}).get, LIMITS)
@@ -32,7 +36,7 @@ def read(tmp_path: Path):
     return read
 
 
-def test_a_file_defines_models_with_server_and_price(read):
+def test_a_file_defines_models_with_server_and_price(read: Read) -> None:
     catalogue = read(WHOLE, {"LARGE_KEY": KEY})
     large, local = catalogue
     assert catalogue.get("large") is large
@@ -43,7 +47,7 @@ def test_a_file_defines_models_with_server_and_price(read):
     assert catalogue.get("other") is None
 
 
-def test_the_prompt_budget_is_the_context_less_the_reply(read):
+def test_the_prompt_budget_is_the_context_less_the_reply(read: Read) -> None:
     sizes = ", ".join(
         f"{{name: m{n}, base_url: 'http://a', context_size: {size}{more}}}"
         for n, (size, more) in enumerate(
@@ -65,7 +69,7 @@ models:
 """
 
 
-def test_a_server_entry_overrides_the_default_limits(read):
+def test_a_server_entry_overrides_the_default_limits(read: Read) -> None:
     a, b, _ = read(SERVERS)
     assert a.limits == LIMITS.model_copy(
         update={"max_concurrency": 3, "wait_seconds": 0.5, "first_token_seconds": 120}
@@ -73,7 +77,7 @@ def test_a_server_entry_overrides_the_default_limits(read):
     assert b.limits == LIMITS
 
 
-def test_fallbacks_without_room_for_the_prompt_are_skipped(read):
+def test_fallbacks_without_room_for_the_prompt_are_skipped(read: Read) -> None:
     catalogue = read(SERVERS)
     a, b, c = catalogue
     assert catalogue.candidates(a, 60) == [a, c, b]
@@ -82,7 +86,7 @@ def test_fallbacks_without_room_for_the_prompt_are_skipped(read):
     assert catalogue.candidates(c, 6_001) == [c]
 
 
-def test_the_repr_of_a_model_hides_its_key(read):
+def test_the_repr_of_a_model_hides_its_key(read: Read) -> None:
     [large, _] = read(WHOLE, {"LARGE_KEY": KEY})
     assert KEY not in repr(large)
 
@@ -131,24 +135,24 @@ def test_the_repr_of_a_model_hides_its_key(read):
         (SERVERS.replace("0.5", "0"), "`float` > 0"),
     ],
 )
-def test_an_invalid_file_is_rejected_with_the_reason(read, content, reason):
+def test_an_invalid_file_is_rejected_with_the_reason(read: Read, content: str, reason: str) -> None:
     with pytest.raises(InvalidSettings) as error:
         read(content)
     assert str(error.value).startswith("PARLEY_INFERENCE_MODELS_PATH is wrong: ")
     assert reason in str(error.value)
 
 
-def test_a_missing_file_is_rejected(tmp_path):
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="cannot be read"):
-        read_catalogue(tmp_path / "none.yaml", {}.get, LIMITS)
+        read_catalogue(tmp_path / "none.yaml", lambda _: None, LIMITS)
 
 
-def test_an_unset_key_variable_is_named_with_its_model(read):
+def test_an_unset_key_variable_is_named_with_its_model(read: Read) -> None:
     with pytest.raises(InvalidSettings, match=r"LARGE_KEY is not set.*the model large"):
         read(WHOLE)
 
 
-def test_without_a_file_the_catalogue_has_one_model():
+def test_without_a_file_the_catalogue_has_one_model() -> None:
     [model] = single_model_catalogue(
         LIMITS, base_url="http://127.0.0.1:8090/v1", key=None, model="demo"
     )
@@ -156,14 +160,14 @@ def test_without_a_file_the_catalogue_has_one_model():
 
 
 @pytest.mark.parametrize("model", [None, ""])
-def test_without_a_file_a_model_is_required(model):
+def test_without_a_file_a_model_is_required(model: str | None) -> None:
     with pytest.raises(
         InvalidSettings, match=r"PARLEY_MODEL is not set.*PARLEY_INFERENCE_MODELS_PATH"
     ):
         single_model_catalogue(LIMITS, base_url="http://a/v1", key=None, model=model)
 
 
-def test_an_invalid_base_url_is_rejected_without_quoting_it():
+def test_an_invalid_base_url_is_rejected_without_quoting_it() -> None:
     with pytest.raises(InvalidSettings) as error:
         single_model_catalogue(LIMITS, base_url=f"https://{KEY}@a/v1", key=None, model="demo")
     assert str(error.value).startswith("OPENAI_BASE_URL is wrong.")

@@ -1,27 +1,42 @@
 """Fallback models, the limits of model servers, and their circuit breakers."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
-from inference_fakes.model_server import Disconnects, ErrorStatus, ModelServer, Stalls, chunk, reply
+from inference_fakes.inference import Inference, Start
+from inference_fakes.model_server import (
+    Disconnects,
+    ErrorStatus,
+    ModelServer,
+    Stalls,
+    Step,
+    chunk,
+    reply,
+)
+from inference_fakes.session import FakeSession
 
 from parley_inference.models import openai_provider
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
+Models = Callable[..., Path]
+"""Writes a models file with the given limits of the first server."""
+
 
 @pytest.fixture
-async def fallback_server():
+async def fallback_server() -> AsyncIterator[ModelServer]:
     async with ModelServer.serve() as server:
         yield server
 
 
 @pytest.fixture
-def models(tmp_path, model_server, fallback_server):
+def models(tmp_path: Path, model_server: ModelServer, fallback_server: ModelServer) -> Models:
     """A models file: `demo` with two fallbacks, of which `small` has no room for any prompt."""
 
-    def models(**limits):
+    def models(**limits: float) -> Path:
         overrides = "".join(f", {name}: {value}" for name, value in limits.items())
         file = tmp_path / "models.yaml"
         file.write_text(
@@ -43,7 +58,7 @@ models:
 
 
 @pytest.fixture
-async def inference(start, models):
+async def inference(start: Start, models: Models) -> Inference:
     return await start(models_path=models(), upstream={"max_attempts": 1})
 
 
@@ -51,8 +66,12 @@ async def inference(start, models):
     "steps", [[ErrorStatus(500)], [ErrorStatus(404)], [chunk(""), Disconnects()]]
 )
 async def test_a_fallback_answers_when_the_model_fails_before_its_first_text(
-    inference, model_server, fallback_server, session, steps
-):
+    inference: Inference,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+    steps: list[Step],
+) -> None:
     turn = session.open_turn()
     model_server.script(*steps)
     fallback_server.script(*reply("in", "stead"))
@@ -66,8 +85,11 @@ async def test_a_fallback_answers_when_the_model_fails_before_its_first_text(
 
 
 async def test_no_fallback_continues_a_partial_reply(
-    inference, model_server, fallback_server, session
-):
+    inference: Inference,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk("half"), Disconnects())
     *_, last = await inference.events(turn)
@@ -77,8 +99,11 @@ async def test_no_fallback_continues_a_partial_reply(
 
 
 async def test_the_failure_of_the_last_fallback_is_reported(
-    inference, model_server, fallback_server, session
-):
+    inference: Inference,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     model_server.script(ErrorStatus(500))
     fallback_server.script(chunk("half"), Disconnects())
     *_, last = await inference.events(session.open_turn())
@@ -88,8 +113,11 @@ async def test_the_failure_of_the_last_fallback_is_reported(
 
 
 async def test_a_stateless_completion_falls_back_too(
-    inference, model_server, fallback_server, session
-):
+    inference: Inference,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     model_server.script(ErrorStatus(500))
     fallback_server.script(*reply("instead"))
     body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -100,8 +128,12 @@ async def test_a_stateless_completion_falls_back_too(
 
 
 async def test_a_server_gets_at_most_its_concurrency_limit(
-    start, models, model_server, fallback_server, session
-):
+    start: Start,
+    models: Models,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     inference = await start(models_path=models(max_concurrency=1, wait_seconds=60))
     first, second, paused = session.open_turn(), session.open_turn(), asyncio.Event()
     model_server.script(chunk("a"), paused, *reply("b"))
@@ -117,8 +149,12 @@ async def test_a_server_gets_at_most_its_concurrency_limit(
 
 
 async def test_a_full_server_falls_back_after_the_wait(
-    start, models, model_server, fallback_server, session
-):
+    start: Start,
+    models: Models,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     inference = await start(models_path=models(max_concurrency=1, wait_seconds=0.05))
     first, second, third = (session.open_turn() for _ in range(3))
     model_server.script(chunk("a"), Stalls())
@@ -131,7 +167,9 @@ async def test_a_full_server_falls_back_after_the_wait(
     assert len(model_server.requests) == 1
 
 
-async def test_a_full_server_without_a_fallback_fails_the_turn(start, model_server, session):
+async def test_a_full_server_without_a_fallback_fails_the_turn(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 0.05})
     first, second = session.open_turn(), session.open_turn()
     model_server.script(chunk("a"), Stalls())
@@ -142,8 +180,8 @@ async def test_a_full_server_without_a_fallback_fails_the_turn(start, model_serv
 
 
 async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
-    start, model_server, session, monkeypatch
-):
+    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(openai_provider, "CIRCUIT_OPEN_SECONDS", 0.2)
     inference = await start(upstream={"circuit_failure_threshold": 3})
     for _ in range(3):
@@ -153,7 +191,7 @@ async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
     assert last["error"]["code"] == "upstream_unavailable"
     assert len(model_server.requests) == 3
 
-    async def answers_again():
+    async def answers_again() -> bool:
         if not model_server._scripts:
             model_server.script(*reply("back"))
         return text_of(await inference.events(session.open_turn())) == "back"
@@ -164,8 +202,12 @@ async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
 
 
 async def test_a_server_may_have_its_own_timeouts(
-    start, models, model_server, fallback_server, session
-):
+    start: Start,
+    models: Models,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     inference = await start(models_path=models(first_token_seconds=0.1))
     model_server.script(Stalls())
     fallback_server.script(*reply("b"))
@@ -173,8 +215,12 @@ async def test_a_server_may_have_its_own_timeouts(
 
 
 async def test_the_total_timeout_bounds_all_retries_and_fallbacks(
-    start, models, model_server, fallback_server, session
-):
+    start: Start,
+    models: Models,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     inference = await start(models_path=models(total_seconds=0.2))
     model_server.script(ErrorStatus(500))
     for _ in range(2):
@@ -185,7 +231,12 @@ async def test_the_total_timeout_bounds_all_retries_and_fallbacks(
     assert last["error"]["code"] == "upstream_timeout"
 
 
-async def test_metrics_report_each_server(inference, model_server, fallback_server, session):
+async def test_metrics_report_each_server(
+    inference: Inference,
+    model_server: ModelServer,
+    fallback_server: ModelServer,
+    session: FakeSession,
+) -> None:
     model_server.script(ErrorStatus(500))
     fallback_server.script(*reply("instead"))
     await inference.events(session.open_turn())

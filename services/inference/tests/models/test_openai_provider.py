@@ -2,20 +2,24 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
-from inference_fakes.inference import KEY
+from inference_fakes.inference import KEY, Inference, Start
 from inference_fakes.model_server import (
     DONE,
     Disconnects,
     ErrorStatus,
+    ModelServer,
     SendsOnlyComments,
     Stalls,
+    Step,
     chunk,
     event,
     reply,
     usage,
 )
+from inference_fakes.session import FakeSession, StoredTurn
 
 from parley_inference.models.wire import stream_attempt
 from parley_inference.turns import turn_opener
@@ -27,11 +31,11 @@ SHORT_TIMEOUTS = {"first_token_seconds": 2, "between_tokens_seconds": 0.4}
 
 
 @pytest.fixture(autouse=True)
-def short_wait_after_finish(monkeypatch):
+def short_wait_after_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_attempt, "AFTER_FINISH_SECONDS", 0.2)
 
 
-async def failed_reply(inference, turn):
+async def failed_reply(inference: Inference, turn: StoredTurn) -> tuple[str, str, str]:
     """Return (text, error code, message) of a turn that failed."""
     *deltas, last = await inference.events(turn)
     assert last["type"] == "reply.failed"
@@ -54,8 +58,8 @@ async def failed_reply(inference, turn):
     ],
 )
 async def test_transient_failures_before_the_first_token_are_retried(
-    inference, model_server, session, steps
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession, steps: list[Step]
+) -> None:
     turn = session.open_turn()
     model_server.script(*steps)
     model_server.script(*reply("second"))
@@ -83,8 +87,13 @@ async def test_transient_failures_before_the_first_token_are_retried(
     ],
 )
 async def test_a_failure_before_the_first_token_fails_the_turn_with_its_code(
-    inference, model_server, session, steps, code, attempts
-):
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    steps: list[Step],
+    code: str,
+    attempts: int,
+) -> None:
     turn = session.open_turn()
     for _ in range(3):
         model_server.script(*steps)
@@ -112,8 +121,8 @@ async def test_a_failure_before_the_first_token_fails_the_turn_with_its_code(
     ids=["dies", "ends early", "cut", "garbage", "endless line", "error", "stalls"],
 )
 async def test_a_failure_after_the_first_token_fails_the_turn_with_the_partial_text(
-    start, model_server, session, steps, code
-):
+    start: Start, model_server: ModelServer, session: FakeSession, steps: list[Step], code: str
+) -> None:
     inference = await start(upstream=SHORT_TIMEOUTS)
     turn = session.open_turn("12345678")
     model_server.script(chunk("half a "), chunk("reply"), *steps)
@@ -127,8 +136,8 @@ async def test_a_failure_after_the_first_token_fails_the_turn_with_the_partial_t
 
 @pytest.mark.parametrize("steps", [[Stalls()], [chunk(""), Stalls()], [SendsOnlyComments()]])
 async def test_a_server_that_stalls_before_the_first_token_times_out(
-    start, model_server, session, steps
-):
+    start: Start, model_server: ModelServer, session: FakeSession, steps: list[Step]
+) -> None:
     inference = await start(upstream={"first_token_seconds": 0.2, "between_tokens_seconds": 0.2})
     model_server.script(*steps)
     async with asyncio.timeout(5):
@@ -136,19 +145,21 @@ async def test_a_server_that_stalls_before_the_first_token_times_out(
     assert (text, code) == ("", "upstream_timeout")
 
 
-async def test_the_total_timeout_bounds_a_reply(start, model_server, session):
+async def test_the_total_timeout_bounds_a_reply(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(upstream={"total_seconds": 0.1})
     model_server.script(chunk("a"), Stalls())
     assert (await failed_reply(inference, session.open_turn()))[:2] == ("a", "upstream_timeout")
 
 
-async def test_an_unreachable_server_is_unavailable(start, session):
+async def test_an_unreachable_server_is_unavailable(start: Start, session: FakeSession) -> None:
     inference = await start(openai_base_url="http://127.0.0.1:9/v1")
     assert (await failed_reply(inference, session.open_turn()))[1] == "upstream_unavailable"
 
 
-async def test_a_response_that_is_not_http_is_invalid(start, session):
-    async def speak_smtp(_, writer):
+async def test_a_response_that_is_not_http_is_invalid(start: Start, session: FakeSession) -> None:
+    async def speak_smtp(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n")
         writer.close()
 
@@ -159,7 +170,9 @@ async def test_a_response_that_is_not_http_is_invalid(start, session):
         assert (await failed_reply(inference, session.open_turn()))[1] == "upstream_garbage"
 
 
-async def test_an_error_status_counts_before_its_body_is_read(start, model_server, session):
+async def test_an_error_status_counts_before_its_body_is_read(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(upstream=SHORT_TIMEOUTS)
     model_server.script(ErrorStatus(400), Stalls())
     assert (await failed_reply(inference, session.open_turn()))[1] == "upstream_refused"
@@ -180,8 +193,8 @@ async def test_an_error_status_counts_before_its_body_is_read(start, model_serve
     ],
 )
 async def test_a_failure_after_the_finish_reason_leaves_the_reply_complete(
-    start, model_server, session, steps
-):
+    start: Start, model_server: ModelServer, session: FakeSession, steps: list[Step]
+) -> None:
     inference = await start(upstream=SHORT_TIMEOUTS)
     turn = session.open_turn("12345678")
     model_server.script(chunk("whole"), *steps)
@@ -196,7 +209,9 @@ async def test_a_failure_after_the_finish_reason_leaves_the_reply_complete(
     }
 
 
-async def test_usage_is_the_model_servers_count(inference, model_server, session):
+async def test_usage_is_the_model_servers_count(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk("a"), chunk(None, "length"), usage(11, 13), DONE)
     await inference.events(turn)
@@ -206,7 +221,9 @@ async def test_usage_is_the_model_servers_count(inference, model_server, session
     assert 0 <= body["first_token_ms"] <= body["total_ms"]
 
 
-async def test_an_empty_reply_completes(inference, model_server, session):
+async def test_an_empty_reply_completes(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk(None, "content_filter"), DONE)
     [last] = await inference.events(turn)
@@ -215,8 +232,8 @@ async def test_an_empty_reply_completes(inference, model_server, session):
 
 
 async def test_unpaired_surrogates_join_across_chunks_or_are_replaced(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a\ud83d"), paused, chunk("\ude00b"), *reply("\ud83d"))
     async with inference.stream(turn) as stream:
@@ -228,8 +245,11 @@ async def test_unpaired_surrogates_join_across_chunks_or_are_replaced(
 
 
 async def test_a_reply_over_the_limit_ends_with_length_and_stops_the_model(
-    inference, model_server, session, monkeypatch
-):
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(turn_opener, "MAX_REPLY_BYTES", 100)
     turn = session.open_turn()
     model_server.script(chunk("é" * 40), chunk("é" * 40), Stalls())
@@ -240,14 +260,20 @@ async def test_a_reply_over_the_limit_ends_with_length_and_stops_the_model(
     await eventually(lambda: model_server.open == 0)
 
 
-async def test_an_unknown_model_fails_the_turn(inference, model_server, session):
+async def test_an_unknown_model_fails_the_turn(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     assert (await failed_reply(inference, session.open_turn(model="other")))[1] == "model_unknown"
     assert model_server.requests == []
 
 
 async def test_the_price_of_the_model_is_committed_with_the_reply(
-    start, model_server, session, tmp_path, monkeypatch
-):
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("THE_KEY", "sk-of-the-file")
     models = tmp_path / "models.yaml"
     models.write_text(
@@ -270,21 +296,27 @@ async def test_the_price_of_the_model_is_committed_with_the_reply(
     assert body["price"] == {"currency": "EUR", "prompt": 400_000, "completion": 1_600_000}
 
 
-async def test_without_an_api_key_no_authorization_is_sent(start, model_server, session):
+async def test_without_an_api_key_no_authorization_is_sent(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(openai_api_key=None)
     model_server.script(*reply("a"))
     await inference.events(session.open_turn())
     assert model_server.keys == [None]
 
 
-async def test_successive_replies_reuse_one_connection(inference, model_server, session):
+async def test_successive_replies_reuse_one_connection(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     for _ in range(3):
         model_server.script(*reply("a"))
         await inference.events(session.open_turn())
     assert model_server.connections == 1
 
 
-async def test_neither_text_nor_api_key_is_logged(start, model_server, session, caplog):
+async def test_neither_text_nor_api_key_is_logged(
+    start: Start, model_server: ModelServer, session: FakeSession, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     inference = await start(upstream=SHORT_TIMEOUTS)
     for steps in (

@@ -10,14 +10,14 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def delays(monkeypatch) -> list[float]:
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The delays between attempts, which are recorded and not slept."""
     delays: list[float] = []
 
     async def sleep(seconds: float) -> None:
         delays.append(seconds)
 
-    monkeypatch.setattr(retry_policy.asyncio, "sleep", sleep)
+    monkeypatch.setattr("parley_inference.models.retry_policy.asyncio.sleep", sleep)
     monkeypatch.setattr(retry_policy, "INITIAL_DELAY_SECONDS", 0.25)
     monkeypatch.setattr(retry_policy, "MAX_DELAY_SECONDS", 8.0)
     return delays
@@ -27,7 +27,7 @@ async def fail(retry_after: float | None = None, *, transient: bool = True) -> N
     raise UpstreamError("upstream_unavailable", transient=transient, retry_after=retry_after)
 
 
-async def test_delays_double_between_attempts(delays):
+async def test_delays_double_between_attempts(delays: list[float]) -> None:
     with pytest.raises(UpstreamError):
         await retry(fail, 4)
     assert len(delays) == 3
@@ -36,13 +36,15 @@ async def test_delays_double_between_attempts(delays):
 
 
 @pytest.mark.parametrize(("retry_after", "delay"), [(0.0, 0.0), (3.0, 3.0), (60.0, 8.0)])
-async def test_retry_after_replaces_the_delay_up_to_the_maximum(delays, retry_after, delay):
+async def test_retry_after_replaces_the_delay_up_to_the_maximum(
+    delays: list[float], retry_after: float, delay: float
+) -> None:
     with pytest.raises(UpstreamError):
         await retry(lambda: fail(retry_after), 2)
     assert delays == [delay]
 
 
-async def test_a_permanent_failure_is_not_retried(delays):
+async def test_a_permanent_failure_is_not_retried(delays: list[float]) -> None:
     with pytest.raises(UpstreamError):
         await retry(lambda: fail(transient=False), 3)
     assert delays == []
@@ -64,5 +66,7 @@ async def test_a_permanent_failure_is_not_retried(delays):
         ({"retry-after": "nan"}, None),
     ],
 )
-def test_retry_after_is_parsed_as_seconds_or_date(headers, seconds):
+def test_retry_after_is_parsed_as_seconds_or_date(
+    headers: dict[str, str], seconds: float | None
+) -> None:
     assert parse_retry_after(headers, NOON) == seconds

@@ -1,5 +1,7 @@
 """Recovery of the turn buffer writer from an unexpected error."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -7,7 +9,8 @@ from inference_fakes.session import ADA, StoredTurn
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.streaming.turn_buffer import StreamHeader, TurnBufferReader
+from parley_core.streaming.turn_buffer import BufferEntry, StreamHeader, TurnBufferReader
+from parley_core.streaming.turn_buffer_redis import BufferWrite, WriteOutcome
 from parley_inference.streaming.buffer_writer import TurnBufferWriter
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_inference.streaming.reply_text import ReplyText
@@ -21,10 +24,11 @@ class Buffers:
 
     is_open = False
 
-    def __init__(self):
-        self.fails, self.entries = True, []
+    def __init__(self) -> None:
+        self.fails = True
+        self.entries: list[BufferEntry] = []
 
-    async def write(self, writes):
+    async def write(self, writes: Sequence[BufferWrite]) -> Sequence[WriteOutcome]:
         if self.fails:
             self.fails = False
             raise RuntimeError
@@ -36,15 +40,17 @@ class Buffers:
 
 
 @pytest.fixture
-def live():
+def live() -> LiveTurn:
     stored = StoredTurn(uuid4(), uuid4(), "Hello?", "demo")
     live = LiveTurn(stored.shape(), ADA, ReplyText(1_000_000))
     live.header = StreamHeader(model="demo", prompt_tokens=7)
     return live
 
 
-async def test_text_of_a_failed_flush_is_written_without_another_change(live, caplog):
-    buffers = Buffers()
+async def test_text_of_a_failed_flush_is_written_without_another_change(
+    live: LiveTurn, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffers: Any = Buffers()
     writer = TurnBufferWriter(buffers)
     live.append("text")
     writer.begin(live, KEY, 600)

@@ -2,9 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
-from inference_fakes.model_server import Disconnects, chunk, event, reply
+from inference_fakes.inference import Inference, Start
+from inference_fakes.model_server import Disconnects, ModelServer, chunk, event, reply
+from inference_fakes.session import FakeSession, StoredTurn
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
@@ -17,7 +22,7 @@ from parley_testing.passage import FaultyProxy
 
 
 @pytest.fixture
-def only_through_redis(monkeypatch):
+def only_through_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules out that text comes from session instead of the buffer."""
     monkeypatch.setattr(follow, "IDLE_SECONDS", 60)
     monkeypatch.setattr(turn_buffering, "REDIS_TIMEOUT_SECONDS", 5)
@@ -27,41 +32,45 @@ TEXT = "Hél😀 wörld, "
 
 
 @pytest.fixture
-async def redis(redis_url):
+async def redis(redis_url: str) -> AsyncIterator[Any]:
     async with Redis.from_url(redis_url) as redis:
         yield redis
 
 
 @pytest.fixture
-async def redis_proxy(redis_url):
+async def redis_proxy(redis_url: str) -> AsyncIterator[FaultyProxy]:
     async with FaultyProxy.to(redis_url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-async def end_of_test(start):
+async def end_of_test(start: Start) -> AsyncIterator[asyncio.Event]:
     """Pauses a model server until the test is over."""
     ended = asyncio.Event()
     yield ended
     ended.set()
 
 
-async def buffer_of(redis, turn):
+async def buffer_of(redis: Any, turn: StoredTurn) -> tuple[TurnBufferReader, str]:
     """Return a reader of the turn's buffer, unsealed with the session's key, and its text."""
     reader, entries = TurnBufferReader(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
     text = reader.apply([BufferEntry(at.decode(), fields[b"s"]) for at, fields in entries])
     return reader, text
 
 
-async def metrics(inference):
+async def metrics(inference: Inference) -> dict[str, float]:
     async with inference.http.get(inference.url + "/metrics") as answer:
         families = text_string_to_metric_families(await answer.text())
     return {sample.name: sample.value for family in families for sample in family.samples}
 
 
 async def test_another_process_streams_the_text_as_it_comes_and_then_the_end(
-    only_through_redis, start, model_server, session, redis_url
-):
+    only_through_redis: None,
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+) -> None:
     runner, other = [await start(redis_url=redis_url) for _ in range(2)]
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("Hél"), chunk("lo 😀"), paused, *reply("!", "?"))
@@ -84,8 +93,13 @@ async def test_another_process_streams_the_text_as_it_comes_and_then_the_end(
 
 
 async def test_a_stream_cut_at_random_positions_resumes_exactly_in_any_process(
-    only_through_redis, start, model_server, session, redis_url, redis
-):
+    only_through_redis: None,
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+) -> None:
     draw = random.Random(7)
     processes = [await start(redis_url=redis_url) for _ in range(3)]
     turn = session.open_turn()
@@ -112,8 +126,14 @@ async def test_a_stream_cut_at_random_positions_resumes_exactly_in_any_process(
 
 
 async def test_a_lost_buffer_is_rewritten_from_the_start(
-    only_through_redis, start, model_server, session, redis_url, redis, end_of_test
-):
+    only_through_redis: None,
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+    end_of_test: asyncio.Event,
+) -> None:
     runner, other = [await start(redis_url=redis_url) for _ in range(2)]
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("before "), paused, chunk("and after"), end_of_test, Disconnects())
@@ -125,13 +145,19 @@ async def test_a_lost_buffer_is_rewritten_from_the_start(
         assert await stream.until_text(9) == "and after"
     reader, text = await buffer_of(redis, turn)
     assert text == "before and after"
+    assert reader.header is not None
     assert (reader.header.model, reader.header.prompt_tokens) == ("demo", 12)
     assert 600 < await redis.ttl(buffer_name(turn.id)) <= 720
 
 
 async def test_no_stream_waits_for_a_silent_or_unreachable_redis(
-    start, model_server, session, redis_proxy, end_of_test, monkeypatch
-):
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_proxy: FaultyProxy,
+    end_of_test: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(turn_buffering, "REDIS_TIMEOUT_SECONDS", 0.2)
     runner, other = [await start(redis_url=redis_proxy.database) for _ in range(2)]
     turn, gates = session.open_turn(), [asyncio.Event() for _ in range(3)]
@@ -153,20 +179,31 @@ async def test_no_stream_waits_for_a_silent_or_unreachable_redis(
     await streams_elsewhere_again(session, model_server, runner, other, end_of_test)
 
 
-async def streams_elsewhere_again(session, model_server, runner, other, end_of_test):
+async def streams_elsewhere_again(
+    session: FakeSession,
+    model_server: ModelServer,
+    runner: Inference,
+    other: Inference,
+    end_of_test: asyncio.Event,
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk("again"), end_of_test, Disconnects())
     async with runner.stream(turn) as direct, other.stream(turn) as stream:
         assert await direct.until_text(5) == await stream.until_text(5) == "again"
 
 
-async def failures(inference):
+async def failures(inference: Inference) -> float:
     return (await metrics(inference))["parley_inference_buffer_failures_total"]
 
 
 async def test_a_subscriber_ahead_of_a_lost_runners_buffer_waits_for_the_end(
-    start, model_server, session, redis_url, redis_proxy, end_of_test
-):
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis_proxy: FaultyProxy,
+    end_of_test: asyncio.Event,
+) -> None:
     runner, other = await start(redis_url=redis_proxy.database), await start(redis_url=redis_url)
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(
@@ -187,15 +224,21 @@ async def test_a_subscriber_ahead_of_a_lost_runners_buffer_waits_for_the_end(
 
 
 async def test_a_tampered_buffer_is_not_streamed(
-    start, model_server, session, redis_url, redis, caplog, end_of_test
-):
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+    caplog: pytest.LogCaptureFixture,
+    end_of_test: asyncio.Event,
+) -> None:
     runner, other = [await start(redis_url=redis_url) for _ in range(2)]
     turn, other_turn = session.open_turn(), session.open_turn()
     for each in (turn, other_turn):
         model_server.script(chunk("text of one"), end_of_test, Disconnects())
         async with runner.stream(each) as direct:
             await direct.until_text(11)
-        await eventually(lambda each=each: redis.xlen(buffer_name(each.id)))
+        await eventually(partial(redis.xlen, buffer_name(each.id)))
     await redis.copy(buffer_name(other_turn.id), buffer_name(turn.id), replace=True)
     async with other.stream(turn) as stream:
         await eventually(lambda: "gap in its buffer" in caplog.text)
@@ -204,28 +247,34 @@ async def test_a_tampered_buffer_is_not_streamed(
 
 
 async def test_redis_stores_no_plaintext_and_buffers_expire(
-    start, model_server, session, redis_url, redis
-):
+    start: Start, model_server: ModelServer, session: FakeSession, redis_url: str, redis: Any
+) -> None:
     runner = await start(redis_url=redis_url)
     turn = session.open_turn("private question")
     model_server.script(*(chunk(word) for word in ("private ", "answer ")), *reply("demo"))
     await runner.events(turn)
     name = buffer_name(turn.id)
     await eventually(lambda: has_end_marker(redis, turn))
-    stored = name.encode() + repr(await redis.xrange(name)).encode() + await redis.dump(name)
+    stored = repr(await redis.xrange(name)).encode() + await redis.dump(name)
     for word in (b"private", b"answer", b"demo", b"ada", b"prompt", turn.key.secret):
         assert word not in stored
     assert 0 < await redis.ttl(name) <= 90
 
 
-async def has_end_marker(redis, turn):
+async def has_end_marker(redis: Any, turn: StoredTurn) -> bool:
     reader, _ = await buffer_of(redis, turn)
     return reader.ended
 
 
 async def test_the_buffers_of_an_erased_session_are_deleted(
-    only_through_redis, start, model_server, session, redis_url, redis, end_of_test
-):
+    only_through_redis: None,
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+    end_of_test: asyncio.Event,
+) -> None:
     runner, other = [await start(redis_url=redis_url) for _ in range(2)]
     turn = session.open_turn()
     model_server.script(chunk("to be erased"), end_of_test, Disconnects())
@@ -238,13 +287,19 @@ async def test_the_buffers_of_an_erased_session_are_deleted(
         await eventually(lambda: is_deleted(redis, turn))
 
 
-async def is_deleted(redis, turn):
+async def is_deleted(redis: Any, turn: StoredTurn) -> bool:
     return not await redis.exists(buffer_name(turn.id))
 
 
 async def test_buffers_are_flushed_before_the_process_exits(
-    start, model_server, session, redis_url, redis, end_of_test, monkeypatch
-):
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+    end_of_test: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(buffer_writer, "INTERVAL_SECONDS", 60)
     runner, turn = await start(redis_url=redis_url, drain={"seconds": 1}), session.open_turn()
     model_server.script(chunk("as far as "), chunk("it went"), end_of_test, Disconnects())
@@ -259,8 +314,14 @@ async def test_buffers_are_flushed_before_the_process_exits(
 
 
 async def test_an_uncommitted_reply_stays_in_the_buffer(
-    start, model_server, session, redis_url, redis, end_of_test, monkeypatch
-):
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+    end_of_test: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(buffer_writer, "INTERVAL_SECONDS", 60)
     runner = await start(redis_url=redis_url)
     turn = session.open_turn()
@@ -272,7 +333,7 @@ async def test_an_uncommitted_reply_stays_in_the_buffer(
         assert await stream.events() == []
     runner.server.stop()
 
-    async def is_left():
+    async def is_left() -> bool:
         reader, text = await buffer_of(redis, turn)
         return text == "as far as it went" and not reader.ended
 
@@ -280,8 +341,8 @@ async def test_an_uncommitted_reply_stays_in_the_buffer(
 
 
 async def test_a_process_without_redis_still_streams_the_end(
-    start, model_server, session, redis_url
-):
+    start: Start, model_server: ModelServer, session: FakeSession, redis_url: str
+) -> None:
     runner, other = await start(redis_url=redis_url), await start()
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a"), paused, *reply("b"))
@@ -292,8 +353,14 @@ async def test_a_process_without_redis_still_streams_the_end(
 
 
 async def test_an_unpaired_surrogate_is_streamed_nowhere(
-    only_through_redis, start, model_server, session, redis_url, redis, end_of_test
-):
+    only_through_redis: None,
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSession,
+    redis_url: str,
+    redis: Any,
+    end_of_test: asyncio.Event,
+) -> None:
     runner, other = [await start(redis_url=redis_url) for _ in range(2)]
     turn, paused = session.open_turn(), asyncio.Event()
     half, rest = (event({"choices": [{"delta": {"content": c}}]}) for c in ("a\ud83d", "\ude00b"))

@@ -3,14 +3,18 @@
 import asyncio
 
 import pytest
-from inference_fakes.model_server import Stalls, chunk, reply
+from inference_fakes.inference import Inference
+from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
+from inference_fakes.session import FakeSession
 
 from parley_inference.session import client
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_the_reply_is_committed_before_its_end_is_streamed(inference, model_server, session):
+async def test_the_reply_is_committed_before_its_end_is_streamed(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (503, "down")
     model_server.script(*reply("kept"))
@@ -21,14 +25,14 @@ async def test_the_reply_is_committed_before_its_end_is_streamed(inference, mode
         assert not end_event.done()
         assert turn.status == "running"
         session.errors.clear()
-        assert (await end_event)["type"] == "reply.completed"
+        assert (await end_event or {})["type"] == "reply.completed"
     assert turn.reply.content == "kept"
     assert {body["content"] for body in session.called("complete")} == {"kept"}
 
 
 async def test_an_uncommitted_turn_is_reported_in_heartbeats_and_readable(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (500, "broken")
     model_server.script(*reply("kept"))
@@ -40,10 +44,12 @@ async def test_an_uncommitted_turn_is_reported_in_heartbeats_and_readable(
         async with inference.stream(turn, after=1) as late:
             assert await late.until_text(3) == "ept"
             session.errors.clear()
-            assert (await late.event())["id"] == "end"
+            assert (await late.event() or {})["id"] == "end"
 
 
-async def test_a_commit_with_an_invalid_response_is_retried(inference, model_server, session):
+async def test_a_commit_with_an_invalid_response_is_retried(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (200, "this is no turn")
     model_server.script(*reply("kept"))
@@ -51,12 +57,12 @@ async def test_a_commit_with_an_invalid_response_is_retried(inference, model_ser
         await stream.until_text(4)
         await eventually(lambda: len(session.called("complete")) >= 2)
         session.errors.clear()
-        assert (await stream.event())["type"] == "reply.completed"
+        assert (await stream.event() or {})["type"] == "reply.completed"
 
 
 async def test_a_turn_that_ended_otherwise_meanwhile_streams_that_end(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("all of "), paused, *reply("it"))
     async with inference.stream(turn) as stream:
@@ -70,8 +76,8 @@ async def test_a_turn_that_ended_otherwise_meanwhile_streams_that_end(
 
 @pytest.mark.parametrize(("status", "code"), [(403, "not_the_runner"), (404, "turn_not_found")])
 async def test_a_turn_that_is_no_longer_owned_is_followed_to_its_end(
-    inference, model_server, session, status, code
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession, status: int, code: str
+) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (status, code)
     model_server.script(*reply("ours"))
@@ -84,7 +90,9 @@ async def test_a_turn_that_is_no_longer_owned_is_followed_to_its_end(
     assert len(session.called("complete")) == 1
 
 
-async def test_an_outcome_that_session_rejects_becomes_a_failure(inference, model_server, session):
+async def test_an_outcome_that_session_rejects_becomes_a_failure(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (422, "invalid_request")
     model_server.script(*reply("unwanted"))
@@ -93,7 +101,9 @@ async def test_an_outcome_that_session_rejects_becomes_a_failure(inference, mode
     assert turn.status == "failed"
 
 
-async def test_a_turn_that_cannot_be_ended_is_no_longer_reported(inference, model_server, session):
+async def test_a_turn_that_cannot_be_ended_is_no_longer_reported(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     session.errors |= {"complete": (422, "no"), "fail": (422, "no")}
     model_server.script(*reply("unwanted"))
@@ -106,8 +116,8 @@ async def test_a_turn_that_cannot_be_ended_is_no_longer_reported(inference, mode
 
 
 async def test_cancelling_a_turn_stops_the_model_and_keeps_the_partial_text(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk("as far as "), Stalls())
     async with inference.stream(turn) as stream:
@@ -123,8 +133,8 @@ async def test_cancelling_a_turn_stops_the_model_and_keeps_the_partial_text(
 
 
 async def test_a_turn_cancelled_before_the_model_answered_is_not_charged(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(asyncio.Event())
     async with inference.stream(turn) as stream:
@@ -136,8 +146,8 @@ async def test_a_turn_cancelled_before_the_model_answered_is_not_charged(
 
 
 async def test_a_turn_of_another_runner_is_stopped_and_not_committed(
-    inference, model_server, session
-):
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk("too much"), Stalls())
     async with inference.stream(turn) as stream:
@@ -150,7 +160,9 @@ async def test_a_turn_of_another_runner_is_stopped_and_not_committed(
     await eventually(lambda: model_server.open == 0)
 
 
-async def test_a_heartbeat_reports_exactly_the_running_turns(inference, model_server, session):
+async def test_a_heartbeat_reports_exactly_the_running_turns(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turns = [session.open_turn() for _ in range(3)]
     paused = asyncio.Event()
     for _ in turns:
@@ -168,7 +180,9 @@ async def test_a_heartbeat_reports_exactly_the_running_turns(inference, model_se
         await eventually(lambda: session.heartbeats[-1] == [str(other.id)])
 
 
-async def test_heartbeats_resume_after_an_outage_of_session(inference, model_server, session):
+async def test_heartbeats_resume_after_an_outage_of_session(
+    inference: Inference, model_server: ModelServer, session: FakeSession
+) -> None:
     turn = session.open_turn()
     model_server.script(chunk("a"), Stalls())
     session.errors["heartbeat"] = (503, "down")
@@ -181,8 +195,11 @@ async def test_heartbeats_resume_after_an_outage_of_session(inference, model_ser
 
 
 async def test_a_stuck_replica_of_session_delays_heartbeats_only_briefly(
-    inference, model_server, session, monkeypatch
-):
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client, "HEARTBEAT_TIMEOUT_SECONDS", 0.1)
     turn = session.open_turn()
     model_server.script(chunk("a"), Stalls())

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import pytest
 from parley_contracts.session_api.turns import HeartbeatResponse
 from parley_core.http.errors import Unavailable
 from parley_inference.turns import heartbeat
-from parley_inference.turns.heartbeat import MAX_ERASED_PER_ANSWER, HeartbeatLoop
+from parley_inference.turns.heartbeat import MAX_ERASED_PER_ANSWER, HeartbeatClient, HeartbeatLoop
 from parley_testing.eventually import eventually
 
 TURN = UUID(int=1)
@@ -19,7 +19,7 @@ class FailingSession:
     def __init__(self, error: Exception) -> None:
         self.error, self.heartbeats = error, 0
 
-    async def heartbeat(self, turn_ids):
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
         self.heartbeats += 1
         raise self.error
 
@@ -28,17 +28,20 @@ class AnsweringSession:
     def __init__(self, *erased: UUID) -> None:
         self.erased = [*erased]
 
-    async def heartbeat(self, turn_ids):
+    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
         return HeartbeatResponse([], self.erased)
 
 
 class OneTurn:
-    owned = (TURN,)
+    owned: Sequence[UUID] = (TURN,)
 
     def __init__(self) -> None:
         self.erased = 0
 
-    def erase(self, session_ids):
+    def stop(self, turn_id: UUID, reason: str) -> None:
+        raise NotImplementedError
+
+    def erase(self, session_ids: Set[UUID]) -> None:
         self.erased += len(session_ids)
 
 
@@ -48,29 +51,31 @@ class Caches:
     def __init__(self) -> None:
         self.cleared = self.erased = 0
 
-    def expire(self):
+    def expire(self) -> None:
         pass
 
-    def erase(self, session_ids):
+    def erase(self, session_ids: Set[UUID]) -> None:
         self.erased += len(session_ids)
 
-    def clear(self):
+    def clear(self) -> None:
         self.cleared += 1
 
 
 @asynccontextmanager
-async def beating(session, turns, caches) -> AsyncIterator[None]:
+async def beating(session: HeartbeatClient, turns: OneTurn, caches: Caches) -> AsyncIterator[None]:
     task = asyncio.create_task(HeartbeatLoop(session, turns, caches).run())
     yield
     assert task.cancel()
 
 
 @pytest.fixture(autouse=True)
-def short_interval(monkeypatch):
+def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "INTERVAL_SECONDS", 0.001)
 
 
-async def test_heartbeats_continue_after_an_unexpected_error(caplog):
+async def test_heartbeats_continue_after_an_unexpected_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     session = FailingSession(RuntimeError(PRIVATE))
     async with beating(session, OneTurn(), Caches()):
         await eventually(lambda: session.heartbeats > 2)
@@ -78,7 +83,9 @@ async def test_heartbeats_continue_after_an_unexpected_error(caplog):
     assert PRIVATE not in caplog.text
 
 
-async def test_caches_are_cleared_when_session_has_not_answered_for_long(monkeypatch):
+async def test_caches_are_cleared_when_session_has_not_answered_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(heartbeat, "MAX_STALENESS_SECONDS", 0.05)
     caches = Caches()
     session = FailingSession(Unavailable("down", code="session_unavailable"))
@@ -86,7 +93,7 @@ async def test_caches_are_cleared_when_session_has_not_answered_for_long(monkeyp
         await eventually(lambda: caches.cleared)
 
 
-async def test_caches_are_cleared_when_an_answer_may_not_list_all_erased_sessions():
+async def test_caches_are_cleared_when_an_answer_may_not_list_all_erased_sessions() -> None:
     erased = [UUID(int=number) for number in range(MAX_ERASED_PER_ANSWER)]
     turns, caches = OneTurn(), Caches()
     async with beating(AnsweringSession(*erased), turns, caches):
@@ -94,7 +101,7 @@ async def test_caches_are_cleared_when_an_answer_may_not_list_all_erased_session
         await eventually(lambda: turns.erased >= MAX_ERASED_PER_ANSWER)
 
 
-async def test_caches_survive_a_short_outage_of_session():
+async def test_caches_survive_a_short_outage_of_session() -> None:
     caches = Caches()
     session = FailingSession(Unavailable("down", code="session_unavailable"))
     async with beating(session, OneTurn(), caches):

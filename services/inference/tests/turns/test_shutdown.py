@@ -2,13 +2,17 @@
 
 import asyncio
 
-from inference_fakes.model_server import Stalls, chunk, reply
+from inference_fakes.inference import Start
+from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
+from inference_fakes.session import FakeSession
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_shutdown_claims_no_turn_and_finishes_running_ones(start, model_server, session):
+async def test_shutdown_claims_no_turn_and_finishes_running_ones(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start()
     turn, other = session.open_turn(), session.open_turn()
     paused = asyncio.Event()
@@ -27,8 +31,8 @@ async def test_shutdown_claims_no_turn_and_finishes_running_ones(start, model_se
 
 
 async def test_a_reply_without_subscribers_is_finished_before_the_exit(
-    start, model_server, session
-):
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start()
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("be"), paused, *reply("fore"))
@@ -43,8 +47,8 @@ async def test_a_reply_without_subscribers_is_finished_before_the_exit(
 
 
 async def test_a_reply_beyond_the_deadline_is_interrupted_with_its_partial_text(
-    start, model_server, session
-):
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start()
     turn = session.open_turn()
     model_server.script(chunk("half"), Stalls())
@@ -57,7 +61,7 @@ async def test_a_reply_beyond_the_deadline_is_interrupted_with_its_partial_text(
     assert turn.reply.content == "half"
 
 
-async def test_streams_of_followed_turns_end_at_once(start, session):
+async def test_streams_of_followed_turns_end_at_once(start: Start, session: FakeSession) -> None:
     inference = await start(drain={"seconds": 60})
     async with inference.stream(session.open_turn(runner="another")) as elsewhere:
         inference.app.state.begin_drain()
@@ -65,7 +69,9 @@ async def test_streams_of_followed_turns_end_at_once(start, session):
             assert await elsewhere.events() == []
 
 
-async def test_the_exit_does_not_wait_for_an_unavailable_session(start, model_server, session):
+async def test_the_exit_does_not_wait_for_an_unavailable_session(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start()
     turn = session.open_turn()
     session.errors["complete"] = (503, "down")

@@ -2,14 +2,19 @@
 
 import asyncio
 
-from inference_fakes.model_server import Stalls, chunk, reply
+import pytest
+from inference_fakes.inference import Start
+from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
+from inference_fakes.session import FakeSession
 
 from parley_inference.streaming import live_turn_registry
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_turns_beyond_the_limit_are_not_claimed(start, model_server, session):
+async def test_turns_beyond_the_limit_are_not_claimed(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(max_turns=1)
     first, second, ended = session.open_turn(), session.open_turn(), session.open_turn()
     ended.end("completed", "old", finish_reason="stop")
@@ -32,7 +37,9 @@ async def test_turns_beyond_the_limit_are_not_claimed(start, model_server, sessi
     assert text_of(await inference.events(second)) == "now"
 
 
-async def test_streams_beyond_the_limit_are_rejected(start, model_server, session):
+async def test_streams_beyond_the_limit_are_rejected(
+    start: Start, model_server: ModelServer, session: FakeSession
+) -> None:
     inference = await start(max_streams=1)
     turn = session.open_turn()
     model_server.script(chunk("a"), Stalls())
@@ -41,14 +48,16 @@ async def test_streams_beyond_the_limit_are_rejected(start, model_server, sessio
         assert await inference.error(turn.id) == (503, "inference_busy")
 
 
-async def test_an_ended_turn_is_cached_until_it_expires(start, model_server, session, monkeypatch):
+async def test_an_ended_turn_is_cached_until_it_expires(
+    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(live_turn_registry, "ENDED_TTL_SECONDS", 0.05)
     inference = await start()
     turn = session.open_turn()
     model_server.script(*reply("a"))
     before = await inference.events(turn)
 
-    async def is_claimed_again():
+    async def is_claimed_again() -> bool:
         assert await inference.events(turn) == before
         return len(session.called("claim")) > 1
 
@@ -56,7 +65,9 @@ async def test_an_ended_turn_is_cached_until_it_expires(start, model_server, ses
     assert len(model_server.requests) == 1
 
 
-async def test_only_the_last_ended_turns_are_cached(start, model_server, session, monkeypatch):
+async def test_only_the_last_ended_turns_are_cached(
+    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(live_turn_registry, "MAX_ENDED_TURNS", 2)
     inference = await start()
     turns = [session.open_turn() for _ in range(3)]

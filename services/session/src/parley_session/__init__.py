@@ -1,1 +1,1 @@
-"""The write side of Parley: what may happen in a session, decided."""
+"""Session service: the write side of Parley."""

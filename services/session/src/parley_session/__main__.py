@@ -1,4 +1,4 @@
-"""`python -m parley_session serve`, and the commands that make, check and mend what it needs."""
+"""Command line of the session service: `python -m parley_session <command>`."""
 
 import argparse
 import asyncio
@@ -6,8 +6,9 @@ import sys
 
 import asyncpg
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
 from parley_core.log import LogError, ensure_topic
+from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.migrations import (
     MigrationError,
@@ -15,7 +16,7 @@ from parley_core.storage.migrations import (
     require_database_migrated,
     run_with_connection,
 )
-from parley_session.app import assistants_relay_of, create_app, relay_of
+from parley_session.app import create_app
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.operations import erase_user
@@ -24,16 +25,19 @@ from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
 from parley_session.operations.log.restore import restore_log
 from parley_session.operations.log.verify import verify_log
+from parley_session.relay.outbox_sql import ASSISTANTS_OUTBOX, SESSIONS_OUTBOX
 from parley_session.settings import (
+    CreateTopicSettings,
     LogCommandSettings,
     MigrateSettings,
     SessionSettings,
-    TopicSettings,
 )
 from parley_session.storage.migrations import MIGRATIONS
+from parley_session.wiring import new_relay
 
-_QUOTING_TROUBLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_STARTING_TROUBLE = (
+# Their messages may quote a row.
+_QUOTING_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -43,107 +47,112 @@ _STARTING_TROUBLE = (
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = _parser().parse_args()
     configure_logging()
     try:
-        match arguments.command:
-            case "migrate":
-                _migrate(load(MigrateSettings))
-            case "create-topic":
-                asyncio.run(_create_topic(load(TopicSettings)))
-            case "verify-log":
-                return asyncio.run(verify_log(_checked(load(LogCommandSettings))))
-            case "restore-log":
-                return asyncio.run(_restore_log(_checked(load(LogCommandSettings))))
-            case "reconcile":
-                settings = _checked(load(LogCommandSettings))
-                return asyncio.run(reconcile(settings, dry_run=arguments.dry_run))
-            case "backup" | "verify-backup" | "restore":
-                return backup.run(arguments)
-            case "erase-user":
-                return erase_user.run(arguments)
-            case _:
-                _serve(load(SessionSettings))
-    except InvalidSettings as wrong:
-        print(wrong, file=sys.stderr)
+        return _run(arguments)
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
         return 2
-    except (MigrationError, LogError, BackupError) as refused:
-        print(refused, file=sys.stderr)
+    except (MigrationError, LogError, BackupError) as error:
+        print(error, file=sys.stderr)
         return 1
-    except _QUOTING_TROUBLE as trouble:
-        # Its class alone: such a sentence may quote a row.
-        print(f"The event store failed: {type(trouble).__name__}.", file=sys.stderr)
+    except _QUOTING_ERRORS as error:
+        print(f"The event store failed: {type(error).__name__}.", file=sys.stderr)
         return 1
-    except _STARTING_TROUBLE as trouble:
-        print(
-            f"The event store cannot be used: {trouble or type(trouble).__name__}.", file=sys.stderr
-        )
+    except _DATABASE_ERRORS as error:
+        reason = str(error) or type(error).__name__
+        print(f"The event store is unavailable: {reason}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "migrate":
+            _migrate(load(MigrateSettings))
+        case "create-topic":
+            asyncio.run(_create_topics(load(CreateTopicSettings)))
+        case "verify-log":
+            return asyncio.run(verify_log(_load_log_settings()))
+        case "restore-log":
+            return asyncio.run(_restore_log(_load_log_settings()))
+        case "reconcile":
+            return asyncio.run(reconcile(_load_log_settings(), dry_run=arguments.dry_run))
+        case "backup" | "verify-backup" | "restore":
+            return backup.run(arguments)
+        case "erase-user":
+            return erase_user.run(arguments)
+        case _:
+            _serve(load(SessionSettings))
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m parley_session", description="The write side of Parley."
+        prog="python -m parley_session", description="Parley's session service: the write side."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser(
-        "migrate", help="bring the database to this version, with its assistants, then end"
+        "migrate", help="apply pending migrations, seed the shared assistants and exit"
     )
-    commands.add_parser("create-topic", help="make the topics of the log, or check them, then end")
-    commands.add_parser("serve", help="serve until SIGTERM, and relay the outbox to the log")
-    commands.add_parser("verify-log", help="compare the event store with the log, then end")
-    commands.add_parser("restore-log", help="fill the topics with what they lack, then end")
-    reconciling = commands.add_parser(
-        "reconcile", help="take back what only the log has, before writes open, then end"
+    commands.add_parser("create-topic", help="create the Kafka topics, or check them, and exit")
+    commands.add_parser("serve", help="serve the internal API and relay the outbox to Kafka")
+    commands.add_parser("verify-log", help="compare the event store with the log and exit")
+    commands.add_parser("restore-log", help="republish events missing from the log and exit")
+    reconcile_parser = commands.add_parser(
+        "reconcile", help="import events that exist only in the log (run before serving) and exit"
     )
-    reconciling.add_argument("--dry-run", action="store_true", help="say what would be taken back")
+    reconcile_parser.add_argument(
+        "--dry-run", action="store_true", help="only report what would be imported"
+    )
     backup.add_commands(commands)
     erase_user.add_command(commands)
-    return parser.parse_args()
+    return parser
 
 
-def _checked(settings: LogCommandSettings) -> LogCommandSettings:
-    require_database_migrated(settings.session_database, MIGRATIONS)
+def _load_log_settings() -> LogCommandSettings:
+    settings = load(LogCommandSettings)
+    require_database_migrated(settings.database.url, MIGRATIONS)
     return settings
 
 
 def _migrate(settings: MigrateSettings) -> None:
-    definitions = read_assistants(settings.assistants)
-    for migration in migrate_database(settings.session_database, MIGRATIONS):
+    definitions = read_assistants(settings.assistants_path)
+    for migration in migrate_database(settings.database.url, MIGRATIONS):
         print(f"applied {migration.number:04} {migration.name}")
     changed = run_with_connection(
-        settings.session_database, lambda connection: seed_assistants(connection, definitions)
+        settings.database.url, lambda connection: seed_assistants(connection, definitions)
     )
     if changed:
-        print(f"{changed} assistants are now as their file says")
+        print(f"seeded {changed} assistants")
 
 
-async def _create_topic(settings: TopicSettings) -> None:
-    for spec in (settings.topic, settings.assistants_topic):
-        await ensure_topic(settings.brokers, spec)
+async def _create_topics(settings: CreateTopicSettings) -> None:
+    for spec in (settings.topic.sessions_spec, settings.topic.assistants_spec):
+        await ensure_topic(settings.kafka.brokers, spec)
         print(f"{spec.name} is ready; partitions: {spec.partitions}")
 
 
 async def _restore_log(settings: LogCommandSettings) -> int:
+    database, brokers, topic = settings.database, settings.kafka.brokers, settings.topic
     topics = [
-        (settings.topic, relay_of(settings)),
-        (settings.assistants_topic, assistants_relay_of(settings)),
+        (topic.sessions_spec, new_relay(database, brokers, topic.sessions, SESSIONS_OUTBOX)),
+        (topic.assistants_spec, new_relay(database, brokers, topic.assistants, ASSISTANTS_OUTBOX)),
     ]
     return await restore_log(settings, topics)
 
 
 def _serve(settings: SessionSettings) -> None:
     app = create_app(settings)
-    require_database_migrated(settings.session_database, MIGRATIONS)
+    require_database_migrated(settings.database.url, MIGRATIONS)
     serve(
         app,
-        host=settings.session_host,
-        port=settings.session_port,
+        host=settings.host,
+        port=settings.port,
         shared_port=settings.shared_port,
-        drain_seconds=settings.session_drain_seconds,
+        drain_seconds=settings.drain_seconds,
     )
 
 

@@ -1,6 +1,6 @@
-"""What session reads from the environment: its engines, its keys, and the bound of every wait.
+"""Settings of the session service and its commands, read from the environment.
 
-Durations are in seconds and sizes in bytes. No other file reads the environment.
+Durations are in seconds and sizes in bytes, unless the name says otherwise.
 """
 
 from pathlib import Path
@@ -9,156 +9,111 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from parley_core.crypto.master_keys import MasterKeys
-from parley_core.log.settings import LogSettings
+from parley_core.log.kafka_settings import KafkaSettings
 from parley_core.runtime.settings import (
     Count,
-    DatabaseUrl,
     InternalSecretSetting,
     Port,
+    Prefix,
     RedisUrl,
-    Seconds,
     Settings,
-    SharedPort,
+    SharedPortSetting,
+    Variable,
 )
-from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
+from parley_session.application.turns.lease_sweeper import TurnSettings
+from parley_session.relay.topic_settings import TopicSettings
+from parley_session.storage.database import DatabaseSettings
 
-_DATABASE = "a URL such as postgresql://user:password@host/parley_session"
-_MASTER_KEY = "id:base64, the base64 part the 32 random bytes of a key"
+_PREFIX = "PARLEY_SESSION_"
 
 _MasterKeys = Annotated[
     MasterKeys,
     BeforeValidator(lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)),
+    Field(description="id:base64, the base64 part the 32 random bytes of a key"),
 ]
-
-KIB = 1024
-MIB = 1024 * KIB
-
-
-class DatabaseSettings(Settings):
-    session_database: DatabaseUrl = Field(description=_DATABASE)
+MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]
+OptionalMasterKeySetting = Annotated[_MasterKeys | None, Variable("PARLEY_MASTER_KEY")]
+KafkaGroup = Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
 
 
-class MigrateSettings(DatabaseSettings):
-    """What the `migrate` command needs."""
+class MigrateSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `migrate`."""
 
-    assistants: Path | None = None
-
-
-class TopicSettings(LogSettings):
-    """What the `create-topic` command needs."""
-
-    relay_topic: str = SESSIONS_TOPIC
-    relay_assistants_topic: str = ASSISTANTS_TOPIC
-    topic_partitions: Count = 48
-    topic_replication: Count = 3
-    topic_min_isr: Count = 2
-
-    @property
-    def topic(self) -> TopicSpec:
-        return TopicSpec(
-            self.relay_topic, self.topic_partitions, self.topic_replication, self.topic_min_isr
-        )
-
-    @property
-    def assistants_topic(self) -> TopicSpec:
-        return TopicSpec(
-            self.relay_assistants_topic,
-            ASSISTANTS_PARTITIONS,
-            self.topic_replication,
-            self.topic_min_isr,
-        )
-
-
-class RelaySettings(LogSettings):
-    """What a relay needs, from the event store to the log."""
-
-    session_database: DatabaseUrl = Field(description=_DATABASE)
-    session_store_seconds: Seconds = 5
-    relay_topic: str = SESSIONS_TOPIC
-    relay_assistants_topic: str = ASSISTANTS_TOPIC
-    relay_records: Count = 2_000
-    relay_bytes: Count = 8 * MIB
-    relay_publish_seconds: Seconds = 5
-    relay_poll_seconds: Seconds = 0.25
-    relay_linger_seconds: Seconds = 0.003
-    relay_opened_seconds: Seconds = 0.025
-    relay_pause_seconds: Seconds = 0.5
-
-
-class LogCommandSettings(RelaySettings, TopicSettings):
-    """What `verify-log`, `restore-log` and `reconcile` need."""
-
-    # A statement that reads the whole store; and how long the log may give nothing.
-    session_command_seconds: Seconds = 3_600
-    session_log_stalled_seconds: Seconds = 30
-
-
-class KeySettings(Settings):
-    """What `verify-backup` needs: with a master key it tries whether the keys open."""
-
-    master_key: _MasterKeys | None = None
-
-
-class BackupSettings(DatabaseSettings, KeySettings):
-    """What `backup` and `restore` need."""
-
-    session_store_seconds: Seconds = 5
-    session_command_seconds: Seconds = 3_600
-
-
-class EraseUserSettings(DatabaseSettings):
-    """What `erase-user` needs."""
-
-    master_key: _MasterKeys = Field(description=_MASTER_KEY)
-    session_store_seconds: Seconds = 5
-    session_append_attempts: Count = 8
-
-
-class SessionSettings(RelaySettings, SharedPort):
-    internal_secret: InternalSecretSetting = Field(
-        description="at least 32 random bytes, the same for every service"
+    database: DatabaseSettings
+    assistants_path: Path | None = Field(
+        default=None, description="the path of a YAML file with the shared assistants"
     )
-    master_key: _MasterKeys = Field(description=_MASTER_KEY)
-    session_host: str = "127.0.0.1"
-    session_port: Port = 8081
 
-    model: str = Field(description="the name of a model, such as gpt-4.1-mini")
-    # Of one tenant; and kept in memory.
-    session_assistants: Count = 1_000
-    session_assistants_kept: Count = 1_000
 
-    # For how long sessions are kept; how many a tick of the job looks at, and erases at most.
-    policies: Path | None = None
-    session_retention_seconds: Seconds = 2
-    session_retention_looked_at: Count = 2_000
-    session_retention_erased: Count = 100
+class CreateTopicSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `create-topic`."""
 
-    # The event store.
-    session_connections: int = Field(16, ge=2, le=1_000, description="a number from 2 to 1000")
-    session_append_attempts: Count = 8
-    session_sessions_kept: Count = 10_000
-    session_most_messages: Count = 10_000
-    session_temporary_hours: Count = 24
-    # What one fork may copy.
-    session_fork_messages: Count = 2_000
-    session_fork_bytes: Count = 16 * MIB
-    session_body_bytes: Count = 4 * MIB
-    session_drain_seconds: Count = 5
+    kafka: KafkaGroup
+    topic: TopicSettings = TopicSettings()
 
-    # The context of a turn, in tokens as estimated.
-    session_context_tokens: Count = 24_000
 
-    # Who runs a turn: an open turn that no process names for a lease is ended.
-    session_lease_seconds: Seconds = 10
-    # A sweeper that is away for 3 s gives every runner a new lease.
-    session_sweep_seconds: float = Field(1, gt=0, le=2, description="seconds, over 0 and up to 2")
-    session_sweep_turns: Count = 100
-    # Where inference keeps what it streamed: that much is left of the reply of a lost process.
-    # How long one read of it may take, and how long none is made after one that failed.
-    redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
-    session_buffer_seconds: Seconds = 1
-    session_buffer_pause_seconds: Seconds = 5
-    session_idempotency_hours: Count = 24
+class LogCommandSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `verify-log`, `restore-log` and `reconcile`."""
 
-    # A scrape of /metrics waits no longer for the store.
-    session_metrics_seconds: Seconds = 2
+    database: DatabaseSettings
+    kafka: KafkaGroup
+    topic: TopicSettings = TopicSettings()
+
+
+class VerifyBackupSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `verify-backup`; with a master key it also verifies that the keys unwrap."""
+
+    master_key: OptionalMasterKeySetting = None
+
+
+class BackupSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `backup` and `restore`."""
+
+    database: DatabaseSettings
+    master_key: OptionalMasterKeySetting = None
+
+
+class EraseUserSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `erase-user`."""
+
+    database: DatabaseSettings
+    master_key: MasterKeySetting
+
+
+class SessionSettings(Settings, env_prefix=_PREFIX):
+    """Settings of `serve`."""
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: Port = 8081
+    shared_port: SharedPortSetting = None
+    drain_seconds: Count = Field(
+        default=5, description="the whole seconds that requests may take to finish after SIGTERM"
+    )
+    internal_secret: InternalSecretSetting
+    master_key: MasterKeySetting
+    database: DatabaseSettings
+    kafka: KafkaGroup
+    topic: TopicSettings = TopicSettings()
+    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
+        default=None, description="a URL such as redis://127.0.0.1:6379/0"
+    )
+    turn: TurnSettings = TurnSettings()
+    default_model: str = Field(
+        description="the model of assistants that name none, such as gpt-4.1-mini"
+    )
+    default_context_tokens: Count = Field(
+        default=24_000, description="the prompt tokens of models whose context size is unknown"
+    )
+    max_messages_per_session: Count = 10_000
+    temporary_session_hours: Count = Field(
+        default=24, description="the whole hours after which a temporary session expires"
+    )
+    idempotency_hours: Count = Field(
+        default=24, description="the whole hours for which an Idempotency-Key is remembered"
+    )
+    session_cache_size: Count = Field(
+        default=10_000, description="how many sessions are cached in memory, a few KB each"
+    )
+    retention_policy_path: Path | None = Field(
+        default=None, description="the path of a YAML file with retention policies"
+    )

@@ -39,14 +39,14 @@ class Environments:
         self._settings, self._addresses, self._stack = settings, addresses, stack
 
     def session_database(self) -> Mapping[str, str]:
-        return {"PARLEY_SESSION_DATABASE": self._stack.session_database}
+        return {"PARLEY_SESSION_DATABASE_URL": self._stack.session_database}
 
     def session_migration(self) -> Mapping[str, str]:
-        assistants = _file("PARLEY_ASSISTANTS", self._settings.assistants)
+        assistants = _file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants)
         return {**self.session_database(), **assistants}
 
     def history_database(self) -> Mapping[str, str]:
-        return {"PARLEY_HISTORY_DATABASE": self._stack.history_database}
+        return {"PARLEY_HISTORY_DATABASE_URL": self._stack.history_database}
 
     def of(self, service: str, index: int) -> Mapping[str, str]:
         match service:
@@ -57,7 +57,7 @@ class Environments:
             case "gateway":
                 own = self._gateway()
             case "history-serve":
-                own = {**self._history(), "PARLEY_REDIS": self._stack.redis}
+                own = {**self._history(), "PARLEY_REDIS_URL": self._stack.redis}
             case _:
                 own = self._history()
         return {
@@ -69,12 +69,12 @@ class Environments:
 
     def _session(self) -> dict[str, str]:
         return {
-            **variables("PARLEY_SESSION_", "PARLEY_RELAY_"),
+            **variables("PARLEY_SESSION_"),
             **self.session_database(),
             **self._kafka(),
-            **self._model(),
-            **_file("PARLEY_POLICIES", self._settings.policies),
-            "PARLEY_REDIS": self._stack.redis,
+            "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
+            **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
+            "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_MASTER_KEY": self._stack.master_key,
         }
 
@@ -82,7 +82,7 @@ class Environments:
         return {
             **DRAIN,
             **variables("PARLEY_INFERENCE_"),
-            **self._model(),
+            "PARLEY_MODEL": self._model_name(),
             **self._model_server(),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
@@ -90,7 +90,7 @@ class Environments:
 
     def _history(self) -> dict[str, str]:
         return {
-            **variables("PARLEY_HISTORY_", "PARLEY_PROJECTOR_"),
+            **variables("PARLEY_HISTORY_"),
             **self.history_database(),
             **self._kafka(),
             "PARLEY_SESSION_URL": self._addresses.url("session"),
@@ -119,11 +119,10 @@ class Environments:
     def _kafka(self) -> dict[str, str]:
         # An embedded Kafka has no authentication.
         security = kafka_security() if self._settings.kafka else {}
-        return {**security, "PARLEY_KAFKA": self._stack.kafka}
+        return {**security, "PARLEY_KAFKA_BOOTSTRAP_SERVERS": self._stack.kafka}
 
-    def _model(self) -> dict[str, str]:
-        demo = self._settings.runs_demo_model
-        return {"PARLEY_MODEL": DEMO_MODEL_NAME if demo else self._settings.model or ""}
+    def _model_name(self) -> str:
+        return DEMO_MODEL_NAME if self._settings.runs_demo_model else self._settings.model or ""
 
     def _model_server(self) -> dict[str, str]:
         settings = self._settings
@@ -160,6 +159,6 @@ LISTEN_PREFIXES = {
     "session": "PARLEY_SESSION",
     "inference": "PARLEY_INFERENCE",
     "history-serve": "PARLEY_HISTORY",
-    "history-project": "PARLEY_PROJECTOR",
+    "history-project": "PARLEY_HISTORY_PROJECTOR",
     "gateway": "PARLEY_GATEWAY",
 }

@@ -19,9 +19,13 @@ class CircuitBreaker:
     _failures: int = field(default=0, init=False)
     _opened_at: float = field(default=0, init=False)
 
+    def is_open(self, now: float) -> bool:
+        """Return whether the open time has not passed yet; unlike `allow`, this starts no trial."""
+        return self.state == "open" and now - self._opened_at < self.open_seconds
+
     def allow(self, now: float) -> bool:
         """Return whether a call may be made; the first one after the open time is the trial."""
-        if self.state == "open" and now - self._opened_at >= self.open_seconds:
+        if self.state == "open" and not self.is_open(now):
             self.state = "half_open"
             return True
         return self.state == "closed"

@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from parley_core.runtime.circuit_breaker import CircuitBreaker
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -37,39 +39,47 @@ class RedisWithCircuitBreaker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = _client(url, timeout_seconds, max_connections)
-        self._timeout_seconds, self._open_seconds = timeout_seconds, open_seconds
-        self._clock = clock
-        self._open_until = float("-inf")
+        self._timeout_seconds, self._clock = timeout_seconds, clock
+        self._circuit = CircuitBreaker(1, open_seconds)
         self._failing = False
         self.failures = 0
 
     @property
     def is_open(self) -> bool:
         """Whether calls are skipped for now."""
-        return self._clock() < self._open_until
+        return self._circuit.is_open(self._clock())
 
     async def call(self, commands: Callable[[Redis], Awaitable[Result]]) -> Result | None:
         """Return the result of the commands; None while the circuit is open and after an error."""
-        if self.is_open:
+        if not self._circuit.allow(self._clock()):
             return None
-        cancellation = _PendingCancellation()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                result = await commands(self._redis)
+            return await self._run(commands)
         except _ERRORS as error:
-            cancellation.raise_if_requested()
             self.trip(error)
             return None
-        cancellation.raise_if_requested()
-        self._failing = False
-        return result
+        except BaseException:
+            self._circuit.on_inconclusive()
+            raise
 
     def trip(self, error: Exception) -> None:
         """Open the circuit; called directly when one of several commands replied with an error."""
         self.failures += 1
         if not self._failing:
             log.warning("circuit opened for Redis: %s", type(error).__name__)
-        self._failing, self._open_until = True, self._clock() + self._open_seconds
+        self._failing = True
+        self._circuit.on_failure(self._clock())
+
+    async def _run(self, commands: Callable[[Redis], Awaitable[Result]]) -> Result:
+        cancellation = _PendingCancellation()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                result = await commands(self._redis)
+        finally:
+            cancellation.raise_if_requested()
+        self._circuit.on_success()
+        self._failing = False
+        return result
 
     async def aclose(self) -> None:
         with suppress(*_ERRORS):

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import Turn
+from parley_contracts.inference_api import StreamTurnRequest
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.service_client import ServiceError
@@ -147,7 +148,7 @@ class TurnEventRelay:
         )
 
     def _attach(self) -> Attachment:
-        body = {"session_id": self.turn.session_id, "after": self._last_event_id}
+        body = StreamTurnRequest(self.turn.session_id, self._last_event_id)
         return self._inference.stream(
             "POST",
             f"/turns/{self.turn.id}/stream",

@@ -1,4 +1,4 @@
-"""Who follows the sessions is told when the projector has committed that one of them moved."""
+"""Change feed: notifies subscribers and waiting requests of sessions that the projector changed."""
 
 import asyncio
 import logging
@@ -8,155 +8,152 @@ from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
-import asyncpg
-
-from parley_history.storage.database_errors import DATABASE_TROUBLE
-from parley_history.storage.projection_tables import EVERYTHING, MOVED_CHANNEL, moved_sessions
+from parley_core.runtime.backoff import Backoff
+from parley_history.storage.change_notifications import CHANNEL, changed_sessions, check_listening
+from parley_history.storage.database import Connection, DatabaseSettings, connect
+from parley_history.storage.database_errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
+# Notifications only shorten the wait; without them, waiting requests poll at this interval.
+POLL_INTERVAL_SECONDS: float = 0.1
+# A server that vanished closes no connection. Subscribers must learn of it within about a second,
+# because a gateway serves cached pages for as long as it believes to be notified.
+HEALTH_CHECK_INTERVAL_SECONDS: float = 1
+RECONNECT_INITIAL_SECONDS: float = 0.1
+RECONNECT_MAX_SECONDS: float = 1
+
 
 class Subscriber(Protocol):
-    """What keeps something of sessions may keep it from `began` to `lost`, unless one moved.
+    """May keep cached state of sessions from `started` until `interrupted` or a change.
 
-    The three are called in the event loop, must not wait, and are called on each follower in turn.
+    The methods are called in the event loop for each subscriber in turn, so they must not block.
     """
 
-    def began(self) -> None:
-        """From here on every movement is told."""
+    def started(self) -> None:
+        """All changes from now on are reported."""
 
-    def moved(self, session_ids: Sequence[UUID]) -> None: ...
+    def changed(self, session_ids: Sequence[UUID]) -> None: ...
 
-    def lost(self) -> None:
-        """From here on, until it begins again, movements may be missed."""
+    def interrupted(self) -> None:
+        """Changes may be missed until the next `started`."""
 
 
 class ChangeFeed:
-    """Listens to the database on a connection of its own, which it looks after.
+    """Listens to the database on a dedicated connection, which it checks and reopens."""
 
-    For who waits, notifications only wake sooner: without them they look every `poll_seconds`.
-    """
-
-    def __init__(
-        self,
-        database: str,
-        *,
-        seconds: float,
-        poll_seconds: float,
-        pause_seconds: float,
-        look_seconds: float,
-    ) -> None:
-        self._database, self._seconds = database, seconds
-        self._poll_seconds, self._pause_seconds = poll_seconds, pause_seconds
-        self._look_seconds = look_seconds
-        self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
-        self._followers: list[Subscriber] = []
+    def __init__(self, database: DatabaseSettings) -> None:
+        self._database = database
+        self._waiters: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._subscribers: list[Subscriber] = []
         self._listening = False
 
     @property
-    def waiting(self) -> int:
-        return sum(map(len, self._waiting.values()))
+    def waiters(self) -> int:
+        """The number of requests that wait for a change."""
+        return sum(map(len, self._waiters.values()))
 
     @contextmanager
-    def of(self, session_id: UUID) -> Iterator["Subscription"]:
-        """Enter it before looking at the session: what moves after the look then wakes."""
-        moved = asyncio.Event()
-        self._waiting[session_id].add(moved)
+    def watch(self, session_id: UUID) -> Iterator["Subscription"]:
+        """Subscribe before reading the version; later changes then wake the waiter."""
+        changed = asyncio.Event()
+        self._waiters[session_id].add(changed)
         try:
-            yield Subscription(moved, self._poll_seconds)
+            yield Subscription(changed)
         finally:
-            self._waiting[session_id].discard(moved)
-            if not self._waiting[session_id]:
-                del self._waiting[session_id]
+            self._waiters[session_id].discard(changed)
+            if not self._waiters[session_id]:
+                del self._waiters[session_id]
 
     @contextmanager
-    def followed_by(self, follower: Subscriber) -> Iterator[None]:
-        self._followers.append(follower)
+    def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
+        self._subscribers.append(subscriber)
         if self._listening:
-            follower.began()
+            subscriber.started()
         try:
             yield
         finally:
-            self._followers.remove(follower)
+            self._subscribers.remove(subscriber)
 
     async def listen(self) -> None:
-        """Until it is cancelled; a connection that is lost is made anew."""
+        """Run until cancelled, reconnecting after each loss."""
+        backoff = Backoff(RECONNECT_INITIAL_SECONDS, RECONNECT_MAX_SECONDS)
         while True:
             try:
-                await self._listen_once()
-                log.info("The connection that listens was lost; it is made anew.")
-            except DATABASE_TROUBLE as error:
-                log.warning("The database cannot be listened to: %s", type(error).__name__)
-            await asyncio.sleep(self._pause_seconds)
+                await self._listen_once(backoff)
+                log.info("change feed disconnected, reconnecting")
+            except DATABASE_ERRORS as error:
+                log.warning("change feed cannot connect: %s", type(error).__name__)
+            await asyncio.sleep(backoff.next_delay() or 0)
 
-    async def _listen_once(self) -> None:
+    async def _listen_once(self, backoff: Backoff) -> None:
         lost = asyncio.Event()
-        connection = await asyncpg.connect(
+        connection = await connect(
             self._database,
-            timeout=self._seconds,
-            command_timeout=self._seconds,
-            server_settings={"application_name": "parley-history-listen"},
+            "parley-history-listen",
+            statement_timeout_seconds=self._database.timeout_seconds,
         )
         try:
             connection.add_termination_listener(lambda _: self._on_loss(lost))
-            await connection.add_listener(MOVED_CHANNEL, self._on_notification)
-            self._begin()
-            while not await _within(lost, self._look_seconds):
-                # A server that vanished closes nothing: its silence is the loss.
-                await connection.execute(f"LISTEN {MOVED_CHANNEL}", timeout=self._look_seconds)
+            await connection.add_listener(CHANNEL, self._on_notification)
+            self._start()
+            backoff.reset()
+            await self._check_until(lost, connection)
         finally:
             connection.terminate()
             self._on_loss(lost)
 
-    def _begin(self) -> None:
+    async def _check_until(self, lost: asyncio.Event, connection: Connection) -> None:
+        while not await _is_set_within(lost, HEALTH_CHECK_INTERVAL_SECONDS):
+            await check_listening(connection, HEALTH_CHECK_INTERVAL_SECONDS)
+
+    def _start(self) -> None:
         self._listening = True
-        for follower in [*self._followers]:
-            follower.began()
+        for subscriber in [*self._subscribers]:
+            subscriber.started()
 
     def _on_loss(self, lost: asyncio.Event) -> None:
         lost.set()
         if self._listening:
             self._listening = False
-            for follower in [*self._followers]:
-                follower.lost()
+            for subscriber in [*self._subscribers]:
+                subscriber.interrupted()
 
     def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
-        try:
-            session_ids = moved_sessions(str(payload)) if payload != EVERYTHING else []
-        except ValueError:
-            session_ids = []  # Of a later release: what moved is not known, so all may have.
+        session_ids = changed_sessions(str(payload))
         if not session_ids:
-            self._on_everything()
+            self._on_all_changed()
             return
-        for follower in [*self._followers]:
-            follower.moved(session_ids)
+        for subscriber in [*self._subscribers]:
+            subscriber.changed(session_ids)
         self._wake(session_ids)
 
-    def _on_everything(self) -> None:
-        """As after a loss: nobody may keep anything from before."""
-        for follower in [*self._followers]:
-            follower.lost()
-            follower.began()
-        self._wake([*self._waiting])
+    def _on_all_changed(self) -> None:
+        """Invalidate everything, as after a loss of the connection."""
+        for subscriber in [*self._subscribers]:
+            subscriber.interrupted()
+            subscriber.started()
+        self._wake([*self._waiters])
 
     def _wake(self, session_ids: Sequence[UUID]) -> None:
         for session_id in session_ids:
-            for moved in self._waiting.get(session_id, ()):
-                moved.set()
+            for changed in self._waiters.get(session_id, ()):
+                changed.set()
 
 
 class Subscription:
-    def __init__(self, moved: asyncio.Event, poll_seconds: float) -> None:
-        self._moved, self._poll_seconds = moved, poll_seconds
+    """Wakes one waiting request when its session changes."""
 
-    async def next(self) -> None:
-        """Return when the session has moved since the last call, or may have."""
-        if await _within(self._moved, self._poll_seconds):
-            self._moved.clear()
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._changed = changed
+
+    async def wait(self) -> None:
+        """Return when the session has changed since the last call, or may have."""
+        if await _is_set_within(self._changed, POLL_INTERVAL_SECONDS):
+            self._changed.clear()
 
 
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event is set by then."""
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

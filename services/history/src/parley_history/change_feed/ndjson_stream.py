@@ -1,6 +1,7 @@
-"""`GET /movements`: which sessions moved, line by line, for whoever keeps pages of them.
+"""NDJSON stream of changed sessions, `GET /movements`, for gateways that cache pages.
 
-It ends at once when movements may have been missed: who reads it then drops all, and comes again.
+A stream ends as soon as changes may have been missed; its reader then drops its cache and
+reconnects.
 """
 
 import asyncio
@@ -13,71 +14,76 @@ import msgspec
 from parley_core.http.errors import Unavailable
 from parley_history.change_feed.listener import ChangeFeed
 
+# One stream per gateway process.
+MAX_STREAMS = 100
+# At about 100 bytes a line, a reader that lags this far costs 100 KB and is disconnected.
+MAX_QUEUED_LINES = 1_000
+# A gateway trusts its cache only for as long as it receives something.
+KEEPALIVE_SECONDS: float = 1
+
 _LISTENING = b'{"listening":true}\n'
-_ALIVE = b"\n"
+_KEEPALIVE = b"\n"
 
 
 class ChangeFeedStreams:
-    """At most `most` at once; one that is `most_unread` lines behind is ended."""
+    """Opens at most MAX_STREAMS; a stream with MAX_QUEUED_LINES unread lines is ended."""
 
-    def __init__(
-        self, movements: ChangeFeed, *, most: int, most_unread: int, alive_seconds: float
-    ) -> None:
-        self._movements, self._most = movements, most
-        self._most_unread, self._alive_seconds = most_unread, alive_seconds
-        self._open = set[_Lines]()
+    def __init__(self, change_feed: ChangeFeed) -> None:
+        self._change_feed = change_feed
+        self._open = set[_LineQueue]()
 
     def open(self) -> AsyncIterator[bytes]:
-        """The lines of one more reader. Raises Unavailable."""
-        if len(self._open) >= self._most:
-            raise Unavailable("Too many follow the movements; try again.", code="history_busy")
+        """Return the lines of a new stream. Raises Unavailable."""
+        if len(self._open) >= MAX_STREAMS:
+            raise Unavailable(
+                "Too many change feed subscribers. Please retry.", code="history_busy"
+            )
         return self._lines()
 
     def end(self) -> None:
-        """End every stream: the process is about to."""
-        for lines in self._open:
-            lines.lost()
+        """End all streams, before the process shuts down."""
+        for queue in self._open:
+            queue.interrupted()
 
     async def _lines(self) -> AsyncIterator[bytes]:
-        lines = _Lines(self._most_unread)
-        self._open.add(lines)
+        queue = _LineQueue()
+        self._open.add(queue)
         try:
-            with self._movements.followed_by(lines):
-                while (line := await lines.next(self._alive_seconds)) is not None:
-                    yield line
+            with self._change_feed.subscribed(queue):
+                while (lines := await queue.next()) is not None:
+                    yield lines
         finally:
-            self._open.discard(lines)
+            self._open.discard(queue)
 
 
-class _Lines:
-    """What one reader has not read yet; a `movements.Follower`."""
+class _LineQueue:
+    """The unread lines of one stream; a `Subscriber`."""
 
-    def __init__(self, most_unread: int) -> None:
+    def __init__(self) -> None:
         self._unread: deque[bytes] = deque()
-        self._most_unread = most_unread
-        self._changed = asyncio.Event()
+        self._available = asyncio.Event()
         self._ended = False
 
-    def began(self) -> None:
+    def started(self) -> None:
         self._add(_LISTENING)
 
-    def moved(self, session_ids: Sequence[UUID]) -> None:
+    def changed(self, session_ids: Sequence[UUID]) -> None:
         self._add(msgspec.json.encode({"moved": session_ids}) + b"\n")
 
-    def lost(self) -> None:
+    def interrupted(self) -> None:
         self._unread.clear()
         self._ended = True
-        self._changed.set()
+        self._available.set()
 
-    async def next(self, alive_seconds: float) -> bytes | None:
-        """All that is unread, an empty line where there is nothing for so long, None at the end."""
+    async def next(self) -> bytes | None:
+        """Return all unread lines, a keepalive after KEEPALIVE_SECONDS, or None at the end."""
         if not self._unread and not self._ended:
-            self._changed.clear()
+            self._available.clear()
             try:
-                async with asyncio.timeout(alive_seconds):
-                    await self._changed.wait()
+                async with asyncio.timeout(KEEPALIVE_SECONDS):
+                    await self._available.wait()
             except TimeoutError:
-                return _ALIVE
+                return _KEEPALIVE
         if self._ended:
             return None
         unread = b"".join(self._unread)
@@ -85,8 +91,8 @@ class _Lines:
         return unread
 
     def _add(self, line: bytes) -> None:
-        if len(self._unread) >= self._most_unread:
-            self.lost()
+        if len(self._unread) >= MAX_QUEUED_LINES:
+            self.interrupted()
         elif not self._ended:
             self._unread.append(line)
-            self._changed.set()
+            self._available.set()

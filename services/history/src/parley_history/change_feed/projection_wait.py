@@ -1,60 +1,64 @@
-"""Waiting for the projection: woken when sessions move, bounded in time and in number."""
+"""Projection wait: requests wait, bounded in time and number, for the versions they need."""
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
-from typing import Protocol
+from contextlib import suppress
 from uuid import UUID
 
+from pydantic import Field
+
 from parley_core.http.errors import Unavailable
+from parley_core.runtime.settings import Count, Seconds, SettingsGroup
+from parley_history.change_feed.listener import ChangeFeed
+from parley_history.storage.session_versions import SessionVersions
 
 
-class Versions(Protocol):
-    """`pages.Pages` is one."""
-
-    async def version(self, session_id: UUID) -> int: ...
-    async def behind(self, seen: Mapping[UUID, int]) -> Mapping[UUID, int]: ...
-
-
-class Subscription(Protocol):
-    async def next(self) -> None: ...
-
-
-class ChangeFeed(Protocol):
-    """`movements.Movements` is one."""
-
-    @property
-    def waiting(self) -> int: ...
-    def of(self, session_id: UUID) -> AbstractContextManager[Subscription]: ...
+class ProjectionWaitSettings(SettingsGroup):
+    timeout_seconds: Seconds = Field(
+        default=2,
+        description="seconds that a request waits for the projection, over 0 and up to 86400",
+    )
+    max_waiters: Count = Field(
+        default=500, description="the number of requests that may wait, from 1"
+    )
 
 
 class ProjectionWaiter:
-    """At most `most` requests wait at once, each for `seconds` at most."""
-
     def __init__(
-        self, versions: Versions, movements: ChangeFeed, *, seconds: float, most: int
+        self,
+        versions: SessionVersions,
+        change_feed: ChangeFeed,
+        settings: ProjectionWaitSettings,
     ) -> None:
-        self._versions, self._movements = versions, movements
-        self._seconds, self._most = seconds, most
+        self._versions, self._change_feed, self._settings = versions, change_feed, settings
 
-    async def for_one(self, session_id: UUID, least: int) -> None:
-        """Return when the session is projected so far, or when the time is up."""
-        if self._movements.waiting >= self._most:
-            raise Unavailable("Too many requests wait here; try again.", code="history_busy")
-        await self._until({session_id: least})
+    async def wait_for(self, session_id: UUID, min_version: int) -> None:
+        """Return when the session is projected to the version, or at the timeout.
 
-    async def for_all(self, least: Mapping[UUID, int]) -> None:
-        """Return when all sessions are projected so far, or when it cannot be waited for longer."""
-        # Of all that were seen few are behind, and each look at one is a statement.
-        behind = await self._versions.behind(least) if least else {}
-        if self._movements.waiting < self._most:
-            await self._until(behind)
+        Raises Unavailable when too many requests wait.
+        """
+        if not self._has_room:
+            raise Unavailable(
+                "Too many requests wait for the projection. Please retry.", code="history_busy"
+            )
+        await self._wait({session_id: min_version})
 
-    async def _until(self, least: Mapping[UUID, int]) -> None:
-        # A database that does not answer in time ends the wait as well: the next read tells.
+    async def wait_for_all(self, min_versions: Mapping[UUID, int]) -> None:
+        """Return when all sessions are projected, at the timeout, or when too many wait."""
+        # Usually few of the sessions are behind, and waiting for one costs a statement each time.
+        behind = await self._versions.behind(min_versions) if min_versions else {}
+        if self._has_room:
+            await self._wait(behind)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._change_feed.waiters < self._settings.max_waiters
+
+    async def _wait(self, min_versions: Mapping[UUID, int]) -> None:
+        # The timeout also bounds a database that does not respond; the next read reports it.
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
-                for session_id, version in least.items():
-                    with self._movements.of(session_id) as movement:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                for session_id, version in min_versions.items():
+                    with self._change_feed.watch(session_id) as subscription:
                         while await self._versions.version(session_id) < version:
-                            await movement.next()
+                            await subscription.wait()

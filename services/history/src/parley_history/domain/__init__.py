@@ -1,1 +1,1 @@
-"""What the log says, as rows: pure, so that live projection and rebuild give the same."""
+"""Projection of session events to read-model rows; pure, so live projection and rebuild agree."""

@@ -1,4 +1,4 @@
-"""Records that change nothing, by decision: how one is recognised, and what of it still counts."""
+"""Discarded records: operators decided that these have no effect. Digest and sequence position."""
 
 import hashlib
 from typing import NamedTuple
@@ -6,11 +6,12 @@ from uuid import UUID
 
 from parley_events.cloudevents import Record
 
-_MOST_SEQUENCE = 2**31 - 1
+# `sequence` is a Postgres integer.
+_MAX_SEQUENCE = 2**31 - 1
 
 
 class DiscardedRecord(NamedTuple):
-    """The place in its session that a discarded record fills, without any effect."""
+    """The sequence position that a discarded record fills in its session, without any effect."""
 
     session_id: UUID
     sequence: int
@@ -18,10 +19,10 @@ class DiscardedRecord(NamedTuple):
 
 
 def record_digest(record: Record) -> bytes:
-    """SHA-256 over key, headers and value: the same wherever in a topic the record lies.
+    """Return the SHA-256 of key, headers and value, independent of the record's log position.
 
-    Each part is preceded by its length and the headers by their number, so that no two records
-    are written alike.
+    Each part is preceded by its length and the headers by their number, so that no two different
+    records have the same encoding.
     """
     digest = hashlib.sha256()
     parts = [record.key, len(record.headers).to_bytes(4)]
@@ -32,14 +33,14 @@ def record_digest(record: Record) -> bytes:
     return digest.digest()
 
 
-def place_of(record: Record, session_id: UUID) -> DiscardedRecord | None:
-    """What the headers tell of the place, whatever else is wrong with the record."""
+def discarded_record_of(record: Record, session_id: UUID) -> DiscardedRecord | None:
+    """Read sequence and id from the headers, which may be valid in an undecodable record."""
     headers = dict(record.headers)
     try:
         sequence = int(headers["ce_sequence"].decode())
         event_id = UUID(headers["ce_id"].decode())
     except (KeyError, ValueError):
         return None
-    if not 1 <= sequence <= _MOST_SEQUENCE:
+    if not 1 <= sequence <= _MAX_SEQUENCE:
         return None
     return DiscardedRecord(session_id, sequence, event_id)

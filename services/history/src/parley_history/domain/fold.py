@@ -1,4 +1,4 @@
-"""The fold: a session's row and the next event become its next row, and what the event brought."""
+"""The fold: computes a session's next row and the effect of its next event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,57 +17,56 @@ from parley_events.session import (
     SessionStarted,
 )
 from parley_history.domain.discarded_record import DiscardedRecord
-from parley_history.domain.message_rows import imported, replied, submitted
-from parley_history.domain.rows import MessageRow, SessionRow, TurnOfMessage
-from parley_history.domain.session_changes import changes_of
+from parley_history.domain.message_rows import imported_message, reply_message, submitted_message
+from parley_history.domain.rows import MessageRow, SessionRow, TurnLink
+from parley_history.domain.session_changes import changed_columns
 
-Brought = MessageRow | TurnOfMessage | None
-
-
-class BrokenStream(Exception):
-    """The event cannot follow in its session; the message says why, with ids and types alone."""
+Effect = MessageRow | TurnLink | None
+"""A new message, a link from a message to the turn it opened, or nothing beyond the row."""
 
 
-def evolve(
-    session: SessionRow | None, event: Event | DiscardedRecord
-) -> tuple[SessionRow, Brought]:
-    """The row after `event`, which must be the session's next one, and what it brought."""
+class InapplicableEvent(Exception):
+    """The event cannot follow in its session; the message names ids and types, never content."""
+
+
+def evolve(session: SessionRow | None, event: Event | DiscardedRecord) -> tuple[SessionRow, Effect]:
+    """Return the row after `event`, which must be the next of the session, and its effect."""
     if isinstance(event, DiscardedRecord):
-        return _passed(session, event), None
+        return _skipped(session, event), None
     if session is None:
         return _started(event), None
     if session.erased_at is not None:
-        raise BrokenStream("the session was erased")
-    # The most frequent first: to be asked whether it is another takes as long as the rest.
+        raise InapplicableEvent("the session is erased")
+    # Most frequent first: each failed class pattern costs as much as the rest of the fold.
     match event.data:
-        case MessageSubmitted() as said:
-            return _followed(session, event, submitted(event, said))
-        case ReplyRequested() as asked:
-            return _opened(session, event, asked)
-        case ReplyCompleted() | ReplyFailed() | ReplyCancelled() as end:
-            return _ended(session, event, end)
-        case MessageImported() as brought:
-            return _followed(session, event, imported(event, brought))
+        case MessageSubmitted() as submitted:
+            return _with_message(session, event, submitted_message(event, submitted))
+        case ReplyRequested() as requested:
+            return _with_open_turn(session, event, requested)
+        case ReplyCompleted() | ReplyFailed() | ReplyCancelled() as ended:
+            return _with_reply(session, event, ended)
+        case MessageImported() as imported:
+            return _with_message(session, event, imported_message(event, imported))
         case SessionStarted() | CompletionServed():
-            raise BrokenStream("the session starts again")
+            raise InapplicableEvent("the session has already started")
         case other:
-            return _changed(session, event, changes_of(event, other)), None
+            return _changed(session, event, changed_columns(event, other)), None
 
 
-def _passed(session: SessionRow | None, place: DiscardedRecord) -> SessionRow:
+def _skipped(session: SessionRow | None, discarded: DiscardedRecord) -> SessionRow:
     if session is None:
-        raise BrokenStream("the session has no start")
-    # Ids increase along a session, but this one may be what was wrong with the record.
-    last_event_id = max(session.last_event_id, place.id)
-    return replace(session, version=place.sequence, last_event_id=last_event_id)
+        raise InapplicableEvent("the session has no start event")
+    # Ids increase along a session, but the id may be the defect of the discarded record.
+    last_event_id = max(session.last_event_id, discarded.id)
+    return replace(session, version=discarded.sequence, last_event_id=last_event_id)
 
 
 def _started(event: Event) -> SessionRow:
     data = event.data
     if isinstance(data, CompletionServed):
-        return _served(event, data)
+        return _completion_served(event, data)
     if not isinstance(data, SessionStarted):
-        raise BrokenStream("the session does not begin with its start")
+        raise InapplicableEvent("the first event of the session is not its start")
     origin = data.forked_from
     return SessionRow(
         id=event.session_id,
@@ -89,8 +88,8 @@ def _started(event: Event) -> SessionRow:
     )
 
 
-def _served(event: Event, data: CompletionServed) -> SessionRow:
-    """A tombstone from the start: there is nothing to read."""
+def _completion_served(event: Event, data: CompletionServed) -> SessionRow:
+    """Return a tombstone: a completion without a conversation has nothing to read."""
     return SessionRow(
         id=event.session_id,
         tenant=data.tenant,
@@ -109,10 +108,10 @@ def _served(event: Event, data: CompletionServed) -> SessionRow:
     )
 
 
-def _followed(
+def _with_message(
     session: SessionRow, event: Event, message: MessageRow
 ) -> tuple[SessionRow, MessageRow]:
-    """The newest message is the leaf; one that does not follow the leaf before it is a branch."""
+    """Make the message the leaf; a parent other than the previous leaf starts a branch."""
     row = replace(
         session,
         version=event.sequence,
@@ -124,27 +123,27 @@ def _followed(
     return row, message
 
 
-def _opened(
-    session: SessionRow, event: Event, asked: ReplyRequested
-) -> tuple[SessionRow, TurnOfMessage]:
+def _with_open_turn(
+    session: SessionRow, event: Event, request: ReplyRequested
+) -> tuple[SessionRow, TurnLink]:
     row = replace(
         session,
         version=event.sequence,
         last_event_id=event.id,
         updated_at=event.time,
-        open_turn_id=asked.turn_id,
-        open_turn_message_id=asked.parent_message_id,
+        open_turn_id=request.turn_id,
+        open_turn_message_id=request.parent_message_id,
     )
-    return row, TurnOfMessage(session.id, asked.parent_message_id, asked.turn_id)
+    return row, TurnLink(session.id, request.parent_message_id, request.turn_id)
 
 
-def _ended(
+def _with_reply(
     session: SessionRow, event: Event, end: ReplyCompleted | ReplyFailed | ReplyCancelled
 ) -> tuple[SessionRow, MessageRow]:
     if end.turn_id != session.open_turn_id:
-        # The record that opened its turn was discarded: what it replies to came last.
-        return _followed(session, event, replied(event, end, session.leaf_message_id))
-    message = replied(event, end, session.open_turn_message_id)
+        # The record that opened the turn was discarded; the reply follows the newest message.
+        return _with_message(session, event, reply_message(event, end, session.leaf_message_id))
+    message = reply_message(event, end, session.open_turn_message_id)
     row = replace(
         session,
         version=event.sequence,
@@ -159,5 +158,5 @@ def _ended(
 
 
 def _changed(session: SessionRow, event: Event, changes: Mapping[str, Any]) -> SessionRow:
-    moved = {"version": event.sequence, "last_event_id": event.id, "updated_at": event.time}
-    return replace(session, **moved, **changes)
+    position = {"version": event.sequence, "last_event_id": event.id, "updated_at": event.time}
+    return replace(session, **position, **changes)

@@ -1,4 +1,4 @@
-"""What comes from the log: a record at its place, decoded where it can be."""
+"""Records read from the log at a partition and offset, decoded where possible."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from parley_events.cloudevents import Record, UndecodableRecord, decode
 from parley_events.session import Event
-from parley_history.domain.discarded_record import DiscardedRecord, place_of
+from parley_history.domain.discarded_record import DiscardedRecord, discarded_record_of
 
 
 class IncomingRecord(Struct, frozen=True, gc=False):
-    """`event` is None where `error` says why it cannot be applied.
+    """`event` is None when `error` says why the record cannot be applied.
 
-    `session_id` is None when the record's key names no session. A record that was discarded has
-    at most its place as `event`.
+    `session_id` is None when the record's key is not a session id. The `event` of a discarded
+    record is at most its sequence position.
     """
 
     partition: int
@@ -27,31 +27,33 @@ class IncomingRecord(Struct, frozen=True, gc=False):
     error: str | None = None
     discarded: bool = False
 
-    def refused(self, error: str) -> IncomingRecord:
+    def rejected(self, error: str) -> IncomingRecord:
         return replace(self, event=None, error=error)
 
     def as_discarded(self) -> IncomingRecord:
-        place = None if self.session_id is None else place_of(self.record, self.session_id)
-        return replace(self, event=place, discarded=True)
+        session_id = self.session_id
+        event = None if session_id is None else discarded_record_of(self.record, session_id)
+        return replace(self, event=event, discarded=True)
 
 
-def arrival_of(partition: int, offset: int, record: Record) -> IncomingRecord:
+def decode_incoming(partition: int, offset: int, record: Record) -> IncomingRecord:
     try:
         event = decode(record)
     except MemoryError:
         raise
     except Exception as error:
-        # Decoding is pure: what fails now always does, also in a way that nobody foresaw.
+        # Decoding is pure: an error is permanent, even one of an unexpected type.
         expected = isinstance(error, UndecodableRecord)
-        why = str(error) if expected else f"it cannot be decoded: {type(error).__name__}"
-        return IncomingRecord(partition, offset, record, _session_named_by(record.key), None, why)
+        reason = str(error) if expected else f"it cannot be decoded: {type(error).__name__}"
+        session_id = _session_id_in(record.key)
+        return IncomingRecord(partition, offset, record, session_id, None, reason)
     return IncomingRecord(partition, offset, record, event.session_id, event)
 
 
-def _session_named_by(key: bytes) -> UUID | None:
+def _session_id_in(key: bytes) -> UUID | None:
     try:
         session_id = UUID(key.decode())
     except ValueError:
         return None
-    # Only the one form that keys have: another one lies in another partition.
+    # Only the canonical form: any other spelling hashes to another partition.
     return session_id if str(session_id).encode() == key else None

@@ -1,4 +1,4 @@
-"""The rows of messages, each as its event brings it."""
+"""Message rows built from the events that add messages."""
 
 from typing import Any, assert_never
 from uuid import UUID
@@ -17,7 +17,7 @@ from parley_events.session import (
 from parley_history.domain.rows import MessageRow
 
 
-def submitted(event: Event, data: MessageSubmitted | MessageImported) -> MessageRow:
+def submitted_message(event: Event, data: MessageSubmitted | MessageImported) -> MessageRow:
     return MessageRow(
         session_id=event.session_id,
         version=event.sequence,
@@ -32,11 +32,11 @@ def submitted(event: Event, data: MessageSubmitted | MessageImported) -> Message
     )
 
 
-def imported(event: Event, data: MessageImported) -> MessageRow:
-    return replace(submitted(event, data), role=data.role, original_time=data.original_time)
+def imported_message(event: Event, data: MessageImported) -> MessageRow:
+    return replace(submitted_message(event, data), role=data.role, original_time=data.original_time)
 
 
-def replied(
+def reply_message(
     event: Event, end: ReplyCompleted | ReplyFailed | ReplyCancelled, parent_id: UUID | None
 ) -> MessageRow:
     return MessageRow(
@@ -49,30 +49,30 @@ def replied(
         role="assistant",
         created_at=event.time,
         model=end.model,
-        **_charged(end),
-        **_outcome(end),
+        **_usage_columns(end),
+        **_outcome_columns(end),
     )
 
 
-def _charged(end: ReplyEnded) -> dict[str, Any]:
-    charged: dict[str, Any] = {}
+def _usage_columns(end: ReplyEnded) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
     if usage := end.usage:
-        charged |= {
+        columns |= {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "tokens_estimated": usage.estimated,
         }
     if price := end.price:
-        charged |= {
+        columns |= {
             "price_currency": price.currency,
             "price_prompt": price.prompt,
             "price_completion": price.completion,
         }
-    return charged
+    return columns
 
 
-def _outcome(end: ReplyCompleted | ReplyFailed | ReplyCancelled) -> dict[str, Any]:
-    """What each of the three ends has of its own."""
+def _outcome_columns(end: ReplyCompleted | ReplyFailed | ReplyCancelled) -> dict[str, Any]:
+    """Return the columns that only one of the three outcomes has."""
     match end:
         case ReplyCompleted():
             return {

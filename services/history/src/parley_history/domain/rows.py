@@ -1,4 +1,4 @@
-"""The rows of the read model, column by column; what is sealed stays sealed."""
+"""Rows of the read model, one field per column; encrypted values stay encrypted."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,12 +7,12 @@ from msgspec import Struct
 
 
 class SessionRow(Struct, frozen=True, gc=False):
-    """A session at `version`, which is the sequence of its last event.
+    """A session at `version`, the sequence of its last applied event.
 
-    The ids of the events that brought title and metadata are what these are unsealed with.
-    `leaf_message_id` is the newest message; `linear`: each message follows the one before it.
-    Of an erased session nothing that was said is left. A completion that was served without a
-    conversation is such a row from the start, with no assistant.
+    `title_event_id` and `metadata_event_id` are needed to unseal title and metadata.
+    `leaf_message_id` is the newest message; `linear` means that every message follows the one
+    before it. `held` means under legal hold. An erased session keeps no content. A completion
+    without a conversation is stored as erased from the start, with an empty assistant id.
     """
 
     id: UUID
@@ -42,10 +42,10 @@ class SessionRow(Struct, frozen=True, gc=False):
 
 
 class MessageRow(Struct, frozen=True, gc=False):
-    """A message, brought by the event at `version` and `created_at`.
+    """A message, added by the event with sequence `version` and time `created_at`.
 
-    `content` was sealed as that event's field `content`, or `partial_content` where the reply did
-    not complete. `original_time` is when an imported one was said.
+    `content` is sealed as the field `content` of that event, or as `partial_content` when the
+    reply did not complete. `original_time` is the time that an imported message claims.
     """
 
     session_id: UUID
@@ -71,8 +71,8 @@ class MessageRow(Struct, frozen=True, gc=False):
     error_details: bytes | None = None
 
 
-class TurnOfMessage(Struct, frozen=True, gc=False):
-    """The first turn that a message opened: known one event after the message."""
+class TurnLink(Struct, frozen=True, gc=False):
+    """Links a message to the first turn it opened; known one event after the message."""
 
     session_id: UUID
     message_id: UUID

@@ -1,4 +1,4 @@
-"""Where an event stands to what was applied of its session: the rule of every consumer."""
+"""Sequence check of an event against its session: next, repeat, fork or out of order."""
 
 from enum import Enum, auto
 
@@ -11,17 +11,17 @@ class SequenceCheck(Enum):
     NEXT = auto()
     REPEAT = auto()
     FORK = auto()
-    """Later than what stands at its place already: the store lost events and went on without."""
+    """A later id at a sequence that was already applied: the event store lost events."""
     BEYOND = auto()
-    """One before it is missing."""
+    """An earlier event of the session is missing."""
 
 
-def order_of(session: SessionRow | None, event: Event | DiscardedRecord) -> SequenceCheck:
+def check_sequence(session: SessionRow | None, event: Event | DiscardedRecord) -> SequenceCheck:
     version = session.version if session else 0
     if event.sequence == version + 1:
         return SequenceCheck.NEXT
     if event.sequence > version:
         return SequenceCheck.BEYOND
-    # Ids increase along a session, so a later id was not among those applied.
+    # Ids increase along a session, so a later id cannot be among those applied.
     assert session is not None
     return SequenceCheck.FORK if event.id > session.last_event_id else SequenceCheck.REPEAT

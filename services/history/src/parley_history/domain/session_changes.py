@@ -1,4 +1,4 @@
-"""What an event that brings no message and opens no turn changes in its session's row."""
+"""Column changes of a session's row by events without a message or a new turn."""
 
 from collections.abc import Mapping
 from typing import Any, assert_never
@@ -30,7 +30,7 @@ _ERASED = {
 }
 
 
-def changes_of(
+def changed_columns(
     event: Event,
     data: CancelRequested
     | ContextCompacted
@@ -45,7 +45,7 @@ def changes_of(
     | SessionErased
     | UnknownEvent,
 ) -> Mapping[str, Any]:
-    """The columns that have another value after the event."""
+    """Return the columns that change with the event, and their new values."""
     match data:
         case CancelRequested() | ContextCompacted() | UnknownEvent():
             return {}

@@ -1,4 +1,4 @@
-"""The fold of usage: the tokens that an event tells of, and what they cost."""
+"""Usage accounting: tokens and cost of an event, summed by session, day, model and currency."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -21,15 +21,15 @@ from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.rows import SessionRow
 
 UsageKey = tuple[UUID, date, str, str | None]
-"""Session, day, model and currency: one row each."""
+"""Session id, day, model and currency; the primary key of a usage row."""
 
 
 class UsageRow(Struct, frozen=True, gc=False):
-    """What one day of a session cost with one model in one currency.
+    """Tokens and cost of one session on one day with one model in one currency.
 
-    The day is that of the events' time, in UTC. `currency` is None where no price was known,
-    `assistant_id` of a completion without a conversation. `cost` is the exact sum of tokens times
-    their price: micro-units of the currency, times a million.
+    The day is that of the events' time, in UTC. `currency` is None when no price was known;
+    `assistant_id` is None for a completion without a conversation. `cost` is the exact sum of
+    tokens times price, in millionths of a micro-unit of the currency.
     """
 
     session_id: UUID
@@ -61,27 +61,28 @@ class UsageRow(Struct, frozen=True, gc=False):
 
 
 def usage_of(session: SessionRow, event: Event | DiscardedRecord) -> UsageRow | None:
-    """What the event adds to its session's usage; `session` is the row after it."""
+    """Return the usage that the event adds to its session; `session` is the row after it."""
     if isinstance(event, DiscardedRecord):
         return None
     match event.data:
-        case (ReplyCompleted() | ReplyFailed() | ReplyCancelled() | CompletionServed()) as end:
-            return _charged(session, event, end.model, end.usage, end.price, replies=1)
+        case (ReplyCompleted() | ReplyFailed() | ReplyCancelled() | CompletionServed()) as ended:
+            return _usage_row(session, event, ended.model, ended.usage, ended.price, replies=1)
         case (SessionRenamed() | ContextCompacted()) as made:
-            return _charged(session, event, made.model or "", made.usage, made.price, replies=0)
+            model = made.model or ""
+            return _usage_row(session, event, model, made.usage, made.price, replies=0)
         case _:
             return None
 
 
-def summed(rows: Iterable[UsageRow]) -> dict[UsageKey, UsageRow]:
+def sum_usage(rows: Iterable[UsageRow]) -> dict[UsageKey, UsageRow]:
     sums: dict[UsageKey, UsageRow] = {}
     for row in rows:
-        before = sums.get(row.key)
-        sums[row.key] = before.plus(row) if before else row
+        current = sums.get(row.key)
+        sums[row.key] = current.plus(row) if current else row
     return sums
 
 
-def _charged(
+def _usage_row(
     session: SessionRow,
     event: Event,
     model: str,

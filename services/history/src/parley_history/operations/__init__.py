@@ -1,0 +1,1 @@
+"""Maintenance commands: rebuild and verify the read model, inspect and resolve dead letters."""

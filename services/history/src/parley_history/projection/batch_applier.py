@@ -1,18 +1,23 @@
-"""Arrivals become rows, and positions move, in one transaction: the one way into a version."""
+"""Batch applier: writes the rows of incoming records and their positions in one transaction.
+
+Every writer of a read-model version goes through it: projector, rebuild and dead-letter retry.
+"""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
 
 from parley_history.domain.batch import Batch, BatchState, DeadLetter
 from parley_history.domain.incoming_record import IncomingRecord
-from parley_history.storage.projection_tables import Connection, read_known, write_batch
+from parley_history.storage.database import Connection
+from parley_history.storage.positions import PositionUpdate, read_positions, update_positions
+from parley_history.storage.projection_tables import read_batch_state, write_batch
 
-# What Postgres will never take, such as a number over its type or a NUL in a text. The first two
-# come from asyncpg, which sees some of it before the server does.
+# Values that Postgres can never store, such as a number out of range or a NUL in a text. asyncpg
+# raises the first two before the server sees the value.
 UNSTORABLE = (
     ValueError,
     OverflowError,
@@ -21,127 +26,89 @@ UNSTORABLE = (
     asyncpg.ProgramLimitExceededError,
 )
 
-_MOVE_POSITIONS = """
-UPDATE positions SET next = move.next
-FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS move (partition, expected, next)
-WHERE positions.partition = move.partition AND positions.next = move.expected
-"""
-_BEGIN_POSITIONS = """
-INSERT INTO positions (partition, next) SELECT unnest($1::int[]), 0 ON CONFLICT DO NOTHING
-"""
-_READ_POSITIONS = "SELECT partition, next FROM positions WHERE partition = ANY($1::int[])"
-
-Enter = Callable[["Connection[asyncpg.Record]"], AbstractAsyncContextManager[None]]
-"""Opens a transaction in which the tables are those of one version."""
+EnterVersion = Callable[[Connection], AbstractAsyncContextManager[None]]
+"""Opens a transaction in the tables of one version."""
 
 
-class PositionUpdate(NamedTuple):
-    """A partition's position, from the expected one to the next."""
+class BatchTables(Protocol):
+    """Reads and writes the rows of a batch in its transaction; a rebuild has its own."""
 
-    partition: int
-    expected: int
-    next: int
-
-
-class PositionConflict(Exception):
-    """Another projector has moved a position meanwhile; nothing was written."""
+    async def read(self, connection: Connection, session_ids: Collection[UUID]) -> BatchState: ...
+    async def write(self, connection: Connection, batch: Batch) -> None: ...
 
 
-class Rows(Protocol):
-    """How the rows of a batch are read and written, in its transaction."""
+class LiveTables:
+    """The tables of a version that serves readers."""
 
-    async def read(
-        self, connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
-    ) -> BatchState: ...
-    async def write(self, connection: "Connection[asyncpg.Record]", batch: Batch) -> None: ...
+    async def read(self, connection: Connection, session_ids: Collection[UUID]) -> BatchState:
+        return await read_batch_state(connection, session_ids)
 
-
-class LiveRows:
-    """Those of a version that people read."""
-
-    async def read(
-        self, connection: "Connection[asyncpg.Record]", session_ids: Collection[UUID]
-    ) -> BatchState:
-        return await read_known(connection, session_ids)
-
-    async def write(self, connection: "Connection[asyncpg.Record]", batch: Batch) -> None:
+    async def write(self, connection: Connection, batch: Batch) -> None:
         await write_batch(connection, batch)
 
 
 class BatchApplier:
-    def __init__(self, enter: Enter, rows: Rows, most_held: int) -> None:
-        self._enter, self._rows, self._most_held = enter, rows, most_held
+    def __init__(self, enter: EnterVersion, tables: BatchTables, max_deferred: int) -> None:
+        self._enter, self._tables, self._max_deferred = enter, tables, max_deferred
 
     async def positions_of(
-        self, connection: "Connection[asyncpg.Record]", partitions: Sequence[int]
+        self, connection: Connection, partitions: Sequence[int]
     ) -> dict[int, int]:
-        """The offset of the next record of each partition; 0 for one that is new."""
+        """Return the offset of the next record of each partition; 0 for a new one."""
         async with self._enter(connection):
-            await connection.execute(_BEGIN_POSITIONS, partitions)
-            rows = await connection.fetch(_READ_POSITIONS, partitions)
-        return {row["partition"]: row["next"] for row in rows}
+            return await read_positions(connection, partitions)
 
-    async def project(
+    async def apply(
         self,
-        connection: "Connection[asyncpg.Record]",
-        arrivals: Sequence[IncomingRecord],
-        moves: Sequence[PositionUpdate],
+        connection: Connection,
+        records: Sequence[IncomingRecord],
+        updates: Sequence[PositionUpdate],
     ) -> Sequence[DeadLetter]:
-        """Apply the arrivals and move the positions; answers what was parked.
+        """Apply the records, update the positions and return the records that parked a session.
 
         Raises PositionConflict.
         """
         try:
-            return await self._in_one_transaction(connection, arrivals, moves, self._apply)
+            return await self._in_one_transaction(connection, records, updates, self._apply)
         except UNSTORABLE:
             return await self._in_one_transaction(
-                connection, arrivals, moves, self._apply_one_by_one
+                connection, records, updates, self._apply_one_by_one
             )
 
     async def _in_one_transaction(
         self,
-        connection: "Connection[asyncpg.Record]",
-        arrivals: Sequence[IncomingRecord],
-        moves: Sequence[PositionUpdate],
-        apply: Callable[
-            ["Connection[asyncpg.Record]", Sequence[IncomingRecord]],
-            Awaitable[Sequence[DeadLetter]],
-        ],
+        connection: Connection,
+        records: Sequence[IncomingRecord],
+        updates: Sequence[PositionUpdate],
+        apply: Callable[[Connection, Sequence[IncomingRecord]], Awaitable[Sequence[DeadLetter]]],
     ) -> Sequence[DeadLetter]:
         async with self._enter(connection):
-            # First, so that a second projector of the partition waits here, and then is refused.
-            await _move(connection, moves)
-            return await apply(connection, arrivals)
+            # First, so that a concurrent projector of the partition waits here and then fails.
+            await update_positions(connection, updates)
+            return await apply(connection, records)
 
     async def _apply(
-        self, connection: "Connection[asyncpg.Record]", arrivals: Sequence[IncomingRecord]
+        self, connection: Connection, records: Sequence[IncomingRecord]
     ) -> Sequence[DeadLetter]:
-        named = {arrival.session_id for arrival in arrivals} - {None}
-        known = await self._rows.read(connection, [*filter(None, named)])
-        batch = Batch(known, self._most_held)
-        for arrival in arrivals:
-            batch.take(arrival)
-        await self._rows.write(connection, batch)
+        session_ids = {incoming.session_id for incoming in records} - {None}
+        state = await self._tables.read(connection, [*filter(None, session_ids)])
+        batch = Batch(state, self._max_deferred)
+        for incoming in records:
+            batch.add(incoming)
+        await self._tables.write(connection, batch)
         return batch.newly_parked
 
     async def _apply_one_by_one(
-        self, connection: "Connection[asyncpg.Record]", arrivals: Sequence[IncomingRecord]
+        self, connection: Connection, records: Sequence[IncomingRecord]
     ) -> Sequence[DeadLetter]:
-        """Slow, but what cannot be stored parks its own session alone."""
+        """Slow, but an unstorable value parks only its own session."""
         parked = list[DeadLetter]()
-        for arrival in arrivals:
+        for incoming in records:
             try:
                 async with connection.transaction():
-                    parked += await self._apply(connection, [arrival])
+                    parked += await self._apply(connection, [incoming])
             except UNSTORABLE as error:
-                # The class alone: a database's sentence may quote the value.
-                refused = arrival.refused(f"it cannot be stored: {type(error).__name__}")
-                parked += await self._apply(connection, [refused])
+                # Only the class: the message of a database error may quote the value.
+                rejected = incoming.rejected(f"it cannot be stored: {type(error).__name__}")
+                parked += await self._apply(connection, [rejected])
         return parked
-
-
-async def _move(connection: "Connection[asyncpg.Record]", moves: Sequence[PositionUpdate]) -> None:
-    if moves:
-        moved = await connection.execute(_MOVE_POSITIONS, *zip(*sorted(moves), strict=True))
-        if moved != f"UPDATE {len(moves)}":
-            raise PositionConflict

@@ -1,24 +1,26 @@
-"""How far the log goes, asked by a client that does nothing else."""
+"""End offsets of the log's partitions, read by a dedicated client."""
 
 import asyncio
 from collections.abc import Mapping
 
 from parley_core.log import Brokers, LogError, LogReader, LogUnreachable
 
+TIMEOUT_SECONDS = 5
 
-class LogEnds:
-    def __init__(self, brokers: Brokers, topic: str, *, seconds: float) -> None:
-        self._brokers, self._topic, self._seconds = brokers, topic, seconds
+
+class LogEndOffsets:
+    def __init__(self, brokers: Brokers, topic: str) -> None:
+        self._brokers, self._topic = brokers, topic
         self._reader: LogReader | None = None
 
     async def read(self) -> Mapping[int, int]:
-        """The position after the last record of each partition. Raises LogError."""
+        """Return the offset after the last record of each partition. Raises LogError."""
         try:
-            async with asyncio.timeout(self._seconds):
-                return await self._ask()
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await self._read()
         except TimeoutError:
             await self.close()
-            raise LogUnreachable(f"The ends of {self._topic} are not told in time.") from None
+            raise LogUnreachable(f"Reading the end offsets of {self._topic} timed out.") from None
         except LogError:
             await self.close()
             raise
@@ -28,8 +30,8 @@ class LogEnds:
             reader, self._reader = self._reader, None
             await reader.close()
 
-    async def _ask(self) -> Mapping[int, int]:
+    async def _read(self) -> Mapping[int, int]:
         if self._reader is None:
             self._reader = LogReader(self._brokers, self._topic)
-            await self._reader.start(self._seconds)
+            await self._reader.start(TIMEOUT_SECONDS)
         return await self._reader.end_positions()

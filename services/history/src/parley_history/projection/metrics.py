@@ -1,6 +1,6 @@
-"""What the projector's process tells in numbers: its own counts, and what its watchdog saw last.
+"""Prometheus metrics of the projector process: its own counters and the last watchdog check.
 
-What nobody knows at the moment is left out, so that a scrape never waits and never fails.
+Metrics whose source is unavailable are omitted, so a scrape never waits and never fails.
 """
 
 from collections.abc import Iterable
@@ -9,51 +9,59 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from parley_core.runtime.metrics import new_registry
 from parley_history.projection.projector import Projector
 from parley_history.projection.watchdog import Watchdog
 
 
-def projector_registry(projector: Projector, watchdog: Watchdog) -> CollectorRegistry:
-    registry = new_registry()
-    registry.register(_Numbers(projector, watchdog))
-    return registry
+def register_projector_metrics(
+    registry: CollectorRegistry, projector: Projector, watchdog: Watchdog
+) -> None:
+    registry.register(_ProjectorCollector(projector, watchdog))
 
 
-class _Numbers(Collector):
+class _ProjectorCollector(Collector):
+    """A collector, because a gauge of `prometheus_client` cannot be absent."""
+
     def __init__(self, projector: Projector, watchdog: Watchdog) -> None:
         self._projector, self._watchdog = projector, watchdog
 
     def collect(self) -> Iterable[Metric]:
         yield CounterMetricFamily(
-            "parley_projector_events",
-            "Events that this process projected, repeats among them.",
+            "parley_history_projector_events",
+            "Events projected by this process, repeats included.",
             self._projector.events_projected,
         )
         yield CounterMetricFamily(
-            "parley_parked", "Sessions that this process parked.", self._projector.sessions_parked
+            "parley_history_sessions_parked",
+            "Sessions parked by this process.",
+            self._projector.sessions_parked,
         )
         yield GaugeMetricFamily(
-            "parley_projector_partitions",
-            "Partitions that this process holds.",
+            "parley_history_projector_partitions",
+            "Partitions assigned to this process.",
             len(self._projector.partitions),
         )
+        yield from self._lag()
+        yield from self._read_model_stats()
+
+    def _lag(self) -> Iterable[Metric]:
         lag = GaugeMetricFamily(
-            "parley_projector_lag_events",
-            "Events of the log that are not projected yet, by whatever process.",
+            "parley_history_projector_lag_events",
+            "Events of the log that are not projected yet, by the partition's owner.",
             labels=["partition"],
         )
-        for partition, events in self._watchdog.lag.items():
-            lag.add_metric([str(partition)], events)
+        # Each partition is reported by its owner alone, so that sums over processes are correct.
+        for partition in self._projector.partitions & self._watchdog.lag.keys():
+            lag.add_metric([str(partition)], self._watchdog.lag[partition])
         yield lag
-        yield from self._of_the_read_model()
 
-    def _of_the_read_model(self) -> Iterable[Metric]:
-        if (numbers := self._watchdog.numbers) is None:
+    def _read_model_stats(self) -> Iterable[Metric]:
+        # One process reports what is the same for all: the owner of partition 0.
+        if (stats := self._watchdog.stats) is None or 0 not in self._projector.partitions:
             return
-        for name, what, number in (
-            ("dead_letters", "Records that were not applied.", numbers.dead_letters),
-            ("parked_sessions", "Sessions that have dead letters.", numbers.parked_sessions),
-            ("held_events", "Events that wait for one before them.", numbers.held_events),
+        for name, description, value in (
+            ("dead_letters", "Records that were not applied.", stats.dead_letters),
+            ("parked_sessions", "Sessions with dead letters.", stats.parked_sessions),
+            ("deferred_events", "Events that wait for a missing one.", stats.deferred_events),
         ):
-            yield GaugeMetricFamily(f"parley_{name}", what, number)
+            yield GaugeMetricFamily(f"parley_history_{name}", description, value)

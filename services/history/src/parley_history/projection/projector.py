@@ -1,33 +1,41 @@
-"""The projector: reads the log as one of a group and applies it to the read model, batch by batch.
+"""Projector: consumes the log as a member of a group and applies it to the read model in batches.
 
-The truth about how far it is stands in the read model, moved in the transaction of the effect.
-Whatever goes wrong, it reads the positions again and goes on from there.
+The positions in the read model, updated in the transaction of their effect, are the source of
+truth. After any failure the projector reads them again and resumes there.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange
 from parley_core.log.group_reader import LoadPositions
+from parley_core.runtime.backoff import Backoff
 from parley_history.domain.batch import DeadLetter
-from parley_history.domain.incoming_record import IncomingRecord, arrival_of
-from parley_history.projection.batch_applier import PositionConflict, PositionUpdate
-from parley_history.storage.database_errors import DATABASE_TROUBLE
+from parley_history.domain.incoming_record import IncomingRecord, decode_incoming
+from parley_history.storage.database_errors import DATABASE_ERRORS
+from parley_history.storage.positions import PositionConflict, PositionUpdate
 
 log = logging.getLogger(__name__)
 
-_AFTER_A_LOSS = (
-    "If the topic was lost, run `parley log restore`; then run `parley rebuild history`. Until "
-    "then nothing is projected."
+# Joining a group while Kafka rebalances it takes up to a session timeout.
+JOIN_TIMEOUT_SECONDS: float = 30
+# The longest wait of an idle read. It bounds how late a revoked partition is noticed.
+READ_TIMEOUT_SECONDS = 0.5
+# Committed offsets only show the lag to Kafka's own tools, so one commit per second is enough.
+OFFSET_COMMIT_INTERVAL_SECONDS: float = 1
+RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS = 0.1, 2.0
+
+_LOST_RECORDS_REMEDY = (
+    "If the topic was lost, run `parley log restore`; then run `parley rebuild history`. "
+    "Projection is stopped until then."
 )
 
 
-class Log(Protocol):
-    """`parley_core.log.GroupReader` is one."""
+class ConsumerGroupMember(Protocol):
+    """`parley_core.log.GroupReader` implements it."""
 
     @property
     def partitions(self) -> frozenset[int]: ...
@@ -40,168 +48,158 @@ class Log(Protocol):
     async def close(self) -> None: ...
 
 
-class Projection(Protocol):
-    """`read_model.ReadModel` is one."""
+class ReadModel(Protocol):
+    """`ActiveReadModel` implements it."""
 
     async def positions_of(self, partitions: Sequence[int]) -> Mapping[int, int]: ...
-    async def project(
-        self, arrivals: Sequence[IncomingRecord], moves: Sequence[PositionUpdate]
+    async def apply(
+        self, records: Sequence[IncomingRecord], updates: Sequence[PositionUpdate]
     ) -> Sequence[DeadLetter]: ...
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectorLimits:
-    """Seconds and counts; see the settings of the same names."""
-
-    records: int
-    join_seconds: float
-    read_seconds: float
-    hint_seconds: float
-    pause_seconds: float
-    pause_most_seconds: float
-
-
 class Projector:
+    """`joined` is whether it is a member of its group. Its counters start with the process."""
+
     def __init__(
         self,
-        new_log: Callable[[LoadPositions], Log],
-        projection: Projection,
-        limits: ProjectorLimits,
+        new_group_member: Callable[[LoadPositions], ConsumerGroupMember],
+        read_model: ReadModel,
+        batch_size: int,
     ) -> None:
-        """`new_log` makes an unstarted reader that asks the given function for positions.
-
-        What it tells of itself are counts since its start; `joined` is whether it is in its group.
-        """
-        self._log, self._projection, self._limits = new_log(self._positions_of), projection, limits
+        """`new_group_member` gets the function that returns the positions to start from."""
+        self._log, self._read_model = new_group_member(self._positions_of), read_model
+        self._batch_size = batch_size
         self._next: dict[int, int] = {}
-        self._astray = False
-        self._lost: PositionOutOfRange | None = None
-        self._hint: dict[int, int] = {}
-        self._hinted_at = 0.0
-        self._troubles = 0
+        self._must_seek = False
+        self._out_of_range: PositionOutOfRange | None = None
+        self._uncommitted: dict[int, int] = {}
+        self._committed_at = 0.0
+        self._backoff = Backoff(RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS)
+        self._failing = False
         self.joined = False
-        self.troubles_met = 0
+        self.failures = 0
         self.events_projected = 0
         self.sessions_parked = 0
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those that this process holds now."""
+        """The partitions assigned to this process."""
         return self._log.partitions if self.joined else frozenset()
 
     @property
-    def missing(self) -> Sequence[str]:
-        """What this process waits for; a standby without partitions waits for nothing."""
+    def unavailable(self) -> Sequence[str]:
+        """The dependencies that fail; a standby without partitions depends on none."""
         if not self.joined:
             return ["log"]
-        return ["read model"] if self._troubles else []
+        return ["read model"] if self._failing else []
 
     async def run(self) -> None:
-        """Until it is cancelled.
-
-        Raises LogError when Kafka answers and the group still cannot be joined.
-        """
+        """Run until cancelled. Raises LogError when Kafka responds but refuses the group."""
         try:
             while not self.joined:
                 await self._join()
             while True:
-                await self._step()
+                await self._project_next_batch()
         finally:
             await self._log.close()
-            await self._projection.close()
+            await self._read_model.close()
 
     async def _join(self) -> None:
         try:
-            await self._log.start(self._limits.join_seconds)
+            await self._log.start(JOIN_TIMEOUT_SECONDS)
         except LogUnreachable as error:
-            # Kafka may be starting too: whoever keeps this process running need not notice.
-            await self._pause(str(error))
+            # Kafka may be starting too; a retry here spares a restart by the supervisor.
+            await self._back_off(str(error))
         else:
             self.joined = True
 
-    async def _step(self) -> None:
+    async def _project_next_batch(self) -> None:
         try:
-            if self._astray:
-                await self._return_to_positions()
-            entries = await self._log.read(self._limits.records, self._limits.read_seconds)
+            if self._must_seek:
+                await self._seek_to_positions()
+            entries = await self._log.read(self._batch_size, READ_TIMEOUT_SECONDS)
             await self._project(entries)
-        except PositionOutOfRange as lost:
-            self._lost = lost
-            self._astray = True
-            await self._pause(f"{lost} {_AFTER_A_LOSS}")
+        except PositionOutOfRange as error:
+            self._out_of_range = error
+            self._must_seek = True
+            await self._back_off(f"{error} {_LOST_RECORDS_REMEDY}")
         except PositionConflict:
-            log.info("Another projector was faster: the positions are read again.")
-            self._astray = True
+            log.info("another projector moved the positions; reading them again")
+            self._must_seek = True
         except LogError as error:
-            await self._pause(str(error))
-        except DATABASE_TROUBLE as error:
-            # Its class alone: a database's sentence may quote a row.
-            self._astray = True
-            await self._projection.close()
-            await self._pause(f"The read model failed: {type(error).__name__}.")
+            await self._back_off(str(error))
+        except DATABASE_ERRORS as error:
+            # Only the class: the message of a database error may quote a row.
+            self._must_seek = True
+            await self._read_model.close()
+            await self._back_off(f"The read model is unavailable: {type(error).__name__}.")
         else:
-            self._recovered()
-            await self._commit_hint()
+            self._recover()
+            await self._commit_offsets()
 
     async def _project(self, entries: Sequence[LogEntry]) -> None:
-        # Past what is no record too, or marks at the log's end would stay a lag for ever.
+        # Also past control records; those at the end of the log would otherwise remain as lag.
         ends = {at: end for at, end in self._log.positions.items() if end > self._next[at]}
         if not ends:
             return
-        moves = [
+        updates = [
             PositionUpdate(partition, self._next[partition], end) for partition, end in ends.items()
         ]
-        parked = await self._projection.project([arrival_of(*entry) for entry in entries], moves)
+        parked = await self._read_model.apply(
+            [decode_incoming(*entry) for entry in entries], updates
+        )
         self._next |= ends
-        self._hint |= ends
+        self._uncommitted |= ends
         self.events_projected += len(entries)
         self.sessions_parked += len(parked)
         for letter in parked:
-            _report(letter)
+            _log_parked(letter)
 
     async def _positions_of(self, partitions: Sequence[int]) -> Mapping[int, int]:
-        positions = await self._projection.positions_of(partitions)
+        positions = await self._read_model.positions_of(partitions)
         self._next |= positions
         return positions
 
-    async def _return_to_positions(self) -> None:
-        """Read on from where the read model is: after a failed commit nobody else knows."""
+    async def _seek_to_positions(self) -> None:
+        """Resume from the read model's positions: the outcome of a failed commit is unknown."""
         positions = await self._positions_of(sorted(self._log.partitions))
-        if self._lost and positions.get(self._lost.partition) == self._lost.position:
-            # Even if the log has grown past it by now: what is there is not what came next.
-            raise self._lost.with_traceback(None)
-        self._lost = None
+        lost = self._out_of_range
+        if lost and positions.get(lost.partition) == lost.position:
+            # Even if the log has grown past the position: its record there is not the lost one.
+            raise lost.with_traceback(None)
+        self._out_of_range = None
         for partition, position in positions.items():
             self._log.seek(partition, position)
-        self._astray = False
+        self._must_seek = False
 
-    async def _commit_hint(self) -> None:
-        if self._hint and time.monotonic() - self._hinted_at >= self._limits.hint_seconds:
-            hint, self._hint = self._hint, {}
-            await self._log.commit_offsets(hint)
-            self._hinted_at = time.monotonic()
+    async def _commit_offsets(self) -> None:
+        elapsed = time.monotonic() - self._committed_at
+        if self._uncommitted and elapsed >= OFFSET_COMMIT_INTERVAL_SECONDS:
+            offsets, self._uncommitted = self._uncommitted, {}
+            await self._log.commit_offsets(offsets)
+            self._committed_at = time.monotonic()
 
-    async def _pause(self, what: str) -> None:
-        if not self._troubles:
-            log.warning("%s The projector goes on trying.", what)
-        pause = self._limits.pause_seconds * 2 ** min(self._troubles, 16)
-        self._troubles += 1
-        self.troubles_met += 1
-        await asyncio.sleep(min(pause, self._limits.pause_most_seconds))
+    async def _back_off(self, reason: str) -> None:
+        if not self._failing:
+            log.warning("projector paused, retrying: %s", reason)
+        self._failing = True
+        self.failures += 1
+        await asyncio.sleep(self._backoff.next_delay() or 0)
 
-    def _recovered(self) -> None:
-        if self._troubles:
-            log.info("The projector goes on.")
-        self._troubles = 0
+    def _recover(self) -> None:
+        if self._failing:
+            log.info("projector recovered")
+            self._failing = False
+            self._backoff.reset()
 
 
-def _report(letter: DeadLetter) -> None:
-    arrival = letter.arrival
+def _log_parked(letter: DeadLetter) -> None:
+    incoming = letter.incoming
     log.error(
-        "session %s is parked: %s (partition %d, offset %d)",
-        arrival.session_id,
+        "session %s parked: %s (partition %d, offset %d)",
+        incoming.session_id,
         letter.error,
-        arrival.partition,
-        arrival.offset,
+        incoming.partition,
+        incoming.offset,
     )

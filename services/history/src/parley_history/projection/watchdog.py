@@ -1,7 +1,7 @@
-"""Ends a projector that is behind the log and gets no further, whatever it hangs in.
+"""Watchdog that ends a projector with lag but no progress, whatever it hangs in.
 
-Clients of Kafka are known to get stuck without an error (aiokafka issues 847, 625, 703). Whoever
-keeps the process running starts it anew, from the positions in the read model.
+Kafka clients are known to get stuck without an error (aiokafka issues 847, 625, 703). The process
+supervisor restarts the projector, which resumes from the positions in the read model.
 """
 
 import asyncio
@@ -9,138 +9,125 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from parley_core.log import LogError
-from parley_history.projection.read_model_stats import ProjectionStats
-from parley_history.storage.database_errors import DATABASE_TROUBLE
+from parley_history.storage.database_errors import DATABASE_ERRORS
+from parley_history.storage.projection_stats import ProjectionStats
 
 log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_SECONDS: float = 2
 
 
 class ProjectorStalled(Exception):
     """A partition has lag and no progress; the message is a sentence."""
 
 
-class LogEndOffsets(Protocol):
-    """`log_ends.LogEnds` is one."""
-
+class EndOffsets(Protocol):
     async def read(self) -> Mapping[int, int]: ...
     async def close(self) -> None: ...
 
 
-class ProjectionStatsReader(Protocol):
-    """`read_model_numbers.ReadModelNumbers` is one."""
-
+class StatsReader(Protocol):
     async def read(self) -> ProjectionStats: ...
     async def close(self) -> None: ...
 
 
 class WatchedProjector(Protocol):
-    """`projector.Projector` is one."""
-
     @property
     def joined(self) -> bool: ...
     @property
     def partitions(self) -> frozenset[int]: ...
     @property
-    def troubles_met(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class WatchdogLimits:
-    """Seconds; see the settings of the same names."""
-
-    look_seconds: float
-    stuck_seconds: float
+    def failures(self) -> int: ...
 
 
 class Watchdog:
-    """Looks at the log's ends and the read model's positions, through clients of its own.
+    """Compares the log's end offsets with the read model's positions, through clients of its own.
 
-    `ends` and `numbers` are what the last look found, None where nobody answered.
+    `end_offsets` and `stats` are the results of the last check; None when their source failed.
     """
 
     def __init__(
         self,
-        ends: LogEndOffsets,
-        numbers: ProjectionStatsReader,
+        end_offsets: EndOffsets,
+        stats: StatsReader,
         projector: WatchedProjector,
-        limits: WatchdogLimits,
+        stall_timeout_seconds: float,
     ) -> None:
-        self.ends: Mapping[int, int] | None = None
-        self.numbers: ProjectionStats | None = None
-        self._ask_ends, self._ask_numbers = ends, numbers
-        self._projector, self._limits = projector, limits
-        self._troubles = 0
-        self._standing: Counter[int] = Counter()
+        self.end_offsets: Mapping[int, int] | None = None
+        self.stats: ProjectionStats | None = None
+        self._end_offset_reader, self._stats_reader = end_offsets, stats
+        self._projector, self._stall_timeout_seconds = projector, stall_timeout_seconds
+        self._failures = 0
+        self._unchanged_checks: Counter[int] = Counter()
         self._positions: Mapping[int, int] = {}
 
     @property
     def lag(self) -> Mapping[int, int]:
-        """The events that are not projected yet, of each partition; empty when nobody knows."""
-        if self.ends is None or self.numbers is None:
+        """The events of each partition that are not projected yet; empty when unknown."""
+        if self.end_offsets is None or self.stats is None:
             return {}
-        positions = self.numbers.positions
+        positions = self.stats.positions
         return {
             partition: max(0, end - positions.get(partition, 0))
-            for partition, end in self.ends.items()
+            for partition, end in self.end_offsets.items()
         }
 
     async def run(self) -> None:
-        """Until it is cancelled. Raises Stuck."""
+        """Run until cancelled. Raises ProjectorStalled."""
         try:
             while True:
-                await asyncio.sleep(self._limits.look_seconds)
-                await self._look()
-                self._judge()
+                await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+                await self._observe()
+                self._require_progress()
         finally:
-            await self._ask_ends.close()
-            await self._ask_numbers.close()
+            await self._end_offset_reader.close()
+            await self._stats_reader.close()
 
-    async def _look(self) -> None:
-        # The ends first: what is written between the two is no lag.
+    async def _observe(self) -> None:
+        # End offsets first: records written between the two reads then do not count as lag.
         try:
-            self.ends = await self._ask_ends.read()
+            self.end_offsets = await self._end_offset_reader.read()
         except LogError:
-            self.ends = None
+            self.end_offsets = None
         try:
-            self.numbers = await self._ask_numbers.read()
-        except DATABASE_TROUBLE:
-            self.numbers = None
+            self.stats = await self._stats_reader.read()
+        except DATABASE_ERRORS:
+            self.stats = None
 
-    def _judge(self) -> None:
-        """Count the looks in a row at which a partition stood still.
+    def _require_progress(self) -> None:
+        """Count the consecutive checks at which a lagging partition has not moved.
 
-        Looks are counted, not seconds: a process that was stopped for a while has not looked.
+        Checks are counted instead of seconds, because a suspended process does not check.
         """
-        if not self._in_order() or self.numbers is None:
-            self._standing.clear()
+        if not self._is_healthy() or self.stats is None:
+            self._unchanged_checks.clear()
             return
-        positions, lag = self.numbers.positions, self.lag
-        stands = {p for p in lag if lag[p] and positions.get(p, 0) == self._positions.get(p, 0)}
-        self._standing = Counter({p: self._standing[p] + 1 for p in stands})
+        positions, lag = self.stats.positions, self.lag
+        unmoved = {p for p in lag if lag[p] and positions.get(p, 0) == self._positions.get(p, 0)}
+        self._unchanged_checks = Counter({p: self._unchanged_checks[p] + 1 for p in unmoved})
         self._positions = positions
-        for partition, looks in self._standing.items():
-            if looks >= self._most_looks(partition):
+        for partition, checks in self._unchanged_checks.items():
+            if checks >= self._max_checks(partition):
                 raise ProjectorStalled(
-                    f"Partition {partition} has {lag[partition]} events that are not projected, "
-                    f"and nothing moves at position {positions.get(partition, 0)}, though Kafka "
-                    "and the read model answer. The projector ends, to be started anew."
+                    f"Projector stalled: partition {partition} lags by {lag[partition]} events "
+                    f"and does not move from position {positions.get(partition, 0)}, although "
+                    "Kafka and the read model respond. Exiting for a restart."
                 )
 
-    def _in_order(self) -> bool:
-        """Whether all that a projector needs has been there since the last look."""
-        troubles, self._troubles = self._troubles, self._projector.troubles_met
+    def _is_healthy(self) -> bool:
+        """Whether Kafka, the database and the projector have worked since the last check."""
+        failures, self._failures = self._failures, self._projector.failures
         return (
-            self.ends is not None
-            and self.numbers is not None
+            self.end_offsets is not None
+            and self.stats is not None
             and self._projector.joined
-            and self._projector.troubles_met == troubles
+            and self._projector.failures == failures
         )
 
-    def _most_looks(self, partition: int) -> int:
-        looks = math.ceil(self._limits.stuck_seconds / self._limits.look_seconds)
-        # Another's partition is the other's to end for; if that does not help, it is the group.
-        return looks if partition in self._projector.partitions else 2 * looks
+    def _max_checks(self, partition: int) -> int:
+        checks = math.ceil(self._stall_timeout_seconds / CHECK_INTERVAL_SECONDS)
+        # The owner of a partition exits first; if that does not help, the group itself is stuck.
+        return checks if partition in self._projector.partitions else 2 * checks

@@ -1,77 +1,67 @@
-"""What history asks of session, as docs/internal-api.md has it."""
+"""Client of the session service: session versions, data keys and search keys."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 from pydantic import ValidationError
 
 from parley_contracts.api_models import SessionShape
 from parley_contracts.session_api.keys import (
     InvalidKeysResponse,
+    Person,
     decode_data_keys_response,
+    decode_search_keys_response,
     encode_data_keys_request,
+    encode_search_keys_request,
 )
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import ParleyError, Unavailable
 from parley_core.http.service_client import ServiceClient, ServiceError
 
-
-class Person(NamedTuple):
-    tenant: str
-    user: str
-
-
-class _SearchKey(msgspec.Struct):
-    tenant: str
-    user: str
-    key: bytes | None
-
-
-class _SearchKeys(msgspec.Struct):
-    keys: Sequence[_SearchKey]
+# A session service that does not respond in this time leaves no time for the rest of a request.
+TIMEOUT_SECONDS = 5
 
 
 class SessionClient:
-    """Each call raises NotFound as session says it, or Unavailable when session does not answer."""
+    """Every call raises the service's own 404, or Unavailable for any other failure."""
 
-    def __init__(self, service: ServiceClient, seconds: float) -> None:
-        self._service, self._seconds = service, seconds
+    def __init__(self, service: ServiceClient) -> None:
+        self._service = service
 
-    async def version(self, session_id: UUID, person: Principal, request_id: str) -> int:
-        """How far this person's session is; raises session's own 404 where there is none."""
-        answer = await self._call("GET", f"/sessions/{session_id}", person, request_id)
+    async def version(self, session_id: UUID, caller: Caller) -> int:
+        """Return the committed version of the caller's session. Raises ServiceError with 404."""
+        path = f"/sessions/{session_id}"
+        body = await self._call("GET", path, caller.principal, caller.request_id)
         try:
-            return SessionShape.model_validate_json(answer).version
+            return SessionShape.model_validate_json(body).version
         except ValidationError:
-            raise _unusable() from None
+            raise _unavailable() from None
 
     async def keys(
         self, session_ids: Sequence[UUID], request_id: str
     ) -> Mapping[UUID, DataKey | None]:
-        """The keys of at most 100 sessions that exist; None where one was erased."""
-        body = encode_data_keys_request(session_ids)
+        """Return the data keys of at most 100 sessions; None when erased, absent when unknown."""
         principal = self._service.service_principal
-        answer = await self._call("POST", "/keys", principal, request_id, body)
+        question = encode_data_keys_request(session_ids)
+        body = await self._call("POST", "/keys", principal, request_id, question)
         try:
-            return decode_data_keys_response(answer)
+            return decode_data_keys_response(body)
         except InvalidKeysResponse:
-            raise _unusable() from None
+            raise _unavailable() from None
 
     async def search_keys(
         self, people: Sequence[Person], request_id: str
     ) -> Mapping[Person, DataKey | None]:
-        """The search keys of at most 100 people, made where needed; None without sessions."""
-        body = msgspec.json.encode({"people": [one._asdict() for one in people]})
+        """Return the search keys of at most 100 people; None for a person without sessions."""
+        question = encode_search_keys_request(people)
         principal = self._service.service_principal
-        answer = await self._call("POST", "/search-keys", principal, request_id, body)
+        body = await self._call("POST", "/search-keys", principal, request_id, question)
         try:
-            keys = msgspec.json.decode(answer, type=_SearchKeys).keys
-            return {Person(one.tenant, one.user): _key(one.key) for one in keys}
-        except ValueError:
-            raise _unusable() from None
+            return decode_search_keys_response(body)
+        except InvalidKeysResponse:
+            raise _unavailable() from None
 
     async def _call(
         self,
@@ -82,24 +72,22 @@ class SessionClient:
         body: bytes | None = None,
     ) -> bytes:
         try:
-            answer = await self._service.call(
+            response = await self._service.call(
                 method,
                 path,
                 principal=principal,
                 request_id=request_id,
                 body=body,
-                timeout=self._seconds,
+                timeout=TIMEOUT_SECONDS,
             )
-        except ServiceError as refused:
-            if refused.status == 404:
+        except ServiceError as error:
+            if error.status == 404:
                 raise
-            raise _unusable() from None
-        return answer.body
+            raise _unavailable() from None
+        return response.body
 
 
-def _key(secret: bytes | None) -> DataKey | None:
-    return None if secret is None else DataKey(secret)
-
-
-def _unusable() -> ParleyError:
-    return Unavailable("The session service cannot answer; try again.", code="session_unavailable")
+def _unavailable() -> ParleyError:
+    return Unavailable(
+        "The session service is unavailable. Please retry.", code="session_unavailable"
+    )

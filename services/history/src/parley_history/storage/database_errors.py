@@ -1,4 +1,4 @@
-"""What a read model that is away raises, and how that reads as an answer."""
+"""Errors of an unavailable database, and their HTTP response: 503 `history_unavailable`."""
 
 import logging
 
@@ -12,26 +12,26 @@ from parley_core.http.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-DATABASE_TROUBLE: tuple[type[Exception], ...] = (
+DATABASE_ERRORS: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    # What asyncpg may raise on a connection that was lost in the middle of something.
+    # asyncpg may raise it on a connection that was lost in the middle of a protocol exchange.
     asyncpg.InternalClientError,
 )
-"""What passes: the statements are known to be right, so it is the database that is not there."""
+"""Transient errors: the statements are known to be valid, so the database is unavailable."""
 
 
-def install_database_trouble(app: Starlette) -> None:
-    for trouble in DATABASE_TROUBLE:
-        app.add_exception_handler(trouble, _on_trouble)
+def install_database_error_handlers(app: Starlette) -> None:
+    for error in DATABASE_ERRORS:
+        app.add_exception_handler(error, _service_unavailable)
 
 
-async def _on_trouble(request: Request, error: Exception) -> Response:
-    # Its class alone: a database's sentence may quote a row.
-    log.warning("the read model failed: %s", type(error).__name__)
-    refused = Unavailable(
-        "The history is not there right now; try again.", code="history_unavailable"
+async def _service_unavailable(request: Request, error: Exception) -> Response:
+    # Only the class: the message of a database error may quote a row.
+    log.warning("read model unavailable: %s", type(error).__name__)
+    unavailable = Unavailable(
+        "History is temporarily unavailable. Please retry.", code="history_unavailable"
     )
-    return error_response(request, refused)
+    return error_response(request, unavailable)

@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parley_core.http.body_limit import BodyLimitMiddleware
 from parley_inference.api.routes import COMPLETIONS_PATH
 
+# Other requests have two ids and a number.
 MAX_BODY_BYTES = 16 * 1024
 # Above the gateway's limit of 4 MiB: the same body may be longer once it is encoded again.
 MAX_COMPLETION_BODY_BYTES = 6 * 1024 * 1024

@@ -1,8 +1,6 @@
 """Routes of the inference service; the gateway is their only caller."""
 
 from collections.abc import Sequence
-from typing import Annotated
-from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from parley_contracts.inference_api import StreamTurnRequest
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest, Unavailable
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
@@ -20,13 +19,6 @@ from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.turns.turn_opener import TurnOpener
 
 COMPLETIONS_PATH = "/completions"
-
-
-class StreamTurnRequest(msgspec.Struct):
-    """`after` is the position in the reply from which to stream."""
-
-    session_id: UUID
-    after: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class TurnStreams:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _Kind = Literal["title", "compaction"]
 
 
+# Few, because they use the same model servers as the turns.
 MAX_TASKS = 16
 TITLE_TIMEOUT_SECONDS = 20
 COMPACTION_TIMEOUT_SECONDS = 60

@@ -15,7 +15,7 @@ from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.models.wire.chunk_parser import ParsedChunk
 
-# A client that accepts nothing for this long is disconnected.
+# Time for a client to accept more; a stalled one occupies a request slot of the model server.
 CLIENT_TIMEOUT_SECONDS = 30
 
 _DONE = b"data: [DONE]\n\n"

@@ -15,12 +15,13 @@ from parley_inference.session.usage_record import UsageRecord
 
 log = logging.getLogger(__name__)
 
-_SHUTDOWN = "process shutdown"
-
-
+# A record is small: this many outlast an outage of session as long as the deadline.
 QUEUE_SIZE = 10_000
+# Low, so that the backlog after an outage leaves session room for turns.
 MAX_CONCURRENCY = 4
 DEADLINE_SECONDS = 300
+
+_SHUTDOWN = "process shutdown"
 
 
 class UsageReporter:

@@ -32,7 +32,7 @@ class WholeCompletion(Completion):
             return replace_fields(body, self._identity(model))
 
         def on_sent() -> None:
-            # A request aborted from here on is charged, though nobody reports how much it used.
+            # A request aborted from here on is charged by an estimate: its usage is never reported.
             self._answering_model = model
 
         body = self._request.upstream_body(model)

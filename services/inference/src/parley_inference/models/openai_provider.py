@@ -32,6 +32,7 @@ from parley_inference.models.wire.stream_attempt import (
 Result = TypeVar("Result")
 
 
+# Time until the trial request; meanwhile requests fail at once or go to a fallback.
 CIRCUIT_OPEN_SECONDS = 5
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Maximum size of a response that is not streamed."""

@@ -11,6 +11,7 @@ from parley_contracts.session_api.turns import CachedWindow, PromptContext, Prom
 from parley_core.token_estimate import estimate_tokens
 from parley_inference.models.wire.chat_message import ChatMessage
 
+# A conversation that pauses for longer sends its whole context once.
 TTL_SECONDS = 300
 
 # Rough memory of a message beside its text: the struct, its id, the headers of its strings.

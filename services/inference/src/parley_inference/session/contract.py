@@ -1,4 +1,4 @@
-"""Encoding and validation of the session API's bodies, beyond what their structs express."""
+"""Requests and responses of the session API: building, decoding, and checks beyond their types."""
 
 from dataclasses import dataclass
 from typing import TypeVar

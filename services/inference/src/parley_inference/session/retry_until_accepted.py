@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+# A finished reply waits for its commit, so the delays are short.
 INITIAL_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 2.0
 # Timeouts and rate limits: rejections that do not depend on the request itself.

@@ -28,7 +28,7 @@ class UsageRecord:
 
 @dataclass(frozen=True, slots=True)
 class OneShotResult:
-    """The text of a title or summary, and what it used."""
+    """The text of a title or summary, with its usage and price."""
 
     text: str
     usage: Usage

@@ -13,6 +13,7 @@ from parley_inference.streaming.live_turn import LiveTurn
 log = logging.getLogger(__name__)
 
 
+# The interval at which the writer flushes.
 INTERVAL_SECONDS = 0.05
 # Bounds of one call to Redis, which delays all others: buffers read, and entries in all.
 MAX_TURNS_PER_READ = 200

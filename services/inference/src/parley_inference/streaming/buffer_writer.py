@@ -16,11 +16,13 @@ from parley_inference.streaming.live_turn import LiveTurn
 log = logging.getLogger(__name__)
 
 
+# Delay that a reader in another process sees, against calls to Redis.
 INTERVAL_SECONDS = 0.05
 # Bounds of one call to Redis, which delays all others; the bytes may be exceeded by one turn.
 MAX_TURNS_PER_WRITE = 200
 MAX_BYTES_PER_WRITE = 4 * 1024 * 1024
-# How long Redis keeps a buffer: beyond the maximum time of its reply, and after its turn's end.
+# TTL of a buffer: the margin beyond the maximum time of its reply, for retries of the commit and
+# the recovery of a lost turn; and the time after the end, for readers that are still behind.
 RUNNING_TTL_MARGIN_SECONDS = 120
 ENDED_TTL_SECONDS = 90
 

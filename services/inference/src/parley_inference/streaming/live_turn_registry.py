@@ -7,11 +7,15 @@ from cachetools import TTLCache
 
 from parley_inference.streaming.live_turn import LiveTurn
 
+# Late and reconnecting subscribers find an ended turn here; afterwards it is fetched from session.
+# At 512 KiB per reply, the count bounds the memory to 128 MiB.
 MAX_ENDED_TURNS = 256
 ENDED_TTL_SECONDS = 30
 
 
 class LiveTurnRegistry:
+    """Turns by id; ended ones stay for `ENDED_TTL_SECONDS`, at most `MAX_ENDED_TURNS` of them."""
+
     def __init__(self) -> None:
         self._running: dict[UUID, LiveTurn] = {}
         self._ended: TTLCache[UUID, LiveTurn] = TTLCache(MAX_ENDED_TURNS, ENDED_TTL_SECONDS)

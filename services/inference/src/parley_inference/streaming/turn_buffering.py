@@ -9,7 +9,7 @@ from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_inference.streaming.buffer_poller import TurnBufferPoller
 from parley_inference.streaming.buffer_writer import TurnBufferWriter
 
-# One slow call delays the buffers of all turns.
+# Short, because one slow call delays the buffers of all turns, and losing them loses nothing.
 REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_CIRCUIT_OPEN_SECONDS = 1.0
 # One for the writer, one for the poller.

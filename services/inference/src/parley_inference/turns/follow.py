@@ -5,7 +5,8 @@ from parley_core.http.errors import ParleyError
 from parley_inference.session.client import SessionClient
 from parley_inference.streaming.live_turn import LiveTurn
 
-# Time without new text after which session is asked; the writer's own end marker comes sooner.
+# Time without new text after which session is asked for the turn. It matters only when the end
+# marker in the buffer is missing: normally that arrives sooner.
 IDLE_SECONDS = 1
 
 

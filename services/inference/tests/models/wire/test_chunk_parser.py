@@ -146,6 +146,7 @@ def test_an_invalid_event_is_an_error_after_the_text_before_it(event: bytes) -> 
     parsed = read(chunks(chunk("kept")) + event)
     assert parsed[0].text == "kept"
     assert error_of(parsed[:1]) == "upstream_garbage"
+    assert parsed[0].error is not None
     assert not parsed[0].error.transient
 
 
@@ -189,4 +190,5 @@ def test_an_error_in_the_stream_is_mapped_by_its_status(
     event: str, code: str, transient: bool
 ) -> None:
     [first, _] = read(chunks(chunk("kept"), event))
+    assert first.error is not None
     assert (first.text, first.error.code, first.error.transient) == ("kept", code, transient)

@@ -1,4 +1,4 @@
-"""The routes of the catalogue: everyone reads it, administrators change their tenant's part."""
+"""Routes of assistants: everybody lists and reads them, administrators change their tenant's."""
 
 from collections.abc import Sequence
 
@@ -8,83 +8,98 @@ from starlette.routing import Route
 
 from parley_contracts.api_models import Assistant, Page
 from parley_contracts.session_api.assistants import DefineAssistantRequest, ReviseAssistantRequest
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Forbidden
-from parley_core.http.service_auth import ServiceAuthenticator, request_id
-from parley_session.api.request_parsing import decode_body, decode_idempotent_body, explicit_fields
-from parley_session.api.responses import shape_answer
-from parley_session.application.assistants.assistant_catalogue import CataloguedAssistant
+from parley_session.api.authentication import Authenticators
+from parley_session.api.request_parsing import (
+    decode_body,
+    decode_idempotent_body,
+    explicit_fields,
+)
+from parley_session.api.responses import model_response
+from parley_session.application.assistants.administration import AssistantAdministration
+from parley_session.application.assistants.assistant_catalogue import (
+    AssistantCatalogue,
+    CataloguedAssistant,
+)
 from parley_session.application.assistants.page_query import page_query_of
-from parley_session.application.command_executor import Caller
 from parley_session.domain.assistant.state import Definition
-from parley_session.parts import Parts
 
-_SCOPES = {"assistants:write", "admin"}
+_WRITE_SCOPES = {"assistants:write", "admin"}
 
 
-def assistant_routes(gateway: ServiceAuthenticator, parts: Parts) -> Sequence[Route]:
-    """`gateway` guards them all."""
-
+def assistant_routes(
+    authenticators: Authenticators,
+    catalogue: AssistantCatalogue,
+    administration: AssistantAdministration,
+) -> Sequence[Route]:
     async def list_assistants(request: Request) -> Response:
-        person = gateway(request)
+        principal = authenticators.gateway(request).principal
         query = page_query_of(request.query_params)
-        found, more = await parts.catalogue.listed(person.tenant, query)
-        shapes = [_shape(assistant, person) for assistant in found]
+        found, has_more = await catalogue.list_page(principal.tenant, query)
+        shapes = [_shape(assistant, principal) for assistant in found]
         ids: list[str | None] = [shape.id for shape in shapes] or [None]
-        return shape_answer(Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=more))
+        page = Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=has_more)
+        return model_response(page)
 
     async def read_assistant(request: Request) -> Response:
-        return await _as_it_is(gateway(request), request.path_params["assistant_id"])
+        principal = authenticators.gateway(request).principal
+        return await _current(principal, request.path_params["assistant_id"])
 
     async def define_assistant(request: Request) -> Response:
-        asker = _administrator(request)
-        body, keyed = await decode_idempotent_body(request, asker, DefineAssistantRequest)
+        caller = _administrator(request)
+        body, idempotent_request = await decode_idempotent_body(
+            request, caller, DefineAssistantRequest
+        )
         definition = Definition(
             name=body.name,
             description=body.description,
             instructions=body.instructions,
             model=body.model,
         )
-        new = await parts.administering.define(body.id, definition, asker, again=keyed is not None)
-        return await _as_it_is(asker.person, body.id, 201 if new else 200)
+        is_new = await administration.define(
+            body.id, definition, caller, allow_existing=idempotent_request is not None
+        )
+        return await _current(caller.principal, body.id, 201 if is_new else 200)
 
     async def revise_assistant(request: Request) -> Response:
-        asker, assistant_id = _administrator(request), request.path_params["assistant_id"]
+        caller, assistant_id = _administrator(request), request.path_params["assistant_id"]
         body = await decode_body(request, ReviseAssistantRequest)
-        await parts.administering.revise(assistant_id, explicit_fields(body), asker)
-        return await _as_it_is(asker.person, assistant_id)
+        await administration.revise(assistant_id, explicit_fields(body), caller)
+        return await _current(caller.principal, assistant_id)
 
     async def retire_assistant(request: Request) -> Response:
-        asker, assistant_id = _administrator(request), request.path_params["assistant_id"]
-        await parts.administering.retire(assistant_id, asker)
-        return await _as_it_is(asker.person, assistant_id)
+        caller, assistant_id = _administrator(request), request.path_params["assistant_id"]
+        await administration.retire(assistant_id, caller)
+        return await _current(caller.principal, assistant_id)
 
     def _administrator(request: Request) -> Caller:
-        person = gateway(request)
-        if not _SCOPES & person.scopes:
+        caller = authenticators.gateway(request)
+        if not _WRITE_SCOPES & caller.principal.scopes:
             raise Forbidden(
-                "This needs a token with the scope assistants:write or admin.",
+                "This requires a token with the scope assistants:write or admin.",
                 code="missing_scope",
             )
-        return Caller(person, request_id(request))
+        return caller
 
-    async def _as_it_is(person: Principal, assistant_id: str, status: int = 200) -> Response:
-        return shape_answer(
-            _shape(await parts.catalogue.read(person.tenant, assistant_id), person), status
-        )
+    async def _current(principal: Principal, assistant_id: str, status: int = 200) -> Response:
+        """Bypasses the cache: an administrator must see the change at once."""
+        assistant = await catalogue.read(principal.tenant, assistant_id)
+        return model_response(_shape(assistant, principal), status)
 
-    one = "/assistants/{assistant_id}"
+    assistant = "/assistants/{assistant_id}"
     return [
         Route("/assistants", list_assistants),
         Route("/assistants", define_assistant, methods=["POST"]),
-        Route(one, read_assistant),
-        Route(one, revise_assistant, methods=["PATCH"]),
-        Route(one, retire_assistant, methods=["DELETE"]),
+        Route(assistant, read_assistant),
+        Route(assistant, revise_assistant, methods=["PATCH"]),
+        Route(assistant, retire_assistant, methods=["DELETE"]),
     ]
 
 
-def _shape(assistant: CataloguedAssistant, person: Principal) -> Assistant:
-    """With what the model is told, for administrators."""
-    if not _SCOPES & person.scopes:
+def _shape(assistant: CataloguedAssistant, principal: Principal) -> Assistant:
+    """Includes the instructions for administrators."""
+    if not _WRITE_SCOPES & principal.scopes:
         return assistant.shape
     return assistant.shape.model_copy(update={"instructions": assistant.instructions})

@@ -1,16 +1,26 @@
-"""How a refusal of the domain, or a store that is away, reads as an answer."""
+"""Maps domain errors and database failures to HTTP error responses."""
 
 import logging
 
-import asyncpg
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
 from parley_core.http.error_handlers import error_response
-from parley_core.http.errors import Conflict, InvalidRequest, NotFound, ParleyError, Unavailable
-from parley_session.api.assistant_refusing import assistant_error_of
-from parley_session.domain.assistant.errors import AssistantError
+from parley_core.http.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    ParleyError,
+    Unavailable,
+)
+from parley_session.domain.assistant.errors import (
+    AssistantAlreadyRetired,
+    AssistantIdTaken,
+    AssistantNotFound,
+    AssistantShared,
+)
 from parley_session.domain.session.errors import (
     DomainError,
     IdTaken,
@@ -24,82 +34,83 @@ from parley_session.domain.session.errors import (
     TurnNotFound,
     TurnOpen,
 )
+from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-STORE_TROUBLE: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    # On a connection that was lost a moment ago.
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    # A standby answers so until it has taken over.
-    asyncpg.ReadOnlySQLTransactionError,
-)
+
+def install_domain_error_handlers(app: Starlette) -> None:
+    app.add_exception_handler(DomainError, _on_domain_error)
+    for error_type in DATABASE_UNAVAILABLE:
+        app.add_exception_handler(error_type, _on_database_unavailable)
 
 
-def install_refusals(app: Starlette) -> None:
-    app.add_exception_handler(DomainError, _on_refusal)
-    for trouble in STORE_TROUBLE:
-        app.add_exception_handler(trouble, _on_store_trouble)
-
-
-def error_of(refusal: DomainError) -> ParleyError:
-    match refusal:
+def http_error_of(error: DomainError) -> ParleyError:
+    match error:
         case SessionNotFound():
-            return NotFound("There is no such session.", code="session_not_found")
+            return NotFound("Session not found.", code="session_not_found")
         case TurnNotFound():
-            return NotFound("There is no such turn.", code="turn_not_found")
+            return NotFound("Turn not found.", code="turn_not_found")
         case SessionIdUnavailable():
             return Conflict(
-                "This session id was used before: choose another.",
-                code="session_id_unavailable",
-                param="id",
+                "This id is in use. Choose another one.", code="session_id_unavailable", param="id"
             )
         case TurnOpen(turn_id=turn_id):
             return Conflict(
-                f"The session is still answering another message (turn {turn_id}): "
-                "wait for its end.",
+                f"Turn {turn_id} of this session is still running. Wait until it has ended.",
                 code="turn_open",
             )
         case TurnAlreadyEnded(status=status):
-            return Conflict(f"The turn has {status}.", code="turn_ended")
+            return Conflict(f"The turn has ended with status {status}.", code="turn_ended")
         case ParentNotFound():
             return InvalidRequest(
-                "There is no such message in this session.", param="parent_message_id"
+                "The session has no message with this id.", param="parent_message_id"
             )
         case MessageNotFound():
             return InvalidRequest(
-                "There is no such message in this session that this could be done with.",
+                "The session has no message with this id that the request can refer to.",
                 param="message_id",
             )
         case NotDeleted():
-            return Conflict("This session is not deleted.", code="not_deleted")
+            return Conflict("The session is not deleted.", code="not_deleted")
         case LegalHold():
             return Conflict(
-                "A legal hold keeps this session: it cannot be erased.", code="legal_hold"
+                "The session is under a legal hold and cannot be erased.", code="legal_hold"
             )
         case IdTaken():
-            return Conflict("This id is taken.", code="id_taken")
-        case AssistantError():
-            return assistant_error_of(refusal)
+            return Conflict("This id is in use.", code="id_taken")
+        case AssistantNotFound():
+            return NotFound(
+                "Assistant not found. GET /v1/assistants lists all of them.",
+                code="assistant_not_found",
+                param="assistant_id",
+            )
+        case AssistantIdTaken():
+            return Conflict(
+                "An assistant with this id exists or existed. Choose another id.",
+                code="assistant_id_taken",
+                param="id",
+            )
+        case AssistantShared():
+            return Forbidden(
+                "This assistant is shared by all tenants. Define your own.",
+                code="assistant_shared",
+            )
+        case AssistantAlreadyRetired():
+            return Conflict("The assistant is retired.", code="assistant_retired")
         case _:
-            raise TypeError(f"{type(refusal).__name__} has no answer")
+            raise TypeError(f"{type(error).__name__} is not mapped to an HTTP error")
 
 
-async def _on_refusal(request: Request, error: Exception) -> Response:
+async def _on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
-    return error_response(request, error_of(error))
+    return error_response(request, http_error_of(error))
 
 
-async def _on_store_trouble(request: Request, error: Exception) -> Response:
-    # Its class alone: a database's sentence may quote a row.
+async def _on_database_unavailable(request: Request, error: Exception) -> Response:
+    # The class alone: a message of the database may quote a row.
     log.warning("the event store failed: %s", type(error).__name__)
-    refused = Unavailable(
-        "The event store is not there right now; try again.", code="event_store_unavailable"
+    unavailable = Unavailable(
+        "The event store is temporarily unavailable. Please retry.", code="event_store_unavailable"
     )
-    return error_response(request, refused)
+    return error_response(request, unavailable)

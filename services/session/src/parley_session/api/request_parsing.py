@@ -7,9 +7,9 @@ import msgspec
 from starlette.requests import Request
 
 from parley_contracts.session_api.requests import BilledRequest
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
 from parley_events.values import Price, Usage
-from parley_session.application.command_executor import Caller
 from parley_session.application.idempotency import IdempotentRequest, idempotent_request
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -40,7 +40,7 @@ def idempotent_request_of(
 ) -> IdempotentRequest | None:
     """None without an Idempotency-Key; `body` is what the fingerprint is taken of."""
     key = request.headers.get("idempotency-key")
-    return idempotent_request(caller.person, request.method, request.url.path, key, body)
+    return idempotent_request(caller.principal, request.method, request.url.path, key, body)
 
 
 def explicit_fields(body: msgspec.Struct) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""How session's routes answer."""
-
-from typing import Any
+"""Builds JSON responses from API models and response bodies."""
 
 import msgspec
 from starlette.responses import Response
@@ -8,9 +6,9 @@ from starlette.responses import Response
 from parley_contracts.api_models import Shape
 
 
-def shape_answer(shape: Shape, status: int = 200) -> Response:
-    return Response(shape.to_json(), status, media_type="application/json")
+def model_response(model: Shape, status: int = 200) -> Response:
+    return Response(model.to_json(), status, media_type="application/json")
 
 
-def json_answer(answer: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+def json_response(body: object) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")

@@ -1,6 +1,6 @@
-"""The routes of whole sessions: start, read, change, fork, delete, restore."""
+"""Routes of sessions: start, read, update, fork, delete, restore, switch assistant."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -9,112 +9,137 @@ from starlette.routing import Route
 
 from parley_contracts.api_models import rfc3339
 from parley_contracts.session_api.sessions import (
+    DeleteSessionResponse,
+    DeleteSessionsResponse,
     ForkSessionRequest,
     StartSessionRequest,
     SwitchAssistantRequest,
+    SwitchAssistantResponse,
     UpdateSessionRequest,
 )
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.service_auth import ServiceAuthenticator, request_id
-from parley_session.api.request_parsing import decode_body, decode_idempotent_body, explicit_fields
-from parley_session.api.responses import json_answer, shape_answer
-from parley_session.application.command_executor import Caller
-from parley_session.parts import Parts
+from parley_session.api.authentication import Authenticators
+from parley_session.api.request_parsing import (
+    decode_body,
+    decode_idempotent_body,
+    explicit_fields,
+)
+from parley_session.api.responses import json_response, model_response
+from parley_session.application.sessions.delete_session import SessionDeletion
+from parley_session.application.sessions.fork_session import SessionForker
+from parley_session.application.sessions.session_queries import SessionQueries
+from parley_session.application.sessions.start_session import SessionStarter
+from parley_session.application.sessions.update_session import SessionUpdater
 
-_ERASED_AT_ONCE = 1_000
-# Well within the 10 s for which whoever calls waits: what is left is erased by the next call.
-_ERASING_SECONDS = 5
+_MAX_ERASED_PER_CALL = 1_000
+# Well below the 10 s for which callers wait; the next call continues.
+_MAX_ERASE_SECONDS = 5
 
 
-def session_routes(guard_of: Callable[..., ServiceAuthenticator], parts: Parts) -> Sequence[Route]:
-    gateway, readers = guard_of("gateway"), guard_of("gateway", "history")
-
+def session_routes(
+    authenticators: Authenticators,
+    sessions: SessionQueries,
+    starter: SessionStarter,
+    updater: SessionUpdater,
+    forker: SessionForker,
+    deletion: SessionDeletion,
+) -> Sequence[Route]:
     async def start_session(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
-        body, keyed = await decode_idempotent_body(request, asker, StartSessionRequest)
-        session, new = await parts.starting.start(
-            asker,
-            keyed,
+        caller = authenticators.gateway(request)
+        body, idempotent_request = await decode_idempotent_body(
+            request, caller, StartSessionRequest
+        )
+        session, is_new = await starter.start(
+            caller,
+            idempotent_request,
             session_id=body.id,
             assistant_id=body.assistant_id,
             title=body.title,
             metadata=body.metadata,
             temporary=body.temporary,
         )
-        return shape_answer(session, 201 if new else 200)
+        return model_response(session, 201 if is_new else 200)
 
     async def read_session(request: Request) -> Response:
-        person, session_id = readers(request), request.path_params["session_id"]
-        return shape_answer(await parts.sessions.read(session_id, person))
+        caller = authenticators.gateway_or_history(request)
+        session_id = request.path_params["session_id"]
+        return model_response(await sessions.read(session_id, caller.principal))
 
-    async def change_session(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
+    async def update_session(request: Request) -> Response:
+        caller = authenticators.gateway(request)
         body = await decode_body(request, UpdateSessionRequest)
         changes = explicit_fields(body)
         if not changes:
-            raise InvalidRequest("The body names nothing to change.")
+            raise InvalidRequest("Give at least one field to change.")
         session_id = request.path_params["session_id"]
-        return shape_answer(await parts.changing.change(session_id, asker, **changes))
+        return model_response(await updater.update(session_id, caller, **changes))
 
     async def delete_session(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
+        caller = authenticators.gateway(request)
         session_id = request.path_params["session_id"]
-        deleted = await parts.erasing.delete(session_id, asker)
-        answer = {
-            "object": "session.deleted",
-            "id": session_id,
-            "erased": deleted.erase_at is None,
-            "erase_at": deleted.erase_at and rfc3339(deleted.erase_at),
-            "version": deleted.version,
-        }
-        return json_answer(answer)
+        result = await deletion.delete(session_id, caller)
+        response = DeleteSessionResponse(
+            id=session_id,
+            erased=result.erase_at is None,
+            erase_at=rfc3339(result.erase_at) if result.erase_at else None,
+            version=result.version,
+        )
+        return json_response(response)
 
     async def delete_sessions(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
-        erased = await parts.erasing.erase_all_of(
-            asker.person, "requested", asker, most=_ERASED_AT_ONCE, seconds=_ERASING_SECONDS
+        caller = authenticators.gateway(request)
+        result = await deletion.erase_all_of(
+            caller.principal,
+            "requested",
+            caller,
+            max_sessions=_MAX_ERASED_PER_CALL,
+            max_seconds=_MAX_ERASE_SECONDS,
         )
-        return json_answer({"object": "sessions.deleted", **msgspec.to_builtins(erased)})
+        response = DeleteSessionsResponse(
+            erased=result.erased, held=result.legal_holds, has_more=result.has_more
+        )
+        return json_response(response)
 
     async def restore_session(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
+        caller = authenticators.gateway(request)
         session_id = request.path_params["session_id"]
-        await parts.erasing.restore(session_id, asker)
-        return shape_answer(await parts.sessions.read(session_id, asker.person))
+        await deletion.restore(session_id, caller)
+        return model_response(await sessions.read(session_id, caller.principal))
 
     async def fork_session(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
-        body, keyed = await decode_idempotent_body(request, asker, ForkSessionRequest)
-        session, new = await parts.forking.fork(
+        caller = authenticators.gateway(request)
+        body, idempotent_request = await decode_idempotent_body(request, caller, ForkSessionRequest)
+        session, is_new = await forker.fork(
             request.path_params["session_id"],
-            asker,
-            keyed,
+            caller,
+            idempotent_request,
             message_id=body.message_id,
             session_id=body.id,
             title=body.title,
         )
-        return shape_answer(session, 201 if new else 200)
+        return model_response(session, 201 if is_new else 200)
 
     async def switch_assistant(request: Request) -> Response:
-        asker = Caller(gateway(request), request_id(request))
-        body, keyed = await decode_idempotent_body(request, asker, SwitchAssistantRequest)
-        switched = await parts.starting.switch(asker, keyed, body.assistant_id)
-        answer = {
-            "object": "assistant_switch",
-            "session": msgspec.Raw(switched.session.to_json()),
-            "created": switched.created,
-            "messages": [msgspec.Raw(message.to_json()) for message in switched.messages],
-        }
-        return json_answer(answer)
+        caller = authenticators.gateway(request)
+        body, idempotent_request = await decode_idempotent_body(
+            request, caller, SwitchAssistantRequest
+        )
+        result = await starter.switch(caller, idempotent_request, body.assistant_id)
+        response = SwitchAssistantResponse(
+            session=msgspec.Raw(result.session.to_json()),
+            created=result.created,
+            messages=[msgspec.Raw(message.to_json()) for message in result.messages],
+        )
+        return json_response(response)
 
-    one = "/sessions/{session_id:uuid}"
+    session = "/sessions/{session_id:uuid}"
     return [
         Route("/sessions", start_session, methods=["POST"]),
         Route("/sessions", delete_sessions, methods=["DELETE"]),
-        Route(one, read_session),
-        Route(one, change_session, methods=["PATCH"]),
-        Route(one, delete_session, methods=["DELETE"]),
-        Route(f"{one}/restore", restore_session, methods=["POST"]),
-        Route(f"{one}/fork", fork_session, methods=["POST"]),
+        Route(session, read_session),
+        Route(session, update_session, methods=["PATCH"]),
+        Route(session, delete_session, methods=["DELETE"]),
+        Route(f"{session}/restore", restore_session, methods=["POST"]),
+        Route(f"{session}/fork", fork_session, methods=["POST"]),
         Route("/switch-assistant", switch_assistant, methods=["POST"]),
     ]

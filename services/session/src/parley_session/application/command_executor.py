@@ -1,4 +1,4 @@
-"""One command on one session: load, decide, append; again when another append came first."""
+"""Executes a command on a session: load, decide, append, and retry after a concurrent append."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from parley_core.auth.principal import Principal
+from parley_core.auth.caller import Caller
 from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.crypto.sealing import DataKey, seal
 from parley_core.http.errors import NotFound, Unavailable
@@ -26,84 +26,90 @@ from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
 from parley_session.storage.event_store import EventStore, LoadedSession
 
+MAX_APPEND_ATTEMPTS = 8
+"""Attempts against concurrent appends; eight in a row mean that a client floods one stream."""
+
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """In whose name a command comes, and by which request; `system` is Parley itself."""
-
-    person: Principal
-    request_id: str
-    system: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The session after the command; `events` are those that it made."""
+    """The session after the command, and the events that the command appended."""
 
-    held: LoadedSession
+    loaded: LoadedSession
     events: Sequence[Event]
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyExecuted:
-    """The request was executed before, by another try of it."""
+    """An earlier attempt of the same request executed the command."""
 
     session_id: UUID
     turn_id: UUID | None
 
 
 CommandFor = Callable[[LoadedSession | None], Command | Awaitable[Command | AlreadyExecuted]]
-"""The command, now that its session is known, or what did it before; raises to refuse it."""
+"""Builds the command from the loaded session, or finds its earlier execution; raises to reject."""
 
 
 class CommandExecutor:
-    def __init__(self, store: EventStore, *, attempts: int, clock: Clock | None = None) -> None:
-        self._store, self._attempts = store, attempts
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        max_attempts: int = MAX_APPEND_ATTEMPTS,
+        clock: Clock | None = None,
+    ) -> None:
+        self._store, self._max_attempts = store, max_attempts
         self._clock = clock or utc_now
 
     async def execute(
         self,
         session_id: UUID,
         command_for: CommandFor,
-        asker: Caller,
+        caller: Caller,
         *,
+        as_system: bool = False,
         request: IdempotentRequest | None = None,
-        loaded: LoadedSession | None = None,
+        preloaded: LoadedSession | None = None,
     ) -> CommandResult | AlreadyExecuted:
-        """`loaded` is the session, where the caller has just loaded it.
+        """Execute in the name of the caller, or of Parley itself (`as_system`).
 
-        Raises a Refusal, IdempotencyKeyReused, EventTooLarge, or Unavailable when contended.
+        `preloaded` saves the first load. Raises a DomainError, IdempotencyKeyReused,
+        EventTooLarge, or Unavailable if every attempt lost against a concurrent append.
         """
-        for _ in range(self._attempts):
-            held = loaded or await self._load(session_id)
-            loaded = None  # What came meanwhile is loaded with the next attempt.
-            # After the load: what it did not see yet, and what it did, is remembered by now.
-            if request and (done := await self.done_before(request)):
-                return done
-            wanted = command_for(held)
-            command = await wanted if isinstance(wanted, Awaitable) else wanted
+        for _ in range(self._max_attempts):
+            loaded = preloaded or await self._load(session_id)
+            preloaded = None  # The next attempt must see the concurrent append.
+            # Checked after the load: an execution that the load did not see is found here.
+            if request and (earlier := await self.find_previous_execution(request)):
+                return earlier
+            built = command_for(loaded)
+            command = await built if isinstance(built, Awaitable) else built
             if isinstance(command, AlreadyExecuted):
                 return command
-            if executed := await self._attempt(held, command, asker, request):
-                return executed
-        raise Unavailable("The session is busy; try again.", code="session_busy")
+            metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
+            if result := await self._attempt(loaded, command, metadata, request):
+                return result
+        raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
-    async def done_before(self, request: IdempotentRequest) -> AlreadyExecuted | None:
-        """What a try with the same Idempotency-Key did. Raises IdempotencyKeyReused, NotFound."""
+    async def find_previous_execution(self, request: IdempotentRequest) -> AlreadyExecuted | None:
+        """The execution of a request with the same Idempotency-Key.
+
+        Raises IdempotencyKeyReused, and NotFound if its session was erased.
+        """
         try:
-            recalled = await self._store.recall(request.digest)
+            found = await self._store.find_idempotency_record(request.digest)
         except KeyDestroyed:
-            raise NotFound("There is no such session.", code="session_not_found") from None
-        if recalled is None:
+            raise NotFound("Session not found.", code="session_not_found") from None
+        if found is None:
             return None
-        remembered, key = recalled
-        request.check_same(remembered, key)
-        return AlreadyExecuted(remembered.session_id, remembered.turn_id)
+        record, key = found
+        request.check_same(record, key)
+        return AlreadyExecuted(record.session_id, record.turn_id)
 
     async def _load(self, session_id: UUID) -> LoadedSession | None:
-        """Raises SessionNotFound for one that was erased."""
+        """Raises SessionNotFound for an erased session."""
         try:
             return await self._store.load(session_id)
         except KeyDestroyed:
@@ -111,24 +117,23 @@ class CommandExecutor:
 
     async def _attempt(
         self,
-        held: LoadedSession | None,
+        loaded: LoadedSession | None,
         command: Command,
-        asker: Caller,
+        metadata: CommandMetadata,
         request: IdempotentRequest | None,
     ) -> CommandResult | None:
-        """None when another append came first."""
-        key = held.key if held else DataKey.generate()
-        state = held.session if held else None
-        moment, seal_content = moment_of(asker, self._clock()), _seal_with(key)
+        """None if another append was committed first."""
+        key = loaded.key if loaded else DataKey.generate()
+        session = loaded.session if loaded else None
         events = await run_in_thread_if_large(
-            _messages_in(command), lambda: decide(state, command, moment, seal_content)
+            _message_count(command), lambda: decide(session, command, metadata, _seal_with(key))
         )
         if not events:
-            assert held is not None
-            return CommandResult(held, events)
-        opened, session_id = _opened_by(events), events[0].session_id
-        remember = request.remembered(key, session_id, opened) if request else None
-        after = await self._store.append(held, events, key=key, remember=remember)
+            assert loaded is not None
+            return CommandResult(loaded, events)
+        turn_id, session_id = _opened_turn_id(events), events[0].session_id
+        record = request.to_record(key, session_id, turn_id) if request else None
+        after = await self._store.append(loaded, events, key=key, idempotency_record=record)
         return CommandResult(after, events) if after else None
 
 
@@ -136,9 +141,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def moment_of(asker: Caller, now: datetime) -> CommandMetadata:
-    actor = Actor(tenant=asker.person.tenant, user=asker.person.user, system=asker.system)
-    return CommandMetadata(actor, asker.request_id, now, secrets.randbits(74))
+def command_metadata_for(
+    caller: Caller, now: datetime, *, as_system: bool = False
+) -> CommandMetadata:
+    principal = caller.principal
+    actor = Actor(tenant=principal.tenant, user=principal.user, system=as_system)
+    return CommandMetadata(actor, caller.request_id, now, secrets.randbits(74))
 
 
 def _seal_with(key: DataKey) -> Seal:
@@ -148,7 +156,7 @@ def _seal_with(key: DataKey) -> Seal:
     return sealed
 
 
-def _messages_in(command: Command) -> int:
+def _message_count(command: Command) -> int:
     match command:
         case StartSession(messages=messages) | ImportMessages(messages=messages):
             return len(messages)
@@ -158,6 +166,6 @@ def _messages_in(command: Command) -> int:
             return 1
 
 
-def _opened_by(events: Sequence[Event]) -> UUID | None:
+def _opened_turn_id(events: Sequence[Event]) -> UUID | None:
     turns = (event.data.turn_id for event in events if isinstance(event.data, ReplyRequested))
     return next(turns, None)

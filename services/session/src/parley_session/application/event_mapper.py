@@ -1,4 +1,4 @@
-"""Events opened with the session's key, as the shapes that clients see."""
+"""Maps events, unsealed with the session's key, to the API models of sessions and turns."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -34,21 +34,21 @@ from parley_session.domain.session.state import Role, Session, TurnStatus
 
 
 def session_of(
-    session: Session, events: Mapping[int, Event], key: DataKey, person: Principal
+    session: Session, events: Mapping[int, Event], key: DataKey, principal: Principal
 ) -> SessionShape:
-    """The session for its owner; for an administrator without what its owner typed.
+    """The session for its owner; anyone else sees neither title nor metadata.
 
-    `events` are by sequence: the first one, and those that hold its title and its metadata.
+    `events` holds, by sequence, the first event and those with the title and the metadata.
     """
-    owns = (session.tenant, session.owner) == (person.tenant, person.user)
+    is_owner = (session.tenant, session.owner) == (principal.tenant, principal.user)
     open_turn = session.open_turn
     return SessionShape(
         id=session.id,
         assistant_id=session.assistant_id,
-        title=title_of(session, events, key) if owns else None,
-        metadata=metadata_of(session, events, key) if owns else {},
+        title=title_of(session, events, key) if is_owner else None,
+        metadata=metadata_of(session, events, key) if is_owner else {},
         archived=session.archived,
-        legal_hold=session.held,
+        legal_hold=session.legal_hold,
         open_turn_id=open_turn.id if open_turn else None,
         version=session.version,
         created_at=events[1].time,
@@ -81,23 +81,27 @@ def metadata_of(session: Session, events: Mapping[int, Event], key: DataKey) -> 
 
 
 def message_of(
-    event: Event, turn_id: UUID | None, key: DataKey, answers: UUID | None = None
+    event: Event, turn_id: UUID | None, key: DataKey, parent_id: UUID | None = None
 ) -> Message:
-    """The message that was submitted or imported, or that the end of a reply brought.
+    """The message of an event that submits or imports one, or that ends a reply.
 
-    `answers` is the message that a reply follows: its event does not name it.
+    `parent_id` is the message that a reply follows: its event does not hold it.
     """
     match event.data:
-        case MessageSubmitted() as said:
-            return _said(event, said, "user", event.time, turn_id, key)
-        case MessageImported() as said:
-            return _said(event, said, said.role, said.original_time, turn_id, key)
+        case MessageSubmitted() as message:
+            return _entered_message(event, message, "user", event.time, turn_id, key)
+        case MessageImported() as message:
+            return _entered_message(
+                event, message, message.role, message.original_time, turn_id, key
+            )
         case ReplyCompleted() as reply:
-            return _reply(event, reply, answers, "content", reply.content, key)
+            return _reply_message(event, reply, parent_id, "content", reply.content, key)
         case ReplyFailed() | ReplyCancelled() as reply:
-            return _reply(event, reply, answers, "partial_content", reply.partial_content, key)
+            return _reply_message(
+                event, reply, parent_id, "partial_content", reply.partial_content, key
+            )
         case other:
-            raise TypeError(f"a {type(other).__name__} brings no message")
+            raise TypeError(f"a {type(other).__name__} has no message")
 
 
 def summary_of(event: Event, key: DataKey) -> str:
@@ -106,48 +110,48 @@ def summary_of(event: Event, key: DataKey) -> str:
 
 
 def turn_of(session: Session, events: Sequence[Event], key: DataKey) -> Turn:
-    """A turn from its own events: its message, its request and, when it has ended, its end."""
+    """A turn from its events: its message, its request and, once it ended, its end."""
     submitted, requested, *end = events
     assert isinstance(requested.data, ReplyRequested)
-    turn_id, answers = requested.data.turn_id, requested.data.parent_message_id
+    turn_id, parent_id = requested.data.turn_id, requested.data.parent_message_id
     return Turn(
         id=turn_id,
         session_id=session.id,
-        # By its own end: the session may have been read later than the turn.
+        # From the turn's own events: the session may have been read later than the turn.
         status=_STATUS[end[0].type] if end else "running",
         message=message_of(submitted, turn_id, key),
         reply_id=requested.data.reply_id,
-        reply=message_of(end[0], turn_id, key, answers) if end else None,
+        reply=message_of(end[0], turn_id, key, parent_id) if end else None,
         error=_error(end[0], key) if end else None,
         version=events[-1].sequence,
     )
 
 
-def _said(
+def _entered_message(
     event: Event,
-    said: MessageSubmitted | MessageImported,
+    message: MessageSubmitted | MessageImported,
     role: Role,
-    said_at: datetime,
+    created_at: datetime,
     turn_id: UUID | None,
     key: DataKey,
 ) -> Message:
     return Message(
-        id=said.message_id,
+        id=message.message_id,
         session_id=event.session_id,
         turn_id=turn_id,
-        parent_message_id=said.parent_message_id,
+        parent_message_id=message.parent_message_id,
         role=role,
-        content=_text(event, "content", said.content, key),
+        content=_text(event, "content", message.content, key),
         status="completed",
         version=event.sequence,
-        created_at=said_at,
+        created_at=created_at,
     )
 
 
-def _reply(
+def _reply_message(
     event: Event,
     reply: ReplyEnded,
-    answers: UUID | None,
+    parent_id: UUID | None,
     field: str,
     sealed: bytes | None,
     key: DataKey,
@@ -156,7 +160,7 @@ def _reply(
         id=reply.reply_id,
         session_id=event.session_id,
         turn_id=reply.turn_id,
-        parent_message_id=answers,
+        parent_message_id=parent_id,
         role="assistant",
         content=_text(event, field, sealed, key),
         status=_STATUS[event.type],

@@ -1,4 +1,4 @@
-"""Requests that carry an Idempotency-Key: which request it is, and whether it is the same again."""
+"""Idempotency of requests: identifies a request by its Idempotency-Key, and detects reuse."""
 
 import hashlib
 import hmac
@@ -13,36 +13,37 @@ from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
 from parley_session.storage.append_statement import IdempotencyRecord
 
-_DERIVED_IDS = UUID("6f9d1a3e-52c7-4b0c-9a50-0f3b7b0c3c11")
-# The same body, however its JSON was written.
+# Namespace of the ids of sessions that are started without one.
+_NAMESPACE = UUID("6f9d1a3e-52c7-4b0c-9a50-0f3b7b0c3c11")
+# Two spellings of the same JSON body encode alike.
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """One request of one person; `digest` names it, `body` is kept as a keyed fingerprint only."""
+    """A request of one person; `digest` identifies it, `body` is stored as a keyed fingerprint."""
 
     digest: bytes
     body: bytes
 
-    def remembered(self, key: DataKey, session_id: UUID, turn_id: UUID | None) -> IdempotencyRecord:
+    def to_record(self, key: DataKey, session_id: UUID, turn_id: UUID | None) -> IdempotencyRecord:
         return IdempotencyRecord(self.digest, fingerprint(key, self.body), session_id, turn_id)
 
-    def check_same(self, remembered: IdempotencyRecord, key: DataKey) -> None:
-        """Raises IdempotencyKeyReused."""
-        if not hmac.compare_digest(remembered.fingerprint, fingerprint(key, self.body)):
+    def check_same(self, record: IdempotencyRecord, key: DataKey) -> None:
+        """Raises IdempotencyKeyReused if the recorded request had another body."""
+        if not hmac.compare_digest(record.fingerprint, fingerprint(key, self.body)):
             raise IdempotencyKeyReused(
-                "This Idempotency-Key was used before, with another body: use a new one."
+                "This Idempotency-Key was used with another body. Use a new key."
             )
 
     @property
     def derived_id(self) -> UUID:
-        """The id of a session that is started without one: the same at each try."""
-        return uuid5(_DERIVED_IDS, self.digest.hex())
+        """The id of a session that is started without one: the same at each retry."""
+        return uuid5(_NAMESPACE, self.digest.hex())
 
 
 def idempotent_request(
-    person: Principal, method: str, path: str, key: str | None, body: object
+    principal: Principal, method: str, path: str, key: str | None, body: object
 ) -> IdempotentRequest | None:
     """None for a request without a key. Raises InvalidRequest."""
     if key is None:
@@ -52,6 +53,6 @@ def idempotent_request(
             f"An Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters.",
             param="Idempotency-Key",
         )
-    # As JSON, so that no part can be read as the next one's beginning.
-    named = _canonical([person.tenant, person.user, method, path, key])
-    return IdempotentRequest(hashlib.sha256(named).digest(), _canonical(body))
+    # Encoded as JSON, so that the boundaries between the parts are unambiguous.
+    identity = _canonical([principal.tenant, principal.user, method, path, key])
+    return IdempotentRequest(hashlib.sha256(identity).digest(), _canonical(body))

@@ -1,4 +1,4 @@
-"""Erases the sessions whose time has come: temporary, deleted or idle ones, as the policies say."""
+"""Retention job: erases temporary, deleted and idle sessions as the policies demand."""
 
 import asyncio
 import logging
@@ -7,124 +7,132 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.storage.postgres_pool import Pool
-from parley_session.api.errors import STORE_TROUBLE
-from parley_session.application.command_executor import Caller
 from parley_session.application.sessions.delete_session import SessionDeletion
-from parley_session.domain.retention_policy import Policies
+from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.domain.session.commands import EraseReason
 from parley_session.domain.session.errors import LegalHold
+from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.due_sessions import DueSession, DueSessions, IdleSession
 
 log = logging.getLogger(__name__)
 
-# A tick ends after these; one whose machine vanished is given up a while later.
-_MOST_SECONDS, _SLACK_SECONDS = 20, 40
+# A tick stops after the first; the database ends the transaction of a vanished process after both.
+_MAX_TICK_SECONDS, _SLACK_SECONDS = 20, 40
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionLimits:
-    """How often a tick comes, and how many sessions one looks at and erases at most."""
+    """A tick every `interval_seconds` scans and erases at most so many sessions.
 
-    every_seconds: float
-    looked_at: int
-    erased: int
+    The batches keep a tick of a full database within a second; the queue drains over many ticks.
+    """
+
+    interval_seconds: float = 2
+    scan_batch: int = 2_000
+    erase_batch: int = 100
+
+
+RETENTION_LIMITS = RetentionLimits()
 
 
 class Retention:
-    """Any number may run: one at a time works, and the session decides whether it is due."""
+    """Any number of processes may run it: a lock admits one, and the domain checks each erasure."""
 
     def __init__(
         self,
         pool: Pool,
-        erasing: SessionDeletion,
-        policies: Policies,
+        deletion: SessionDeletion,
+        policies: RetentionPolicies,
         limits: RetentionLimits,
     ) -> None:
-        self._pool, self._erasing, self._policies = pool, erasing, policies
+        self._pool, self._deletion, self._policies = pool, deletion, policies
         self._limits = limits
-        # Behind these the next tick goes on, so that one that cannot be erased holds up no other.
+        # The next tick continues after these, so that a session that fails delays no other.
         self._after_due: DueSession | None = None
         self._after_idle: UUID | None = None
-        self._ends = 0.0
+        self._tick_deadline = 0.0
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until cancelled."""
         while True:
             try:
                 await self.tick()
-            except STORE_TROUBLE as error:
-                log.warning("The tick of the retention failed: %s", type(error).__name__)
+            except DATABASE_UNAVAILABLE as error:
+                log.warning("retention tick failed: %s", type(error).__name__)
             except Exception as error:
-                # The next tick has to come: without it nothing is erased in time.
+                # No other task erases sessions, so the job must survive any error.
                 log_unexpected_error(log, "retention", error)
-            await asyncio.sleep(self._limits.every_seconds)
+            await asyncio.sleep(self._limits.interval_seconds)
 
     async def tick(self) -> int:
-        """How many sessions it erased."""
+        """Erase due sessions; return how many were erased."""
         erased: Counter[EraseReason] = Counter()
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 sessions = DueSessions(connection)
-                if await sessions.lead(_MOST_SECONDS + _SLACK_SECONDS):
-                    self._ends = asyncio.get_running_loop().time() + _MOST_SECONDS
+                if await sessions.try_lock(_MAX_TICK_SECONDS + _SLACK_SECONDS):
+                    self._tick_deadline = asyncio.get_running_loop().time() + _MAX_TICK_SECONDS
                     await self._erase_due(sessions, erased)
                     await self._erase_idle(sessions, erased)
         finally:
             if erased:
-                said = ", ".join(f"{count} {reason}" for reason, count in sorted(erased.items()))
-                log.info("Sessions erased: %s.", said)
+                counts = ", ".join(f"{count} {reason}" for reason, count in sorted(erased.items()))
+                log.info("erased sessions: %s", counts)
         return erased.total()
 
     async def _erase_due(self, sessions: DueSessions, erased: "Counter[EraseReason]") -> None:
-        due = await sessions.due(self._after_due, self._limits.erased)
+        due = await sessions.due(self._after_due, self._limits.erase_batch)
         for session in due:
-            if self._is_enough(erased):
+            if self._is_exhausted(erased):
                 return
             reason: EraseReason = "deleted" if session.deleted else "expired"
             await self._erase(session.id, reason, erased)
             self._after_due = session
-        if len(due) < self._limits.erased:
+        if len(due) < self._limits.erase_batch:
             self._after_due = None
 
     async def _erase_idle(self, sessions: DueSessions, erased: "Counter[EraseReason]") -> None:
         if (shortest := self._policies.shortest_idle_days) is None:
             return
-        stretch = await sessions.stretch(self._after_idle, self._limits.looked_at)
-        for session in await sessions.idle(stretch, shortest):
-            if self._is_enough(erased):
+        id_range = await sessions.next_range(self._after_idle, self._limits.scan_batch)
+        for session in await sessions.idle(id_range, shortest):
+            if self._is_exhausted(erased):
                 return
             if self._is_idle(session):
                 await self._erase(session.id, "idle", erased, session.updated_at)
             self._after_idle = session.id
-        self._after_idle = stretch.end
+        self._after_idle = id_range.end
 
     def _is_idle(self, session: IdleSession) -> bool:
         idle_days = self._policies.idle_days(session.tenant, session.assistant_id)
         return idle_days is not None and session.idle_days >= idle_days
 
-    def _is_enough(self, erased: "Counter[EraseReason]") -> bool:
-        is_late = asyncio.get_running_loop().time() > self._ends
-        return is_late or erased.total() >= self._limits.erased
+    def _is_exhausted(self, erased: "Counter[EraseReason]") -> bool:
+        is_late = asyncio.get_running_loop().time() > self._tick_deadline
+        return is_late or erased.total() >= self._limits.erase_batch
 
     async def _erase(
         self,
         session_id: UUID,
         reason: EraseReason,
         erased: "Counter[EraseReason]",
-        idle_since: datetime | None = None,
+        unchanged_since: datetime | None = None,
     ) -> None:
-        asker = Caller(Principal("parley", "session"), f"retention-{session_id}", system=True)
+        caller = Caller(Principal("parley", "session"), f"retention-{session_id}")
         try:
-            if await self._erasing.erase(session_id, reason, asker, idle_since=idle_since):
+            if await self._deletion.erase(
+                session_id, reason, caller, as_system=True, unchanged_since=unchanged_since
+            ):
                 erased[reason] += 1
         except LegalHold:
-            # It was placed a moment ago.
+            # Placed after the query.
             return
-        except STORE_TROUBLE:
+        except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:
-            # One session that cannot be read must not keep the others.
+            # A session that cannot be decoded must not block the others.
             log_unexpected_error(log, f"session {session_id} could not be erased", error)

@@ -1,43 +1,45 @@
-"""How many tokens a text has, counted where the vocabulary of the model is known."""
+"""Token counter: counts the tokens of a text for models whose vocabulary is known."""
 
 import re
 from functools import lru_cache
 
 import toktok  # type: ignore[import-untyped]
 
-from parley_session.domain.context_window import estimate
+from parley_core.token_estimate import estimate_tokens
 
 _VOCABULARY = "o200k_base"
-# gpt-4o and what followed it; not gpt-4, gpt-4-turbo and gpt-3.5, which had another one.
+# Models from gpt-4o on; gpt-4, gpt-4-turbo and gpt-3.5 have another vocabulary.
 _HAS_VOCABULARY = re.compile(r"(?:.*/)?(?:ft:)?(?:gpt-(?!3|4$|4-)|chatgpt-|o\d)", re.IGNORECASE)
 
-# A longer text is sampled: 256 KiB in random Chinese would hold up the process for 40 ms.
-_MOST_COUNTED = 32_768
+# Longer texts are sampled: counting 256 KiB of random Chinese would block the process for 40 ms.
+_MAX_COUNTED_LENGTH = 32_768
 _SAMPLES = 16
 
 
-def tokens_in(model: str, text: str) -> int | None:
-    """None where the model's vocabulary is not known. Long texts are estimated by samples."""
+def count_tokens(model: str, text: str) -> int | None:
+    """None if the model's vocabulary is unknown. The count of a long text is extrapolated."""
     if not _HAS_VOCABULARY.match(model):
         return None
-    if len(text) <= _MOST_COUNTED:
+    if len(text) <= _MAX_COUNTED_LENGTH:
         return _count([text])
-    size = _MOST_COUNTED // _SAMPLES
+    size = _MAX_COUNTED_LENGTH // _SAMPLES
     step = (len(text) - size) / (_SAMPLES - 1)
-    sampled = [text[(at := round(place * step)) : at + size] for place in range(_SAMPLES)]
-    return -(-_count(sampled) * len(text) // _MOST_COUNTED)
+    samples = [text[(start := round(number * step)) : start + size] for number in range(_SAMPLES)]
+    return -(-_count(samples) * len(text) // _MAX_COUNTED_LENGTH)
 
 
 @lru_cache(maxsize=256)
-def tokens_in_instructions(model: str, instructions: str) -> int:
-    """Counted or estimated: for the few texts that are told again with every turn."""
-    counted = tokens_in(model, instructions)
-    return estimate(len(instructions.encode())) if counted is None else counted
+def count_instruction_tokens(model: str, instructions: str) -> int:
+    """Counted or estimated; cached, because every turn repeats the same few instructions."""
+    counted = count_tokens(model, instructions)
+    if counted is not None:
+        return counted
+    return estimate_tokens(len(instructions.encode()), cautious=True)
 
 
 def load_vocabulary(model: str) -> None:
-    """Half a second, and 64 MB, where the model's vocabulary is known: not within an event loop."""
-    tokens_in(model, "")
+    """Load the model's vocabulary, if known: takes half a second of CPU and 64 MB."""
+    count_tokens(model, "")
 
 
 def _count(texts: list[str]) -> int:

@@ -1,1 +1,1 @@
-"""The session aggregate: pure, so that every rule is tested without a database."""
+"""Domain model of sessions and assistants: pure functions, tested without a database."""

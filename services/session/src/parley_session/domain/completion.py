@@ -1,4 +1,4 @@
-"""A completion without a conversation: what it cost, as the one event of a stream of its own."""
+"""Usage record of a stateless completion: the single event of its own stream (ADR 18)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ from parley_session.domain.session.event_builder import CommandMetadata
 
 @dataclass(frozen=True, slots=True)
 class RecordCompletion:
-    """Nothing of what was said; `cut` is one that its client left."""
+    """Contains no content; `cut` is the status of a completion whose client disconnected."""
 
     id: UUID
     model: str
@@ -21,21 +21,23 @@ class RecordCompletion:
     price: Price | None = None
 
 
-def completion_served(command: RecordCompletion, moment: CommandMetadata) -> Event:
+def completion_served(command: RecordCompletion, command_metadata: CommandMetadata) -> Event:
     return Event(
-        id=uuid7_after(None, int(moment.now.timestamp() * 1000), moment.randomness),
+        id=uuid7_after(
+            None, int(command_metadata.now.timestamp() * 1000), command_metadata.randomness
+        ),
         session_id=command.id,
         sequence=1,
-        time=moment.now,
+        time=command_metadata.now,
         data=CompletionServed(
-            actor=moment.actor,
-            request_id=moment.request_id,
-            owner=moment.actor.user,
-            tenant=moment.actor.tenant,
+            actor=command_metadata.actor,
+            request_id=command_metadata.request_id,
+            owner=command_metadata.actor.user,
+            tenant=command_metadata.actor.tenant,
             model=command.model,
             status=command.status,
             usage=command.usage,
             price=command.price,
         ),
-        traceparent=moment.traceparent,
+        traceparent=command_metadata.traceparent,
     )

@@ -1,30 +1,28 @@
-"""The context of a turn: which messages the model is shown, and which of them are news.
+"""Context window of a turn: the messages that the model sees, and which of them are new.
 
-The window begins with the last summary of its line, if there is one. It begins where it began
-before for as long as its messages fit the budget, so that a model server can use what it computed
-for the same beginning. Once they do not fit, it moves on in one step, to half the budget; a summary
-is asked for before that.
+The window starts with the last summary of its branch, if there is one. Its start stays fixed as
+long as its messages fit the budget, so that a model server can reuse the prompt cache. Once they
+do not fit, the start advances in one step until half the budget is used (ADR 3). A summary is
+requested before that happens (ADR 14).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from parley_core.token_estimate import estimate_tokens
 from parley_session.domain.session.state import MessageNode, Session
 
-# Three bytes of UTF-8 a token: right for Chinese, a quarter too many for English. A window that is
-# a little short costs less than one that a model refuses.
-_BYTES_PER_TOKEN = 3
-# What sealing adds to a text, and roughly what a model server adds to a message.
+# Size that sealing adds to a text, and roughly what a model server adds to a message.
 _SEALING_BYTES = 40
 _TOKENS_PER_MESSAGE = 4
 
-_Line = Sequence[tuple[UUID, MessageNode]]
+_Branch = Sequence[tuple[UUID, MessageNode]]
 
 
 @dataclass(frozen=True, slots=True)
-class HeldWindow:
-    """A window that somebody holds: of what version, for what budget, and its last message."""
+class CachedWindow:
+    """A window that the runner has cached: its version and budget, and its last message."""
 
     version: int
     budget: int
@@ -32,58 +30,60 @@ class HeldWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class CompactPlaces:
-    """What to summarise: all of the window up to a message, after those that it left behind."""
+class Compaction:
+    """A summary to request, of all messages up to one.
+
+    `nodes` are messages that left the window unsummarised; the runner has the others cached.
+    """
 
     up_to_message_id: UUID
-    places: _Line
+    nodes: _Branch
 
 
 @dataclass(frozen=True, slots=True)
-class ContextPlaces:
-    """The messages to send, oldest first, after the summary if there is one to send.
+class ContextWindow:
+    """The messages to send, oldest first, preceded by the summary, if any.
 
-    `base` is the version of the window that they continue, or None where they are the whole one.
-    `tokens` is what the whole window has; over the budget, its last message alone is too long.
+    `base` is the version of the cached window that they continue; None when they are the whole
+    window. `tokens` is the size of the whole window; if it exceeds the budget, the last message
+    alone is too long.
     """
 
     base: int | None
     summary: MessageNode | None
-    places: _Line
+    nodes: _Branch
     tokens: int
-    compact: CompactPlaces | None
+    compaction: Compaction | None
 
 
-def context_of(
-    session: Session, message_id: UUID, *, budget: int, since: HeldWindow | None
-) -> ContextPlaces:
-    """The window that ends with the message, in `budget` tokens; `since` is what is held of it."""
-    line = _line(session, message_id)
-    window = _window(session, line, budget, session.version)
-    compact = _compact(line, window, budget)
-    held = _held(line, since) if since is not None else ()
-    if since is not None and held and _begins_as_before(session, window, held, since):
-        return ContextPlaces(since.version, None, line[len(held) :], window.tokens, compact)
-    shown = line[window.start :]
-    return ContextPlaces(None, window.summary, shown, window.tokens, compact)
+def context_window(
+    session: Session, message_id: UUID, *, budget: int, cached: CachedWindow | None
+) -> ContextWindow:
+    """The window of at most `budget` tokens that ends with the message."""
+    branch = _branch(session, message_id)
+    bounds = _bounds(session, branch, budget, session.version)
+    compaction = _compaction(branch, bounds, budget)
+    known = _cached_part(branch, cached) if cached is not None else ()
+    if cached is not None and known and _has_same_start(session, bounds, known, cached):
+        news = branch[len(known) :]
+        return ContextWindow(cached.version, None, news, bounds.tokens, compaction)
+    shown = branch[bounds.start :]
+    return ContextWindow(None, bounds.summary, shown, bounds.tokens, compaction)
 
 
-def estimate(text_bytes: int) -> int:
-    """The tokens of a text that nobody counted."""
-    return -(-text_bytes // _BYTES_PER_TOKEN)
-
-
-def tokens_of(place: MessageNode) -> int:
-    """Needs no key. What a model thought before its reply was counted, and is not in the text."""
-    text_bytes = max(0, place.sealed_bytes - _SEALING_BYTES)
-    if place.tokens is None:
-        return estimate(text_bytes) + _TOKENS_PER_MESSAGE
-    return min(place.tokens, text_bytes) + _TOKENS_PER_MESSAGE
+def tokens_of(node: MessageNode) -> int:
+    """The size of a message, counted or estimated from its sealed size; needs no key."""
+    text_bytes = max(0, node.sealed_bytes - _SEALING_BYTES)
+    if node.tokens is None:
+        # A window that is slightly too short costs less than one that the model rejects.
+        return estimate_tokens(text_bytes, cautious=True) + _TOKENS_PER_MESSAGE
+    # The count of a reply includes reasoning tokens, which are not part of its text.
+    return min(node.tokens, text_bytes) + _TOKENS_PER_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
-    """Of a line: what follows the summary from `after` on is shown from `start` on."""
+class _Bounds:
+    """A window in a branch: messages from `start` on; the summary covers those before `after`."""
 
     summary: MessageNode | None
     after: int
@@ -91,53 +91,55 @@ class _Window:
     tokens: int
 
 
-def _line(session: Session, message_id: UUID) -> _Line:
-    """From the first message to this one; without replies that have no text.
+def _branch(session: Session, message_id: UUID) -> _Branch:
+    """The branch from its root, without replies that have no text and without system messages.
 
-    Nor what was brought along as told by another system: the assistant is told its own.
+    System messages come from imports: they instructed another assistant.
     """
-    line = [
-        (at, place)
-        for at, place in session.line(message_id)
-        if place.sealed_bytes and place.role != "system"
+    branch = [
+        (each_id, node)
+        for each_id, node in session.branch_to(message_id)
+        if node.sealed_bytes and node.role != "system"
     ]
-    line.reverse()
-    return line
+    branch.reverse()
+    return branch
 
 
-def _held(line: _Line, since: HeldWindow) -> _Line:
-    """The line as far as the window held it; empty when that was another's."""
-    for place in range(len(line) - 1, -1, -1):  # It is near the end, nearly always.
-        if line[place][0] == since.message_id:
-            return line[: place + 1]
+def _cached_part(branch: _Branch, cached: CachedWindow) -> _Branch:
+    """The branch up to the end of the cached window; empty if that is of another branch."""
+    for index in range(len(branch) - 1, -1, -1):  # Almost always found near the end.
+        if branch[index][0] == cached.message_id:
+            return branch[: index + 1]
     return ()
 
 
-def _window(session: Session, line: _Line, budget: int, version: int) -> _Window:
-    """As it was at that version: whoever holds it must be told what has changed since."""
-    summary, after = _summary(session, line, budget, version)
-    used = tokens_of(summary) if summary else 0
-    skipped, tokens = _start(line[after:], budget - used)
-    return _Window(summary, after, after + skipped, tokens + used)
+def _bounds(session: Session, branch: _Branch, budget: int, version: int) -> _Bounds:
+    """The window as of `version`, so that a cached window can be compared with the current one."""
+    summary, after = _summary(session, branch, budget, version)
+    summary_tokens = tokens_of(summary) if summary else 0
+    skipped, tokens = _start(branch[after:], budget - summary_tokens)
+    return _Bounds(summary, after, after + skipped, tokens + summary_tokens)
 
 
-def _begins_as_before(session: Session, window: _Window, held: _Line, since: HeldWindow) -> bool:
-    """Whether the window that is held begins where this one does."""
-    if not session.compactions and window.start == 0 and window.tokens <= since.budget:
-        return True  # The whole line fits, and so did the beginning of it.
-    before = _window(session, held, since.budget, since.version)
-    return (before.summary, before.start) == (window.summary, window.start)
+def _has_same_start(
+    session: Session, bounds: _Bounds, known: _Branch, cached: CachedWindow
+) -> bool:
+    """Whether the cached window starts where the current one does."""
+    if not session.compactions and bounds.start == 0 and bounds.tokens <= cached.budget:
+        return True  # The whole branch fits, so its cached part did as well.
+    before = _bounds(session, known, cached.budget, cached.version)
+    return (before.summary, before.start) == (bounds.summary, bounds.start)
 
 
 def _summary(
-    session: Session, line: _Line, budget: int, version: int
+    session: Session, branch: _Branch, budget: int, version: int
 ) -> tuple[MessageNode | None, int]:
-    """The last one of the line, and the place after it; one that leaves no room is not shown."""
+    """The last summary of the branch that leaves room for messages, and the index after it."""
     if not session.compactions:
         return None, 0
-    last = tokens_of(line[-1][1])
-    for after in range(len(line) - 1, 0, -1):
-        summary = session.compactions.get(line[after - 1][0])
+    last = tokens_of(branch[-1][1])
+    for after in range(len(branch) - 1, 0, -1):
+        summary = session.compactions.get(branch[after - 1][0])
         if summary is None or summary.sequence > version:
             continue
         if tokens_of(summary) <= min(budget // 2, budget - last):
@@ -145,54 +147,54 @@ def _summary(
     return None, 0
 
 
-def _start(line: _Line, budget: int) -> tuple[int, int]:
-    """Where the shown part of the line starts, and how many tokens that has."""
-    total = sum(tokens_of(place) for _, place in line)
+def _start(branch: _Branch, budget: int) -> tuple[int, int]:
+    """The index of the first message in the window, and the tokens from there on."""
+    total = sum(tokens_of(node) for _, node in branch)
     if total <= budget:
         return 0, total
     start = total = 0
-    for end, (_, place) in enumerate(line):
-        total += tokens_of(place)
-        if total <= budget and (start == 0 or line[start][1].role == "user"):
+    for end, (_, node) in enumerate(branch):
+        total += tokens_of(node)
+        if total <= budget and (start == 0 or branch[start][1].role == "user"):
             continue
-        # What was asked last stays, however long; a window begins with what a person said.
-        last = end if place.role == "user" else end + 1
-        while start < last and (total > budget // 2 or line[start][1].role != "user"):
-            total -= tokens_of(line[start][1])
+        # The last user message stays, however long; a window starts with a user message.
+        last = end if node.role == "user" else end + 1
+        while start < last and (total > budget // 2 or branch[start][1].role != "user"):
+            total -= tokens_of(branch[start][1])
             start += 1
     return start, total
 
 
-def _compact(line: _Line, window: _Window, budget: int) -> CompactPlaces | None:
-    """What was left behind without a summary; else, over three quarters, the older half."""
-    if window.start > window.after:
-        left = line[window.after : window.start]
-        return CompactPlaces(line[window.start - 1][0], _newest_fitting(left, budget // 2))
-    if window.tokens * 4 <= budget * 3:
+def _compaction(branch: _Branch, bounds: _Bounds, budget: int) -> Compaction | None:
+    """Summarises what left the window; over three quarters of the budget, its older half."""
+    if bounds.start > bounds.after:
+        dropped = branch[bounds.after : bounds.start]
+        return Compaction(branch[bounds.start - 1][0], _newest_fitting(dropped, budget // 2))
+    if bounds.tokens * 4 <= budget * 3:
         return None
-    kept_from = _kept_from(line, window)
-    return CompactPlaces(line[kept_from - 1][0], ()) if kept_from > window.start else None
+    first = _first_after_summary(branch, bounds)
+    return Compaction(branch[first - 1][0], ()) if first > bounds.start else None
 
 
-def _kept_from(line: _Line, window: _Window) -> int:
-    """The first message after a summary: what follows it has half of the window at most."""
-    kept_from = len(line) - 1
-    kept = 0
-    for place in range(len(line) - 1, window.start, -1):
-        kept += tokens_of(line[place][1])
-        if kept * 2 > window.tokens:
+def _first_after_summary(branch: _Branch, bounds: _Bounds) -> int:
+    """The index after the next summary: what follows has at most half of the window's tokens."""
+    first = len(branch) - 1
+    tokens = 0
+    for index in range(len(branch) - 1, bounds.start, -1):
+        tokens += tokens_of(branch[index][1])
+        if tokens * 2 > bounds.tokens:
             break
-        if line[place][1].role == "user":
-            kept_from = place
-    return kept_from
+        if branch[index][1].role == "user":
+            first = index
+    return first
 
 
-def _newest_fitting(line: _Line, budget: int) -> _Line:
-    """Those that fit together, the newest first considered; a huge one hides no other."""
+def _newest_fitting(branch: _Branch, budget: int) -> _Branch:
+    """The messages that fit together, preferring newer ones; skips those that are too large."""
     fitting = []
-    for message_id, place in reversed(line):
-        if (tokens := tokens_of(place)) <= budget:
+    for message_id, node in reversed(branch):
+        if (tokens := tokens_of(node)) <= budget:
             budget -= tokens
-            fitting.append((message_id, place))
+            fitting.append((message_id, node))
     fitting.reverse()
     return fitting

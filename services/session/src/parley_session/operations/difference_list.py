@@ -1,10 +1,10 @@
-"""What does not agree between the store and the log: sentences with ids, and never a text."""
+"""Bounded list of differences between two stores: sentences with ids, never with content."""
 
-SHOWN = 10
+MAX_SHOWN = 10
 
 
 class DifferenceList:
-    """Counts all, keeps the first ten."""
+    """Counts all differences, and stores the first ten."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -12,5 +12,5 @@ class DifferenceList:
 
     def add(self, sentence: str) -> None:
         self.count += 1
-        if len(self.shown) < SHOWN:
+        if len(self.shown) < MAX_SHOWN:
             self.shown.append(sentence)

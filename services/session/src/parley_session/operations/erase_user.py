@@ -1,98 +1,105 @@
-"""`erase-user`: all that one person has is erased, now and for good."""
+"""`erase-user`: erases all sessions of a person, without an undelete window."""
 
 import argparse
 import asyncio
 import sys
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import UnknownMasterKey
 from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
 from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_session.application.command_executor import Caller, CommandExecutor, utc_now
+from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.sessions.delete_session import SessionDeletion
-from parley_session.operations.log_scan import Progress
+from parley_session.operations.progress import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.session_index import SessionIndex
 
-_AT_ONCE = 100
-_OPERATOR = Caller(Principal("parley", "operator"), "erase-user", system=True)
+_BATCH_SIZE = 100
+_BATCH_SECONDS = 5
+_OPERATOR = Caller(Principal("parley", "operator"), "erase-user")
 
 _COUNTS = """
-SELECT count(*) FILTER (WHERE NOT held) AS erasable, count(*) FILTER (WHERE held) AS held
+SELECT count(*) FILTER (WHERE NOT held) AS erasable, count(*) FILTER (WHERE held) AS legal_holds
 FROM sessions WHERE tenant = $1 AND owner = $2 AND wrapped_key IS NOT NULL
 """
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    added = commands.add_parser("erase-user", help="erase all that a person has, then end")
-    added.add_argument("--user", required=True)
-    added.add_argument("--tenant", default="default")
-    added.add_argument("--yes", action="store_true", help="do not ask")
+    added = commands.add_parser("erase-user", help="erase all sessions of a user and exit")
+    added.add_argument("--user", required=True, help="user ID")
+    added.add_argument("--tenant", default="default", help="tenant of the user (default: default)")
+    added.add_argument("--yes", action="store_true", help="skip the confirmation prompt")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Raises InvalidSettings."""
     settings = load(EraseUserSettings)
-    person = Principal(arguments.tenant, arguments.user)
-    return asyncio.run(erase_user(settings, person, sure=arguments.yes))
+    principal = Principal(arguments.tenant, arguments.user)
+    return asyncio.run(erase_user(settings, principal, confirmed=arguments.yes))
 
 
-async def erase_user(settings: EraseUserSettings, person: Principal, *, sure: bool) -> int:
-    """The exit code: 1 when anything was left, be it under a legal hold.
+async def erase_user(settings: EraseUserSettings, principal: Principal, *, confirmed: bool) -> int:
+    """Return the exit code: 1 if any session is left, also under a legal hold.
 
-    The relay of a session that serves publishes what happened.
+    The relay of a running session service publishes the events.
     """
     pool = open_pool(
-        settings.session_database,
+        settings.database.url,
         max_connections=1,
-        timeout_seconds=settings.session_store_seconds,
+        timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-erase-user",
     )
     async with pool:
-        [(erasable, held)] = await pool.fetch(_COUNTS, person.tenant, person.user)
-        print(_told(person, erasable, held))
-        if erasable and not (sure or _confirmed()):
+        [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)
+        print(_summary(principal, erasable, legal_holds))
+        if erasable and not (confirmed or _confirm()):
             print("Nothing was erased.")
             return 1
-        return await _erase(pool, settings, person, erasable)
+        return await _erase(pool, settings, principal, erasable)
 
 
-async def _erase(pool: Pool, settings: EraseUserSettings, person: Principal, total: int) -> int:
-    store = EventStore(pool, settings.master_key, most_sessions_kept=1)
-    erasing = SessionDeletion(
-        CommandExecutor(store, attempts=settings.session_append_attempts),
+async def _erase(pool: Pool, settings: EraseUserSettings, principal: Principal, total: int) -> int:
+    store = EventStore(pool, settings.master_key, max_cached_sessions=1)
+    deletion = SessionDeletion(
+        CommandExecutor(store),
         SessionIndex(pool),
         undelete_days=lambda _, __: 0,
         clock=utc_now,
     )
-    progress, has_more, held = Progress("Erased", total), True, 0
+    progress, has_more, legal_holds = Progress("Erased", total), True, 0
     try:
         while has_more:
-            done = await erasing.erase_all_of(
-                person, "operator", _OPERATOR, most=_AT_ONCE, seconds=settings.session_store_seconds
+            result = await deletion.erase_all_of(
+                principal,
+                "operator",
+                _OPERATOR,
+                as_system=True,
+                max_sessions=_BATCH_SIZE,
+                max_seconds=_BATCH_SECONDS,
             )
-            has_more, held = done.has_more, done.held
-            progress.add(done.erased)
-    except (Unavailable, UnknownMasterKey, UnsealError) as trouble:
-        print(f"Erased {progress.done:,} sessions, then: {trouble}.", file=sys.stderr)
+            has_more, legal_holds = result.has_more, result.legal_holds
+            progress.add(result.erased)
+    except (Unavailable, UnknownMasterKey, UnsealError) as error:
+        print(f"Erased {progress.done:,} sessions, then failed: {error}.", file=sys.stderr)
         return 1
     print(f"Erased {progress.done:,} sessions.")
-    return 1 if held else 0
+    return 1 if legal_holds else 0
 
 
-def _told(person: Principal, erasable: int, held: int) -> str:
-    left = f", and {held:,} more that a legal hold keeps: these are left" if held else ""
-    return f"{person.user} of tenant {person.tenant} has {erasable:,} sessions{left}."
+def _summary(principal: Principal, erasable: int, legal_holds: int) -> str:
+    kept = f", and {legal_holds:,} under a legal hold that cannot be erased" if legal_holds else ""
+    return f"User {principal.user} of tenant {principal.tenant} has {erasable:,} sessions{kept}."
 
 
-def _confirmed() -> bool:
+def _confirm() -> bool:
     if not sys.stdin.isatty():
-        print("Nobody can be asked here: --yes says that you are sure.", file=sys.stderr)
+        print("Not a terminal: pass --yes to confirm.", file=sys.stderr)
         return False
     try:
-        return input("Erase them for good? [yes/no] ").strip().lower() == "yes"
+        return input("Erase them permanently? [yes/no] ").strip().lower() == "yes"
     except EOFError:
         return False

@@ -1,4 +1,4 @@
-"""The order in which the events of each session appear in a log."""
+"""Tracks the order in which the events of each stream first appear in a log."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -8,42 +8,42 @@ from parley_events.cloudevents import Record, UndecodableRecord
 
 
 class Appearance(Enum):
-    FIRST = "the next of its session"
-    REPEAT = "was there before"
-    EARLY = "before the one that it follows"
+    FIRST = "next in sequence"
+    REPEAT = "already seen"
+    EARLY = "out of order"
 
 
 class FirstAppearances:
-    """How far each session has come without a gap; about 150 bytes a session."""
+    """The last contiguous sequence of each stream; about 150 bytes per stream."""
 
     def __init__(self) -> None:
-        self._reached: dict[UUID, int] = {}
+        self._last_contiguous: dict[UUID, int] = {}
 
-    def add(self, session_id: UUID, sequence: int) -> Appearance:
-        reached = self._reached.get(session_id, 0)
-        if sequence <= reached:
+    def add(self, stream_id: UUID, sequence: int) -> Appearance:
+        last = self._last_contiguous.get(stream_id, 0)
+        if sequence <= last:
             return Appearance.REPEAT
-        if sequence > reached + 1:
+        if sequence > last + 1:
             return Appearance.EARLY
-        self._reached[session_id] = sequence
+        self._last_contiguous[stream_id] = sequence
         return Appearance.FIRST
 
-    def reached(self, session_id: UUID) -> int:
-        """The last sequence of the session without a gap before it; 0 for none."""
-        return self._reached.get(session_id, 0)
+    def last_contiguous(self, stream_id: UUID) -> int:
+        """The last sequence without a gap before it; 0 if there is none."""
+        return self._last_contiguous.get(stream_id, 0)
 
     def __iter__(self) -> Iterator[tuple[UUID, int]]:
-        return iter(self._reached.items())
+        return iter(self._last_contiguous.items())
 
 
-def place_of(record: Record) -> tuple[UUID, int]:
-    """Session and sequence of a record, without reading its value. Raises UndecodableRecord."""
+def stream_position(record: Record) -> tuple[UUID, int]:
+    """Stream id and sequence of a record, without decoding its value. Raises UndecodableRecord."""
     try:
         sequence = int(dict(record.headers)["ce_sequence"])
-        session_id = UUID(record.key.decode())
+        stream_id = UUID(record.key.decode())
     except (KeyError, ValueError):
-        raise UndecodableRecord("it names no session and sequence") from None
-    # What is beyond the range of the store's column cannot be looked for there.
+        raise UndecodableRecord("its key or ce_sequence header is invalid") from None
+    # A larger value does not fit the store's column.
     if not 1 <= sequence < 2**31:
         raise UndecodableRecord("its sequence is out of range")
-    return session_id, sequence
+    return stream_id, sequence

@@ -1,4 +1,4 @@
-"""An outbox in Postgres: a queue, read from its front by whoever leads at that moment."""
+"""Transactional outbox in Postgres: a queue of events, drained by one leader at a time."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -7,85 +7,33 @@ from uuid import UUID
 
 import asyncpg
 
-from parley_core.storage.postgres_pool import Pool
-from parley_events.cloudevents import Record, record_of
+from parley_events.cloudevents import Record
+from parley_session.relay.outbox_sql import (
+    COUNT_REQUEUED,
+    DELETE,
+    FRONT_POSITION,
+    LOCK,
+    OLDEST,
+    REQUEUE_FIRST,
+    SESSIONS_OUTBOX,
+    TRY_LOCK,
+    UNLOCK,
+    OutboxTable,
+)
+from parley_session.storage.event_rows import record_from_row
 
 Connection = asyncpg.Connection
 Publish = Callable[[Sequence[Record]], Awaitable[Sequence[bool]]]
-"""Hands records over in order; answers which of them the log has acknowledged."""
+"""Publishes records in order; returns which of them the log acknowledged."""
 
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """What its events are of, its table, theirs, and the column that names an event's stream.
-
-    All relays of one outbox take the same lock, for which any constant does.
-    """
-
-    of: str
-    outbox: str
-    events: str
-    stream: str
-    leader: int
-
-    def sql(self, statement: str) -> str:
-        """A statement that names the tables and the column in braces."""
-        return statement.format(outbox=self.outbox, events=self.events, stream=self.stream)
-
-
-SESSIONS = Queue("sessions", "outbox", "events", "session_id", 0x72656C6179)
-ASSISTANTS = Queue("assistants", "assistant_outbox", "assistant_events", "stream_id", 0x72656C617A)
-
-# For what a relay does beside publishing: longer, and another one takes over.
+# What a relay may spend besides publishing before another one takes over.
 _SLACK_SECONDS = 2
 
-# Before every place that an append can get: those begin with 1.
-_FRONT = 1
 
-_TAKE_LEAD = "SELECT pg_try_advisory_xact_lock($1)"
-
-_OLDEST = """
-SELECT position, bytes, {stream} AS stream, sequence, id, type, time, traceparent, data::text
-FROM (
-    SELECT *, sum(bytes) OVER (ORDER BY position) - bytes AS before
-    FROM (SELECT * FROM {outbox} ORDER BY position LIMIT $1) AS oldest
-) AS oldest JOIN {events} USING ({stream}, sequence)
-WHERE before < $2 ORDER BY position
-"""
-
-_QUEUE_AT_THE_FRONT = """
-WITH queued AS (
-    INSERT INTO {outbox} (position, {stream}, sequence, bytes) OVERRIDING SYSTEM VALUE
-    SELECT front.position - row_number() OVER (ORDER BY stored.id DESC),
-        {stream}, sequence, octet_length(data::text)
-    FROM (SELECT least(min(position), $3) AS position FROM {outbox}) AS front, {events} AS stored
-        LEFT JOIN unnest($1::uuid[], $2::int[]) AS logged ({stream}, reached) USING ({stream})
-        LEFT JOIN {outbox} AS waiting USING ({stream}, sequence)
-    WHERE stored.sequence > coalesce(logged.reached, 0) AND waiting.position IS NULL
-    RETURNING position
-)
-SELECT count(*) FROM queued
-"""
-
-# Bounded: an outbox of a million is no less alarming than a longer one.
-_DEPTH_AND_AGE = """
-SELECT (SELECT count(*) FROM (SELECT FROM {outbox} LIMIT 1000000) AS counted) AS events,
-    coalesce((
-        SELECT extract(epoch FROM clock_timestamp() - time)
-        FROM (SELECT {stream}, sequence FROM {outbox} ORDER BY position LIMIT 1) AS oldest
-            JOIN {events} USING ({stream}, sequence)
-    ), 0)::float8 AS oldest_seconds
-"""
-
-_AT_THE_FRONT = "SELECT count(*) FROM {outbox} WHERE position < $1"
-
-_DELETE = "DELETE FROM {outbox} WHERE position = ANY($1)"
-
-
-def connection_settings(publish_seconds: float) -> dict[str, str]:
-    """Those of a relay's connection, which is idle while it publishes, under the leader's lock."""
-    # A relay whose machine vanished must not hold the lock for Linux's two hours.
-    idle_milliseconds = int((publish_seconds + _SLACK_SECONDS) * 1000)
+def connection_settings(publish_timeout_seconds: float) -> dict[str, str]:
+    """Server settings of a relay's connection, which is idle in transaction while it publishes."""
+    # A relay whose machine vanished must not keep the lock for Linux's two hours.
+    idle_milliseconds = int((publish_timeout_seconds + _SLACK_SECONDS) * 1000)
     return {
         "application_name": "parley-relay",
         "tcp_keepalives_idle": "2",
@@ -97,95 +45,83 @@ def connection_settings(publish_seconds: float) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one look at the outbox found; more may be there behind it when it is `full`."""
+    """The number of events read; if `full`, more may be queued behind them."""
 
-    found: int
+    events: int
     full: bool
 
 
 class Outbox:
-    """Reads at most `records` of `size` bytes in all, but one record at least."""
+    """Reads batches of at most `max_records` and `max_bytes`, but of one record at least."""
 
     def __init__(
         self,
         connection: "Connection[asyncpg.Record]",
-        records: int,
-        size: int,
-        queue: Queue = SESSIONS,
+        max_records: int,
+        max_bytes: int,
+        table: OutboxTable = SESSIONS_OUTBOX,
     ) -> None:
-        self._connection, self._records, self._size = connection, records, size
-        self._leader = queue.leader
-        self._oldest, self._delete = queue.sql(_OLDEST), queue.sql(_DELETE)
+        self._connection, self._max_records, self._max_bytes = connection, max_records, max_bytes
+        self._lock_key = table.lock_key
+        self._oldest, self._delete = table.sql(OLDEST), table.sql(DELETE)
 
     async def drain_batch(self, publish: Publish) -> Batch | None:
-        """Publish the oldest events and delete those that the log has; None for who is no leader.
+        """Publish the oldest events and delete the acknowledged ones; None if not the leader.
 
-        In one transaction, under the leader's lock: a relay that dies here leaves the rows for the
-        next one, which publishes them again.
+        Runs in one transaction that holds the leader lock: a relay that dies here leaves the rows
+        to the next one, which publishes them again.
         """
         async with self._connection.transaction():
-            # A statement of its own: the rows must be read as they are once the lock is held.
-            if not await self._connection.fetchval(_TAKE_LEAD, self._leader):
+            # Its own statement: the rows must be read after the lock was taken.
+            if not await self._connection.fetchval(TRY_LOCK, self._lock_key):
                 return None
-            rows = await self._connection.fetch(self._oldest, self._records, self._size)
+            rows = await self._connection.fetch(self._oldest, self._max_records, self._max_bytes)
             if not rows:
                 return Batch(0, full=False)
-            acknowledged = await publish([stored_record(row["stream"], row) for row in rows])
+            acknowledged = await publish([record_from_row(row["stream"], row) for row in rows])
             done = [row["position"] for row, sure in zip(rows, acknowledged, strict=True) if sure]
             await self._connection.execute(self._delete, done)
-            full = len(rows) == self._records or sum(row["bytes"] for row in rows) >= self._size
+            full = (
+                len(rows) == self._max_records
+                or sum(row["bytes"] for row in rows) >= self._max_bytes
+            )
             return Batch(len(rows), full)
 
 
 @asynccontextmanager
 async def relays_paused(
-    connection: "Connection[asyncpg.Record]", queue: Queue = SESSIONS
+    connection: "Connection[asyncpg.Record]", table: OutboxTable = SESSIONS_OUTBOX
 ) -> AsyncIterator[None]:
-    """Keep every relay of the outbox waiting meanwhile; what is published stays, chat goes on."""
-    await connection.execute("SELECT pg_advisory_lock($1)", queue.leader)
+    """Hold the leader lock, so that no relay publishes; appends continue."""
+    await connection.execute(LOCK, table.lock_key)
     try:
         yield
     finally:
         if not connection.is_closed():
-            await connection.execute("SELECT pg_advisory_unlock($1)", queue.leader)
+            await connection.execute(UNLOCK, table.lock_key)
 
 
 async def requeue_first(
     connection: "Connection[asyncpg.Record]",
     logged: Iterable[tuple[UUID, int]],
-    queue: Queue = SESSIONS,
+    table: OutboxTable = SESSIONS_OUTBOX,
 ) -> int:
-    """Queue what the log lacks before all else, oldest first, and answer how many events.
+    """Queue events missing from the log ahead of all others, oldest first; return their number.
 
-    `logged` is how far each stream is in the log; one that it does not name is not there.
-    To be called while no relay leads.
+    `logged` holds the last sequence in the log per stream; other streams are missing entirely.
+    Call it while relays are paused.
     """
     pairs = [*logged]
-    reached = [stream for stream, _ in pairs], [sequence for _, sequence in pairs]
-    queued: int = await connection.fetchval(queue.sql(_QUEUE_AT_THE_FRONT), *reached, _FRONT)
+    streams, sequences = [stream for stream, _ in pairs], [sequence for _, sequence in pairs]
+    queued: int = await connection.fetchval(
+        table.sql(REQUEUE_FIRST), streams, sequences, FRONT_POSITION
+    )
     return queued
 
 
-async def oldest_queued(connection: "Connection[asyncpg.Record]", queue: Queue = SESSIONS) -> int:
-    """How many events that were queued at the front are still there."""
-    left: int = await connection.fetchval(queue.sql(_AT_THE_FRONT), _FRONT)
+async def count_requeued(
+    connection: "Connection[asyncpg.Record]", table: OutboxTable = SESSIONS_OUTBOX
+) -> int:
+    """How many events queued by `requeue_first` are not yet published."""
+    left: int = await connection.fetchval(table.sql(COUNT_REQUEUED), FRONT_POSITION)
     return left
-
-
-async def depth_and_age(pool: Pool, queue: Queue) -> tuple[int, float]:
-    """How many events wait, and for how long the oldest one has; the database's clock tells."""
-    [row] = await pool.fetch(queue.sql(_DEPTH_AND_AGE))
-    return row["events"], max(0.0, row["oldest_seconds"])
-
-
-def stored_record(stream: UUID, row: asyncpg.Record) -> Record:
-    """The record of an event as it is stored, with `data` read as text."""
-    return record_of(
-        subject=stream,
-        event_id=row["id"],
-        type=row["type"],
-        sequence=row["sequence"],
-        time=row["time"],
-        traceparent=row["traceparent"],
-        value=row["data"].encode(),
-    )

@@ -1,11 +1,10 @@
-"""The relay: hands the outbox to the log, oldest first, and starts anew after the first error.
+"""Outbox relay: publishes queued events to the log, oldest first, and starts over after an error.
 
-Any number of relays keeps the first appearances of a session's events in order; the lock in the
-outbox only avoids repeats. The reason: whoever hands event n to a producer knows that n - 1 is in
-the log. It had left the outbox, so it was acknowledged; or it went ahead in the same batch, or in
-one that was acknowledged before this one was sent. What is in the log stays there, so this holds
-at whatever later time the record is written: also from the producer of a relay that was stopped
-and lost its lock, and that wakes after others have gone on.
+Any number of relays keeps the first appearances of a session's events in order; the leader lock
+only avoids repeats. When a relay hands event n to a producer, event n - 1 is already in the log:
+either it had left the outbox, so it was acknowledged, or it preceded n in the same batch or in an
+acknowledged one. Records are never removed from the log, so this also holds for a record that is
+written late, by the producer of a relay that was suspended and has lost the lock.
 """
 
 import asyncio
@@ -16,16 +15,21 @@ from dataclasses import dataclass
 import asyncpg
 
 from parley_core.log import LogError, LogWriter
+from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_events.cloudevents import Record
-from parley_session.relay.outbox import SESSIONS, Batch, Outbox, Queue, connection_settings
+from parley_session.relay.outbox import Batch, Outbox, connection_settings
+from parley_session.relay.outbox_sql import SESSIONS_OUTBOX, OutboxTable
 
 log = logging.getLogger(__name__)
 
-_STORE_TROUBLE = (
+TURN_OPENED_DELAY_SECONDS = 0.025
+"""Events that open a turn are published this late: the turn's claim and first token go first."""
+
+_DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    # On a connection that was lost a moment ago.
+    # Raised on a connection that was lost a moment ago.
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
@@ -34,92 +38,103 @@ _STORE_TROUBLE = (
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """Seconds, bytes and counts; see the settings of the same names."""
+    """Bounds of a relay; the linger batches events that follow one another closely (ADR 6)."""
 
-    records: int
-    bytes: int
-    publish_seconds: float
-    poll_seconds: float
-    linger_seconds: float
-    pause_seconds: float
-    store_seconds: float
+    max_batch_events: int = 2_000
+    max_batch_bytes: int = 8 * 1024 * 1024
+    publish_timeout_seconds: float = 5
+    database_timeout_seconds: float = 5
+    # Appends wake the relay of their own process; the others poll.
+    poll_interval_seconds: float = 0.25
+    linger_seconds: float = 0.003
+    retry_initial_seconds: float = 0.5
+    retry_max_seconds: float = 2
+
+
+RELAY_LIMITS = RelayLimits()
 
 
 class Relay:
+    """Publishes one outbox while it holds the leader lock.
+
+    `published` and `failures` count acknowledged events and errors since the start.
+    """
+
     def __init__(
         self,
-        database: str,
-        writer: Callable[[], LogWriter],
+        database_url: str,
+        new_writer: Callable[[], LogWriter],
         limits: RelayLimits,
-        queue: Queue = SESSIONS,
+        table: OutboxTable = SESSIONS_OUTBOX,
     ) -> None:
-        """`writer` makes an unstarted writer of the topic; each error ends one."""
-        self._database, self._new_writer, self._limits = database, writer, limits
-        self.queue = queue
-        self._news = asyncio.Event()
-        self._wakes: asyncio.TimerHandle | None = None
+        """`new_writer` makes an unstarted writer of the topic; each error discards one."""
+        self._database_url, self._new_writer, self._limits = database_url, new_writer, limits
+        self.table = table
+        self._wake_event = asyncio.Event()
+        self._wake_timer: asyncio.TimerHandle | None = None
         self._writer: LogWriter | None = None
         self._outbox: Outbox | None = None
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._troubled = False
+        self._backoff = Backoff(limits.retry_initial_seconds, limits.retry_max_seconds)
         self.published = self.failures = 0
         self.is_leader = False
 
-    def wake(self, within: float = 0) -> None:
-        """There is something new in the outbox, which may wait there for the seconds."""
-        if not within:
-            self._forget_to_wake()
-            self._news.set()
-        elif self._wakes is None:
-            self._wakes = asyncio.get_running_loop().call_later(within, self.wake)
+    def wake(self, delay_seconds: float = 0) -> None:
+        """Read the outbox after the delay at the latest."""
+        if not delay_seconds:
+            self._cancel_wake_timer()
+            self._wake_event.set()
+        elif self._wake_timer is None:
+            loop = asyncio.get_running_loop()
+            self._wake_timer = loop.call_later(delay_seconds, self.wake)
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until cancelled."""
         try:
             while True:
                 await self._step()
         finally:
-            self._forget_to_wake()
-            await self._drop_writer()
-            await self._drop_connection()
+            self._cancel_wake_timer()
+            await self._close_writer()
+            self._close_connection()
 
     async def _step(self) -> None:
-        self._news.clear()
+        self._wake_event.clear()
         try:
-            batch = await self._drain_some()
+            batch = await self._drain_batch()
         except LogError as error:
-            await self._after_trouble(str(error))
-            await self._drop_writer()
-        except _STORE_TROUBLE as error:
-            # The class alone: a database's sentence may quote a row.
-            await self._after_trouble(f"The event store failed: {type(error).__name__}.")
-            await self._drop_connection()
+            await self._close_writer()
+            await self._wait_after_failure(str(error))
+        except _DATABASE_ERRORS as error:
+            # The class alone: a message of the database may quote a row.
+            self._close_connection()
+            await self._wait_after_failure(f"The event store failed: {type(error).__name__}.")
         except Exception as error:
-            # Without the relay nothing reaches the log: it starts anew, whatever happened.
+            # Nothing else publishes the outbox, so the relay starts over after any error.
             log_unexpected_error(log, "relay", error)
-            await self._after_trouble("The relay failed.")
-            await self._drop_writer()
-            await self._drop_connection()
+            await self._close_writer()
+            self._close_connection()
+            await self._wait_after_failure("Unexpected error.")
         else:
-            if batch is not None and batch.found:
+            if batch is not None and batch.events:
                 self._recovered()
             if batch is None or not batch.full:
-                await self._wait()
+                await self._wait_for_events()
 
-    async def _drain_some(self) -> Batch | None:
+    async def _drain_batch(self) -> Batch | None:
         if self._outbox is None:
-            self._outbox = await self._connected()
+            self._outbox = await self._connect()
         if self._writer is None:
-            # Outside of the transaction: it can take its whole time while Kafka is away.
+            # Started outside of the transaction: it takes its whole timeout while Kafka is down.
             writer = self._new_writer()
-            await writer.start(self._limits.publish_seconds)
+            await writer.start(self._limits.publish_timeout_seconds)
             self._writer = writer
         failure: LogError | None = None
 
         async def publish(records: Sequence[Record]) -> Sequence[bool]:
             nonlocal failure
             assert self._writer is not None
-            appended = await self._writer.append(records, self._limits.publish_seconds)
+            appended = await self._writer.append(records, self._limits.publish_timeout_seconds)
             failure = appended.error
             self.published += sum(appended.acknowledged)
             return appended.acknowledged
@@ -127,51 +142,52 @@ class Relay:
         batch = await self._outbox.drain_batch(publish)
         self.is_leader = batch is not None
         if failure is not None:
-            # What was acknowledged is deleted and committed by now.
+            # Raised after the commit, which has deleted the acknowledged events.
             raise failure
         return batch
 
-    async def _connected(self) -> Outbox:
+    async def _connect(self) -> Outbox:
+        limits = self._limits
         self._connection = await asyncpg.connect(
-            self._database,
-            timeout=self._limits.store_seconds,
-            command_timeout=self._limits.store_seconds,
-            server_settings=connection_settings(self._limits.publish_seconds),
+            self._database_url,
+            timeout=limits.database_timeout_seconds,
+            command_timeout=limits.database_timeout_seconds,
+            server_settings=connection_settings(limits.publish_timeout_seconds),
         )
-        return Outbox(self._connection, self._limits.records, self._limits.bytes, self.queue)
+        return Outbox(self._connection, limits.max_batch_events, limits.max_batch_bytes, self.table)
 
-    def _forget_to_wake(self) -> None:
-        if self._wakes is not None:
-            self._wakes.cancel()
-            self._wakes = None
+    def _cancel_wake_timer(self) -> None:
+        if self._wake_timer is not None:
+            self._wake_timer.cancel()
+            self._wake_timer = None
 
-    async def _wait(self) -> None:
+    async def _wait_for_events(self) -> None:
         try:
-            async with asyncio.timeout(self._limits.poll_seconds):
-                await self._news.wait()
+            async with asyncio.timeout(self._limits.poll_interval_seconds):
+                await self._wake_event.wait()
         except TimeoutError:
             return
-        # What follows within a moment goes along, and the answer that woke this goes out first.
+        # Batches what follows within a moment, and lets the response of the append go out first.
         await asyncio.sleep(self._limits.linger_seconds)
 
-    async def _after_trouble(self, what: str) -> None:
-        if not self._troubled:
-            log.warning("%s The relay goes on trying.", what)
-        self._troubled, self.is_leader = True, False
+    async def _wait_after_failure(self, reason: str) -> None:
+        if not self._backoff.failures:
+            log.warning("relay of %s failed, retrying: %s", self.table.stream, reason)
+        self.is_leader = False
         self.failures += 1
-        await asyncio.sleep(self._limits.pause_seconds)
+        await asyncio.sleep(self._backoff.next_delay() or 0)
 
     def _recovered(self) -> None:
-        if self._troubled:
-            log.info("The relay publishes again.")
-        self._troubled = False
+        if self._backoff.failures:
+            log.info("relay of %s recovered", self.table.stream)
+        self._backoff.reset()
 
-    async def _drop_writer(self) -> None:
+    async def _close_writer(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             await writer.close()
 
-    async def _drop_connection(self) -> None:
+    def _close_connection(self) -> None:
         self._outbox = None
         if self._connection is not None:
             connection, self._connection = self._connection, None

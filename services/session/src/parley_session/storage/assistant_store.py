@@ -1,4 +1,4 @@
-"""The assistants in Postgres: an append is one statement, fenced by the last event's sequence."""
+"""Event store of assistants: one statement per append, fenced by the last event's sequence."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,14 +22,17 @@ from parley_session.domain.assistant.state import (
 
 Connection = asyncpg.Connection
 
-# The last definition is whole: nothing before it counts.
+# Arbitrary advisory-lock key, shared by all processes that seed assistants.
+_SEEDING_LOCK_KEY = 0x73656564
+
+# A definition is complete, so earlier events are not needed.
 _LOAD = """
 SELECT e.* FROM assistants a JOIN assistant_events e USING (stream_id)
 WHERE a.stream_id = $1 AND e.sequence >= a.version ORDER BY e.sequence
 """
 
 _APPEND = """
-WITH moved AS (
+WITH advanced AS (
     INSERT INTO assistants (stream_id, tenant, id, sequence, version, is_default, retired)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (stream_id) DO UPDATE SET sequence = $4, version = $5, is_default = $6, retired = $7
@@ -37,12 +40,12 @@ WITH moved AS (
     RETURNING stream_id
 ), stored AS (
     INSERT INTO assistant_events (stream_id, sequence, id, type, time, data)
-    SELECT $1, $4, $8, $9, $10, $11::json FROM moved
+    SELECT $1, $4, $8, $9, $10, $11::json FROM advanced
 ), queued AS (
     INSERT INTO assistant_outbox (stream_id, sequence, bytes)
-    SELECT $1, $4, octet_length($11::text) FROM moved
+    SELECT $1, $4, octet_length($11::text) FROM advanced
 )
-SELECT EXISTS (SELECT FROM moved)
+SELECT EXISTS (SELECT FROM advanced)
 """
 
 
@@ -50,34 +53,38 @@ class AssistantStore:
     def __init__(
         self,
         connection: "Pool | Connection[asyncpg.Record]",
-        on_stored: Callable[[], None] = lambda: None,
+        on_appended: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_stored` is called after each commit that the relay should hear of."""
-        self._connection, self._on_stored = connection, on_stored
+        self._connection, self._on_stored = connection, on_appended
 
     async def load(self, tenant: str | None, assistant_id: str) -> DefinedAssistant | None:
-        """The tenant's own assistant of that id; without a tenant, every tenant's."""
+        """The tenant's own assistant with that id; without a tenant, the shared one."""
         rows = await self._connection.fetch(_LOAD, assistant_stream(tenant, assistant_id))
         return fold_assistant(_event_of(row) for row in rows)
 
     async def shared_ids(self) -> Sequence[str]:
-        """Of the assistants that are every tenant's and not retired."""
+        """Ids of the shared assistants that are not retired."""
         rows = await self._connection.fetch(
             "SELECT id FROM assistants WHERE tenant IS NULL AND NOT retired ORDER BY place"
         )
         return [row["id"] for row in rows]
 
     async def count(self, tenant: str) -> int:
-        """How many the tenant has that are not retired."""
+        """How many assistants of its own the tenant has, without retired ones."""
         count: int = await self._connection.fetchval(
             "SELECT count(*) FROM assistants WHERE tenant = $1 AND NOT retired", tenant
         )
         return count
 
+    async def lock_for_seeding(self) -> None:
+        """Wait for other processes that seed; holds until the end of the transaction."""
+        await self._connection.execute("SELECT pg_advisory_xact_lock($1)", _SEEDING_LOCK_KEY)
+
     async def append(
         self, assistant: DefinedAssistant | None, event: AssistantEvent
     ) -> DefinedAssistant | None:
-        """The assistant after the event, durably; None when another append came first."""
+        """The assistant after the event; None if another append was committed first."""
         after = evolve_assistant(assistant, event)
         stored = await self._connection.fetchval(
             _APPEND,

@@ -1,4 +1,4 @@
-"""Which sessions are to be erased, as their rows tell it without a key; by the database's clock."""
+"""Retention queries: sessions that are due for erasure, by the database's clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-# Any constant does; nobody else takes this lock.
-_LEADER = 0x7265746169
+# Arbitrary advisory-lock key, shared by the retention jobs of all replicas.
+_LOCK_KEY = 0x7265746169
 
-# Each without and with a place to go on behind: one condition for both would not use the index.
+# One statement for the first page and one for later pages: a combined condition would not use the
+# index.
 _DUE = """
 SELECT id, deleted, erase_at FROM sessions
 WHERE erase_at <= now() AND NOT held AND wrapped_key IS NOT NULL {behind}
@@ -20,9 +21,9 @@ ORDER BY erase_at, id LIMIT $1
 _FIRST_DUE = _DUE.format(behind="")
 _NEXT_DUE = _DUE.format(behind="AND (erase_at, id) > ($2, $3)")
 
-_END_OF_STRETCH = "SELECT id FROM sessions {behind} ORDER BY id OFFSET $1 - 1 LIMIT 1"
-_FIRST_END = _END_OF_STRETCH.format(behind="")
-_NEXT_END = _END_OF_STRETCH.format(behind="WHERE id > $2")
+_END_OF_RANGE = "SELECT id FROM sessions {behind} ORDER BY id OFFSET $1 - 1 LIMIT 1"
+_FIRST_END = _END_OF_RANGE.format(behind="")
+_NEXT_END = _END_OF_RANGE.format(behind="WHERE id > $2")
 
 _IDLE = """
 SELECT id, tenant, assistant_id, updated_at,
@@ -36,7 +37,7 @@ ORDER BY id
 
 @dataclass(frozen=True, slots=True)
 class DueSession:
-    """`deleted`: the end of its undelete window has come; else that of a temporary one."""
+    """A session whose undelete window (`deleted`) or temporary life has ended."""
 
     id: UUID
     deleted: bool
@@ -45,7 +46,7 @@ class DueSession:
 
 @dataclass(frozen=True, slots=True)
 class IdleSession:
-    """`idle_days` after its last event."""
+    """A session without an event for `idle_days`."""
 
     id: UUID
     tenant: str
@@ -55,8 +56,8 @@ class IdleSession:
 
 
 @dataclass(frozen=True, slots=True)
-class TimeRange:
-    """The sessions with ids behind `after`, from the first without, up to `end`, if it has one."""
+class IdRange:
+    """Session ids over `after` (None: from the first) up to `end` (None: to the last)."""
 
     after: UUID | None = None
     end: UUID | None = None
@@ -64,42 +65,43 @@ class TimeRange:
 
 class DueSessions:
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
-        """In a transaction of this connection."""
+        """The connection must be in a transaction."""
         self._connection = connection
 
-    async def lead(self, seconds: int) -> bool:
-        """Whether nobody else does this work, until the end of the transaction.
+    async def try_lock(self, seconds: int) -> bool:
+        """Take the leader lock until the end of the transaction; False if another process has it.
 
-        The database ends it too, when this side is silent for so many seconds.
+        The database ends the transaction when the connection is idle for `seconds`, so that a
+        vanished process does not keep the lock.
         """
         await self._connection.execute(
             "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", f"{seconds}s"
         )
-        is_leader: bool = await self._connection.fetchval(
-            "SELECT pg_try_advisory_xact_lock($1)", _LEADER
+        is_locked: bool = await self._connection.fetchval(
+            "SELECT pg_try_advisory_xact_lock($1)", _LOCK_KEY
         )
-        return is_leader
+        return is_locked
 
     async def due(self, after: DueSession | None, limit: int) -> Sequence[DueSession]:
-        """Those whose time has come, the longest due first, behind `after`."""
+        """Sessions past their `erase_at`, earliest first, following `after`."""
         if after is None:
             rows = await self._connection.fetch(_FIRST_DUE, limit)
         else:
             rows = await self._connection.fetch(_NEXT_DUE, limit, after.erase_at, after.id)
         return [DueSession(**row) for row in rows]
 
-    async def stretch(self, after: UUID | None, sessions: int) -> TimeRange:
-        """So many sessions behind `after`; those that are left where there are no more."""
+    async def next_range(self, after: UUID | None, sessions: int) -> IdRange:
+        """The range of the next `sessions` ids over `after`, or of all that are left."""
         if after is None:
-            return TimeRange(None, await self._connection.fetchval(_FIRST_END, sessions))
-        return TimeRange(after, await self._connection.fetchval(_NEXT_END, sessions, after))
+            return IdRange(None, await self._connection.fetchval(_FIRST_END, sessions))
+        return IdRange(after, await self._connection.fetchval(_NEXT_END, sessions, after))
 
-    async def idle(self, stretch: TimeRange, days: float) -> Sequence[IdleSession]:
-        """Those of the stretch that nothing happened in for so many days, and that may go."""
-        bounds = [bound for bound in (stretch.after, stretch.end) if bound is not None]
+    async def idle(self, id_range: IdRange, days: float) -> Sequence[IdleSession]:
+        """Sessions in the range without an event for `days`, and without a legal hold."""
+        bounds = [bound for bound in (id_range.after, id_range.end) if bound is not None]
         statement = _IDLE.format(
-            behind="" if stretch.after is None else "AND id > $2",
-            until="" if stretch.end is None else f"AND id <= ${1 + len(bounds)}",
+            behind="" if id_range.after is None else "AND id > $2",
+            until="" if id_range.end is None else f"AND id <= ${1 + len(bounds)}",
         )
         rows = await self._connection.fetch(statement, days, *bounds)
         return [IdleSession(**row) for row in rows]

@@ -1,7 +1,6 @@
-"""The event store: an append is one statement in one commit, fenced by the session's version."""
+"""Event store in Postgres: one statement and one commit per append, fenced by session version."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,50 +12,48 @@ from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
-from parley_events.cloudevents import decode_data
 from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
 from parley_session.storage.append_statement import IdempotencyRecord, Statement, append_statement
-from parley_session.storage.newest_events import NewestEvents
+from parley_session.storage.event_cache import RecentEvents, SessionCache
+from parley_session.storage.event_rows import event_from_row
 
-# Bounds what a load holds in memory, and for how long it keeps others waiting.
-_EVENTS_AT_ONCE = 200
+# Bounds the memory of a load, and how long it blocks the event loop.
+_EVENTS_PER_READ = 200
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSession:
-    """A session as it is stored now, and the key of its content."""
+    """A session at its stored version, and its data key."""
 
     session: Session
     key: DataKey
 
 
 class EventStore:
-    """Keeps the folded sessions that it loaded last, so that a load reads only what is new."""
+    """Loads and appends sessions; caches folded ones, so that a load reads only newer events."""
 
     def __init__(
         self,
         pool: Pool,
         master_keys: MasterKeys,
         *,
-        most_sessions_kept: int,
-        on_stored: Callable[[bool], None] = lambda _: None,
+        max_cached_sessions: int,
+        on_appended: Callable[[bool], None] = lambda _: None,
         observe_append: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`on_stored` is told after each commit for the relay whether it opened a turn.
+        """`on_appended` is called after each commit, with whether it opened a turn.
 
-        `observe_append` is told how many seconds each took.
+        `observe_append` is called with the duration of each append, in seconds.
         """
         self._pool, self._master_keys = pool, master_keys
-        self._most_kept, self._on_stored = most_sessions_kept, on_stored
-        self._observe_append = observe_append
-        self._kept: OrderedDict[UUID, Session] = OrderedDict()
-        self._newest = NewestEvents()
+        self._on_appended, self._observe_append = on_appended, observe_append
+        self._sessions, self._recent_events = SessionCache(max_cached_sessions), RecentEvents()
 
     async def load(self, session_id: UUID) -> LoadedSession | None:
-        """The session with every event that was committed before the call; None if it is unknown.
+        """The session with every event committed before the call; None if it is unknown.
 
-        Raises KeyDestroyed when it was erased.
+        Raises KeyDestroyed if it was erased.
         """
         row = await self._pool.fetchrow(
             "SELECT version, wrapped_key FROM sessions WHERE id = $1", session_id
@@ -66,74 +63,80 @@ class EventStore:
     async def load_at(
         self, session_id: UUID, version: int, wrapped_key: bytes | None
     ) -> LoadedSession:
-        """As `load`, where the session's row was read already."""
+        """Like `load`, for a caller that has read the session's row."""
         if wrapped_key is None:
-            self._kept.pop(session_id, None)
+            self._sessions.remove(session_id)
         key = self._master_keys.unwrap(wrapped_key, session_id)
-        session = self._kept.get(session_id)
+        session = self._sessions.get(session_id)
         while session is None or session.version < version:
             session = fold(await self._next_events(session_id, session), session)
-        self._keep(session)
+        self._sessions.add(session)
         return LoadedSession(session, key)
 
     async def events_at(self, session_id: UUID, sequences: Collection[int]) -> list[Event]:
-        kept = self._newest.find(session_id, sequences)
-        if kept is not None:
-            return kept
+        """The events with these sequences, in order."""
+        cached = self._recent_events.get(session_id, sequences)
+        if cached is not None:
+            return cached
         rows = await self._pool.fetch(
             "SELECT * FROM events WHERE session_id = $1 AND sequence = ANY($2) ORDER BY sequence",
             session_id,
             [*sequences],
         )
-        return await run_in_thread_if_large(len(rows), lambda: [event_of(row) for row in rows])
+        return await run_in_thread_if_large(
+            len(rows), lambda: [event_from_row(row) for row in rows]
+        )
 
     async def append(
         self,
-        held: LoadedSession | None,
+        loaded: LoadedSession | None,
         events: Sequence[Event],
         *,
         key: DataKey,
-        remember: IdempotencyRecord | None = None,
+        idempotency_record: IdempotencyRecord | None = None,
     ) -> LoadedSession | None:
-        """Store the events that follow `held`, durably; None when another append came first.
+        """Append events that follow `loaded`; None if another append was committed first.
 
-        Outbox rows, turns and the remembered request are of the same commit.
-        Raises EventTooLarge; then nothing is stored.
+        Outbox rows, turns and the idempotency record are part of the same commit.
+        Raises EventTooLarge, in which case nothing was stored.
         """
-        wrapped = None if held else self._master_keys.wrap(key, events[0].session_id)
-        version = held.session.version if held else 0
-        write_out = partial(
+        wrapped_key = None if loaded else self._master_keys.wrap(key, events[0].session_id)
+        build_statement = partial(
             append_statement,
             events,
-            version,
-            wrapped_key=wrapped,
-            remember=remember,
-            messages=_answered_earlier(held, events),
+            loaded.session.version if loaded else 0,
+            wrapped_key=wrapped_key,
+            idempotency_record=idempotency_record,
+            message_sequences=_earlier_parent_sequences(loaded, events),
         )
-        statement = await run_in_thread_if_large(len(events), write_out)
+        statement = await run_in_thread_if_large(len(events), build_statement)
         try:
-            if not await self._stored(statement, opens=_opens_turn(events)):
+            if not await self._execute(statement, opens_turn=_opens_turn(events)):
                 return None
-        except asyncpg.UniqueViolationError as collision:
-            # The same Idempotency-Key at the same moment: whoever lost reads what the other did.
-            if collision.table_name != "remembered_requests":
+        except asyncpg.UniqueViolationError as violation:
+            # A concurrent request with the same Idempotency-Key won: the caller reads its result.
+            if violation.table_name != "remembered_requests":
                 raise
             return None
-        self._newest.keep(events, statement.event_bytes)
-        session = fold(events, held.session if held else None)
+        self._recent_events.add(events, statement.event_bytes)
+        session = fold(events, loaded.session if loaded else None)
         assert session is not None
-        self._keep(session)
+        self._sessions.add(session)
         return LoadedSession(session, key)
 
-    async def add_stream(self, event: Event) -> bool:
-        """Store an event that is a stream by itself and has no key; False when its id is taken."""
-        statement = append_statement([event], 0, wrapped_key=None, remember=None, messages={})
-        return await self._stored(statement, opens=False)
+    async def append_single_event_stream(self, event: Event) -> bool:
+        """Append an event that is a whole stream and has no key; False if its id is taken."""
+        statement = append_statement(
+            [event], 0, wrapped_key=None, idempotency_record=None, message_sequences={}
+        )
+        return await self._execute(statement, opens_turn=False)
 
-    async def recall(self, request: bytes) -> tuple[IdempotencyRecord, DataKey] | None:
-        """What the request did, and the key of the session it did it to.
+    async def find_idempotency_record(
+        self, request: bytes
+    ) -> tuple[IdempotencyRecord, DataKey] | None:
+        """The record of an earlier execution of the request, with the key of its session.
 
-        Raises KeyDestroyed when that session was erased.
+        Raises KeyDestroyed if that session was erased.
         """
         row = await self._pool.fetchrow(
             """
@@ -150,26 +153,8 @@ class EventStore:
             request, row["fingerprint"], row["session_id"], row["turn_id"]
         ), key
 
-    async def latest_session(self, tenant: str, owner: str, assistant_id: str) -> UUID | None:
-        """The person's session with that assistant that moved last.
-
-        Without those that are archived, deleted or temporary.
-        """
-        found: UUID | None = await self._pool.fetchval(
-            """
-            SELECT id FROM sessions
-            WHERE tenant = $1 AND owner = $2 AND assistant_id = $3 AND wrapped_key IS NOT NULL
-                AND erase_at IS NULL AND NOT archived
-            ORDER BY updated_at DESC, id LIMIT 1
-            """,
-            tenant,
-            owner,
-            assistant_id,
-        )
-        return found
-
     async def data_keys(self, session_ids: Sequence[UUID]) -> dict[UUID, DataKey | None]:
-        """The keys of the sessions that exist; None where the session was deleted or erased."""
+        """The keys of the sessions that exist; None for a deleted or erased one."""
         rows = await self._pool.fetch(
             """
             SELECT id, CASE WHEN NOT deleted THEN wrapped_key END AS wrapped_key
@@ -183,13 +168,13 @@ class EventStore:
             for row in rows
         }
 
-    async def _stored(self, statement: Statement, *, opens: bool) -> bool:
-        began = time.perf_counter()
-        stored: bool = await self._pool.fetchval(statement.text, *statement.values)
-        if stored:
-            self._observe_append(time.perf_counter() - began)
-            self._on_stored(opens)
-        return stored
+    async def _execute(self, statement: Statement, *, opens_turn: bool) -> bool:
+        started = time.perf_counter()
+        appended: bool = await self._pool.fetchval(statement.text, *statement.values)
+        if appended:
+            self._observe_append(time.perf_counter() - started)
+            self._on_appended(opens_turn)
+        return appended
 
     async def _next_events(self, session_id: UUID, session: Session | None) -> list[Event]:
         rows = await self._pool.fetch(
@@ -199,38 +184,21 @@ class EventStore:
             """,
             session_id,
             session.version if session else 0,
-            _EVENTS_AT_ONCE,
+            _EVENTS_PER_READ,
         )
         if not rows:
             raise BrokenStream(f"events of session {session_id} are missing")
-        return [event_of(row) for row in rows]
-
-    def _keep(self, session: Session) -> None:
-        known = self._kept.get(session.id)
-        if known is None or known.version <= session.version:
-            self._kept[session.id] = session
-        self._kept.move_to_end(session.id)
-        while len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
+        return [event_from_row(row) for row in rows]
 
 
-def _answered_earlier(held: LoadedSession | None, events: Sequence[Event]) -> dict[UUID, int]:
-    """The messages that an event answers and that came before them all, with their sequences."""
-    messages = held.session.messages if held else {}
-    asked = (e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested))
-    return {message: messages[message].sequence for message in asked if message in messages}
+def _earlier_parent_sequences(
+    loaded: LoadedSession | None, events: Sequence[Event]
+) -> dict[UUID, int]:
+    """Sequences of the messages that `events` reply to and that were stored before them."""
+    messages = loaded.session.messages if loaded else {}
+    parents = (e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested))
+    return {parent: messages[parent].sequence for parent in parents if parent in messages}
 
 
 def _opens_turn(events: Sequence[Event]) -> bool:
     return any(isinstance(event.data, ReplyRequested) for event in events)
-
-
-def event_of(row: asyncpg.Record) -> Event:
-    return Event(
-        id=row["id"],
-        session_id=row["session_id"],
-        sequence=row["sequence"],
-        time=row["time"],
-        data=decode_data(row["type"], row["data"].encode()),
-        traceparent=row["traceparent"],
-    )

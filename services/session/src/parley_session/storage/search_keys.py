@@ -1,4 +1,4 @@
-"""One key per person, under which history indexes the words of their messages."""
+"""Search keys in Postgres: one per person, under which history indexes message words."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid5
@@ -10,28 +10,31 @@ from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.postgres_pool import Pool
 
-_PEOPLE = UUID("c1f4f2c0-3f0d-4f5b-8a2e-5d1c7a9f6b21")
+# Namespace of the ids that search keys are wrapped for.
+_NAMESPACE = UUID("c1f4f2c0-3f0d-4f5b-8a2e-5d1c7a9f6b21")
 
 
 class SearchKeys:
     def __init__(self, pool: Pool, master_keys: MasterKeys) -> None:
         self._pool, self._master_keys = pool, master_keys
 
-    async def of(self, people: Sequence[Principal]) -> list[DataKey | None]:
-        """In the order of the people; made where there is none, None for who has no session."""
+    async def get_or_create(self, people: Sequence[Principal]) -> list[DataKey | None]:
+        """Keys in the order of `people`; None for a person without sessions."""
         tenants, owners = [p.tenant for p in people], [p.user for p in people]
-        found = await self._found(tenants, owners)
-        lacking = [person for person in people if (person.tenant, person.user) not in found]
-        if lacking:
-            await self._make(lacking)
-            found = await self._found(tenants, owners)
+        found = await self._stored(tenants, owners)
+        missing = [
+            principal for principal in people if (principal.tenant, principal.user) not in found
+        ]
+        if missing:
+            await self._create(missing)
+            found = await self._stored(tenants, owners)
         return [
-            self._master_keys.unwrap(wrapped, place_of(person)) if wrapped else None
-            for person in people
-            for wrapped in [found.get((person.tenant, person.user))]
+            self._master_keys.unwrap(wrapped, wrapping_id(principal)) if wrapped else None
+            for principal in people
+            for wrapped in [found.get((principal.tenant, principal.user))]
         ]
 
-    async def _found(
+    async def _stored(
         self, tenants: Sequence[str], owners: Sequence[str]
     ) -> dict[tuple[str, str], bytes]:
         rows = await self._pool.fetch(
@@ -44,7 +47,7 @@ class SearchKeys:
         )
         return {(row["tenant"], row["owner"]): row["wrapped_key"] for row in rows}
 
-    async def _make(self, people: Sequence[Principal]) -> None:
+    async def _create(self, people: Sequence[Principal]) -> None:
         await self._pool.execute(
             """
             INSERT INTO search_keys (tenant, owner, wrapped_key)
@@ -58,12 +61,15 @@ class SearchKeys:
             ORDER BY tenant, owner
             ON CONFLICT DO NOTHING
             """,
-            [person.tenant for person in people],
-            [person.user for person in people],
-            [self._master_keys.wrap(DataKey.generate(), place_of(person)) for person in people],
+            [principal.tenant for principal in people],
+            [principal.user for principal in people],
+            [
+                self._master_keys.wrap(DataKey.generate(), wrapping_id(principal))
+                for principal in people
+            ],
         )
 
 
-def place_of(person: Principal) -> UUID:
-    """What the key is wrapped for, as a session's key is for its session."""
-    return uuid5(_PEOPLE, msgspec.json.encode([person.tenant, person.user]).decode())
+def wrapping_id(principal: Principal) -> UUID:
+    """The id that a person's search key is wrapped for, as a data key is for its session."""
+    return uuid5(_NAMESPACE, msgspec.json.encode([principal.tenant, principal.user]).decode())

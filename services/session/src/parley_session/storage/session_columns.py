@@ -1,4 +1,4 @@
-"""What events change in their session's row, beside its version: what is known without a key."""
+"""Projects events onto columns of the `sessions` row, which are readable without a key."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ from parley_events.session import (
 )
 
 
-def row_changes(events: Sequence[Event]) -> dict[str, object]:
-    """The columns and what they become. Most events change none."""
+def session_column_changes(events: Sequence[Event]) -> dict[str, object]:
+    """New values by column, besides version and time. Most events change none."""
     changes: dict[str, object] = {}
     for event in events:
         changes |= _changes_by(event)
@@ -40,7 +40,7 @@ def _changes_by(event: Event) -> dict[str, object]:
         case SessionRestored():
             return {"deleted": False, "deleted_at": None, "erase_at": None}
         case SessionErased():
-            # The key is destroyed here, in the commit of the event that says so.
+            # Destroys the key in the same commit as the event.
             return {"wrapped_key": None, "erased_at": event.time, "erase_at": None}
         case _:
             return {}

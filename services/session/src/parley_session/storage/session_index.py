@@ -1,15 +1,15 @@
-"""Which sessions a person has, and which are gone, as the rows tell it without a key."""
+"""Queries on the `sessions` table by owner and state; none of them needs a key."""
 
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 
-# How long runners are told of a session that is gone.
-_TOLD_SECONDS = 60
-_TOLD_AT_ONCE = 1_000
+# Heartbeats repeat an erased session for this long, so that a lost response does no harm.
+_RECENTLY_SECONDS = 60
+_MAX_RECENTLY_ERASED = 1_000
 
-FORGET_SEARCH_KEY = """
+DELETE_UNUSED_SEARCH_KEY = """
 DELETE FROM search_keys WHERE tenant = $1 AND owner = $2 AND NOT EXISTS (
     SELECT FROM sessions
     WHERE sessions.tenant = $1 AND sessions.owner = $2 AND wrapped_key IS NOT NULL
@@ -21,8 +21,8 @@ class SessionIndex:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def erased_version(self, session_id: UUID, person: Principal) -> int | None:
-        """The last version of a session of the person that was erased; of no completion."""
+    async def erased_version(self, session_id: UUID, principal: Principal) -> int | None:
+        """The last version of an erased session that `principal` owned; None for a completion."""
         version: int | None = await self._pool.fetchval(
             """
             SELECT version FROM sessions
@@ -30,13 +30,13 @@ class SessionIndex:
                 AND assistant_id IS NOT NULL
             """,
             session_id,
-            person.tenant,
-            person.user,
+            principal.tenant,
+            principal.user,
         )
         return version
 
-    async def has_completion(self, completion_id: UUID, person: Principal) -> bool:
-        """Whether the person was served a completion with this id."""
+    async def has_completion(self, completion_id: UUID, principal: Principal) -> bool:
+        """Whether a stateless completion with this id was recorded for `principal`."""
         found: bool = await self._pool.fetchval(
             """
             SELECT EXISTS (
@@ -45,43 +45,61 @@ class SessionIndex:
             )
             """,
             completion_id,
-            person.tenant,
-            person.user,
+            principal.tenant,
+            principal.user,
         )
         return found
 
-    async def erasable_of(self, person: Principal, limit: int) -> list[UUID]:
-        """Without those that a legal hold keeps."""
+    async def latest_with_assistant(self, principal: Principal, assistant_id: str) -> UUID | None:
+        """The session with that assistant that changed last.
+
+        Leaves out archived, deleted and temporary sessions.
+        """
+        session_id: UUID | None = await self._pool.fetchval(
+            """
+            SELECT id FROM sessions
+            WHERE tenant = $1 AND owner = $2 AND assistant_id = $3 AND wrapped_key IS NOT NULL
+                AND erase_at IS NULL AND NOT archived
+            ORDER BY updated_at DESC, id LIMIT 1
+            """,
+            principal.tenant,
+            principal.user,
+            assistant_id,
+        )
+        return session_id
+
+    async def erasable_of(self, principal: Principal, limit: int) -> list[UUID]:
+        """Sessions that exist and are not under a legal hold."""
         rows = await self._pool.fetch(
             """
             SELECT id FROM sessions
             WHERE tenant = $1 AND owner = $2 AND wrapped_key IS NOT NULL AND NOT held
             ORDER BY id LIMIT $3
             """,
-            person.tenant,
-            person.user,
+            principal.tenant,
+            principal.user,
             limit,
         )
         return [row["id"] for row in rows]
 
-    async def held_of(self, person: Principal) -> int:
-        """How many sessions of the person a legal hold keeps."""
-        held: int = await self._pool.fetchval(
+    async def count_legal_holds(self, principal: Principal) -> int:
+        """How many sessions of `principal` are under a legal hold."""
+        count: int = await self._pool.fetchval(
             """
             SELECT count(*) FROM sessions
             WHERE tenant = $1 AND owner = $2 AND wrapped_key IS NOT NULL AND held
             """,
-            person.tenant,
-            person.user,
+            principal.tenant,
+            principal.user,
         )
-        return held
+        return count
 
-    async def forget_search_key(self, person: Principal) -> None:
-        """Destroy the key of a person who has no session any more."""
-        await self._pool.execute(FORGET_SEARCH_KEY, person.tenant, person.user)
+    async def delete_unused_search_key(self, principal: Principal) -> None:
+        """Destroy the search key of a person without sessions."""
+        await self._pool.execute(DELETE_UNUSED_SEARCH_KEY, principal.tenant, principal.user)
 
     async def recently_erased(self) -> list[UUID]:
-        """The sessions that were deleted or erased in the last minute."""
+        """Sessions deleted or erased within the last minute."""
         rows = await self._pool.fetch(
             """
             SELECT id FROM sessions WHERE erased_at > now() - make_interval(secs => $1)
@@ -89,7 +107,7 @@ class SessionIndex:
             SELECT id FROM sessions WHERE deleted_at > now() - make_interval(secs => $1)
             LIMIT $2
             """,
-            _TOLD_SECONDS,
-            _TOLD_AT_ONCE,
+            _RECENTLY_SECONDS,
+            _MAX_RECENTLY_ERASED,
         )
         return [row["id"] for row in rows]

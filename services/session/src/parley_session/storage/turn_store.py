@@ -1,6 +1,6 @@
-"""The turns in Postgres: where their events are, who runs them, and which nobody runs any more.
+"""Turns in Postgres: the sequences of their events, their runners, and expired leases.
 
-All times are the database's own: no process's clock decides over another's lease.
+All times are the database's own: no process's clock decides about another's lease.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 from parley_session.domain.session.errors import TurnNotFound
 
-# So that one statement stays short, however many there are after a pause.
-_DROPPED_AT_ONCE = 5_000
+# Keeps each statement short, even when many records expired during an outage.
+_DELETE_BATCH = 5_000
 
 StopReason = Literal["cancelled", "not_yours"]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """`sequences` are those of the turn's message, its request and, once ended, its end."""
+    """`sequences` are those of the turn's message, its request and, once it ended, its end."""
 
     session_id: UUID
     sequences: Sequence[int]
@@ -31,7 +31,7 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """A turn, and its session as it was stored at that moment."""
+    """A turn with its session's version and key, read in the same statement."""
 
     row: TurnRow
     session_version: int
@@ -69,10 +69,10 @@ class TurnStore:
             raise TurnNotFound
         return _stored_turn(row)
 
-    async def claim(self, turn_id: UUID, runner: UUID, person: Principal) -> StoredTurn | None:
-        """Make `runner` the only runner of a turn in a session of the person.
+    async def claim(self, turn_id: UUID, runner: UUID, principal: Principal) -> StoredTurn | None:
+        """Make `runner` the only runner of a turn in a session that `principal` owns.
 
-        None when it has another runner, has ended, or is no turn of theirs.
+        None if it has another runner, has ended, or belongs to somebody else.
         """
         row = await self._pool.fetchrow(
             """
@@ -85,13 +85,13 @@ class TurnStore:
             """,
             turn_id,
             runner,
-            person.tenant,
-            person.user,
+            principal.tenant,
+            principal.user,
         )
         return _stored_turn(row) if row else None
 
     async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
-        """Note that the runner runs these turns; answer those to stop, and why."""
+        """Record that the runner runs these turns; return those to stop, with the reason."""
         rows = await self._pool.fetch(
             """
             WITH seen AS (
@@ -110,10 +110,10 @@ class TurnStore:
         return {row["id"]: "cancelled" if row["cancelled"] else "not_yours" for row in rows}
 
     async def tick(self, lease_seconds: float) -> bool:
-        """Note that the sweeper is there; False while it must end nothing.
+        """Record a tick of the sweeper; False while it must not end turns.
 
-        Its own absence proves nothing about runners: after 3 s without a tick they have a whole
-        lease to be heard again.
+        After 3 s without a tick no heartbeat could be recorded either, so every runner gets a
+        full lease before the sweeper ends turns again.
         """
         may_sweep = await self._pool.fetchval(
             """
@@ -126,10 +126,10 @@ class TurnStore:
         )
         return bool(may_sweep)
 
-    async def deserted(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
-        """(session, turn) of open turns that for a lease nobody claimed, or nobody named.
+    async def abandoned(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
+        """(session, turn) of open turns that were not claimed, or had no heartbeat, for a lease.
 
-        Without those in a session that has no key: nothing can be said in it any more.
+        Leaves out sessions without a key: no event can be appended to them.
         """
         rows = await self._pool.fetch(
             """
@@ -152,29 +152,29 @@ class TurnStore:
         )
         return [(row["session_id"], row["id"]) for row in rows]
 
-    async def forget(self, idempotency_hours: int) -> None:
-        """Drop requests that are remembered no longer, and runners that ended long ago."""
-        dropped = _DROPPED_AT_ONCE
-        while dropped == _DROPPED_AT_ONCE:
-            dropped = await self._pool.fetchval(
+    async def delete_expired(self, idempotency_hours: float) -> None:
+        """Delete expired idempotency records, and runners without a heartbeat for an hour."""
+        deleted = _DELETE_BATCH
+        while deleted == _DELETE_BATCH:
+            deleted = await self._pool.fetchval(
                 """
-                WITH dropped AS (
+                WITH deleted AS (
                     DELETE FROM remembered_requests WHERE request IN (
                         SELECT request FROM remembered_requests
                         WHERE created_at < now() - make_interval(hours => $1) LIMIT $2
                     ) RETURNING request
                 )
-                SELECT count(*) FROM dropped
+                SELECT count(*) FROM deleted
                 """,
                 idempotency_hours,
-                _DROPPED_AT_ONCE,
+                _DELETE_BATCH,
             )
         await self._pool.execute("DELETE FROM runners WHERE seen_at < now() - interval '1 hour'")
 
 
 def _turn_row(row: asyncpg.Record) -> TurnRow:
-    places = (row["message_sequence"], row["requested_sequence"], row["ended_sequence"])
-    return TurnRow(row["session_id"], [place for place in places if place], row["runner"])
+    sequences = (row["message_sequence"], row["requested_sequence"], row["ended_sequence"])
+    return TurnRow(row["session_id"], [each for each in sequences if each], row["runner"])
 
 
 def _stored_turn(row: asyncpg.Record) -> StoredTurn:

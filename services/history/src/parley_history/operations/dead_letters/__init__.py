@@ -1,0 +1,1 @@
+"""The `dead-letters` command: list, show, retry and discard records that were not applied."""

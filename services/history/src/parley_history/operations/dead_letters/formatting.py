@@ -1,4 +1,4 @@
-"""Dead letters as text for a terminal and as JSON; a record's bytes never act on the terminal."""
+"""Formats dead letters as JSON or as text that is safe to print on a terminal."""
 
 import json
 from collections.abc import Sequence
@@ -7,29 +7,31 @@ from typing import Any
 
 from parley_history.operations.dead_letters.repository import Counts, StoredDeadLetter
 
-_TOLD = ("ce_sequence", "ce_type", "ce_id")
+_SUMMARY_HEADERS = ("ce_sequence", "ce_type", "ce_id")
 
 
-def line(letter: StoredDeadLetter) -> str:
-    told = " ".join(value for value in _told(letter).values() if value) or "-"
+def format_line(letter: StoredDeadLetter) -> str:
+    event = " ".join(value for value in _summary(letter).values() if value) or "-"
     session = letter.session_id or "no session"
-    return f"{letter.place}  {session}  {_time(letter)}  {told}  {visible(letter.error)}"
+    error = escape_unprintable(letter.error)
+    return f"{letter.location}  {session}  {_time(letter)}  {event}  {error}"
 
 
-def whole(letter: StoredDeadLetter) -> str:
+def format_details(letter: StoredDeadLetter) -> str:
+    headers = letter.record.headers
     rows = [
-        ("place", str(letter.place)),
+        ("location", str(letter.location)),
         ("session", str(letter.session_id or "none")),
         ("parked at", _time(letter)),
-        ("error", visible(letter.error)),
+        ("error", escape_unprintable(letter.error)),
         ("key", _text(letter.record.key)),
-        *((f"header {visible(name)}", _text(value)) for name, value in letter.record.headers),
+        *((f"header {escape_unprintable(name)}", _text(value)) for name, value in headers),
         ("value", _text(letter.record.value)),
     ]
     return "\n".join(f"{name}: {text}" for name, text in rows)
 
 
-def as_json(letters: Sequence[StoredDeadLetter], counts: Counts) -> str:
+def format_json(letters: Sequence[StoredDeadLetter], counts: Counts) -> str:
     return json.dumps(
         {
             "dead_letters": [_json(letter) for letter in letters],
@@ -40,26 +42,26 @@ def as_json(letters: Sequence[StoredDeadLetter], counts: Counts) -> str:
     )
 
 
-def visible(text: str) -> str:
-    """Each character that cannot be printed in the form of Python's escapes."""
+def escape_unprintable(text: str) -> str:
+    """Replace unprintable characters, such as terminal controls, with Python's escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _json(letter: StoredDeadLetter) -> dict[str, Any]:
     return {
-        "partition": letter.place.partition,
-        "offset": letter.place.offset,
+        "partition": letter.location.partition,
+        "offset": letter.location.offset,
         "session_id": letter.session_id and str(letter.session_id),
         "error": letter.error,
         "parked_at": _time(letter),
-        **{name.removeprefix("ce_"): text for name, text in _told(letter).items()},
+        **{name.removeprefix("ce_"): text for name, text in _summary(letter).items()},
     }
 
 
-def _told(letter: StoredDeadLetter) -> dict[str, str | None]:
-    """What the headers tell, where they do: nothing in them can be relied on."""
+def _summary(letter: StoredDeadLetter) -> dict[str, str | None]:
+    """Return sequence, type and id from the headers; each may be missing or wrong."""
     headers = dict(letter.record.headers)
-    return {name: _text(headers[name]) if name in headers else None for name in _TOLD}
+    return {name: _text(headers[name]) if name in headers else None for name in _SUMMARY_HEADERS}
 
 
 def _time(letter: StoredDeadLetter) -> str:
@@ -67,4 +69,4 @@ def _time(letter: StoredDeadLetter) -> str:
 
 
 def _text(data: bytes) -> str:
-    return visible(data.decode("utf-8", "backslashreplace"))
+    return escape_unprintable(data.decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""What became of dead letters that were applied again."""
+"""Outcomes of retried dead letters."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -9,62 +9,62 @@ from parley_events.session import Event
 from parley_history.domain.batch import BatchState
 from parley_history.domain.discarded_record import DiscardedRecord, record_digest
 from parley_history.domain.incoming_record import IncomingRecord
-from parley_history.operations.dead_letters.repository import Place
+from parley_history.operations.dead_letters.repository import RecordLocation
 
 
 class RetryOutcome(Enum):
     APPLIED = "applied"
-    HELD = "held: one before it is missing"
-    REPEAT = "dropped: a repeat"
+    DEFERRED = "deferred: an earlier event is missing"
+    REPEAT = "dropped: repeated event"
     DISCARDED = "discarded"
     PARKED = "parked again"
 
 
-class Outcome(NamedTuple):
-    """`error` says why a letter was parked again."""
+class LetterOutcome(NamedTuple):
+    """`error` is the reason why the record was parked again."""
 
-    place: Place
-    became: RetryOutcome
+    location: RecordLocation
+    outcome: RetryOutcome
     error: str | None = None
 
 
 def outcomes_of(
-    arrivals: Sequence[IncomingRecord],
+    records: Sequence[IncomingRecord],
     before: BatchState,
     after: BatchState,
-    errors: Mapping[Place, str],
-) -> Sequence[Outcome]:
-    """`errors` are those of the arrivals that are dead letters again."""
-    held = {
-        Place(arrival.partition, arrival.offset)
-        for of_session in after.held.values()
-        for arrival in of_session.values()
+    errors: Mapping[RecordLocation, str],
+) -> Sequence[LetterOutcome]:
+    """Compare the states; `errors` has the records that are dead letters again."""
+    deferred = {
+        RecordLocation(incoming.partition, incoming.offset)
+        for deferred_of_session in after.deferred.values()
+        for incoming in deferred_of_session.values()
     }
-    filled: set[tuple[UUID, int]] = set()
+    seen: set[tuple[UUID, int]] = set()
 
-    def moves(event: Event | DiscardedRecord) -> bool:
-        """Whether it is the one by which its session came to that version."""
-        filling = (event.session_id, event.sequence)
-        first = filling not in filled
-        filled.add(filling)
-        return first and _version(before, event) < event.sequence <= _version(after, event)
+    def advanced_session(event: Event | DiscardedRecord) -> bool:
+        """Whether the event is the first of these to bring its session to its sequence."""
+        key = (event.session_id, event.sequence)
+        is_first = key not in seen
+        seen.add(key)
+        return is_first and _version(before, event) < event.sequence <= _version(after, event)
 
-    def became(arrival: IncomingRecord) -> Outcome:
-        place = Place(arrival.partition, arrival.offset)
-        if place in errors:
-            return Outcome(place, RetryOutcome.PARKED, errors[place])
-        discarded = record_digest(arrival.record) in before.discarded
-        event = arrival.as_discarded().event if discarded else arrival.event
-        moved = event is not None and moves(event)
+    def outcome_of(incoming: IncomingRecord) -> LetterOutcome:
+        location = RecordLocation(incoming.partition, incoming.offset)
+        if location in errors:
+            return LetterOutcome(location, RetryOutcome.PARKED, errors[location])
+        discarded = record_digest(incoming.record) in before.discarded
+        event = incoming.as_discarded().event if discarded else incoming.event
+        advanced = event is not None and advanced_session(event)
         if discarded:
-            return Outcome(place, RetryOutcome.DISCARDED)
-        if place in held:
-            return Outcome(place, RetryOutcome.HELD)
-        return Outcome(place, RetryOutcome.APPLIED if moved else RetryOutcome.REPEAT)
+            return LetterOutcome(location, RetryOutcome.DISCARDED)
+        if location in deferred:
+            return LetterOutcome(location, RetryOutcome.DEFERRED)
+        return LetterOutcome(location, RetryOutcome.APPLIED if advanced else RetryOutcome.REPEAT)
 
-    return [became(arrival) for arrival in arrivals]
+    return [outcome_of(incoming) for incoming in records]
 
 
-def _version(known: BatchState, event: Event | DiscardedRecord) -> int:
-    session = known.sessions.get(event.session_id)
+def _version(state: BatchState, event: Event | DiscardedRecord) -> int:
+    session = state.sessions.get(event.session_id)
     return session.version if session else 0

@@ -1,4 +1,4 @@
-"""The dead letters of the active version, in whose transaction every function here is called."""
+"""Repository of dead letters. Every call needs a transaction in a read-model version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import asyncpg
 
 from parley_events.cloudevents import Record
 from parley_history.domain.discarded_record import record_digest
-from parley_history.storage.projection_tables import Connection, record_kept_in
+from parley_history.storage.database import Connection
+from parley_history.storage.projection_tables import stored_record
 
 _COUNT = "SELECT count(*) AS letters, count(DISTINCT session_id) AS sessions FROM dead_letters"
 _LIST = """
@@ -50,19 +51,20 @@ JOIN unnest($1::int[], $2::bigint[], $3::bytea[]) AS chosen (partition, "offset"
     USING (partition, "offset")
 ON CONFLICT DO NOTHING
 """
-_TAKE_OUT = """
-DELETE FROM dead_letters USING unnest($1::int[], $2::bigint[]) AS place (partition, "offset")
-WHERE dead_letters.partition = place.partition AND dead_letters."offset" = place."offset"
+_DELETE = """
+DELETE FROM dead_letters USING unnest($1::int[], $2::bigint[]) AS location (partition, "offset")
+WHERE dead_letters.partition = location.partition
+    AND dead_letters."offset" = location."offset"
 """
 _READ_ERRORS = """
 SELECT partition, "offset", error
-FROM dead_letters JOIN unnest($1::int[], $2::bigint[]) AS place (partition, "offset")
+FROM dead_letters JOIN unnest($1::int[], $2::bigint[]) AS location (partition, "offset")
     USING (partition, "offset")
 """
 
 
-class Place(NamedTuple):
-    """Where in the log a record is."""
+class RecordLocation(NamedTuple):
+    """The partition and offset of a record in the log."""
 
     partition: int
     offset: int
@@ -71,8 +73,8 @@ class Place(NamedTuple):
         return f"{self.partition}:{self.offset}"
 
 
-class Group(NamedTuple):
-    """Letters that are retried together: those of a session, or one that names none."""
+class RetryGroup(NamedTuple):
+    """Dead letters retried together: those of a session, or a single one without a session."""
 
     session_id: UUID | None
     partition: int | None = None
@@ -86,75 +88,71 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    place: Place
+    location: RecordLocation
     session_id: UUID | None
     error: str
     parked_at: datetime
     record: Record
 
     @property
-    def group(self) -> Group:
-        return Group(None, *self.place) if self.session_id is None else Group(self.session_id)
+    def group(self) -> RetryGroup:
+        if self.session_id is None:
+            return RetryGroup(None, *self.location)
+        return RetryGroup(self.session_id)
 
 
-async def count(connection: "Connection[asyncpg.Record]") -> Counts:
+async def count(connection: Connection) -> Counts:
     [row] = await connection.fetch(_COUNT)
     return Counts(*row.values())
 
 
-async def list_letters(
-    connection: "Connection[asyncpg.Record]", most: int
-) -> Sequence[StoredDeadLetter]:
-    """The first ones in the order of the log, without their values."""
-    return [_letter(row) for row in await connection.fetch(_LIST, most)]
+async def list_letters(connection: Connection, limit: int) -> Sequence[StoredDeadLetter]:
+    """Return the first dead letters in log order, without their values."""
+    return [_dead_letter(row) for row in await connection.fetch(_LIST, limit)]
 
 
-async def list_groups(connection: "Connection[asyncpg.Record]") -> Sequence[Group]:
-    return [Group(*row.values()) for row in await connection.fetch(_LIST_GROUPS)]
+async def list_groups(connection: Connection) -> Sequence[RetryGroup]:
+    return [RetryGroup(*row.values()) for row in await connection.fetch(_LIST_GROUPS)]
 
 
-async def find(connection: "Connection[asyncpg.Record]", place: Place) -> StoredDeadLetter | None:
-    row = await connection.fetchrow(_FIND, *place)
-    return None if row is None else _letter(row)
+async def find(connection: Connection, location: RecordLocation) -> StoredDeadLetter | None:
+    row = await connection.fetchrow(_FIND, *location)
+    return None if row is None else _dead_letter(row)
 
 
-async def lock(
-    connection: "Connection[asyncpg.Record]", group: Group
-) -> Sequence[StoredDeadLetter]:
-    """The group's letters in the order of the log, to which no projector adds until the commit."""
-    # A projector moves its positions first, so it waits for the transaction here.
+async def lock_group(connection: Connection, group: RetryGroup) -> Sequence[StoredDeadLetter]:
+    """Return the group in log order; until the commit, no projector can add to it."""
+    # A projector updates its positions first, so it waits here for the end of the transaction.
     await connection.execute(_LOCK_POSITIONS, *group)
-    return [_letter(row) for row in await connection.fetch(_READ_GROUP, *group)]
+    return [_dead_letter(row) for row in await connection.fetch(_READ_GROUP, *group)]
 
 
-async def discard(
-    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter], reason: str
+async def mark_discarded(
+    connection: Connection, letters: Sequence[StoredDeadLetter], reason: str
 ) -> None:
-    """From here on the records have no effect, in this version and in every later one."""
+    """Record that the records have no effect, in this version and every later one."""
     digests = [record_digest(letter.record) for letter in letters]
-    await connection.execute(_DISCARD, *_places(letters), digests, reason)
+    await connection.execute(_DISCARD, *_locations(letters), digests, reason)
 
 
-async def take_out(
-    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter]
-) -> None:
-    await connection.execute(_TAKE_OUT, *_places(letters))
+async def delete_letters(connection: Connection, letters: Sequence[StoredDeadLetter]) -> None:
+    await connection.execute(_DELETE, *_locations(letters))
 
 
-async def errors_of(
-    connection: "Connection[asyncpg.Record]", letters: Sequence[StoredDeadLetter]
-) -> dict[Place, str]:
-    """Why those of the letters that are dead letters still are so."""
-    rows = await connection.fetch(_READ_ERRORS, *_places(letters))
-    return {Place(row["partition"], row["offset"]): row["error"] for row in rows}
+async def read_errors(
+    connection: Connection, letters: Sequence[StoredDeadLetter]
+) -> dict[RecordLocation, str]:
+    """Return the errors of those records that are dead letters again."""
+    rows = await connection.fetch(_READ_ERRORS, *_locations(letters))
+    return {RecordLocation(row["partition"], row["offset"]): row["error"] for row in rows}
 
 
-def _letter(row: asyncpg.Record) -> StoredDeadLetter:
-    place = Place(row["partition"], row["offset"])
-    record = record_kept_in(row)
-    return StoredDeadLetter(place, row["session_id"], row["error"], row["parked_at"], record)
+def _dead_letter(row: asyncpg.Record) -> StoredDeadLetter:
+    location = RecordLocation(row["partition"], row["offset"])
+    record = stored_record(row)
+    return StoredDeadLetter(location, row["session_id"], row["error"], row["parked_at"], record)
 
 
-def _places(letters: Sequence[StoredDeadLetter]) -> tuple[list[int], list[int]]:
-    places = [letter.place for letter in letters]
-    return [place.partition for place in places], [place.offset for place in places]
+def _locations(letters: Sequence[StoredDeadLetter]) -> tuple[list[int], list[int]]:
+    locations = [letter.location for letter in letters]
+    return [each.partition for each in locations], [each.offset for each in locations]

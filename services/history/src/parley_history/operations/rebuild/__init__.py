@@ -1,4 +1,4 @@
-"""A version of the read model is built from the log beside the active one, compared, swapped in.
+"""The `rebuild` and `verify` commands: build a read-model version from the log, compare, swap.
 
-`coordinator` has the phases; `worker` is a process that folds a share of the partitions.
+`coordinator` runs the phases; each `worker` process folds a share of the partitions.
 """

@@ -1,4 +1,4 @@
-"""`python -m parley_history rebuild | verify`: what they do, and the sentences they end with."""
+"""The commands `python -m parley_history rebuild` and `verify`, and their final output."""
 
 import argparse
 import asyncio
@@ -6,190 +6,195 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
 from parley_core.log import LogError, LogReader
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
-from parley_history.operations.rebuild import versions as candidates
+from parley_history.operations.rebuild import versions
 from parley_history.operations.rebuild.coordinator import Coordinator
 from parley_history.operations.rebuild.errors import RebuildAborted, VersionsDiffer
-from parley_history.operations.rebuild.progress import tracking
-from parley_history.operations.rebuild.report import lines_of
-from parley_history.operations.rebuild.settings import RebuildSettings
+from parley_history.operations.rebuild.progress import progress_reporter
+from parley_history.operations.rebuild.report import report_lines
+from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.operations.rebuild.version_comparison import checksum
 from parley_history.operations.rebuild.worker.pool import WorkerPool
+from parley_history.operations.rebuild.worker.worker import JOIN_TIMEOUT_SECONDS
+from parley_history.storage.database import FAST_KEEPALIVES, Connection, connect
 from parley_history.storage.migrations import MIGRATIONS
-from parley_history.storage.projection_tables import Connection
-from parley_history.storage.versions import drop_version
+from parley_history.storage.versions.schema import drop_version
 
-# One whose machine vanished must not keep projectors waiting, or the next rebuild out.
-_CONNECTION_SETTINGS = {
-    "application_name": "parley-rebuild",
-    "tcp_keepalives_idle": "2",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
-    "idle_in_transaction_session_timeout": "10s",
-}
-Tell = Callable[[str], None]
+_SERVER_SETTINGS = {**FAST_KEEPALIVES, "idle_in_transaction_session_timeout": "10s"}
+_MAX_WORKERS = 64
 
-# Any constant does.
+# Arbitrary advisory-lock key, shared by all rebuilds and verifies of a database.
 _TRY_LOCK = "SELECT pg_try_advisory_lock(8026370403459298404)"
 
+Print = Callable[[str], None]
 
-def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    rebuild = commands.add_parser("rebuild", help="make the read model again from the log")
-    rebuild.add_argument("--rollback", action="store_true", help="go back to the version before")
+
+def add_parsers(subparsers: Any) -> None:
+    """Add `rebuild` and `verify` to the subcommands of the program."""
+    rebuild = subparsers.add_parser("rebuild", help="rebuild the read model from the log")
+    rebuild.add_argument(
+        "--rollback", action="store_true", help="activate the previous version instead"
+    )
     rebuild.add_argument(
         "--accept-differences",
         action="store_true",
-        help="swap also when the new version does not hold what the live one does",
+        help="swap even if the new version differs from the live one",
     )
-    verify = commands.add_parser("verify", help="compare the read model with the fold of the log")
+    verify = subparsers.add_parser("verify", help="compare the read model with the log")
     for command in (rebuild, verify):
         command.add_argument(
-            "--workers", type=_count, metavar="N", help="processes; one for each core by default"
+            "--workers",
+            type=_worker_count,
+            metavar="N",
+            help="number of worker processes (default: one per core)",
         )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The exit code. Raises InvalidSettings, MigrationError, and what comes of a database away."""
-    settings = load(RebuildSettings)
-    require_database_migrated(settings.history_database, MIGRATIONS)
+    """Return the exit code. Raises InvalidSettings, MigrationError and DATABASE_ERRORS."""
+    settings = load(RebuildCommandSettings)
+    require_database_migrated(settings.database.url, MIGRATIONS)
     try:
         asyncio.run(_run(arguments, settings))
-    except (RebuildAborted, LogError) as stopped:
-        print(stopped, file=sys.stderr)
+    except (RebuildAborted, LogError) as error:
+        print(error, file=sys.stderr)
         return 1
-    except asyncpg.PostgresError as trouble:
-        # Its class alone: a database's sentence may quote a row.
-        name = type(trouble).__name__
-        print(f"The read model failed: {name}. Run this again: it goes on.", file=sys.stderr)
+    except asyncpg.PostgresError as error:
+        # Only the class: the message of a database error may quote a row.
+        name = type(error).__name__
+        print(f"Database error: {name}. Run this command again to continue.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted. Run this again: it goes on.", file=sys.stderr)
+        print("Interrupted. Run this command again to continue.", file=sys.stderr)
         return 1
     return 0
 
 
-async def _run(arguments: argparse.Namespace, settings: RebuildSettings) -> None:
+async def _run(arguments: argparse.Namespace, settings: RebuildCommandSettings) -> None:
     lines = list[str]()
     try:
-        async with _alone(settings) as connection, _log(settings) as reader:
-            with tracking() as tracker:
-                work = Coordinator(
+        async with _locked_connection(settings) as connection, _log(settings) as reader:
+            with progress_reporter() as progress:
+                coordinator = Coordinator(
                     connection,
                     reader,
                     WorkerPool(arguments.workers),
-                    tracker,
-                    settings,
-                    accepts=arguments.command == "rebuild" and arguments.accept_differences,
+                    progress,
+                    settings.rebuild,
+                    accept_differences=arguments.command == "rebuild"
+                    and arguments.accept_differences,
                 )
-                await _carry_out(arguments, connection, work, lines.append)
+                await _execute(arguments, connection, coordinator, lines.append)
     finally:
-        # Not before: a bar on the terminal would be drawn over them.
+        # Printed after the progress bar is gone, which would be drawn over the lines.
         print("\n".join(lines), end="\n" if lines else "")
 
 
-async def _carry_out(
+async def _execute(
     arguments: argparse.Namespace,
-    connection: "Connection[asyncpg.Record]",
-    work: Coordinator,
-    tell: Tell,
+    connection: Connection,
+    coordinator: Coordinator,
+    print_line: Print,
 ) -> None:
     if arguments.command == "verify":
-        await _verify(connection, work, tell)
+        await _verify(connection, coordinator, print_line)
     elif arguments.rollback:
-        await _roll_back(connection, work, tell)
+        await _roll_back(connection, coordinator, print_line)
     else:
-        await _rebuild(connection, work, tell)
+        await _rebuild(connection, coordinator, print_line)
 
 
-async def _rebuild(connection: "Connection[asyncpg.Record]", work: Coordinator, tell: Tell) -> None:
-    began, live = time.monotonic(), await candidates.active(connection)
-    version = await work.build()
-    await _conclude(connection, work, live, version, tell)
-    seconds = time.monotonic() - began
-    await _keep_only(connection, version, live)
-    tell(
-        f"version {version} is live: {work.events:,} events in {seconds:.1f} s "
-        f"({work.events / seconds:,.0f} events/s), checksum {await checksum(connection, version)}"
+async def _rebuild(connection: Connection, coordinator: Coordinator, print_line: Print) -> None:
+    started_at, live = time.monotonic(), await versions.active(connection)
+    version = await coordinator.build()
+    await _finish(connection, coordinator, live, version, print_line)
+    seconds = time.monotonic() - started_at
+    await _drop_versions_except(connection, version, live)
+    print_line(
+        f"version {version} is live: {coordinator.events:,} events in {seconds:.1f} s "
+        f"({coordinator.events / seconds:,.0f} events/s), "
+        f"checksum {await checksum(connection, version)}"
     )
 
 
-async def _verify(connection: "Connection[asyncpg.Record]", work: Coordinator, tell: Tell) -> None:
-    live, version = await candidates.active(connection), await work.build()
-    await _conclude(connection, work, live, version, tell, activates=False)
+async def _verify(connection: Connection, coordinator: Coordinator, print_line: Print) -> None:
+    live, version = await versions.active(connection), await coordinator.build()
+    await _finish(connection, coordinator, live, version, print_line, activate=False)
     await drop_version(connection, version)
-    tell("the read model is what the log says")
+    print_line("the read model equals the log")
 
 
-async def _conclude(
-    connection: "Connection[asyncpg.Record]",
-    work: Coordinator,
+async def _finish(
+    connection: Connection,
+    coordinator: Coordinator,
     live: int,
     version: int,
-    tell: Tell,
-    **how: bool,
+    print_line: Print,
+    *,
+    activate: bool = True,
 ) -> None:
     try:
-        await work.conclude(version, **how)
+        await coordinator.finish(version, activate=activate)
     except VersionsDiffer:
-        # Not kept to go on with: the projection is likely to be mended before the next run.
+        # Dropped, because the projection is likely to be fixed before the next run.
         await drop_version(connection, version)
         raise
     finally:
-        if work.found:
-            for line in lines_of(work.found, live, version):
-                tell(line)
+        if coordinator.comparison:
+            for line in report_lines(coordinator.comparison, live, version):
+                print_line(line)
 
 
-async def _roll_back(
-    connection: "Connection[asyncpg.Record]", work: Coordinator, tell: Tell
-) -> None:
-    live, earlier = await candidates.active(connection), await candidates.before(connection)
+async def _roll_back(connection: Connection, coordinator: Coordinator, print_line: Print) -> None:
+    live, earlier = await versions.active(connection), await versions.earlier(connection)
     if not earlier:
-        raise RebuildAborted("There is no earlier version to go back to.")
-    # What can never be applied is parked there too, as it was in the live version.
-    await work.conclude(earlier[0], compares=False, parks=True)
-    tell(f"version {earlier[0]} is live again; version {live} is kept")
+        raise RebuildAborted("There is no earlier version to roll back to.")
+    # Records that cannot be applied are parked here too, as they were in the live version.
+    await coordinator.finish(earlier[0], compare=False, park_failures=True)
+    print_line(f"version {earlier[0]} is live again; version {live} is kept")
 
 
-async def _keep_only(connection: "Connection[asyncpg.Record]", live: int, before: int) -> None:
-    for version in await candidates.before(connection):
-        if version not in (live, before):
+async def _drop_versions_except(connection: Connection, live: int, previous: int) -> None:
+    for version in await versions.earlier(connection):
+        if version not in (live, previous):
             await drop_version(connection, version)
 
 
 @asynccontextmanager
-async def _alone(settings: RebuildSettings) -> AsyncIterator["Connection[asyncpg.Record]"]:
-    """A connection that holds the lock of whoever builds a version."""
-    connection = await asyncpg.connect(
-        settings.history_database,
-        timeout=settings.history_database_seconds,
-        server_settings=_CONNECTION_SETTINGS,
+async def _locked_connection(settings: RebuildCommandSettings) -> AsyncIterator[Connection]:
+    """Open a connection that holds the rebuild lock; its statements may run for long."""
+    connection = await connect(
+        settings.database,
+        "parley-rebuild",
+        statement_timeout_seconds=None,
+        server_settings=_SERVER_SETTINGS,
     )
     try:
         if not await connection.fetchval(_TRY_LOCK):
-            raise RebuildAborted("Another rebuild or verify is at work on this database.")
+            raise RebuildAborted("Another rebuild or verify is running on this database.")
         yield connection
     finally:
         connection.terminate()
 
 
 @asynccontextmanager
-async def _log(settings: RebuildSettings) -> AsyncIterator[LogReader]:
-    reader = LogReader(settings.brokers, settings.projector_topic)
-    await reader.start(settings.rebuild_join_seconds)
+async def _log(settings: RebuildCommandSettings) -> AsyncIterator[LogReader]:
+    reader = LogReader(settings.kafka.brokers, settings.topic)
+    await reader.start(JOIN_TIMEOUT_SECONDS)
     try:
         yield reader
     finally:
         await reader.close()
 
 
-def _count(text: str) -> int:
+def _worker_count(text: str) -> int:
     count = int(text)
-    if not 1 <= count <= 64:
-        raise argparse.ArgumentTypeError("it should be a number from 1 to 64")
+    if not 1 <= count <= _MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MAX_WORKERS}")
     return count

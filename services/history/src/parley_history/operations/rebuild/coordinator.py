@@ -1,188 +1,205 @@
-"""A rebuild from its first to its last phase; what does it is in the files beside."""
+"""Rebuild coordinator: builds a version, compares it with the live one and swaps it in."""
 
 import asyncio
 import time
 from collections.abc import Mapping
 from uuid import UUID
 
-import asyncpg
-
 from parley_core.log import LogReader
-from parley_history.operations.rebuild import versions as candidates
+from parley_history.operations.rebuild import versions
 from parley_history.operations.rebuild.errors import RebuildAborted
-from parley_history.operations.rebuild.progress import Tracker
+from parley_history.operations.rebuild.progress import ProgressReporter
 from parley_history.operations.rebuild.report import (
-    MOST_NAMED,
+    MAX_LISTED_SESSIONS,
     require_equal,
     require_none_different,
 )
 from parley_history.operations.rebuild.settings import RebuildSettings
 from parley_history.operations.rebuild.swap import (
-    SOMEBODY_IN_THE_WAY,
+    SWAP_BLOCKED,
     activate_between_readers,
-    projectors_wait,
+    projectors_paused,
 )
 from parley_history.operations.rebuild.version_comparison import Comparison, compare
-from parley_history.operations.rebuild.worker.bulk_rows import RebuildRows
+from parley_history.operations.rebuild.worker.bulk_rows import RebuildTables
 from parley_history.operations.rebuild.worker.messages import Assignment
 from parley_history.operations.rebuild.worker.pool import WorkerPool
 from parley_history.operations.rebuild.worker.worker import Worker
-from parley_history.storage.projection_tables import Connection
+from parley_history.storage.database import Connection
 
-# More than this cannot be compared while projectors wait.
-_MOST_TOUCHED = 20_000
-_LOOK_SECONDS = 0.1
+SWAP_ATTEMPTS = 10
+# Projecting this many records takes well under a second of the pause that SWAP_TIMEOUT_SECONDS
+# bounds.
+MAX_RECORDS_DURING_SWAP = 5_000
+# Comparing more sessions than this would exceed the same bound.
+_MAX_COMPARED_DURING_SWAP = 20_000
+_POLL_INTERVAL_SECONDS = 0.1
 
 
 class SwapNotReady(Exception):
-    """The version lacks too much to be brought up to the live one while projectors wait."""
+    """The version lacks too many records to catch up while projectors are paused."""
 
 
 class Coordinator:
-    """Works over one connection, which holds the lock of the rebuild, and one reader of the log.
+    """Uses one connection, which holds the rebuild lock, and one reader of the log.
 
-    `accepts`: differences to the live version do not stop anything. `events` counts those that were
-    folded; `found` is the last comparison, where the live version holds something.
+    `accept_differences` swaps even if the versions differ. `events` counts the folded events;
+    `comparison` is the last comparison, None when the live version is empty.
     """
 
     def __init__(
         self,
-        connection: "Connection[asyncpg.Record]",
+        connection: Connection,
         reader: LogReader,
-        crew: WorkerPool,
-        tracker: Tracker,
+        workers: WorkerPool,
+        progress: ProgressReporter,
         settings: RebuildSettings,
         *,
-        accepts: bool = False,
+        accept_differences: bool = False,
     ) -> None:
-        self._connection, self._reader, self._crew = connection, reader, crew
-        self._tracker, self._settings, self._accepts = tracker, settings, accepts
+        self._connection, self._reader, self._workers = connection, reader, workers
+        self._progress, self._settings = progress, settings
+        self._accept_differences = accept_differences
         self.events = 0
-        self.found: Comparison | None = None
+        self.comparison: Comparison | None = None
 
     async def build(self) -> int:
-        """A version that nobody reads yet, folded up to the log's end, with all its keys.
+        """Build a new version up to the end of the log, or resume an interrupted one.
 
-        Goes on with the one that an earlier run left. Raises RebuildAborted, LogError.
+        Returns its number. Raises RebuildAborted and LogError.
         """
-        version, indexed = await candidates.candidate(self._connection)
+        version, indexed = await versions.candidate(self._connection)
         if not indexed:
             ends = await self._reader.end_positions()
-            await self._work(Assignment(version, ends, bulk=True), "events")
-            self._tracker.phase("indexes")
-            await candidates.finish_bulk(self._connection, version)
+            await self._run_workers(Assignment(version, ends, bulk=True), "events")
+            self._progress.start_phase("indexes")
+            await versions.finish_bulk(self._connection, version)
         return version
 
-    async def conclude(
-        self, version: int, *, compares: bool = True, parks: bool = False, activates: bool = True
+    async def finish(
+        self,
+        version: int,
+        *,
+        compare: bool = True,
+        park_failures: bool = False,
+        activate: bool = True,
     ) -> None:
-        """Bring the version to where the live one is, compare them, and make it the active one.
+        """Bring the version up to the live one, compare them, and make it active.
 
-        Raises Differences, and RebuildAborted when the moment for it never comes; then the version
-        is left as it is.
+        Raises VersionsDiffer, and RebuildAborted when the swap stays blocked; in both cases
+        nothing is swapped.
         """
-        live = await candidates.active(self._connection)
-        if activates:
-            compares = compares and await candidates.holds_something(self._connection, live)
-        for _ in range(self._settings.rebuild_swap_attempts):
-            await self._catch_up(version, parks=parks)
-            if not activates:
-                await self._live_has_come_as_far(live, version)
-            if compares:
+        live = await versions.active(self._connection)
+        if activate:
+            compare = compare and await versions.has_rows(self._connection, live)
+        for _ in range(SWAP_ATTEMPTS):
+            await self._catch_up(version, park_failures=park_failures)
+            if not activate:
+                await self._wait_for_live(live, version)
+            if compare:
                 await self._compare(live, version)
             try:
-                return await self._swap(live, version, parks=parks, activates=activates)
-            except (SwapNotReady, *SOMEBODY_IN_THE_WAY):
-                self._tracker.phase("somebody is in the way of the swap; once more")
+                return await self._swap(
+                    live, version, park_failures=park_failures, activate=activate
+                )
+            except (SwapNotReady, *SWAP_BLOCKED):
+                self._progress.start_phase("swap blocked, retrying")
         raise RebuildAborted(
-            f"Version {version} could not be swapped in: the projection moves too fast, or "
-            "something reads for too long. Run this again: it goes on."
+            f"Version {version} could not be swapped in: the live projection moves too fast, or a "
+            "reader takes too long. Run this command again to continue."
         )
 
-    async def _catch_up(self, version: int, *, parks: bool) -> None:
-        for _ in range(self._settings.rebuild_swap_attempts):
+    async def _catch_up(self, version: int, *, park_failures: bool) -> None:
+        for _ in range(SWAP_ATTEMPTS):
             ends = await self._reader.end_positions()
-            left = await self._left(version, ends)
-            if sum(left.values()) <= self._settings.rebuild_swap_records:
+            missing = await self._missing_records(version, ends)
+            if sum(missing.values()) <= MAX_RECORDS_DURING_SWAP:
                 return
-            await self._work(Assignment(version, ends, parks=parks), "events since")
-        raise RebuildAborted("The log grows faster than it is read here. Run this again later.")
+            assignment = Assignment(version, ends, park_failures=park_failures)
+            await self._run_workers(assignment, "new events")
+        raise RebuildAborted(
+            "The log grows faster than the rebuild reads it. Run this command again later."
+        )
 
-    async def _live_has_come_as_far(self, live: int, version: int) -> None:
-        """Or the comparison would say that all is well of a projection that stands still."""
-        self._tracker.phase("the live projection comes as far")
-        until = time.monotonic() + self._settings.rebuild_live_seconds
-        while lacks := await self._live_lacks(live, version):
-            if time.monotonic() > until:
+    async def _wait_for_live(self, live: int, version: int) -> None:
+        """Without it, a stalled live projection would compare as equal in what it has."""
+        self._progress.start_phase("waiting for the live projection")
+        deadline = time.monotonic() + self._settings.catch_up_timeout_seconds
+        while missing := await self._missing_in_live(live, version):
+            if time.monotonic() > deadline:
                 raise RebuildAborted(
-                    f"The read model is {lacks:,} events behind the log and does not come closer "
-                    "in time, so whether it holds what the log says cannot be told. Run this "
-                    "again once it has caught up."
+                    f"The read model is {missing:,} events behind the log and did not catch up "
+                    "in time, so it cannot be verified. Run this command again once it has."
                 )
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
-    async def _live_lacks(self, live: int, version: int) -> int:
-        """The number of records that the version has and the live one does not."""
-        theirs = await candidates.positions(self._connection, live)
-        ours = await candidates.positions(self._connection, version)
-        return sum(max(0, at - theirs.get(number, 0)) for number, at in ours.items())
+    async def _missing_in_live(self, live: int, version: int) -> int:
+        """Return the number of records that the version has and the live one lacks."""
+        live_positions = await versions.positions(self._connection, live)
+        positions = await versions.positions(self._connection, version)
+        return sum(max(0, at - live_positions.get(number, 0)) for number, at in positions.items())
 
-    async def _work(self, assignment: Assignment, phase: str) -> None:
-        left = await self._left(assignment.version, assignment.ends)
-        self._tracker.phase(phase, sum(left.values()))
-        await self._crew.work(assignment, left, self._done)
+    async def _run_workers(self, assignment: Assignment, phase: str) -> None:
+        missing = await self._missing_records(assignment.version, assignment.ends)
+        self._progress.start_phase(phase, sum(missing.values()))
+        await self._workers.run(assignment, missing, self._count_events)
 
-    def _done(self, events: int) -> None:
+    def _count_events(self, events: int) -> None:
         self.events += events
-        self._tracker.done(events)
+        self._progress.advance(events)
 
     async def _compare(self, live: int, version: int) -> None:
-        self._tracker.phase("comparison")
-        most = self._settings.rebuild_swap_records
-        self.found = await compare(self._connection, live, version, most_ids=most)
-        if not self._accepts:
-            require_none_different(self.found)
+        self._progress.start_phase("comparison")
+        self.comparison = await compare(
+            self._connection, live, version, max_ids=MAX_RECORDS_DURING_SWAP
+        )
+        if not self._accept_differences:
+            require_none_different(self.comparison)
 
-    async def _swap(self, live: int, version: int, *, parks: bool, activates: bool) -> None:
+    async def _swap(self, live: int, version: int, *, park_failures: bool, activate: bool) -> None:
         touched = set[UUID]()
-        kept = self._settings.rebuild_sessions_kept
-        rows = RebuildRows(parks=parks, most_remembered=kept, touched=touched)
-        worker = Worker(self._connection, self._reader, version, rows, self._settings)
-        # Most of it while everything goes on, the last of it while projectors wait.
-        await worker.reach(await self._targets(live))
-        self._tracker.phase("swap")
-        async with projectors_wait(self._connection, self._settings):
-            targets = await self._targets(live)
-            left = await self._left(version, targets)
-            if sum(left.values()) > self._settings.rebuild_swap_records:
+        tables = RebuildTables(park_failures=park_failures, touched=touched)
+        worker = Worker(self._connection, self._reader, version, tables, self._settings.batch_size)
+        # Most records while projectors run, the last ones while they are paused.
+        await worker.run_until(await self._target_positions(live))
+        self._progress.start_phase("swap")
+        async with projectors_paused(self._connection):
+            targets = await self._target_positions(live)
+            missing = await self._missing_records(version, targets)
+            if sum(missing.values()) > MAX_RECORDS_DURING_SWAP:
                 raise SwapNotReady
-            await worker.reach(targets)
-            if self.found and not self._accepts:
-                await self._compare_what_moved(live, version, self.found, touched)
-            if activates:
-                await activate_between_readers(self._connection, version, self._settings)
+            await worker.run_until(targets)
+            if self.comparison and not self._accept_differences:
+                await self._compare_changed(live, version, self.comparison, touched)
+            if activate:
+                await activate_between_readers(self._connection, version)
 
-    async def _compare_what_moved(
-        self, live: int, version: int, found: Comparison, touched: set[UUID]
+    async def _compare_changed(
+        self, live: int, version: int, comparison: Comparison, touched: set[UUID]
     ) -> None:
-        """What was not at the same event when everything was compared, or has moved since."""
-        if found.behind > len(found.behind_ids) or len(touched) > _MOST_TOUCHED:
+        """Compare the sessions that were at different events before, or have changed since."""
+        if (
+            comparison.behind > len(comparison.behind_ids)
+            or len(touched) > _MAX_COMPARED_DURING_SWAP
+        ):
             raise SwapNotReady
-        moved = [*touched.union(found.behind_ids, found.ahead_ids)]
-        last = await compare(self._connection, live, version, most_ids=MOST_NAMED, sessions=moved)
+        changed = [*touched.union(comparison.behind_ids, comparison.ahead_ids)]
+        final = await compare(
+            self._connection, live, version, max_ids=MAX_LISTED_SESSIONS, sessions=changed
+        )
         # A live projection that is behind the log cannot be compared in what it lacks.
-        ahead = await self._live_lacks(live, version) > 0
-        if not ahead and found.ahead > len(found.ahead_ids):
+        may_be_ahead = await self._missing_in_live(live, version) > 0
+        if not may_be_ahead and comparison.ahead > len(comparison.ahead_ids):
             raise SwapNotReady
-        require_equal(last, may_be_ahead=ahead)
+        require_equal(final, may_be_ahead=may_be_ahead)
 
-    async def _targets(self, live: int) -> dict[int, int]:
-        """Where the live version is; of a topic that was made again no more than it holds."""
-        theirs = await candidates.positions(self._connection, live)
+    async def _target_positions(self, live: int) -> dict[int, int]:
+        """Return the live positions, limited to the end of a topic that was recreated."""
+        live_positions = await versions.positions(self._connection, live)
         ends = await self._reader.end_positions()
-        return {number: min(theirs.get(number, 0), end) for number, end in ends.items()}
+        return {number: min(live_positions.get(number, 0), end) for number, end in ends.items()}
 
-    async def _left(self, version: int, ends: Mapping[int, int]) -> dict[int, int]:
-        """The number of records of each partition that the version lacks up to the ends."""
-        ours = await candidates.positions(self._connection, version)
-        return {number: max(0, end - ours.get(number, 0)) for number, end in ends.items()}
+    async def _missing_records(self, version: int, ends: Mapping[int, int]) -> dict[int, int]:
+        """Return the number of records of each partition between the version and the ends."""
+        positions = await versions.positions(self._connection, version)
+        return {number: max(0, end - positions.get(number, 0)) for number, end in ends.items()}

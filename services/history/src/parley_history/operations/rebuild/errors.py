@@ -1,9 +1,9 @@
-"""How a rebuild ends without a new version."""
+"""Errors that end a rebuild without a new version."""
 
 
 class RebuildAborted(Exception):
-    """The message is for whoever runs it: what stands in the way, and what to do."""
+    """The message tells the operator the cause and the remedy."""
 
 
 class VersionsDiffer(RebuildAborted):
-    """The versions do not hold the same; nothing was swapped."""
+    """The versions hold different rows; nothing was swapped."""

@@ -1,8 +1,8 @@
--- Of erased sessions the tombstone is left.
+-- Erased sessions keep only their tombstone.
 DELETE FROM messages USING sessions
 WHERE messages.session_id = sessions.id AND sessions.erased_at IS NOT NULL;
 
--- Of several turns that a message opened the first one is told.
+-- A message shows the first of the turns that it opened.
 UPDATE messages SET turn_id = first.turn_id
 FROM (
     SELECT DISTINCT ON (session_id, message_id) session_id, message_id, turn_id
@@ -13,4 +13,4 @@ WHERE messages.session_id = first.session_id AND messages.id = first.message_id
 
 DROP TABLE turn_links;
 
-ANALYZE positions, sessions, messages, usage, held_events, dead_letters;
+ANALYZE positions, sessions, messages, usage, deferred_events, dead_letters;

@@ -1,4 +1,4 @@
--- Turns of messages that an earlier batch brought: until messages have keys, none can be found.
+-- Links to messages of earlier batches. They are applied at the end, when messages have keys.
 CREATE TABLE turn_links (
     place bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     session_id uuid NOT NULL,

@@ -1,4 +1,4 @@
-"""How far a rebuild is, on stderr: a bar on a terminal, elsewhere a line now and then."""
+"""Progress of a rebuild on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -10,60 +10,60 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-_LINE_SECONDS = 2
+_LINE_INTERVAL_SECONDS = 2
 
 
-class Tracker(Protocol):
-    def phase(self, name: str, events: int | None = None) -> None:
-        """What is done from now on, and how many events it will take where that is known."""
+class ProgressReporter(Protocol):
+    def start_phase(self, name: str, events: int | None = None) -> None:
+        """Begin a phase; `events` is its number of events when known."""
 
-    def done(self, events: int) -> None: ...
+    def advance(self, events: int) -> None: ...
 
 
 @contextmanager
-def tracking() -> Iterator[Tracker]:
+def progress_reporter() -> Iterator[ProgressReporter]:
     if not sys.stderr.isatty():
-        yield Lines()
+        yield LineReporter()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), _Events(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Bar(bar)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield BarReporter(progress)
 
 
-class Bar:
-    def __init__(self, bar: Progress) -> None:
-        self._bar, self._task = bar, bar.add_task("")
+class BarReporter:
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._task = progress, progress.add_task("")
 
-    def phase(self, name: str, events: int | None = None) -> None:
-        self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=events)
+    def start_phase(self, name: str, events: int | None = None) -> None:
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(name, total=events)
 
-    def done(self, events: int) -> None:
-        self._bar.advance(self._task, events)
+    def advance(self, events: int) -> None:
+        self._progress.advance(self._task, events)
 
 
-class Lines:
+class LineReporter:
     def __init__(self) -> None:
-        self._name, self._total, self._done = "", 0, 0
-        self._began = self._told = 0.0
+        self._phase, self._total, self._done = "", 0, 0
+        self._started_at = self._printed_at = 0.0
 
-    def phase(self, name: str, events: int | None = None) -> None:
-        self._name, self._total, self._done = name, events or 0, 0
-        self._began = self._told = time.monotonic()
-        counted = "" if events is None else f": {events:,} events"
-        print(f"{name}{counted}", file=sys.stderr, flush=True)
+    def start_phase(self, name: str, events: int | None = None) -> None:
+        self._phase, self._total, self._done = name, events or 0, 0
+        self._started_at = self._printed_at = time.monotonic()
+        size = "" if events is None else f": {events:,} events"
+        print(f"{name}{size}", file=sys.stderr, flush=True)
 
-    def done(self, events: int) -> None:
+    def advance(self, events: int) -> None:
         self._done += events
         now = time.monotonic()
-        if now - self._told < _LINE_SECONDS:
+        if now - self._printed_at < _LINE_INTERVAL_SECONDS:
             return
-        self._told = now
-        rate = self._done / (now - self._began)
-        left = max(0, self._total - self._done) / rate
+        self._printed_at = now
+        rate = self._done / (now - self._started_at)
+        remaining_seconds = max(0, self._total - self._done) / rate
         print(
-            f"{self._name}: {self._done:,} of {self._total:,} events, {rate:,.0f}/s, "
-            f"{left:,.0f} s left",
+            f"{self._phase}: {self._done:,} of {self._total:,} events, {rate:,.0f}/s, "
+            f"{remaining_seconds:,.0f} s left",
             file=sys.stderr,
             flush=True,
         )

@@ -1,4 +1,4 @@
-"""The last step: while projectors wait, the new version gets what it lacks, and becomes active."""
+"""Swap of the active version: pauses projectors, catches up and replaces the views."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,61 +6,59 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from parley_history.operations.rebuild.settings import RebuildSettings
-from parley_history.storage.projection_tables import Connection, notify_all
-from parley_history.storage.versions import activate
+from parley_history.storage.change_notifications import notify_all
+from parley_history.storage.database import Connection
+from parley_history.storage.versions.schema import activate
 
-# Of the table too: projectors that lock the row FOR SHARE again and again would never let go of it.
+# The longest pause of all projectors.
+SWAP_TIMEOUT_SECONDS: float = 5
+# A lock request that waits blocks all later readers of the views, so each attempt is short.
+VIEW_LOCK_TIMEOUT_SECONDS = 0.2
+VIEW_LOCK_ATTEMPTS = 10
+
+# The table too: with a row lock alone, projectors that take FOR SHARE in turns would never yield.
 _LOCK_ACTIVE = """
 LOCK TABLE public.active_read_model IN EXCLUSIVE MODE;
 SELECT FROM public.active_read_model FOR UPDATE;
 """
-_BOUND_LOCKS = "SELECT set_config('lock_timeout', $1, true)"
-_BOUND_STATEMENTS = "SELECT set_config('statement_timeout', $1, true)"
+_SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', $1, true)"
+_SET_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', $1, true)"
 
-SOMEBODY_IN_THE_WAY = (
+SWAP_BLOCKED = (
     TimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
 )
-"""Nothing was changed; it may be tried again."""
+"""Nothing was changed; the swap may be retried."""
 
 
 @asynccontextmanager
-async def projectors_wait(
-    connection: "Connection[asyncpg.Record]", settings: RebuildSettings
-) -> AsyncIterator[None]:
-    """A transaction in which nothing is projected anywhere, for `rebuild_swap_seconds` at most."""
-    bound = _milliseconds(settings.rebuild_swap_seconds)
-    async with connection.transaction(), asyncio.timeout(settings.rebuild_swap_seconds):
-        await connection.execute(_BOUND_STATEMENTS, bound)
-        await connection.execute(_BOUND_LOCKS, bound)
+async def projectors_paused(connection: Connection) -> AsyncIterator[None]:
+    """Open a transaction of at most SWAP_TIMEOUT_SECONDS during which nothing is projected."""
+    timeout = _milliseconds(SWAP_TIMEOUT_SECONDS)
+    async with connection.transaction(), asyncio.timeout(SWAP_TIMEOUT_SECONDS):
+        await connection.execute(_SET_STATEMENT_TIMEOUT, timeout)
+        await connection.execute(_SET_LOCK_TIMEOUT, timeout)
         await connection.execute(_LOCK_ACTIVE)
         yield
 
 
-async def activate_between_readers(
-    connection: "Connection[asyncpg.Record]", version: int, settings: RebuildSettings
-) -> None:
-    """Replace the views in a moment in which no statement reads them.
-
-    A reader that takes long must not hold up, through this, all that come after it: each attempt
-    waits for `rebuild_views_seconds` at most. Raises one of SOMEBODY_IN_THE_WAY.
-    """
-    bound, attempts = settings.rebuild_views_seconds, settings.rebuild_views_attempts
-    for attempt in range(1, attempts + 1):
+async def activate_between_readers(connection: Connection, version: int) -> None:
+    """Replace the views at a moment without readers. Raises one of SWAP_BLOCKED."""
+    for attempt in range(1, VIEW_LOCK_ATTEMPTS + 1):
         try:
             async with connection.transaction():
-                await connection.execute(_BOUND_LOCKS, _milliseconds(bound))
+                timeout = _milliseconds(VIEW_LOCK_TIMEOUT_SECONDS)
+                await connection.execute(_SET_LOCK_TIMEOUT, timeout)
                 await activate(connection, version)
-                # Who keeps pages keeps those of the version before.
+                # Cached pages are those of the previous version.
                 await notify_all(connection)
             return
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            if attempt == attempts:
+            if attempt == VIEW_LOCK_ATTEMPTS:
                 raise
-            await asyncio.sleep(bound)
+            await asyncio.sleep(VIEW_LOCK_TIMEOUT_SECONDS)
 
 
 def _milliseconds(seconds: float) -> str:

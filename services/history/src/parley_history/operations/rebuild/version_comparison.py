@@ -1,17 +1,16 @@
-"""Two versions compared, session by session, as one statement sees them."""
+"""Comparison of two read-model versions, session by session, in one statement."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-import asyncpg
 from msgspec import Struct
 
-from parley_history.storage.projection_tables import Connection
+from parley_history.storage.database import Connection
 
-# Over the session's row, its messages, its usage and what is held for it, in any order. Places in
-# the log are left out: a topic that was made again has others.
+# Covers a session's row, messages, usage and deferred events, in any order, but no log offsets:
+# these change when the topic is recreated.
 _DIGESTS = """
-SELECT id, max(version) AS version, count(*) FILTER (WHERE kind = 'held') AS held,
+SELECT id, max(version) AS version, count(*) FILTER (WHERE kind = 'deferred') AS deferred,
     count(*) FILTER (WHERE kind = 'message') AS messages, bit_xor(hash) AS digest
 FROM (
     SELECT 'session' AS kind, id, version, hash_record_extended(one, 0) AS hash
@@ -23,9 +22,9 @@ FROM (
     SELECT 'usage', session_id, NULL, hash_record_extended(one, 0)
     FROM {schema}.usage AS one WHERE $1::uuid[] IS NULL OR session_id = ANY($1)
     UNION ALL
-    SELECT 'held', session_id, NULL,
+    SELECT 'deferred', session_id, NULL,
         hash_record_extended(ROW (session_id, sequence, key, headers::text, value), 0)
-    FROM {schema}.held_events WHERE $1::uuid[] IS NULL OR session_id = ANY($1)
+    FROM {schema}.deferred_events WHERE $1::uuid[] IS NULL OR session_id = ANY($1)
 ) AS rows GROUP BY id
 """
 _COMPARE = """
@@ -36,28 +35,28 @@ pairs AS MATERIALIZED (
         coalesce(live.messages, 0) AS live_messages,
         coalesce(rebuilt.messages, 0) AS rebuilt_messages,
         CASE
-            WHEN ROW (live.version, live.held) IS NOT DISTINCT FROM
-                ROW (rebuilt.version, rebuilt.held) THEN 'same'
-            WHEN ROW (coalesce(live.version, 0), coalesce(live.held, 0)) <
-                ROW (coalesce(rebuilt.version, 0), coalesce(rebuilt.held, 0)) THEN 'ahead'
+            WHEN ROW (live.version, live.deferred) IS NOT DISTINCT FROM
+                ROW (rebuilt.version, rebuilt.deferred) THEN 'same'
+            WHEN ROW (coalesce(live.version, 0), coalesce(live.deferred, 0)) <
+                ROW (coalesce(rebuilt.version, 0), coalesce(rebuilt.deferred, 0)) THEN 'ahead'
             ELSE 'behind'
-        END AS place
+        END AS relation
     FROM live FULL JOIN rebuilt USING (id)
     WHERE NOT EXISTS (SELECT FROM {live}.dead_letters WHERE session_id = id)
 )
-SELECT count(*) FILTER (WHERE place = 'same') AS sessions,
-    coalesce(sum(live_messages) FILTER (WHERE place = 'same'), 0)::bigint AS live_messages,
-    coalesce(sum(rebuilt_messages) FILTER (WHERE place = 'same'), 0)::bigint AS rebuilt_messages,
-    bit_xor(live) FILTER (WHERE place = 'same') AS live_checksum,
-    bit_xor(rebuilt) FILTER (WHERE place = 'same') AS rebuilt_checksum,
-    count(*) FILTER (WHERE place = 'same' AND live <> rebuilt) AS different,
+SELECT count(*) FILTER (WHERE relation = 'same') AS sessions,
+    coalesce(sum(live_messages) FILTER (WHERE relation = 'same'), 0)::bigint AS live_messages,
+    coalesce(sum(rebuilt_messages) FILTER (WHERE relation = 'same'), 0)::bigint AS rebuilt_messages,
+    bit_xor(live) FILTER (WHERE relation = 'same') AS live_checksum,
+    bit_xor(rebuilt) FILTER (WHERE relation = 'same') AS rebuilt_checksum,
+    count(*) FILTER (WHERE relation = 'same' AND live <> rebuilt) AS different,
     ARRAY(
-        SELECT id FROM pairs WHERE place = 'same' AND live <> rebuilt ORDER BY id LIMIT $2
+        SELECT id FROM pairs WHERE relation = 'same' AND live <> rebuilt ORDER BY id LIMIT $2
     ) AS different_ids,
-    count(*) FILTER (WHERE place = 'behind') AS behind,
-    ARRAY(SELECT id FROM pairs WHERE place = 'behind' ORDER BY id LIMIT $2) AS behind_ids,
-    count(*) FILTER (WHERE place = 'ahead') AS ahead,
-    ARRAY(SELECT id FROM pairs WHERE place = 'ahead' ORDER BY id LIMIT $2) AS ahead_ids,
+    count(*) FILTER (WHERE relation = 'behind') AS behind,
+    ARRAY(SELECT id FROM pairs WHERE relation = 'behind' ORDER BY id LIMIT $2) AS behind_ids,
+    count(*) FILTER (WHERE relation = 'ahead') AS ahead,
+    ARRAY(SELECT id FROM pairs WHERE relation = 'ahead' ORDER BY id LIMIT $2) AS ahead_ids,
     (
         SELECT count(DISTINCT session_id) FROM {live}.dead_letters
         WHERE $1::uuid[] IS NULL OR session_id = ANY($1)
@@ -69,10 +68,10 @@ _CHECKSUM = "SELECT bit_xor(digest) FROM ({digests}) AS sessions"
 
 
 class Comparison(Struct, frozen=True):
-    """`sessions` stand at the same event in both; their messages and checksums are told.
+    """Counts and checksums cover the `sessions` that are at the same event in both versions.
 
-    Of those, `different` hold other rows. In the others the rebuilt version is `behind` or `ahead`.
-    Sessions that are parked in the live version are left out.
+    Of these, `different` have different rows. In other sessions the rebuilt version is `behind` or
+    `ahead`. Sessions that are parked in the live version are not compared.
     """
 
     sessions: int
@@ -90,14 +89,14 @@ class Comparison(Struct, frozen=True):
 
 
 async def compare(
-    connection: "Connection[asyncpg.Record]",
+    connection: Connection,
     live: int,
     rebuilt: int,
     *,
-    most_ids: int,
+    max_ids: int,
     sessions: Sequence[UUID] | None = None,
 ) -> Comparison:
-    """Compare two versions, in all sessions or in those named; of each kind tell so many ids."""
+    """Compare all sessions, or those given, and list up to `max_ids` of each kind."""
     statement = _COMPARE.format(
         live=_schema(live),
         live_digests=_DIGESTS.format(schema=_schema(live)),
@@ -105,13 +104,13 @@ async def compare(
     )
     async with connection.transaction():
         await connection.execute(_WORK_MEMORY)
-        row = await connection.fetchrow(statement, sessions, most_ids)
+        row = await connection.fetchrow(statement, sessions, max_ids)
     assert row is not None
     return Comparison(**dict(row.items()))
 
 
-async def checksum(connection: "Connection[asyncpg.Record]", version: int) -> str:
-    """Of everything that the version holds."""
+async def checksum(connection: Connection, version: int) -> str:
+    """Return the checksum of all rows of the version."""
     statement = _CHECKSUM.format(digests=_DIGESTS.format(schema=_schema(version)))
     async with connection.transaction():
         await connection.execute(_WORK_MEMORY)

@@ -1,1 +1,1 @@
-"""What a person takes away: a session, or all of theirs, as JSON or as Markdown."""
+"""Exports of one session or all sessions of a person, as JSON or Markdown."""

@@ -1,150 +1,155 @@
-"""A person takes away what was said, in pieces, so that any amount of it needs little memory.
+"""Exports sessions in chunks, so that memory use does not depend on their size.
 
-Each session is as of one version: that at which its export began.
+Each session is exported as of one version, the one at which its export began.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 from uuid import UUID
 
-from parley_core.auth.principal import Principal
+from pydantic import Field
+
+from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Unavailable
+from parley_core.runtime.settings import Count, SettingsGroup
 from parley_history.change_feed.projection_wait import ProjectionWaiter
-from parley_history.queries.export.formats import ExportFormat, form_of
-from parley_history.queries.export.repository import ExportedSessions
-from parley_history.queries.export.request import Form
-from parley_history.queries.messages.page_json import message_of
+from parley_history.queries.export.formats import ExportFormat, FormatName, format_of
+from parley_history.queries.export.repository import ExportRepository
+from parley_history.queries.messages.page_json import message_json
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.queries.sessions.list_sessions import session_shape
 from parley_history.queries.sessions.repository import ListedSession
+from parley_history.session_service.client import SessionClient
 from parley_history.session_service.key_cache import DataKeyCache
 
-_MESSAGES, _SESSIONS = 100, 100
+_MESSAGES_PER_CHUNK, _SESSIONS_PER_READ = 100, 100
 
 
-class Owners(Protocol):
-    """`session_client.SessionClient` is one."""
-
-    async def version(self, session_id: UUID, person: Principal, request_id: str) -> int: ...
+class ExportSettings(SettingsGroup):
+    max_concurrent: Count = Field(
+        default=20, description="the number of exports that may run at once, from 1"
+    )
 
 
 class ExportInterrupted(Exception):
-    """A session was deleted or erased while it was exported: what was sent is not all of it."""
+    """A session was deleted or erased during its export; what was sent is incomplete."""
 
 
 class SessionExporter:
-    """At most `most` exports go on at once, from what they wait for to their last piece."""
-
     def __init__(
         self,
-        sessions: ExportedSessions,
+        sessions: ExportRepository,
         pages: PageRepository,
-        waiting: ProjectionWaiter,
-        owners: Owners,
+        projection: ProjectionWaiter,
+        session_client: SessionClient,
         keys: DataKeyCache,
-        *,
-        most: int,
+        settings: ExportSettings,
     ) -> None:
-        self._sessions, self._pages, self._waiting = sessions, pages, waiting
-        self._owners, self._keys, self._most = owners, keys, most
-        self._going_on = 0
+        self._sessions, self._pages, self._projection = sessions, pages, projection
+        self._session_client, self._keys = session_client, keys
+        self._max_concurrent, self._running = settings.max_concurrent, 0
 
-    async def one(
-        self, session_id: UUID, person: Principal, request_id: str, form: Form, least: int
+    async def export_session(
+        self, session_id: UUID, caller: Caller, format_name: FormatName, min_version: int
     ) -> AsyncIterator[bytes]:
-        """A session that is projected as far as `least`.
+        """Export one session, projected at least to `min_version`.
 
-        Raises a ParleyError, or ExportInterrupted.
+        Raises ParleyError or ExportInterrupted.
         """
-        written = form_of(form)
-        with self._room():
-            session = await self._projected(session_id, person, request_id, least)
-            key = await self._keys.of(session_id, request_id)
-            async for piece in self._pieces(session, key, person, written, place=0):
-                yield piece
-            yield written.after_one(session_id)
+        format = format_of(format_name)
+        with self._slot():
+            session = await self._projected_session(session_id, caller, min_version)
+            key = await self._keys.get(session_id, caller.request_id)
+            async for chunk in self._session_chunks(session, key, caller, format, index=0):
+                yield chunk
+            yield format.end_single(session_id)
 
-    async def all(
-        self, person: Principal, request_id: str, form: Form, seen: Mapping[UUID, int]
+    async def export_all(
+        self, caller: Caller, format_name: FormatName, seen: Mapping[UUID, int]
     ) -> AsyncIterator[bytes]:
-        """All sessions of the person but temporary ones.
+        """Export all sessions of the caller, except temporary ones.
 
-        Raises a ParleyError, or ExportInterrupted.
+        Raises ParleyError or ExportInterrupted.
         """
-        with self._room():
-            await self._waiting.for_all(seen)
-            ids = await self._sessions.ids(person)
-            async for piece in self._pieces_of_all(ids, person, request_id, form_of(form)):
-                yield piece
+        with self._slot():
+            await self._projection.wait_for_all(seen)
+            ids = await self._sessions.ids(caller.principal)
+            async for chunk in self._chunks_of_all(ids, caller, format_of(format_name)):
+                yield chunk
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
-        if self._going_on >= self._most:
-            raise Unavailable("Too many exports go on here; try again.", code="history_busy")
-        self._going_on += 1
+    def _slot(self) -> Iterator[None]:
+        """Hold one of the concurrent exports, from its first wait to its last chunk."""
+        if self._running >= self._max_concurrent:
+            raise Unavailable("Too many concurrent exports. Please retry.", code="history_busy")
+        self._running += 1
         try:
             yield
         finally:
-            self._going_on -= 1
+            self._running -= 1
 
-    async def _projected(
-        self, session_id: UUID, person: Principal, request_id: str, least: int
+    async def _projected_session(
+        self, session_id: UUID, caller: Caller, min_version: int
     ) -> ListedSession:
-        found = await self._sessions.read([session_id], person)
+        found = await self._sessions.read([session_id], caller.principal)
         if not found:
-            # Unknown here is not unknown: a new session may not be projected yet.
-            least = max(least, await self._owners.version(session_id, person, request_id))
-        if not found or found[0].version < least:
-            await self._waiting.for_one(session_id, least)
-            found = await self._sessions.read([session_id], person)
-        if not found or found[0].version < least:
-            raise Unavailable("This session is not here as a whole yet.", code="projection_behind")
+            # A new session may exist without being projected; the session service decides.
+            committed = await self._session_client.version(session_id, caller)
+            min_version = max(min_version, committed)
+        if not found or found[0].version < min_version:
+            await self._projection.wait_for(session_id, min_version)
+            found = await self._sessions.read([session_id], caller.principal)
+        if not found or found[0].version < min_version:
+            raise Unavailable(
+                "The session has not been fully projected yet. Please retry.",
+                code="projection_behind",
+            )
         return found[0]
 
-    async def _pieces_of_all(
-        self, ids: Sequence[UUID], person: Principal, request_id: str, form: ExportFormat
+    async def _chunks_of_all(
+        self, ids: Sequence[UUID], caller: Caller, format: ExportFormat
     ) -> AsyncIterator[bytes]:
-        yield form.before_all()
-        place = 0
-        for start in range(0, len(ids), _SESSIONS):
-            sessions = await self._sessions.read(ids[start : start + _SESSIONS], person)
-            keys = await self._keys.of_many([one.id for one in sessions], request_id)
+        yield format.begin_all()
+        index = 0
+        for start in range(0, len(ids), _SESSIONS_PER_READ):
+            batch = ids[start : start + _SESSIONS_PER_READ]
+            sessions = await self._sessions.read(batch, caller.principal)
+            keys = await self._keys.get_many([each.id for each in sessions], caller.request_id)
             for session in sessions:
-                # Where the key is gone, the erasure is on its way.
+                # A missing key means that the session is erased and the erasure not projected yet.
                 if (key := keys.get(session.id)) is not None:
-                    async for piece in self._pieces(session, key, person, form, place):
-                        yield piece
-                    place += 1
-        yield form.after_all()
+                    async for chunk in self._session_chunks(session, key, caller, format, index):
+                        yield chunk
+                    index += 1
+        yield format.end_all()
 
-    async def _pieces(
+    async def _session_chunks(
         self,
         session: ListedSession,
         key: DataKey,
-        person: Principal,
-        form: ExportFormat,
-        place: int,
+        caller: Caller,
+        format: ExportFormat,
+        index: int,
     ) -> AsyncIterator[bytes]:
-        yield form.before(session_shape(session, key), place)
+        yield format.begin_session(session_shape(session, key), index)
         after: UUID | None = None
-        more = True
-        while more:
-            asked = PageRequest(
-                limit=_MESSAGES,
+        has_more = True
+        while has_more:
+            request = PageRequest(
+                limit=_MESSAGES_PER_CHUNK,
                 order="asc",
                 after=after,
                 as_of=session.version,
-                all_branches=form.every_branch,
+                all_branches=format.all_branches,
             )
-            page = await self._pages.read(session.id, person, asked)
+            page = await self._pages.read(session.id, caller.principal, request)
             if page is None or (after and not page.cursor_known):
                 raise ExportInterrupted
             if page.messages:
-                messages = [message_of(row, key) for row in page.messages]
-                yield form.messages(messages, first=after is None)
+                messages = [message_json(row, key) for row in page.messages]
+                yield format.messages(messages, is_first_page=after is None)
                 after = messages[-1].id
-            more = page.has_more
-        yield form.after()
+            has_more = page.has_more
+        yield format.end_session()

@@ -1,101 +1,114 @@
-"""The two forms of an export, piece by piece.
+"""Export formats, JSON and Markdown, written in chunks.
 
-What is cut short can be told from what is whole: JSON is not closed, Markdown has no last line.
+A truncated export is recognisable: its JSON is not closed, its Markdown lacks the last line.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
 from parley_contracts.api_models import SessionShape, rfc3339
-from parley_history.queries.export.request import Form
+from parley_core.http.errors import InvalidRequest
 from parley_history.queries.messages.page_json import MessageJson
+
+FormatName = Literal["json", "markdown"]
 
 _ROLES = {"user": "User", "assistant": "Assistant", "system": "System"}
 
 
 class ExportFormat(Protocol):
-    """How a form writes an export; `every_branch` tells which messages it wants."""
+    """`all_branches` is whether the format includes every branch or the current one."""
 
-    every_branch: bool
+    all_branches: bool
 
-    def before_all(self) -> bytes: ...
-    def before(self, session: SessionShape, place: int) -> bytes: ...
-    def messages(self, messages: Sequence[MessageJson], first: bool) -> bytes: ...
-    def after(self) -> bytes: ...
-    def after_all(self) -> bytes: ...
-    def after_one(self, session_id: UUID) -> bytes: ...
+    def begin_all(self) -> bytes: ...
+    def begin_session(self, session: SessionShape, index: int) -> bytes: ...
+    def messages(self, messages: Sequence[MessageJson], is_first_page: bool) -> bytes: ...
+    def end_session(self) -> bytes: ...
+    def end_all(self) -> bytes: ...
+    def end_single(self, session_id: UUID) -> bytes: ...
 
 
-def form_of(form: Form) -> ExportFormat:
-    match form:
+def parse_format(query: Mapping[str, str]) -> FormatName:
+    """Raises InvalidRequest."""
+    match query.get("format", "json"):
         case "json":
-            return Json()
+            return "json"
         case "markdown":
-            return Markdown()
+            return "markdown"
+        case _:
+            raise InvalidRequest("format should be json or markdown.", param="format")
 
 
-class Json:
-    every_branch = True
+def format_of(name: FormatName) -> ExportFormat:
+    match name:
+        case "json":
+            return JsonFormat()
+        case "markdown":
+            return MarkdownFormat()
 
-    def before_all(self) -> bytes:
+
+class JsonFormat:
+    all_branches = True
+
+    def begin_all(self) -> bytes:
         return b'{"object":"export","sessions":['
 
-    def before(self, session: SessionShape, place: int) -> bytes:
-        comma = b"," if place else b""
+    def begin_session(self, session: SessionShape, index: int) -> bytes:
+        comma = b"," if index else b""
         return (
             comma + b'{"object":"session_export","session":' + session.to_json() + b',"messages":['
         )
 
-    def messages(self, messages: Sequence[MessageJson], first: bool) -> bytes:
+    def messages(self, messages: Sequence[MessageJson], is_first_page: bool) -> bytes:
         encoded = msgspec.json.encode(messages)[1:-1]
-        return encoded if first else b"," + encoded
+        return encoded if is_first_page else b"," + encoded
 
-    def after(self) -> bytes:
+    def end_session(self) -> bytes:
         return b"]}"
 
-    def after_all(self) -> bytes:
+    def end_all(self) -> bytes:
         return b"]}"
 
-    def after_one(self, session_id: UUID) -> bytes:
+    def end_single(self, session_id: UUID) -> bytes:
         del session_id
         return b""
 
 
-class Markdown:
-    """As people read it: the branch that is shown, without what only programs need."""
+class MarkdownFormat:
+    """For human readers: the current branch, without fields that only programs need."""
 
-    every_branch = False
+    all_branches = False
 
-    def before_all(self) -> bytes:
+    def begin_all(self) -> bytes:
         return b""
 
-    def before(self, session: SessionShape, place: int) -> bytes:
+    def begin_session(self, session: SessionShape, index: int) -> bytes:
         lines = [f"# {_one_line(session.title or 'Untitled')}", ""]
         lines += [f"- session: {session.id}", f"- assistant: {session.assistant_id}"]
         lines += [f"- started: {rfc3339(session.created_at)}"]
         lines += [f"- {_one_line(k)}: {_one_line(v)}" for k, v in session.metadata.items()]
-        return ("\n" * bool(place) + "\n".join(lines) + "\n").encode(errors="replace")
+        return ("\n" * bool(index) + "\n".join(lines) + "\n").encode(errors="replace")
 
-    def messages(self, messages: Sequence[MessageJson], first: bool) -> bytes:
-        del first
-        return "".join(map(_said, messages)).encode(errors="replace")
+    def messages(self, messages: Sequence[MessageJson], is_first_page: bool) -> bytes:
+        del is_first_page
+        return "".join(map(_markdown_message, messages)).encode(errors="replace")
 
-    def after(self) -> bytes:
+    def end_session(self) -> bytes:
         return b""
 
-    def after_all(self) -> bytes:
+    def end_all(self) -> bytes:
         return b"\n---\nEnd of all sessions.\n"
 
-    def after_one(self, session_id: UUID) -> bytes:
+    def end_single(self, session_id: UUID) -> bytes:
         return f"\n---\nEnd of session {session_id}.\n".encode()
 
 
-def _said(message: MessageJson) -> str:
-    ending = "" if message.status == "completed" else f", {message.status}"
-    return f"\n## {_ROLES[message.role]}, {message.created_at}{ending}\n\n{message.content}\n"
+def _markdown_message(message: MessageJson) -> str:
+    status = "" if message.status == "completed" else f", {message.status}"
+    return f"\n## {_ROLES[message.role]}, {message.created_at}{status}\n\n{message.content}\n"
 
 
 def _one_line(text: str) -> str:

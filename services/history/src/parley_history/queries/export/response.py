@@ -1,4 +1,4 @@
-"""An export as the answer that a browser keeps as a file."""
+"""HTTP response that streams an export as a file download."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -8,39 +8,44 @@ from starlette.types import Receive, Scope, Send
 
 from parley_core.http.errors import ParleyError
 from parley_history.queries.export.export_sessions import ExportInterrupted
-from parley_history.queries.export.request import Form
-from parley_history.storage.database_errors import DATABASE_TROUBLE
+from parley_history.queries.export.formats import FormatName
+from parley_history.storage.database_errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
-_BREAKS_OFF: tuple[type[Exception], ...] = (ExportInterrupted, ParleyError, *DATABASE_TROUBLE)
-_MEDIA_TYPES: Mapping[Form, str] = {"json": "application/json", "markdown": "text/markdown"}
-_ENDINGS: Mapping[Form, str] = {"json": "json", "markdown": "md"}
+_INTERRUPTIONS: tuple[type[Exception], ...] = (ExportInterrupted, ParleyError, *DATABASE_ERRORS)
+_MEDIA_TYPES: Mapping[FormatName, str] = {
+    "json": "application/json",
+    "markdown": "text/markdown",
+}
+_EXTENSIONS: Mapping[FormatName, str] = {"json": "json", "markdown": "md"}
 
 
-async def file_of(pieces: AsyncIterator[bytes], form: Form, name: str) -> Response:
-    """Raises what refuses the first piece: an answer that has begun can only break off."""
-    first = await anext(pieces)
-    disposition = f'attachment; filename="{name}.{_ENDINGS[form]}"'
-    return _File(
-        _whole(first, pieces),
-        media_type=_MEDIA_TYPES[form],
+async def file_response(
+    chunks: AsyncIterator[bytes], format_name: FormatName, file_stem: str
+) -> Response:
+    """Wait for the first chunk, so that its errors still become error responses."""
+    first = await anext(chunks)
+    disposition = f'attachment; filename="{file_stem}.{_EXTENSIONS[format_name]}"'
+    return _FileResponse(
+        _prepend(first, chunks),
+        media_type=_MEDIA_TYPES[format_name],
         headers={"content-disposition": disposition, "cache-control": "no-store"},
     )
 
 
-async def _whole(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
-    async for piece in others:
-        yield piece
+    async for chunk in others:
+        yield chunk
 
 
-class _File(StreamingResponse):
-    """Left without an end where it breaks off: the server then cuts the connection."""
+class _FileResponse(StreamingResponse):
+    """Omits the end of an interrupted body, so that the server closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
-        except _BREAKS_OFF as trouble:
-            # Its class alone: a database's sentence may quote a row.
-            log.warning("an export broke off: %s", type(trouble).__name__)
+        except _INTERRUPTIONS as error:
+            # Only the class: the message of a database error may quote a row.
+            log.warning("export interrupted: %s", type(error).__name__)

@@ -1,0 +1,1 @@
+"""Message pages of one session."""

@@ -1,98 +1,84 @@
-"""A person reads a session, where possible from a page that was read before and is in Redis.
+"""Reads a page of messages through the Redis page cache.
 
-Whose the session is and how far it is projected is asked of the read model each time. A page is
-named by that version, so none is ever taken back, and none that is older can be answered.
+Ownership and the projected version are always read from the database. The version is part of the
+cache key, so entries need no invalidation and a stale page is never served.
 """
 
 import asyncio
 import hashlib
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 from uuid import UUID
 
-from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import ParleyError
-from parley_core.storage.postgres_pool import Pool
+from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.queries.messages.read_page import Page, PageReader
+from parley_history.queries.messages.redis_page_cache import MAX_CONNECTIONS, RedisPageCache
 from parley_history.session_service.key_cache import DataKeyCache
 
-# Moved on when a release answers the same request with other bytes.
-_FORM = 1
-
-_READ_STATE = """
-SELECT sessions.version, active_read_model.version AS read_model
-FROM sessions CROSS JOIN active_read_model
-WHERE sessions.id = $1 AND tenant = $2 AND owner = $3 AND NOT deleted AND erased_at IS NULL
-"""
-
-
-class KeptPages(Protocol):
-    """`redis_pages.RedisPages` is one."""
-
-    async def get(self, name: str, key: DataKey) -> bytes | None: ...
-    async def put(self, name: str, key: DataKey, page: bytes) -> None: ...
+# Incremented when a release encodes the same request as other bytes.
+_ENCODING = 1
 
 
 class CachedPageReader:
-    """At most `most_putting` pages are on their way to be kept; others are not kept."""
+    """Stores pages in the background, as many at once as the cache has connections."""
 
     def __init__(
         self,
-        reading: PageReader,
-        pool: Pool,
+        reader: PageReader,
+        pages: PageRepository,
         keys: DataKeyCache,
-        kept: KeptPages,
-        *,
-        most_putting: int,
+        cache: RedisPageCache,
+        max_pending_writes: int = MAX_CONNECTIONS,
     ) -> None:
-        self._reading, self._pool, self._keys, self._kept = reading, pool, keys, kept
-        self._most_putting = most_putting
-        self._putting = set[asyncio.Task[None]]()
+        self._reader, self._pages, self._keys, self._cache = reader, pages, keys, cache
+        self._max_pending_writes = max_pending_writes
+        self._pending_writes = set[asyncio.Task[None]]()
 
-    async def page(
-        self, session_id: UUID, person: Principal, request_id: str, asked: PageRequest
-    ) -> Page:
-        """Raises a ParleyError."""
-        state = await self._pool.fetchrow(_READ_STATE, session_id, person.tenant, person.user)
+    async def read(self, session_id: UUID, caller: Caller, request: PageRequest) -> Page:
+        """Raises ParleyError."""
+        state = await self._pages.state(session_id, caller.principal)
         if state is None:
-            return await self._reading.page(session_id, person, request_id, asked)
-        version, read_model = state
-        named = f"{session_id}:{read_model}"
-        if version >= asked.wanted:
-            json = await self._kept_page(session_id, request_id, _name(named, version, asked))
+            return await self._reader.read(session_id, caller, request)
+        prefix = f"{session_id}:{state.read_model_version}"
+        if state.version >= request.preferred_version:
+            name = _cache_key(prefix, state.version, request)
+            json = await self._cached_page(session_id, caller.request_id, name)
             if json is not None:
-                return Page(json, version)
-        page = await self._reading.page(session_id, person, request_id, asked)
-        self._put(session_id, request_id, _name(named, page.version, asked), page.json)
+                return Page(json, state.version)
+        page = await self._reader.read(session_id, caller, request)
+        name = _cache_key(prefix, page.version, request)
+        self._store_in_background(session_id, caller.request_id, name, page.json)
         return page
 
     async def aclose(self) -> None:
-        for task in self._putting:
+        for task in self._pending_writes:
             task.cancel()
-        await asyncio.gather(*self._putting, return_exceptions=True)
+        await asyncio.gather(*self._pending_writes, return_exceptions=True)
 
-    async def _kept_page(self, session_id: UUID, request_id: str, name: str) -> bytes | None:
+    async def _cached_page(self, session_id: UUID, request_id: str, name: str) -> bytes | None:
         try:
-            key = await self._keys.of(session_id, request_id)
+            key = await self._keys.get(session_id, request_id)
         except ParleyError:
-            return None  # A page without messages needs no key; who reads it will tell.
-        return await self._kept.get(name, key)
+            return None  # A page without messages needs no key; the plain reader decides.
+        return await self._cache.get(name, key)
 
-    def _put(self, session_id: UUID, request_id: str, name: str, json: bytes) -> None:
-        if len(self._putting) < self._most_putting:
-            task = asyncio.create_task(self._keep(session_id, request_id, name, json))
-            self._putting.add(task)
-            task.add_done_callback(self._putting.discard)
+    def _store_in_background(
+        self, session_id: UUID, request_id: str, name: str, json: bytes
+    ) -> None:
+        if len(self._pending_writes) < self._max_pending_writes:
+            task = asyncio.create_task(self._store(session_id, request_id, name, json))
+            self._pending_writes.add(task)
+            task.add_done_callback(self._pending_writes.discard)
 
-    async def _keep(self, session_id: UUID, request_id: str, name: str, json: bytes) -> None:
+    async def _store(self, session_id: UUID, request_id: str, name: str, json: bytes) -> None:
         with suppress(ParleyError):
-            await self._kept.put(name, await self._keys.of(session_id, request_id), json)
+            await self._cache.put(name, await self._keys.get(session_id, request_id), json)
 
 
-def _name(named: str, version: int, asked: PageRequest) -> str:
-    # What is waited for changes nothing of the page.
-    query = repr(replace(asked, min_version=None, seen=None)).encode()
-    return f"page:{_FORM}:{named}:{version}:{hashlib.sha256(query).hexdigest()[:32]}"
+def _cache_key(prefix: str, version: int, request: PageRequest) -> str:
+    # The versions to wait for do not change the page.
+    query = repr(replace(request, min_version=None, seen=None)).encode()
+    return f"page:{_ENCODING}:{prefix}:{version}:{hashlib.sha256(query).hexdigest()[:32]}"

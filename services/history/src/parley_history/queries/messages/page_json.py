@@ -1,4 +1,4 @@
-"""A page of messages as JSON: `parley_contracts.api_models.Page[Message]`, encoded in one go."""
+"""JSON of a message page: `parley_contracts.api_models.Page[Message]`, encoded in one step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,9 +47,9 @@ class _Page(Struct, frozen=True):
     version: int
 
 
-def page_json(page: StoredPage, key: DataKey | None) -> bytes:
-    """`key` is None only for a page without messages. Raises UnsealError."""
-    data = [message_of(row, key) for row in page.messages if key is not None]
+def encode_page(page: StoredPage, key: DataKey | None) -> bytes:
+    """`key` may be None only for a page without messages. Raises UnsealError."""
+    data = [message_json(row, key) for row in page.messages if key is not None]
     return _encode(
         _Page(
             "list",
@@ -62,7 +62,7 @@ def page_json(page: StoredPage, key: DataKey | None) -> bytes:
     )
 
 
-def message_of(row: MessageRow, key: DataKey) -> MessageJson:
+def message_json(row: MessageRow, key: DataKey) -> MessageJson:
     """Raises UnsealError."""
     return MessageJson(
         object="message",
@@ -71,7 +71,7 @@ def message_of(row: MessageRow, key: DataKey) -> MessageJson:
         turn_id=row.turn_id,
         parent_message_id=row.parent_id,
         role=row.role,
-        content=said(
+        content=unseal_text(
             row.content, key, status=row.status, session_id=row.session_id, event_id=row.event_id
         ),
         status=row.status,
@@ -83,10 +83,10 @@ def message_of(row: MessageRow, key: DataKey) -> MessageJson:
     )
 
 
-def said(
+def unseal_text(
     content: bytes | None, key: DataKey, *, status: str, session_id: UUID, event_id: UUID
 ) -> str:
-    """The text of a message's content. Raises UnsealError."""
+    """Return the text of a message. Raises UnsealError."""
     if content is None:
         return ""
     field = "content" if status == "completed" else "partial_content"

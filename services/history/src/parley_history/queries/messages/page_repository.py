@@ -1,11 +1,12 @@
-"""Pages of a session's messages, read from the read model.
+"""Repository of message pages.
 
-A session that never branched is read by version, in one statement; so is everything that is in any
-branch. A branch is followed from its leaf, by a second one.
+One statement reads a session that never branched, or all branches of any session, by version. A
+branch takes a second statement that follows the parents from its leaf.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -15,21 +16,23 @@ from parley_core.storage.postgres_pool import Pool
 from parley_history.domain.rows import MessageRow
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.queries.messages.page_sql import (
-    READ_BEHIND,
     READ_BRANCH,
     READ_NEWER,
     READ_OLDER,
-    READ_VERSION,
+    READ_SESSION_STATE,
 )
-from parley_history.queries.query_parameters import VERSION_MOST
+from parley_history.queries.query_parameters import MAX_VERSION
+
+_COLUMNS_BEFORE_MESSAGE = 4
+_COLUMNS_BEFORE_BRANCH_MESSAGE = 1
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
-    """`version` is the projected one of the session; `messages` are in the order asked for.
+    """`version` is the projected version of the session; `messages` are in the requested order.
 
-    Unless `cursor_known` and `leaf_known`, the list that was asked for has no message with the
-    cursor's id, or the session none with the leaf's: not a page at all.
+    Without `cursor_known`, the requested list has no message with the cursor's id; without
+    `leaf_known`, the session has none with the leaf's id. Such a result is not a page.
     """
 
     version: int
@@ -39,80 +42,81 @@ class StoredPage:
     leaf_known: bool = True
 
 
+class SessionState(NamedTuple):
+    """The projected version of a session, and the version of the read model."""
+
+    version: int
+    read_model_version: int
+
+
 class PageRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    async def state(self, session_id: UUID, owner: Principal) -> SessionState | None:
+        """Return None when the owner has no such session, or has deleted it."""
+        row = await self._pool.fetchrow(READ_SESSION_STATE, session_id, owner.tenant, owner.user)
+        return None if row is None else SessionState(*row.values())
+
     async def read(
-        self, session_id: UUID, person: Principal, asked: PageRequest
+        self, session_id: UUID, owner: Principal, request: PageRequest
     ) -> StoredPage | None:
-        """A page, or None where this person has no such session, or has deleted it."""
+        """Return None when the owner has no such session, or has deleted it."""
         rows = await self._pool.fetch(
-            READ_OLDER if asked.older else READ_NEWER,
+            READ_OLDER if request.older else READ_NEWER,
             session_id,
-            person.tenant,
-            person.user,
-            asked.cursor,
-            # One message more than asked for tells whether there are more.
-            asked.limit + 1,
-            asked.leaf,
-            asked.as_of_version or VERSION_MOST,
-            asked.as_of_instant,
-            asked.all_branches,
+            owner.tenant,
+            owner.user,
+            request.cursor,
+            # One message more than the limit shows whether there are more.
+            request.limit + 1,
+            request.leaf,
+            request.as_of_version or MAX_VERSION,
+            request.as_of_instant,
+            request.all_branches,
         )
         if not rows:
             return None
         first = rows[0]
         version, edge, leaf = first["session_version"], first["edge"], first["leaf"]
         unknown = StoredPage(version, (), has_more=False)
-        if asked.leaf and leaf is None:
+        if request.leaf and leaf is None:
             return replace(unknown, leaf_known=False)
-        if asked.cursor and (edge is None or edge > (leaf or edge)):
+        if request.cursor and (edge is None or edge > (leaf or edge)):
             return replace(unknown, cursor_known=False)
-        if first["linear"] or asked.all_branches:
-            return _page(version, rows, 4, asked)
-        rows = await self._branch(session_id, leaf, edge, asked)
+        if first["linear"] or request.all_branches:
+            return _page(version, rows, _COLUMNS_BEFORE_MESSAGE, request)
+        rows = await self._read_branch(session_id, leaf, edge, request)
         if edge and not rows[0]["edge"]:
             return replace(unknown, cursor_known=False)
-        return _page(version, rows, 1, asked)
+        return _page(version, rows, _COLUMNS_BEFORE_BRANCH_MESSAGE, request)
 
-    async def _branch(
-        self, session_id: UUID, leaf: int | None, edge: int | None, asked: PageRequest
+    async def _read_branch(
+        self, session_id: UUID, leaf: int | None, edge: int | None, request: PageRequest
     ) -> list[asyncpg.Record]:
-        wanted = asked.limit + 1
-        below = edge or VERSION_MOST if asked.older else VERSION_MOST
-        above = 0 if asked.older else edge or 0
+        limit = request.limit + 1
+        below = edge or MAX_VERSION if request.older else MAX_VERSION
+        above = 0 if request.older else edge or 0
         rows: list[asyncpg.Record] = await self._pool.fetch(
             READ_BRANCH,
             session_id,
             leaf,
-            asked.as_of_version or VERSION_MOST,
-            asked.as_of_instant,
+            request.as_of_version or MAX_VERSION,
+            request.as_of_instant,
             below,
             above,
-            wanted if asked.older else VERSION_MOST,
+            limit if request.older else MAX_VERSION,
             edge,
-            wanted,
+            limit,
         )
-        return rows[::-1] if asked.older else rows
-
-    async def version(self, session_id: UUID) -> int:
-        """The projected version of anyone's session; 0 while it is not projected."""
-        version: int | None = await self._pool.fetchval(READ_VERSION, session_id)
-        return version or 0
-
-    async def behind(self, seen: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Those of the versions, of anyone's sessions, that are not projected yet."""
-        rows = await self._pool.fetch(READ_BEHIND, [*seen], [*seen.values()])
-        return {row["id"]: row["version"] for row in rows}
+        return rows[::-1] if request.older else rows
 
 
 def _page(
-    version: int, rows: Sequence[asyncpg.Record], others: int, asked: PageRequest
+    version: int, rows: Sequence[asyncpg.Record], columns_before: int, request: PageRequest
 ) -> StoredPage:
-    """`others` is the number of columns before those of a message."""
-    messages = [MessageRow(*tuple(row)[others:]) for row in rows if row["id"]]
-    page = messages[: asked.limit]
-    if asked.older != asked.newest_first:
+    messages = [MessageRow(*tuple(row)[columns_before:]) for row in rows if row["id"]]
+    page = messages[: request.limit]
+    if request.older != request.newest_first:
         page.reverse()
-    return StoredPage(version, page, has_more=len(messages) > asked.limit)
+    return StoredPage(version, page, has_more=len(messages) > request.limit)

@@ -1,4 +1,4 @@
-"""Which page of a session's messages is asked for, read from the query of a request."""
+"""Request for a page of a session's messages, parsed from query parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.pagination import PageParameters, parse_limit, parse_number, parse_order
+from parley_core.http.pagination import PageParameters, parse_limit, parse_order
 from parley_history.queries.query_parameters import (
-    VERSION_MOST,
-    id_in,
-    ids_in,
-    version_or_instant_in,
+    parse_cursor_ids,
+    parse_id,
+    parse_version,
+    parse_version_or_instant,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest(PageParameters[UUID]):
-    """`after` and `before` are ids of messages, as places in the list that `order` makes.
+    """`after` and `before` are message ids that serve as cursors in the order of the list.
 
-    The list is the branch that ends with the newest message, or with `leaf`; or, with
-    `all_branches`, every message. `as_of`, a version or an instant, leaves out what came later.
-    The page has `min_version` or there is none; `seen` is waited for, and no more.
+    The list is the branch that ends at the newest message or at `leaf`, or every message with
+    `all_branches`. `as_of`, a version or a time, excludes later messages. A page below
+    `min_version` is refused; `seen` is a version to wait for, but not to insist on.
     """
 
     min_version: int | None = None
@@ -31,14 +31,14 @@ class PageRequest(PageParameters[UUID]):
     all_branches: bool = False
 
     @property
-    def least(self) -> int:
+    def required_version(self) -> int:
         """The version that the page must have."""
         return max(self.min_version or 0, self.as_of_version or 0)
 
     @property
-    def wanted(self) -> int:
+    def preferred_version(self) -> int:
         """The version that is worth a wait."""
-        return max(self.least, self.seen or 0)
+        return max(self.required_version, self.seen or 0)
 
     @property
     def as_of_version(self) -> int | None:
@@ -49,32 +49,32 @@ class PageRequest(PageParameters[UUID]):
         return self.as_of if isinstance(self.as_of, datetime) else None
 
 
-def page_request_of(query: Mapping[str, str], now: datetime) -> PageRequest:
-    """Raises InvalidRequest, which names the parameter."""
-    after, before = ids_in(query, "message")
-    asked = PageRequest(
+def parse_page_request(query: Mapping[str, str], now: datetime) -> PageRequest:
+    """Raises InvalidRequest with the name of the parameter."""
+    after, before = parse_cursor_ids(query, "message")
+    request = PageRequest(
         limit=parse_limit(query),
         order=parse_order(query),
         after=after,
         before=before,
-        min_version=parse_number(query, "min_version", VERSION_MOST),
-        seen=parse_number(query, "seen", VERSION_MOST),
-        as_of=version_or_instant_in(query, "as_of"),
-        leaf=id_in(query, "leaf", "message"),
-        all_branches=_all_branches(query),
+        min_version=parse_version(query, "min_version"),
+        seen=parse_version(query, "seen"),
+        as_of=parse_version_or_instant(query, "as_of"),
+        leaf=parse_id(query, "leaf", "message"),
+        all_branches=_parse_all_branches(query),
     )
-    if asked.as_of_instant and asked.as_of_instant > now:
-        raise InvalidRequest("as_of is in the future.", param="as_of")
-    if asked.leaf and asked.all_branches:
-        raise InvalidRequest("Give leaf or branches=all, not both.", param="branches")
-    return asked
+    if request.as_of_instant and request.as_of_instant > now:
+        raise InvalidRequest("as_of must not be in the future.", param="as_of")
+    if request.leaf and request.all_branches:
+        raise InvalidRequest("leaf and branches=all cannot be combined.", param="branches")
+    return request
 
 
-def _all_branches(query: Mapping[str, str]) -> bool:
+def _parse_all_branches(query: Mapping[str, str]) -> bool:
     match query.get("branches"):
         case None:
             return False
         case "all":
             return True
         case _:
-            raise InvalidRequest("branches should be all, or left out.", param="branches")
+            raise InvalidRequest("branches should be all, or omitted.", param="branches")

@@ -1,14 +1,14 @@
-"""The statements that read pages of a session's messages."""
+"""SQL of message pages."""
 
-# The first columns of a MessageRow, in its order.
+# The first fields of MessageRow, in their order.
 MESSAGE_COLUMNS = """
     session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
     original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
 """
 
-# What follows the first four columns are those of a message. The limit that is written out, of the
-# longest page there is, tells the planner that one plan does for all: making one for each read
-# takes several times as long as the read.
+# Four columns of the session precede those of the message. The literal limit is that of the longest
+# page; it lets the planner reuse one generic plan, because planning takes several times as long as
+# the read.
 _READ = """
 SELECT sessions.version AS session_version, sessions.linear, edge.version AS edge,
     leaf.version AS leaf, message.*
@@ -25,7 +25,7 @@ LEFT JOIN LATERAL (
             AND version <= coalesce(leaf.version, $7)
             AND created_at <= coalesce($8::timestamptz, 'infinity')
         ORDER BY version {order} LIMIT 101
-    ) AS most LIMIT $5
+    ) AS longest_page LIMIT $5
 ) AS message ON true
 WHERE sessions.id = $1 AND sessions.tenant = $2 AND sessions.owner = $3
     AND NOT sessions.deleted AND sessions.erased_at IS NULL
@@ -39,9 +39,9 @@ READ_OLDER = _READ.format(
 READ_NEWER = _READ.format(
     columns=MESSAGE_COLUMNS, beyond_the_edge="> coalesce(edge.version, 0)", order="ASC"
 )
-# From the leaf along the parents: down to the edge where the page is above it, else past the edge
-# until there is enough for a page. Where the record of a parent was discarded, the branch goes on
-# with the message before. The page is answered oldest first.
+# Follows the parents from the leaf: down to the edge when the page lies above it, else past the
+# edge until the page is full. When the record of a parent was discarded, the branch continues with
+# the message before it. Rows come oldest first.
 _READ_BRANCH = """
 WITH RECURSIVE branch AS (
     SELECT version, parent_id, (version < $5)::int AS taken
@@ -84,9 +84,8 @@ LEFT JOIN LATERAL (
 ORDER BY message.version
 """
 READ_BRANCH = _READ_BRANCH.format(columns=MESSAGE_COLUMNS)
-READ_VERSION = "SELECT version FROM sessions WHERE id = $1"
-READ_BEHIND = """
-SELECT seen.id, seen.version
-FROM unnest($1::uuid[], $2::int[]) AS seen (id, version) LEFT JOIN sessions USING (id)
-WHERE coalesce(sessions.version, 0) < seen.version
+READ_SESSION_STATE = """
+SELECT sessions.version, active_read_model.version AS read_model
+FROM sessions CROSS JOIN active_read_model
+WHERE sessions.id = $1 AND tenant = $2 AND owner = $3 AND NOT deleted AND erased_at IS NULL
 """

@@ -1,1 +1,1 @@
-"""Search over what was said, on words that nobody can read without the person's key."""
+"""Full-text search over encrypted messages, by keyed hashes of their words."""

@@ -1,7 +1,7 @@
-"""The words of a text, as they are compared, and as they are stored: blind, under a person's key.
+"""Blind tokens: keyed hashes of the words of a text, for search over encrypted messages.
 
-Accents and case do not count. Chinese and Japanese are written without spaces: there each
-character is a word, and each pair of neighbours.
+Words are compared without accents and case. Chinese and Japanese are written without spaces, so
+each character and each pair of adjacent characters counts as a word.
 """
 
 import re
@@ -11,10 +11,10 @@ from itertools import pairwise
 
 from parley_core.crypto.sealing import DataKey, fingerprint
 
-MOST_WORDS = 20_000
-"""Of one text; what is beyond is not found."""
+MAX_WORDS = 20_000
+"""Different words indexed per text; further words are not found."""
 
-_LONGEST_WORD = 64
+_MAX_WORD_LENGTH = 64
 _TOKEN_BYTES = 8
 
 _ACCENTS = re.compile("[\u0300-\u036f]+")
@@ -25,22 +25,22 @@ _FIRST_UNSPACED = "\u3040"
 
 
 def words_of(text: str) -> set[str]:
-    """At most MOST_WORDS different words."""
+    """Return up to MAX_WORDS different words."""
     words = set[str]()
-    for word in _written(_normalised(text)):
-        words.add(word[:_LONGEST_WORD])
-        if len(words) >= MOST_WORDS:
+    for word in _split(_normalise(text)):
+        words.add(word[:_MAX_WORD_LENGTH])
+        if len(words) >= MAX_WORDS:
             break
     return words
 
 
 def tokens_of(key: DataKey, words: Iterable[str]) -> list[int]:
-    """64 bits of each word's HMAC: without the key they tell only which words are equal."""
+    """Return 64 bits of each word's HMAC; without the key they only show which words are equal."""
     return [_token(key, word) for word in words]
 
 
-def mark_of(key: DataKey) -> int:
-    """What tells a key from another, and nothing else of it."""
+def key_fingerprint(key: DataKey) -> int:
+    """Return a number that distinguishes the key from others and reveals nothing else."""
     return _token(key, "")
 
 
@@ -49,16 +49,16 @@ def _token(key: DataKey, word: str) -> int:
     return int.from_bytes(digest[:_TOKEN_BYTES], "big", signed=True)
 
 
-def _normalised(text: str) -> str:
+def _normalise(text: str) -> str:
     if text.isascii():
         return text.lower()
     folded = unicodedata.normalize("NFKD", text).casefold()
     return unicodedata.normalize("NFKC", _ACCENTS.sub("", unicodedata.normalize("NFKD", folded)))
 
 
-def _written(text: str) -> Iterator[str]:
-    for found in _WORD.finditer(text):
-        word = found[0]
+def _split(text: str) -> Iterator[str]:
+    for match in _WORD.finditer(text):
+        word = match[0]
         if word[0] >= _FIRST_UNSPACED and _UNSPACED_CHARACTER.match(word):
             yield from word
             yield from map("".join, pairwise(word))

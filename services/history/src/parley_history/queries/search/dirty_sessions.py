@@ -1,4 +1,4 @@
-"""The sessions that moved and are not indexed yet."""
+"""Queue of changed sessions that are not indexed yet."""
 
 import asyncio
 import time
@@ -7,52 +7,57 @@ from contextlib import suppress
 from itertools import islice
 from uuid import UUID
 
+# About 1 MB. Beyond it, a scan of all sessions costs little more.
+MAX_QUEUED = 10_000
+
 
 class DirtySessions:
-    """A `movements.Follower`; of more than `most` sessions it only knows that it missed some."""
+    """A subscriber of the change feed. When the queue overflows, `missed` is set instead."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, max_queued: int = MAX_QUEUED, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.missed = False
-        self._most, self._clock = most, clock
-        self._since: dict[UUID, float] = {}
-        self._taken_since: float | None = None
-        self._heard = asyncio.Event()
+        self._max_queued, self._clock = max_queued, clock
+        self._changed_at: dict[UUID, float] = {}
+        self._taken_changed_at: float | None = None
+        self._available = asyncio.Event()
 
-    def began(self) -> None:
+    def started(self) -> None:
         self.missed = True
-        self._heard.set()
+        self._available.set()
 
-    def moved(self, session_ids: Sequence[UUID]) -> None:
+    def changed(self, session_ids: Sequence[UUID]) -> None:
         now = self._clock()
         for session_id in session_ids:
-            self._since.setdefault(session_id, now)
-        if len(self._since) > self._most:
-            self._since.clear()
+            self._changed_at.setdefault(session_id, now)
+        if len(self._changed_at) > self._max_queued:
+            self._changed_at.clear()
             self.missed = True
-        self._heard.set()
+        self._available.set()
 
-    def lost(self) -> None:
-        pass
+    def interrupted(self) -> None:
+        """No action: the `started` that follows sets `missed`."""
 
-    async def next(self, most: int, seconds: float) -> Sequence[UUID]:
-        """Those that wait for longest; none when none moved for so long."""
-        if not self._since:
-            self._heard.clear()
+    async def take(self, max_sessions: int, timeout_seconds: float) -> Sequence[UUID]:
+        """Remove and return the sessions that have waited longest; empty at the timeout."""
+        if not self._changed_at:
+            self._available.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._heard.wait()
-        taken = dict(islice(self._since.items(), most))
+                async with asyncio.timeout(timeout_seconds):
+                    await self._available.wait()
+        taken = dict(islice(self._changed_at.items(), max_sessions))
         for session_id in taken:
-            del self._since[session_id]
-        self._taken_since = self._taken_since or next(iter(taken.values()), None)
+            del self._changed_at[session_id]
+        self._taken_changed_at = self._taken_changed_at or next(iter(taken.values()), None)
         return [*taken]
 
-    def done(self) -> None:
-        """All that was given is indexed."""
-        self._taken_since = None
+    def acknowledge(self) -> None:
+        """All sessions that were taken are indexed."""
+        self._taken_changed_at = None
 
     @property
     def oldest_seconds(self) -> float:
-        """For how long the movement that waits for longest does."""
+        """The age of the oldest change that is not indexed yet."""
         now = self._clock()
-        return now - (self._taken_since or next(iter(self._since.values()), now))
+        return now - (self._taken_changed_at or next(iter(self._changed_at.values()), now))

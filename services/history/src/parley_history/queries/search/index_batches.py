@@ -1,54 +1,60 @@
-"""The sessions that are behind in the index: how many are brought on at once, and how far."""
+"""Batching of index work, so that the memory of decrypted messages stays bounded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from parley_core.crypto.sealing import DataKey
-from parley_history.queries.search.blind_tokens import mark_of
-from parley_history.queries.search.index_repository import Reached, State, Unindexed
+from parley_history.queries.search.blind_tokens import key_fingerprint
+from parley_history.queries.search.index_repository import (
+    IndexedVersion,
+    IndexState,
+    UnindexedMessage,
+)
 
-# What is in memory at once, opened.
-MESSAGES, BYTES = 200, 1024 * 1024
+# Messages decrypted at once.
+MAX_MESSAGES, MAX_BYTES = 200, 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class IndexBacklog:
-    """A session that is indexed up to a version before its own, and its keys."""
+    """A session whose index is behind its version, with the keys to continue."""
 
-    session: State
-    indexed: int
+    session: IndexState
+    indexed_version: int
     key: DataKey
     search_key: DataKey
 
     @property
-    def most_messages(self) -> int:
-        return self.session.version - self.indexed
+    def max_messages(self) -> int:
+        return self.session.version - self.indexed_version
 
 
-def together(sessions: Sequence[IndexBacklog]) -> Iterator[Sequence[IndexBacklog]]:
-    """As many at once as have MESSAGES at most, or a single one."""
-    some: list[IndexBacklog] = []
+def plan_batches(backlogs: Sequence[IndexBacklog]) -> Iterator[Sequence[IndexBacklog]]:
+    """Group the sessions so that a group has at most MAX_MESSAGES, or a single session."""
+    batch: list[IndexBacklog] = []
     messages = 0
-    for each in sessions:
-        messages += each.most_messages
-        if some and messages > MESSAGES:
-            yield some
-            some, messages = [], each.most_messages
-        some.append(each)
-    if some:
-        yield some
+    for backlog in backlogs:
+        messages += backlog.max_messages
+        if batch and messages > MAX_MESSAGES:
+            yield batch
+            batch, messages = [], backlog.max_messages
+        batch.append(backlog)
+    if batch:
+        yield batch
 
 
-def reached(messages: Sequence[Unindexed], left: Mapping[UUID, IndexBacklog]) -> Sequence[Reached]:
-    """How far the sessions are with these messages, which came in the order of the sessions."""
+def progress_of(
+    messages: Sequence[UnindexedMessage], backlogs: Mapping[UUID, IndexBacklog]
+) -> Sequence[IndexedVersion]:
+    """Return how far the messages, which are in the order of the sessions, bring the index."""
     size = sum(len(message.content or b"") for message in messages)
-    # Where it may be that not all came, those up to the last one's session did.
-    last = messages[-1] if len(messages) >= MESSAGES or size >= BYTES else None
-    places: list[Reached] = []
-    for session_id, each in left.items():
-        mark = mark_of(each.search_key)
+    # When the read was cut off by its limits, it is complete only up to its last message.
+    last = messages[-1] if len(messages) >= MAX_MESSAGES or size >= MAX_BYTES else None
+    progress: list[IndexedVersion] = []
+    for session_id, backlog in backlogs.items():
+        fingerprint = key_fingerprint(backlog.search_key)
         if last is not None and last.session_id == session_id:
-            return [*places, Reached(session_id, last.version, mark)]
-        places.append(Reached(session_id, each.session.version, mark))
-    return places
+            return [*progress, IndexedVersion(session_id, last.version, fingerprint)]
+        progress.append(IndexedVersion(session_id, backlog.session.version, fingerprint))
+    return progress

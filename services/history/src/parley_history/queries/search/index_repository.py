@@ -1,77 +1,78 @@
-"""The index of words in Postgres: what it lacks, how it is written, and what it finds."""
+"""Repository of the search index: reads its backlog and writes its tokens."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
+from parley_history.storage.database import Connection
 
-Connection = asyncpg.Connection
-
-# One page of sessions in order of their ids, whether read or indexed.
-_WALK = """
+# Arbitrary advisory-lock key, shared by all processes that serve history.
+_TRY_LEAD = "SELECT pg_try_advisory_lock(0x736561726368)"
+# One page of the sessions that exist or are indexed, in the order of their ids.
+_SCAN = """
 (SELECT id FROM sessions WHERE id > $1 ORDER BY id LIMIT $2)
 UNION
 (SELECT session_id FROM search_sessions WHERE session_id > $1 ORDER BY session_id LIMIT $2)
 ORDER BY id LIMIT $2
 """
 _READ_STATES = """
-SELECT id, tenant, owner, coalesce(searched, false) AS searched, sessions.version,
+SELECT id, tenant, owner, coalesce(searchable, false) AS searchable, sessions.version,
     search_sessions.version AS indexed, key_mark
 FROM unnest($1::uuid[]) AS named (id)
 LEFT JOIN LATERAL (
     SELECT tenant, owner, version,
-        erased_at IS NULL AND NOT deleted AND expires_at IS NULL AS searched
+        erased_at IS NULL AND NOT deleted AND expires_at IS NULL AS searchable
     FROM sessions WHERE sessions.id = named.id
 ) AS sessions ON true
 LEFT JOIN search_sessions ON search_sessions.session_id = named.id
 """
-# Of more than $4 bytes only the first one.
-_NOT_INDEXED = """
+# Messages beyond $4 bytes in total are left out, but never the first one.
+_READ_UNINDEXED = """
 SELECT session_id, id, event_id, version, status, said_at, content FROM (
-    SELECT found.*, place, sum(size) OVER (ORDER BY place, version) - size AS before
-    FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS named (session, indexed, place),
+    SELECT unindexed.*, input_order, sum(size) OVER (ORDER BY input_order, version) - size AS before
+    FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS named (session, indexed, input_order),
         LATERAL (
             SELECT session_id, id, event_id, version, status, content,
                 coalesce(original_time, created_at) AS said_at,
                 coalesce(octet_length(content), 0) AS size
             FROM messages WHERE session_id = session AND version > indexed
             ORDER BY version LIMIT $3
-        ) AS found
+        ) AS unindexed
 ) AS measured
-WHERE before < $4 ORDER BY place, version
+WHERE before < $4 ORDER BY input_order, version
 """
-_REMOVE = """
-WITH removed AS (DELETE FROM search_sessions WHERE session_id = $1)
+_DELETE = """
+WITH deleted AS (DELETE FROM search_sessions WHERE session_id = $1)
 DELETE FROM search_messages WHERE session_id = $1
 """
-_ADD = """
+_INSERT_MESSAGE = """
 INSERT INTO search_messages (session_id, message_id, tenant, owner, said_at, tokens)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
 """
-_MOVE = """
+_UPSERT_VERSION = """
 INSERT INTO search_sessions (session_id, version, key_mark) VALUES ($1, $2, $3)
 ON CONFLICT (session_id) DO UPDATE SET version = excluded.version, key_mark = excluded.key_mark
 """
 
 
-class State(NamedTuple):
-    """How far a session is, and how far it is indexed, under which key.
+class IndexState(NamedTuple):
+    """The version of a session, and the version and search key of its index.
 
-    Where it is not `searched`, there must be nothing of it; tenant, owner and version may be None.
+    A session that is not `searchable` must not be indexed; its tenant, owner and version may be
+    None.
     """
 
     id: UUID
     tenant: str
     owner: str
-    searched: bool
+    searchable: bool
     version: int
-    indexed: int | None
-    key_mark: int | None
+    indexed_version: int | None
+    key_fingerprint: int | None
 
 
-class Unindexed(NamedTuple):
+class UnindexedMessage(NamedTuple):
     session_id: UUID
     id: UUID
     event_id: UUID
@@ -81,7 +82,7 @@ class Unindexed(NamedTuple):
     content: bytes | None
 
 
-class Indexed(NamedTuple):
+class IndexedMessage(NamedTuple):
     session_id: UUID
     id: UUID
     tenant: str
@@ -90,46 +91,52 @@ class Indexed(NamedTuple):
     tokens: Sequence[int]
 
 
-class Reached(NamedTuple):
-    """Up to which version a session is indexed, under which key."""
+class IndexedVersion(NamedTuple):
+    """The version up to which a session is indexed, and the search key that was used."""
 
     session_id: UUID
     version: int
-    key_mark: int
+    key_fingerprint: int
 
 
-async def walk(connection: "Connection[asyncpg.Record]", after: UUID, most: int) -> Sequence[UUID]:
-    return [row["id"] for row in await connection.fetch(_WALK, after, most)]
+async def try_lead(connection: Connection) -> bool:
+    """Take the lock of the one process that indexes; the connection holds it until it closes."""
+    return bool(await connection.fetchval(_TRY_LEAD))
 
 
-async def states_of(
-    connection: "Connection[asyncpg.Record]", session_ids: Sequence[UUID]
-) -> Sequence[State]:
-    return [State(*row.values()) for row in await connection.fetch(_READ_STATES, session_ids)]
+async def scan_sessions(connection: Connection, after: UUID, max_sessions: int) -> Sequence[UUID]:
+    """Return the next session ids, of existing and of indexed sessions."""
+    return [row["id"] for row in await connection.fetch(_SCAN, after, max_sessions)]
 
 
-async def not_indexed(
-    connection: "Connection[asyncpg.Record]", indexed: Mapping[UUID, int], most: int, bytes: int
-) -> Sequence[Unindexed]:
-    """The next messages of sessions, one session after the other in their order.
+async def read_states(connection: Connection, session_ids: Sequence[UUID]) -> Sequence[IndexState]:
+    return [IndexState(*row.values()) for row in await connection.fetch(_READ_STATES, session_ids)]
 
-    Each is indexed up to a version. At most so many of each, and so many bytes of all unless it is
-    one message.
+
+async def read_unindexed(
+    connection: Connection, indexed: Mapping[UUID, int], max_messages: int, max_bytes: int
+) -> Sequence[UnindexedMessage]:
+    """Return the messages after the indexed version of each session, session by session.
+
+    Returns at most `max_messages` of each session, and at most `max_bytes` of all content unless
+    that is a single message.
     """
-    rows = await connection.fetch(_NOT_INDEXED, [*indexed], [*indexed.values()], most, bytes)
-    return [Unindexed(*row.values()) for row in rows]
+    rows = await connection.fetch(
+        _READ_UNINDEXED, [*indexed], [*indexed.values()], max_messages, max_bytes
+    )
+    return [UnindexedMessage(*row.values()) for row in rows]
 
 
-async def remove(connection: "Connection[asyncpg.Record]", session_id: UUID) -> None:
-    await connection.execute(_REMOVE, session_id)
+async def delete_session(connection: Connection, session_id: UUID) -> None:
+    await connection.execute(_DELETE, session_id)
 
 
-async def add(
-    connection: "Connection[asyncpg.Record]",
-    messages: Sequence[Indexed],
-    reached: Sequence[Reached],
+async def add_messages(
+    connection: Connection,
+    messages: Sequence[IndexedMessage],
+    progress: Sequence[IndexedVersion],
 ) -> None:
-    """Add messages, and note how far their sessions are indexed by then: all in one commit."""
+    """Insert the messages and the progress of their sessions in one transaction."""
     async with connection.transaction():
-        await connection.executemany(_ADD, messages)
-        await connection.executemany(_MOVE, reached)
+        await connection.executemany(_INSERT_MESSAGE, messages)
+        await connection.executemany(_UPSERT_VERSION, progress)

@@ -1,4 +1,4 @@
-"""Brings the index of some sessions to where their messages are, many of them in one commit."""
+"""Updates the search index of a set of sessions, with many sessions in one transaction."""
 
 import asyncio
 import logging
@@ -6,115 +6,129 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-import asyncpg
-
+from parley_contracts.session_api.keys import Person
 from parley_core.crypto.sealing import DataKey, UnsealError
-from parley_history.queries.messages.page_json import said
-from parley_history.queries.search import index_batches as behind
-from parley_history.queries.search import index_repository as tables
-from parley_history.queries.search.blind_tokens import mark_of, tokens_of, words_of
-from parley_history.queries.search.index_batches import IndexBacklog
-from parley_history.queries.search.index_repository import Indexed, State, Unindexed
-from parley_history.session_service.client import Person
+from parley_history.queries.messages.page_json import unseal_text
+from parley_history.queries.search import index_repository as repository
+from parley_history.queries.search.blind_tokens import key_fingerprint, tokens_of, words_of
+from parley_history.queries.search.index_batches import (
+    MAX_BYTES,
+    MAX_MESSAGES,
+    IndexBacklog,
+    plan_batches,
+    progress_of,
+)
+from parley_history.queries.search.index_repository import (
+    IndexedMessage,
+    IndexState,
+    UnindexedMessage,
+)
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
+from parley_history.storage.database import Connection
 
 log = logging.getLogger(__name__)
 
 
 class SessionIndexer:
     def __init__(
-        self,
-        connection: "tables.Connection[asyncpg.Record]",
-        keys: DataKeyCache,
-        search_keys: KeyCache[Person],
+        self, connection: Connection, keys: DataKeyCache, search_keys: KeyCache[Person]
     ) -> None:
         self._connection, self._keys, self._search_keys = connection, keys, search_keys
 
     async def index(self, session_ids: Sequence[UUID], request_id: str) -> int:
-        """Answers how many messages were added. Raises Unavailable when session does not answer."""
-        searched = await self.forget(session_ids)
-        people = {person_of(session) for session in searched}
-        search_keys = await self._search_keys.of_many(people, request_id)
-        unindexed = {
-            session: search_keys[person_of(session)]
-            for session in searched
-            if person_of(session) in search_keys
-            and not _is_indexed(session, search_keys[person_of(session)])
+        """Return the number of added messages. Raises Unavailable without the session service."""
+        searchable = await self.remove_unsearchable(session_ids)
+        people = {_owner_of(session) for session in searchable}
+        search_keys = await self._search_keys.get_many(people, request_id)
+        outdated = {
+            session: search_keys[_owner_of(session)]
+            for session in searchable
+            if _owner_of(session) in search_keys
+            and not _is_current(session, search_keys[_owner_of(session)])
         }
-        keys = await self._keys.of_many([session.id for session in unindexed], request_id)
-        # Where a key is gone, the erasure is on its way.
-        ready = [
-            await self._begin(session, keys[session.id], search_key)
-            for session, search_key in unindexed.items()
+        keys = await self._keys.get_many([session.id for session in outdated], request_id)
+        # A missing key means that the session is erased and the erasure not projected yet.
+        backlogs = [
+            await self._backlog(session, keys[session.id], search_key)
+            for session, search_key in outdated.items()
             if session.id in keys
         ]
-        return sum([await self._add(some) for some in behind.together(ready)])
+        return sum([await self._index_batch(batch) for batch in plan_batches(backlogs)])
 
-    async def forget(self, session_ids: Sequence[UUID]) -> Sequence[State]:
-        """Remove what is not to be found any more; answers the others."""
-        states = await tables.states_of(self._connection, session_ids)
+    async def remove_unsearchable(self, session_ids: Sequence[UUID]) -> Sequence[IndexState]:
+        """Remove deleted, erased and temporary sessions from the index; return the others."""
+        states = await repository.read_states(self._connection, session_ids)
         for session in states:
-            if not session.searched and session.indexed is not None:
-                await tables.remove(self._connection, session.id)
-                self._keys.drop([session.id])
-                # With their last session a person's key goes as well: another one may come.
-                self._search_keys.drop([person_of(session)])
-        return [session for session in states if session.searched]
+            if not session.searchable and session.indexed_version is not None:
+                await repository.delete_session(self._connection, session.id)
+                self._keys.evict([session.id])
+                # With an owner's last session the search key is destroyed; a new one may follow.
+                self._search_keys.evict([_owner_of(session)])
+        return [session for session in states if session.searchable]
 
-    async def _begin(self, session: State, key: DataKey, search_key: DataKey) -> IndexBacklog:
-        """What is of another key, or of another past, is removed first."""
-        indexed = session.indexed or 0
-        if session.key_mark not in (None, mark_of(search_key)) or indexed > session.version:
-            await tables.remove(self._connection, session.id)
-            indexed = 0
-        return IndexBacklog(session, indexed, key, search_key)
+    async def _backlog(
+        self, session: IndexState, key: DataKey, search_key: DataKey
+    ) -> IndexBacklog:
+        """Restart the index of a session whose search key changed or whose version went back."""
+        indexed_version = session.indexed_version or 0
+        key_changed = session.key_fingerprint not in (None, key_fingerprint(search_key))
+        if key_changed or indexed_version > session.version:
+            await repository.delete_session(self._connection, session.id)
+            indexed_version = 0
+        return IndexBacklog(session, indexed_version, key, search_key)
 
-    async def _add(self, sessions: Sequence[IndexBacklog]) -> int:
-        left, added = {each.session.id: each for each in sessions}, 0
-        while left:
-            indexed = {session_id: each.indexed for session_id, each in left.items()}
-            messages = await tables.not_indexed(
-                self._connection, indexed, behind.MESSAGES, behind.BYTES
+    async def _index_batch(self, batch: Sequence[IndexBacklog]) -> int:
+        remaining, added = {backlog.session.id: backlog for backlog in batch}, 0
+        while remaining:
+            indexed = {id: backlog.indexed_version for id, backlog in remaining.items()}
+            messages = await repository.read_unindexed(
+                self._connection, indexed, MAX_MESSAGES, MAX_BYTES
             )
-            # Off the event loop: a page of long messages takes a tenth of a second.
-            rows = await asyncio.to_thread(_indexed, messages, left)
-            reached = behind.reached(messages, left)
-            await tables.add(self._connection, rows, reached)
+            # In a thread, because a batch of long messages takes a tenth of a second.
+            rows = await asyncio.to_thread(_tokenize, messages, remaining)
+            progress = progress_of(messages, remaining)
+            await repository.add_messages(self._connection, rows, progress)
             added += len(rows)
-            for session_id, version, _ in reached:
-                left[session_id] = replace(left[session_id], indexed=version)
-            left = {key: each for key, each in left.items() if each.most_messages > 0}
+            for session_id, version, _ in progress:
+                remaining[session_id] = replace(remaining[session_id], indexed_version=version)
+            remaining = {id: each for id, each in remaining.items() if each.max_messages > 0}
         return added
 
 
-def person_of(session: State) -> Person:
+def _owner_of(session: IndexState) -> Person:
     return Person(session.tenant, session.owner)
 
 
-def _is_indexed(session: State, search_key: DataKey) -> bool:
-    return session.indexed == session.version and session.key_mark == mark_of(search_key)
+def _is_current(session: IndexState, search_key: DataKey) -> bool:
+    return session.indexed_version == session.version and (
+        session.key_fingerprint == key_fingerprint(search_key)
+    )
 
 
-def _indexed(messages: Sequence[Unindexed], sessions: Mapping[UUID, IndexBacklog]) -> list[Indexed]:
-    tokens: dict[UUID, dict[str, int]] = {}
+def _tokenize(
+    messages: Sequence[UnindexedMessage], backlogs: Mapping[UUID, IndexBacklog]
+) -> list[IndexedMessage]:
+    tokens_by_session: dict[UUID, dict[str, int]] = {}
     rows = []
     for message in messages:
-        each = sessions[message.session_id]
-        # An HMAC costs most of the time, and most words of a session's messages are the same.
-        known = tokens.setdefault(message.session_id, {})
-        words = words_of(_text(message, each.key))
-        new = [word for word in words if word not in known]
-        known.update(zip(new, tokens_of(each.search_key, new), strict=True))
+        backlog = backlogs[message.session_id]
+        # The HMACs dominate the cost, and the messages of a session share most words.
+        tokens = tokens_by_session.setdefault(message.session_id, {})
+        words = words_of(_text(message, backlog.key))
+        new = [word for word in words if word not in tokens]
+        tokens.update(zip(new, tokens_of(backlog.search_key, new), strict=True))
         if words:
-            place = (each.session.tenant, each.session.owner, message.said_at)
-            rows.append(Indexed(message.session_id, message.id, *place, [known[w] for w in words]))
+            row = (backlog.session.tenant, backlog.session.owner, message.said_at)
+            rows.append(
+                IndexedMessage(message.session_id, message.id, *row, [tokens[w] for w in words])
+            )
     return rows
 
 
-def _text(message: Unindexed, key: DataKey) -> str:
-    sealed_for = {"session_id": message.session_id, "event_id": message.event_id}
+def _text(message: UnindexedMessage, key: DataKey) -> str:
+    context = {"session_id": message.session_id, "event_id": message.event_id}
     try:
-        return said(message.content, key, status=message.status, **sealed_for)
-    except UnsealError as broken:
-        log.error("a message cannot be indexed: %s", broken)
+        return unseal_text(message.content, key, status=message.status, **context)
+    except UnsealError as error:
+        log.error("message cannot be indexed: %s", error)
         return ""

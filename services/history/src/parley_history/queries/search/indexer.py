@@ -1,4 +1,4 @@
-"""Keeps the index of words as the read model is: one process at a time does it for all."""
+"""Search indexer: one elected process keeps the index consistent with the read model."""
 
 import asyncio
 import logging
@@ -6,120 +6,132 @@ from collections.abc import Sequence
 from typing import NoReturn
 from uuid import UUID, uuid4
 
-import asyncpg
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from pydantic import Field
 
+from parley_contracts.session_api.keys import Person
 from parley_core.http.errors import Unavailable
+from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
-from parley_history.queries.search import index_repository as tables
+from parley_core.runtime.settings import SettingsGroup
 from parley_history.queries.search.dirty_sessions import DirtySessions
+from parley_history.queries.search.index_repository import scan_sessions, try_lead
 from parley_history.queries.search.index_sessions import SessionIndexer
-from parley_history.session_service.client import Person
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
-from parley_history.storage.database_errors import DATABASE_TROUBLE
+from parley_history.storage.database import FAST_KEEPALIVES, Connection, DatabaseSettings, connect
+from parley_history.storage.database_errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
-# Any constant does; every process that serves history asks for the same lock.
-_LEAD = "SELECT pg_try_advisory_lock(0x736561726368)"
+# Indexing 100 sessions takes about a second, so that newly changed sessions wait no longer.
+SESSIONS_PER_BATCH = 100
+# The scan only finds what notifications missed, so it may take its time.
+SCAN_INTERVAL_SECONDS: float = 1
+RETRY_INITIAL_SECONDS: float = 0.1
+RETRY_MAX_SECONDS: float = 1
+# A standby takes over this long after the leader's connection ended.
+ELECTION_INTERVAL_SECONDS: float = 1
+# One statement inserts the tokens of up to 200 messages of 20,000 words.
+STATEMENT_TIMEOUT_SECONDS = 30
 
-# A leader whose machine vanished must not lead on for Linux's two hours.
-_CONNECTION_SETTINGS = {
-    "application_name": "parley-search",
-    "tcp_keepalives_idle": "2",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
-}
-_FIRST = UUID(int=0)
+_FIRST_ID = UUID(int=0)
+
+
+class SearchSettings(SettingsGroup):
+    indexer_enabled: bool = Field(
+        default=True, description="true or false: whether this process may index messages"
+    )
 
 
 class Indexer:
-    """It hears what moves, and walks through all sessions for what it did not hear.
+    """Indexes the sessions of the change feed, and scans all sessions for those it missed.
 
-    The first walk goes on without a pause; later ones look at one page of sessions now and then.
-    All that it does goes over the connection that holds the lock: who lost it writes nothing more.
+    The first scan runs without pauses; later ones read a batch per SCAN_INTERVAL_SECONDS.
+    All writes use the connection that holds the leader's lock, so a former leader cannot write.
     """
 
     def __init__(
         self,
-        database: str,
-        moved: DirtySessions,
+        database: DatabaseSettings,
+        dirty_sessions: DirtySessions,
         keys: DataKeyCache,
         search_keys: KeyCache[Person],
-        *,
-        seconds: float,
-        pause_seconds: float,
-        walk_seconds: float,
-        sessions: int,
+        registry: CollectorRegistry,
     ) -> None:
-        self._database, self._moved = database, moved
+        self._database, self._dirty = database, dirty_sessions
         self._keys, self._search_keys = keys, search_keys
-        self._seconds, self._pause_seconds = seconds, pause_seconds
-        self._walk_seconds, self._sessions = walk_seconds, sessions
-        self._leads = False
-        self.messages = 0
-
-    @property
-    def lag_seconds(self) -> float:
-        """For how long what moved first is not indexed yet; only who indexes knows."""
-        return self._moved.oldest_seconds if self._leads else 0.0
+        self._is_leader = False
+        self._indexed_messages = Counter(
+            "parley_history_search_indexed_messages",
+            "Messages indexed by this process.",
+            registry=registry,
+        )
+        lag = Gauge(
+            "parley_history_search_index_lag_seconds",
+            "Age of the oldest change that is not indexed yet; 0 unless this process leads.",
+            registry=registry,
+        )
+        lag.set_function(lambda: self._dirty.oldest_seconds if self._is_leader else 0.0)
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Run until cancelled."""
+        backoff = Backoff(RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS)
         while True:
             try:
-                await self._over_one_connection()
-            except DATABASE_TROUBLE as trouble:
-                log.warning("the words cannot be indexed now: %s", type(trouble).__name__)
-            except Exception as surprise:
-                # The index may lag; who reads and who serves must not end for it.
-                log_unexpected_error(log, "the words cannot be indexed", surprise)
-            await asyncio.sleep(self._pause_seconds)
+                await self._stand_for_election(backoff)
+            except DATABASE_ERRORS as error:
+                log.warning("search indexer paused, retrying: %s", type(error).__name__)
+            except Exception as error:
+                # The index may lag; a defect here must not end the process that serves reads.
+                log_unexpected_error(log, "search indexer failed, retrying", error)
+            await asyncio.sleep(backoff.next_delay() or 0)
 
-    async def _over_one_connection(self) -> None:
-        connection = await asyncpg.connect(
+    async def _stand_for_election(self, backoff: Backoff) -> NoReturn:
+        connection = await connect(
             self._database,
-            timeout=self._seconds,
-            command_timeout=self._seconds,
-            server_settings=_CONNECTION_SETTINGS,
+            "parley-search",
+            statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+            server_settings=FAST_KEEPALIVES,
         )
         try:
             while True:
-                if await connection.fetchval(_LEAD):
-                    await self._lead(connection)
-                await asyncio.sleep(self._pause_seconds)
+                if await try_lead(connection):
+                    await self._lead(connection, backoff)
+                backoff.reset()
+                await asyncio.sleep(ELECTION_INTERVAL_SECONDS)
         finally:
-            self._leads = False
+            self._is_leader = False
             connection.terminate()
 
-    async def _lead(self, connection: "tables.Connection[asyncpg.Record]") -> NoReturn:
-        self._leads = True
-        after, hurries = _FIRST, True
-        self._moved.missed = False
+    async def _lead(self, connection: Connection, backoff: Backoff) -> NoReturn:
+        self._is_leader = True
+        scanned_to, first_scan = _FIRST_ID, True
+        self._dirty.missed = False
         while True:
-            if self._moved.missed:
-                self._moved.missed, after, hurries = False, _FIRST, True
-            heard = await self._moved.next(self._sessions, 0 if hurries else self._walk_seconds)
-            if heard:
-                await self._index(connection, heard)
-                self._moved.done()
-                continue
-            walked = await tables.walk(connection, after, self._sessions)
-            await self._index(connection, walked)
-            after = walked[-1] if walked else _FIRST
-            hurries = hurries and bool(walked)
+            if self._dirty.missed:
+                self._dirty.missed, scanned_to, first_scan = False, _FIRST_ID, True
+            timeout = 0 if first_scan else SCAN_INTERVAL_SECONDS
+            if changed := await self._dirty.take(SESSIONS_PER_BATCH, timeout):
+                await self._index(connection, changed)
+                self._dirty.acknowledge()
+            else:
+                scanned = await scan_sessions(connection, scanned_to, SESSIONS_PER_BATCH)
+                await self._index(connection, scanned)
+                scanned_to = scanned[-1] if scanned else _FIRST_ID
+                first_scan = first_scan and bool(scanned)
+            backoff.reset()
 
-    async def _index(
-        self, connection: "tables.Connection[asyncpg.Record]", session_ids: Sequence[UUID]
-    ) -> None:
-        """Return when they are all indexed as they are now, however long session is away."""
-        indexing = SessionIndexer(connection, self._keys, self._search_keys)
+    async def _index(self, connection: Connection, session_ids: Sequence[UUID]) -> None:
+        """Retry until the sessions are indexed, however long the session service is unavailable."""
+        indexer = SessionIndexer(connection, self._keys, self._search_keys)
+        backoff = Backoff(RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS)
         while True:
             try:
-                self.messages += await indexing.index(session_ids, uuid4().hex)
+                self._indexed_messages.inc(await indexer.index(session_ids, uuid4().hex))
                 return
-            except Unavailable as trouble:
-                log.warning("the words cannot be indexed now: %s", trouble.code)
-                await asyncio.sleep(self._pause_seconds)
-                # What is erased meanwhile must go all the same; the rest is looked for later.
-                await indexing.forget(await self._moved.next(self._sessions, 0))
-                self._moved.missed = True
+            except Unavailable as error:
+                log.warning("search indexer paused, retrying: %s", error.code)
+                await asyncio.sleep(backoff.next_delay() or 0)
+                # Erased sessions are removed meanwhile; a new scan finds the other changes.
+                await indexer.remove_unsearchable(await self._dirty.take(SESSIONS_PER_BATCH, 0))
+                self._dirty.missed = True

@@ -1,4 +1,4 @@
-"""What is searched for, read from the body of a request."""
+"""Search request, parsed from a JSON body."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from parley_core.http.errors import InvalidRequest
 from parley_core.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from parley_history.queries.search.blind_tokens import words_of
 
-QUERY_MOST = 500
+MAX_QUERY_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """All the words must be in a message; `after` is the id of one that was found before."""
+    """A match contains all words; `after` is the message id of an earlier match, as a cursor."""
 
     words: frozenset[str]
     limit: int = DEFAULT_LIMIT
@@ -25,21 +25,21 @@ class SearchRequest:
     session_id: UUID | None = None
 
 
-def search_request_of(body: bytes) -> SearchRequest:
-    """Raises InvalidRequest, which names the field."""
-    fields = _fields(body)
+def parse_search_request(body: bytes) -> SearchRequest:
+    """Raises InvalidRequest with the name of the field."""
+    fields = _parse_object(body)
     for name in fields.keys() - {"query", "limit", "after", "assistant_id", "session_id"}:
-        raise InvalidRequest("This field is not known here.", param=name[:256])
+        raise InvalidRequest("Unknown field.", param=name[:256])
     return SearchRequest(
-        words=_words(fields.get("query")),
-        limit=_limit(fields.get("limit")),
-        after=_id(fields, "after"),
-        assistant_id=_text(fields, "assistant_id"),
-        session_id=_id(fields, "session_id"),
+        words=_parse_words(fields.get("query")),
+        limit=_parse_limit(fields.get("limit")),
+        after=_parse_id(fields, "after"),
+        assistant_id=_parse_string(fields, "assistant_id"),
+        session_id=_parse_id(fields, "session_id"),
     )
 
 
-def _fields(body: bytes) -> Mapping[str, Any]:
+def _parse_object(body: bytes) -> Mapping[str, Any]:
     try:
         fields = msgspec.json.decode(body)
     except ValueError:
@@ -49,18 +49,18 @@ def _fields(body: bytes) -> Mapping[str, Any]:
     return fields
 
 
-def _words(query: object) -> frozenset[str]:
+def _parse_words(query: object) -> frozenset[str]:
     if query is None:
         raise InvalidRequest("This field is required.", param="query")
-    if not isinstance(query, str) or not 1 <= len(query) <= QUERY_MOST:
-        problem = f"query should be a text of 1 to {QUERY_MOST} characters."
+    if not isinstance(query, str) or not 1 <= len(query) <= MAX_QUERY_LENGTH:
+        problem = f"query should be a string of 1 to {MAX_QUERY_LENGTH} characters."
         raise InvalidRequest(problem, param="query")
     if not (words := words_of(query)):
-        raise InvalidRequest("There is no word in this query.", param="query")
+        raise InvalidRequest("The query contains no word.", param="query")
     return frozenset(words)
 
 
-def _limit(limit: object) -> int:
+def _parse_limit(limit: object) -> int:
     if limit is None:
         return DEFAULT_LIMIT
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
@@ -69,16 +69,16 @@ def _limit(limit: object) -> int:
     return limit
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str | None:
+def _parse_string(fields: Mapping[str, Any], name: str) -> str | None:
     if (value := fields.get(name)) is None:
         return None
     if not isinstance(value, str) or "\0" in value:
-        raise InvalidRequest(f"{name} should be a text.", param=name)
+        raise InvalidRequest(f"{name} should be a string.", param=name)
     return value
 
 
-def _id(fields: Mapping[str, Any], name: str) -> UUID | None:
-    if (text := _text(fields, name)) is None:
+def _parse_id(fields: Mapping[str, Any], name: str) -> UUID | None:
+    if (text := _parse_string(fields, name)) is None:
         return None
     try:
         return UUID(text)

@@ -1,4 +1,4 @@
-"""A person searches what was said in their sessions."""
+"""Searches the messages of a person and decrypts the matches."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -6,19 +6,20 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from parley_contracts.session_api.keys import Person
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest
-from parley_history.queries.messages.page_json import MessageJson, message_of
+from parley_history.queries.messages.page_json import MessageJson, message_json
 from parley_history.queries.search.blind_tokens import tokens_of
 from parley_history.queries.search.match_repository import (
-    NOWHERE_YET,
+    FIRST_PAGE,
     MatchRepository,
-    Place,
+    SearchCursor,
     SearchMatch,
 )
 from parley_history.queries.search.request import SearchRequest
-from parley_history.session_service.client import Person
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 
 _encode = msgspec.json.Encoder().encode
@@ -41,50 +42,52 @@ class _Results(Struct, frozen=True):
 
 class MessageSearch:
     def __init__(
-        self, found: MatchRepository, keys: DataKeyCache, search_keys: KeyCache[Person]
+        self, matches: MatchRepository, keys: DataKeyCache, search_keys: KeyCache[Person]
     ) -> None:
-        self._found, self._keys, self._search_keys = found, keys, search_keys
+        self._matches, self._keys, self._search_keys = matches, keys, search_keys
 
-    async def search(self, person: Principal, request_id: str, asked: SearchRequest) -> bytes:
-        """The JSON of a page of results. Raises a ParleyError."""
-        place = await self._place(asked.after, person)
-        owner = Person(person.tenant, person.user)
-        search_keys = await self._search_keys.of_many([owner], request_id)
+    async def search(self, caller: Caller, request: SearchRequest) -> bytes:
+        """Return the JSON of a page of results. Raises ParleyError."""
+        principal = caller.principal
+        cursor = await self._cursor(request.after, principal)
+        owner = Person(principal.tenant, principal.user)
+        search_keys = await self._search_keys.get_many([owner], caller.request_id)
         if owner not in search_keys:
             return _page([], has_more=False)
-        tokens = tokens_of(search_keys[owner], asked.words)
-        found = await self._found.after(place, tokens, person, asked)
-        page = found[: asked.limit]
-        keys = await self._keys.of_many({one.message.session_id for one in page}, request_id)
-        return _page(_results(page, keys), has_more=len(found) > asked.limit)
+        tokens = tokens_of(search_keys[owner], request.words)
+        matches = await self._matches.after(cursor, tokens, principal, request)
+        page = matches[: request.limit]
+        session_ids = {match.message.session_id for match in page}
+        keys = await self._keys.get_many(session_ids, caller.request_id)
+        return _page(_results(page, keys), has_more=len(matches) > request.limit)
 
-    async def _place(self, after: UUID | None, person: Principal) -> Place:
+    async def _cursor(self, after: UUID | None, owner: Principal) -> SearchCursor:
         if after is None:
-            return NOWHERE_YET
-        if (place := await self._found.place_of(after, person)) is None:
+            return FIRST_PAGE
+        if (cursor := await self._matches.cursor_at(after, owner)) is None:
             raise InvalidRequest("There is no such message.", param="after")
-        return place
+        return cursor
 
 
 def _results(page: Sequence[SearchMatch], keys: Mapping[UUID, DataKey]) -> list[_Result]:
-    """Without those whose key is gone: their erasure is on its way."""
+    """Omit matches without a key: their session is erased, and the erasure not projected yet."""
     return [
         _Result(
             "search_result",
-            one.message.session_id,
-            _title(one, keys[one.message.session_id]),
-            message_of(one.message, keys[one.message.session_id]),
+            match.message.session_id,
+            _title(match, keys[match.message.session_id]),
+            message_json(match.message, keys[match.message.session_id]),
         )
-        for one in page
-        if one.message.session_id in keys
+        for match in page
+        if match.message.session_id in keys
     ]
 
 
-def _title(one: SearchMatch, key: DataKey) -> str | None:
-    if one.title is None or one.title_event_id is None:
+def _title(match: SearchMatch, key: DataKey) -> str | None:
+    if match.title is None or match.title_event_id is None:
         return None
-    place = {"session_id": one.message.session_id, "event_id": one.title_event_id}
-    return str(unseal(key, one.title, **place, field="title").get("text", ""))
+    context = {"session_id": match.message.session_id, "event_id": match.title_event_id}
+    return str(unseal(key, match.title, **context, field="title").get("text", ""))
 
 
 def _page(data: Sequence[_Result], *, has_more: bool) -> bytes:

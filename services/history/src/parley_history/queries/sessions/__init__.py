@@ -1,1 +1,1 @@
-"""A person's sessions, listed from the read model."""
+"""Session lists: pages of one person's sessions."""

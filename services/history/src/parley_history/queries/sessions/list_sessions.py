@@ -1,48 +1,42 @@
-"""A person lists their sessions: what is projected so far, with titles and metadata opened."""
+"""Lists a person's sessions from the read model, with decrypted titles and metadata."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from parley_contracts.api_models import ForkPointShape, Page, SessionShape
-from parley_core.auth.principal import Principal
+from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest
 from parley_history.change_feed.projection_wait import ProjectionWaiter
-from parley_history.queries.sessions.repository import ListedSession, SessionPages
+from parley_history.queries.sessions.repository import ListedSession, SessionRepository
 from parley_history.queries.sessions.request import SessionListRequest
-
-
-class Keys(Protocol):
-    """`content_keys.ContentKeys` is one."""
-
-    async def of_many(
-        self, owners: Collection[UUID], request_id: str
-    ) -> Mapping[UUID, DataKey]: ...
+from parley_history.session_service.key_cache import DataKeyCache
 
 
 class SessionLister:
-    def __init__(self, pages: SessionPages, waiting: ProjectionWaiter, keys: Keys) -> None:
-        self._pages, self._waiting, self._keys = pages, waiting, keys
+    def __init__(
+        self, sessions: SessionRepository, projection: ProjectionWaiter, keys: DataKeyCache
+    ) -> None:
+        self._sessions, self._projection, self._keys = sessions, projection, keys
 
-    async def page(self, person: Principal, request_id: str, asked: SessionListRequest) -> bytes:
-        """The JSON of a page. Raises a ParleyError.
+    async def list(self, caller: Caller, request: SessionListRequest) -> bytes:
+        """Return the JSON of a page. Raises ParleyError.
 
-        A session whose key was destroyed is left out, though it may be the page's first or last.
+        A session whose key is destroyed is omitted, even if `first_id` or `last_id` names it.
         """
-        await self._waiting.for_all(asked.seen)
-        stored = await self._pages.read(person, asked)
+        await self._projection.wait_for_all(request.seen)
+        stored = await self._sessions.read(caller.principal, request)
         if stored is None:
-            param = "after" if asked.after else "before"
-            raise InvalidRequest("There is no such session.", param=param)
+            param = "after" if request.after else "before"
+            raise InvalidRequest("The list has no such session.", param=param)
         sealed = [row.id for row in stored.sessions if row.title or row.metadata]
-        keys = await self._keys.of_many(sealed, request_id) if sealed else {}
-        left_out = {*sealed} - keys.keys()
+        keys = await self._keys.get_many(sealed, caller.request_id) if sealed else {}
+        without_key = {*sealed} - keys.keys()
         page = Page[SessionShape](
             data=[
                 session_shape(row, keys.get(row.id))
                 for row in stored.sessions
-                if row.id not in left_out
+                if row.id not in without_key
             ],
             first_id=stored.sessions[0].id if stored.sessions else None,
             last_id=stored.sessions[-1].id if stored.sessions else None,
@@ -52,13 +46,13 @@ class SessionLister:
 
 
 def session_shape(row: ListedSession, key: DataKey | None) -> SessionShape:
-    title = _opened(row, key, "title", row.title, row.title_event_id)
+    title = _unsealed(row, key, "title", row.title, row.title_event_id)
     origin, message_id = row.forked_from_session_id, row.forked_from_message_id
     return SessionShape(
         id=row.id,
         assistant_id=row.assistant_id,
         title=title.get("text"),
-        metadata=_opened(row, key, "metadata", row.metadata, row.metadata_event_id),
+        metadata=_unsealed(row, key, "metadata", row.metadata, row.metadata_event_id),
         archived=row.archived,
         legal_hold=row.held,
         open_turn_id=row.open_turn_id,
@@ -72,7 +66,7 @@ def session_shape(row: ListedSession, key: DataKey | None) -> SessionShape:
     )
 
 
-def _opened(
+def _unsealed(
     row: ListedSession, key: DataKey | None, field: str, sealed: bytes | None, event_id: UUID | None
 ) -> dict[str, Any]:
     if key is None or sealed is None or event_id is None:

@@ -1,4 +1,4 @@
-"""Pages of a person's sessions, read from the read model: each page is one statement."""
+"""Repository of session lists; one statement reads a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 from parley_history.queries.sessions.request import SessionListRequest
 
-# The columns of a ListedSession, in its order.
+# The fields of ListedSession, in their order.
 SESSION_COLUMNS = """
     id, assistant_id, version, created_at, updated_at, title, title_event_id, metadata,
     metadata_event_id, open_turn_id, archived, held, expires_at, forked_from_session_id,
@@ -35,12 +35,12 @@ _READ_OLDER = _READ.format(
 _READ_NEWER = _READ.format(
     columns=SESSION_COLUMNS, beyond=">", edge="-", edge_id=UUID(int=0), order="ASC"
 )
-# A cursor is a place, also when its session is in no list any more.
-_READ_PLACE = "SELECT updated_at FROM sessions WHERE id = $1 AND tenant = $2 AND owner = $3"
+# A cursor stays valid when its session has left every list.
+_READ_CURSOR_TIME = "SELECT updated_at FROM sessions WHERE id = $1 AND tenant = $2 AND owner = $3"
 
 
 class ListedSession(NamedTuple):
-    """What is shown of a session; title and metadata are sealed. No list has one that expires."""
+    """The public fields of a session; title and metadata are sealed."""
 
     id: UUID
     assistant_id: str
@@ -60,38 +60,40 @@ class ListedSession(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRepository:
-    """In the order asked for."""
+class StoredSessionPage:
+    """The sessions are in the requested order."""
 
     sessions: Sequence[ListedSession]
     has_more: bool
 
 
-class SessionPages:
+class SessionRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read(self, person: Principal, asked: SessionListRequest) -> SessionRepository | None:
-        """A page, or None where this person has no session with the cursor's id."""
-        place = None
-        if asked.cursor:
-            place = await self._pool.fetchval(_READ_PLACE, asked.cursor, person.tenant, person.user)
-            if place is None:
+    async def read(self, owner: Principal, request: SessionListRequest) -> StoredSessionPage | None:
+        """Return None when the owner has no session with the cursor's id."""
+        cursor_time = None
+        if request.cursor:
+            cursor_time = await self._pool.fetchval(
+                _READ_CURSOR_TIME, request.cursor, owner.tenant, owner.user
+            )
+            if cursor_time is None:
                 return None
         rows = await self._pool.fetch(
-            _READ_OLDER if asked.older else _READ_NEWER,
-            person.tenant,
-            person.user,
-            place,
-            asked.cursor,
-            asked.updated_after,
-            asked.updated_before,
-            asked.assistant_id,
-            asked.archived,
-            # One session more than asked for tells whether there are more.
-            asked.limit + 1,
+            _READ_OLDER if request.older else _READ_NEWER,
+            owner.tenant,
+            owner.user,
+            cursor_time,
+            request.cursor,
+            request.updated_after,
+            request.updated_before,
+            request.assistant_id,
+            request.archived,
+            # One session more than the limit shows whether there are more.
+            request.limit + 1,
         )
-        sessions = [ListedSession(*row.values()) for row in rows[: asked.limit]]
-        if asked.older != asked.newest_first:
+        sessions = [ListedSession(*row.values()) for row in rows[: request.limit]]
+        if request.older != request.newest_first:
             sessions.reverse()
-        return SessionRepository(sessions, has_more=len(rows) > asked.limit)
+        return StoredSessionPage(sessions, has_more=len(rows) > request.limit)

@@ -1,4 +1,4 @@
-"""Which page of a person's sessions is asked for, read from the query of a request."""
+"""Request for a page of a person's sessions, parsed from query parameters."""
 
 import re
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.pagination import PageParameters, parse_limit, parse_order
-from parley_history.queries.query_parameters import VERSION_MOST, ids_in, instant_in
+from parley_history.queries.query_parameters import MAX_VERSION, parse_cursor_ids, parse_instant
 
-MOST_SEEN = 1_000
+MAX_SEEN = 1_000
 _ASSISTANT_ID = re.compile(r"[^\x00]{1,200}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionListRequest(PageParameters[UUID]):
-    """`after` and `before` are ids of sessions, as places in the list that `order` makes.
+    """`after` and `before` are session ids that serve as cursors in the order of the list.
 
-    The list is in the order of the sessions' last events. `archived` None is either. `seen` are
-    versions of sessions that the caller knows of, and wants to see here.
+    Sessions are ordered by the time of their last event. `archived` None means both. `seen` has
+    versions of sessions that the caller has seen and expects in the list.
     """
 
     assistant_id: str | None = None
@@ -29,30 +29,47 @@ class SessionListRequest(PageParameters[UUID]):
     seen: Mapping[UUID, int] = field(default_factory=dict)
 
 
-def session_list_request_of(query: Mapping[str, str]) -> SessionListRequest:
-    """Raises InvalidRequest, which names the parameter."""
-    after, before = ids_in(query, "session")
+def parse_session_list_request(query: Mapping[str, str]) -> SessionListRequest:
+    """Raises InvalidRequest with the name of the parameter."""
+    after, before = parse_cursor_ids(query, "session")
     return SessionListRequest(
         limit=parse_limit(query),
         order=parse_order(query),
         after=after,
         before=before,
-        assistant_id=_assistant_id(query),
-        archived=_archived(query),
-        updated_after=instant_in(query, "updated_after"),
-        updated_before=instant_in(query, "updated_before"),
-        seen=seen_in(query),
+        assistant_id=_parse_assistant_id(query),
+        archived=_parse_archived(query),
+        updated_after=parse_instant(query, "updated_after"),
+        updated_before=parse_instant(query, "updated_before"),
+        seen=parse_seen(query),
     )
 
 
-def _assistant_id(query: Mapping[str, str]) -> str | None:
+def parse_seen(query: Mapping[str, str]) -> Mapping[UUID, int]:
+    """Parse `<session id>:<version>,…`."""
+    if not (text := query.get("seen")):
+        return {}
+    try:
+        pairs = [entry.split(":") for entry in text.split(",")]
+        seen = {UUID(session_id): int(version) for session_id, version in pairs}
+    except ValueError:
+        seen = {}
+    if not 1 <= len(seen) <= MAX_SEEN or not all(1 <= v <= MAX_VERSION for v in seen.values()):
+        raise InvalidRequest(
+            f"seen should be up to {MAX_SEEN:,} pairs <session id>:<version>, comma-separated.",
+            param="seen",
+        )
+    return seen
+
+
+def _parse_assistant_id(query: Mapping[str, str]) -> str | None:
     text = query.get("assistant_id")
     if text is not None and not _ASSISTANT_ID.fullmatch(text):
         raise InvalidRequest("assistant_id should be the id of an assistant.", param="assistant_id")
     return text
 
 
-def _archived(query: Mapping[str, str]) -> bool | None:
+def _parse_archived(query: Mapping[str, str]) -> bool | None:
     match query.get("archived", "false"):
         case "false":
             return False
@@ -62,19 +79,3 @@ def _archived(query: Mapping[str, str]) -> bool | None:
             return None
         case _:
             raise InvalidRequest("archived should be true, false or all.", param="archived")
-
-
-def seen_in(query: Mapping[str, str]) -> Mapping[UUID, int]:
-    """Written as `<session id>:<version>,…`."""
-    if not (text := query.get("seen")):
-        return {}
-    try:
-        pairs = [entry.split(":") for entry in text.split(",")]
-        seen = {UUID(session_id): int(version) for session_id, version in pairs}
-    except ValueError:
-        seen = {}
-    if not 1 <= len(seen) <= MOST_SEEN or not all(1 <= v <= VERSION_MOST for v in seen.values()):
-        raise InvalidRequest(
-            f"seen should be up to {MOST_SEEN:,} sessions with a version each.", param="seen"
-        )
-    return seen

@@ -1,1 +1,1 @@
-"""What replies cost: sums over the usage of the read model."""
+"""Usage reports: sums of tokens and cost by day, session, assistant, model or user."""

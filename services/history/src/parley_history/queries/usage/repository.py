@@ -1,4 +1,4 @@
-"""Sums of usage, read from the read model in one statement."""
+"""Repository of usage sums; one statement reads a report."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from parley_core.storage.postgres_pool import Pool
 from parley_history.queries.usage.request import GroupBy, UsageRequest
 
 GroupKey = date | UUID | str | None
-"""None: completions, where the groups are sessions or assistants."""
+"""None groups the completions without a conversation, by session or by assistant."""
 
-# Each group once per currency, and then all of them. A group without a key is the last one.
+# Each group once per currency, then the total. The group without a key comes last.
 _READ = """
 WITH sums AS MATERIALIZED (
     SELECT {key} AS key, currency, sum(replies) AS replies, sum(prompt_tokens) AS prompt_tokens,
         sum(completion_tokens) AS completion_tokens, sum(estimated_tokens) AS estimated_tokens,
         sum(cost) AS cost
     FROM usage
-    WHERE tenant = $1 AND {whose} AND day BETWEEN $3 AND $4
+    WHERE tenant = $1 AND {owner} AND day BETWEEN $3 AND $4
         AND ($5::uuid IS NULL OR session_id = $5) AND ($6::text IS NULL OR assistant_id = $6)
         AND ($7::text IS NULL OR model = $7)
     GROUP BY 1, 2
@@ -36,7 +36,7 @@ SELECT false, NULL, currency, sum(replies), sum(prompt_tokens), sum(completion_t
     sum(estimated_tokens), sum(cost)
 FROM sums GROUP BY currency
 """
-# A key, and its type.
+# The key expression of each grouping, and its type.
 _KEYS: Mapping[GroupBy | None, tuple[str, str]] = {
     None: ("NULL::text", "text"),
     "day": ("day", "date"),
@@ -45,13 +45,13 @@ _KEYS: Mapping[GroupBy | None, tuple[str, str]] = {
     "model": ('model COLLATE "C"', "text"),
     "user": ('owner COLLATE "C"', "text"),
 }
-# Two, so that no plan is made that would serve both.
-_OF_ONE, _OF_ALL = "owner = $2", "$2::text IS NULL"
+# Two conditions, so that the planner never makes one generic plan for both.
+_ONE_OWNER, _ALL_OWNERS = "owner = $2", "$2::text IS NULL"
 
 
 @dataclass(slots=True)
 class Sums:
-    """`costs` by currency, exact: in micro-units times a million."""
+    """`costs` by currency, exact, in millionths of a micro-unit."""
 
     replies: int = 0
     prompt_tokens: int = 0
@@ -61,7 +61,7 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageRepository:
+class UsageReport:
     """`groups` are in the order of their keys."""
 
     total: Sums
@@ -69,35 +69,35 @@ class UsageRepository:
     has_more: bool
 
 
-class UsageSums:
+class UsageRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read(self, person: Principal, asked: UsageRequest) -> UsageRepository:
+    async def read(self, principal: Principal, request: UsageRequest) -> UsageReport:
         rows = await self._pool.fetch(
-            _statement(asked),
-            person.tenant,
-            asked.user,
-            asked.start,
-            asked.end,
-            asked.session_id,
-            asked.assistant_id,
-            asked.model,
-            asked.after,
-            # One group more than asked for tells whether there are more.
-            asked.limit + 1,
+            _statement(request),
+            principal.tenant,
+            request.user,
+            request.start,
+            request.end,
+            request.session_id,
+            request.assistant_id,
+            request.model,
+            request.after,
+            # One group more than the limit shows whether there are more.
+            request.limit + 1,
         )
         total, groups = Sums(), defaultdict[GroupKey, Sums](Sums)
         for grouped, key, currency, *sums, cost in rows:
             _add(groups[key] if grouped else total, currency, sums, int(cost))
-        ordered = sorted(groups.items(), key=_order)
-        return UsageRepository(total, ordered[: asked.limit], has_more=len(ordered) > asked.limit)
+        ordered = sorted(groups.items(), key=_sort_key)
+        return UsageReport(total, ordered[: request.limit], has_more=len(ordered) > request.limit)
 
 
-def _statement(asked: UsageRequest) -> str:
-    key, type = _KEYS[asked.group_by]
-    whose = _OF_ALL if asked.user is None else _OF_ONE
-    return _READ.format(key=key, type=type, grouped=asked.group_by is not None, whose=whose)
+def _statement(request: UsageRequest) -> str:
+    key, type = _KEYS[request.group_by]
+    owner = _ALL_OWNERS if request.user is None else _ONE_OWNER
+    return _READ.format(key=key, type=type, grouped=request.group_by is not None, owner=owner)
 
 
 def _add(to: Sums, currency: str | None, sums: Sequence[int], cost: int) -> None:
@@ -110,6 +110,6 @@ def _add(to: Sums, currency: str | None, sums: Sequence[int], cost: int) -> None
         to.costs[currency] = cost
 
 
-def _order(group: tuple[GroupKey, Sums]) -> tuple[bool, str]:
+def _sort_key(group: tuple[GroupKey, Sums]) -> tuple[bool, str]:
     key, _ = group
     return key is None, str(key)

@@ -1,10 +1,10 @@
-"""The answer about usage, with costs rounded once, when they are read."""
+"""JSON of a usage report; costs are rounded only here."""
 
 from typing import Any
 
 from msgspec import json
 
-from parley_history.queries.usage.repository import GroupKey, Sums, UsageRepository
+from parley_history.queries.usage.repository import GroupKey, Sums, UsageReport
 from parley_history.queries.usage.request import GroupBy, UsageRequest
 
 _MILLION = 1_000_000
@@ -18,19 +18,19 @@ _KEYS: dict[GroupBy, str] = {
 }
 
 
-def usage_json(asked: UsageRequest, stored: UsageRepository) -> bytes:
-    last = stored.groups[-1][0] if stored.has_more else None
-    answer = {
+def encode_usage(request: UsageRequest, report: UsageReport) -> bytes:
+    last = report.groups[-1][0] if report.has_more else None
+    body = {
         "object": "usage",
-        "start": asked.start,
-        "end": asked.end,
-        "group_by": asked.group_by,
-        "total": _counts(stored.total),
-        "data": [_group(asked.group_by, key, sums) for key, sums in stored.groups],
-        "has_more": stored.has_more,
+        "start": request.start,
+        "end": request.end,
+        "group_by": request.group_by,
+        "total": _counts(report.total),
+        "data": [_group(request.group_by, key, sums) for key, sums in report.groups],
+        "has_more": report.has_more,
         "next": last,
     }
-    return json.encode(answer)
+    return json.encode(body)
 
 
 def _group(group_by: GroupBy | None, key: GroupKey, sums: Sums) -> dict[str, Any]:
@@ -46,12 +46,12 @@ def _counts(sums: Sums) -> dict[str, Any]:
         "total_tokens": sums.prompt_tokens + sums.completion_tokens,
         "estimated_tokens": sums.estimated_tokens,
         "cost": [
-            {"currency": currency, "micros": micros_of(cost)}
+            {"currency": currency, "micros": round_to_micros(cost)}
             for currency, cost in sorted(sums.costs.items())
         ],
     }
 
 
-def micros_of(cost: int) -> int:
-    """Whole micro-units, half of one rounded up; `cost` is in millionths of them."""
+def round_to_micros(cost: int) -> int:
+    """Round millionths of a micro-unit to whole micro-units, half up."""
     return (cost + _MILLION // 2) // _MILLION

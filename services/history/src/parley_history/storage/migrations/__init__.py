@@ -1,22 +1,19 @@
-"""The read model's migrations, as numbered SQL files."""
+"""Migrations of history's database, as numbered SQL files."""
 
 from importlib.resources import files
 
-import asyncpg
-
 from parley_core.storage.migrations import Migration, load_migrations, migrate
-from parley_history.storage.versions import make_first_version
+from parley_history.storage.database import Connection
+from parley_history.storage.versions.schema import create_first_version
 
 MIGRATIONS = files(__name__)
 
 
-async def migrate_history(
-    connection: "asyncpg.Connection[asyncpg.Record]",
-) -> list[Migration]:
-    """Apply what is missing, make a first version where there is none, and return the former.
+async def migrate_history(connection: Connection) -> list[Migration]:
+    """Apply and return the pending migrations; create the first read-model version if missing.
 
-    Any number of processes may call this at once. Raises MigrationError.
+    Safe to call from several processes at once. Raises MigrationError.
     """
     applied = await migrate(connection, load_migrations(MIGRATIONS))
-    await make_first_version(connection)
+    await create_first_version(connection)
     return applied

@@ -1,5 +1,5 @@
--- The tables of one version: what the log says, projected; and how far the projection is, moved in
--- the same transactions. Their names are found along the search path, which names the version.
+-- The tables of one read-model version: rows projected from the log, and the log positions, which
+-- the same transactions update. The search path selects the schema of the version.
 
 -- The offset of the next record to project, for each partition of the topic.
 CREATE TABLE positions (
@@ -18,7 +18,7 @@ CREATE TABLE sessions (
     last_event_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    title bytea, -- sealed, for the event that brought it
+    title bytea, -- sealed with the id of the event in title_event_id
     title_event_id uuid,
     metadata bytea,
     metadata_event_id uuid,
@@ -27,19 +27,19 @@ CREATE TABLE sessions (
     leaf_message_id uuid, -- the newest message
     linear boolean NOT NULL, -- each message follows the one before it
     archived boolean NOT NULL,
-    deleted boolean NOT NULL, -- it can be restored
-    held boolean NOT NULL, -- by a legal hold
-    erased_at timestamptz, -- of a tombstone: nothing that was said is left of it
-    expires_at timestamptz, -- of a temporary one
+    deleted boolean NOT NULL, -- may be restored until it is erased
+    held boolean NOT NULL, -- under legal hold
+    erased_at timestamptz, -- set on a tombstone, which keeps no content
+    expires_at timestamptz, -- set on a temporary session
     forked_from_session_id uuid,
     forked_from_message_id uuid
 ) WITH (fillfactor = 80);
 
--- One row per message; what was said stays sealed, for the event that brought it. Its keys are in
--- keys.sql.
+-- One row per message; content is sealed with the id of the event that added it. Keys and indexes
+-- are in keys.sql.
 CREATE TABLE messages (
     session_id uuid NOT NULL,
-    version integer NOT NULL, -- the sequence of the event that brought it
+    version integer NOT NULL, -- the sequence of the event that added it
     id uuid NOT NULL,
     event_id uuid NOT NULL,
     turn_id uuid,
@@ -47,8 +47,8 @@ CREATE TABLE messages (
     role text NOT NULL,
     status text NOT NULL,
     created_at timestamptz NOT NULL, -- the time of that event
-    content bytea, -- null: a reply that never had any text
-    original_time timestamptz, -- when an imported one was said
+    content bytea, -- null: a reply without any text
+    original_time timestamptz, -- the time that an imported message claims
     model text,
     finish_reason text,
     prompt_tokens integer,
@@ -61,7 +61,7 @@ CREATE TABLE messages (
     error_details bytea
 );
 
--- What a day of a session cost, of one model and in one currency. It stays when the session is erased.
+-- Tokens and cost of a session by day, model and currency. Kept when the session is erased.
 CREATE TABLE usage (
     session_id uuid NOT NULL,
     day date NOT NULL, -- of the events' time, in UTC
@@ -73,13 +73,13 @@ CREATE TABLE usage (
     replies integer NOT NULL,
     prompt_tokens bigint NOT NULL,
     completion_tokens bigint NOT NULL,
-    estimated_tokens bigint NOT NULL, -- of both kinds, where Parley estimated them
-    cost numeric NOT NULL, -- tokens times price, exact: micro-units times a million
+    estimated_tokens bigint NOT NULL, -- prompt and completion tokens that Parley estimated
+    cost numeric NOT NULL, -- exact: tokens times price, in millionths of a micro-unit
     UNIQUE NULLS NOT DISTINCT (session_id, day, model, currency)
 ) WITH (fillfactor = 80);
 
--- Events that came before the one that precedes them, as they are in the log.
-CREATE TABLE held_events (
+-- Out-of-order events that wait for a missing predecessor, as raw log records.
+CREATE TABLE deferred_events (
     session_id uuid NOT NULL,
     sequence integer NOT NULL,
     partition integer NOT NULL,
@@ -90,11 +90,11 @@ CREATE TABLE held_events (
     PRIMARY KEY (session_id, sequence)
 );
 
--- Records that were not applied. A session that is named here is parked: nothing more of it is applied.
+-- Records that were not applied. A session named here is parked: no further event of it is applied.
 CREATE TABLE dead_letters (
     partition integer NOT NULL,
     "offset" bigint NOT NULL,
-    session_id uuid, -- null when the key names none
+    session_id uuid, -- null when the key is not a session id
     error text NOT NULL,
     key bytea NOT NULL,
     headers json NOT NULL,

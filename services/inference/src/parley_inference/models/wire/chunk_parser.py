@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from parley_contracts.api_models import FinishReason
+from parley_contracts.session_api.limits import MAX_COUNT
 from parley_core.streaming.sse import EventTooLarge, SSEParser
 from parley_inference.models.failures import UpstreamError, error_for_status
 
@@ -18,8 +19,6 @@ MAX_EVENT_BYTES = 1024 * 1024
 """Maximum size of one event; larger ones are treated as an invalid response."""
 
 _DONE = b"[DONE]"
-# Larger counts are not plausible, and session rejects them.
-_MAX_TOKENS = 2**53
 _FINISH_REASONS: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
 
@@ -57,8 +56,8 @@ class ChunkParser:
         parsed = ParsedChunk()
         texts: list[str] = []
         try:
-            for event in self._sse.feed(received):
-                if self._parse_event(event.data.strip(), parsed, texts):
+            for _, data in self._sse.feed(received):
+                if self._parse_event(data.strip(), parsed, texts):
                     break
         except EventTooLarge:
             parsed.error = UpstreamError("upstream_garbage")
@@ -165,4 +164,4 @@ def parse_token_counts(usage: Any) -> TokenCounts | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None

@@ -18,7 +18,7 @@ Request = AbstractAsyncContextManager[httpx2.Response]
 """Sent on entry, closed on exit."""
 
 OnChunk = Callable[[ParsedChunk], bool]
-"""Receives what one read brought; returns False to end the stream early."""
+"""Handles the chunks of one read; returns False to end the stream early."""
 
 Forward = Callable[[], Awaitable[None]]
 """Awaited after each `OnChunk`; nothing is read from the model server meanwhile."""

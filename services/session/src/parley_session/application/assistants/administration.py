@@ -1,9 +1,14 @@
-"""What administrators do with the assistants of their tenant."""
+"""Administration of a tenant's assistants: define, revise, retire."""
 
 from collections.abc import Mapping
 
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import Conflict
-from parley_session.application.command_executor import Caller, moment_of, utc_now
+from parley_session.application.command_executor import (
+    MAX_APPEND_ATTEMPTS,
+    command_metadata_for,
+    utc_now,
+)
 from parley_session.domain.assistant.decide import (
     AssistantCommand,
     DefineAssistant,
@@ -15,51 +20,66 @@ from parley_session.domain.assistant.errors import AssistantIdTaken, AssistantSh
 from parley_session.domain.assistant.state import Definition
 from parley_session.storage.assistant_store import AssistantStore
 
+MAX_ASSISTANTS_PER_TENANT = 1_000
+"""Bounds what a tenant can store; concurrent definitions may exceed it by their number."""
+
 
 class AssistantAdministration:
-    """Each raises an AssistantError, or Conflict when others change the assistant meanwhile."""
+    """Every method raises AssistantError, and Conflict after too many concurrent changes."""
 
-    def __init__(self, store: AssistantStore, *, attempts: int, most: int) -> None:
-        """A tenant has at most `most`, or as many more as are defined at the same moment."""
-        self._store, self._attempts, self._most = store, attempts, most
+    def __init__(
+        self,
+        store: AssistantStore,
+        *,
+        max_attempts: int = MAX_APPEND_ATTEMPTS,
+        max_assistants: int,
+    ) -> None:
+        self._store, self._max_attempts = store, max_attempts
+        self._max_assistants = max_assistants
 
     async def define(
-        self, assistant_id: str, definition: Definition, asker: Caller, *, again: bool
+        self, assistant_id: str, definition: Definition, caller: Caller, *, allow_existing: bool
     ) -> bool:
-        """Whether it is new; with `again` the same definition may be there already."""
-        return await self._execute(assistant_id, DefineAssistant(definition, again), asker)
+        """Whether it is new; with `allow_existing` the same definition may exist."""
+        return await self._execute(
+            assistant_id, DefineAssistant(definition, allow_existing), caller
+        )
 
     async def revise(
-        self, assistant_id: str, changes: Mapping[str, str | None], asker: Caller
+        self, assistant_id: str, changes: Mapping[str, str | None], caller: Caller
     ) -> None:
-        """New values for fields of the definition, by name."""
-        await self._execute(assistant_id, ReviseAssistant(changes), asker)
+        """Change fields of the definition, by name."""
+        await self._execute(assistant_id, ReviseAssistant(changes), caller)
 
-    async def retire(self, assistant_id: str, asker: Caller) -> None:
-        await self._execute(assistant_id, RetireAssistant(), asker)
+    async def retire(self, assistant_id: str, caller: Caller) -> None:
+        await self._execute(assistant_id, RetireAssistant(), caller)
 
-    async def _execute(self, assistant_id: str, command: AssistantCommand, asker: Caller) -> bool:
-        tenant = asker.person.tenant
-        for _ in range(self._attempts):
-            own = await self._store.load(tenant, assistant_id)
-            if own is None:
-                await self._require_free(tenant, assistant_id, command)
-            moment = moment_of(asker, utc_now())
-            event = decide_assistant(tenant, assistant_id, own, command, moment)
+    async def _execute(self, assistant_id: str, command: AssistantCommand, caller: Caller) -> bool:
+        """Whether the command changed anything."""
+        tenant = caller.principal.tenant
+        for _ in range(self._max_attempts):
+            assistant = await self._store.load(tenant, assistant_id)
+            if assistant is None:
+                await self._require_allowed(tenant, assistant_id, command)
+            metadata = command_metadata_for(caller, utc_now())
+            event = decide_assistant(tenant, assistant_id, assistant, command, metadata)
             if event is None:
                 return False
-            if await self._store.append(own, event):
+            if await self._store.append(assistant, event):
                 return True
-        raise Conflict("Others are changing this assistant; try again.", code="assistant_changed")
+        raise Conflict(
+            "The assistant was changed concurrently. Please retry.", code="assistant_changed"
+        )
 
-    async def _require_free(
+    async def _require_allowed(
         self, tenant: str, assistant_id: str, command: AssistantCommand
     ) -> None:
-        """Raises where an assistant that the tenant does not have cannot be its own."""
+        """Checks a command on an assistant that the tenant itself does not have."""
         defines = isinstance(command, DefineAssistant)
         if await self._store.load(None, assistant_id):
             raise AssistantIdTaken if defines else AssistantShared
-        if defines and await self._store.count(tenant) >= self._most:
+        if defines and await self._store.count(tenant) >= self._max_assistants:
             raise Conflict(
-                f"A tenant has {self._most} assistants at most: retire one.", code="assistants_full"
+                f"A tenant has at most {self._max_assistants} assistants. Retire one first.",
+                code="assistants_full",
             )

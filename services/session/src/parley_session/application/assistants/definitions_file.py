@@ -1,4 +1,4 @@
-"""The assistants that every tenant has, read from a YAML file."""
+"""Loads the definitions of the shared assistants from a YAML file."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -21,18 +21,18 @@ PACKAGED = files(__package__) / "assistants.yaml"
 
 
 def read_assistants(path: Path | None) -> Mapping[str, Definition]:
-    """By id, those of the file that PARLEY_ASSISTANTS names, or of the packaged one.
+    """Definitions by id, from the file or else the packaged one; the first is the default.
 
-    At least one; the first is the default one. Raises InvalidSettings.
+    Raises InvalidSettings.
     """
     try:
         entries = read_yaml(path or PACKAGED, _File).assistants
-    except InvalidFile as wrong:
-        raise _wrong(str(wrong)) from None
+    except InvalidFile as invalid:
+        raise _invalid(str(invalid)) from None
     if not entries:
-        raise _wrong("it names no assistant")
+        raise _invalid("it defines no assistant")
     if len({entry.id for entry in entries}) < len(entries):
-        raise _wrong("two of its assistants have the same id")
+        raise _invalid("two of its assistants have the same id")
     return {entry.id: _definition(entry, entry is entries[0]) for entry in entries}
 
 
@@ -58,8 +58,9 @@ def _definition(entry: _Entry, default: bool) -> Definition:
     )
 
 
-def _wrong(why: str) -> InvalidSettings:
+def _invalid(reason: str) -> InvalidSettings:
     return InvalidSettings(
-        f"PARLEY_ASSISTANTS is wrong: {why}. It should be the path of a YAML file with "
-        "`assistants`, each with id, name, description and instructions; a model may follow."
+        f"PARLEY_SESSION_ASSISTANTS_PATH is wrong: {reason}. It should be the path of a YAML file "
+        "with `assistants`, each with id, name, description and instructions, and optionally a "
+        "model."
     )

@@ -1,4 +1,4 @@
-"""Which page of the assistants is asked for: their ids are texts, and the default one is first."""
+"""Query parameters of the assistant list, whose cursors are assistant ids."""
 
 from parley_core.http.pagination import (
     PageParameters,
@@ -12,6 +12,6 @@ PageQuery = PageParameters[str]
 
 
 def page_query_of(query: Query) -> PageQuery:
-    """Raises InvalidRequest, which names the parameter."""
+    """Ascending by default, so that the default assistant comes first. Raises InvalidRequest."""
     after, before = parse_cursors(query.get)
     return PageParameters(parse_limit(query), parse_order(query, "asc"), after, before)

@@ -1,18 +1,14 @@
-"""How sessions end: deleted by their owner, restored, and erased, which destroys their key."""
+"""Deletes, restores and erases sessions; erasing a session destroys its key."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_events.session import SessionErased
-from parley_session.application.command_executor import (
-    Caller,
-    Clock,
-    CommandExecutor,
-    CommandResult,
-)
+from parley_session.application.command_executor import Clock, CommandExecutor, CommandResult
 from parley_session.domain.session.commands import (
     Command,
     DeleteSession,
@@ -25,23 +21,23 @@ from parley_session.storage.event_store import LoadedSession
 from parley_session.storage.session_index import SessionIndex
 
 UndeleteDays = Callable[[str, str], float]
-"""For how many days a deleted session of (tenant, assistant id) may be restored."""
+"""The undelete window of sessions of (tenant, assistant id), in days."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
-    """`erase_at` is when a session that may still be restored is erased."""
+class DeleteResult:
+    """`erase_at` is the end of the undelete window; None if the session was erased."""
 
     version: int
     erase_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ErasedAll:
-    """`held` are those that a legal hold keeps; with `has_more` the call is to be made again."""
+class EraseAllResult:
+    """`legal_holds` counts the sessions under a legal hold; with `has_more`, call again."""
 
     erased: int
-    held: int
+    legal_holds: int
     has_more: bool
 
 
@@ -49,86 +45,92 @@ class SessionDeletion:
     def __init__(
         self,
         executor: CommandExecutor,
-        rows: SessionIndex,
+        index: SessionIndex,
         *,
         undelete_days: UndeleteDays,
         clock: Clock,
         on_erased: Callable[[EraseReason], None] = lambda _: None,
     ) -> None:
-        self._executor, self._rows = executor, rows
+        self._executor, self._index = executor, index
         self._undelete_days, self._clock = undelete_days, clock
         self._on_erased = on_erased
 
-    async def delete(self, session_id: UUID, asker: Caller) -> Deleted:
-        """Again, it changes nothing. Raises SessionNotFound, LegalHold."""
+    async def delete(self, session_id: UUID, caller: Caller) -> DeleteResult:
+        """Idempotent. Raises SessionNotFound, LegalHold."""
 
-        def command_for(held: LoadedSession | None) -> Command:
-            if held is None:
+        def command_for(loaded: LoadedSession | None) -> Command:
+            if loaded is None:
                 raise SessionNotFound
-            days = self._undelete_days(held.session.tenant, held.session.assistant_id)
+            days = self._undelete_days(loaded.session.tenant, loaded.session.assistant_id)
             return DeleteSession(self._clock() + timedelta(days=days) if days else None)
 
         try:
-            done = await self._executor.execute(session_id, command_for, asker)
+            result = await self._executor.execute(session_id, command_for, caller)
         except SessionNotFound:
-            version = await self._rows.erased_version(session_id, asker.person)
+            version = await self._index.erased_version(session_id, caller.principal)
             if version is None:
                 raise
-            return Deleted(version)
-        assert isinstance(done, CommandResult)
-        self._tell(done)
-        return Deleted(done.held.session.version, done.held.session.erase_at)
+            return DeleteResult(version)
+        assert isinstance(result, CommandResult)
+        self._report_erasures(result)
+        return DeleteResult(result.loaded.session.version, result.loaded.session.erase_at)
 
-    async def restore(self, session_id: UUID, asker: Caller) -> None:
+    async def restore(self, session_id: UUID, caller: Caller) -> None:
         """Raises SessionNotFound, NotDeleted."""
-        await self._executor.execute(session_id, lambda _: RestoreSession(), asker)
+        await self._executor.execute(session_id, lambda _: RestoreSession(), caller)
 
     async def erase(
         self,
         session_id: UUID,
         reason: EraseReason,
-        asker: Caller,
+        caller: Caller,
         *,
-        idle_since: datetime | None = None,
+        as_system: bool = False,
+        unchanged_since: datetime | None = None,
     ) -> bool:
-        """Whether this call erased it, whoever owns it; False also where that is not due.
+        """Whether this call erased the session, of any owner; False also if it is not due.
 
         Raises LegalHold.
         """
-        command = EraseSession(reason, idle_since)
+        command = EraseSession(reason, unchanged_since)
         try:
-            done = await self._executor.execute(session_id, lambda _: command, asker)
+            result = await self._executor.execute(
+                session_id, lambda _: command, caller, as_system=as_system
+            )
         except SessionNotFound:
             return False
-        assert isinstance(done, CommandResult)
-        self._tell(done)
-        return bool(done.events)
+        assert isinstance(result, CommandResult)
+        self._report_erasures(result)
+        return bool(result.events)
 
     async def erase_all_of(
         self,
-        person: Principal,
+        principal: Principal,
         reason: EraseReason,
-        asker: Caller,
+        caller: Caller,
         *,
-        most: int,
-        seconds: float,
-    ) -> ErasedAll:
-        """Erase all that the person has, without an undelete window; their search key goes last."""
-        ends, erased = self._clock() + timedelta(seconds=seconds), 0
-        found = await self._rows.erasable_of(person, most + 1)
-        for session_id in found[:most]:
-            if self._clock() >= ends:
-                return ErasedAll(erased, await self._rows.held_of(person), True)
+        as_system: bool = False,
+        max_sessions: int,
+        max_seconds: float,
+    ) -> EraseAllResult:
+        """Erase the sessions of a person without an undelete window, and the search key last."""
+        deadline, erased = self._clock() + timedelta(seconds=max_seconds), 0
+        found = await self._index.erasable_of(principal, max_sessions + 1)
+        has_more = len(found) > max_sessions
+        for session_id in found[:max_sessions]:
+            if self._clock() >= deadline:
+                has_more = True
+                break
             try:
-                erased += await self.erase(session_id, reason, asker)
+                erased += await self.erase(session_id, reason, caller, as_system=as_system)
             except LegalHold:
-                # It came between.
+                # Placed after the query.
                 continue
-        if len(found) <= most:
-            await self._rows.forget_search_key(person)
-        return ErasedAll(erased, await self._rows.held_of(person), len(found) > most)
+        if not has_more:
+            await self._index.delete_unused_search_key(principal)
+        return EraseAllResult(erased, await self._index.count_legal_holds(principal), has_more)
 
-    def _tell(self, done: CommandResult) -> None:
-        for event in done.events:
+    def _report_erasures(self, result: CommandResult) -> None:
+        for event in result.events:
             if isinstance(event.data, SessionErased):
                 self._on_erased(event.data.reason)

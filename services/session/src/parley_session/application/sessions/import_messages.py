@@ -1,4 +1,4 @@
-"""Messages that were said elsewhere, brought into a session: all of them or none, and once."""
+"""Imports messages from elsewhere into a session: atomically, and each one once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,32 +9,29 @@ from uuid import UUID, uuid5
 import msgspec
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
 from parley_events.cloudevents import EventTooLarge
-from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import (
-    Caller,
-    Clock,
-    CommandExecutor,
-    CommandResult,
-)
+from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.command_executor import Clock, CommandExecutor, CommandResult
 from parley_session.application.event_mapper import message_of
-from parley_session.application.sessions.session_queries import SessionQueries, owned_by
-from parley_session.application.token_counter import tokens_in
+from parley_session.application.sessions.session_queries import SessionQueries, require_owned
+from parley_session.application.token_counter import count_tokens
 from parley_session.domain.session.commands import ImportedMessage, ImportMessages
 from parley_session.domain.session.state import Role
 from parley_session.storage.event_store import EventStore, LoadedSession
 
-_DERIVED_IDS = UUID("0b0a6ac2-9d6c-4a55-8f3e-7d0b5f7f7a10")
+# Namespace of the ids of messages that are imported without one.
+_NAMESPACE = UUID("0b0a6ac2-9d6c-4a55-8f3e-7d0b5f7f7a10")
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-CLOCK_AHEAD = timedelta(seconds=60)
+CLOCK_LEEWAY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageToImport:
-    """A message as it was given; without an id it has one that follows from the rest."""
+    """A message as given; without an id it is derived from the other fields."""
 
     role: Role
     content: str
@@ -43,7 +40,7 @@ class MessageToImport:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     imported: int
     skipped: int
     version: int
@@ -55,7 +52,7 @@ class MessageImporter:
         store: EventStore,
         executor: CommandExecutor,
         sessions: SessionQueries,
-        assistants: Catalogue,
+        assistants: AssistantCatalogue,
         *,
         clock: Clock,
     ) -> None:
@@ -63,82 +60,87 @@ class MessageImporter:
         self._assistants, self._clock = assistants, clock
 
     async def import_messages(
-        self, session_id: UUID, brought: Sequence[MessageToImport], asker: Caller
-    ) -> Imported:
-        """What is there already is skipped.
+        self, session_id: UUID, given: Sequence[MessageToImport], caller: Caller
+    ) -> ImportResult:
+        """Skips messages that the session already has.
 
-        Raises SessionNotFound, TurnOpen, InvalidRequest, TooLarge, and Conflict when an id stands
-        for another message.
+        Raises SessionNotFound, TurnOpen, InvalidRequest, TooLarge, and Conflict if an id belongs
+        to a different message.
         """
         imported = 0
 
-        async def command_for(held: LoadedSession | None) -> ImportMessages:
+        async def command_for(loaded: LoadedSession | None) -> ImportMessages:
             nonlocal imported
-            owned = owned_by(asker.person, held)
+            owned = require_owned(caller.principal, loaded)
             session = owned.session
             assistant = await self._assistants.get(session.tenant, session.assistant_id)
-            # In a thread: a thousand long texts take longer to count than others should wait.
+            # In a thread: counting the tokens of a thousand long texts would block the event loop.
             messages = await asyncio.to_thread(
-                _with_ids, brought, owned.key, assistant.model, self._clock()
+                _with_ids, given, owned.key, assistant.model, self._clock()
             )
-            known = [message for message in messages if message.id in session.messages]
-            await self._require_same(owned, known)
-            imported = len(messages) - len(known)
-            self._sessions.require_room(session, imported)
+            existing = [message for message in messages if message.id in session.messages]
+            await self._require_same(owned, existing)
+            imported = len(messages) - len(existing)
+            self._sessions.require_capacity(session, imported)
             return ImportMessages(messages)
 
         try:
-            done = await self._executor.execute(session_id, command_for, asker)
+            result = await self._executor.execute(session_id, command_for, caller)
         except EventTooLarge:
             raise TooLarge("A message is too large.", code="message_too_large") from None
-        assert isinstance(done, CommandResult)
-        return Imported(imported, len(brought) - imported, done.held.session.version)
+        assert isinstance(result, CommandResult)
+        return ImportResult(imported, len(given) - imported, result.loaded.session.version)
 
-    async def _require_same(self, held: LoadedSession, known: Sequence[ImportedMessage]) -> None:
-        places = {message.id: held.session.messages[message.id] for message in known}
+    async def _require_same(
+        self, loaded: LoadedSession, existing: Sequence[ImportedMessage]
+    ) -> None:
+        nodes = {message.id: loaded.session.messages[message.id] for message in existing}
         events = await self._store.events_at(
-            held.session.id, [place.sequence for place in places.values()]
+            loaded.session.id, [node.sequence for node in nodes.values()]
         )
-        stored = {event.sequence: event for event in events}
-        for message in known:
-            there = message_of(stored[places[message.id].sequence], None, held.key)
-            if (there.role, there.content) != (message.role, message.content):
+        by_sequence = {event.sequence: event for event in events}
+        for message in existing:
+            stored = message_of(by_sequence[nodes[message.id].sequence], None, loaded.key)
+            if (stored.role, stored.content) != (message.role, message.content):
                 raise Conflict(
-                    f"Message {message.id} is another one in this session.",
+                    f"The session has a different message with the id {message.id}.",
                     code="message_id_conflict",
                 )
 
 
 def _with_ids(
-    brought: Sequence[MessageToImport], key: DataKey, model: str, now: datetime
+    given: Sequence[MessageToImport], key: DataKey, model: str, now: datetime
 ) -> list[ImportedMessage]:
     seen: set[UUID] = set()
-    equal_ones: dict[bytes, int] = {}
+    occurrences: dict[bytes, int] = {}
     messages = []
-    for number, one in enumerate(brought):
-        _require_acceptable(one, number, now)
-        form = msgspec.json.encode([one.role, one.created_at, one.content])
-        nth = equal_ones[form] = equal_ones.get(form, 0) + 1
-        derived = fingerprint(key, form + str(nth).encode()).hex()
-        message_id = one.id or uuid5(_DERIVED_IDS, derived)
+    for number, message in enumerate(given):
+        _require_valid(message, number, now)
+        # Equal messages get different ids, by the number of their occurrence.
+        canonical = msgspec.json.encode([message.role, message.created_at, message.content])
+        occurrence = occurrences[canonical] = occurrences.get(canonical, 0) + 1
+        derived = fingerprint(key, canonical + str(occurrence).encode()).hex()
+        message_id = message.id or uuid5(_NAMESPACE, derived)
         if message_id in seen:
-            raise InvalidRequest("This id is given twice.", param=f"messages.{number}.id")
+            raise InvalidRequest("Duplicate message id.", param=f"messages.{number}.id")
         seen.add(message_id)
-        said_at, tokens = one.created_at or now, tokens_in(model, one.content)
-        messages.append(ImportedMessage(message_id, one.role, one.content, said_at, tokens))
+        created_at, tokens = message.created_at or now, count_tokens(model, message.content)
+        messages.append(
+            ImportedMessage(message_id, message.role, message.content, created_at, tokens)
+        )
     return messages
 
 
-def _require_acceptable(message: MessageToImport, number: int, now: datetime) -> None:
-    said_at = message.created_at
-    if said_at and not EARLIEST <= said_at <= now + CLOCK_AHEAD:
+def _require_valid(message: MessageToImport, number: int, now: datetime) -> None:
+    created_at = message.created_at
+    if created_at and not EARLIEST <= created_at <= now + CLOCK_LEEWAY:
         raise InvalidRequest(
-            f"A message was said after {EARLIEST:%Y} began, and not in the future.",
+            f"`created_at` must be between {EARLIEST:%Y} and now.",
             param=f"messages.{number}.created_at",
         )
     if len(message.content.encode()) > MAX_MESSAGE_BYTES:
         raise TooLarge(
-            f"A message has {MAX_MESSAGE_BYTES} bytes of UTF-8 at most.",
+            f"A message has at most {MAX_MESSAGE_BYTES} bytes of UTF-8.",
             code="message_too_large",
             param=f"messages.{number}.content",
         )

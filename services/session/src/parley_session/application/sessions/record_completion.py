@@ -1,6 +1,7 @@
-"""Completions without a conversation, recorded for what they cost."""
+"""Records the usage of stateless completions (ADR 18)."""
 
-from parley_session.application.command_executor import Caller, Clock, moment_of
+from parley_core.auth.caller import Caller
+from parley_session.application.command_executor import Clock, command_metadata_for
 from parley_session.domain.completion import RecordCompletion, completion_served
 from parley_session.domain.session.errors import SessionIdUnavailable
 from parley_session.storage.event_store import EventStore
@@ -8,13 +9,13 @@ from parley_session.storage.session_index import SessionIndex
 
 
 class CompletionRecorder:
-    def __init__(self, store: EventStore, rows: SessionIndex, *, clock: Clock) -> None:
-        self._store, self._rows, self._clock = store, rows, clock
+    def __init__(self, store: EventStore, index: SessionIndex, *, clock: Clock) -> None:
+        self._store, self._index, self._clock = store, index, clock
 
-    async def record(self, command: RecordCompletion, asker: Caller) -> None:
-        """Again, it changes nothing. Raises SessionIdUnavailable for another stream's id."""
-        event = completion_served(command, moment_of(asker, self._clock()))
-        if await self._store.add_stream(event):
+    async def record(self, command: RecordCompletion, caller: Caller) -> None:
+        """Idempotent. Raises SessionIdUnavailable if another stream has the id."""
+        event = completion_served(command, command_metadata_for(caller, self._clock()))
+        if await self._store.append_single_event_stream(event):
             return
-        if not await self._rows.has_completion(command.id, asker.person):
+        if not await self._index.has_completion(command.id, caller.principal):
             raise SessionIdUnavailable

@@ -1,14 +1,15 @@
-"""The sessions and turns of a person as they read them, and the wish that a turn ends."""
+"""Reads sessions and turns for their owner, and cancels turns."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from parley_contracts.api_models import SessionShape, Turn
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.http.errors import Conflict
 from parley_events.session import Event
-from parley_session.application.command_executor import Caller, CommandExecutor
+from parley_session.application.command_executor import CommandExecutor
 from parley_session.application.event_mapper import session_of, turn_of
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.domain.session.errors import SessionNotFound, TurnNotFound
@@ -24,80 +25,84 @@ class SessionQueries:
         turns: TurnStore,
         executor: CommandExecutor,
         *,
-        most_messages: int,
+        max_messages: int,
     ) -> None:
+        """A session has at most `max_messages`."""
         self._store, self._turns, self._executor = store, turns, executor
-        self._most_messages = most_messages
+        self._max_messages = max_messages
 
-    async def read(self, session_id: UUID, person: Principal) -> SessionShape:
-        return await self.shape(await self.owned(session_id, person), person)
+    async def read(self, session_id: UUID, principal: Principal) -> SessionShape:
+        """Raises SessionNotFound."""
+        return await self.shape(await self.load_owned(session_id, principal), principal)
 
-    async def turn(self, turn_id: UUID, person: Principal) -> Turn:
-        """A turn as it is now. Raises TurnNotFound also for one in another person's session."""
-        turn, _ = await self.turn_and_session(turn_id, person)
+    async def read_turn(self, turn_id: UUID, principal: Principal) -> Turn:
+        """Raises TurnNotFound, also for a turn in a session of somebody else."""
+        turn, _ = await self.read_turn_and_session(turn_id, principal)
         return turn
 
-    async def turn_and_session(
-        self, turn_id: UUID, person: Principal
+    async def read_turn_and_session(
+        self, turn_id: UUID, principal: Principal
     ) -> tuple[Turn, LoadedSession]:
-        """A turn as it is now, with its session. Raises TurnNotFound."""
+        """Raises TurnNotFound."""
         row = await self._turns.find(turn_id)
         try:
-            held = await self.owned(row.session_id, person)
+            loaded = await self.load_owned(row.session_id, principal)
         except SessionNotFound:
             raise TurnNotFound from None
-        return await self.turn_in(held, row.sequences), held
+        return await self.read_turn_at(loaded, row.sequences), loaded
 
-    async def cancel(self, turn_id: UUID, asker: Caller) -> Turn:
-        """Ask for the end of a turn, and answer it as it is then; again, it changes nothing.
+    async def read_turn_at(self, loaded: LoadedSession, sequences: Sequence[int]) -> Turn:
+        """The turn whose events have these sequences."""
+        events = await self._store.events_at(loaded.session.id, sequences)
+        return turn_of(loaded.session, events, loaded.key)
 
-        Whoever runs the turn ends it; one that nobody has claimed has ended. Raises TurnNotFound.
+    async def cancel(self, turn_id: UUID, caller: Caller) -> Turn:
+        """Cancel a turn; idempotent. The runner ends it, unless nobody has claimed it.
+
+        Raises TurnNotFound.
         """
         row = await self._turns.find(turn_id)
-        # Whoever claims it from now on learns by the next heartbeat that it has ended.
+        # A runner that claims the turn after this read learns from its next heartbeat that the
+        # turn has ended.
         command = RequestCancel(turn_id, unclaimed=row.runner is None)
         try:
-            await self._executor.execute(row.session_id, lambda _: command, asker)
+            await self._executor.execute(row.session_id, lambda _: command, caller)
         except SessionNotFound:
             raise TurnNotFound from None
-        return await self.turn(turn_id, asker.person)
+        return await self.read_turn(turn_id, caller.principal)
 
-    async def turn_in(self, held: LoadedSession, sequences: Sequence[int]) -> Turn:
-        """The turn whose events have these sequences."""
-        events = await self._store.events_at(held.session.id, sequences)
-        return turn_of(held.session, events, held.key)
-
-    async def owned(self, session_id: UUID, person: Principal) -> LoadedSession:
-        """Raises SessionNotFound also for another person's session, and for one that is gone."""
+    async def load_owned(self, session_id: UUID, principal: Principal) -> LoadedSession:
+        """Raises SessionNotFound, also for an erased session or one of somebody else."""
         try:
-            held = await self._store.load(session_id)
+            loaded = await self._store.load(session_id)
         except KeyDestroyed:
-            held = None
-        return owned_by(person, held)
+            loaded = None
+        return require_owned(principal, loaded)
 
-    async def shape(self, held: LoadedSession, person: Principal) -> SessionShape:
-        session = held.session
-        return session_of(session, await self.described(session), held.key, person)
+    async def shape(self, loaded: LoadedSession, principal: Principal) -> SessionShape:
+        """The session as `principal` sees it."""
+        details = await self.detail_events(loaded.session)
+        return session_of(loaded.session, details, loaded.key, principal)
 
-    async def described(self, session: Session) -> dict[int, Event]:
-        """The first event, and those that hold title and metadata."""
-        places = {1, session.title_sequence or 1, session.metadata_sequence or 1}
-        events = await self._store.events_at(session.id, places)
+    async def detail_events(self, session: Session) -> dict[int, Event]:
+        """By sequence, the first event and those with the current title and metadata."""
+        sequences = {1, session.title_sequence or 1, session.metadata_sequence or 1}
+        events = await self._store.events_at(session.id, sequences)
         return {event.sequence: event for event in events}
 
-    def require_room(self, session: Session, messages: int = 1) -> None:
-        """Raises Conflict when the session cannot have that many more messages."""
-        if len(session.messages) + messages > self._most_messages:
+    def require_capacity(self, session: Session, messages: int = 1) -> None:
+        """Raises Conflict if the session cannot take that many more messages."""
+        if len(session.messages) + messages > self._max_messages:
             raise Conflict(
-                f"A session has {self._most_messages} messages at most: start another.",
+                f"A session has at most {self._max_messages} messages. Start another one.",
                 code="session_full",
             )
 
 
-def owned_by(person: Principal, held: LoadedSession | None) -> LoadedSession:
+def require_owned(principal: Principal, loaded: LoadedSession | None) -> LoadedSession:
     """Raises SessionNotFound."""
-    if held is None or held.session.erased or held.session.deleted:
+    if loaded is None or loaded.session.erased or loaded.session.deleted:
         raise SessionNotFound
-    if (held.session.tenant, held.session.owner) != (person.tenant, person.user):
+    if (loaded.session.tenant, loaded.session.owner) != (principal.tenant, principal.user):
         raise SessionNotFound
-    return held
+    return loaded

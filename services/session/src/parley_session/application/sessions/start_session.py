@@ -1,4 +1,4 @@
-"""How a person comes to a session: starts one, or goes back to the latest with an assistant."""
+"""Starts sessions, or switches to the latest one with an assistant."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -8,31 +8,30 @@ from itertools import islice
 from uuid import UUID, uuid4
 
 from parley_contracts.api_models import Message, SessionShape
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import TooLarge, Unavailable
 from parley_events.cloudevents import EventTooLarge
 from parley_events.session import Event, ReplyRequested
-from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import (
-    AlreadyExecuted,
-    Caller,
-    Clock,
-    CommandExecutor,
-)
+from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.command_executor import AlreadyExecuted, Clock, CommandExecutor
 from parley_session.application.event_mapper import message_of
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.domain.session.commands import StartSession
 from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
 from parley_session.storage.event_store import EventStore, LoadedSession
+from parley_session.storage.session_index import SessionIndex
 
 SWITCH_MESSAGES = 20
+"""Messages returned when a caller switches to an existing session."""
 
-_LOOKS = 5
+# Each attempt fails only if the session found was erased before it could be loaded.
+_MAX_LOOKUPS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class AssistantSwitch:
+class SwitchResult:
     session: SessionShape
     created: bool
     messages: Sequence[Message]
@@ -42,20 +41,22 @@ class SessionStarter:
     def __init__(
         self,
         store: EventStore,
+        index: SessionIndex,
         executor: CommandExecutor,
         sessions: SessionQueries,
-        assistants: Catalogue,
+        assistants: AssistantCatalogue,
         *,
-        temporary_hours: int,
+        temporary_hours: float,
         clock: Clock,
     ) -> None:
-        self._store, self._executor, self._sessions = store, executor, sessions
-        self._assistants = assistants
+        """A temporary session expires after `temporary_hours`."""
+        self._store, self._index, self._executor = store, index, executor
+        self._sessions, self._assistants = sessions, assistants
         self._temporary_hours, self._clock = temporary_hours, clock
 
     async def start(
         self,
-        asker: Caller,
+        caller: Caller,
         request: IdempotentRequest | None,
         *,
         session_id: UUID | None = None,
@@ -64,81 +65,86 @@ class SessionStarter:
         metadata: Mapping[str, str] | None = None,
         temporary: bool = False,
     ) -> tuple[SessionShape, bool]:
-        """The session, and whether it is new. Raises NotFound, Conflict for such an assistant."""
-        opened = await self._assistants.open_to(asker.person.tenant, assistant_id)
-        assistant = opened.shape
-        life = timedelta(hours=self._temporary_hours)
+        """The session, and whether it is new.
+
+        Raises AssistantNotFound, SessionIdUnavailable, TooLarge, and Conflict for a retired
+        assistant.
+        """
+        catalogued = await self._assistants.get_for_new_session(
+            caller.principal.tenant, assistant_id
+        )
+        assistant = catalogued.shape
+        lifetime = timedelta(hours=self._temporary_hours)
         command = StartSession(
             session_id or new_session_id(request),
             assistant.id,
             assistant.version,
             title,
             metadata,
-            expires_at=self._clock() + life if temporary else None,
+            expires_at=self._clock() + lifetime if temporary else None,
         )
         try:
-            return await self.begin(command, asker, request)
+            return await self.execute(command, caller, request)
         except EventTooLarge:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
 
-    async def begin(
-        self, command: StartSession, asker: Caller, request: IdempotentRequest | None
+    async def execute(
+        self, command: StartSession, caller: Caller, request: IdempotentRequest | None
     ) -> tuple[SessionShape, bool]:
-        """Raises EventTooLarge."""
+        """The session, and whether it is new. Raises SessionIdUnavailable, EventTooLarge."""
         try:
-            done = await self._executor.execute(
-                command.session_id, lambda _: command, asker, request=request
+            result = await self._executor.execute(
+                command.session_id, lambda _: command, caller, request=request
             )
         except SessionNotFound:
-            # Erased: its id stays taken.
+            # The id of an erased session stays in use.
             raise SessionIdUnavailable from None
-        if isinstance(done, AlreadyExecuted):
-            return await self._sessions.read(done.session_id, asker.person), False
-        return await self._sessions.shape(done.held, asker.person), True
+        if isinstance(result, AlreadyExecuted):
+            return await self._sessions.read(result.session_id, caller.principal), False
+        return await self._sessions.shape(result.loaded, caller.principal), True
 
     async def switch(
-        self, asker: Caller, request: IdempotentRequest | None, assistant_id: str
-    ) -> AssistantSwitch:
-        """The person's latest session with the assistant, or a new one."""
-        person = asker.person
-        await self._assistants.get(person.tenant, assistant_id)
-        held: LoadedSession | None
-        if request and (done := await self._executor.done_before(request)):
-            held = await self._sessions.owned(done.session_id, person)
+        self, caller: Caller, request: IdempotentRequest | None, assistant_id: str
+    ) -> SwitchResult:
+        """The caller's latest session with the assistant, or a new one."""
+        principal = caller.principal
+        await self._assistants.get(principal.tenant, assistant_id)
+        loaded: LoadedSession | None
+        if request and (earlier := await self._executor.find_previous_execution(request)):
+            loaded = await self._sessions.load_owned(earlier.session_id, principal)
         else:
-            held = await self._latest(person, assistant_id)
-        if held is None:
-            session, created = await self.start(asker, request, assistant_id=assistant_id)
-            return AssistantSwitch(session, created, [])
-        shape = await self._sessions.shape(held, person)
-        return AssistantSwitch(shape, False, await self._last_messages(held))
+            loaded = await self._load_latest(principal, assistant_id)
+        if loaded is None:
+            session, created = await self.start(caller, request, assistant_id=assistant_id)
+            return SwitchResult(session, created, [])
+        shape = await self._sessions.shape(loaded, principal)
+        return SwitchResult(shape, False, await self._last_messages(loaded))
 
-    async def _latest(self, person: Principal, assistant_id: str) -> LoadedSession | None:
-        for _ in range(_LOOKS):
-            latest = await self._store.latest_session(person.tenant, person.user, assistant_id)
+    async def _load_latest(self, principal: Principal, assistant_id: str) -> LoadedSession | None:
+        for _ in range(_MAX_LOOKUPS):
+            latest = await self._index.latest_with_assistant(principal, assistant_id)
             if latest is None:
                 return None
-            # One that was erased since it was found is not the latest any more.
             with suppress(SessionNotFound):
-                return await self._sessions.owned(latest, person)
-        raise Unavailable("The sessions are busy; try again.", code="session_busy")
+                return await self._sessions.load_owned(latest, principal)
+        raise Unavailable("The sessions are busy. Please retry.", code="session_busy")
 
-    async def _last_messages(self, held: LoadedSession) -> list[Message]:
-        """Of the branch that the newest message ends, oldest first."""
-        line = held.session.line(held.session.leaf_message_id)
-        shown = [place for _, place in islice(line, SWITCH_MESSAGES)][::-1]
-        # What a person said is followed by its turn, in the same append.
-        wanted = {place.sequence + more for place in shown for more in (0, 1)}
-        found = await self._store.events_at(held.session.id, wanted)
+    async def _last_messages(self, loaded: LoadedSession) -> list[Message]:
+        """The last messages of the newest branch, oldest first."""
+        branch = loaded.session.branch_to(loaded.session.leaf_message_id)
+        shown = [node for _, node in islice(branch, SWITCH_MESSAGES)][::-1]
+        # The event after a submitted message opens its turn, in the same append.
+        sequences = {node.sequence + offset for node in shown for offset in (0, 1)}
+        found = await self._store.events_at(loaded.session.id, sequences)
         events = {event.sequence: event for event in found}
         return [
             message_of(
-                events[place.sequence],
-                _turn_opened_by(events.get(place.sequence + 1)),
-                held.key,
-                place.parent_id,
+                events[node.sequence],
+                _opened_turn_id(events.get(node.sequence + 1)),
+                loaded.key,
+                node.parent_id,
             )
-            for place in shown
+            for node in shown
         ]
 
 
@@ -146,5 +152,5 @@ def new_session_id(request: IdempotentRequest | None) -> UUID:
     return request.derived_id if request else uuid4()
 
 
-def _turn_opened_by(event: Event | None) -> UUID | None:
+def _opened_turn_id(event: Event | None) -> UUID | None:
     return event.data.turn_id if event and isinstance(event.data, ReplyRequested) else None

@@ -1,4 +1,4 @@
-"""What is changed of a session as a whole: by its owner, an administrator, or a model."""
+"""Updates a session: details set by its owner, legal holds, and suggestions by a model."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -6,11 +6,12 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from parley_contracts.api_models import SessionShape
+from parley_core.auth.caller import Caller
 from parley_core.http.errors import Forbidden, TooLarge
 from parley_events.cloudevents import EventTooLarge
-from parley_session.application.command_executor import Caller, CommandExecutor, CommandResult
+from parley_session.application.command_executor import CommandExecutor, CommandResult
 from parley_session.application.event_mapper import metadata_of, title_of
-from parley_session.application.sessions.session_queries import SessionQueries, owned_by
+from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.domain.session.commands import (
     Change,
     ChangeMetadata,
@@ -23,34 +24,35 @@ from parley_session.domain.session.commands import (
 )
 from parley_session.storage.event_store import LoadedSession
 
-ADMIN = "admin"
+ADMIN_SCOPE = "admin"
 
 
 class SessionUpdater:
     def __init__(self, executor: CommandExecutor, sessions: SessionQueries) -> None:
         self._executor, self._sessions = executor, sessions
 
-    async def change(
+    async def update(
         self,
         session_id: UUID,
-        asker: Caller,
+        caller: Caller,
         *,
         title: str | UnsetType | None = UNSET,
         metadata: Mapping[str, str] | UnsetType = UNSET,
         archived: bool | UnsetType = UNSET,
         legal_hold: bool | UnsetType = UNSET,
     ) -> SessionShape:
-        """All that is given, in one append; what is so already is left out.
+        """Apply all changes in one append; values that are set already append nothing.
 
         Raises SessionNotFound, and Forbidden for a legal hold without the scope.
         """
-        if legal_hold is not UNSET and ADMIN not in asker.person.scopes:
-            raise Forbidden(f"A legal hold needs the scope {ADMIN}.", code="missing_scope")
+        if legal_hold is not UNSET and ADMIN_SCOPE not in caller.principal.scopes:
+            raise Forbidden(f"A legal hold requires the scope {ADMIN_SCOPE}.", code="missing_scope")
 
-        async def command_for(held: LoadedSession | None) -> ChangeSession:
+        async def command_for(loaded: LoadedSession | None) -> ChangeSession:
             changes: list[Change] = []
-            if any(given is not UNSET for given in (title, metadata, archived)):
-                changes += await self._changed(owned_by(asker.person, held), title, metadata)
+            if any(value is not UNSET for value in (title, metadata, archived)):
+                owned = require_owned(caller.principal, loaded)
+                changes += await self._detail_changes(owned, title, metadata)
             if archived is not UNSET:
                 changes.append(SetArchived(archived))
             if legal_hold is not UNSET:
@@ -58,31 +60,31 @@ class SessionUpdater:
             return ChangeSession(changes)
 
         try:
-            done = await self._executor.execute(session_id, command_for, asker)
+            result = await self._executor.execute(session_id, command_for, caller)
         except EventTooLarge:
             raise TooLarge("Title and metadata are too large.", code="session_too_large") from None
-        assert isinstance(done, CommandResult)
-        return await self._sessions.shape(done.held, asker.person)
+        assert isinstance(result, CommandResult)
+        return await self._sessions.shape(result.loaded, caller.principal)
 
-    async def _changed(
+    async def _detail_changes(
         self,
-        held: LoadedSession,
+        loaded: LoadedSession,
         title: str | UnsetType | None,
         metadata: Mapping[str, str] | UnsetType,
     ) -> list[Change]:
-        events = await self._sessions.described(held.session)
+        events = await self._sessions.detail_events(loaded.session)
         changes: list[Change] = []
-        if title is not UNSET and title != title_of(held.session, events, held.key):
+        if title is not UNSET and title != title_of(loaded.session, events, loaded.key):
             changes.append(RenameSession(title))
-        if metadata is not UNSET and metadata != metadata_of(held.session, events, held.key):
+        if metadata is not UNSET and metadata != metadata_of(loaded.session, events, loaded.key):
             changes.append(ChangeMetadata(metadata))
         return changes
 
     async def apply_model_suggestion(
-        self, session_id: UUID, command: SuggestTitle | CompactContext, asker: Caller
+        self, session_id: UUID, command: SuggestTitle | CompactContext, caller: Caller
     ) -> None:
         """Raises SessionNotFound, MessageNotFound, TooLarge."""
         try:
-            await self._executor.execute(session_id, lambda _: command, asker)
+            await self._executor.execute(session_id, lambda _: command, caller, as_system=True)
         except EventTooLarge:
-            raise TooLarge("No event can hold that.", code="text_too_large") from None
+            raise TooLarge("The text is too large.", code="text_too_large") from None

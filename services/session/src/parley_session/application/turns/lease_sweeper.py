@@ -1,64 +1,79 @@
-"""Ends the turns that nobody runs any more, so that no session stays closed by a lost process."""
+"""Lease sweeper: ends turns whose runner stopped sending heartbeats."""
 
 import asyncio
 import logging
 
+from pydantic import Field
+
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.runtime.safe_logging import log_unexpected_error
-from parley_session.api.errors import STORE_TROUBLE
-from parley_session.application.command_executor import Caller
+from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 from parley_session.storage.turn_store import TurnStore
 
 log = logging.getLogger(__name__)
 
-_TICKS_BETWEEN_FORGETTING = 60
+# A sweeper without a tick for 3 s gives every runner a new lease, so the interval stays well below.
+SWEEP_INTERVAL_SECONDS = 1
+# Keeps one sweep short; the next one continues.
+MAX_TURNS_PER_SWEEP = 100
+
+_TICKS_BETWEEN_DELETIONS = 60
+
+
+class TurnSettings(SettingsGroup):
+    lease_seconds: Seconds = Field(
+        default=10, description="the seconds without a heartbeat after which a turn is interrupted"
+    )
 
 
 class LeaseSweeper:
-    """Any number may run: the turn's session decides which of them ended it."""
+    """Any number of processes may run it: the session admits one end of a turn."""
 
     def __init__(
         self,
         turns: TurnStore,
-        running: TurnLifecycle,
+        lifecycle: TurnLifecycle,
         *,
-        every_seconds: float,
         lease_seconds: float,
-        most_turns: int,
         idempotency_hours: int,
+        interval_seconds: float,
+        max_turns: int = MAX_TURNS_PER_SWEEP,
     ) -> None:
-        self._turns, self._running = turns, running
-        self._every_seconds, self._lease_seconds = every_seconds, lease_seconds
-        self._most_turns, self._idempotency_hours = most_turns, idempotency_hours
+        """`idempotency_hours` is how long idempotency records are stored."""
+        self._turns, self._lifecycle = turns, lifecycle
+        self._interval_seconds, self._lease_seconds = interval_seconds, lease_seconds
+        self._max_turns, self._idempotency_hours = max_turns, idempotency_hours
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Runs until cancelled."""
         ticks = 0
         while True:
             try:
                 if await self._turns.tick(self._lease_seconds):
                     await self.sweep()
-                if ticks % _TICKS_BETWEEN_FORGETTING == 0:
-                    await self._turns.forget(self._idempotency_hours)
+                if ticks % _TICKS_BETWEEN_DELETIONS == 0:
+                    await self._turns.delete_expired(self._idempotency_hours)
                 ticks += 1
-            except STORE_TROUBLE as error:
-                log.warning("The sweeper's tick failed: %s", type(error).__name__)
+            except DATABASE_UNAVAILABLE as error:
+                log.warning("sweeper tick failed: %s", type(error).__name__)
             except Exception as error:
-                # The next tick has to come: without it no lost turn ends.
+                # No other task ends abandoned turns, so the sweeper must survive any error.
                 log_unexpected_error(log, "sweeper", error)
-            await asyncio.sleep(self._every_seconds)
+            await asyncio.sleep(self._interval_seconds)
 
     async def sweep(self) -> None:
-        """End every deserted turn."""
-        deserted = await self._turns.deserted(self._lease_seconds, self._most_turns)
-        for session_id, turn_id in deserted:
-            asker = Caller(Principal("parley", "session"), f"sweep-{turn_id}", system=True)
+        """End the turns whose lease has expired."""
+        abandoned = await self._turns.abandoned(self._lease_seconds, self._max_turns)
+        for session_id, turn_id in abandoned:
+            caller = Caller(Principal("parley", "session"), f"sweep-{turn_id}")
             try:
-                await self._running.end_abandoned(session_id, turn_id, asker)
-                log.info("turn %s ended: no process named it for a lease", turn_id)
-            except STORE_TROUBLE:
+                await self._lifecycle.end_abandoned(session_id, turn_id, caller)
+                log.info("turn %s interrupted: lease expired", turn_id)
+            except DATABASE_UNAVAILABLE:
                 raise
             except Exception as error:
-                # One session that cannot be read must not keep the others closed.
+                # A session that cannot be decoded must not block the others.
                 log_unexpected_error(log, f"turn {turn_id} could not be ended", error)

@@ -1,4 +1,4 @@
-"""What a process that was lost left of its reply: the text that its buffer holds, and the cost."""
+"""Partial reply recovery: reads what a lost runner streamed from the turn's Redis buffer."""
 
 import logging
 from uuid import UUID
@@ -6,45 +6,44 @@ from uuid import UUID
 from parley_core.crypto.sealing import DataKey
 from parley_core.streaming.turn_buffer import TurnBufferReader
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_core.token_estimate import estimate_tokens
 from parley_events.values import Usage
 from parley_session.domain.session.commands import FailReply
 
 log = logging.getLogger(__name__)
 
-_ENTRIES_AT_ONCE = 2_000
-# As inference estimates what its model server did not count.
-_BYTES_PER_TOKEN = 4
-_DETAILS = "The process that made the reply was lost; try again."
+_ENTRIES_PER_READ = 2_000
+_DETAILS = "The reply was interrupted. Please retry."
 
 
 class PartialReplyRecovery:
-    """Without `buffers`, or when they do not answer, nothing was left."""
+    """Recovers nothing without `buffers`, or while Redis is unavailable."""
 
     def __init__(self, buffers: TurnBuffers | None) -> None:
         self._buffers = buffers
 
-    async def interrupted(self, turn_id: UUID, key: DataKey) -> FailReply:
-        """How a turn ends that nobody runs any more."""
-        nothing = FailReply(turn_id, "interrupted", details=_DETAILS)
+    async def interrupted_reply(self, turn_id: UUID, key: DataKey) -> FailReply:
+        """The command that ends an abandoned turn, with its text and usage up to then."""
+        without_text = FailReply(turn_id, "interrupted", details=_DETAILS)
         if self._buffers is None:
-            return nothing
-        reading = TurnBufferReader(turn_id, key)
-        text = await self._buffers.read_all(reading, _ENTRIES_AT_ONCE)
-        if reading.corrupt:
-            log.warning("turn %s: its buffer has a gap; what is before it counts", turn_id)
-        opening = reading.header
-        if opening is None or not text:
-            return nothing
+            return without_text
+        buffer_reader = TurnBufferReader(turn_id, key)
+        text = await self._buffers.read_all(buffer_reader, _ENTRIES_PER_READ)
+        if buffer_reader.corrupt:
+            log.warning("turn %s: buffer has a gap, recovering the text before it", turn_id)
+        header = buffer_reader.header
+        if header is None or not text:
+            return without_text
         return FailReply(
             turn_id,
             "interrupted",
             details=_DETAILS,
             partial_content=text,
             usage=Usage(
-                prompt_tokens=opening.prompt_tokens,
-                completion_tokens=-(-len(text.encode()) // _BYTES_PER_TOKEN),
+                prompt_tokens=header.prompt_tokens,
+                completion_tokens=estimate_tokens(len(text.encode())),
                 estimated=True,
             ),
-            price=opening.price,
-            model=opening.model,
+            price=header.price,
+            model=header.model,
         )

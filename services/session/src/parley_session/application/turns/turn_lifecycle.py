@@ -1,4 +1,4 @@
-"""Who runs a turn: claims, heartbeats and ends, as inference asks for them."""
+"""Turn lifecycle: inference claims a turn, and ends it; abandoned turns are interrupted."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from parley_contracts.api_models import Turn
+from parley_contracts.session_api.turns import TurnInput
+from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Forbidden, TooLarge
 from parley_events.cloudevents import EventTooLarge
-from parley_session.application.assistants.assistant_catalogue import Catalogue
-from parley_session.application.command_executor import Caller, CommandExecutor, CommandResult
-from parley_session.application.sessions.session_queries import SessionQueries, owned_by
+from parley_session.application.command_executor import CommandExecutor, CommandResult
+from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
-from parley_session.application.turns.prompt_builder import PromptBuilder, TurnInput
-from parley_session.domain.context_window import HeldWindow
+from parley_session.application.turns.prompt_builder import PromptBuilder
+from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.session.commands import CompleteReply, FailReply
 from parley_session.domain.session.errors import SessionNotFound, TurnAlreadyEnded, TurnNotFound
 from parley_session.storage.event_store import EventStore, LoadedSession
@@ -25,13 +26,13 @@ from parley_session.storage.turn_store import StoredTurn, TurnStore
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`run` is None when another runner has the turn, or it has ended.
+    """`turn_input` is None if another runner has the turn, or it has ended.
 
-    `key` opens what is buffered of the reply, and is None once the turn has ended.
+    `key` unseals the turn's buffer; it is None once the turn has ended.
     """
 
     turn: Turn
-    run: TurnInput | None
+    turn_input: TurnInput | None
     key: DataKey | None
 
 
@@ -42,37 +43,38 @@ class TurnLifecycle:
         turns: TurnStore,
         sessions: SessionQueries,
         executor: CommandExecutor,
-        assistants: Catalogue,
-        left_behind: PartialReplyRecovery,
-        *,
-        context_tokens: int,
+        prompt_builder: PromptBuilder,
+        partial_replies: PartialReplyRecovery,
     ) -> None:
         self._store, self._turns, self._sessions = store, turns, sessions
-        self._executor, self._left_behind = executor, left_behind
-        self._prompting = PromptBuilder(store, assistants, context_tokens)
+        self._executor, self._prompt_builder = executor, prompt_builder
+        self._partial_replies = partial_replies
 
     async def claim(
         self,
         turn_id: UUID,
         runner: UUID,
-        person: Principal,
+        principal: Principal,
         *,
-        since: HeldWindow | None,
+        cached: CachedWindow | None,
         budgets: Mapping[str, int],
     ) -> Claim:
-        """`since` is the window that the runner holds; `budgets` are tokens, by model."""
-        claimed = await self._turns.claim(turn_id, runner, person)
+        """`cached` is the window that the runner has cached; `budgets` are tokens by model."""
+        claimed = await self._turns.claim(turn_id, runner, principal)
         if claimed is None:
-            return await self._not_claimed(turn_id, person)
-        held = owned_by(person, await self._session_of(claimed))
-        if held.session.open_turn is None or held.session.open_turn.id != turn_id:
-            # It has ended since it was claimed.
-            return await self._not_claimed(turn_id, person)
-        turn = held.session.open_turn
-        asked, run = await self._prompting.run(held, turn, claimed.row.sequences, since, budgets)
-        return Claim(asked, run, held.key)
+            return await self._unclaimable(turn_id, principal)
+        loaded = require_owned(principal, await self._load_session_of(claimed))
+        open_turn = loaded.session.open_turn
+        if open_turn is None or open_turn.id != turn_id:
+            # Ended after the claim.
+            return await self._unclaimable(turn_id, principal)
+        sequences = claimed.row.sequences
+        turn, turn_input = await self._prompt_builder.build(
+            loaded, open_turn, sequences, cached, budgets
+        )
+        return Claim(turn, turn_input, loaded.key)
 
-    async def _session_of(self, stored: StoredTurn) -> LoadedSession:
+    async def _load_session_of(self, stored: StoredTurn) -> LoadedSession:
         """Raises SessionNotFound."""
         session_id, version = stored.row.session_id, stored.session_version
         try:
@@ -80,54 +82,53 @@ class TurnLifecycle:
         except KeyDestroyed:
             raise SessionNotFound from None
 
-    async def _not_claimed(self, turn_id: UUID, person: Principal) -> Claim:
-        turn, held = await self._sessions.turn_and_session(turn_id, person)
-        return Claim(turn, None, held.key if turn.status == "running" else None)
+    async def _unclaimable(self, turn_id: UUID, principal: Principal) -> Claim:
+        turn, loaded = await self._sessions.read_turn_and_session(turn_id, principal)
+        return Claim(turn, None, loaded.key if turn.status == "running" else None)
 
-    async def end(self, command: CompleteReply | FailReply, runner: UUID, asker: Caller) -> Turn:
-        """The turn as it ended, by this command or before it.
+    async def end(self, command: CompleteReply | FailReply, runner: UUID, caller: Caller) -> Turn:
+        """The ended turn, which may have ended differently before this command.
 
-        Raises Forbidden, TurnNotFound, and TooLarge for a reply that no event can hold.
+        Raises Forbidden, TurnNotFound, and TooLarge for a reply that does not fit an event.
         """
         stored = await self._turns.find_in_session(command.turn_id)
         row = stored.row
         if row.runner != runner:
             raise Forbidden("Another process runs this turn.", code="not_the_runner")
         try:
-            held = await self._session_of(stored)
-            done = await self._executor.execute(
-                row.session_id, lambda _: command, asker, loaded=held
+            loaded = await self._load_session_of(stored)
+            result = await self._executor.execute(
+                row.session_id, lambda _: command, caller, as_system=True, preloaded=loaded
             )
         except SessionNotFound:
-            # It was deleted or erased, which ended the turn.
+            # The session was deleted or erased, which ended the turn.
             raise TurnNotFound from None
         except TurnAlreadyEnded:
-            # Whoever comes second is told how it ended.
-            return await self._ended(command.turn_id)
+            return await self._read_ended(command.turn_id)
         except EventTooLarge:
             raise TooLarge("The reply is too large.", code="reply_too_large") from None
-        assert isinstance(done, CommandResult)
-        end = [event.sequence for event in done.events]
-        return await self._sessions.turn_in(done.held, [*row.sequences, *end])
+        assert isinstance(result, CommandResult)
+        end = [event.sequence for event in result.events]
+        return await self._sessions.read_turn_at(result.loaded, [*row.sequences, *end])
 
-    async def end_abandoned(self, session_id: UUID, turn_id: UUID, asker: Caller) -> None:
-        """End a turn that nobody runs any more."""
+    async def end_abandoned(self, session_id: UUID, turn_id: UUID, caller: Caller) -> None:
+        """End a turn whose lease has expired; nothing happens if it has ended."""
 
-        async def interrupted(held: LoadedSession | None) -> FailReply:
-            if held is None:
+        async def interrupted_reply(loaded: LoadedSession | None) -> FailReply:
+            if loaded is None:
                 raise SessionNotFound
-            return await self._left_behind.interrupted(turn_id, held.key)
+            return await self._partial_replies.interrupted_reply(turn_id, loaded.key)
 
-        # A session that was erased meanwhile ended its turn.
+        # SessionNotFound: the session was erased meanwhile, which ended its turn.
         with suppress(TurnAlreadyEnded, SessionNotFound):
-            await self._executor.execute(session_id, interrupted, asker)
+            await self._executor.execute(session_id, interrupted_reply, caller, as_system=True)
 
-    async def _ended(self, turn_id: UUID) -> Turn:
+    async def _read_ended(self, turn_id: UUID) -> Turn:
         row = await self._turns.find(turn_id)
         try:
-            held = await self._store.load(row.session_id)
+            loaded = await self._store.load(row.session_id)
         except KeyDestroyed:
-            held = None
-        if held is None:
+            loaded = None
+        if loaded is None:
             raise TurnNotFound
-        return await self._sessions.turn_in(held, row.sequences)
+        return await self._sessions.read_turn_at(loaded, row.sequences)

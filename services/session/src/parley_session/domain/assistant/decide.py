@@ -1,4 +1,4 @@
-"""What may be done with an assistant: an event, nothing new, or a refusal. Pure."""
+"""Decides commands on an assistant: an event, no change, or an AssistantError. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,30 +25,30 @@ from parley_session.domain.session.event_builder import CommandMetadata
 
 @dataclass(frozen=True, slots=True)
 class DefineAssistant:
-    """Where there was none of this id before.
+    """Define an assistant with an unused id.
 
-    When this is perhaps asked for again, the same definition changes nothing.
+    With `allow_existing`, for a request that may be a retry, an equal definition is no error.
     """
 
     definition: Definition
-    again: bool = False
+    allow_existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReviseAssistant:
-    """New values of fields of the definition, by name; the others stay."""
+    """Change fields of the definition, by name."""
 
     changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RetireAssistant:
-    """Once is enough."""
+    """Retire the assistant; repeating it changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedAssistant:
-    """Whatever there was: from now on there is this one."""
+    """Define, revise or revive the assistant so that it has this definition."""
 
     definition: Definition
 
@@ -61,19 +61,19 @@ def decide_assistant(
     assistant_id: str,
     assistant: DefinedAssistant | None,
     command: AssistantCommand,
-    moment: CommandMetadata,
+    command_metadata: CommandMetadata,
 ) -> AssistantEvent | None:
-    """The event that the command makes; None when it changes nothing. Raises AssistantError."""
+    """Return the event that results, or None if nothing changes. Raises AssistantError."""
     common: dict[str, Any] = {
-        "actor": moment.actor,
-        "request_id": moment.request_id,
+        "actor": command_metadata.actor,
+        "request_id": command_metadata.request_id,
         "assistant_id": assistant_id,
         "tenant": tenant,
     }
     data = _data(assistant, command, common)
     if data is None:
         return None
-    return _placed(assistant_stream(tenant, assistant_id), assistant, data, moment)
+    return _next_event(assistant_stream(tenant, assistant_id), assistant, data, command_metadata)
 
 
 def _data(
@@ -83,7 +83,11 @@ def _data(
         case DefineAssistant(definition=definition):
             if assistant is None:
                 return AssistantDefined(**common, **asdict(definition))
-            if command.again and definition == assistant.definition and not assistant.retired:
+            if (
+                command.allow_existing
+                and definition == assistant.definition
+                and not assistant.retired
+            ):
                 return None
             raise AssistantIdTaken
         case SeedAssistant(definition=definition):
@@ -109,17 +113,17 @@ def _data(
             assert_never(other)
 
 
-def _placed(
+def _next_event(
     stream_id: UUID,
     assistant: DefinedAssistant | None,
     data: KnownAssistantData,
-    moment: CommandMetadata,
+    command_metadata: CommandMetadata,
 ) -> AssistantEvent:
-    # A clock that went back must not turn the order round.
-    time = max(assistant.changed_at, moment.now) if assistant else moment.now
+    # Event times must not decrease when the clock was set back.
+    time = max(assistant.changed_at, command_metadata.now) if assistant else command_metadata.now
     last_id = assistant.last_event_id if assistant else None
     return AssistantEvent(
-        id=uuid7_after(last_id, int(time.timestamp() * 1000), moment.randomness),
+        id=uuid7_after(last_id, int(time.timestamp() * 1000), command_metadata.randomness),
         stream_id=stream_id,
         sequence=assistant.sequence + 1 if assistant else 1,
         time=time,

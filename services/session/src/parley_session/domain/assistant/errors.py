@@ -1,14 +1,14 @@
-"""Why a change of an assistant was refused. Nothing has happened when one of these is raised."""
+"""Domain errors of assistants: the command was rejected, and no event was appended."""
 
 from parley_session.domain.session.errors import DomainError
 
 
 class AssistantError(DomainError):
-    """A change that the rules of assistants do not allow."""
+    """A command that the state of the assistant does not allow."""
 
 
 class AssistantNotFound(AssistantError):
-    """There is no such assistant, or it is another tenant's: the two look the same."""
+    """The assistant is unknown, or belongs to another tenant: both look the same."""
 
 
 class AssistantIdTaken(AssistantError):
@@ -16,8 +16,8 @@ class AssistantIdTaken(AssistantError):
 
 
 class AssistantShared(AssistantError):
-    """The assistant is every tenant's: none of them may change it."""
+    """The assistant is shared by all tenants, and none of them may change it."""
 
 
 class AssistantAlreadyRetired(AssistantError):
-    """The assistant was retired, and stays so."""
+    """The assistant was retired, which is final."""

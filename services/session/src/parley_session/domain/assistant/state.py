@@ -1,4 +1,4 @@
-"""An assistant as its events leave it."""
+"""State of an assistant, as a fold of its events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from parley_session.domain.session.state import BrokenStream
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """All that there is to say of an assistant; without a model it has the installation's."""
+    """Name, description, instructions and model; None is the default model."""
 
     name: str
     description: str
@@ -24,7 +24,7 @@ class Definition:
 class DefinedAssistant:
     """`sequence` is that of the last event, `version` that of the last definition.
 
-    One without a tenant is every tenant's.
+    An assistant without a tenant is shared by all.
     """
 
     stream_id: UUID
@@ -39,7 +39,7 @@ class DefinedAssistant:
 
 
 def fold_assistant(events: Iterable[AssistantEvent]) -> DefinedAssistant | None:
-    """The assistant after events that begin with one that defines it; None without any."""
+    """Return the assistant after events of which the first is a definition; None without any."""
     assistant: DefinedAssistant | None = None
     for event in events:
         assistant = evolve_assistant(assistant, event)
@@ -47,14 +47,14 @@ def fold_assistant(events: Iterable[AssistantEvent]) -> DefinedAssistant | None:
 
 
 def evolve_assistant(assistant: DefinedAssistant | None, event: AssistantEvent) -> DefinedAssistant:
-    """The assistant after `event`. Raises BrokenStream when it cannot be the next one."""
+    """Return the assistant after `event`. Raises BrokenStream if it cannot be the next one."""
     if isinstance(event.data, AssistantDefinition):
         return _defined(event, event.data)
     if assistant is None or event.sequence != assistant.sequence + 1:
-        raise BrokenStream(f"event {event.sequence} of assistant {event.stream_id} has no place")
+        raise BrokenStream(f"event {event.sequence} of assistant {event.stream_id} is out of order")
     return replace(
         assistant,
-        # What a later version did is kept, not understood.
+        # An unknown event of a later version advances the sequence without effect.
         retired=assistant.retired or isinstance(event.data, AssistantRetired),
         sequence=event.sequence,
         last_event_id=event.id,

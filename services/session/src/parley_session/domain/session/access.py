@@ -1,26 +1,30 @@
-"""Whose a session is, and whether there is one to speak of."""
+"""Access checks: the session exists, is not deleted or erased, and belongs to the actor."""
 
 from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.domain.session.state import Session
 
 
-def existing(session: Session | None) -> Session:
-    """Raises SessionNotFound also for one that was deleted or erased."""
-    session = not_erased(session)
+def require_existing(session: Session | None) -> Session:
+    """Raises SessionNotFound, also for a deleted or erased session."""
+    session = require_not_erased(session)
     if session.deleted:
         raise SessionNotFound
     return session
 
 
-def not_erased(session: Session | None) -> Session:
+def require_not_erased(session: Session | None) -> Session:
+    """Raises SessionNotFound, also for an erased session."""
     if session is None or session.erased:
         raise SessionNotFound
     return session
 
 
-def owned(session: Session, moment: CommandMetadata) -> Session:
-    """Raises SessionNotFound: another person's looks like none."""
-    if (session.tenant, session.owner) != (moment.actor.tenant, moment.actor.user):
+def require_owner(session: Session, command_metadata: CommandMetadata) -> Session:
+    """Raises SessionNotFound: a session of somebody else looks like an unknown one."""
+    if (session.tenant, session.owner) != (
+        command_metadata.actor.tenant,
+        command_metadata.actor.user,
+    ):
         raise SessionNotFound
     return session

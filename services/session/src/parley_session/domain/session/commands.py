@@ -1,4 +1,4 @@
-"""What may be asked of a session. Text is in clear here; `decide` seals it into the events."""
+"""Commands on a session. Their text is plaintext; `decide` seals it into the events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ EraseReason = Literal["requested", "deleted", "expired", "idle", "operator"]
 
 @dataclass(frozen=True, slots=True)
 class ImportedMessage:
-    """A message that was said elsewhere, or in the session that this one is forked from."""
+    """A message from elsewhere, or from the session that this one is forked from."""
 
     id: UUID
     role: Role
@@ -25,7 +25,7 @@ class ImportedMessage:
 
 @dataclass(frozen=True, slots=True)
 class StartSession:
-    """Begin a session; `messages` are those that a fork copies, oldest first."""
+    """Start a session; `messages` are those that a fork copies, oldest first."""
 
     session_id: UUID
     assistant_id: str
@@ -39,7 +39,7 @@ class StartSession:
 
 @dataclass(frozen=True, slots=True)
 class RenameSession:
-    """A title, or None for none."""
+    """None removes the title."""
 
     title: str | None
 
@@ -56,9 +56,9 @@ class SetArchived:
 
 @dataclass(frozen=True, slots=True)
 class SetLegalHold:
-    """An administrator's alone, who may be another person than the owner."""
+    """Place or lift a legal hold; only for administrators, who need not own the session."""
 
-    held: bool
+    placed: bool
 
 
 Change = RenameSession | ChangeMetadata | SetArchived | SetLegalHold
@@ -66,14 +66,14 @@ Change = RenameSession | ChangeMetadata | SetArchived | SetLegalHold
 
 @dataclass(frozen=True, slots=True)
 class ChangeSession:
-    """Changes that are made together or not at all."""
+    """Changes that are applied atomically."""
 
     changes: Sequence[Change]
 
 
 @dataclass(frozen=True, slots=True)
 class SuggestTitle:
-    """A title by a model, for a session that has none."""
+    """Set a title suggested by a model, if the session has none."""
 
     title: str
     model: str
@@ -83,7 +83,7 @@ class SuggestTitle:
 
 @dataclass(frozen=True, slots=True)
 class DeleteSession:
-    """Let it be erased at `erase_at`, until which it may be restored; None erases it now."""
+    """Delete the session; until `erase_at` it can be restored. None erases it now."""
 
     erase_at: datetime | None = None
 
@@ -95,18 +95,19 @@ class RestoreSession:
 
 @dataclass(frozen=True, slots=True)
 class EraseSession:
-    """Erase in nobody's name but Parley's; `deleted` and `expired` only when that time has come.
+    """Erase the session on Parley's own behalf.
 
-    With `idle_since`, only if nothing has happened in the session since then.
+    The reasons `deleted` and `expired` apply only once that time has passed. With
+    `unchanged_since`, nothing happens if the session has a later event.
     """
 
     reason: EraseReason
-    idle_since: datetime | None = None
+    unchanged_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UserMessage:
-    """What a person said; `tokens` is how many it has, where somebody counted."""
+    """A user's message; `tokens` is its size, if counted."""
 
     id: UUID
     content: str
@@ -115,11 +116,11 @@ class UserMessage:
 
 @dataclass(frozen=True, slots=True)
 class SubmitMessage:
-    """Add a message and open the turn that answers it.
+    """Add a message and open its turn.
 
-    Without `parent_message_id` it follows the newest message; with it, an edit becomes a sibling.
-    One that `begins` follows nothing. Those `preceding` it come between, each after the one before.
-    Without a version the assistant is as the session began.
+    The message follows `parent_message_id` (an edit is a sibling), nothing if `as_root`, or else
+    the newest message. `preceding` are added before it, as a chain. Without `assistant_version`
+    the turn uses the version that the session was started with.
     """
 
     message_id: UUID
@@ -128,7 +129,7 @@ class SubmitMessage:
     content: str
     model: str
     parent_message_id: UUID | None = None
-    begins: bool = False
+    as_root: bool = False
     tokens: int | None = None
     assistant_version: int | None = None
     preceding: Sequence[UserMessage] = ()
@@ -136,7 +137,7 @@ class SubmitMessage:
 
 @dataclass(frozen=True, slots=True)
 class RegenerateReply:
-    """Open a turn that answers a message again; None is what was asked last."""
+    """Open another turn for a user's message; None means the newest one of the branch."""
 
     message_id: UUID | None
     turn_id: UUID
@@ -147,13 +148,15 @@ class RegenerateReply:
 
 @dataclass(frozen=True, slots=True)
 class ImportMessages:
-    """Add messages after the newest one, each after the one before; those known are left out."""
+    """Add messages as a chain after the newest one, skipping those already present."""
 
     messages: Sequence[ImportedMessage]
 
 
 @dataclass(frozen=True, slots=True)
 class CompactContext:
+    """Store a summary of the branch up to a message; `tokens` is its size, if counted."""
+
     up_to_message_id: UUID
     summary: str
     model: str
@@ -164,7 +167,7 @@ class CompactContext:
 
 @dataclass(frozen=True, slots=True)
 class RequestCancel:
-    """A turn that is `unclaimed` has nobody who could end it, and ends at once."""
+    """Cancel a turn; an `unclaimed` one has no runner that could end it, and ends at once."""
 
     turn_id: UUID
     unclaimed: bool = False
@@ -172,7 +175,7 @@ class RequestCancel:
 
 @dataclass(frozen=True, slots=True)
 class CompleteReply:
-    """Without a model it was the one that the turn was opened with."""
+    """End the turn with a reply; `model` is the one that replied, if not the requested one."""
 
     turn_id: UUID
     content: str
@@ -186,7 +189,7 @@ class CompleteReply:
 
 @dataclass(frozen=True, slots=True)
 class FailReply:
-    """Without a model it was the one that the turn was opened with."""
+    """End the turn with an error; `model` is the one that replied, if not the requested one."""
 
     turn_id: UUID
     code: str
@@ -198,12 +201,12 @@ class FailReply:
 
 
 TurnCommand = SubmitMessage | RegenerateReply | RequestCancel | CompleteReply | FailReply
-LifeCommand = DeleteSession | RestoreSession | EraseSession
+LifecycleCommand = DeleteSession | RestoreSession | EraseSession
 Command = (
     StartSession
     | ChangeSession
     | SuggestTitle
-    | LifeCommand
+    | LifecycleCommand
     | ImportMessages
     | CompactContext
     | TurnCommand

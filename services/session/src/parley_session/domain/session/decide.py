@@ -1,9 +1,9 @@
-"""The rules of a session: a command and the state become events, or a refusal."""
+"""Decides commands on a session: state and command become events, or a DomainError. Pure."""
 
 from typing import assert_never
 
 from parley_events.session import Event
-from parley_session.domain.session.access import existing, owned
+from parley_session.domain.session.access import require_existing, require_owner
 from parley_session.domain.session.commands import (
     ChangeSession,
     Command,
@@ -21,7 +21,7 @@ from parley_session.domain.session.commands import (
     SuggestTitle,
 )
 from parley_session.domain.session.decide_details import change, start, suggest_title
-from parley_session.domain.session.decide_lifecycle import decide_life
+from parley_session.domain.session.decide_lifecycle import decide_lifecycle
 from parley_session.domain.session.decide_messages import compact_context, import_messages
 from parley_session.domain.session.decide_turns import decide_turn
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
@@ -29,28 +29,33 @@ from parley_session.domain.session.state import Session
 
 
 def decide(
-    session: Session | None, command: Command, moment: CommandMetadata, seal: Seal
+    session: Session | None, command: Command, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
-    """Return the events that `command` makes of `session`; none when it asks for what already is.
+    """Return the events that result from `command`; none if it changes nothing.
 
-    Raises a `DomainError`. Who may end a turn is settled by the claim, and who may place a legal
-    hold by the scope, before this is called; what Parley itself asks for is nobody's; every other
-    command is the owner's alone.
+    Raises a DomainError. Only the owner may send a command, with these exceptions: the runner of
+    the turn ends it (checked by the claim), an administrator sets a legal hold (checked by
+    scope), and Parley itself erases sessions, suggests titles and compacts the context.
     """
     match command:
         case StartSession():
-            return start(session, command, moment, seal)
+            return start(session, command, command_metadata, seal)
         case ChangeSession():
-            return change(session, command, moment, seal)
+            return change(session, command, command_metadata, seal)
         case SuggestTitle():
-            return suggest_title(existing(session), command, moment, seal)
+            return suggest_title(require_existing(session), command, command_metadata, seal)
         case DeleteSession() | RestoreSession() | EraseSession():
-            return decide_life(session, command, moment, seal)
+            return decide_lifecycle(session, command, command_metadata, seal)
         case ImportMessages():
-            return import_messages(owned(existing(session), moment), command, moment, seal)
+            return import_messages(
+                require_owner(require_existing(session), command_metadata),
+                command,
+                command_metadata,
+                seal,
+            )
         case CompactContext():
-            return compact_context(existing(session), command, moment, seal)
+            return compact_context(require_existing(session), command, command_metadata, seal)
         case SubmitMessage() | RegenerateReply() | RequestCancel() | CompleteReply() | FailReply():
-            return decide_turn(existing(session), command, moment, seal)
+            return decide_turn(require_existing(session), command, command_metadata, seal)
         case other:
             assert_never(other)

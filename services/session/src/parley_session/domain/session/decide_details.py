@@ -1,4 +1,4 @@
-"""How a session begins, and what is changed of it as a whole."""
+"""Decides commands on the session itself: start, title, metadata, archive, legal hold."""
 
 from collections.abc import Mapping
 from typing import assert_never
@@ -13,7 +13,7 @@ from parley_events.session import (
     SessionStarted,
     SessionUnarchived,
 )
-from parley_session.domain.session.access import existing, not_erased, owned
+from parley_session.domain.session.access import require_existing, require_not_erased, require_owner
 from parley_session.domain.session.commands import (
     Change,
     ChangeMetadata,
@@ -31,80 +31,82 @@ from parley_session.domain.session.state import Session
 
 
 def start(
-    session: Session | None, command: StartSession, moment: CommandMetadata, seal: Seal
+    session: Session | None, command: StartSession, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
     if session is not None:
         raise SessionIdUnavailable
-    drafts = EventBuilder(command.session_id, None, moment, seal)
-    drafts.add(
+    builder = EventBuilder(command.session_id, None, command_metadata, seal)
+    builder.add(
         SessionStarted(
-            **drafts.common,
-            owner=moment.actor.user,
-            tenant=moment.actor.tenant,
+            **builder.common_fields,
+            owner=command_metadata.actor.user,
+            tenant=command_metadata.actor.tenant,
             assistant_id=command.assistant_id,
             assistant_version=command.assistant_version,
-            title=drafts.seal("title", command.title),
-            metadata=_sealed_metadata(command.metadata, drafts),
+            title=builder.seal("title", command.title),
+            metadata=_sealed_metadata(command.metadata, builder),
             expires_at=command.expires_at,
             forked_from=command.forked_from,
         )
     )
-    add_imported(command.messages, None, drafts)
-    return drafts.events
+    add_imported(command.messages, None, builder)
+    return builder.events
 
 
 def change(
-    session: Session | None, command: ChangeSession, moment: CommandMetadata, seal: Seal
+    session: Session | None, command: ChangeSession, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
     if any(not isinstance(change, SetLegalHold) for change in command.changes):
-        session = owned(existing(session), moment)
-    session = not_erased(session)
-    if session.tenant != moment.actor.tenant:
+        session = require_owner(require_existing(session), command_metadata)
+    session = require_not_erased(session)
+    if session.tenant != command_metadata.actor.tenant:
         raise SessionNotFound
-    drafts = EventBuilder(session.id, session, moment, seal)
+    builder = EventBuilder(session.id, session, command_metadata, seal)
     for change in command.changes:
-        _make(change, session, drafts)
-    return drafts.events
+        _apply(change, session, builder)
+    return builder.events
 
 
-def _make(change: Change, session: Session, drafts: EventBuilder) -> None:
+def _apply(change: Change, session: Session, builder: EventBuilder) -> None:
     match change:
         case RenameSession(title=title):
             if title is not None or session.title_sequence is not None:
-                drafts.add(SessionRenamed(**drafts.common, title=drafts.seal("title", title)))
+                builder.add(
+                    SessionRenamed(**builder.common_fields, title=builder.seal("title", title))
+                )
         case ChangeMetadata(metadata=metadata):
-            sealed = drafts.seal_object("metadata", dict(metadata))
-            drafts.add(SessionMetadataChanged(**drafts.common, metadata=sealed))
+            sealed = builder.seal_object("metadata", dict(metadata))
+            builder.add(SessionMetadataChanged(**builder.common_fields, metadata=sealed))
         case SetArchived(archived=archived):
             if archived != session.archived:
-                turned = SessionArchived if archived else SessionUnarchived
-                drafts.add(turned(**drafts.common))
-        case SetLegalHold(held=held):
-            if held != session.held:
-                turned_hold = LegalHoldPlaced if held else LegalHoldLifted
-                drafts.add(turned_hold(**drafts.common))
+                event_type = SessionArchived if archived else SessionUnarchived
+                builder.add(event_type(**builder.common_fields))
+        case SetLegalHold(placed=placed):
+            if placed != session.legal_hold:
+                hold_event_type = LegalHoldPlaced if placed else LegalHoldLifted
+                builder.add(hold_event_type(**builder.common_fields))
         case other:
             assert_never(other)
 
 
 def suggest_title(
-    session: Session, command: SuggestTitle, moment: CommandMetadata, seal: Seal
+    session: Session, command: SuggestTitle, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
     if session.title_sequence is not None or session.expires_at is not None:
         return []
-    drafts = EventBuilder(session.id, session, moment, seal)
-    drafts.add(
+    builder = EventBuilder(session.id, session, command_metadata, seal)
+    builder.add(
         SessionRenamed(
-            **drafts.common,
-            title=drafts.seal("title", command.title),
+            **builder.common_fields,
+            title=builder.seal("title", command.title),
             suggested=True,
             model=command.model,
             usage=command.usage,
             price=command.price,
         )
     )
-    return drafts.events
+    return builder.events
 
 
-def _sealed_metadata(metadata: Mapping[str, str] | None, drafts: EventBuilder) -> bytes | None:
-    return None if metadata is None else drafts.seal_object("metadata", dict(metadata))
+def _sealed_metadata(metadata: Mapping[str, str] | None, builder: EventBuilder) -> bytes | None:
+    return None if metadata is None else builder.seal_object("metadata", dict(metadata))

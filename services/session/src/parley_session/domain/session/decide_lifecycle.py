@@ -1,14 +1,14 @@
-"""How a session ends, and how it is taken back."""
+"""Decides commands on the life of a session: delete, restore, erase."""
 
 from typing import assert_never
 
 from parley_events.session import Event, SessionDeleted, SessionErased, SessionRestored
-from parley_session.domain.session.access import not_erased, owned
+from parley_session.domain.session.access import require_not_erased, require_owner
 from parley_session.domain.session.commands import (
     DeleteSession,
     EraseReason,
     EraseSession,
-    LifeCommand,
+    LifecycleCommand,
     RestoreSession,
 )
 from parley_session.domain.session.decide_turns import cancel_open_turn
@@ -17,53 +17,59 @@ from parley_session.domain.session.event_builder import CommandMetadata, EventBu
 from parley_session.domain.session.state import Session
 
 
-def decide_life(
-    session: Session | None, command: LifeCommand, moment: CommandMetadata, seal: Seal
+def decide_lifecycle(
+    session: Session | None,
+    command: LifecycleCommand,
+    command_metadata: CommandMetadata,
+    seal: Seal,
 ) -> list[Event]:
-    session = not_erased(session)
-    drafts = EventBuilder(session.id, session, moment, seal)
+    session = require_not_erased(session)
+    builder = EventBuilder(session.id, session, command_metadata, seal)
     match command:
         case DeleteSession():
-            _delete(owned(session, moment), command, moment, drafts)
+            _delete(require_owner(session, command_metadata), command, command_metadata, builder)
         case RestoreSession():
-            if not owned(session, moment).deleted:
+            if not require_owner(session, command_metadata).deleted:
                 raise NotDeleted
-            drafts.add(SessionRestored(**drafts.common))
+            builder.add(SessionRestored(**builder.common_fields))
         case EraseSession():
-            if _is_due(session, command, moment):
-                _erase(session, command.reason, moment, drafts)
+            if _is_due(session, command, command_metadata):
+                _erase(session, command.reason, command_metadata, builder)
         case other:
             assert_never(other)
-    return drafts.events
+    return builder.events
 
 
 def _delete(
-    session: Session, command: DeleteSession, moment: CommandMetadata, drafts: EventBuilder
+    session: Session,
+    command: DeleteSession,
+    command_metadata: CommandMetadata,
+    builder: EventBuilder,
 ) -> None:
     if session.deleted:
         return
-    # A temporary one is not kept any longer for having been deleted.
+    # A temporary session gets no undelete window.
     if command.erase_at is None or session.expires_at is not None:
-        return _erase(session, "requested", moment, drafts)
-    if session.held:
+        return _erase(session, "requested", command_metadata, builder)
+    if session.legal_hold:
         raise LegalHold
-    cancel_open_turn(session, moment.actor, drafts)
-    drafts.add(SessionDeleted(**drafts.common, erase_at=command.erase_at))
+    cancel_open_turn(session, command_metadata.actor, builder)
+    builder.add(SessionDeleted(**builder.common_fields, erase_at=command.erase_at))
 
 
 def _erase(
-    session: Session, reason: EraseReason, moment: CommandMetadata, drafts: EventBuilder
+    session: Session, reason: EraseReason, command_metadata: CommandMetadata, builder: EventBuilder
 ) -> None:
-    if session.held:
+    if session.legal_hold:
         raise LegalHold
-    cancel_open_turn(session, moment.actor, drafts)
-    drafts.add(SessionErased(**drafts.common, reason=reason))
+    cancel_open_turn(session, command_metadata.actor, builder)
+    builder.add(SessionErased(**builder.common_fields, reason=reason))
 
 
-def _is_due(session: Session, command: EraseSession, moment: CommandMetadata) -> bool:
-    """It may have been restored, or gone on, since somebody found it."""
+def _is_due(session: Session, command: EraseSession, command_metadata: CommandMetadata) -> bool:
+    """Whether the reason still holds: the session may have changed since it was selected."""
     if command.reason == "deleted":
-        return session.erase_at is not None and session.erase_at <= moment.now
+        return session.erase_at is not None and session.erase_at <= command_metadata.now
     if command.reason == "expired":
-        return session.expires_at is not None and session.expires_at <= moment.now
-    return command.idle_since is None or session.updated_at <= command.idle_since
+        return session.expires_at is not None and session.expires_at <= command_metadata.now
+    return command.unchanged_since is None or session.updated_at <= command.unchanged_since

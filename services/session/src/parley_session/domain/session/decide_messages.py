@@ -1,4 +1,4 @@
-"""What is said without a turn: messages brought along, and summaries of what was said."""
+"""Decides commands on messages outside of a turn: import, and compaction of the context."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,30 +12,30 @@ from parley_session.domain.session.state import Session
 
 
 def import_messages(
-    session: Session, command: ImportMessages, moment: CommandMetadata, seal: Seal
+    session: Session, command: ImportMessages, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
     require_no_open_turn(session)
     new = [message for message in command.messages if message.id not in session.messages]
     ids = {message.id for message in new}
     if len(ids) < len(new) or ids & session.ended_turns.keys():
         raise IdTaken
-    drafts = EventBuilder(session.id, session, moment, seal)
-    add_imported(new, session.leaf_message_id, drafts)
-    return drafts.events
+    builder = EventBuilder(session.id, session, command_metadata, seal)
+    add_imported(new, session.leaf_message_id, builder)
+    return builder.events
 
 
 def add_imported(
-    messages: Sequence[ImportedMessage], parent_id: UUID | None, drafts: EventBuilder
+    messages: Sequence[ImportedMessage], parent_id: UUID | None, builder: EventBuilder
 ) -> None:
-    """Each follows the one before, the first one the parent."""
+    """Append the messages as a chain below the parent."""
     for message in messages:
-        drafts.add(
+        builder.add(
             MessageImported(
-                **drafts.common,
+                **builder.common_fields,
                 message_id=message.id,
                 parent_message_id=parent_id,
                 role=message.role,
-                content=drafts.seal_object("content", {"text": message.content}),
+                content=builder.seal_object("content", {"text": message.content}),
                 original_time=message.original_time,
                 tokens=message.tokens,
             )
@@ -44,24 +44,25 @@ def add_imported(
 
 
 def compact_context(
-    session: Session, command: CompactContext, moment: CommandMetadata, seal: Seal
+    session: Session, command: CompactContext, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
-    """A summary that reaches less far than one there is, of the same line, is of no use."""
+    """Ignores a summary that an existing one of the same branch already covers."""
     if command.up_to_message_id not in session.messages:
         raise MessageNotFound
-    for reached in session.compactions:
-        if any(at == command.up_to_message_id for at, _ in session.line(reached)):
+    for compacted in session.compactions:
+        branch = session.branch_to(compacted)
+        if any(message_id == command.up_to_message_id for message_id, _ in branch):
             return []
-    drafts = EventBuilder(session.id, session, moment, seal)
-    drafts.add(
+    builder = EventBuilder(session.id, session, command_metadata, seal)
+    builder.add(
         ContextCompacted(
-            **drafts.common,
+            **builder.common_fields,
             up_to_message_id=command.up_to_message_id,
-            summary=drafts.seal_object("summary", {"text": command.summary}),
+            summary=builder.seal_object("summary", {"text": command.summary}),
             model=command.model,
             tokens=command.tokens,
             usage=command.usage,
             price=command.price,
         )
     )
-    return drafts.events
+    return builder.events

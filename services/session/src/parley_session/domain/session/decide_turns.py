@@ -1,4 +1,4 @@
-"""What opens a turn, and how it ends."""
+"""Decides commands on turns: submit, regenerate, cancel, complete, fail."""
 
 from typing import Any, assert_never
 from uuid import UUID
@@ -13,7 +13,7 @@ from parley_events.session import (
     ReplyRequested,
 )
 from parley_events.values import Actor
-from parley_session.domain.session.access import owned
+from parley_session.domain.session.access import require_owner
 from parley_session.domain.session.commands import (
     CompleteReply,
     FailReply,
@@ -36,23 +36,23 @@ from parley_session.domain.session.state import OpenTurn, Session
 
 
 def decide_turn(
-    session: Session, command: TurnCommand, moment: CommandMetadata, seal: Seal
+    session: Session, command: TurnCommand, command_metadata: CommandMetadata, seal: Seal
 ) -> list[Event]:
-    drafts = EventBuilder(session.id, session, moment, seal)
+    builder = EventBuilder(session.id, session, command_metadata, seal)
     match command:
         case SubmitMessage():
-            _submit(owned(session, moment), command, drafts)
+            _submit(require_owner(session, command_metadata), command, builder)
         case RegenerateReply():
-            _regenerate(owned(session, moment), command, drafts)
+            _regenerate(require_owner(session, command_metadata), command, builder)
         case RequestCancel():
-            _request_cancel(owned(session, moment), command, drafts)
+            _request_cancel(require_owner(session, command_metadata), command, builder)
         case CompleteReply():
-            _complete(session, command, drafts)
+            _complete(session, command, builder)
         case FailReply():
-            _fail(session, command, drafts)
+            _fail(session, command, builder)
         case other:
             assert_never(other)
-    return drafts.events
+    return builder.events
 
 
 def require_no_open_turn(session: Session) -> None:
@@ -60,56 +60,56 @@ def require_no_open_turn(session: Session) -> None:
         raise TurnOpen(session.open_turn.id)
 
 
-def cancel_open_turn(session: Session, canceller: Actor, drafts: EventBuilder) -> None:
-    """End the turn that is open, if any, without waiting for whoever runs it."""
+def cancel_open_turn(session: Session, canceller: Actor, builder: EventBuilder) -> None:
+    """Cancel the open turn, if any, without waiting for its runner."""
     if session.open_turn is not None:
-        _cancelled(session.open_turn, canceller, drafts)
+        _cancelled(session.open_turn, canceller, builder)
 
 
-def _submit(session: Session, command: SubmitMessage, drafts: EventBuilder) -> None:
+def _submit(session: Session, command: SubmitMessage, builder: EventBuilder) -> None:
     require_no_open_turn(session)
-    parent = None if command.begins else command.parent_message_id or session.leaf_message_id
+    parent = None if command.as_root else command.parent_message_id or session.leaf_message_id
     if parent is not None and parent not in session.messages:
         raise ParentNotFound
     last = UserMessage(command.message_id, command.content, command.tokens)
-    said = [*command.preceding, last]
-    _require_new(session, *(message.id for message in said), command.reply_id, command.turn_id)
-    for message in said:
-        drafts.add(
+    messages = [*command.preceding, last]
+    _require_new(session, *(message.id for message in messages), command.reply_id, command.turn_id)
+    for message in messages:
+        builder.add(
             MessageSubmitted(
-                **drafts.common,
+                **builder.common_fields,
                 message_id=message.id,
                 parent_message_id=parent,
-                content=drafts.seal_object("content", {"text": message.content}),
+                content=builder.seal_object("content", {"text": message.content}),
                 tokens=message.tokens,
             )
         )
         parent = message.id
-    _open(session, command, command.message_id, drafts)
+    _open(session, command, command.message_id, builder)
 
 
-def _regenerate(session: Session, command: RegenerateReply, drafts: EventBuilder) -> None:
+def _regenerate(session: Session, command: RegenerateReply, builder: EventBuilder) -> None:
     require_no_open_turn(session)
     message_id = command.message_id
     if message_id is None:
-        asked = (at for at, place in session.line(session.leaf_message_id) if place.role == "user")
-        message_id = next(asked, None)
-    place = None if message_id is None else session.messages.get(message_id)
-    if message_id is None or place is None or place.role != "user":
+        branch = session.branch_to(session.leaf_message_id)
+        message_id = next((each_id for each_id, node in branch if node.role == "user"), None)
+    node = None if message_id is None else session.messages.get(message_id)
+    if message_id is None or node is None or node.role != "user":
         raise MessageNotFound
     _require_new(session, command.reply_id, command.turn_id)
-    _open(session, command, message_id, drafts)
+    _open(session, command, message_id, builder)
 
 
 def _open(
     session: Session,
     command: SubmitMessage | RegenerateReply,
     message_id: UUID,
-    drafts: EventBuilder,
+    builder: EventBuilder,
 ) -> None:
-    drafts.add(
+    builder.add(
         ReplyRequested(
-            **drafts.common,
+            **builder.common_fields,
             turn_id=command.turn_id,
             reply_id=command.reply_id,
             parent_message_id=message_id,
@@ -126,27 +126,27 @@ def _require_new(session: Session, *ids: UUID) -> None:
         raise IdTaken
 
 
-def _request_cancel(session: Session, command: RequestCancel, drafts: EventBuilder) -> None:
+def _request_cancel(session: Session, command: RequestCancel, builder: EventBuilder) -> None:
     if command.turn_id in session.ended_turns:
         return
     turn = _open_turn(session, command.turn_id)
     canceller = turn.cancel_requested_by
     if canceller is None:
-        drafts.add(CancelRequested(**drafts.common, turn_id=turn.id))
-        canceller = drafts.actor
+        builder.add(CancelRequested(**builder.common_fields, turn_id=turn.id))
+        canceller = builder.actor
     if command.unclaimed:
-        _cancelled(turn, canceller, drafts)
+        _cancelled(turn, canceller, builder)
 
 
-def _complete(session: Session, command: CompleteReply, drafts: EventBuilder) -> None:
+def _complete(session: Session, command: CompleteReply, builder: EventBuilder) -> None:
     turn = _open_turn(session, command.turn_id)
     if (canceller := turn.cancel_requested_by) is not None:
-        return _cancelled(turn, canceller, drafts, command.content, command)
-    drafts.add(
+        return _cancelled(turn, canceller, builder, command.content, command)
+    builder.add(
         ReplyCompleted(
-            **drafts.common,
+            **builder.common_fields,
             **_ending(turn, command),
-            content=drafts.seal_object("content", {"text": command.content}),
+            content=builder.seal_object("content", {"text": command.content}),
             finish_reason=command.finish_reason,
             first_token_ms=command.first_token_ms,
             total_ms=command.total_ms,
@@ -154,17 +154,17 @@ def _complete(session: Session, command: CompleteReply, drafts: EventBuilder) ->
     )
 
 
-def _fail(session: Session, command: FailReply, drafts: EventBuilder) -> None:
+def _fail(session: Session, command: FailReply, builder: EventBuilder) -> None:
     turn, text = _open_turn(session, command.turn_id), command.partial_content
     if (canceller := turn.cancel_requested_by) is not None:
-        return _cancelled(turn, canceller, drafts, text, command)
-    drafts.add(
+        return _cancelled(turn, canceller, builder, text, command)
+    builder.add(
         ReplyFailed(
-            **drafts.common,
+            **builder.common_fields,
             **_ending(turn, command),
             code=command.code,
-            details=drafts.seal("details", command.details),
-            partial_content=drafts.seal("partial_content", text),
+            details=builder.seal("details", command.details),
+            partial_content=builder.seal("partial_content", text),
         )
     )
 
@@ -172,23 +172,23 @@ def _fail(session: Session, command: FailReply, drafts: EventBuilder) -> None:
 def _cancelled(
     turn: OpenTurn,
     canceller: Actor,
-    drafts: EventBuilder,
+    builder: EventBuilder,
     text: str | None = None,
     command: CompleteReply | FailReply | None = None,
 ) -> None:
-    """Once a cancel was acknowledged, a turn ends only as cancelled, however the model ended it."""
-    drafts.add(
+    """After an acknowledged cancel a turn ends only as cancelled, whatever the model did."""
+    builder.add(
         ReplyCancelled(
-            **drafts.common,
+            **builder.common_fields,
             **_ending(turn, command),
             cancelled_by=canceller,
-            partial_content=drafts.seal("partial_content", text),
+            partial_content=builder.seal("partial_content", text),
         )
     )
 
 
 def _ending(turn: OpenTurn, command: CompleteReply | FailReply | None) -> dict[str, Any]:
-    """What the three ends share; without a command no model was asked for a reply."""
+    """Fields of all three end events; without a command no model was called."""
     return {
         "turn_id": turn.id,
         "reply_id": turn.reply_id,

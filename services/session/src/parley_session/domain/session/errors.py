@@ -1,4 +1,4 @@
-"""Why a command was refused. Nothing has happened when one of these is raised."""
+"""Domain errors of sessions: the command was rejected, and no event was appended."""
 
 from uuid import UUID
 
@@ -6,19 +6,19 @@ from parley_session.domain.session.state import TurnStatus
 
 
 class DomainError(Exception):
-    """A command that the session's rules do not allow."""
+    """A command that the state of the session does not allow."""
 
 
 class SessionNotFound(DomainError):
-    """There is no such session, or it belongs to someone else: the two look the same."""
+    """The session is unknown, or belongs to somebody else: both look the same."""
 
 
 class SessionIdUnavailable(DomainError):
-    """A session with this id was started before."""
+    """The id was used before, by a session or a completion."""
 
 
 class TurnOpen(DomainError):
-    """The session is answering another message."""
+    """Another turn of the session is still open."""
 
     def __init__(self, turn_id: UUID) -> None:
         super().__init__(f"turn {turn_id} is still open")
@@ -26,11 +26,11 @@ class TurnOpen(DomainError):
 
 
 class TurnNotFound(DomainError):
-    """The session never had this turn."""
+    """The turn is not in this session."""
 
 
 class TurnAlreadyEnded(DomainError):
-    """The turn ended before; `status` tells how."""
+    """The turn has ended, with `status`."""
 
     def __init__(self, turn_id: UUID, status: TurnStatus) -> None:
         super().__init__(f"turn {turn_id} has {status}")
@@ -43,16 +43,16 @@ class ParentNotFound(DomainError):
 
 
 class MessageNotFound(DomainError):
-    """The message is not in this session, or is none of the kind that the command is about."""
+    """The message is not in this session, or has the wrong role for the command."""
 
 
 class NotDeleted(DomainError):
-    """There is nothing to restore."""
+    """A restore of a session that is not deleted."""
 
 
 class LegalHold(DomainError):
-    """Nothing may erase the session until the hold is lifted."""
+    """A legal hold prevents the session from being deleted or erased."""
 
 
 class IdTaken(DomainError):
-    """An id stands for a message or a turn already, or twice in one command."""
+    """A message or turn id is in use, or occurs twice in one command."""

@@ -1,4 +1,4 @@
-"""The events of one decision as they are made: each gets its place, its id and its time."""
+"""Builds the events of one decision: assigns sequence, id and time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Seal = Callable[[UUID, UUID, str, dict[str, Any]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class CommandMetadata:
-    """What the world adds to a command: who, when (in UTC), and 74 bits of randomness for ids."""
+    """Inputs of a decision besides the command: actor, request, UTC time, 74 random bits."""
 
     actor: Actor
     request_id: str
@@ -27,25 +27,38 @@ class CommandMetadata:
 
 
 class EventBuilder:
-    """Collects the events that follow a session, or that begin the one with `session_id`."""
+    """Collects events that follow `session`, or that start the stream `session_id`."""
 
     def __init__(
-        self, session_id: UUID, session: Session | None, moment: CommandMetadata, seal: Seal
+        self,
+        session_id: UUID,
+        session: Session | None,
+        command_metadata: CommandMetadata,
+        seal: Seal,
     ) -> None:
-        self._session_id, self._moment, self._seal_with = session_id, moment, seal
+        self._session_id, self._command_metadata, self._seal_with = (
+            session_id,
+            command_metadata,
+            seal,
+        )
         self._last_id = session.last_event_id if session else None
         self._version = session.version if session else 0
-        # A clock that went back must not turn the order of a session round.
-        self._time = max(session.updated_at, moment.now) if session else moment.now
+        # Event times must not decrease when the clock was set back.
+        self._time = (
+            max(session.updated_at, command_metadata.now) if session else command_metadata.now
+        )
         self.events: list[Event] = []
-        self.common: dict[str, Any] = {"actor": moment.actor, "request_id": moment.request_id}
+        self.common_fields: dict[str, Any] = {
+            "actor": command_metadata.actor,
+            "request_id": command_metadata.request_id,
+        }
 
     @property
     def actor(self) -> Actor:
-        return self._moment.actor
+        return self._command_metadata.actor
 
     def seal(self, name: str, text: str | None) -> bytes | None:
-        """Seal a text for a field of the next event that is added."""
+        """Seal a text for field `name` of the next event."""
         return None if text is None else self.seal_object(name, {"text": text})
 
     def seal_object(self, name: str, plaintext: dict[str, Any]) -> bytes:
@@ -58,11 +71,11 @@ class EventBuilder:
             sequence=self._version + 1,
             time=self._time,
             data=data,
-            traceparent=self._moment.traceparent,
+            traceparent=self._command_metadata.traceparent,
         )
         self._last_id, self._version = event.id, event.sequence
         self.events.append(event)
 
     def _next_id(self) -> UUID:
         now_ms = int(self._time.timestamp() * 1000)
-        return uuid7_after(self._last_id, now_ms, self._moment.randomness)
+        return uuid7_after(self._last_id, now_ms, self._command_metadata.randomness)

@@ -1,4 +1,4 @@
-"""What a session remembers in order to decide, as a fold of its events."""
+"""State of a session that decisions need, as a fold of its events."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,18 +35,18 @@ from parley_events.values import Actor, ForkPoint
 TurnStatus = Literal["completed", "failed", "cancelled"]
 Role = Literal["user", "assistant", "system"]
 
-# What is appended at once, most of the time.
+# Most appends have no more events than this.
 _FEW_EVENTS = 4
 
-_Grow = Callable[[Mapping[UUID, Any], UUID, object], Mapping[UUID, Any]]
+_Insert = Callable[[Mapping[UUID, Any], UUID, object], Mapping[UUID, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class MessageNode:
-    """Where a message stands: the event that brought it, and the message that it follows.
+    """A message in the tree of a session: the sequence of its event, and its parent.
 
-    `sealed_bytes` is the size of its sealed content; a reply that never had any text has 0.
-    `tokens` is how many the content has, where somebody counted.
+    `sealed_bytes` is the size of the sealed content, 0 for a reply without text. `tokens` is the
+    size of the content, if counted.
     """
 
     sequence: int
@@ -70,8 +70,8 @@ class OpenTurn:
 class Session:
     """A session at `version`, which is the sequence of its last event.
 
-    `title_sequence` and `metadata_sequence` are those of the events that hold what there is now.
-    `compactions` are the messages up to which a summary stands, with the places of the summaries.
+    `title_sequence` and `metadata_sequence` are those of the events with the current values.
+    `compactions` maps the last message that a summary covers to the node of the summary.
     """
 
     id: UUID
@@ -87,7 +87,7 @@ class Session:
     title_sequence: int | None = None
     metadata_sequence: int | None = None
     archived: bool = False
-    held: bool = False
+    legal_hold: bool = False
     erase_at: datetime | None = None
     erased: bool = False
     open_turn: OpenTurn | None = None
@@ -98,48 +98,48 @@ class Session:
 
     @property
     def deleted(self) -> bool:
-        """Until `erase_at` its owner may restore it, and do nothing else with it."""
+        """Whether the session is in its undelete window, in which it can only be restored."""
         return self.erase_at is not None
 
     @property
     def newest_turn_id(self) -> UUID | None:
-        """Of the turn that was opened last, whether or not it has ended."""
+        """The turn opened last, whether or not it has ended."""
         return self.open_turn.id if self.open_turn else next(reversed([*self.ended_turns]), None)
 
-    def line(self, message_id: UUID | None) -> Iterator[tuple[UUID, MessageNode]]:
-        """The message, the one that it follows, and so on to the first one."""
+    def branch_to(self, message_id: UUID | None) -> Iterator[tuple[UUID, MessageNode]]:
+        """Nodes from the message up to the root of its branch."""
         while message_id is not None:
-            place = self.messages[message_id]
-            yield message_id, place
-            message_id = place.parent_id
+            node = self.messages[message_id]
+            yield message_id, node
+            message_id = node.parent_id
 
 
 class BrokenStream(Exception):
-    """The events given are no stream of one session: the store or the log is damaged."""
+    """The events do not form the stream of one session: the store or the log is damaged."""
 
 
 def fold(events: Iterable[Event], session: Session | None = None) -> Session | None:
-    """Return the session after `events`, from its beginning or from an earlier state."""
+    """Return the session after `events`, from the start or from an earlier state."""
     remaining = [*events]
     if len(remaining) <= _FEW_EVENTS:
-        grow = _grown_copy
+        insert = _insert_into_copy
     else:
-        # One copy for all of them: with one per event a long session would take its square.
-        grow = _grown_in_place
+        # One copy for all events: a copy per event would take quadratic time.
+        insert = _insert_in_place
         session = session and replace(
             session, messages=dict(session.messages), ended_turns=dict(session.ended_turns)
         )
     for event in remaining:
-        session = _evolved(session, event, grow)
+        session = _evolved(session, event, insert)
     return session
 
 
 def evolve(session: Session | None, event: Event) -> Session:
-    """Return the session after `event`. Raises `BrokenStream` when it cannot be the next one."""
-    return _evolved(session, event, _grown_copy)
+    """Return the session after `event`. Raises BrokenStream if it cannot be the next one."""
+    return _evolved(session, event, _insert_into_copy)
 
 
-def _evolved(session: Session | None, event: Event, grow: _Grow) -> Session:
+def _evolved(session: Session | None, event: Event, insert: _Insert) -> Session:
     if session is None:
         return _started(event)
     if event.session_id != session.id or event.sequence != session.version + 1:
@@ -154,19 +154,23 @@ def _evolved(session: Session | None, event: Event, grow: _Grow) -> Session:
         version=event.sequence,
         last_event_id=event.id,
         updated_at=event.time,
-        **_changes(session, event, grow),
+        **_changes(session, event, insert),
     )
 
 
-def _changes(session: Session, event: Event, grow: _Grow) -> dict[str, Any]:
-    """The fields that the event changes, beside those that each one does."""
+def _changes(session: Session, event: Event, insert: _Insert) -> dict[str, Any]:
+    """Fields that the event changes, besides those that every event changes."""
     match event.data:
-        case MessageSubmitted() as said:
-            place = _place(event, "user", said.parent_message_id, said.content, said.tokens)
-            return _with_message(session, said.message_id, place, grow)
-        case MessageImported() as said:
-            place = _place(event, said.role, said.parent_message_id, said.content, said.tokens)
-            return _with_message(session, said.message_id, place, grow)
+        case MessageSubmitted() as message:
+            node = _message_node(
+                event, "user", message.parent_message_id, message.content, message.tokens
+            )
+            return _with_message(session, message.message_id, node, insert)
+        case MessageImported() as message:
+            node = _message_node(
+                event, message.role, message.parent_message_id, message.content, message.tokens
+            )
+            return _with_message(session, message.message_id, node, insert)
         case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
             turn = OpenTurn(
                 turn_id,
@@ -181,14 +185,14 @@ def _changes(session: Session, event: Event, grow: _Grow) -> dict[str, Any]:
                 raise BrokenStream(f"event {event.sequence} cancels a turn that is not open")
             return {"open_turn": replace(session.open_turn, cancel_requested_by=actor)}
         case ReplyCompleted(content=content):
-            return _ended(session, event, event.data, "completed", content, grow)
+            return _ended(session, event, event.data, "completed", content, insert)
         case ReplyFailed(partial_content=content):
-            return _ended(session, event, event.data, "failed", content, grow)
+            return _ended(session, event, event.data, "failed", content, insert)
         case ReplyCancelled(partial_content=content):
-            return _ended(session, event, event.data, "cancelled", content, grow)
+            return _ended(session, event, event.data, "cancelled", content, insert)
         case ContextCompacted() as done:
-            place = _place(event, "system", None, done.summary, done.tokens)
-            return {"compactions": {**session.compactions, done.up_to_message_id: place}}
+            node = _message_node(event, "system", None, done.summary, done.tokens)
+            return {"compactions": {**session.compactions, done.up_to_message_id: node}}
         case SessionRenamed(title=title):
             return {"title_sequence": None if title is None else event.sequence}
         case SessionMetadataChanged():
@@ -202,13 +206,13 @@ def _changes(session: Session, event: Event, grow: _Grow) -> dict[str, Any]:
         case SessionRestored():
             return {"erase_at": None}
         case LegalHoldPlaced():
-            return {"held": True}
+            return {"legal_hold": True}
         case LegalHoldLifted():
-            return {"held": False}
+            return {"legal_hold": False}
         case SessionErased():
             return {"erased": True, "erase_at": None}
         case SessionStarted() | CompletionServed():
-            raise BrokenStream(f"event {event.sequence} begins session {session.id} again")
+            raise BrokenStream(f"event {event.sequence} starts session {session.id} again")
         case UnknownEvent():
             return {}
         case other:
@@ -218,9 +222,9 @@ def _changes(session: Session, event: Event, grow: _Grow) -> dict[str, Any]:
 def _started(event: Event) -> Session:
     started = event.data
     if isinstance(started, CompletionServed) and event.sequence == 1:
-        return _served(event, started)
+        return _completion(event, started)
     if not isinstance(started, SessionStarted) or event.sequence != 1:
-        raise BrokenStream(f"session {event.session_id} begins with {event.type}")
+        raise BrokenStream(f"session {event.session_id} starts with {event.type}")
     return Session(
         id=event.session_id,
         owner=started.owner,
@@ -237,8 +241,8 @@ def _started(event: Event) -> Session:
     )
 
 
-def _served(event: Event, served: CompletionServed) -> Session:
-    """A completion is no session: it can be used no more than one that was erased."""
+def _completion(event: Event, served: CompletionServed) -> Session:
+    """A completion is not a session; it counts as erased, so that no command applies to it."""
     return Session(
         id=event.session_id,
         owner=served.owner,
@@ -252,7 +256,7 @@ def _served(event: Event, served: CompletionServed) -> Session:
     )
 
 
-def _place(
+def _message_node(
     event: Event, role: Role, parent_id: UUID | None, text: bytes | None, tokens: int | None
 ) -> MessageNode:
     return MessageNode(event.sequence, role, parent_id, len(text or b""), tokens)
@@ -264,33 +268,33 @@ def _ended(
     end: ReplyEnded,
     status: TurnStatus,
     text: bytes | None,
-    grow: _Grow,
+    insert: _Insert,
 ) -> dict[str, Any]:
     turn = session.open_turn
     if turn is None or turn.id != end.turn_id:
         raise BrokenStream(f"event {event.sequence} ends a turn that is not open")
     usage = end.usage
     tokens = usage.completion_tokens if usage and not usage.estimated else None
-    place = _place(event, "assistant", turn.message_id, text, tokens)
+    node = _message_node(event, "assistant", turn.message_id, text, tokens)
     return {
-        **_with_message(session, end.reply_id, place, grow),
+        **_with_message(session, end.reply_id, node, insert),
         "open_turn": None,
-        "ended_turns": grow(session.ended_turns, turn.id, status),
+        "ended_turns": insert(session.ended_turns, turn.id, status),
     }
 
 
 def _with_message(
-    session: Session, message_id: UUID, place: MessageNode, grow: _Grow
+    session: Session, message_id: UUID, node: MessageNode, insert: _Insert
 ) -> dict[str, Any]:
-    return {"leaf_message_id": message_id, "messages": grow(session.messages, message_id, place)}
+    return {"leaf_message_id": message_id, "messages": insert(session.messages, message_id, node)}
 
 
-def _grown_copy(known: Mapping[UUID, Any], key: UUID, value: object) -> Mapping[UUID, Any]:
+def _insert_into_copy(known: Mapping[UUID, Any], key: UUID, value: object) -> Mapping[UUID, Any]:
     return {**known, key: value}
 
 
-def _grown_in_place(known: Mapping[UUID, Any], key: UUID, value: object) -> Mapping[UUID, Any]:
-    """Of a map that one fold alone has."""
+def _insert_in_place(known: Mapping[UUID, Any], key: UUID, value: object) -> Mapping[UUID, Any]:
+    """For a map that only the current fold refers to."""
     assert isinstance(known, dict)
     known[key] = value
     return known

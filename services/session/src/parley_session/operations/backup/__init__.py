@@ -1,1 +1,1 @@
-"""The write side in files: written in one snapshot, verified without a database, restored."""
+"""Backups of the event store: written from one snapshot, verified without a database."""

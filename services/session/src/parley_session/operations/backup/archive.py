@@ -1,4 +1,4 @@
-"""Where a backup's files lie, and the manifest that names them all: written last."""
+"""Layout of a backup on disk, and its manifest, which is written last."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 
 class BackupError(Exception):
-    """It cannot be written, read or restored; the message is a sentence."""
+    """The backup cannot be written, read or restored; the message is a sentence."""
 
 
 class _Strict(BaseModel):
@@ -24,7 +24,7 @@ class _Strict(BaseModel):
 
 
 class BackupFile(_Strict):
-    """Rows as COPY writes them in its text format, in UTF-8."""
+    """Rows in the text format of COPY, in UTF-8."""
 
     name: str
     folder: Folder
@@ -35,7 +35,7 @@ class BackupFile(_Strict):
 
 
 class Manifest(_Strict):
-    """`migrations` has the digest of each that the store was at, by its number."""
+    """`migrations` holds the digests of the applied migrations, by number."""
 
     format: Literal["parley-backup-1"] = "parley-backup-1"
     made_at: datetime
@@ -44,16 +44,16 @@ class Manifest(_Strict):
     files: tuple[BackupFile, ...]
 
     def file(self, name: str) -> BackupFile:
-        """Raises BackupError where there is none."""
+        """Raises BackupError if there is none."""
         for file in self.files:
             if file.name == name:
                 return file
-        raise BackupError(f"The backup has no {name}: it is of another version.")
+        raise BackupError(f"The backup has no file {name}: another version wrote it.")
 
 
 @dataclass(frozen=True)
 class BackupArchive:
-    """The folder of a backup, and that of its keys, which may be kept elsewhere."""
+    """The folder of a backup and that of its keys, which may be stored elsewhere."""
 
     store: Path
     keys: Path
@@ -65,60 +65,58 @@ class BackupArchive:
     def path(self, name: str, folder: Folder) -> Path:
         return (self.keys if folder == "keys" else self.store) / f"{name}.copy"
 
-    def make(self) -> None:
-        """Raises BackupError unless both are new or empty."""
+    def create(self) -> None:
+        """Create both folders. Raises BackupError unless they are new or empty."""
         try:
             for folder in (self.store, self.keys):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if any(folder.iterdir()):
-                    raise BackupError(
-                        f"{folder} is not empty: name a folder that is, or a new one."
-                    )
+                    raise BackupError(f"{folder} is not empty: choose a new or an empty folder.")
         except OSError as error:
-            raise BackupError(f"{folder} cannot be used: {error.strerror}.") from None
+            raise BackupError(f"{folder} cannot be created: {error.strerror}.") from None
 
     def finish(self, manifest: Manifest) -> None:
-        """From now on it is a backup. Raises BackupError."""
+        """Write the manifest, which makes the backup valid. Raises BackupError."""
         try:
             unfinished = self.store / f"{MANIFEST}.new"
-            with os.fdopen(created(unfinished), "w") as file:
+            with os.fdopen(create_private_file(unfinished), "w") as file:
                 file.write(manifest.model_dump_json(indent=2))
                 file.flush()
                 os.fsync(file.fileno())
             for folder in {self.store, self.keys}:
-                _keep_names(folder)
+                _sync_folder(folder)
             unfinished.rename(self.store / MANIFEST)
-            _keep_names(self.store)
+            _sync_folder(self.store)
         except OSError as error:
             raise BackupError(f"{self.store} cannot be written: {error.strerror}.") from None
 
     def manifest(self) -> Manifest:
-        """Raises BackupError where there is no whole backup."""
+        """Raises BackupError if the backup is incomplete."""
         path = self.store / MANIFEST
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise BackupError(
-                f"{self.store} holds no whole backup: {MANIFEST}, written last, is missing."
+                f"{self.store} is not a complete backup: {MANIFEST}, written last, is missing."
             ) from None
         except OSError as error:
             raise BackupError(f"{path} cannot be read: {error.strerror}.") from None
         except ValidationError:
-            raise BackupError(f"{path} is damaged, or of another version.") from None
+            raise BackupError(f"{path} is damaged, or another version wrote it.") from None
 
     def rows(self, manifest: Manifest, name: str) -> Iterator[Row]:
-        """Of the file of that name. Raises ValueError where it is no such file."""
+        """Rows of the file with that name. Raises ValueError for malformed rows."""
         file = manifest.file(name)
         return rows_in(self.path(name, file.folder), file.columns)
 
 
-def created(path: Path) -> int:
+def create_private_file(path: Path) -> int:
     """The descriptor of a new file that only its owner can read."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
-def _keep_names(folder: Path) -> None:
-    """So that the files are found in it after a crash, too."""
+def _sync_folder(folder: Path) -> None:
+    """Make the names of new files durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""`backup`, `verify-backup` and `restore`, from what was typed to the exit code."""
+"""Command line of `backup`, `verify-backup` and `restore`."""
 
 import argparse
 import asyncio
@@ -11,33 +11,33 @@ from parley_session.operations.backup.archive import BackupArchive
 from parley_session.operations.backup.restore import restore_backup
 from parley_session.operations.backup.verify import verify_backup
 from parley_session.operations.backup.write import back_up
-from parley_session.settings import BackupSettings, KeySettings
+from parley_session.settings import BackupSettings, VerifyBackupSettings
 from parley_session.storage.migrations import MIGRATIONS
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    _add(commands, "backup", "--to", "write the store's rows and keys to new folders, then end")
-    _add(commands, "verify-backup", "--from", "check a backup, without a store, then end")
-    _add(commands, "restore", "--from", "fill an empty, migrated store from a backup, then end")
+    _add(commands, "backup", "--to", "back up the event store and its keys to new folders and exit")
+    _add(commands, "verify-backup", "--from", "verify a backup without a database and exit")
+    _add(commands, "restore", "--from", "restore a backup into an empty, migrated store and exit")
 
 
 def _add(commands: Commands, name: str, folder: str, summary: str) -> None:
     added = commands.add_parser(name, help=summary)
     added.add_argument(folder, dest="folder", type=Path, required=True, metavar="DIR")
     added.add_argument(
-        "--keys", type=Path, metavar="DIR", help="the folder of its keys (default: keys in DIR)"
+        "--keys", type=Path, metavar="DIR", help="folder of the keys (default: DIR/keys)"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Raises InvalidSettings, MigrationError, BackupError."""
-    folders = BackupArchive.at(arguments.folder, arguments.keys)
+    archive = BackupArchive.at(arguments.folder, arguments.keys)
     if arguments.command == "verify-backup":
-        return verify_backup(folders, load(KeySettings).master_key)
+        return verify_backup(archive, load(VerifyBackupSettings).master_key)
     settings = load(BackupSettings)
-    require_database_migrated(settings.session_database, MIGRATIONS)
+    require_database_migrated(settings.database.url, MIGRATIONS)
     if arguments.command == "backup":
-        return asyncio.run(back_up(settings, folders))
-    return asyncio.run(restore_backup(settings, folders))
+        return asyncio.run(back_up(settings, archive))
+    return asyncio.run(restore_backup(settings, archive))

@@ -1,4 +1,4 @@
-"""Reads rows back from the text format of COPY, also of several files stream by stream."""
+"""Reads rows from files in the text format of COPY, also several files stream by stream."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +13,12 @@ _MEANT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 def rows_in(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Raises ValueError, which quotes nothing, where a line is no such row."""
+    """Raises ValueError, which quotes nothing, if a line has the wrong number of columns."""
     with path.open("rb") as file:
         for line in file:
             fields = line.decode().removesuffix("\n").split("\t")
             if len(fields) != len(columns):
-                raise ValueError("a row has not the columns that it should have")
+                raise ValueError("a row has the wrong number of columns")
             yield dict(zip(columns, map(_value, fields), strict=True))
 
 
@@ -31,20 +31,20 @@ def _value(field: str) -> str | None:
 
 
 class RowsByStream:
-    """Rows in the order of their streams, each stream's handed out once, in that order."""
+    """Rows sorted by stream id, read once in that order."""
 
     def __init__(self, rows: Iterable[Row], column: str) -> None:
         self._streams = groupby(rows, key=lambda row: row[column] or "")
         self._next = next(self._streams, None)
 
     def before(self, stream_id: str | None) -> Iterator[str]:
-        """Those that were passed over, up to this one; None is the end."""
+        """Ids of the streams up to this one that were not read; None reads to the end."""
         while self._next and (stream_id is None or self._next[0] < stream_id):
             yield self._next[0]
             self._next = next(self._streams, None)
 
     def of(self, stream_id: str) -> Iterator[Row]:
-        """To be read, as far as it is, before anything else of the file."""
+        """Rows of the stream; consume them before the next call."""
         if self._next and self._next[0] == stream_id:
             _, rows = self._next
             yield from rows

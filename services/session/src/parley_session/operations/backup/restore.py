@@ -1,4 +1,4 @@
-"""`restore`: a backup into an empty event store, all of it or nothing."""
+"""`restore`: restores a backup into an empty event store, in one transaction."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,117 +11,117 @@ from parley_session.operations.backup.archive import (
     BackupFile,
     Manifest,
 )
-from parley_session.operations.backup.tables import Part, parts_of
+from parley_session.operations.backup.tables import BackupTable, backup_tables
 from parley_session.operations.backup.verify import verify_backup
-from parley_session.operations.backup.write import PLAIN_FORM
-from parley_session.operations.log_scan import Progress
+from parley_session.operations.backup.write import TEXT_FORMAT_SETTINGS
+from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
+from parley_session.storage.database import connect_for_maintenance
 
 Connection = asyncpg.Connection
 
-_AT_ONCE_BYTES = 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
-# Statements with names in them: the server quotes these.
+# These select statements as text, so that the server quotes the identifiers in them.
 _LOCK = "SELECT format('LOCK TABLE %I IN EXCLUSIVE MODE', $1::text)"
-_HOLDS = "SELECT format('SELECT EXISTS (SELECT FROM %I)', $1::text)"
-# What `migrate` has put there; as long as no relay published it, nobody knows of it.
+_HAS_ROWS = "SELECT format('SELECT EXISTS (SELECT FROM %I)', $1::text)"
+# Assistants seeded by `migrate` can be replaced as long as no relay has published them.
 _ONLY_SEEDED = """
 SELECT (SELECT count(*) FROM assistant_events) = (SELECT count(*) FROM assistant_outbox)
     AND NOT EXISTS (SELECT FROM assistants WHERE tenant IS NOT NULL)
 """
-_FORGET_SEEDED = """
+_DELETE_SEEDED = """
 DELETE FROM assistant_outbox;
 DELETE FROM assistant_events;
 DELETE FROM assistants
 """
-_COUNT_ON = """
+_ADVANCE_SEQUENCE = """
 SELECT format(
     'SELECT setval(pg_get_serial_sequence(%L, %L), max(%I)) FROM %I HAVING max(%I) > 0',
     quote_ident($1::text), $2::text, $2::text, $1::text, $2::text
 )
 """
-_MAKE_KEYS = """
+_CREATE_KEYS_TABLE = """
 CREATE TEMPORARY TABLE restored_keys (id uuid, wrapped_key bytea) ON COMMIT DROP
 """
-_GIVE_KEYS = """
+_SET_KEYS = """
 UPDATE sessions SET wrapped_key = restored_keys.wrapped_key FROM restored_keys
 WHERE sessions.id = restored_keys.id AND restored_keys.wrapped_key IS NOT NULL
 """
 
-_WHAT_FOLLOWS = """\
-Before session serves, `parley log reconcile` takes back what the log has more, erasures among it:
-until then a session that was erased after the backup can be read again. Where the log is lost,
-`parley log restore` fills it. Then `parley rebuild history` makes what people read."""
+_NEXT_STEPS = """\
+Next, before the session service starts: `parley log reconcile` imports what only the log has,
+including erasures. Until then, sessions erased after the backup can be read again. If the log is
+lost, `parley log restore` republishes it. Then `parley rebuild history` rebuilds the read model."""
 
 
-async def restore_backup(settings: BackupSettings, folders: BackupArchive) -> int:
-    """Verify the backup, then restore it; the exit code, 1 where it is not whole.
+async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> int:
+    """Verify the backup and restore it; return the exit code, 1 if the backup is invalid.
 
-    Raises BackupError where the store is not empty, or not as the backup's was.
+    Raises BackupError if the store is not empty, or has another schema.
     """
-    if code := verify_backup(folders, settings.master_key):
+    if code := verify_backup(archive, settings.master_key):
         return code
-    manifest = folders.manifest()
-    connection = await asyncpg.connect(
-        settings.session_database,
-        timeout=settings.session_store_seconds,
-        command_timeout=settings.session_command_seconds,
-        server_settings={**PLAIN_FORM, "lock_timeout": f"{settings.session_store_seconds}s"},
+    manifest = archive.manifest()
+    lock_timeout = f"{settings.database.timeout_seconds}s"
+    connection = await connect_for_maintenance(
+        settings.database, {**TEXT_FORMAT_SETTINGS, "lock_timeout": lock_timeout}
     )
     try:
         async with connection.transaction():
-            await _restore(connection, folders, manifest)
+            await _restore(connection, archive, manifest)
     finally:
         connection.terminate()
     print(f"Restored {sum(file.rows for file in manifest.files):,} rows.")
-    print(_WHAT_FOLLOWS)
+    print(_NEXT_STEPS)
     return 0
 
 
 async def _restore(
-    connection: "Connection[asyncpg.Record]", folders: BackupArchive, manifest: Manifest
+    connection: "Connection[asyncpg.Record]", archive: BackupArchive, manifest: Manifest
 ) -> None:
-    parts = {part.name: part for part in await parts_of(connection)}
-    await _require_the_same(connection, parts, manifest)
+    parts = {part.name: part for part in await backup_tables(connection)}
+    await _require_same_schema(connection, parts, manifest)
     for part in parts.values():
         await connection.execute(await connection.fetchval(_LOCK, part.table))
     if await connection.fetchval(_ONLY_SEEDED):
-        await connection.execute(_FORGET_SEEDED)
+        await connection.execute(_DELETE_SEEDED)
     for part in parts.values():
         await _require_empty(connection, part)
-    await connection.execute(_MAKE_KEYS)
+    await connection.execute(_CREATE_KEYS_TABLE)
     progress = Progress("Restored bytes:", sum(file.bytes for file in manifest.files))
     for file in manifest.files:
         part = parts[file.name]
         table = "restored_keys" if file.name == "session_keys" else part.table
-        await _copy(connection, table, file, folders.path(file.name, file.folder), progress)
+        await _copy(connection, table, file, archive.path(file.name, file.folder), progress)
         if part.numbered:
             await connection.execute(
-                await connection.fetchval(_COUNT_ON, part.table, part.numbered)
+                await connection.fetchval(_ADVANCE_SEQUENCE, part.table, part.numbered)
             )
-    await connection.execute(_GIVE_KEYS)
+    await connection.execute(_SET_KEYS)
 
 
-async def _require_the_same(
-    connection: "Connection[asyncpg.Record]", parts: dict[str, Part], manifest: Manifest
+async def _require_same_schema(
+    connection: "Connection[asyncpg.Record]", parts: dict[str, BackupTable], manifest: Manifest
 ) -> None:
     rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     if {row["number"]: row["sha256"] for row in rows} != dict(manifest.migrations):
         raise BackupError(
             f"The store is at migration {max(row['number'] for row in rows)}, the backup at "
-            f"{max(manifest.migrations)}, or they differ: restore with the version that wrote it."
+            f"{max(manifest.migrations)}, or a migration differs: restore with the version that "
+            "wrote the backup."
         )
     if {(file.name, file.columns) for file in manifest.files} != {
         (part.name, part.columns) for part in parts.values()
     }:
-        raise BackupError("The store has other tables or columns than the backup.")
+        raise BackupError("The tables or columns of the store differ from those of the backup.")
 
 
-async def _require_empty(connection: "Connection[asyncpg.Record]", part: Part) -> None:
-    if await connection.fetchval(await connection.fetchval(_HOLDS, part.table)):
+async def _require_empty(connection: "Connection[asyncpg.Record]", part: BackupTable) -> None:
+    if await connection.fetchval(await connection.fetchval(_HAS_ROWS, part.table)):
         raise BackupError(
-            f"The store is not empty: {part.table} has rows. A backup is restored into a store "
-            "that was migrated, and that no process of session has served yet."
+            f"The store is not empty: {part.table} has rows. Restore into a database that was "
+            "migrated and never served."
         )
 
 
@@ -134,10 +134,10 @@ async def _copy(
 ) -> None:
     async def content() -> AsyncIterator[bytes]:
         with path.open("rb") as opened:
-            while some := opened.read(_AT_ONCE_BYTES):
-                yield some
-                progress.add(len(some))
+            while chunk := opened.read(_CHUNK_BYTES):
+                yield chunk
+                progress.add(len(chunk))
 
     done = await connection.copy_to_table(table, source=content(), columns=[*file.columns])
     if done != f"COPY {file.rows}":
-        raise BackupError(f"{file.name} has {file.rows:,} rows, and the store took another number.")
+        raise BackupError(f"{file.name} should have {file.rows:,} rows, but the store got {done}.")

@@ -1,4 +1,4 @@
-"""Whether the files of a backup agree: each session folds to its row, has a key, misses nothing."""
+"""Verifies the sessions of a backup: events fold to the session's row, key and rows exist."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -12,31 +12,31 @@ from parley_session.domain.session.state import BrokenStream, Session, evolve
 from parley_session.operations.backup.archive import BackupArchive, Manifest
 from parley_session.operations.backup.copy_format import Row, RowsByStream
 from parley_session.operations.difference_list import DifferenceList
-from parley_session.operations.log_scan import Progress
+from parley_session.operations.progress import Progress
 
 KEYS = "session_keys"
 
 
 class _Unreadable(Exception):
-    """Events that cannot be folded; the message goes on after the session's id."""
+    """Events that cannot be folded; the message completes "Session <id> …"."""
 
 
 def check_sessions(
-    folders: BackupArchive,
+    archive: BackupArchive,
     manifest: Manifest,
     master_keys: MasterKeys | None,
     differences: DifferenceList,
 ) -> None:
-    """Goes through all files that know sessions side by side."""
+    """Reads all files with session ids in step, in the order of the ids."""
     beside = {
-        file.name: RowsByStream(folders.rows(manifest, file.name), "session_id")
+        file.name: RowsByStream(archive.rows(manifest, file.name), "session_id")
         for file in manifest.files
         if "session_id" in file.columns
     }
-    beside[KEYS] = RowsByStream(folders.rows(manifest, KEYS), "id")
+    beside[KEYS] = RowsByStream(archive.rows(manifest, KEYS), "id")
     check = _SessionCheck(beside, master_keys, differences)
     progress = Progress("Checked sessions:", manifest.file("sessions").rows)
-    for row in folders.rows(manifest, "sessions"):
+    for row in archive.rows(manifest, "sessions"):
         check.orphan_rows_before(row["id"])
         check.check(row)
         progress.add(1)
@@ -56,29 +56,31 @@ class _SessionCheck:
 
     def orphan_rows_before(self, session_id: str | None) -> None:
         for name, rows in self._beside.items():
-            for stray in rows.before(session_id):
-                self._differences.add(f"Session {stray} is in {name}, and not in sessions.")
+            for orphan in rows.before(session_id):
+                self._differences.add(f"Session {orphan} is in {name}, but not in sessions.")
 
     def check(self, row: Row) -> None:
         session_id = row["id"] or ""
-        # All rows of a session are read, whatever is wrong: the next ones come after them.
-        furthest = {name: _furthest(rows.of(session_id)) for name, rows in self._others.items()}
+        # All rows of a session are read even after a problem, so that the files stay in step.
+        last_sequences = {
+            name: _last_sequence(rows.of(session_id)) for name, rows in self._others.items()
+        }
         keys = [key["wrapped_key"] for key in self._keys.of(session_id)]
         try:
             session = self._folded(session_id)
         except _Unreadable as unreadable:
             self._add(session_id, str(unreadable))
             return
-        if trouble := self._key_trouble(session_id, session, keys):
-            self._add(session_id, trouble)
+        if problem := self._key_problem(session_id, session, keys):
+            self._add(session_id, problem)
         version = session.version if session else 0
         if str(version) != row["version"]:
             self._add(session_id, f"is at version {row['version']}, its events end at {version}")
             return
         if session and (session.tenant, session.owner) != (row["tenant"], row["owner"]):
-            self._add(session_id, "is another person's by its events")
-        for name in (name for name, place in furthest.items() if place > version):
-            self._add(session_id, f"has a row in {name} for an event that it has not")
+            self._add(session_id, "has another owner according to its events")
+        for name in (name for name, last in last_sequences.items() if last > version):
+            self._add(session_id, f"has a row in {name} for a missing event")
 
     def _folded(self, session_id: str) -> Session | None:
         session: Session | None = None
@@ -90,12 +92,12 @@ class _SessionCheck:
             for _ in rows:
                 pass
             after = session.version if session else 0
-            # Its class alone: a sentence may quote what was said.
-            trouble = f"cannot be read after event {after}: {type(broken).__name__}"
-            raise _Unreadable(trouble) from None
+            # The class alone: the message may quote content.
+            problem = f"cannot be decoded after event {after}: {type(broken).__name__}"
+            raise _Unreadable(problem) from None
         return session
 
-    def _key_trouble(
+    def _key_problem(
         self, session_id: str, session: Session | None, keys: Sequence[str | None]
     ) -> str | None:
         if len(keys) != 1:
@@ -103,35 +105,35 @@ class _SessionCheck:
         if keys[0] is None:
             return None
         if session and session.erased:
-            return "is erased, and has a key"
-        return key_trouble(self._master_keys, keys[0], UUID(session_id))
+            return "is erased, but has a key"
+        return key_problem(self._master_keys, keys[0], UUID(session_id))
 
     def _add(self, session_id: str, what: str) -> None:
         self._differences.add(f"Session {session_id} {what}.")
 
 
-def key_trouble(master_keys: MasterKeys | None, wrapped: str, wrapped_for: UUID) -> str | None:
-    """What hinders the key from being used, as far as it can be tried."""
+def key_problem(master_keys: MasterKeys | None, wrapped: str, wrapped_for: UUID) -> str | None:
+    """Why the key cannot be unwrapped; None if it can, or without master keys to try."""
     if master_keys is None:
         return None
     try:
         master_keys.unwrap(bytes.fromhex(wrapped.removeprefix("\\x")), wrapped_for)
     except UnknownMasterKey:
-        return "has a key that needs another master key"
+        return "has a key wrapped by another master key"
     except (UnsealError, ValueError):
-        return "has a key that does not open"
+        return "has a key that cannot be unwrapped"
     return None
 
 
-def _furthest(rows: Iterable[Row]) -> int:
-    """The last event of their session that the rows name; 0 where they name none."""
-    named = (
+def _last_sequence(rows: Iterable[Row]) -> int:
+    """The highest event sequence that the rows refer to; 0 if there is none."""
+    sequences = (
         int(value)
         for row in rows
         for name, value in row.items()
         if value is not None and (name == "sequence" or name.endswith("_sequence"))
     )
-    return max(named, default=0)
+    return max(sequences, default=0)
 
 
 def _event(row: Row) -> Event:

@@ -1,4 +1,4 @@
-"""Which files a backup has: every table that the database itself names, keys apart."""
+"""Lists the files of a backup: every table of the database, with keys in files of their own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import asyncpg
 Connection = asyncpg.Connection
 Folder = Literal["store", "keys"]
 
-LEFT_OUT = {
-    "runners": "which process runs which turn now",
-    "schema_migrations": "the manifest has it",
-    "sweeper": "when turns were last looked after",
+EXCLUDED_TABLES = {
+    "runners": "the heartbeats of running processes",
+    "schema_migrations": "part of the manifest",
+    "sweeper": "the last tick of the sweeper",
 }
 
-# Stream by stream, where a table has to do with streams: so that files can be read side by side.
+# Ordered by stream id where there is one, so that files can be read in step.
 _TABLES = """
 SELECT tables.relname AS name, columns.names AS columns, columns.numbered,
     array(
@@ -30,8 +30,8 @@ FROM pg_class AS tables,
         WHERE attrelid = tables.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
     ) AS columns,
     LATERAL (
-        SELECT array_agg(attname ORDER BY place) AS names
-        FROM pg_index, unnest(indkey) WITH ORDINALITY AS key (number, place), pg_attribute
+        SELECT array_agg(attname ORDER BY ordinal) AS names
+        FROM pg_index, unnest(indkey) WITH ORDINALITY AS key (number, ordinal), pg_attribute
         WHERE indrelid = tables.oid AND indisprimary
             AND attrelid = tables.oid AND attnum = key.number
     ) AS keys
@@ -39,7 +39,7 @@ WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
 ORDER BY tables.relname
 """
 
-# Statements with names in them: the server quotes these.
+# These select statements as text, so that the server quotes the identifiers in them.
 _ROWS = """
 SELECT format(
     'SELECT %s FROM %I ORDER BY %s',
@@ -52,8 +52,8 @@ _COUNT = "SELECT format('SELECT count(*) FROM %I', $1::text)"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What one file holds: columns of a table; `numbered` is the one that counts by itself."""
+class BackupTable:
+    """Contents of one file: columns of a table; `numbered` is the identity column, if any."""
 
     name: str
     folder: Folder
@@ -63,7 +63,7 @@ class Part:
     numbered: str | None = None
 
     async def statement(self, connection: "Connection[asyncpg.Record]") -> str:
-        """What reads its rows."""
+        """The statement that selects the rows."""
         text: str = await connection.fetchval(_ROWS, self.table, self.columns, self.ordered_by)
         return text
 
@@ -73,23 +73,25 @@ class Part:
         return count
 
 
-async def parts_of(connection: "Connection[asyncpg.Record]") -> list[Part]:
-    """A session's key stands apart from its row; whatever else keeps keys stands apart whole."""
+async def backup_tables(connection: "Connection[asyncpg.Record]") -> list[BackupTable]:
+    """The keys of sessions get a file of their own; other tables with keys go there entirely."""
     parts = []
     for table in await connection.fetch(_TABLES):
-        if table["name"] not in LEFT_OUT:
-            parts += _parts(table["name"], table["columns"], table["ordered_by"], table["numbered"])
+        if table["name"] not in EXCLUDED_TABLES:
+            parts += _files_of_table(
+                table["name"], table["columns"], table["ordered_by"], table["numbered"]
+            )
     return parts
 
 
-def _parts(
+def _files_of_table(
     table: str, columns: Sequence[str], ordered_by: Sequence[str], numbered: str | None
-) -> list[Part]:
+) -> list[BackupTable]:
     if table == "sessions":
         others = tuple(name for name in columns if name != "wrapped_key")
         return [
-            Part("sessions", "store", table, others, (*ordered_by,)),
-            Part("session_keys", "keys", table, ("id", "wrapped_key"), (*ordered_by,)),
+            BackupTable("sessions", "store", table, others, (*ordered_by,)),
+            BackupTable("session_keys", "keys", table, ("id", "wrapped_key"), (*ordered_by,)),
         ]
     folder: Folder = "keys" if "wrapped_key" in columns else "store"
-    return [Part(table, folder, table, (*columns,), (*ordered_by,), numbered)]
+    return [BackupTable(table, folder, table, (*columns,), (*ordered_by,), numbered)]

@@ -1,4 +1,4 @@
-"""`verify-backup`: whether the files are as they were written, and make a whole event store."""
+"""`verify-backup`: checks that the files are unchanged and form a complete event store."""
 
 import hashlib
 
@@ -9,29 +9,29 @@ from parley_session.operations.backup.session_checks import check_sessions
 from parley_session.operations.difference_list import DifferenceList
 
 
-def verify_backup(folders: BackupArchive, master_keys: MasterKeys | None) -> int:
-    """Print what was found; the exit code, 1 where something is wrong. Raises BackupError.
+def verify_backup(archive: BackupArchive, master_keys: MasterKeys | None) -> int:
+    """Print the result; return the exit code, 1 if anything differs. Raises BackupError.
 
     Memory: one session.
     """
-    manifest = folders.manifest()
-    differences = _unlike_written(folders, manifest)
-    # What is not as it was written tells nothing more.
+    manifest = archive.manifest()
+    differences = _changed_files(archive, manifest)
+    # Rows of changed files would only add follow-up errors.
     if not differences.count:
         try:
-            check_sessions(folders, manifest, master_keys, differences)
-            check_search_keys(folders, manifest, master_keys, differences)
-            check_assistants(folders, manifest, differences)
+            check_sessions(archive, manifest, master_keys, differences)
+            check_search_keys(archive, manifest, master_keys, differences)
+            check_assistants(archive, manifest, differences)
         except ValueError:
-            # Its sentence may quote a row.
-            differences.add("A file has rows that are none.")
+            # The message may quote a row.
+            differences.add("A file has malformed rows.")
     return _report(manifest, differences, with_keys=master_keys is not None)
 
 
-def _unlike_written(folders: BackupArchive, manifest: Manifest) -> DifferenceList:
+def _changed_files(archive: BackupArchive, manifest: Manifest) -> DifferenceList:
     differences = DifferenceList()
     for file in manifest.files:
-        path = folders.path(file.name, file.folder)
+        path = archive.path(file.name, file.folder)
         try:
             with path.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -40,7 +40,7 @@ def _unlike_written(folders: BackupArchive, manifest: Manifest) -> DifferenceLis
             continue
         if digest != file.sha256:
             differences.add(
-                f"{path} is not what was written: {path.stat().st_size:,} bytes, "
+                f"{path} was changed: it has {path.stat().st_size:,} bytes, "
                 f"{file.bytes:,} were written."
             )
     return differences
@@ -48,15 +48,15 @@ def _unlike_written(folders: BackupArchive, manifest: Manifest) -> DifferenceLis
 
 def _report(manifest: Manifest, differences: DifferenceList, *, with_keys: bool) -> int:
     if differences.count:
-        print(f"The backup is not whole, in {differences.count:,} places; the first are:")
+        print(f"The backup is invalid: {differences.count:,} differences; the first ones:")
         for sentence in differences.shown:
             print(f"  {sentence}")
         return 1
     rows = {file.name: file.rows for file in manifest.files}
     print(
-        f"The backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC is whole: {rows['sessions']:,} "
-        f"sessions, {rows['events']:,} events."
+        f"The backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC is complete: "
+        f"{rows['sessions']:,} sessions, {rows['events']:,} events."
     )
     if not with_keys:
-        print("Whether its keys open was not tried: PARLEY_MASTER_KEY is not set.")
+        print("PARLEY_MASTER_KEY is not set: the keys were not checked.")
     return 0

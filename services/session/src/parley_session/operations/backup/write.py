@@ -1,4 +1,4 @@
-"""`backup`: the whole event store as of one moment, while sessions are written to."""
+"""`backup`: writes a snapshot of the event store to files, while sessions are written to."""
 
 import hashlib
 import os
@@ -12,71 +12,69 @@ from parley_session.operations.backup.archive import (
     BackupError,
     BackupFile,
     Manifest,
-    created,
+    create_private_file,
 )
-from parley_session.operations.backup.tables import LEFT_OUT, Part, parts_of
-from parley_session.operations.log_scan import Progress
+from parley_session.operations.backup.tables import EXCLUDED_TABLES, BackupTable, backup_tables
+from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
+from parley_session.storage.database import connect_for_maintenance
 
 Connection = asyncpg.Connection
 
-# What is written is read the same everywhere.
-PLAIN_FORM = {"TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex"}
+# Make the text format independent of the server's configuration.
+TEXT_FORMAT_SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex"}
 _BUFFER_BYTES = 1024 * 1024
 
 
-async def back_up(settings: BackupSettings, folders: BackupArchive) -> int:
-    """Write every file, then the manifest; the exit code is 0. Raises BackupError.
+async def back_up(settings: BackupSettings, archive: BackupArchive) -> int:
+    """Write all files, then the manifest; return the exit code, 0. Raises BackupError.
 
     Memory: a batch of rows.
     """
-    folders.make()
-    connection = await asyncpg.connect(
-        settings.session_database,
-        timeout=settings.session_store_seconds,
-        command_timeout=settings.session_command_seconds,
-        server_settings=PLAIN_FORM,
-    )
+    archive.create()
+    connection = await connect_for_maintenance(settings.database, TEXT_FORMAT_SETTINGS)
     try:
         # One snapshot for all files: no event without its session, no session without its key.
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            manifest = await _write_all(connection, folders)
+            manifest = await _write_all(connection, archive)
     finally:
         connection.terminate()
-    folders.finish(manifest)
-    _report(manifest, folders)
+    archive.finish(manifest)
+    _report(manifest, archive)
     return 0
 
 
-async def _write_all(connection: "Connection[asyncpg.Record]", folders: BackupArchive) -> Manifest:
+async def _write_all(connection: "Connection[asyncpg.Record]", archive: BackupArchive) -> Manifest:
     made_at: datetime = await connection.fetchval("SELECT now()")
-    parts = await parts_of(connection)
-    files = [await _write(connection, part, folders.path(part.name, part.folder)) for part in parts]
+    parts = await backup_tables(connection)
+    files = [await _write(connection, part, archive.path(part.name, part.folder)) for part in parts]
     migrations = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     return Manifest(
         made_at=made_at,
         migrations={row["number"]: row["sha256"] for row in migrations},
-        left_out=tuple(LEFT_OUT),
+        left_out=tuple(EXCLUDED_TABLES),
         files=tuple(files),
     )
 
 
-async def _write(connection: "Connection[asyncpg.Record]", part: Part, path: Path) -> BackupFile:
+async def _write(
+    connection: "Connection[asyncpg.Record]", part: BackupTable, path: Path
+) -> BackupFile:
     progress = Progress(f"Wrote {part.name}:", await part.count(connection))
     digest, rows, size = hashlib.sha256(), 0, 0
     try:
-        with os.fdopen(created(path), "wb", buffering=_BUFFER_BYTES) as file:
+        with os.fdopen(create_private_file(path), "wb", buffering=_BUFFER_BYTES) as file:
 
-            async def take(data: bytes) -> None:
+            async def write(data: bytes) -> None:
                 nonlocal rows, size
                 file.write(data)
                 digest.update(data)
-                # A row's own newlines are written as \n.
-                ended = data.count(b"\n")
-                rows, size = rows + ended, size + len(data)
-                progress.add(ended)
+                # COPY escapes newlines within a row.
+                newlines = data.count(b"\n")
+                rows, size = rows + newlines, size + len(data)
+                progress.add(newlines)
 
-            await connection.copy_from_query(await part.statement(connection), output=take)
+            await connection.copy_from_query(await part.statement(connection), output=write)
             file.flush()
             os.fsync(file.fileno())
     except (ConnectionError, TimeoutError):
@@ -93,13 +91,14 @@ async def _write(connection: "Connection[asyncpg.Record]", part: Part, path: Pat
     )
 
 
-def _report(manifest: Manifest, folders: BackupArchive) -> None:
+def _report(manifest: Manifest, archive: BackupArchive) -> None:
     rows = {file.name: file.rows for file in manifest.files}
     size = sum(file.bytes for file in manifest.files)
     print(
         f"Backed up {rows['sessions']:,} sessions with {rows['events']:,} events "
         f"({size / 1e6:,.1f} MB), as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC, to "
-        f"{folders.store}; their keys to {folders.keys}."
+        f"{archive.store}; their keys to {archive.keys}."
     )
-    print(f"Left out: {', '.join(f'{name} ({why})' for name, why in LEFT_OUT.items())}.")
-    print("The keys are of use with the master key alone, which is in neither: keep it apart.")
+    excluded = ", ".join(f"{name} ({reason})" for name, reason in EXCLUDED_TABLES.items())
+    print(f"Not included: {excluded}.")
+    print("The keys are wrapped by the master key, which is not included: store it separately.")

@@ -1,4 +1,4 @@
-"""`reconcile`: the store takes back what only the log has, before writes open."""
+"""`reconcile`: imports events that exist only in the log into the store, before it serves."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,51 +11,47 @@ from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.session import SessionStarted
 from parley_session.operations.difference_list import DifferenceList
 from parley_session.operations.log.reconcile_plan import (
-    LogOnlyEvents,
-    Plan,
-    answered_before,
+    LogOnlyEvent,
+    RecoveryPlan,
+    earlier_parent_messages,
     is_contiguous,
-    plan,
+    plan_recovery,
 )
-from parley_session.operations.log.reconcile_store import Placed, ReconcileStore
-from parley_session.operations.log_scan import events_in, opened_log, whole_log
+from parley_session.operations.log.reconcile_store import LoggedEvent, ReconcileStore
+from parley_session.operations.log_scan import events_in, open_log, scan_log
 from parley_session.settings import LogCommandSettings
+from parley_session.storage.database import connect_for_maintenance
 
-_ATTEMPTS = 8
-_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_MAX_ATTEMPTS = 8
+_REJECTED_BY_DATABASE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 async def reconcile(settings: LogCommandSettings, *, dry_run: bool) -> int:
-    """Print what was taken back and what could not be; the exit code, 1 where anything was left.
+    """Print what was imported and what could not be; return the exit code, 1 if any is left.
 
-    It may be run again, and while sessions are written to: what is taken is fenced by the
-    session's version. Nothing is queued for the log, which has it. What the log lacks, also of an
-    outbox that lost its rows, is for `restore-log`.
+    Idempotent, and safe while sessions are written to: each append is fenced by the session's
+    version. Nothing is queued in the outbox, since the log has it. Events that the log lacks are
+    restored by `restore-log`.
     """
-    connection = await asyncpg.connect(
-        settings.session_database,
-        timeout=settings.session_store_seconds,
-        command_timeout=settings.session_command_seconds,
-    )
+    connection = await connect_for_maintenance(settings.database)
     try:
         reconciliation = Reconciliation(ReconcileStore(connection))
-        # A dry run does it all, in a transaction that is never committed.
+        # A dry run does everything in a transaction that is rolled back.
         transaction = connection.transaction()
         if dry_run:
             await transaction.start()
-        async with opened_log(settings.brokers, settings.relay_topic) as reader:
-            stalled = settings.session_log_stalled_seconds
-            async for entries in whole_log(reader, stalled_seconds=stalled):
-                await reconciliation.take_back(entries)
+        async with open_log(settings.kafka.brokers, settings.topic.sessions) as reader:
+            async for entries in scan_log(reader):
+                await reconciliation.process(entries)
         if dry_run:
             await transaction.rollback()
     finally:
         connection.terminate()
-    return _report(reconciliation, "Would take back" if dry_run else "Took back")
+    return _report(reconciliation, "Would import" if dry_run else "Imported")
 
 
 class Reconciliation:
-    """Goes through the log once, in its order; it remembers only the sessions that it touched."""
+    """Reads the log once, in its order; its memory grows with the sessions that it changes."""
 
     def __init__(self, store: ReconcileStore) -> None:
         self._store = store
@@ -63,63 +59,66 @@ class Reconciliation:
         self.events = 0
         self.without_key: set[UUID] = set()
         self.sessions: set[UUID] = set()
-        self._left: set[UUID] = set()
+        self._abandoned: set[UUID] = set()
 
-    async def take_back(self, entries: Sequence[LogEntry]) -> None:
-        by_session: Mapping[UUID, list[Placed]] = defaultdict(list)
-        for placed in events_in(entries):
-            by_session[placed[0]].append(placed)
-        everything = [placed for some in by_session.values() for placed in some]
-        news = {everything[place][0] for place, _ in await self._store.unmatched(everything)}
-        for session_id in news - self._left:
-            await self._take_back_of(session_id, by_session[session_id])
+    async def process(self, entries: Sequence[LogEntry]) -> None:
+        by_session: Mapping[UUID, list[LoggedEvent]] = defaultdict(list)
+        for logged in events_in(entries):
+            by_session[logged[0]].append(logged)
+        batch = [logged for events in by_session.values() for logged in events]
+        incomplete = {batch[index][0] for index, _ in await self._store.log_only(batch)}
+        for session_id in incomplete - self._abandoned:
+            await self._recover(session_id, by_session[session_id])
 
-    async def _take_back_of(self, session_id: UUID, logged: Sequence[Placed]) -> None:
-        """By what the store has, and again when something was written meanwhile."""
-        for _ in range(_ATTEMPTS):
-            # The version first: what is up to it can be read by then.
+    async def _recover(self, session_id: UUID, logged: Sequence[LoggedEvent]) -> None:
+        """Retries when the session is written to at the same time."""
+        for _ in range(_MAX_ATTEMPTS):
+            # The version first: every event up to it can then be read.
             version = await self._store.version(session_id)
-            unmatched = [
-                LogOnlyEvents(*logged[place][1:], stored_id)
-                for place, stored_id in await self._store.unmatched(logged)
+            log_only = [
+                LogOnlyEvent(*logged[index][1:], stored_id)
+                for index, stored_id in await self._store.log_only(logged)
             ]
-            if await self._carry_out(session_id, version, plan(version, unmatched)):
+            if await self._carry_out(session_id, version, plan_recovery(version, log_only)):
                 return
-        self._leave(session_id, "is being written to: run this again")
+        self._abandon(session_id, "is being written to: run this command again")
 
-    async def _carry_out(self, session_id: UUID, version: int, planned: Plan) -> bool:
-        """False when the session had moved."""
-        if planned.forks_at is not None:
-            self._leave(
-                session_id, f"forks: its event {planned.forks_at} is another one in the log"
-            )
-        elif planned.take and not await self._take(session_id, version, planned):
-            return False
-        elif planned.gap_before is not None:
-            self._leave(
+    async def _carry_out(self, session_id: UUID, version: int, plan: RecoveryPlan) -> bool:
+        """False if the session has changed."""
+        if plan.forks_at is not None:
+            self._abandon(
                 session_id,
-                f"has event {planned.gap_before} in the log, and not all that come before it",
+                f"has forked: event {plan.forks_at} in the log differs from the one in the store",
+            )
+        elif plan.records and not await self._append(session_id, version, plan):
+            return False
+        elif plan.gap_before is not None:
+            self._abandon(
+                session_id,
+                f"has a gap in the log: event {plan.gap_before} is not preceded by all others",
             )
         return True
 
-    async def _take(self, session_id: UUID, version: int, planned: Plan) -> bool:
+    async def _append(self, session_id: UUID, version: int, plan: RecoveryPlan) -> bool:
+        """False if the session has changed."""
         try:
-            events = [decode(record) for record in planned.take]
-        except UndecodableRecord as undecodable:
-            self._leave(session_id, f"goes on with a record that cannot be read: {undecodable}")
+            events = [decode(record) for record in plan.records]
+        except UndecodableRecord as error:
+            self._abandon(session_id, f"continues with a record that cannot be decoded: {error}")
             return True
-        messages = await self._store.messages(session_id, answered_before(events))
-        if not is_contiguous(version, events, messages):
-            self._leave(session_id, f"has events in the log that cannot follow event {version}")
+        sequences = await self._store.message_sequences(session_id, earlier_parent_messages(events))
+        if not is_contiguous(version, events, sequences):
+            self._abandon(session_id, f"has events in the log that cannot follow event {version}")
             return True
-        values = [record.value for record in planned.take]
+        values = [record.value for record in plan.records]
         try:
-            if not await self._store.take_back(events, values, version, messages):
+            if not await self._store.append(events, values, version, sequences):
                 return False
-        except _REFUSED as refused:
-            # Its class alone: such a sentence may quote a row.
-            why = f"goes on with events that the store refuses: {type(refused).__name__}"
-            self._leave(session_id, why)
+        except _REJECTED_BY_DATABASE as error:
+            # The class alone: the message may quote a row.
+            self._abandon(
+                session_id, f"continues with events that the store rejects: {type(error).__name__}"
+            )
             return True
         if isinstance(events[0].data, SessionStarted):
             self.without_key.add(session_id)
@@ -127,25 +126,25 @@ class Reconciliation:
         self.events += len(events)
         return True
 
-    def _leave(self, session_id: UUID, why: str) -> None:
-        self._left.add(session_id)
-        self.differences.add(f"Session {session_id} {why}.")
+    def _abandon(self, session_id: UUID, reason: str) -> None:
+        self._abandoned.add(session_id)
+        self.differences.add(f"Session {session_id} {reason}.")
 
 
-def _report(reconciliation: Reconciliation, did: str) -> int:
-    differences, lost = reconciliation.differences, len(reconciliation.without_key)
+def _report(reconciliation: Reconciliation, verb: str) -> int:
+    differences, keyless = reconciliation.differences, len(reconciliation.without_key)
     print(
-        f"{did} {reconciliation.events:,} events of {len(reconciliation.sessions):,} sessions "
-        "that only the log had."
+        f"{verb} {reconciliation.events:,} events of {len(reconciliation.sessions):,} sessions "
+        "that existed only in the log."
     )
-    if lost:
+    if keyless:
         print(
-            f"The keys of {lost:,} of these sessions are lost, since the store did not know them: "
-            "they read as erased."
+            f"The keys of {keyless:,} of these sessions are lost, because the store did not have "
+            "them: these sessions read as erased."
         )
     if not differences.count:
         return 0
-    print(f"{differences.count:,} sessions were not taken on as far as the log goes; the first:")
+    print(f"{differences.count:,} sessions could not be imported completely; the first ones:")
     for sentence in differences.shown:
         print(f"  {sentence}")
     return 1

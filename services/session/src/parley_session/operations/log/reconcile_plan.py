@@ -1,4 +1,4 @@
-"""What the store takes back from the log of one session: all that goes on where the store ends."""
+"""Plans the recovery of one session from the log: the events that continue the store's version."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from parley_events.session import (
 
 
 @dataclass(frozen=True, slots=True)
-class LogOnlyEvents:
-    """A record that the store does not hold; `stored_id` is the event it has in its place."""
+class LogOnlyEvent:
+    """A record that is not in the store; `stored_id` is another event with its sequence."""
 
     sequence: int
     record: Record
@@ -27,37 +27,37 @@ class LogOnlyEvents:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to take, in order; and the sequence at which store and log fork, or a gap opens."""
+class RecoveryPlan:
+    """Records to append, in order, and the sequence at which the streams fork or have a gap."""
 
-    take: Sequence[Record] = ()
+    records: Sequence[Record] = ()
     forks_at: int | None = None
     gap_before: int | None = None
 
 
-def plan(version: int, unmatched: Sequence[LogOnlyEvents]) -> Plan:
-    """For a session at `version`, and what else the log has of it, in the log's order."""
-    take: list[Record] = []
-    for logged in unmatched:
-        following = version + len(take) + 1
+def plan_recovery(version: int, log_only: Sequence[LogOnlyEvent]) -> RecoveryPlan:
+    """For a session at `version`, from its events that only the log has, in log order."""
+    records: list[Record] = []
+    for logged in log_only:
+        next_sequence = version + len(records) + 1
         if logged.stored_id is not None:
-            # Which of the two happened is for people to say.
-            return Plan(forks_at=logged.sequence)
-        if logged.sequence > following:
-            return Plan(take, gap_before=logged.sequence)
-        if logged.sequence == following:
-            take.append(logged.record)
-    return Plan(take)
+            # Only an operator can decide which of the two events is valid.
+            return RecoveryPlan(forks_at=logged.sequence)
+        if logged.sequence > next_sequence:
+            return RecoveryPlan(records, gap_before=logged.sequence)
+        if logged.sequence == next_sequence:
+            records.append(logged.record)
+    return RecoveryPlan(records)
 
 
-def answered_before(events: Sequence[Event]) -> set[UUID]:
-    """The messages that the events answer, and that came before them."""
-    answered = {e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested)}
-    return answered - idempotency_keys_in(events).keys()
+def earlier_parent_messages(events: Sequence[Event]) -> set[UUID]:
+    """The messages that the events reply to, but do not contain."""
+    parents = {e.data.parent_message_id for e in events if isinstance(e.data, ReplyRequested)}
+    return parents - message_sequences_in(events).keys()
 
 
-def idempotency_keys_in(events: Sequence[Event]) -> dict[UUID, int]:
-    """The messages among the events, with their sequences."""
+def message_sequences_in(events: Sequence[Event]) -> dict[UUID, int]:
+    """The sequences of the messages among the events."""
     return {
         e.data.message_id: e.sequence
         for e in events
@@ -66,16 +66,16 @@ def idempotency_keys_in(events: Sequence[Event]) -> dict[UUID, int]:
 
 
 def is_contiguous(version: int, events: Sequence[Event], messages: Collection[UUID]) -> bool:
-    """Whether a session at `version` with these messages can go on with the events."""
-    started = [isinstance(event.data, SessionStarted | CompletionServed) for event in events]
-    begins_once = started == [version == 0, *[False] * (len(events) - 1)]
-    return begins_once and answered_before(events) <= set(messages)
+    """Whether the events can follow a session at `version` that has these messages."""
+    starts = [isinstance(event.data, SessionStarted | CompletionServed) for event in events]
+    starts_once = starts == [version == 0, *[False] * (len(events) - 1)]
+    return starts_once and earlier_parent_messages(events) <= set(messages)
 
 
-def one_turn_change_each(
+def split_at_turn_changes(
     events: Sequence[Event], values: Sequence[bytes]
 ) -> Iterator[tuple[Sequence[Event], Sequence[bytes]]]:
-    """Cut where a turn changes: one statement would not see what it did to the turn before."""
+    """Batches that change at most one turn: one statement cannot update a row twice."""
     start = 0
     for end, event in enumerate(events, start=1):
         changes_turn = isinstance(event.data, ReplyRequested | CancelRequested | ReplyEnded)

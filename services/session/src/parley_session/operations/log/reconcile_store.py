@@ -1,4 +1,4 @@
-"""The event store as `reconcile` sees it: what it lacks of the log, and how it takes that back."""
+"""SQL of `reconcile`: finds events that only the log has, and appends them to the store."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
@@ -7,21 +7,24 @@ import asyncpg
 
 from parley_events.cloudevents import Record
 from parley_events.session import Event, MessageImported, MessageSubmitted, SessionErased
-from parley_session.operations.log.reconcile_plan import idempotency_keys_in, one_turn_change_each
-from parley_session.storage.append_statement import taking_back_statement
-from parley_session.storage.session_index import FORGET_SEARCH_KEY
+from parley_session.operations.log.reconcile_plan import (
+    message_sequences_in,
+    split_at_turn_changes,
+)
+from parley_session.storage.append_statement import recovery_statement
+from parley_session.storage.session_index import DELETE_UNUSED_SEARCH_KEY
 
 Connection = asyncpg.Connection
-Placed = tuple[UUID, int, Record]
-"""A record of the log, with its session and its sequence."""
+LoggedEvent = tuple[UUID, int, Record]
+"""A record of the log, after its session id and sequence."""
 
-_UNMATCHED = """
-SELECT logged.place, events.id AS stored_id
+_LOG_ONLY = """
+SELECT logged.number, events.id AS stored_id
 FROM unnest($1::uuid[], $2::int[], $3::uuid[]) WITH ORDINALITY
-        AS logged (session_id, sequence, id, place)
+        AS logged (session_id, sequence, id, number)
     LEFT JOIN events USING (session_id, sequence)
 WHERE events.id IS DISTINCT FROM logged.id OR events.id IS NULL
-ORDER BY logged.place
+ORDER BY logged.number
 """
 
 _MESSAGES = """
@@ -35,21 +38,23 @@ class ReconcileStore:
         self._connection = connection
 
     async def version(self, session_id: UUID) -> int:
-        """0 for a session that is unknown."""
+        """0 for an unknown session."""
         statement = "SELECT version FROM sessions WHERE id = $1"
         return await self._connection.fetchval(statement, session_id) or 0
 
-    async def unmatched(self, placed: Sequence[Placed]) -> list[tuple[int, UUID | None]]:
-        """The places in the list whose event is not stored, and which one is stored instead."""
+    async def log_only(self, logged: Sequence[LoggedEvent]) -> list[tuple[int, UUID | None]]:
+        """Indexes of the events that are not stored, with the id stored in their place, if any."""
         rows = await self._connection.fetch(
-            _UNMATCHED,
-            [session_id for session_id, _, _ in placed],
-            [sequence for _, sequence, _ in placed],
-            [_id_in(record) for _, _, record in placed],
+            _LOG_ONLY,
+            [session_id for session_id, _, _ in logged],
+            [sequence for _, sequence, _ in logged],
+            [_event_id(record) for _, _, record in logged],
         )
-        return [(row["place"] - 1, row["stored_id"]) for row in rows]
+        return [(row["number"] - 1, row["stored_id"]) for row in rows]
 
-    async def messages(self, session_id: UUID, message_ids: Collection[UUID]) -> dict[UUID, int]:
+    async def message_sequences(
+        self, session_id: UUID, message_ids: Collection[UUID]
+    ) -> dict[UUID, int]:
         """The sequences of those messages that are stored."""
         if not message_ids:
             return {}
@@ -61,37 +66,37 @@ class ReconcileStore:
         )
         return {row["message_id"]: row["sequence"] for row in rows}
 
-    async def take_back(
+    async def append(
         self,
         events: Sequence[Event],
         values: Sequence[bytes],
         version: int,
-        messages: Mapping[UUID, int],
+        message_sequences: Mapping[UUID, int],
     ) -> bool:
-        """Store what follows `version`, all or nothing; False when the session had moved."""
-        asked = dict(messages)
+        """Append events that follow `version`, atomically; False if the session has changed."""
+        sequences = dict(message_sequences)
         async with self._connection.transaction():
-            for some, of_them in one_turn_change_each(events, values):
-                statement = taking_back_statement(some, of_them, version, asked)
+            for batch, batch_values in split_at_turn_changes(events, values):
+                statement = recovery_statement(batch, batch_values, version, sequences)
                 if not await self._connection.fetchval(statement.text, *statement.values):
-                    # The first one: it holds the session's row for those that follow.
+                    # Only the first batch can fail: it locks the session's row for the others.
                     return False
-                version = some[-1].sequence
-                asked |= idempotency_keys_in(some)
+                version = batch[-1].sequence
+                sequences |= message_sequences_in(batch)
             if isinstance(events[-1].data, SessionErased):
-                await self._forget_search_key(events[-1].session_id)
+                await self._delete_unused_search_key(events[-1].session_id)
         return True
 
-    async def _forget_search_key(self, session_id: UUID) -> None:
-        """Of its owner, when this was the last session of theirs that could be read."""
+    async def _delete_unused_search_key(self, session_id: UUID) -> None:
+        """For the owner, if this was the owner's last session with a key."""
         owner = await self._connection.fetchrow(
             "SELECT tenant, owner FROM sessions WHERE id = $1", session_id
         )
         assert owner is not None
-        await self._connection.execute(FORGET_SEARCH_KEY, *owner)
+        await self._connection.execute(DELETE_UNUSED_SEARCH_KEY, *owner)
 
 
-def _id_in(record: Record) -> UUID | None:
+def _event_id(record: Record) -> UUID | None:
     try:
         return UUID(dict(record.headers)["ce_id"].decode())
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""`restore-log`: fills topics that were dropped from the event store, while chat goes on."""
+"""`restore-log`: republishes events that are missing from the log, from the event store."""
 
 import asyncio
 import time
@@ -7,100 +7,100 @@ from contextlib import suppress
 
 import asyncpg
 
-from parley_core.log import LogError, TopicMismatch, ensure_topic
+from parley_core.log import Brokers, LogError, TopicMismatch, ensure_topic
 from parley_events.topics import TopicSpec
 from parley_session.operations.first_appearances import FirstAppearances
-from parley_session.operations.log_scan import Progress, events_in, opened_log, whole_log
+from parley_session.operations.log_scan import (
+    STALL_TIMEOUT_SECONDS,
+    events_in,
+    open_log,
+    scan_log,
+)
+from parley_session.operations.progress import Progress
 from parley_session.relay.outbox import (
-    Queue,
     connection_settings,
-    oldest_queued,
+    count_requeued,
     relays_paused,
     requeue_first,
 )
-from parley_session.relay.relay import Relay
+from parley_session.relay.outbox_sql import OutboxTable
+from parley_session.relay.relay import RELAY_LIMITS, Relay
 from parley_session.settings import LogCommandSettings
+from parley_session.storage.database import connect_for_maintenance
 
 Connection = asyncpg.Connection
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 _REBUILD = (
-    "If the topic was made again, run `parley rebuild history` now: positions of the old topic "
-    "mean nothing in the new one."
+    "If the topic was created anew, run `parley rebuild history` now: positions in the old topic "
+    "are not valid in the new one."
 )
 
 
 async def restore_log(
     settings: LogCommandSettings, topics: Sequence[tuple[TopicSpec, Relay]]
 ) -> int:
-    """Queue what each topic lacks before all else in its outbox, and relay it; the exit code is 0.
+    """Requeue what each topic lacks ahead of its outbox, and relay it; return the exit code, 0.
 
-    An outbox then holds all that the log does not, in order, whoever is killed from there on: a
-    relay of session may finish it, and so may this command, run again. What the log has without a
-    gap, from a stream's first event on, is left as it is. Raises `LogError`.
+    From then on the outbox holds everything that the log lacks, in order, so it does not matter
+    which process is killed: any relay, or another run of this command, continues. Streams that
+    the log holds without a gap are not republished. Raises LogError.
     """
-    connection = await asyncpg.connect(
-        settings.session_database,
-        timeout=settings.session_store_seconds,
-        command_timeout=settings.session_command_seconds,
-        server_settings=connection_settings(settings.relay_publish_seconds),
+    connection = await connect_for_maintenance(
+        settings.database, connection_settings(RELAY_LIMITS.publish_timeout_seconds)
     )
     try:
         for topic, relay in topics:
-            async with relays_paused(connection, relay.queue):
-                queued = await _queue_missing(connection, settings, topic, relay.queue)
-            print(
-                f"The log of {relay.queue.of} lacks {queued:,} events that had left the outbox: "
-                "they are queued again."
-            )
-            await relay_the_front(connection, relay, settings.session_log_stalled_seconds)
+            async with relays_paused(connection, relay.table):
+                queued = await _requeue_missing(
+                    connection, settings.kafka.brokers, topic, relay.table
+                )
+            print(f"Requeued {queued:,} events missing from the log of {relay.table.stream}.")
+            await relay_requeued(connection, relay)
     finally:
         connection.terminate()
     print(_REBUILD)
     return 0
 
 
-async def _queue_missing(
+async def _requeue_missing(
     connection: "Connection[asyncpg.Record]",
-    settings: LogCommandSettings,
+    brokers: Brokers,
     topic: TopicSpec,
-    queue: Queue,
+    table: OutboxTable,
 ) -> int:
-    # Made while no relay leads, or new events would be in it before old ones. Whether one that is
-    # there is as it should be, `create-topic` tells.
+    # Created while relays are paused: otherwise new events would precede old ones. `create-topic`
+    # reports the mismatch of an existing topic.
     with suppress(TopicMismatch):
-        await ensure_topic(settings.brokers, topic)
+        await ensure_topic(brokers, topic)
     logged = FirstAppearances()
-    async with opened_log(settings.brokers, topic.name) as reader:
-        stalled = settings.session_log_stalled_seconds
-        async for entries in whole_log(reader, stalled_seconds=stalled):
-            for stream, sequence, _ in events_in(entries):
-                logged.add(stream, sequence)
-    return await requeue_first(connection, logged, queue)
+    async with open_log(brokers, topic.name) as reader:
+        async for entries in scan_log(reader):
+            for stream_id, sequence, _ in events_in(entries):
+                logged.add(stream_id, sequence)
+    return await requeue_first(connection, logged, table)
 
 
-async def relay_the_front(
-    connection: "Connection[asyncpg.Record]", relay: Relay, stalled_seconds: float
-) -> None:
-    """Until the log has it all, by this relay or another one."""
-    left = before = await oldest_queued(connection, relay.queue)
-    progress, moved_at = Progress("Published", left), time.monotonic()
-    relaying = asyncio.create_task(relay.run())
+async def relay_requeued(connection: "Connection[asyncpg.Record]", relay: Relay) -> None:
+    """Run the relay until this or another one has published all requeued events."""
+    left = before = await count_requeued(connection, relay.table)
+    progress, last_progress = Progress("Published", left), time.monotonic()
+    relay_task = asyncio.create_task(relay.run())
     try:
         while left:
-            await asyncio.sleep(_LOOK_SECONDS)
-            left = await oldest_queued(connection, relay.queue)
+            await asyncio.sleep(_POLL_SECONDS)
+            left = await count_requeued(connection, relay.table)
             if left < before:
-                moved_at = time.monotonic()
-            elif time.monotonic() - moved_at > stalled_seconds:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > STALL_TIMEOUT_SECONDS:
                 raise LogError(
-                    f"Nothing was published for {stalled_seconds:g} s. {left:,} events stay "
-                    "queued: a relay publishes them once the log takes them again."
+                    f"Nothing was published for {STALL_TIMEOUT_SECONDS:g} s. {left:,} events stay "
+                    "queued, and are published once the log accepts them."
                 )
             progress.add(before - left)
             before = left
     finally:
-        relaying.cancel()
-        await asyncio.gather(relaying, return_exceptions=True)
-    print(f"Published {progress.done:,} events, {progress.per_second:,.0f} a second.")
+        relay_task.cancel()
+        await asyncio.gather(relay_task, return_exceptions=True)
+    print(f"Published {progress.done:,} events, {progress.per_second:,.0f} per second.")

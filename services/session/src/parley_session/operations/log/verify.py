@@ -1,18 +1,19 @@
-"""`verify-log`: the event store against the log, also while chat goes on."""
+"""`verify-log`: compares the event store with the log, also while sessions are written to."""
 
 import asyncpg
 
 from parley_core.log import LogEntry
 from parley_events.cloudevents import Record, UndecodableRecord
-from parley_session.operations.first_appearances import place_of
-from parley_session.operations.log.log_comparison import Comparison, StoredStream
-from parley_session.operations.log_scan import opened_log, whole_log
-from parley_session.relay.outbox import stored_record
+from parley_session.operations.first_appearances import stream_position
+from parley_session.operations.log.log_comparison import LogComparison, StoredStream
+from parley_session.operations.log_scan import open_log, scan_log
 from parley_session.settings import LogCommandSettings
+from parley_session.storage.database import connect_for_maintenance
+from parley_session.storage.event_rows import record_from_row
 
 Connection = asyncpg.Connection
 
-_STREAMS_AT_ONCE = 5_000
+_STREAMS_PER_FETCH = 5_000
 
 _STREAMS = """
 WITH placed AS (
@@ -41,22 +42,17 @@ FROM unnest($1::uuid[], $2::int[]) AS logged (session_id, sequence)
 
 
 async def verify_log(settings: LogCommandSettings) -> int:
-    """Print counts, a checksum and the first differences; the exit code, 1 where any are.
+    """Print counts, a checksum and the first differences; return the exit code, 1 if any differ.
 
-    Memory: what `Comparison` holds of each session, and one batch of records.
+    Memory: 300 bytes per session, and one batch of records.
     """
-    comparison = Comparison()
-    connection = await asyncpg.connect(
-        settings.session_database,
-        timeout=settings.session_store_seconds,
-        command_timeout=settings.session_command_seconds,
-    )
+    comparison = LogComparison()
+    connection = await connect_for_maintenance(settings.database)
     try:
-        # Before the log's ends are asked for: what has left the outbox by now stands before them.
+        # Before the end of the log is read: events that have left the outbox precede that end.
         await _expect_all(connection, comparison)
-        async with opened_log(settings.brokers, settings.relay_topic) as reader:
-            stalled = settings.session_log_stalled_seconds
-            async for entries in whole_log(reader, stalled_seconds=stalled):
+        async with open_log(settings.kafka.brokers, settings.topic.sessions) as reader:
+            async for entries in scan_log(reader):
                 await _compare(connection, entries, comparison)
     finally:
         connection.terminate()
@@ -64,50 +60,51 @@ async def verify_log(settings: LogCommandSettings) -> int:
     return _report(comparison)
 
 
-async def _expect_all(connection: "Connection[asyncpg.Record]", comparison: Comparison) -> None:
+async def _expect_all(connection: "Connection[asyncpg.Record]", comparison: LogComparison) -> None:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        async for row in connection.cursor(_STREAMS, prefetch=_STREAMS_AT_ONCE):
+        async for row in connection.cursor(_STREAMS, prefetch=_STREAMS_PER_FETCH):
             comparison.expect(StoredStream(**row))
 
 
 async def _compare(
-    connection: "Connection[asyncpg.Record]", entries: list[LogEntry], comparison: Comparison
+    connection: "Connection[asyncpg.Record]", entries: list[LogEntry], comparison: LogComparison
 ) -> None:
-    placed = []
+    logged = []
     for entry in entries:
         try:
-            placed.append((*place_of(entry.record), entry.record))
-        except UndecodableRecord as undecodable:
+            logged.append((*stream_position(entry.record), entry.record))
+        except UndecodableRecord as error:
             comparison.differences.add(
-                f"The record at offset {entry.offset} of partition {entry.partition} is no event "
-                f"of a session: {undecodable}."
+                f"The record at offset {entry.offset} of partition {entry.partition} is not an "
+                f"event of a session: {error}."
             )
-    if not placed:
+    if not logged:
         return
-    session_ids, sequences, records = zip(*placed, strict=True)
-    # Read after the log: what is in the log was committed before.
+    session_ids, sequences, records = zip(*logged, strict=True)
+    # Read after the log: an event in the log was committed before it was published.
     rows = await connection.fetch(_STORED, session_ids, sequences)
     stored: dict[object, Record] = {
-        (row["session_id"], row["sequence"]): stored_record(row["session_id"], row) for row in rows
+        (row["session_id"], row["sequence"]): record_from_row(row["session_id"], row)
+        for row in rows
     }
     for session_id, sequence, record in zip(session_ids, sequences, records, strict=True):
         comparison.compare(session_id, sequence, record, stored.get((session_id, sequence)))
 
 
-def _report(comparison: Comparison) -> int:
+def _report(comparison: LogComparison) -> int:
     differences = comparison.differences
     print(
-        f"The store has {comparison.sessions:,} sessions, and {comparison.due:,} events that had "
-        "left its outbox when this began."
+        f"Event store: {comparison.sessions:,} sessions, {comparison.due:,} published events at "
+        "the start of this check."
     )
     print(
-        f"The log has {comparison.events:,} events and {comparison.repeats:,} repeats of them; "
+        f"Log: {comparison.events:,} events, {comparison.repeats:,} repeats, "
         f"checksum {comparison.checksum:032x}."
     )
     if not differences.count:
         print("The event store and the log agree.")
         return 0
-    print(f"They differ in {differences.count:,} places; the first are:")
+    print(f"Found {differences.count:,} differences; the first ones:")
     for sentence in differences.shown:
         print(f"  {sentence}")
     return 1

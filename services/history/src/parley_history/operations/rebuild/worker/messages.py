@@ -1,4 +1,4 @@
-"""What the coordinator hands to a worker, and what it hears from it, as lines of JSON."""
+"""Messages between the coordinator and its workers, one JSON document per line."""
 
 from msgspec import Struct
 
@@ -6,17 +6,17 @@ from msgspec import Struct
 class Assignment(Struct, frozen=True):
     """Bring the partitions in `ends` up to those positions, in the tables of `version`.
 
-    `bulk`: messages have no keys yet. `parks`: what can never be applied is parked, as in the live
-    projection; otherwise it stops everything.
+    `bulk` means that messages have no keys yet. With `park_failures`, a record that cannot be
+    applied parks its session, as in the live projection; otherwise it ends the rebuild.
     """
 
     version: int
     ends: dict[int, int]
     bulk: bool = False
-    parks: bool = False
+    park_failures: bool = False
 
 
-class Done(Struct, frozen=True):
-    """So many events more are committed."""
+class Committed(Struct, frozen=True):
+    """Reports the number of events of a transaction that was committed."""
 
     events: int

@@ -1,0 +1,1 @@
+"""Load generators and sample data of the benchmarks."""

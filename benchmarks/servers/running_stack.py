@@ -1,0 +1,156 @@
+"""Stack of `parley up` on a temporary data folder, connected to the fake model server."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.servers.engines import CACHE
+from parley_cli.engines import free_port
+
+READY_TIMEOUT_SECONDS = 180
+READY_LINE = b"Parley is ready at"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """`startup_seconds` is the time from the command until the whole stack was ready."""
+
+    url: str
+    data: Path
+    token: str
+    startup_seconds: float
+
+    async def processes(self) -> list[dict[str, Any]]:
+        """The rows of `parley status --json`."""
+        output = await _parley(["status", "--json"], _environment(self.data, 0, ""))
+        return list(json.loads(output))
+
+
+@asynccontextmanager
+async def running_stack(
+    data: Path, model_url: str, *arguments: str, **settings: str
+) -> AsyncIterator[RunningStack]:
+    """Run `parley up` with the arguments, and with the settings as environment variables."""
+    port = free_port()
+    environment = _environment(data, port, model_url) | settings
+    started_at = time.perf_counter()
+    stack = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "parley_cli",
+        "up",
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    draining = None
+    try:
+        await _wait_until_ready(stack)
+        startup_seconds = time.perf_counter() - started_at
+        assert stack.stdout is not None
+        draining = asyncio.create_task(stack.stdout.read())
+        token = await _parley(["token", "--user", "benchmark"], environment)
+        yield RunningStack(f"http://127.0.0.1:{port}", data, token.strip(), startup_seconds)
+    finally:
+        if stack.returncode is None:
+            stack.send_signal(signal.SIGTERM)
+        await stack.wait()
+        if draining is not None:
+            await draining
+
+
+@asynccontextmanager
+async def fake_model() -> AsyncIterator[str]:
+    """The base URL of a fake model server."""
+    port = free_port()
+    async with running_server("benchmarks.servers.fake_model", [str(port)], port):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@asynccontextmanager
+async def paced_model(seconds: float) -> AsyncIterator[str]:
+    """Like `fake_model`, with `seconds` between two tokens."""
+    port = free_port()
+    async with running_server("benchmarks.servers.fake_model", [str(port), str(seconds)], port):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@asynccontextmanager
+async def bare_relay(upstream: str) -> AsyncIterator[str]:
+    port = free_port()
+    async with running_server("benchmarks.servers.fake_model", [str(port), upstream], port):
+        yield f"http://127.0.0.1:{port}/"
+
+
+@asynccontextmanager
+async def data_folder() -> AsyncIterator[Path]:
+    """An empty data folder that has the jars of Kafka and the AOT cache of Java."""
+    with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
+        os.chmod(folder, 0o711)  # The user of PostgreSQL must traverse it.
+        CACHE.mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "cache").symlink_to(CACHE)
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def running_server(module: str, arguments: Sequence[str], port: int) -> AsyncIterator[None]:
+    """A child process that listens on the port."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
+    try:
+        async with asyncio.timeout(10):
+            while not await _accepts_connections(port):
+                await asyncio.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _wait_until_ready(stack: asyncio.subprocess.Process) -> None:
+    assert stack.stdout is not None
+    async with asyncio.timeout(READY_TIMEOUT_SECONDS):
+        while line := await stack.stdout.readline():
+            if READY_LINE in line:
+                return
+    raise SystemExit("The stack ended while starting.")
+
+
+async def _accepts_connections(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _parley(arguments: Sequence[str], environment: dict[str, str]) -> str:
+    command = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "parley_cli",
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await command.communicate()
+    return output.decode()
+
+
+def _environment(data: Path, port: int, model_url: str) -> dict[str, str]:
+    return os.environ | {
+        "PARLEY_DATA": str(data),
+        "PARLEY_PORT": str(port),
+        "PARLEY_MODEL": "fake",
+        "OPENAI_BASE_URL": model_url,
+        "OPENAI_API_KEY": "none",
+    }

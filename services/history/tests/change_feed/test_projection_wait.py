@@ -1,0 +1,142 @@
+"""Requests wait for the version they need, bounded in time and number."""
+
+import asyncio
+
+import pytest
+from history_testing.read_model import project
+from history_testing.stories import Story, chat
+
+from parley_history.change_feed import listener
+from parley_testing.eventually import eventually
+
+
+async def test_a_projected_version_is_returned_at_once(start, project_story, session):
+    history, story = await start(wait_seconds=60), await project_story(chat(1))
+    async with asyncio.timeout(5):
+        page = await history.read(story.id, min_version=story.version)
+    assert page.json["version"] == story.version
+
+
+@pytest.mark.parametrize("projected_before", [True, False])
+async def test_a_notification_wakes_a_request_when_its_version_is_projected(
+    start, read_model, session, monkeypatch, projected_before
+):
+    without_polling(monkeypatch)
+    history = await start(wait_seconds=30)
+    session.add(story := chat(1))
+    first = 2 if projected_before else 0
+    if first:
+        await project(read_model, story.records[:first])
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: waiters(history) == 1, within=15)
+    for record in story.records[first:]:
+        await project(read_model, [record])
+    async with asyncio.timeout(15):
+        page = await reading
+    assert page.json["version"] == story.version
+    assert page.contents == ["answer 0", "question 0"]
+    assert waiters(history) == 0
+
+
+async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
+    start, read_model, session, monkeypatch
+):
+    without_polling(monkeypatch)
+    history = await start(wait_seconds=0.05)
+    session.add(story := chat(1))
+    await project(read_model, story.records[:2])
+    page = await history.read(story.id, seen=story.version)
+    assert page.json["version"] == 2
+    patient = await start(wait_seconds=30)
+    reading = asyncio.create_task(patient.read(story.id, seen=story.version))
+    await eventually(lambda: waiters(patient) == 1, within=15)
+    await project(read_model, story.records[2:])
+    async with asyncio.timeout(15):
+        assert (await reading).json["version"] == story.version
+
+
+async def test_without_notifications_requests_poll(start, read_model, session, tables, monkeypatch):
+    reconnect_after(monkeypatch, 60)
+    history = await start(wait_seconds=30)
+    await eventually(lambda: disconnect_listener(tables), within=15)
+    session.add(story := chat(1))
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: waiters(history) == 1, within=15)
+    await project(read_model, story.records)
+    async with asyncio.timeout(15):
+        assert (await reading).json["version"] == story.version
+
+
+async def test_a_disconnected_listener_reconnects(start, read_model, session, tables, monkeypatch):
+    without_polling(monkeypatch)
+    reconnect_after(monkeypatch, 0.01)
+    history = await start(wait_seconds=30)
+    await eventually(lambda: disconnect_listener(tables), within=15)
+    await eventually(lambda: listeners(tables), within=15)
+    session.add(story := chat(1))
+    reading = asyncio.create_task(history.read(story.id, min_version=story.version))
+    await eventually(lambda: waiters(history) == 1, within=15)
+    await project(read_model, story.records)
+    async with asyncio.timeout(15):
+        assert (await reading).json["version"] == story.version
+
+
+async def test_projection_behind_names_the_projected_version(history, project_story, session):
+    story = await project_story(chat(1))
+    behind = await history.read(story.id, min_version=9)
+    assert behind.error == (503, "projection_behind", None)
+    assert behind.headers["retry-after"] == "1"
+    assert "up to version 4; version 9" in behind.json["error"]["message"]
+    session.add(new := Story())
+    behind = await history.read(new.id, min_version=1)
+    assert "up to version 0; version 1" in behind.json["error"]["message"]
+
+
+async def test_the_number_of_waiting_requests_is_limited(start, project_story, session):
+    history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
+    waiting = asyncio.create_task(history.read(story.id, min_version=9))
+    await eventually(lambda: waiters(history) == 1)
+    busy = await history.read(story.id, min_version=9)
+    assert busy.error == (503, "history_busy", None)
+    assert (await history.read(story.id)).status == 200
+    assert (await waiting).error == (503, "projection_behind", None)
+    assert waiters(history) == 0
+
+
+async def test_a_cursor_added_by_the_awaited_version_is_valid(start, read_model, session):
+    history, story = await start(wait_seconds=30), chat(2)
+    session.add(story)
+    await project(read_model, story.records[:2])
+    newest = story.events[-1].data.reply_id
+    reading = asyncio.create_task(history.read(story.id, after=newest, min_version=story.version))
+    await eventually(lambda: waiters(history) == 1)
+    await project(read_model, story.records[2:])
+    assert len((await reading).contents) == 3
+
+
+def waiters(history) -> int:
+    return history.change_feed.waiters
+
+
+def without_polling(monkeypatch) -> None:
+    monkeypatch.setattr(listener, "POLL_INTERVAL_SECONDS", 30)
+
+
+def reconnect_after(monkeypatch, seconds) -> None:
+    monkeypatch.setattr(listener, "RECONNECT_INITIAL_SECONDS", seconds)
+    monkeypatch.setattr(listener, "RECONNECT_MAX_SECONDS", seconds)
+
+
+async def listeners(tables) -> int:
+    return await tables.connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parley-history-listen'"
+        " AND datname = current_database() AND query LIKE 'LISTEN%'"
+    )
+
+
+async def disconnect_listener(tables) -> int:
+    return await tables.connection.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = 'parley-history-listen' AND datname = current_database()"
+        " AND query LIKE 'LISTEN%'"
+    )

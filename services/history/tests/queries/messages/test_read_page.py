@@ -1,0 +1,270 @@
+"""Message pages over HTTP, from rows that the projector wrote."""
+
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from history_testing.stories import ADA, EVE, Story, chat
+
+from parley_contracts.api_models import Message, Page
+from parley_core.auth.principal import Principal
+from parley_testing.eventually import eventually
+
+
+async def test_a_page_has_exactly_the_public_fields(history, project_story):
+    story = Story()
+    question = story.submit("How?\nWith “quotes” and 𝄞")
+    answer = story.reply("So.")
+    story.submit("And?")
+    story.fail("half")
+    story.submit("Stop.")
+    story.cancel()
+    await project_story(story)
+    page = await history.read(story.id)
+    assert page.headers["content-type"] == "application/json"
+    assert page.headers["x-request-id"] == "req-7"
+    parsed = Page[Message].model_validate_json(page.body)
+    assert page.json == Page[Message].model_validate(parsed).model_dump(mode="json")
+    assert page.body == parsed.to_json()
+    assert page.json | {"data": []} == {
+        "object": "list",
+        "data": [],
+        "first_id": page.json["data"][0]["id"],
+        "last_id": str(question),
+        "has_more": False,
+        "version": story.version,
+    }
+    turn_id = str(story.events[2].data.turn_id)
+    message = {"object": "message", "session_id": str(story.id), "turn_id": turn_id}
+    assert page.json["data"][-1] == message | {
+        "id": str(question),
+        "parent_message_id": None,
+        "role": "user",
+        "content": "How?\nWith “quotes” and 𝄞",
+        "status": "completed",
+        "version": 2,
+        "created_at": "2026-11-24T12:00:00.001000Z",
+    }
+    assert page.json["data"][-2] == message | {
+        "id": str(answer),
+        "parent_message_id": str(question),
+        "role": "assistant",
+        "content": "So.",
+        "status": "completed",
+        "version": 4,
+        "created_at": "2026-11-24T12:00:00.003000Z",
+        "model": "demo",
+        "finish_reason": "stop",
+        "usage": {
+            "prompt_tokens": 7,
+            "completion_tokens": 3,
+            "total_tokens": 10,
+            "estimated": False,
+        },
+    }
+    cancelled, _, failed, *_ = page.json["data"]
+    assert (failed["status"], failed["content"], "usage" in failed) == ("failed", "half", False)
+    assert (cancelled["status"], cancelled["content"]) == ("cancelled", "")
+    assert cancelled["usage"]["estimated"] is True
+
+
+def talk(messages: int) -> Story:
+    """Return a conversation whose messages contain their index, from 0."""
+    story = Story()
+    for index in range(0, messages, 2):
+        story.submit(f"{index}")
+        story.reply(f"{index + 1}")
+    return story
+
+
+async def test_pages_have_the_twenty_newest_messages_by_default(history, project_story):
+    story = await project_story(talk(26))
+    newest = await history.read(story.id)
+    assert newest.contents == [f"{index}" for index in range(25, 5, -1)]
+    oldest = await history.read(story.id, order="asc", limit=3)
+    assert oldest.contents == ["0", "1", "2"]
+    assert newest.json["has_more"]
+    assert oldest.json["has_more"]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 4, 5, 100])
+async def test_following_the_cursors_gives_every_message_once_in_both_directions(
+    history, project_story, order, limit
+):
+    story = await project_story(talk(10))
+    expected = [f"{index}" for index in range(10)]
+    if order == "desc":
+        expected.reverse()
+
+    forward, query = [], {}
+    while True:
+        page = await history.read(story.id, order=order, limit=limit, **query)
+        forward += page.contents
+        query = {"after": page.json["last_id"]}
+        if not page.json["has_more"]:
+            break
+    assert forward == expected
+
+    last = page.json["data"][-1]
+    back, query = [last["content"]], {"before": last["id"]}
+    while True:
+        page = await history.read(story.id, order=order, limit=limit, **query)
+        back = page.contents + back
+        query = {"before": page.json["first_id"]}
+        if not page.json["has_more"]:
+            break
+    assert back == expected
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_the_page_after_the_last_message_is_empty(history, project_story, order):
+    story = await project_story(talk(4))
+    page = await history.read(story.id, order=order)
+    for cursor in ({"after": page.json["last_id"]}, {"before": page.json["first_id"]}):
+        edge = await history.read(story.id, order=order, **cursor)
+        assert edge.json == {
+            "object": "list",
+            "data": [],
+            "first_id": None,
+            "last_id": None,
+            "has_more": False,
+            "version": story.version,
+        }
+
+
+async def test_a_cursor_of_another_session_is_rejected(history, project_story, session):
+    story, other = await project_story(chat(1)), await project_story(chat(1))
+    foreign = other.events[1].data.message_id
+    for param in ("after", "before"):
+        for unknown in (uuid4(), foreign):
+            response = await history.read(story.id, **{param: unknown})
+            assert response.error == (400, "invalid_request", param)
+    session.add(new := Story())
+    assert (await history.read(new.id, after=uuid4())).error == (400, "invalid_request", "after")
+
+
+async def test_an_invalid_parameter_is_named(history, project_story):
+    story = await project_story(chat(1))
+    for query in ({"limit": "0"}, {"as_of": "yesterday"}):
+        assert (await history.read(story.id, **query)).error == (400, "invalid_request", *query)
+
+
+async def test_a_session_of_another_person_is_indistinguishable_from_an_unknown_one(
+    history, project_story
+):
+    story = await project_story(chat(1))
+    for stranger in (EVE, Principal("other", "ada"), Principal("default", "Ada")):
+        foreign = await history.read(story.id, stranger)
+        unknown = await history.read(uuid4(), stranger)
+        assert foreign.error == unknown.error == (404, "session_not_found", None)
+        assert foreign.json == unknown.json
+        waited = await history.read(story.id, stranger, min_version=99)
+        assert waited.error == (404, "session_not_found", None)
+
+
+async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, session):
+    session.add(story := Story())
+    page = await history.read(story.id)
+    assert page.json["data"] == []
+    assert (page.json["version"], page.json["has_more"]) == (0, False)
+    assert session.callers == [("sessions", ADA, "req-7")]
+
+
+async def test_a_call_without_a_gateway_principal_is_unauthenticated(history, project_story):
+    story = await project_story(chat(1))
+    for response in (
+        await history.read(story.id, None),
+        await history.read(story.id, issuer="inference"),
+        await history.read(story.id, audience="session"),
+    ):
+        assert response.error == (401, "unauthenticated", None)
+
+
+async def test_an_erased_session_reads_as_unknown(history, project_story, session):
+    story = await project_story(chat(1))
+    session.erased.add(story.id)
+    assert (await history.read(story.id)).error == (404, "session_not_found", None)
+
+
+async def test_undecryptable_content_is_an_internal_error(history, project_story, session):
+    story = await project_story(chat(1))
+    story.key = Story().key
+    broken = await history.read(story.id)
+    assert broken.error == (500, "internal_error", None)
+
+
+async def test_an_invalid_key_response_makes_the_session_service_unavailable(
+    history, project_story, session
+):
+    story = await project_story(chat(1))
+    session.key_of = lambda _: b"short"
+    assert (await history.read(story.id)).error == (503, "session_unavailable", None)
+
+
+async def test_keys_are_requested_once_by_the_service_principal(history, project_story, session):
+    story = await project_story(chat(1))
+    for _ in range(3):
+        assert (await history.read(story.id)).status == 200
+    assert session.key_requests == [[str(story.id)]]
+    [(path, caller, request_id)] = session.callers
+    assert (path, caller, request_id) == ("keys", Principal("parley", "history"), "req-7")
+
+
+async def test_without_the_session_service_recently_read_sessions_stay_readable(
+    history, project_story, session
+):
+    read, unread = await project_story(chat(1)), await project_story(chat(1))
+    await history.read(read.id)
+    session.failure = (500, "internal_error")
+    assert (await history.read(read.id)).contents == ["answer 0", "question 0"]
+    for response in (await history.read(unread.id), await history.read(uuid4())):
+        assert response.error == (503, "session_unavailable", None)
+
+
+async def test_without_the_session_service_pages_with_content_are_unavailable(start, project_story):
+    history, story = await start(session_url="http://127.0.0.1:9"), await project_story(chat(1))
+    empty = await project_story(Story())
+    for response in (await history.read(story.id), await history.read(uuid4())):
+        assert response.error == (503, "session_unavailable", None)
+        assert response.headers["retry-after"] == "1"
+    assert (await history.read(empty.id)).contents == []
+
+
+async def test_without_its_database_history_is_unavailable(
+    history, project_story, tables, postgres_server
+):
+    story = await project_story(chat(1))
+    assert (await history.get("/readyz")).json == {"status": "ok"}
+    await tables.connection.execute("ALTER TABLE schema_migrations RENAME TO away")
+    assert (await history.get("/readyz")).json["missing"] == ["migrations of the read model"]
+    assert (await history.get("/healthz")).json == {"status": "ok"}
+    async with database_closed(postgres_server, tables):
+        response = await history.read(story.id)
+        assert response.error == (503, "history_unavailable", None)
+        assert response.headers["retry-after"] == "1"
+        assert (await history.get("/readyz")).json["missing"] == ["read model"]
+
+    async def is_available():
+        return (await history.read(story.id)).status == 200
+
+    await eventually(is_available)
+
+
+@asynccontextmanager
+async def database_closed(postgres_server, tables):
+    """Reject new connections to the test's database, and cut those of history."""
+    administrator = await asyncpg.connect(postgres_server)
+    name = await tables.connection.fetchval("SELECT current_database()")
+    try:
+        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'parley-history%' AND datname = $1",
+            name,
+        )
+        yield
+    finally:
+        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await administrator.close()

@@ -1,0 +1,184 @@
+"""Read-model versions side by side; every transaction determines the active one."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from history_testing.read_model import folded, project
+from history_testing.stories import chat
+
+from parley_core.storage.migrations import load_migrations, migrate
+from parley_history.domain.incoming_record import decode_incoming
+from parley_history.operations.rebuild.swap import projectors_paused
+from parley_history.storage.migrations import MIGRATIONS, migrate_history
+from parley_history.storage.positions import PositionConflict, PositionUpdate
+from parley_history.storage.versions.schema import activate, active_version, add_keys, create_tables
+from parley_testing.eventually import eventually
+
+BEFORE_USAGE = """
+CREATE SCHEMA read_model_3;
+CREATE TABLE read_model_3.sessions (id uuid);
+INSERT INTO read_models (version) VALUES (3);
+INSERT INTO active_read_model (version) VALUES (3);
+CREATE VIEW sessions AS SELECT * FROM read_model_3.sessions;
+CREATE VIEW messages AS SELECT * FROM read_model_3.sessions;
+"""
+
+
+async def make_version(connection, version):
+    async with connection.transaction():
+        await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
+        await create_tables(connection, version)
+        await add_keys(connection)
+
+
+@pytest.fixture
+async def other(tables):
+    """A second connection to the read model."""
+    connection = await asyncpg.connect(tables.dsn)
+    yield connection
+    connection.terminate()
+
+
+async def path(connection):
+    return await connection.fetchval("SELECT current_setting('search_path')")
+
+
+async def test_two_migrations_at_once_make_one_version(database):
+    async def migrated():
+        connection = await asyncpg.connect(database)
+        await migrate_history(connection)
+        versions = await connection.fetch("SELECT version FROM active_read_model")
+        await connection.close()
+        return [row["version"] for row in versions]
+
+    assert await asyncio.gather(migrated(), migrated(), migrated()) == [[1]] * 3
+
+
+async def test_a_database_from_before_versions_starts_over_with_version_1(database):
+    connection = await asyncpg.connect(database)
+    await migrate(connection, load_migrations(MIGRATIONS)[:1])
+    await connection.execute("INSERT INTO positions VALUES (0, 7)")
+    await migrate_history(connection)
+    assert await connection.fetchval("SELECT count(*) FROM public.sessions") == 0
+    assert await connection.fetchval("SELECT count(*) FROM read_model_1.positions") == 0
+    await connection.close()
+
+
+async def test_a_database_from_before_branches_starts_over_with_version_1(database):
+    connection = await asyncpg.connect(database)
+    await migrate(connection, load_migrations(MIGRATIONS)[:2])
+    for version in (4, 7):
+        await connection.execute(f"CREATE SCHEMA read_model_{version}")
+        await connection.execute(f"CREATE TABLE read_model_{version}.sessions (id uuid)")
+        await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
+    await connection.execute("INSERT INTO active_read_model (version) VALUES (7)")
+    await connection.execute("CREATE VIEW sessions AS SELECT * FROM read_model_7.sessions")
+    await connection.execute("CREATE VIEW messages AS SELECT * FROM read_model_7.sessions")
+    await migrate_history(connection)
+    schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'read_model_%'"
+    assert await connection.fetchval(schemas) == "read_model_1"
+    assert await connection.fetchval("SELECT version FROM active_read_model") == 1
+    assert await connection.fetchval("SELECT count(*) FROM public.sessions WHERE linear") == 0
+    await connection.close()
+
+
+async def test_a_database_from_before_usage_starts_over_with_version_1(database):
+    connection = await asyncpg.connect(database)
+    await migrate(connection, load_migrations(MIGRATIONS)[:4])
+    await connection.execute(BEFORE_USAGE)
+    await migrate_history(connection)
+    await connection.execute("SET search_path = read_model_1, public")
+    assert await connection.fetchval("SELECT count(*) FROM positions") == 0
+    assert await connection.fetchval("SELECT count(*) FROM public.usage") == 0
+    assert await connection.fetchval("SELECT version FROM active_read_model") == 1
+    await connection.close()
+
+
+@pytest.mark.parametrize("how", ["the whole lock", "the row alone"])
+async def test_a_transaction_that_waits_for_a_swap_enters_the_new_version(tables, other, how):
+    await make_version(tables.connection, 2)
+
+    async def entered():
+        async with active_version(other):
+            return await path(other)
+
+    assert await entered() == "read_model_1"
+    async with asyncio.TaskGroup() as group, tables.connection.transaction():
+        if how == "the row alone":
+            await tables.connection.execute("SELECT FROM active_read_model FOR UPDATE")
+        else:
+            await tables.connection.execute("LOCK active_read_model IN EXCLUSIVE MODE")
+        waiting = group.create_task(entered())
+        await eventually(lambda: waits_for_a_lock(tables))
+        await activate(tables.connection, 2)
+    assert waiting.result() == "read_model_2"
+
+
+async def waits_for_a_lock(tables, count=1):
+    return count == await tables.connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+
+async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_swap(tables, other):
+    third = await asyncpg.connect(tables.dsn)
+    written = []
+
+    async def swapping():
+        async with projectors_paused(third):
+            written.append("swap")
+
+    async def writing():
+        async with active_version(tables.connection):
+            written.append("later")
+
+    async with asyncio.TaskGroup() as group, active_version(other):
+        group.create_task(swapping())
+        await eventually(lambda: waits_for_a_lock(tables))
+        # One that shares the lock with the first would keep the swap waiting for ever.
+        group.create_task(writing())
+        await asyncio.wait([asyncio.create_task(path(other))])
+        assert written == []
+    assert written == ["swap", "later"]
+    third.terminate()
+
+
+async def test_a_projector_continues_in_the_version_that_was_swapped_in(tables, read_model):
+    first, second = chat(2), chat(2)
+    await project(read_model, first.records)
+    await make_version(tables.connection, 2)
+    async with tables.connection.transaction():
+        await activate(tables.connection, 2)
+    # The connection and its prepared statements are those from before.
+    assert await project(read_model, second.records) == []
+    assert await tables.rows() == folded(first)
+    await tables.enter(2)
+    assert await tables.rows() == folded(second)
+
+
+async def test_a_position_of_the_previous_version_conflicts_after_a_swap(tables, read_model):
+    story = chat(1)
+    await project(read_model, story.records[:3])
+    await make_version(tables.connection, 2)
+    async with tables.connection.transaction():
+        await activate(tables.connection, 2)
+        await tables.connection.execute("INSERT INTO read_model_2.positions VALUES (3, 2)")
+    with pytest.raises(PositionConflict):
+        await read_model.apply([decode_incoming(3, 3, story.records[3])], [PositionUpdate(3, 3, 4)])
+    assert await read_model.positions_of([3]) == {3: 2}
+
+
+async def test_readers_see_the_active_version_through_the_views(tables, read_model, other):
+    first, second = chat(1), chat(2)
+    await project(read_model, first.records)
+    read = "SELECT count(*) FROM sessions JOIN messages ON sessions.id = messages.session_id"
+    assert await other.fetchval(read) == 2
+    await make_version(tables.connection, 2)
+    async with tables.connection.transaction():
+        await activate(tables.connection, 2)
+    # The same prepared statement.
+    assert await other.fetchval(read) == 0
+    await project(read_model, second.records)
+    assert await other.fetchval(read) == 4

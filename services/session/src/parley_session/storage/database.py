@@ -1,0 +1,57 @@
+"""Connection settings of the event store's database, its pool, and its readiness check."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import asyncpg
+from pydantic import Field
+
+from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
+from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
+
+Connection = asyncpg.Connection
+
+
+class DatabaseSettings(SettingsGroup):
+    url: Annotated[
+        DatabaseUrl,
+        Field(description="a URL such as postgresql://user:password@host/parley_session"),
+    ]
+    max_connections: int = Field(default=16, ge=2, le=1_000, description="a number from 2 to 1000")
+    timeout_seconds: Seconds = Field(
+        default=5, description="the seconds that connecting, or one statement, may take"
+    )
+    maintenance_timeout_seconds: Seconds = Field(
+        default=3_600, description="the seconds that a statement of a maintenance command may take"
+    )
+
+
+def open_store_pool(settings: DatabaseSettings) -> Pool:
+    return open_pool(
+        settings.url,
+        max_connections=settings.max_connections,
+        timeout_seconds=settings.timeout_seconds,
+        application_name="parley-session",
+    )
+
+
+async def connect_for_maintenance(
+    settings: DatabaseSettings, server_settings: Mapping[str, str] | None = None
+) -> "Connection[asyncpg.Record]":
+    """A connection whose statements may take as long as a maintenance command needs."""
+    return await asyncpg.connect(
+        settings.url,
+        timeout=settings.timeout_seconds,
+        command_timeout=settings.maintenance_timeout_seconds,
+        server_settings=dict(server_settings or {}),
+    )
+
+
+async def unavailable_stores(pool: Pool) -> Sequence[str]:
+    """Names the event store if it does not answer."""
+    try:
+        await pool.fetchval("SELECT 1")
+    except DATABASE_UNAVAILABLE:
+        return ["event store"]
+    return []

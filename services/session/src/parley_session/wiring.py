@@ -1,0 +1,223 @@
+"""Composition root of the session service: builds every component once and connects them."""
+
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from parley_core.log import Brokers, LogWriter
+from parley_core.runtime.metrics import new_registry
+from parley_core.storage.postgres_pool import Pool
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_session.application.assistants.administration import (
+    MAX_ASSISTANTS_PER_TENANT,
+    AssistantAdministration,
+)
+from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.command_executor import CommandExecutor, utc_now
+from parley_session.application.retention import RETENTION_LIMITS, Retention
+from parley_session.application.sessions.delete_session import SessionDeletion
+from parley_session.application.sessions.fork_session import (
+    MAX_FORK_BYTES,
+    MAX_FORK_MESSAGES,
+    SessionForker,
+)
+from parley_session.application.sessions.import_messages import MessageImporter
+from parley_session.application.sessions.record_completion import CompletionRecorder
+from parley_session.application.sessions.session_queries import SessionQueries
+from parley_session.application.sessions.start_session import SessionStarter
+from parley_session.application.sessions.update_session import SessionUpdater
+from parley_session.application.turns.lease_sweeper import SWEEP_INTERVAL_SECONDS, LeaseSweeper
+from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
+from parley_session.application.turns.prompt_builder import PromptBuilder
+from parley_session.application.turns.submit_message import TurnCommands
+from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.domain.retention_policy import RetentionPolicies
+from parley_session.metrics import Metrics
+from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
+from parley_session.relay.outbox_sql import ASSISTANTS_OUTBOX, SESSIONS_OUTBOX, OutboxTable
+from parley_session.relay.relay import RELAY_LIMITS, TURN_OPENED_DELAY_SECONDS, Relay
+from parley_session.settings import SessionSettings
+from parley_session.storage.assistant_repository import AssistantRepository
+from parley_session.storage.assistant_store import AssistantStore
+from parley_session.storage.database import DatabaseSettings, open_store_pool
+from parley_session.storage.event_store import EventStore
+from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.session_index import SessionIndex
+from parley_session.storage.turn_store import TurnStore
+
+log = logging.getLogger(__name__)
+
+# The turn buffer only saves the text of interrupted replies: an outage of Redis must not delay
+# the sweeper.
+_REDIS_TIMEOUT_SECONDS = 1
+_REDIS_CIRCUIT_OPEN_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The components that the routes use, and the coroutines to run beside them."""
+
+    pool: Pool
+    store: EventStore
+    turns: TurnStore
+    index: SessionIndex
+    search_keys: SearchKeys
+    sessions: SessionQueries
+    starter: SessionStarter
+    updater: SessionUpdater
+    forker: SessionForker
+    importer: MessageImporter
+    deletion: SessionDeletion
+    completions: CompletionRecorder
+    turn_commands: TurnCommands
+    lifecycle: TurnLifecycle
+    catalogue: AssistantCatalogue
+    administration: AssistantAdministration
+    registry: CollectorRegistry
+    background: Sequence[Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def session_services(
+    settings: SessionSettings, policies: RetentionPolicies
+) -> AsyncIterator[Services]:
+    """Compose the service; connections are closed at the end of the block."""
+    async with (
+        open_store_pool(settings.database) as pool,
+        partial_reply_recovery(settings.redis_url) as partial_replies,
+    ):
+        yield _compose(settings, policies, pool, partial_replies)
+
+
+def _compose(
+    settings: SessionSettings,
+    policies: RetentionPolicies,
+    pool: Pool,
+    partial_replies: PartialReplyRecovery,
+) -> Services:
+    registry = new_registry()
+    brokers, topic = settings.kafka.brokers, settings.topic
+    relay = new_relay(settings.database, brokers, topic.sessions, SESSIONS_OUTBOX)
+    assistants_relay = new_relay(settings.database, brokers, topic.assistants, ASSISTANTS_OUTBOX)
+    outbox_monitor = OutboxMonitor(
+        settings.database.url,
+        [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
+        timeout_seconds=settings.database.timeout_seconds,
+        interval_seconds=MEASURE_INTERVAL_SECONDS,
+    )
+    metrics = Metrics(registry, [relay, assistants_relay], outbox_monitor)
+
+    def on_session_appended(opens_turn: bool) -> None:
+        relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
+
+    store = EventStore(
+        pool,
+        settings.master_key,
+        max_cached_sessions=settings.session_cache_size,
+        on_appended=on_session_appended,
+        observe_append=metrics.observe_append,
+    )
+    turns, index = TurnStore(pool), SessionIndex(pool)
+    catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
+
+    def on_assistant_appended() -> None:
+        catalogue.clear_cache()
+        assistants_relay.wake()
+
+    executor = CommandExecutor(store)
+    sessions = SessionQueries(
+        store, turns, executor, max_messages=settings.max_messages_per_session
+    )
+    starter = SessionStarter(
+        store,
+        index,
+        executor,
+        sessions,
+        catalogue,
+        temporary_hours=settings.temporary_session_hours,
+        clock=utc_now,
+    )
+    deletion = SessionDeletion(
+        executor,
+        index,
+        undelete_days=policies.undelete_days,
+        clock=utc_now,
+        on_erased=metrics.count_erased,
+    )
+    prompt_builder = PromptBuilder(store, catalogue, settings.default_context_tokens)
+    lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
+    sweeper = LeaseSweeper(
+        turns,
+        lifecycle,
+        lease_seconds=settings.turn.lease_seconds,
+        idempotency_hours=settings.idempotency_hours,
+        interval_seconds=SWEEP_INTERVAL_SECONDS,
+    )
+    retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
+    return Services(
+        pool=pool,
+        store=store,
+        turns=turns,
+        index=index,
+        search_keys=SearchKeys(pool, settings.master_key),
+        sessions=sessions,
+        starter=starter,
+        updater=SessionUpdater(executor, sessions),
+        forker=SessionForker(
+            store,
+            executor,
+            sessions,
+            starter,
+            catalogue,
+            max_messages=MAX_FORK_MESSAGES,
+            max_bytes=MAX_FORK_BYTES,
+        ),
+        importer=MessageImporter(store, executor, sessions, catalogue, clock=utc_now),
+        deletion=deletion,
+        completions=CompletionRecorder(store, index, clock=utc_now),
+        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue),
+        lifecycle=lifecycle,
+        catalogue=catalogue,
+        administration=AssistantAdministration(
+            AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
+        ),
+        registry=registry,
+        background=[
+            relay.run(),
+            assistants_relay.run(),
+            outbox_monitor.run(),
+            sweeper.run(),
+            retention.run(),
+        ],
+    )
+
+
+def new_relay(
+    database: DatabaseSettings, brokers: Brokers, topic: str, table: OutboxTable
+) -> Relay:
+    """The relay of one outbox to one topic."""
+    limits = replace(RELAY_LIMITS, database_timeout_seconds=database.timeout_seconds)
+    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table)
+
+
+@asynccontextmanager
+async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[PartialReplyRecovery]:
+    if redis_url is None:
+        log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
+        yield PartialReplyRecovery(None)
+        return
+    redis = RedisWithCircuitBreaker(
+        redis_url,
+        timeout_seconds=_REDIS_TIMEOUT_SECONDS,
+        open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
+        max_connections=1,
+    )
+    try:
+        yield PartialReplyRecovery(TurnBuffers(redis))
+    finally:
+        await redis.aclose()

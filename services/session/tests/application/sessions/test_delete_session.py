@@ -1,0 +1,305 @@
+"""Deleting, restoring and erasing sessions, over HTTP."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from session_support.client import ADA, EVE, HISTORY, OTHER_ADA
+from session_support.components import components_on, deletion_on
+from session_support.service import Service
+from session_support.sessions import delete, hold, keys_of
+
+from parley_core.auth.caller import Caller
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
+from parley_session.domain.session.errors import LegalHold
+from parley_session.storage.session_index import SessionIndex
+
+PARLEY = Caller(Principal("parley", "session"), "job")
+
+
+@pytest.fixture
+async def with_window(serve: Any, tmp_path: Path) -> Service:
+    """A service with an undelete window of a week."""
+    policies = tmp_path / "policies.yaml"
+    policies.write_text("policies: [{undelete_days: 7}]")
+    return await serve(session_retention_policy_path=policies)
+
+
+async def types_of(pool: Pool, session_id: str) -> list[str]:
+    rows = await pool.fetch(
+        "SELECT type FROM events WHERE session_id = $1 ORDER BY sequence", UUID(session_id)
+    )
+    return [row["type"].split(".")[2] for row in rows]
+
+
+async def test_an_erasure_destroys_the_key_in_the_commit_of_its_event(
+    session: Service, pool: Pool
+) -> None:
+    started = await session.start(title="Mine")
+    await session.answered(started["id"], "hello", "hi")
+    answer = await delete(session, started["id"])
+    assert (answer.status, answer.body) == (
+        200,
+        {
+            "object": "session.deleted",
+            "id": started["id"],
+            "erased": True,
+            "erase_at": None,
+            "version": 5,
+        },
+    )
+    row = await pool.fetchrow("SELECT *, xmin::text AS moved FROM sessions")
+    assert (row["wrapped_key"], row["erase_at"], row["version"]) == (None, None, 5)
+    event = await pool.fetchrow("SELECT *, xmin::text AS stored FROM events WHERE sequence = 5")
+    assert (event["type"], event["time"]) == ("parley.session.session_erased.v1", row["erased_at"])
+    assert event["stored"] == row["moved"]
+
+
+async def test_every_call_answers_404_for_an_erased_session(session: Service) -> None:
+    started = (await session.call("POST", "/sessions", {}, key="k1")).body
+    turn = await session.answered(started["id"], "hello", "hi")
+    await delete(session, started["id"])
+    path = f"/sessions/{started['id']}"
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", path, None),
+        ("PATCH", path, {"title": "x"}),
+        ("POST", f"{path}/messages", {"content": "x"}),
+        ("POST", f"{path}/regenerate", {}),
+        ("POST", f"{path}/import", {"messages": [{"role": "user", "content": "x"}]}),
+        ("POST", f"{path}/fork", {}),
+        ("POST", f"{path}/restore", None),
+    ]
+    for method, called, body in calls:
+        answer = await session.call(method, called, body)
+        assert answer.refusal == (404, "session_not_found", None), called
+    told: dict[str, Any] = {"model": "demo"}
+    for called, body in (
+        (f"{path}/title", {"title": "x"}),
+        (f"{path}/compaction", {"summary": "x", "up_to_message_id": turn["reply_id"]}),
+    ):
+        assert (await session.end(called, body | told)).status == 404
+    for called in (f"/turns/{turn['id']}", f"/turns/{turn['id']}/cancel"):
+        method = "POST" if called.endswith("cancel") else "GET"
+        answer = await session.call(method, called)
+        assert answer.refusal == (404, "turn_not_found", None)
+    assert await keys_of(session, started["id"]) == {started["id"]: None}
+    answer = await session.call("POST", "/sessions", {"id": started["id"]})
+    assert answer.refusal == (409, "session_id_unavailable", "id")
+
+
+async def test_a_retry_of_the_start_of_an_erased_session_creates_none(
+    session: Service, pool: Pool
+) -> None:
+    started = (await session.call("POST", "/sessions", {}, key="k1")).body
+    await session.submit(started["id"], key="k2")
+    other = await session.call("POST", "/sessions", {}, key="k3")
+    await delete(session, started["id"])
+    kept = await pool.fetch("SELECT session_id FROM remembered_requests")
+    assert [str(row["session_id"]) for row in kept] == [other.body["id"]]
+    answer = await session.call("POST", "/sessions", {}, key="k1")
+    assert answer.refusal == (409, "session_id_unavailable", "id")
+    path = f"/sessions/{started['id']}/messages"
+    answer = await session.call("POST", path, {"content": "Hello?"}, key="k2")
+    assert answer.refusal == (404, "session_not_found", None)
+    assert (await session.call("POST", "/sessions", {}, key="k3")).body == other.body
+
+
+async def test_repeated_and_concurrent_erasures_append_one_event(
+    session: Service, pool: Pool
+) -> None:
+    session_id = (await session.start())["id"]
+    answers = await asyncio.gather(*(delete(session, session_id) for _ in range(6)))
+    answers.append(await delete(session, session_id))
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.body["version"] for answer in answers} == {2}
+    assert await types_of(pool, session_id) == ["session_started", "session_erased"]
+
+
+@pytest.mark.parametrize("who", [EVE, OTHER_ADA])
+async def test_a_session_of_somebody_else_is_not_erased(session: Service, who: Principal) -> None:
+    session_id = (await session.start())["id"]
+    for _ in range(2):
+        answer = await delete(session, session_id, who)
+        assert answer.refusal == (404, "session_not_found", None)
+        await delete(session, session_id)
+    assert (await delete(session, str(uuid4()))).status == 404
+
+
+@pytest.mark.parametrize("window", [False, True])
+async def test_the_runner_of_an_erased_session_is_stopped_and_stores_nothing(
+    session: Service, with_window: Service, pool: Pool, window: bool
+) -> None:
+    served = with_window if window else session
+    turn, runner = await served.open_turn(), str(uuid4())
+    await served.claim(turn["id"], runner)
+    deleted = await delete(served, turn["session_id"])
+    assert (deleted.body["version"], deleted.body["erased"]) == (5, not window)
+    last = await types_of(pool, turn["session_id"])
+    assert last[3:] == ["reply_cancelled", "session_deleted" if window else "session_erased"]
+    answer = await served.end(f"/runners/{runner}/heartbeat", {"turns": [turn["id"]]})
+    assert answer.body == {
+        "stop": [{"turn_id": turn["id"], "reason": "not_yours"}],
+        "erased": [turn["session_id"]],
+    }
+    for ending in (served.complete, served.fail):
+        told = await ending(turn["id"], runner)
+        assert told.refusal == (404, "turn_not_found", None)
+    claim = {"runner": runner, "since": None}
+    told = await served.call("POST", f"/turns/{turn['id']}/claim", claim, issuer="inference")
+    assert told.refusal == (404, "turn_not_found", None)
+    assert len(await types_of(pool, turn["session_id"])) == 5
+    assert not await components_on(pool).turns.abandoned(0, 10)
+
+
+async def test_a_concurrent_erasure_and_end_of_a_turn_leave_one_end(
+    session: Service, pool: Pool
+) -> None:
+    for _ in range(5):
+        turn, runner = await session.open_turn(), str(uuid4())
+        await session.claim(turn["id"], runner)
+        ended, erased = await asyncio.gather(
+            session.complete(turn["id"], runner), delete(session, turn["session_id"])
+        )
+        assert ended.status in (200, 404)
+        assert erased.body["erased"]
+        ends = [t for t in await types_of(pool, turn["session_id"]) if t.startswith("reply_c")]
+        assert len(ends) == 1
+        assert not await pool.fetchval("SELECT count(wrapped_key) FROM sessions")
+
+
+async def test_a_deleted_session_is_hidden_and_can_be_restored_in_its_window(
+    with_window: Service, pool: Pool
+) -> None:
+    session = with_window
+    started = await session.start(title="Mine")
+    turn = await session.answered(started["id"], "hello", "hi")
+    answer = await delete(session, started["id"])
+    erase_at = await pool.fetchval("SELECT erase_at FROM sessions")
+    deleted_at = await pool.fetchval("SELECT deleted_at FROM sessions")
+    assert timedelta(days=7, seconds=-1) < erase_at - deleted_at < timedelta(days=7, seconds=1)
+    assert (answer.body["erased"], answer.body["version"]) == (False, 5)
+    assert (await delete(session, started["id"])).body == answer.body
+    path = f"/sessions/{started['id']}"
+    for method, called, body in (
+        ("GET", path, None),
+        ("POST", f"{path}/messages", {"content": "x"}),
+        ("PATCH", path, {"archived": True}),
+    ):
+        assert (await session.call(method, called, body)).status == 404
+    assert (await session.call("GET", f"/turns/{turn['id']}")).status == 404
+    assert await keys_of(session, started["id"]) == {started["id"]: None}
+    switched = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    assert switched.body["created"]
+    assert (await session.call("POST", f"{path}/restore", who=EVE)).status == 404
+    restored = await session.call("POST", f"{path}/restore")
+    assert (restored.status, restored.body["title"], restored.body["version"]) == (200, "Mine", 6)
+    repeated = await session.call("POST", f"{path}/restore")
+    assert repeated.refusal == (409, "not_deleted", None)
+    row = await pool.fetchrow("SELECT * FROM sessions WHERE id = $1", UUID(started["id"]))
+    assert (row["deleted"], row["deleted_at"], row["erase_at"]) == (False, None, None)
+    assert await session.turn(turn["id"]) == turn
+
+
+async def test_a_legal_hold_prevents_erasure_even_when_placed_in_the_undelete_window(
+    with_window: Service, pool: Pool
+) -> None:
+    session = with_window
+    loaded, late = [(await session.start())["id"] for _ in range(2)]
+    await hold(session, loaded)
+    assert (await delete(session, loaded)).refusal == (409, "legal_hold", None)
+    await delete(session, late)
+    assert (await hold(session, late)).body["legal_hold"]
+    deletion = deletion_on(pool)
+    with pytest.raises(LegalHold):
+        await deletion.erase(UUID(late), "operator", PARLEY)
+    assert (await session.call("POST", f"/sessions/{late}/restore")).status == 200
+    assert await pool.fetchval("SELECT count(wrapped_key) FROM sessions") == 2
+
+
+async def test_all_sessions_of_a_person_are_erased_with_the_search_key(
+    with_window: Service, pool: Pool
+) -> None:
+    session = with_window
+    mine = [(await session.start(temporary=not n))["id"] for n in range(4)]
+    await delete(session, mine[1])
+    others = [await session.call("POST", "/sessions", {}, who=who) for who in (EVE, OTHER_ADA)]
+    people = [{"tenant": p.tenant, "user": p.user} for p in (ADA, EVE)]
+    asked = await session.call(
+        "POST", "/search-keys", {"people": people}, who=HISTORY, issuer="history"
+    )
+    assert len({key["key"] for key in asked.body["keys"]} - {None}) == 2
+    await hold(session, mine[2])
+    answer = await session.call("DELETE", "/sessions")
+    told = {"object": "sessions.deleted", "erased": 3, "held": 1, "has_more": False}
+    assert (answer.status, answer.body) == (200, told)
+    assert await pool.fetchval("SELECT count(*) FROM search_keys") == 2
+    await hold(session, mine[2], legal_hold=False)
+    assert (await session.call("DELETE", "/sessions")).body["erased"] == 1
+    rows = await pool.fetch("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL")
+    assert {str(row["id"]) for row in rows} == {answer.body["id"] for answer in others}
+    assert await pool.fetchval("SELECT owner FROM search_keys") == "eve"
+    assert (await session.call("DELETE", "/sessions")).body["erased"] == 0
+
+
+async def test_one_call_erases_at_most_the_given_number_of_sessions(
+    session: Service, pool: Pool
+) -> None:
+    for _ in range(3):
+        await session.start()
+    deletion = deletion_on(pool)
+    done = [
+        await deletion.erase_all_of(ADA, "operator", PARLEY, max_sessions=2, max_seconds=10)
+        for _ in range(2)
+    ]
+    assert [(one.erased, one.has_more) for one in done] == [(2, True), (1, False)]
+    await session.start()
+    late = await deletion.erase_all_of(ADA, "operator", PARLEY, max_sessions=2, max_seconds=0)
+    assert (late.erased, late.has_more) == (0, True)
+
+
+async def test_sessions_under_a_legal_hold_do_not_count_towards_the_limit(
+    session: Service, pool: Pool
+) -> None:
+    loaded = [(await session.start())["id"] for _ in range(3)]
+    for session_id in loaded:
+        await hold(session, session_id)
+    await session.start()
+    done = await deletion_on(pool).erase_all_of(
+        ADA, "operator", PARLEY, max_sessions=1, max_seconds=10
+    )
+    assert (done.erased, done.legal_holds, done.has_more) == (1, 3, False)
+
+
+async def test_erasing_an_unknown_or_erased_session_changes_nothing(
+    session: Service, pool: Pool
+) -> None:
+    session_id = UUID((await session.start())["id"])
+    deletion = deletion_on(pool)
+    assert not await deletion.erase(session_id, "deleted", PARLEY)
+    assert await deletion.erase(session_id, "operator", PARLEY, as_system=True)
+    assert not await deletion.erase(session_id, "operator", PARLEY, as_system=True)
+    assert not await deletion.erase(uuid4(), "operator", PARLEY)
+    actor = await pool.fetchval("SELECT data->'actor' FROM events WHERE sequence = 2")
+    assert '"system":true' in actor
+
+
+async def test_a_switch_skips_a_session_that_is_erased_meanwhile(
+    session: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier, later = await session.start(), await session.start()
+    find = SessionIndex.latest_with_assistant
+
+    async def find_and_erase(
+        index: SessionIndex, principal: Principal, assistant_id: str
+    ) -> UUID | None:
+        found = await find(index, principal, assistant_id)
+        await delete(session, later["id"])
+        return found
+
+    monkeypatch.setattr(SessionIndex, "latest_with_assistant", find_and_erase)
+    switched = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    assert switched.body["session"]["id"] == earlier["id"]

@@ -1,0 +1,112 @@
+"""Cancelling a turn is durable: after it, the turn ends only as cancelled."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from session_support.client import EVE, Answer
+from session_support.components import Components, components_on
+from session_support.service import Service
+
+from parley_core.storage.postgres_pool import Pool
+
+
+@pytest.fixture
+def components(pool: Pool) -> Components:
+    return components_on(pool)
+
+
+def runner() -> str:
+    return str(uuid4())
+
+
+async def cancel(session: Service, turn_id: str, **more: object) -> Answer:
+    return await session.call("POST", f"/turns/{turn_id}/cancel", **more)
+
+
+async def test_the_heartbeat_names_a_cancelled_turn_and_the_runner_ends_it(
+    session: Service,
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    answer = await cancel(session, turn["id"])
+    assert (answer.status, answer.body["status"]) == (200, "running")
+    assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "cancelled"}
+    ended = (await session.fail(turn["id"], mine, code="cancelled", partial_content="Hel")).body
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hel")
+    assert await session.turn(turn["id"]) == ended
+
+
+async def test_a_cancel_is_known_to_every_process(serve: Any) -> None:
+    one, other = await serve(), await serve()
+    turn, mine = await one.open_turn(), runner()
+    await one.claim(turn["id"], mine)
+    await cancel(one, turn["id"])
+    assert await other.heartbeat(mine, turn["id"]) == {turn["id"]: "cancelled"}
+    ended = (await other.complete(turn["id"], mine, content="Hello")).body
+    assert (ended["status"], await one.turn(turn["id"])) == ("cancelled", ended)
+
+
+async def test_a_reply_completed_after_a_cancel_is_cancelled(
+    session: Service,
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    await cancel(session, turn["id"])
+    ended = (await session.complete(turn["id"], mine, content="Hello")).body
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hello")
+
+
+async def test_repeated_and_concurrent_cancels_append_one_event(session: Service) -> None:
+    turn = await session.open_turn()
+    await session.claim(turn["id"], runner())
+    answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
+    assert {answer.status for answer in answers} == {200}
+    after = await session.call("GET", f"/sessions/{turn['session_id']}")
+    assert after.body["version"] == turn["version"] + 1
+
+
+async def test_an_unclaimed_turn_is_cancelled_at_once(session: Service, pool: Pool) -> None:
+    turn, other = await session.open_turn(), await session.open_turn()
+    answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
+    ended = answers[0].body
+    assert all((answer.status, answer.body) == (200, ended) for answer in answers)
+    assert (ended["status"], ended["version"]) == ("cancelled", turn["version"] + 2)
+    assert (ended["reply"]["status"], ended["reply"]["content"]) == ("cancelled", "")
+    assert not (await session.claim(turn["id"], runner()))["claimed"]
+    assert (await session.submit(turn["session_id"], "next"))["status"] == "running"
+    open_turns = "SELECT count(*) FROM turns WHERE ended_sequence IS NULL"
+    assert (await session.turn(other["id"]))["status"] == "running"
+    assert await pool.fetchval(open_turns) == 2
+
+
+async def test_a_claim_during_a_cancel_is_stopped_by_the_next_heartbeat(
+    session: Service, components: Components
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    # The cancel read no runner, and the claim preceded its append.
+    assert (await session.claim(turn["id"], mine))["claimed"]
+    await components.cancel(turn, unclaimed=True)
+    assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "not_yours"}
+    ended = (await session.complete(turn["id"], mine, content="Hello")).body
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "")
+
+
+async def test_cancelling_an_ended_turn_changes_nothing(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    ended = (await session.complete(turn["id"], mine)).body
+    answer = await cancel(session, turn["id"])
+    assert (answer.status, answer.body) == (200, ended)
+
+
+async def test_a_turn_of_somebody_else_or_an_unknown_one_is_not_cancelled(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    foreign = await cancel(session, turn["id"], who=EVE)
+    unknown = await cancel(session, str(uuid4()))
+    assert foreign.status == 404
+    assert foreign.body["error"]["code"] == "turn_not_found"
+    assert unknown.status == 404
+    assert await session.heartbeat(mine, turn["id"]) == {}

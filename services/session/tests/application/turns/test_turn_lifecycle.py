@@ -1,0 +1,315 @@
+"""Claiming, running and ending turns, over HTTP."""
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from session_support.client import ADA, EVE, Answer
+from session_support.components import Components, components_on
+from session_support.service import Service
+
+from parley_core.storage.postgres_pool import Pool
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "estimated": True}
+PRICE = {"currency": "EUR", "prompt": 100, "completion": 400}
+
+
+@pytest.fixture
+def components(pool: Pool) -> Components:
+    return components_on(pool)
+
+
+def runner() -> str:
+    return str(uuid4())
+
+
+async def ends(pool: Pool) -> list[str]:
+    rows = await pool.fetch(
+        """
+        SELECT type FROM events WHERE type SIMILAR TO '%.reply_(completed|failed|cancelled).v1'
+        ORDER BY time
+        """
+    )
+    return [row["type"].split(".")[2] for row in rows]
+
+
+async def test_a_claim_returns_the_input_of_the_turn(session: Service) -> None:
+    turn = await session.open_turn("hello")
+    claim = await session.claim(turn["id"], runner())
+    assert claim["claimed"]
+    assert claim["turn"] == turn
+    run = claim["run"]
+    assert run["model"] == "demo"
+    assert run["instructions"].startswith("You are Helper")
+    message = {"id": turn["message"]["id"], "role": "user", "content": "hello"}
+    context = run["context"]
+    assert (context["base"], context["version"], context["messages"]) == (None, 3, [message])
+    # The instructions reduce the budget; a short message has two tokens.
+    assert (context["budget"] < 24_000, context["tokens"]) == (True, 2 + 4)
+
+
+async def test_one_of_concurrent_claims_succeeds(session: Service) -> None:
+    turn = await session.open_turn()
+    claims = await asyncio.gather(*(session.claim(turn["id"], runner()) for _ in range(10)))
+    assert sum(claim["claimed"] for claim in claims) == 1
+    for claim in claims:
+        assert (claim["run"] is not None) == claim["claimed"]
+        assert claim["turn"] == turn
+    # Readers of the turn buffer need the key too.
+    session_id = turn["session_id"]
+    keys = await session.call("POST", "/keys", {"session_ids": [session_id]}, issuer="history")
+    assert {claim["key"] for claim in claims} == {keys.body["keys"][session_id]}
+
+
+async def test_the_runner_may_claim_again(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    claims = await asyncio.gather(*(session.claim(turn["id"], mine) for _ in range(5)))
+    assert all(claim == claims[0] and claim["claimed"] for claim in claims)
+
+
+async def test_an_ended_turn_cannot_be_claimed(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    ended = (await session.complete(turn["id"], mine)).body
+    for who in (mine, runner()):
+        claim = await session.claim(turn["id"], who)
+        assert claim == {"claimed": False, "run": None, "turn": ended, "key": None}
+
+
+async def test_a_runner_gets_only_messages_that_it_has_not_cached(session: Service) -> None:
+    session_id, mine = (await session.start())["id"], runner()
+    first = await session.submit(session_id, "one")
+    loaded = (await session.claim(first["id"], mine))["run"]["context"]
+    await session.complete(first["id"], mine, content="two")
+    second = await session.submit(session_id, "three")
+    since = {"version": loaded["version"], "budget": loaded["budget"]}
+    since["message_id"] = loaded["messages"][-1]["id"]
+    news = (await session.claim(second["id"], mine, since=since))["run"]["context"]
+    assert (news["base"], news["version"]) == (loaded["version"], second["version"])
+    assert [(m["role"], m["content"]) for m in news["messages"]] == [
+        ("assistant", "two"),
+        ("user", "three"),
+    ]
+    whole = (await session.claim(second["id"], mine))["run"]["context"]
+    assert whole["base"] is None
+    assert whole["messages"] == loaded["messages"] + news["messages"]
+
+
+async def test_a_window_fits_its_budget(serve: Any) -> None:
+    session = await serve(session_default_context_tokens=50)
+    session_id = (await session.start())["id"]
+    for _ in range(5):
+        await session.answered(session_id, "q" * 30, "a" * 30)
+    turn = await session.submit(session_id, "last")
+    messages = (await session.claim(turn["id"], runner()))["run"]["context"]["messages"]
+    assert [m["content"] for m in messages][-1] == "last"
+    assert 1 <= len(messages) <= 3
+    assert messages[0]["role"] == "user"
+
+
+async def test_a_completed_turn_has_its_reply(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    answer = await session.complete(
+        turn["id"], mine, content="Grüße 🎈", finish_reason="length", usage=USAGE, price=PRICE
+    )
+    assert answer.status == 200
+    ended = answer.body
+    assert (ended["status"], ended["version"], ended["reply_id"]) == (
+        "completed",
+        4,
+        turn["reply_id"],
+    )
+    reply = ended["reply"]
+    assert (reply["id"], reply["content"], reply["status"]) == (
+        turn["reply_id"],
+        "Grüße 🎈",
+        "completed",
+    )
+    assert (reply["model"], reply["finish_reason"]) == ("demo", "length")
+    assert reply["usage"] == USAGE | {"total_tokens": 9}
+    assert await session.turn(turn["id"]) == ended
+
+
+async def test_the_price_of_a_reply_is_in_its_event(session: Service, pool: Pool) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    await session.complete(turn["id"], mine, usage=USAGE, price=PRICE)
+    stored = await pool.fetchval("SELECT data->'price' FROM events WHERE sequence = 4")
+    assert json.loads(stored) == PRICE
+
+
+async def test_a_failed_turn_has_its_error_and_partial_reply(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    answer = await session.fail(
+        turn["id"], mine, details="Too slow.", partial_content="He", usage=USAGE
+    )
+    ended = answer.body
+    assert (ended["status"], ended["reply"]["status"]) == ("failed", "failed")
+    assert ended["error"] == {
+        "message": "Too slow.",
+        "type": "server_error",
+        "param": None,
+        "code": "upstream_timeout",
+    }
+    assert ended["reply"]["content"] == "He"
+    assert await session.turn(turn["id"]) == ended
+
+
+async def test_a_failed_turn_needs_nothing_but_a_code(session: Service) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    ended = (await session.fail(turn["id"], mine)).body
+    assert (ended["error"]["message"], ended["reply"]["content"]) == ("The reply failed.", "")
+
+
+async def test_only_the_runner_ends_a_turn(session: Service, pool: Pool) -> None:
+    turn, unclaimed = await session.open_turn(), await session.open_turn()
+    await session.claim(turn["id"], runner())
+    for turn_id in (turn["id"], unclaimed["id"]):
+        for answer in (
+            await session.complete(turn_id, runner()),
+            await session.fail(turn_id, runner()),
+        ):
+            assert answer.refusal == (403, "not_the_runner", None)
+    assert await ends(pool) == []
+
+
+async def test_an_unknown_turn_has_no_end(session: Service) -> None:
+    for answer in (
+        await session.complete(str(uuid4()), runner()),
+        await session.fail(str(uuid4()), runner()),
+    ):
+        assert answer.refusal == (404, "turn_not_found", None)
+
+
+async def test_ending_a_turn_twice_returns_how_it_ended(session: Service, pool: Pool) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    first = await session.complete(turn["id"], mine, content="one")
+    for repeated in (
+        await session.complete(turn["id"], mine, content="two"),
+        await session.fail(turn["id"], mine),
+    ):
+        assert (repeated.status, repeated.body) == (200, first.body)
+    assert await ends(pool) == ["reply_completed"]
+
+
+async def test_one_of_concurrent_ends_is_stored(session: Service, pool: Pool) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    calls: list[Any] = []
+    for number in range(5):
+        calls.append(session.complete(turn["id"], mine, content=str(number)))
+        calls.append(session.fail(turn["id"], mine, partial_content=str(number)))
+    answers: list[Answer] = await asyncio.gather(*calls)
+    assert {answer.status for answer in answers} == {200}
+    assert all(answer.body == answers[0].body for answer in answers)
+    assert len(await ends(pool)) == 1
+
+
+async def test_a_reply_that_fits_no_event_is_rejected_and_the_turn_continues(
+    session: Service, pool: Pool
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    for answer in (
+        await session.complete(turn["id"], mine, content="x" * 600 * 1024),
+        await session.fail(turn["id"], mine, partial_content="x" * 600 * 1024),
+    ):
+        assert answer.refusal == (413, "reply_too_large", None)
+    assert await ends(pool) == []
+    assert (await session.fail(turn["id"], mine, code="internal")).body["status"] == "failed"
+
+
+async def test_a_heartbeat_returns_the_turns_to_stop(
+    session: Service, components: Components
+) -> None:
+    mine = runner()
+    turns = [await session.open_turn() for _ in range(7)]
+    runs, cancelled, ended, cancelled_and_ended, others, others_cancelled, unclaimed = turns
+    for turn in (runs, cancelled, ended, cancelled_and_ended):
+        await session.claim(turn["id"], mine)
+    for turn in (others, others_cancelled):
+        await session.claim(turn["id"], runner())
+    for turn in (cancelled, cancelled_and_ended, others_cancelled):
+        await components.cancel(turn)
+    for turn in (ended, cancelled_and_ended):
+        await session.complete(turn["id"], mine)
+    unknown, named = str(uuid4()), [turn["id"] for turn in turns]
+    assert await session.heartbeat(mine, *named, unknown) == {
+        cancelled["id"]: "cancelled",
+        ended["id"]: "not_yours",
+        cancelled_and_ended["id"]: "not_yours",
+        others["id"]: "not_yours",
+        others_cancelled["id"]: "not_yours",
+        unclaimed["id"]: "not_yours",
+        unknown: "not_yours",
+    }
+
+
+async def test_a_heartbeat_replaces_the_previous_list(session: Service, pool: Pool) -> None:
+    mine, turns = runner(), [str(uuid4()), str(uuid4())]
+    await session.heartbeat(mine, *turns)
+    await session.heartbeat(mine, turns[1])
+    [row] = await pool.fetch("SELECT * FROM runners")
+    assert (str(row["id"]), [str(turn) for turn in row["turns"]]) == (mine, turns[1:])
+
+
+async def test_a_heartbeat_may_name_ten_thousand_turns(session: Service) -> None:
+    named = [str(uuid4()) for _ in range(10_000)]
+    assert len(await session.heartbeat(runner(), *named)) == 10_000
+
+
+@pytest.mark.parametrize("ending", ["complete", "fail"])
+async def test_after_a_cancel_a_turn_ends_as_cancelled(
+    session: Service, components: Components, pool: Pool, ending: str
+) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    await components.cancel(turn)
+    if ending == "complete":
+        answer = await session.complete(turn["id"], mine, content="He")
+    else:
+        answer = await session.fail(turn["id"], mine, partial_content="He", details="d")
+    ended = answer.body
+    assert (answer.status, ended["status"], ended["version"]) == (200, "cancelled", 5)
+    assert (ended["reply"]["status"], ended["reply"]["content"]) == ("cancelled", "He")
+    assert "error" not in ended
+    assert await ends(pool) == ["reply_cancelled"]
+    assert await session.turn(turn["id"]) == ended
+
+
+async def test_a_late_cancel_changes_nothing(session: Service, components: Components) -> None:
+    turn, mine = await session.open_turn(), runner()
+    await session.claim(turn["id"], mine)
+    ended = (await session.complete(turn["id"], mine)).body
+    await components.cancel(turn)
+    assert await session.turn(turn["id"]) == ended
+
+
+async def test_a_turn_of_somebody_else_is_not_claimed(session: Service) -> None:
+    turn = await session.open_turn()
+    body = {"runner": runner(), "since": None}
+    path = f"/turns/{turn['id']}/claim"
+    refused = await session.call("POST", path, body, who=EVE, issuer="inference")
+    assert refused.refusal == (404, "turn_not_found", None)
+    assert (await session.claim(turn["id"], runner()))["claimed"]
+
+
+async def test_a_claim_reads_events_of_another_process(
+    session: Service, components: Components
+) -> None:
+    session_id, mine, contents = (await session.start())["id"], uuid4(), []
+    for content in ("one", "two"):
+        turn = await session.submit(session_id, content)
+        claim = await components.lifecycle.claim(
+            UUID(turn["id"]), mine, ADA, cached=None, budgets={}
+        )
+        assert claim.turn_input is not None
+        contents.append([message.content for message in claim.turn_input.context.messages])
+        await session.complete(turn["id"], str(mine), content="yes")
+    assert contents == [["one"], ["one", "yes", "two"]]

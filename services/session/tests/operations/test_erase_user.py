@@ -1,0 +1,136 @@
+"""`erase-user` erases all sessions of a person after a confirmation."""
+
+import io
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from session_support.appending import CALLER, append_turns, execute, start
+from session_support.client import ADA, EVE, OTHER_ADA
+from session_support.commands import submit_message
+from session_support.components import Components, components_on
+from session_support.process import Ended, Run
+from session_support.service import MASTER_KEY
+from session_support.serving_completions import serve_completion
+
+from parley_core.auth.caller import Caller
+from parley_core.auth.principal import Principal
+from parley_core.crypto.master_keys import MasterKeys
+from parley_core.storage.postgres_pool import Pool
+from parley_events.session import ReplyCancelled, SessionErased
+from parley_session.domain.session.commands import (
+    ChangeSession,
+    DeleteSession,
+    SetArchived,
+    SetLegalHold,
+)
+from parley_session.storage.search_keys import SearchKeys
+
+EraseUser = Callable[..., Awaitable[Ended]]
+
+ADMIN = Caller(Principal("default", "root", frozenset({"admin"})), "req-1")
+READABLE = "SELECT tenant, owner FROM sessions WHERE wrapped_key IS NOT NULL ORDER BY 1, 2"
+
+
+class Typed(io.StringIO):
+    """Input typed on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def components(pool: Pool) -> Components:
+    return components_on(pool)
+
+
+@pytest.fixture
+def erase_user(run: Run, store_database: str) -> EraseUser:
+    return lambda *options: run(" ".join(["erase-user", *options]), store_database)
+
+
+async def test_all_sessions_of_a_person_are_erased_in_any_state(
+    erase_user: EraseUser, components: Components, pool: Pool
+) -> None:
+    archived, deleted, answering, _ = [await append_turns(components, 1) for _ in range(4)]
+    await execute(components.store, archived, ChangeSession([SetArchived(True)]))
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await execute(components.store, deleted, DeleteSession(tomorrow))
+    await execute(components.store, answering, submit_message())
+    completion_id = await serve_completion(pool)
+    for other in (EVE, OTHER_ADA):
+        await start(components.store, Caller(other, "req-1"))
+    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).get_or_create([ADA, EVE])
+
+    ended = await erase_user("--user", "ada", "--yes")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [
+        "ada of tenant default has 4 sessions.",
+        "Erased 4 sessions.",
+    ]
+    assert [(*row,) for row in await pool.fetch(READABLE)] == [
+        ("default", "eve"),
+        ("elsewhere", "ada"),
+    ]
+    assert await pool.fetchval("SELECT string_agg(owner, ' ') FROM search_keys") == "eve"
+    queued = "SELECT count(*) FROM outbox JOIN events USING (session_id, sequence) WHERE type = $1"
+    assert await pool.fetchval(queued, SessionErased.TYPE) == 4
+    assert await pool.fetchval(queued, ReplyCancelled.TYPE) == 1
+    # A completion has only ids and counts.
+    kept = await pool.fetchval("SELECT count(*) FROM events WHERE session_id = $1", completion_id)
+    assert kept == 1
+    repeated = await erase_user("--user", "ada")
+    assert (repeated.code, repeated.stdout.splitlines()[-1]) == (
+        0,
+        "Erased 0 sessions.",
+    )
+
+
+async def test_sessions_under_a_legal_hold_are_reported_and_not_erased(
+    erase_user: EraseUser, components: Components, pool: Pool
+) -> None:
+    loaded, _ = [await append_turns(components, 1) for _ in range(2)]
+    await execute(components.store, loaded, ChangeSession([SetLegalHold(True)]), ADMIN)
+    await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).get_or_create([ADA])
+    ended = await erase_user("--user", "ada", "--tenant", "default", "--yes")
+    assert (ended.code, ended.stdout.splitlines()) == (
+        1,
+        [
+            "ada of tenant default has 1 sessions, and 1 more that a legal hold keeps: these are "
+            "left.",
+            "Erased 1 sessions.",
+        ],
+    )
+    assert await pool.fetchval("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL") == loaded
+    assert await pool.fetchval("SELECT count(*) FROM search_keys") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"), [("yes\n", 0), ("no\n", 1), ("", 1), (None, 1)], ids=str
+)
+async def test_it_prompts_on_a_terminal_and_otherwise_requires_yes(
+    typed: str | None,
+    left: int,
+    erase_user: EraseUser,
+    components: Components,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await start(components.store, CALLER)
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n") if typed is None else Typed(typed))
+    ended = await erase_user("--user", "ada")
+    assert ended.code == left
+    assert ("--yes" in ended.stderr) == (typed is None)
+    assert len(await pool.fetch(READABLE)) == left
+
+
+async def test_a_key_of_another_master_key_ends_it_with_an_error(
+    run: Run, store_database: str, components: Components
+) -> None:
+    await start(components.store, CALLER)
+    other = MASTER_KEY.replace("k1:", "k2:")
+    ended = await run("erase-user --user ada --yes", store_database, master_key=other)
+    assert ended.code == 1
+    assert ended.stderr.startswith("Erased 0 sessions, then: session ")
+    unset = await run("erase-user --user ada --yes", store_database, master_key="")
+    assert (unset.code, unset.stderr[:29]) == (2, "PARLEY_MASTER_KEY is not set.")

@@ -1,0 +1,24 @@
+"""Recorded usage of stateless completions."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from parley_core.storage.postgres_pool import Pool
+from parley_events.values import Price, Usage
+from parley_session.application.sessions.record_completion import CompletionRecorder
+from parley_session.domain.completion import RecordCompletion
+from parley_session.storage.session_index import SessionIndex
+from session_support.appending import CALLER
+from session_support.components import components_on
+
+USAGE = Usage(prompt_tokens=7, completion_tokens=2)
+PRICE = Price(currency="USD", prompt=100, completion=400)
+
+
+async def serve_completion(pool: Pool, *, ago: timedelta = timedelta(0)) -> UUID:
+    """The id of a completion of Ada's, recorded so long ago."""
+    command = RecordCompletion(uuid4(), "demo", "completed", USAGE, PRICE)
+    store, rows = components_on(pool).store, SessionIndex(pool)
+    completions = CompletionRecorder(store, rows, clock=lambda: datetime.now(UTC) - ago)
+    await completions.record(command, CALLER)
+    return command.id

@@ -1,0 +1,145 @@
+"""A database outage: calls answer 503 meanwhile, and nothing is stored partially."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from session_support.client import HISTORY, Answer, completion
+from session_support.service import Service
+
+from parley_core.storage.postgres_pool import Pool
+from parley_testing.eventually import eventually
+from parley_testing.passage import FaultyProxy
+
+STORE_SECONDS = 0.4
+AWAY = (503, "event_store_unavailable", None)
+
+
+@pytest.fixture
+async def passage(store_database: str) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy.to(store_database) as passage:
+        yield passage
+
+
+@pytest.fixture
+async def session(serve: Any, passage: FaultyProxy) -> Service:
+    return await serve(
+        database=passage.database,
+        session_database_timeout_seconds=STORE_SECONDS,
+        session_database_max_connections=3,
+        SWEEP_INTERVAL_SECONDS=0.05,
+    )
+
+
+def every_call(session: Service, session_id: str, turn_id: str) -> list[Any]:
+    runner = str(uuid4())
+    inference = {"issuer": "inference"}
+    return [
+        session.call("POST", "/sessions", {}),
+        session.call("GET", f"/sessions/{session_id}"),
+        session.call("POST", "/switch-assistant", {"assistant_id": "helper"}),
+        session.call("POST", f"/sessions/{session_id}/messages", {"content": "hello"}),
+        session.call("GET", f"/turns/{turn_id}"),
+        session.call("POST", f"/turns/{turn_id}/claim", {"runner": runner}, **inference),
+        session.call("POST", f"/turns/{turn_id}/complete", completion(runner), **inference),
+        session.call("POST", f"/runners/{runner}/heartbeat", {"turns": []}, **inference),
+        session.call("POST", "/keys", {"session_ids": [session_id]}, who=HISTORY, issuer="history"),
+    ]
+
+
+async def ready(session: Service) -> tuple[int, Any]:
+    async with session.http.get(session.url + "/readyz") as answer:
+        return answer.status, await answer.json()
+
+
+async def test_calls_fail_during_a_database_outage_and_recover_after_it(
+    session: Service, passage: FaultyProxy
+) -> None:
+    turn = await session.open_turn()
+    session_id = turn["session_id"]
+    passage.close()
+    for call in every_call(session, session_id, turn["id"]):
+        answer = await call
+        assert answer.refusal == AWAY
+        assert answer.headers["retry-after"] == "1"
+    assert await ready(session) == (503, {"status": "unavailable", "missing": ["event store"]})
+    async with session.http.get(session.url + "/healthz") as answer:
+        assert answer.status == 200
+    passage.open()
+
+    async def is_ready() -> bool:
+        return (await ready(session))[0] == 200
+
+    await eventually(is_ready)
+    runner = str(uuid4())
+    assert (await session.claim(turn["id"], runner))["claimed"]
+    assert (await session.complete(turn["id"], runner)).body["status"] == "completed"
+
+
+async def test_calls_time_out_while_the_database_does_not_answer(
+    session: Service, passage: FaultyProxy
+) -> None:
+    turn = await session.open_turn()
+    passage.silence()
+    clock = asyncio.get_running_loop()
+    began = clock.time()
+    # More calls than connections: waiting for a connection is bounded too.
+    calls = [
+        call for _ in range(10) for call in every_call(session, turn["session_id"], turn["id"])
+    ]
+    answers: list[Answer] = await asyncio.gather(*calls)
+    took = clock.time() - began
+    assert {answer.refusal for answer in answers} == {AWAY}
+    # One timeout for the connection, one for the response, and some slack.
+    assert took < 2 * STORE_SECONDS + 3
+    passage.open()
+
+    async def is_ready() -> bool:
+        return (await ready(session))[0] == 200
+
+    await eventually(is_ready)
+    assert (await session.claim(turn["id"], str(uuid4())))["claimed"]
+
+
+async def test_a_submit_retried_after_a_lost_response_is_stored_once(
+    session: Service, passage: FaultyProxy, pool: Pool
+) -> None:
+    session_id = (await session.start())["id"]
+    path, body = f"/sessions/{session_id}/messages", {"content": "hello"}
+    lock = await pool.acquire()
+    transaction = lock.transaction()
+    await transaction.start()
+    await lock.execute("LOCK turns IN SHARE MODE")
+    answer = await session.call("POST", path, body, key="k1")
+    assert answer.refusal == AWAY
+    await transaction.rollback()
+    await pool.release(lock)
+    answer = await session.call("POST", path, body, key="k1")
+    assert answer.status in (200, 201)
+    assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 3
+
+
+async def test_logged_database_errors_name_the_class_and_quote_nothing(
+    session: Service, passage: FaultyProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    started = await session.start()
+    passage.close()
+    path = f"/sessions/{started['id']}/messages"
+    await session.call("POST", path, {"content": "private words"}, key="private-key")
+    assert "the event store failed: " in caplog.text
+    assert "private" not in caplog.text
+    assert str(urlsplit(passage.database).password) not in caplog.text
+
+
+async def test_a_read_only_database_is_unavailable(
+    serve: Any, store_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A standby answers like this until it is promoted.
+    session = await serve(database=f"{store_database}?default_transaction_read_only=on")
+    assert (await session.call("POST", "/sessions", {})).refusal == AWAY
+    assert "the event store failed: ReadOnlySQLTransactionError" in caplog.text

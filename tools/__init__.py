@@ -1,0 +1,1 @@
+"""Developer tools; nothing in the services imports them."""
