@@ -134,12 +134,6 @@ DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 """The URL of a Postgres database; errors never repeat its password."""
 
 
-class SharedPort(Settings):
-    """Of a service that may have several replicas behind one address."""
-
-    shared_port: Port | None = None
-
-
 Loaded = TypeVar("Loaded", bound=Settings)
 
 
