@@ -30,7 +30,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
     [
         (
             {"PARLEY_SESSION_URL": ""},
-            "PARLEY_SESSION_URL is not set. It should be a base URL",
+            "PARLEY_SESSION_URL is not set. It should be the base URL",
         ),
         (
             {"PARLEY_HISTORY_URL": "localhost"},

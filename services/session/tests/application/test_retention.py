@@ -253,8 +253,8 @@ async def test_the_process_erases_sessions_and_counts_them(
     )
 
     async def counted() -> dict[str, float]:
-        async with session.http.get(session.url + "/metrics") as answer:
-            families = text_string_to_metric_families(await answer.text())
+        async with session.http.get(session.url + "/metrics") as response:
+            families = text_string_to_metric_families(await response.text())
         samples = [sample for family in families for sample in family.samples]
         named = [each for each in samples if each.name == "parley_session_sessions_erased_total"]
         return {each.labels["reason"]: each.value for each in named}
@@ -266,4 +266,4 @@ async def test_the_process_erases_sessions_and_counts_them(
     asked = (await session.start())["id"]
     assert (await session.call("DELETE", f"/sessions/{asked}")).status == 200
     assert await counted() == {"expired": 1, "idle": 1, "requested": 1}
-    assert "Sessions erased: 1 expired, 1 idle." in caplog.text
+    assert "erased sessions: 1 expired, 1 idle" in caplog.text
