@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -76,7 +77,7 @@ async def start(
     begin = StartSession(session_id, assistant_id, 1, "Title", expires_at=expires_at)
     caller = Caller(Principal(tenant, "ada", frozenset({"admin"})), "req-1")
     for command in (begin, *commands):
-        await executor.execute(session_id, lambda _, command=command: command, caller)
+        await executor.execute(session_id, partial(_constant, command), caller)
     return session_id
 
 
@@ -267,3 +268,8 @@ async def test_the_process_erases_sessions_and_counts_them(
     assert (await session.call("DELETE", f"/sessions/{asked}")).status == 200
     assert await counted() == {"expired": 1, "idle": 1, "requested": 1}
     assert "erased sessions: 1 expired, 1 idle" in caplog.text
+
+
+def _constant(command: Command, _: object) -> Command:
+    """Issue this command whatever the state of the session is."""
+    return command

@@ -71,9 +71,9 @@ class Client:
             headers["idempotency-key"] = key
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         # aiohttp warns about long bodies of type bytes.
-        data = data and BytesIO(data)
+        content = BytesIO(data) if data else data
         async with self.http.request(
-            method, self.url + path, data=data, headers=headers
+            method, self.url + path, data=content, headers=headers
         ) as response:
             return ApiResponse(response.status, await response.json(), response.headers)
 
