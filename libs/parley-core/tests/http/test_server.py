@@ -17,7 +17,8 @@ PROCESS = """
 import asyncio, os, sys
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
+from parley_core.runtime.safe_logging import configure_logging
 
 app, ending = FastAPI(), asyncio.Event()
 

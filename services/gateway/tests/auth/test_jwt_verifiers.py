@@ -35,7 +35,7 @@ async def person(gateway, session, bearer):
     session.answers.append(raw(b"{}"))
     async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
         assert answer.status == 200, await answer.text()
-    return session.calls[-1].person
+    return session.calls[-1].principal
 
 
 async def test_a_token_resolves_to_its_principal(gateway, session):

@@ -72,7 +72,7 @@ async def test_a_ticket_acts_for_its_user_without_scopes(gateway, session, infer
     inference.script(lambda: sse.ended(session.end("")))
     async with bare(gateway, url, last_event_id="0") as answer:
         await answer.read()
-    assert session.calls[-1].person == inference.calls[-1].person == Principal("acme", "ada")
+    assert session.calls[-1].principal == inference.calls[-1].principal == Principal("acme", "ada")
 
 
 async def test_a_ticket_does_not_renew_itself(gateway, session, inference):
@@ -92,7 +92,7 @@ async def test_a_ticket_takes_precedence_over_headers(gateway, session, inferenc
     async with bare(gateway, started["stream_url"], **proxys) as answer:
         assert answer.status == 200
     path = f"/v1/turns/{started['turn_id']}/stream?ticket=x"
-    refused = await gateway.refusal("GET", path, bearer=token(sub="ada", tenant="acme"))
+    refused = await gateway.expect_error("GET", path, bearer=token(sub="ada", tenant="acme"))
     assert refused[:2] == (401, "invalid_ticket")
 
 

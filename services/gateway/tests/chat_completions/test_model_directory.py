@@ -23,15 +23,15 @@ async def test_the_list_is_refreshed_and_outlives_an_outage_of_inference(start, 
     gateway = await start(constants={"chat_completions.model_directory.LIST_TTL_SECONDS": 1e-9})
     assert (await gateway.get(PATH))[0] == 200
     inference.models = []
-    assert (await gateway.refusal("GET", PATH))[:2] == (404, "model_not_found")
+    assert (await gateway.expect_error("GET", PATH))[:2] == (404, "model_not_found")
     inference.models = [model("parley-demo")]
     assert (await gateway.get(PATH))[0] == 200
-    inference.away = True
+    inference.is_unavailable = True
     assert (await gateway.get(PATH))[0] == 200
 
 
 async def test_without_a_list_a_lookup_is_a_503(gateway, inference):
     inference.answers.extend((error(503, "inference_busy"), raw(b'{"data": [{}]}')))
     for _ in range(2):
-        assert (await gateway.refusal("GET", PATH))[:2] == (503, "inference_unavailable")
+        assert (await gateway.expect_error("GET", PATH))[:2] == (503, "inference_unavailable")
     assert (await gateway.get(PATH))[0] == 200

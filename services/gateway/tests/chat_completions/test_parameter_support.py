@@ -18,12 +18,12 @@ PATH = "/v1/chat/completions"
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}
 
 
-def asked(**changes):
+def completion_request(**changes):
     return {"model": "parley-demo", "messages": HELLO, **changes}
 
 
 def shape(**changes):
-    return CreateChatCompletion.model_validate_json(json.dumps(asked(**changes)))
+    return CreateChatCompletion.model_validate_json(json.dumps(completion_request(**changes)))
 
 
 def refused_of(messages):
@@ -34,24 +34,24 @@ def refused_of(messages):
 
 REFUSED = [
     ({}, "model"),
-    (asked(messages=[]), "messages"),
-    (asked(messages=[USER] * 2_049), "messages"),
-    (asked(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
-    (asked(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
-    (asked(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),
-    (asked(top_k=7), "top_k"),
-    (asked(temperature="hot"), "temperature"),
-    (asked(temperature=3), "temperature"),
-    (asked(max_tokens=0), "max_tokens"),
-    (asked(n=9), "n"),
-    (asked(stream_options={"include_usage": True}), "stream_options"),
-    (asked(metadata={"session_id": "x"}), "metadata.session_id"),
+    (completion_request(messages=[]), "messages"),
+    (completion_request(messages=[USER] * 2_049), "messages"),
+    (completion_request(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
+    (completion_request(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
+    (completion_request(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),
+    (completion_request(top_k=7), "top_k"),
+    (completion_request(temperature="hot"), "temperature"),
+    (completion_request(temperature=3), "temperature"),
+    (completion_request(max_tokens=0), "max_tokens"),
+    (completion_request(n=9), "n"),
+    (completion_request(stream_options={"include_usage": True}), "stream_options"),
+    (completion_request(metadata={"session_id": "x"}), "metadata.session_id"),
 ]
 
 
 async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, inference):
     for body, param in REFUSED:
-        refused = await gateway.refusal("POST", PATH, body=body)
+        refused = await gateway.expect_error("POST", PATH, body=body)
         assert refused == (400, "invalid_request", param)
     assert not session.calls
     assert not inference.calls
@@ -64,12 +64,14 @@ async def test_unsuitable_headers_are_rejected(gateway):
         ({"parley_session_id": str(SESSION_ID)}, of_another, "Parley-Session-Id"),
         ({"idempotency_key": "k"}, {}, "Idempotency-Key"),
     ):
-        refused = await gateway.refusal("POST", PATH, body=asked(**changes), **headers)
+        refused = await gateway.expect_error(
+            "POST", PATH, body=completion_request(**changes), **headers
+        )
         assert refused == (400, "invalid_request", param)
 
 
 async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session):
-    body = asked(temperature=0.2)
+    body = completion_request(temperature=0.2)
     async with gateway.request(
         "POST", PATH, body=body, parley_session_id=str(SESSION_ID)
     ) as response:
@@ -175,5 +177,5 @@ def test_each_message_is_limited_in_size():
 
 def test_at_most_21_messages_are_new():
     messages = [{"role": "user", "name": None, "content": str(number)} for number in range(21)]
-    told = [CompletionMessage.model_validate(one) for one in (USER, ASSISTANT, *messages)]
-    assert new_texts(told) == [str(number) for number in range(21)]
+    messages_given = [CompletionMessage.model_validate(one) for one in (USER, ASSISTANT, *messages)]
+    assert new_texts(messages_given) == [str(number) for number in range(21)]

@@ -66,7 +66,7 @@ async def test_an_interrupted_export_has_no_end(gateway, parts):
 
 
 async def test_a_rejected_export_is_an_ordinary_error(gateway):
-    assert (await gateway.refusal("GET", EXPORT))[:2] == (404, "session_not_found")
+    assert (await gateway.expect_error("GET", EXPORT))[:2] == (404, "session_not_found")
 
 
 async def test_exports_count_as_streams_and_end_at_shutdown(start, parts):
@@ -74,7 +74,7 @@ async def test_exports_count_as_streams_and_end_at_shutdown(start, parts):
     parts.put_nowait(b"{")
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
-        assert (await gateway.refusal("GET", EXPORT))[:2] == (503, "gateway_busy")
+        assert (await gateway.expect_error("GET", EXPORT))[:2] == (503, "gateway_busy")
         gateway.app.begin_drain()
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()

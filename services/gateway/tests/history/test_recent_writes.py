@@ -25,7 +25,7 @@ def answer(version, **more):
 
 
 async def asked_for(gateway, history, query=""):
-    """The version that history is asked to wait for."""
+    """The version that history is to wait for."""
     await gateway.get(f"{HISTORY}{query}")
     return history.reads[-1].query.get("seen")
 
@@ -87,19 +87,19 @@ async def test_a_higher_min_version_wins_and_pages_of_the_past_are_not_affected(
 async def test_a_version_that_does_not_exist_yet_is_rejected(gateway, session, history):
     history.project(SESSION_ID, 4)
     session.answers.extend((answer(6), answer(6)))
-    refused = await gateway.refusal("GET", f"{HISTORY}?min_version=7")
+    refused = await gateway.expect_error("GET", f"{HISTORY}?min_version=7")
     assert refused == (400, "invalid_request", "min_version")
-    for _ in ("session has it", "session is away"):
-        refused = await gateway.refusal("GET", f"{HISTORY}?min_version=6")
+    for _ in ("session has the version", "session is unavailable"):
+        refused = await gateway.expect_error("GET", f"{HISTORY}?min_version=6")
         assert refused[:2] == (503, "projection_behind")
-        session.away = True
+        session.is_unavailable = True
 
 
 async def test_a_deleted_session_is_not_waited_for(gateway, session, history):
     history.project(SESSION_ID, 4)
     session.answers.extend((answer(6, erased=False), error(404, "session_not_found")))
     await gateway_delete(gateway, SESSION)
-    assert (await gateway.refusal("GET", HISTORY))[:2] == (404, "session_not_found")
+    assert (await gateway.expect_error("GET", HISTORY))[:2] == (404, "session_not_found")
 
 
 async def test_recent_writes_affect_only_their_author(gateway, session, history):
@@ -143,7 +143,7 @@ async def test_the_end_of_a_turn_is_recorded_for_json_and_resumed_streams(
 
 async def test_a_cached_page_older_than_a_write_is_not_served(start, session, history):
     gateway = await start(constants={"history.page_cache.SETTLE_SECONDS": 0.000_001})
-    await eventually(lambda: history.followers)
+    await eventually(lambda: history.subscribers)
     history.project(SESSION_ID, 4, "Old")
 
     async def is_kept():
@@ -170,7 +170,7 @@ async def test_an_erased_session_is_gone_at_once_and_the_response_waits_for_hist
     assert history.reads[0].query == {"limit": "1", "min_version": "5"}
     assert not erasing.done()
     for path in (HISTORY, f"{SESSION}/export"):
-        assert await gateway.refusal("GET", path) == (404, "session_not_found", None)
+        assert await gateway.expect_error("GET", path) == (404, "session_not_found", None)
     known.set()
     status, body = await erasing
     assert (status, body["erased"]) == (200, True)
@@ -183,7 +183,7 @@ async def test_an_erasure_is_answered_even_when_history_is_behind(start, session
     assert (await gateway_delete(gateway, SESSION))[0] == 200
     history.project(SESSION_ID, 4)
     assert await gateway_delete(gateway, "/v1/sessions") == (200, {"erased": 2})
-    history.away = True
+    history.is_unavailable = True
     session.answers.append(answer(5, erased=True))
     assert (await gateway_delete(gateway, SESSION))[0] == 200
 
@@ -216,7 +216,7 @@ async def test_a_restored_session_can_be_read_again(gateway, session, history):
 
 async def test_a_legal_hold_is_returned_as_a_conflict(gateway, session, history):
     session.answers.append(error(409, "legal_hold"))
-    assert await gateway.refusal("DELETE", SESSION) == (409, "legal_hold", "p")
+    assert await gateway.expect_error("DELETE", SESSION) == (409, "legal_hold", "p")
     assert history.calls == []
 
 

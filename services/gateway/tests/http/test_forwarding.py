@@ -36,7 +36,7 @@ async def test_a_read_returns_the_bytes_of_the_service(gateway, request, path, p
         assert answer.headers["x-request-id"] == "req-7"
     [call] = service.calls
     assert (call.method, call.path, call.body) == ("GET", called, None)
-    assert (call.person, call.request_id) == (ADA, "req-7")
+    assert (call.principal, call.request_id) == (ADA, "req-7")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_a_command_is_forwarded_and_returns_the_bytes_of_the_service(
         assert (answer.status, await answer.read()) == (status, BODY)
     [call] = service.calls
     assert (call.method, call.path, call.body) == (method, called or path, body)
-    assert call.person == ADA
+    assert call.principal == ADA
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ async def test_scopes_are_forwarded_to_the_service(gateway, session):
     bearer = token(scope="admin assistants:write")
     async with gateway.request("DELETE", "/v1/assistants/a", bearer=bearer) as answer:
         assert answer.status == 200
-    assert session.calls[0].person.scopes == {"admin", "assistants:write"}
+    assert session.calls[0].principal.scopes == {"admin", "assistants:write"}
 
 
 async def test_a_session_can_be_started_without_a_body_and_with_any_content_type(gateway, session):

@@ -74,7 +74,7 @@ DEEP = b'{"content":' + b"[" * 100_000
 )
 async def test_an_invalid_body_is_a_400_that_names_the_field(gateway, session, path, body, param):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    assert await gateway.refusal("POST", path, body=data) == (400, "invalid_request", param)
+    assert await gateway.expect_error("POST", path, body=data) == (400, "invalid_request", param)
     assert session.calls == []
 
 
@@ -95,7 +95,7 @@ async def test_an_invalid_body_is_a_400_that_names_the_field(gateway, session, p
     ],
 )
 async def test_an_invalid_change_is_a_400_that_names_the_field(gateway, session, path, body, param):
-    assert await gateway.refusal("PATCH", path, body=body) == (400, "invalid_request", param)
+    assert await gateway.expect_error("PATCH", path, body=body) == (400, "invalid_request", param)
     assert session.calls == []
 
 
@@ -118,7 +118,7 @@ async def test_an_invalid_change_is_a_400_that_names_the_field(gateway, session,
     ],
 )
 async def test_an_invalid_import_is_a_400_that_names_the_field(gateway, session, messages, param):
-    refused = await gateway.refusal("POST", HISTORY, body={"messages": messages})
+    refused = await gateway.expect_error("POST", HISTORY, body={"messages": messages})
     assert refused == (400, "invalid_request", param)
     assert session.calls == []
 
@@ -130,16 +130,16 @@ async def test_an_import_has_at_most_4_mib(gateway, session):
     large = {"messages": [{"role": "user", "content": "a" * 250_000}] * 15}
     assert (await gateway.post(HISTORY, large))[0] == 200
     more = {"messages": large["messages"] * 2}
-    assert await gateway.refusal("POST", HISTORY, body=more) == (413, "body_too_large", None)
+    assert await gateway.expect_error("POST", HISTORY, body=more) == (413, "body_too_large", None)
     one = {"messages": [{"role": "user", "content": "é" * 131_073}]}
-    refused = await gateway.refusal("POST", HISTORY, body=one)
+    refused = await gateway.expect_error("POST", HISTORY, body=one)
     assert refused == (413, "message_too_large", "messages.0.content")
     assert len(session.calls) == 1
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65])
 async def test_metadata_keys_are_bounded(gateway, key):
-    status, code, param = await gateway.refusal(
+    status, code, param = await gateway.expect_error(
         "POST", "/v1/sessions", body={"metadata": {key: "v"}}
     )
     assert (status, code) == (400, "invalid_request")
@@ -195,19 +195,19 @@ async def test_an_error_quotes_no_input(gateway):
 async def test_an_invalid_path_or_query_is_a_400_that_names_the_parameter(
     gateway, history, path, param
 ):
-    assert await gateway.refusal("GET", path) == (400, "invalid_request", param)
+    assert await gateway.expect_error("GET", path) == (400, "invalid_request", param)
     assert history.calls == []
 
 
 async def test_an_invalid_session_id_in_the_path_of_a_message_is_a_400(gateway):
-    refused = await gateway.refusal("POST", "/v1/sessions/x/messages", body={"content": "a"})
+    refused = await gateway.expect_error("POST", "/v1/sessions/x/messages", body={"content": "a"})
     assert refused == (400, "invalid_request", "session_id")
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "a b", "ä", ""])
 async def test_an_idempotency_key_must_be_visible_ascii_of_bounded_length(gateway, session, key):
     for path in ("/v1/sessions", MESSAGES, "/v1/switch-assistant"):
-        refused = await gateway.refusal("POST", path, body={}, idempotency_key=key)
+        refused = await gateway.expect_error("POST", path, body={}, idempotency_key=key)
         assert refused == (400, "invalid_request", "Idempotency-Key")
     assert session.calls == []
 
@@ -224,7 +224,7 @@ async def test_two_idempotency_keys_are_rejected(gateway, session):
 async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inference, letter):
     fits = letter * (MAX_MESSAGE_BYTES // len(letter.encode()))
     body = {"content": fits + letter}
-    refused = await gateway.refusal("POST", MESSAGES, body=body)
+    refused = await gateway.expect_error("POST", MESSAGES, body=body)
     assert refused == (413, "message_too_large", "content")
     assert session.calls == []
     session.answers.append(raw(b"{}"))

@@ -19,7 +19,7 @@ HISTORY = f"/v1/history/{SESSION_ID}"
     ],
 )
 async def test_unknown_paths_and_methods_have_the_error_shape(gateway, method, path, status, code):
-    assert await gateway.refusal(method, path) == (status, code, None)
+    assert await gateway.expect_error(method, path) == (status, code, None)
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(start, s
     async with gateway.stream() as stream:
         await stream.event()
         gateway.app.begin_drain()
-        tried = len(inference.places)
-        await eventually(lambda: len(inference.places) > tried)
+        tried = len(inference.resume_points)
+        await eventually(lambda: len(inference.resume_points) > tried)
         inference.script(Stalls())
         async with asyncio.timeout(2):
             assert await stream.events() == []

@@ -44,7 +44,7 @@ async def test_a_message_rejected_by_session_is_an_ordinary_error(
 ):
     session.answers.append(error(status, code))
     path, body = f"/v1/sessions/{SESSION_ID}/messages", {"content": "Hi", "stream": stream}
-    assert await gateway.refusal("POST", path, body=body) == (status, code, "p")
+    assert await gateway.expect_error("POST", path, body=body) == (status, code, "p")
     assert inference.calls == []
 
 
@@ -59,7 +59,7 @@ async def test_an_unavailable_service_is_a_503_that_names_it(start, service):
             "inference": "/v1/models",
             "history": f"/v1/history/{SESSION_ID}",
         }
-        refused = await gateway.refusal("GET", paths[service])
+        refused = await gateway.expect_error("GET", paths[service])
         assert refused == (503, f"{service}_unavailable", None)
         assert await gateway.get("/readyz", bearer="") == (
             503,
@@ -70,7 +70,7 @@ async def test_an_unavailable_service_is_a_503_that_names_it(start, service):
 async def test_a_call_to_an_unresponsive_service_times_out(start, inference):
     gateway = await start(upstream_timeout_seconds=0.05)
     inference.stuck = asyncio.Event()
-    assert await gateway.refusal("GET", "/v1/models") == (503, "inference_unavailable", None)
+    assert await gateway.expect_error("GET", "/v1/models") == (503, "inference_unavailable", None)
 
 
 async def test_health_routes_need_no_token(gateway):

@@ -19,7 +19,7 @@ async def test_the_running_turn_is_returned_at_once_and_can_be_polled(gateway, s
     assert (status, turn["status"], turn["reply"]) == (202, "running", None)
     assert turn["message"]["content"] == "Hi"
     # Inference has it: nobody else needs to see to it.
-    await eventually(lambda: inference.places == [0])
+    await eventually(lambda: inference.resume_points == [0])
     assert await gateway.get(f"/v1/turns/{turn['id']}") == (200, turn)
     session.end("Hello")
     status, ended = await gateway.get(f"/v1/turns/{turn['id']}")
@@ -46,7 +46,7 @@ async def test_the_same_request_without_background_waits_for_the_reply(gateway, 
 
 
 async def test_the_turn_is_returned_while_inference_is_unavailable(gateway, session, inference):
-    inference.away = True
+    inference.is_unavailable = True
     async with asyncio.timeout(5):
         status, turn = await gateway.post(PATH, BACKGROUND)
     assert (status, turn["status"]) == (202, "running")
@@ -55,7 +55,7 @@ async def test_the_turn_is_returned_while_inference_is_unavailable(gateway, sess
 
 async def test_a_background_stream_is_rejected_before_any_call(gateway, session):
     body = {**BACKGROUND, "stream": True}
-    refused = await gateway.refusal("POST", PATH, body=body)
+    refused = await gateway.expect_error("POST", PATH, body=body)
     assert refused == (400, "invalid_request", "background")
     assert not session.calls
 
@@ -65,4 +65,4 @@ async def test_a_background_stream_is_rejected_before_any_call(gateway, session)
     [("x", (400, "invalid_request", "turn_id")), (another_id(), (404, "turn_not_found", "p"))],
 )
 async def test_an_unknown_turn_is_rejected(gateway, turn, refused):
-    assert await gateway.refusal("GET", f"/v1/turns/{turn}") == refused
+    assert await gateway.expect_error("GET", f"/v1/turns/{turn}") == refused

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.inference import Disconnects, Stalls, deltas
 from gateway_fakes.service import error
 
 from parley_contracts import turn_sse as sse
@@ -33,10 +33,10 @@ async def test_failed_and_cancelled_turns_are_returned_too(gateway, session, inf
 
 
 async def test_a_broken_stream_from_inference_is_reconnected(gateway, session, inference):
-    inference.script(deltas("abc"), Dies())
+    inference.script(deltas("abc"), Disconnects())
     inference.script(lambda: sse.ended(session.end("abc")))
     assert (await gateway.submit())[1]["status"] == "completed"
-    assert inference.places == [0, 3]
+    assert inference.resume_points == [0, 3]
 
 
 async def test_a_repeated_request_returns_the_same_turn_without_inference(
@@ -44,14 +44,14 @@ async def test_a_repeated_request_returns_the_same_turn_without_inference(
 ):
     inference.script(lambda: sse.ended(session.end("Hi")))
     first = await gateway.submit(idempotency_key="k")
-    inference.away = True
+    inference.is_unavailable = True
     assert await gateway.submit(idempotency_key="k") == first
     assert len(session.turns) == 1
 
 
 async def test_a_client_that_waits_for_an_erased_session_gets_a_404(gateway, session, inference):
     paused = asyncio.Event()
-    inference.script(deltas("Hel"), paused, Dies())
+    inference.script(deltas("Hel"), paused, Disconnects())
     waiting = asyncio.create_task(gateway.submit("Hi"))
     await eventually(lambda: inference.written)
     session.turns.clear()
@@ -78,7 +78,7 @@ async def test_a_reply_that_takes_too_long_is_pending(start, session, inference)
 
 
 async def test_when_inference_stays_unavailable_the_reply_is_pending(gateway, session, inference):
-    inference.away = True
+    inference.is_unavailable = True
     status, body = await gateway.submit()
     assert (status, body["error"]["code"]) == (504, "reply_pending")
     assert len(session.turns) == 1

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, another_id
-from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.inference import Disconnects, Stalls, deltas
 from gateway_fakes.service import error
 
 from parley_contracts import turn_sse as sse
@@ -52,7 +52,7 @@ async def test_a_turn_whose_session_is_erased_ends_without_an_end(start, session
         constants={"turns.event_relay.RECONNECT_MAX_SECONDS": 0.1},
     )
     erased = asyncio.Event()
-    inference.script(deltas("abc"), erased, Dies())
+    inference.script(deltas("abc"), erased, Disconnects())
     async with gateway.stream() as stream:
         await stream.until_text(3)
         session.turns.clear()

@@ -35,10 +35,10 @@ def test_comments_do_not_change_the_last_event_id():
     assert (framer.last_event_id, framer.ended) == (3, False)
 
 
-@pytest.mark.parametrize("place", [b"", b"x", b"-1", b"1.5", b"ended", "٣".encode()])
-def test_an_invalid_event_id_is_an_error(place):
+@pytest.mark.parametrize("event_id", [b"", b"x", b"-1", b"1.5", b"ended", "٣".encode()])
+def test_an_invalid_event_id_is_an_error(event_id):
     with pytest.raises(MalformedEventStream):
-        TurnEventFramer(0, 1_000).feed(b"id: " + place + b"\ndata: {}\n\n")
+        TurnEventFramer(0, 1_000).feed(b"id: " + event_id + b"\ndata: {}\n\n")
 
 
 def test_an_oversized_event_is_an_error_before_it_is_complete():

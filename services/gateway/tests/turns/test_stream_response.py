@@ -38,7 +38,7 @@ async def test_session_and_inference_are_called_on_behalf_of_the_user(gateway, s
     assert stream.response.headers["x-request-id"] == "req-1"
     [submitted], [asked] = session.calls, inference.calls
     ada = Principal("acme", "ada", frozenset(("admin", "audit:read")))
-    assert submitted.person == asked.person == ada
+    assert submitted.principal == asked.principal == ada
     assert submitted.request_id == asked.request_id == "req-1"
     assert (submitted.method, submitted.path) == ("POST", f"/sessions/{SESSION_ID}/messages")
     assert (submitted.key, submitted.body) == ("k-1", {"content": "Hi"})
@@ -74,14 +74,14 @@ async def test_a_repeated_request_streams_the_reply_from_its_start(gateway, sess
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi")))
     async with gateway.stream(idempotency_key="k") as first:
         await first.events()
-    inference.away = True
+    inference.is_unavailable = True
     async with gateway.stream(idempotency_key="k") as again:
         await again.events()
     start = response_start(first.raw, session.turn)
     assert (
         again.raw.removeprefix(response_start(again.raw, session.turn)) == first.raw[len(start) :]
     )
-    assert len(inference.places) == len(session.turns) == 1
+    assert len(inference.resume_points) == len(session.turns) == 1
 
 
 async def test_a_disconnected_client_ends_only_its_relay(gateway, session, inference):
@@ -90,7 +90,7 @@ async def test_a_disconnected_client_ends_only_its_relay(gateway, session, infer
         await stream.until_text(1)
         assert inference.open == 1
     await eventually(lambda: inference.open == 0)
-    assert len(inference.places) == 1
+    assert len(inference.resume_points) == 1
 
 
 async def test_a_turn_is_handed_over_before_its_relay_is_cancelled(start, session, inference):
@@ -100,9 +100,9 @@ async def test_a_turn_is_handed_over_before_its_relay_is_cancelled(start, sessio
     inference.script(Stalls())
     async with gateway.stream() as stream:
         await stream.event()
-    await eventually(lambda: len(inference.places) == 5)
+    await eventually(lambda: len(inference.resume_points) == 5)
     await eventually(lambda: inference.open == 0)
-    assert len(inference.places) == 5
+    assert len(inference.resume_points) == 5
 
 
 async def test_heartbeats_are_sent_while_inference_is_unavailable(start, session, inference):
@@ -125,9 +125,9 @@ async def test_a_busy_stream_carries_no_heartbeats(start, session, inference):
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.2})
     pauses = [asyncio.Event() for _ in range(12)]
     steps = []
-    for place, pause in enumerate(pauses):
-        steps += [pause, deltas("a", after=place)]
-        asyncio.get_running_loop().call_later(0.05 * (place + 1), pause.set)
+    for offset, pause in enumerate(pauses):
+        steps += [pause, deltas("a", after=offset)]
+        asyncio.get_running_loop().call_later(0.05 * (offset + 1), pause.set)
     inference.script(*steps, lambda: sse.ended(session.end("a" * 12)))
     async with gateway.stream() as stream:
         await stream.events()

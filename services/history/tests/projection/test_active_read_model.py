@@ -19,7 +19,7 @@ from parley_history.storage.positions import PositionConflict, PositionUpdate
 
 
 def cut(records: list[Record], chance: random.Random) -> list[list[Record]]:
-    """The records in batches of any size, one record among them."""
+    """Split the records into batches of random sizes, including 1."""
     batches, rest = [], records
     while rest:
         size = chance.choice((1, 2, 3, 7, 40))

@@ -137,7 +137,7 @@ async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_sw
     async with asyncio.TaskGroup() as group, active_version(other):
         group.create_task(swapping())
         await eventually(lambda: waits_for_a_lock(tables))
-        # One that shares the lock with the first would keep the swap waiting for ever.
+        # A writer that shared the lock with the first one would starve the swap.
         group.create_task(writing())
         await asyncio.wait([asyncio.create_task(path(other))])
         assert written == []
@@ -151,7 +151,7 @@ async def test_a_projector_continues_in_the_version_that_was_swapped_in(tables, 
     await make_version(tables.connection, 2)
     async with tables.connection.transaction():
         await activate(tables.connection, 2)
-    # The connection and its prepared statements are those from before.
+    # The connection and its prepared statements date from before the swap.
     assert await project(read_model, second.records) == []
     assert await tables.rows() == folded(first)
     await tables.enter(2)

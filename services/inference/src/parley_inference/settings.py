@@ -43,7 +43,7 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
         None, description="the API key of the only model's server"
     )
 
-    max_turns: int = Field(200, ge=1, le=10_000, description="a number from 1 to 10000")
+    max_turns: int = Field(200, ge=1, le=10_000, description="concurrent turns, from 1 to 10000")
     max_streams: Count = Field(2_000, description="concurrent streams of turns")
     max_completions: Count = Field(200, description="concurrent stateless completions")
     context_cache_max_bytes: Count = Field(

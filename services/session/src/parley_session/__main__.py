@@ -6,8 +6,9 @@ import sys
 
 import asyncpg
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
 from parley_core.log import LogError, ensure_topic
+from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.migrations import (
     MigrationError,

@@ -107,7 +107,9 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     default_context_tokens: Count = Field(
         default=24_000, description="the prompt tokens of models whose context size is unknown"
     )
-    max_messages_per_session: Count = 10_000
+    max_messages_per_session: Count = Field(
+        default=10_000, description="the messages that a session may have, on all branches"
+    )
     temporary_session_hours: Count = Field(
         default=24, description="the whole hours after which a temporary session expires"
     )

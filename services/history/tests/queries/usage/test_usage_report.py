@@ -138,7 +138,7 @@ async def test_usage_of_an_erased_session_is_kept(usage, project_story, read_mod
 
 async def test_groups_are_ordered_by_key(usage, project_story):
     late = datetime(2026, 11, 24, 23, 59, 59, 999_000, tzinfo=UTC)
-    # Its message is of the one day, its reply of the next.
+    # The message and its reply are on different days.
     await project_story(story_with_replies({}, starts_at=late))
     await project_story(Completion(starts_at=late))
     await project_story(Completion(starts_at=NOON + timedelta(days=9)))
