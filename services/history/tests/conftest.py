@@ -1,16 +1,11 @@
 """Fixtures of history's tests: a read model in a database of its own, and its neighbours."""
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from history_testing.history import HistoryClient, serve_history
 from history_testing.log import Relay, relay_to
 from history_testing.read_model import MAX_DEFERRED, ReadModelTables, project

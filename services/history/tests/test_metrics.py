@@ -36,7 +36,7 @@ async def metrics_at(url):
 
 async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
     tables, kafka_bootstrap, log_topic
-):
+) -> None:
     story, parked = chat(2), chat(2)
     poison = replace(parked.records[1], value=b"")
     beyond = chat(2).records[3]
@@ -46,7 +46,7 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
     records = [*story.records, parked.records[0], poison, *parked.records[2:], beyond]
     async with relay_to(kafka_bootstrap, log_topic) as relay:
         await relay.publish(records)
-    expected = {
+    expected: dict[tuple[str, ...], float] = {
         ("parley_history_projector_events_total",): len(records),
         ("parley_history_sessions_parked_total",): 1,
         ("parley_history_dead_letters",): parked.version - 1,
@@ -75,7 +75,7 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
 
 async def test_before_the_first_check_unknown_metrics_are_omitted(
     tables, kafka_bootstrap, log_topic
-):
+) -> None:
     settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=log_topic)
     projector, registry = create_projector(settings), new_registry()
     register_projector_metrics(registry, projector, create_watchdog(settings, projector))
@@ -86,7 +86,7 @@ async def test_before_the_first_check_unknown_metrics_are_omitted(
     )
 
 
-async def test_serve_reports_the_number_of_waiting_requests(start, session):
+async def test_serve_reports_the_number_of_waiting_requests(start, session) -> None:
     history, story = await start(wait_seconds=30), chat(1)
     session.add(story)
     reading = asyncio.create_task(history.read(story.id, min_version=9))

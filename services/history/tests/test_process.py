@@ -68,7 +68,7 @@ def run(monkeypatch, command, **environment):
 )
 def test_invalid_settings_end_a_command_with_code_2_and_a_message(
     monkeypatch, capsys, command, wrong, sentence
-):
+) -> None:
     assert run(monkeypatch, command, **wrong) == 2
     assert capsys.readouterr().err.startswith(sentence)
 
@@ -76,7 +76,7 @@ def test_invalid_settings_end_a_command_with_code_2_and_a_message(
 @pytest.mark.parametrize("command", ["migrate", "project", "serve"])
 def test_an_unavailable_database_ends_a_command_with_code_1_and_a_message(
     monkeypatch, capsys, command
-):
+) -> None:
     assert run(monkeypatch, command) == 1
     assert capsys.readouterr().err.startswith("Database unavailable: ")
 
@@ -84,12 +84,12 @@ def test_an_unavailable_database_ends_a_command_with_code_1_and_a_message(
 @pytest.mark.parametrize("command", ["project", "serve"])
 def test_an_unmigrated_database_ends_a_command_with_a_message(
     monkeypatch, capsys, database, command
-):
+) -> None:
     assert run(monkeypatch, command, PARLEY_HISTORY_DATABASE_URL=database) == 1
     assert "Run the `migrate` command first" in capsys.readouterr().err
 
 
-def test_migrate_applies_each_migration_once(monkeypatch, capsys, database):
+def test_migrate_applies_each_migration_once(monkeypatch, capsys, database) -> None:
     applied = [f"applied {m.number:04} {m.name}\n" for m in load_migrations(MIGRATIONS)]
     for output in ("".join(applied), ""):
         assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE_URL=database) == 0
@@ -98,7 +98,7 @@ def test_migrate_applies_each_migration_once(monkeypatch, capsys, database):
 
 async def test_a_projector_without_its_topic_exits_with_code_1_and_a_message(
     tables, kafka_bootstrap, topic
-):
+) -> None:
     environment = projector_environment(tables, kafka_bootstrap, topic)
     process = await started("parley_history", "project", **environment)
     error = await stderr_at_exit(process)
@@ -109,7 +109,7 @@ async def test_a_projector_without_its_topic_exits_with_code_1_and_a_message(
 
 async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(
     tables, kafka_bootstrap, log_topic
-):
+) -> None:
     chance = random.Random(5)
     stories = [chat(25) for _ in range(100)]
     records = mixed(stories, chance)
@@ -164,7 +164,7 @@ async def get(url):
 
 async def test_a_projector_reports_its_health_and_exits_in_time_on_sigterm(
     tables, kafka_bootstrap, log_topic
-):
+) -> None:
     environment = projector_environment(tables, kafka_bootstrap, log_topic)
     url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_PORT']}"
     process = await started("parley_history", "project", **environment)
@@ -179,7 +179,7 @@ async def test_a_projector_reports_its_health_and_exits_in_time_on_sigterm(
     assert process.returncode == 0
 
 
-async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(tables):
+async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(tables) -> None:
     port = free_port()
     process = await started(
         "parley_history",

@@ -30,7 +30,9 @@ def parts_of(records, number):
     return [records[start:end] for start, end in pairwise(cuts)]
 
 
-async def test_replicas_may_join_be_suspended_and_be_killed(tables, kafka_bootstrap, log_topic):
+async def test_replicas_may_join_be_suspended_and_be_killed(
+    tables, kafka_bootstrap, log_topic
+) -> None:
     stories, chance = [chat(12) for _ in range(150)], random.Random(7)
     parts = parts_of(log_of(stories, chance), 4)
     published = 0
@@ -44,12 +46,12 @@ async def test_replicas_may_join_be_suspended_and_be_killed(tables, kafka_bootst
     async def applied():
         return sum((await tables.positions()).values())
 
-    async def publish(part):
+    async def publish(part) -> None:
         nonlocal published
         published += len(part)
         await relay.publish(part)
 
-    async def wait_for_applied(count):
+    async def wait_for_applied(count) -> None:
         async def are_applied():
             return await applied() >= count
 
@@ -77,7 +79,7 @@ async def test_replicas_may_join_be_suspended_and_be_killed(tables, kafka_bootst
     assert await tables.rows() == folded(*stories)
     assert (await tables.dead_letters(), await tables.deferred()) == ([], [])
     await second.communicate()
-    for replica in (first, third):
-        assert replica.returncode is None, "a healthy replica has exited"
-        await stderr_at_exit(replica, signal.SIGTERM)
-        assert replica.returncode == 0
+    for healthy in (first, third):
+        assert healthy.returncode is None, "a healthy replica has exited"
+        await stderr_at_exit(healthy, signal.SIGTERM)
+        assert healthy.returncode == 0

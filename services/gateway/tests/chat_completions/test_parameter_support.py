@@ -49,7 +49,7 @@ REFUSED = [
 ]
 
 
-async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, inference):
+async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, inference) -> None:
     for body, param in REFUSED:
         refused = await gateway.expect_error("POST", PATH, body=body)
         assert refused == (400, "invalid_request", param)
@@ -57,7 +57,7 @@ async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, 
     assert not inference.calls
 
 
-async def test_unsuitable_headers_are_rejected(gateway):
+async def test_unsuitable_headers_are_rejected(gateway) -> None:
     of_another = {"metadata": {"session_id": another_id()}}
     for headers, changes, param in (
         ({"parley_session_id": "x"}, {}, "Parley-Session-Id"),
@@ -70,7 +70,7 @@ async def test_unsuitable_headers_are_rejected(gateway):
         assert refused == (400, "invalid_request", param)
 
 
-async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session):
+async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session) -> None:
     body = completion_request(temperature=0.2)
     async with gateway.request(
         "POST", PATH, body=body, parley_session_id=str(SESSION_ID)
@@ -94,7 +94,7 @@ async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session
         {"web_search_options": {}},
     ],
 )
-def test_an_unsupported_parameter_is_named(changes):
+def test_an_unsupported_parameter_is_named(changes) -> None:
     with pytest.raises(ParleyError) as refused:
         check_supported(shape(**changes))
     assert [refused.value.param] == list(changes)
@@ -115,14 +115,14 @@ def test_an_unsupported_parameter_is_named(changes):
         {"reasoning_effort": "low"},
     ],
 )
-def test_model_server_parameters_are_rejected_in_a_session(changes):
+def test_model_server_parameters_are_rejected_in_a_session(changes) -> None:
     check_supported(shape(**changes))
     with pytest.raises(ParleyError) as refused:
         check_supported_in_session(shape(**changes))
     assert [refused.value.param] == list(changes)
 
 
-def test_null_and_default_values_are_accepted_in_a_session():
+def test_null_and_default_values_are_accepted_in_a_session() -> None:
     named = {"model", "messages", "stream", "stream_options", "metadata"}
     nothing = dict.fromkeys(set(CreateChatCompletion.model_fields) - named)
     defaults = {
@@ -166,16 +166,16 @@ def test_null_and_default_values_are_accepted_in_a_session():
         ),
     ],
 )
-def test_an_unsupported_message_is_named_by_its_index(messages, param):
+def test_an_unsupported_message_is_named_by_its_index(messages, param) -> None:
     assert refused_of(messages) == (400, param)
 
 
-def test_each_message_is_limited_in_size():
+def test_each_message_is_limited_in_size() -> None:
     large = {"role": "user", "content": "é" * 200_000}
     assert refused_of([USER, large, USER]) == (413, "messages.1.content")
 
 
-def test_at_most_21_messages_are_new():
+def test_at_most_21_messages_are_new() -> None:
     messages = [{"role": "user", "name": None, "content": str(number)} for number in range(21)]
     messages_given = [CompletionMessage.model_validate(one) for one in (USER, ASSISTANT, *messages)]
     assert new_texts(messages_given) == [str(number) for number in range(21)]

@@ -27,7 +27,7 @@ async def client(gateway):
         yield client
 
 
-async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, inference):
+async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello", reply=REPLY)))
     raw = await client.chat.completions.with_raw_response.create(**completion_request())
     turn = session.turn
@@ -51,7 +51,7 @@ async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, infere
 
 async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
     client, session, inference
-):
+) -> None:
     inference.script(
         deltas("Hél"),
         sse.HEARTBEAT,
@@ -72,7 +72,7 @@ async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
     assert not any("usage" in chunk.model_fields_set for chunk in chunks)
 
 
-async def test_usage_is_the_last_chunk_when_requested(client, session, inference):
+async def test_usage_is_the_last_chunk_when_requested(client, session, inference) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
     request = completion_request(stream=True, stream_options={"include_usage": True})
     chunks = [chunk async for chunk in await client.chat.completions.create(**request)]
@@ -83,7 +83,7 @@ async def test_usage_is_the_last_chunk_when_requested(client, session, inference
     assert all("usage" in chunk.model_fields_set for chunk in chunks)
 
 
-async def test_the_last_chunk_names_the_model_that_replied(client, session, inference):
+async def test_the_last_chunk_names_the_model_that_replied(client, session, inference) -> None:
     other = REPLY | {"model": "meta/llama"}
     inference.script(lambda: sse.ended(session.end("Hi", reply=other)))
     assert (await client.chat.completions.create(**completion_request())).model == "meta/llama"
@@ -95,7 +95,9 @@ async def test_the_last_chunk_names_the_model_that_replied(client, session, infe
     assert [chunk.model for chunk in chunks] == ["parley-demo", "meta/llama"]
 
 
-async def test_user_messages_after_the_last_assistant_message_are_new(client, session, inference):
+async def test_user_messages_after_the_last_assistant_message_are_new(
+    client, session, inference
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi")))
     messages = [
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
@@ -114,7 +116,7 @@ async def test_user_messages_after_the_last_assistant_message_are_new(client, se
     }
 
 
-async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, inference):
+async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
     async with openai_client(gateway, max_retries=2) as client:
         with pytest.raises(openai.InternalServerError) as failed:
@@ -134,17 +136,17 @@ async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, 
         ("internal", 500, "server_error"),
     ],
 )
-def test_a_failure_has_the_status_of_its_code(code, status, kind):
+def test_a_failure_has_the_status_of_its_code(code, status, kind) -> None:
     refusal = ReplyIncomplete(ErrorShape(message="Lost.", type="server_error", code=code))
     assert (refusal.status, refusal.type, refusal.code) == (status, kind, code)
 
 
-async def test_a_reply_that_fails_midway_raises_after_the_text(client, session, inference):
+async def test_a_reply_that_fails_midway_raises_after_the_text(client, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
     assert await text_and_error(client, **completion_request()) == ("Hel", "upstream_broken")
 
 
-async def test_a_cancelled_reply_is_an_error(client, session, inference):
+async def test_a_cancelled_reply_is_an_error(client, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
     assert await text_and_error(client, **completion_request()) == ("Hel", "cancelled")
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
@@ -153,7 +155,7 @@ async def test_a_cancelled_reply_is_an_error(client, session, inference):
     assert cancelled.value.code == "cancelled"
 
 
-async def test_a_stream_continues_after_inference_breaks(client, session, inference):
+async def test_a_stream_continues_after_inference_breaks(client, session, inference) -> None:
     inference.script(deltas("Hel"), Disconnects())
     inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello", reply=REPLY)))
     chunks = [
@@ -164,12 +166,12 @@ async def test_a_stream_continues_after_inference_breaks(client, session, infere
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-async def test_a_stream_that_cannot_continue_ends_with_an_error(client, session, inference):
+async def test_a_stream_that_cannot_continue_ends_with_an_error(client, session, inference) -> None:
     inference.script(deltas("Hel"), Disconnects())
     assert await text_and_error(client, **completion_request()) == ("Hel", "reply_pending")
 
 
-async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session, inference):
+async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session, inference) -> None:
     paused = asyncio.Event()
     inference.script(deltas("Hel"), paused, Disconnects())
     reading = asyncio.create_task(text_and_error(client, **completion_request()))
@@ -179,7 +181,7 @@ async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session,
     assert await reading == ("Hel", "session_not_found")
 
 
-async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session, inference):
+async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session, inference) -> None:
     inference.script(deltas("Hel"), Stalls())
     reading = asyncio.create_task(text_and_error(client, **completion_request()))
     await eventually(lambda: inference.written)
@@ -187,7 +189,7 @@ async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session,
     assert await reading == ("Hel", "reply_pending")
 
 
-async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, inference):
+async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, inference) -> None:
     gateway = await start(reply_timeout_seconds=0.05)
     inference.script(deltas("Hel"), Stalls())
     async with openai_client(gateway, max_retries=1) as client:
@@ -202,7 +204,9 @@ async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, infer
     assert len(session.turns) == 1
 
 
-async def test_an_idempotency_key_takes_precedence_over_attaching(client, session, inference):
+async def test_an_idempotency_key_takes_precedence_over_attaching(
+    client, session, inference
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
     headers = completion_request()["extra_headers"] | {
         "Idempotency-Key": "k",
@@ -217,14 +221,14 @@ async def test_an_idempotency_key_takes_precedence_over_attaching(client, sessio
 
 async def test_an_unknown_model_is_rejected_before_anything_is_committed(
     client, session, inference
-):
+) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         await client.chat.completions.create(**completion_request(model="gpt-nowhere"))
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     assert not session.calls
 
 
-async def test_an_error_of_session_is_returned_unchanged(client, session):
+async def test_an_error_of_session_is_returned_unchanged(client, session) -> None:
     session.answers.append(error(409, "turn_open", **{"x-should-retry": "false"}))
     with pytest.raises(openai.ConflictError) as refused:
         await client.chat.completions.create(**completion_request())
@@ -233,7 +237,7 @@ async def test_an_error_of_session_is_returned_unchanged(client, session):
 
 async def test_history_includes_the_completion_right_after(
     client, gateway, session, inference, history
-):
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
     await client.chat.completions.create(**completion_request())
     history.project(SESSION_ID, 4)
@@ -241,7 +245,7 @@ async def test_history_includes_the_completion_right_after(
     assert "4" in history.reads[-1].query.values()
 
 
-async def test_disconnecting_does_not_stop_the_reply(client, session, inference):
+async def test_disconnecting_does_not_stop_the_reply(client, session, inference) -> None:
     inference.script(deltas("Hel"), Stalls())
     stream = await client.chat.completions.create(**completion_request(stream=True))
     await anext(stream)
@@ -251,7 +255,7 @@ async def test_disconnecting_does_not_stop_the_reply(client, session, inference)
     assert not [call for call in session.calls if call.path.endswith("/cancel")]
 
 
-async def test_the_blocking_client_works_too(gateway, session, inference):
+async def test_the_blocking_client_works_too(gateway, session, inference) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
 
     def ask():

@@ -55,7 +55,7 @@ def completion(**message):
     return raw(json.dumps(data).encode())
 
 
-async def test_all_supported_parameters_are_forwarded(client, session, inference):
+async def test_all_supported_parameters_are_forwarded(client, session, inference) -> None:
     inference.script(completion(content=None, tool_calls=[CALL]))
     messages = [
         {"role": "system", "content": "Add."},
@@ -75,7 +75,7 @@ async def test_all_supported_parameters_are_forwarded(client, session, inference
     assert not session.calls
 
 
-async def test_a_stream_is_relayed_in_whole_events(gateway, inference):
+async def test_a_stream_is_relayed_in_whole_events(gateway, inference) -> None:
     sent = chunk("é") + sse.HEARTBEAT + chunk("\n\n", "stop", logprobs=None) + b"data: [DONE]\n\n"
     inference.script(*(sent[at : at + 7] for at in range(0, len(sent), 7)))
     body = completion_request(
@@ -89,7 +89,7 @@ async def test_a_stream_is_relayed_in_whole_events(gateway, inference):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, stream):
+async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, stream) -> None:
     inference.script(error(429, "upstream_rate_limited", **{"x-should-retry": "false"}))
     with pytest.raises(openai.RateLimitError) as refused:
         await client.chat.completions.create(**completion_request(stream=stream))
@@ -97,7 +97,7 @@ async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, 
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
-async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference):
+async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference) -> None:
     inference.script(error(503, "inference_busy", **{"retry-after-ms": "1"}))
     inference.script(completion(content="Hi"))
     async with openai_client(gateway, max_retries=1) as client:
@@ -112,13 +112,13 @@ async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference)
         (b'data: {"error":{"message":"Lost.","code":"upstream_broken"}}\n\n', "upstream_broken"),
     ],
 )
-async def test_an_interruption_raises_after_the_text(client, inference, last, code):
+async def test_an_interruption_raises_after_the_text(client, inference, last, code) -> None:
     inference.script(chunk("Hel"), last)
     assert await text_and_error(client, **completion_request()) == ("Hel", code)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_disconnected_client_ends_the_upstream_stream(client, inference, stream):
+async def test_a_disconnected_client_ends_the_upstream_stream(client, inference, stream) -> None:
     inference.script(*([chunk("Hel")] if stream else []), Stalls())
     asking = asyncio.create_task(_read(client, stream))
     await eventually(lambda: inference.open)
@@ -128,10 +128,10 @@ async def test_a_disconnected_client_ends_the_upstream_stream(client, inference,
 
 async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completion(
     client, inference
-):
+) -> None:
     gone = asyncio.Event()
 
-    async def never(request):
+    async def never(request) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -145,7 +145,7 @@ async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completi
         await gone.wait()
 
 
-async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference):
+async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.02})
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo") + b"data: [DONE]\n\n")
@@ -159,7 +159,7 @@ async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference):
     assert received.replace(sse.HEARTBEAT, b"") == chunk("Hel") + chunk("lo") + b"data: [DONE]\n\n"
 
 
-async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, inference):
+async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, inference) -> None:
     gateway = await start(drain_seconds=5)
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo", "stop") + b"data: [DONE]\n\n")
@@ -174,7 +174,7 @@ async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, 
 @pytest.mark.parametrize("started", [False, True])
 async def test_at_shutdown_an_unfinished_completion_ends_with_an_error(
     gateway, client, inference, started
-):
+) -> None:
     # The gateway of these tests drains for a second, which it needs to say so.
     inference.script(*([chunk("Hel")] if started else []), Stalls())
     asking = asyncio.create_task(
@@ -192,7 +192,7 @@ async def test_at_shutdown_an_unfinished_completion_ends_with_an_error(
     assert (stopped.value.status_code, stopped.value.code) == (503, "gateway_busy")
 
 
-async def test_a_completion_body_has_its_own_limit(start, inference):
+async def test_a_completion_body_has_its_own_limit(start, inference) -> None:
     gateway = await start(body={"max_completion_bytes": 3 * 2**20})
     inference.script(completion(content="Long."))
     message = {"role": "user", "content": "x" * 2**21}
@@ -205,7 +205,7 @@ async def test_a_completion_body_has_its_own_limit(start, inference):
     assert (refused.value.status_code, refused.value.code) == (413, "body_too_large")
 
 
-async def test_a_model_is_read_by_its_name(client, inference):
+async def test_a_model_is_read_by_its_name(client, inference) -> None:
     assert (await client.models.retrieve("meta/llama")).id == "meta/llama"
     assert [model.id async for model in client.models.list()] == ["parley-demo", "meta/llama"]
     with pytest.raises(openai.NotFoundError) as unknown:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from functools import partial
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, another_id
@@ -23,7 +24,7 @@ async def following(start, history):
     return gateway
 
 
-async def wait_until_cached(gateway, history, path=HISTORY, **more):
+async def wait_until_cached(gateway, history, path=HISTORY, **more) -> None:
     """Until the page is answered without a call to history."""
 
     async def is_kept():
@@ -39,7 +40,7 @@ async def text(gateway, path=HISTORY, **more):
     return page["data"][0] if status == 200 else (status, page["error"]["code"])
 
 
-async def test_a_page_is_read_once_and_then_served_from_the_cache(following, history):
+async def test_a_page_is_read_once_and_then_served_from_the_cache(following, history) -> None:
     async with following.request("GET", HISTORY) as answer:
         first, headers = await answer.read(), answer.headers
     await wait_until_cached(following, history)
@@ -57,7 +58,7 @@ async def test_a_page_is_read_once_and_then_served_from_the_cache(following, his
     assert len(history.reads) == reads
 
 
-async def test_every_response_has_its_own_request_id(following, history):
+async def test_every_response_has_its_own_request_id(following, history) -> None:
     await wait_until_cached(following, history)
     ids = set()
     for _ in range(3):
@@ -67,7 +68,7 @@ async def test_every_response_has_its_own_request_id(following, history):
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-async def test_a_matching_if_none_match_is_a_304(following, history, is_kept):
+async def test_a_matching_if_none_match_is_a_304(following, history, is_kept) -> None:
     if is_kept:
         await wait_until_cached(following, history)
     else:
@@ -84,7 +85,7 @@ async def test_a_matching_if_none_match_is_a_304(following, history, is_kept):
             assert answer.status == 200
 
 
-async def test_another_user_never_gets_a_cached_page(following, history):
+async def test_another_user_never_gets_a_cached_page(following, history) -> None:
     await wait_until_cached(following, history)
     for other in ({"sub": "eve"}, {"tenant": "other", "sub": "ada2"}):
         assert await text(following, bearer=token(**other)) == (404, "session_not_found")
@@ -94,7 +95,7 @@ async def test_another_user_never_gets_a_cached_page(following, history):
     assert await text(following) == "Hello"
 
 
-async def test_an_expired_token_never_gets_a_cached_page(following, history):
+async def test_an_expired_token_never_gets_a_cached_page(following, history) -> None:
     # The leeway of verification is for clocks that differ; it is no longer life.
     soon = token(exp=int(time.time()) - 28)
     await wait_until_cached(following, history, bearer=token())
@@ -107,7 +108,7 @@ async def test_an_expired_token_never_gets_a_cached_page(following, history):
     await eventually(refused)
 
 
-async def test_a_token_that_is_about_to_end_is_verified_again(following, history):
+async def test_a_token_that_is_about_to_end_is_verified_again(following, history) -> None:
     await wait_until_cached(following, history)
     ends = int(time.time()) + 2
     await following.get(HISTORY, bearer=token(exp=ends))
@@ -117,7 +118,7 @@ async def test_a_token_that_is_about_to_end_is_verified_again(following, history
     await eventually(lambda: verified.get(sent) is None)
 
 
-async def test_a_changed_session_is_read_again(following, history):
+async def test_a_changed_session_is_read_again(following, history) -> None:
     await wait_until_cached(following, history)
     history.project(SESSION_ID, 6, "Changed")
 
@@ -133,7 +134,7 @@ async def test_a_changed_session_is_read_again(following, history):
     await eventually(is_gone)
 
 
-async def test_a_response_overtaken_by_a_change_is_not_cached(following, history):
+async def test_a_response_overtaken_by_a_change_is_not_cached(following, history) -> None:
     history.before_answer.clear()
     asked = asyncio.create_task(text(following))
     await eventually(lambda: history.reads)
@@ -145,7 +146,7 @@ async def test_a_response_overtaken_by_a_change_is_not_cached(following, history
     assert await text(following) == "Changed"
 
 
-async def test_concurrent_requests_for_a_page_share_one_read(following, history):
+async def test_concurrent_requests_for_a_page_share_one_read(following, history) -> None:
     history.before_answer.clear()
     asked = [asyncio.create_task(text(following)) for _ in range(20)]
     await eventually(lambda: history.reads)
@@ -154,7 +155,7 @@ async def test_concurrent_requests_for_a_page_share_one_read(following, history)
     assert len(history.reads) < 5
 
 
-async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(following, history):
+async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(following, history) -> None:
     history.before_answer.clear()
     asked = [asyncio.create_task(text(following)) for _ in range(5)]
     await eventually(lambda: history.reads)
@@ -167,7 +168,7 @@ async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(followin
 
 
 @pytest.mark.parametrize("trouble", ["breaks", "is silent", "is not there"])
-async def test_without_the_feed_every_page_is_read_from_history(start, history, trouble):
+async def test_without_the_feed_every_page_is_read_from_history(start, history, trouble) -> None:
     gateway = await start(
         constants={
             **SETTLED,
@@ -196,20 +197,20 @@ async def test_without_the_feed_every_page_is_read_from_history(start, history, 
     await wait_until_cached(gateway, history)
 
 
-async def test_reads_never_go_back_in_time(following, history):
+async def test_reads_never_go_back_in_time(following, history) -> None:
     """Stale pages, hunted for while their sessions are written to."""
     sessions = [another_id() for _ in range(3)]
     for session in sessions:
         history.project(session, 1)
     seen, done, asked = dict.fromkeys(sessions, 1), asyncio.Event(), 0
 
-    async def write():
+    async def write() -> None:
         for version in range(2, 100):
             history.project(random.choice(sessions), version)
             await asyncio.sleep(random.random() / 100)
         done.set()
 
-    async def read():
+    async def read() -> None:
         nonlocal asked
         while not done.is_set():
             session, limit = random.choice(sessions), random.randint(1, 2)
@@ -227,4 +228,4 @@ async def test_reads_never_go_back_in_time(following, history):
         return page["version"] == history.sessions[session].version
 
     for session in sessions:
-        await eventually(lambda session=session: is_latest(session))
+        await eventually(partial(is_latest, session))

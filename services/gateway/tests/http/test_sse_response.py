@@ -13,7 +13,7 @@ from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_a_slow_client_applies_back_pressure_to_inference(start, session, inference):
+async def test_a_slow_client_applies_back_pressure_to_inference(start, session, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     pieces = [deltas(piece, after=offset * len(piece)) for offset in range(160)]
@@ -29,7 +29,7 @@ async def test_a_slow_client_applies_back_pressure_to_inference(start, session, 
 
 async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
     start, session, inference
-):
+) -> None:
     gateway = await start(max_streams=1, constants={"http.sse_response.HEARTBEAT_SECONDS": 0.05})
     piece = "x" * 65_536
     inference.script(*(deltas(piece, after=offset * len(piece)) for offset in range(160)), Stalls())
@@ -41,7 +41,7 @@ async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
         assert (await gateway.submit())[0] == 200
 
 
-async def test_clients_that_read_nothing_do_not_slow_others(start, session, inference):
+async def test_clients_that_read_nothing_do_not_slow_others(start, session, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     async with AsyncExitStack() as stuck:
@@ -64,7 +64,7 @@ def is_constant(number, looks):
 class NeverReading:
     """A client that requests a stream and reads nothing."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway) -> None:
         self.host, self.port = gateway.url.removeprefix("http://").split(":")
 
     async def __aenter__(self):
@@ -82,7 +82,7 @@ class NeverReading:
         await loop.sock_sendall(self.socket, head.encode() + body)
         return self.socket
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_) -> None:
         self.socket.close()
 
 

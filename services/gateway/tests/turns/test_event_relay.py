@@ -14,7 +14,7 @@ from parley_testing.eventually import eventually
 
 async def test_every_write_ends_between_events_wherever_inference_breaks(
     gateway, session, inference
-):
+) -> None:
     sent = deltas("abc", "def")
     for cut in range(1, len(sent), 5):
         inference.script(sent[:cut], Disconnects())
@@ -28,7 +28,9 @@ async def test_every_write_ends_between_events_wherever_inference_breaks(
 
 
 @pytest.mark.parametrize("breaks", [Disconnects(), Ends()], ids=["cut", "without an end"])
-async def test_a_broken_stream_resumes_after_the_last_event(gateway, session, inference, breaks):
+async def test_a_broken_stream_resumes_after_the_last_event(
+    gateway, session, inference, breaks
+) -> None:
     inference.script(deltas("Hé", "llo"), b'id: 9\ndata: {"half', breaks)
     inference.script(deltas(" wor", after=5), breaks)
     inference.script(deltas("ld", after=9), lambda: sse.ended(session.end("Héllo world")))
@@ -39,7 +41,7 @@ async def test_a_broken_stream_resumes_after_the_last_event(gateway, session, in
     assert [event["id"] for event in events] == ["0", "2", "5", "9", "11", "end"]
 
 
-async def test_a_silent_stream_is_reconnected(start, session, inference):
+async def test_a_silent_stream_is_reconnected(start, session, inference) -> None:
     gateway = await start(stream={"idle_timeout_seconds": 0.1})
     inference.script(deltas("a"), Stalls())
     inference.script(lambda: sse.ended(session.end("a")))
@@ -49,7 +51,9 @@ async def test_a_silent_stream_is_reconnected(start, session, inference):
     assert [event["id"] for event in events] == ["0", "1", "end"]
 
 
-async def test_a_stalled_stream_ends_once_session_reports_the_end(start, session, inference):
+async def test_a_stalled_stream_ends_once_session_reports_the_end(
+    start, session, inference
+) -> None:
     gateway = await start(
         constants={
             "turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.1,
@@ -69,7 +73,7 @@ async def test_a_stalled_stream_ends_once_session_reports_the_end(start, session
 
 async def test_a_turn_never_accepted_by_inference_ends_once_session_reports_the_end(
     start, session, inference
-):
+) -> None:
     gateway = await start(
         stream={"connect_timeout_seconds": 0.05, "reconnect_deadline_seconds": 60}
     )
@@ -83,7 +87,9 @@ async def test_a_turn_never_accepted_by_inference_ends_once_session_reports_the_
     assert end["error"]["code"] == "interrupted"
 
 
-async def test_a_turn_not_accepted_in_time_is_given_to_another_replica(start, session, inference):
+async def test_a_turn_not_accepted_in_time_is_given_to_another_replica(
+    start, session, inference
+) -> None:
     gateway = await start(stream={"connect_timeout_seconds": 0.2})
     inference.stuck = asyncio.Event()
     async with gateway.stream() as stream:
@@ -98,7 +104,7 @@ async def test_a_turn_not_accepted_in_time_is_given_to_another_replica(start, se
     assert inference.resume_points == [0, 0]
 
 
-async def test_a_stalled_stream_ends_when_its_session_is_erased(start, session, inference):
+async def test_a_stalled_stream_ends_when_its_session_is_erased(start, session, inference) -> None:
     gateway = await start(
         constants={
             "turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.1,
@@ -113,7 +119,7 @@ async def test_a_stalled_stream_ends_when_its_session_is_erased(start, session, 
             assert await stream.events() == []
 
 
-async def test_session_is_not_asked_while_the_reply_arrives(start, session, inference):
+async def test_session_is_not_asked_while_the_reply_arrives(start, session, inference) -> None:
     gateway = await start(constants={"turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.3})
     pauses = [asyncio.Event() for _ in range(8)]
     steps = []
@@ -126,7 +132,7 @@ async def test_session_is_not_asked_while_the_reply_arrives(start, session, infe
     assert session.turn_lookups == 0
 
 
-async def test_heartbeats_from_inference_keep_the_stream_alive(start, session, inference):
+async def test_heartbeats_from_inference_keep_the_stream_alive(start, session, inference) -> None:
     gateway = await start(stream={"idle_timeout_seconds": 0.2})
     pauses = [asyncio.Event() for _ in range(8)]
     steps = [step for pause in pauses for step in (pause, sse.HEARTBEAT)]
@@ -140,7 +146,7 @@ async def test_heartbeats_from_inference_keep_the_stream_alive(start, session, i
     assert stream.raw.count(sse.HEARTBEAT) == 8
 
 
-async def test_a_busy_or_unavailable_inference_is_retried(gateway, session, inference):
+async def test_a_busy_or_unavailable_inference_is_retried(gateway, session, inference) -> None:
     inference.script(error(503, "inference_busy"))
     inference.script(Disconnects())
     inference.script(lambda: sse.ended(session.end("")))
@@ -155,7 +161,7 @@ async def test_a_busy_or_unavailable_inference_is_retried(gateway, session, infe
     [b"id: x\ndata: {}\n\n", b"id: -1\ndata: {}\n\n", b"id: 5\ndata: " + b"x" * 9_000],
     ids=["a strange id", "a negative id", "an endless event"],
 )
-async def test_a_malformed_stream_is_not_relayed(start, session, inference, rubbish):
+async def test_a_malformed_stream_is_not_relayed(start, session, inference, rubbish) -> None:
     gateway = await start(constants={"turns.event_relay.MAX_EVENT_BYTES": 8_192})
     pause = asyncio.Event()
     inference.script(deltas("a"), pause, rubbish)
@@ -169,7 +175,7 @@ async def test_a_malformed_stream_is_not_relayed(start, session, inference, rubb
     )
 
 
-async def test_text_before_a_malformed_end_is_not_lost(gateway, session, inference):
+async def test_text_before_a_malformed_end_is_not_lost(gateway, session, inference) -> None:
     def ends_badly():
         session.end("Hello")
         return deltas("Hel") + b"id: end\ndata: {}\n\n"
@@ -182,7 +188,7 @@ async def test_text_before_a_malformed_end_is_not_lost(gateway, session, inferen
 
 async def test_when_inference_stays_unavailable_the_stream_ends_without_an_end(
     gateway, session, inference
-):
+) -> None:
     inference.script(deltas("a"), Disconnects())
     async with gateway.stream() as stream:
         events = await stream.events()
@@ -191,7 +197,7 @@ async def test_when_inference_stays_unavailable_the_stream_ends_without_an_end(
     assert inference.open == 0
 
 
-async def test_each_outage_has_its_own_deadline(start, session, inference):
+async def test_each_outage_has_its_own_deadline(start, session, inference) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 0.2},
         constants={
@@ -208,7 +214,7 @@ async def test_each_outage_has_its_own_deadline(start, session, inference):
 
 async def test_a_turn_that_ended_during_an_outage_is_replayed_from_session(
     gateway, session, inference
-):
+) -> None:
     inference.script(
         deltas("ab"), lambda: session.fail("abc", "interrupted") and b"", Disconnects()
     )
@@ -218,7 +224,9 @@ async def test_a_turn_that_ended_during_an_outage_is_replayed_from_session(
     assert (last["type"], last["error"]["code"]) == ("reply.failed", "interrupted")
 
 
-async def test_a_turn_unknown_to_inference_ends_the_stream_at_once(start, session, inference):
+async def test_a_turn_unknown_to_inference_ends_the_stream_at_once(
+    start, session, inference
+) -> None:
     gateway = await start(stream={"reconnect_deadline_seconds": 60})
     inference.script(error(404, "turn_not_found"))
     async with asyncio.timeout(5), gateway.stream() as stream:

@@ -17,7 +17,7 @@ from parley_testing.passage import FaultyProxy
 
 
 @pytest.fixture(autouse=True)
-def long_intervals(monkeypatch):
+def long_intervals(monkeypatch) -> None:
     """Neither polls nor keepalives, unless a test sets shorter intervals."""
     monkeypatch.setattr(listener, "POLL_INTERVAL_SECONDS", 60)
     monkeypatch.setattr(ndjson_stream, "KEEPALIVE_SECONDS", 60)
@@ -32,13 +32,13 @@ async def test_a_notification_without_session_ids_stands_for_all_sessions(payloa
     feed, calls = unconnected_feed(), list[str]()
 
     class Subscriber:
-        def started(self):
+        def started(self) -> None:
             calls.append("started")
 
-        def changed(self, session_ids):
+        def changed(self, session_ids) -> None:
             calls.append("changed")
 
-        def interrupted(self):
+        def interrupted(self) -> None:
             calls.append("interrupted")
 
     with feed.subscribed(Subscriber()):
@@ -46,7 +46,7 @@ async def test_a_notification_without_session_ids_stands_for_all_sessions(payloa
     assert calls == ["interrupted", "started"]
 
 
-async def test_a_notification_wakes_all_waiters_of_its_session_once():
+async def test_a_notification_wakes_all_waiters_of_its_session_once() -> None:
     feed, session_id, other_id = unconnected_feed(), uuid4(), uuid4()
     with (
         feed.watch(session_id) as first,
@@ -67,7 +67,7 @@ async def test_a_notification_wakes_all_waiters_of_its_session_once():
     assert feed.waiters == 0
 
 
-async def test_a_change_between_read_and_wait_still_wakes():
+async def test_a_change_between_read_and_wait_still_wakes() -> None:
     feed, session_id = unconnected_feed(), uuid4()
     with feed.watch(session_id) as subscription:
         feed._on_notification(None, 0, "", session_id.hex)
@@ -75,7 +75,7 @@ async def test_a_change_between_read_and_wait_still_wakes():
             await subscription.wait()
 
 
-async def test_a_stream_announces_that_it_listens_and_then_sends_all_changes():
+async def test_a_stream_announces_that_it_listens_and_then_sends_all_changes() -> None:
     feed = unconnected_feed()
     lines = ChangeFeedStreams(feed).open()
     first = asyncio.create_task(anext(lines))
@@ -88,7 +88,7 @@ async def test_a_stream_announces_that_it_listens_and_then_sends_all_changes():
     assert await anext(lines) == f'{{"moved":["{a}","{b}"]}}\n{{"moved":["{c}"]}}\n'.encode()
 
 
-async def test_an_idle_stream_sends_keepalives(monkeypatch):
+async def test_an_idle_stream_sends_keepalives(monkeypatch) -> None:
     monkeypatch.setattr(ndjson_stream, "KEEPALIVE_SECONDS", 0.01)
     feed = unconnected_feed()
     lines = ChangeFeedStreams(feed).open()
@@ -97,7 +97,7 @@ async def test_an_idle_stream_sends_keepalives(monkeypatch):
     assert [await anext(lines), await anext(lines)] == [b'{"listening":true}\n', b"\n"]
 
 
-async def test_a_stream_ends_on_disconnect_even_with_unread_lines():
+async def test_a_stream_ends_on_disconnect_even_with_unread_lines() -> None:
     feed = unconnected_feed()
     lines = ChangeFeedStreams(feed).open()
     feed._start()
@@ -108,7 +108,7 @@ async def test_a_stream_ends_on_disconnect_even_with_unread_lines():
     assert feed._subscribers == []
 
 
-async def test_a_notification_for_all_sessions_ends_streams_and_wakes_all_waiters():
+async def test_a_notification_for_all_sessions_ends_streams_and_wakes_all_waiters() -> None:
     feed = unconnected_feed()
     followed, again = ChangeFeedStreams(feed).open(), ChangeFeedStreams(feed).open()
     feed._start()
@@ -123,7 +123,7 @@ async def test_a_notification_for_all_sessions_ends_streams_and_wakes_all_waiter
     assert await anext(again) == b'{"listening":true}\n'
 
 
-async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch):
+async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch) -> None:
     monkeypatch.setattr(ndjson_stream, "MAX_QUEUED_LINES", 2)
     feed = unconnected_feed()
     streams = ChangeFeedStreams(feed)
@@ -139,7 +139,7 @@ async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch):
     assert b"moved" in await anext(quick)
 
 
-async def test_the_number_of_streams_is_limited_and_all_can_be_ended(monkeypatch):
+async def test_the_number_of_streams_is_limited_and_all_can_be_ended(monkeypatch) -> None:
     monkeypatch.setattr(ndjson_stream, "MAX_STREAMS", 1)
     monkeypatch.setattr(ndjson_stream, "KEEPALIVE_SECONDS", 0.01)
     streams = ChangeFeedStreams(unconnected_feed())
@@ -154,7 +154,7 @@ async def test_the_number_of_streams_is_limited_and_all_can_be_ended(monkeypatch
 
 async def test_over_http_a_stream_sends_projected_changes_and_ends_on_disconnect(
     start, project_story, tables, monkeypatch
-):
+) -> None:
     monkeypatch.setattr(listener, "RECONNECT_INITIAL_SECONDS", 60)
     monkeypatch.setattr(listener, "RECONNECT_MAX_SECONDS", 60)
     history = await start()
@@ -172,7 +172,7 @@ async def test_over_http_a_stream_sends_projected_changes_and_ends_on_disconnect
         assert response.status == 401
 
 
-async def test_a_stream_ends_when_the_database_stops_responding(tables, monkeypatch):
+async def test_a_stream_ends_when_the_database_stops_responding(tables, monkeypatch) -> None:
     monkeypatch.setattr(listener, "HEALTH_CHECK_INTERVAL_SECONDS", 0.05)
     async with FaultyProxy.to(tables.dsn) as proxy:
         feed = ChangeFeed(DatabaseSettings(url=proxy.database))

@@ -10,7 +10,7 @@ from parley_history.change_feed import listener
 from parley_testing.eventually import eventually
 
 
-async def test_a_projected_version_is_returned_at_once(start, project_story, session):
+async def test_a_projected_version_is_returned_at_once(start, project_story, session) -> None:
     history, story = await start(wait_seconds=60), await project_story(chat(1))
     async with asyncio.timeout(5):
         page = await history.read(story.id, min_version=story.version)
@@ -20,7 +20,7 @@ async def test_a_projected_version_is_returned_at_once(start, project_story, ses
 @pytest.mark.parametrize("projected_before", [True, False])
 async def test_a_notification_wakes_a_request_when_its_version_is_projected(
     start, read_model, session, monkeypatch, projected_before
-):
+) -> None:
     without_polling(monkeypatch)
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
@@ -40,7 +40,7 @@ async def test_a_notification_wakes_a_request_when_its_version_is_projected(
 
 async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
     start, read_model, session, monkeypatch
-):
+) -> None:
     without_polling(monkeypatch)
     history = await start(wait_seconds=0.05)
     session.add(story := chat(1))
@@ -55,7 +55,9 @@ async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
         assert (await reading).json["version"] == story.version
 
 
-async def test_without_notifications_requests_poll(start, read_model, session, tables, monkeypatch):
+async def test_without_notifications_requests_poll(
+    start, read_model, session, tables, monkeypatch
+) -> None:
     reconnect_after(monkeypatch, 60)
     history = await start(wait_seconds=30)
     await eventually(lambda: disconnect_listener(tables), within=15)
@@ -67,7 +69,9 @@ async def test_without_notifications_requests_poll(start, read_model, session, t
         assert (await reading).json["version"] == story.version
 
 
-async def test_a_disconnected_listener_reconnects(start, read_model, session, tables, monkeypatch):
+async def test_a_disconnected_listener_reconnects(
+    start, read_model, session, tables, monkeypatch
+) -> None:
     without_polling(monkeypatch)
     reconnect_after(monkeypatch, 0.01)
     history = await start(wait_seconds=30)
@@ -81,7 +85,9 @@ async def test_a_disconnected_listener_reconnects(start, read_model, session, ta
         assert (await reading).json["version"] == story.version
 
 
-async def test_projection_behind_names_the_projected_version(history, project_story, session):
+async def test_projection_behind_names_the_projected_version(
+    history, project_story, session
+) -> None:
     story = await project_story(chat(1))
     behind = await history.read(story.id, min_version=9)
     assert behind.error == (503, "projection_behind", None)
@@ -92,7 +98,7 @@ async def test_projection_behind_names_the_projected_version(history, project_st
     assert "up to version 0; version 1" in behind.json["error"]["message"]
 
 
-async def test_the_number_of_waiting_requests_is_limited(start, project_story, session):
+async def test_the_number_of_waiting_requests_is_limited(start, project_story, session) -> None:
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))
     await eventually(lambda: waiters(history) == 1)
@@ -103,7 +109,7 @@ async def test_the_number_of_waiting_requests_is_limited(start, project_story, s
     assert waiters(history) == 0
 
 
-async def test_a_cursor_added_by_the_awaited_version_is_valid(start, read_model, session):
+async def test_a_cursor_added_by_the_awaited_version_is_valid(start, read_model, session) -> None:
     history, story = await start(wait_seconds=30), chat(2)
     session.add(story)
     await project(read_model, story.records[:2])

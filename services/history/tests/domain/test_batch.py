@@ -26,14 +26,14 @@ def rows_of(batch: Batch) -> Rows:
     return Rows(batch.sessions, batch.messages, dict(batch.usage))
 
 
-def test_events_in_order_become_the_rows_of_their_fold():
+def test_events_in_order_become_the_rows_of_their_fold() -> None:
     stories = [chat(6), chat(6)]
     batch = batch_of(mixed(stories, random.Random(1)))
     assert rows_of(batch) == folded(*stories)
     assert (batch.newly_deferred, batch.dead_letters, batch.turn_links) == ([], [], [])
 
 
-def test_a_batch_writes_only_the_tombstone_of_an_erased_session():
+def test_a_batch_writes_only_the_tombstone_of_an_erased_session() -> None:
     erased, other = full(), chat(2)
     erased.erase()
     batch = batch_of(mixed([erased, other], random.Random(1)))
@@ -43,7 +43,7 @@ def test_a_batch_writes_only_the_tombstone_of_an_erased_session():
     assert batch_of(other.records).erased == set()
 
 
-def test_usage_is_counted_once_and_survives_erasure():
+def test_usage_is_counted_once_and_survives_erasure() -> None:
     erased, completion = full(), Completion()
     erased.erase()
     records = mixed([erased, completion], random.Random(1))
@@ -52,7 +52,7 @@ def test_usage_is_counted_once_and_survives_erasure():
     assert {row.session_id for row in batch.usage.values()} == {erased.id, completion.id}
 
 
-def test_usage_of_a_parked_record_is_not_counted():
+def test_usage_of_a_parked_record_is_not_counted() -> None:
     story = chat(1)
     again = encode(replace(story.events[3], id=story.forked_event(5).id, sequence=5))
     batch = batch_of([*story.records, again])
@@ -60,7 +60,7 @@ def test_usage_of_a_parked_record_is_not_counted():
     assert rows_of(batch) == folded(story)
 
 
-def test_repeats_do_not_restore_an_erased_session():
+def test_repeats_do_not_restore_an_erased_session() -> None:
     erased = chat(2)
     erased.erase()
     tombstone = BatchState(sessions=folded(erased).sessions)
@@ -68,7 +68,7 @@ def test_repeats_do_not_restore_an_erased_session():
     assert (batch.sessions, batch.messages, batch.dead_letters) == ({}, {}, [])
 
 
-def test_deferred_events_of_an_erased_session_are_dropped():
+def test_deferred_events_of_an_erased_session_are_dropped() -> None:
     erased = chat(1)
     erased.erase()
     erased.add_unknown_event()
@@ -77,14 +77,14 @@ def test_deferred_events_of_an_erased_session_are_dropped():
     assert (batch.erased, batch.newly_deferred) == ({erased.id}, [])
 
 
-def test_repeats_are_dropped():
+def test_repeats_are_dropped() -> None:
     story = chat(3)
     first = story.records
     assert rows_of(batch_of(first[:5] + first[:5] + first[3:] + first)) == folded(story)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_delivery_order_yields_the_same_rows(seed):
+def test_any_delivery_order_yields_the_same_rows(seed) -> None:
     stories, chance = [chat(4), chat(5), full(), full()], random.Random(seed)
     stories[1].erase()
     stories[2].erase()
@@ -99,7 +99,7 @@ def test_any_delivery_order_yields_the_same_rows(seed):
     assert (batch.newly_deferred, batch.dead_letters) == ([], [])
 
 
-def test_an_out_of_order_event_is_deferred_until_the_missing_one_arrives():
+def test_an_out_of_order_event_is_deferred_until_the_missing_one_arrives() -> None:
     story = chat(1)
     first, second, third, fourth = story.records
     batch = batch_of([first, fourth, third, fourth])
@@ -108,7 +108,7 @@ def test_an_out_of_order_event_is_deferred_until_the_missing_one_arrives():
     assert rows_of(batch_of([first, fourth, third, second])) == folded(story)
 
 
-def test_a_later_id_at_an_old_sequence_is_a_fork_and_parks_only_its_session():
+def test_a_later_id_at_an_old_sequence_is_a_fork_and_parks_only_its_session() -> None:
     forked, other = chat(2), chat(2)
     records = [*forked.records, encode(forked.forked_event(3)), *forked.records, *other.records]
     batch = batch_of(records)
@@ -116,14 +116,14 @@ def test_a_later_id_at_an_old_sequence_is_a_fork_and_parks_only_its_session():
     assert rows_of(batch) == folded(forked, other)
 
 
-def test_a_fork_among_deferred_events_parks_the_session():
+def test_a_fork_among_deferred_events_parks_the_session() -> None:
     story = chat(1)
     other = encode(replace(story.forked_event(4), id=story.events[2].id))
     batch = batch_of([story.records[0], story.records[3], other])
     assert [letter.error for letter in batch.newly_parked] == [FORKED]
 
 
-def test_no_further_event_of_a_parked_session_is_applied():
+def test_no_further_event_of_a_parked_session_is_applied() -> None:
     story = chat(2)
     poison = replace(story.records[1], value=b"{")
     batch = batch_of([story.records[0], poison, *story.records[1:]])
@@ -139,7 +139,7 @@ def test_no_further_event_of_a_parked_session_is_applied():
     assert not later.sessions
 
 
-def test_a_record_without_a_session_parks_none():
+def test_a_record_without_a_session_parks_none() -> None:
     story = chat(1)
     strange = [Record(b"", [], b""), Record(b"\xff", [], b"x"), Record(b"{not-an-id}", [], b"")]
     braced = replace(story.records[0], key=f"{{{story.id}}}".encode())
@@ -148,7 +148,7 @@ def test_a_record_without_a_session_parks_none():
     assert rows_of(batch) == folded(story)
 
 
-def test_a_session_without_its_start_event_is_parked():
+def test_a_session_without_its_start_event_is_parked() -> None:
     story = chat(1)
     impostor = replace(story.events[1], sequence=1)
     batch = batch_of([encode(impostor), *story.records])
@@ -157,7 +157,7 @@ def test_a_session_without_its_start_event_is_parked():
     assert not batch.sessions
 
 
-def test_a_repeated_message_id_parks_the_session():
+def test_a_repeated_message_id_parks_the_session() -> None:
     story = Story()
     story.submit("first")
     again = story.events[1].data
@@ -168,7 +168,7 @@ def test_a_repeated_message_id_parks_the_session():
     assert rows_of(batch) == folded(story)
 
 
-def test_the_number_of_deferred_events_per_session_is_limited():
+def test_the_number_of_deferred_events_per_session_is_limited() -> None:
     story = chat(4)
     batch = batch_of([story.records[0], *story.records[2:8]], max_deferred=5)
     assert batch.newly_parked[0].error == "more than 5 events wait for a missing one"
@@ -176,7 +176,7 @@ def test_the_number_of_deferred_events_per_session_is_limited():
     assert len(batch.newly_deferred) == 5
 
 
-def test_an_inapplicable_deferred_event_is_parked_at_its_own_location():
+def test_an_inapplicable_deferred_event_is_parked_at_its_own_location() -> None:
     story = Story()
     story.submit("question")
     started_again = replace(story.events[0], sequence=3, id=story.events[2].id)
@@ -188,7 +188,7 @@ def test_an_inapplicable_deferred_event_is_parked_at_its_own_location():
     assert not batch.newly_deferred
 
 
-def test_stored_deferred_events_are_replayed():
+def test_stored_deferred_events_are_replayed() -> None:
     story = chat(1)
     state = BatchState(deferred={story.id: {3: decode_incoming(3, 70, story.records[2])}})
     batch = batch_of([story.records[3], *story.records[:2]], state)

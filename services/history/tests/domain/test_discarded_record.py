@@ -10,6 +10,7 @@ from parley_events.cloudevents import Record, encode
 from parley_history.domain import batch as domain_batch
 from parley_history.domain.batch import ALREADY_PARKED, FORKED, Batch, BatchState
 from parley_history.domain.discarded_record import record_digest
+from parley_history.domain.fold import evolve
 from parley_history.domain.incoming_record import decode_incoming
 
 
@@ -29,7 +30,7 @@ def batch_of(
     return batch
 
 
-def test_a_discarded_record_fills_its_sequence_without_effect():
+def test_a_discarded_record_fills_its_sequence_without_effect() -> None:
     story = chat(2)
     records = story.records
     records[3] = poisoned(records[3])
@@ -42,7 +43,7 @@ def test_a_discarded_record_fills_its_sequence_without_effect():
     }
 
 
-def test_an_early_discarded_record_is_deferred_even_beyond_the_limit():
+def test_an_early_discarded_record_is_deferred_even_beyond_the_limit() -> None:
     story = chat(2)
     records = story.records
     records[5] = poisoned(records[5])
@@ -59,7 +60,7 @@ def test_an_early_discarded_record_is_deferred_even_beyond_the_limit():
     assert not batch.dead_letters
 
 
-def test_a_discarded_repeat_fork_or_unreadable_record_changes_nothing():
+def test_a_discarded_repeat_fork_or_unreadable_record_changes_nothing() -> None:
     story = chat(1)
     repeat = poisoned(story.records[1])
     fork = encode(story.forked_event(3))
@@ -78,14 +79,14 @@ def test_a_discarded_repeat_fork_or_unreadable_record_changes_nothing():
     assert (batch.dead_letters, batch.newly_deferred) == ([], [])
 
 
-def test_a_discarded_fork_of_a_deferred_event_is_ignored():
+def test_a_discarded_fork_of_a_deferred_event_is_ignored() -> None:
     story = chat(1)
     fork = encode(story.forked_event(4))
     batch = batch_of([story.records[0], story.records[3], fork, *story.records[1:3]], fork)
     assert batch.sessions == folded(story).sessions
 
 
-def test_a_discarded_record_of_a_parked_session_stays_a_dead_letter():
+def test_a_discarded_record_of_a_parked_session_stays_a_dead_letter() -> None:
     story = chat(1)
     poison = poisoned(story.records[2])
     batch = batch_of([poison, story.records[3]], poison, parked=frozenset([story.id]))
@@ -95,14 +96,14 @@ def test_a_discarded_record_of_a_parked_session_stays_a_dead_letter():
     assert not batch.sessions
 
 
-def test_a_session_with_a_discarded_start_never_exists():
+def test_a_session_with_a_discarded_start_never_exists() -> None:
     story = chat(1)
     deferred = {story.id: {2: decode_incoming(3, 1, story.records[1])}}
     batch = batch_of(story.records[:1], story.records[0], deferred=deferred)
     assert (batch.sessions, batch.dead_letters) == ({}, [])
 
 
-def test_a_low_id_of_a_discarded_record_does_not_turn_repeats_into_forks():
+def test_a_low_id_of_a_discarded_record_does_not_turn_repeats_into_forks() -> None:
     story = chat(1)
     headers = [
         (name, b"00000000-0000-7000-8000-000000000000" if name == "ce_id" else value)
@@ -114,7 +115,7 @@ def test_a_low_id_of_a_discarded_record_does_not_turn_repeats_into_forks():
     assert batch.sessions[story.id].version == 4
 
 
-def test_no_two_records_have_the_same_digest():
+def test_no_two_records_have_the_same_digest() -> None:
     key, name, value = b"k", "name", b"value"
     records = [
         Record(key, [(name, value)], b""),
@@ -131,8 +132,8 @@ def test_no_two_records_have_the_same_digest():
     assert record_digest(records[0]) == record_digest(Record(b"k", (("name", b"value"),), b""))
 
 
-def test_an_unexpected_error_parks_only_its_session(monkeypatch):
-    evolve, story, other = domain_batch.evolve, chat(2), chat(2)
+def test_an_unexpected_error_parks_only_its_session(monkeypatch) -> None:
+    story, other = chat(2), chat(2)
 
     def evolve_with_a_fault(session, event):
         if event.id == story.events[4].id:
@@ -147,7 +148,7 @@ def test_an_unexpected_error_parks_only_its_session(monkeypatch):
     assert batch.sessions[other.id] == folded(other).sessions[other.id]
 
 
-def test_too_deeply_nested_json_parks_its_session():
+def test_too_deeply_nested_json_parks_its_session() -> None:
     story = Story()
     story.add_unknown_event()
     deep = replace(story.records[1], value=b"[" * 100_000)
@@ -155,7 +156,7 @@ def test_too_deeply_nested_json_parks_its_session():
     assert batch.newly_parked[0].error == "malformed: RecursionError"
 
 
-def test_a_deferred_event_that_can_no_longer_be_decoded_parks_its_session():
+def test_a_deferred_event_that_can_no_longer_be_decoded_parks_its_session() -> None:
     story = chat(1)
     deferred = {story.id: {3: decode_incoming(3, 70, poisoned(story.records[2]))}}
     batch = batch_of(story.records[:2], deferred=deferred)

@@ -37,6 +37,7 @@ def after(*names: str) -> SessionRow:
     session = None
     for name in names:
         session, _ = evolve(session, golden(name))
+    assert session is not None
     return session
 
 
@@ -67,7 +68,7 @@ def reply(version: int, **own) -> MessageRow:
     )
 
 
-def test_a_started_session_is_a_row_with_the_event_id_that_unseals_its_title():
+def test_a_started_session_is_a_row_with_the_event_id_that_unseals_its_title() -> None:
     session, brought = evolve(None, golden("session_started"))
     assert brought is None
     assert session == SessionRow(
@@ -87,7 +88,7 @@ def test_a_started_session_is_a_row_with_the_event_id_that_unseals_its_title():
     )
 
 
-def test_a_submitted_message_is_a_row_and_the_next_event_links_its_turn():
+def test_a_submitted_message_is_a_row_and_the_next_event_links_its_turn() -> None:
     session, message = evolve(after("session_started"), golden("message_submitted"))
     assert message == MessageRow(
         session_id=SESSION,
@@ -126,14 +127,14 @@ def test_a_submitted_message_is_a_row_and_the_next_event_links_its_turn():
         ("reply_cancelled", reply(7, status="cancelled", content=b"\x01sealed partial content")),
     ],
 )
-def test_a_finished_reply_is_a_row_and_closes_the_turn(name, row):
+def test_a_finished_reply_is_a_row_and_closes_the_turn(name, row) -> None:
     session, message = evolve(after(*REPLY_REQUESTED), golden(name))
     assert message == row
     assert session.open_turn_id is session.open_turn_message_id is None
     assert (session.version, session.last_event_id) == (row.version, row.event_id)
 
 
-def test_a_cancel_request_changes_only_the_version_and_leaves_the_turn_open():
+def test_a_cancel_request_changes_only_the_version_and_leaves_the_turn_open() -> None:
     before = after(*REPLY_REQUESTED)
     session, brought = evolve(before, golden("cancel_requested"))
     assert brought is None
@@ -141,7 +142,7 @@ def test_a_cancel_request_changes_only_the_version_and_leaves_the_turn_open():
     assert session == replace(before, **position)
 
 
-def test_the_reply_of_a_turn_with_a_discarded_start_follows_the_newest_message():
+def test_the_reply_of_a_turn_with_a_discarded_start_follows_the_newest_message() -> None:
     before = after(*REPLY_REQUESTED)
     other = golden("reply_completed")
     other = dataclasses.replace(other, data=other.data.model_copy(update={"turn_id": known(0xFF)}))
@@ -150,7 +151,7 @@ def test_the_reply_of_a_turn_with_a_discarded_start_follows_the_newest_message()
     assert (session.open_turn_id, session.open_turn_message_id) == (TURN, MESSAGE)
 
 
-def test_an_imported_message_is_a_row_with_its_original_time():
+def test_an_imported_message_is_a_row_with_its_original_time() -> None:
     session, message = evolve(after("session_started"), golden("message_imported"))
     assert message == MessageRow(
         session_id=SESSION,
@@ -202,7 +203,7 @@ TAKEN_BACK = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_each_session_event_changes_only_its_own_columns(name):
+def test_each_session_event_changes_only_its_own_columns(name) -> None:
     before = after(*REPLY_REQUESTED)
     if name in TAKEN_BACK:
         before, _ = evolve(before, golden(TAKEN_BACK[name]))
@@ -213,14 +214,14 @@ def test_each_session_event_changes_only_its_own_columns(name):
     assert session == replace(before, **position | CHANGES[name])
 
 
-def test_a_title_may_be_removed():
+def test_a_title_may_be_removed() -> None:
     story = Story(title="Words")
     story.rename(None)
     session = folded(story).sessions[story.id]
     assert session.title is session.title_event_id is None
 
 
-def test_a_start_event_sets_expiry_and_fork_origin():
+def test_a_start_event_sets_expiry_and_fork_origin() -> None:
     origin = ForkPoint(session_id=SESSION, message_id=MESSAGE)
     story = Story(expires_at=at(9), forked_from=origin)
     session = folded(story).sessions[story.id]
@@ -229,7 +230,7 @@ def test_a_start_event_sets_expiry_and_fork_origin():
     assert session.forked_from_message_id == MESSAGE
 
 
-def test_a_session_is_linear_until_a_message_starts_a_branch():
+def test_a_session_is_linear_until_a_message_starts_a_branch() -> None:
     story = Story()
     first = story.import_message("first")
     story.submit("second")
@@ -243,7 +244,7 @@ def test_a_session_is_linear_until_a_message_starts_a_branch():
     assert (session.linear, session.leaf_message_id) == (False, story.leaf)
 
 
-def test_no_event_follows_an_erasure():
+def test_no_event_follows_an_erasure() -> None:
     story = chat(1)
     story.erase()
     story.submit("question")
@@ -254,7 +255,7 @@ def test_no_event_follows_an_erasure():
         evolve(session, story.events[5])
 
 
-def test_a_completion_without_a_conversation_is_erased_from_the_start():
+def test_a_completion_without_a_conversation_is_erased_from_the_start() -> None:
     event = golden("completion_served")
     session, brought = evolve(None, event)
     assert brought is None
@@ -267,14 +268,14 @@ def test_a_completion_without_a_conversation_is_erased_from_the_start():
         evolve(after("session_started"), event)
 
 
-def test_every_published_event_is_folded_above():
+def test_every_published_event_is_folded_above() -> None:
     published = {name.split(".")[2] for name in DATA_BY_TYPE}
     ends = {"reply_completed", "reply_failed", "reply_cancelled"}
     others = {"cancel_requested", "message_imported", "completion_served"}
     assert published == {*REPLY_REQUESTED, *ends, *CHANGES, *others}
 
 
-def test_an_event_of_an_unknown_type_changes_only_the_version():
+def test_an_event_of_an_unknown_type_changes_only_the_version() -> None:
     story = chat(1)
     before = None
     for event in story.events:
@@ -286,7 +287,7 @@ def test_an_event_of_an_unknown_type_changes_only_the_version():
     assert changed == {"version", "last_event_id", "updated_at"}
 
 
-def test_a_session_starts_once_and_with_its_start():
+def test_a_session_starts_once_and_with_its_start() -> None:
     story = Story()
     story.submit("question")
     session, _ = evolve(None, story.events[0])

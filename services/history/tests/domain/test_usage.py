@@ -40,7 +40,7 @@ def rows_of(story: Story) -> list[UsageRow]:
         ("context_compacted", "demo-model", 0, 2000, 120),
     ],
 )
-def test_replies_titles_and_summaries_cost_tokens(name, model, replies, prompt, completion):
+def test_replies_titles_and_summaries_cost_tokens(name, model, replies, prompt, completion) -> None:
     assert added(name) == UsageRow(
         session_id=golden(name).session_id,
         day=date(2026, 11, 24),
@@ -57,7 +57,7 @@ def test_replies_titles_and_summaries_cost_tokens(name, model, replies, prompt, 
     )
 
 
-def test_a_completion_without_a_conversation_costs_tokens_and_has_no_assistant():
+def test_a_completion_without_a_conversation_costs_tokens_and_has_no_assistant() -> None:
     event = golden("completion_served")
     session, _ = evolve(None, event)
     row = usage_of(session, event)
@@ -69,11 +69,11 @@ def test_a_completion_without_a_conversation_costs_tokens_and_has_no_assistant()
 
 
 @pytest.mark.parametrize("name", ["message_submitted", "cancel_requested", "session_erased"])
-def test_events_without_a_model_call_have_no_usage(name):
+def test_events_without_a_model_call_have_no_usage(name) -> None:
     assert added(name) is None
 
 
-def test_a_reply_without_usage_or_a_title_that_a_person_gave_is_not_counted():
+def test_a_reply_without_usage_or_a_title_that_a_person_gave_is_not_counted() -> None:
     story = Story()
     story.submit("question")
     story.reply("answer", usage=None)
@@ -81,7 +81,7 @@ def test_a_reply_without_usage_or_a_title_that_a_person_gave_is_not_counted():
     assert rows_of(story) == []
 
 
-def test_estimated_tokens_are_counted_separately():
+def test_estimated_tokens_are_counted_separately() -> None:
     story = chat(1)
     story.submit("question")
     story.cancel()
@@ -91,7 +91,7 @@ def test_estimated_tokens_are_counted_separately():
     assert (unpriced.replies, unpriced.estimated_tokens, unpriced.cost) == (1, 8, 0)
 
 
-def test_a_session_has_a_row_for_each_day_model_and_currency():
+def test_a_session_has_a_row_for_each_day_model_and_currency() -> None:
     story = Story()
     for model, price in (("a", PRICE), ("b", PRICE), ("a", PRICE), ("a", PRICE_IN_EUROS)):
         story.submit("question")
@@ -109,7 +109,7 @@ def test_a_session_has_a_row_for_each_day_model_and_currency():
 PRICE_IN_EUROS = Price(currency="EUR", prompt=1, completion=2)
 
 
-def test_a_day_ends_at_midnight_utc_whatever_the_time_zone_of_the_event():
+def test_a_day_ends_at_midnight_utc_whatever_the_time_zone_of_the_event() -> None:
     last, first = MIDNIGHT - timedelta(microseconds=1), MIDNIGHT
     days = [rows_of(Completion(starts_at=at))[0].day for at in (last, first)]
     assert days == [date(2026, 11, 24), date(2026, 11, 25)]
@@ -122,7 +122,7 @@ def test_a_day_ends_at_midnight_utc_whatever_the_time_zone_of_the_event():
     assert usage_of(session, event).day == date(2026, 11, 24)
 
 
-def test_a_cost_is_exact_however_large():
+def test_a_cost_is_exact_however_large() -> None:
     most = Usage(prompt_tokens=2**31 - 1, completion_tokens=2**31 - 1)
     price = Price(currency="USD", prompt=2**62, completion=1)
     [row] = rows_of(Completion(usage=most, price=price))

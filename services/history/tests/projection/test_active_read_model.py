@@ -19,7 +19,7 @@ from parley_history.storage.positions import PositionConflict, PositionUpdate
 
 
 def cut(records: list[Record], chance: random.Random) -> list[list[Record]]:
-    """The records in batches of any size, one record among them."""
+    """Split the records into batches of random sizes, including 1."""
     batches, rest = [], records
     while rest:
         size = chance.choice((1, 2, 3, 7, 40))
@@ -29,7 +29,7 @@ def cut(records: list[Record], chance: random.Random) -> list[list[Record]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_rows_equal_the_fold_for_any_delivery_and_batching(read_model, tables, seed):
+async def test_rows_equal_the_fold_for_any_delivery_and_batching(read_model, tables, seed) -> None:
     stories, chance = [chat(7), chat(4), Story(title="Words"), chat(1)], random.Random(seed)
     stories[1].add_unknown_event()
     stories += [full(), full()]
@@ -45,7 +45,7 @@ async def test_rows_equal_the_fold_for_any_delivery_and_batching(read_model, tab
     assert await tables.positions() == {PARTITION: len(delivery)}
 
 
-async def test_a_position_conflict_rolls_the_batch_back(read_model, tables):
+async def test_a_position_conflict_rolls_the_batch_back(read_model, tables) -> None:
     zombie, story, other = read_model, chat(1), chat(1)
     await zombie.positions_of([PARTITION])
     faster = ActiveReadModel(tables.settings, MAX_DEFERRED)
@@ -60,7 +60,7 @@ async def test_a_position_conflict_rolls_the_batch_back(read_model, tables):
     assert await project(zombie, other.records) == []
 
 
-async def test_only_one_of_two_projectors_of_the_same_records_writes(tables, read_model):
+async def test_only_one_of_two_projectors_of_the_same_records_writes(tables, read_model) -> None:
     stories = [chat(3) for _ in range(20)]
     records = mixed(stories, random.Random(2))
     incoming = [decode_incoming(PARTITION, i, record) for i, record in enumerate(records)]
@@ -76,7 +76,7 @@ async def test_only_one_of_two_projectors_of_the_same_records_writes(tables, rea
     await second.close()
 
 
-async def test_a_batch_that_fails_leaves_no_trace(read_model, tables):
+async def test_a_batch_that_fails_leaves_no_trace(read_model, tables) -> None:
     story = chat(2)
     await project(read_model, story.records[:3])
     await tables.connection.execute("ALTER TABLE messages RENAME TO away")
@@ -88,7 +88,7 @@ async def test_a_batch_that_fails_leaves_no_trace(read_model, tables):
     assert await tables.rows() == folded(story)
 
 
-async def test_deferred_events_are_stored_until_the_missing_one_arrives(read_model, tables):
+async def test_deferred_events_are_stored_until_the_missing_one_arrives(read_model, tables) -> None:
     story = chat(1)
     await project(read_model, [story.records[3], story.records[2], story.records[0]])
     assert await tables.versions([story]) == {story.id: 1}
@@ -98,7 +98,7 @@ async def test_deferred_events_are_stored_until_the_missing_one_arrives(read_mod
     assert await tables.deferred() == []
 
 
-async def test_a_dead_letter_is_the_record_as_it_was_and_where(read_model, tables):
+async def test_a_dead_letter_is_the_record_as_it_was_and_where(read_model, tables) -> None:
     story = chat(1)
     headers = [("ce_id", b"\xff\x00"), ("ce_id", b"twice"), ("na\x00me", b"")]
     poison = Record(story.records[0].key, headers, b"\x00poison")
@@ -110,7 +110,7 @@ async def test_a_dead_letter_is_the_record_as_it_was_and_where(read_model, table
     assert letter["error"] == parked.error == "the header ce_type is missing"
 
 
-async def test_a_parked_session_stays_parked_while_others_continue(read_model, tables):
+async def test_a_parked_session_stays_parked_while_others_continue(read_model, tables) -> None:
     parked, other = chat(2), chat(2)
     await project(read_model, parked.records[:3])
     await project(read_model, [replace(parked.records[3], value=b"")])
@@ -142,7 +142,7 @@ def with_model(story: Story, model: str) -> Record:
     ],
     ids=["a number over its type", "a NUL", "a sequence over its type", "one over all types"],
 )
-async def test_an_unstorable_value_parks_only_its_session(read_model, tables, unstorable):
+async def test_an_unstorable_value_parks_only_its_session(read_model, tables, unstorable) -> None:
     story, before, after = chat(1), chat(2), chat(2)
     batch = [*before.records, *story.records[:-1], unstorable(story), *after.records]
     [letter] = await project(read_model, batch)
@@ -156,7 +156,7 @@ async def test_an_unstorable_value_parks_only_its_session(read_model, tables, un
     assert len(await tables.dead_letters()) == 1 + story.version
 
 
-async def test_a_message_id_of_an_earlier_batch_parks_its_session(read_model, tables):
+async def test_a_message_id_of_an_earlier_batch_parks_its_session(read_model, tables) -> None:
     story = chat(1)
     await project(read_model, story.records)
     again = replace(story.forked_event(5), data=story.events[1].data)
@@ -165,7 +165,9 @@ async def test_a_message_id_of_an_earlier_batch_parks_its_session(read_model, ta
     assert await tables.rows() == folded(story)
 
 
-async def test_a_message_keeps_its_first_turn_when_its_reply_is_regenerated(read_model, tables):
+async def test_a_message_keeps_its_first_turn_when_its_reply_is_regenerated(
+    read_model, tables
+) -> None:
     story = chat(1)
     first = story.events[2].data
     again = first.model_copy(update={"turn_id": story.id, "reply_id": story.id})
@@ -176,7 +178,7 @@ async def test_a_message_keeps_its_first_turn_when_its_reply_is_regenerated(read
     assert message.turn_id == first.turn_id
 
 
-async def test_no_content_is_stored_in_plaintext(read_model, tables):
+async def test_no_content_is_stored_in_plaintext(read_model, tables) -> None:
     story = Story(title="Xylophone lessons")
     story.submit("xylophone question")
     story.reply("xylophone answer")
@@ -193,7 +195,7 @@ async def test_no_content_is_stored_in_plaintext(read_model, tables):
     assert b"upstream_timeout" in everything
 
 
-async def test_only_the_tombstone_of_an_erased_session_remains(read_model, tables):
+async def test_only_the_tombstone_of_an_erased_session_remains(read_model, tables) -> None:
     story, other = full(), full()
     early = encode(story.forked_event(story.version + 5))
     await project(read_model, [*story.records, *other.records, early])
@@ -211,7 +213,7 @@ async def test_only_the_tombstone_of_an_erased_session_remains(read_model, table
     assert await tables.dead_letters() == []
 
 
-async def test_listeners_are_notified_of_changed_sessions(read_model, tables):
+async def test_listeners_are_notified_of_changed_sessions(read_model, tables) -> None:
     payloads: list[str] = []
     await tables.connection.add_listener(CHANNEL, lambda *call: payloads.append(call[-1]))
     stories = [chat(1) for _ in range(250)]
@@ -226,7 +228,7 @@ async def test_listeners_are_notified_of_changed_sessions(read_model, tables):
     assert len(payloads) == 3, "repeats change nothing"
 
 
-async def test_positions_start_at_0_and_are_stored(read_model, tables: ReadModelTables):
+async def test_positions_start_at_0_and_are_stored(read_model, tables: ReadModelTables) -> None:
     assert await read_model.positions_of([0, 5]) == {0: 0, 5: 0}
     await tables.connection.execute("UPDATE positions SET next = 9 WHERE partition = 5")
     assert await read_model.positions_of([0, 5, 7]) == {0: 0, 5: 9, 7: 0}

@@ -3,6 +3,7 @@
 import logging
 import random
 from contextlib import AsyncExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,7 +29,7 @@ async def ends_of(bootstrap, topic):
 
 async def test_records_published_before_and_after_the_start_are_projected(
     tables, relay, log_settings
-):
+) -> None:
     early, late = [chat(3) for _ in range(20)], [chat(3) for _ in range(20)]
     await relay.publish(mixed(early, random.Random(1)))
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
@@ -39,7 +40,7 @@ async def test_records_published_before_and_after_the_start_are_projected(
     assert await tables.rows() == folded(*early, *late)
 
 
-async def test_the_marker_of_a_transaction_does_not_remain_as_lag(tables, log_settings):
+async def test_the_marker_of_a_transaction_does_not_remain_as_lag(tables, log_settings) -> None:
     bootstrap, topic, story = log_settings["bootstrap_servers"], log_settings["topic"], chat(1)
     await append_in_transaction(bootstrap, topic, story.records)
     async with projecting(project_settings(tables.dsn, **log_settings)):
@@ -53,7 +54,9 @@ async def test_the_marker_of_a_transaction_does_not_remain_as_lag(tables, log_se
     assert await tables.rows() == folded(story)
 
 
-async def test_a_projector_resumes_where_the_previous_one_stopped(tables, relay, log_settings):
+async def test_a_projector_resumes_where_the_previous_one_stopped(
+    tables, relay, log_settings
+) -> None:
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
     await relay.publish(mixed(first, random.Random(1)))
     async with projecting(project_settings(tables.dsn, **log_settings)):
@@ -69,7 +72,7 @@ async def test_a_projector_resumes_where_the_previous_one_stopped(tables, relay,
 
 async def test_a_poison_record_parks_its_session_and_stalls_no_other(
     tables, relay, log_settings, caplog
-):
+) -> None:
     parked, others = chat(2), [chat(2) for _ in range(20)]
     poison = parked.records[1]
     poison = type(poison)(poison.key, poison.headers, b'{"content": "xylophone"}')
@@ -89,7 +92,7 @@ async def test_a_poison_record_parks_its_session_and_stalls_no_other(
 
 async def test_two_projectors_share_the_log_and_take_over_from_each_other(
     tables, relay, log_settings
-):
+) -> None:
     stories = [chat(12) for _ in range(60)]
     records = mixed(stories, random.Random(3))
     parts = [records[start : start + 300] for start in range(0, len(records), 300)]
@@ -112,7 +115,7 @@ async def test_two_projectors_share_the_log_and_take_over_from_each_other(
 @pytest.mark.parametrize("last", [0, 1])
 async def test_a_projector_with_a_stale_position_resumes_from_the_stored_one(
     tables, relay, log_settings, caplog, last
-):
+) -> None:
     caplog.set_level(logging.INFO, "parley_history")
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
     async with AsyncExitStack() as one, AsyncExitStack() as other:
@@ -137,7 +140,7 @@ async def test_a_projector_with_a_stale_position_resumes_from_the_stored_one(
     assert await tables.rows() == folded(*first, *second)
 
 
-async def test_a_projector_without_partitions_is_ready(tables, kafka_bootstrap, topic):
+async def test_a_projector_without_partitions_is_ready(tables, kafka_bootstrap, topic) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 1, 1, 1))
     settings = project_settings(
         tables.dsn, bootstrap_servers=kafka_bootstrap, topic=topic, group=topic
@@ -150,7 +153,7 @@ async def test_a_projector_without_partitions_is_ready(tables, kafka_bootstrap, 
         await eventually(lambda: len(first._log.partitions | second._log.partitions) == 1)
 
 
-async def test_offsets_are_committed_to_the_group(tables, relay, log_settings, monkeypatch):
+async def test_offsets_are_committed_to_the_group(tables, relay, log_settings, monkeypatch) -> None:
     story = chat(1)
     monkeypatch.setattr(projector_module, "OFFSET_COMMIT_INTERVAL_SECONDS", 0.05)
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
@@ -158,14 +161,15 @@ async def test_offsets_are_committed_to_the_group(tables, relay, log_settings, m
         await eventually(projected(tables, [story]), within=15)
 
         async def committed():
-            consumer = projector._log._consumer
+            log: Any = projector._log
+            consumer = log._consumer
             offsets = [await consumer.committed(each) for each in consumer.assignment()]
             return sum(offset or 0 for offset in offsets) == story.version
 
         await eventually(committed)
 
 
-async def test_the_projector_leaves_no_connection_behind(tables, log_settings):
+async def test_the_projector_leaves_no_connection_behind(tables, log_settings) -> None:
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
         await eventually(lambda: projector.unavailable == [], within=15)
 

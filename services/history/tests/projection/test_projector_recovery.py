@@ -21,13 +21,13 @@ from parley_testing.eventually import eventually
 async def tcp_proxy(address, target):
     """Forwards connections from the address to the target."""
 
-    async def pump(reader, writer):
+    async def pump(reader, writer) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
         writer.close()
 
-    async def forward(reader, writer):
+    async def forward(reader, writer) -> None:
         host, port = target.split(":")
         target_reader, target_writer = await asyncio.open_connection(host, port)
         await asyncio.gather(pump(reader, target_writer), pump(target_reader, writer))
@@ -39,7 +39,7 @@ async def tcp_proxy(address, target):
 
 async def test_the_projector_survives_lost_database_connections(
     tables, relay, log_settings, caplog
-):
+) -> None:
     stories = [chat(4) for _ in range(40)]
     records = mixed(stories, random.Random(4))
 
@@ -62,7 +62,7 @@ async def test_the_projector_survives_lost_database_connections(
 @pytest.mark.parametrize("committed", [False, True], ids=["before the commit", "after the commit"])
 async def test_a_failed_batch_is_read_again_from_the_stored_positions(
     tables, relay, log_settings, monkeypatch, committed
-):
+) -> None:
     apply, failures = ActiveReadModel.apply, [True, True, False, True]
 
     async def fail_sometimes(read_model, records, updates):
@@ -85,7 +85,7 @@ async def test_a_failed_batch_is_read_again_from_the_stored_positions(
     assert await tables.deferred() == []
 
 
-async def test_the_projector_names_the_unavailable_dependency(tables, relay, log_settings):
+async def test_the_projector_names_the_unavailable_dependency(tables, relay, log_settings) -> None:
     story = chat(1)
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
         assert projector.unavailable == ["log"]
@@ -100,7 +100,7 @@ async def test_the_projector_names_the_unavailable_dependency(tables, relay, log
 
 async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
     tables, relay, log_settings, caplog
-):
+) -> None:
     lost, story = chat(3), chat(1)
     await tables.connection.execute("INSERT INTO positions VALUES (0, 7), (1, 7), (2, 7), (3, 7)")
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
@@ -116,7 +116,9 @@ async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
         await eventually(projected(tables, [lost, story]), within=15)
 
 
-async def test_a_missing_topic_ends_the_projector(tables, kafka_bootstrap, topic, monkeypatch):
+async def test_a_missing_topic_ends_the_projector(
+    tables, kafka_bootstrap, topic, monkeypatch
+) -> None:
     monkeypatch.setattr(projector_module, "JOIN_TIMEOUT_SECONDS", 0.5)
     settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=topic)
     with pytest.raises(LogError, match=topic):
@@ -126,7 +128,7 @@ async def test_a_missing_topic_ends_the_projector(tables, kafka_bootstrap, topic
 
 async def test_a_projector_may_start_before_kafka(
     tables, relay, log_settings, kafka_bootstrap, caplog
-):
+) -> None:
     story, address = chat(1), f"127.0.0.1:{free_port()}"
     await relay.publish(story.records)
     async with projecting(

@@ -44,14 +44,14 @@ class World:
             raise LogUnreachable("away")
         return self.ends
 
-    async def close(self):
+    async def close(self) -> None:
         pass
 
 
 class StatsFake:
     """The read-model statistics of a simulated world."""
 
-    def __init__(self, world):
+    def __init__(self, world) -> None:
         self.world = world
 
     async def read(self):
@@ -59,7 +59,7 @@ class StatsFake:
             raise ConnectionError
         return ProjectionStats(dict(self.world.positions), 0, 0, 0)
 
-    async def close(self):
+    async def close(self) -> None:
         pass
 
 
@@ -81,40 +81,40 @@ async def stalled_after(world, change=lambda world: None, max_checks=4 * CHECKS)
     return None
 
 
-async def test_an_unchanged_position_behind_the_end_ends_the_projector():
+async def test_an_unchanged_position_behind_the_end_ends_the_projector() -> None:
     assert await stalled_after(World()) == CHECKS
 
 
-async def test_a_projector_at_the_end_of_the_log_is_not_stalled():
+async def test_a_projector_at_the_end_of_the_log_is_not_stalled() -> None:
     assert await stalled_after(World(positions={0: 10, 1: 0})) is None
 
 
-async def test_a_slow_projector_is_not_stalled():
-    def crawl(world):
+async def test_a_slow_projector_is_not_stalled() -> None:
+    def crawl(world) -> None:
         world.ends[0] += 100
         world.positions[0] += world.checks % 3 == 0
 
     assert await stalled_after(World(), crawl) is None
 
 
-async def test_one_stalled_partition_is_enough():
-    def other_moves(world):
+async def test_one_stalled_partition_is_enough() -> None:
+    def other_moves(world) -> None:
         world.positions[1] += 1
         world.ends[1] += 1
 
     assert await stalled_after(World(), other_moves) == CHECKS
 
 
-async def test_the_owner_of_a_stalled_partition_is_ended_first():
+async def test_the_owner_of_a_stalled_partition_is_ended_first() -> None:
     assert await stalled_after(World(partitions=frozenset([1]))) == 2 * CHECKS
     assert await stalled_after(World(partitions=frozenset())) == 2 * CHECKS
 
 
 @pytest.mark.parametrize("wrong", [{"ends": None}, {"database": False}, {"joined": False}], ids=str)
-async def test_a_transient_failure_restarts_the_count(wrong):
+async def test_a_transient_failure_restarts_the_count(wrong) -> None:
     usual = World()
 
-    def wrong_once(world):
+    def wrong_once(world) -> None:
         for name, value in wrong.items():
             last = world.checks == CHECKS - 1
             setattr(world, name, value if last else getattr(usual, name))
@@ -122,8 +122,8 @@ async def test_a_transient_failure_restarts_the_count(wrong):
     assert await stalled_after(World(), wrong_once) == 2 * CHECKS
 
 
-async def test_a_projector_that_reports_failures_is_not_stalled():
-    def report_failure(world):
+async def test_a_projector_that_reports_failures_is_not_stalled() -> None:
+    def report_failure(world) -> None:
         world.failures += world.checks % (CHECKS - 1) == 0
 
     assert await stalled_after(World(), report_failure) is None
@@ -131,7 +131,7 @@ async def test_a_projector_that_reports_failures_is_not_stalled():
 
 async def test_a_working_projector_is_not_ended_and_its_lag_is_known(
     tables, kafka_bootstrap, log_topic, log_settings, monkeypatch
-):
+) -> None:
     monkeypatch.setattr(watchdog_module, "CHECK_INTERVAL_SECONDS", 0.05)
     settings = project_settings(tables.dsn, stall_timeout_seconds=0.5, **log_settings)
     projector = create_projector(settings)
@@ -151,7 +151,9 @@ async def test_a_working_projector_is_not_ended_and_its_lag_is_known(
         await asyncio.gather(projecting, watching, return_exceptions=True)
 
 
-async def test_readers_recover_after_failures_of_their_source(tables, log_topic, monkeypatch):
+async def test_readers_recover_after_failures_of_their_source(
+    tables, log_topic, monkeypatch
+) -> None:
     stats = ProjectionStatsReader(tables.settings)
     assert (await stats.read()).positions == {}
     await tables.connection.execute("ALTER TABLE positions RENAME TO away")
@@ -170,7 +172,7 @@ async def test_readers_recover_after_failures_of_their_source(tables, log_topic,
 
 async def test_a_hanging_process_exits_with_code_1_and_a_message(
     tables, kafka_bootstrap, log_topic
-):
+) -> None:
     environment = projector_environment(
         tables,
         kafka_bootstrap,

@@ -56,7 +56,7 @@ COMMON = [
         ({"branches": "all", "leaf": str(AN_ID)}, "branches"),
     ],
 )
-def test_an_invalid_parameter_of_a_message_page_is_named(query, param):
+def test_an_invalid_parameter_of_a_message_page_is_named(query, param) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_page_request(query, NOW)
     assert error.value.param == param
@@ -79,18 +79,18 @@ def test_an_invalid_parameter_of_a_message_page_is_named(query, param):
         ({"seen": ",".join(f"{uuid4()}:1" for _ in range(1_001))}, "seen"),
     ],
 )
-def test_an_invalid_parameter_of_a_session_list_is_named(query, param):
+def test_an_invalid_parameter_of_a_session_list_is_named(query, param) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_session_list_request(query)
     assert error.value.param == param
 
 
-def test_omitted_parameters_have_defaults():
+def test_omitted_parameters_have_defaults() -> None:
     assert parse_page_request({}, NOW) == PageRequest(limit=20, order="desc")
     assert parse_session_list_request({}) == SessionListRequest(limit=20, archived=False)
 
 
-def test_as_of_digits_are_a_version_and_other_values_a_time():
+def test_as_of_digits_are_a_version_and_other_values_a_time() -> None:
     assert parse_page_request({"as_of": "7"}, NOW).as_of_version == 7
     for text in ("2026-11-24T11:00:00Z", "2026-11-24t12:30:00.000000000+01:30"):
         request = parse_page_request({"as_of": text}, NOW)
@@ -98,12 +98,12 @@ def test_as_of_digits_are_a_version_and_other_values_a_time():
         assert request.as_of_version is None
 
 
-def test_the_current_time_is_valid_in_any_time_zone():
+def test_the_current_time_is_valid_in_any_time_zone() -> None:
     there = NOW.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
     assert parse_page_request({"as_of": there}, NOW).as_of_instant == NOW
 
 
-def test_seen_versions_are_parsed_by_session():
+def test_seen_versions_are_parsed_by_session() -> None:
     other = uuid4()
     request = parse_session_list_request({"seen": f"{AN_ID}:3,{other}:14"})
     assert request.seen == {AN_ID: 3, other: 14}
@@ -132,13 +132,13 @@ def test_seen_versions_are_parsed_by_session():
         ({"after": "\x00", "group_by": "model"}, "after"),
     ],
 )
-def test_an_invalid_parameter_of_a_usage_report_is_named(query, param):
+def test_an_invalid_parameter_of_a_usage_report_is_named(query, param) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_usage_request(query, PERSON, NOW.date())
     assert error.value.param == param
 
 
-def test_usage_covers_the_last_30_days_by_default():
+def test_usage_covers_the_last_30_days_by_default() -> None:
     def days(**query):
         request = parse_usage_request(query, PERSON, NOW.date())
         return request.start, request.end
@@ -151,7 +151,7 @@ def test_usage_covers_the_last_30_days_by_default():
     assert days(start="9999-12-31", end="9999-12-31") == (date(9999, 12, 31),) * 2
 
 
-def test_all_parameters_of_a_usage_report_are_parsed():
+def test_all_parameters_of_a_usage_report_are_parsed() -> None:
     query = {
         "start": "2026-11-01",
         "group_by": "day",

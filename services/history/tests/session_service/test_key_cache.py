@@ -44,7 +44,7 @@ def keys_of(service, max_keys=10, clock=None) -> DataKeyCache:
 A, B, C = (uuid4() for _ in range(3))
 
 
-async def test_a_key_is_cached_for_its_lifetime_and_no_longer():
+async def test_a_key_is_cached_for_its_lifetime_and_no_longer() -> None:
     service, clock = KeyService(A), Clock()
     keys = keys_of(service, clock=clock)
     assert await keys.get(A, "r") == service.stored[A]
@@ -56,7 +56,7 @@ async def test_a_key_is_cached_for_its_lifetime_and_no_longer():
     assert service.requested == [A, A]
 
 
-async def test_the_lifetime_of_a_key_starts_before_its_load():
+async def test_the_lifetime_of_a_key_starts_before_its_load() -> None:
     service, clock = KeyService(A), Clock()
     keys = keys_of(service, clock=clock)
     service.unblocked.clear()
@@ -71,7 +71,7 @@ async def test_the_lifetime_of_a_key_starts_before_its_load():
     assert service.requested == [A, A]
 
 
-async def test_the_least_recently_used_key_is_evicted():
+async def test_the_least_recently_used_key_is_evicted() -> None:
     service = KeyService(A, B, C)
     keys = keys_of(service, max_keys=2)
     for session_id in (A, B, A, C, A, B):
@@ -79,7 +79,9 @@ async def test_the_least_recently_used_key_is_evicted():
     assert service.requested == [A, B, C, B]
 
 
-async def test_concurrent_requests_for_a_key_share_one_call_even_if_the_first_is_cancelled():
+async def test_concurrent_requests_for_a_key_share_one_call_even_if_the_first_is_cancelled() -> (
+    None
+):
     service = KeyService(A)
     service.unblocked.clear()
     keys = keys_of(service)
@@ -91,7 +93,7 @@ async def test_concurrent_requests_for_a_key_share_one_call_even_if_the_first_is
     assert service.requested == [A]
 
 
-async def test_a_failed_load_reaches_all_its_requests_and_is_not_cached():
+async def test_a_failed_load_reaches_all_its_requests_and_is_not_cached() -> None:
     service = KeyService(A)
     service.unavailable = True
     keys = keys_of(service)
@@ -102,7 +104,7 @@ async def test_a_failed_load_reaches_all_its_requests_and_is_not_cached():
     assert service.requested == [A, A]
 
 
-async def test_a_failed_load_without_waiting_requests_causes_no_warning():
+async def test_a_failed_load_without_waiting_requests_causes_no_warning() -> None:
     service = KeyService(A)
     service.unavailable = True
     service.unblocked.clear()
@@ -116,7 +118,7 @@ async def test_a_failed_load_without_waiting_requests_causes_no_warning():
     await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
-async def test_an_erased_or_unknown_session_has_no_key():
+async def test_an_erased_or_unknown_session_has_no_key() -> None:
     service = KeyService(A, erased=[B])
     keys = keys_of(service)
     for session_id in (B, C):
@@ -125,7 +127,7 @@ async def test_an_erased_or_unknown_session_has_no_key():
         assert error.value.code == "session_not_found"
 
 
-async def test_missing_keys_are_loaded_a_hundred_at_a_time():
+async def test_missing_keys_are_loaded_a_hundred_at_a_time() -> None:
     many = [uuid4() for _ in range(150)]
     service = KeyService(*many, erased=[B])
     keys = keys_of(service, max_keys=1_000)
@@ -136,7 +138,7 @@ async def test_missing_keys_are_loaded_a_hundred_at_a_time():
     assert service.calls == [1, 100, 51]
 
 
-async def test_an_evicted_key_is_loaded_again_even_if_its_load_was_in_progress():
+async def test_an_evicted_key_is_loaded_again_even_if_its_load_was_in_progress() -> None:
     service = KeyService(A, B)
     keys = keys_of(service)
     await keys.get(A, "r")

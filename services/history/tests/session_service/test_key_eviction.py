@@ -13,7 +13,7 @@ from parley_testing.eventually import eventually
 
 async def test_the_keys_of_deleted_and_erased_sessions_are_evicted(
     tables, project_story, read_model
-):
+) -> None:
     erased, deleted, open_session, missed = [await project_story(chat(1)) for _ in range(4)]
     stories = (erased, deleted, open_session, missed)
     secrets = {story.id: story.key for story in stories}

@@ -25,7 +25,7 @@ CREATE VIEW messages AS SELECT * FROM read_model_3.sessions;
 """
 
 
-async def make_version(connection, version):
+async def make_version(connection, version) -> None:
     async with connection.transaction():
         await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
         await create_tables(connection, version)
@@ -44,7 +44,7 @@ async def path(connection):
     return await connection.fetchval("SELECT current_setting('search_path')")
 
 
-async def test_two_migrations_at_once_make_one_version(database):
+async def test_two_migrations_at_once_make_one_version(database) -> None:
     async def migrated():
         connection = await asyncpg.connect(database)
         await migrate_history(connection)
@@ -55,7 +55,7 @@ async def test_two_migrations_at_once_make_one_version(database):
     assert await asyncio.gather(migrated(), migrated(), migrated()) == [[1]] * 3
 
 
-async def test_a_database_from_before_versions_starts_over_with_version_1(database):
+async def test_a_database_from_before_versions_starts_over_with_version_1(database) -> None:
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS)[:1])
     await connection.execute("INSERT INTO positions VALUES (0, 7)")
@@ -65,7 +65,7 @@ async def test_a_database_from_before_versions_starts_over_with_version_1(databa
     await connection.close()
 
 
-async def test_a_database_from_before_branches_starts_over_with_version_1(database):
+async def test_a_database_from_before_branches_starts_over_with_version_1(database) -> None:
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS)[:2])
     for version in (4, 7):
@@ -83,7 +83,7 @@ async def test_a_database_from_before_branches_starts_over_with_version_1(databa
     await connection.close()
 
 
-async def test_a_database_from_before_usage_starts_over_with_version_1(database):
+async def test_a_database_from_before_usage_starts_over_with_version_1(database) -> None:
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS)[:4])
     await connection.execute(BEFORE_USAGE)
@@ -96,7 +96,9 @@ async def test_a_database_from_before_usage_starts_over_with_version_1(database)
 
 
 @pytest.mark.parametrize("how", ["the whole lock", "the row alone"])
-async def test_a_transaction_that_waits_for_a_swap_enters_the_new_version(tables, other, how):
+async def test_a_transaction_that_waits_for_a_swap_enters_the_new_version(
+    tables, other, how
+) -> None:
     await make_version(tables.connection, 2)
 
     async def entered():
@@ -122,22 +124,24 @@ async def waits_for_a_lock(tables, count=1):
     )
 
 
-async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_swap(tables, other):
+async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_swap(
+    tables, other
+) -> None:
     third = await asyncpg.connect(tables.dsn)
     written = []
 
-    async def swapping():
+    async def swapping() -> None:
         async with projectors_paused(third):
             written.append("swap")
 
-    async def writing():
+    async def writing() -> None:
         async with active_version(tables.connection):
             written.append("later")
 
     async with asyncio.TaskGroup() as group, active_version(other):
         group.create_task(swapping())
         await eventually(lambda: waits_for_a_lock(tables))
-        # One that shares the lock with the first would keep the swap waiting for ever.
+        # A writer that shared the lock with the first one would starve the swap.
         group.create_task(writing())
         await asyncio.wait([asyncio.create_task(path(other))])
         assert written == []
@@ -145,20 +149,22 @@ async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_sw
     third.terminate()
 
 
-async def test_a_projector_continues_in_the_version_that_was_swapped_in(tables, read_model):
+async def test_a_projector_continues_in_the_version_that_was_swapped_in(tables, read_model) -> None:
     first, second = chat(2), chat(2)
     await project(read_model, first.records)
     await make_version(tables.connection, 2)
     async with tables.connection.transaction():
         await activate(tables.connection, 2)
-    # The connection and its prepared statements are those from before.
+    # The connection and its prepared statements date from before the swap.
     assert await project(read_model, second.records) == []
     assert await tables.rows() == folded(first)
     await tables.enter(2)
     assert await tables.rows() == folded(second)
 
 
-async def test_a_position_of_the_previous_version_conflicts_after_a_swap(tables, read_model):
+async def test_a_position_of_the_previous_version_conflicts_after_a_swap(
+    tables, read_model
+) -> None:
     story = chat(1)
     await project(read_model, story.records[:3])
     await make_version(tables.connection, 2)
@@ -170,7 +176,7 @@ async def test_a_position_of_the_previous_version_conflicts_after_a_swap(tables,
     assert await read_model.positions_of([3]) == {3: 2}
 
 
-async def test_readers_see_the_active_version_through_the_views(tables, read_model, other):
+async def test_readers_see_the_active_version_through_the_views(tables, read_model, other) -> None:
     first, second = chat(1), chat(2)
     await project(read_model, first.records)
     read = "SELECT count(*) FROM sessions JOIN messages ON sessions.id = messages.session_id"

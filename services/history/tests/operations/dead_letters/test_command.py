@@ -17,6 +17,7 @@ async def run(tables, monkeypatch, capsys, *command):
     """Return the exit code, stdout and stderr."""
     monkeypatch.setenv("PARLEY_HISTORY_DATABASE_URL", tables.dsn)
     monkeypatch.setattr("sys.argv", ["parley_history", "dead-letters", *command])
+    code: object
     try:
         code = await asyncio.to_thread(main)
     except SystemExit as exit:
@@ -26,7 +27,7 @@ async def run(tables, monkeypatch, capsys, *command):
 
 async def test_the_list_has_a_line_per_dead_letter_and_the_counts(
     read_model, tables, monkeypatch, capsys
-):
+) -> None:
     story, nobodys = chat(1), Record(b"\x1b]", [("ce_type", b"a\x1b[31mb")], b"")
     await project_with_poison(read_model, story, 2)
     await project(read_model, [nobodys])
@@ -53,7 +54,7 @@ async def test_the_list_has_a_line_per_dead_letter_and_the_counts(
 
 async def test_a_record_is_shown_completely_and_without_terminal_controls(
     read_model, tables, monkeypatch, capsys
-):
+) -> None:
     story = chat(1)
     await project_with_poison(read_model, story, 1)
     code, printed, _ = await run(tables, monkeypatch, capsys, "show", f"{PARTITION}:1")
@@ -68,7 +69,7 @@ async def test_a_record_is_shown_completely_and_without_terminal_controls(
 
 async def test_the_command_retries_and_discards_and_prints_outcomes(
     read_model, tables, monkeypatch, capsys
-):
+) -> None:
     first, second = chat(1), chat(1)
     await project_with_poison(read_model, first, 1)
     await project_with_poison(read_model, second, 3)
@@ -103,7 +104,7 @@ async def test_the_command_retries_and_discards_and_prints_outcomes(
     ],
     ids=" ".join,
 )
-async def test_an_invalid_command_line_exits_with_code_2(monkeypatch, capsys, command):
+async def test_an_invalid_command_line_exits_with_code_2(monkeypatch, capsys, command) -> None:
     monkeypatch.setattr("sys.argv", ["parley_history", "dead-letters", *command])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -11,6 +11,7 @@ from history_testing.stories import chat
 
 from parley_events.cloudevents import Record
 from parley_history.domain import batch as domain_batch
+from parley_history.domain.fold import evolve
 from parley_history.domain.incoming_record import decode_incoming
 from parley_history.operations.dead_letters import repository
 from parley_history.operations.dead_letters.outcomes import RetryOutcome
@@ -43,9 +44,8 @@ async def connection(tables):
 @pytest.fixture
 def fault(monkeypatch):
     """Breaks the fold for one event until the test undoes it."""
-    evolve = domain_batch.evolve
 
-    def break_at(event):
+    def break_at(event) -> None:
         def evolve_with_a_fault(session, next_event):
             if next_event.id == event.id:
                 raise KeyError
@@ -59,7 +59,7 @@ def fault(monkeypatch):
 
 async def test_retried_records_are_applied_in_order_and_notified(
     read_model, tables, fault, monkeypatch, connection
-):
+) -> None:
     story, other = chat(2), chat(1)
     fault(story.events[3])
     await project(read_model, [*story.records[:5], *other.records, *story.records[3:]])
@@ -82,7 +82,7 @@ async def test_retried_records_are_applied_in_order_and_notified(
 
 async def test_a_record_that_still_fails_is_parked_again_with_the_new_error(
     read_model, tables, fault, connection
-):
+) -> None:
     story = chat(2)
     fault(story.events[1])
     await project(read_model, story.records)
@@ -101,7 +101,7 @@ async def test_a_record_that_still_fails_is_parked_again_with_the_new_error(
 
 async def test_events_parked_beyond_the_deferral_limit_are_applied_by_a_retry(
     read_model, tables, connection
-):
+) -> None:
     story = chat(4)
     first, missing, *later = story.records
     await project(read_model, [first, *later])
@@ -115,7 +115,7 @@ async def test_events_parked_beyond_the_deferral_limit_are_applied_by_a_retry(
 
 async def test_an_unstorable_record_parks_again_and_earlier_ones_stay_applied(
     read_model, tables, connection
-):
+) -> None:
     story = chat(2)
     await project(read_model, story.records[:1])
     headers = [
@@ -137,7 +137,7 @@ async def test_an_unstorable_record_parks_again_and_earlier_ones_stay_applied(
 
 async def test_a_discarded_record_is_also_skipped_when_it_is_delivered_again(
     read_model, tables, connection
-):
+) -> None:
     story = chat(2)
     records = await project_with_poison(read_model, story, 3)
     outcomes = await discard(
@@ -161,7 +161,9 @@ async def test_a_discarded_record_is_also_skipped_when_it_is_delivered_again(
     assert discarded["error"].startswith("invalid data for its type")
 
 
-async def test_all_dead_letters_of_a_session_are_discarded_together(read_model, tables, connection):
+async def test_all_dead_letters_of_a_session_are_discarded_together(
+    read_model, tables, connection
+) -> None:
     story = chat(3)
     records = story.records
     await project(read_model, [*records[:3], poisoned(records[3]), *records[4:6]])
@@ -173,7 +175,7 @@ async def test_all_dead_letters_of_a_session_are_discarded_together(read_model, 
 
 async def test_the_start_of_a_session_is_discarded_with_all_of_the_session_or_not(
     read_model, tables, connection
-):
+) -> None:
     story = chat(1)
     await project_with_poison(read_model, story, 0)
     group, start = RetryGroup(story.id), RecordLocation(PARTITION, 0)
@@ -187,7 +189,9 @@ async def test_the_start_of_a_session_is_discarded_with_all_of_the_session_or_no
     assert await tables.versions([story]) == {}
 
 
-async def test_a_record_without_a_session_is_discarded_alone(read_model, tables, connection):
+async def test_a_record_without_a_session_is_discarded_alone(
+    read_model, tables, connection
+) -> None:
     strange = Record(b"", [], b"what?")
     await project(read_model, [strange, strange, Record(b"", [], b"who?")])
     group = RetryGroup(None, PARTITION, 0)
@@ -199,12 +203,14 @@ async def test_a_record_without_a_session_is_discarded_alone(read_model, tables,
     assert [letter["offset"] for letter in await tables.dead_letters()] == [1, 2]
 
 
-async def test_the_projector_waits_during_a_retry(read_model, tables, connection, monkeypatch):
+async def test_the_projector_waits_during_a_retry(
+    read_model, tables, connection, monkeypatch
+) -> None:
     story, deleted, may_continue = chat(2), asyncio.Event(), asyncio.Event()
     await project_with_poison(read_model, story, 1)
     delete_letters = repository.delete_letters
 
-    async def delete_slowly(connection, letters):
+    async def delete_slowly(connection, letters) -> None:
         await delete_letters(connection, letters)
         deleted.set()
         await may_continue.wait()
@@ -225,7 +231,7 @@ async def test_the_projector_waits_during_a_retry(read_model, tables, connection
     assert await tables.dead_letters() == []
 
 
-async def test_a_retry_without_dead_letters_fails(read_model, tables, connection):
+async def test_a_retry_without_dead_letters_fails(read_model, tables, connection) -> None:
     story = chat(1)
     await project(read_model, story.records)
     with pytest.raises(NoSuchDeadLetter):

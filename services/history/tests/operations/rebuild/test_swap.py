@@ -28,7 +28,7 @@ async def reading(dsn, every):
     """Read in a loop until the end of the block; call `every` with each row."""
     connection = await asyncpg.connect(dsn)
 
-    async def read():
+    async def read() -> None:
         while True:
             for row in await connection.fetch(READ):
                 every(row)
@@ -43,11 +43,11 @@ async def reading(dsn, every):
 
 async def test_versions_only_grow_during_swaps_with_concurrent_reads_and_writes(
     rebuild, relay, tables, log_settings
-):
+) -> None:
     stories, rebuilt_twice = [chat(5) for _ in range(30)], asyncio.Event()
     seen, shrunk = {}, []
 
-    def look(row):
+    def look(row) -> None:
         if row["version"] < seen.get(row["id"], 0) or (row["last"] or 0) > row["version"]:
             shrunk.append(row)
         seen[row["id"]] = row["version"]
@@ -55,7 +55,7 @@ async def test_versions_only_grow_during_swaps_with_concurrent_reads_and_writes(
     def all_seen():
         return seen == {story.id: story.version for story in stories}
 
-    async def write():
+    async def write() -> None:
         await relay.publish(mixed(stories, random.Random(1)))
         while not rebuilt_twice.is_set():
             for story in stories:
@@ -80,7 +80,9 @@ async def test_versions_only_grow_during_swaps_with_concurrent_reads_and_writes(
     assert await rebuild.schemas() == ["read_model_2", "read_model_3"]
 
 
-async def test_a_rollback_catches_up_the_previous_version_and_activates_it(rebuild, relay, tables):
+async def test_a_rollback_catches_up_the_previous_version_and_activates_it(
+    rebuild, relay, tables
+) -> None:
     early, late = [chat(2) for _ in range(9)], [chat(3) for _ in range(9)]
     await relay.publish(mixed(early, random.Random(1)))
     await rebuild.project()
@@ -99,13 +101,13 @@ async def test_a_rollback_catches_up_the_previous_version_and_activates_it(rebui
     assert await rebuild.rows(1) == folded(*early, *late) == await rebuild.rows(2)
 
 
-async def test_a_rollback_without_an_earlier_version_fails(rebuild, tables):
+async def test_a_rollback_without_an_earlier_version_fails(rebuild, tables) -> None:
     result = await rebuild.run("rebuild", "--rollback")
     assert result.code == 1
     assert result.error.strip() == "There is no earlier version to roll back to."
 
 
-async def test_a_recreated_topic_is_projected_from_its_beginning(rebuild, relay, tables):
+async def test_a_recreated_topic_is_projected_from_its_beginning(rebuild, relay, tables) -> None:
     stories = [chat(2) for _ in range(9)]
     await relay.publish(mixed(stories, random.Random(1)))
     await rebuild.project()
@@ -116,7 +118,7 @@ async def test_a_recreated_topic_is_projected_from_its_beginning(rebuild, relay,
     assert sum((await tables.positions()).values()) == sum(story.version for story in stories)
 
 
-async def test_a_swap_and_a_rollback_end_the_change_feed_streams(rebuild, history):
+async def test_a_swap_and_a_rollback_end_the_change_feed_streams(rebuild, history) -> None:
     for how in (["--workers", "1"], ["--rollback"]):
         url, headers = f"{history.url}/movements", authorization(ADA)
         async with history.http.get(url, headers=headers) as following, asyncio.timeout(20):
@@ -128,7 +130,7 @@ async def test_a_swap_and_a_rollback_end_the_change_feed_streams(rebuild, histor
             assert {line async for line in following.content} <= {b"\n"}
 
 
-async def test_a_slow_reader_does_not_block_other_readers(tables, monkeypatch):
+async def test_a_slow_reader_does_not_block_other_readers(tables, monkeypatch) -> None:
     monkeypatch.setattr(swap, "VIEW_LOCK_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(swap, "VIEW_LOCK_ATTEMPTS", 5)
     swapping, slow = await asyncpg.connect(tables.dsn), await asyncpg.connect(tables.dsn)

@@ -24,7 +24,7 @@ def export(history):
 
 async def test_a_session_is_exported_with_every_branch_and_reads_as_its_history(
     export, history, project_story
-):
+) -> None:
     story = await project_story(full())
     response = await export(f"/sessions/{story.id}/export")
     assert response.headers["content-type"] == "application/json"
@@ -38,7 +38,9 @@ async def test_a_session_is_exported_with_every_branch_and_reads_as_its_history(
     assert (session.version, session.metadata) == (story.version, {"colour": "red"})
 
 
-async def test_markdown_contains_the_current_branch_as_a_conversation(export, project_story):
+async def test_markdown_contains_the_current_branch_as_a_conversation(
+    export, project_story
+) -> None:
     story = Story(title="Plans\nfor # June", metadata={"topic": "travel"})
     first = story.submit("Where *to*?")
     story.reply("Rome.")
@@ -70,7 +72,9 @@ End of session {story.id}.
     )
 
 
-async def test_a_session_of_any_length_is_exported_completely(export, project_story, monkeypatch):
+async def test_a_session_of_any_length_is_exported_completely(
+    export, project_story, monkeypatch
+) -> None:
     monkeypatch.setattr("parley_history.queries.export.export_sessions._MESSAGES_PER_CHUNK", 4)
     for turns in (0, 1, 2, 3, 5):
         story = await project_story(chat(turns))
@@ -82,7 +86,9 @@ async def test_a_session_of_any_length_is_exported_completely(export, project_st
         assert (text.count("\n## User"), text.count("\n## Assistant")) == (turns, turns)
 
 
-async def test_exactly_the_sessions_of_the_person_are_exported(export, project_story, monkeypatch):
+async def test_exactly_the_sessions_of_the_person_are_exported(
+    export, project_story, monkeypatch
+) -> None:
     monkeypatch.setattr("parley_history.queries.export.export_sessions._SESSIONS_PER_READ", 2)
     stories = [await project_story(Story(title=f"Session {n}")) for n in range(5)]
     stories.append(await project_story(chat(2)))
@@ -108,7 +114,9 @@ async def test_exactly_the_sessions_of_the_person_are_exported(export, project_s
     assert nothing == {"object": "export", "sessions": []}
 
 
-async def test_a_session_that_may_not_be_read_may_not_be_exported(export, project_story, session):
+async def test_a_session_that_may_not_be_read_may_not_be_exported(
+    export, project_story, session
+) -> None:
     story, erased = await project_story(chat(1)), chat(1)
     erased.erase()
     await project_story(erased)
@@ -120,7 +128,7 @@ async def test_a_session_that_may_not_be_read_may_not_be_exported(export, projec
     assert response.error == (400, "invalid_request", "format")
 
 
-async def test_an_export_waits_for_recent_writes(start, session, read_model):
+async def test_an_export_waits_for_recent_writes(start, session, read_model) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
     exporting = asyncio.create_task(history.download(f"/sessions/{story.id}/export", ADA))
@@ -138,7 +146,7 @@ async def test_an_export_waits_for_recent_writes(start, session, read_model):
 
 async def test_a_waiting_export_holds_a_slot_and_a_finished_one_frees_it(
     start, session, read_model
-):
+) -> None:
     history = await start(wait_seconds=30, max_exports=1)
     session.add(story := chat(1))
     path = f"/sessions/{story.id}/export"
@@ -154,7 +162,7 @@ async def test_a_waiting_export_holds_a_slot_and_a_finished_one_frees_it(
 
 async def test_an_interrupted_export_is_recognisable(
     history, project_story, tables, monkeypatch, caplog
-):
+) -> None:
     story = await project_story(chat(60))
     reads = count_reads(monkeypatch)
     reads.after_first = lambda: tables.connection.execute("DELETE FROM messages")
@@ -165,7 +173,7 @@ async def test_an_interrupted_export_is_recognisable(
     assert "Traceback" not in caplog.text
 
 
-async def test_a_disconnected_client_ends_its_export(start, project_story, monkeypatch):
+async def test_a_disconnected_client_ends_its_export(start, project_story, monkeypatch) -> None:
     history = await start(max_exports=1)
     monkeypatch.setattr("parley_history.queries.export.export_sessions._MESSAGES_PER_CHUNK", 10)
     story = Story()

@@ -121,14 +121,14 @@ def requests(nodes: list[Node], chance: random.Random) -> list[PageRequest]:
     return [PageRequest(), *chance.sample(selected, min(8, len(selected)))]
 
 
-async def test_every_page_in_both_directions_is_a_slice_of_the_chain(read_model, pages):
+async def test_every_page_in_both_directions_is_a_slice_of_the_chain(read_model, pages) -> None:
     chance = random.Random(5)
     for story in [random_story(chance) for _ in range(12)]:
         await project(read_model, story.records)
         await every_page_is_a_slice(story, pages, chance)
 
 
-async def every_page_is_a_slice(story, pages, chance):
+async def every_page_is_a_slice(story, pages, chance) -> None:
     nodes = nodes_of(story)
     for base in requests(nodes, chance):
         whole = expected_list(nodes, base)
@@ -150,7 +150,7 @@ async def every_page_is_a_slice(story, pages, chance):
             assert page.version == story.version
 
 
-async def test_a_branch_continues_past_a_discarded_parent(read_model, pages, tables):
+async def test_a_branch_continues_past_a_discarded_parent(read_model, pages, tables) -> None:
     story = Story()
     story.submit("first")
     story.reply("lost")
@@ -167,7 +167,7 @@ async def test_a_branch_continues_past_a_discarded_parent(read_model, pages, tab
     assert [message.id for message in page.messages] == [second, first]
 
 
-async def test_the_newest_message_is_the_leaf_of_the_current_branch(history, project_story):
+async def test_the_newest_message_is_the_leaf_of_the_current_branch(history, project_story) -> None:
     story = Story()
     first = story.submit("first")
     answer = story.reply("answer")
@@ -203,7 +203,7 @@ async def test_the_newest_message_is_the_leaf_of_the_current_branch(history, pro
     assert (parents["answer"], parents["first"]) == (str(first), None)
 
 
-async def test_an_unknown_cursor_or_leaf_is_rejected(history, project_story):
+async def test_an_unknown_cursor_or_leaf_is_rejected(history, project_story) -> None:
     story = Story()
     story.submit("first")
     answer = story.reply("answer")

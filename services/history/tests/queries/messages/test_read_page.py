@@ -12,7 +12,7 @@ from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
 
 
-async def test_a_page_has_exactly_the_public_fields(history, project_story):
+async def test_a_page_has_exactly_the_public_fields(history, project_story) -> None:
     story = Story()
     question = story.submit("How?\nWith “quotes” and 𝄞")
     answer = story.reply("So.")
@@ -78,7 +78,7 @@ def talk(messages: int) -> Story:
     return story
 
 
-async def test_pages_have_the_twenty_newest_messages_by_default(history, project_story):
+async def test_pages_have_the_twenty_newest_messages_by_default(history, project_story) -> None:
     story = await project_story(talk(26))
     newest = await history.read(story.id)
     assert newest.contents == [f"{index}" for index in range(25, 5, -1)]
@@ -92,7 +92,7 @@ async def test_pages_have_the_twenty_newest_messages_by_default(history, project
 @pytest.mark.parametrize("limit", [1, 4, 5, 100])
 async def test_following_the_cursors_gives_every_message_once_in_both_directions(
     history, project_story, order, limit
-):
+) -> None:
     story = await project_story(talk(10))
     expected = [f"{index}" for index in range(10)]
     if order == "desc":
@@ -119,7 +119,7 @@ async def test_following_the_cursors_gives_every_message_once_in_both_directions
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_the_page_after_the_last_message_is_empty(history, project_story, order):
+async def test_the_page_after_the_last_message_is_empty(history, project_story, order) -> None:
     story = await project_story(talk(4))
     page = await history.read(story.id, order=order)
     for cursor in ({"after": page.json["last_id"]}, {"before": page.json["first_id"]}):
@@ -134,7 +134,7 @@ async def test_the_page_after_the_last_message_is_empty(history, project_story, 
         }
 
 
-async def test_a_cursor_of_another_session_is_rejected(history, project_story, session):
+async def test_a_cursor_of_another_session_is_rejected(history, project_story, session) -> None:
     story, other = await project_story(chat(1)), await project_story(chat(1))
     foreign = other.events[1].data.message_id
     for param in ("after", "before"):
@@ -145,7 +145,7 @@ async def test_a_cursor_of_another_session_is_rejected(history, project_story, s
     assert (await history.read(new.id, after=uuid4())).error == (400, "invalid_request", "after")
 
 
-async def test_an_invalid_parameter_is_named(history, project_story):
+async def test_an_invalid_parameter_is_named(history, project_story) -> None:
     story = await project_story(chat(1))
     for query in ({"limit": "0"}, {"as_of": "yesterday"}):
         assert (await history.read(story.id, **query)).error == (400, "invalid_request", *query)
@@ -153,7 +153,7 @@ async def test_an_invalid_parameter_is_named(history, project_story):
 
 async def test_a_session_of_another_person_is_indistinguishable_from_an_unknown_one(
     history, project_story
-):
+) -> None:
     story = await project_story(chat(1))
     for stranger in (EVE, Principal("other", "ada"), Principal("default", "Ada")):
         foreign = await history.read(story.id, stranger)
@@ -164,7 +164,7 @@ async def test_a_session_of_another_person_is_indistinguishable_from_an_unknown_
         assert waited.error == (404, "session_not_found", None)
 
 
-async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, session):
+async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, session) -> None:
     session.add(story := Story())
     page = await history.read(story.id)
     assert page.json["data"] == []
@@ -172,7 +172,9 @@ async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, ses
     assert session.callers == [("sessions", ADA, "req-7")]
 
 
-async def test_a_call_without_a_gateway_principal_is_unauthenticated(history, project_story):
+async def test_a_call_without_a_gateway_principal_is_unauthenticated(
+    history, project_story
+) -> None:
     story = await project_story(chat(1))
     for response in (
         await history.read(story.id, None),
@@ -182,13 +184,13 @@ async def test_a_call_without_a_gateway_principal_is_unauthenticated(history, pr
         assert response.error == (401, "unauthenticated", None)
 
 
-async def test_an_erased_session_reads_as_unknown(history, project_story, session):
+async def test_an_erased_session_reads_as_unknown(history, project_story, session) -> None:
     story = await project_story(chat(1))
     session.erased.add(story.id)
     assert (await history.read(story.id)).error == (404, "session_not_found", None)
 
 
-async def test_undecryptable_content_is_an_internal_error(history, project_story, session):
+async def test_undecryptable_content_is_an_internal_error(history, project_story, session) -> None:
     story = await project_story(chat(1))
     story.key = Story().key
     broken = await history.read(story.id)
@@ -197,13 +199,15 @@ async def test_undecryptable_content_is_an_internal_error(history, project_story
 
 async def test_an_invalid_key_response_makes_the_session_service_unavailable(
     history, project_story, session
-):
+) -> None:
     story = await project_story(chat(1))
     session.key_of = lambda _: b"short"
     assert (await history.read(story.id)).error == (503, "session_unavailable", None)
 
 
-async def test_keys_are_requested_once_by_the_service_principal(history, project_story, session):
+async def test_keys_are_requested_once_by_the_service_principal(
+    history, project_story, session
+) -> None:
     story = await project_story(chat(1))
     for _ in range(3):
         assert (await history.read(story.id)).status == 200
@@ -214,7 +218,7 @@ async def test_keys_are_requested_once_by_the_service_principal(history, project
 
 async def test_without_the_session_service_recently_read_sessions_stay_readable(
     history, project_story, session
-):
+) -> None:
     read, unread = await project_story(chat(1)), await project_story(chat(1))
     await history.read(read.id)
     session.failure = (500, "internal_error")
@@ -223,7 +227,9 @@ async def test_without_the_session_service_recently_read_sessions_stay_readable(
         assert response.error == (503, "session_unavailable", None)
 
 
-async def test_without_the_session_service_pages_with_content_are_unavailable(start, project_story):
+async def test_without_the_session_service_pages_with_content_are_unavailable(
+    start, project_story
+) -> None:
     history, story = await start(session_url="http://127.0.0.1:9"), await project_story(chat(1))
     empty = await project_story(Story())
     for response in (await history.read(story.id), await history.read(uuid4())):
@@ -234,7 +240,7 @@ async def test_without_the_session_service_pages_with_content_are_unavailable(st
 
 async def test_without_its_database_history_is_unavailable(
     history, project_story, tables, postgres_server
-):
+) -> None:
     story = await project_story(chat(1))
     assert (await history.get("/readyz")).json == {"status": "ok"}
     await tables.connection.execute("ALTER TABLE schema_migrations RENAME TO away")

@@ -15,7 +15,7 @@ from parley_testing.eventually import eventually
 
 
 @pytest.fixture(autouse=True)
-def long_timeout(monkeypatch):
+def long_timeout(monkeypatch) -> None:
     """Cache hits must not depend on the speed of the machine."""
     monkeypatch.setattr(redis_page_cache, "TIMEOUT_SECONDS", 5)
 
@@ -44,7 +44,7 @@ async def lookups(history, result):
 
 async def test_a_page_read_by_one_process_is_a_cache_hit_in_another(
     start, project_story, server, redis
-):
+) -> None:
     first, second = (
         await start(redis_url=server.url),
         await start(redis_url=server.url),
@@ -69,7 +69,7 @@ async def test_a_page_read_by_one_process_is_a_cache_hit_in_another(
 
 async def test_a_cached_page_is_served_only_to_the_owner_of_an_existing_session(
     start, project_story, server, redis, read_model, session
-):
+) -> None:
     history = await start(redis_url=server.url)
     story = await project_story(chat(1))
     for _ in range(2):
@@ -84,7 +84,7 @@ async def test_a_cached_page_is_served_only_to_the_owner_of_an_existing_session(
     assert await lookups(history, "hit") == 1
 
 
-async def test_pages_in_redis_are_encrypted_and_expire(start, project_story, server, redis):
+async def test_pages_in_redis_are_encrypted_and_expire(start, project_story, server, redis) -> None:
     history, story = await start(redis_url=server.url), await project_story(chat(2))
     await history.read(story.id)
     await eventually(redis.dbsize)
@@ -95,7 +95,9 @@ async def test_pages_in_redis_are_encrypted_and_expire(start, project_story, ser
     assert 0 < await redis.ttl(name) <= 300
 
 
-async def test_a_tampered_page_in_redis_is_not_served(start, project_story, server, redis, caplog):
+async def test_a_tampered_page_in_redis_is_not_served(
+    start, project_story, server, redis, caplog
+) -> None:
     history = await start(redis_url=server.url)
     one, other = await project_story(chat(1)), await project_story(chat(2))
     pages = [(await history.read(story.id)).body for story in (one, other)]
@@ -112,7 +114,7 @@ async def test_a_tampered_page_in_redis_is_not_served(start, project_story, serv
 
 async def test_a_flushed_hanging_or_stopped_redis_causes_no_wrong_or_missing_page(
     start, project_story, server, redis, monkeypatch
-):
+) -> None:
     monkeypatch.setattr(redis_page_cache, "TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(redis_page_cache, "CIRCUIT_OPEN_SECONDS", 0.1)
     history = await start(redis_url=server.url)
@@ -142,7 +144,7 @@ async def test_a_flushed_hanging_or_stopped_redis_causes_no_wrong_or_missing_pag
 
 async def test_no_reader_sees_less_than_was_projected_at_its_request(
     start, session, server, redis, read_model
-):
+) -> None:
     """Looks for stale pages with writers, readers of two processes and a flushed Redis."""
     readers = [await start(redis_url=server.url) for _ in range(2)]
     stories = [chat(8) for _ in range(2)]
@@ -152,7 +154,7 @@ async def test_no_reader_sees_less_than_was_projected_at_its_request(
     queries = [{}, {"order": "asc"}, {"limit": 3}, {"branches": "all", "limit": 100}]
     found = 0
 
-    async def write():
+    async def write() -> None:
         for step in range(6):
             for story in stories:
                 have = projected[story]
@@ -161,7 +163,7 @@ async def test_no_reader_sees_less_than_was_projected_at_its_request(
             if step == 2:
                 await redis.flushall()
 
-    async def read(history):
+    async def read(history) -> None:
         while not writing.done():
             story, query = draw.choice(stories), draw.choice(queries)
             min_version = projected[story]

@@ -29,20 +29,22 @@ from parley_history.queries.search.blind_tokens import (
         ("한국어 단어", "한국어 단어"),
     ],
 )
-def test_words_have_no_case_and_no_accents_and_scripts_without_spaces_go_by_pairs(text, words):
+def test_words_have_no_case_and_no_accents_and_scripts_without_spaces_go_by_pairs(
+    text, words
+) -> None:
     assert words_of(text) == set(words.split())
 
 
-def test_wide_and_narrow_forms_are_the_same_words():
+def test_wide_and_narrow_forms_are_the_same_words() -> None:
     assert words_of("ﾊﾝｶｸ ＡＢＣ") == words_of("ハンカク abc")
 
 
-def test_long_words_and_long_texts_are_bounded():
+def test_long_words_and_long_texts_are_bounded() -> None:
     assert words_of("a" * 100_000) == {"a" * 64}
     assert len(words_of(" ".join(map(str, range(30_000))))) == MAX_WORDS
 
 
-def test_equal_words_have_equal_tokens_under_one_key_only():
+def test_equal_words_have_equal_tokens_under_one_key_only() -> None:
     ours, theirs = DataKey.generate(), DataKey.generate()
     words = [f"word{n}" for n in range(1_000)]
     assert tokens_of(ours, words) == tokens_of(ours, words)

@@ -47,7 +47,7 @@ def contents_of(response):
 
 async def test_a_match_contains_all_words_and_the_newest_comes_first(
     searched, project_story, indexed
-):
+) -> None:
     first = Story(title="Holidays")
     first.submit("Café in Zürich")
     first.reply("A cafe, in Zurich: «Odeon»")
@@ -77,7 +77,7 @@ async def test_a_match_contains_all_words_and_the_newest_comes_first(
     ]
 
 
-async def test_search_finds_no_message_of_another_person(searched, project_story, indexed):
+async def test_search_finds_no_message_of_another_person(searched, project_story, indexed) -> None:
     ours, theirs = chat(1), chat(1, EVE)
     namesake = chat(1, Principal("other", ADA.user))
     for story in (ours, theirs, namesake):
@@ -89,7 +89,7 @@ async def test_search_finds_no_message_of_another_person(searched, project_story
     assert stranger.json["data"] == []
 
 
-async def test_pages_have_no_gap_and_no_repeat(searched, project_story, indexed):
+async def test_pages_have_no_gap_and_no_repeat(searched, project_story, indexed) -> None:
     stories = []
     for days in (0, 0, 1, 2):
         stories.append(story := Story(starts_at=NOON + timedelta(days=days)))
@@ -117,7 +117,7 @@ async def test_pages_have_no_gap_and_no_repeat(searched, project_story, indexed)
 
 async def test_a_common_word_and_a_rare_one_are_found_among_thousands(
     searched, project_story, indexed, monkeypatch
-):
+) -> None:
     monkeypatch.setattr(match_repository, "_RECENT_MESSAGES", 10)
     story = Story()
     story.import_message("a rare word")
@@ -136,7 +136,7 @@ async def test_a_common_word_and_a_rare_one_are_found_among_thousands(
 @pytest.mark.parametrize(("messages", "size"), [(1, 10**6), (3, 10**6), (200, 1), (200, 300)])
 async def test_a_large_backlog_is_indexed_in_batches(
     start, project_story, indexed, monkeypatch, messages, size
-):
+) -> None:
     for module in (index_batches, index_sessions):
         monkeypatch.setattr(module, "MAX_MESSAGES", messages)
         monkeypatch.setattr(module, "MAX_BYTES", size)
@@ -156,7 +156,7 @@ async def test_a_large_backlog_is_indexed_in_batches(
 
 async def test_temporary_deleted_and_erased_sessions_are_not_indexed(
     searched, project_story, indexed, read_model
-):
+) -> None:
     temporary = Story(expires_at=NOON)
     temporary.submit("secret plan")
     deleted, erased, other = chat(1), chat(1), chat(1)
@@ -180,7 +180,7 @@ async def test_temporary_deleted_and_erased_sessions_are_not_indexed(
 
 async def test_changes_without_a_running_indexer_are_indexed_afterwards(
     tables, session, start, project_story, indexed, read_model, monkeypatch
-):
+) -> None:
     stories = [await project_story(chat(2)) for _ in range(3)]
     monkeypatch.setattr(indexer, "SESSIONS_PER_BATCH", 2)
     async with serve_history(tables.dsn, session.url, indexer_enabled=True):
@@ -199,7 +199,7 @@ async def test_changes_without_a_running_indexer_are_indexed_afterwards(
 
 async def test_another_process_takes_over_from_a_disconnected_leader(
     start, project_story, indexed, tables
-):
+) -> None:
     for _ in range(2):
         await start(indexer_enabled=True)
     await indexed(first := await project_story(chat(1)))
@@ -213,7 +213,7 @@ async def test_another_process_takes_over_from_a_disconnected_leader(
 
 async def test_the_index_stores_no_word_and_is_rebuilt_for_a_new_key(
     start, project_story, indexed, tables, session, monkeypatch
-):
+) -> None:
     monkeypatch.setattr(indexer, "SCAN_INTERVAL_SECONDS", 0.02)
     monkeypatch.setattr(key_cache, "TTL_SECONDS", 0.1)
     history = await start(indexer_enabled=True)
@@ -235,7 +235,7 @@ async def test_the_index_stores_no_word_and_is_rebuilt_for_a_new_key(
 
 async def test_without_the_session_service_only_removals_are_indexed(
     searched, project_story, indexed, session, read_model
-):
+) -> None:
     await indexed(erased := await project_story(chat(1)))
     session.failure = (503, "unavailable")
     await project_story(story := chat(1))
@@ -248,7 +248,7 @@ async def test_without_the_session_service_only_removals_are_indexed(
     assert len(contents_of(await searched.search("question"))) == 1
 
 
-async def test_the_lag_of_the_index_is_reported(searched, project_story, indexed):
+async def test_the_lag_of_the_index_is_reported(searched, project_story, indexed) -> None:
     await indexed(await project_story(chat(1)))
     metrics = await searched.metrics()
     assert metrics["parley_history_search_indexed_messages_total"] == 2
@@ -272,13 +272,13 @@ async def test_the_lag_of_the_index_is_reported(searched, project_story, indexed
         ([], None),
     ],
 )
-def test_an_invalid_search_field_is_named(body, param):
+def test_an_invalid_search_field_is_named(body, param) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_search_request(json.dumps(body).encode())
     assert error.value.param == param
 
 
-async def test_a_cursor_of_another_person_is_no_cursor(searched, project_story, indexed):
+async def test_a_cursor_of_another_person_is_no_cursor(searched, project_story, indexed) -> None:
     ours, theirs = await project_story(chat(1)), await project_story(chat(1, EVE))
     await indexed(ours, theirs)
     [result] = (await searched.search("question", EVE)).json["data"]
@@ -286,7 +286,7 @@ async def test_a_cursor_of_another_person_is_no_cursor(searched, project_story, 
     assert error.error == (400, "invalid_request", "after")
 
 
-async def test_the_queue_keeps_new_changes_and_reports_overflow():
+async def test_the_queue_keeps_new_changes_and_reports_overflow() -> None:
     dirty = DirtySessions(max_queued=2, clock=iter(range(1, 100)).__next__)
     a, b, c = (uuid4() for _ in range(3))
     dirty.changed([a, b])

@@ -35,7 +35,7 @@ def ids_of(*stories: Story) -> list[str]:
     return [str(story.id) for story in stories]
 
 
-async def test_a_page_has_exactly_the_public_fields(history, project_story):
+async def test_a_page_has_exactly_the_public_fields(history, project_story) -> None:
     origin = ForkPoint(session_id=uuid4(), message_id=uuid4())
     plain = await project_story(at(0))
     story = at(1, title="Words", metadata={"a": "b"}, forked_from=origin)
@@ -76,7 +76,7 @@ async def test_a_page_has_exactly_the_public_fields(history, project_story):
     assert (untitled["title"], untitled["metadata"], untitled["open_turn_id"]) == (None, {}, None)
 
 
-async def test_only_existing_sessions_of_the_person_are_listed(project_story, listed):
+async def test_only_existing_sessions_of_the_person_are_listed(project_story, listed) -> None:
     there = await project_story(at(0))
     await project_story(at(1, expires_at=NOON + timedelta(days=1)))
     for gone in (at(2), at(3)):
@@ -93,7 +93,9 @@ async def test_only_existing_sessions_of_the_person_are_listed(project_story, li
     assert await listed(Principal("default", "nobody")) == []
 
 
-async def test_the_most_recently_updated_session_comes_first(project_story, listed, read_model):
+async def test_the_most_recently_updated_session_comes_first(
+    project_story, listed, read_model
+) -> None:
     early, late = await project_story(at(0)), await project_story(at(1))
     assert await listed() == ids_of(late, early)
     early._starts_at = NOON + timedelta(minutes=2)
@@ -104,7 +106,7 @@ async def test_the_most_recently_updated_session_comes_first(project_story, list
 
 async def test_following_the_cursors_gives_every_session_once_in_both_directions(
     project_story, history
-):
+) -> None:
     # Sessions with equal times are ordered by id.
     stories = [await project_story(at(n // 3)) for n in range(7)]
     stories.sort(key=lambda story: (story.events[-1].time, story.id))
@@ -131,7 +133,7 @@ async def last_id(history, order):
     return (await history.list(order=order, limit=100)).json["last_id"]
 
 
-async def test_a_list_is_filtered(project_story, listed):
+async def test_a_list_is_filtered(project_story, listed) -> None:
     archived = at(0)
     archived.archive()
     await project_story(archived)
@@ -149,14 +151,14 @@ async def test_a_list_is_filtered(project_story, listed):
     ) == ids_of(coder)
 
 
-async def test_an_invalid_parameter_is_named(history):
+async def test_an_invalid_parameter_is_named(history) -> None:
     for query in ({"archived": "maybe"}, {"after": uuid4()}, {"before": uuid4()}):
         assert (await history.list(**query)).error == (400, "invalid_request", *query)
 
 
 async def test_a_session_of_another_person_is_no_cursor_but_an_erased_one_is(
     project_story, history, listed
-):
+) -> None:
     foreign = await project_story(at(9, person=EVE))
     assert (await history.list(after=foreign.id)).error == (400, "invalid_request", "after")
     older, erased = await project_story(at(0)), at(1)
@@ -168,7 +170,7 @@ async def test_a_session_of_another_person_is_no_cursor_but_an_erased_one_is(
 
 async def test_keys_are_requested_once_and_only_for_sealed_sessions(
     project_story, session, history
-):
+) -> None:
     titled = [await project_story(at(n, title=f"title {n}")) for n in range(3)]
     await project_story(at(9))
     page = await history.list(order="asc")
@@ -181,7 +183,7 @@ async def test_keys_are_requested_once_and_only_for_sealed_sessions(
 
 async def test_a_session_without_a_key_is_omitted_and_paging_continues(
     project_story, session, history, listed
-):
+) -> None:
     first, second, third = [await project_story(at(n, title="Words")) for n in range(3)]
     session.erased.add(second.id)
     assert await listed() == ids_of(third, first)
@@ -190,13 +192,15 @@ async def test_a_session_without_a_key_is_omitted_and_paging_continues(
     assert await listed(limit=1, after=page["last_id"]) == ids_of(first)
 
 
-async def test_without_the_session_service_titles_are_unavailable(project_story, session, history):
+async def test_without_the_session_service_titles_are_unavailable(
+    project_story, session, history
+) -> None:
     await project_story(at(0, title="Words"))
     session.failure = (500, "internal_error")
     assert (await history.list()).error == (503, "session_unavailable", None)
 
 
-async def test_a_list_waits_for_seen_versions(start, read_model, session):
+async def test_a_list_waits_for_seen_versions(start, read_model, session) -> None:
     history = await start(wait_seconds=30)
     first, second = chat(1), full()
     await project(read_model, [first.records[0], second.records[0]])
@@ -210,13 +214,17 @@ async def test_a_list_waits_for_seen_versions(start, read_model, session):
     assert versions == {str(story.id): story.version for story in (first, second)}
 
 
-async def test_a_list_waits_for_seen_versions_only_until_the_timeout(history, project_story):
+async def test_a_list_waits_for_seen_versions_only_until_the_timeout(
+    history, project_story
+) -> None:
     story = await project_story(chat(1))
     page = await history.list(seen=f"{story.id}:99,{uuid4()}:1")
     assert [session["version"] for session in page.json["data"]] == [story.version]
 
 
-async def test_a_list_does_not_wait_when_too_many_requests_wait(start, project_story, session):
+async def test_a_list_does_not_wait_when_too_many_requests_wait(
+    start, project_story, session
+) -> None:
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))
     await eventually(lambda: history.change_feed.waiters == 1)

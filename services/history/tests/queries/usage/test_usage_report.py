@@ -51,7 +51,7 @@ def replies_by(key: str, response: dict) -> dict:
     return {group[key]: group["replies"] for group in response["data"]}
 
 
-async def test_a_report_has_exactly_the_public_fields(usage, project_story):
+async def test_a_report_has_exactly_the_public_fields(usage, project_story) -> None:
     story = await project_story(chat(5))
     assert await usage(group_by="session") == {
         "object": "usage",
@@ -78,7 +78,7 @@ FIVE_TURNS = {
 }
 
 
-async def test_usage_is_summed_across_batches(usage, read_model):
+async def test_usage_is_summed_across_batches(usage, read_model) -> None:
     story = chat(5)
     for record in story.records:
         await project(read_model, [record])
@@ -86,7 +86,7 @@ async def test_usage_is_summed_across_batches(usage, read_model):
     assert (await usage())["total"] == FIVE_TURNS
 
 
-async def test_a_report_covers_the_last_30_days_by_default(history, read_model):
+async def test_a_report_covers_the_last_30_days_by_default(history, read_model) -> None:
     now = datetime.now(UTC)
     first_day = now - timedelta(days=29)
     for at in (now, first_day, first_day - timedelta(days=1)):
@@ -96,7 +96,7 @@ async def test_a_report_covers_the_last_30_days_by_default(history, read_model):
     assert response["total"]["replies"] == 2
 
 
-async def test_a_sum_is_rounded_once_and_a_half_upwards(usage, project_story):
+async def test_a_sum_is_rounded_once_and_a_half_upwards(usage, project_story) -> None:
     one = Price(currency="USD", prompt=1, completion=0)
     await project_story(
         story_with_replies(tokens(499_999) | {"price": one}, tokens(1_000_000) | {"price": one})
@@ -108,7 +108,7 @@ async def test_a_sum_is_rounded_once_and_a_half_upwards(usage, project_story):
     assert sorted(group["cost"][0]["micros"] for group in response["data"]) == [0, 1]
 
 
-async def test_each_currency_is_summed_separately(usage, project_story):
+async def test_each_currency_is_summed_separately(usage, project_story) -> None:
     await project_story(
         story_with_replies(tokens(1_000_000) | {"price": EURO}, {}, tokens(5) | {"price": None})
     )
@@ -120,7 +120,7 @@ async def test_each_currency_is_summed_separately(usage, project_story):
 
 async def test_titles_and_summaries_count_under_their_model_but_are_no_replies(
     usage, project_story
-):
+) -> None:
     await project_story(full())
     models = {group["model"]: group for group in (await usage(group_by="model"))["data"]}
     assert [*models] == ["demo", "small"]
@@ -128,7 +128,7 @@ async def test_titles_and_summaries_count_under_their_model_but_are_no_replies(
     assert (models["demo"]["replies"], models["demo"]["total_tokens"]) == (3, 2 * 10 + 8 + 100)
 
 
-async def test_usage_of_an_erased_session_is_kept(usage, project_story, read_model):
+async def test_usage_of_an_erased_session_is_kept(usage, project_story, read_model) -> None:
     story = await project_story(full())
     before = await usage(group_by="session")
     story.erase()
@@ -136,9 +136,9 @@ async def test_usage_of_an_erased_session_is_kept(usage, project_story, read_mod
     assert await usage(group_by="session") == before
 
 
-async def test_groups_are_ordered_by_key(usage, project_story):
+async def test_groups_are_ordered_by_key(usage, project_story) -> None:
     late = datetime(2026, 11, 24, 23, 59, 59, 999_000, tzinfo=UTC)
-    # Its message is of the one day, its reply of the next.
+    # The message and its reply are on different days.
     await project_story(story_with_replies({}, starts_at=late))
     await project_story(Completion(starts_at=late))
     await project_story(Completion(starts_at=NOON + timedelta(days=9)))
@@ -152,7 +152,7 @@ async def test_groups_are_ordered_by_key(usage, project_story):
     assert (await usage())["total"]["replies"] == 1
 
 
-async def test_completions_are_one_group_without_a_session(usage, project_story, history):
+async def test_completions_are_one_group_without_a_session(usage, project_story, history) -> None:
     story = await project_story(chat(1))
     for status in ("completed", "cut"):
         await project_story(Completion(model="b", status=status))
@@ -162,14 +162,14 @@ async def test_completions_are_one_group_without_a_session(usage, project_story,
     assert [one["id"] for one in (await history.list()).json["data"]] == [str(story.id)]
 
 
-async def test_a_completion_cannot_be_read(history, read_model):
+async def test_a_completion_cannot_be_read(history, read_model) -> None:
     completion = Completion()
     await project(read_model, completion.records)
     assert (await history.read(completion.id)).status == 404
     assert (await history.call(f"/sessions/{completion.id}/export")).status == 404
 
 
-async def test_usage_is_filtered(usage, project_story):
+async def test_usage_is_filtered(usage, project_story) -> None:
     mine, coder = (
         await project_story(story_with_replies({}, {"model": "a"})),
         await project_story(story_with_replies({}, assistant_id="coder")),
@@ -187,7 +187,7 @@ async def test_usage_is_filtered(usage, project_story):
     assert (await usage(model="unknown"))["total"] == NOTHING
 
 
-async def test_following_the_cursor_gives_every_group_once(usage, project_story):
+async def test_following_the_cursor_gives_every_group_once(usage, project_story) -> None:
     stories = [await project_story(chat(1)) for _ in range(5)]
     await project_story(Completion())
     expected = [*sorted(str(story.id) for story in stories), None]
@@ -212,7 +212,7 @@ async def test_following_the_cursor_gives_every_group_once(usage, project_story)
         ("assistant", "assistant_id", ["coder", "helper"]),
     ],
 )
-async def test_every_grouping_has_cursors(usage, project_story, group_by, key, keys):
+async def test_every_grouping_has_cursors(usage, project_story, group_by, key, keys) -> None:
     await project_story(story_with_replies({"model": "é"}))
     await project_story(
         story_with_replies({"model": "a"}, assistant_id="coder", starts_at=NOON + timedelta(days=1))
@@ -224,7 +224,9 @@ async def test_every_grouping_has_cursors(usage, project_story, group_by, key, k
     assert (first["has_more"], second["has_more"]) == (True, False)
 
 
-async def test_an_admin_sees_usage_of_others_in_their_own_tenant(usage, project_story, history):
+async def test_an_admin_sees_usage_of_others_in_their_own_tenant(
+    usage, project_story, history
+) -> None:
     for person in (ADA, EVE, EVE, Principal("other", "ada")):
         await project_story(story_with_replies({}, person=person))
     assert (await usage(EVE))["total"]["replies"] == 2

@@ -24,5 +24,5 @@ async def read_once(reader: GroupReader, max_records: int, timeout: float) -> li
 
 if __name__ == "__main__":
     watchdog.CHECK_INTERVAL_SECONDS = 0.1
-    GroupReader.read = read_once  # type: ignore[method-assign]
+    GroupReader.read = read_once  # type: ignore[method-assign, assignment]
     sys.exit(main())

@@ -68,5 +68,5 @@ async def projecting(settings: ProjectSettings) -> AsyncIterator[Projector]:
     finally:
         running.cancel()
         [outcome] = await asyncio.gather(running, return_exceptions=True)
-        if not isinstance(outcome, asyncio.CancelledError):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
             raise outcome
