@@ -30,17 +30,19 @@ test: install ## Run all tests except fault injection, on real engines (about 8 
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)
 	$(BIN)/pytest tests/faults
 
-format: install ## Format the code, apply lint fixes, regenerate the event documentation
+format: install ## Format the code, apply lint fixes, regenerate the event and configuration documents
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m parley_events.asyncapi
+	$(BIN)/python -m tools.configuration_page
 
-check: install ## Check format, lint, types, import boundaries and the event documentation
+check: install ## Check format, lint, types, import boundaries and generated documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m parley_events.asyncapi --check
+	$(BIN)/python -m tools.configuration_page --check
 
 bench: install ## Run the benchmarks (NAMES="append outbox" selects some)
 	$(BIN)/python -m benchmarks $(NAMES)

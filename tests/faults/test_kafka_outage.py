@@ -28,7 +28,7 @@ async def test_a_kafka_outage_fails_no_turn_and_loses_no_event(
 ) -> None:
     kafka = KafkaServer(stack.data.with_name("kafka"), engine_cache, free_port(), free_port())
     await kafka.start()
-    settings = {"PARLEY_KAFKA": kafka.bootstrap, "PARLEY_TOPIC_PARTITIONS": "12"}
+    settings = {"PARLEY_KAFKA": kafka.bootstrap, "PARLEY_SESSION_TOPIC_PARTITIONS": "12"}
     try:
         async with stack.running("--replicas", "session=2", **model_server.settings, **settings):
             load = await start_chat_load(stack, USERS)

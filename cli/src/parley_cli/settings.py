@@ -86,13 +86,13 @@ class ExternalEngineSettings(DataSettings):
         None, description="Kafka's bootstrap servers, such as 127.0.0.1:9092"
     )
     # Defaults for an embedded Kafka, which is a single node.
-    topic_partitions: Count = Field(
+    topic_partitions: Annotated[Count, Variable("PARLEY_SESSION_TOPIC_PARTITIONS")] = Field(
         default=12, description="the number of partitions of a new sessions topic, from 1"
     )
-    topic_replication: Count = Field(
+    topic_replication: Annotated[Count, Variable("PARLEY_SESSION_TOPIC_REPLICATION")] = Field(
         default=1, description="the replication factor of new topics, from 1"
     )
-    topic_min_isr: Count = Field(
+    topic_min_isr: Annotated[Count, Variable("PARLEY_SESSION_TOPIC_MIN_ISR")] = Field(
         default=1, description="the minimum of in-sync replicas of new topics, from 1"
     )
     internal_secret: Annotated[SecretStr, AfterValidator(_internal_secret)] | None = Field(

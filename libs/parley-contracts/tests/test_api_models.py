@@ -50,7 +50,7 @@ def turn(**changes):
     return Turn(**fields | changes)
 
 
-def test_a_message_has_no_field_for_what_it_has_not():
+def test_absent_fields_of_a_message_are_left_out() -> None:
     assert json.loads(message().to_json()) == {
         "object": "message",
         "id": str(MESSAGE),
@@ -65,7 +65,7 @@ def test_a_message_has_no_field_for_what_it_has_not():
     }
 
 
-def test_a_reply_says_its_model_how_it_finished_and_its_usage():
+def test_a_reply_has_its_model_finish_reason_and_usage() -> None:
     usage = UsageShape(prompt_tokens=3, completion_tokens=4, total_tokens=7)
 
     read = json.loads(
@@ -81,11 +81,11 @@ def test_a_reply_says_its_model_how_it_finished_and_its_usage():
     }
 
 
-def test_a_message_of_no_turn_says_so():
+def test_a_message_without_a_turn_has_a_null_turn_id() -> None:
     assert json.loads(message(turn_id=None).to_json())["turn_id"] is None
 
 
-def test_a_running_turn_has_a_null_reply_and_no_error():
+def test_a_running_turn_has_a_null_reply_and_no_error() -> None:
     read = json.loads(turn().to_json())
 
     assert read["reply"] is None
@@ -93,7 +93,7 @@ def test_a_running_turn_has_a_null_reply_and_no_error():
     assert (read["object"], read["status"], read["reply_id"]) == ("turn", "running", str(REPLY))
 
 
-def test_a_failed_turn_says_why_in_the_one_shape_of_errors():
+def test_a_failed_turn_has_an_error_in_the_error_shape() -> None:
     error = ErrorShape(message="Cut off.", type="server_error", code="interrupted")
 
     read = json.loads(turn(status="failed", error=error).to_json())
@@ -106,7 +106,7 @@ def test_a_failed_turn_says_why_in_the_one_shape_of_errors():
     }
 
 
-def test_what_a_session_has_not_is_null():
+def test_absent_fields_of_a_session_are_null() -> None:
     shape = SessionShape(
         id=SESSION,
         assistant_id="general",
@@ -131,22 +131,22 @@ def test_what_a_session_has_not_is_null():
         Assistant(id="a", version=1, name="A", description="", model=None, default=True),
     ],
 )
-def test_a_shape_is_read_back_from_its_json(shape):
+def test_a_model_survives_a_json_round_trip(shape) -> None:
     assert type(shape).model_validate_json(shape.to_json()) == shape
 
 
-def test_a_field_from_the_future_is_tolerated():
+def test_an_unknown_field_is_ignored() -> None:
     grown = {**json.loads(message().to_json()), "mood": "curious"}
 
     assert Message.model_validate_json(json.dumps(grown)) == message()
 
 
-def test_a_shape_does_not_change():
+def test_a_model_is_immutable() -> None:
     with pytest.raises(ValidationError):
         message().content = "other"
 
 
-def test_a_page_says_its_version_only_when_it_was_projected():
+def test_a_page_has_a_version_only_if_it_was_projected() -> None:
     empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
     assert json.loads(Page[Message](data=[]).to_json()) == empty
@@ -164,17 +164,17 @@ def test_a_page_says_its_version_only_when_it_was_projected():
         ),
     ],
 )
-def test_a_time_is_rfc_3339_in_utc_with_microseconds(time, text):
+def test_a_time_is_rfc_3339_in_utc_with_microseconds(time, text) -> None:
     assert rfc3339(time) == text
     assert json.loads(message(created_at=time).to_json())["created_at"] == text
 
 
-def test_times_sort_as_text():
+def test_times_sort_as_text() -> None:
     times = [TEN + timedelta(microseconds=step) for step in (0, 1, 10, 999_999, 1_000_000)]
 
     assert sorted(map(rfc3339, times)) == [rfc3339(time) for time in times]
 
 
-def test_a_time_without_its_zone_is_refused():
+def test_a_time_without_an_offset_is_rejected() -> None:
     with pytest.raises(ValidationError):
         message(created_at=datetime(2026, 11, 24, 10))

@@ -1,4 +1,4 @@
-"""A turn on the wire, byte by byte; from every place, a replay joins to the whole reply."""
+"""Encoding of a turn as server-sent events, and replays from every position."""
 
 import json
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ def read(event):
     return identifier.removeprefix("id: "), json.loads(data.removeprefix("data: "))
 
 
-def test_the_first_event_byte_by_byte():
+def test_the_first_event_is_encoded_byte_for_byte() -> None:
     event = sse.started(turn("Hello"), "/v1/turns/2/stream?ticket=t")
 
     assert event == (
@@ -66,14 +66,14 @@ def test_the_first_event_byte_by_byte():
     )
 
 
-def test_a_delta_byte_by_byte():
+def test_a_delta_is_encoded_byte_for_byte() -> None:
     assert sse.delta("né\n", 12) == (
         'id: 12\ndata: {"type":"reply.delta","sequence_number":12,"delta":"né\\n"}\n\n'.encode()
     )
 
 
 @pytest.mark.parametrize("breaking", ["\n", "\r", "\r\n\r\n", "\x00", "\x85", "\u2028", "id: 7\n"])
-def test_no_text_breaks_the_form_of_an_event(breaking):
+def test_no_text_breaks_the_framing_of_an_event(breaking) -> None:
     text = f"a{breaking}b"
 
     event = sse.delta(text, len(text))
@@ -84,11 +84,11 @@ def test_no_text_breaks_the_form_of_an_event(breaking):
     assert read(event)[1]["delta"] == text
 
 
-def test_a_heartbeat_is_a_comment():
+def test_a_heartbeat_is_a_comment() -> None:
     assert sse.HEARTBEAT == b": heartbeat\n\n"
 
 
-def test_a_completed_turn_ends_with_its_message_and_usage():
+def test_a_completed_turn_ends_with_its_message_and_usage() -> None:
     usage = UsageShape(prompt_tokens=3, completion_tokens=4, total_tokens=7)
     ended = turn("Hello", model="m", finish_reason="stop", usage=usage)
 
@@ -105,7 +105,7 @@ def test_a_completed_turn_ends_with_its_message_and_usage():
     }
 
 
-def test_a_failed_turn_ends_with_its_error_and_what_there_is_of_the_reply():
+def test_a_failed_turn_ends_with_its_error_and_partial_reply() -> None:
     error = ErrorShape(message="Cut off.", type="server_error", code="interrupted")
 
     _, data = read(sse.ended(turn("Hel", "failed", error)))
@@ -116,7 +116,7 @@ def test_a_failed_turn_ends_with_its_error_and_what_there_is_of_the_reply():
     assert "usage" not in data
 
 
-def test_a_cancelled_turn_ends_without_an_error():
+def test_a_cancelled_turn_ends_without_an_error() -> None:
     _, data = read(sse.ended(turn("", "cancelled")))
 
     assert (data["type"], data["sequence_number"]) == ("reply.cancelled", 0)
@@ -124,30 +124,30 @@ def test_a_cancelled_turn_ends_without_an_error():
 
 
 @pytest.mark.parametrize(
-    ("content", "places"), [("Hello", 5), ("🙂", 1), (FAMILY, 5), (COMBINED, 2), ("", 0)]
+    ("content", "positions"), [("Hello", 5), ("🙂", 1), (FAMILY, 5), (COMBINED, 2), ("", 0)]
 )
-def test_a_place_counts_code_points(content, places):
+def test_positions_count_code_points(content, positions) -> None:
     _, data = read(sse.ended(turn(content)))
 
-    assert data["sequence_number"] == places
+    assert data["sequence_number"] == positions
 
 
 @pytest.mark.parametrize("content", ["Hello, you", f"{FAMILY} and {COMBINED}\n🙂", ""])
-def test_a_replay_after_any_place_joins_to_the_whole_reply(content):
-    for place in range(len(content) + 1):
-        *deltas, last = map(read, sse.replay(turn(content), place))
+def test_a_replay_after_any_position_completes_the_reply(content) -> None:
+    for position in range(len(content) + 1):
+        *deltas, last = map(read, sse.replay(turn(content), position))
 
-        assert content[:place] + "".join(data["delta"] for _, data in deltas) == content
+        assert content[:position] + "".join(data["delta"] for _, data in deltas) == content
         assert [identifier for identifier, _ in deltas] == [str(len(content))] * len(deltas)
         assert last == read(sse.ended(turn(content)))
 
 
-@pytest.mark.parametrize("place", [5, 6, 1000])
-def test_a_replay_after_the_whole_reply_is_its_end_alone(place):
-    assert list(sse.replay(turn("Hello"), place)) == [sse.ended(turn("Hello"))]
+@pytest.mark.parametrize("position", [5, 6, 1000])
+def test_a_replay_after_the_whole_reply_is_only_its_end(position) -> None:
+    assert list(sse.replay(turn("Hello"), position)) == [sse.ended(turn("Hello"))]
 
 
-def test_a_reply_without_text_has_no_delta():
+def test_a_reply_without_text_has_no_delta() -> None:
     [last] = sse.replay(turn("", "cancelled"), 0)
 
     assert read(last)[1]["type"] == "reply.cancelled"

@@ -1,11 +1,6 @@
 """Fixtures of parley-core's tests; the engines are fixtures of the repository's conftest."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from parley_core.log import Brokers, ensure_topic
 from parley_events.topics import TopicSpec

@@ -1,15 +1,10 @@
 """Fake services, a token issuer, and a gateway in front of them, over real HTTP."""
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from gateway_fakes.gateway import Gateway, serve_gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference

@@ -30,7 +30,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
     [
         (
             {"PARLEY_SESSION_URL": ""},
-            "PARLEY_SESSION_URL is not set. It should be a base URL",
+            "PARLEY_SESSION_URL is not set. It should be the base URL",
         ),
         (
             {"PARLEY_HISTORY_URL": "localhost"},
@@ -39,7 +39,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
         ({"PARLEY_INTERNAL_SECRET": "short"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
         (
             {"PARLEY_GATEWAY_PORT": "x"},
-            "PARLEY_GATEWAY_PORT is wrong. It should be a port from 1 to 65535.",
+            "PARLEY_GATEWAY_PORT is wrong. It should be the port to listen on, from 1 to 65535.",
         ),
         ({"PARLEY_GATEWAY_MAX_STREAMS": "0"}, "PARLEY_GATEWAY_MAX_STREAMS is wrong."),
         (
@@ -60,7 +60,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
 )
 def test_invalid_settings_exit_with_code_2_and_name_the_variable(
     monkeypatch, capsys, wrong, sentence
-):
+) -> None:
     for variable, value in (RIGHT | wrong).items():
         monkeypatch.setenv(variable, value)
     assert main() == 2
@@ -70,7 +70,7 @@ def test_invalid_settings_exit_with_code_2_and_name_the_variable(
     assert "too short" not in error
 
 
-async def test_sigterm_ends_open_streams_and_then_the_process(session, inference, history):
+async def test_sigterm_ends_open_streams_and_then_the_process(session, inference, history) -> None:
     port = free_port()
     process = await started(
         "parley_gateway",

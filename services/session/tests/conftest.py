@@ -1,19 +1,14 @@
 """Fixtures: an empty event store per test, and session services on it."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from session_support.process import Ended, Run, variables
 from session_support.service import Service, serve_session
 

@@ -69,8 +69,8 @@ async def test_rows_records_and_log_lines_contain_no_plaintext(
         "title": PRIVATE["title"],
         "metadata": {PRIVATE["metadata_key"]: PRIVATE["metadata_value"]},
     }
-    answer = await session.call("POST", "/sessions", body, key=PRIVATE["idempotency_key"])
-    session_id = answer.body["id"]
+    response = await session.call("POST", "/sessions", body, key=PRIVATE["idempotency_key"])
+    session_id = response.body["id"]
 
     async def claimed() -> tuple[dict[str, Any], str]:
         turn = await session.submit(

@@ -82,7 +82,7 @@ async def test_serving_an_unmigrated_database_ends_with_exit_code_1(
     ended = await run("serve", database)
     assert (ended.code, ended.stderr) == (
         1,
-        "The database is empty: run the `migrate` command first.\n",
+        "The database is empty. Run the `migrate` command first.\n",
     )
 
 
@@ -151,7 +151,7 @@ async def test_a_port_in_use_ends_with_exit_code_1(
         port = taken.getsockname()[1]
         ended = await run("serve", store_database, session_port=port)
     assert ended.code == 1
-    assert "address already in use" in caplog.text
+    assert "address already in use" in caplog.text.lower()
 
 
 async def test_sigterm_finishes_requests_and_ends_with_exit_code_0(

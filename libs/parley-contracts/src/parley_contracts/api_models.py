@@ -1,4 +1,4 @@
-"""The shapes that clients see and services pass on: message, session, turn, assistant, list."""
+"""Models of the public API that services pass on: message, session, turn, assistant, list."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def rfc3339(time: datetime) -> str:
-    """`2026-11-24T10:00:00.000000Z`: always UTC and microseconds, so that text sorts as time."""
+    """`2026-11-24T10:00:00.000000Z`: UTC with microseconds, so that text order is time order."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -46,10 +46,10 @@ class ErrorShape(Shape):
 
 
 class Message(Shape):
-    """One message of a conversation; `version` is the session's version that brought it.
+    """One message of a session; `version` is the sequence of its event.
 
-    It follows its parent; siblings are edits of one message, or several replies to it. Of an
-    imported one `created_at` is when it was said.
+    Siblings with the same parent are edits of one message, or several replies to it. An imported
+    message keeps its original `created_at`.
     """
 
     object: Literal["message"] = "message"
@@ -73,7 +73,7 @@ class ForkPointShape(Shape):
 
 
 class SessionShape(Shape):
-    """`open_turn_id` is the turn that runs now; a session that expires is erased at that time."""
+    """`open_turn_id` is the running turn; the session is erased at `expires_at`, if set."""
 
     object: Literal["session"] = "session"
     id: UUID
@@ -93,7 +93,7 @@ class SessionShape(Shape):
 class Turn(Shape):
     """A message and the reply to it; `reply` is null while the turn is running.
 
-    `error` tells why a failed turn failed. `version` is the session's after the turn's last event.
+    `error` is that of a failed turn. `version` is the sequence of the turn's last event.
     """
 
     object: Literal["turn"] = "turn"
@@ -108,7 +108,7 @@ class Turn(Shape):
 
 
 class Assistant(Shape):
-    """`instructions` are told to administrators alone; a retired one takes no new session."""
+    """Only administrators see `instructions`; a retired assistant takes no new sessions."""
 
     object: Literal["assistant"] = "assistant"
     id: str
@@ -122,7 +122,7 @@ class Assistant(Shape):
 
 
 class Page(Shape, Generic[Item]):
-    """A list answer; `version` is the projected one where the list is read from a projection."""
+    """A page of a list; `version` is the projected one, if read from a projection."""
 
     object: Literal["list"] = "list"
     data: list[Item]

@@ -1,6 +1,6 @@
-"""The server-sent events of a turn: their form on the wire, and the last ones of an ended turn.
+"""Server-sent events of a turn: their encoding, and the replay of an ended turn.
 
-An event's id is a place in the reply: how many code points were delivered up to and including it.
+An event id is a position in the reply: the number of code points up to the end of the event.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
@@ -23,9 +23,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def started(turn: Turn, stream_url: str) -> bytes:
-    """`turn.started`, at place 0; its version is the session's when the turn was opened.
+    """`turn.started`, at position 0; its version is the session's when the turn was opened.
 
-    Whoever has `stream_url` reads the turn's stream, without a token.
+    `stream_url` grants access to the turn's stream without a token.
     """
     data = {
         "type": "turn.started",
@@ -34,17 +34,17 @@ def started(turn: Turn, stream_url: str) -> bytes:
         "turn_id": turn.id,
         "message_id": turn.message.id,
         "reply_id": turn.reply_id,
-        # The request of a turn follows its message, in the same append.
+        # The event that requests the reply follows the message, in the same append.
         "version": turn.message.version + 1,
         "stream_url": stream_url,
     }
     return b"id: 0\ndata: " + _encode(data) + b"\n\n"
 
 
-def delta(text: str, place: int) -> bytes:
-    """`reply.delta`; `place` counts the code points up to the end of `text`."""
-    data = {"type": "reply.delta", "sequence_number": place, "delta": text}
-    return b"id: %d\ndata: " % place + _encode(data) + b"\n\n"
+def delta(text: str, position: int) -> bytes:
+    """`reply.delta`; `position` is that of the end of `text`."""
+    data = {"type": "reply.delta", "sequence_number": position, "delta": text}
+    return b"id: %d\ndata: " % position + _encode(data) + b"\n\n"
 
 
 def ended(turn: Turn) -> bytes:
@@ -65,7 +65,7 @@ def ended(turn: Turn) -> bytes:
 
 
 def replay(turn: Turn, after: int) -> Iterator[bytes]:
-    """What of an ended turn's stream comes after the place `after`."""
+    """The events of an ended turn after the position `after`."""
     assert turn.reply is not None
     if rest := turn.reply.content[after:]:
         yield delta(rest, len(turn.reply.content))

@@ -46,54 +46,54 @@ def verify(token, **changes):
     return verify_principal(token, SECRET, **arguments)
 
 
-def test_a_signed_principal_is_verified():
+def test_a_signed_principal_is_verified() -> None:
     assert verify(sign()) == ADA
 
 
-def test_a_principal_without_scopes_is_verified():
+def test_a_principal_without_scopes_is_verified() -> None:
     assert verify(forge(scopes=[])) == Principal("acme", "ada")
 
 
-def test_a_token_is_valid_for_sixty_seconds():
+def test_a_token_is_valid_for_sixty_seconds() -> None:
     verify(sign(), now=NOW + timedelta(seconds=59))
 
     with pytest.raises(InvalidPrincipal, match="expired"):
         verify(sign(), now=NOW + timedelta(seconds=60))
 
 
-def test_clock_skew_is_tolerated_and_a_token_from_the_future_is_rejected():
+def test_clock_skew_is_tolerated_and_a_token_from_the_future_is_rejected() -> None:
     verify(sign(now=NOW + timedelta(seconds=5)))
 
     with pytest.raises(InvalidPrincipal, match="future"):
         verify(sign(now=NOW + timedelta(seconds=7)))
 
 
-def test_a_token_with_a_longer_lifetime_is_rejected():
+def test_a_token_with_a_longer_lifetime_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal, match="lives over"):
         verify(forge(exp=CLAIMS["exp"] + 1))
 
 
-def test_a_token_for_another_audience_is_rejected():
+def test_a_token_for_another_audience_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal, match="InvalidAudience"):
         verify(sign(), audience="history")
 
 
-def test_a_token_for_several_audiences_is_rejected():
+def test_a_token_for_several_audiences_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal):
         verify(forge(aud=["session", "history"]))
 
 
-def test_a_token_of_an_unknown_issuer_is_rejected():
+def test_a_token_of_an_unknown_issuer_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal, match="issuer not allowed"):
         verify(sign(issuer="history"))
 
 
-def test_a_token_signed_with_another_secret_is_rejected():
+def test_a_token_signed_with_another_secret_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal, match="InvalidSignature"):
         verify(forge(secret=b"x" * 32))
 
 
-def test_a_token_with_altered_claims_is_rejected():
+def test_a_token_with_altered_claims_is_rejected() -> None:
     header, _, signature = sign().split(".")
     claims = forge(sub="eve").split(".")[1]
 
@@ -101,18 +101,18 @@ def test_a_token_with_altered_claims_is_rejected():
         verify(f"{header}.{claims}.{signature}")
 
 
-def test_an_unsigned_token_is_rejected():
+def test_an_unsigned_token_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal, match="InvalidAlgorithm"):
         verify(forge(secret=None, algorithm="none"))
 
 
-def test_another_algorithm_with_the_right_secret_is_rejected():
+def test_another_algorithm_with_the_right_secret_is_rejected() -> None:
     with pytest.raises(InvalidPrincipal, match="InvalidAlgorithm"):
         verify(forge(secret=b"s" * 64, algorithm="HS512"))
 
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
-def test_a_token_without_a_required_claim_is_rejected(claim):
+def test_a_token_without_a_required_claim_is_rejected(claim) -> None:
     with pytest.raises(InvalidPrincipal):
         verify(forge(**{claim: None}))
 
@@ -132,7 +132,7 @@ def test_a_token_without_a_required_claim_is_rejected(claim):
         {"iat": CLAIMS["iat"] + 0.5},
     ],
 )
-def test_a_claim_of_the_wrong_type_is_rejected(changes):
+def test_a_claim_of_the_wrong_type_is_rejected(changes) -> None:
     with pytest.raises(InvalidPrincipal):
         verify(forge(**changes))
 
@@ -140,12 +140,12 @@ def test_a_claim_of_the_wrong_type_is_rejected(changes):
 @pytest.mark.parametrize(
     "garbage", ["", "a", "a.b.c", "....", "é.é.é", "\ud800", f"{DEEP}.e30.e30"]
 )
-def test_garbage_is_rejected_without_being_repeated(garbage):
+def test_garbage_is_rejected_without_being_repeated(garbage) -> None:
     with pytest.raises(InvalidPrincipal, match=r"token: \w+Error$"):
         verify(garbage)
 
 
-def test_the_error_repeats_neither_the_token_nor_the_secret():
+def test_the_error_repeats_neither_the_token_nor_the_secret() -> None:
     token = forge(sub="person-7", aud="person-7")
 
     with pytest.raises(InvalidPrincipal) as error:
@@ -155,12 +155,12 @@ def test_the_error_repeats_neither_the_token_nor_the_secret():
     assert "sss" not in str(error.value)
 
 
-def test_the_error_of_a_short_secret_names_the_setting_and_not_its_value():
+def test_the_error_of_a_short_secret_names_the_setting_and_not_its_value() -> None:
     with pytest.raises(ValueError, match="PARLEY_INTERNAL_SECRET should be") as error:
         InternalSecret.parse("hunter2")
 
     assert "hunter2" not in str(error.value)
 
 
-def test_repr_hides_the_secret():
+def test_repr_hides_the_secret() -> None:
     assert "sss" not in repr(SECRET)

@@ -29,7 +29,7 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def test_a_token_is_reused_for_the_same_principal_within_the_reuse_time():
+def test_a_token_is_reused_for_the_same_principal_within_the_reuse_time() -> None:
     tokens = signing()
     first = tokens.token_for(ADA, NOW)
     assert tokens.token_for(ADA, after(REUSE_SECONDS - 1)) == first
@@ -41,34 +41,34 @@ def test_a_token_is_reused_for_the_same_principal_within_the_reuse_time():
 
 
 @pytest.mark.parametrize("other", [EVE, Principal("acme", "ada", frozenset({"admin"}))])
-def test_principals_with_different_scopes_get_different_tokens(other):
+def test_principals_with_different_scopes_get_different_tokens(other) -> None:
     tokens = signing()
     assert tokens.token_for(ADA, NOW) != tokens.token_for(other, NOW)
     assert verifying().verify(tokens.token_for(other, NOW), NOW) == other
 
 
-def test_a_clock_set_back_causes_a_new_signature():
+def test_a_clock_set_back_causes_a_new_signature() -> None:
     tokens = signing()
     tokens.token_for(ADA, after(100))
     assert verifying().verify(tokens.token_for(ADA, NOW), NOW) == ADA
 
 
 @pytest.mark.parametrize("seconds", [60, -6])
-def test_a_cached_token_is_rejected_outside_its_lifetime(seconds):
+def test_a_cached_token_is_rejected_outside_its_lifetime(seconds) -> None:
     tokens, token = verifying(), signing().token_for(ADA, NOW)
     assert tokens.verify(token, NOW) == ADA
     with pytest.raises(InvalidPrincipal):
         tokens.verify(token, after(seconds))
 
 
-def test_a_rejected_token_is_rejected_again():
+def test_a_rejected_token_is_rejected_again() -> None:
     tokens, forged = verifying(), signing(InternalSecret(b"o" * 32)).token_for(ADA, NOW)
     for _ in range(2):
         with pytest.raises(InvalidPrincipal):
             tokens.verify(forged, NOW)
 
 
-def test_the_least_recently_used_tokens_are_evicted():
+def test_the_least_recently_used_tokens_are_evicted() -> None:
     signed, verified = signing(), verifying()
     first = signed.token_for(ADA, NOW)
     verified.verify(first, NOW)

@@ -26,7 +26,7 @@ def setting(**keys: bytes) -> str:
     return ",".join(f"{name}:{base64.b64encode(key).decode()}" for name, key in keys.items())
 
 
-def test_a_wrapped_key_unwraps_for_its_session_only():
+def test_a_wrapped_key_unwraps_for_its_session_only() -> None:
     keys = MasterKeys.parse(setting(a=OLD))
     wrapped = keys.wrap(KEY, SESSION)
 
@@ -35,7 +35,7 @@ def test_a_wrapped_key_unwraps_for_its_session_only():
         keys.unwrap(wrapped, OTHER)
 
 
-def test_after_rotation_old_keys_unwrap_and_the_active_key_wraps():
+def test_after_rotation_old_keys_unwrap_and_the_active_key_wraps() -> None:
     before = MasterKeys.parse(setting(old=OLD))
     rotated = MasterKeys.parse(setting(new=NEW, old=OLD))
     wrapped = before.wrap(KEY, SESSION)
@@ -46,21 +46,21 @@ def test_after_rotation_old_keys_unwrap_and_the_active_key_wraps():
     assert MasterKeys.parse(setting(new=NEW)).unwrap(again, SESSION) == KEY
 
 
-def test_the_error_of_a_retired_master_key_names_its_id():
+def test_the_error_of_a_retired_master_key_names_its_id() -> None:
     wrapped = MasterKeys.parse(setting(old=OLD)).wrap(KEY, SESSION)
 
     with pytest.raises(UnknownMasterKey, match="'old'"):
         MasterKeys.parse(setting(new=NEW)).unwrap(wrapped, SESSION)
 
 
-def test_a_master_key_with_the_same_id_and_other_bytes_does_not_unwrap():
+def test_a_master_key_with_the_same_id_and_other_bytes_does_not_unwrap() -> None:
     wrapped = MasterKeys.parse(setting(a=OLD)).wrap(KEY, SESSION)
 
     with pytest.raises(UnsealError):
         MasterKeys.parse(setting(a=NEW)).unwrap(wrapped, SESSION)
 
 
-def test_any_change_or_truncation_of_a_wrapped_key_is_detected():
+def test_any_change_or_truncation_of_a_wrapped_key_is_detected() -> None:
     keys = MasterKeys.parse(setting(a=OLD, b=NEW))
     wrapped = keys.wrap(KEY, SESSION)
 
@@ -72,7 +72,7 @@ def test_any_change_or_truncation_of_a_wrapped_key_is_detected():
                 keys.unwrap(damaged, SESSION)
 
 
-def test_a_missing_wrapped_key_means_a_destroyed_key():
+def test_a_missing_wrapped_key_means_a_destroyed_key() -> None:
     with pytest.raises(KeyDestroyed):
         MasterKeys.parse(setting(a=OLD)).unwrap(None, SESSION)
 
@@ -90,7 +90,7 @@ def test_a_missing_wrapped_key_means_a_destroyed_key():
         ":" + base64.b64encode(OLD).decode(),
     ],
 )
-def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(value):
+def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(value) -> None:
     with pytest.raises(InvalidMasterKey, match="PARLEY_MASTER_KEY should look like") as error:
         MasterKeys.parse(value)
 
@@ -98,7 +98,7 @@ def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(valu
     assert base64.b64encode(OLD).decode() not in str(error.value)
 
 
-def test_repr_hides_keys():
+def test_repr_hides_keys() -> None:
     shown = repr(KEY) + repr(MasterKeys.parse(setting(a=OLD)))
 
     assert "kkk" not in shown

@@ -105,7 +105,7 @@ async def answer(reader):
 
 @either_parser
 @either_length
-async def test_a_body_of_exactly_the_limit_passes(parser, announced):
+async def test_a_body_of_exactly_the_limit_passes(parser, announced) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -117,7 +117,9 @@ async def test_a_body_of_exactly_the_limit_passes(parser, announced):
 
 @either_parser
 @either_length
-async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(parser, announced):
+async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(
+    parser, announced
+) -> None:
     app = application()
     async with listening(app, parser) as connect:
         reader, writer = await connect()
@@ -132,7 +134,7 @@ async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(par
 
 @either_parser
 @either_length
-async def test_a_client_still_sending_three_mebibytes_reads_the_answer(parser, announced):
+async def test_a_client_still_sending_three_mebibytes_reads_the_answer(parser, announced) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -147,7 +149,7 @@ async def test_a_client_still_sending_three_mebibytes_reads_the_answer(parser, a
 
 @either_parser
 @either_length
-async def test_the_connection_of_a_refused_body_takes_the_next_request(parser, announced):
+async def test_the_connection_of_a_refused_body_takes_the_next_request(parser, announced) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
         writer.write(request(b"x" * MIB, announced=announced))
@@ -160,7 +162,7 @@ async def test_the_connection_of_a_refused_body_takes_the_next_request(parser, a
 
 
 @either_parser
-async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(parser):
+async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(parser) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -173,7 +175,7 @@ async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(p
 
 @either_parser
 @either_length
-async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, monkeypatch):
+async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, monkeypatch) -> None:
     monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
@@ -188,7 +190,7 @@ async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, m
 
 
 @either_length
-async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(announced, caplog):
+async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(announced, caplog) -> None:
     async with listening(application()) as connect:
         reader, writer = await connect()
         length = f"content-length: {MIB}" if announced else "transfer-encoding: chunked"
@@ -204,7 +206,7 @@ async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(announce
 
 
 @pytest.mark.parametrize("path", ["/echo", "/deaf"])
-async def test_an_answer_that_has_begun_is_broken_off(path, caplog):
+async def test_an_answer_that_has_begun_is_broken_off(path, caplog) -> None:
     async with listening(application()) as connect:
         reader, writer = await connect()
         writer.write(head(path, "transfer-encoding: chunked") + b"5\r\nfirst\r\n")
@@ -219,10 +221,10 @@ async def test_an_answer_that_has_begun_is_broken_off(path, caplog):
     assert [entry for entry in caplog.records if entry.exc_info] == []
 
 
-async def test_what_is_no_http_request_passes_untouched():
+async def test_what_is_no_http_request_passes_untouched() -> None:
     passed = []
 
-    async def app(scope, receive, send):
+    async def app(scope, receive, send) -> None:
         passed.append((scope, receive, send))
 
     untouched = ({"type": "lifespan"}, object(), object())

@@ -11,7 +11,7 @@ async def never_disconnects() -> None:
     await asyncio.Event().wait()
 
 
-async def disconnects() -> None:
+async def disconnects() -> dict[str, str]:
     return {"type": "http.disconnect"}
 
 
@@ -20,7 +20,7 @@ async def disconnects() -> None:
     [(never_disconnects, True), (disconnects, False)],
     ids=["stopping", "disconnected"],
 )
-async def test_work_that_finishes_before_its_handover_is_done(receive, stops):
+async def test_work_that_finishes_before_its_handover_is_done(receive, stops) -> None:
     stop = asyncio.get_running_loop().create_future()
     if stops:
         stop.set_result(None)

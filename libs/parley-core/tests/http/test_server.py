@@ -17,7 +17,8 @@ PROCESS = """
 import asyncio, os, sys
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
+from parley_core.runtime.safe_logging import configure_logging
 
 app, ending = FastAPI(), asyncio.Event()
 
@@ -128,7 +129,7 @@ async def who_answers(port):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number):
+async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number) -> None:
     async with serving(FAR_LIMIT) as (process, port), streaming(port, "/ends") as stream:
         out, log, _ = await ended(process, number)
 
@@ -138,7 +139,7 @@ async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number):
         assert process.returncode == 0
 
 
-async def test_an_endless_stream_is_aborted_at_the_drain_limit():
+async def test_an_endless_stream_is_aborted_at_the_drain_limit() -> None:
     async with serving(LIMIT) as (process, port), streaming(port, "/endless") as stream:
         out, _, seconds = await ended(process)
 
@@ -148,7 +149,7 @@ async def test_an_endless_stream_is_aborted_at_the_drain_limit():
         assert seconds >= LIMIT
 
 
-async def test_a_second_sigterm_changes_nothing():
+async def test_a_second_sigterm_changes_nothing() -> None:
     async with serving(LIMIT) as (process, port), streaming(port, "/endless"):
         signalled_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -161,7 +162,7 @@ async def test_a_second_sigterm_changes_nothing():
         assert time.monotonic() - signalled_at >= LIMIT
 
 
-async def test_a_second_interrupt_exits_at_once():
+async def test_a_second_interrupt_exits_at_once() -> None:
     async with serving(FAR_LIMIT) as (process, port), streaming(port, "/endless"):
         process.send_signal(signal.SIGINT)
         assert await process.stdout.readline() == b"on_shutdown\n"
@@ -171,7 +172,7 @@ async def test_a_second_interrupt_exits_at_once():
         assert out == "served\n"
 
 
-async def test_the_process_exits_when_on_shutdown_raises():
+async def test_the_process_exits_when_on_shutdown_raises() -> None:
     async with serving(LIMIT, "broken") as (process, port), streaming(port, "/endless"):
         out, log, _ = await ended(process)
 
@@ -180,7 +181,7 @@ async def test_the_process_exits_when_on_shutdown_raises():
         assert process.returncode == 1
 
 
-async def test_a_port_in_use_exits_with_code_1_and_one_log_line():
+async def test_a_port_in_use_exits_with_code_1_and_one_log_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -196,7 +197,7 @@ async def test_a_port_in_use_exits_with_code_1_and_one_log_line():
 
 async def test_two_processes_share_a_port_and_the_survivor_serves_after_one_is_killed(
     monkeypatch,
-):
+) -> None:
     shared = free_port()
     monkeypatch.setenv("SHARED_PORT", str(shared))
     async with serving(LIMIT) as (one, _), serving(LIMIT) as (other, own):
@@ -210,7 +211,7 @@ async def test_two_processes_share_a_port_and_the_survivor_serves_after_one_is_k
     assert left == {other.pid}
 
 
-async def test_a_shared_port_that_is_in_use_exits_with_code_1(monkeypatch):
+async def test_a_shared_port_that_is_in_use_exits_with_code_1(monkeypatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("SHARED_PORT", str(taken.getsockname()[1]))
 
@@ -222,7 +223,7 @@ async def test_a_shared_port_that_is_in_use_exits_with_code_1(monkeypatch):
     assert b"Traceback" not in log
 
 
-async def test_a_log_entry_is_one_line_with_its_time_in_utc():
+async def test_a_log_entry_is_one_line_with_its_time_in_utc() -> None:
     async with serving(LIMIT) as (process, _):
         _, log, _ = await ended(process)
 
@@ -232,7 +233,7 @@ async def test_a_log_entry_is_one_line_with_its_time_in_utc():
     assert all(abs(datetime.now(UTC) - time) < timedelta(minutes=1) for time in times)
 
 
-async def test_endless_headers_are_rejected():
+async def test_endless_headers_are_rejected() -> None:
     async with serving(LIMIT) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nx: ")

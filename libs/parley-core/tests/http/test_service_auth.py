@@ -51,19 +51,19 @@ def bearer(secret=SECRET, **changes):
 
 
 @pytest.mark.parametrize("issuer", ["gateway", "inference"])
-async def test_an_allowed_issuer_calls_on_behalf_of_the_principal(issuer):
+async def test_an_allowed_issuer_calls_on_behalf_of_the_principal(issuer) -> None:
     response = await get("/person", authorization=bearer(issuer=issuer))
 
     assert response.json() == {"tenant": "acme", "user": "ada", "scopes": ["admin"]}
 
 
-async def test_the_authorization_scheme_is_case_insensitive():
+async def test_the_authorization_scheme_is_case_insensitive() -> None:
     response = await get("/person", authorization=bearer().replace("Bearer", "bEARER"))
 
     assert response.status_code == 200
 
 
-async def test_the_default_clock_is_the_system_clock():
+async def test_the_default_clock_is_the_system_clock() -> None:
     app = application()
 
     assert (await get("/person", app, authorization=bearer())).status_code == 401
@@ -72,7 +72,7 @@ async def test_the_default_clock_is_the_system_clock():
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
-async def test_a_call_without_a_token_is_unauthenticated(header):
+async def test_a_call_without_a_token_is_unauthenticated(header) -> None:
     headers = {} if header is None else {"authorization": header}
 
     response = await get("/person", **headers)
@@ -96,21 +96,21 @@ async def test_a_call_without_a_token_is_unauthenticated(header):
         ({"secret": InternalSecret(b"x" * 32)}, "InvalidSignatureError"),
     ],
 )
-async def test_an_invalid_token_is_unauthenticated_with_the_reason(changes, reason):
+async def test_an_invalid_token_is_unauthenticated_with_the_reason(changes, reason) -> None:
     response = await get("/person", authorization=bearer(**changes))
 
     assert response.status_code == 401
     assert response.json()["error"]["message"] == f"Invalid principal token: {reason}."
 
 
-async def test_garbage_is_rejected_without_being_repeated():
+async def test_garbage_is_rejected_without_being_repeated() -> None:
     response = await get("/person", authorization="Bearer hunter2")
 
     assert response.status_code == 401
     assert "hunter2" not in response.text
 
 
-async def test_the_request_id_equals_the_one_in_the_response():
+async def test_the_request_id_equals_the_one_in_the_response() -> None:
     response = await get("/request-id", **{"x-request-id": "r-1"})
 
     assert response.json() == response.headers["x-request-id"] == "r-1"

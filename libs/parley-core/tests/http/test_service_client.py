@@ -35,7 +35,7 @@ def nowhere():
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-async def test_a_call_carries_principal_request_id_body_and_query():
+async def test_a_call_carries_principal_request_id_body_and_query() -> None:
     seen = {}
 
     async def handler(request):
@@ -68,14 +68,14 @@ async def test_a_call_carries_principal_request_id_body_and_query():
     assert request.headers["accept-encoding"] == "identity"
 
 
-async def test_a_response_body_is_returned_undecoded():
+async def test_a_response_body_is_returned_undecoded() -> None:
     async with service(responding(b"{ }", status=201, headers={"x-more": "1"})) as client:
         response = await client.call("GET", "/", **NAMES)
 
     assert (response.status, response.body, response.headers["X-More"]) == (201, b"{ }", "1")
 
 
-async def test_an_expired_token_is_replaced():
+async def test_an_expired_token_is_replaced() -> None:
     times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
     requests = []
 
@@ -93,7 +93,7 @@ async def test_an_expired_token_is_replaced():
     assert verified_principal(requests[1], now=now) == ADA
 
 
-async def test_the_service_principal_names_the_calling_service():
+async def test_the_service_principal_names_the_calling_service() -> None:
     async def handler(request):
         return web.Response(text=verified_principal(request).user)
 
@@ -105,7 +105,7 @@ async def test_the_service_principal_names_the_calling_service():
     assert response.body == b"gateway"
 
 
-async def test_an_error_response_keeps_its_status_and_retry_headers():
+async def test_an_error_response_keeps_its_status_and_retry_headers() -> None:
     headers = {"retry-after": "7", "x-should-retry": "false", "set-cookie": "a=b"}
     async with service(responding(json.dumps(TAKEN), status=409, headers=headers)) as client:
         with pytest.raises(ServiceError) as raised:
@@ -117,14 +117,14 @@ async def test_an_error_response_keeps_its_status_and_retry_headers():
     assert error.headers == {"retry-after": "7", "x-should-retry": "false"}
 
 
-async def test_a_forwarded_error_is_answered_unchanged():
+async def test_a_forwarded_error_is_answered_unchanged() -> None:
     gateway = FastAPI()
     install_error_handlers(gateway)
     transport = httpx.ASGITransport(gateway)
     refusing = responding(json.dumps(TAKEN), status=409, headers={"x-should-retry": "false"})
 
     @gateway.get("/")
-    async def relays():
+    async def relays() -> None:
         await client.call("GET", "/", **NAMES)
 
     async with (
@@ -137,7 +137,7 @@ async def test_a_forwarded_error_is_answered_unchanged():
     assert response.headers["x-should-retry"] == "false"
 
 
-async def test_errors_of_different_types_do_not_share_state():
+async def test_errors_of_different_types_do_not_share_state() -> None:
     answers = iter([(409, TAKEN), (404, error_body("Gone.", type="not_found_error", code="x"))])
 
     async def handler(request):
@@ -167,7 +167,7 @@ async def test_errors_of_different_types_do_not_share_state():
         b'{"error": {"message": "no type"}}',
     ],
 )
-async def test_an_error_of_another_shape_is_unavailable(body):
+async def test_an_error_of_another_shape_is_unavailable(body) -> None:
     async with service(responding(body, status=502)) as client:
         with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
@@ -175,10 +175,10 @@ async def test_an_error_of_another_shape_is_unavailable(body):
     assert is_unavailable(error)
 
 
-async def test_a_redirect_is_not_followed():
+async def test_a_redirect_is_not_followed() -> None:
     followed = []
 
-    async def handler(request):
+    async def handler(request) -> None:
         followed.append(request.path)
         raise web.HTTPTemporaryRedirect("/elsewhere")
 
@@ -189,7 +189,7 @@ async def test_a_redirect_is_not_followed():
     assert followed == ["/here"]
 
 
-async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog):
+async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog) -> None:
     body = error_body("No.", type="authentication_error", code="unauthenticated")
     async with service(responding(json.dumps(body), status=401)) as client:
         with pytest.raises(Unavailable) as error:
@@ -199,7 +199,7 @@ async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog):
     assert "session rejects the principal tokens of gateway" in caplog.text
 
 
-async def test_a_refused_connection_is_unavailable(nowhere):
+async def test_a_refused_connection_is_unavailable(nowhere) -> None:
     async with client_of(nowhere) as client:
         with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
@@ -211,8 +211,8 @@ async def test_a_refused_connection_is_unavailable(nowhere):
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_slow_response_is_unavailable(begun):
-    async def handler(request):
+async def test_a_slow_response_is_unavailable(begun) -> None:
+    async def handler(request) -> None:
         if begun:
             response = web.StreamResponse()
             await response.prepare(request)
@@ -228,7 +228,7 @@ async def test_a_slow_response_is_unavailable(begun):
         assert time.monotonic() - asked < 1
 
 
-async def test_a_truncated_response_is_unavailable():
+async def test_a_truncated_response_is_unavailable() -> None:
     async def handler(request):
         response = web.StreamResponse(headers={"content-length": "100"})
         await response.prepare(request)
@@ -242,10 +242,10 @@ async def test_a_truncated_response_is_unavailable():
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method):
+async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method) -> None:
     connections, left = [], asyncio.Event()
 
-    async def once(reader, writer):
+    async def once(reader, writer) -> None:
         connections.append(writer)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -267,7 +267,9 @@ async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method):
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_connection(begun):
+async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_connection(
+    begun,
+) -> None:
     bodies = []
 
     async def breaking_off(request):
@@ -289,7 +291,7 @@ async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_co
     assert bodies == [b"{}"]
 
 
-async def test_sequential_calls_share_a_connection():
+async def test_sequential_calls_share_a_connection() -> None:
     peers = []
 
     async def handler(request):

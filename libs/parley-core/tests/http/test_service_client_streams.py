@@ -12,7 +12,7 @@ from parley_core.http.errors import Unavailable
 from parley_core.http.service_client import ServiceError
 
 
-async def test_a_stream_is_read_as_it_arrives():
+async def test_a_stream_is_read_as_it_arrives() -> None:
     read = asyncio.Event()
 
     async def handler(request):
@@ -34,7 +34,7 @@ async def test_a_stream_is_read_as_it_arrives():
     assert (first, rest) == (b"first\n", b"second\n")
 
 
-async def test_a_stream_may_take_longer_than_its_idle_timeout():
+async def test_a_stream_may_take_longer_than_its_idle_timeout() -> None:
     async def handler(request):
         response = web.StreamResponse()
         await response.prepare(request)
@@ -50,8 +50,8 @@ async def test_a_stream_may_take_longer_than_its_idle_timeout():
         assert await content.read() == b"......"
 
 
-async def test_an_idle_stream_times_out():
-    async def handler(request):
+async def test_an_idle_stream_times_out() -> None:
+    async def handler(request) -> None:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first\n")
@@ -66,7 +66,7 @@ async def test_an_idle_stream_times_out():
             await content.readline()
 
 
-async def test_a_stream_aborted_by_the_server_raises():
+async def test_a_stream_aborted_by_the_server_raises() -> None:
     async def handler(request):
         response = web.StreamResponse()
         await response.prepare(request)
@@ -82,10 +82,10 @@ async def test_a_stream_aborted_by_the_server_raises():
             await content.read()
 
 
-async def test_the_server_notices_when_the_client_leaves_a_stream():
+async def test_the_server_notices_when_the_client_leaves_a_stream() -> None:
     left = asyncio.Event()
 
-    async def handler(request):
+    async def handler(request) -> None:
         response = web.StreamResponse()
         await response.prepare(request)
         try:
@@ -102,7 +102,7 @@ async def test_the_server_notices_when_the_client_leaves_a_stream():
         await asyncio.wait_for(left.wait(), 5)
 
 
-async def test_an_error_response_to_a_stream_is_raised():
+async def test_an_error_response_to_a_stream_is_raised() -> None:
     async with service(responding(json.dumps(TAKEN), status=409)) as client:
         with pytest.raises(ServiceError) as error:
             async with client.stream("POST", "/", **NAMES, idle_timeout=5):
@@ -111,8 +111,8 @@ async def test_an_error_response_to_a_stream_is_raised():
     assert error.value.code == "turn_open"
 
 
-async def test_an_endless_error_response_is_unavailable():
-    async def handler(request):
+async def test_an_endless_error_response_is_unavailable() -> None:
+    async def handler(request) -> None:
         response = web.StreamResponse(status=503)
         await response.prepare(request)
         await response.write(b"{")
@@ -126,7 +126,7 @@ async def test_an_endless_error_response_is_unavailable():
     assert is_unavailable(error)
 
 
-async def test_an_exception_of_the_consumer_is_not_attributed_to_the_service():
+async def test_an_exception_of_the_consumer_is_not_attributed_to_the_service() -> None:
     async with service(responding(b"x")) as client:
         with pytest.raises(OSError, match="ours"):
             async with client.stream("POST", "/", **NAMES, idle_timeout=5):

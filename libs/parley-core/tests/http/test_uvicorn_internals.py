@@ -46,7 +46,7 @@ async def read_response(reader):
     return int(status.split()[1]), headers, body
 
 
-async def send(writer, data, size=1024):
+async def send(writer, data, size=1024) -> None:
     """Write in pieces; each is read before the next one is written."""
     for start in range(0, len(data), size):
         writer.write(data[start : start + size])
@@ -55,7 +55,7 @@ async def send(writer, data, size=1024):
 
 
 @pytest.mark.parametrize("piece", [b"a" * 1024, b"\r\nx: " + b"a" * 1019], ids=["one", "many"])
-async def test_endless_headers_are_rejected_in_the_error_shape(piece):
+async def test_endless_headers_are_rejected_in_the_error_shape(piece) -> None:
     async with connected() as (reader, writer):
         await send(writer, REQUEST + b"x: ")
         await send(writer, (piece * (MAX_HEAD_BYTES // 1024 + 1))[: MAX_HEAD_BYTES + 1])
@@ -67,7 +67,7 @@ async def test_endless_headers_are_rejected_in_the_error_shape(piece):
         assert await reader.read() == b""
 
 
-async def test_heads_up_to_the_limit_pass_repeatedly_on_one_connection():
+async def test_heads_up_to_the_limit_pass_repeatedly_on_one_connection() -> None:
     async with connected() as (reader, writer):
         for _ in range(3):
             await send(writer, REQUEST + b"x: " + b"a" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
@@ -76,7 +76,7 @@ async def test_heads_up_to_the_limit_pass_repeatedly_on_one_connection():
             assert (status, body) == (200, b"hello")
 
 
-async def test_a_body_and_a_pipelined_request_do_not_count_as_a_head():
+async def test_a_body_and_a_pipelined_request_do_not_count_as_a_head() -> None:
     async with connected() as (reader, writer):
         body = b"x" * (READ_BYTES // 2)
         first = b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
@@ -88,7 +88,7 @@ async def test_a_body_and_a_pipelined_request_do_not_count_as_a_head():
         assert (await read_response(reader))[0] == 200
 
 
-async def test_invalid_http_is_rejected_in_the_error_shape():
+async def test_invalid_http_is_rejected_in_the_error_shape() -> None:
     async with connected() as (reader, writer):
         writer.write(b"this is no HTTP\r\n\r\n")
 
@@ -99,7 +99,7 @@ async def test_invalid_http_is_rejected_in_the_error_shape():
 
 
 @pytest.mark.parametrize("sent", [b"", REQUEST], ids=["nothing", "half a head"])
-async def test_a_slow_first_head_closes_the_connection(sent, monkeypatch):
+async def test_a_slow_first_head_closes_the_connection(sent, monkeypatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(sent)
@@ -107,7 +107,7 @@ async def test_a_slow_first_head_closes_the_connection(sent, monkeypatch):
         assert await reader.read() == b""
 
 
-async def test_a_slow_later_head_closes_the_connection(monkeypatch):
+async def test_a_slow_later_head_closes_the_connection(monkeypatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(REQUEST + b"\r\n")
@@ -118,7 +118,7 @@ async def test_a_slow_later_head_closes_the_connection(monkeypatch):
         assert await reader.read() == b""
 
 
-async def test_an_unread_response_aborts_the_connection(monkeypatch):
+async def test_an_unread_response_aborts_the_connection(monkeypatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     state = ServerState()
     async with connected("x" * LARGE, state) as (reader, writer):
@@ -135,7 +135,7 @@ async def test_an_unread_response_aborts_the_connection(monkeypatch):
         assert read < LARGE
 
 
-async def test_a_slowly_read_response_arrives_completely(monkeypatch):
+async def test_a_slowly_read_response_arrives_completely(monkeypatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     async with connected("x" * LARGE) as (reader, writer):
         writer.write(REQUEST + b"\r\n")
@@ -145,7 +145,7 @@ async def test_a_slowly_read_response_arrives_completely(monkeypatch):
             await asyncio.sleep(0.02)  # A slow client.
 
 
-async def test_an_idle_connection_outlives_the_head_timeout(monkeypatch):
+async def test_an_idle_connection_outlives_the_head_timeout(monkeypatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer):
         writer.write(REQUEST + b"\r\n")

@@ -27,7 +27,7 @@ def batch(*names, first_offset, compression):
 
 
 @pytest.mark.parametrize("compression", [PLAIN, LZ4])
-def test_a_header_name_that_is_not_utf_8_is_escaped_and_later_records_are_read(compression):
+def test_a_header_name_that_is_not_utf_8_is_escaped_and_later_records_are_read(compression) -> None:
     response = batch("a", NotUtf8(), "b", first_offset=7, compression=compression)
     records = RecordsWithAnyHeader(
         response + batch("c", NotUtf8(), first_offset=10, compression=PLAIN)

@@ -65,7 +65,7 @@ async def running(coroutine):
         yield
     finally:
         task.cancel()
-        [outcome] = await asyncio.gather(task, return_exceptions=True)
+        outcome = (await asyncio.gather(task, return_exceptions=True))[0]
         if not isinstance(outcome, asyncio.CancelledError):
             raise outcome
 
@@ -77,7 +77,7 @@ async def append(writer, numbers) -> None:
 
 async def test_a_member_starts_at_the_callers_positions_not_at_committed_offsets(
     kafka_bootstrap, topic
-):
+) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1, 1, 1])
     kept = Projection()
@@ -97,7 +97,7 @@ async def test_a_member_starts_at_the_callers_positions_not_at_committed_offsets
             assert [entry.offset for entry in entries] == list(range(position, 5))
 
 
-async def test_a_member_can_seek_after_a_position_conflict(kafka_bootstrap, topic):
+async def test_a_member_can_seek_after_a_position_conflict(kafka_bootstrap, topic) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
     reader = GroupReader(Brokers(kafka_bootstrap), topic, topic, Projection().positions_of)
@@ -108,7 +108,7 @@ async def test_a_member_can_seek_after_a_position_conflict(kafka_bootstrap, topi
         reader.seek(99, 0)
 
 
-async def test_no_record_is_lost_when_members_join_and_leave(kafka_bootstrap, topic):
+async def test_no_record_is_lost_when_members_join_and_leave(kafka_bootstrap, topic) -> None:
     kept = Projection()
     first, second = (
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of) for _ in range(2)
@@ -139,7 +139,7 @@ async def test_no_record_is_lost_when_members_join_and_leave(kafka_bootstrap, to
 
 async def test_records_of_an_assignment_made_during_a_read_are_not_returned(
     kafka_bootstrap, topic, monkeypatch
-):
+) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
     kept = Projection()
@@ -171,7 +171,7 @@ async def test_records_of_an_assignment_made_during_a_read_are_not_returned(
 
 async def test_an_error_of_load_positions_propagates_and_the_member_stays_usable(
     kafka_bootstrap, topic
-):
+) -> None:
     answers = iter([ConnectionError("the database is away"), dict.fromkeys(range(4), 0)])
 
     async def positions_of(partitions):
@@ -187,7 +187,7 @@ async def test_an_error_of_load_positions_propagates_and_the_member_stays_usable
         assert [entry.offset for entry in await reader.read(timeout=5)] == [0]
 
 
-async def test_a_position_out_of_range_is_an_error_at_each_read(kafka_bootstrap, topic):
+async def test_a_position_out_of_range_is_an_error_at_each_read(kafka_bootstrap, topic) -> None:
     kept = Projection()
     kept.next[2] = 7
     async with opened(
@@ -198,7 +198,7 @@ async def test_a_position_out_of_range_is_an_error_at_each_read(kafka_bootstrap,
                 await reader.read(timeout=5)
 
 
-async def test_a_failed_offset_commit_is_not_an_error(kafka_bootstrap, topic, caplog):
+async def test_a_failed_offset_commit_is_not_an_error(kafka_bootstrap, topic, caplog) -> None:
     caplog.set_level(logging.INFO, "parley_core.log")
     kept = Projection()
     async with opened(
@@ -212,7 +212,7 @@ async def test_a_failed_offset_commit_is_not_an_error(kafka_bootstrap, topic, ca
     assert "CommitFailedError" in caplog.text
 
 
-async def test_committed_offsets_expose_the_lag(kafka_bootstrap, topic):
+async def test_committed_offsets_expose_the_lag(kafka_bootstrap, topic) -> None:
     kept = Projection()
     async with opened(
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
@@ -221,7 +221,7 @@ async def test_committed_offsets_expose_the_lag(kafka_bootstrap, topic):
         assert await reader._consumer.committed(TopicPartition(topic, 3)) == 12
 
 
-async def test_a_member_continues_after_the_broker_was_killed(kafka: KafkaServer):
+async def test_a_member_continues_after_the_broker_was_killed(kafka: KafkaServer) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     kept = Projection()
     async with opened(
@@ -245,7 +245,7 @@ async def test_a_member_continues_after_the_broker_was_killed(kafka: KafkaServer
     assert sorted(int(value) for value in kept.applied) == list(range(200))
 
 
-async def test_a_member_closes_within_seconds_while_the_broker_hangs(kafka: KafkaServer):
+async def test_a_member_closes_within_seconds_while_the_broker_hangs(kafka: KafkaServer) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     kept = Projection()
     reader = GroupReader(Brokers(kafka.bootstrap), "test", "group", kept.positions_of)
@@ -261,7 +261,7 @@ async def test_a_member_closes_within_seconds_while_the_broker_hangs(kafka: Kafk
         os.kill(kafka.pid, signal.SIGCONT)
 
 
-async def test_a_member_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap):
+async def test_a_member_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap) -> None:
     address, kept = f"127.0.0.1:{free_port()}", Projection()
     with pytest.raises(LogUnreachable, match="cannot be read: KafkaConnectionError"):
         await GroupReader(Brokers(address), "test", "group", kept.positions_of).start(timeout=3)

@@ -57,7 +57,7 @@ async def partition_of_key(reader) -> int:
     return partition
 
 
-async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, topic):
+async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, topic) -> None:
     await append(kafka_bootstrap, topic, "one", "two", "three")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -65,7 +65,7 @@ async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, to
         assert sorted((await reader.end_positions()).values()) == [0, 0, 0, 3]
 
 
-async def test_a_reader_starts_at_the_given_position(kafka_bootstrap, topic):
+async def test_a_reader_starts_at_the_given_position(kafka_bootstrap, topic) -> None:
     await append(kafka_bootstrap, topic, "zero", "one", "two", "three")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -81,7 +81,9 @@ async def test_a_reader_starts_at_the_given_position(kafka_bootstrap, topic):
     assert values(rest) == values(again) == ["three"]
 
 
-async def test_positions_at_a_time_are_those_of_the_first_later_records(kafka_bootstrap, topic):
+async def test_positions_at_a_time_are_those_of_the_first_later_records(
+    kafka_bootstrap, topic
+) -> None:
     await append(kafka_bootstrap, topic, "old", "older")
     between = datetime.now(UTC) + timedelta(milliseconds=1)
     await eventually(lambda: datetime.now(UTC) > between)
@@ -96,7 +98,7 @@ async def test_positions_at_a_time_are_those_of_the_first_later_records(kafka_bo
         assert in_an_hour == await reader.end_positions()
 
 
-async def test_a_read_at_the_end_returns_empty_within_its_timeout(kafka_bootstrap, topic):
+async def test_a_read_at_the_end_returns_empty_within_its_timeout(kafka_bootstrap, topic) -> None:
     await append(kafka_bootstrap, topic, "old")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -105,7 +107,7 @@ async def test_a_read_at_the_end_returns_empty_within_its_timeout(kafka_bootstra
             assert await reader.read(timeout=0.2) == []
 
 
-async def test_a_reader_continues_past_a_transaction_marker(kafka_bootstrap, topic):
+async def test_a_reader_continues_past_a_transaction_marker(kafka_bootstrap, topic) -> None:
     await append_in_transaction(kafka_bootstrap, topic, [Record(b"key", [], b"only")])
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -118,12 +120,12 @@ async def test_a_reader_continues_past_a_transaction_marker(kafka_bootstrap, top
         assert values(entries) == ["only"]
 
 
-async def test_header_escaping_is_installed_for_readers(kafka_bootstrap, topic):
+async def test_header_escaping_is_installed_for_readers(kafka_bootstrap, topic) -> None:
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)):
         assert fetcher.MemoryRecords is RecordsWithAnyHeader
 
 
-async def test_follow_yields_records_appended_later(kafka_bootstrap, topic):
+async def test_follow_yields_records_appended_later(kafka_bootstrap, topic) -> None:
     await append(kafka_bootstrap, topic, "old")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -137,7 +139,7 @@ async def test_follow_yields_records_appended_later(kafka_bootstrap, topic):
         await batches.aclose()
 
 
-async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap, topic):
+async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap, topic) -> None:
     await append(kafka_bootstrap, topic, "only")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -151,7 +153,7 @@ async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap,
             assert (error.value.partition, error.value.position) == (partition, 5)
 
 
-async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstrap, topic):
+async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstrap, topic) -> None:
     await append(kafka_bootstrap, topic, "zero", "one", "two")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -165,7 +167,7 @@ async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstra
             await reader.read(timeout=5)
 
 
-async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstrap, topic):
+async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstrap, topic) -> None:
     for key in "abcdefgh":
         await append(kafka_bootstrap, topic, key, key=key)
 
@@ -187,7 +189,7 @@ async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstra
 
 async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
     kafka: KafkaServer, tmp_path
-):
+) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 8, 1, 1))
     for number in range(40):
         await append(kafka.bootstrap, "test", f"{number}", key=f"{number}")
@@ -212,13 +214,13 @@ async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
     assert "Invalid CRC" in errors[0]
 
 
-async def test_a_deleted_topic_is_an_error(kafka_bootstrap, topic):
+async def test_a_deleted_topic_is_an_error(kafka_bootstrap, topic) -> None:
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         reader.seek(await reader.end_positions())
         async with admin_of(kafka_bootstrap) as admin:
             await admin.delete_topics([topic])
 
-        async def read_until_it_fails():
+        async def read_until_it_fails() -> None:
             while True:
                 await reader.read(timeout=0.1)
 
@@ -226,13 +228,13 @@ async def test_a_deleted_topic_is_an_error(kafka_bootstrap, topic):
             await asyncio.wait_for(read_until_it_fails(), 10)
 
 
-async def test_an_unknown_partition_is_an_error(kafka_bootstrap, topic):
+async def test_an_unknown_partition_is_an_error(kafka_bootstrap, topic) -> None:
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         with pytest.raises(LogError, match="has no partition 4"):
             reader.seek({0: 0, 4: 0})
 
 
-async def test_a_reader_continues_after_the_broker_was_killed(kafka: KafkaServer):
+async def test_a_reader_continues_after_the_broker_was_killed(kafka: KafkaServer) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 1, 1, 1))
     await append(kafka.bootstrap, "test", "before")
 
@@ -248,7 +250,7 @@ async def test_a_reader_continues_after_the_broker_was_killed(kafka: KafkaServer
             assert values(await anext(reader.follow())) == ["after"]
 
 
-async def test_a_reader_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap):
+async def test_a_reader_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap) -> None:
     with pytest.raises(LogError, match="cannot be read: KafkaConnectionError"):
         await LogReader(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be read: TimeoutError"):

@@ -43,7 +43,7 @@ async def all_entries(bootstrap, topic):
         return entries
 
 
-async def test_appended_records_are_read_back_byte_for_byte(kafka_bootstrap, topic):
+async def test_appended_records_are_read_back_byte_for_byte(kafka_bootstrap, topic) -> None:
     records = [record("a", 1), Record(key=b"\xff", headers=[], value=bytes(range(256)))]
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -55,7 +55,9 @@ async def test_appended_records_are_read_back_byte_for_byte(kafka_bootstrap, top
     assert sorted((entry.record for entry in entries), key=lambda r: r.key) == records
 
 
-async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_bootstrap, topic):
+async def test_the_records_of_a_key_keep_their_order_in_one_partition(
+    kafka_bootstrap, topic
+) -> None:
     # Values of 1 KiB fill several batches per partition.
     filling = RANDOM.randbytes(1024)
     keys = [str(uuid4()).encode() for _ in range(8)]
@@ -73,12 +75,14 @@ async def test_the_records_of_a_key_keep_their_order_in_one_partition(kafka_boot
         assert len({entry.partition for entry in of_key}) == 1
 
 
-async def test_appending_no_records_succeeds(kafka_bootstrap, topic):
+async def test_appending_no_records_succeeds(kafka_bootstrap, topic) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         assert (await writer.append([], timeout=1)).error is None
 
 
-async def test_an_oversized_record_is_rejected_and_the_writer_stays_usable(kafka_bootstrap, topic):
+async def test_an_oversized_record_is_rejected_and_the_writer_stays_usable(
+    kafka_bootstrap, topic
+) -> None:
     largest = Record(b"key", [], RANDOM.randbytes(MAX_ENCODED_BYTES - 3))
     too_large = Record(b"key", [], largest.value + b"!")
 
@@ -90,7 +94,7 @@ async def test_an_oversized_record_is_rejected_and_the_writer_stays_usable(kafka
     assert [entry.record for entry in await all_entries(kafka_bootstrap, topic)] == [largest]
 
 
-async def test_no_later_record_of_a_key_is_written_after_a_rejected_one(kafka_bootstrap):
+async def test_no_later_record_of_a_key_is_written_after_a_rejected_one(kafka_bootstrap) -> None:
     topic = f"test.{uuid4().hex}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
@@ -111,7 +115,7 @@ async def test_no_later_record_of_a_key_is_written_after_a_rejected_one(kafka_bo
     assert await all_entries(kafka_bootstrap, topic) == []
 
 
-async def test_a_killed_broker_loses_no_acknowledged_record(kafka: KafkaServer):
+async def test_a_killed_broker_loses_no_acknowledged_record(kafka: KafkaServer) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     acknowledged: set[bytes] = set()
 
@@ -144,7 +148,7 @@ async def test_a_killed_broker_loses_no_acknowledged_record(kafka: KafkaServer):
     assert record("key", 10**9).value in written
 
 
-async def test_a_hanging_broker_blocks_neither_append_nor_close(kafka: KafkaServer):
+async def test_a_hanging_broker_blocks_neither_append_nor_close(kafka: KafkaServer) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     writer = LogWriter(Brokers(kafka.bootstrap), "test")
     await writer.start()
@@ -163,7 +167,7 @@ async def test_a_hanging_broker_blocks_neither_append_nor_close(kafka: KafkaServ
         os.kill(kafka.pid, signal.SIGCONT)
 
 
-async def test_a_cancelled_append_makes_the_writer_unusable(kafka_bootstrap, topic):
+async def test_a_cancelled_append_makes_the_writer_unusable(kafka_bootstrap, topic) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -172,14 +176,14 @@ async def test_a_cancelled_append_makes_the_writer_unusable(kafka_bootstrap, top
             await writer.append([record("a", 1)], timeout=5)
 
 
-async def test_a_writer_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap):
+async def test_a_writer_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap) -> None:
     with pytest.raises(LogError, match="cannot be written: KafkaConnectionError"):
         await LogWriter(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be written: TimeoutError"):
         await LogWriter(Brokers(kafka_bootstrap), "test.missing").start(timeout=1)
 
 
-async def test_a_cancelled_start_leaves_no_connection_open():
+async def test_a_cancelled_start_leaves_no_connection_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         starting = asyncio.create_task(LogWriter(Brokers(_address(silent)), "test").start())
         connection, _ = await asyncio.to_thread(silent.accept)

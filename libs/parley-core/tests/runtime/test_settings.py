@@ -91,7 +91,7 @@ class EitherSettings(Settings):
 def environment(monkeypatch):
     """Sets variables; the required ones of ExampleSettings are set already."""
 
-    def set_to(**variables):
+    def set_to(**variables) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
@@ -108,7 +108,7 @@ def complaint(kind=ExampleSettings):
     return str(refusal.value)
 
 
-def test_an_unset_variable_has_its_default():
+def test_an_unset_variable_has_its_default() -> None:
     settings = load(ExampleSettings)
 
     assert settings.internal_secret == InternalSecret(SECRET.encode())
@@ -116,7 +116,7 @@ def test_an_unset_variable_has_its_default():
     assert (settings.port, settings.models, settings.api_key) == (8081, None, None)
 
 
-def test_a_set_variable_is_read(environment):
+def test_a_set_variable_is_read(environment) -> None:
     environment(PARLEY_PORT="9000", PARLEY_MODELS="/a.yaml", OPENAI_API_KEY="key", PORT="7")
 
     settings = load(ExampleSettings)
@@ -125,14 +125,14 @@ def test_a_set_variable_is_read(environment):
     assert settings.api_key == SecretStr("key")
 
 
-def test_settings_are_immutable():
+def test_settings_are_immutable() -> None:
     settings = load(ExampleSettings)
 
     with pytest.raises(ValidationError):
         settings.port = 1
 
 
-def test_the_repr_shows_no_secret(environment):
+def test_the_repr_shows_no_secret(environment) -> None:
     environment(OPENAI_API_KEY="sk-secret")
 
     shown = repr(load(ExampleSettings))
@@ -141,14 +141,14 @@ def test_the_repr_shows_no_secret(environment):
     assert "sk-secret" not in shown
 
 
-def test_a_secret_may_be_passed_as_an_object():
+def test_a_secret_may_be_passed_as_an_object() -> None:
     secret = InternalSecret(b"s" * 32)
 
     assert ExampleSettings(internal_secret=secret).internal_secret is secret
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_the_error_of_a_missing_variable_describes_its_value(empty, monkeypatch):
+def test_the_error_of_a_missing_variable_describes_its_value(empty, monkeypatch) -> None:
     if empty:
         monkeypatch.setenv("PARLEY_SESSION_URL", "")
     else:
@@ -157,7 +157,7 @@ def test_the_error_of_a_missing_variable_describes_its_value(empty, monkeypatch)
     assert complaint() == "PARLEY_SESSION_URL is not set. It should be the base URL of session."
 
 
-def test_each_invalid_variable_has_its_own_error(environment, monkeypatch):
+def test_each_invalid_variable_has_its_own_error(environment, monkeypatch) -> None:
     monkeypatch.delenv("PARLEY_INTERNAL_SECRET")
     environment(PARLEY_PORT="http")
 
@@ -167,17 +167,17 @@ def test_each_invalid_variable_has_its_own_error(environment, monkeypatch):
     ]
 
 
-def test_an_error_names_the_variable_that_a_field_declares(environment):
+def test_an_error_names_the_variable_that_a_field_declares(environment) -> None:
     environment(OPENAI_API_KEY="sk")
 
     assert complaint() == "OPENAI_API_KEY is wrong. It should be the model server's key."
 
 
-def test_the_error_of_a_missing_variable_names_the_declared_one():
+def test_the_error_of_a_missing_variable_names_the_declared_one() -> None:
     assert complaint(NeedsAKey) == "OPENAI_API_KEY is not set. It should be a key."
 
 
-def test_a_short_secret_is_rejected(environment):
+def test_a_short_secret_is_rejected(environment) -> None:
     environment(PARLEY_INTERNAL_SECRET="hunter2")
 
     assert complaint() == (
@@ -186,19 +186,19 @@ def test_a_short_secret_is_rejected(environment):
     )
 
 
-def test_the_message_of_a_validator_follows_the_name(environment):
+def test_the_message_of_a_validator_follows_the_name(environment) -> None:
     environment(PARLEY_MODELS="/hunter2.json")
 
     assert complaint() == "PARLEY_MODELS is wrong: it should be a YAML file."
 
 
-def test_without_a_description_the_rule_is_quoted(environment):
+def test_without_a_description_the_rule_is_quoted(environment) -> None:
     environment(PARLEY_TURNS="0")
 
     assert complaint() == ("PARLEY_TURNS is wrong: Input should be greater than or equal to 1.")
 
 
-def test_the_message_of_a_model_validator_is_shown(environment):
+def test_the_message_of_a_model_validator_is_shown(environment) -> None:
     environment(PARLEY_JWT_SECRET="hunter2", PARLEY_JWKS_URL="hunter2")
 
     assert complaint(EitherSettings) == (
@@ -217,7 +217,7 @@ def test_the_message_of_a_model_validator_is_shown(environment):
         ("PARLEY_PAGE_CACHE_MAX_BYTES", "hunter2"),
     ],
 )
-def test_an_invalid_value_is_never_quoted(variable, value, environment):
+def test_an_invalid_value_is_never_quoted(variable, value, environment) -> None:
     environment(**{variable: value})
 
     message = complaint()
@@ -236,7 +236,7 @@ def test_an_invalid_value_is_never_quoted(variable, value, environment):
         "postgresql://postgres:@/postgres?host=/run/parley",
     ],
 )
-def test_a_database_url_is_read(url, environment):
+def test_a_database_url_is_read(url, environment) -> None:
     environment(PARLEY_DATABASE=url)
 
     assert load(StoreSettings).database == url
@@ -256,7 +256,7 @@ def test_a_database_url_is_read(url, environment):
         "postgresql://[parley:hunter2",
     ],
 )
-def test_an_invalid_database_url_is_not_quoted(url, environment):
+def test_an_invalid_database_url_is_not_quoted(url, environment) -> None:
     environment(PARLEY_DATABASE=url)
 
     message = complaint(StoreSettings)
@@ -275,7 +275,7 @@ def test_an_invalid_database_url_is_not_quoted(url, environment):
         ("PARLEY_REDIS", "redis://[::1]:6379"),
     ],
 )
-def test_valid_addresses_of_engines_are_accepted(environment, variable, value):
+def test_valid_addresses_of_engines_are_accepted(environment, variable, value) -> None:
     environment(**{variable: value})
     settings = load(EngineSettings)
     assert value in (settings.kafka, settings.redis)
@@ -293,7 +293,7 @@ def test_valid_addresses_of_engines_are_accepted(environment, variable, value):
         ("PARLEY_REDIS", "redis://"),
     ],
 )
-def test_invalid_addresses_of_engines_are_rejected(environment, variable, value):
+def test_invalid_addresses_of_engines_are_rejected(environment, variable, value) -> None:
     environment(**{variable: value})
     with pytest.raises(InvalidSettings) as refused:
         load(EngineSettings)
@@ -301,7 +301,7 @@ def test_invalid_addresses_of_engines_are_rejected(environment, variable, value)
     assert "secret" not in str(refused.value)
 
 
-def test_groups_have_the_prefix_of_their_field_or_their_own(environment):
+def test_groups_have_the_prefix_of_their_field_or_their_own(environment) -> None:
     names = [setting.variable for setting in setting_fields(GroupedSettings)]
 
     assert names == [
@@ -315,14 +315,14 @@ def test_groups_have_the_prefix_of_their_field_or_their_own(environment):
     assert load(ExampleSettings).page_cache == CacheSettings(max_bytes=7)
 
 
-def test_an_error_in_a_group_names_the_variable():
+def test_an_error_in_a_group_names_the_variable() -> None:
     assert complaint(GroupedSettings) == (
         "PARLEY_KAFKA_BOOTSTRAP_SERVERS is not set. "
         "It should be Kafka's bootstrap servers, such as 127.0.0.1:9092."
     )
 
 
-def test_the_description_of_an_optional_type_is_found(environment):
+def test_the_description_of_an_optional_type_is_found(environment) -> None:
     environment(PARLEY_KAFKA_BOOTSTRAP_SERVERS="broker:9092", PARLEY_REDIS_URL="http://x")
 
     assert complaint(GroupedSettings) == (

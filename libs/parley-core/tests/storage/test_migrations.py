@@ -66,7 +66,7 @@ def written(folder, **files):
     return folder
 
 
-def test_migrations_are_loaded_in_numerical_order(tmp_path):
+def test_migrations_are_loaded_in_numerical_order(tmp_path) -> None:
     written(tmp_path, **{"0002_ada": ADA.sql, "0001_people": PEOPLE.sql})
     (tmp_path / "__init__.py").touch()
 
@@ -83,18 +83,18 @@ def test_migrations_are_loaded_in_numerical_order(tmp_path):
         ["0001_first", "0001_also_first"],
     ],
 )
-def test_a_gap_or_a_duplicate_number_is_an_error(tmp_path, files):
+def test_a_gap_or_a_duplicate_number_is_an_error(tmp_path, files) -> None:
     with pytest.raises(MigrationError, match="without a gap"):
         load_migrations(written(tmp_path, **dict.fromkeys(files, "")))
 
 
 @pytest.mark.parametrize("name", ["first", "1_first", "0001first", "0001_", "00011_first"])
-def test_the_error_of_a_misnamed_file_names_it(tmp_path, name):
+def test_the_error_of_a_misnamed_file_names_it(tmp_path, name) -> None:
     with pytest.raises(MigrationError, match=f"^{name}.sql "):
         load_migrations(written(tmp_path, **{name: ""}))
 
 
-async def test_migrations_are_applied_to_an_empty_database_in_order(database):
+async def test_migrations_are_applied_to_an_empty_database_in_order(database) -> None:
     async with connected(database) as connection:
         assert await migrate(connection, [PEOPLE, ADA]) == [PEOPLE, ADA]
 
@@ -102,7 +102,7 @@ async def test_migrations_are_applied_to_an_empty_database_in_order(database):
         assert await registered(connection) == [(1, "people"), (2, "ada")]
 
 
-async def test_applied_migrations_are_not_applied_again(database):
+async def test_applied_migrations_are_not_applied_again(database) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
@@ -112,7 +112,7 @@ async def test_applied_migrations_are_not_applied_again(database):
         assert await names(connection) == ["ada", "erin"]
 
 
-async def test_concurrent_processes_apply_each_migration_once(database, tmp_path):
+async def test_concurrent_processes_apply_each_migration_once(database, tmp_path) -> None:
     slow = f"SELECT pg_sleep(0.3); {PEOPLE.sql}"
     written(tmp_path, **{"0001_people": slow, "0002_ada": ADA.sql})
     processes = [
@@ -141,7 +141,7 @@ async def test_concurrent_processes_apply_each_migration_once(database, tmp_path
 
 
 @pytest.mark.parametrize("failing", [BROKEN, UNREGISTERED])
-async def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(database, failing):
+async def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(database, failing) -> None:
     async with connected(database) as connection:
         with pytest.raises(MigrationError, match=rf"Migration 3 \({failing.name}\) failed: "):
             await migrate(connection, [PEOPLE, ADA, failing])
@@ -150,7 +150,7 @@ async def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(database,
         assert await registered(connection) == [(1, "people"), (2, "ada")]
 
 
-async def test_a_corrected_migration_is_applied_after_a_failure(database):
+async def test_a_corrected_migration_is_applied_after_a_failure(database) -> None:
     async with connected(database) as failed, connected(database) as other:
         with pytest.raises(MigrationError):
             await migrate(failed, [PEOPLE, ADA, BROKEN])
@@ -160,7 +160,7 @@ async def test_a_corrected_migration_is_applied_after_a_failure(database):
         assert applied == [ERIN]
 
 
-async def test_a_connection_lost_during_a_migration_is_reported_as_its_failure(database):
+async def test_a_connection_lost_during_a_migration_is_reported_as_its_failure(database) -> None:
     cut_off = Migration(1, "cut_off", "SELECT pg_terminate_backend(pg_backend_pid());")
     async with connected(database) as connection:
         with pytest.raises(MigrationError, match=r"Migration 1 \(cut_off\) failed"):
@@ -168,7 +168,7 @@ async def test_a_connection_lost_during_a_migration_is_reported_as_its_failure(d
 
 
 @pytest.mark.parametrize("check", [migrate, require_migrated])
-async def test_an_applied_migration_that_was_modified_is_an_error(database, check):
+async def test_an_applied_migration_that_was_modified_is_an_error(database, check) -> None:
     changed = Migration(1, "people", PEOPLE.sql + " ")
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE])
@@ -180,7 +180,7 @@ async def test_an_applied_migration_that_was_modified_is_an_error(database, chec
 
 
 @pytest.mark.parametrize("check", [migrate, require_migrated])
-async def test_a_database_with_unknown_migrations_is_an_error(database, check):
+async def test_a_database_with_unknown_migrations_is_an_error(database, check) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
@@ -188,14 +188,14 @@ async def test_a_database_with_unknown_migrations_is_an_error(database, check):
             await check(connection, [PEOPLE])
 
 
-async def test_a_fully_migrated_database_passes_the_check(database):
+async def test_a_fully_migrated_database_passes_the_check(database) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
         await require_migrated(connection, [PEOPLE, ADA])
 
 
-async def test_an_empty_database_fails_the_check_and_stays_empty(database):
+async def test_an_empty_database_fails_the_check_and_stays_empty(database) -> None:
     async with connected(database) as connection:
         with pytest.raises(MigrationError, match="database is empty"):
             await require_migrated(connection, [PEOPLE])
@@ -203,7 +203,7 @@ async def test_an_empty_database_fails_the_check_and_stays_empty(database):
         assert await connection.fetchval("SELECT to_regclass('schema_migrations')") is None
 
 
-async def test_a_database_with_pending_migrations_fails_the_check(database):
+async def test_a_database_with_pending_migrations_fails_the_check(database) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE])
 

@@ -41,7 +41,7 @@ def reading():
     return TurnBufferReader(TURN, KEY)
 
 
-def test_text_header_and_end_marker_are_read():
+def test_text_header_and_end_marker_are_read() -> None:
     read = reading()
     assert read.apply([header(), text("Hé", 2)]) == "Hé"
     assert (read.header, read.ended, read.last_id) == (HEADER, False, "2-0")
@@ -49,27 +49,27 @@ def test_text_header_and_end_marker_are_read():
     assert (read.position, read.ended, read.corrupt) == (4, True, False)
 
 
-def test_the_last_header_counts():
+def test_the_last_header_counts() -> None:
     read, writing = reading(), TurnBufferSealer(TURN, KEY)
     other = HEADER.model_copy(update={"model": "fallback"})
     read.apply([writing.header(HEADER), writing.header(other)])
     assert read.header == other
 
 
-def test_a_reply_without_text_has_an_end_marker():
+def test_a_reply_without_text_has_an_end_marker() -> None:
     read = reading()
     assert read.apply([header(), end(0)]) == ""
     assert read.ended
 
 
-def test_text_after_a_gap_is_not_read():
+def test_text_after_a_gap_is_not_read() -> None:
     read = reading()
     assert read.apply([text("ab", 2), text("e", 5), text("f", 6)]) == "ab"
     assert read.corrupt
     assert read.apply([text("cde", 5)]) == ""
 
 
-def test_overlapping_text_is_not_read_twice():
+def test_overlapping_text_is_not_read_twice() -> None:
     read = reading()
     assert read.apply([text("ab", 2)]) == "ab"
     assert read.apply([text("abcd", 4), text("cd", 4), text("e", 5)]) == "cde"
@@ -92,13 +92,13 @@ def test_overlapping_text_is_not_read_twice():
         "in clear",
     ],
 )
-def test_an_altered_entry_marks_the_buffer_as_corrupt(wrong):
+def test_an_altered_entry_marks_the_buffer_as_corrupt(wrong) -> None:
     read = reading()
     assert read.apply([wrong, text("ab", 2)]) == ""
     assert read.corrupt
 
 
-def test_any_split_of_a_text_reassembles_exactly():
+def test_any_split_of_a_text_reassembles_exactly() -> None:
     draw = random.Random(3)
     whole = "aé😀\n" * 50
     for _ in range(50):
@@ -137,7 +137,7 @@ async def read_all(buffers, turn_id):
     return await buffers.read_all(TurnBufferReader(turn_id, KEY), 2)
 
 
-async def test_entries_are_read_in_pages(buffers, redis, turn_id):
+async def test_entries_are_read_in_pages(buffers, redis, turn_id) -> None:
     parts = [text(part, end, turn_id) for end, part in enumerate("abcde", start=1)]
     write = BufferWrite(
         buffer_name(turn_id), [header(turn_id), *parts[:2]], create=True, ttl_seconds=50
@@ -153,7 +153,7 @@ async def test_entries_are_read_in_pages(buffers, redis, turn_id):
     assert (one.apply(first), nothing) == ("ab", [])
 
 
-async def test_repeated_writes_change_nothing(buffers, redis, turn_id):
+async def test_repeated_writes_change_nothing(buffers, redis, turn_id) -> None:
     write = BufferWrite(buffer_name(turn_id), [header(turn_id), text("ab", 2, turn_id)], True)
     for _ in range(2):
         assert await written(
@@ -163,14 +163,16 @@ async def test_repeated_writes_change_nothing(buffers, redis, turn_id):
     assert await redis.xlen(buffer_name(turn_id)) == 3
 
 
-async def test_a_missing_buffer_is_reported_and_not_created_by_an_append(buffers, redis, turn_id):
+async def test_a_missing_buffer_is_reported_and_not_created_by_an_append(
+    buffers, redis, turn_id
+) -> None:
     gone, other = BufferWrite(buffer_name(turn_id), [text("c", 3, turn_id)]), uuid4()
     makes = BufferWrite(buffer_name(other), [text("a", 1, other)], create=True, ttl_seconds=50)
     assert await written(buffers, gone, makes) == ["gone", "written"]
     assert not await redis.exists(buffer_name(turn_id))
 
 
-async def test_a_ttl_of_zero_deletes_the_buffer(buffers, redis, turn_id):
+async def test_a_ttl_of_zero_deletes_the_buffer(buffers, redis, turn_id) -> None:
     await buffers.write([BufferWrite(buffer_name(turn_id), [text("a", 1, turn_id)], create=True)])
     assert await written(buffers, BufferWrite(buffer_name(turn_id), ttl_seconds=0)) == ["written"]
     assert not await redis.exists(buffer_name(turn_id))
@@ -178,7 +180,7 @@ async def test_a_ttl_of_zero_deletes_the_buffer(buffers, redis, turn_id):
 
 async def test_an_error_of_one_write_is_reported_as_unknown_and_opens_the_circuit(
     buffers, redis, turn_id, caplog
-):
+) -> None:
     other = uuid4()
     await redis.set(buffer_name(turn_id), "private words", ex=50)
     writes = [
@@ -194,11 +196,11 @@ async def test_an_error_of_one_write_is_reported_as_unknown_and_opens_the_circui
     assert str(turn_id) not in caplog.text
 
 
-async def test_a_silently_dropped_connection_is_reestablished():
+async def test_a_silently_dropped_connection_is_reestablished() -> None:
     """Drops idle connections as a proxy does; the next use fails."""
     heard = []
 
-    async def drop_all_but_the_second(reader, writer):
+    async def drop_all_but_the_second(reader, writer) -> None:
         heard.append(await reader.readuntil(b"PING\r\n"))
         if len(heard) == 2:
             writer.write(b"+PONG\r\n")
@@ -217,12 +219,12 @@ async def test_a_silently_dropped_connection_is_reestablished():
 
 async def test_a_cancelled_call_stays_cancelled_when_the_client_swallows_the_cancellation(
     redis_url,
-):
+) -> None:
     resting = RedisWithCircuitBreaker(
         redis_url, timeout_seconds=5, open_seconds=60, max_connections=1
     )
 
-    async def calls():
+    async def calls() -> None:
         while True:
             await resting.call(lambda redis: redis.eval("return 1", 0))
             await asyncio.sleep(0)
@@ -238,7 +240,7 @@ async def test_a_cancelled_call_stays_cancelled_when_the_client_swallows_the_can
     await resting.aclose()
 
 
-async def test_an_unreachable_redis_is_tried_again_after_the_open_time(caplog):
+async def test_an_unreachable_redis_is_tried_again_after_the_open_time(caplog) -> None:
     now = [0.0]
     resting = RedisWithCircuitBreaker(
         "redis://127.0.0.1:1",

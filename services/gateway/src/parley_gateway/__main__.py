@@ -2,7 +2,8 @@
 
 import sys
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
+from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.app import create_gateway
 from parley_gateway.settings import GatewaySettings

@@ -23,10 +23,16 @@ from parley_gateway.turns.event_relay import StreamSettings
 
 class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     internal_secret: InternalSecretSetting
-    session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
-    inference_url: Annotated[BaseUrl, Variable("PARLEY_INFERENCE_URL")]
-    history_url: Annotated[BaseUrl, Variable("PARLEY_HISTORY_URL")]
-    host: str = "127.0.0.1"
+    session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")] = Field(
+        description="the base URL of the session service, such as http://127.0.0.1:8081"
+    )
+    inference_url: Annotated[BaseUrl, Variable("PARLEY_INFERENCE_URL")] = Field(
+        description="the base URL of the inference service, such as http://127.0.0.1:8082"
+    )
+    history_url: Annotated[BaseUrl, Variable("PARLEY_HISTORY_URL")] = Field(
+        description="the base URL of the history service, such as http://127.0.0.1:8083"
+    )
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080
     shared_port: SharedPortSetting = None
 
@@ -37,16 +43,16 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     stream: StreamSettings = StreamSettings()
 
     upstream_timeout_seconds: Seconds = Field(
-        default=10, description="how long a call to another service may take, in seconds"
+        default=10, description="the seconds that a call to another service may take"
     )
     reply_timeout_seconds: Seconds = Field(
         default=600,
-        description="how long a request waits for a reply that is not streamed, in seconds",
+        description="the seconds that a request waits for a reply that is not streamed",
     )
     max_streams: Count = Field(
         default=2_000,
-        description="the number of replies and exports that clients may read concurrently",
+        description="the number of replies and exports that are streamed concurrently",
     )
     drain_seconds: Count = Field(
-        default=5, description="how long open requests may take at shutdown, in whole seconds"
+        default=5, description="the whole seconds that requests may take to finish after SIGTERM"
     )

@@ -50,7 +50,7 @@ async def ask(session):
 REFUSED = (401, "invalid_token")
 
 
-async def test_tokens_signed_with_published_keys_are_accepted(start_with, issuer, ask):
+async def test_tokens_signed_with_published_keys_are_accepted(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "r", use="sig", alg="RS256"), published(EC, "e")]
     gateway = await start_with()
     assert await ask(gateway, signed(RSA, "r")) == 200
@@ -58,7 +58,7 @@ async def test_tokens_signed_with_published_keys_are_accepted(start_with, issuer
     assert issuer.fetches == 1
 
 
-async def test_a_key_id_may_name_one_key_per_algorithm(start_with, issuer, ask):
+async def test_a_key_id_may_name_one_key_per_algorithm(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "k"), published(EC, "k")]
     gateway = await start_with()
     assert await ask(gateway, signed(RSA, "k")) == await ask(gateway, signed(EC, "k")) == 200
@@ -66,7 +66,7 @@ async def test_a_key_id_may_name_one_key_per_algorithm(start_with, issuer, ask):
 
 async def test_a_token_without_a_key_id_is_accepted_if_exactly_one_key_matches(
     start_with, issuer, ask
-):
+) -> None:
     issuer.keys = [published(RSA, None), published(EC, "e")]
     gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     assert await ask(gateway, signed(RSA, None)) == await ask(gateway, signed(EC, None)) == 200
@@ -88,13 +88,13 @@ async def test_a_token_without_a_key_id_is_accepted_if_exactly_one_key_matches(
 )
 async def test_a_token_with_another_issuer_or_audience_or_expired_is_rejected(
     start_with, issuer, ask, changes
-):
+) -> None:
     issuer.keys = [published(RSA, "r")]
     gateway = await start_with()
     assert await ask(gateway, signed(RSA, "r", **changes)) == REFUSED
 
 
-async def test_a_forged_token_is_rejected(start_with, issuer, ask):
+async def test_a_forged_token_is_rejected(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "r"), published(EC, "e")]
     gateway = await start_with()
     ours = claims(iss=ISSUER, aud=AUDIENCE)
@@ -107,7 +107,7 @@ async def test_a_forged_token_is_rejected(start_with, issuer, ask):
     assert await ask(gateway, rs512) == REFUSED
 
 
-async def test_a_public_key_cannot_be_used_as_a_shared_secret(start_with, issuer, ask):
+async def test_a_public_key_cannot_be_used_as_a_shared_secret(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "r"), {"kty": "oct", "kid": "o", "k": "c2VjcmV0" * 8}]
     gateway = await start_with()
     public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -134,14 +134,14 @@ async def test_a_public_key_cannot_be_used_as_a_shared_secret(start_with, issuer
         lambda: published(RSA, "k", kty=["RSA"]),
     ],
 )
-async def test_an_unusable_key_is_ignored(start_with, issuer, ask, key):
+async def test_an_unusable_key_is_ignored(start_with, issuer, ask, key) -> None:
     issuer.keys = [key(), published(EC, "e")]
     gateway = await start_with()
     assert await ask(gateway, signed(EC, "e")) == 200
     assert await ask(gateway, signed(RSA, "k")) == REFUSED
 
 
-async def test_an_unknown_key_id_triggers_a_fetch(start_with, issuer, ask):
+async def test_an_unknown_key_id_triggers_a_fetch(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "old")]
     gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     assert await ask(gateway, signed(RSA, "old")) == 200
@@ -151,7 +151,7 @@ async def test_an_unknown_key_id_triggers_a_fetch(start_with, issuer, ask):
     assert await ask(gateway, signed(RSA, "old")) == REFUSED
 
 
-async def test_unknown_key_ids_trigger_fetches_at_a_limited_rate(start_with, issuer, ask):
+async def test_unknown_key_ids_trigger_fetches_at_a_limited_rate(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "r")]
     gateway = await start_with()
     strangers = [signed(OTHER_RSA, f"k{number}") for number in range(20)]
@@ -161,7 +161,7 @@ async def test_unknown_key_ids_trigger_fetches_at_a_limited_rate(start_with, iss
     assert issuer.fetches == 1
 
 
-async def test_stale_keys_are_refreshed_in_the_background(start_with, issuer, ask):
+async def test_stale_keys_are_refreshed_in_the_background(start_with, issuer, ask) -> None:
     issuer.keys = [published(RSA, "r")]
     gateway = await start_with(
         jwt={"jwks_max_age_seconds": 0.001},
@@ -176,7 +176,9 @@ async def test_stale_keys_are_refreshed_in_the_background(start_with, issuer, as
     await eventually(is_refused)
 
 
-async def test_without_keys_requests_are_a_503_until_a_fetch_succeeds(start_with, issuer, ask):
+async def test_without_keys_requests_are_a_503_until_a_fetch_succeeds(
+    start_with, issuer, ask
+) -> None:
     issuer.status = 500
     gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     bearer = signed(RSA, "r")
@@ -193,7 +195,7 @@ TOO_LONG = json.dumps({"keys": [published(RSA, "r")]}).encode() + b" " * 300_000
     [b"{", b"[]", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": []}', TOO_LONG, b"[" * 9_999],
     ids=["no JSON", "a list", "a number", "numbers", "empty", "too long", "deep"],
 )
-async def test_an_invalid_key_set_does_not_remove_known_keys(start_with, issuer, ask, body):
+async def test_an_invalid_key_set_does_not_remove_known_keys(start_with, issuer, ask, body) -> None:
     issuer.body = body
     gateway = await start_with(constants={"auth.jwks_client.MIN_REFETCH_INTERVAL_SECONDS": 0.001})
     assert await ask(gateway, signed(RSA, "r")) == (503, "keys_unavailable")
@@ -204,7 +206,7 @@ async def test_an_invalid_key_set_does_not_remove_known_keys(start_with, issuer,
     assert await ask(gateway, signed(RSA, "r")) == 200
 
 
-async def test_a_fetch_from_an_unresponsive_issuer_times_out(start, ask):
+async def test_a_fetch_from_an_unresponsive_issuer_times_out(start, ask) -> None:
     # It listens, and nobody accepts.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = "http://{}:{}/keys".format(*silent.getsockname())

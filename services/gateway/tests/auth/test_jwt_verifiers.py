@@ -35,10 +35,10 @@ async def person(gateway, session, bearer):
     session.answers.append(raw(b"{}"))
     async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
         assert answer.status == 200, await answer.text()
-    return session.calls[-1].person
+    return session.calls[-1].principal
 
 
-async def test_a_token_resolves_to_its_principal(gateway, session):
+async def test_a_token_resolves_to_its_principal(gateway, session) -> None:
     assert await person(gateway, session, token()) == Principal("default", "ada")
     full = token(sub="ä 1", tenant="acme", scope=" admin  audit:read ")
     scopes = frozenset(("admin", "audit:read"))
@@ -46,7 +46,7 @@ async def test_a_token_resolves_to_its_principal(gateway, session):
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic YTpi", "Bearer", "Bearer ", "Token x"])
-async def test_a_call_without_a_token_is_a_401(gateway, header):
+async def test_a_call_without_a_token_is_a_401(gateway, header) -> None:
     headers = {} if header is None else {"authorization": header}
     for method, path in (("GET", "/v1/models"), ("POST", "/v1/sessions"), ("GET", "/v1/history/x")):
         async with gateway.http.request(method, gateway.url + path, headers=headers) as answer:
@@ -79,15 +79,15 @@ async def test_a_call_without_a_token_is_a_401(gateway, header):
         {"scope": "ä"},
     ],
 )
-async def test_a_token_with_missing_or_invalid_claims_is_a_401(gateway, changes):
+async def test_a_token_with_missing_or_invalid_claims_is_a_401(gateway, changes) -> None:
     assert await refused(gateway, token(**changes)) == "invalid_token"
 
 
-async def test_clock_skew_of_half_a_minute_is_tolerated(gateway, session):
+async def test_clock_skew_of_half_a_minute_is_tolerated(gateway, session) -> None:
     assert await person(gateway, session, token(exp=now(-20), nbf=now(20), iat=now(20)))
 
 
-async def test_a_forged_token_is_a_401(gateway):
+async def test_a_forged_token_is_a_401(gateway) -> None:
     none = forged({"alg": "none"}, claims())
     for bearer in (
         none,
@@ -110,7 +110,7 @@ async def test_a_forged_token_is_a_401(gateway):
         assert await refused(gateway, bearer) == "invalid_token"
 
 
-async def test_issuer_and_audience_are_checked_when_configured(start, session):
+async def test_issuer_and_audience_are_checked_when_configured(start, session) -> None:
     gateway = await start(jwt={"secret": JWT_SECRET, "issuer": "us", "audience": "parley"})
     assert await person(gateway, session, token(iss="us", aud="parley"))
     assert await person(gateway, session, token(iss="us", aud=["other", "parley"]))

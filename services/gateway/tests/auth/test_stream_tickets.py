@@ -52,7 +52,7 @@ def ticket_in(url):
     return url.partition("ticket=")[2]
 
 
-async def test_a_stream_url_opens_the_stream_of_its_turn(gateway, session, inference):
+async def test_a_stream_url_opens_the_stream_of_its_turn(gateway, session, inference) -> None:
     inference.script(deltas("Hel"), Stalls())
     started = await opened(gateway)
     inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello")))
@@ -66,16 +66,16 @@ async def test_a_stream_url_opens_the_stream_of_its_turn(gateway, session, infer
         assert answer.status == 204
 
 
-async def test_a_ticket_acts_for_its_user_without_scopes(gateway, session, inference):
+async def test_a_ticket_acts_for_its_user_without_scopes(gateway, session, inference) -> None:
     inference.script(Stalls())
     url = (await opened(gateway))["stream_url"]
     inference.script(lambda: sse.ended(session.end("")))
     async with bare(gateway, url, last_event_id="0") as answer:
         await answer.read()
-    assert session.calls[-1].person == inference.calls[-1].person == Principal("acme", "ada")
+    assert session.calls[-1].principal == inference.calls[-1].principal == Principal("acme", "ada")
 
 
-async def test_a_ticket_does_not_renew_itself(gateway, session, inference):
+async def test_a_ticket_does_not_renew_itself(gateway, session, inference) -> None:
     inference.script(Stalls())
     url = (await opened(gateway))["stream_url"]
     session.end("Hello")
@@ -84,7 +84,7 @@ async def test_a_ticket_does_not_renew_itself(gateway, session, inference):
     assert (started["type"], started["stream_url"]) == ("turn.started", url)
 
 
-async def test_a_ticket_takes_precedence_over_headers(gateway, session, inference):
+async def test_a_ticket_takes_precedence_over_headers(gateway, session, inference) -> None:
     inference.script(Stalls())
     started = await opened(gateway)
     session.end("Hello")
@@ -92,11 +92,11 @@ async def test_a_ticket_takes_precedence_over_headers(gateway, session, inferenc
     async with bare(gateway, started["stream_url"], **proxys) as answer:
         assert answer.status == 200
     path = f"/v1/turns/{started['turn_id']}/stream?ticket=x"
-    refused = await gateway.refusal("GET", path, bearer=token(sub="ada", tenant="acme"))
+    refused = await gateway.expect_error("GET", path, bearer=token(sub="ada", tenant="acme"))
     assert refused[:2] == (401, "invalid_ticket")
 
 
-async def test_an_invalid_ticket_is_rejected(gateway, session, inference):
+async def test_an_invalid_ticket_is_rejected(gateway, session, inference) -> None:
     inference.script(Stalls())
     turn_id = (await opened(gateway))["turn_id"]
     whole = signed(turn_id)
@@ -122,7 +122,7 @@ async def test_an_invalid_ticket_is_rejected(gateway, session, inference):
             assert (await answer.json())["error"]["code"] == "invalid_ticket"
 
 
-async def test_a_ticket_opens_nothing_else(gateway, session, inference):
+async def test_a_ticket_opens_nothing_else(gateway, session, inference) -> None:
     inference.script(Stalls())
     started = await opened(gateway)
     ticket = ticket_in(started["stream_url"])
@@ -135,7 +135,7 @@ async def test_a_ticket_opens_nothing_else(gateway, session, inference):
         assert answer.status == 405
 
 
-async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret():
+async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret() -> None:
     ticket = signed(str(uuid4()))
     with pytest.raises(InvalidToken):
         await SharedSecretVerifier(SECRET, issuer=None, audience=None).verify(ticket)
@@ -149,12 +149,14 @@ async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret():
         )
 
 
-async def test_an_unexpected_error_logs_no_ticket(gateway, session, inference, monkeypatch, caplog):
+async def test_an_unexpected_error_logs_no_ticket(
+    gateway, session, inference, monkeypatch, caplog
+) -> None:
     inference.script(Stalls())
     url = (await opened(gateway))["stream_url"]
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello")))
 
-    def surprising(*_, **__):
+    def surprising(*_, **__) -> None:
         raise RuntimeError("a surprise")
 
     monkeypatch.setattr(RecentWrites, "record", surprising)

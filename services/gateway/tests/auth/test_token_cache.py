@@ -25,7 +25,7 @@ def tokens(clock):
     return VerifiedTokenCache(60, max_entries=2, clock=clock)
 
 
-def test_a_cached_token_is_found_by_its_exact_header_only(tokens):
+def test_a_cached_token_is_found_by_its_exact_header_only(tokens) -> None:
     tokens.put(b"Bearer a", ADA, expires_at=2_000)
     assert tokens.get(b"Bearer a").principal == ADA
     assert tokens.get(b"Bearer a").owner == ("default", "ada")
@@ -34,7 +34,9 @@ def test_a_cached_token_is_found_by_its_exact_header_only(tokens):
 
 
 @pytest.mark.parametrize(("ends_at", "until"), [(1_010, 1_010), (9_000, 1_060)])
-def test_an_entry_expires_with_its_token_and_after_a_minute_at_most(tokens, clock, ends_at, until):
+def test_an_entry_expires_with_its_token_and_after_a_minute_at_most(
+    tokens, clock, ends_at, until
+) -> None:
     tokens.put(b"a", ADA, ends_at)
     clock.now = until - 0.1
     assert tokens.get(b"a") is not None
@@ -42,12 +44,12 @@ def test_an_entry_expires_with_its_token_and_after_a_minute_at_most(tokens, cloc
     assert tokens.get(b"a") is None
 
 
-def test_an_expired_token_is_not_cached_within_its_leeway(tokens):
+def test_an_expired_token_is_not_cached_within_its_leeway(tokens) -> None:
     tokens.put(b"a", ADA, expires_at=999)
     assert tokens.get(b"a") is None
 
 
-def test_the_cache_is_bounded_and_recently_used_tokens_stay(tokens):
+def test_the_cache_is_bounded_and_recently_used_tokens_stay(tokens) -> None:
     for number in range(100):
         tokens.put(b"often", ADA, 2_000)
         tokens.put(b"%d" % number, ADA, 2_000)
@@ -56,7 +58,7 @@ def test_the_cache_is_bounded_and_recently_used_tokens_stay(tokens):
     assert len(tokens._entries) == 2
 
 
-def test_clearing_the_cache_drops_all_tokens(tokens):
+def test_clearing_the_cache_drops_all_tokens(tokens) -> None:
     tokens.put(b"a", ADA, 2_000)
     tokens.clear()
     assert tokens.get(b"a") is None

@@ -18,12 +18,12 @@ PATH = "/v1/chat/completions"
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}
 
 
-def asked(**changes):
+def completion_request(**changes):
     return {"model": "parley-demo", "messages": HELLO, **changes}
 
 
 def shape(**changes):
-    return CreateChatCompletion.model_validate_json(json.dumps(asked(**changes)))
+    return CreateChatCompletion.model_validate_json(json.dumps(completion_request(**changes)))
 
 
 def refused_of(messages):
@@ -34,42 +34,44 @@ def refused_of(messages):
 
 REFUSED = [
     ({}, "model"),
-    (asked(messages=[]), "messages"),
-    (asked(messages=[USER] * 2_049), "messages"),
-    (asked(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
-    (asked(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
-    (asked(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),
-    (asked(top_k=7), "top_k"),
-    (asked(temperature="hot"), "temperature"),
-    (asked(temperature=3), "temperature"),
-    (asked(max_tokens=0), "max_tokens"),
-    (asked(n=9), "n"),
-    (asked(stream_options={"include_usage": True}), "stream_options"),
-    (asked(metadata={"session_id": "x"}), "metadata.session_id"),
+    (completion_request(messages=[]), "messages"),
+    (completion_request(messages=[USER] * 2_049), "messages"),
+    (completion_request(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
+    (completion_request(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
+    (completion_request(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),
+    (completion_request(top_k=7), "top_k"),
+    (completion_request(temperature="hot"), "temperature"),
+    (completion_request(temperature=3), "temperature"),
+    (completion_request(max_tokens=0), "max_tokens"),
+    (completion_request(n=9), "n"),
+    (completion_request(stream_options={"include_usage": True}), "stream_options"),
+    (completion_request(metadata={"session_id": "x"}), "metadata.session_id"),
 ]
 
 
-async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, inference):
+async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, inference) -> None:
     for body, param in REFUSED:
-        refused = await gateway.refusal("POST", PATH, body=body)
+        refused = await gateway.expect_error("POST", PATH, body=body)
         assert refused == (400, "invalid_request", param)
     assert not session.calls
     assert not inference.calls
 
 
-async def test_unsuitable_headers_are_rejected(gateway):
+async def test_unsuitable_headers_are_rejected(gateway) -> None:
     of_another = {"metadata": {"session_id": another_id()}}
     for headers, changes, param in (
         ({"parley_session_id": "x"}, {}, "Parley-Session-Id"),
         ({"parley_session_id": str(SESSION_ID)}, of_another, "Parley-Session-Id"),
         ({"idempotency_key": "k"}, {}, "Idempotency-Key"),
     ):
-        refused = await gateway.refusal("POST", PATH, body=asked(**changes), **headers)
+        refused = await gateway.expect_error(
+            "POST", PATH, body=completion_request(**changes), **headers
+        )
         assert refused == (400, "invalid_request", param)
 
 
-async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session):
-    body = asked(temperature=0.2)
+async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session) -> None:
+    body = completion_request(temperature=0.2)
     async with gateway.request(
         "POST", PATH, body=body, parley_session_id=str(SESSION_ID)
     ) as response:
@@ -92,7 +94,7 @@ async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session
         {"web_search_options": {}},
     ],
 )
-def test_an_unsupported_parameter_is_named(changes):
+def test_an_unsupported_parameter_is_named(changes) -> None:
     with pytest.raises(ParleyError) as refused:
         check_supported(shape(**changes))
     assert [refused.value.param] == list(changes)
@@ -113,14 +115,14 @@ def test_an_unsupported_parameter_is_named(changes):
         {"reasoning_effort": "low"},
     ],
 )
-def test_model_server_parameters_are_rejected_in_a_session(changes):
+def test_model_server_parameters_are_rejected_in_a_session(changes) -> None:
     check_supported(shape(**changes))
     with pytest.raises(ParleyError) as refused:
         check_supported_in_session(shape(**changes))
     assert [refused.value.param] == list(changes)
 
 
-def test_null_and_default_values_are_accepted_in_a_session():
+def test_null_and_default_values_are_accepted_in_a_session() -> None:
     named = {"model", "messages", "stream", "stream_options", "metadata"}
     nothing = dict.fromkeys(set(CreateChatCompletion.model_fields) - named)
     defaults = {
@@ -164,16 +166,16 @@ def test_null_and_default_values_are_accepted_in_a_session():
         ),
     ],
 )
-def test_an_unsupported_message_is_named_by_its_index(messages, param):
+def test_an_unsupported_message_is_named_by_its_index(messages, param) -> None:
     assert refused_of(messages) == (400, param)
 
 
-def test_each_message_is_limited_in_size():
+def test_each_message_is_limited_in_size() -> None:
     large = {"role": "user", "content": "é" * 200_000}
     assert refused_of([USER, large, USER]) == (413, "messages.1.content")
 
 
-def test_at_most_21_messages_are_new():
+def test_at_most_21_messages_are_new() -> None:
     messages = [{"role": "user", "name": None, "content": str(number)} for number in range(21)]
-    told = [CompletionMessage.model_validate(one) for one in (USER, ASSISTANT, *messages)]
-    assert new_texts(told) == [str(number) for number in range(21)]
+    messages_given = [CompletionMessage.model_validate(one) for one in (USER, ASSISTANT, *messages)]
+    assert new_texts(messages_given) == [str(number) for number in range(21)]

@@ -6,9 +6,9 @@ import json
 import openai
 import pytest
 from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.inference import Disconnects, Stalls, deltas
 from gateway_fakes.issuer import token
-from gateway_fakes.openai_client import asked, openai_client, text_and_error
+from gateway_fakes.openai_client import completion_request, openai_client, text_and_error
 from gateway_fakes.service import error
 from gateway_fakes.session import NOON
 
@@ -27,9 +27,9 @@ async def client(gateway):
         yield client
 
 
-async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, inference):
+async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello", reply=REPLY)))
-    raw = await client.chat.completions.with_raw_response.create(**asked())
+    raw = await client.chat.completions.with_raw_response.create(**completion_request())
     turn = session.turn
     assert raw.headers["parley-session-id"] == str(SESSION_ID)
     assert raw.headers["parley-turn-id"] == str(turn.id)
@@ -51,14 +51,17 @@ async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, infere
 
 async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
     client, session, inference
-):
+) -> None:
     inference.script(
         deltas("Hél"),
         sse.HEARTBEAT,
         deltas("lo 😀", after=3),
         lambda: sse.ended(session.end("Héllo 😀", reply=REPLY | {"finish_reason": "length"})),
     )
-    chunks = [chunk async for chunk in await client.chat.completions.create(**asked(stream=True))]
+    chunks = [
+        chunk
+        async for chunk in await client.chat.completions.create(**completion_request(stream=True))
+    ]
     deltas_seen = [chunk.choices[0].delta for chunk in chunks]
     assert (deltas_seen[0].role, deltas_seen[0].content) == ("assistant", "")
     assert [delta.content for delta in deltas_seen[1:]] == ["Hél", "lo 😀", None]
@@ -69,9 +72,9 @@ async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
     assert not any("usage" in chunk.model_fields_set for chunk in chunks)
 
 
-async def test_usage_is_the_last_chunk_when_requested(client, session, inference):
+async def test_usage_is_the_last_chunk_when_requested(client, session, inference) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
-    request = asked(stream=True, stream_options={"include_usage": True})
+    request = completion_request(stream=True, stream_options={"include_usage": True})
     chunks = [chunk async for chunk in await client.chat.completions.create(**request)]
     assert chunks[-1].choices == []
     assert chunks[-1].usage.prompt_tokens == 7
@@ -80,16 +83,21 @@ async def test_usage_is_the_last_chunk_when_requested(client, session, inference
     assert all("usage" in chunk.model_fields_set for chunk in chunks)
 
 
-async def test_the_last_chunk_names_the_model_that_replied(client, session, inference):
+async def test_the_last_chunk_names_the_model_that_replied(client, session, inference) -> None:
     other = REPLY | {"model": "meta/llama"}
     inference.script(lambda: sse.ended(session.end("Hi", reply=other)))
-    assert (await client.chat.completions.create(**asked())).model == "meta/llama"
+    assert (await client.chat.completions.create(**completion_request())).model == "meta/llama"
     inference.script(lambda: sse.ended(session.end("Hi", reply=other)))
-    chunks = [chunk async for chunk in await client.chat.completions.create(**asked(stream=True))]
+    chunks = [
+        chunk
+        async for chunk in await client.chat.completions.create(**completion_request(stream=True))
+    ]
     assert [chunk.model for chunk in chunks] == ["parley-demo", "meta/llama"]
 
 
-async def test_user_messages_after_the_last_assistant_message_are_new(client, session, inference):
+async def test_user_messages_after_the_last_assistant_message_are_new(
+    client, session, inference
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi")))
     messages = [
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
@@ -97,7 +105,9 @@ async def test_user_messages_after_the_last_assistant_message_are_new(client, se
         {"role": "user", "content": "And now?"},
         {"role": "user", "content": [{"type": "text", "text": text} for text in ("Go", "on.")]},
     ]
-    request = asked(messages=messages, extra_headers=None, metadata={"session_id": str(SESSION_ID)})
+    request = completion_request(
+        messages=messages, extra_headers=None, metadata={"session_id": str(SESSION_ID)}
+    )
     await client.chat.completions.create(**request)
     assert session.calls[0].body == {
         "preceding": ["And now?"],
@@ -106,14 +116,14 @@ async def test_user_messages_after_the_last_assistant_message_are_new(client, se
     }
 
 
-async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, inference):
+async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
     async with openai_client(gateway, max_retries=2) as client:
         with pytest.raises(openai.InternalServerError) as failed:
-            await client.chat.completions.create(**asked())
+            await client.chat.completions.create(**completion_request())
     assert (failed.value.status_code, failed.value.code) == (502, "upstream_broken")
     assert failed.value.response.headers["parley-turn-id"] == str(session.turn.id)
-    assert len(inference.places) == 1
+    assert len(inference.resume_points) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,61 +136,64 @@ async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, 
         ("internal", 500, "server_error"),
     ],
 )
-def test_a_failure_has_the_status_of_its_code(code, status, kind):
+def test_a_failure_has_the_status_of_its_code(code, status, kind) -> None:
     refusal = ReplyIncomplete(ErrorShape(message="Lost.", type="server_error", code=code))
     assert (refusal.status, refusal.type, refusal.code) == (status, kind, code)
 
 
-async def test_a_reply_that_fails_midway_raises_after_the_text(client, session, inference):
+async def test_a_reply_that_fails_midway_raises_after_the_text(client, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
-    assert await text_and_error(client, **asked()) == ("Hel", "upstream_broken")
+    assert await text_and_error(client, **completion_request()) == ("Hel", "upstream_broken")
 
 
-async def test_a_cancelled_reply_is_an_error(client, session, inference):
+async def test_a_cancelled_reply_is_an_error(client, session, inference) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
-    assert await text_and_error(client, **asked()) == ("Hel", "cancelled")
+    assert await text_and_error(client, **completion_request()) == ("Hel", "cancelled")
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
     with pytest.raises(openai.ConflictError) as cancelled:
-        await client.chat.completions.create(**asked())
+        await client.chat.completions.create(**completion_request())
     assert cancelled.value.code == "cancelled"
 
 
-async def test_a_stream_continues_after_inference_breaks(client, session, inference):
-    inference.script(deltas("Hel"), Dies())
+async def test_a_stream_continues_after_inference_breaks(client, session, inference) -> None:
+    inference.script(deltas("Hel"), Disconnects())
     inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello", reply=REPLY)))
-    chunks = [chunk async for chunk in await client.chat.completions.create(**asked(stream=True))]
+    chunks = [
+        chunk
+        async for chunk in await client.chat.completions.create(**completion_request(stream=True))
+    ]
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello"
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-async def test_a_stream_that_cannot_continue_ends_with_an_error(client, session, inference):
-    inference.script(deltas("Hel"), Dies())
-    assert await text_and_error(client, **asked()) == ("Hel", "reply_pending")
+async def test_a_stream_that_cannot_continue_ends_with_an_error(client, session, inference) -> None:
+    inference.script(deltas("Hel"), Disconnects())
+    assert await text_and_error(client, **completion_request()) == ("Hel", "reply_pending")
 
 
-async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session, inference):
+async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session, inference) -> None:
     paused = asyncio.Event()
-    inference.script(deltas("Hel"), paused, Dies())
-    reading = asyncio.create_task(text_and_error(client, **asked()))
+    inference.script(deltas("Hel"), paused, Disconnects())
+    reading = asyncio.create_task(text_and_error(client, **completion_request()))
     await eventually(lambda: inference.written)
     session.turns.clear()
     paused.set()
     assert await reading == ("Hel", "session_not_found")
 
 
-async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session, inference):
+async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session, inference) -> None:
     inference.script(deltas("Hel"), Stalls())
-    reading = asyncio.create_task(text_and_error(client, **asked()))
+    reading = asyncio.create_task(text_and_error(client, **completion_request()))
     await eventually(lambda: inference.written)
     gateway.app.begin_drain()
     assert await reading == ("Hel", "reply_pending")
 
 
-async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, inference):
+async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, inference) -> None:
     gateway = await start(reply_timeout_seconds=0.05)
     inference.script(deltas("Hel"), Stalls())
     async with openai_client(gateway, max_retries=1) as client:
-        asking = asyncio.create_task(client.chat.completions.create(**asked()))
+        asking = asyncio.create_task(client.chat.completions.create(**completion_request()))
         await eventually(lambda: inference.written)
         session.end("Hello", reply=REPLY)
         completion = await asking
@@ -191,11 +204,16 @@ async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, infer
     assert len(session.turns) == 1
 
 
-async def test_an_idempotency_key_takes_precedence_over_attaching(client, session, inference):
+async def test_an_idempotency_key_takes_precedence_over_attaching(
+    client, session, inference
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
-    headers = asked()["extra_headers"] | {"Idempotency-Key": "k", "x-stainless-retry-count": "1"}
-    first = await client.chat.completions.create(**asked(extra_headers=headers))
-    again = await client.chat.completions.create(**asked(extra_headers=headers))
+    headers = completion_request()["extra_headers"] | {
+        "Idempotency-Key": "k",
+        "x-stainless-retry-count": "1",
+    }
+    first = await client.chat.completions.create(**completion_request(extra_headers=headers))
+    again = await client.chat.completions.create(**completion_request(extra_headers=headers))
     assert first == again
     assert {call.key for call in session.calls if call.path.endswith("/messages")} == {"k"}
     assert not any("attach" in (call.body or {}) for call in session.calls)
@@ -203,33 +221,33 @@ async def test_an_idempotency_key_takes_precedence_over_attaching(client, sessio
 
 async def test_an_unknown_model_is_rejected_before_anything_is_committed(
     client, session, inference
-):
+) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
-        await client.chat.completions.create(**asked(model="gpt-nowhere"))
+        await client.chat.completions.create(**completion_request(model="gpt-nowhere"))
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     assert not session.calls
 
 
-async def test_an_error_of_session_is_returned_unchanged(client, session):
+async def test_an_error_of_session_is_returned_unchanged(client, session) -> None:
     session.answers.append(error(409, "turn_open", **{"x-should-retry": "false"}))
     with pytest.raises(openai.ConflictError) as refused:
-        await client.chat.completions.create(**asked())
+        await client.chat.completions.create(**completion_request())
     assert refused.value.code == "turn_open"
 
 
 async def test_history_includes_the_completion_right_after(
     client, gateway, session, inference, history
-):
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
-    await client.chat.completions.create(**asked())
+    await client.chat.completions.create(**completion_request())
     history.project(SESSION_ID, 4)
     assert (await gateway.get(f"/v1/history/{SESSION_ID}"))[0] == 200
     assert "4" in history.reads[-1].query.values()
 
 
-async def test_disconnecting_does_not_stop_the_reply(client, session, inference):
+async def test_disconnecting_does_not_stop_the_reply(client, session, inference) -> None:
     inference.script(deltas("Hel"), Stalls())
-    stream = await client.chat.completions.create(**asked(stream=True))
+    stream = await client.chat.completions.create(**completion_request(stream=True))
     await anext(stream)
     await stream.close()
     await eventually(lambda: inference.open == 0)
@@ -237,12 +255,12 @@ async def test_disconnecting_does_not_stop_the_reply(client, session, inference)
     assert not [call for call in session.calls if call.path.endswith("/cancel")]
 
 
-async def test_the_blocking_client_works_too(gateway, session, inference):
+async def test_the_blocking_client_works_too(gateway, session, inference) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
 
     def ask():
         with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=token()) as client:
-            chunks = list(client.chat.completions.create(**asked(stream=True)))
+            chunks = list(client.chat.completions.create(**completion_request(stream=True)))
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
 
     assert await asyncio.to_thread(ask) == "Hi"

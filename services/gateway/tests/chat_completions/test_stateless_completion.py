@@ -5,7 +5,7 @@ import json
 
 import openai
 import pytest
-from gateway_fakes.inference import Dies, Stalls
+from gateway_fakes.inference import Disconnects, Stalls
 from gateway_fakes.openai_client import HELLO, openai_client, text_and_error
 from gateway_fakes.service import error, raw
 
@@ -25,7 +25,7 @@ async def client(gateway):
         yield client
 
 
-def asked(**changes):
+def completion_request(**changes):
     return {"model": "parley-demo", "messages": HELLO, **changes}
 
 
@@ -55,7 +55,7 @@ def completion(**message):
     return raw(json.dumps(data).encode())
 
 
-async def test_all_supported_parameters_are_forwarded(client, session, inference):
+async def test_all_supported_parameters_are_forwarded(client, session, inference) -> None:
     inference.script(completion(content=None, tool_calls=[CALL]))
     messages = [
         {"role": "system", "content": "Add."},
@@ -63,60 +63,62 @@ async def test_all_supported_parameters_are_forwarded(client, session, inference
         {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning_content": "…"},
         {"role": "tool", "tool_call_id": "call_1", "content": "3"},
     ]
-    sent = asked(
+    sent = completion_request(
         messages=messages, tools=[TOOL], tool_choice="auto", temperature=0.2, stop=["\n"], n=2
     )
     dropped = {"store": False, "service_tier": "auto", "metadata": {"run": "7"}, "seed": None}
     answer = await client.chat.completions.create(**sent, **dropped)
     assert answer.choices[0].message.tool_calls[0].function.name == "add"
     [call] = inference.calls
-    assert (call.method, call.path, call.person.user) == ("POST", "/completions", "ada")
+    assert (call.method, call.path, call.principal.user) == ("POST", "/completions", "ada")
     assert call.body == sent
     assert not session.calls
 
 
-async def test_a_stream_is_relayed_in_whole_events(gateway, inference):
+async def test_a_stream_is_relayed_in_whole_events(gateway, inference) -> None:
     sent = chunk("é") + sse.HEARTBEAT + chunk("\n\n", "stop", logprobs=None) + b"data: [DONE]\n\n"
     inference.script(*(sent[at : at + 7] for at in range(0, len(sent), 7)))
-    body = asked(stream=True, stream_options={"include_usage": True, "include_obfuscation": False})
+    body = completion_request(
+        stream=True, stream_options={"include_usage": True, "include_obfuscation": False}
+    )
     async with gateway.request("POST", "/v1/chat/completions", body=body) as response:
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert await response.read() == sent
     [call] = inference.calls
-    assert call.body == asked(stream=True, stream_options={"include_usage": True})
+    assert call.body == completion_request(stream=True, stream_options={"include_usage": True})
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, stream):
+async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, stream) -> None:
     inference.script(error(429, "upstream_rate_limited", **{"x-should-retry": "false"}))
     with pytest.raises(openai.RateLimitError) as refused:
-        await client.chat.completions.create(**asked(stream=stream))
+        await client.chat.completions.create(**completion_request(stream=stream))
     assert refused.value.code == "upstream_rate_limited"
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
-async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference):
+async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference) -> None:
     inference.script(error(503, "inference_busy", **{"retry-after-ms": "1"}))
     inference.script(completion(content="Hi"))
     async with openai_client(gateway, max_retries=1) as client:
-        answer = await client.chat.completions.create(**asked())
+        answer = await client.chat.completions.create(**completion_request())
     assert answer.choices[0].message.content == "Hi"
 
 
 @pytest.mark.parametrize(
     ("last", "code"),
     [
-        (Dies(), "inference_unavailable"),
+        (Disconnects(), "inference_unavailable"),
         (b'data: {"error":{"message":"Lost.","code":"upstream_broken"}}\n\n', "upstream_broken"),
     ],
 )
-async def test_an_interruption_raises_after_the_text(client, inference, last, code):
+async def test_an_interruption_raises_after_the_text(client, inference, last, code) -> None:
     inference.script(chunk("Hel"), last)
-    assert await text_and_error(client, **asked()) == ("Hel", code)
+    assert await text_and_error(client, **completion_request()) == ("Hel", code)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_disconnected_client_ends_the_upstream_stream(client, inference, stream):
+async def test_a_disconnected_client_ends_the_upstream_stream(client, inference, stream) -> None:
     inference.script(*([chunk("Hel")] if stream else []), Stalls())
     asking = asyncio.create_task(_read(client, stream))
     await eventually(lambda: inference.open)
@@ -126,10 +128,10 @@ async def test_a_disconnected_client_ends_the_upstream_stream(client, inference,
 
 async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completion(
     client, inference
-):
+) -> None:
     gone = asyncio.Event()
 
-    async def never(request):
+    async def never(request) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -143,11 +145,11 @@ async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completi
         await gone.wait()
 
 
-async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference):
+async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.02})
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo") + b"data: [DONE]\n\n")
-    body = asked(stream=True)
+    body = completion_request(stream=True)
     async with gateway.request("POST", "/v1/chat/completions", body=body) as response:
         received = b""
         while received.count(sse.HEARTBEAT) < 2:
@@ -157,7 +159,7 @@ async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference):
     assert received.replace(sse.HEARTBEAT, b"") == chunk("Hel") + chunk("lo") + b"data: [DONE]\n\n"
 
 
-async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, inference):
+async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, inference) -> None:
     gateway = await start(drain_seconds=5)
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo", "stop") + b"data: [DONE]\n\n")
@@ -172,11 +174,13 @@ async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, 
 @pytest.mark.parametrize("started", [False, True])
 async def test_at_shutdown_an_unfinished_completion_ends_with_an_error(
     gateway, client, inference, started
-):
+) -> None:
     # The gateway of these tests drains for a second, which it needs to say so.
     inference.script(*([chunk("Hel")] if started else []), Stalls())
     asking = asyncio.create_task(
-        text_and_error(client, **asked()) if started else client.chat.completions.create(**asked())
+        text_and_error(client, **completion_request())
+        if started
+        else client.chat.completions.create(**completion_request())
     )
     await eventually(lambda: inference.open and (inference.written or not started))
     gateway.app.begin_drain()
@@ -188,33 +192,33 @@ async def test_at_shutdown_an_unfinished_completion_ends_with_an_error(
     assert (stopped.value.status_code, stopped.value.code) == (503, "gateway_busy")
 
 
-async def test_a_completion_body_has_its_own_limit(start, inference):
+async def test_a_completion_body_has_its_own_limit(start, inference) -> None:
     gateway = await start(body={"max_completion_bytes": 3 * 2**20})
     inference.script(completion(content="Long."))
     message = {"role": "user", "content": "x" * 2**21}
     async with openai_client(gateway) as client:
-        await client.chat.completions.create(**asked(messages=[message]))
+        await client.chat.completions.create(**completion_request(messages=[message]))
         with pytest.raises(openai.APIStatusError) as refused:
-            await client.chat.completions.create(**asked(messages=[message] * 2))
+            await client.chat.completions.create(**completion_request(messages=[message] * 2))
     [call] = inference.calls
-    assert call.body == asked(messages=[message])
+    assert call.body == completion_request(messages=[message])
     assert (refused.value.status_code, refused.value.code) == (413, "body_too_large")
 
 
-async def test_a_model_is_read_by_its_name(client, inference):
+async def test_a_model_is_read_by_its_name(client, inference) -> None:
     assert (await client.models.retrieve("meta/llama")).id == "meta/llama"
     assert [model.id async for model in client.models.list()] == ["parley-demo", "meta/llama"]
     with pytest.raises(openai.NotFoundError) as unknown:
         await client.models.retrieve("gpt-nowhere")
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
-    # What was listed some seconds ago is not asked for again, and counts while inference is away.
-    inference.away = True
+    # The cached list is used, even while inference is unavailable.
+    inference.is_unavailable = True
     assert (await client.models.retrieve("parley-demo")).owned_by == "parley"
     assert [call.path for call in inference.calls] == ["/models"] * 2
 
 
 async def _read(client, stream):
-    answer = await client.chat.completions.create(**asked(stream=stream))
+    answer = await client.chat.completions.create(**completion_request(stream=stream))
     if not stream:
         return answer.choices[0].message.content
     return "".join([chunk.choices[0].delta.content or "" async for chunk in answer])

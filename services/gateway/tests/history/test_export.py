@@ -40,7 +40,9 @@ def parts(history, monkeypatch):
         ("/v1/export?format=markdown", "markdown", "text/markdown", "parley.md"),
     ],
 )
-async def test_an_export_is_streamed_in_chunks(gateway, history, parts, path, called, kind, name):
+async def test_an_export_is_streamed_in_chunks(
+    gateway, history, parts, path, called, kind, name
+) -> None:
     parts.put_nowait(b'{"sess')
     async with gateway.request("GET", path) as answer:
         assert answer.status == 200
@@ -56,7 +58,7 @@ async def test_an_export_is_streamed_in_chunks(gateway, history, parts, path, ca
     assert call.query == {"format": called}
 
 
-async def test_an_interrupted_export_has_no_end(gateway, parts):
+async def test_an_interrupted_export_has_no_end(gateway, parts) -> None:
     parts.put_nowait(b'{"sess')
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
@@ -65,22 +67,22 @@ async def test_an_interrupted_export_has_no_end(gateway, parts):
             await answer.read()
 
 
-async def test_a_rejected_export_is_an_ordinary_error(gateway):
-    assert (await gateway.refusal("GET", EXPORT))[:2] == (404, "session_not_found")
+async def test_a_rejected_export_is_an_ordinary_error(gateway) -> None:
+    assert (await gateway.expect_error("GET", EXPORT))[:2] == (404, "session_not_found")
 
 
-async def test_exports_count_as_streams_and_end_at_shutdown(start, parts):
+async def test_exports_count_as_streams_and_end_at_shutdown(start, parts) -> None:
     gateway = await start(max_streams=1)
     parts.put_nowait(b"{")
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
-        assert (await gateway.refusal("GET", EXPORT))[:2] == (503, "gateway_busy")
+        assert (await gateway.expect_error("GET", EXPORT))[:2] == (503, "gateway_busy")
         gateway.app.begin_drain()
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
 
-async def test_a_disconnected_client_ends_the_upstream_stream(gateway, parts):
+async def test_a_disconnected_client_ends_the_upstream_stream(gateway, parts) -> None:
     parts.put_nowait(b"{")
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from functools import partial
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, another_id
@@ -15,16 +16,16 @@ SETTLED = {"history.page_cache.SETTLE_SECONDS": 0.000_001}
 
 
 @pytest.fixture
-async def listening(start, history):
-    """A gateway that hears of every movement."""
+async def following(start, history):
+    """A gateway connected to the change feed."""
     gateway = await start(constants=SETTLED)
-    await eventually(lambda: history.followers)
+    await eventually(lambda: history.subscribers)
     history.project(SESSION_ID, 4, "Hello")
     return gateway
 
 
-async def kept(gateway, history, path=HISTORY, **more):
-    """Once the page is answered without history."""
+async def wait_until_cached(gateway, history, path=HISTORY, **more) -> None:
+    """Until the page is answered without a call to history."""
 
     async def is_kept():
         before = len(history.reads)
@@ -39,13 +40,13 @@ async def text(gateway, path=HISTORY, **more):
     return page["data"][0] if status == 200 else (status, page["error"]["code"])
 
 
-async def test_a_page_is_read_once_and_then_served_from_the_cache(listening, history):
-    async with listening.request("GET", HISTORY) as answer:
+async def test_a_page_is_read_once_and_then_served_from_the_cache(following, history) -> None:
+    async with following.request("GET", HISTORY) as answer:
         first, headers = await answer.read(), answer.headers
-    await kept(listening, history)
+    await wait_until_cached(following, history)
     reads = len(history.reads)
     for more in ({}, {"x_request_id": "req-7"}):
-        async with listening.request("GET", HISTORY, **more) as answer:
+        async with following.request("GET", HISTORY, **more) as answer:
             assert (answer.status, await answer.read()) == (200, first)
             assert set(answer.headers) == set(headers)
             assert answer.headers["content-type"] == "application/json"
@@ -57,109 +58,109 @@ async def test_a_page_is_read_once_and_then_served_from_the_cache(listening, his
     assert len(history.reads) == reads
 
 
-async def test_every_response_has_its_own_request_id(listening, history):
-    await kept(listening, history)
+async def test_every_response_has_its_own_request_id(following, history) -> None:
+    await wait_until_cached(following, history)
     ids = set()
     for _ in range(3):
-        async with listening.request("GET", HISTORY) as answer:
+        async with following.request("GET", HISTORY) as answer:
             ids.add(answer.headers["x-request-id"])
     assert len(ids) == 3
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-async def test_a_matching_if_none_match_is_a_304(listening, history, is_kept):
+async def test_a_matching_if_none_match_is_a_304(following, history, is_kept) -> None:
     if is_kept:
-        await kept(listening, history)
+        await wait_until_cached(following, history)
     else:
-        history.break_movements()
-        await eventually(lambda: not history.followers)
+        history.disconnect_feed()
+        await eventually(lambda: not history.subscribers)
     for tag in ('W/"4"', '"4"', '"x", W/"4"', "*"):
-        async with listening.request("GET", HISTORY, if_none_match=tag) as answer:
+        async with following.request("GET", HISTORY, if_none_match=tag) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
             assert answer.headers["etag"] == 'W/"4"'
             assert answer.headers["x-request-id"]
             assert "content-type" not in answer.headers
     for tag in ('W/"3"', '"44"', "4", ""):
-        async with listening.request("GET", HISTORY, if_none_match=tag) as answer:
+        async with following.request("GET", HISTORY, if_none_match=tag) as answer:
             assert answer.status == 200
 
 
-async def test_another_user_never_gets_a_cached_page(listening, history):
-    await kept(listening, history)
+async def test_another_user_never_gets_a_cached_page(following, history) -> None:
+    await wait_until_cached(following, history)
     for other in ({"sub": "eve"}, {"tenant": "other", "sub": "ada2"}):
-        assert await text(listening, bearer=token(**other)) == (404, "session_not_found")
+        assert await text(following, bearer=token(**other)) == (404, "session_not_found")
     for bearer in ("", "x", token() + "x", token(secret="another secret, of others, of 32 bytes")):
-        status, code, _ = await listening.refusal("GET", HISTORY, bearer=bearer)
+        status, code, _ = await following.expect_error("GET", HISTORY, bearer=bearer)
         assert status == 401, code
-    assert await text(listening) == "Hello"
+    assert await text(following) == "Hello"
 
 
-async def test_an_expired_token_never_gets_a_cached_page(listening, history):
+async def test_an_expired_token_never_gets_a_cached_page(following, history) -> None:
     # The leeway of verification is for clocks that differ; it is no longer life.
     soon = token(exp=int(time.time()) - 28)
-    await kept(listening, history, bearer=token())
-    assert await text(listening, bearer=soon) == "Hello"
+    await wait_until_cached(following, history, bearer=token())
+    assert await text(following, bearer=soon) == "Hello"
 
     async def refused():
-        async with listening.request("GET", HISTORY, bearer=soon) as answer:
+        async with following.request("GET", HISTORY, bearer=soon) as answer:
             return answer.status == 401
 
     await eventually(refused)
 
 
-async def test_a_token_that_is_about_to_end_is_verified_again(listening, history):
-    await kept(listening, history)
+async def test_a_token_that_is_about_to_end_is_verified_again(following, history) -> None:
+    await wait_until_cached(following, history)
     ends = int(time.time()) + 2
-    await listening.get(HISTORY, bearer=token(exp=ends))
-    verified = listening.app.tokens
+    await following.get(HISTORY, bearer=token(exp=ends))
+    verified = following.app.tokens
     sent = f"Bearer {token(exp=ends)}".encode()
     assert verified.get(sent).valid_until <= ends
     await eventually(lambda: verified.get(sent) is None)
 
 
-async def test_a_changed_session_is_read_again(listening, history):
-    await kept(listening, history)
+async def test_a_changed_session_is_read_again(following, history) -> None:
+    await wait_until_cached(following, history)
     history.project(SESSION_ID, 6, "Changed")
 
     async def is_changed():
-        return await text(listening) == "Changed"
+        return await text(following) == "Changed"
 
     await eventually(is_changed)
     history.erase(SESSION_ID, 7)
 
     async def is_gone():
-        return await text(listening) == (404, "session_not_found")
+        return await text(following) == (404, "session_not_found")
 
     await eventually(is_gone)
 
 
-async def test_a_response_overtaken_by_a_change_is_not_cached(listening, history):
+async def test_a_response_overtaken_by_a_change_is_not_cached(following, history) -> None:
     history.before_answer.clear()
-    asked = asyncio.create_task(text(listening))
+    asked = asyncio.create_task(text(following))
     await eventually(lambda: history.reads)
-    pages = listening.app.pages
+    pages = following.app.pages
     history.project(SESSION_ID, 6, "Changed")
     await eventually(lambda: SESSION_ID in pages._changed_at)
     history.before_answer.set()
     assert await asked == "Hello"
-    assert await text(listening) == "Changed"
+    assert await text(following) == "Changed"
 
 
-async def test_concurrent_requests_for_a_page_share_one_read(listening, history):
+async def test_concurrent_requests_for_a_page_share_one_read(following, history) -> None:
     history.before_answer.clear()
-    asked = [asyncio.create_task(text(listening)) for _ in range(20)]
+    asked = [asyncio.create_task(text(following)) for _ in range(20)]
     await eventually(lambda: history.reads)
     history.before_answer.set()
     assert await asyncio.gather(*asked) == ["Hello"] * 20
     assert len(history.reads) < 5
 
 
-async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(listening, history):
+async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(following, history) -> None:
     history.before_answer.clear()
-    asked = [asyncio.create_task(text(listening)) for _ in range(5)]
+    asked = [asyncio.create_task(text(following)) for _ in range(5)]
     await eventually(lambda: history.reads)
     history.project(SESSION_ID, 6, "Changed")
-    pages = listening.app.pages
+    pages = following.app.pages
     await eventually(lambda: SESSION_ID in pages._changed_at)
     history.before_answer.set()
     first, *others = sorted(await asyncio.gather(*asked), reverse=True)
@@ -167,7 +168,7 @@ async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(listenin
 
 
 @pytest.mark.parametrize("trouble", ["breaks", "is silent", "is not there"])
-async def test_without_the_feed_every_page_is_read_from_history(start, history, trouble):
+async def test_without_the_feed_every_page_is_read_from_history(start, history, trouble) -> None:
     gateway = await start(
         constants={
             **SETTLED,
@@ -177,11 +178,11 @@ async def test_without_the_feed_every_page_is_read_from_history(start, history, 
         }
     )
     history.project(SESSION_ID, 4, "Hello")
-    await kept(gateway, history)
-    history.has_movements = trouble != "is not there"
+    await wait_until_cached(gateway, history)
+    history.has_feed = trouble != "is not there"
     history.is_silent = True
     if trouble != "is silent":
-        history.break_movements()
+        history.disconnect_feed()
 
     async def is_read():
         before = len(history.reads)
@@ -192,29 +193,29 @@ async def test_without_the_feed_every_page_is_read_from_history(start, history, 
     history.sessions[str(SESSION_ID)].text = "Changed, and nobody heard of it"
     for _ in range(3):
         assert await text(gateway) == "Changed, and nobody heard of it"
-    history.has_movements, history.is_silent = True, False
-    await kept(gateway, history)
+    history.has_feed, history.is_silent = True, False
+    await wait_until_cached(gateway, history)
 
 
-async def test_reads_never_go_back_in_time(listening, history):
+async def test_reads_never_go_back_in_time(following, history) -> None:
     """Stale pages, hunted for while their sessions are written to."""
     sessions = [another_id() for _ in range(3)]
     for session in sessions:
         history.project(session, 1)
     seen, done, asked = dict.fromkeys(sessions, 1), asyncio.Event(), 0
 
-    async def write():
+    async def write() -> None:
         for version in range(2, 100):
             history.project(random.choice(sessions), version)
             await asyncio.sleep(random.random() / 100)
         done.set()
 
-    async def read():
+    async def read() -> None:
         nonlocal asked
         while not done.is_set():
             session, limit = random.choice(sessions), random.randint(1, 2)
             floor = seen[session]
-            _, page = await listening.get(f"/v1/history/{session}?limit={limit}")
+            _, page = await following.get(f"/v1/history/{session}?limit={limit}")
             assert page["version"] >= floor
             seen[session] = max(page["version"], seen[session])
             asked += 1
@@ -223,8 +224,8 @@ async def test_reads_never_go_back_in_time(listening, history):
     assert asked - len(history.reads) > asked / 10
 
     async def is_latest(session):
-        _, page = await listening.get(f"/v1/history/{session}?limit=1")
+        _, page = await following.get(f"/v1/history/{session}?limit=1")
         return page["version"] == history.sessions[session].version
 
     for session in sessions:
-        await eventually(lambda session=session: is_latest(session))
+        await eventually(partial(is_latest, session))

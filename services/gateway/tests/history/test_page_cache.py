@@ -48,14 +48,14 @@ def keep(pages, person=ADA, query=b"", began=None, **made):
     return key
 
 
-def test_a_page_is_cached_for_its_owner_only(pages):
+def test_a_page_is_cached_for_its_owner_only(pages) -> None:
     key = keep(pages)
     assert pages.get(key).body == b"{}"
     assert pages.get((EVE, *key[1:])) is None
     assert pages.get((ADA, key[1], b"limit=1")) is None
 
 
-def test_a_change_invalidates_the_pages_of_its_session_only(pages):
+def test_a_change_invalidates_the_pages_of_its_session_only(pages) -> None:
     first, second = keep(pages, query=b"a"), keep(pages, query=b"b")
     other = keep(pages, query=b"c", session_id=OTHER)
     pages.invalidate([SESSION])
@@ -64,7 +64,7 @@ def test_a_change_invalidates_the_pages_of_its_session_only(pages):
     assert pages.bytes > 0
 
 
-def test_a_page_read_before_or_shortly_after_a_change_is_not_cached(pages, clock):
+def test_a_page_read_before_or_shortly_after_a_change_is_not_cached(pages, clock) -> None:
     began = pages.generation()
     clock.now += 0.1
     pages.invalidate([SESSION])
@@ -77,7 +77,7 @@ def test_a_page_read_before_or_shortly_after_a_change_is_not_cached(pages, clock
     assert pages.get(keep(pages)) is not None
 
 
-def test_a_read_that_outlasts_the_record_of_changes_is_not_cached(pages, clock):
+def test_a_read_that_outlasts_the_record_of_changes_is_not_cached(pages, clock) -> None:
     began = pages.generation()
     pages.invalidate([SESSION])
     for _ in range(20):
@@ -88,7 +88,7 @@ def test_a_read_that_outlasts_the_record_of_changes_is_not_cached(pages, clock):
     assert len(pages._changed_at) <= 2
 
 
-def test_nothing_is_served_while_the_feed_is_silent(pages, clock):
+def test_nothing_is_served_while_the_feed_is_silent(pages, clock) -> None:
     key = keep(pages)
     clock.now += 2.9
     pages.keepalive()
@@ -99,7 +99,7 @@ def test_nothing_is_served_while_the_feed_is_silent(pages, clock):
     assert pages.get(keep(pages, query=b"other")) is None
 
 
-def test_pages_cached_before_a_silence_of_the_feed_are_dropped(pages, clock):
+def test_pages_cached_before_a_silence_of_the_feed_are_dropped(pages, clock) -> None:
     key, began = keep(pages), pages.generation()
     clock.now += 3
     pages.keepalive()
@@ -108,7 +108,7 @@ def test_pages_cached_before_a_silence_of_the_feed_are_dropped(pages, clock):
     assert pages.get(keep(pages)) is not None
 
 
-def test_a_disconnected_feed_empties_the_cache_and_stops_caching(pages):
+def test_a_disconnected_feed_empties_the_cache_and_stops_caching(pages) -> None:
     key, began = keep(pages), pages.generation()
     pages.suspend()
     assert (pages.get(key), pages.bytes) == (None, 0)
@@ -118,12 +118,12 @@ def test_a_disconnected_feed_empties_the_cache_and_stops_caching(pages):
     assert pages.get(keep(pages, began=began - 0.001)) is None
 
 
-def test_nothing_is_cached_before_the_feed_connects(clock):
+def test_nothing_is_cached_before_the_feed_connects(clock) -> None:
     pages = cache(clock)
     assert pages.get(keep(pages)) is None
 
 
-def test_a_page_expires_after_half_a_minute(pages, clock):
+def test_a_page_expires_after_half_a_minute(pages, clock) -> None:
     key = keep(pages)
     for _ in range(29):
         clock.now += 1
@@ -134,7 +134,9 @@ def test_a_page_expires_after_half_a_minute(pages, clock):
     assert pages.get(key) is None
 
 
-def test_erasing_all_sessions_drops_the_pages_of_the_owner_and_those_being_read(pages, clock):
+def test_erasing_all_sessions_drops_the_pages_of_the_owner_and_those_being_read(
+    pages, clock
+) -> None:
     began = pages.generation()
     mine, other = keep(pages), keep(pages, person=EVE)
     clock.now += 0.1
@@ -144,7 +146,7 @@ def test_erasing_all_sessions_drops_the_pages_of_the_owner_and_those_being_read(
     assert pages.get(keep(pages, began=began)) is None
 
 
-def test_memory_is_bounded_and_recently_used_pages_stay(pages):
+def test_memory_is_bounded_and_recently_used_pages_stay(pages) -> None:
     often = keep(pages, query=b"often", body=b"x" * 80)
     for number in range(1_000):
         keep(pages, query=b"%d" % number, session_id=uuid4(), body=b"x" * 80)
@@ -153,7 +155,7 @@ def test_memory_is_bounded_and_recently_used_pages_stay(pages):
     assert len(pages._entries) == len(pages._sessions) <= 10
 
 
-def test_a_newer_page_replaces_older_ones_and_never_the_reverse(pages):
+def test_a_newer_page_replaces_older_ones_and_never_the_reverse(pages) -> None:
     first, second = keep(pages, query=b"a"), keep(pages, query=b"b")
     newer = keep(pages, query=b"c", version=5)
     assert (pages.get(first), pages.get(second)) == (None, None)
@@ -161,7 +163,7 @@ def test_a_newer_page_replaces_older_ones_and_never_the_reverse(pages):
     assert pages.get(newer).version == 5
 
 
-def test_a_large_page_is_not_cached_and_a_page_counts_once(pages):
+def test_a_large_page_is_not_cached_and_a_page_counts_once(pages) -> None:
     assert pages.get(keep(pages, body=b"x" * 2**20)) is None
     for _ in range(100):
         keep(pages)

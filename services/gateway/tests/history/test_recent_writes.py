@@ -25,7 +25,7 @@ def answer(version, **more):
 
 
 async def asked_for(gateway, history, query=""):
-    """The version that history is asked to wait for."""
+    """The version that history is to wait for."""
     await gateway.get(f"{HISTORY}{query}")
     return history.reads[-1].query.get("seen")
 
@@ -60,7 +60,7 @@ async def asked_for(gateway, history, query=""):
 )
 async def test_the_next_page_includes_the_effect_of_a_command(
     gateway, session, history, method, path, body, answered
-):
+) -> None:
     versioned = answered and {**answered, "version": 7}
     switched = {"session": {"id": str(SESSION_ID), "version": 7}}
     session.answers.append(raw(json.dumps(versioned or switched).encode()))
@@ -73,7 +73,7 @@ async def test_the_next_page_includes_the_effect_of_a_command(
 
 async def test_a_higher_min_version_wins_and_pages_of_the_past_are_not_affected(
     gateway, session, history
-):
+) -> None:
     session.answers.append(answer(7))
     await gateway.post("/v1/sessions", {})
     assert await asked_for(gateway, history, "?min_version=9") is None
@@ -84,25 +84,25 @@ async def test_a_higher_min_version_wins_and_pages_of_the_past_are_not_affected(
     assert await asked_for(gateway, history, "?as_of=2026-01-01T00:00:00Z") == "7"
 
 
-async def test_a_version_that_does_not_exist_yet_is_rejected(gateway, session, history):
+async def test_a_version_that_does_not_exist_yet_is_rejected(gateway, session, history) -> None:
     history.project(SESSION_ID, 4)
     session.answers.extend((answer(6), answer(6)))
-    refused = await gateway.refusal("GET", f"{HISTORY}?min_version=7")
+    refused = await gateway.expect_error("GET", f"{HISTORY}?min_version=7")
     assert refused == (400, "invalid_request", "min_version")
-    for _ in ("session has it", "session is away"):
-        refused = await gateway.refusal("GET", f"{HISTORY}?min_version=6")
+    for _ in ("session has the version", "session is unavailable"):
+        refused = await gateway.expect_error("GET", f"{HISTORY}?min_version=6")
         assert refused[:2] == (503, "projection_behind")
-        session.away = True
+        session.is_unavailable = True
 
 
-async def test_a_deleted_session_is_not_waited_for(gateway, session, history):
+async def test_a_deleted_session_is_not_waited_for(gateway, session, history) -> None:
     history.project(SESSION_ID, 4)
     session.answers.extend((answer(6, erased=False), error(404, "session_not_found")))
     await gateway_delete(gateway, SESSION)
-    assert (await gateway.refusal("GET", HISTORY))[:2] == (404, "session_not_found")
+    assert (await gateway.expect_error("GET", HISTORY))[:2] == (404, "session_not_found")
 
 
-async def test_recent_writes_affect_only_their_author(gateway, session, history):
+async def test_recent_writes_affect_only_their_author(gateway, session, history) -> None:
     session.answers.append(answer(7))
     await gateway.post("/v1/sessions", {})
     await gateway.get(HISTORY, bearer=token(sub="eve"))
@@ -113,7 +113,7 @@ async def test_recent_writes_affect_only_their_author(gateway, session, history)
 
 async def test_the_next_page_includes_a_turn_at_its_start_and_at_its_end(
     gateway, session, inference, history
-):
+) -> None:
     ended = asyncio.Event()
     inference.script(deltas("a"), ended, lambda: sse.ended(session.end("a")))
     async with gateway.stream() as stream:
@@ -127,7 +127,7 @@ async def test_the_next_page_includes_a_turn_at_its_start_and_at_its_end(
 @pytest.mark.parametrize("way", ["as JSON", "resumed"])
 async def test_the_end_of_a_turn_is_recorded_for_json_and_resumed_streams(
     gateway, session, inference, history, way
-):
+) -> None:
     if way == "as JSON":
         inference.script(lambda: sse.ended(session.end("a")))
         assert (await gateway.submit())[0] == 200
@@ -141,9 +141,9 @@ async def test_the_end_of_a_turn_is_recorded_for_json_and_resumed_streams(
     assert await asked_for(gateway, history) == "4"
 
 
-async def test_a_cached_page_older_than_a_write_is_not_served(start, session, history):
+async def test_a_cached_page_older_than_a_write_is_not_served(start, session, history) -> None:
     gateway = await start(constants={"history.page_cache.SETTLE_SECONDS": 0.000_001})
-    await eventually(lambda: history.followers)
+    await eventually(lambda: history.subscribers)
     history.project(SESSION_ID, 4, "Old")
 
     async def is_kept():
@@ -160,7 +160,7 @@ async def test_a_cached_page_older_than_a_write_is_not_served(start, session, hi
 
 async def test_an_erased_session_is_gone_at_once_and_the_response_waits_for_history(
     gateway, session, history
-):
+) -> None:
     history.project(SESSION_ID, 4, "Secret")
     known = history.before_answer
     known.clear()
@@ -170,25 +170,27 @@ async def test_an_erased_session_is_gone_at_once_and_the_response_waits_for_hist
     assert history.reads[0].query == {"limit": "1", "min_version": "5"}
     assert not erasing.done()
     for path in (HISTORY, f"{SESSION}/export"):
-        assert await gateway.refusal("GET", path) == (404, "session_not_found", None)
+        assert await gateway.expect_error("GET", path) == (404, "session_not_found", None)
     known.set()
     status, body = await erasing
     assert (status, body["erased"]) == (200, True)
 
 
-async def test_an_erasure_is_answered_even_when_history_is_behind(start, session, history):
+async def test_an_erasure_is_answered_even_when_history_is_behind(start, session, history) -> None:
     gateway = await start(constants={"history.delete_sessions.VISIBILITY_TIMEOUT_SECONDS": 0.05})
     history.before_answer.clear()
     session.answers.extend((answer(5, erased=True), raw(b'{"erased": 2}')))
     assert (await gateway_delete(gateway, SESSION))[0] == 200
     history.project(SESSION_ID, 4)
     assert await gateway_delete(gateway, "/v1/sessions") == (200, {"erased": 2})
-    history.away = True
+    history.is_unavailable = True
     session.answers.append(answer(5, erased=True))
     assert (await gateway_delete(gateway, SESSION))[0] == 200
 
 
-async def test_erasing_all_sessions_waits_until_history_lists_none(gateway, session, history):
+async def test_erasing_all_sessions_waits_until_history_lists_none(
+    gateway, session, history
+) -> None:
     history.project(SESSION_ID, 4)
     session.answers.append(raw(b'{"erased": 1}'))
     erasing = asyncio.create_task(gateway_delete(gateway, "/v1/sessions"))
@@ -198,14 +200,14 @@ async def test_erasing_all_sessions_waits_until_history_lists_none(gateway, sess
     assert await erasing == (200, {"erased": 1})
 
 
-async def test_a_partial_erasure_does_not_wait(gateway, session, history):
+async def test_a_partial_erasure_does_not_wait(gateway, session, history) -> None:
     history.project(SESSION_ID, 4)
     session.answers.append(raw(b'{"erased": 1000, "has_more": true}'))
     assert (await gateway_delete(gateway, "/v1/sessions"))[0] == 200
     assert history.calls == []
 
 
-async def test_a_restored_session_can_be_read_again(gateway, session, history):
+async def test_a_restored_session_can_be_read_again(gateway, session, history) -> None:
     history.project(SESSION_ID, 6, "Back")
     session.answers.append(answer(5, erased=False))
     await gateway_delete(gateway, SESSION)
@@ -214,9 +216,9 @@ async def test_a_restored_session_can_be_read_again(gateway, session, history):
     assert (await gateway.get(HISTORY))[1]["data"] == ["Back"]
 
 
-async def test_a_legal_hold_is_returned_as_a_conflict(gateway, session, history):
+async def test_a_legal_hold_is_returned_as_a_conflict(gateway, session, history) -> None:
     session.answers.append(error(409, "legal_hold"))
-    assert await gateway.refusal("DELETE", SESSION) == (409, "legal_hold", "p")
+    assert await gateway.expect_error("DELETE", SESSION) == (409, "legal_hold", "p")
     assert history.calls == []
 
 
@@ -225,7 +227,7 @@ async def gateway_delete(gateway, path):
         return answer.status, await answer.json()
 
 
-def test_recent_writes_expire_and_are_bounded():
+def test_recent_writes_expire_and_are_bounded() -> None:
     now, moved = [0.0], []
     writes = RecentWrites(
         moved.extend,
@@ -248,7 +250,7 @@ def test_recent_writes_expire_and_are_bounded():
     assert writes.min_version(ADA, second) == 0
 
 
-def test_a_response_without_a_session_is_not_recorded():
+def test_a_response_without_a_session_is_not_recorded() -> None:
     writes = RecentWrites(lambda _: None)
     assistant = f'{{"object": "assistant", "id": "{SESSION_ID}", "version": 1}}'.encode()
     for body in (

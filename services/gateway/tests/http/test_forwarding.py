@@ -27,7 +27,9 @@ NOON = "2026-01-01T12:00:00.000000Z"
         (f"/v1/history/{SESSION_ID}", "history", f"/history/{SESSION_ID}"),
     ],
 )
-async def test_a_read_returns_the_bytes_of_the_service(gateway, request, path, peer, called):
+async def test_a_read_returns_the_bytes_of_the_service(
+    gateway, request, path, peer, called
+) -> None:
     service = request.getfixturevalue(peer)
     service.answers.append(raw(BODY))
     async with gateway.request("GET", path, x_request_id="req-7") as answer:
@@ -36,7 +38,7 @@ async def test_a_read_returns_the_bytes_of_the_service(gateway, request, path, p
         assert answer.headers["x-request-id"] == "req-7"
     [call] = service.calls
     assert (call.method, call.path, call.body) == ("GET", called, None)
-    assert (call.person, call.request_id) == (ADA, "req-7")
+    assert (call.principal, call.request_id) == (ADA, "req-7")
 
 
 @pytest.mark.parametrize(
@@ -109,14 +111,14 @@ async def test_a_read_returns_the_bytes_of_the_service(gateway, request, path, p
 )
 async def test_a_command_is_forwarded_and_returns_the_bytes_of_the_service(
     gateway, request, method, path, body, peer, called, status
-):
+) -> None:
     service = request.getfixturevalue(peer)
     service.answers.append(raw(BODY, status))
     async with gateway.request(method, f"/v1{path}", body=body) as answer:
         assert (answer.status, await answer.read()) == (status, BODY)
     [call] = service.calls
     assert (call.method, call.path, call.body) == (method, called or path, body)
-    assert call.person == ADA
+    assert call.principal == ADA
 
 
 @pytest.mark.parametrize(
@@ -131,21 +133,25 @@ async def test_a_command_is_forwarded_and_returns_the_bytes_of_the_service(
         ("/assistants", {"id": "a", "name": "A", "instructions": "Be."}),
     ],
 )
-async def test_a_command_is_forwarded_with_its_idempotency_key(gateway, session, path, body):
+async def test_a_command_is_forwarded_with_its_idempotency_key(
+    gateway, session, path, body
+) -> None:
     session.answers.append(raw(BODY))
     await gateway.post(f"/v1{path}", body, idempotency_key="k")
     assert session.calls[0].key == "k"
 
 
-async def test_scopes_are_forwarded_to_the_service(gateway, session):
+async def test_scopes_are_forwarded_to_the_service(gateway, session) -> None:
     session.answers.append(raw(BODY))
     bearer = token(scope="admin assistants:write")
     async with gateway.request("DELETE", "/v1/assistants/a", bearer=bearer) as answer:
         assert answer.status == 200
-    assert session.calls[0].person.scopes == {"admin", "assistants:write"}
+    assert session.calls[0].principal.scopes == {"admin", "assistants:write"}
 
 
-async def test_a_session_can_be_started_without_a_body_and_with_any_content_type(gateway, session):
+async def test_a_session_can_be_started_without_a_body_and_with_any_content_type(
+    gateway, session
+) -> None:
     for body, kind in ((None, None), (b"", None), (b"{}", "application/x-www-form-urlencoded")):
         session.answers.append(raw(BODY, 201))
         more = {"content_type": kind} if kind else {}
@@ -155,7 +161,7 @@ async def test_a_session_can_be_started_without_a_body_and_with_any_content_type
         assert session.calls[-1].key is None
 
 
-async def test_an_id_is_forwarded_in_canonical_form(gateway, session):
+async def test_an_id_is_forwarded_in_canonical_form(gateway, session) -> None:
     session.answers.append(raw(BODY, 201))
     await gateway.post("/v1/sessions", {"id": str(SESSION_ID).upper()})
     assert session.calls[0].body == {"id": str(SESSION_ID)}
@@ -232,7 +238,9 @@ async def test_an_id_is_forwarded_in_canonical_form(gateway, session):
         ),
     ],
 )
-async def test_a_query_is_forwarded_with_its_defaults(gateway, history, path, query, called):
+async def test_a_query_is_forwarded_with_its_defaults(
+    gateway, history, path, query, called
+) -> None:
     history.answers.append(raw(BODY))
     async with gateway.request("GET", f"/v1{path}?{urlencode(query)}") as answer:
         assert (answer.status, await answer.read()) == (200, BODY)

@@ -72,9 +72,11 @@ DEEP = b'{"content":' + b"[" * 100_000
         ("/v1/switch-assistant", {"assistant_id": "a", "x": 1}, "x"),
     ],
 )
-async def test_an_invalid_body_is_a_400_that_names_the_field(gateway, session, path, body, param):
+async def test_an_invalid_body_is_a_400_that_names_the_field(
+    gateway, session, path, body, param
+) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    assert await gateway.refusal("POST", path, body=data) == (400, "invalid_request", param)
+    assert await gateway.expect_error("POST", path, body=data) == (400, "invalid_request", param)
     assert session.calls == []
 
 
@@ -94,8 +96,10 @@ async def test_an_invalid_body_is_a_400_that_names_the_field(gateway, session, p
         ("/v1/assistants/a%20b", {"name": "a"}, "assistant_id"),
     ],
 )
-async def test_an_invalid_change_is_a_400_that_names_the_field(gateway, session, path, body, param):
-    assert await gateway.refusal("PATCH", path, body=body) == (400, "invalid_request", param)
+async def test_an_invalid_change_is_a_400_that_names_the_field(
+    gateway, session, path, body, param
+) -> None:
+    assert await gateway.expect_error("PATCH", path, body=body) == (400, "invalid_request", param)
     assert session.calls == []
 
 
@@ -117,36 +121,38 @@ async def test_an_invalid_change_is_a_400_that_names_the_field(gateway, session,
         ([MESSAGE | {"created_at": 7}], "messages.0.created_at"),
     ],
 )
-async def test_an_invalid_import_is_a_400_that_names_the_field(gateway, session, messages, param):
-    refused = await gateway.refusal("POST", HISTORY, body={"messages": messages})
+async def test_an_invalid_import_is_a_400_that_names_the_field(
+    gateway, session, messages, param
+) -> None:
+    refused = await gateway.expect_error("POST", HISTORY, body={"messages": messages})
     assert refused == (400, "invalid_request", param)
     assert session.calls == []
 
 
 # Of the test's own client.
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_an_import_has_at_most_4_mib(gateway, session):
+async def test_an_import_has_at_most_4_mib(gateway, session) -> None:
     session.answers.append(raw(b"{}"))
     large = {"messages": [{"role": "user", "content": "a" * 250_000}] * 15}
     assert (await gateway.post(HISTORY, large))[0] == 200
     more = {"messages": large["messages"] * 2}
-    assert await gateway.refusal("POST", HISTORY, body=more) == (413, "body_too_large", None)
+    assert await gateway.expect_error("POST", HISTORY, body=more) == (413, "body_too_large", None)
     one = {"messages": [{"role": "user", "content": "é" * 131_073}]}
-    refused = await gateway.refusal("POST", HISTORY, body=one)
+    refused = await gateway.expect_error("POST", HISTORY, body=one)
     assert refused == (413, "message_too_large", "messages.0.content")
     assert len(session.calls) == 1
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65])
-async def test_metadata_keys_are_bounded(gateway, key):
-    status, code, param = await gateway.refusal(
+async def test_metadata_keys_are_bounded(gateway, key) -> None:
+    status, code, param = await gateway.expect_error(
         "POST", "/v1/sessions", body={"metadata": {key: "v"}}
     )
     assert (status, code) == (400, "invalid_request")
     assert param.startswith("metadata")
 
 
-async def test_an_error_quotes_no_input(gateway):
+async def test_an_error_quotes_no_input(gateway) -> None:
     body = {"content": {"secret words": "secret words"}, "stream": "secret words"}
     async with gateway.request("POST", MESSAGES, body=body) as answer:
         assert "secret" not in await answer.text()
@@ -194,25 +200,27 @@ async def test_an_error_quotes_no_input(gateway):
 )
 async def test_an_invalid_path_or_query_is_a_400_that_names_the_parameter(
     gateway, history, path, param
-):
-    assert await gateway.refusal("GET", path) == (400, "invalid_request", param)
+) -> None:
+    assert await gateway.expect_error("GET", path) == (400, "invalid_request", param)
     assert history.calls == []
 
 
-async def test_an_invalid_session_id_in_the_path_of_a_message_is_a_400(gateway):
-    refused = await gateway.refusal("POST", "/v1/sessions/x/messages", body={"content": "a"})
+async def test_an_invalid_session_id_in_the_path_of_a_message_is_a_400(gateway) -> None:
+    refused = await gateway.expect_error("POST", "/v1/sessions/x/messages", body={"content": "a"})
     assert refused == (400, "invalid_request", "session_id")
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "a b", "ä", ""])
-async def test_an_idempotency_key_must_be_visible_ascii_of_bounded_length(gateway, session, key):
+async def test_an_idempotency_key_must_be_visible_ascii_of_bounded_length(
+    gateway, session, key
+) -> None:
     for path in ("/v1/sessions", MESSAGES, "/v1/switch-assistant"):
-        refused = await gateway.refusal("POST", path, body={}, idempotency_key=key)
+        refused = await gateway.expect_error("POST", path, body={}, idempotency_key=key)
         assert refused == (400, "invalid_request", "Idempotency-Key")
     assert session.calls == []
 
 
-async def test_two_idempotency_keys_are_rejected(gateway, session):
+async def test_two_idempotency_keys_are_rejected(gateway, session) -> None:
     keys = [("authorization", f"Bearer {token()}"), *[("idempotency-key", key) for key in "ab"]]
     async with gateway.http.post(f"{gateway.url}/v1/sessions", headers=keys) as response:
         error = (await response.json())["error"]
@@ -221,10 +229,10 @@ async def test_two_idempotency_keys_are_rejected(gateway, session):
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "😀"])
-async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inference, letter):
+async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inference, letter) -> None:
     fits = letter * (MAX_MESSAGE_BYTES // len(letter.encode()))
     body = {"content": fits + letter}
-    refused = await gateway.refusal("POST", MESSAGES, body=body)
+    refused = await gateway.expect_error("POST", MESSAGES, body=body)
     assert refused == (413, "message_too_large", "content")
     assert session.calls == []
     session.answers.append(raw(b"{}"))
@@ -233,7 +241,7 @@ async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inferen
     assert session.calls[0].body == {"content": fits}
 
 
-async def test_an_oversized_body_is_a_413_before_it_is_buffered(gateway):
+async def test_an_oversized_body_is_a_413_before_it_is_buffered(gateway) -> None:
     async with gateway.http.post(
         gateway.url + MESSAGES, data=BytesIO(b" " * 2_000_000), headers=authorization()
     ) as answer:
@@ -241,7 +249,7 @@ async def test_an_oversized_body_is_a_413_before_it_is_buffered(gateway):
         assert (await answer.json())["error"]["code"] == "body_too_large"
 
 
-async def test_a_body_that_does_not_arrive_is_a_408(start):
+async def test_a_body_that_does_not_arrive_is_a_408(start) -> None:
     gateway = await start(constants={"http.request_parsing.BODY_TIMEOUT_SECONDS": 0.05})
 
     async def never_ends():
@@ -259,7 +267,7 @@ def authorization():
     return {"authorization": f"Bearer {token()}"}
 
 
-async def test_unusual_unicode_is_forwarded_unchanged(gateway, session, inference):
+async def test_unusual_unicode_is_forwarded_unchanged(gateway, session, inference) -> None:
     inference.script(Stalls())
     content = "\x00 \ufffe 👩‍👩‍👧 \u202e \U0010ffff"
     async with gateway.stream(content) as stream:

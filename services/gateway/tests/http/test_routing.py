@@ -18,8 +18,10 @@ HISTORY = f"/v1/history/{SESSION_ID}"
         ("GET", MESSAGES, 405, "method_not_allowed"),
     ],
 )
-async def test_unknown_paths_and_methods_have_the_error_shape(gateway, method, path, status, code):
-    assert await gateway.refusal(method, path) == (status, code, None)
+async def test_unknown_paths_and_methods_have_the_error_shape(
+    gateway, method, path, status, code
+) -> None:
+    assert await gateway.expect_error(method, path) == (status, code, None)
 
 
 @pytest.mark.parametrize(
@@ -32,14 +34,14 @@ async def test_unknown_paths_and_methods_have_the_error_shape(gateway, method, p
         ("OPTIONS", "/v1/assistants", {"GET", "HEAD", "POST"}),
     ],
 )
-async def test_a_405_lists_the_allowed_methods(gateway, method, path, allowed):
+async def test_a_405_lists_the_allowed_methods(gateway, method, path, allowed) -> None:
     async with gateway.request(method, path) as answer:
         assert answer.status == 405
         assert set(answer.headers["allow"].split(", ")) == allowed
 
 
 @pytest.mark.parametrize("path", [HISTORY, f"{SESSION}/export", "/v1/sessions", "/v1/assistants"])
-async def test_head_is_answered_like_get_without_a_body(gateway, session, history, path):
+async def test_head_is_answered_like_get_without_a_body(gateway, session, history, path) -> None:
     session.answers.append(raw(b"{}"))
     history.answers.append(raw(b"{}"))
     async with gateway.request("HEAD", path) as answer:

@@ -13,14 +13,14 @@ from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_a_slow_client_applies_back_pressure_to_inference(start, session, inference):
+async def test_a_slow_client_applies_back_pressure_to_inference(start, session, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
-    pieces = [deltas(piece, after=place * len(piece)) for place in range(160)]
+    pieces = [deltas(piece, after=offset * len(piece)) for offset in range(160)]
     inference.script(*pieces, lambda: sse.ended(session.end(piece * 160)))
     async with NeverReading(gateway) as client:
         looks = []
-        # No more is written than what sockets and buffers on the way hold, of 10 MiB.
+        # Of 10 MiB, only what fits into sockets and buffers is written.
         await eventually(lambda: inference.written and is_constant(inference.written, looks))
         assert inference.written < 8 * 2**20
         received = await read_all(client)
@@ -29,10 +29,10 @@ async def test_a_slow_client_applies_back_pressure_to_inference(start, session, 
 
 async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
     start, session, inference
-):
+) -> None:
     gateway = await start(max_streams=1, constants={"http.sse_response.HEARTBEAT_SECONDS": 0.05})
     piece = "x" * 65_536
-    inference.script(*(deltas(piece, after=place * len(piece)) for place in range(160)), Stalls())
+    inference.script(*(deltas(piece, after=offset * len(piece)) for offset in range(160)), Stalls())
     async with NeverReading(gateway):
         await eventually(lambda: inference.written)
         assert (await gateway.submit())[0] == 503
@@ -41,12 +41,12 @@ async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
         assert (await gateway.submit())[0] == 200
 
 
-async def test_clients_that_read_nothing_do_not_slow_others(start, session, inference):
+async def test_clients_that_read_nothing_do_not_slow_others(start, session, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     async with AsyncExitStack() as stuck:
         for _ in range(8):
-            inference.script(*(deltas(piece, after=place * len(piece)) for place in range(160)))
+            inference.script(*(deltas(piece, after=offset * len(piece)) for offset in range(160)))
             await stuck.enter_async_context(NeverReading(gateway))
         await eventually(lambda: inference.open == 8)
         for _ in range(20):
@@ -62,9 +62,9 @@ def is_constant(number, looks):
 
 
 class NeverReading:
-    """A client that has asked for a stream and takes nothing of it."""
+    """A client that requests a stream and reads nothing."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway) -> None:
         self.host, self.port = gateway.url.removeprefix("http://").split(":")
 
     async def __aenter__(self):
@@ -82,7 +82,7 @@ class NeverReading:
         await loop.sock_sendall(self.socket, head.encode() + body)
         return self.socket
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_) -> None:
         self.socket.close()
 
 

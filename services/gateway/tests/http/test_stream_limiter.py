@@ -8,7 +8,7 @@ from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
 
 
-async def test_beyond_the_stream_limit_nothing_is_committed(start, session, inference):
+async def test_beyond_the_stream_limit_nothing_is_committed(start, session, inference) -> None:
     gateway = await start(max_streams=1)
     paused = asyncio.Event()
     inference.script(paused, lambda: sse.ended(session.end("")))
@@ -26,7 +26,7 @@ async def test_beyond_the_stream_limit_nothing_is_committed(start, session, infe
     assert (await gateway.submit())[0] == 200
 
 
-async def test_at_shutdown_open_streams_end_between_events(gateway, session, inference):
+async def test_at_shutdown_open_streams_end_between_events(gateway, session, inference) -> None:
     inference.script(deltas("abc") + b'id: 9\ndata: {"ha', Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(3)
@@ -37,7 +37,9 @@ async def test_at_shutdown_open_streams_end_between_events(gateway, session, inf
     await eventually(lambda: inference.open == 0)
 
 
-async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(start, session, inference):
+async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(
+    start, session, inference
+) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 60},
         constants={"turns.event_relay.RECONNECT_MAX_SECONDS": 0.1},
@@ -45,14 +47,14 @@ async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(start, s
     async with gateway.stream() as stream:
         await stream.event()
         gateway.app.begin_drain()
-        tried = len(inference.places)
-        await eventually(lambda: len(inference.places) > tried)
+        tried = len(inference.resume_points)
+        await eventually(lambda: len(inference.resume_points) > tried)
         inference.script(Stalls())
         async with asyncio.timeout(2):
             assert await stream.events() == []
 
 
-async def test_at_shutdown_new_streams_are_rejected(gateway, session):
+async def test_at_shutdown_new_streams_are_rejected(gateway, session) -> None:
     gateway.app.begin_drain()
     assert (await gateway.submit())[0] == 503
     assert session.turns == {}
@@ -62,7 +64,7 @@ async def test_at_shutdown_new_streams_are_rejected(gateway, session):
 
 async def test_at_shutdown_a_client_that_waits_for_a_whole_reply_gets_reply_pending(
     gateway, session, inference
-):
+) -> None:
     inference.script(deltas("a"), Stalls())
     waiting = asyncio.create_task(gateway.submit(idempotency_key="k"))
     await eventually(lambda: inference.open)

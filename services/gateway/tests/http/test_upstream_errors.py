@@ -20,7 +20,7 @@ from gateway_fakes.service import error
 )
 async def test_an_error_of_a_service_is_returned_unchanged(
     gateway, request, method, path, peer, status, code
-):
+) -> None:
     headers = {"retry_after": "3", "x_should_retry": "false"}
     request.getfixturevalue(peer).answers.append(error(status, code, **headers))
     async with gateway.request(method, path) as answer:
@@ -41,15 +41,15 @@ async def test_an_error_of_a_service_is_returned_unchanged(
 )
 async def test_a_message_rejected_by_session_is_an_ordinary_error(
     gateway, session, inference, stream, status, code
-):
+) -> None:
     session.answers.append(error(status, code))
     path, body = f"/v1/sessions/{SESSION_ID}/messages", {"content": "Hi", "stream": stream}
-    assert await gateway.refusal("POST", path, body=body) == (status, code, "p")
+    assert await gateway.expect_error("POST", path, body=body) == (status, code, "p")
     assert inference.calls == []
 
 
 @pytest.mark.parametrize("service", ["session", "inference", "history"])
-async def test_an_unavailable_service_is_a_503_that_names_it(start, service):
+async def test_an_unavailable_service_is_a_503_that_names_it(start, service) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         nowhere = "http://{}:{}".format(*taken.getsockname())
@@ -59,7 +59,7 @@ async def test_an_unavailable_service_is_a_503_that_names_it(start, service):
             "inference": "/v1/models",
             "history": f"/v1/history/{SESSION_ID}",
         }
-        refused = await gateway.refusal("GET", paths[service])
+        refused = await gateway.expect_error("GET", paths[service])
         assert refused == (503, f"{service}_unavailable", None)
         assert await gateway.get("/readyz", bearer="") == (
             503,
@@ -67,12 +67,12 @@ async def test_an_unavailable_service_is_a_503_that_names_it(start, service):
         )
 
 
-async def test_a_call_to_an_unresponsive_service_times_out(start, inference):
+async def test_a_call_to_an_unresponsive_service_times_out(start, inference) -> None:
     gateway = await start(upstream_timeout_seconds=0.05)
     inference.stuck = asyncio.Event()
-    assert await gateway.refusal("GET", "/v1/models") == (503, "inference_unavailable", None)
+    assert await gateway.expect_error("GET", "/v1/models") == (503, "inference_unavailable", None)
 
 
-async def test_health_routes_need_no_token(gateway):
+async def test_health_routes_need_no_token(gateway) -> None:
     assert await gateway.get("/healthz", bearer="") == (200, {"status": "ok"})
     assert await gateway.get("/readyz", bearer="") == (200, {"status": "ok"})

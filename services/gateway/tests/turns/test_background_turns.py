@@ -13,20 +13,22 @@ PATH = f"/v1/sessions/{SESSION_ID}/messages"
 BACKGROUND = {"content": "Hi", "background": True}
 
 
-async def test_the_running_turn_is_returned_at_once_and_can_be_polled(gateway, session, inference):
+async def test_the_running_turn_is_returned_at_once_and_can_be_polled(
+    gateway, session, inference
+) -> None:
     inference.script(deltas("Hel"), Stalls())
     status, turn = await gateway.post(PATH, BACKGROUND)
     assert (status, turn["status"], turn["reply"]) == (202, "running", None)
     assert turn["message"]["content"] == "Hi"
     # Inference has it: nobody else needs to see to it.
-    await eventually(lambda: inference.places == [0])
+    await eventually(lambda: inference.resume_points == [0])
     assert await gateway.get(f"/v1/turns/{turn['id']}") == (200, turn)
     session.end("Hello")
     status, ended = await gateway.get(f"/v1/turns/{turn['id']}")
     assert (status, ended["status"], ended["reply"]["content"]) == (200, "completed", "Hello")
 
 
-async def test_a_repeated_request_returns_the_current_turn(gateway, session, inference):
+async def test_a_repeated_request_returns_the_current_turn(gateway, session, inference) -> None:
     inference.script(Stalls())
     inference.script(Stalls())
     _, first = await gateway.post(PATH, BACKGROUND, idempotency_key="k")
@@ -37,7 +39,9 @@ async def test_a_repeated_request_returns_the_current_turn(gateway, session, inf
     assert len(session.turns) == 1
 
 
-async def test_the_same_request_without_background_waits_for_the_reply(gateway, session, inference):
+async def test_the_same_request_without_background_waits_for_the_reply(
+    gateway, session, inference
+) -> None:
     inference.script(Stalls())
     await gateway.post(PATH, BACKGROUND, idempotency_key="k")
     inference.script(lambda: sse.ended(session.end("Hello")))
@@ -45,17 +49,19 @@ async def test_the_same_request_without_background_waits_for_the_reply(gateway, 
     assert (status, turn["reply"]["content"]) == (200, "Hello")
 
 
-async def test_the_turn_is_returned_while_inference_is_unavailable(gateway, session, inference):
-    inference.away = True
+async def test_the_turn_is_returned_while_inference_is_unavailable(
+    gateway, session, inference
+) -> None:
+    inference.is_unavailable = True
     async with asyncio.timeout(5):
         status, turn = await gateway.post(PATH, BACKGROUND)
     assert (status, turn["status"]) == (202, "running")
     assert len(session.turns) == 1
 
 
-async def test_a_background_stream_is_rejected_before_any_call(gateway, session):
+async def test_a_background_stream_is_rejected_before_any_call(gateway, session) -> None:
     body = {**BACKGROUND, "stream": True}
-    refused = await gateway.refusal("POST", PATH, body=body)
+    refused = await gateway.expect_error("POST", PATH, body=body)
     assert refused == (400, "invalid_request", "background")
     assert not session.calls
 
@@ -64,5 +70,5 @@ async def test_a_background_stream_is_rejected_before_any_call(gateway, session)
     ("turn", "refused"),
     [("x", (400, "invalid_request", "turn_id")), (another_id(), (404, "turn_not_found", "p"))],
 )
-async def test_an_unknown_turn_is_rejected(gateway, turn, refused):
-    assert await gateway.refusal("GET", f"/v1/turns/{turn}") == refused
+async def test_an_unknown_turn_is_rejected(gateway, turn, refused) -> None:
+    assert await gateway.expect_error("GET", f"/v1/turns/{turn}") == refused

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.inference import Disconnects, Stalls, deltas
 from gateway_fakes.service import error
 
 from parley_contracts import turn_sse as sse
@@ -13,7 +13,7 @@ from parley_testing.eventually import eventually
 PATH = f"/v1/sessions/{SESSION_ID}/messages"
 
 
-async def test_the_turn_is_returned_when_its_reply_is_done(gateway, session, inference):
+async def test_the_turn_is_returned_when_its_reply_is_done(gateway, session, inference) -> None:
     paused = asyncio.Event()
     inference.script(deltas("Hel"), paused, lambda: sse.ended(session.end("Hello")))
     waiting = asyncio.create_task(gateway.submit("Hi"))
@@ -26,32 +26,36 @@ async def test_the_turn_is_returned_when_its_reply_is_done(gateway, session, inf
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-async def test_failed_and_cancelled_turns_are_returned_too(gateway, session, inference, status):
+async def test_failed_and_cancelled_turns_are_returned_too(
+    gateway, session, inference, status
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hel", status)))
     answered, turn = await gateway.submit()
     assert (answered, turn["status"], turn["reply"]["content"]) == (200, status, "Hel")
 
 
-async def test_a_broken_stream_from_inference_is_reconnected(gateway, session, inference):
-    inference.script(deltas("abc"), Dies())
+async def test_a_broken_stream_from_inference_is_reconnected(gateway, session, inference) -> None:
+    inference.script(deltas("abc"), Disconnects())
     inference.script(lambda: sse.ended(session.end("abc")))
     assert (await gateway.submit())[1]["status"] == "completed"
-    assert inference.places == [0, 3]
+    assert inference.resume_points == [0, 3]
 
 
 async def test_a_repeated_request_returns_the_same_turn_without_inference(
     gateway, session, inference
-):
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hi")))
     first = await gateway.submit(idempotency_key="k")
-    inference.away = True
+    inference.is_unavailable = True
     assert await gateway.submit(idempotency_key="k") == first
     assert len(session.turns) == 1
 
 
-async def test_a_client_that_waits_for_an_erased_session_gets_a_404(gateway, session, inference):
+async def test_a_client_that_waits_for_an_erased_session_gets_a_404(
+    gateway, session, inference
+) -> None:
     paused = asyncio.Event()
-    inference.script(deltas("Hel"), paused, Dies())
+    inference.script(deltas("Hel"), paused, Disconnects())
     waiting = asyncio.create_task(gateway.submit("Hi"))
     await eventually(lambda: inference.written)
     session.turns.clear()
@@ -60,7 +64,7 @@ async def test_a_client_that_waits_for_an_erased_session_gets_a_404(gateway, ses
     assert (status, answer["error"]["code"]) == (404, "session_not_found")
 
 
-async def test_a_reply_that_takes_too_long_is_pending(start, session, inference):
+async def test_a_reply_that_takes_too_long_is_pending(start, session, inference) -> None:
     gateway = await start(reply_timeout_seconds=0.1)
     inference.script(Stalls())
     async with gateway.request("POST", PATH, body={"content": "Hi"}) as answer:
@@ -77,14 +81,16 @@ async def test_a_reply_that_takes_too_long_is_pending(start, session, inference)
     assert (status, turn["reply"]["content"]) == (200, "done")
 
 
-async def test_when_inference_stays_unavailable_the_reply_is_pending(gateway, session, inference):
-    inference.away = True
+async def test_when_inference_stays_unavailable_the_reply_is_pending(
+    gateway, session, inference
+) -> None:
+    inference.is_unavailable = True
     status, body = await gateway.submit()
     assert (status, body["error"]["code"]) == (504, "reply_pending")
     assert len(session.turns) == 1
 
 
-async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, inference):
+async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, inference) -> None:
     def ends_and_goes_away():
         session.answers.append(error(503, "event_store_unavailable"))
         return sse.ended(session.end("x"))
@@ -94,7 +100,7 @@ async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, i
     assert (status, body["error"]["code"]) == (504, "reply_pending")
 
 
-async def test_a_disconnected_client_frees_its_slot(start, session, inference):
+async def test_a_disconnected_client_frees_its_slot(start, session, inference) -> None:
     gateway = await start(max_streams=1)
     inference.script(Stalls())
     waiting = asyncio.create_task(gateway.submit())

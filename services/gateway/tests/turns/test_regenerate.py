@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, another_id
-from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.inference import Disconnects, Stalls, deltas
 from gateway_fakes.service import error
 
 from parley_contracts import turn_sse as sse
@@ -16,7 +16,7 @@ MESSAGE_ID = another_id()
 @pytest.mark.parametrize("body", [{}, {"message_id": MESSAGE_ID}, {"message_id": None}])
 async def test_a_regenerated_turn_is_returned_when_the_reply_is_done(
     gateway, session, inference, body
-):
+) -> None:
     inference.script(lambda: sse.ended(session.end("Again")))
     status, turn = await gateway.post(PATH, body, idempotency_key="k")
     assert (status, turn["reply"]["content"]) == (200, "Again")
@@ -24,20 +24,20 @@ async def test_a_regenerated_turn_is_returned_when_the_reply_is_done(
     assert (call.path, call.body, call.key) == (PATH.removeprefix("/v1"), body, "k")
 
 
-async def test_a_regenerated_reply_can_be_streamed(gateway, session, inference):
+async def test_a_regenerated_reply_can_be_streamed(gateway, session, inference) -> None:
     inference.script(deltas("Again"), lambda: sse.ended(session.end("Again")))
     async with gateway.request("POST", PATH, body={"stream": True}) as answer:
         assert answer.content_type == "text/event-stream"
         assert b"id: end" in await answer.read()
 
 
-async def test_a_background_regeneration_is_answered_at_once(gateway, inference):
+async def test_a_background_regeneration_is_answered_at_once(gateway, inference) -> None:
     inference.script(Stalls())
     status, turn = await gateway.post(PATH, {"background": True})
     assert (status, turn["status"]) == (202, "running")
 
 
-async def test_the_parent_message_is_forwarded(gateway, session, inference):
+async def test_the_parent_message_is_forwarded(gateway, session, inference) -> None:
     inference.script(Stalls())
     for more in ({"parent_message_id": MESSAGE_ID}, {"parent_message_id": None}, {}):
         body = {"content": "Hi", **more}
@@ -46,13 +46,15 @@ async def test_the_parent_message_is_forwarded(gateway, session, inference):
         assert session.calls[-1].body == body
 
 
-async def test_a_turn_whose_session_is_erased_ends_without_an_end(start, session, inference):
+async def test_a_turn_whose_session_is_erased_ends_without_an_end(
+    start, session, inference
+) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 60},
         constants={"turns.event_relay.RECONNECT_MAX_SECONDS": 0.1},
     )
     erased = asyncio.Event()
-    inference.script(deltas("abc"), erased, Dies())
+    inference.script(deltas("abc"), erased, Disconnects())
     async with gateway.stream() as stream:
         await stream.until_text(3)
         session.turns.clear()

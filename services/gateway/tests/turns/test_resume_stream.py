@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from gateway_fakes.gateway import another_id
-from gateway_fakes.inference import Dies, Stalls, deltas
+from gateway_fakes.inference import Disconnects, Stalls, deltas
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import EventStream, text_of
@@ -33,18 +33,18 @@ async def turn(gateway, session, inference):
 )
 async def test_a_running_turn_resumes_after_the_last_event_id(
     gateway, session, inference, turn, last, query
-):
+) -> None:
     inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello")))
     async with resumed(gateway, turn["id"], last, query) as stream:
         *texts, end = await stream.events()
-    assert inference.places[-1] == 3
+    assert inference.resume_points[-1] == 3
     assert text_of(texts) == "lo"
     assert (end["type"], end["id"]) == ("reply.completed", "end")
 
 
 async def test_without_a_last_event_id_the_stream_starts_with_turn_started(
     gateway, session, inference, turn
-):
+) -> None:
     inference.script(deltas("Hello"), lambda: sse.ended(session.end("Hello")))
     async with resumed(gateway, turn["id"]) as stream:
         started, *texts, _ = await stream.events()
@@ -52,51 +52,55 @@ async def test_without_a_last_event_id_the_stream_starts_with_turn_started(
     assert text_of(texts) == "Hello"
 
 
-async def test_an_ended_turn_is_replayed_from_the_store(gateway, session, inference, turn):
+async def test_an_ended_turn_is_replayed_from_the_store(gateway, session, inference, turn) -> None:
     session.end("Grüße 🎈!")
-    inference.away = True
-    for place in range(8):
-        async with resumed(gateway, turn["id"], str(place)) as stream:
+    inference.is_unavailable = True
+    for offset in range(8):
+        async with resumed(gateway, turn["id"], str(offset)) as stream:
             *texts, end = await stream.events()
-        assert text_of(texts) == "Grüße 🎈!"[place:]
+        assert text_of(texts) == "Grüße 🎈!"[offset:]
         assert end["sequence_number"] == 8
 
 
-@pytest.mark.parametrize("place", [6, 900, 2**31 - 1])
-async def test_an_id_past_the_end_gets_only_the_end(gateway, session, inference, turn, place):
+@pytest.mark.parametrize("offset", [6, 900, 2**31 - 1])
+async def test_an_id_past_the_end_gets_only_the_end(
+    gateway, session, inference, turn, offset
+) -> None:
     inference.script(lambda: sse.ended(session.end("Hello")))
     for _ in ("while it runs", "afterwards"):
-        async with resumed(gateway, turn["id"], str(place)) as stream:
+        async with resumed(gateway, turn["id"], str(offset)) as stream:
             [end] = await stream.events()
         assert (end["type"], end["sequence_number"]) == ("reply.completed", 5)
-    assert inference.places[1:] == [place]
+    assert inference.resume_points[1:] == [offset]
 
 
-async def test_resuming_after_the_end_is_a_204(gateway, session, turn):
+async def test_resuming_after_the_end_is_a_204(gateway, session, turn) -> None:
     session.end("Hello")
     path = f"/v1/turns/{turn['id']}/stream"
     async with gateway.request("GET", path, last_event_id="end") as answer:
         assert (answer.status, await answer.read()) == (204, b"")
 
 
-async def test_head_does_not_wait_for_the_reply(gateway, inference, turn):
-    asked = len(inference.places)
+async def test_head_does_not_wait_for_the_reply(gateway, inference, turn) -> None:
+    asked = len(inference.resume_points)
     path = f"/v1/turns/{turn['id']}/stream"
     async with asyncio.timeout(5), gateway.request("HEAD", path) as answer:
         assert (answer.status, answer.content_type) == (200, "text/event-stream")
         assert "content-length" not in answer.headers
     async with gateway.request("GET", "/healthz") as answer:
         assert answer.status == 200
-    assert len(inference.places) == asked
+    assert len(inference.resume_points) == asked
 
 
-async def test_a_resumed_stream_survives_a_broken_inference(gateway, session, inference, turn):
-    inference.script(deltas("lo", after=3), Dies())
+async def test_a_resumed_stream_survives_a_broken_inference(
+    gateway, session, inference, turn
+) -> None:
+    inference.script(deltas("lo", after=3), Disconnects())
     inference.script(lambda: sse.ended(session.end("Hello")))
     async with resumed(gateway, turn["id"], "3") as stream:
         *texts, end = await stream.events()
     assert (text_of(texts), end["type"]) == ("lo", "reply.completed")
-    assert inference.places[-2:] == [3, 5]
+    assert inference.resume_points[-2:] == [3, 5]
 
 
 @pytest.mark.parametrize(
@@ -110,24 +114,26 @@ async def test_a_resumed_stream_survives_a_broken_inference(gateway, session, in
         (None, "?after=1", "after"),
     ],
 )
-async def test_an_invalid_last_event_id_is_rejected(gateway, session, turn, last, query, param):
+async def test_an_invalid_last_event_id_is_rejected(
+    gateway, session, turn, last, query, param
+) -> None:
     headers = {} if last is None else {"last_event_id": last}
     path = f"/v1/turns/{turn['id']}/stream{query}"
-    assert await gateway.refusal("GET", path, **headers) == (400, "invalid_request", param)
+    assert await gateway.expect_error("GET", path, **headers) == (400, "invalid_request", param)
 
 
-async def test_an_unknown_turn_has_no_stream(gateway, session):
+async def test_an_unknown_turn_has_no_stream(gateway, session) -> None:
     for last in ({}, {"last_event_id": "end"}):
-        refused = await gateway.refusal("GET", f"/v1/turns/{another_id()}/stream", **last)
+        refused = await gateway.expect_error("GET", f"/v1/turns/{another_id()}/stream", **last)
         assert refused[:2] == (404, "turn_not_found")
 
 
-async def test_many_clients_resume_one_turn_concurrently(gateway, session, inference, turn):
+async def test_many_clients_resume_one_turn_concurrently(gateway, session, inference, turn) -> None:
     session.end("Hello")
 
-    async def read(place):
-        async with resumed(gateway, turn["id"], str(place)) as stream:
+    async def read(offset):
+        async with resumed(gateway, turn["id"], str(offset)) as stream:
             return text_of((await stream.events())[:-1])
 
-    texts = await asyncio.gather(*(read(place % 6) for place in range(30)))
-    assert texts == ["Hello"[place % 6 :] for place in range(30)]
+    texts = await asyncio.gather(*(read(offset % 6) for offset in range(30)))
+    assert texts == ["Hello"[offset % 6 :] for offset in range(30)]

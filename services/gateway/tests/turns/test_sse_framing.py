@@ -9,7 +9,7 @@ from parley_gateway.turns.sse_framing import MalformedEventStream, TurnEventFram
 SENT = sse.delta("é\n\nid: 7\n", 9) + sse.HEARTBEAT + sse.delta("b", 10) + b"id: end\ndata: {}\n\n"
 
 
-def test_the_framer_returns_unchanged_bytes_in_whole_events():
+def test_the_framer_returns_unchanged_bytes_in_whole_events() -> None:
     for size in range(1, len(SENT) + 1):
         framer, out = TurnEventFramer(0, 1_000), b""
         for at in range(0, len(SENT), size):
@@ -19,7 +19,7 @@ def test_the_framer_returns_unchanged_bytes_in_whole_events():
         assert framer.ended
 
 
-def test_the_last_event_id_is_that_of_the_last_whole_event():
+def test_the_last_event_id_is_that_of_the_last_whole_event() -> None:
     framer = TurnEventFramer(3, 1_000)
     framer.feed(b"id: 5\ndata: {}\n")
     assert framer.last_event_id == 3
@@ -29,19 +29,19 @@ def test_the_last_event_id_is_that_of_the_last_whole_event():
     assert framer.last_event_id == 9
 
 
-def test_comments_do_not_change_the_last_event_id():
+def test_comments_do_not_change_the_last_event_id() -> None:
     framer = TurnEventFramer(3, 1_000)
     assert framer.feed(sse.HEARTBEAT) == sse.HEARTBEAT
     assert (framer.last_event_id, framer.ended) == (3, False)
 
 
-@pytest.mark.parametrize("place", [b"", b"x", b"-1", b"1.5", b"ended", "٣".encode()])
-def test_an_invalid_event_id_is_an_error(place):
+@pytest.mark.parametrize("event_id", [b"", b"x", b"-1", b"1.5", b"ended", "٣".encode()])
+def test_an_invalid_event_id_is_an_error(event_id) -> None:
     with pytest.raises(MalformedEventStream):
-        TurnEventFramer(0, 1_000).feed(b"id: " + place + b"\ndata: {}\n\n")
+        TurnEventFramer(0, 1_000).feed(b"id: " + event_id + b"\ndata: {}\n\n")
 
 
-def test_an_oversized_event_is_an_error_before_it_is_complete():
+def test_an_oversized_event_is_an_error_before_it_is_complete() -> None:
     framer = TurnEventFramer(0, 100)
     assert framer.feed(b"data: " + b"x" * 94) == b""
     with pytest.raises(EventTooLarge):

@@ -15,7 +15,9 @@ from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_a_stream_is_turn_started_and_the_bytes_of_inference(gateway, session, inference):
+async def test_a_stream_is_turn_started_and_the_bytes_of_inference(
+    gateway, session, inference
+) -> None:
     inference.script(deltas("Hél", "lo 😀"), lambda: sse.ended(session.end("Héllo 😀")))
     async with gateway.stream("Bonjour") as stream:
         events = await stream.events()
@@ -29,7 +31,9 @@ async def test_a_stream_is_turn_started_and_the_bytes_of_inference(gateway, sess
     assert [event["id"] for event in events] == ["0", "3", "7", "end"]
 
 
-async def test_session_and_inference_are_called_on_behalf_of_the_user(gateway, session, inference):
+async def test_session_and_inference_are_called_on_behalf_of_the_user(
+    gateway, session, inference
+) -> None:
     inference.script(lambda: sse.ended(session.end("")))
     bearer = token(sub="ada", tenant="acme", scope="admin audit:read")
     more = {"bearer": bearer, "x_request_id": "req-1", "idempotency_key": "k-1"}
@@ -38,7 +42,7 @@ async def test_session_and_inference_are_called_on_behalf_of_the_user(gateway, s
     assert stream.response.headers["x-request-id"] == "req-1"
     [submitted], [asked] = session.calls, inference.calls
     ada = Principal("acme", "ada", frozenset(("admin", "audit:read")))
-    assert submitted.person == asked.person == ada
+    assert submitted.principal == asked.principal == ada
     assert submitted.request_id == asked.request_id == "req-1"
     assert (submitted.method, submitted.path) == ("POST", f"/sessions/{SESSION_ID}/messages")
     assert (submitted.key, submitted.body) == ("k-1", {"content": "Hi"})
@@ -46,7 +50,9 @@ async def test_session_and_inference_are_called_on_behalf_of_the_user(gateway, s
     assert asked.body == {"session_id": str(SESSION_ID), "after": 0}
 
 
-async def test_turn_started_is_sent_before_inference_accepts_the_turn(gateway, session, inference):
+async def test_turn_started_is_sent_before_inference_accepts_the_turn(
+    gateway, session, inference
+) -> None:
     paused = asyncio.Event()
     inference.script(paused, lambda: sse.ended(session.end("")))
     async with gateway.stream() as stream:
@@ -59,7 +65,7 @@ async def test_turn_started_is_sent_before_inference_accepts_the_turn(gateway, s
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 async def test_events_split_anywhere_are_relayed_whole_and_unchanged(
     gateway, session, inference, size
-):
+) -> None:
     sent = deltas("é\n\n", "id: 9\n", "😀") + sse.HEARTBEAT + deltas("b", after=10)
     inference.script(
         *(sent[at : at + size] for at in range(0, len(sent), size)),
@@ -70,42 +76,48 @@ async def test_events_split_anywhere_are_relayed_whole_and_unchanged(
     assert stream.raw == response_start(stream.raw, session.turn) + sent + sse.ended(session.turn)
 
 
-async def test_a_repeated_request_streams_the_reply_from_its_start(gateway, session, inference):
+async def test_a_repeated_request_streams_the_reply_from_its_start(
+    gateway, session, inference
+) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi")))
     async with gateway.stream(idempotency_key="k") as first:
         await first.events()
-    inference.away = True
+    inference.is_unavailable = True
     async with gateway.stream(idempotency_key="k") as again:
         await again.events()
     start = response_start(first.raw, session.turn)
     assert (
         again.raw.removeprefix(response_start(again.raw, session.turn)) == first.raw[len(start) :]
     )
-    assert len(inference.places) == len(session.turns) == 1
+    assert len(inference.resume_points) == len(session.turns) == 1
 
 
-async def test_a_disconnected_client_ends_only_its_relay(gateway, session, inference):
+async def test_a_disconnected_client_ends_only_its_relay(gateway, session, inference) -> None:
     inference.script(deltas("a"), Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(1)
         assert inference.open == 1
     await eventually(lambda: inference.open == 0)
-    assert len(inference.places) == 1
+    assert len(inference.resume_points) == 1
 
 
-async def test_a_turn_is_handed_over_before_its_relay_is_cancelled(start, session, inference):
+async def test_a_turn_is_handed_over_before_its_relay_is_cancelled(
+    start, session, inference
+) -> None:
     gateway = await start(stream={"reconnect_deadline_seconds": 60})
     for _ in range(4):
         inference.script(error(503, "inference_busy"))
     inference.script(Stalls())
     async with gateway.stream() as stream:
         await stream.event()
-    await eventually(lambda: len(inference.places) == 5)
+    await eventually(lambda: len(inference.resume_points) == 5)
     await eventually(lambda: inference.open == 0)
-    assert len(inference.places) == 5
+    assert len(inference.resume_points) == 5
 
 
-async def test_heartbeats_are_sent_while_inference_is_unavailable(start, session, inference):
+async def test_heartbeats_are_sent_while_inference_is_unavailable(
+    start, session, inference
+) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 60},
         constants={
@@ -121,20 +133,20 @@ async def test_heartbeats_are_sent_while_inference_is_unavailable(start, session
         assert [event["id"] for event in await stream.events()] == ["end"]
 
 
-async def test_a_busy_stream_carries_no_heartbeats(start, session, inference):
+async def test_a_busy_stream_carries_no_heartbeats(start, session, inference) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.2})
     pauses = [asyncio.Event() for _ in range(12)]
     steps = []
-    for place, pause in enumerate(pauses):
-        steps += [pause, deltas("a", after=place)]
-        asyncio.get_running_loop().call_later(0.05 * (place + 1), pause.set)
+    for offset, pause in enumerate(pauses):
+        steps += [pause, deltas("a", after=offset)]
+        asyncio.get_running_loop().call_later(0.05 * (offset + 1), pause.set)
     inference.script(*steps, lambda: sse.ended(session.end("a" * 12)))
     async with gateway.stream() as stream:
         await stream.events()
     assert sse.HEARTBEAT not in stream.raw
 
 
-async def test_inference_is_called_before_turn_started_is_sent():
+async def test_inference_is_called_before_turn_started_is_sent() -> None:
     happened = []
 
     class Events:
@@ -149,10 +161,10 @@ async def test_inference_is_called_before_turn_started_is_sent():
             happened.append("asked")
             yield b"more"
 
-    async def send(message):
+    async def send(message) -> None:
         happened.append(message.get("body"))
 
-    async def receive():
+    async def receive() -> None:
         await asyncio.Event().wait()
 
     stop = asyncio.get_running_loop().create_future()

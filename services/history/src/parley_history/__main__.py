@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
 from parley_core.log import LogError
-from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.migrations import (
     MigrationError,

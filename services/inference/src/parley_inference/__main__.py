@@ -4,7 +4,8 @@ import logging
 import math
 import sys
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
+from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings

@@ -32,22 +32,28 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
 
-    models_path: Path | None = Field(None, description="the path of a YAML file of models")
+    models_path: Path | None = Field(
+        None, description="the path of a YAML file of models; replaces the single model"
+    )
     model: Annotated[str | None, Variable("PARLEY_MODEL")] = Field(
-        None, description="the name of the only model, unless there is a models file"
+        None, description="the name of a model at OPENAI_BASE_URL"
     )
     openai_base_url: Annotated[str, Variable("OPENAI_BASE_URL")] = Field(
-        "https://api.openai.com/v1", description="the base URL of the only model's server"
+        "https://api.openai.com/v1", description="the base URL of an OpenAI-compatible server"
     )
     openai_api_key: Annotated[SecretStr | None, Variable("OPENAI_API_KEY")] = Field(
-        None, description="the API key of the only model's server"
+        None, description="the API key of that server"
     )
 
-    max_turns: int = Field(200, ge=1, le=10_000, description="a number from 1 to 10000")
-    max_streams: Count = Field(2_000, description="concurrent streams of turns")
-    max_completions: Count = Field(200, description="concurrent stateless completions")
+    max_turns: int = Field(
+        200, ge=1, le=10_000, description="how many turns may run at once, from 1 to 10000"
+    )
+    max_streams: Count = Field(2_000, description="how many streams of turns may be open at once")
+    max_completions: Count = Field(
+        200, description="how many stateless completions may run at once"
+    )
     context_cache_max_bytes: Count = Field(
-        64 * 1024 * 1024, description="bytes of cached context windows"
+        64 * 1024 * 1024, description="memory for cached context windows, in bytes"
     )
     post_reply_tasks: Annotated[PostReplyTaskSettings, Prefix("PARLEY_INFERENCE_")] = (
         PostReplyTaskSettings()

@@ -6,8 +6,9 @@ import sys
 
 import asyncpg
 
-from parley_core.http.server import configure_logging, serve
+from parley_core.http.server import serve
 from parley_core.log import LogError, ensure_topic
+from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.migrations import (
     MigrationError,
@@ -135,10 +136,10 @@ async def _create_topics(settings: CreateTopicSettings) -> None:
 
 
 async def _restore_log(settings: LogCommandSettings) -> int:
-    database, brokers, topic = settings.database, settings.kafka.brokers, settings.topic
+    topic = settings.topic
     topics = [
-        (topic.sessions_spec, new_relay(database, brokers, topic.sessions, SESSIONS_OUTBOX)),
-        (topic.assistants_spec, new_relay(database, brokers, topic.assistants, ASSISTANTS_OUTBOX)),
+        (topic.sessions_spec, new_relay(settings, topic.sessions, SESSIONS_OUTBOX)),
+        (topic.assistants_spec, new_relay(settings, topic.assistants, ASSISTANTS_OUTBOX)),
     ]
     return await restore_log(settings, topics)
 

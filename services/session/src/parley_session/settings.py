@@ -21,6 +21,7 @@ from parley_core.runtime.settings import (
     Variable,
 )
 from parley_session.application.turns.lease_sweeper import TurnSettings
+from parley_session.relay.relay import RelaySettings
 from parley_session.relay.topic_settings import TopicSettings
 from parley_session.storage.database import DatabaseSettings
 
@@ -58,6 +59,7 @@ class LogCommandSettings(Settings, env_prefix=_PREFIX):
     database: DatabaseSettings
     kafka: KafkaGroup
     topic: TopicSettings = TopicSettings()
+    relay: RelaySettings = RelaySettings()
 
 
 class VerifyBackupSettings(Settings, env_prefix=_PREFIX):
@@ -94,6 +96,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     database: DatabaseSettings
     kafka: KafkaGroup
     topic: TopicSettings = TopicSettings()
+    relay: RelaySettings = RelaySettings()
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
         default=None, description="a URL such as redis://127.0.0.1:6379/0"
     )
@@ -104,7 +107,9 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     default_context_tokens: Count = Field(
         default=24_000, description="the prompt tokens of models whose context size is unknown"
     )
-    max_messages_per_session: Count = 10_000
+    max_messages_per_session: Count = Field(
+        default=10_000, description="the messages that a session may have, on all branches"
+    )
     temporary_session_hours: Count = Field(
         default=24, description="the whole hours after which a temporary session expires"
     )

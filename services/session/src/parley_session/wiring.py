@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from parley_core.log import Brokers, LogWriter
+from parley_core.log import LogWriter
 from parley_core.runtime.metrics import new_registry
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
@@ -41,10 +41,10 @@ from parley_session.metrics import Metrics
 from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
 from parley_session.relay.outbox_sql import ASSISTANTS_OUTBOX, SESSIONS_OUTBOX, OutboxTable
 from parley_session.relay.relay import RELAY_LIMITS, TURN_OPENED_DELAY_SECONDS, Relay
-from parley_session.settings import SessionSettings
+from parley_session.settings import LogCommandSettings, SessionSettings
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
-from parley_session.storage.database import DatabaseSettings, open_store_pool
+from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
@@ -101,9 +101,8 @@ def _compose(
     partial_replies: PartialReplyRecovery,
 ) -> Services:
     registry = new_registry()
-    brokers, topic = settings.kafka.brokers, settings.topic
-    relay = new_relay(settings.database, brokers, topic.sessions, SESSIONS_OUTBOX)
-    assistants_relay = new_relay(settings.database, brokers, topic.assistants, ASSISTANTS_OUTBOX)
+    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
+    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX)
     outbox_monitor = OutboxMonitor(
         settings.database.url,
         [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
@@ -198,10 +197,15 @@ def _compose(
 
 
 def new_relay(
-    database: DatabaseSettings, brokers: Brokers, topic: str, table: OutboxTable
+    settings: SessionSettings | LogCommandSettings, topic: str, table: OutboxTable
 ) -> Relay:
     """The relay of one outbox to one topic."""
-    limits = replace(RELAY_LIMITS, database_timeout_seconds=database.timeout_seconds)
+    database, brokers = settings.database, settings.kafka.brokers
+    limits = replace(
+        RELAY_LIMITS,
+        max_batch_events=settings.relay.max_batch_events,
+        database_timeout_seconds=database.timeout_seconds,
+    )
     return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table)
 
 

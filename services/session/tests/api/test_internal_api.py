@@ -44,14 +44,14 @@ WITH_BODY = [route for route in ROUTES if route[2] is not None]
 
 async def test_only_the_services_in_the_contract_may_call(session: Service) -> None:
     for method, path, body, callers in ROUTES:
-        answers = {
+        responses = {
             issuer: await session.call(method, path, body, issuer=issuer)
             for issuer in (GATEWAY, HISTORY, INFERENCE, CLI, "session", "stranger")
         }
-        refused = {issuer for issuer, answer in answers.items() if answer.status == 401}
-        assert set(answers) - refused == callers, path
-        for issuer in refused:
-            assert answers[issuer].refusal == (401, "unauthenticated", None)
+        rejected = {issuer for issuer, response in responses.items() if response.status == 401}
+        assert set(responses) - rejected == callers, path
+        for issuer in rejected:
+            assert responses[issuer].error == (401, "unauthenticated", None)
 
 
 async def test_an_invalid_principal_token_is_rejected(session: Service) -> None:
@@ -65,22 +65,22 @@ async def test_an_invalid_principal_token_is_rejected(session: Service) -> None:
             token(ADA, issuer=issuer, now=now - timedelta(seconds=61)),
             token(ADA, issuer=issuer, now=now + timedelta(seconds=60)),
         ):
-            answer = await session.call(method, path, body, bearer=bearer)
-            assert answer.refusal == (401, "unauthenticated", None), path
+            response = await session.call(method, path, body, bearer=bearer)
+            assert response.error == (401, "unauthenticated", None), path
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"a": 1}}', b"\xff", b"[" * 100_000, b'{"a": NaN}'])
 async def test_invalid_json_is_rejected(session: Service, body: bytes, pool: Pool) -> None:
     for method, path, _, callers in WITH_BODY:
-        answer = await session.call(method, path, body, issuer=min(callers))
-        assert answer.refusal[:2] == (400, "invalid_request"), path
+        response = await session.call(method, path, body, issuer=min(callers))
+        assert response.error[:2] == (400, "invalid_request"), path
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 0
 
 
 async def test_an_unknown_field_is_rejected_by_name(session: Service, pool: Pool) -> None:
     for method, path, right, callers in WITH_BODY:
-        answer = await session.call(method, path, right | {"titel": "x"}, issuer=min(callers))
-        assert answer.refusal == (400, "invalid_request", "titel"), path
+        response = await session.call(method, path, right | {"titel": "x"}, issuer=min(callers))
+        assert response.error == (400, "invalid_request", "titel"), path
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 0
 
 
@@ -144,10 +144,10 @@ async def test_an_invalid_field_is_rejected_by_name_without_its_value(
 ) -> None:
     callers_of = {path: callers for _, path, _, callers in ROUTES}
     for path, body, param in WRONG:
-        answer = await session.call("POST", path, body, issuer=min(callers_of[path]))
-        assert answer.refusal == (400, "invalid_request", param), path
-        assert PRIVATE not in str(answer.body)
-        assert len(answer.body["error"]["message"]) < 200
+        response = await session.call("POST", path, body, issuer=min(callers_of[path]))
+        assert response.error == (400, "invalid_request", param), path
+        assert PRIVATE not in str(response.body)
+        assert len(response.body["error"]["message"]) < 200
     assert PRIVATE not in caplog.text
 
 
@@ -160,8 +160,8 @@ async def test_an_invalid_idempotency_key_is_rejected(session: Service, pool: Po
             (f"/sessions/{ID}/regenerate", {}),
             (f"/sessions/{ID}/fork", {}),
         ):
-            answer = await session.call("POST", path, body, key=key)
-            assert answer.refusal == (400, "invalid_request", "Idempotency-Key")
+            response = await session.call("POST", path, body, key=key)
+            assert response.error == (400, "invalid_request", "Idempotency-Key")
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 0
 
 
@@ -172,12 +172,12 @@ async def test_an_unknown_route_answers_in_the_error_shape(session: Service) -> 
         ("PUT", f"/sessions/{ID}", (405, "method_not_allowed", None)),
         ("GET", "/keys", (405, "method_not_allowed", None)),
     ):
-        answer = await session.call(method, path)
-        assert answer.refusal == refusal
-        assert answer.headers["x-request-id"]
+        response = await session.call(method, path)
+        assert response.error == refusal
+        assert response.headers["x-request-id"]
 
 
 async def test_health_routes_need_no_authentication(session: Service) -> None:
     for path in ("/healthz", "/readyz"):
-        async with session.http.get(session.url + path) as answer:
-            assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+        async with session.http.get(session.url + path) as response:
+            assert (response.status, await response.json()) == (200, {"status": "ok"})

@@ -179,10 +179,10 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
             self.attempts += 1
 
     store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(Unavailable) as rejected:
         await CommandExecutor(store, max_attempts=3).execute(
             command.session_id, given(submit_message()), CALLER
         )
-    assert (refused.value.status, refused.value.code, store.attempts) == (503, "session_busy", 3)
+    assert (rejected.value.status, rejected.value.code, store.attempts) == (503, "session_busy", 3)
     done = await executor.execute(command.session_id, given(submit_message()), CALLER)
     assert isinstance(done, CommandResult)

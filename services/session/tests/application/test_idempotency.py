@@ -82,9 +82,9 @@ def test_an_equal_body_passes_and_a_different_one_is_rejected() -> None:
     key = DataKey.generate()
     record = request(body={"content": "a"}).to_record(key, uuid4(), None)
     request(body={"content": "a"}).check_same(record, key)
-    with pytest.raises(IdempotencyKeyReused) as refused:
+    with pytest.raises(IdempotencyKeyReused) as rejected:
         request(body={"content": "b"}).check_same(record, key)
-    assert refused.value.status == 422
+    assert rejected.value.status == 422
 
 
 @pytest.mark.parametrize("key", ["x", "k" * 255, "a b/~"])
@@ -94,6 +94,6 @@ def test_a_key_of_printable_ascii_is_accepted(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "kö", "a\tb"])
 def test_any_other_key_is_rejected_by_name(key: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(InvalidRequest) as rejected:
         request(key=key)
-    assert refused.value.param == "Idempotency-Key"
+    assert rejected.value.param == "Idempotency-Key"

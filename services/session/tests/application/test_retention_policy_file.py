@@ -61,23 +61,23 @@ def test_the_shortest_idle_time_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
-        ("policies: [", "it is no YAML"),
+        ("policies: [", "it is not valid YAML"),
         ("", "Expected `object`, got `null`"),
-        ("policies: [{tenant: acme}]", "one of its policies says nothing"),
-        ("policies: [{idle_days: 1}, {undelete_days: 1}]", "for the same sessions"),
+        ("policies: [{tenant: acme}]", "sets neither idle_days nor undelete_days"),
+        ("policies: [{idle_days: 1}, {undelete_days: 1}]", "apply to the same sessions"),
         ("policies: [{idle_days: 0}]", "Expected `float` > 0.0"),
         ("policies: [{undelete_days: -1}]", "Expected `float` >= 0.0"),
         ("policies: [{idle_days: soon}]", "Invalid enum value"),
         ("policies: [{days: 1}]", "unknown field `days`"),
     ],
 )
-def test_an_invalid_file_is_rejected_in_a_sentence(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(InvalidSettings) as wrong:
+def test_an_invalid_file_is_rejected_in_a_sentence(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(InvalidSettings) as rejected:
         read(tmp_path, text)
-    assert str(wrong.value).startswith("PARLEY_POLICIES is wrong: ")
-    assert why in str(wrong.value)
+    assert str(rejected.value).startswith("PARLEY_SESSION_RETENTION_POLICY_PATH is wrong: ")
+    assert reason in str(rejected.value)
 
 
 def test_a_missing_file_is_rejected_in_a_sentence(tmp_path: Path) -> None:

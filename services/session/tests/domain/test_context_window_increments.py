@@ -14,22 +14,22 @@ class Holder:
     """A runner that caches the window of its last turn, as inference does."""
 
     def __init__(self) -> None:
-        self.loaded: list[PromptMessage] = []
+        self.cached: list[PromptMessage] = []
         self.since: CachedWindow | None = None
 
     def run(self, session: Session, message_id: UUID, budget: int) -> bool:
         """Whether the turn was an increment; checks that the cached window is complete."""
         news = context_window(session, message_id, budget=budget, cached=self.since)
         if news.base is None:
-            self.loaded = shown(news)
+            self.cached = shown(news)
         else:
             assert self.since is not None
             assert news.base == self.since.version
-            self.loaded = self.loaded + shown(news)
-        assert self.loaded == window(session, message_id, budget)
-        assert news.tokens == tokens(session, self.loaded)
-        assert self.loaded[-1] == message_id
-        assert news.tokens <= budget or self.loaded == [message_id]
+            self.cached = self.cached + shown(news)
+        assert self.cached == window(session, message_id, budget)
+        assert news.tokens == tokens(session, self.cached)
+        assert self.cached[-1] == message_id
+        assert news.tokens <= budget or self.cached == [message_id]
         self.since = CachedWindow(session.version, budget, message_id)
         return news.base is not None
 
@@ -47,11 +47,11 @@ def test_increments_add_up_to_the_whole_window() -> None:
                 came_as_increment = holder.run(talk.session, asked, chance.choice(budgets))
                 increments += came_as_increment
                 whole += not came_as_increment
-            wish = _wish(talk, asked, budgets[0])
+            cancel_response = _wish(talk, asked, budgets[0])
             reply = talk.reply("a" * chance.choice([0, chance.randrange(1, 200)]))
             said += [asked, reply]
-            if wish is not None and chance.random() < 0.7:
-                talk.compact(wish.up_to_message_id, "s" * chance.randrange(1, 60))
+            if cancel_response is not None and chance.random() < 0.7:
+                talk.compact(cancel_response.up_to_message_id, "s" * chance.randrange(1, 60))
             if chance.random() < 0.1:
                 talk.compact(chance.choice(said), "s" * chance.randrange(1, 60))
             summaries += bool(talk.session.compactions)

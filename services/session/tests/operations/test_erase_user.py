@@ -65,7 +65,7 @@ async def test_all_sessions_of_a_person_are_erased_in_any_state(
     ended = await erase_user("--user", "ada", "--yes")
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.stdout.splitlines() == [
-        "ada of tenant default has 4 sessions.",
+        "User ada of tenant default has 4 sessions.",
         "Erased 4 sessions.",
     ]
     assert [(*row,) for row in await pool.fetch(READABLE)] == [
@@ -89,19 +89,19 @@ async def test_all_sessions_of_a_person_are_erased_in_any_state(
 async def test_sessions_under_a_legal_hold_are_reported_and_not_erased(
     erase_user: EraseUser, components: Components, pool: Pool
 ) -> None:
-    loaded, _ = [await append_turns(components, 1) for _ in range(2)]
-    await execute(components.store, loaded, ChangeSession([SetLegalHold(True)]), ADMIN)
+    held, _ = [await append_turns(components, 1) for _ in range(2)]
+    await execute(components.store, held, ChangeSession([SetLegalHold(True)]), ADMIN)
     await SearchKeys(pool, MasterKeys.parse(MASTER_KEY)).get_or_create([ADA])
     ended = await erase_user("--user", "ada", "--tenant", "default", "--yes")
     assert (ended.code, ended.stdout.splitlines()) == (
         1,
         [
-            "ada of tenant default has 1 sessions, and 1 more that a legal hold keeps: these are "
-            "left.",
+            "User ada of tenant default has 1 sessions, and 1 under a legal hold that cannot be "
+            "erased.",
             "Erased 1 sessions.",
         ],
     )
-    assert await pool.fetchval("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL") == loaded
+    assert await pool.fetchval("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL") == held
     assert await pool.fetchval("SELECT count(*) FROM search_keys") == 1
 
 
@@ -131,6 +131,6 @@ async def test_a_key_of_another_master_key_ends_it_with_an_error(
     other = MASTER_KEY.replace("k1:", "k2:")
     ended = await run("erase-user --user ada --yes", store_database, master_key=other)
     assert ended.code == 1
-    assert ended.stderr.startswith("Erased 0 sessions, then: session ")
+    assert ended.stderr.startswith("Erased 0 sessions, then failed: session ")
     unset = await run("erase-user --user ada --yes", store_database, master_key="")
     assert (unset.code, unset.stderr[:29]) == (2, "PARLEY_MASTER_KEY is not set.")

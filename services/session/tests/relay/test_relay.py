@@ -40,7 +40,9 @@ async def test_every_event_reaches_the_log_in_order_and_leaves_the_outbox(
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
-@pytest.mark.parametrize("limits", [{"records": 3}, {"bytes": 1}, {"bytes": 1500}])
+@pytest.mark.parametrize(
+    "limits", [{"max_batch_events": 3}, {"max_batch_bytes": 1}, {"max_batch_bytes": 1500}]
+)
 async def test_small_batches_keep_the_order(
     store_database: str,
     pool: Pool,
@@ -170,13 +172,13 @@ async def test_a_relay_waits_for_a_missing_topic(
 
     await append_turns(components, 1)
     async with relaying(store_database, writer):
-        await eventually(lambda: "The relay goes on trying." in caplog.text)
+        await eventually(lambda: "relay of sessions failed, retrying" in caplog.text)
         assert not await outbox_is_empty(pool)
         away = False
         await eventually(lambda: outbox_is_empty(pool))
-        await eventually(lambda: "The relay publishes again." in caplog.text)
+        await eventually(lambda: "relay of sessions recovered" in caplog.text)
     # Only the first failure is logged.
-    assert caplog.text.count("The relay goes on trying.") == 1
+    assert caplog.text.count("relay of sessions failed, retrying") == 1
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 

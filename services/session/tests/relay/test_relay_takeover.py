@@ -104,6 +104,7 @@ async def test_a_suspended_leader_is_replaced_within_seconds(
     settings: dict[str, Any] = {
         "kafka_bootstrap_servers": kafka_bootstrap,
         "session_topic_sessions": log_topic,
+        "session_relay_max_batch_events": 5,
     }
     components = components_on(pool)
     async with AsyncExitStack() as stack:

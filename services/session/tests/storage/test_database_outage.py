@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from session_support.client import HISTORY, Answer, completion
+from session_support.client import HISTORY, ApiResponse, completion
 from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
@@ -20,15 +20,15 @@ AWAY = (503, "event_store_unavailable", None)
 
 
 @pytest.fixture
-async def passage(store_database: str) -> AsyncIterator[FaultyProxy]:
-    async with FaultyProxy.to(store_database) as passage:
-        yield passage
+async def proxy(store_database: str) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy.to(store_database) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-async def session(serve: Any, passage: FaultyProxy) -> Service:
+async def session(serve: Any, proxy: FaultyProxy) -> Service:
     return await serve(
-        database=passage.database,
+        database=proxy.database,
         session_database_timeout_seconds=STORE_SECONDS,
         session_database_max_connections=3,
         SWEEP_INTERVAL_SECONDS=0.05,
@@ -52,24 +52,24 @@ def every_call(session: Service, session_id: str, turn_id: str) -> list[Any]:
 
 
 async def ready(session: Service) -> tuple[int, Any]:
-    async with session.http.get(session.url + "/readyz") as answer:
-        return answer.status, await answer.json()
+    async with session.http.get(session.url + "/readyz") as response:
+        return response.status, await response.json()
 
 
 async def test_calls_fail_during_a_database_outage_and_recover_after_it(
-    session: Service, passage: FaultyProxy
+    session: Service, proxy: FaultyProxy
 ) -> None:
     turn = await session.open_turn()
     session_id = turn["session_id"]
-    passage.close()
+    proxy.close()
     for call in every_call(session, session_id, turn["id"]):
-        answer = await call
-        assert answer.refusal == AWAY
-        assert answer.headers["retry-after"] == "1"
+        response = await call
+        assert response.error == AWAY
+        assert response.headers["retry-after"] == "1"
     assert await ready(session) == (503, {"status": "unavailable", "missing": ["event store"]})
-    async with session.http.get(session.url + "/healthz") as answer:
-        assert answer.status == 200
-    passage.open()
+    async with session.http.get(session.url + "/healthz") as response:
+        assert response.status == 200
+    proxy.open()
 
     async def is_ready() -> bool:
         return (await ready(session))[0] == 200
@@ -81,22 +81,22 @@ async def test_calls_fail_during_a_database_outage_and_recover_after_it(
 
 
 async def test_calls_time_out_while_the_database_does_not_answer(
-    session: Service, passage: FaultyProxy
+    session: Service, proxy: FaultyProxy
 ) -> None:
     turn = await session.open_turn()
-    passage.silence()
+    proxy.silence()
     clock = asyncio.get_running_loop()
     began = clock.time()
     # More calls than connections: waiting for a connection is bounded too.
     calls = [
         call for _ in range(10) for call in every_call(session, turn["session_id"], turn["id"])
     ]
-    answers: list[Answer] = await asyncio.gather(*calls)
+    responses: list[ApiResponse] = await asyncio.gather(*calls)
     took = clock.time() - began
-    assert {answer.refusal for answer in answers} == {AWAY}
+    assert {response.error for response in responses} == {AWAY}
     # One timeout for the connection, one for the response, and some slack.
     assert took < 2 * STORE_SECONDS + 3
-    passage.open()
+    proxy.open()
 
     async def is_ready() -> bool:
         return (await ready(session))[0] == 200
@@ -106,7 +106,7 @@ async def test_calls_time_out_while_the_database_does_not_answer(
 
 
 async def test_a_submit_retried_after_a_lost_response_is_stored_once(
-    session: Service, passage: FaultyProxy, pool: Pool
+    session: Service, proxy: FaultyProxy, pool: Pool
 ) -> None:
     session_id = (await session.start())["id"]
     path, body = f"/sessions/{session_id}/messages", {"content": "hello"}
@@ -114,26 +114,26 @@ async def test_a_submit_retried_after_a_lost_response_is_stored_once(
     transaction = lock.transaction()
     await transaction.start()
     await lock.execute("LOCK turns IN SHARE MODE")
-    answer = await session.call("POST", path, body, key="k1")
-    assert answer.refusal == AWAY
+    response = await session.call("POST", path, body, key="k1")
+    assert response.error == AWAY
     await transaction.rollback()
     await pool.release(lock)
-    answer = await session.call("POST", path, body, key="k1")
-    assert answer.status in (200, 201)
+    response = await session.call("POST", path, body, key="k1")
+    assert response.status in (200, 201)
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 3
 
 
 async def test_logged_database_errors_name_the_class_and_quote_nothing(
-    session: Service, passage: FaultyProxy, caplog: pytest.LogCaptureFixture
+    session: Service, proxy: FaultyProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     started = await session.start()
-    passage.close()
+    proxy.close()
     path = f"/sessions/{started['id']}/messages"
     await session.call("POST", path, {"content": "private words"}, key="private-key")
     assert "the event store failed: " in caplog.text
     assert "private" not in caplog.text
-    assert str(urlsplit(passage.database).password) not in caplog.text
+    assert str(urlsplit(proxy.database).password) not in caplog.text
 
 
 async def test_a_read_only_database_is_unavailable(
@@ -141,5 +141,5 @@ async def test_a_read_only_database_is_unavailable(
 ) -> None:
     # A standby answers like this until it is promoted.
     session = await serve(database=f"{store_database}?default_transaction_read_only=on")
-    assert (await session.call("POST", "/sessions", {})).refusal == AWAY
+    assert (await session.call("POST", "/sessions", {})).error == AWAY
     assert "the event store failed: ReadOnlySQLTransactionError" in caplog.text

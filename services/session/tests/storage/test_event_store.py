@@ -219,8 +219,8 @@ async def test_content_is_unsealed_only_with_the_key_of_the_session(
     await execute(store, started.session.id, submit_message("hello"))
     [event] = await store.events_at(started.session.id, [2])
     assert isinstance(event.data, MessageSubmitted)
-    place = {"session_id": event.session_id, "event_id": event.id, "field": "content"}
-    assert unseal(started.key, event.data.content, **place) == {"text": "hello"}
+    aad = {"session_id": event.session_id, "event_id": event.id, "field": "content"}
+    assert unseal(started.key, event.data.content, **aad) == {"text": "hello"}
 
 
 async def test_the_relay_is_woken_after_each_commit(pool: Pool) -> None:

@@ -40,10 +40,10 @@ async def test_a_load_folds_only_new_events(pool: Pool) -> None:
     await store.load(loaded.session.id)
     assert counting.read == 1
     await execute(elsewhere, loaded.session.id, submit_message())
-    loaded = await store.load(loaded.session.id)
+    latest = await store.load(loaded.session.id)
     assert counting.read == 3
-    assert loaded is not None
-    assert loaded.session.version == 3
+    assert latest is not None
+    assert latest.session.version == 3
 
 
 async def test_events_appended_by_this_process_are_not_read_again(pool: Pool) -> None:
@@ -51,9 +51,9 @@ async def test_events_appended_by_this_process_are_not_read_again(pool: Pool) ->
     store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
     loaded = await start(store)
     await execute(store, loaded.session.id, submit_message())
-    loaded = await store.load(loaded.session.id)
-    assert loaded is not None
-    assert (loaded.session.version, counting.read) == (3, 0)
+    latest = await store.load(loaded.session.id)
+    assert latest is not None
+    assert (latest.session.version, counting.read) == (3, 0)
 
 
 async def test_cached_events_equal_stored_ones(pool: Pool) -> None:

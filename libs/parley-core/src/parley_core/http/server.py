@@ -3,8 +3,6 @@
 import gc
 import logging
 import socket
-import sys
-import time
 from collections.abc import Callable
 
 import uvicorn
@@ -66,21 +64,6 @@ def serve(
         DrainingServer(config, on_shutdown).run(sockets)
     except SystemExit:
         raise SystemExit(1) from None
-
-
-def configure_logging() -> None:
-    """Log one line per entry to stderr, with times in UTC."""
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # While an engine is unreachable, these clients log tracebacks many times a second. Their
-    # callers receive the error too, and log it once.
-    for client in ("aiokafka", "asyncpg"):
-        logging.getLogger(client).setLevel(logging.CRITICAL)
 
 
 def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
 
 Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
-Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
+Port = Annotated[int, Field(ge=1, le=65535, description="the port to listen on, from 1 to 65535")]
 BaseUrl = Annotated[
     str,
     Field(pattern="^https?://[^/]", description="a base URL such as http://127.0.0.1:8081"),
@@ -86,7 +86,11 @@ InternalSecretSetting = Annotated[
 ]
 """The secret that signs principals between the services."""
 
-SharedPortSetting = Annotated[Port | None, Variable("PARLEY_SHARED_PORT")]
+SharedPortSetting = Annotated[
+    Port | None,
+    Variable("PARLEY_SHARED_PORT"),
+    Field(description="a second port that the replicas of a service on one machine share"),
+]
 """A second port at which several replicas of a service on one machine listen together."""
 
 _PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
@@ -132,12 +136,6 @@ def _database_url(url: str) -> str:
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 """The URL of a Postgres database; errors never repeat its password."""
-
-
-class SharedPort(Settings):
-    """Of a service that may have several replicas behind one address."""
-
-    shared_port: Port | None = None
 
 
 Loaded = TypeVar("Loaded", bound=Settings)

@@ -2,9 +2,10 @@
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from parley_core.auth.principal import Principal
 
@@ -30,9 +31,9 @@ class VerifiedTokenCache:
         max_entries: int = MAX_ENTRIES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._ttl_seconds, self._max_entries, self._clock = ttl_seconds, max_entries, clock
+        self._ttl_seconds, self._clock = ttl_seconds, clock
         # Keyed by digest, so that a memory dump contains no usable token.
-        self._entries: OrderedDict[bytes, VerifiedToken] = OrderedDict()
+        self._entries: LRUCache[bytes, VerifiedToken] = LRUCache(max_entries)
 
     def get(self, authorization: bytes) -> VerifiedToken | None:
         """Look up by the whole value of the Authorization header."""
@@ -43,7 +44,6 @@ class VerifiedTokenCache:
         if self._clock() >= verified.valid_until:
             del self._entries[digest]
             return None
-        self._entries.move_to_end(digest)
         return verified
 
     def put(self, authorization: bytes, principal: Principal, expires_at: float) -> None:
@@ -54,8 +54,6 @@ class VerifiedTokenCache:
         owner = (principal.tenant, principal.user)
         digest = hashlib.sha256(authorization).digest()
         self._entries[digest] = VerifiedToken(principal, owner, valid_until)
-        if len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
 
     def clear(self) -> None:
         """Verify every token again: the current keys may reject it."""

@@ -23,7 +23,7 @@ class JWTSettings(SettingsGroup):
     audience: str | None = Field(default=None, description="the required `aud` claim of tokens")
     jwks_max_age_seconds: Annotated[Seconds, Variable("PARLEY_JWKS_MAX_AGE_SECONDS")] = Field(
         default=300,
-        description="how long fetched keys are used before they are fetched again, in seconds",
+        description="the seconds after which fetched keys are fetched again",
     )
 
     @model_validator(mode="after")
@@ -45,7 +45,7 @@ class JWTSettings(SettingsGroup):
 class TokenCacheSettings(SettingsGroup):
     ttl_seconds: Seconds = Field(
         default=60,
-        description="how long a verified token is trusted without verification, in seconds",
+        description="the seconds for which a verified token is not verified again",
     )
 
 

@@ -34,12 +34,12 @@ MAX_TTL_SECONDS = 30
 
 class PageCacheSettings(SettingsGroup):
     max_bytes: Count = Field(
-        default=64 * MIB, description="memory for cached history pages, in bytes"
+        default=64 * MIB, description="the bytes of memory for cached history pages"
     )
     # A page may have been decrypted with a key that history caches for 30 s: with another 30 s
     # here, an erased session is unreadable within 60 s even when the feed is down.
     ttl_seconds: Annotated[float, Field(gt=0, le=MAX_TTL_SECONDS)] = Field(
-        default=30, description="how long a cached page may be served, over 0 and up to 30 seconds"
+        default=30, description="the seconds for which a cached page is served, over 0 and up to 30"
     )
 
 

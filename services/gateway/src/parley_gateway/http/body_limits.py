@@ -15,10 +15,10 @@ _COMPLETIONS = "/v1/chat/completions"
 
 class BodyLimitSettings(SettingsGroup):
     max_import_bytes: Count = Field(
-        default=4 * 1024 * 1024, description="the largest body of a history import, in bytes"
+        default=4 * 1024 * 1024, description="the bytes of the largest body of a history import"
     )
     max_completion_bytes: Count = Field(
-        default=4 * 1024 * 1024, description="the largest body of a chat completion, in bytes"
+        default=4 * 1024 * 1024, description="the bytes of the largest body of a chat completion"
     )
 
 

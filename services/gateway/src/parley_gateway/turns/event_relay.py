@@ -42,15 +42,14 @@ class StreamSettings(SettingsGroup):
     # Several attempts fit into the 10 s after which session ends an unclaimed turn.
     connect_timeout_seconds: Seconds = Field(
         default=2,
-        description="how long inference may take to accept a turn before another replica is tried",
+        description="the seconds after which another replica is asked to accept a turn",
     )
     # Inference sends a heartbeat every 15 s; after two missing ones the replica counts as dead.
     idle_timeout_seconds: Seconds = Field(
-        default=35,
-        description="how long a stream from inference or history may be silent, in seconds",
+        default=35, description="the seconds that a stream of a service may be silent"
     )
     reconnect_deadline_seconds: Seconds = Field(
-        default=30, description="how long a broken stream is reconnected before it ends, in seconds"
+        default=30, description="the seconds for which a broken stream is reconnected"
     )
 
 

@@ -39,8 +39,12 @@ COMPACTION_TIMEOUT_SECONDS = 60
 class PostReplyTaskSettings(SettingsGroup):
     """Which tasks run; each is one more request to the model."""
 
-    titles: bool = Field(default=True, description="true to suggest titles for sessions, or false")
-    compaction: bool = Field(default=True, description="true to summarise long contexts, or false")
+    titles: bool = Field(
+        default=True, description="true to suggest titles for sessions, else false"
+    )
+    compaction: bool = Field(
+        default=True, description="true to summarise long contexts, else false"
+    )
 
 
 class PostReplyTasks:

@@ -17,14 +17,22 @@ class ServerLimits(SettingsGroup):
     """Concurrency limit and timeouts of one model server; the models file may override them."""
 
     max_concurrency: Count = Field(
-        default=500, description="concurrent requests to one model server"
+        default=500, description="how many requests one model server gets at once"
     )
-    wait_seconds: Seconds = Field(default=5, description="seconds to wait for a free request slot")
-    connect_seconds: Seconds = Field(default=5, description="seconds to connect to a model server")
-    first_token_seconds: Seconds = Field(default=60, description="seconds until the first token")
-    between_tokens_seconds: Seconds = Field(default=30, description="seconds between two tokens")
+    wait_seconds: Seconds = Field(
+        default=5, description="how long a request waits for a free slot, in seconds"
+    )
+    connect_seconds: Seconds = Field(
+        default=5, description="timeout of connecting to a model server, in seconds"
+    )
+    first_token_seconds: Seconds = Field(
+        default=60, description="timeout until the first token, in seconds"
+    )
+    between_tokens_seconds: Seconds = Field(
+        default=30, description="timeout between two tokens, in seconds"
+    )
     total_seconds: Seconds = Field(
-        default=600, description="seconds for a whole reply, with all its retries and fallbacks"
+        default=600, description="timeout of a reply with all its retries and fallbacks, in seconds"
     )
 
 

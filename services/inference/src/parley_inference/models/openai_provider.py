@@ -42,10 +42,10 @@ class UpstreamSettings(ServerLimits):
     """Default limits of model servers, and their retries and circuit breaker."""
 
     max_attempts: int = Field(
-        default=3, ge=1, le=10, description="attempts per request, from 1 to 10"
+        default=3, ge=1, le=10, description="how often a request is tried, from 1 to 10"
     )
     circuit_failure_threshold: Count = Field(
-        default=10, description="consecutive failures after which a server's circuit opens"
+        default=10, description="how many failures in a row open the circuit of a server"
     )
 
 

@@ -14,9 +14,12 @@ from parley_inference.turns.turn_opener import TurnOpener
 class ShutdownSettings(SettingsGroup):
     """Deadlines of a shutdown; raise the first where replies take longer."""
 
-    seconds: Seconds = Field(default=5, description="seconds that running replies have at shutdown")
+    seconds: Seconds = Field(
+        default=5, description="how long replies may run on after SIGTERM, in seconds"
+    )
     commit_seconds: Seconds = Field(
-        default=2, description="seconds to commit the replies that were interrupted then"
+        default=2,
+        description="how long the replies interrupted then have to be committed, in seconds",
     )
 
 

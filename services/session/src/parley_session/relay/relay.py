@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
+from pydantic import Field
 
 from parley_core.log import LogError, LogWriter
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.runtime.settings import Count, SettingsGroup
 from parley_events.cloudevents import Record
 from parley_session.relay.outbox import Batch, Outbox, connection_settings
 from parley_session.relay.outbox_sql import SESSIONS_OUTBOX, OutboxTable
@@ -34,6 +36,12 @@ _DATABASE_ERRORS = (
     OSError,
     TimeoutError,
 )
+
+
+class RelaySettings(SettingsGroup):
+    max_batch_events: Count = Field(
+        default=2_000, description="the events that one batch of the relay may have"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ class DatabaseSettings(SettingsGroup):
         DatabaseUrl,
         Field(description="a URL such as postgresql://user:password@host/parley_session"),
     ]
-    max_connections: int = Field(default=16, ge=2, le=1_000, description="a number from 2 to 1000")
+    max_connections: int = Field(
+        default=16, ge=2, le=1_000, description="pooled connections, from 2 to 1000"
+    )
     timeout_seconds: Seconds = Field(
         default=5, description="the seconds that connecting, or one statement, may take"
     )

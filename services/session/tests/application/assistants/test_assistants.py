@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import ADA, Answer
+from session_support.client import ADA, ApiResponse
 from session_support.service import Service
 
 from parley_core.auth.principal import Principal
@@ -21,19 +21,19 @@ CHEF = {"id": "chef", "name": "Chef", "description": "Cooks.", "instructions": "
 
 
 async def define(session: Service, **changed: Any) -> dict[str, Any]:
-    answer = await session.call("POST", "/assistants", CHEF | changed, who=GRACE)
-    assert answer.status == 201, answer.body
-    return dict(answer.body)
+    response = await session.call("POST", "/assistants", CHEF | changed, who=GRACE)
+    assert response.status == 201, response.body
+    return dict(response.body)
 
 
-async def revise(session: Service, **changes: Any) -> Answer:
+async def revise(session: Service, **changes: Any) -> ApiResponse:
     return await session.call("PATCH", "/assistants/chef", changes, who=GRACE)
 
 
 async def listed(session: Service, query: str = "", who: Principal = USER) -> list[str]:
-    answer = await session.call("GET", f"/assistants{query}", who=who)
-    assert answer.status == 200, answer.body
-    return [assistant["id"] for assistant in answer.body["data"]]
+    response = await session.call("GET", f"/assistants{query}", who=who)
+    assert response.status == 200, response.body
+    return [assistant["id"] for assistant in response.body["data"]]
 
 
 async def test_a_defined_assistant_is_visible_to_the_tenant_at_once(session: Service) -> None:
@@ -48,29 +48,29 @@ async def test_a_defined_assistant_is_visible_to_the_tenant_at_once(session: Ser
     }
     assert await listed(session) == ["helper", "coder", "tutor", "chef"]
     assert await listed(session, who=OTHER) == ["helper", "coder", "tutor"]
-    answer = await session.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
-    assert answer.status == 201
+    response = await session.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
+    assert response.status == 201
 
 
 async def test_only_administrators_see_instructions(session: Service) -> None:
     await define(session)
     for who in (GRACE, ROOT, USER):
-        told = who is not USER
+        expected = who is not USER
         for path in ("/assistants/chef", "/assistants/helper"):
-            answer = await session.call("GET", path, who=who)
-            assert ("instructions" in answer.body) == told
+            response = await session.call("GET", path, who=who)
+            assert ("instructions" in response.body) == expected
         page = await session.call("GET", "/assistants", who=who)
-        assert all(("instructions" in each) == told for each in page.body["data"])
+        assert all(("instructions" in each) == expected for each in page.body["data"])
 
 
 async def test_a_revision_changes_the_given_fields_and_the_version(
     session: Service,
 ) -> None:
     await define(session)
-    answer = await revise(session, instructions="Be quick.", model="m2")
-    assert (answer.status, answer.body["version"]) == (200, 2)
-    assert (answer.body["instructions"], answer.body["model"]) == ("Be quick.", "m2")
-    assert answer.body["name"] == "Chef"
+    response = await revise(session, instructions="Be quick.", model="m2")
+    assert (response.status, response.body["version"]) == (200, 2)
+    assert (response.body["instructions"], response.body["model"]) == ("Be quick.", "m2")
+    assert response.body["name"] == "Chef"
     assert (await revise(session, model=None)).body["model"] == "demo"
     assert (await revise(session, name="Chef")).body["version"] == 3
     assert (await revise(session)).body["version"] == 3
@@ -83,21 +83,25 @@ async def test_a_retired_assistant_takes_no_new_sessions_and_existing_ones_conti
     started = await session.call("POST", "/sessions", {"assistant_id": "chef"}, who=USER)
     await revise(session, instructions="Be quick.")
     for _ in range(2):
-        answer = await session.call("DELETE", "/assistants/chef", who=GRACE)
-        assert (answer.status, answer.body["retired"], answer.body["version"]) == (200, True, 2)
+        response = await session.call("DELETE", "/assistants/chef", who=GRACE)
+        assert (response.status, response.body["retired"], response.body["version"]) == (
+            200,
+            True,
+            2,
+        )
     assert "chef" not in await listed(session)
     assert (await session.call("GET", "/assistants/chef", who=USER)).body["retired"]
 
     chef = {"assistant_id": "chef"}
-    refused = await session.call("POST", "/sessions", chef, who=ROOT)
-    assert refused.refusal == (409, "assistant_retired", "assistant_id")
+    rejected = await session.call("POST", "/sessions", chef, who=ROOT)
+    assert rejected.error == (409, "assistant_retired", "assistant_id")
     assert (await session.call("POST", "/switch-assistant", chef, who=ROOT)).status == 409
     # Owners of existing sessions can still read it.
     found = await session.call("POST", "/switch-assistant", chef, who=USER)
     assert found.body["session"]["id"] == started.body["id"]
-    assert (await revise(session, name="Cook")).refusal[:2] == (409, "assistant_retired")
+    assert (await revise(session, name="Cook")).error[:2] == (409, "assistant_retired")
     repeated = await session.call("POST", "/assistants", CHEF, who=GRACE)
-    assert repeated.refusal == (409, "assistant_id_taken", "id")
+    assert repeated.error == (409, "assistant_id_taken", "id")
 
 
 async def test_the_model_gets_the_instructions_of_the_version_of_the_turn(
@@ -126,8 +130,8 @@ async def test_only_the_gateway_may_call(session: Service) -> None:
         ("DELETE", "/assistants/helper"),
     ):
         for issuer in ("history", "inference", "cli", "session"):
-            answer = await session.call(method, path, who=GRACE, issuer=issuer)
-            assert answer.refusal == (401, "unauthenticated", None)
+            response = await session.call(method, path, who=GRACE, issuer=issuer)
+            assert response.error == (401, "unauthenticated", None)
 
 
 @pytest.mark.parametrize("who", [USER, ADA])
@@ -137,8 +141,8 @@ async def test_only_administrators_change_assistants(session: Service, who: Prin
         ("PATCH", "/assistants/helper", {"name": "Mine"}),
         ("DELETE", "/assistants/helper", None),
     ):
-        answer = await session.call(method, path, body, who=who)
-        assert answer.refusal == (403, "missing_scope", None)
+        response = await session.call(method, path, body, who=who)
+        assert response.error == (403, "missing_scope", None)
 
 
 async def test_shared_and_foreign_assistants_cannot_be_changed(
@@ -146,12 +150,12 @@ async def test_shared_and_foreign_assistants_cannot_be_changed(
 ) -> None:
     await define(session)
     for method, body in (("PATCH", {"name": "Mine"}), ("DELETE", None)):
-        answer = await session.call(method, "/assistants/helper", body, who=GRACE)
-        assert answer.refusal == (403, "assistant_shared", None)
-        answer = await session.call(method, "/assistants/chef", body, who=OTHER)
-        assert answer.refusal[:2] == (404, "assistant_not_found")
-    answer = await session.call("POST", "/assistants", CHEF | {"id": "helper"}, who=GRACE)
-    assert answer.refusal == (409, "assistant_id_taken", "id")
+        response = await session.call(method, "/assistants/helper", body, who=GRACE)
+        assert response.error == (403, "assistant_shared", None)
+        response = await session.call(method, "/assistants/chef", body, who=OTHER)
+        assert response.error[:2] == (404, "assistant_not_found")
+    response = await session.call("POST", "/assistants", CHEF | {"id": "helper"}, who=GRACE)
+    assert response.error == (409, "assistant_id_taken", "id")
     assert (await session.call("GET", "/assistants/chef", who=OTHER)).status == 404
     # Another tenant has its own assistant with the same id.
     assert (await session.call("POST", "/assistants", CHEF, who=OTHER)).status == 201
@@ -166,17 +170,17 @@ async def test_a_repeated_definition_succeeds_and_a_different_one_is_rejected(
     assert repeated.body == first.body
     other = CHEF | {"name": "Cook"}
     for key in ("k1", None):
-        answer = await session.call("POST", "/assistants", other, who=GRACE, key=key)
-        assert answer.refusal == (409, "assistant_id_taken", "id")
+        response = await session.call("POST", "/assistants", other, who=GRACE, key=key)
+        assert response.error == (409, "assistant_id_taken", "id")
 
 
 async def test_concurrent_revisions_are_all_applied(session: Service, pool: Pool) -> None:
     await define(session)
     fields = {"name": "Cook", "description": "Fries.", "instructions": "Be hot.", "model": "m9"}
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(revise(session, **{field: value}) for field, value in fields.items())
     )
-    assert [answer.status for answer in answers] == [200] * 4
+    assert [response.status for response in responses] == [200] * 4
     now = (await session.call("GET", "/assistants/chef", who=GRACE)).body
     assert {field: now[field] for field in fields} == fields
     assert now["version"] == 5
@@ -184,17 +188,17 @@ async def test_concurrent_revisions_are_all_applied(session: Service, pool: Pool
 
 
 async def test_concurrent_definitions_of_one_id_create_one_assistant(session: Service) -> None:
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(session.call("POST", "/assistants", CHEF, who=GRACE) for _ in range(5))
     )
-    assert sorted(answer.status for answer in answers) == [201, 409, 409, 409, 409]
+    assert sorted(response.status for response in responses) == [201, 409, 409, 409, 409]
 
 
 async def test_a_tenant_has_a_bounded_number_of_assistants(serve: Any) -> None:
     session = await serve(MAX_ASSISTANTS_PER_TENANT=1)
     await define(session)
-    answer = await session.call("POST", "/assistants", CHEF | {"id": "cook"}, who=GRACE)
-    assert answer.refusal == (409, "assistants_full", None)
+    response = await session.call("POST", "/assistants", CHEF | {"id": "cook"}, who=GRACE)
+    assert response.error == (409, "assistants_full", None)
     assert (await session.call("POST", "/assistants", CHEF, who=OTHER)).status == 201
     await session.call("DELETE", "/assistants/chef", who=GRACE)
     await define(session, id="cook")
@@ -247,8 +251,8 @@ async def test_the_list_has_pages_in_both_directions(session: Service) -> None:
 async def test_an_invalid_query_parameter_is_rejected_by_name(
     session: Service, query: str, param: str
 ) -> None:
-    answer = await session.call("GET", f"/assistants?{query}")
-    assert answer.refusal == (400, "invalid_request", param)
+    response = await session.call("GET", f"/assistants?{query}")
+    assert response.error == (400, "invalid_request", param)
 
 
 async def test_an_invalid_field_of_a_body_is_rejected_by_name(session: Service) -> None:
@@ -262,14 +266,14 @@ async def test_an_invalid_field_of_a_body_is_rejected_by_name(session: Service) 
         ({"model": "m" * 201}, "model"),
         ({"default": True}, "default"),
     ):
-        answer = await session.call("POST", "/assistants", CHEF | changed, who=GRACE)
-        assert answer.refusal == (400, "invalid_request", param)
+        response = await session.call("POST", "/assistants", CHEF | changed, who=GRACE)
+        assert response.error == (400, "invalid_request", param)
     for changes, param in (({"name": None}, "name"), ({"id": "cook"}, "id")):
-        assert (await revise(session, **changes)).refusal == (400, "invalid_request", param)
+        assert (await revise(session, **changes)).error == (400, "invalid_request", param)
 
 
 async def test_an_impossible_assistant_id_is_not_found(session: Service) -> None:
     for assistant_id in ("%00", "a" * 300, "Helper", "%F0%9F%8D%B3"):
         for method in ("GET", "DELETE"):
-            answer = await session.call(method, f"/assistants/{assistant_id}", who=GRACE)
-            assert answer.refusal[:2] == (404, "assistant_not_found")
+            response = await session.call(method, f"/assistants/{assistant_id}", who=GRACE)
+            assert response.error[:2] == (404, "assistant_not_found")

@@ -41,14 +41,14 @@ ENTRY = "{id: a, name: A, description: d, instructions: i}"
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
-        ("assistants: [", "it is no YAML"),
-        (b"\xff\xfe\x00", "it is no YAML"),
-        ("[" * 600, "it is no YAML"),
+        ("assistants: [", "it is not valid YAML"),
+        (b"\xff\xfe\x00", "it is not valid YAML"),
+        ("[" * 600, "it is not valid YAML"),
         ("", "Expected `object`, got `null`"),
         ("- a", "Expected `object`, got `array`"),
-        ("assistants: []", "it names no assistant"),
+        ("assistants: []", "it defines no assistant"),
         (f"assistants: [{ENTRY}]\nmodels: []", "unknown field `models`"),
         (f"assistants: [{ENTRY}, {ENTRY}]", "two of its assistants have the same id"),
         ("assistants: [{id: a, name: A, description: d}]", "required field `instructions`"),
@@ -60,13 +60,13 @@ ENTRY = "{id: a, name: A, description: d, instructions: i}"
     ],
 )
 def test_an_invalid_file_is_rejected_in_a_sentence(
-    tmp_path: Path, text: str | bytes, why: str
+    tmp_path: Path, text: str | bytes, reason: str
 ) -> None:
-    with pytest.raises(InvalidSettings) as wrong:
+    with pytest.raises(InvalidSettings) as rejected:
         read(tmp_path, text)
-    assert str(wrong.value).startswith("PARLEY_ASSISTANTS is wrong: ")
-    assert why in str(wrong.value)
-    assert "It should be the path of a YAML file" in str(wrong.value)
+    assert str(rejected.value).startswith("PARLEY_SESSION_ASSISTANTS_PATH is wrong: ")
+    assert reason in str(rejected.value)
+    assert "It should be the path of a YAML file" in str(rejected.value)
 
 
 def test_a_missing_file_is_rejected_in_a_sentence(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from parley_core.http.errors import NotFound
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.api.errors import http_error_of
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.assistants.page_query import page_query_of
 from parley_session.application.assistants.seeding import seed_assistants
+from parley_session.domain.assistant.errors import AssistantNotFound
 from parley_session.domain.assistant.state import Definition
+from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.migrations import MIGRATIONS
 
 COOK = Definition("Cook", "Cooks.", "Be a cook.", default=True)
@@ -43,7 +45,7 @@ async def listed(pool: Pool) -> list[tuple[str, int, str, bool]]:
 
 
 def catalogue(pool: Pool) -> AssistantCatalogue:
-    return AssistantCatalogue(pool, "demo", max_entries=10)
+    return AssistantCatalogue(AssistantRepository(pool), "demo")
 
 
 async def test_the_shared_assistants_become_those_of_the_file(own_pool: Pool) -> None:
@@ -91,6 +93,7 @@ async def test_an_unknown_assistant_is_not_found_and_the_error_names_the_field(
     own_pool: Pool,
 ) -> None:
     for assistant_id in ("nobody", None):
-        with pytest.raises(NotFound) as refused:
+        with pytest.raises(AssistantNotFound) as rejected:
             await catalogue(own_pool).get("acme", assistant_id)
-        assert (refused.value.code, refused.value.param) == ("assistant_not_found", "assistant_id")
+        error = http_error_of(rejected.value)
+        assert (error.code, error.param) == ("assistant_not_found", "assistant_id")

@@ -41,8 +41,8 @@ async def test_an_erasure_destroys_the_key_in_the_commit_of_its_event(
 ) -> None:
     started = await session.start(title="Mine")
     await session.answered(started["id"], "hello", "hi")
-    answer = await delete(session, started["id"])
-    assert (answer.status, answer.body) == (
+    response = await delete(session, started["id"])
+    assert (response.status, response.body) == (
         200,
         {
             "object": "session.deleted",
@@ -74,21 +74,21 @@ async def test_every_call_answers_404_for_an_erased_session(session: Service) ->
         ("POST", f"{path}/restore", None),
     ]
     for method, called, body in calls:
-        answer = await session.call(method, called, body)
-        assert answer.refusal == (404, "session_not_found", None), called
-    told: dict[str, Any] = {"model": "demo"}
+        response = await session.call(method, called, body)
+        assert response.error == (404, "session_not_found", None), called
+    model: dict[str, Any] = {"model": "demo"}
     for called, body in (
         (f"{path}/title", {"title": "x"}),
         (f"{path}/compaction", {"summary": "x", "up_to_message_id": turn["reply_id"]}),
     ):
-        assert (await session.end(called, body | told)).status == 404
+        assert (await session.end(called, body | model)).status == 404
     for called in (f"/turns/{turn['id']}", f"/turns/{turn['id']}/cancel"):
         method = "POST" if called.endswith("cancel") else "GET"
-        answer = await session.call(method, called)
-        assert answer.refusal == (404, "turn_not_found", None)
+        response = await session.call(method, called)
+        assert response.error == (404, "turn_not_found", None)
     assert await keys_of(session, started["id"]) == {started["id"]: None}
-    answer = await session.call("POST", "/sessions", {"id": started["id"]})
-    assert answer.refusal == (409, "session_id_unavailable", "id")
+    response = await session.call("POST", "/sessions", {"id": started["id"]})
+    assert response.error == (409, "session_id_unavailable", "id")
 
 
 async def test_a_retry_of_the_start_of_an_erased_session_creates_none(
@@ -100,11 +100,11 @@ async def test_a_retry_of_the_start_of_an_erased_session_creates_none(
     await delete(session, started["id"])
     kept = await pool.fetch("SELECT session_id FROM remembered_requests")
     assert [str(row["session_id"]) for row in kept] == [other.body["id"]]
-    answer = await session.call("POST", "/sessions", {}, key="k1")
-    assert answer.refusal == (409, "session_id_unavailable", "id")
+    response = await session.call("POST", "/sessions", {}, key="k1")
+    assert response.error == (409, "session_id_unavailable", "id")
     path = f"/sessions/{started['id']}/messages"
-    answer = await session.call("POST", path, {"content": "Hello?"}, key="k2")
-    assert answer.refusal == (404, "session_not_found", None)
+    response = await session.call("POST", path, {"content": "Hello?"}, key="k2")
+    assert response.error == (404, "session_not_found", None)
     assert (await session.call("POST", "/sessions", {}, key="k3")).body == other.body
 
 
@@ -112,10 +112,10 @@ async def test_repeated_and_concurrent_erasures_append_one_event(
     session: Service, pool: Pool
 ) -> None:
     session_id = (await session.start())["id"]
-    answers = await asyncio.gather(*(delete(session, session_id) for _ in range(6)))
-    answers.append(await delete(session, session_id))
-    assert {answer.status for answer in answers} == {200}
-    assert {answer.body["version"] for answer in answers} == {2}
+    responses = await asyncio.gather(*(delete(session, session_id) for _ in range(6)))
+    responses.append(await delete(session, session_id))
+    assert {response.status for response in responses} == {200}
+    assert {response.body["version"] for response in responses} == {2}
     assert await types_of(pool, session_id) == ["session_started", "session_erased"]
 
 
@@ -123,8 +123,8 @@ async def test_repeated_and_concurrent_erasures_append_one_event(
 async def test_a_session_of_somebody_else_is_not_erased(session: Service, who: Principal) -> None:
     session_id = (await session.start())["id"]
     for _ in range(2):
-        answer = await delete(session, session_id, who)
-        assert answer.refusal == (404, "session_not_found", None)
+        response = await delete(session, session_id, who)
+        assert response.error == (404, "session_not_found", None)
         await delete(session, session_id)
     assert (await delete(session, str(uuid4()))).status == 404
 
@@ -140,17 +140,17 @@ async def test_the_runner_of_an_erased_session_is_stopped_and_stores_nothing(
     assert (deleted.body["version"], deleted.body["erased"]) == (5, not window)
     last = await types_of(pool, turn["session_id"])
     assert last[3:] == ["reply_cancelled", "session_deleted" if window else "session_erased"]
-    answer = await served.end(f"/runners/{runner}/heartbeat", {"turns": [turn["id"]]})
-    assert answer.body == {
+    response = await served.end(f"/runners/{runner}/heartbeat", {"turns": [turn["id"]]})
+    assert response.body == {
         "stop": [{"turn_id": turn["id"], "reason": "not_yours"}],
         "erased": [turn["session_id"]],
     }
     for ending in (served.complete, served.fail):
-        told = await ending(turn["id"], runner)
-        assert told.refusal == (404, "turn_not_found", None)
+        expected = await ending(turn["id"], runner)
+        assert expected.error == (404, "turn_not_found", None)
     claim = {"runner": runner, "since": None}
-    told = await served.call("POST", f"/turns/{turn['id']}/claim", claim, issuer="inference")
-    assert told.refusal == (404, "turn_not_found", None)
+    expected = await served.call("POST", f"/turns/{turn['id']}/claim", claim, issuer="inference")
+    assert expected.error == (404, "turn_not_found", None)
     assert len(await types_of(pool, turn["session_id"])) == 5
     assert not await components_on(pool).turns.abandoned(0, 10)
 
@@ -177,12 +177,12 @@ async def test_a_deleted_session_is_hidden_and_can_be_restored_in_its_window(
     session = with_window
     started = await session.start(title="Mine")
     turn = await session.answered(started["id"], "hello", "hi")
-    answer = await delete(session, started["id"])
+    response = await delete(session, started["id"])
     erase_at = await pool.fetchval("SELECT erase_at FROM sessions")
     deleted_at = await pool.fetchval("SELECT deleted_at FROM sessions")
     assert timedelta(days=7, seconds=-1) < erase_at - deleted_at < timedelta(days=7, seconds=1)
-    assert (answer.body["erased"], answer.body["version"]) == (False, 5)
-    assert (await delete(session, started["id"])).body == answer.body
+    assert (response.body["erased"], response.body["version"]) == (False, 5)
+    assert (await delete(session, started["id"])).body == response.body
     path = f"/sessions/{started['id']}"
     for method, called, body in (
         ("GET", path, None),
@@ -198,7 +198,7 @@ async def test_a_deleted_session_is_hidden_and_can_be_restored_in_its_window(
     restored = await session.call("POST", f"{path}/restore")
     assert (restored.status, restored.body["title"], restored.body["version"]) == (200, "Mine", 6)
     repeated = await session.call("POST", f"{path}/restore")
-    assert repeated.refusal == (409, "not_deleted", None)
+    assert repeated.error == (409, "not_deleted", None)
     row = await pool.fetchrow("SELECT * FROM sessions WHERE id = $1", UUID(started["id"]))
     assert (row["deleted"], row["deleted_at"], row["erase_at"]) == (False, None, None)
     assert await session.turn(turn["id"]) == turn
@@ -210,7 +210,7 @@ async def test_a_legal_hold_prevents_erasure_even_when_placed_in_the_undelete_wi
     session = with_window
     loaded, late = [(await session.start())["id"] for _ in range(2)]
     await hold(session, loaded)
-    assert (await delete(session, loaded)).refusal == (409, "legal_hold", None)
+    assert (await delete(session, loaded)).error == (409, "legal_hold", None)
     await delete(session, late)
     assert (await hold(session, late)).body["legal_hold"]
     deletion = deletion_on(pool)
@@ -233,14 +233,14 @@ async def test_all_sessions_of_a_person_are_erased_with_the_search_key(
     )
     assert len({key["key"] for key in asked.body["keys"]} - {None}) == 2
     await hold(session, mine[2])
-    answer = await session.call("DELETE", "/sessions")
-    told = {"object": "sessions.deleted", "erased": 3, "held": 1, "has_more": False}
-    assert (answer.status, answer.body) == (200, told)
+    response = await session.call("DELETE", "/sessions")
+    expected = {"object": "sessions.deleted", "erased": 3, "held": 1, "has_more": False}
+    assert (response.status, response.body) == (200, expected)
     assert await pool.fetchval("SELECT count(*) FROM search_keys") == 2
     await hold(session, mine[2], legal_hold=False)
     assert (await session.call("DELETE", "/sessions")).body["erased"] == 1
     rows = await pool.fetch("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL")
-    assert {str(row["id"]) for row in rows} == {answer.body["id"] for answer in others}
+    assert {str(row["id"]) for row in rows} == {response.body["id"] for response in others}
     assert await pool.fetchval("SELECT owner FROM search_keys") == "eve"
     assert (await session.call("DELETE", "/sessions")).body["erased"] == 0
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import ADA, EVE, HISTORY, OTHER_ADA, Answer
+from session_support.client import ADA, EVE, HISTORY, OTHER_ADA, ApiResponse
 from session_support.service import Service
 
 from parley_core.auth.principal import Principal
@@ -17,13 +17,13 @@ async def fork(
     who: Principal = ADA,
     key: str | None = None,
     **body: Any,
-) -> Answer:
+) -> ApiResponse:
     return await session.call("POST", f"/sessions/{session_id}/fork", body, who=who, key=key)
 
 
 async def shown(session: Service) -> list[str]:
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
-    return [message["content"] for message in answer.body["messages"]]
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    return [message["content"] for message in response.body["messages"]]
 
 
 async def branched(session: Service) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -38,9 +38,9 @@ async def branched(session: Service) -> tuple[dict[str, Any], dict[str, Any]]:
 
 async def test_a_fork_copies_the_current_branch_and_is_independent(session: Service) -> None:
     source, _ = await branched(session)
-    answer = await fork(session, source["id"])
-    assert answer.status == 201
-    forked = answer.body
+    response = await fork(session, source["id"])
+    assert response.status == 201
+    forked = response.body
     assert (forked["title"], forked["metadata"]) == ("Mine", {"a": "b"})
     assert forked["forked_from"]["session_id"] == source["id"]
     assert (forked["version"], forked["open_turn_id"]) == (4, None)
@@ -58,8 +58,8 @@ async def test_a_fork_up_to_a_message_ends_with_it_and_preserves_times(
     source, first = await branched(session)
     forked = (await fork(session, source["id"], message_id=first["reply_id"], title="New")).body
     assert (forked["title"], forked["forked_from"]["message_id"]) == ("New", first["reply_id"])
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
-    said, replied = answer.body["messages"]
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    said, replied = response.body["messages"]
     assert [said["content"], replied["content"]] == ["one", "two"]
     assert (said["created_at"], replied["created_at"]) == (
         first["message"]["created_at"],
@@ -100,27 +100,27 @@ async def test_a_repeated_fork_returns_the_same_session(session: Service, pool: 
     assert (repeated.status, repeated.body) == (200, first.body)
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 2
     other = await fork(session, source["id"], key="k1", title="Other")
-    assert other.refusal == (422, "idempotency_key_reused", None)
+    assert other.error == (422, "idempotency_key_reused", None)
 
 
 async def test_invalid_forks_are_rejected(session: Service) -> None:
     source, first = await branched(session)
     for who in (EVE, OTHER_ADA):
-        answer = await fork(session, source["id"], who)
-        assert answer.refusal == (404, "session_not_found", None)
+        response = await fork(session, source["id"], who)
+        assert response.error == (404, "session_not_found", None)
     empty = await session.start()
     for session_id, body in (
         (source["id"], {"message_id": str(uuid4())}),
         (empty["id"], {"message_id": first["reply_id"]}),
         (empty["id"], {}),
     ):
-        answer = await fork(session, session_id, **body)
-        assert answer.refusal == (400, "invalid_request", "message_id")
-    answer = await fork(session, source["id"], id=empty["id"])
-    assert answer.refusal == (409, "session_id_unavailable", "id")
+        response = await fork(session, session_id, **body)
+        assert response.error == (400, "invalid_request", "message_id")
+    response = await fork(session, source["id"], id=empty["id"])
+    assert response.error == (409, "session_id_unavailable", "id")
     await session.call("DELETE", f"/sessions/{source['id']}")
-    answer = await fork(session, source["id"])
-    assert answer.refusal == (404, "session_not_found", None)
+    response = await fork(session, source["id"])
+    assert response.error == (404, "session_not_found", None)
 
 
 async def test_a_fork_of_a_temporary_session_expires_with_it(session: Service) -> None:
@@ -135,7 +135,7 @@ async def test_a_fork_over_the_limits_is_rejected(serve: Any, limit: dict[str, i
     session = await serve(**limit)
     session_id = (await session.start())["id"]
     turn = await session.answered(session_id, "one", "two")
-    answer = await fork(session, session_id)
-    assert answer.refusal == (409, "fork_too_large", None)
-    answer = await fork(session, session_id, message_id=turn["message"]["id"])
-    assert answer.status == 201
+    response = await fork(session, session_id)
+    assert response.error == (409, "fork_too_large", None)
+    response = await fork(session, session_id, message_id=turn["message"]["id"])
+    assert response.status == 201

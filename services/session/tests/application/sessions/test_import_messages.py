@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from session_support.client import EVE, Answer
+from session_support.client import EVE, ApiResponse
 from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
@@ -17,21 +17,21 @@ RECORDS = [
 ]
 
 
-async def bring(session: Service, session_id: str, *messages: Any, **more: Any) -> Answer:
+async def bring(session: Service, session_id: str, *messages: Any, **more: Any) -> ApiResponse:
     path = f"/sessions/{session_id}/import"
     return await session.call("POST", path, {"messages": messages}, **more)
 
 
 async def shown(session: Service) -> list[dict[str, Any]]:
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
-    return list(answer.body["messages"])
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    return list(response.body["messages"])
 
 
 async def test_imported_messages_follow_the_newest_message(session: Service) -> None:
     session_id = (await session.start())["id"]
     turn = await session.answered(session_id, "hello", "hi")
-    answer = await bring(session, session_id, *RECORDS)
-    assert (answer.status, answer.body) == (
+    response = await bring(session, session_id, *RECORDS)
+    assert (response.status, response.body) == (
         200,
         {
             "object": "history_import",
@@ -68,8 +68,8 @@ async def test_a_repeated_import_changes_nothing(session: Service) -> None:
 
 async def test_concurrent_equal_imports_are_applied_once(session: Service, pool: Pool) -> None:
     session_id = (await session.start())["id"]
-    answers = await asyncio.gather(*(bring(session, session_id, *RECORDS) for _ in range(5)))
-    assert sorted(answer.body["imported"] for answer in answers) == [0, 0, 0, 0, 3]
+    responses = await asyncio.gather(*(bring(session, session_id, *RECORDS) for _ in range(5)))
+    assert sorted(response.body["imported"] for response in responses) == [0, 0, 0, 0, 3]
     assert await pool.fetchval("SELECT count(*) FROM events") == 4
 
 
@@ -79,8 +79,8 @@ async def test_an_id_of_a_different_message_is_rejected(session: Service) -> Non
     same = {"id": turn["reply_id"], "role": "assistant", "content": "hi"}
     assert (await bring(session, session_id, same)).body["skipped"] == 1
     for other in (same | {"content": "ho"}, same | {"role": "user"}):
-        answer = await bring(session, session_id, RECORDS[0], other)
-        assert answer.refusal == (409, "message_id_conflict", None)
+        response = await bring(session, session_id, RECORDS[0], other)
+        assert response.error == (409, "message_id_conflict", None)
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 4
 
 
@@ -104,8 +104,8 @@ WRONG: list[tuple[list[Any], str]] = [
 async def test_an_invalid_import_names_the_field_and_changes_nothing(session: Service) -> None:
     session_id = (await session.start())["id"]
     for messages, param in WRONG:
-        answer = await bring(session, session_id, *messages)
-        assert answer.refusal == (400, "invalid_request", param)
+        response = await bring(session, session_id, *messages)
+        assert response.error == (400, "invalid_request", param)
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 1
 
 
@@ -113,8 +113,8 @@ async def test_a_message_that_fits_no_event_is_too_large(session: Service) -> No
     session_id = (await session.start())["id"]
     for content in ("x" * (256 * 1024 + 1), "\x00" * (256 * 1024)):
         large = {"role": "user", "content": content}
-        answer = await bring(session, session_id, RECORDS[0], large)
-        assert answer.refusal[:2] == (413, "message_too_large")
+        response = await bring(session, session_id, RECORDS[0], large)
+        assert response.error[:2] == (413, "message_too_large")
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 1
 
 
@@ -131,10 +131,10 @@ async def test_an_import_is_rejected_during_a_turn_and_for_anyone_but_the_owner(
     session: Service,
 ) -> None:
     turn = await session.open_turn()
-    answer = await bring(session, turn["session_id"], *RECORDS)
-    assert answer.refusal == (409, "turn_open", None)
-    answer = await bring(session, turn["session_id"], *RECORDS, who=EVE)
-    assert answer.refusal == (404, "session_not_found", None)
+    response = await bring(session, turn["session_id"], *RECORDS)
+    assert response.error == (409, "turn_open", None)
+    response = await bring(session, turn["session_id"], *RECORDS, who=EVE)
+    assert response.error == (404, "session_not_found", None)
 
 
 async def test_an_import_over_the_message_limit_is_rejected(serve: Any) -> None:
@@ -142,15 +142,15 @@ async def test_an_import_over_the_message_limit_is_rejected(serve: Any) -> None:
     session_id = (await session.start())["id"]
     assert (await bring(session, session_id, *RECORDS)).status == 200
     assert (await bring(session, session_id, *RECORDS)).status == 200
-    answer = await bring(session, session_id, {"role": "user", "content": "more"})
-    assert answer.refusal == (409, "session_full", None)
+    response = await bring(session, session_id, {"role": "user", "content": "more"})
+    assert response.error == (409, "session_full", None)
 
 
 async def test_a_reply_to_an_imported_message_can_be_requested(session: Service) -> None:
     session_id = (await session.start())["id"]
     await bring(session, session_id, *RECORDS[:2])
-    answer = await session.call("POST", f"/sessions/{session_id}/regenerate", {})
-    assert answer.status == 201
-    assert answer.body["message"]["content"] == RECORDS[0]["content"]
-    context = (await session.claim(answer.body["id"], str(uuid4())))["run"]["context"]
+    response = await session.call("POST", f"/sessions/{session_id}/regenerate", {})
+    assert response.status == 201
+    assert response.body["message"]["content"] == RECORDS[0]["content"]
+    context = (await session.claim(response.body["id"], str(uuid4())))["run"]["context"]
     assert [message["content"] for message in context["messages"]] == [RECORDS[0]["content"]]

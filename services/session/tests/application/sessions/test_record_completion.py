@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import ADA, EVE, Answer
+from session_support.client import ADA, EVE, ApiResponse
 from session_support.components import components_on, deletion_on
 from session_support.service import Service
 from session_support.serving_completions import serve_completion
@@ -25,7 +25,7 @@ PRICE = {"currency": "USD", "prompt": 100, "completion": 400}
 
 async def record(
     session: Service, completion_id: str, who: Principal = ADA, **given: Any
-) -> Answer:
+) -> ApiResponse:
     body = {"id": completion_id, "model": "demo", "status": "completed", "usage": USAGE} | given
     return await session.call("POST", "/completions", body, who=who, issuer="inference")
 
@@ -34,8 +34,8 @@ async def test_the_usage_of_a_completion_is_the_only_event_of_its_stream(
     session: Service, pool: Pool
 ) -> None:
     completion_id = str(uuid4())
-    answer = await record(session, completion_id, status="cut", price=PRICE)
-    assert (answer.status, answer.body) == (200, {})
+    response = await record(session, completion_id, status="cut", price=PRICE)
+    assert (response.status, response.body) == (200, {})
     [event] = await pool.fetch("SELECT * FROM events")
     assert (str(event["session_id"]), event["sequence"]) == (completion_id, 1)
     assert event["type"] == CompletionServed.TYPE
@@ -60,9 +60,9 @@ async def test_a_completion_is_recorded_once_whatever_a_retry_contains(
     session: Service, pool: Pool
 ) -> None:
     completion_id = str(uuid4())
-    answers = await asyncio.gather(*(record(session, completion_id) for _ in range(5)))
-    answers.append(await record(session, completion_id, status="failed"))
-    assert {answer.status for answer in answers} == {200}
+    responses = await asyncio.gather(*(record(session, completion_id) for _ in range(5)))
+    responses.append(await record(session, completion_id, status="failed"))
+    assert {response.status for response in responses} == {200}
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
     assert await pool.fetchval("SELECT count(*) FROM outbox") == 1
 
@@ -71,9 +71,9 @@ async def test_the_id_of_another_stream_is_rejected(session: Service) -> None:
     completion_id, session_id = str(uuid4()), (await session.start())["id"]
     await record(session, completion_id)
     for taken, who in ((completion_id, EVE), (session_id, ADA)):
-        assert (await record(session, taken, who)).refusal == (409, "session_id_unavailable", "id")
+        assert (await record(session, taken, who)).error == (409, "session_id_unavailable", "id")
     started = await session.call("POST", "/sessions", {"id": completion_id})
-    assert started.refusal == (409, "session_id_unavailable", "id")
+    assert started.error == (409, "session_id_unavailable", "id")
 
 
 async def test_a_completion_cannot_be_used_as_a_session(session: Service, pool: Pool) -> None:
@@ -90,8 +90,8 @@ async def test_a_completion_cannot_be_used_as_a_session(session: Service, pool: 
         ("POST", f"{one}/regenerate", {}),
         ("POST", f"{one}/import", {"messages": [{"role": "user", "content": "hello"}]}),
     ):
-        answer = await session.call(method, path, body)
-        assert answer.refusal == (404, "session_not_found", None), path
+        response = await session.call(method, path, body)
+        assert response.error == (404, "session_not_found", None), path
     keys = {"session_ids": [completion_id]}
     keys = (await session.call("POST", "/keys", keys, issuer="history")).body["keys"]
     assert keys == {completion_id: None}
@@ -118,8 +118,8 @@ async def test_retention_does_not_erase_completions(pool: Pool) -> None:
 
 async def test_only_inference_records_completions_and_only_valid_ones(session: Service) -> None:
     body = {"id": str(uuid4()), "model": "demo", "status": "completed", "usage": USAGE}
-    refused = await session.call("POST", "/completions", body, issuer="gateway")
-    assert refused.refusal == (401, "unauthenticated", None)
+    rejected = await session.call("POST", "/completions", body, issuer="gateway")
+    assert rejected.error == (401, "unauthenticated", None)
     for wrong, param in (
         ({"id": "x"}, "id"),
         ({"status": "cancelled"}, "status"),
@@ -128,9 +128,9 @@ async def test_only_inference_records_completions_and_only_valid_ones(session: S
         ({"model": ""}, "model"),
         ({"content": "hello"}, None),
     ):
-        answer = await record(session, **{"completion_id": str(uuid4())} | wrong)
-        assert answer.refusal[:2] == (400, "invalid_request")
-        assert param is None or answer.refusal[2] == param
+        response = await record(session, **{"completion_id": str(uuid4())} | wrong)
+        assert response.error[:2] == (400, "invalid_request")
+        assert param is None or response.error[2] == param
 
 
 async def test_no_event_can_follow_a_completion(pool: Pool) -> None:

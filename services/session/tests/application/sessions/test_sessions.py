@@ -16,9 +16,9 @@ from parley_testing.eventually import eventually
 
 async def test_a_session_is_started_and_read(session: Service) -> None:
     given = {"assistant_id": "coder", "title": "Größe 🎈", "metadata": {"room": "7"}}
-    answer = await session.call("POST", "/sessions", given)
-    assert answer.status == 201
-    started = SessionShape.model_validate(answer.body, strict=False)
+    response = await session.call("POST", "/sessions", given)
+    assert response.status == 201
+    started = SessionShape.model_validate(response.body, strict=False)
     assert (started.assistant_id, started.title, started.metadata, started.version) == (
         "coder",
         "Größe 🎈",
@@ -27,14 +27,14 @@ async def test_a_session_is_started_and_read(session: Service) -> None:
     )
     assert started.created_at == started.updated_at
     read = await session.call("GET", f"/sessions/{started.id}")
-    assert (read.status, read.body) == (200, answer.body)
+    assert (read.status, read.body) == (200, response.body)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 async def test_everything_about_a_session_is_optional(session: Service, body: bytes) -> None:
-    answer = await session.call("POST", "/sessions", body)
-    assert answer.status == 201
-    assert (answer.body["assistant_id"], answer.body["title"], answer.body["metadata"]) == (
+    response = await session.call("POST", "/sessions", body)
+    assert response.status == 201
+    assert (response.body["assistant_id"], response.body["title"], response.body["metadata"]) == (
         "helper",
         None,
         {},
@@ -58,9 +58,9 @@ async def test_a_client_may_choose_the_id(session: Service) -> None:
 @pytest.mark.parametrize("who", [ADA, EVE, OTHER_ADA])
 async def test_a_used_id_is_unavailable_to_everyone(session: Service, who: object) -> None:
     taken = (await session.start())["id"]
-    answer = await session.call("POST", "/sessions", {"id": taken}, who=who)
-    assert answer.refusal == (409, "session_id_unavailable", "id")
-    assert answer.headers["x-should-retry"] == "false"
+    response = await session.call("POST", "/sessions", {"id": taken}, who=who)
+    assert response.error == (409, "session_id_unavailable", "id")
+    assert response.headers["x-should-retry"] == "false"
     assert (await session.call("GET", f"/sessions/{taken}")).body["version"] == 1
 
 
@@ -71,15 +71,15 @@ async def test_a_session_of_somebody_else_looks_like_an_unknown_one(
     others = (await session.start())["id"]
     forbidden = await session.call("GET", f"/sessions/{others}", who=who)
     unknown = await session.call("GET", f"/sessions/{uuid4()}", who=who)
-    assert forbidden.refusal == unknown.refusal == (404, "session_not_found", None)
+    assert forbidden.error == unknown.error == (404, "session_not_found", None)
     assert forbidden.body == unknown.body
 
 
 async def test_a_start_with_an_unknown_assistant_is_rejected(session: Service, pool: Pool) -> None:
-    answer = await session.call("POST", "/sessions", {"assistant_id": "nobody"})
-    assert answer.refusal == (404, "assistant_not_found", "assistant_id")
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "nobody"})
-    assert answer.refusal == (404, "assistant_not_found", "assistant_id")
+    response = await session.call("POST", "/sessions", {"assistant_id": "nobody"})
+    assert response.error == (404, "assistant_not_found", "assistant_id")
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "nobody"})
+    assert response.error == (404, "assistant_not_found", "assistant_id")
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 0
 
 
@@ -96,27 +96,27 @@ async def test_a_repeated_start_returns_the_same_session(session: Service, pool:
 async def test_a_key_with_another_body_is_rejected(session: Service, pool: Pool) -> None:
     await session.call("POST", "/sessions", {"title": "a"}, key="k1")
     for body in ({"title": "b"}, {"title": "a", "id": str(uuid4())}, {}):
-        answer = await session.call("POST", "/sessions", body, key="k1")
-        assert answer.refusal == (422, "idempotency_key_reused", None)
+        response = await session.call("POST", "/sessions", body, key="k1")
+        assert response.error == (422, "idempotency_key_reused", None)
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
 
 
 async def test_equal_keys_of_two_people_are_different_keys(session: Service) -> None:
-    answers = [
+    responses = [
         await session.call("POST", "/sessions", {"title": "a"}, key="k1", who=who)
         for who in (ADA, EVE, OTHER_ADA)
     ]
-    assert [answer.status for answer in answers] == [201, 201, 201]
-    assert len({answer.body["id"] for answer in answers}) == 3
+    assert [response.status for response in responses] == [201, 201, 201]
+    assert len({response.body["id"] for response in responses}) == 3
 
 
 async def test_concurrent_starts_with_one_key_create_one_session(
     session: Service, pool: Pool
 ) -> None:
     calls = [session.call("POST", "/sessions", {"title": "a"}, key="k1") for _ in range(8)]
-    answers = await asyncio.gather(*calls)
-    assert sorted(answer.status for answer in answers) == [200] * 7 + [201]
-    assert len({answer.body["id"] for answer in answers}) == 1
+    responses = await asyncio.gather(*calls)
+    assert sorted(response.status for response in responses) == [200] * 7 + [201]
+    assert len({response.body["id"] for response in responses}) == 1
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
 
 
@@ -144,16 +144,16 @@ async def test_a_key_expires_after_the_configured_hours(serve, pool: Pool) -> No
     await serve()
     await eventually(forgotten)
     tutor = {"assistant_id": "tutor"}
-    answer = await session.call("POST", "/switch-assistant", tutor, key="old")
-    assert answer.status == 200
+    response = await session.call("POST", "/switch-assistant", tutor, key="old")
+    assert response.status == 200
 
 
 async def test_a_switch_starts_a_session_if_there_is_none(session: Service) -> None:
     await session.start(assistant_id="helper")
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "coder"})
-    assert (answer.status, answer.body["object"]) == (200, "assistant_switch")
-    assert (answer.body["created"], answer.body["messages"]) == (True, [])
-    started = answer.body["session"]
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "coder"})
+    assert (response.status, response.body["object"]) == (200, "assistant_switch")
+    assert (response.body["created"], response.body["messages"]) == (True, [])
+    started = response.body["session"]
     assert started["assistant_id"] == "coder"
     assert (await session.call("GET", f"/sessions/{started['id']}")).body == started
 
@@ -166,17 +166,17 @@ async def test_a_switch_returns_the_session_changed_last_and_its_messages(
     await session.start(assistant_id="helper")
     await session.call("POST", "/sessions", {"assistant_id": "coder"}, who=EVE)
     turn = await session.answered(first["id"], "hello", "hi")
-    answer = (await session.call("POST", "/switch-assistant", {"assistant_id": "coder"})).body
-    assert (answer["created"], answer["session"]["id"]) == (False, first["id"])
-    assert answer["messages"] == [turn["message"], turn["reply"]]
+    response = (await session.call("POST", "/switch-assistant", {"assistant_id": "coder"})).body
+    assert (response["created"], response["session"]["id"]) == (False, first["id"])
+    assert response["messages"] == [turn["message"], turn["reply"]]
 
 
 async def test_a_switch_returns_the_last_twenty_messages_oldest_first(session: Service) -> None:
     started = await session.start()
     for number in range(11):
         await session.answered(started["id"], f"q{number}", f"a{number}")
-    answer = (await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})).body
-    shown = [message["content"] for message in answer["messages"]]
+    response = (await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})).body
+    shown = [message["content"] for message in response["messages"]]
     assert shown == [text for n in range(1, 11) for text in (f"q{n}", f"a{n}")]
 
 
@@ -195,8 +195,8 @@ async def test_a_switch_with_a_used_key_to_another_assistant_is_rejected(
     if other_exists:
         await session.start(assistant_id="tutor")
     await session.call("POST", "/switch-assistant", {"assistant_id": "coder"}, key="k1")
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "tutor"}, key="k1")
-    assert answer.refusal == (422, "idempotency_key_reused", None)
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "tutor"}, key="k1")
+    assert response.error == (422, "idempotency_key_reused", None)
 
 
 async def test_concurrent_switches_with_one_key_start_one_session(
@@ -204,9 +204,9 @@ async def test_concurrent_switches_with_one_key_start_one_session(
 ) -> None:
     body = {"assistant_id": "coder"}
     calls = [session.call("POST", "/switch-assistant", body, key="k1") for _ in range(8)]
-    answers = await asyncio.gather(*calls)
-    assert {answer.status for answer in answers} == {200}
-    assert len({answer.body["session"]["id"] for answer in answers}) == 1
+    responses = await asyncio.gather(*calls)
+    assert {response.status for response in responses} == {200}
+    assert len({response.body["session"]["id"] for response in responses}) == 1
     assert await pool.fetchval("SELECT count(*) FROM sessions") == 1
 
 
@@ -215,9 +215,9 @@ async def test_history_gets_the_keys_of_sessions(session: Service, pool: Pool) -
     # As an erasure leaves it.
     await pool.execute("UPDATE sessions SET wrapped_key = NULL WHERE id = $1", UUID(known[2]))
     asked = {"session_ids": [*known, str(uuid4())]}
-    answer = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
-    assert answer.status == 200
-    keys = answer.body["keys"]
+    response = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
+    assert response.status == 200
+    keys = response.body["keys"]
     assert set(keys) == set(known)
     assert keys[known[2]] is None
     assert len({keys[known[0]], keys[known[1]]}) == 2
@@ -227,8 +227,8 @@ async def test_history_gets_the_keys_of_sessions(session: Service, pool: Pool) -
 async def test_one_call_returns_at_most_a_hundred_keys(session: Service) -> None:
     for number, status in ((100, 200), (101, 400)):
         asked = {"session_ids": [str(uuid4())] * number}
-        answer = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
-        assert answer.status == status
+        response = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
+        assert response.status == status
 
 
 async def test_a_session_without_a_key_is_unknown_but_its_id_stays_in_use(
@@ -238,14 +238,14 @@ async def test_a_session_without_a_key_is_unknown_but_its_id_stays_in_use(
     turn = await session.answered(started["id"], "hello", "hi")
     await pool.execute("UPDATE sessions SET wrapped_key = NULL")
     messages = f"/sessions/{started['id']}/messages"
-    for answer in (
+    for response in (
         await session.call("GET", f"/sessions/{started['id']}"),
         await session.call("POST", messages, {"content": "hello"}),
         await session.call("GET", f"/turns/{turn['id']}"),
     ):
-        assert answer.status == 404
+        assert response.status == 404
     for key, body in (("k1", {}), (None, {"id": started["id"]})):
-        answer = await session.call("POST", "/sessions", body, key=key)
-        assert answer.refusal == (409, "session_id_unavailable", "id")
+        response = await session.call("POST", "/sessions", body, key=key)
+        assert response.error == (409, "session_id_unavailable", "id")
     switched = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
     assert switched.body["created"]

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import ADA, EVE, INFERENCE, OTHER_ADA, Answer
+from session_support.client import ADA, EVE, INFERENCE, OTHER_ADA, ApiResponse
 from session_support.service import Service
 from session_support.sessions import ADMIN
 
@@ -16,18 +16,20 @@ OTHER_ADMIN = Principal("elsewhere", "root", frozenset({"admin"}))
 HOLD = {"legal_hold": True}
 
 
-async def change(session: Service, session_id: str, who: Principal = ADA, **body: Any) -> Answer:
+async def change(
+    session: Service, session_id: str, who: Principal = ADA, **body: Any
+) -> ApiResponse:
     return await session.call("PATCH", f"/sessions/{session_id}", body, who=who)
 
 
 async def test_all_given_fields_are_updated_in_one_append(session: Service) -> None:
     started = await session.start(title="Old", metadata={"a": "b"})
     given = {"title": "Größe 🎈", "metadata": {"room": "7"}, "archived": True}
-    answer = await change(session, started["id"], **given)
-    assert answer.status == 200
-    assert {name: answer.body[name] for name in given} == given
-    assert (answer.body["version"], answer.body["created_at"]) == (4, started["created_at"])
-    assert (await session.call("GET", f"/sessions/{started['id']}")).body == answer.body
+    response = await change(session, started["id"], **given)
+    assert response.status == 200
+    assert {name: response.body[name] for name in given} == given
+    assert (response.body["version"], response.body["created_at"]) == (4, started["created_at"])
+    assert (await session.call("GET", f"/sessions/{started['id']}")).body == response.body
 
 
 async def test_a_repeated_update_appends_nothing(session: Service) -> None:
@@ -43,8 +45,8 @@ async def test_a_repeated_update_appends_nothing(session: Service) -> None:
 async def test_concurrent_equal_updates_are_applied_once(session: Service) -> None:
     session_id = (await session.start())["id"]
     changes = [change(session, session_id, title="New", archived=True) for _ in range(6)]
-    answers = await asyncio.gather(*changes)
-    assert {answer.body["version"] for answer in answers} == {3}
+    responses = await asyncio.gather(*changes)
+    assert {response.body["version"] for response in responses} == {3}
 
 
 async def test_an_invalid_update_is_rejected(session: Service) -> None:
@@ -58,8 +60,8 @@ async def test_an_invalid_update_is_rejected(session: Service) -> None:
         ({"archived": "yes"}, "archived"),
     ]
     for body, param in wrong:
-        answer = await change(session, session_id, **body)
-        assert answer.refusal == (400, "invalid_request", param)
+        response = await change(session, session_id, **body)
+        assert response.error == (400, "invalid_request", param)
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 1
 
 
@@ -68,8 +70,8 @@ async def test_a_session_of_somebody_else_is_not_updated(session: Service, who: 
     session_id = (await session.start(title="Mine"))["id"]
     # Also with the current value: the response would reveal the session.
     for body in ({"title": "Yours"}, {"title": "Mine"}, {"archived": False}):
-        answer = await change(session, session_id, who, **body)
-        assert answer.refusal == (404, "session_not_found", None)
+        response = await change(session, session_id, who, **body)
+        assert response.error == (404, "session_not_found", None)
 
 
 async def test_an_administrator_places_a_legal_hold_without_seeing_content(
@@ -77,13 +79,13 @@ async def test_an_administrator_places_a_legal_hold_without_seeing_content(
 ) -> None:
     started = await session.start(title="Private", metadata={"a": "b"})
     for who in (ADA, EVE):
-        answer = await change(session, started["id"], who, **HOLD)
-        assert answer.refusal == (403, "missing_scope", None)
-    answer = await change(session, started["id"], OTHER_ADMIN, **HOLD)
-    assert answer.refusal == (404, "session_not_found", None)
-    answer = await change(session, started["id"], ADMIN, **HOLD)
-    assert (answer.status, answer.body["legal_hold"]) == (200, True)
-    assert (answer.body["title"], answer.body["metadata"]) == (None, {})
+        response = await change(session, started["id"], who, **HOLD)
+        assert response.error == (403, "missing_scope", None)
+    response = await change(session, started["id"], OTHER_ADMIN, **HOLD)
+    assert response.error == (404, "session_not_found", None)
+    response = await change(session, started["id"], ADMIN, **HOLD)
+    assert (response.status, response.body["legal_hold"]) == (200, True)
+    assert (response.body["title"], response.body["metadata"]) == (None, {})
     assert await pool.fetchval("SELECT held FROM sessions")
     read = await session.call("GET", f"/sessions/{started['id']}")
     assert (read.body["legal_hold"], read.body["title"]) == (True, "Private")
@@ -108,25 +110,25 @@ async def test_an_archived_or_temporary_session_is_not_the_latest(session: Servi
 async def test_a_model_suggests_a_title_for_an_untitled_session(session: Service) -> None:
     session_id = (await session.start())["id"]
     path = f"/sessions/{session_id}/title"
-    told = {"model": "demo", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    body = {"model": "demo", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
     for title in ("Greetings", "Farewells"):
-        answer = await session.end(path, {"title": title, **told})
-        assert (answer.status, answer.body) == (200, {})
+        response = await session.end(path, {"title": title, **body})
+        assert (response.status, response.body) == (200, {})
     read = (await session.call("GET", f"/sessions/{session_id}")).body
     assert (read["title"], read["version"]) == ("Greetings", 2)
-    unknown = await session.end(f"/sessions/{uuid4()}/title", {"title": "x", **told})
-    assert unknown.refusal == (404, "session_not_found", None)
-    assert (await session.call("POST", path, {"title": "x", **told})).status == 401
+    unknown = await session.end(f"/sessions/{uuid4()}/title", {"title": "x", **body})
+    assert unknown.error == (404, "session_not_found", None)
+    assert (await session.call("POST", path, {"title": "x", **body})).status == 401
 
 
 async def test_a_model_stores_a_summary(session: Service) -> None:
     session_id = (await session.start())["id"]
     turn = await session.answered(session_id, "hello", "hi")
     path = f"/sessions/{session_id}/compaction"
-    told = {"summary": "They met.", "model": "demo", "up_to_message_id": turn["reply_id"]}
+    body = {"summary": "They met.", "model": "demo", "up_to_message_id": turn["reply_id"]}
     for _ in range(2):
-        assert (await session.end(path, told)).body == {}
+        assert (await session.end(path, body)).body == {}
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 5
-    unknown = await session.end(path, told | {"up_to_message_id": str(uuid4())})
-    assert unknown.refusal == (400, "invalid_request", "message_id")
+    unknown = await session.end(path, body | {"up_to_message_id": str(uuid4())})
+    assert unknown.error == (400, "invalid_request", "message_id")
     assert INFERENCE.user not in str(unknown.body)

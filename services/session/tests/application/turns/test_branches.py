@@ -4,13 +4,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_support.client import EVE, Answer
+from session_support.client import EVE, ApiResponse
 from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
 
 
-async def say(session: Service, session_id: str, content: str, **more: Any) -> Answer:
+async def say(session: Service, session_id: str, content: str, **more: Any) -> ApiResponse:
     body = {"content": content, **more}
     return await session.call("POST", f"/sessions/{session_id}/messages", body)
 
@@ -26,8 +26,8 @@ async def regenerate(session: Service, session_id: str, key: str | None = None, 
 
 
 async def shown(session: Service) -> list[str]:
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
-    return [message["content"] for message in answer.body["messages"]]
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    return [message["content"] for message in response.body["messages"]]
 
 
 async def test_messages_have_their_parents(session: Service) -> None:
@@ -37,9 +37,9 @@ async def test_messages_have_their_parents(session: Service) -> None:
     assert first["message"]["parent_message_id"] is None
     assert first["reply"]["parent_message_id"] == first["message"]["id"]
     assert second["message"]["parent_message_id"] == first["reply_id"]
-    answer = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
+    response = await session.call("POST", "/switch-assistant", {"assistant_id": "helper"})
     messages = [first["message"], first["reply"], second["message"], second["reply"]]
-    assert answer.body["messages"] == messages
+    assert response.body["messages"] == messages
 
 
 async def test_an_edit_opens_a_new_current_branch(session: Service) -> None:
@@ -64,31 +64,31 @@ async def test_a_null_parent_differs_from_an_absent_one(
     first = await session.call("POST", path, {"content": "hi"}, key="k1")
     assert first.status == 201
     body = {"content": "hi", "parent_message_id": None}
-    answer = await session.call("POST", path, body, key="k1")
-    assert answer.refusal == (422, "idempotency_key_reused", None)
+    response = await session.call("POST", path, body, key="k1")
+    assert response.error == (422, "idempotency_key_reused", None)
 
 
 async def test_a_parent_in_another_session_is_unknown(session: Service) -> None:
     elsewhere = await session.answered((await session.start())["id"], "one", "two")
     session_id = (await session.start())["id"]
-    answer = await say(session, session_id, "hi", parent_message_id=elsewhere["reply_id"])
-    assert answer.refusal == (400, "invalid_request", "parent_message_id")
+    response = await say(session, session_id, "hi", parent_message_id=elsewhere["reply_id"])
+    assert response.error == (400, "invalid_request", "parent_message_id")
 
 
 async def test_a_regenerated_reply_is_a_sibling_of_the_first(session: Service, pool: Pool) -> None:
     session_id = (await session.start())["id"]
     first = await session.answered(session_id, "one", "two")
-    answer = await regenerate(session, session_id)
-    turn = answer.body
-    assert (answer.status, turn["status"], turn["version"]) == (201, "running", 5)
+    response = await regenerate(session, session_id)
+    turn = response.body
+    assert (response.status, turn["status"], turn["version"]) == (201, "running", 5)
     assert turn["message"]["id"] == first["message"]["id"]
     row = await pool.fetchrow("SELECT * FROM turns WHERE id = $1", UUID(turn["id"]))
     assert (row["message_sequence"], row["requested_sequence"]) == (2, 5)
     claim = await session.claim(turn["id"], str(uuid4()))
     context = claim["run"]["context"]["messages"]
     assert [message["content"] for message in context] == ["one"]
-    refused = await regenerate(session, session_id)
-    assert refused.refusal == (409, "turn_open", None)
+    rejected = await regenerate(session, session_id)
+    assert rejected.error == (409, "turn_open", None)
 
 
 async def test_a_regenerated_reply_can_be_read_and_followed(session: Service) -> None:
@@ -109,7 +109,7 @@ async def test_a_regenerated_reply_can_be_read_and_followed(session: Service) ->
 async def test_only_replies_to_user_messages_are_regenerated(session: Service, which: str) -> None:
     session_id = (await session.start())["id"]
     turn = await session.answered(session_id, "one", "two")
-    answer = await regenerate(session, session_id, message_id=turn[which])
-    assert answer.refusal == (400, "invalid_request", "message_id")
+    response = await regenerate(session, session_id, message_id=turn[which])
+    assert response.error == (400, "invalid_request", "message_id")
     path = f"/sessions/{session_id}/regenerate"
     assert (await session.call("POST", path, {}, who=EVE)).status == 404

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import EVE, Answer
+from session_support.client import EVE, ApiResponse
 from session_support.components import Components, components_on
 from session_support.service import Service
 
@@ -21,7 +21,7 @@ def runner() -> str:
     return str(uuid4())
 
 
-async def cancel(session: Service, turn_id: str, **more: object) -> Answer:
+async def cancel(session: Service, turn_id: str, **more: object) -> ApiResponse:
     return await session.call("POST", f"/turns/{turn_id}/cancel", **more)
 
 
@@ -30,8 +30,8 @@ async def test_the_heartbeat_names_a_cancelled_turn_and_the_runner_ends_it(
 ) -> None:
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
-    answer = await cancel(session, turn["id"])
-    assert (answer.status, answer.body["status"]) == (200, "running")
+    response = await cancel(session, turn["id"])
+    assert (response.status, response.body["status"]) == (200, "running")
     assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "cancelled"}
     ended = (await session.fail(turn["id"], mine, code="cancelled", partial_content="Hel")).body
     assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hel")
@@ -61,17 +61,17 @@ async def test_a_reply_completed_after_a_cancel_is_cancelled(
 async def test_repeated_and_concurrent_cancels_append_one_event(session: Service) -> None:
     turn = await session.open_turn()
     await session.claim(turn["id"], runner())
-    answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
-    assert {answer.status for answer in answers} == {200}
+    responses = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
+    assert {response.status for response in responses} == {200}
     after = await session.call("GET", f"/sessions/{turn['session_id']}")
     assert after.body["version"] == turn["version"] + 1
 
 
 async def test_an_unclaimed_turn_is_cancelled_at_once(session: Service, pool: Pool) -> None:
     turn, other = await session.open_turn(), await session.open_turn()
-    answers = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
-    ended = answers[0].body
-    assert all((answer.status, answer.body) == (200, ended) for answer in answers)
+    responses = await asyncio.gather(*(cancel(session, turn["id"]) for _ in range(5)))
+    ended = responses[0].body
+    assert all((response.status, response.body) == (200, ended) for response in responses)
     assert (ended["status"], ended["version"]) == ("cancelled", turn["version"] + 2)
     assert (ended["reply"]["status"], ended["reply"]["content"]) == ("cancelled", "")
     assert not (await session.claim(turn["id"], runner()))["claimed"]
@@ -97,8 +97,8 @@ async def test_cancelling_an_ended_turn_changes_nothing(session: Service) -> Non
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
     ended = (await session.complete(turn["id"], mine)).body
-    answer = await cancel(session, turn["id"])
-    assert (answer.status, answer.body) == (200, ended)
+    response = await cancel(session, turn["id"])
+    assert (response.status, response.body) == (200, ended)
 
 
 async def test_a_turn_of_somebody_else_or_an_unknown_one_is_not_cancelled(session: Service) -> None:

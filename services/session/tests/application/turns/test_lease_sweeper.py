@@ -68,7 +68,7 @@ async def test_a_turn_unclaimed_for_a_lease_is_interrupted(
     await components.sweeper().sweep()
     ended = await session.turn(turn["id"])
     assert (ended["status"], ended["error"]["code"]) == ("failed", "interrupted")
-    assert ended["error"]["message"].startswith("The process that made the reply was lost")
+    assert ended["error"]["message"].startswith("The reply was interrupted")
     assert ended["reply"]["content"] == ""
 
 

@@ -28,8 +28,8 @@ LOST = "what was lost"
 @pytest.fixture
 async def way(redis_url: str) -> AsyncIterator[FaultyProxy]:
     """A proxy in front of Redis that can be closed and silenced."""
-    async with FaultyProxy.to(redis_url) as passage:
-        yield passage
+    async with FaultyProxy.to(redis_url) as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ async def streamed(session: Service, pool: Pool, buffers: TurnBuffers, *texts: s
     assert (await session.claim(turn["id"], runner))["claimed"]
     writing = TurnBufferSealer(UUID(turn["id"]), await key_of(session, turn))
     entries = [writing.header(OPENING)]
-    place = 0
+    position = 0
     for text in texts:
-        place += len(text)
+        position += len(text)
         if text != LOST:
-            entries.append(writing.text(text, place))
+            entries.append(writing.text(text, position))
     assert await buffers.write(
         [BufferWrite(writing.name, entries, create=True, ttl_seconds=60)]
     ) == ["written"]
@@ -124,17 +124,17 @@ async def test_an_outage_of_redis_blocks_no_session(
     session: Service, pool: Pool, buffers: TurnBuffers, way: FaultyProxy, how: str
 ) -> None:
     turns = [await streamed(session, pool, buffers, "lost") for _ in range(3)]
-    resting = RedisWithCircuitBreaker(
+    breaker = RedisWithCircuitBreaker(
         way.database, timeout_seconds=0.1, open_seconds=60, max_connections=1
     )
     getattr(way, how)()
-    await components_on(pool, buffers=TurnBuffers(resting)).sweeper().sweep()
+    await components_on(pool, buffers=TurnBuffers(breaker)).sweeper().sweep()
     for turn in turns:
         ended = await session.turn(turn["id"])
         assert (ended["status"], ended["reply"]["content"]) == ("failed", "")
     # Only the first call waited for Redis.
-    assert resting.failures == 1
-    await resting.aclose()
+    assert breaker.failures == 1
+    await breaker.aclose()
 
 
 async def test_the_process_reads_the_configured_redis(

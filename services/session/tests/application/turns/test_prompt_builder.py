@@ -42,7 +42,7 @@ async def test_a_summary_is_requested_and_starts_the_next_window(
     session_id, run = await said(session, 7)
     up_to, messages = run["compact"]["up_to_message_id"], run["context"]["messages"]
     assert run["compact"]["messages"] == []
-    place = [message["id"] for message in messages].index(up_to)
+    position = [message["id"] for message in messages].index(up_to)
     summary = {
         "up_to_message_id": up_to,
         "summary": "Ada asked often. 🎈",
@@ -51,12 +51,12 @@ async def test_a_summary_is_requested_and_starts_the_next_window(
         "usage": USAGE,
     }
     for _ in range(2):
-        answer = await session.end(f"/sessions/{session_id}/compaction", summary)
-        assert (answer.status, answer.body) == (200, {})
+        response = await session.end(f"/sessions/{session_id}/compaction", summary)
+        assert (response.status, response.body) == (200, {})
     after = await run_of(session, session_id)
     first, *rest = after["context"]["messages"]
     assert first == {"id": None, "role": "system", "content": "Ada asked often. 🎈"}
-    assert rest[: len(messages) - place - 1] == messages[place + 1 :]
+    assert rest[: len(messages) - position - 1] == messages[position + 1 :]
     assert after["compact"] is None
     events = "SELECT count(*) FROM events WHERE type LIKE '%context_compacted%'"
     assert await pool.fetchval(events) == 1
@@ -81,8 +81,8 @@ async def test_a_title_is_requested_until_there_is_one(session: Service, pool: P
     session_id = (await session.start())["id"]
     asked = [(await run_of(session, session_id))["suggest_title"]]
     title = {"title": "Tea 🎈", "model": "demo", "usage": USAGE}
-    answer = await session.end(f"/sessions/{session_id}/title", title)
-    assert (answer.status, answer.body) == (200, {})
+    response = await session.end(f"/sessions/{session_id}/title", title)
+    assert (response.status, response.body) == (200, {})
     asked.append((await run_of(session, session_id))["suggest_title"])
     assert asked == [True, False]
     stored = await pool.fetchval("SELECT data FROM events WHERE type LIKE '%session_renamed%'")

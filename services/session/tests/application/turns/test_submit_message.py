@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
-from session_support.client import ADA, EVE, OTHER_ADA, Answer
+from session_support.client import ADA, EVE, OTHER_ADA, ApiResponse
 from session_support.service import Service
 
 from parley_contracts.api_models import Turn
@@ -17,7 +17,7 @@ async def session_id(session: Service) -> str:
     return str((await session.start())["id"])
 
 
-async def submit(session: Service, session_id: str, content: str = "hello", **more) -> Answer:
+async def submit(session: Service, session_id: str, content: str = "hello", **more) -> ApiResponse:
     return await session.call(
         "POST", f"/sessions/{session_id}/messages", {"content": content}, **more
     )
@@ -31,24 +31,24 @@ async def messages_stored(pool: Pool) -> int:
 async def test_a_message_is_committed_and_its_turn_is_open(
     session: Service, session_id: str
 ) -> None:
-    answer = await submit(session, session_id, "Größe? 🎈\x00")
-    assert answer.status == 201
-    turn = Turn.model_validate(answer.body, strict=False)
+    response = await submit(session, session_id, "Größe? 🎈\x00")
+    assert response.status == 201
+    turn = Turn.model_validate(response.body, strict=False)
     assert (turn.status, turn.reply, turn.error, turn.version) == ("running", None, None, 3)
     message = turn.message
     assert (message.role, message.content, message.version) == ("user", "Größe? 🎈\x00", 2)
     assert (message.turn_id, message.session_id) == (turn.id, UUID(session_id))
-    assert (await session.call("GET", f"/turns/{turn.id}")).body == answer.body
+    assert (await session.call("GET", f"/turns/{turn.id}")).body == response.body
 
 
 async def test_a_second_message_is_rejected_while_the_turn_is_open(
     session: Service, session_id: str, pool: Pool
 ) -> None:
     turn = (await submit(session, session_id)).body
-    refused = await submit(session, session_id, "again")
-    assert refused.refusal == (409, "turn_open", None)
-    assert refused.headers["x-should-retry"] == "false"
-    assert turn["id"] in refused.body["error"]["message"]
+    rejected = await submit(session, session_id, "again")
+    assert rejected.error == (409, "turn_open", None)
+    assert rejected.headers["x-should-retry"] == "false"
+    assert turn["id"] in rejected.body["error"]["message"]
     assert await messages_stored(pool) == 1
     runner = str(uuid4())
     await session.claim(turn["id"], runner)
@@ -62,7 +62,7 @@ async def test_a_message_to_a_session_of_somebody_else_is_rejected(
 ) -> None:
     forbidden = await submit(session, session_id, who=who)
     unknown = await submit(session, str(uuid4()), who=who)
-    assert forbidden.refusal == unknown.refusal == (404, "session_not_found", None)
+    assert forbidden.error == unknown.error == (404, "session_not_found", None)
     assert forbidden.body == unknown.body
     assert await messages_stored(pool) == 0
 
@@ -80,7 +80,7 @@ async def test_a_turn_of_somebody_else_looks_like_an_unknown_one(
         asked = {"who": who, "issuer": issuer}
         forbidden = await session.call(method, f"/turns/{turn_id}{suffix}", body, **asked)
         unknown = await session.call(method, f"/turns/{uuid4()}{suffix}", body, **asked)
-        assert forbidden.refusal == unknown.refusal == (404, "turn_not_found", None)
+        assert forbidden.error == unknown.error == (404, "turn_not_found", None)
         assert forbidden.body == unknown.body
     # The caller has not claimed it.
     assert (await session.claim(turn_id, str(uuid4())))["claimed"]
@@ -90,9 +90,9 @@ async def test_a_turn_of_somebody_else_looks_like_an_unknown_one(
 async def test_a_message_of_256_kib_is_accepted(
     session: Service, session_id: str, content: str
 ) -> None:
-    answer = await submit(session, session_id, content)
-    assert answer.status == 201
-    assert (await session.turn(answer.body["id"]))["message"]["content"] == content
+    response = await submit(session, session_id, content)
+    assert response.status == 201
+    assert (await session.turn(response.body["id"]))["message"]["content"] == content
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ async def test_a_message_of_256_kib_is_accepted(
 async def test_a_message_that_is_too_large_stores_nothing(
     session: Service, session_id: str, content: str, pool: Pool
 ) -> None:
-    refused = await submit(session, session_id, content, key="k1")
-    assert refused.refusal == (413, "message_too_large", "content")
+    rejected = await submit(session, session_id, content, key="k1")
+    assert rejected.error == (413, "message_too_large", "content")
     assert await messages_stored(pool) == 0
     assert await pool.fetchval("SELECT count(*) FROM turns") == 0
     assert await pool.fetchval("SELECT count(*) FROM remembered_requests") == 0
@@ -118,31 +118,31 @@ async def test_a_message_that_is_too_large_stores_nothing(
 
 async def test_a_body_over_the_limit_is_rejected(serve, session_id: str, pool: Pool) -> None:
     session = await serve(MAX_BODY_BYTES=1024)
-    refused = await submit(session, session_id, "x" * 1024)
-    assert refused.refusal == (413, "body_too_large", None)
+    rejected = await submit(session, session_id, "x" * 1024)
+    assert rejected.error == (413, "body_too_large", None)
     assert await messages_stored(pool) == 0
 
 
 async def test_a_message_must_have_text(session: Service, session_id: str) -> None:
     for content in ("", None, 5, ["a"]):
         path = f"/sessions/{session_id}/messages"
-        answer = await session.call("POST", path, {"content": content})
-        assert answer.refusal == (400, "invalid_request", "content")
+        response = await session.call("POST", path, {"content": content})
+        assert response.error == (400, "invalid_request", "content")
 
 
 async def test_an_unpaired_surrogate_is_invalid_json(session: Service, session_id: str) -> None:
-    answer = await session.call(
+    response = await session.call(
         "POST", f"/sessions/{session_id}/messages", b'{"content": "\\ud83c"}'
     )
-    assert answer.refusal == (400, "invalid_request", None)
+    assert response.error == (400, "invalid_request", None)
 
 
 async def test_a_full_session_rejects_messages(serve) -> None:
     session = await serve(session_max_messages_per_session=2)
     session_id = (await session.start())["id"]
     await session.answered(session_id, "hello", "hi")
-    refused = await submit(session, session_id)
-    assert refused.refusal == (409, "session_full", None)
+    rejected = await submit(session, session_id)
+    assert rejected.error == (409, "session_full", None)
 
 
 async def test_a_repeated_submit_returns_the_current_turn(
@@ -166,8 +166,8 @@ async def test_a_key_with_another_content_is_rejected(
     session: Service, session_id: str, pool: Pool
 ) -> None:
     await submit(session, session_id, "a", key="k1")
-    refused = await submit(session, session_id, "b", key="k1")
-    assert refused.refusal == (422, "idempotency_key_reused", None)
+    rejected = await submit(session, session_id, "b", key="k1")
+    assert rejected.error == (422, "idempotency_key_reused", None)
     assert await messages_stored(pool) == 1
 
 
@@ -181,17 +181,17 @@ async def test_concurrent_submits_with_one_key_add_one_message(
     session: Service, session_id: str, pool: Pool
 ) -> None:
     calls = [submit(session, session_id, key="k1") for _ in range(12)]
-    answers = await asyncio.gather(*calls)
-    assert sorted(answer.status for answer in answers) == [200] * 11 + [201]
-    assert len({answer.body["id"] for answer in answers}) == 1
+    responses = await asyncio.gather(*calls)
+    assert sorted(response.status for response in responses) == [200] * 11 + [201]
+    assert len({response.body["id"] for response in responses}) == 1
     assert await messages_stored(pool) == 1
 
 
 async def test_concurrent_submits_without_a_key_open_one_turn(
     session: Service, session_id: str, pool: Pool
 ) -> None:
-    answers = await asyncio.gather(*(submit(session, session_id) for _ in range(12)))
-    assert sorted(answer.status for answer in answers) == [201] + [409] * 11
+    responses = await asyncio.gather(*(submit(session, session_id) for _ in range(12)))
+    assert sorted(response.status for response in responses) == [201] + [409] * 11
     assert await messages_stored(pool) == 1
 
 
@@ -200,8 +200,8 @@ async def test_one_key_in_two_processes_adds_one_message(
 ) -> None:
     processes = [await serve(), await serve()]
     calls = [submit(processes[n % 2], session_id, key="k1") for n in range(12)]
-    answers = await asyncio.gather(*calls)
-    assert len({answer.body["id"] for answer in answers}) == 1
+    responses = await asyncio.gather(*calls)
+    assert len({response.body["id"] for response in responses}) == 1
     assert await messages_stored(pool) == 1
 
 

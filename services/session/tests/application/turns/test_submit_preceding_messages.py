@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import EVE, Answer
+from session_support.client import EVE, ApiResponse
 from session_support.service import Service
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
@@ -17,7 +17,9 @@ async def session_id(session: Service) -> str:
     return str((await session.start())["id"])
 
 
-async def ask(session: Service, session_id: str, content: str = "three", **given: Any) -> Answer:
+async def ask(
+    session: Service, session_id: str, content: str = "three", **given: Any
+) -> ApiResponse:
     asked = {name: given.pop(name) for name in ("who", "key") if name in given}
     path = f"/sessions/{session_id}/messages"
     return await session.call("POST", path, {"content": content} | given, **asked)
@@ -37,9 +39,9 @@ async def test_preceding_messages_are_in_the_context_of_the_turn(
     session: Service, session_id: str
 ) -> None:
     await session.answered(session_id, "zero", "hi")
-    answer = await ask(session, session_id, preceding=["one", "two"])
-    turn = answer.body
-    assert (answer.status, turn["message"]["content"], turn["version"]) == (201, "three", 8)
+    response = await ask(session, session_id, preceding=["one", "two"])
+    turn = response.body
+    assert (response.status, turn["message"]["content"], turn["version"]) == (201, "three", 8)
     run = (await session.claim(turn["id"], str(uuid4())))["run"]
     shown = [(message["role"], message["content"]) for message in run["context"]["messages"]]
     said = [("user", text) for text in ("one", "two", "three")]
@@ -57,13 +59,13 @@ async def test_the_size_limit_applies_to_each_message_and_the_error_names_it(
         ({"preceding": ["a", longest + "x"]}, "preceding.1"),
         ({"preceding": [longest], "content": longest + "x"}, "content"),
     ):
-        refused = await ask(session, session_id, **asked)
-        assert refused.refusal == (413, "message_too_large", param)
+        rejected = await ask(session, session_id, **asked)
+        assert rejected.error == (413, "message_too_large", param)
     for asked, param in (
         ({"preceding": ["a"] * 21}, "preceding"),
         ({"preceding": ["a", ""]}, "preceding.1"),
     ):
-        assert (await ask(session, session_id, **asked)).refusal == (400, "invalid_request", param)
+        assert (await ask(session, session_id, **asked)).error == (400, "invalid_request", param)
     assert await turns_stored(pool) == 0
     assert (await ask(session, session_id, preceding=[longest, *["a"] * 19])).status == 201
 
@@ -71,8 +73,8 @@ async def test_the_size_limit_applies_to_each_message_and_the_error_names_it(
 async def test_a_session_needs_capacity_for_all_messages(serve: Any) -> None:
     session = await serve(session_max_messages_per_session=3)
     session_id = (await session.start())["id"]
-    refused = await ask(session, session_id, preceding=["a", "b", "c"])
-    assert refused.refusal == (409, "session_full", None)
+    rejected = await ask(session, session_id, preceding=["a", "b", "c"])
+    assert rejected.error == (409, "session_full", None)
     assert (await ask(session, session_id, preceding=["a", "b"])).status == 201
 
 
@@ -102,8 +104,8 @@ async def test_attach_is_not_part_of_the_fingerprint(session: Service, session_i
         repeated = await ask(session, session_id, **asked, attach=attach, key="k1")
         assert (repeated.status, repeated.body) == (200, first.body)
     for other in ({"preceding": ["two"]}, {"model": "third"}, {"preceding": []}):
-        refused = await ask(session, session_id, **asked | other, key="k1")
-        assert refused.refusal == (422, "idempotency_key_reused", None)
+        rejected = await ask(session, session_id, **asked | other, key="k1")
+        assert rejected.error == (422, "idempotency_key_reused", None)
 
 
 async def test_a_retry_with_attach_returns_the_current_turn(
@@ -130,9 +132,9 @@ async def test_other_messages_or_a_retry_without_attach_open_a_turn(
         {"preceding": ["one", "two"], "content": "four", "attach": True},
         {"preceding": ["one", "two"]},
     ):
-        answer = await ask(session, session_id, **asked)
-        assert answer.status == 201
-        await end(session, answer.body)
+        response = await ask(session, session_id, **asked)
+        assert response.status == 201
+        await end(session, response.body)
     assert await turns_stored(pool) == 6
 
 
@@ -144,23 +146,23 @@ async def test_fewer_messages_are_not_a_repetition(session: Service, session_id:
 async def test_a_regenerated_turn_is_not_attached_to(session: Service, session_id: str) -> None:
     turn = await session.answered(session_id, "three", "hi")
     await session.call("POST", f"/sessions/{session_id}/regenerate", {})
-    refused = await ask(session, session_id, attach=True)
-    assert refused.refusal == (409, "turn_open", None)
-    assert turn["id"] not in refused.body["error"]["message"]
+    rejected = await ask(session, session_id, attach=True)
+    assert rejected.error == (409, "turn_open", None)
+    assert turn["id"] not in rejected.body["error"]["message"]
 
 
 async def test_a_turn_of_somebody_else_is_not_attached_to(
     session: Service, session_id: str
 ) -> None:
     await ask(session, session_id, attach=True)
-    refused = await ask(session, session_id, attach=True, who=EVE)
-    assert refused.refusal == (404, "session_not_found", None)
+    rejected = await ask(session, session_id, attach=True, who=EVE)
+    assert rejected.error == (404, "session_not_found", None)
 
 
 async def test_concurrent_retries_share_one_turn(serve: Any, session_id: str, pool: Pool) -> None:
     processes = [await serve(), await serve()]
     calls = [ask(processes[n % 2], session_id, preceding=["one"], attach=True) for n in range(8)]
-    answers = await asyncio.gather(*calls)
-    assert sorted(answer.status for answer in answers) == [200] * 7 + [201]
-    assert len({answer.body["id"] for answer in answers}) == 1
+    responses = await asyncio.gather(*calls)
+    assert sorted(response.status for response in responses) == [200] * 7 + [201]
+    assert len({response.body["id"] for response in responses}) == 1
     assert await turns_stored(pool) == 1

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_support.client import ADA, EVE, Answer
+from session_support.client import ADA, EVE, ApiResponse
 from session_support.components import Components, components_on
 from session_support.service import Service
 
@@ -112,11 +112,11 @@ async def test_a_window_fits_its_budget(serve: Any) -> None:
 async def test_a_completed_turn_has_its_reply(session: Service) -> None:
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
-    answer = await session.complete(
+    response = await session.complete(
         turn["id"], mine, content="Grüße 🎈", finish_reason="length", usage=USAGE, price=PRICE
     )
-    assert answer.status == 200
-    ended = answer.body
+    assert response.status == 200
+    ended = response.body
     assert (ended["status"], ended["version"], ended["reply_id"]) == (
         "completed",
         4,
@@ -144,10 +144,10 @@ async def test_the_price_of_a_reply_is_in_its_event(session: Service, pool: Pool
 async def test_a_failed_turn_has_its_error_and_partial_reply(session: Service) -> None:
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
-    answer = await session.fail(
+    response = await session.fail(
         turn["id"], mine, details="Too slow.", partial_content="He", usage=USAGE
     )
-    ended = answer.body
+    ended = response.body
     assert (ended["status"], ended["reply"]["status"]) == ("failed", "failed")
     assert ended["error"] == {
         "message": "Too slow.",
@@ -170,20 +170,20 @@ async def test_only_the_runner_ends_a_turn(session: Service, pool: Pool) -> None
     turn, unclaimed = await session.open_turn(), await session.open_turn()
     await session.claim(turn["id"], runner())
     for turn_id in (turn["id"], unclaimed["id"]):
-        for answer in (
+        for response in (
             await session.complete(turn_id, runner()),
             await session.fail(turn_id, runner()),
         ):
-            assert answer.refusal == (403, "not_the_runner", None)
+            assert response.error == (403, "not_the_runner", None)
     assert await ends(pool) == []
 
 
 async def test_an_unknown_turn_has_no_end(session: Service) -> None:
-    for answer in (
+    for response in (
         await session.complete(str(uuid4()), runner()),
         await session.fail(str(uuid4()), runner()),
     ):
-        assert answer.refusal == (404, "turn_not_found", None)
+        assert response.error == (404, "turn_not_found", None)
 
 
 async def test_ending_a_turn_twice_returns_how_it_ended(session: Service, pool: Pool) -> None:
@@ -205,9 +205,9 @@ async def test_one_of_concurrent_ends_is_stored(session: Service, pool: Pool) ->
     for number in range(5):
         calls.append(session.complete(turn["id"], mine, content=str(number)))
         calls.append(session.fail(turn["id"], mine, partial_content=str(number)))
-    answers: list[Answer] = await asyncio.gather(*calls)
-    assert {answer.status for answer in answers} == {200}
-    assert all(answer.body == answers[0].body for answer in answers)
+    responses: list[ApiResponse] = await asyncio.gather(*calls)
+    assert {response.status for response in responses} == {200}
+    assert all(response.body == responses[0].body for response in responses)
     assert len(await ends(pool)) == 1
 
 
@@ -216,11 +216,11 @@ async def test_a_reply_that_fits_no_event_is_rejected_and_the_turn_continues(
 ) -> None:
     turn, mine = await session.open_turn(), runner()
     await session.claim(turn["id"], mine)
-    for answer in (
+    for response in (
         await session.complete(turn["id"], mine, content="x" * 600 * 1024),
         await session.fail(turn["id"], mine, partial_content="x" * 600 * 1024),
     ):
-        assert answer.refusal == (413, "reply_too_large", None)
+        assert response.error == (413, "reply_too_large", None)
     assert await ends(pool) == []
     assert (await session.fail(turn["id"], mine, code="internal")).body["status"] == "failed"
 
@@ -272,11 +272,11 @@ async def test_after_a_cancel_a_turn_ends_as_cancelled(
     await session.claim(turn["id"], mine)
     await components.cancel(turn)
     if ending == "complete":
-        answer = await session.complete(turn["id"], mine, content="He")
+        response = await session.complete(turn["id"], mine, content="He")
     else:
-        answer = await session.fail(turn["id"], mine, partial_content="He", details="d")
-    ended = answer.body
-    assert (answer.status, ended["status"], ended["version"]) == (200, "cancelled", 5)
+        response = await session.fail(turn["id"], mine, partial_content="He", details="d")
+    ended = response.body
+    assert (response.status, ended["status"], ended["version"]) == (200, "cancelled", 5)
     assert (ended["reply"]["status"], ended["reply"]["content"]) == ("cancelled", "He")
     assert "error" not in ended
     assert await ends(pool) == ["reply_cancelled"]
@@ -295,8 +295,8 @@ async def test_a_turn_of_somebody_else_is_not_claimed(session: Service) -> None:
     turn = await session.open_turn()
     body = {"runner": runner(), "since": None}
     path = f"/turns/{turn['id']}/claim"
-    refused = await session.call("POST", path, body, who=EVE, issuer="inference")
-    assert refused.refusal == (404, "turn_not_found", None)
+    rejected = await session.call("POST", path, body, who=EVE, issuer="inference")
+    assert rejected.error == (404, "turn_not_found", None)
     assert (await session.claim(turn["id"], runner()))["claimed"]
 
 

@@ -98,9 +98,9 @@ def test_a_parent_outside_the_session_is_rejected() -> None:
 
 def test_second_message_is_rejected_while_a_turn_is_open_and_names_the_turn() -> None:
     session, _ = given(START, SUBMIT)
-    with pytest.raises(TurnOpen) as refused:
+    with pytest.raises(TurnOpen) as rejected:
         decide(session, NEXT, ADA, seal)
-    assert refused.value.turn_id == TURN
+    assert rejected.value.turn_id == TURN
 
 
 @pytest.mark.parametrize("field", ["message_id", "turn_id", "reply_id"])
@@ -140,9 +140,9 @@ def test_a_second_end_of_a_turn_is_rejected_with_how_it_ended(
     first: Command, status: str, second: Command
 ) -> None:
     session, _ = given(START, SUBMIT, first)
-    with pytest.raises(TurnAlreadyEnded) as refused:
+    with pytest.raises(TurnAlreadyEnded) as rejected:
         decide(session, second, ADA, seal)
-    assert refused.value.status == status
+    assert rejected.value.status == status
 
 
 @pytest.mark.parametrize("ending", [COMPLETE, FAIL])

@@ -93,9 +93,9 @@ def test_only_replies_to_user_messages_are_regenerated(message_id: UUID) -> None
 def test_messages_and_imports_are_rejected_while_a_turn_is_open() -> None:
     session, _ = given(START, SUBMIT)
     for command in (AGAIN, ImportMessages(THREE)):
-        with pytest.raises(TurnOpen) as refused:
+        with pytest.raises(TurnOpen) as rejected:
             when(session, command)
-        assert refused.value.turn_id == TURN
+        assert rejected.value.turn_id == TURN
 
 
 def test_a_regenerated_reply_needs_unused_ids() -> None:
@@ -109,8 +109,8 @@ def test_imported_messages_follow_the_newest_one_and_each_other() -> None:
     session, events = given(START, SUBMIT, COMPLETE, ImportMessages(THREE))
     assert types(events[4:]) == ["message_imported"] * 3
     assert session is not None
-    line = [(at, place.role) for at, place in session.branch_to(session.leaf_message_id)]
-    assert line == [
+    branch = [(at, node.role) for at, node in session.branch_to(session.leaf_message_id)]
+    assert branch == [
         *((message.id, message.role) for message in reversed(THREE)),
         (REPLY, "assistant"),
         (MESSAGE, "user"),

@@ -41,7 +41,7 @@ def test_preceding_messages_form_a_chain_and_open_one_turn() -> None:
     first = events[1].data
     assert isinstance(first, MessageSubmitted)
     assert first.content == seal(SESSION, events[1].id, "content", {"text": "one"})
-    assert [place.tokens for place in session.messages.values()] == [1, None, 3]
+    assert [node.tokens for node in session.messages.values()] == [1, None, 3]
 
 
 def test_the_first_preceding_message_follows_newest_parent_or_nothing() -> None:

@@ -129,7 +129,7 @@ async def test_keys_are_only_in_their_folder_and_files_are_private(
         assert wrapped not in path.read_text()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (*store.iterdir(), *keys.iterdir())}
     assert modes == {0o600}
-    assert "runners (which process runs which turn now)" in ended.stdout
+    assert "runners (the heartbeats of running processes)" in ended.stdout
     assert (await run(f"verify-backup --from {store} --keys {keys}", "")).code == 0
     without = await run(f"verify-backup --from {store}", "")
     assert (without.code, without.stdout.count("cannot be read")) == (1, 2)
@@ -156,12 +156,12 @@ async def test_a_killed_backup_is_not_valid(
     for ended in (await verify(), await restore()):
         assert (ended.code, ended.stdout) == (1, "")
         assert ended.stderr == (
-            f"{folder} holds no whole backup: manifest.json, written last, is missing.\n"
+            f"{folder} is not a complete backup: manifest.json, written last, is missing.\n"
         )
-    refused = await back_up()
-    assert (refused.code, refused.stderr) == (
+    rejected = await back_up()
+    assert (rejected.code, rejected.stderr) == (
         1,
-        f"{folder} is not empty: name a folder that is, or a new one.\n",
+        f"{folder} is not empty: choose a new or an empty folder.\n",
     )
 
 
@@ -191,7 +191,7 @@ async def test_a_changed_bit_is_reported_and_nothing_is_restored(
         damaged.append(path.stem)
         ended = await verify()
         assert (ended.code, ended.stderr) == (1, "")
-        assert f"{path} is not what was written: " in ended.stdout
+        assert f"{path} was changed: " in ended.stdout
     assert {"events", "outbox", "sessions", "turns", "session_keys", "assistants"} <= {*damaged}
     path = next(damages(folder))
     assert (await restore()).code == 1
@@ -218,19 +218,19 @@ async def test_a_backup_of_a_damaged_store_is_reported(
     assert (await back_up()).code == 0
     ended = await verify()
     assert ended.code == 1
-    said = {line.strip() for line in ended.stdout.splitlines()}
-    assert said >= {
+    lines = {line.strip() for line in ended.stdout.splitlines()}
+    assert lines >= {
         f"Session {lost} is at version 4, its events end at 3.",
-        f"Session {erased} is erased, and has a key.",
-        f"Session {unread} cannot be read after event 1: ValidationError.",
-        f"Session {queued} has a row in outbox for an event that it has not.",
-        f"Session {keyless} has a key that does not open.",
+        f"Session {erased} is erased, but has a key.",
+        f"Session {unread} cannot be decoded after event 1: ValidationError.",
+        f"Session {queued} has a row in outbox for a missing event.",
+        f"Session {keyless} has a key that cannot be unwrapped.",
         *(
-            f"Session {orphan} is in {name}, and not in sessions."
+            f"Session {orphan} is in {name}, but not in sessions."
             for name in ("events", "outbox", "turns")
         ),
     }
-    assert "The backup is not whole, in 8 places; the first are:" in said
+    assert "The backup is invalid: 8 differences; the first ones:" in lines
     assert "secret" not in ended.stdout + ended.stderr
 
 
@@ -242,11 +242,11 @@ async def test_keys_unwrap_only_with_the_master_key_of_the_store(
     other = "k2:" + base64.b64encode(b"o" * 32).decode()
     for ended in (await verify(master_key=other), await restore(master_key=other)):
         assert ended.code == 1
-        assert f"Session {session_id} has a key that needs another master key." in ended.stdout
+        assert f"Session {session_id} has a key wrapped by another master key." in ended.stdout
     without = await verify(master_key="")
     assert (without.code, without.stdout.splitlines()[1:]) == (
         0,
-        ["Whether its keys open was not tried: PARLEY_MASTER_KEY is not set."],
+        ["PARLEY_MASTER_KEY is not set: the keys were not checked."],
     )
 
 
@@ -256,7 +256,7 @@ async def test_only_an_empty_store_at_the_same_migrations_is_restored_into(
     await append_turns(components, 1)
     await back_up()
     unmigrated = await run(f"restore --from {folder}", database)
-    assert (unmigrated.code, unmigrated.stderr[:22]) == (1, "The database is empty:")
+    assert (unmigrated.code, unmigrated.stderr[:22]) == (1, "The database is empty.")
     connection = await asyncpg.connect(database)
     assert (await run("migrate", database)).code == 0
     await connection.execute("DELETE FROM assistant_outbox WHERE position = 1")

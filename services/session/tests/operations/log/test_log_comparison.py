@@ -64,8 +64,8 @@ def test_only_pending_events_may_be_missing_from_the_log() -> None:
     assert not compared(session_id, numbered[:2], all_of_them, first_queued=3).differences.count
     short = compared(session_id, numbered[:1], all_of_them, first_queued=3)
     assert short.differences.shown == [
-        f"Event 2 of session {session_id} is in the store, and neither in the outbox nor in the "
-        "log."
+        f"Event 2 of session {session_id} is in the store, but neither in the outbox nor "
+        "in the log."
     ]
 
 
@@ -82,7 +82,7 @@ def test_an_event_that_only_the_log_has_is_reported() -> None:
     session_id, all_of_them = records()
     in_log = [*enumerate(all_of_them, start=1)]
     assert compared(session_id, in_log, all_of_them[:3]).differences.shown == [
-        f"Event 4 of session {session_id} is in the log, and not in the store."
+        f"Event 4 of session {session_id} is in the log, but not in the store."
     ]
 
 
@@ -96,14 +96,14 @@ def test_an_event_that_only_the_log_has_is_reported() -> None:
             "ce_id",
         ),
         (lambda r: replace(r, headers=[*r.headers, ("traceparent", b"x")]), "traceparent"),
-        (lambda r: replace(r, headers=[*r.headers][::-1]), "the order of its headers"),
+        (lambda r: replace(r, headers=[*r.headers][::-1]), "order of headers"),
     ],
 )
 def test_a_differing_repeat_is_reported_with_the_differing_parts(changed, part) -> None:  # type: ignore[no-untyped-def]
     session_id, all_of_them = records()
     in_log = [*enumerate(all_of_them, start=1), (2, changed(all_of_them[1]))]
     assert compared(session_id, in_log, all_of_them).differences.shown == [
-        f"Event 2 of session {session_id} is not the same in the log as in the store: {part}."
+        f"Event 2 of session {session_id} differs between log and store: {part}."
     ]
 
 
@@ -123,22 +123,22 @@ def test_each_change_changes_the_checksum() -> None:
     [
         (
             StoredStream(SESSION, 3, 2, 3),
-            f"Session {SESSION} is at version 3 in the store, and has 2 events, the last of "
-            "them 3.",
+            f"Session {SESSION} is at version 3 in the store, but has 2 events with 3 as the "
+            "last sequence.",
         ),
         (
             StoredStream(SESSION, 2, 3, 3),
-            f"Session {SESSION} is at version 2 in the store, and has 3 events, the last of "
-            "them 3.",
+            f"Session {SESSION} is at version 2 in the store, but has 3 events with 3 as the "
+            "last sequence.",
         ),
         (
             StoredStream(SESSION, None, 3, 3),
-            f"Session {SESSION} has events in the store, and no row.",
+            f"Session {SESSION} has events in the store, but no row.",
         ),
         (
             StoredStream(SESSION, 3, 3, 3, not_later=2),
-            f"Event 2 of session {SESSION} has an id or a time in the store that does not come "
-            "after the one before.",
+            f"Event 2 of session {SESSION} has an id or a time in the store that is not later "
+            "than that of the previous event.",
         ),
     ],
 )

@@ -68,14 +68,14 @@ async def test_the_store_is_recovered_and_sessions_continue(
 
     would = await reconcile("--dry-run")
     assert (would.code, would.stderr) == (0, "")
-    assert would.stdout == "Would take back 20 events of 5 sessions that only the log had.\n"
+    assert would.stdout == "Would import 20 events of 5 sessions that existed only in the log.\n"
     assert await contents(pool) != before
 
     took = await reconcile()
-    assert (took.code, took.stdout) == (0, would.stdout.replace("Would take", "Took"))
+    assert (took.code, took.stdout) == (0, would.stdout.replace("Would import", "Imported"))
     assert await contents(pool) == before
     repeated = await reconcile()
-    assert repeated.stdout == "Took back 0 events of 0 sessions that only the log had.\n"
+    assert repeated.stdout == "Imported 0 events of 0 sessions that existed only in the log.\n"
 
     await append_turn(components_on(pool), busy)
     await append_turn(components_on(pool), quiet)
@@ -95,9 +95,9 @@ async def test_a_session_unknown_to_the_store_reads_as_erased(
     took = await reconcile()
     assert took.code == 0
     assert took.stdout.splitlines() == [
-        "Took back 6 events of 1 sessions that only the log had.",
-        "The keys of 1 of these sessions are lost, since the store did not know them: they read "
-        "as erased.",
+        "Imported 6 events of 1 sessions that existed only in the log.",
+        "The keys of 1 of these sessions are lost, because the store did not have them: these "
+        "sessions read as erased.",
     ]
     [known] = before["sessions"]
     before["sessions"] = [known | {"wrapped_key": None}]
@@ -125,9 +125,9 @@ async def test_a_forked_session_is_reported_and_not_changed(
     ended = await reconcile()
     assert ended.code == 1
     assert ended.stdout.splitlines() == [
-        "Took back 3 events of 1 sessions that only the log had.",
-        "1 sessions were not taken on as far as the log goes; the first:",
-        f"  Session {forked} forks: its event 5 is another one in the log.",
+        "Imported 3 events of 1 sessions that existed only in the log.",
+        "1 sessions could not be imported completely; the first ones:",
+        f"  Session {forked} has forked: event 5 in the log differs from the one in the store.",
     ]
     assert await pool.fetch("SELECT * FROM events WHERE session_id = $1", forked) == theirs
 
@@ -160,12 +160,14 @@ async def test_events_after_a_gap_and_foreign_records_are_not_imported(
     await writer.close()
     ended = await reconcile()
     assert ended.code == 1
-    assert ended.stdout.startswith("Took back 1 events of 1 sessions that only the log had.")
+    assert ended.stdout.startswith("Imported 1 events of 1 sessions that existed only in the log.")
     assert (
-        f"Session {session_id} has event 7 in the log, and not all that come before it."
+        f"Session {session_id} has a gap in the log: event 7 is not preceded by all others."
         in ended.stdout
     )
-    assert f"Session {key.decode()} goes on with a record that cannot be read: " in ended.stdout
+    assert (
+        f"Session {key.decode()} continues with a record that cannot be decoded: " in ended.stdout
+    )
     assert "private words" not in ended.stdout + ended.stderr
 
 
@@ -177,19 +179,19 @@ async def test_events_rejected_by_the_store_affect_only_their_session(
     kafka_bootstrap: str,
     log_topic: str,
 ) -> None:
-    refused, good = [await append_turns(components, 1) for _ in range(2)]
+    rejected, good = [await append_turns(components, 1) for _ in range(2)]
     await relay()
     await back_up(pool)
     last = (await records_in(kafka_bootstrap, log_topic))[-1]
     headers = dict(last.headers) | {
         "ce_type": b"parley.session.something_new.v1",
-        "ce_subject": str(refused).encode(),
+        "ce_subject": str(rejected).encode(),
         "ce_id": str(uuid4()).encode(),
         "ce_sequence": b"5",
     }
     writer = LogWriter(Brokers(kafka_bootstrap), log_topic)
     await writer.start()
-    record = Record(str(refused).encode(), [*headers.items()], b'{"number":NaN}')
+    record = Record(str(rejected).encode(), [*headers.items()], b'{"number":NaN}')
     assert not (await writer.append([record], timeout=5)).error
     await writer.close()
     await append_turn(components, good)
@@ -198,8 +200,8 @@ async def test_events_rejected_by_the_store_affect_only_their_session(
     for options in (["--dry-run"], []):
         ended = await reconcile(*options)
         assert ended.code == 1
-        assert " back 3 events of 1 sessions that only the log had." in ended.stdout
-        assert f"Session {refused} goes on with events that the store refuses: " in ended.stdout
+        assert " 3 events of 1 sessions that existed only in the log." in ended.stdout
+        assert f"Session {rejected} continues with events that the store rejects: " in ended.stdout
         assert ended.stderr == ""
 
 

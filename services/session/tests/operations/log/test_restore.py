@@ -91,10 +91,10 @@ async def test_a_dropped_topic_is_restored_during_writes_and_relaying(
             talking = False
         await eventually(lambda: outbox_is_empty(pool))
     assert (ended.code, ended.stderr) == (0, "")
-    lacked, published, *_, follows = ended.stdout.splitlines()
-    assert lacked.startswith("The log of sessions lacks 52 events ")
+    requeued, published, *_, next_step = ended.stdout.splitlines()
+    assert requeued.startswith("Requeued 52 events missing from the log of sessions")
     assert published.startswith("Published 52 events, ")
-    assert "`parley rebuild history`" in follows
+    assert "`parley rebuild history`" in next_step
     await assert_all_in_log(pool, kafka_bootstrap, log_topic)
 
 
@@ -109,7 +109,7 @@ async def test_a_complete_log_is_not_changed(
     await append_sessions(components, sessions=2, turns=2)
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     ended = await restore()
-    assert ended.stdout.startswith("The log of sessions lacks 0 events ")
+    assert ended.stdout.startswith("Requeued 0 events ")
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
 
@@ -127,7 +127,7 @@ async def test_only_missing_events_are_published_in_order(
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     await append_turns(components, 1)
     ended = await restore()
-    assert ended.stdout.startswith("The log of sessions lacks 5 events ")
+    assert ended.stdout.startswith("Requeued 5 events ")
     await relay_all(store_database, pool, kafka_bootstrap, log_topic)
     assert await assert_all_in_log(pool, kafka_bootstrap, log_topic) == 0
 
@@ -136,12 +136,12 @@ async def test_the_topic_of_assistants_is_restored_too(
     restore: Restore, pool: Pool, kafka_bootstrap: str, log_topic: str
 ) -> None:
     stored = await pool.fetch("SELECT id::text, data::text FROM assistant_events")
-    lacks = f"The log of assistants lacks {len(stored)} events "
-    assert lacks in (await restore()).stdout
+    requeued = f"Requeued {len(stored)} events missing from the log of assistants"
+    assert requeued in (await restore()).stdout
     records = await records_in(kafka_bootstrap, of_assistants(log_topic))
     values = {dict(record.headers)["ce_id"].decode(): record.value for record in records}
     assert values == {row["id"]: row["data"].encode() for row in stored}
-    assert "The log of assistants lacks 0 events " in (await restore()).stdout
+    assert "Requeued 0 events missing from the log of assistants" in (await restore()).stdout
     assert len(await records_in(kafka_bootstrap, of_assistants(log_topic))) == len(stored)
 
 
@@ -155,7 +155,7 @@ async def test_a_killed_restore_that_is_repeated_keeps_the_order(
 ) -> None:
     await append_sessions(components, sessions=4, turns=60)
     await pool.execute("TRUNCATE outbox")
-    settings = settings_of(kafka_bootstrap, log_topic)
+    settings = settings_of(kafka_bootstrap, log_topic) | {"session_relay_max_batch_events": 20}
     process = await started(
         "parley_session", "restore-log", **variables(store_database, **settings)
     )

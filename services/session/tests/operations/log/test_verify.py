@@ -61,8 +61,8 @@ async def test_published_events_agree_and_pending_ones_are_no_difference(
     ended = await verify()
     assert (ended.code, ended.stderr) == (0, "")
     counts, log, verdict = ended.stdout.splitlines()
-    assert counts.startswith("The store has 6 sessions, and 26 events that had left its outbox")
-    assert log.startswith("The log has 26 events and 0 repeats of them; checksum ")
+    assert counts.startswith("Event store: 6 sessions, 26 published events ")
+    assert log.startswith("Log: 26 events, 0 repeats, checksum ")
     assert verdict == "The event store and the log agree."
     assert str(waiting) not in ended.stdout
     assert (await verify()).stdout == ended.stdout
@@ -81,7 +81,7 @@ async def test_transaction_markers_are_not_records(
     await append_in_transaction(kafka_bootstrap, log_topic, repeated)
     ended = await verify()
     assert (ended.code, ended.stderr) == (0, "")
-    assert f" and {len(repeated)} repeats of them" in ended.stdout
+    assert f" {len(repeated)} repeats, " in ended.stdout
 
 
 async def test_store_and_log_agree_during_writes(
@@ -137,18 +137,19 @@ async def test_each_kind_of_difference_is_reported_with_exit_code_1(
     await append_to_log(kafka_bootstrap, log_topic, Record(b"stranger", [], b"private words"))
     ended = await verify()
     assert ended.code == 1
-    said = {line.strip() for line in ended.stdout.splitlines()}
-    place = "is not the same in the log as in the store"
-    assert said >= {
-        f"Event 3 of session {changed} {place}: value.",
-        f"Session {lost} is at version 4 in the store, and has 3 events, the last of them 3.",
-        f"Event 4 of session {lost} is in the log, and not in the store.",
-        *(f"Event {n} of session {unknown} is in the log, and not in the store." for n in (1, 4)),
-        f"Event 2 of session {shrunk} has an id or a time in the store that does not come after "
-        "the one before.",
-        f"Event 2 of session {shrunk} {place}: ce_time.",
+    lines = {line.strip() for line in ended.stdout.splitlines()}
+    differs = "differs between log and store"
+    assert lines >= {
+        f"Event 3 of session {changed} {differs}: value.",
+        f"Session {lost} is at version 4 in the store, but has 3 events with 3 as the last "
+        "sequence.",
+        f"Event 4 of session {lost} is in the log, but not in the store.",
+        *(f"Event {n} of session {unknown} is in the log, but not in the store." for n in (1, 4)),
+        f"Event 2 of session {shrunk} has an id or a time in the store that is not later than "
+        "that of the previous event.",
+        f"Event 2 of session {shrunk} {differs}: ce_time.",
     }
-    assert "They differ in 11 places; the first are:" in said
+    assert "Found 11 differences; the first ones:" in lines
     assert "private words" not in ended.stdout + ended.stderr
 
 
@@ -164,8 +165,8 @@ async def test_published_events_missing_from_the_log_are_reported(
     ended = await verify()
     assert ended.code == 1
     assert (
-        f"Event 3 of session {session_id} is in the store, and neither in the outbox nor in the "
-        "log."
+        f"Event 3 of session {session_id} is in the store, but neither in the outbox nor in "
+        "the log."
     ) in ended.stdout
 
 

@@ -80,29 +80,31 @@ async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> in
 async def _restore(
     connection: "Connection[asyncpg.Record]", archive: BackupArchive, manifest: Manifest
 ) -> None:
-    parts = {part.name: part for part in await backup_tables(connection)}
-    await _require_same_schema(connection, parts, manifest)
-    for part in parts.values():
-        await connection.execute(await connection.fetchval(_LOCK, part.table))
+    tables = {backup_table.name: backup_table for backup_table in await backup_tables(connection)}
+    await _require_same_schema(connection, tables, manifest)
+    for backup_table in tables.values():
+        await connection.execute(await connection.fetchval(_LOCK, backup_table.table))
     if await connection.fetchval(_ONLY_SEEDED):
         await connection.execute(_DELETE_SEEDED)
-    for part in parts.values():
-        await _require_empty(connection, part)
+    for backup_table in tables.values():
+        await _require_empty(connection, backup_table)
     await connection.execute(_CREATE_KEYS_TABLE)
     progress = Progress("Restored bytes:", sum(file.bytes for file in manifest.files))
     for file in manifest.files:
-        part = parts[file.name]
-        table = "restored_keys" if file.name == "session_keys" else part.table
+        backup_table = tables[file.name]
+        table = "restored_keys" if file.name == "session_keys" else backup_table.table
         await _copy(connection, table, file, archive.path(file.name, file.folder), progress)
-        if part.numbered:
+        if backup_table.numbered:
             await connection.execute(
-                await connection.fetchval(_ADVANCE_SEQUENCE, part.table, part.numbered)
+                await connection.fetchval(
+                    _ADVANCE_SEQUENCE, backup_table.table, backup_table.numbered
+                )
             )
     await connection.execute(_SET_KEYS)
 
 
 async def _require_same_schema(
-    connection: "Connection[asyncpg.Record]", parts: dict[str, BackupTable], manifest: Manifest
+    connection: "Connection[asyncpg.Record]", tables: dict[str, BackupTable], manifest: Manifest
 ) -> None:
     rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     if {row["number"]: row["sha256"] for row in rows} != dict(manifest.migrations):
@@ -112,15 +114,17 @@ async def _require_same_schema(
             "wrote the backup."
         )
     if {(file.name, file.columns) for file in manifest.files} != {
-        (part.name, part.columns) for part in parts.values()
+        (backup_table.name, backup_table.columns) for backup_table in tables.values()
     }:
         raise BackupError("The tables or columns of the store differ from those of the backup.")
 
 
-async def _require_empty(connection: "Connection[asyncpg.Record]", part: BackupTable) -> None:
-    if await connection.fetchval(await connection.fetchval(_HAS_ROWS, part.table)):
+async def _require_empty(
+    connection: "Connection[asyncpg.Record]", backup_table: BackupTable
+) -> None:
+    if await connection.fetchval(await connection.fetchval(_HAS_ROWS, backup_table.table)):
         raise BackupError(
-            f"The store is not empty: {part.table} has rows. Restore into a database that was "
+            f"The store is not empty: {backup_table.table} has rows. Restore into a database that was "
             "migrated and never served."
         )
 

@@ -75,13 +75,13 @@ class BackupTable:
 
 async def backup_tables(connection: "Connection[asyncpg.Record]") -> list[BackupTable]:
     """The keys of sessions get a file of their own; other tables with keys go there entirely."""
-    parts = []
+    tables = []
     for table in await connection.fetch(_TABLES):
         if table["name"] not in EXCLUDED_TABLES:
-            parts += _files_of_table(
+            tables += _files_of_table(
                 table["name"], table["columns"], table["ordered_by"], table["numbered"]
             )
-    return parts
+    return tables
 
 
 def _files_of_table(

@@ -46,8 +46,11 @@ async def back_up(settings: BackupSettings, archive: BackupArchive) -> int:
 
 async def _write_all(connection: "Connection[asyncpg.Record]", archive: BackupArchive) -> Manifest:
     made_at: datetime = await connection.fetchval("SELECT now()")
-    parts = await backup_tables(connection)
-    files = [await _write(connection, part, archive.path(part.name, part.folder)) for part in parts]
+    tables = await backup_tables(connection)
+    files = [
+        await _write(connection, backup_table, archive.path(backup_table.name, backup_table.folder))
+        for backup_table in tables
+    ]
     migrations = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     return Manifest(
         made_at=made_at,
@@ -58,9 +61,9 @@ async def _write_all(connection: "Connection[asyncpg.Record]", archive: BackupAr
 
 
 async def _write(
-    connection: "Connection[asyncpg.Record]", part: BackupTable, path: Path
+    connection: "Connection[asyncpg.Record]", backup_table: BackupTable, path: Path
 ) -> BackupFile:
-    progress = Progress(f"Wrote {part.name}:", await part.count(connection))
+    progress = Progress(f"Wrote {backup_table.name}:", await backup_table.count(connection))
     digest, rows, size = hashlib.sha256(), 0, 0
     try:
         with os.fdopen(create_private_file(path), "wb", buffering=_BUFFER_BYTES) as file:
@@ -74,7 +77,7 @@ async def _write(
                 rows, size = rows + newlines, size + len(data)
                 progress.add(newlines)
 
-            await connection.copy_from_query(await part.statement(connection), output=write)
+            await connection.copy_from_query(await backup_table.statement(connection), output=write)
             file.flush()
             os.fsync(file.fileno())
     except (ConnectionError, TimeoutError):
@@ -82,9 +85,9 @@ async def _write(
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror}.") from None
     return BackupFile(
-        name=part.name,
-        folder=part.folder,
-        columns=part.columns,
+        name=backup_table.name,
+        folder=backup_table.folder,
+        columns=backup_table.columns,
         rows=rows,
         bytes=size,
         sha256=digest.hexdigest(),

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from parley_core.http.server import configure_logging
 from parley_core.log import LogError, LogReader
-from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
 from parley_core.runtime.settings import load
 from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.operations.rebuild.settings import RebuildCommandSettings

@@ -22,13 +22,13 @@ HISTORY = Principal("parley", "history")
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     status: int
     body: Any
     headers: Any
 
     @property
-    def refusal(self) -> tuple[int, str, str | None]:
+    def error(self) -> tuple[int, str, str | None]:
         """Status, code and param of an error response."""
         assert set(self.body) == {"error"}, self.body
         error = self.body["error"]
@@ -64,30 +64,30 @@ class Client:
         issuer: str = "gateway",
         bearer: str | None = None,
         key: str | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """`body` is encoded as JSON, unless it is bytes."""
         headers = {"authorization": f"Bearer {bearer or token(who, issuer=issuer)}"}
         if key is not None:
             headers["idempotency-key"] = key
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         # aiohttp warns about long bodies of type bytes.
-        data = data and BytesIO(data)
+        content = BytesIO(data) if data else data
         async with self.http.request(
-            method, self.url + path, data=data, headers=headers
+            method, self.url + path, data=content, headers=headers
         ) as response:
-            return Answer(response.status, await response.json(), response.headers)
+            return ApiResponse(response.status, await response.json(), response.headers)
 
     async def start(self, **body: Any) -> dict[str, Any]:
-        answer = await self.call("POST", "/sessions", body)
-        assert answer.status == 201, answer.body
-        return dict(answer.body)
+        response = await self.call("POST", "/sessions", body)
+        assert response.status == 201, response.body
+        return dict(response.body)
 
     async def submit(self, session_id: str, content: str = "Hello?", **more: Any) -> dict[str, Any]:
-        answer = await self.call(
+        response = await self.call(
             "POST", f"/sessions/{session_id}/messages", {"content": content}, **more
         )
-        assert answer.status in (200, 201), answer.body
-        return dict(answer.body)
+        assert response.status in (200, 201), response.body
+        return dict(response.body)
 
     async def open_turn(self, content: str = "Hello?") -> dict[str, Any]:
         """A turn in a new session."""
@@ -101,28 +101,28 @@ class Client:
     ) -> dict[str, Any]:
         body = {"runner": runner} | given
         path = f"/turns/{turn_id}/claim"
-        answer = await self.call("POST", path, body, who=who, issuer="inference")
-        assert answer.status == 200, answer.body
-        return dict(answer.body)
+        response = await self.call("POST", path, body, who=who, issuer="inference")
+        assert response.status == 200, response.body
+        return dict(response.body)
 
     async def heartbeat(self, runner: str, *turn_ids: str) -> dict[str, str]:
         """The reason for each turn to stop."""
-        answer = await self.end(f"/runners/{runner}/heartbeat", {"turns": turn_ids})
-        assert answer.status == 200, answer.body
-        return {stop["turn_id"]: stop["reason"] for stop in answer.body["stop"]}
+        response = await self.end(f"/runners/{runner}/heartbeat", {"turns": turn_ids})
+        assert response.status == 200, response.body
+        return {stop["turn_id"]: stop["reason"] for stop in response.body["stop"]}
 
-    async def complete(self, turn_id: str, runner: str, **body: Any) -> Answer:
+    async def complete(self, turn_id: str, runner: str, **body: Any) -> ApiResponse:
         return await self.end(f"/turns/{turn_id}/complete", completion(runner, **body))
 
-    async def fail(self, turn_id: str, runner: str, **body: Any) -> Answer:
+    async def fail(self, turn_id: str, runner: str, **body: Any) -> ApiResponse:
         given = {"runner": runner, "code": "upstream_timeout"}
         return await self.end(f"/turns/{turn_id}/fail", given | body)
 
     async def metrics(self, stream: str = "sessions") -> dict[str, float]:
         """Values by name, of the stream or without labels."""
-        async with self.http.get(self.url + "/metrics") as answer:
-            assert answer.status == 200
-            families = text_string_to_metric_families(await answer.text())
+        async with self.http.get(self.url + "/metrics") as response:
+            assert response.status == 200
+            families = text_string_to_metric_families(await response.text())
         return {
             sample.name: sample.value
             for family in families
@@ -130,7 +130,7 @@ class Client:
             if sample.labels in ({}, {"stream": stream})
         }
 
-    async def end(self, path: str, body: Any) -> Answer:
+    async def end(self, path: str, body: Any) -> ApiResponse:
         """A call by inference as a service."""
         return await self.call("POST", path, body, who=INFERENCE, issuer="inference")
 
@@ -138,9 +138,9 @@ class Client:
         """Submits, claims and completes a turn."""
         turn, runner = await self.submit(session_id, content), str(uuid4())
         assert (await self.claim(turn["id"], runner))["claimed"]
-        answer = await self.complete(turn["id"], runner, content=reply)
-        assert answer.status == 200, answer.body
-        return dict(answer.body)
+        response = await self.complete(turn["id"], runner, content=reply)
+        assert response.status == 200, response.body
+        return dict(response.body)
 
 
 def completion(runner: str, **body: Any) -> dict[str, Any]:

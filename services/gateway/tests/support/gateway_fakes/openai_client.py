@@ -10,7 +10,7 @@ from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.issuer import token
 
 HELLO = [{"role": "user", "content": "Hello?"}]
-OF_THE_SESSION = {"Parley-Session-Id": str(SESSION_ID)}
+SESSION_HEADERS = {"Parley-Session-Id": str(SESSION_ID)}
 
 
 @asynccontextmanager
@@ -20,18 +20,18 @@ async def openai_client(gateway: Gateway, **options: Any) -> AsyncIterator[Async
         yield client
 
 
-def asked(**changes: Any) -> dict[str, Any]:
-    """A request's parameters, of the session."""
+def completion_request(**changes: Any) -> dict[str, Any]:
+    """The parameters of a completion with the session."""
     return {
         "model": "parley-demo",
         "messages": HELLO,
-        "extra_headers": OF_THE_SESSION,
+        "extra_headers": SESSION_HEADERS,
         **changes,
     }
 
 
 async def text_and_error(client: AsyncOpenAI, **request: Any) -> tuple[str, str | None]:
-    """What a stream brings, and the code of the error that it ends with."""
+    """The text of a stream, and the code of the error that ends it."""
     text = ""
     try:
         async for chunk in await client.chat.completions.create(**request, stream=True):

@@ -18,7 +18,7 @@ ISSUER, AUDIENCE = "https://login.example", "parley"
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """A person's; None leaves a claim out."""
+    """The claims of a user; None leaves a claim out."""
     given = {"sub": "ada", "exp": int(time.time()) + 300, **changes}
     return {name: value for name, value in given.items() if value is not None}
 

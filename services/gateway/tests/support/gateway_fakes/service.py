@@ -19,13 +19,13 @@ class Call:
     path: str
     query: dict[str, str]
     body: Any
-    person: Principal
+    principal: Principal
     request_id: str
     key: str | None
 
 
 class FakeService:
-    """Answers what its class does, or what `answers` holds for the next requests."""
+    """Answers the next requests from `answers`, and then by `handle`."""
 
     name: str
 
@@ -33,7 +33,7 @@ class FakeService:
         self.url = ""
         self.calls: list[Call] = []
         self.answers: deque[web.StreamResponse] = deque()
-        self.away = False
+        self.is_unavailable = False
 
     @classmethod
     @asynccontextmanager
@@ -49,7 +49,7 @@ class FakeService:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = await self._call(request)
-        if self.away:
+        if self.is_unavailable:
             request.transport.abort()
         if request.path == "/healthz":
             return web.json_response({"status": "ok"})
@@ -59,14 +59,14 @@ class FakeService:
         return await self.handle(request, call)
 
     async def _call(self, request: web.Request) -> Call:
-        person = caller_of(request, issuer="gateway", audience=self.name)
+        principal = caller_of(request, issuer="gateway", audience=self.name)
         body = await request.read()
         return Call(
             request.method,
             request.path,
             dict(request.query),
             json.loads(body) if body else None,
-            person,
+            principal,
             request.headers["x-request-id"],
             request.headers.get("idempotency-key"),
         )

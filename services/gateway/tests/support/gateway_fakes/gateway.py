@@ -50,7 +50,7 @@ class Client:
             yield response
 
     def check_documented(self, method: str, path: str, status: int) -> None:
-        """Of a process, the document is not at hand."""
+        """Does nothing for a separate process, whose document is not available."""
 
     async def get(self, path: str, **more: Any) -> tuple[int, Any]:
         async with self.request("GET", path, **more) as response:
@@ -60,8 +60,10 @@ class Client:
         async with self.request("POST", path, body=body, **more) as response:
             return response.status, await response.json()
 
-    async def refusal(self, method: str, path: str, **more: Any) -> tuple[int, str, str | None]:
-        """Status, code and param of an error."""
+    async def expect_error(
+        self, method: str, path: str, **more: Any
+    ) -> tuple[int, str, str | None]:
+        """The status, code and param of an error response."""
         async with self.request(method, path, **more) as response:
             error = (await response.json())["error"]
             assert set(error) == {"message", "type", "param", "code"}
@@ -108,7 +110,7 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
 
 
 def response_start(raw: bytes, turn: Turn) -> bytes:
-    """What a stream of the turn begins with; the ticket is whichever was signed."""
+    """The beginning of a turn's stream, with the signed ticket of `raw`."""
     first = raw.partition(b"\n\n")[0].partition(b"\ndata: ")[2]
     return sse.started(turn, json.loads(first)["stream_url"])
 

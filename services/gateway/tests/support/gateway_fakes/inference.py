@@ -11,19 +11,19 @@ from gateway_fakes.service import Call, FakeService
 from parley_contracts import turn_sse as sse
 
 
-class Dies:
-    """The connection is cut."""
+class Disconnects:
+    """Cuts the connection."""
 
 
 class Ends:
-    """The answer ends here, without an end of the turn."""
+    """Ends the response without an end of the turn."""
 
 
 class Stalls:
-    """Nothing more comes."""
+    """Sends nothing more."""
 
 
-Step = bytes | Callable[[], bytes] | asyncio.Event | web.Response | Dies | Ends | Stalls
+Step = bytes | Callable[[], bytes] | asyncio.Event | web.Response | Disconnects | Ends | Stalls
 
 
 class Inference(FakeService):
@@ -36,15 +36,15 @@ class Inference(FakeService):
         self.written = 0
         self.models = [model("parley-demo"), model("meta/llama")]
         self.stuck: asyncio.Event | None = None
-        """Requests are answered once it is set."""
+        """Requests are held until it is set."""
 
     def script(self, *steps: Step) -> None:
-        """What the next request that has no script yet is answered with."""
+        """The steps of the response to the next request without a script."""
         self.scripts.append(list(steps))
 
     @property
-    def places(self) -> list[int | None]:
-        """After which place each stream was asked for."""
+    def resume_points(self) -> list[int | None]:
+        """The event id after which each stream was requested."""
         return [call.body["after"] for call in self.calls if call.path.endswith("/stream")]
 
     async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
@@ -52,10 +52,10 @@ class Inference(FakeService):
             await self.stuck.wait()
         if call.path == "/models":
             return web.json_response({"object": "list", "data": self.models})
-        steps = self.scripts.popleft() if self.scripts else [Dies()]
+        steps = self.scripts.popleft() if self.scripts else [Disconnects()]
         if isinstance(steps[0], web.Response):
             return steps[0]
-        if isinstance(steps[0], Dies):
+        if isinstance(steps[0], Disconnects):
             request.transport.abort()
         response = web.StreamResponse(headers=sse.HEADERS)
         self.open += 1
@@ -76,7 +76,7 @@ class Inference(FakeService):
                 self.written += len(step)
             case asyncio.Event():
                 await step.wait()
-            case Dies():
+            case Disconnects():
                 request.transport.abort()
             case Stalls():
                 await asyncio.Event().wait()
@@ -95,7 +95,7 @@ def model(name: str) -> dict[str, Any]:
 
 
 def deltas(*texts: str, after: int = 0) -> bytes:
-    """One event for each text, the first from the place after `after`."""
+    """One event per text, starting after the event id `after`."""
     events = []
     for text in texts:
         after += len(text)

@@ -3,16 +3,16 @@
 from typing import Any
 
 from parley_core.auth.principal import Principal
-from session_support.client import ADA, HISTORY, Answer, Client
+from session_support.client import ADA, HISTORY, ApiResponse, Client
 
 ADMIN = Principal("default", "root", frozenset({"admin"}))
 
 
-async def delete(session: Client, session_id: str, who: Principal = ADA) -> Answer:
+async def delete(session: Client, session_id: str, who: Principal = ADA) -> ApiResponse:
     return await session.call("DELETE", f"/sessions/{session_id}", who=who)
 
 
-async def hold(session: Client, session_id: str, *, legal_hold: bool = True) -> Answer:
+async def hold(session: Client, session_id: str, *, legal_hold: bool = True) -> ApiResponse:
     body = {"legal_hold": legal_hold}
     return await session.call("PATCH", f"/sessions/{session_id}", body, who=ADMIN)
 
@@ -20,5 +20,5 @@ async def hold(session: Client, session_id: str, *, legal_hold: bool = True) -> 
 async def keys_of(session: Client, *session_ids: str) -> dict[str, Any]:
     """The keys that history gets."""
     asked = {"session_ids": session_ids}
-    answer = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
-    return dict(answer.body["keys"])
+    response = await session.call("POST", "/keys", asked, who=HISTORY, issuer="history")
+    return dict(response.body["keys"])

@@ -24,12 +24,12 @@ class Session(FakeService):
 
     @property
     def turn(self) -> Turn:
-        """The one that was opened last."""
+        """The turn opened last."""
         return list(self.turns.values())[-1]
 
     @property
-    def looks(self) -> int:
-        """How often the gateway asked for a turn."""
+    def turn_lookups(self) -> int:
+        """How often the gateway looked a turn up."""
         return sum(call.path.startswith("/turns/") for call in self.calls)
 
     def end(
@@ -39,7 +39,7 @@ class Session(FakeService):
         reply: Mapping[str, Any] = _AS_IT_IS,
         **more: Any,
     ) -> Turn:
-        """`reply` and `more` change the reply and the turn."""
+        """End the turn; `reply` and `more` change fields of the reply and the turn."""
         turn = self.turn
         said = _message(turn.reply_id, turn, "assistant", content, status, 4)
         changes = {
