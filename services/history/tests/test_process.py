@@ -204,7 +204,7 @@ async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(
     missing = {"status": "unavailable", "missing": ["migrations of the read model"]}
     assert await get(f"http://127.0.0.1:{port}/readyz") == (503, missing)
     assert await get(f"http://127.0.0.1:{port}/healthz") == (200, {"status": "ok"})
-    url = f"http://127.0.0.1:{port}/movements"
+    url = f"http://127.0.0.1:{port}/changes"
     async with (
         asyncio.timeout(5),
         aiohttp.request("GET", url, headers=authorization(ADA)) as following,

@@ -89,7 +89,7 @@ async def test_a_stream_announces_that_it_listens_and_then_sends_all_changes() -
     a, b, c = (uuid4() for _ in range(3))
     feed._on_notification(None, 0, "", f"{a.hex},{b.hex}")
     feed._on_notification(None, 0, "", c.hex)
-    assert await anext(lines) == f'{{"moved":["{a}","{b}"]}}\n{{"moved":["{c}"]}}\n'.encode()
+    assert await anext(lines) == f'{{"changed":["{a}","{b}"]}}\n{{"changed":["{c}"]}}\n'.encode()
 
 
 async def test_an_idle_stream_sends_keepalives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch: pytest.Mon
         await anext(quick)
     assert [line async for line in slow] == []
     feed._on_notification(None, 0, "", uuid4().hex)
-    assert b"moved" in await anext(quick)
+    assert b"changed" in await anext(quick)
 
 
 async def test_the_number_of_streams_is_limited_and_all_can_be_ended(
@@ -167,12 +167,12 @@ async def test_over_http_a_stream_sends_projected_changes_and_ends_on_disconnect
     monkeypatch.setattr(listener, "RECONNECT_INITIAL_SECONDS", 60)
     monkeypatch.setattr(listener, "RECONNECT_MAX_SECONDS", 60)
     history = await start()
-    url = f"{history.url}/movements"
+    url = f"{history.url}/changes"
     async with history.http.get(url, headers=authorization(ADA)) as response, asyncio.timeout(10):
         lines = response.content
         assert await anext(_documents_in(lines)) == {"listening": True}
         story = await project_story(chat(1))
-        assert await anext(_documents_in(lines)) == {"moved": [str(story.id)]}
+        assert await anext(_documents_in(lines)) == {"changed": [str(story.id)]}
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
         own = " AND datname = current_database()"
         await tables.connection.execute(cut + own, "parley-history-listen")

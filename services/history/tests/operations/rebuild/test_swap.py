@@ -132,7 +132,7 @@ async def test_a_swap_and_a_rollback_end_the_change_feed_streams(
     rebuild: RebuildRunner, history: HistoryClient
 ) -> None:
     for how in (["--workers", "1"], ["--rollback"]):
-        url, headers = f"{history.url}/movements", authorization(ADA)
+        url, headers = f"{history.url}/changes", authorization(ADA)
         async with history.http.get(url, headers=headers) as following, asyncio.timeout(20):
             while await following.content.readline() != b'{"listening":true}\n':
                 pass
