@@ -23,8 +23,8 @@ from parley_session.api.responses import json_response, model_response
 from parley_session.application.sessions.record_completion import CompletionRecorder
 from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
-from parley_session.domain.completion import RecordCompletion
 from parley_session.domain.context_window import CachedWindow
+from parley_session.domain.decide_completion import RecordCompletion
 from parley_session.domain.session.commands import CompleteReply, FailReply
 from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_store import TurnStore

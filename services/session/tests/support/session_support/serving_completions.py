@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from parley_core.storage.postgres_pool import Pool
 from parley_events.values import Price, Usage
 from parley_session.application.sessions.record_completion import CompletionRecorder
-from parley_session.domain.completion import RecordCompletion
+from parley_session.domain.decide_completion import RecordCompletion
 from parley_session.storage.session_index import SessionIndex
 from session_support.appending import CALLER
 from session_support.components import components_on

@@ -2,7 +2,7 @@
 
 from parley_core.auth.caller import Caller
 from parley_session.application.command_executor import Clock, command_metadata_for
-from parley_session.domain.completion import RecordCompletion, completion_served
+from parley_session.domain.decide_completion import RecordCompletion, completion_served
 from parley_session.domain.session.errors import SessionIdUnavailable
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.session_index import SessionIndex
