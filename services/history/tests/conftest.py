@@ -1,11 +1,12 @@
 """Fixtures of history's tests: a read model in a database of its own, and its neighbours."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
 import pytest
+from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient, serve_history
 from history_testing.log import Relay, relay_to
 from history_testing.read_model import MAX_DEFERRED, ReadModelTables, project
@@ -63,9 +64,6 @@ async def session() -> AsyncIterator[SessionServiceFake]:
         yield session
 
 
-StartHistory = Callable[..., Awaitable[HistoryClient]]
-
-
 @pytest.fixture
 async def start(
     tables: ReadModelTables, session: SessionServiceFake
@@ -86,9 +84,7 @@ async def history(start: StartHistory) -> HistoryClient:
 
 
 @pytest.fixture
-def project_story(
-    read_model: ActiveReadModel, session: SessionServiceFake
-) -> Callable[[Story], Awaitable[Story]]:
+def project_story(read_model: ActiveReadModel, session: SessionServiceFake) -> ProjectStory:
     """Projects a story and adds it to the session service."""
 
     async def project_story(story: Story) -> Story:
@@ -100,7 +96,7 @@ def project_story(
 
 
 @pytest.fixture
-def log_settings(kafka_bootstrap: str, log_topic: str) -> dict[str, str]:
+def log_settings(kafka_bootstrap: str, log_topic: str) -> dict[str, Any]:
     """Arguments of `project_settings` for the test's topic, with a group of this test alone."""
     return {"bootstrap_servers": kafka_bootstrap, "topic": log_topic, "group": log_topic}
 

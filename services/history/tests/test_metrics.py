@@ -2,14 +2,18 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
+from history_testing.fixtures import StartHistory
 from history_testing.log import relay_to
 from history_testing.processes import (
     project_settings,
     projector_environment,
     stderr_at_exit,
 )
+from history_testing.read_model import ReadModelTables
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import chat
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,7 +24,7 @@ from parley_testing.eventually import eventually
 from parley_testing.processes import started
 
 
-async def metrics_at(url):
+async def metrics_at(url: str) -> Any:
     """Return the value of each sample by name and labels."""
     try:
         async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
@@ -35,7 +39,7 @@ async def metrics_at(url):
 
 
 async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
-    tables, kafka_bootstrap, log_topic
+    tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     story, parked = chat(2), chat(2)
     poison = replace(parked.records[1], value=b"")
@@ -46,7 +50,7 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
     records = [*story.records, parked.records[0], poison, *parked.records[2:], beyond]
     async with relay_to(kafka_bootstrap, log_topic) as relay:
         await relay.publish(records)
-    expected: dict[tuple[str, ...], float] = {
+    expected: dict[tuple[str, ...], int] = {
         ("parley_history_projector_events_total",): len(records),
         ("parley_history_sessions_parked_total",): 1,
         ("parley_history_dead_letters",): parked.version - 1,
@@ -56,13 +60,13 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
         **{("parley_history_projector_lag_events", str(partition)): 0 for partition in range(4)},
     }
 
-    async def are_reported():
+    async def are_reported() -> Any:
         return expected.items() <= (await metrics_at(url)).items()
 
     await eventually(are_reported, within=30)
     await tables.connection.execute("ALTER TABLE positions RENAME TO away")
 
-    async def are_omitted():
+    async def are_omitted() -> Any:
         metrics = await metrics_at(url)
         names = {name for name, *_ in metrics}
         reported = names & {"parley_history_dead_letters", "parley_history_projector_lag_events"}
@@ -74,7 +78,7 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
 
 
 async def test_before_the_first_check_unknown_metrics_are_omitted(
-    tables, kafka_bootstrap, log_topic
+    tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=log_topic)
     projector, registry = create_projector(settings), new_registry()
@@ -86,12 +90,14 @@ async def test_before_the_first_check_unknown_metrics_are_omitted(
     )
 
 
-async def test_serve_reports_the_number_of_waiting_requests(start, session) -> None:
+async def test_serve_reports_the_number_of_waiting_requests(
+    start: StartHistory, session: SessionServiceFake
+) -> None:
     history, story = await start(wait_seconds=30), chat(1)
     session.add(story)
     reading = asyncio.create_task(history.read(story.id, min_version=9))
 
-    async def is_reported():
+    async def is_reported() -> Any:
         return (await metrics_at(history.url))["parley_history_projection_waiters",] == 1
 
     await eventually(is_reported)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import signal
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 from history_testing.history import authorization
 from history_testing.log import relay_to
 from history_testing.processes import projector_environment, stderr_at_exit
-from history_testing.read_model import folded
+from history_testing.read_model import ReadModelTables, folded
 from history_testing.stories import ADA, chat, mixed
 
 from parley_cli.engines import free_port
@@ -30,7 +31,7 @@ VALID = {
 }
 
 
-def run(monkeypatch, command, **environment):
+def run(monkeypatch: pytest.MonkeyPatch, command: str, **environment: Any) -> Any:
     """Return the exit code of a command."""
     for variable, value in (VALID | environment).items():
         monkeypatch.setenv(variable, value)
@@ -67,7 +68,11 @@ def run(monkeypatch, command, **environment):
     ],
 )
 def test_invalid_settings_end_a_command_with_code_2_and_a_message(
-    monkeypatch, capsys, command, wrong, sentence
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    wrong: Any,
+    sentence: Any,
 ) -> None:
     assert run(monkeypatch, command, **wrong) == 2
     assert capsys.readouterr().err.startswith(sentence)
@@ -75,7 +80,7 @@ def test_invalid_settings_end_a_command_with_code_2_and_a_message(
 
 @pytest.mark.parametrize("command", ["migrate", "project", "serve"])
 def test_an_unavailable_database_ends_a_command_with_code_1_and_a_message(
-    monkeypatch, capsys, command
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     assert run(monkeypatch, command) == 1
     assert capsys.readouterr().err.startswith("Database unavailable: ")
@@ -83,13 +88,15 @@ def test_an_unavailable_database_ends_a_command_with_code_1_and_a_message(
 
 @pytest.mark.parametrize("command", ["project", "serve"])
 def test_an_unmigrated_database_ends_a_command_with_a_message(
-    monkeypatch, capsys, database, command
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str, command: str
 ) -> None:
     assert run(monkeypatch, command, PARLEY_HISTORY_DATABASE_URL=database) == 1
     assert "Run the `migrate` command first" in capsys.readouterr().err
 
 
-def test_migrate_applies_each_migration_once(monkeypatch, capsys, database) -> None:
+def test_migrate_applies_each_migration_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str
+) -> None:
     applied = [f"applied {m.number:04} {m.name}\n" for m in load_migrations(MIGRATIONS)]
     for output in ("".join(applied), ""):
         assert run(monkeypatch, "migrate", PARLEY_HISTORY_DATABASE_URL=database) == 0
@@ -97,7 +104,7 @@ def test_migrate_applies_each_migration_once(monkeypatch, capsys, database) -> N
 
 
 async def test_a_projector_without_its_topic_exits_with_code_1_and_a_message(
-    tables, kafka_bootstrap, topic
+    tables: ReadModelTables, kafka_bootstrap: str, topic: str
 ) -> None:
     environment = projector_environment(tables, kafka_bootstrap, topic)
     process = await started("parley_history", "project", **environment)
@@ -108,14 +115,14 @@ async def test_a_projector_without_its_topic_exits_with_code_1_and_a_message(
 
 
 async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(
-    tables, kafka_bootstrap, log_topic
+    tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     chance = random.Random(5)
     stories = [chat(25) for _ in range(100)]
     records = mixed(stories, chance)
     assert len(records) == 8_000
 
-    async def applied():
+    async def applied() -> Any:
         return await tables.connection.fetchval("SELECT coalesce(sum(next), 0) FROM positions")
 
     async with relay_to(kafka_bootstrap, log_topic) as relay:
@@ -132,7 +139,7 @@ async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(
             )
             process = await started("parley_history", "project", **environment)
 
-            async def reached(target=killed_at):
+            async def reached(target: Any = killed_at) -> Any:
                 return await applied() >= target
 
             await eventually(reached, within=45)
@@ -146,7 +153,7 @@ async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(
             **environment | {"PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": f"{uuid4()}"},
         )
 
-        async def all_applied():
+        async def all_applied() -> Any:
             return await applied() == len(records)
 
         await eventually(all_applied, within=45)
@@ -156,20 +163,20 @@ async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(
     assert last.returncode == 0
 
 
-async def get(url):
+async def get(url: str) -> Any:
     with contextlib.suppress(aiohttp.ClientError):
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             return response.status, await response.json()
 
 
 async def test_a_projector_reports_its_health_and_exits_in_time_on_sigterm(
-    tables, kafka_bootstrap, log_topic
+    tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     environment = projector_environment(tables, kafka_bootstrap, log_topic)
     url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_PORT']}"
     process = await started("parley_history", "project", **environment)
 
-    async def ready():
+    async def ready() -> Any:
         return await get(f"{url}/readyz") == (200, {"status": "ok"})
 
     await eventually(ready, within=30)
@@ -179,7 +186,9 @@ async def test_a_projector_reports_its_health_and_exits_in_time_on_sigterm(
     assert process.returncode == 0
 
 
-async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(tables) -> None:
+async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(
+    tables: ReadModelTables,
+) -> None:
     port = free_port()
     process = await started(
         "parley_history",
@@ -187,7 +196,7 @@ async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(tables) -> 
         **VALID | {"PARLEY_HISTORY_DATABASE_URL": tables.dsn, "PARLEY_HISTORY_PORT": str(port)},
     )
 
-    async def ready():
+    async def ready() -> Any:
         return await get(f"http://127.0.0.1:{port}/readyz") == (200, {"status": "ok"})
 
     await eventually(ready, within=30)
@@ -195,7 +204,7 @@ async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(tables) -> 
     missing = {"status": "unavailable", "missing": ["migrations of the read model"]}
     assert await get(f"http://127.0.0.1:{port}/readyz") == (503, missing)
     assert await get(f"http://127.0.0.1:{port}/healthz") == (200, {"status": "ok"})
-    url = f"http://127.0.0.1:{port}/movements"
+    url = f"http://127.0.0.1:{port}/changes"
     async with (
         asyncio.timeout(5),
         aiohttp.request("GET", url, headers=authorization(ADA)) as following,

@@ -2,18 +2,21 @@
 
 import random
 import signal
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from history_testing.log import relay_to
 from history_testing.processes import projector_environment, stderr_at_exit
-from history_testing.read_model import folded
-from history_testing.stories import chat, mixed
+from history_testing.read_model import ReadModelTables, folded
+from history_testing.stories import Story, chat, mixed
 
+from parley_events.cloudevents import Record
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
 
 
-def log_of(stories, chance):
+def log_of(stories: Sequence[Story], chance: random.Random) -> Any:
     """Return the records, a fifth of them repeated later, as by relays that take over."""
     records = mixed(stories, chance)
     again = [
@@ -25,34 +28,34 @@ def log_of(stories, chance):
     return [record for _, record in delivery]
 
 
-def parts_of(records, number):
+def parts_of(records: list[Record], number: Any) -> Any:
     cuts = [len(records) * part // number for part in range(number + 1)]
     return [records[start:end] for start, end in pairwise(cuts)]
 
 
 async def test_replicas_may_join_be_suspended_and_be_killed(
-    tables, kafka_bootstrap, log_topic
+    tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     stories, chance = [chat(12) for _ in range(150)], random.Random(7)
     parts = parts_of(log_of(stories, chance), 4)
     published = 0
 
-    async def replica():
+    async def replica() -> Any:
         environment = projector_environment(
             tables, kafka_bootstrap, log_topic, PARLEY_HISTORY_PROJECTOR_BATCH_SIZE="50"
         )
         return await started("parley_history", "project", **environment)
 
-    async def applied():
+    async def applied() -> Any:
         return sum((await tables.positions()).values())
 
-    async def publish(part) -> None:
+    async def publish(part: Any) -> None:
         nonlocal published
         published += len(part)
         await relay.publish(part)
 
-    async def wait_for_applied(count) -> None:
-        async def are_applied():
+    async def wait_for_applied(count: Any) -> None:
+        async def are_applied() -> Any:
             return await applied() >= count
 
         await eventually(are_applied, within=40)
@@ -79,7 +82,7 @@ async def test_replicas_may_join_be_suspended_and_be_killed(
     assert await tables.rows() == folded(*stories)
     assert (await tables.dead_letters(), await tables.deferred()) == ([], [])
     await second.communicate()
-    for healthy in (first, third):
-        assert healthy.returncode is None, "a healthy replica has exited"
-        await stderr_at_exit(healthy, signal.SIGTERM)
-        assert healthy.returncode == 0
+    for process in (first, third):
+        assert process.returncode is None, "a healthy replica has exited"
+        await stderr_at_exit(process, signal.SIGTERM)
+        assert process.returncode == 0

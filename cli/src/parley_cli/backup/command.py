@@ -6,8 +6,8 @@ import sys
 
 from parley_cli.backup.restore_offline import restore_into_data_folder
 from parley_cli.engines import EngineError
-from parley_cli.service_commands.commands import offline_command, store_command
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
+from parley_cli.service_commands.service_command import offline_command, store_command
 from parley_cli.settings import OperationsSettings, load
 
 

@@ -10,7 +10,7 @@ from parley_cli.service_commands.locations import StackNotRunning
 from parley_cli.settings import OperationsSettings, variables
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import StackLock
-from parley_cli.stack.up.databases import ServiceDatabase, prepare_databases
+from parley_cli.stack.up.databases_sql import ServiceDatabase, prepare_databases
 
 
 async def restore_into_data_folder(settings: OperationsSettings, folders: Sequence[str]) -> int:

@@ -8,8 +8,8 @@ import sys
 from parley_cli.log.tail.command import KeySource, TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions, Owner
 from parley_cli.log.tail.unsealing import KeysUnavailable
-from parley_cli.service_commands.commands import history_command, session_command, verify
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
+from parley_cli.service_commands.service_command import history_command, session_command, verify
 from parley_cli.settings import OperationsSettings, load
 from parley_core.log import LogError
 from parley_events.topics import SESSIONS_TOPIC

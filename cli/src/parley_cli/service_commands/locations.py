@@ -6,7 +6,7 @@ from pathlib import Path
 from parley_cli.settings import OperationsSettings
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
-from parley_cli.stack.up.databases import ServiceDatabase
+from parley_cli.stack.up.databases_sql import ServiceDatabase
 from parley_cli.stack.up.environments import kafka_security
 from parley_core.auth.principal import InternalSecret
 from parley_core.log import Brokers

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from parley_cli.service_commands.commands import store_command
 from parley_cli.service_commands.locations import StackLocations, StackNotRunning
+from parley_cli.service_commands.service_command import store_command
 from parley_cli.settings import OperationsSettings, load
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from parley_cli.engines import KafkaServer, free_port, free_ports, record_kafka_aot_cache
 from parley_cli.engines.kafka.aot_cache import AOTCache
-from parley_cli.engines.kafka.server import kafka_aot_cache
+from parley_cli.engines.kafka.kafka_server import kafka_aot_cache
 
 
 @pytest.fixture

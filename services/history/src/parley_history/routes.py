@@ -83,7 +83,7 @@ def history_routes(
         Route("/sessions/{session_id:uuid}/export", export_session),
         Route("/export", export_all),
         Route("/usage", report_usage),
-        Route("/movements", follow_changes),
+        Route("/changes", follow_changes),
     ]
 
 

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import authorization
+from history_testing.read_model import ReadModelTables
 from history_testing.stories import ADA, chat
 
 from parley_core.http.errors import Unavailable
@@ -17,7 +21,7 @@ from parley_testing.passage import FaultyProxy
 
 
 @pytest.fixture(autouse=True)
-def long_intervals(monkeypatch) -> None:
+def long_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither polls nor keepalives, unless a test sets shorter intervals."""
     monkeypatch.setattr(listener, "POLL_INTERVAL_SECONDS", 60)
     monkeypatch.setattr(ndjson_stream, "KEEPALIVE_SECONDS", 60)
@@ -35,7 +39,7 @@ async def test_a_notification_without_session_ids_stands_for_all_sessions(payloa
         def started(self) -> None:
             calls.append("started")
 
-        def changed(self, session_ids) -> None:
+        def changed(self, session_ids: Any) -> None:
             calls.append("changed")
 
         def interrupted(self) -> None:
@@ -78,17 +82,17 @@ async def test_a_change_between_read_and_wait_still_wakes() -> None:
 async def test_a_stream_announces_that_it_listens_and_then_sends_all_changes() -> None:
     feed = unconnected_feed()
     lines = ChangeFeedStreams(feed).open()
-    first = asyncio.create_task(anext(lines))
+    first = asyncio.ensure_future(anext(lines))
     await asyncio.sleep(0)
     feed._start()
     assert await first == b'{"listening":true}\n'
     a, b, c = (uuid4() for _ in range(3))
     feed._on_notification(None, 0, "", f"{a.hex},{b.hex}")
     feed._on_notification(None, 0, "", c.hex)
-    assert await anext(lines) == f'{{"moved":["{a}","{b}"]}}\n{{"moved":["{c}"]}}\n'.encode()
+    assert await anext(lines) == f'{{"changed":["{a}","{b}"]}}\n{{"changed":["{c}"]}}\n'.encode()
 
 
-async def test_an_idle_stream_sends_keepalives(monkeypatch) -> None:
+async def test_an_idle_stream_sends_keepalives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ndjson_stream, "KEEPALIVE_SECONDS", 0.01)
     feed = unconnected_feed()
     lines = ChangeFeedStreams(feed).open()
@@ -123,7 +127,7 @@ async def test_a_notification_for_all_sessions_ends_streams_and_wakes_all_waiter
     assert await anext(again) == b'{"listening":true}\n'
 
 
-async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch) -> None:
+async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ndjson_stream, "MAX_QUEUED_LINES", 2)
     feed = unconnected_feed()
     streams = ChangeFeedStreams(feed)
@@ -136,10 +140,12 @@ async def test_only_the_stream_of_a_slow_reader_is_ended(monkeypatch) -> None:
         await anext(quick)
     assert [line async for line in slow] == []
     feed._on_notification(None, 0, "", uuid4().hex)
-    assert b"moved" in await anext(quick)
+    assert b"changed" in await anext(quick)
 
 
-async def test_the_number_of_streams_is_limited_and_all_can_be_ended(monkeypatch) -> None:
+async def test_the_number_of_streams_is_limited_and_all_can_be_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ndjson_stream, "MAX_STREAMS", 1)
     monkeypatch.setattr(ndjson_stream, "KEEPALIVE_SECONDS", 0.01)
     streams = ChangeFeedStreams(unconnected_feed())
@@ -153,17 +159,20 @@ async def test_the_number_of_streams_is_limited_and_all_can_be_ended(monkeypatch
 
 
 async def test_over_http_a_stream_sends_projected_changes_and_ends_on_disconnect(
-    start, project_story, tables, monkeypatch
+    start: StartHistory,
+    project_story: ProjectStory,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(listener, "RECONNECT_INITIAL_SECONDS", 60)
     monkeypatch.setattr(listener, "RECONNECT_MAX_SECONDS", 60)
     history = await start()
-    url = f"{history.url}/movements"
+    url = f"{history.url}/changes"
     async with history.http.get(url, headers=authorization(ADA)) as response, asyncio.timeout(10):
         lines = response.content
         assert await anext(_documents_in(lines)) == {"listening": True}
         story = await project_story(chat(1))
-        assert await anext(_documents_in(lines)) == {"moved": [str(story.id)]}
+        assert await anext(_documents_in(lines)) == {"changed": [str(story.id)]}
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
         own = " AND datname = current_database()"
         await tables.connection.execute(cut + own, "parley-history-listen")
@@ -172,7 +181,9 @@ async def test_over_http_a_stream_sends_projected_changes_and_ends_on_disconnect
         assert response.status == 401
 
 
-async def test_a_stream_ends_when_the_database_stops_responding(tables, monkeypatch) -> None:
+async def test_a_stream_ends_when_the_database_stops_responding(
+    tables: ReadModelTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listener, "HEALTH_CHECK_INTERVAL_SECONDS", 0.05)
     async with FaultyProxy.to(tables.dsn) as proxy:
         feed = ChangeFeed(DatabaseSettings(url=proxy.database))
@@ -186,7 +197,7 @@ async def test_a_stream_ends_when_the_database_stops_responding(tables, monkeypa
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _documents_in(lines):
+async def _documents_in(lines: Any) -> AsyncIterator[Any]:
     async for line in lines:
         if line != b"\n":
             yield json.loads(line)

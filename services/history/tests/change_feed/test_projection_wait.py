@@ -1,16 +1,23 @@
 """Requests wait for the version they need, bounded in time and number."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from history_testing.read_model import project
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient
+from history_testing.read_model import ReadModelTables, project
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import Story, chat
 
 from parley_history.change_feed import listener
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
 
 
-async def test_a_projected_version_is_returned_at_once(start, project_story, session) -> None:
+async def test_a_projected_version_is_returned_at_once(
+    start: StartHistory, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     history, story = await start(wait_seconds=60), await project_story(chat(1))
     async with asyncio.timeout(5):
         page = await history.read(story.id, min_version=story.version)
@@ -19,7 +26,11 @@ async def test_a_projected_version_is_returned_at_once(start, project_story, ses
 
 @pytest.mark.parametrize("projected_before", [True, False])
 async def test_a_notification_wakes_a_request_when_its_version_is_projected(
-    start, read_model, session, monkeypatch, projected_before
+    start: StartHistory,
+    read_model: ActiveReadModel,
+    session: SessionServiceFake,
+    monkeypatch: pytest.MonkeyPatch,
+    projected_before: Any,
 ) -> None:
     without_polling(monkeypatch)
     history = await start(wait_seconds=30)
@@ -39,7 +50,10 @@ async def test_a_notification_wakes_a_request_when_its_version_is_projected(
 
 
 async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
-    start, read_model, session, monkeypatch
+    start: StartHistory,
+    read_model: ActiveReadModel,
+    session: SessionServiceFake,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     without_polling(monkeypatch)
     history = await start(wait_seconds=0.05)
@@ -56,7 +70,11 @@ async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
 
 
 async def test_without_notifications_requests_poll(
-    start, read_model, session, tables, monkeypatch
+    start: StartHistory,
+    read_model: ActiveReadModel,
+    session: SessionServiceFake,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reconnect_after(monkeypatch, 60)
     history = await start(wait_seconds=30)
@@ -70,7 +88,11 @@ async def test_without_notifications_requests_poll(
 
 
 async def test_a_disconnected_listener_reconnects(
-    start, read_model, session, tables, monkeypatch
+    start: StartHistory,
+    read_model: ActiveReadModel,
+    session: SessionServiceFake,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     without_polling(monkeypatch)
     reconnect_after(monkeypatch, 0.01)
@@ -86,7 +108,7 @@ async def test_a_disconnected_listener_reconnects(
 
 
 async def test_projection_behind_names_the_projected_version(
-    history, project_story, session
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
 ) -> None:
     story = await project_story(chat(1))
     behind = await history.read(story.id, min_version=9)
@@ -98,7 +120,9 @@ async def test_projection_behind_names_the_projected_version(
     assert "up to version 0; version 1" in behind.json["error"]["message"]
 
 
-async def test_the_number_of_waiting_requests_is_limited(start, project_story, session) -> None:
+async def test_the_number_of_waiting_requests_is_limited(
+    start: StartHistory, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))
     await eventually(lambda: waiters(history) == 1)
@@ -109,38 +133,40 @@ async def test_the_number_of_waiting_requests_is_limited(start, project_story, s
     assert waiters(history) == 0
 
 
-async def test_a_cursor_added_by_the_awaited_version_is_valid(start, read_model, session) -> None:
+async def test_a_cursor_added_by_the_awaited_version_is_valid(
+    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+) -> None:
     history, story = await start(wait_seconds=30), chat(2)
     session.add(story)
     await project(read_model, story.records[:2])
-    newest = story.events[-1].data.reply_id
+    newest = story.data(-1).reply_id
     reading = asyncio.create_task(history.read(story.id, after=newest, min_version=story.version))
     await eventually(lambda: waiters(history) == 1)
     await project(read_model, story.records[2:])
     assert len((await reading).contents) == 3
 
 
-def waiters(history) -> int:
+def waiters(history: HistoryClient) -> int:
     return history.change_feed.waiters
 
 
-def without_polling(monkeypatch) -> None:
+def without_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "POLL_INTERVAL_SECONDS", 30)
 
 
-def reconnect_after(monkeypatch, seconds) -> None:
+def reconnect_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(listener, "RECONNECT_INITIAL_SECONDS", seconds)
     monkeypatch.setattr(listener, "RECONNECT_MAX_SECONDS", seconds)
 
 
-async def listeners(tables) -> int:
+async def listeners(tables: ReadModelTables) -> Any:
     return await tables.connection.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parley-history-listen'"
         " AND datname = current_database() AND query LIKE 'LISTEN%'"
     )
 
 
-async def disconnect_listener(tables) -> int:
+async def disconnect_listener(tables: ReadModelTables) -> Any:
     return await tables.connection.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE application_name = 'parley-history-listen' AND datname = current_database()"

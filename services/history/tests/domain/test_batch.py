@@ -23,7 +23,7 @@ def batch_of(
 
 
 def rows_of(batch: Batch) -> Rows:
-    return Rows(batch.sessions, batch.messages, dict(batch.usage))
+    return Rows(batch.sessions, dict(batch.messages), dict(batch.usage))
 
 
 def test_events_in_order_become_the_rows_of_their_fold() -> None:
@@ -84,7 +84,7 @@ def test_repeats_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_delivery_order_yields_the_same_rows(seed) -> None:
+def test_any_delivery_order_yields_the_same_rows(seed: int) -> None:
     stories, chance = [chat(4), chat(5), full(), full()], random.Random(seed)
     stories[1].erase()
     stories[2].erase()
@@ -160,7 +160,7 @@ def test_a_session_without_its_start_event_is_parked() -> None:
 def test_a_repeated_message_id_parks_the_session() -> None:
     story = Story()
     story.submit("first")
-    again = story.events[1].data
+    again = story.data(1)
     story.reply("answer")
     repeated = replace(story.forked_event(5), data=again)
     batch = batch_of([*story.records, encode(repeated)])

@@ -3,15 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from history_testing.read_model import branched, folded
 from history_testing.stories import Story, chat
 
 from parley_events.cloudevents import Record, encode
 from parley_history.domain import batch as domain_batch
+from parley_history.domain import fold
 from parley_history.domain.batch import ALREADY_PARKED, FORKED, Batch, BatchState
 from parley_history.domain.discarded_record import record_digest
-from parley_history.domain.fold import evolve
 from parley_history.domain.incoming_record import decode_incoming
+from parley_history.domain.rows import SessionRow
 
 
 def poisoned(record: Record) -> Record:
@@ -37,7 +39,7 @@ def test_a_discarded_record_fills_its_sequence_without_effect() -> None:
     batch = batch_of([*records, *records], records[3])
     assert (batch.dead_letters, batch.newly_deferred) == ([], [])
     assert batch.sessions == branched(story)
-    lost = (story.id, story.events[3].data.reply_id)
+    lost = (story.id, story.data(3).reply_id)
     assert batch.messages == {
         key: row for key, row in folded(story).messages.items() if key != lost
     }
@@ -132,10 +134,10 @@ def test_no_two_records_have_the_same_digest() -> None:
     assert record_digest(records[0]) == record_digest(Record(b"k", (("name", b"value"),), b""))
 
 
-def test_an_unexpected_error_parks_only_its_session(monkeypatch) -> None:
-    story, other = chat(2), chat(2)
+def test_an_unexpected_error_parks_only_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    evolve, story, other = fold.evolve, chat(2), chat(2)
 
-    def evolve_with_a_fault(session, event):
+    def evolve_with_a_fault(session: SessionRow | None, event: Any) -> Any:
         if event.id == story.events[4].id:
             raise KeyError("what was said")
         return evolve(session, event)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,7 +26,7 @@ SESSION, PARENT, MESSAGE, TURN, REPLY = (known(n) for n in range(1, 6))
 IMPORTED = known(0x0B)
 
 
-def golden(name: str):
+def golden(name: str) -> Any:
     return decode(golden_record(f"parley.session.{name}.v1"))
 
 
@@ -42,7 +43,7 @@ def after(*names: str) -> SessionRow:
 
 
 REPLY_REQUESTED = ("session_started", "message_submitted", "reply_requested")
-USAGE_COLUMNS = {
+USAGE_COLUMNS: dict[str, Any] = {
     "model": "demo",
     "prompt_tokens": 12,
     "completion_tokens": 34,
@@ -53,7 +54,7 @@ USAGE_COLUMNS = {
 }
 
 
-def reply(version: int, **own) -> MessageRow:
+def reply(version: int, **own: Any) -> MessageRow:
     return MessageRow(
         session_id=SESSION,
         version=version,
@@ -127,7 +128,7 @@ def test_a_submitted_message_is_a_row_and_the_next_event_links_its_turn() -> Non
         ("reply_cancelled", reply(7, status="cancelled", content=b"\x01sealed partial content")),
     ],
 )
-def test_a_finished_reply_is_a_row_and_closes_the_turn(name, row) -> None:
+def test_a_finished_reply_is_a_row_and_closes_the_turn(name: str, row: Any) -> None:
     session, message = evolve(after(*REPLY_REQUESTED), golden(name))
     assert message == row
     assert session.open_turn_id is session.open_turn_message_id is None
@@ -147,6 +148,7 @@ def test_the_reply_of_a_turn_with_a_discarded_start_follows_the_newest_message()
     other = golden("reply_completed")
     other = dataclasses.replace(other, data=other.data.model_copy(update={"turn_id": known(0xFF)}))
     session, message = evolve(before, other)
+    assert isinstance(message, MessageRow)
     assert message.parent_id == MESSAGE
     assert (session.open_turn_id, session.open_turn_message_id) == (TURN, MESSAGE)
 
@@ -169,7 +171,7 @@ def test_an_imported_message_is_a_row_with_its_original_time() -> None:
     assert session.leaf_message_id == IMPORTED
 
 
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "context_compacted": {},
     "session_renamed": {"title": b"\x01sealed title", "title_event_id": known(0x70)},
     "session_metadata_changed": {
@@ -203,7 +205,7 @@ TAKEN_BACK = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_each_session_event_changes_only_its_own_columns(name) -> None:
+def test_each_session_event_changes_only_its_own_columns(name: str) -> None:
     before = after(*REPLY_REQUESTED)
     if name in TAKEN_BACK:
         before, _ = evolve(before, golden(TAKEN_BACK[name]))
@@ -218,7 +220,7 @@ def test_a_title_may_be_removed() -> None:
     story = Story(title="Words")
     story.rename(None)
     session = folded(story).sessions[story.id]
-    assert session.title is session.title_event_id is None
+    assert (session.title, session.title_event_id) == (None, None)
 
 
 def test_a_start_event_sets_expiry_and_fork_origin() -> None:
@@ -281,8 +283,9 @@ def test_an_event_of_an_unknown_type_changes_only_the_version() -> None:
     for event in story.events:
         before, _ = evolve(before, event)
     story.add_unknown_event()
-    session, brought = evolve(before, story.events[-1])
-    assert brought is None
+    assert before is not None
+    session, effect = evolve(before, story.events[-1])
+    assert effect is None
     changed = {k for k, v in asdict(session).items() if v != asdict(before)[k]}
     assert changed == {"version", "last_event_id", "updated_at"}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from history_testing.completions import Completion
@@ -17,7 +18,7 @@ from parley_history.domain.usage import UsageRow, usage_of
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
 
 
-def golden(name: str):
+def golden(name: str) -> Any:
     return decode(golden_record(f"parley.session.{name}.v1"))
 
 
@@ -40,7 +41,9 @@ def rows_of(story: Story) -> list[UsageRow]:
         ("context_compacted", "demo-model", 0, 2000, 120),
     ],
 )
-def test_replies_titles_and_summaries_cost_tokens(name, model, replies, prompt, completion) -> None:
+def test_replies_titles_and_summaries_cost_tokens(
+    name: str, model: Any, replies: Any, prompt: Any, completion: Any
+) -> None:
     assert added(name) == UsageRow(
         session_id=golden(name).session_id,
         day=date(2026, 11, 24),
@@ -61,6 +64,7 @@ def test_a_completion_without_a_conversation_costs_tokens_and_has_no_assistant()
     event = golden("completion_served")
     session, _ = evolve(None, event)
     row = usage_of(session, event)
+    assert row is not None
     assert (row.session_id, row.owner, row.assistant_id) == (event.session_id, "ada", None)
     assert (row.model, row.replies, row.prompt_tokens, row.completion_tokens) == (
         *("demo-model", 1),
@@ -69,7 +73,7 @@ def test_a_completion_without_a_conversation_costs_tokens_and_has_no_assistant()
 
 
 @pytest.mark.parametrize("name", ["message_submitted", "cancel_requested", "session_erased"])
-def test_events_without_a_model_call_have_no_usage(name) -> None:
+def test_events_without_a_model_call_have_no_usage(name: str) -> None:
     assert added(name) is None
 
 
@@ -119,7 +123,9 @@ def test_a_day_ends_at_midnight_utc_whatever_the_time_zone_of_the_event() -> Non
     ]
     event = decode(dataclasses.replace(record, headers=headers))
     session, _ = evolve(None, event)
-    assert usage_of(session, event).day == date(2026, 11, 24)
+    row = usage_of(session, event)
+    assert row is not None
+    assert row.day == date(2026, 11, 24)
 
 
 def test_a_cost_is_exact_however_large() -> None:

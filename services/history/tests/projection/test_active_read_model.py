@@ -3,6 +3,7 @@
 import asyncio
 import random
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -29,7 +30,9 @@ def cut(records: list[Record], chance: random.Random) -> list[list[Record]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_rows_equal_the_fold_for_any_delivery_and_batching(read_model, tables, seed) -> None:
+async def test_rows_equal_the_fold_for_any_delivery_and_batching(
+    read_model: ActiveReadModel, tables: ReadModelTables, seed: int
+) -> None:
     stories, chance = [chat(7), chat(4), Story(title="Words"), chat(1)], random.Random(seed)
     stories[1].add_unknown_event()
     stories += [full(), full()]
@@ -45,7 +48,9 @@ async def test_rows_equal_the_fold_for_any_delivery_and_batching(read_model, tab
     assert await tables.positions() == {PARTITION: len(delivery)}
 
 
-async def test_a_position_conflict_rolls_the_batch_back(read_model, tables) -> None:
+async def test_a_position_conflict_rolls_the_batch_back(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     zombie, story, other = read_model, chat(1), chat(1)
     await zombie.positions_of([PARTITION])
     faster = ActiveReadModel(tables.settings, MAX_DEFERRED)
@@ -60,7 +65,9 @@ async def test_a_position_conflict_rolls_the_batch_back(read_model, tables) -> N
     assert await project(zombie, other.records) == []
 
 
-async def test_only_one_of_two_projectors_of_the_same_records_writes(tables, read_model) -> None:
+async def test_only_one_of_two_projectors_of_the_same_records_writes(
+    tables: ReadModelTables, read_model: ActiveReadModel
+) -> None:
     stories = [chat(3) for _ in range(20)]
     records = mixed(stories, random.Random(2))
     incoming = [decode_incoming(PARTITION, i, record) for i, record in enumerate(records)]
@@ -76,7 +83,9 @@ async def test_only_one_of_two_projectors_of_the_same_records_writes(tables, rea
     await second.close()
 
 
-async def test_a_batch_that_fails_leaves_no_trace(read_model, tables) -> None:
+async def test_a_batch_that_fails_leaves_no_trace(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     story = chat(2)
     await project(read_model, story.records[:3])
     await tables.connection.execute("ALTER TABLE messages RENAME TO away")
@@ -88,7 +97,9 @@ async def test_a_batch_that_fails_leaves_no_trace(read_model, tables) -> None:
     assert await tables.rows() == folded(story)
 
 
-async def test_deferred_events_are_stored_until_the_missing_one_arrives(read_model, tables) -> None:
+async def test_deferred_events_are_stored_until_the_missing_one_arrives(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     story = chat(1)
     await project(read_model, [story.records[3], story.records[2], story.records[0]])
     assert await tables.versions([story]) == {story.id: 1}
@@ -98,7 +109,9 @@ async def test_deferred_events_are_stored_until_the_missing_one_arrives(read_mod
     assert await tables.deferred() == []
 
 
-async def test_a_dead_letter_is_the_record_as_it_was_and_where(read_model, tables) -> None:
+async def test_a_dead_letter_is_the_record_as_it_was_and_where(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     story = chat(1)
     headers = [("ce_id", b"\xff\x00"), ("ce_id", b"twice"), ("na\x00me", b"")]
     poison = Record(story.records[0].key, headers, b"\x00poison")
@@ -110,7 +123,9 @@ async def test_a_dead_letter_is_the_record_as_it_was_and_where(read_model, table
     assert letter["error"] == parked.error == "the header ce_type is missing"
 
 
-async def test_a_parked_session_stays_parked_while_others_continue(read_model, tables) -> None:
+async def test_a_parked_session_stays_parked_while_others_continue(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     parked, other = chat(2), chat(2)
     await project(read_model, parked.records[:3])
     await project(read_model, [replace(parked.records[3], value=b"")])
@@ -142,7 +157,9 @@ def with_model(story: Story, model: str) -> Record:
     ],
     ids=["a number over its type", "a NUL", "a sequence over its type", "one over all types"],
 )
-async def test_an_unstorable_value_parks_only_its_session(read_model, tables, unstorable) -> None:
+async def test_an_unstorable_value_parks_only_its_session(
+    read_model: ActiveReadModel, tables: ReadModelTables, unstorable: Any
+) -> None:
     story, before, after = chat(1), chat(2), chat(2)
     batch = [*before.records, *story.records[:-1], unstorable(story), *after.records]
     [letter] = await project(read_model, batch)
@@ -156,20 +173,22 @@ async def test_an_unstorable_value_parks_only_its_session(read_model, tables, un
     assert len(await tables.dead_letters()) == 1 + story.version
 
 
-async def test_a_message_id_of_an_earlier_batch_parks_its_session(read_model, tables) -> None:
+async def test_a_message_id_of_an_earlier_batch_parks_its_session(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     story = chat(1)
     await project(read_model, story.records)
-    again = replace(story.forked_event(5), data=story.events[1].data)
+    again = replace(story.forked_event(5), data=story.data(1))
     [letter] = await project(read_model, [encode(again)])
     assert letter.error == "it cannot be stored: UniqueViolationError"
     assert await tables.rows() == folded(story)
 
 
 async def test_a_message_keeps_its_first_turn_when_its_reply_is_regenerated(
-    read_model, tables
+    read_model: ActiveReadModel, tables: ReadModelTables
 ) -> None:
     story = chat(1)
-    first = story.events[2].data
+    first = story.data(2)
     again = first.model_copy(update={"turn_id": story.id, "reply_id": story.id})
     assert isinstance(again, ReplyRequested)
     await project(read_model, story.records)
@@ -178,7 +197,9 @@ async def test_a_message_keeps_its_first_turn_when_its_reply_is_regenerated(
     assert message.turn_id == first.turn_id
 
 
-async def test_no_content_is_stored_in_plaintext(read_model, tables) -> None:
+async def test_no_content_is_stored_in_plaintext(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     story = Story(title="Xylophone lessons")
     story.submit("xylophone question")
     story.reply("xylophone answer")
@@ -195,7 +216,9 @@ async def test_no_content_is_stored_in_plaintext(read_model, tables) -> None:
     assert b"upstream_timeout" in everything
 
 
-async def test_only_the_tombstone_of_an_erased_session_remains(read_model, tables) -> None:
+async def test_only_the_tombstone_of_an_erased_session_remains(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     story, other = full(), full()
     early = encode(story.forked_event(story.version + 5))
     await project(read_model, [*story.records, *other.records, early])
@@ -213,7 +236,9 @@ async def test_only_the_tombstone_of_an_erased_session_remains(read_model, table
     assert await tables.dead_letters() == []
 
 
-async def test_listeners_are_notified_of_changed_sessions(read_model, tables) -> None:
+async def test_listeners_are_notified_of_changed_sessions(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     payloads: list[str] = []
     await tables.connection.add_listener(CHANNEL, lambda *call: payloads.append(call[-1]))
     stories = [chat(1) for _ in range(250)]
@@ -228,7 +253,9 @@ async def test_listeners_are_notified_of_changed_sessions(read_model, tables) ->
     assert len(payloads) == 3, "repeats change nothing"
 
 
-async def test_positions_start_at_0_and_are_stored(read_model, tables: ReadModelTables) -> None:
+async def test_positions_start_at_0_and_are_stored(
+    read_model: ActiveReadModel, tables: ReadModelTables
+) -> None:
     assert await read_model.positions_of([0, 5]) == {0: 0, 5: 0}
     await tables.connection.execute("UPDATE positions SET next = 9 WHERE partition = 5")
     assert await read_model.positions_of([0, 5, 7]) == {0: 0, 5: 9, 7: 0}

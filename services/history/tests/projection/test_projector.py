@@ -3,22 +3,23 @@
 import logging
 import random
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from history_testing.log import Relay
 from history_testing.processes import project_settings, projecting
-from history_testing.read_model import folded, projected
+from history_testing.read_model import ReadModelTables, folded, projected
 from history_testing.stories import chat, mixed
 
-from parley_core.log import Brokers, LogReader, ensure_topic
+from parley_core.log import Brokers, GroupReader, LogReader, ensure_topic
 from parley_events.topics import TopicSpec
 from parley_history.projection import projector as projector_module
 from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 
 
-async def ends_of(bootstrap, topic):
+async def ends_of(bootstrap: Any, topic: str) -> Any:
     reader = LogReader(Brokers(bootstrap), topic)
     await reader.start()
     try:
@@ -28,7 +29,7 @@ async def ends_of(bootstrap, topic):
 
 
 async def test_records_published_before_and_after_the_start_are_projected(
-    tables, relay, log_settings
+    tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
 ) -> None:
     early, late = [chat(3) for _ in range(20)], [chat(3) for _ in range(20)]
     await relay.publish(mixed(early, random.Random(1)))
@@ -40,14 +41,16 @@ async def test_records_published_before_and_after_the_start_are_projected(
     assert await tables.rows() == folded(*early, *late)
 
 
-async def test_the_marker_of_a_transaction_does_not_remain_as_lag(tables, log_settings) -> None:
+async def test_the_marker_of_a_transaction_does_not_remain_as_lag(
+    tables: ReadModelTables, log_settings: dict[str, Any]
+) -> None:
     bootstrap, topic, story = log_settings["bootstrap_servers"], log_settings["topic"], chat(1)
     await append_in_transaction(bootstrap, topic, story.records)
     async with projecting(project_settings(tables.dsn, **log_settings)):
         [marker] = [at for at in (await ends_of(bootstrap, topic)).values() if at]
         assert marker == len(story.records) + 1
 
-        async def is_past_marker():
+        async def is_past_marker() -> bool:
             return marker in (await tables.positions()).values()
 
         await eventually(is_past_marker, within=15)
@@ -55,7 +58,7 @@ async def test_the_marker_of_a_transaction_does_not_remain_as_lag(tables, log_se
 
 
 async def test_a_projector_resumes_where_the_previous_one_stopped(
-    tables, relay, log_settings
+    tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
 ) -> None:
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
     await relay.publish(mixed(first, random.Random(1)))
@@ -71,7 +74,10 @@ async def test_a_projector_resumes_where_the_previous_one_stopped(
 
 
 async def test_a_poison_record_parks_its_session_and_stalls_no_other(
-    tables, relay, log_settings, caplog
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     parked, others = chat(2), [chat(2) for _ in range(20)]
     poison = parked.records[1]
@@ -81,7 +87,7 @@ async def test_a_poison_record_parks_its_session_and_stalls_no_other(
         await relay.publish(mixed(others, random.Random(1)))
         await eventually(projected(tables, others), within=15)
 
-        async def has_dead_letters():
+        async def has_dead_letters() -> bool:
             return len(await tables.dead_letters()) == parked.version
 
         await eventually(has_dead_letters)
@@ -91,7 +97,7 @@ async def test_a_poison_record_parks_its_session_and_stalls_no_other(
 
 
 async def test_two_projectors_share_the_log_and_take_over_from_each_other(
-    tables, relay, log_settings
+    tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
 ) -> None:
     stories = [chat(12) for _ in range(60)]
     records = mixed(stories, random.Random(3))
@@ -114,7 +120,11 @@ async def test_two_projectors_share_the_log_and_take_over_from_each_other(
 
 @pytest.mark.parametrize("last", [0, 1])
 async def test_a_projector_with_a_stale_position_resumes_from_the_stored_one(
-    tables, relay, log_settings, caplog, last
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    last: Any,
 ) -> None:
     caplog.set_level(logging.INFO, "parley_history")
     first, second = [chat(2) for _ in range(9)], [chat(2) for _ in range(9)]
@@ -140,7 +150,9 @@ async def test_a_projector_with_a_stale_position_resumes_from_the_stored_one(
     assert await tables.rows() == folded(*first, *second)
 
 
-async def test_a_projector_without_partitions_is_ready(tables, kafka_bootstrap, topic) -> None:
+async def test_a_projector_without_partitions_is_ready(
+    tables: ReadModelTables, kafka_bootstrap: str, topic: str
+) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 1, 1, 1))
     settings = project_settings(
         tables.dsn, bootstrap_servers=kafka_bootstrap, topic=topic, group=topic
@@ -153,27 +165,34 @@ async def test_a_projector_without_partitions_is_ready(tables, kafka_bootstrap, 
         await eventually(lambda: len(first._log.partitions | second._log.partitions) == 1)
 
 
-async def test_offsets_are_committed_to_the_group(tables, relay, log_settings, monkeypatch) -> None:
+async def test_offsets_are_committed_to_the_group(
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     story = chat(1)
     monkeypatch.setattr(projector_module, "OFFSET_COMMIT_INTERVAL_SECONDS", 0.05)
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
         await relay.publish(story.records)
         await eventually(projected(tables, [story]), within=15)
 
-        async def committed():
-            log: Any = projector._log
-            consumer = log._consumer
+        async def committed() -> bool:
+            consumer = cast(GroupReader, projector._log)._consumer
+            assert consumer is not None
             offsets = [await consumer.committed(each) for each in consumer.assignment()]
             return sum(offset or 0 for offset in offsets) == story.version
 
         await eventually(committed)
 
 
-async def test_the_projector_leaves_no_connection_behind(tables, log_settings) -> None:
+async def test_the_projector_leaves_no_connection_behind(
+    tables: ReadModelTables, log_settings: dict[str, Any]
+) -> None:
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
         await eventually(lambda: projector.unavailable == [], within=15)
 
-    async def disconnected():
+    async def disconnected() -> Any:
         left = await tables.connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE application_name = 'parley-projector' AND datname = current_database()"

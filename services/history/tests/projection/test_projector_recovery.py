@@ -2,11 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
+from history_testing.log import Relay
 from history_testing.processes import project_settings, projecting
-from history_testing.read_model import folded, projected
+from history_testing.read_model import ReadModelTables, folded, projected
 from history_testing.stories import chat, mixed
 
 from parley_cli.engines import free_port
@@ -18,16 +21,16 @@ from parley_testing.eventually import eventually
 
 
 @asynccontextmanager
-async def tcp_proxy(address, target):
+async def tcp_proxy(address: Any, target: Any) -> AsyncIterator[Any]:
     """Forwards connections from the address to the target."""
 
-    async def pump(reader, writer) -> None:
+    async def pump(reader: Any, writer: Any) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
         writer.close()
 
-    async def forward(reader, writer) -> None:
+    async def forward(reader: Any, writer: Any) -> None:
         host, port = target.split(":")
         target_reader, target_writer = await asyncio.open_connection(host, port)
         await asyncio.gather(pump(reader, target_writer), pump(target_reader, writer))
@@ -38,12 +41,15 @@ async def tcp_proxy(address, target):
 
 
 async def test_the_projector_survives_lost_database_connections(
-    tables, relay, log_settings, caplog
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     stories = [chat(4) for _ in range(40)]
     records = mixed(stories, random.Random(4))
 
-    async def disconnect():
+    async def disconnect() -> Any:
         return await tables.connection.fetchval(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
             " WHERE application_name = 'parley-projector' AND datname = current_database()"
@@ -61,11 +67,15 @@ async def test_the_projector_survives_lost_database_connections(
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before the commit", "after the commit"])
 async def test_a_failed_batch_is_read_again_from_the_stored_positions(
-    tables, relay, log_settings, monkeypatch, committed
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    committed: Any,
 ) -> None:
     apply, failures = ActiveReadModel.apply, [True, True, False, True]
 
-    async def fail_sometimes(read_model, records, updates):
+    async def fail_sometimes(read_model: ActiveReadModel, records: Any, updates: Any) -> Any:
         fail = failures.pop() if failures else False
         if fail and not committed:
             raise ConnectionError
@@ -85,7 +95,9 @@ async def test_a_failed_batch_is_read_again_from_the_stored_positions(
     assert await tables.deferred() == []
 
 
-async def test_the_projector_names_the_unavailable_dependency(tables, relay, log_settings) -> None:
+async def test_the_projector_names_the_unavailable_dependency(
+    tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
+) -> None:
     story = chat(1)
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
         assert projector.unavailable == ["log"]
@@ -99,7 +111,10 @@ async def test_the_projector_names_the_unavailable_dependency(tables, relay, log
 
 
 async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
-    tables, relay, log_settings, caplog
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     lost, story = chat(3), chat(1)
     await tables.connection.execute("INSERT INTO positions VALUES (0, 7), (1, 7), (2, 7), (3, 7)")
@@ -117,7 +132,7 @@ async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
 
 
 async def test_a_missing_topic_ends_the_projector(
-    tables, kafka_bootstrap, topic, monkeypatch
+    tables: ReadModelTables, kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projector_module, "JOIN_TIMEOUT_SECONDS", 0.5)
     settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=topic)
@@ -127,7 +142,11 @@ async def test_a_missing_topic_ends_the_projector(
 
 
 async def test_a_projector_may_start_before_kafka(
-    tables, relay, log_settings, kafka_bootstrap, caplog
+    tables: ReadModelTables,
+    relay: Relay,
+    log_settings: dict[str, Any],
+    kafka_bootstrap: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     story, address = chat(1), f"127.0.0.1:{free_port()}"
     await relay.publish(story.records)

@@ -1,7 +1,7 @@
 """Transient database errors park no session; permanent ones park only their own session."""
 
 import pytest
-from history_testing.read_model import MAX_DEFERRED, PARTITION, folded, project
+from history_testing.read_model import MAX_DEFERRED, PARTITION, ReadModelTables, folded, project
 from history_testing.stories import chat
 
 from parley_history.projection.active_read_model import ActiveReadModel
@@ -24,7 +24,7 @@ TRANSIENT = {
 }
 
 
-async def fail_with(tables, code) -> None:
+async def fail_with(tables: ReadModelTables, code: str) -> None:
     """Make every insert of a message fail with the SQLSTATE."""
     await tables.connection.execute(
         f"""
@@ -35,12 +35,12 @@ async def fail_with(tables, code) -> None:
     )
 
 
-async def stop_failing(tables) -> None:
+async def stop_failing(tables: ReadModelTables) -> None:
     await tables.connection.execute("DROP FUNCTION fail CASCADE")
 
 
 @pytest.mark.parametrize("code", TRANSIENT, ids=TRANSIENT.values())
-async def test_a_transient_error_parks_no_session(tables, code) -> None:
+async def test_a_transient_error_parks_no_session(tables: ReadModelTables, code: str) -> None:
     story, read_model = chat(1), ActiveReadModel(tables.settings, MAX_DEFERRED)
     await fail_with(tables, code)
     with pytest.raises(DATABASE_ERRORS):
@@ -55,7 +55,9 @@ async def test_a_transient_error_parks_no_session(tables, code) -> None:
 
 
 @pytest.mark.parametrize("code", ["22003", "23514", "54000"])
-async def test_a_permanent_error_parks_its_session(tables, read_model, code) -> None:
+async def test_a_permanent_error_parks_its_session(
+    tables: ReadModelTables, read_model: ActiveReadModel, code: str
+) -> None:
     story = chat(1)
     await fail_with(tables, code)
     [letter] = await project(read_model, story.records)
@@ -64,7 +66,7 @@ async def test_a_permanent_error_parks_its_session(tables, read_model, code) -> 
     assert len(await tables.dead_letters()) == story.version - 1
 
 
-async def test_a_lock_timeout_parks_no_session(tables) -> None:
+async def test_a_lock_timeout_parks_no_session(tables: ReadModelTables) -> None:
     settings = tables.settings.model_copy(update={"timeout_seconds": 0.3})
     story, impatient = chat(1), ActiveReadModel(settings, MAX_DEFERRED)
     async with tables.connection.transaction():

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from history_testing.log import relay_to
@@ -10,6 +11,7 @@ from history_testing.processes import (
     projector_environment,
     stderr_at_exit,
 )
+from history_testing.read_model import ReadModelTables
 from history_testing.stories import chat
 
 from parley_core.log import Brokers, LogUnreachable
@@ -38,7 +40,7 @@ class World:
     failures: int = 0
     checks: int = 0
 
-    async def read(self):
+    async def read(self) -> Any:
         self.checks += 1
         if self.ends is None:
             raise LogUnreachable("away")
@@ -51,10 +53,10 @@ class World:
 class StatsFake:
     """The read-model statistics of a simulated world."""
 
-    def __init__(self, world) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
 
-    async def read(self):
+    async def read(self) -> Any:
         if not self.world.database:
             raise ConnectionError
         return ProjectionStats(dict(self.world.positions), 0, 0, 0)
@@ -63,7 +65,9 @@ class StatsFake:
         pass
 
 
-async def stalled_after(world, change=lambda world: None, max_checks=4 * CHECKS):
+async def stalled_after(
+    world: World, change: Any = lambda world: None, max_checks: Any = 4 * CHECKS
+) -> Any:
     """Return the check at which the watchdog ends the projector; None when it does not."""
     watchdog = Watchdog(
         world,
@@ -90,7 +94,8 @@ async def test_a_projector_at_the_end_of_the_log_is_not_stalled() -> None:
 
 
 async def test_a_slow_projector_is_not_stalled() -> None:
-    def crawl(world) -> None:
+    def crawl(world: World) -> None:
+        assert world.ends is not None
         world.ends[0] += 100
         world.positions[0] += world.checks % 3 == 0
 
@@ -98,8 +103,9 @@ async def test_a_slow_projector_is_not_stalled() -> None:
 
 
 async def test_one_stalled_partition_is_enough() -> None:
-    def other_moves(world) -> None:
+    def other_moves(world: World) -> None:
         world.positions[1] += 1
+        assert world.ends is not None
         world.ends[1] += 1
 
     assert await stalled_after(World(), other_moves) == CHECKS
@@ -111,10 +117,10 @@ async def test_the_owner_of_a_stalled_partition_is_ended_first() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"ends": None}, {"database": False}, {"joined": False}], ids=str)
-async def test_a_transient_failure_restarts_the_count(wrong) -> None:
+async def test_a_transient_failure_restarts_the_count(wrong: Any) -> None:
     usual = World()
 
-    def wrong_once(world) -> None:
+    def wrong_once(world: World) -> None:
         for name, value in wrong.items():
             last = world.checks == CHECKS - 1
             setattr(world, name, value if last else getattr(usual, name))
@@ -123,14 +129,18 @@ async def test_a_transient_failure_restarts_the_count(wrong) -> None:
 
 
 async def test_a_projector_that_reports_failures_is_not_stalled() -> None:
-    def report_failure(world) -> None:
+    def report_failure(world: World) -> None:
         world.failures += world.checks % (CHECKS - 1) == 0
 
     assert await stalled_after(World(), report_failure) is None
 
 
 async def test_a_working_projector_is_not_ended_and_its_lag_is_known(
-    tables, kafka_bootstrap, log_topic, log_settings, monkeypatch
+    tables: ReadModelTables,
+    kafka_bootstrap: str,
+    log_topic: str,
+    log_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watchdog_module, "CHECK_INTERVAL_SECONDS", 0.05)
     settings = project_settings(tables.dsn, stall_timeout_seconds=0.5, **log_settings)
@@ -152,7 +162,7 @@ async def test_a_working_projector_is_not_ended_and_its_lag_is_known(
 
 
 async def test_readers_recover_after_failures_of_their_source(
-    tables, log_topic, monkeypatch
+    tables: ReadModelTables, log_topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stats = ProjectionStatsReader(tables.settings)
     assert (await stats.read()).positions == {}
@@ -171,7 +181,7 @@ async def test_readers_recover_after_failures_of_their_source(
 
 
 async def test_a_hanging_process_exits_with_code_1_and_a_message(
-    tables, kafka_bootstrap, log_topic
+    tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     environment = projector_environment(
         tables,

@@ -1,6 +1,7 @@
 """Query parameters are parsed, and invalid ones are rejected by name."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -56,7 +57,9 @@ COMMON = [
         ({"branches": "all", "leaf": str(AN_ID)}, "branches"),
     ],
 )
-def test_an_invalid_parameter_of_a_message_page_is_named(query, param) -> None:
+def test_an_invalid_parameter_of_a_message_page_is_named(
+    query: dict[str, Any], param: str | None
+) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_page_request(query, NOW)
     assert error.value.param == param
@@ -79,7 +82,9 @@ def test_an_invalid_parameter_of_a_message_page_is_named(query, param) -> None:
         ({"seen": ",".join(f"{uuid4()}:1" for _ in range(1_001))}, "seen"),
     ],
 )
-def test_an_invalid_parameter_of_a_session_list_is_named(query, param) -> None:
+def test_an_invalid_parameter_of_a_session_list_is_named(
+    query: dict[str, Any], param: str | None
+) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_session_list_request(query)
     assert error.value.param == param
@@ -132,14 +137,16 @@ def test_seen_versions_are_parsed_by_session() -> None:
         ({"after": "\x00", "group_by": "model"}, "after"),
     ],
 )
-def test_an_invalid_parameter_of_a_usage_report_is_named(query, param) -> None:
+def test_an_invalid_parameter_of_a_usage_report_is_named(
+    query: dict[str, Any], param: str | None
+) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_usage_request(query, PERSON, NOW.date())
     assert error.value.param == param
 
 
 def test_usage_covers_the_last_30_days_by_default() -> None:
-    def days(**query):
+    def days(**query: Any) -> Any:
         request = parse_usage_request(query, PERSON, NOW.date())
         return request.start, request.end
 

@@ -1,7 +1,8 @@
 """The key cache: lifetime, eviction, batching and shared loads."""
 
 import asyncio
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,14 +15,15 @@ from parley_testing.eventually import eventually
 class KeyService:
     """Simulates the session service; responds when `unblocked` is set."""
 
-    def __init__(self, *session_ids, erased=()) -> None:
+    def __init__(self, *session_ids: Any, erased: Any = ()) -> None:
         self.stored = {id: DataKey.generate() for id in session_ids} | dict.fromkeys(erased)
-        self.requested, self.calls = [], []
+        self.requested: list[UUID] = []
+        self.calls: list[int] = []
         self.unavailable = False
         self.unblocked = asyncio.Event()
         self.unblocked.set()
 
-    async def keys(self, session_ids, request_id):
+    async def keys(self, session_ids: Any, request_id: Any) -> Any:
         self.requested += session_ids
         self.calls.append(len(session_ids))
         await self.unblocked.wait()
@@ -37,7 +39,7 @@ class Clock:
         return self.now
 
 
-def keys_of(service, max_keys=10, clock=None) -> DataKeyCache:
+def keys_of(service: Any, max_keys: Any = 10, clock: Any = None) -> DataKeyCache:
     return DataKeyCache(service.keys, max_keys=max_keys, clock=clock or Clock())
 
 

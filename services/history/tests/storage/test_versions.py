@@ -1,15 +1,19 @@
 """Read-model versions side by side; every transaction determines the active one."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
-from history_testing.read_model import folded, project
+from history_testing.read_model import ReadModelTables, folded, project
 from history_testing.stories import chat
 
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_history.domain.incoming_record import decode_incoming
 from parley_history.operations.rebuild.swap import projectors_paused
+from parley_history.projection.active_read_model import ActiveReadModel
+from parley_history.storage.database import Connection
 from parley_history.storage.migrations import MIGRATIONS, migrate_history
 from parley_history.storage.positions import PositionConflict, PositionUpdate
 from parley_history.storage.versions.schema import activate, active_version, add_keys, create_tables
@@ -25,7 +29,7 @@ CREATE VIEW messages AS SELECT * FROM read_model_3.sessions;
 """
 
 
-async def make_version(connection, version) -> None:
+async def make_version(connection: Connection, version: int) -> None:
     async with connection.transaction():
         await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
         await create_tables(connection, version)
@@ -33,29 +37,29 @@ async def make_version(connection, version) -> None:
 
 
 @pytest.fixture
-async def other(tables):
+async def other(tables: ReadModelTables) -> AsyncIterator[Any]:
     """A second connection to the read model."""
     connection = await asyncpg.connect(tables.dsn)
     yield connection
     connection.terminate()
 
 
-async def path(connection):
+async def path(connection: Connection) -> Any:
     return await connection.fetchval("SELECT current_setting('search_path')")
 
 
-async def test_two_migrations_at_once_make_one_version(database) -> None:
-    async def migrated():
+async def test_two_migrations_at_once_make_one_version(database: str) -> None:
+    async def migrated() -> Any:
         connection = await asyncpg.connect(database)
         await migrate_history(connection)
         versions = await connection.fetch("SELECT version FROM active_read_model")
         await connection.close()
         return [row["version"] for row in versions]
 
-    assert await asyncio.gather(migrated(), migrated(), migrated()) == [[1]] * 3
+    assert [*await asyncio.gather(migrated(), migrated(), migrated())] == [[1]] * 3
 
 
-async def test_a_database_from_before_versions_starts_over_with_version_1(database) -> None:
+async def test_a_database_from_before_versions_starts_over_with_version_1(database: str) -> None:
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS)[:1])
     await connection.execute("INSERT INTO positions VALUES (0, 7)")
@@ -65,7 +69,7 @@ async def test_a_database_from_before_versions_starts_over_with_version_1(databa
     await connection.close()
 
 
-async def test_a_database_from_before_branches_starts_over_with_version_1(database) -> None:
+async def test_a_database_from_before_branches_starts_over_with_version_1(database: str) -> None:
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS)[:2])
     for version in (4, 7):
@@ -83,7 +87,7 @@ async def test_a_database_from_before_branches_starts_over_with_version_1(databa
     await connection.close()
 
 
-async def test_a_database_from_before_usage_starts_over_with_version_1(database) -> None:
+async def test_a_database_from_before_usage_starts_over_with_version_1(database: str) -> None:
     connection = await asyncpg.connect(database)
     await migrate(connection, load_migrations(MIGRATIONS)[:4])
     await connection.execute(BEFORE_USAGE)
@@ -97,11 +101,11 @@ async def test_a_database_from_before_usage_starts_over_with_version_1(database)
 
 @pytest.mark.parametrize("how", ["the whole lock", "the row alone"])
 async def test_a_transaction_that_waits_for_a_swap_enters_the_new_version(
-    tables, other, how
+    tables: ReadModelTables, other: Connection, how: Any
 ) -> None:
     await make_version(tables.connection, 2)
 
-    async def entered():
+    async def entered() -> Any:
         async with active_version(other):
             return await path(other)
 
@@ -117,7 +121,7 @@ async def test_a_transaction_that_waits_for_a_swap_enters_the_new_version(
     assert waiting.result() == "read_model_2"
 
 
-async def waits_for_a_lock(tables, count=1):
+async def waits_for_a_lock(tables: ReadModelTables, count: Any = 1) -> Any:
     return count == await tables.connection.fetchval(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -125,7 +129,7 @@ async def waits_for_a_lock(tables, count=1):
 
 
 async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_swap(
-    tables, other
+    tables: ReadModelTables, other: Connection
 ) -> None:
     third = await asyncpg.connect(tables.dsn)
     written = []
@@ -149,7 +153,9 @@ async def test_a_swap_waits_for_open_transactions_and_later_ones_wait_for_the_sw
     third.terminate()
 
 
-async def test_a_projector_continues_in_the_version_that_was_swapped_in(tables, read_model) -> None:
+async def test_a_projector_continues_in_the_version_that_was_swapped_in(
+    tables: ReadModelTables, read_model: ActiveReadModel
+) -> None:
     first, second = chat(2), chat(2)
     await project(read_model, first.records)
     await make_version(tables.connection, 2)
@@ -163,7 +169,7 @@ async def test_a_projector_continues_in_the_version_that_was_swapped_in(tables, 
 
 
 async def test_a_position_of_the_previous_version_conflicts_after_a_swap(
-    tables, read_model
+    tables: ReadModelTables, read_model: ActiveReadModel
 ) -> None:
     story = chat(1)
     await project(read_model, story.records[:3])
@@ -176,7 +182,9 @@ async def test_a_position_of_the_previous_version_conflicts_after_a_swap(
     assert await read_model.positions_of([3]) == {3: 2}
 
 
-async def test_readers_see_the_active_version_through_the_views(tables, read_model, other) -> None:
+async def test_readers_see_the_active_version_through_the_views(
+    tables: ReadModelTables, read_model: ActiveReadModel, other: Connection
+) -> None:
     first, second = chat(1), chat(2)
     await project(read_model, first.records)
     read = "SELECT count(*) FROM sessions JOIN messages ON sessions.id = messages.session_id"

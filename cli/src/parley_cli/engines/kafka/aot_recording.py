@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from parley_cli.engines.kafka.jars import jars_are_complete
-from parley_cli.engines.kafka.server import KafkaServer, kafka_aot_cache
+from parley_cli.engines.kafka.kafka_server import KafkaServer, kafka_aot_cache
 
 # Java writes the cache at its end. The stack already runs and does not wait for it.
 STOP_TIMEOUT_SECONDS = 300.0

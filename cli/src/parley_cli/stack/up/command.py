@@ -24,8 +24,8 @@ from parley_cli.stack.state_file import (
 from parley_cli.stack.supervision.process_group import ProcessGroup
 from parley_cli.stack.supervision.service_process import InvalidServiceSettings
 from parley_cli.stack.up.composition import Composition, compose
+from parley_cli.stack.up.console import Report, terminal
 from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS
-from parley_cli.stack.up.report import Report, terminal
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -24,7 +24,7 @@ from parley_cli.stack.up.addresses import (
     Addresses,
     join_host_port,
 )
-from parley_cli.stack.up.databases import ServiceDatabase, contains_events, prepare_databases
+from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_core.log import LogError, ensure_topic

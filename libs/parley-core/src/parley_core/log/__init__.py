@@ -9,7 +9,7 @@ from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange,
 from parley_core.log.group_reader import GroupReader
 from parley_core.log.log_entry import LogEntry, partition_of
 from parley_core.log.reader import LogReader
-from parley_core.log.topics import ensure_topic
+from parley_core.log.topic_admin import ensure_topic
 from parley_core.log.writer import AppendResult, LogWriter
 
 __all__ = [

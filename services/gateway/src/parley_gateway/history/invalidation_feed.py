@@ -23,7 +23,7 @@ MAX_LINE_BYTES = 1024 * 1024
 
 class _Line(msgspec.Struct):
     listening: bool = False
-    moved: Sequence[UUID] = ()
+    changed: Sequence[UUID] = ()
 
 
 class _MalformedFeed(Exception):
@@ -53,7 +53,7 @@ async def _follow(history: ServiceClient, pages: PageCache, backoff: Backoff) ->
     incomplete = b""
     async with history.stream(
         "GET",
-        "/movements",
+        "/changes",
         principal=history.service_principal,
         request_id=uuid4().hex,
         idle_timeout=FEED_IDLE_TIMEOUT_SECONDS,
@@ -69,7 +69,7 @@ async def _follow(history: ServiceClient, pages: PageCache, backoff: Backoff) ->
                     is_listening = True
                     pages.resume()
                     backoff.reset()
-                pages.invalidate(change.moved)
+                pages.invalidate(change.changed)
             if is_listening:
                 pages.keepalive()
 

@@ -35,11 +35,11 @@ class History(FakeService):
 
     def project(self, session_id: object, version: int, text: str = "", owner: str = "ada") -> None:
         self.sessions[str(session_id)] = Projected(version, text, owner)
-        self.publish({"moved": [str(session_id)]})
+        self.publish({"changed": [str(session_id)]})
 
     def erase(self, session_id: object, version: int) -> None:
         self.sessions[str(session_id)] = Projected(version, "", "", gone=True)
-        self.publish({"moved": [str(session_id)]})
+        self.publish({"changed": [str(session_id)]})
 
     def publish(self, line: Any) -> None:
         for subscriber in self.subscribers:
@@ -63,7 +63,7 @@ class History(FakeService):
         return answer
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if request.path != "/movements":
+        if request.path != "/changes":
             return await super()._answer(request)
         await self._call(request)
         if self.is_unavailable or not self.has_feed:

@@ -1,4 +1,4 @@
-"""NDJSON stream of changed sessions, `GET /movements`, for gateways that cache pages.
+"""NDJSON stream of changed sessions, `GET /changes`, for gateways that cache pages.
 
 A stream ends as soon as changes may have been missed; its reader then drops its cache and
 reconnects.
@@ -68,7 +68,7 @@ class _LineQueue:
         self._add(_LISTENING)
 
     def changed(self, session_ids: Sequence[UUID]) -> None:
-        self._add(msgspec.json.encode({"moved": session_ids}) + b"\n")
+        self._add(msgspec.json.encode({"changed": session_ids}) + b"\n")
 
     def interrupted(self) -> None:
         self._unread.clear()

@@ -2,22 +2,29 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from history_testing.poison import project_with_poison
-from history_testing.read_model import PARTITION, project
+from history_testing.read_model import PARTITION, ReadModelTables, project
 from history_testing.stories import chat
 
 from parley_events.cloudevents import Record
 from parley_history.__main__ import main
 from parley_history.domain.batch import ALREADY_PARKED
+from parley_history.projection.active_read_model import ActiveReadModel
 
 
-async def run(tables, monkeypatch, capsys, *command):
+async def run(
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *command: Any,
+) -> Any:
     """Return the exit code, stdout and stderr."""
     monkeypatch.setenv("PARLEY_HISTORY_DATABASE_URL", tables.dsn)
     monkeypatch.setattr("sys.argv", ["parley_history", "dead-letters", *command])
-    code: object
+    code: Any
     try:
         code = await asyncio.to_thread(main)
     except SystemExit as exit:
@@ -26,7 +33,10 @@ async def run(tables, monkeypatch, capsys, *command):
 
 
 async def test_the_list_has_a_line_per_dead_letter_and_the_counts(
-    read_model, tables, monkeypatch, capsys
+    read_model: ActiveReadModel,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     story, nobodys = chat(1), Record(b"\x1b]", [("ce_type", b"a\x1b[31mb")], b"")
     await project_with_poison(read_model, story, 2)
@@ -53,7 +63,10 @@ async def test_the_list_has_a_line_per_dead_letter_and_the_counts(
 
 
 async def test_a_record_is_shown_completely_and_without_terminal_controls(
-    read_model, tables, monkeypatch, capsys
+    read_model: ActiveReadModel,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     story = chat(1)
     await project_with_poison(read_model, story, 1)
@@ -68,7 +81,10 @@ async def test_a_record_is_shown_completely_and_without_terminal_controls(
 
 
 async def test_the_command_retries_and_discards_and_prints_outcomes(
-    read_model, tables, monkeypatch, capsys
+    read_model: ActiveReadModel,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = chat(1), chat(1)
     await project_with_poison(read_model, first, 1)
@@ -104,7 +120,9 @@ async def test_the_command_retries_and_discards_and_prints_outcomes(
     ],
     ids=" ".join,
 )
-async def test_an_invalid_command_line_exits_with_code_2(monkeypatch, capsys, command) -> None:
+async def test_an_invalid_command_line_exits_with_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
     monkeypatch.setattr("sys.argv", ["parley_history", "dead-letters", *command])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -1,18 +1,28 @@
 """Dead letters are retried after the cause is fixed, or discarded, in log order."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
 from history_testing.poison import poisoned, project_with_poison
-from history_testing.read_model import MAX_DEFERRED, PARTITION, branched, folded, project
+from history_testing.read_model import (
+    MAX_DEFERRED,
+    PARTITION,
+    ReadModelTables,
+    branched,
+    folded,
+    project,
+)
 from history_testing.stories import chat
 
 from parley_events.cloudevents import Record
 from parley_history.domain import batch as domain_batch
-from parley_history.domain.fold import evolve
+from parley_history.domain import fold
 from parley_history.domain.incoming_record import decode_incoming
+from parley_history.domain.rows import SessionRow
 from parley_history.operations.dead_letters import repository
 from parley_history.operations.dead_letters.outcomes import RetryOutcome
 from parley_history.operations.dead_letters.repository import RecordLocation, RetryGroup
@@ -22,7 +32,9 @@ from parley_history.operations.dead_letters.retry_records import (
     discard,
     retry,
 )
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.storage.change_notifications import CHANNEL, changed_sessions
+from parley_history.storage.database import Connection
 from parley_history.storage.positions import PositionUpdate
 from parley_testing.eventually import eventually
 
@@ -34,7 +46,7 @@ WHERE application_name = 'parley-projector' AND datname = current_database()
 
 
 @pytest.fixture
-async def connection(tables):
+async def connection(tables: ReadModelTables) -> AsyncIterator[Any]:
     """A connection like that of the command."""
     connection = await asyncpg.connect(tables.dsn)
     yield connection
@@ -42,11 +54,12 @@ async def connection(tables):
 
 
 @pytest.fixture
-def fault(monkeypatch):
+def fault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Breaks the fold for one event until the test undoes it."""
+    evolve = fold.evolve
 
-    def break_at(event) -> None:
-        def evolve_with_a_fault(session, next_event):
+    def break_at(event: Any) -> None:
+        def evolve_with_a_fault(session: SessionRow | None, next_event: Any) -> Any:
             if next_event.id == event.id:
                 raise KeyError
             return evolve(session, next_event)
@@ -58,7 +71,11 @@ def fault(monkeypatch):
 
 
 async def test_retried_records_are_applied_in_order_and_notified(
-    read_model, tables, fault, monkeypatch, connection
+    read_model: ActiveReadModel,
+    tables: ReadModelTables,
+    fault: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    connection: Connection,
 ) -> None:
     story, other = chat(2), chat(1)
     fault(story.events[3])
@@ -81,7 +98,7 @@ async def test_retried_records_are_applied_in_order_and_notified(
 
 
 async def test_a_record_that_still_fails_is_parked_again_with_the_new_error(
-    read_model, tables, fault, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, fault: Any, connection: Connection
 ) -> None:
     story = chat(2)
     fault(story.events[1])
@@ -100,7 +117,7 @@ async def test_a_record_that_still_fails_is_parked_again_with_the_new_error(
 
 
 async def test_events_parked_beyond_the_deferral_limit_are_applied_by_a_retry(
-    read_model, tables, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
 ) -> None:
     story = chat(4)
     first, missing, *later = story.records
@@ -114,7 +131,7 @@ async def test_events_parked_beyond_the_deferral_limit_are_applied_by_a_retry(
 
 
 async def test_an_unstorable_record_parks_again_and_earlier_ones_stay_applied(
-    read_model, tables, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
 ) -> None:
     story = chat(2)
     await project(read_model, story.records[:1])
@@ -136,7 +153,7 @@ async def test_an_unstorable_record_parks_again_and_earlier_ones_stay_applied(
 
 
 async def test_a_discarded_record_is_also_skipped_when_it_is_delivered_again(
-    read_model, tables, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
 ) -> None:
     story = chat(2)
     records = await project_with_poison(read_model, story, 3)
@@ -162,7 +179,7 @@ async def test_a_discarded_record_is_also_skipped_when_it_is_delivered_again(
 
 
 async def test_all_dead_letters_of_a_session_are_discarded_together(
-    read_model, tables, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
 ) -> None:
     story = chat(3)
     records = story.records
@@ -174,7 +191,7 @@ async def test_all_dead_letters_of_a_session_are_discarded_together(
 
 
 async def test_the_start_of_a_session_is_discarded_with_all_of_the_session_or_not(
-    read_model, tables, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
 ) -> None:
     story = chat(1)
     await project_with_poison(read_model, story, 0)
@@ -190,7 +207,7 @@ async def test_the_start_of_a_session_is_discarded_with_all_of_the_session_or_no
 
 
 async def test_a_record_without_a_session_is_discarded_alone(
-    read_model, tables, connection
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
 ) -> None:
     strange = Record(b"", [], b"what?")
     await project(read_model, [strange, strange, Record(b"", [], b"who?")])
@@ -204,13 +221,16 @@ async def test_a_record_without_a_session_is_discarded_alone(
 
 
 async def test_the_projector_waits_during_a_retry(
-    read_model, tables, connection, monkeypatch
+    read_model: ActiveReadModel,
+    tables: ReadModelTables,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     story, deleted, may_continue = chat(2), asyncio.Event(), asyncio.Event()
     await project_with_poison(read_model, story, 1)
     delete_letters = repository.delete_letters
 
-    async def delete_slowly(connection, letters) -> None:
+    async def delete_slowly(connection: Connection, letters: Any) -> None:
         await delete_letters(connection, letters)
         deleted.set()
         await may_continue.wait()
@@ -231,7 +251,9 @@ async def test_the_projector_waits_during_a_retry(
     assert await tables.dead_letters() == []
 
 
-async def test_a_retry_without_dead_letters_fails(read_model, tables, connection) -> None:
+async def test_a_retry_without_dead_letters_fails(
+    read_model: ActiveReadModel, tables: ReadModelTables, connection: Connection
+) -> None:
     story = chat(1)
     await project(read_model, story.records)
     with pytest.raises(NoSuchDeadLetter):

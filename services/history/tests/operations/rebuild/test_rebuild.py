@@ -5,11 +5,14 @@ import random
 import re
 import signal
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from history_testing.completions import Completion
-from history_testing.read_model import folded
-from history_testing.stories import chat, full, mixed
+from history_testing.log import Relay
+from history_testing.read_model import ReadModelTables, folded
+from history_testing.rebuild import RebuildRunner
+from history_testing.stories import Story, chat, full, mixed
 
 from parley_events.cloudevents import encode
 from parley_history.domain.discarded_record import record_digest
@@ -24,7 +27,9 @@ def checksums(output: str) -> set[str]:
     return {line.rpartition("checksum ")[2] for line in output.splitlines() if "checksum" in line}
 
 
-async def test_a_rebuilt_version_equals_the_live_one(rebuild, relay, tables) -> None:
+async def test_a_rebuilt_version_equals_the_live_one(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
+) -> None:
     chance = random.Random(1)
     stories = [chat(chance.randint(1, 12)) for _ in range(40)]
     stories += [full() for _ in range(5)]
@@ -52,7 +57,7 @@ async def test_a_rebuilt_version_equals_the_live_one(rebuild, relay, tables) -> 
 
 
 async def test_a_log_that_ends_with_a_transaction_marker_is_rebuilt(
-    rebuild, kafka_bootstrap, log_topic
+    rebuild: RebuildRunner, kafka_bootstrap: str, log_topic: str
 ) -> None:
     await append_in_transaction(kafka_bootstrap, log_topic, chat(1).records)
     await rebuild.project()
@@ -61,7 +66,9 @@ async def test_a_log_that_ends_with_a_transaction_marker_is_rebuilt(
         assert ended.code == 0, ended.error
 
 
-async def test_a_verify_fails_while_the_projection_is_stalled(rebuild, relay) -> None:
+async def test_a_verify_fails_while_the_projection_is_stalled(
+    rebuild: RebuildRunner, relay: Relay
+) -> None:
     await relay.publish(chat(1).records)
     await rebuild.project()
     unprojected = chat(2).records
@@ -74,7 +81,9 @@ async def test_a_verify_fails_while_the_projection_is_stalled(rebuild, relay) ->
     assert caught_up.code == 0, caught_up.error
 
 
-async def test_a_verify_detects_an_emptied_read_model(rebuild, relay, tables) -> None:
+async def test_a_verify_detects_an_emptied_read_model(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
+) -> None:
     story = chat(1)
     await relay.publish(story.records)
     await rebuild.project()
@@ -85,7 +94,9 @@ async def test_a_verify_detects_an_emptied_read_model(rebuild, relay, tables) ->
 
 
 @pytest.mark.parametrize("killed", ["a worker", "all of it"])
-async def test_a_killed_rebuild_resumes_where_it_was(rebuild, relay, tables, killed) -> None:
+async def test_a_killed_rebuild_resumes_where_it_was(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables, killed: Any
+) -> None:
     stories = [*(chat(20) for _ in range(45)), *(full() for _ in range(5))]
     for story in (*stories[:4], *stories[-2:]):
         story.erase()
@@ -94,7 +105,7 @@ async def test_a_killed_rebuild_resumes_where_it_was(rebuild, relay, tables, kil
     await rebuild.project()
     process = await rebuild.start("rebuild", "--workers", "2", **SMALL)
 
-    async def is_partly_done():
+    async def is_partly_done() -> bool:
         return await rebuild.applied(2) > 300
 
     await eventually(is_partly_done, within=30)
@@ -118,7 +129,7 @@ async def test_a_killed_rebuild_resumes_where_it_was(rebuild, relay, tables, kil
 
 
 async def test_an_inapplicable_record_aborts_a_rebuild_until_it_is_discarded(
-    rebuild, relay, tables
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
 ) -> None:
     story, others = chat(2), [chat(2) for _ in range(10)]
     poison = replace(story.records[3], value=b'{"content": "xylophone"}')
@@ -140,7 +151,7 @@ async def test_an_inapplicable_record_aborts_a_rebuild_until_it_is_discarded(
     assert rows.sessions[story.id].version == story.version
 
 
-async def discard(tables, story, record) -> None:
+async def discard(tables: ReadModelTables, story: Story, record: Any) -> None:
     await tables.connection.execute(
         "INSERT INTO discarded_records VALUES ($1, 0, 0, $2, 'error', 'why', '', '[]', '')",
         record_digest(record),
@@ -148,9 +159,9 @@ async def discard(tables, story, record) -> None:
     )
 
 
-async def test_an_unstorable_record_aborts_a_rebuild(rebuild, relay) -> None:
+async def test_an_unstorable_record_aborts_a_rebuild(rebuild: RebuildRunner, relay: Relay) -> None:
     story, other = chat(1), chat(1)
-    data = story.events[3].data.model_copy(update={"model": "mo\x00del"})
+    data = story.data(3).model_copy(update={"model": "mo\x00del"})
     unstorable = encode(replace(story.events[3], data=data))
     await relay.publish([*other.records, *story.records[:3], unstorable])
     stopped = await rebuild.run("rebuild", "--workers", "1")
@@ -158,9 +169,11 @@ async def test_an_unstorable_record_aborts_a_rebuild(rebuild, relay) -> None:
     assert f"(session {story.id}) cannot be projected: it cannot be stored: " in stopped.error
 
 
-async def test_a_duplicate_message_id_is_found_when_keys_are_added(rebuild, relay) -> None:
+async def test_a_duplicate_message_id_is_found_when_keys_are_added(
+    rebuild: RebuildRunner, relay: Relay
+) -> None:
     story = chat(8)
-    again = replace(story.forked_event(story.version + 1), data=story.events[1].data)
+    again = replace(story.forked_event(story.version + 1), data=story.data(1))
     await relay.publish([*story.records, encode(again)])
     stopped = await rebuild.run("rebuild", "--workers", "1", PARLEY_HISTORY_REBUILD_BATCH_SIZE="10")
     assert stopped.code == 1
@@ -168,14 +181,18 @@ async def test_a_duplicate_message_id_is_found_when_keys_are_added(rebuild, rela
     assert (await rebuild.active(), await rebuild.schemas()) == (1, ["read_model_1"])
 
 
-async def test_a_second_concurrent_rebuild_is_rejected(rebuild, tables) -> None:
+async def test_a_second_concurrent_rebuild_is_rejected(
+    rebuild: RebuildRunner, tables: ReadModelTables
+) -> None:
     await tables.connection.fetchval(command._TRY_LOCK)
     second = await rebuild.run("verify")
     assert second.code == 1
     assert second.error.strip() == "Another rebuild or verify is running on this database."
 
 
-async def test_differences_prevent_the_swap_unless_accepted(rebuild, relay, tables) -> None:
+async def test_differences_prevent_the_swap_unless_accepted(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
+) -> None:
     stories = [chat(3) for _ in range(20)]
     await relay.publish(mixed(stories, random.Random(2)))
     await rebuild.project()
@@ -197,7 +214,9 @@ async def test_differences_prevent_the_swap_unless_accepted(rebuild, relay, tabl
     assert await rebuild.rows(await rebuild.active()) == folded(*stories)
 
 
-async def test_wrong_usage_is_a_difference(rebuild, relay, tables) -> None:
+async def test_wrong_usage_is_a_difference(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
+) -> None:
     story = chat(1)
     await relay.publish(story.records)
     await rebuild.project()
@@ -206,7 +225,9 @@ async def test_wrong_usage_is_a_difference(rebuild, relay, tables) -> None:
     assert (result.code, f"  {story.id}" in result.error) == (1, True), result.error
 
 
-async def test_a_verify_swaps_nothing_and_leaves_no_schema(rebuild, relay, tables) -> None:
+async def test_a_verify_swaps_nothing_and_leaves_no_schema(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
+) -> None:
     stories = [chat(3) for _ in range(10)]
     await relay.publish(mixed(stories, random.Random(2)))
     await rebuild.project()
@@ -222,7 +243,7 @@ async def test_a_verify_swaps_nothing_and_leaves_no_schema(rebuild, relay, table
 
 
 async def test_a_session_missing_in_the_live_version_is_a_difference(
-    rebuild, relay, tables
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
 ) -> None:
     stories = [chat(2) for _ in range(9)]
     await relay.publish(mixed(stories, random.Random(2)))

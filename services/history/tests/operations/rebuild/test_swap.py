@@ -2,13 +2,18 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
-from history_testing.history import authorization
+from history_testing.history import HistoryClient, authorization
+from history_testing.log import Relay
 from history_testing.processes import project_settings, projecting
-from history_testing.read_model import folded
+from history_testing.read_model import ReadModelTables, folded
+from history_testing.rebuild import RebuildRunner
 from history_testing.stories import ADA, chat, mixed
 
 from parley_history.operations.rebuild import swap
@@ -24,7 +29,7 @@ GROUP BY sessions.id, sessions.version
 
 
 @asynccontextmanager
-async def reading(dsn, every):
+async def reading(dsn: Any, every: Any) -> AsyncIterator[Any]:
     """Read in a loop until the end of the block; call `every` with each row."""
     connection = await asyncpg.connect(dsn)
 
@@ -42,17 +47,18 @@ async def reading(dsn, every):
 
 
 async def test_versions_only_grow_during_swaps_with_concurrent_reads_and_writes(
-    rebuild, relay, tables, log_settings
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables, log_settings: dict[str, Any]
 ) -> None:
     stories, rebuilt_twice = [chat(5) for _ in range(30)], asyncio.Event()
-    seen, shrunk = {}, []
+    seen: dict[UUID, int] = {}
+    shrunk: list[asyncpg.Record] = []
 
-    def look(row) -> None:
+    def look(row: Any) -> None:
         if row["version"] < seen.get(row["id"], 0) or (row["last"] or 0) > row["version"]:
             shrunk.append(row)
         seen[row["id"]] = row["version"]
 
-    def all_seen():
+    def all_seen() -> bool:
         return seen == {story.id: story.version for story in stories}
 
     async def write() -> None:
@@ -81,7 +87,7 @@ async def test_versions_only_grow_during_swaps_with_concurrent_reads_and_writes(
 
 
 async def test_a_rollback_catches_up_the_previous_version_and_activates_it(
-    rebuild, relay, tables
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
 ) -> None:
     early, late = [chat(2) for _ in range(9)], [chat(3) for _ in range(9)]
     await relay.publish(mixed(early, random.Random(1)))
@@ -101,13 +107,17 @@ async def test_a_rollback_catches_up_the_previous_version_and_activates_it(
     assert await rebuild.rows(1) == folded(*early, *late) == await rebuild.rows(2)
 
 
-async def test_a_rollback_without_an_earlier_version_fails(rebuild, tables) -> None:
+async def test_a_rollback_without_an_earlier_version_fails(
+    rebuild: RebuildRunner, tables: ReadModelTables
+) -> None:
     result = await rebuild.run("rebuild", "--rollback")
     assert result.code == 1
     assert result.error.strip() == "There is no earlier version to roll back to."
 
 
-async def test_a_recreated_topic_is_projected_from_its_beginning(rebuild, relay, tables) -> None:
+async def test_a_recreated_topic_is_projected_from_its_beginning(
+    rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
+) -> None:
     stories = [chat(2) for _ in range(9)]
     await relay.publish(mixed(stories, random.Random(1)))
     await rebuild.project()
@@ -118,9 +128,11 @@ async def test_a_recreated_topic_is_projected_from_its_beginning(rebuild, relay,
     assert sum((await tables.positions()).values()) == sum(story.version for story in stories)
 
 
-async def test_a_swap_and_a_rollback_end_the_change_feed_streams(rebuild, history) -> None:
+async def test_a_swap_and_a_rollback_end_the_change_feed_streams(
+    rebuild: RebuildRunner, history: HistoryClient
+) -> None:
     for how in (["--workers", "1"], ["--rollback"]):
-        url, headers = f"{history.url}/movements", authorization(ADA)
+        url, headers = f"{history.url}/changes", authorization(ADA)
         async with history.http.get(url, headers=headers) as following, asyncio.timeout(20):
             while await following.content.readline() != b'{"listening":true}\n':
                 pass
@@ -130,7 +142,9 @@ async def test_a_swap_and_a_rollback_end_the_change_feed_streams(rebuild, histor
             assert {line async for line in following.content} <= {b"\n"}
 
 
-async def test_a_slow_reader_does_not_block_other_readers(tables, monkeypatch) -> None:
+async def test_a_slow_reader_does_not_block_other_readers(
+    tables: ReadModelTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(swap, "VIEW_LOCK_TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(swap, "VIEW_LOCK_ATTEMPTS", 5)
     swapping, slow = await asyncpg.connect(tables.dsn), await asyncpg.connect(tables.dsn)
@@ -149,7 +163,7 @@ async def test_a_slow_reader_does_not_block_other_readers(tables, monkeypatch) -
     slow.terminate()
 
 
-async def waits(tables):
+async def waits(tables: ReadModelTables) -> Any:
     return await tables.connection.fetchval(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -2,28 +2,32 @@
 
 import asyncio
 import json
+from typing import Any
 
 import aiohttp
 import pytest
-from history_testing.history import authorization
-from history_testing.read_model import project
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient, authorization
+from history_testing.read_model import ReadModelTables, project
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_contracts.api_models import Message, SessionShape
 from parley_core.auth.principal import Principal
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
 
 
 @pytest.fixture
-def export(history):
-    async def export(path, person=ADA, **query):
+def export(history: HistoryClient) -> Any:
+    async def export(path: Any, person: Any = ADA, **query: Any) -> Any:
         return await history.download(path, person, **query)
 
     return export
 
 
 async def test_a_session_is_exported_with_every_branch_and_reads_as_its_history(
-    export, history, project_story
+    export: Any, history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = await project_story(full())
     response = await export(f"/sessions/{story.id}/export")
@@ -39,7 +43,7 @@ async def test_a_session_is_exported_with_every_branch_and_reads_as_its_history(
 
 
 async def test_markdown_contains_the_current_branch_as_a_conversation(
-    export, project_story
+    export: Any, project_story: ProjectStory
 ) -> None:
     story = Story(title="Plans\nfor # June", metadata={"topic": "travel"})
     first = story.submit("Where *to*?")
@@ -73,7 +77,7 @@ End of session {story.id}.
 
 
 async def test_a_session_of_any_length_is_exported_completely(
-    export, project_story, monkeypatch
+    export: Any, project_story: ProjectStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("parley_history.queries.export.export_sessions._MESSAGES_PER_CHUNK", 4)
     for turns in (0, 1, 2, 3, 5):
@@ -87,7 +91,7 @@ async def test_a_session_of_any_length_is_exported_completely(
 
 
 async def test_exactly_the_sessions_of_the_person_are_exported(
-    export, project_story, monkeypatch
+    export: Any, project_story: ProjectStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("parley_history.queries.export.export_sessions._SESSIONS_PER_READ", 2)
     stories = [await project_story(Story(title=f"Session {n}")) for n in range(5)]
@@ -115,7 +119,7 @@ async def test_exactly_the_sessions_of_the_person_are_exported(
 
 
 async def test_a_session_that_may_not_be_read_may_not_be_exported(
-    export, project_story, session
+    export: Any, project_story: ProjectStory, session: SessionServiceFake
 ) -> None:
     story, erased = await project_story(chat(1)), chat(1)
     erased.erase()
@@ -128,7 +132,9 @@ async def test_a_session_that_may_not_be_read_may_not_be_exported(
     assert response.error == (400, "invalid_request", "format")
 
 
-async def test_an_export_waits_for_recent_writes(start, session, read_model) -> None:
+async def test_an_export_waits_for_recent_writes(
+    start: StartHistory, session: SessionServiceFake, read_model: ActiveReadModel
+) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
     exporting = asyncio.create_task(history.download(f"/sessions/{story.id}/export", ADA))
@@ -145,7 +151,7 @@ async def test_an_export_waits_for_recent_writes(start, session, read_model) -> 
 
 
 async def test_a_waiting_export_holds_a_slot_and_a_finished_one_frees_it(
-    start, session, read_model
+    start: StartHistory, session: SessionServiceFake, read_model: ActiveReadModel
 ) -> None:
     history = await start(wait_seconds=30, max_exports=1)
     session.add(story := chat(1))
@@ -161,7 +167,11 @@ async def test_a_waiting_export_holds_a_slot_and_a_finished_one_frees_it(
 
 
 async def test_an_interrupted_export_is_recognisable(
-    history, project_story, tables, monkeypatch, caplog
+    history: HistoryClient,
+    project_story: ProjectStory,
+    tables: ReadModelTables,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     story = await project_story(chat(60))
     reads = count_reads(monkeypatch)
@@ -173,7 +183,9 @@ async def test_an_interrupted_export_is_recognisable(
     assert "Traceback" not in caplog.text
 
 
-async def test_a_disconnected_client_ends_its_export(start, project_story, monkeypatch) -> None:
+async def test_a_disconnected_client_ends_its_export(
+    start: StartHistory, project_story: ProjectStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = await start(max_exports=1)
     monkeypatch.setattr("parley_history.queries.export.export_sessions._MESSAGES_PER_CHUNK", 10)
     story = Story()
@@ -188,7 +200,7 @@ async def test_a_disconnected_client_ends_its_export(start, project_story, monke
         assert busy.error == (503, "history_busy", None)
         response.close()
 
-    async def again():
+    async def again() -> bool:
         return (await history.download(f"/sessions/{story.id}/export", EVE)).status == 404
 
     await eventually(again)
@@ -200,12 +212,12 @@ class Reads:
     after_first = None
 
 
-def count_reads(monkeypatch):
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> Any:
     from parley_history.queries.messages.page_repository import PageRepository
 
     reads, read = Reads(), PageRepository.read
 
-    async def counted(*arguments):
+    async def counted(*arguments: Any) -> Any:
         page = await read(*arguments)
         reads.count += 1
         if reads.count == 1 and reads.after_first:

@@ -2,17 +2,22 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient
 from history_testing.read_model import project
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import NOON, Story, chat, full
 
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
 
 
 async def test_a_session_is_read_as_it_was_at_a_version_or_an_instant(
-    history, project_story
+    history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = await project_story(chat(2))
     everything = ["answer 1", "question 1", "answer 0", "question 0"]
@@ -29,7 +34,7 @@ async def test_a_session_is_read_as_it_was_at_a_version_or_an_instant(
 
 
 async def test_an_imported_message_shows_its_original_time_but_exists_since_its_import(
-    history, project_story
+    history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = Story()
     story.import_message("Be kind.", "system", said_at=NOON - timedelta(days=9))
@@ -40,21 +45,27 @@ async def test_an_imported_message_shows_its_original_time_but_exists_since_its_
     assert (await history.read(story.id, as_of="2026-11-20T00:00:00Z")).contents == []
 
 
-async def test_the_etag_of_a_page_is_its_version(history, project_story, session) -> None:
+async def test_the_etag_of_a_page_is_its_version(
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     story = await project_story(chat(1))
     assert (await history.read(story.id, limit=1)).headers["etag"] == 'W/"4"'
     session.add(new := Story())
     assert (await history.read(new.id)).headers["etag"] == 'W/"0"'
 
 
-async def test_a_version_beyond_the_session_is_rejected(history, project_story, session) -> None:
+async def test_a_version_beyond_the_session_is_rejected(
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     story = await project_story(chat(1))
     for as_of in (5, 2**31 - 1):
         response = await history.read(story.id, as_of=as_of)
         assert response.error == (400, "invalid_request", "as_of")
 
 
-async def test_a_version_that_is_not_projected_yet_is_awaited(start, read_model, session) -> None:
+async def test_a_version_that_is_not_projected_yet_is_awaited(
+    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
     await project(read_model, story.records[:2])
@@ -65,7 +76,7 @@ async def test_a_version_that_is_not_projected_yet_is_awaited(start, read_model,
 
 
 async def test_a_version_that_stays_unprojected_is_projection_behind(
-    history, read_model, session
+    history: HistoryClient, read_model: ActiveReadModel, session: SessionServiceFake
 ) -> None:
     session.add(story := chat(1))
     await project(read_model, story.records[:2])
@@ -75,7 +86,7 @@ async def test_a_version_that_stays_unprojected_is_projection_behind(
 
 @pytest.mark.parametrize("gone", ["deleted", "erased"])
 async def test_a_deleted_session_is_indistinguishable_from_an_unknown_one(
-    history, project_story, session, gone
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake, gone: Any
 ) -> None:
     story = full()
     story.delete() if gone == "deleted" else story.erase()
@@ -89,7 +100,7 @@ async def test_a_deleted_session_is_indistinguishable_from_an_unknown_one(
 
 
 async def test_a_request_that_waits_for_an_erasure_is_answered_not_found(
-    start, read_model, session
+    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
 ) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
@@ -102,7 +113,9 @@ async def test_a_request_that_waits_for_an_erasure_is_answered_not_found(
     assert (await reading).error == (404, "session_not_found", None)
 
 
-async def test_a_restored_session_is_readable_again(history, project_story) -> None:
+async def test_a_restored_session_is_readable_again(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     story = full()
     story.delete()
     story.restore()

@@ -1,16 +1,21 @@
 """A branch is the chain of its leaf's ancestors; every page of it is a slice of that chain."""
 
 import random
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from history_testing.fixtures import ProjectStory
+from history_testing.history import HistoryClient
 from history_testing.poison import poisoned
-from history_testing.read_model import project
+from history_testing.read_model import ReadModelTables, project
 from history_testing.stories import ADA, Story
 
+from parley_core.http.pagination import Order
 from parley_core.storage.postgres_pool import open_pool
 from parley_events.session import (
     MessageImported,
@@ -19,6 +24,7 @@ from parley_events.session import (
     ReplyRequested,
 )
 from parley_history.domain.discarded_record import record_digest
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
 
@@ -60,7 +66,7 @@ def expected_list(nodes: list[Node], request: PageRequest) -> list[UUID] | None:
     if request.leaf and request.leaf not in by_id:
         return None
     at = request.leaf or (nodes[-1].id if nodes else None)
-    chain = []
+    chain: list[UUID] = []
     while at is not None:
         chain.insert(0, at)
         at = by_id[at].parent
@@ -80,7 +86,9 @@ def expected_page(whole: list[UUID], request: PageRequest) -> tuple[list[UUID], 
 
 def random_story(chance: random.Random) -> Story:
     """Return a session in which messages, edits and regenerated replies follow at random."""
-    story, questions, everything = Story(), [], []
+    story = Story()
+    questions: list[UUID] = []
+    everything: list[UUID] = []
     branches = chance.choice((0, 0.4, 0.8))
     for _ in range(chance.randint(1, 9)):
         astray = everything and chance.random() < branches
@@ -100,7 +108,7 @@ def random_story(chance: random.Random) -> Story:
 
 
 @pytest.fixture
-async def pages(tables):
+async def pages(tables: ReadModelTables) -> AsyncIterator[Any]:
     async with open_pool(
         tables.dsn, max_connections=1, timeout_seconds=5, application_name="test"
     ) as pool:
@@ -109,7 +117,7 @@ async def pages(tables):
 
 def requests(nodes: list[Node], chance: random.Random) -> list[PageRequest]:
     """Return requests for every leaf, as of the time of every message and between them."""
-    moments = [None]
+    moments: list[int | datetime | None] = [None]
     for node in nodes:
         moments += [node.version, node.version - 1 or None, node.time]
     selected = [
@@ -121,26 +129,36 @@ def requests(nodes: list[Node], chance: random.Random) -> list[PageRequest]:
     return [PageRequest(), *chance.sample(selected, min(8, len(selected)))]
 
 
-async def test_every_page_in_both_directions_is_a_slice_of_the_chain(read_model, pages) -> None:
+async def test_every_page_in_both_directions_is_a_slice_of_the_chain(
+    read_model: ActiveReadModel, pages: PageRepository
+) -> None:
     chance = random.Random(5)
     for story in [random_story(chance) for _ in range(12)]:
         await project(read_model, story.records)
         await every_page_is_a_slice(story, pages, chance)
 
 
-async def every_page_is_a_slice(story, pages, chance) -> None:
+async def every_page_is_a_slice(story: Story, pages: PageRepository, chance: random.Random) -> None:
     nodes = nodes_of(story)
     for base in requests(nodes, chance):
         whole = expected_list(nodes, base)
         if whole is None:
-            assert not (await pages.read(story.id, ADA, base)).leaf_known
+            page = await pages.read(story.id, ADA, base)
+            assert page is not None
+            assert not page.leaf_known
             continue
         ids = [node.id for node in nodes]
-        cursors = [{}, *({"after": id} for id in ids), *({"before": id} for id in ids)]
-        for cursor, order in product(cursors, ("asc", "desc")):
+        cursors: list[dict[str, Any]] = [
+            {},
+            *({"after": id} for id in ids),
+            *({"before": id} for id in ids),
+        ]
+        orders: tuple[Order, Order] = ("asc", "desc")
+        for cursor, order in product(cursors, orders):
             limit = chance.choice((1, 2, 3, 100))
             request = replace(base, order=order, limit=limit, **cursor)
             page = await pages.read(story.id, ADA, request)
+            assert page is not None
             if request.cursor and request.cursor not in whole:
                 assert not page.cursor_known, request
                 continue
@@ -150,7 +168,9 @@ async def every_page_is_a_slice(story, pages, chance) -> None:
             assert page.version == story.version
 
 
-async def test_a_branch_continues_past_a_discarded_parent(read_model, pages, tables) -> None:
+async def test_a_branch_continues_past_a_discarded_parent(
+    read_model: ActiveReadModel, pages: PageRepository, tables: ReadModelTables
+) -> None:
     story = Story()
     story.submit("first")
     story.reply("lost")
@@ -164,10 +184,13 @@ async def test_a_branch_continues_past_a_discarded_parent(read_model, pages, tab
     await project(read_model, [*story.records[:3], lost, *story.records[4:]])
     first, _, second = (node.id for node in nodes_of(story))
     page = await pages.read(story.id, ADA, PageRequest())
+    assert page is not None
     assert [message.id for message in page.messages] == [second, first]
 
 
-async def test_the_newest_message_is_the_leaf_of_the_current_branch(history, project_story) -> None:
+async def test_the_newest_message_is_the_leaf_of_the_current_branch(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     story = Story()
     first = story.submit("first")
     answer = story.reply("answer")
@@ -203,7 +226,9 @@ async def test_the_newest_message_is_the_leaf_of_the_current_branch(history, pro
     assert (parents["answer"], parents["first"]) == (str(first), None)
 
 
-async def test_an_unknown_cursor_or_leaf_is_rejected(history, project_story) -> None:
+async def test_an_unknown_cursor_or_leaf_is_rejected(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     story = Story()
     story.submit("first")
     answer = story.reply("answer")

@@ -1,10 +1,16 @@
 """Message pages over HTTP, from rows that the projector wrote."""
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient
+from history_testing.read_model import ReadModelTables
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import ADA, EVE, Story, chat
 
 from parley_contracts.api_models import Message, Page
@@ -12,7 +18,9 @@ from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
 
 
-async def test_a_page_has_exactly_the_public_fields(history, project_story) -> None:
+async def test_a_page_has_exactly_the_public_fields(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     story = Story()
     question = story.submit("How?\nWith “quotes” and 𝄞")
     answer = story.reply("So.")
@@ -35,7 +43,7 @@ async def test_a_page_has_exactly_the_public_fields(history, project_story) -> N
         "has_more": False,
         "version": story.version,
     }
-    turn_id = str(story.events[2].data.turn_id)
+    turn_id = str(story.data(2).turn_id)
     message = {"object": "message", "session_id": str(story.id), "turn_id": turn_id}
     assert page.json["data"][-1] == message | {
         "id": str(question),
@@ -78,7 +86,9 @@ def talk(messages: int) -> Story:
     return story
 
 
-async def test_pages_have_the_twenty_newest_messages_by_default(history, project_story) -> None:
+async def test_pages_have_the_twenty_newest_messages_by_default(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     story = await project_story(talk(26))
     newest = await history.read(story.id)
     assert newest.contents == [f"{index}" for index in range(25, 5, -1)]
@@ -91,14 +101,15 @@ async def test_pages_have_the_twenty_newest_messages_by_default(history, project
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 4, 5, 100])
 async def test_following_the_cursors_gives_every_message_once_in_both_directions(
-    history, project_story, order, limit
+    history: HistoryClient, project_story: ProjectStory, order: str, limit: int
 ) -> None:
     story = await project_story(talk(10))
     expected = [f"{index}" for index in range(10)]
     if order == "desc":
         expected.reverse()
 
-    forward, query = [], {}
+    query: dict[str, Any] = {}
+    forward = []
     while True:
         page = await history.read(story.id, order=order, limit=limit, **query)
         forward += page.contents
@@ -119,7 +130,9 @@ async def test_following_the_cursors_gives_every_message_once_in_both_directions
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_the_page_after_the_last_message_is_empty(history, project_story, order) -> None:
+async def test_the_page_after_the_last_message_is_empty(
+    history: HistoryClient, project_story: ProjectStory, order: str
+) -> None:
     story = await project_story(talk(4))
     page = await history.read(story.id, order=order)
     for cursor in ({"after": page.json["last_id"]}, {"before": page.json["first_id"]}):
@@ -134,25 +147,31 @@ async def test_the_page_after_the_last_message_is_empty(history, project_story, 
         }
 
 
-async def test_a_cursor_of_another_session_is_rejected(history, project_story, session) -> None:
+async def test_a_cursor_of_another_session_is_rejected(
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     story, other = await project_story(chat(1)), await project_story(chat(1))
-    foreign = other.events[1].data.message_id
+    foreign = other.data(1).message_id
     for param in ("after", "before"):
         for unknown in (uuid4(), foreign):
-            response = await history.read(story.id, **{param: unknown})
+            query: dict[str, Any] = {param: unknown}
+            response = await history.read(story.id, **query)
             assert response.error == (400, "invalid_request", param)
     session.add(new := Story())
     assert (await history.read(new.id, after=uuid4())).error == (400, "invalid_request", "after")
 
 
-async def test_an_invalid_parameter_is_named(history, project_story) -> None:
+async def test_an_invalid_parameter_is_named(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     story = await project_story(chat(1))
-    for query in ({"limit": "0"}, {"as_of": "yesterday"}):
+    queries: list[dict[str, Any]] = [{"limit": "0"}, {"as_of": "yesterday"}]
+    for query in queries:
         assert (await history.read(story.id, **query)).error == (400, "invalid_request", *query)
 
 
 async def test_a_session_of_another_person_is_indistinguishable_from_an_unknown_one(
-    history, project_story
+    history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = await project_story(chat(1))
     for stranger in (EVE, Principal("other", "ada"), Principal("default", "Ada")):
@@ -164,7 +183,9 @@ async def test_a_session_of_another_person_is_indistinguishable_from_an_unknown_
         assert waited.error == (404, "session_not_found", None)
 
 
-async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, session) -> None:
+async def test_a_session_that_is_not_projected_yet_is_an_empty_list(
+    history: HistoryClient, session: SessionServiceFake
+) -> None:
     session.add(story := Story())
     page = await history.read(story.id)
     assert page.json["data"] == []
@@ -173,7 +194,7 @@ async def test_a_session_that_is_not_projected_yet_is_an_empty_list(history, ses
 
 
 async def test_a_call_without_a_gateway_principal_is_unauthenticated(
-    history, project_story
+    history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = await project_story(chat(1))
     for response in (
@@ -184,13 +205,17 @@ async def test_a_call_without_a_gateway_principal_is_unauthenticated(
         assert response.error == (401, "unauthenticated", None)
 
 
-async def test_an_erased_session_reads_as_unknown(history, project_story, session) -> None:
+async def test_an_erased_session_reads_as_unknown(
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     story = await project_story(chat(1))
     session.erased.add(story.id)
     assert (await history.read(story.id)).error == (404, "session_not_found", None)
 
 
-async def test_undecryptable_content_is_an_internal_error(history, project_story, session) -> None:
+async def test_undecryptable_content_is_an_internal_error(
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+) -> None:
     story = await project_story(chat(1))
     story.key = Story().key
     broken = await history.read(story.id)
@@ -198,15 +223,18 @@ async def test_undecryptable_content_is_an_internal_error(history, project_story
 
 
 async def test_an_invalid_key_response_makes_the_session_service_unavailable(
-    history, project_story, session
+    history: HistoryClient,
+    project_story: ProjectStory,
+    session: SessionServiceFake,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     story = await project_story(chat(1))
-    session.key_of = lambda _: b"short"
+    monkeypatch.setattr(session, "key_of", lambda _: b"short")
     assert (await history.read(story.id)).error == (503, "session_unavailable", None)
 
 
 async def test_keys_are_requested_once_by_the_service_principal(
-    history, project_story, session
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
 ) -> None:
     story = await project_story(chat(1))
     for _ in range(3):
@@ -217,7 +245,7 @@ async def test_keys_are_requested_once_by_the_service_principal(
 
 
 async def test_without_the_session_service_recently_read_sessions_stay_readable(
-    history, project_story, session
+    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
 ) -> None:
     read, unread = await project_story(chat(1)), await project_story(chat(1))
     await history.read(read.id)
@@ -228,7 +256,7 @@ async def test_without_the_session_service_recently_read_sessions_stay_readable(
 
 
 async def test_without_the_session_service_pages_with_content_are_unavailable(
-    start, project_story
+    start: StartHistory, project_story: ProjectStory
 ) -> None:
     history, story = await start(session_url="http://127.0.0.1:9"), await project_story(chat(1))
     empty = await project_story(Story())
@@ -239,7 +267,10 @@ async def test_without_the_session_service_pages_with_content_are_unavailable(
 
 
 async def test_without_its_database_history_is_unavailable(
-    history, project_story, tables, postgres_server
+    history: HistoryClient,
+    project_story: ProjectStory,
+    tables: ReadModelTables,
+    postgres_server: str,
 ) -> None:
     story = await project_story(chat(1))
     assert (await history.get("/readyz")).json == {"status": "ok"}
@@ -252,14 +283,14 @@ async def test_without_its_database_history_is_unavailable(
         assert response.headers["retry-after"] == "1"
         assert (await history.get("/readyz")).json["missing"] == ["read model"]
 
-    async def is_available():
+    async def is_available() -> bool:
         return (await history.read(story.id)).status == 200
 
     await eventually(is_available)
 
 
 @asynccontextmanager
-async def database_closed(postgres_server, tables):
+async def database_closed(postgres_server: str, tables: ReadModelTables) -> AsyncIterator[Any]:
     """Reject new connections to the test's database, and cut those of history."""
     administrator = await asyncpg.connect(postgres_server)
     name = await tables.connection.fetchval("SELECT current_database()")

@@ -4,24 +4,31 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient
 from history_testing.read_model import project
-from history_testing.stories import EVE, chat
+from history_testing.session_fake import SessionServiceFake
+from history_testing.stories import EVE, Story, chat
 from redis.asyncio import Redis
 
+from parley_cli.engines import RedisServer
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.queries.messages import redis_page_cache
 from parley_testing.eventually import eventually
 
 
 @pytest.fixture(autouse=True)
-def long_timeout(monkeypatch) -> None:
+def long_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cache hits must not depend on the speed of the machine."""
     monkeypatch.setattr(redis_page_cache, "TIMEOUT_SECONDS", 5)
 
 
 @pytest.fixture
-async def server(tmp_path_factory):
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
     """A Redis server of this test alone, which may stop it."""
     from parley_cli.engines import RedisServer, free_port
 
@@ -32,18 +39,18 @@ async def server(tmp_path_factory):
 
 
 @pytest.fixture
-async def redis(server):
+async def redis(server: RedisServer) -> AsyncIterator[Any]:
     async with Redis.from_url(server.url) as redis:
         yield redis
 
 
-async def lookups(history, result):
+async def lookups(history: HistoryClient, result: Any) -> Any:
     name = f'parley_history_page_cache_requests_total{{result="{result}"}}'
     return (await history.metrics())[name]
 
 
 async def test_a_page_read_by_one_process_is_a_cache_hit_in_another(
-    start, project_story, server, redis
+    start: StartHistory, project_story: ProjectStory, server: RedisServer, redis: Redis
 ) -> None:
     first, second = (
         await start(redis_url=server.url),
@@ -68,7 +75,12 @@ async def test_a_page_read_by_one_process_is_a_cache_hit_in_another(
 
 
 async def test_a_cached_page_is_served_only_to_the_owner_of_an_existing_session(
-    start, project_story, server, redis, read_model, session
+    start: StartHistory,
+    project_story: ProjectStory,
+    server: RedisServer,
+    redis: Redis,
+    read_model: ActiveReadModel,
+    session: SessionServiceFake,
 ) -> None:
     history = await start(redis_url=server.url)
     story = await project_story(chat(1))
@@ -84,28 +96,35 @@ async def test_a_cached_page_is_served_only_to_the_owner_of_an_existing_session(
     assert await lookups(history, "hit") == 1
 
 
-async def test_pages_in_redis_are_encrypted_and_expire(start, project_story, server, redis) -> None:
+async def test_pages_in_redis_are_encrypted_and_expire(
+    start: StartHistory, project_story: ProjectStory, server: RedisServer, redis: Redis
+) -> None:
     history, story = await start(redis_url=server.url), await project_story(chat(2))
     await history.read(story.id)
     await eventually(redis.dbsize)
     [name] = await redis.keys()
-    stored = name + await redis.get(name)
+    stored: Any = await redis.get(name)
     for word in (b"question", b"answer", story.person.user.encode(), b"message"):
-        assert word not in stored
+        assert word not in stored + name
     assert 0 < await redis.ttl(name) <= 300
 
 
 async def test_a_tampered_page_in_redis_is_not_served(
-    start, project_story, server, redis, caplog
+    start: StartHistory,
+    project_story: ProjectStory,
+    server: RedisServer,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     history = await start(redis_url=server.url)
     one, other = await project_story(chat(1)), await project_story(chat(2))
     pages = [(await history.read(story.id)).body for story in (one, other)]
     await eventually(lambda: _has_pages(redis, 2))
     first, second = await redis.keys()
-    values = await redis.mget(first, second)
+    values: Any = await redis.mget(first, second)
     for swapped in (values[::-1], [b"", b"\x01short"], [values[0][:-1], values[1] + b"x"]):
-        await redis.mset(dict(zip((first, second), swapped, strict=True)))
+        stored: Any = dict(zip((first, second), swapped, strict=True))
+        await redis.mset(stored)
         assert [(await history.read(story.id)).body for story in (one, other)] == pages
         # The page from the database replaces the damaged one.
         await eventually(lambda: _all_hit(history, (one, other)))
@@ -113,7 +132,11 @@ async def test_a_tampered_page_in_redis_is_not_served(
 
 
 async def test_a_flushed_hanging_or_stopped_redis_causes_no_wrong_or_missing_page(
-    start, project_story, server, redis, monkeypatch
+    start: StartHistory,
+    project_story: ProjectStory,
+    server: RedisServer,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(redis_page_cache, "TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(redis_page_cache, "CIRCUIT_OPEN_SECONDS", 0.1)
@@ -133,7 +156,7 @@ async def test_a_flushed_hanging_or_stopped_redis_causes_no_wrong_or_missing_pag
     assert await lookups(history, "error") >= 1
     before = await lookups(history, "hit")
 
-    async def hits_again():
+    async def hits_again() -> Any:
         assert (await history.read(story.id)).body == page
         return await lookups(history, "hit") > before
 
@@ -143,7 +166,11 @@ async def test_a_flushed_hanging_or_stopped_redis_causes_no_wrong_or_missing_pag
 
 
 async def test_no_reader_sees_less_than_was_projected_at_its_request(
-    start, session, server, redis, read_model
+    start: StartHistory,
+    session: SessionServiceFake,
+    server: RedisServer,
+    redis: Redis,
+    read_model: ActiveReadModel,
 ) -> None:
     """Looks for stale pages with writers, readers of two processes and a flushed Redis."""
     readers = [await start(redis_url=server.url) for _ in range(2)]
@@ -151,7 +178,12 @@ async def test_no_reader_sees_less_than_was_projected_at_its_request(
     session.add(*stories)
     projected = dict.fromkeys(stories, 0)
     draw = random.Random(5)
-    queries = [{}, {"order": "asc"}, {"limit": 3}, {"branches": "all", "limit": 100}]
+    queries: list[dict[str, Any]] = [
+        {},
+        {"order": "asc"},
+        {"limit": 3},
+        {"branches": "all", "limit": 100},
+    ]
     found = 0
 
     async def write() -> None:
@@ -163,7 +195,7 @@ async def test_no_reader_sees_less_than_was_projected_at_its_request(
             if step == 2:
                 await redis.flushall()
 
-    async def read(history) -> None:
+    async def read(history: HistoryClient) -> None:
         while not writing.done():
             story, query = draw.choice(stories), draw.choice(queries)
             min_version = projected[story]
@@ -181,7 +213,7 @@ async def test_no_reader_sees_less_than_was_projected_at_its_request(
     assert found > 0, "the cache was never hit, so the test proves nothing"
 
 
-def expected_of(story, version, query):
+def expected_of(story: Story, version: int, query: dict[str, Any]) -> Any:
     """Return the versions of the messages that the session shows at the version."""
     versions = [e.sequence for e in story.events[:version] if hasattr(e.data, "content")]
     versions += [e.sequence for e in story.events[:version] if hasattr(e.data, "partial_content")]
@@ -189,11 +221,11 @@ def expected_of(story, version, query):
     return versions[: query.get("limit", 20)]
 
 
-async def _has_pages(redis, count):
+async def _has_pages(redis: Redis, count: Any) -> Any:
     return await redis.dbsize() == count
 
 
-async def _all_hit(history, stories):
+async def _all_hit(history: HistoryClient, stories: Sequence[Story]) -> Any:
     before = await lookups(history, "hit")
     for story in stories:
         await history.read(story.id)

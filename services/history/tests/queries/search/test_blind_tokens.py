@@ -1,5 +1,7 @@
 """Words of a text, and their blind tokens."""
 
+from typing import Any
+
 import pytest
 
 from parley_core.crypto.sealing import DataKey
@@ -30,7 +32,7 @@ from parley_history.queries.search.blind_tokens import (
     ],
 )
 def test_words_have_no_case_and_no_accents_and_scripts_without_spaces_go_by_pairs(
-    text, words
+    text: Any, words: Any
 ) -> None:
     assert words_of(text) == set(words.split())
 

@@ -2,16 +2,20 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from history_testing.history import serve_history
-from history_testing.read_model import project
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient, serve_history
+from history_testing.read_model import ReadModelTables, project
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import ADA, EVE, NOON, Story, chat
 
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import InvalidRequest
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.queries.search import index_batches, index_sessions, indexer, match_repository
 from parley_history.queries.search.blind_tokens import tokens_of
 from parley_history.queries.search.dirty_sessions import DirtySessions
@@ -21,16 +25,16 @@ from parley_testing.eventually import eventually
 
 
 @pytest.fixture
-async def searched(start):
+async def searched(start: StartHistory) -> Any:
     return await start(indexer_enabled=True)
 
 
 @pytest.fixture
-def indexed(tables):
+def indexed(tables: ReadModelTables) -> Any:
     """Waits until the stories, and nothing else, are completely indexed."""
 
-    def indexed(*stories):
-        async def is_complete():
+    def indexed(*stories: Any) -> Any:
+        async def is_complete() -> bool:
             rows = await tables.connection.fetch("SELECT session_id, version FROM search_sessions")
             expected = {story.id: story.version for story in stories}
             return {row["session_id"]: row["version"] for row in rows} == expected
@@ -40,13 +44,13 @@ def indexed(tables):
     return indexed
 
 
-def contents_of(response):
+def contents_of(response: Any) -> Any:
     assert response.status == 200, response.body
     return [result["message"]["content"] for result in response.json["data"]]
 
 
 async def test_a_match_contains_all_words_and_the_newest_comes_first(
-    searched, project_story, indexed
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any
 ) -> None:
     first = Story(title="Holidays")
     first.submit("Café in Zürich")
@@ -77,7 +81,9 @@ async def test_a_match_contains_all_words_and_the_newest_comes_first(
     ]
 
 
-async def test_search_finds_no_message_of_another_person(searched, project_story, indexed) -> None:
+async def test_search_finds_no_message_of_another_person(
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any
+) -> None:
     ours, theirs = chat(1), chat(1, EVE)
     namesake = chat(1, Principal("other", ADA.user))
     for story in (ours, theirs, namesake):
@@ -89,7 +95,9 @@ async def test_search_finds_no_message_of_another_person(searched, project_story
     assert stranger.json["data"] == []
 
 
-async def test_pages_have_no_gap_and_no_repeat(searched, project_story, indexed) -> None:
+async def test_pages_have_no_gap_and_no_repeat(
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any
+) -> None:
     stories = []
     for days in (0, 0, 1, 2):
         stories.append(story := Story(starts_at=NOON + timedelta(days=days)))
@@ -103,7 +111,8 @@ async def test_pages_have_no_gap_and_no_repeat(searched, project_story, indexed)
     everything = (await searched.search("needle", limit=100)).json
     assert (len(everything["data"]), everything["has_more"]) == (24, False)
     for limit in (5, 12, 24):
-        ids, after = [], {}
+        after: dict[str, Any] = {}
+        ids = []
         while True:
             page = (await searched.search("needle", limit=limit, **after)).json
             ids += [result["message"]["id"] for result in page["data"]]
@@ -116,7 +125,10 @@ async def test_pages_have_no_gap_and_no_repeat(searched, project_story, indexed)
 
 
 async def test_a_common_word_and_a_rare_one_are_found_among_thousands(
-    searched, project_story, indexed, monkeypatch
+    searched: HistoryClient,
+    project_story: ProjectStory,
+    indexed: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(match_repository, "_RECENT_MESSAGES", 10)
     story = Story()
@@ -135,7 +147,12 @@ async def test_a_common_word_and_a_rare_one_are_found_among_thousands(
 
 @pytest.mark.parametrize(("messages", "size"), [(1, 10**6), (3, 10**6), (200, 1), (200, 300)])
 async def test_a_large_backlog_is_indexed_in_batches(
-    start, project_story, indexed, monkeypatch, messages, size
+    start: StartHistory,
+    project_story: ProjectStory,
+    indexed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    messages: Any,
+    size: Any,
 ) -> None:
     for module in (index_batches, index_sessions):
         monkeypatch.setattr(module, "MAX_MESSAGES", messages)
@@ -155,7 +172,7 @@ async def test_a_large_backlog_is_indexed_in_batches(
 
 
 async def test_temporary_deleted_and_erased_sessions_are_not_indexed(
-    searched, project_story, indexed, read_model
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any, read_model: ActiveReadModel
 ) -> None:
     temporary = Story(expires_at=NOON)
     temporary.submit("secret plan")
@@ -179,7 +196,13 @@ async def test_temporary_deleted_and_erased_sessions_are_not_indexed(
 
 
 async def test_changes_without_a_running_indexer_are_indexed_afterwards(
-    tables, session, start, project_story, indexed, read_model, monkeypatch
+    tables: ReadModelTables,
+    session: SessionServiceFake,
+    start: StartHistory,
+    project_story: ProjectStory,
+    indexed: Any,
+    read_model: ActiveReadModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stories = [await project_story(chat(2)) for _ in range(3)]
     monkeypatch.setattr(indexer, "SESSIONS_PER_BATCH", 2)
@@ -198,7 +221,7 @@ async def test_changes_without_a_running_indexer_are_indexed_afterwards(
 
 
 async def test_another_process_takes_over_from_a_disconnected_leader(
-    start, project_story, indexed, tables
+    start: StartHistory, project_story: ProjectStory, indexed: Any, tables: ReadModelTables
 ) -> None:
     for _ in range(2):
         await start(indexer_enabled=True)
@@ -212,14 +235,19 @@ async def test_another_process_takes_over_from_a_disconnected_leader(
 
 
 async def test_the_index_stores_no_word_and_is_rebuilt_for_a_new_key(
-    start, project_story, indexed, tables, session, monkeypatch
+    start: StartHistory,
+    project_story: ProjectStory,
+    indexed: Any,
+    tables: ReadModelTables,
+    session: SessionServiceFake,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(indexer, "SCAN_INTERVAL_SECONDS", 0.02)
     monkeypatch.setattr(key_cache, "TTL_SECONDS", 0.1)
     history = await start(indexer_enabled=True)
     await indexed(await project_story(chat(1)))
 
-    async def uses_the_current_key():
+    async def uses_the_current_key() -> bool:
         rows = await tables.connection.fetch("SELECT * FROM search_messages")
         assert "question" not in str(rows)
         tokens = {token for row in rows for token in row["tokens"]}
@@ -234,7 +262,11 @@ async def test_the_index_stores_no_word_and_is_rebuilt_for_a_new_key(
 
 
 async def test_without_the_session_service_only_removals_are_indexed(
-    searched, project_story, indexed, session, read_model
+    searched: HistoryClient,
+    project_story: ProjectStory,
+    indexed: Any,
+    session: SessionServiceFake,
+    read_model: ActiveReadModel,
 ) -> None:
     await indexed(erased := await project_story(chat(1)))
     session.failure = (503, "unavailable")
@@ -248,7 +280,9 @@ async def test_without_the_session_service_only_removals_are_indexed(
     assert len(contents_of(await searched.search("question"))) == 1
 
 
-async def test_the_lag_of_the_index_is_reported(searched, project_story, indexed) -> None:
+async def test_the_lag_of_the_index_is_reported(
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any
+) -> None:
     await indexed(await project_story(chat(1)))
     metrics = await searched.metrics()
     assert metrics["parley_history_search_indexed_messages_total"] == 2
@@ -272,13 +306,15 @@ async def test_the_lag_of_the_index_is_reported(searched, project_story, indexed
         ([], None),
     ],
 )
-def test_an_invalid_search_field_is_named(body, param) -> None:
+def test_an_invalid_search_field_is_named(body: Any, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse_search_request(json.dumps(body).encode())
     assert error.value.param == param
 
 
-async def test_a_cursor_of_another_person_is_no_cursor(searched, project_story, indexed) -> None:
+async def test_a_cursor_of_another_person_is_no_cursor(
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any
+) -> None:
     ours, theirs = await project_story(chat(1)), await project_story(chat(1, EVE))
     await indexed(ours, theirs)
     [result] = (await searched.search("question", EVE)).json["data"]

@@ -3,27 +3,32 @@
 import asyncio
 from datetime import timedelta
 from itertools import product
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from history_testing.fixtures import ProjectStory, StartHistory
+from history_testing.history import HistoryClient
 from history_testing.read_model import project
+from history_testing.session_fake import SessionServiceFake
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_contracts.api_models import Page, SessionShape
 from parley_core.auth.principal import Principal
 from parley_events.values import ForkPoint
+from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
 
 
-def at(minute: int, **story) -> Story:
+def at(minute: int, **story: Any) -> Story:
     return Story(starts_at=NOON + timedelta(minutes=minute), **story)
 
 
 @pytest.fixture
-def listed(history):
+def listed(history: HistoryClient) -> Any:
     """Returns the ids of the sessions of a page."""
 
-    async def listed(person: Principal = ADA, **query):
+    async def listed(person: Principal = ADA, **query: Any) -> Any:
         page = await history.list(person, **query)
         assert page.status == 200, page.body
         return [session["id"] for session in page.json["data"]]
@@ -35,7 +40,9 @@ def ids_of(*stories: Story) -> list[str]:
     return [str(story.id) for story in stories]
 
 
-async def test_a_page_has_exactly_the_public_fields(history, project_story) -> None:
+async def test_a_page_has_exactly_the_public_fields(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
     origin = ForkPoint(session_id=uuid4(), message_id=uuid4())
     plain = await project_story(at(0))
     story = at(1, title="Words", metadata={"a": "b"}, forked_from=origin)
@@ -63,7 +70,7 @@ async def test_a_page_has_exactly_the_public_fields(history, project_story) -> N
         "metadata": {"colour": "red"},
         "archived": False,
         "legal_hold": True,
-        "open_turn_id": str(story.events[-1].data.turn_id),
+        "open_turn_id": str(story.data(-1).turn_id),
         "version": story.version,
         "created_at": "2026-11-24T12:01:00.000000Z",
         "updated_at": "2026-11-24T12:01:00.005000Z",
@@ -76,7 +83,9 @@ async def test_a_page_has_exactly_the_public_fields(history, project_story) -> N
     assert (untitled["title"], untitled["metadata"], untitled["open_turn_id"]) == (None, {}, None)
 
 
-async def test_only_existing_sessions_of_the_person_are_listed(project_story, listed) -> None:
+async def test_only_existing_sessions_of_the_person_are_listed(
+    project_story: ProjectStory, listed: Any
+) -> None:
     there = await project_story(at(0))
     await project_story(at(1, expires_at=NOON + timedelta(days=1)))
     for gone in (at(2), at(3)):
@@ -94,7 +103,7 @@ async def test_only_existing_sessions_of_the_person_are_listed(project_story, li
 
 
 async def test_the_most_recently_updated_session_comes_first(
-    project_story, listed, read_model
+    project_story: ProjectStory, listed: Any, read_model: ActiveReadModel
 ) -> None:
     early, late = await project_story(at(0)), await project_story(at(1))
     assert await listed() == ids_of(late, early)
@@ -105,7 +114,7 @@ async def test_the_most_recently_updated_session_comes_first(
 
 
 async def test_following_the_cursors_gives_every_session_once_in_both_directions(
-    project_story, history
+    project_story: ProjectStory, history: HistoryClient
 ) -> None:
     # Sessions with equal times are ordered by id.
     stories = [await project_story(at(n // 3)) for n in range(7)]
@@ -116,7 +125,7 @@ async def test_following_the_cursors_gives_every_session_once_in_both_directions
         assert await followed(history, "before", order, limit) == expected
 
 
-async def followed(history, direction, order, limit):
+async def followed(history: HistoryClient, direction: Any, order: str, limit: int) -> Any:
     """Follow the cursors from one end to the other and return all ids."""
     found = [] if direction == "after" else [await last_id(history, order)]
     query = {} if direction == "after" else {"before": found[0]}
@@ -129,11 +138,11 @@ async def followed(history, direction, order, limit):
             return found
 
 
-async def last_id(history, order):
+async def last_id(history: HistoryClient, order: str) -> Any:
     return (await history.list(order=order, limit=100)).json["last_id"]
 
 
-async def test_a_list_is_filtered(project_story, listed) -> None:
+async def test_a_list_is_filtered(project_story: ProjectStory, listed: Any) -> None:
     archived = at(0)
     archived.archive()
     await project_story(archived)
@@ -151,13 +160,13 @@ async def test_a_list_is_filtered(project_story, listed) -> None:
     ) == ids_of(coder)
 
 
-async def test_an_invalid_parameter_is_named(history) -> None:
+async def test_an_invalid_parameter_is_named(history: HistoryClient) -> None:
     for query in ({"archived": "maybe"}, {"after": uuid4()}, {"before": uuid4()}):
         assert (await history.list(**query)).error == (400, "invalid_request", *query)
 
 
 async def test_a_session_of_another_person_is_no_cursor_but_an_erased_one_is(
-    project_story, history, listed
+    project_story: ProjectStory, history: HistoryClient, listed: Any
 ) -> None:
     foreign = await project_story(at(9, person=EVE))
     assert (await history.list(after=foreign.id)).error == (400, "invalid_request", "after")
@@ -169,7 +178,7 @@ async def test_a_session_of_another_person_is_no_cursor_but_an_erased_one_is(
 
 
 async def test_keys_are_requested_once_and_only_for_sealed_sessions(
-    project_story, session, history
+    project_story: ProjectStory, session: SessionServiceFake, history: HistoryClient
 ) -> None:
     titled = [await project_story(at(n, title=f"title {n}")) for n in range(3)]
     await project_story(at(9))
@@ -182,7 +191,7 @@ async def test_keys_are_requested_once_and_only_for_sealed_sessions(
 
 
 async def test_a_session_without_a_key_is_omitted_and_paging_continues(
-    project_story, session, history, listed
+    project_story: ProjectStory, session: SessionServiceFake, history: HistoryClient, listed: Any
 ) -> None:
     first, second, third = [await project_story(at(n, title="Words")) for n in range(3)]
     session.erased.add(second.id)
@@ -193,14 +202,16 @@ async def test_a_session_without_a_key_is_omitted_and_paging_continues(
 
 
 async def test_without_the_session_service_titles_are_unavailable(
-    project_story, session, history
+    project_story: ProjectStory, session: SessionServiceFake, history: HistoryClient
 ) -> None:
     await project_story(at(0, title="Words"))
     session.failure = (500, "internal_error")
     assert (await history.list()).error == (503, "session_unavailable", None)
 
 
-async def test_a_list_waits_for_seen_versions(start, read_model, session) -> None:
+async def test_a_list_waits_for_seen_versions(
+    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+) -> None:
     history = await start(wait_seconds=30)
     first, second = chat(1), full()
     await project(read_model, [first.records[0], second.records[0]])
@@ -215,7 +226,7 @@ async def test_a_list_waits_for_seen_versions(start, read_model, session) -> Non
 
 
 async def test_a_list_waits_for_seen_versions_only_until_the_timeout(
-    history, project_story
+    history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = await project_story(chat(1))
     page = await history.list(seen=f"{story.id}:99,{uuid4()}:1")
@@ -223,7 +234,7 @@ async def test_a_list_waits_for_seen_versions_only_until_the_timeout(
 
 
 async def test_a_list_does_not_wait_when_too_many_requests_wait(
-    start, project_story, session
+    start: StartHistory, project_story: ProjectStory, session: SessionServiceFake
 ) -> None:
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))

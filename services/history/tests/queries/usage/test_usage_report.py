@@ -1,14 +1,18 @@
 """`GET /usage`: sums of tokens and cost of a person or a tenant."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from history_testing.completions import Completion
+from history_testing.fixtures import ProjectStory
+from history_testing.history import HistoryClient
 from history_testing.read_model import project
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_core.auth.principal import Principal
 from parley_events.values import Price, Usage
+from parley_history.projection.active_read_model import ActiveReadModel
 
 ROOT = Principal("default", "root", frozenset({"admin"}))
 DAYS = {"start": "2026-11-24", "end": "2026-11-24"}
@@ -24,10 +28,10 @@ NOTHING = {
 
 
 @pytest.fixture
-def usage(history):
+def usage(history: HistoryClient) -> Any:
     """Returns the report, by default for the day of the stories."""
 
-    async def usage(person: Principal = ADA, **query):
+    async def usage(person: Principal = ADA, **query: Any) -> Any:
         response = await history.call("/usage", person, **DAYS | query)
         assert response.status == 200, response.body
         return response.json
@@ -35,7 +39,7 @@ def usage(history):
     return usage
 
 
-def story_with_replies(*replies: dict, **fields) -> Story:
+def story_with_replies(*replies: dict[str, Any], **fields: Any) -> Story:
     story = Story(**fields)
     for reply in replies:
         story.submit("question")
@@ -43,15 +47,17 @@ def story_with_replies(*replies: dict, **fields) -> Story:
     return story
 
 
-def tokens(prompt: int, completion: int = 0) -> dict:
+def tokens(prompt: int, completion: int = 0) -> dict[str, Any]:
     return {"usage": Usage(prompt_tokens=prompt, completion_tokens=completion)}
 
 
-def replies_by(key: str, response: dict) -> dict:
+def replies_by(key: str, response: dict[str, Any]) -> dict[str, int]:
     return {group[key]: group["replies"] for group in response["data"]}
 
 
-async def test_a_report_has_exactly_the_public_fields(usage, project_story) -> None:
+async def test_a_report_has_exactly_the_public_fields(
+    usage: Any, project_story: ProjectStory
+) -> None:
     story = await project_story(chat(5))
     assert await usage(group_by="session") == {
         "object": "usage",
@@ -78,7 +84,7 @@ FIVE_TURNS = {
 }
 
 
-async def test_usage_is_summed_across_batches(usage, read_model) -> None:
+async def test_usage_is_summed_across_batches(usage: Any, read_model: ActiveReadModel) -> None:
     story = chat(5)
     for record in story.records:
         await project(read_model, [record])
@@ -86,7 +92,9 @@ async def test_usage_is_summed_across_batches(usage, read_model) -> None:
     assert (await usage())["total"] == FIVE_TURNS
 
 
-async def test_a_report_covers_the_last_30_days_by_default(history, read_model) -> None:
+async def test_a_report_covers_the_last_30_days_by_default(
+    history: HistoryClient, read_model: ActiveReadModel
+) -> None:
     now = datetime.now(UTC)
     first_day = now - timedelta(days=29)
     for at in (now, first_day, first_day - timedelta(days=1)):
@@ -96,7 +104,9 @@ async def test_a_report_covers_the_last_30_days_by_default(history, read_model) 
     assert response["total"]["replies"] == 2
 
 
-async def test_a_sum_is_rounded_once_and_a_half_upwards(usage, project_story) -> None:
+async def test_a_sum_is_rounded_once_and_a_half_upwards(
+    usage: Any, project_story: ProjectStory
+) -> None:
     one = Price(currency="USD", prompt=1, completion=0)
     await project_story(
         story_with_replies(tokens(499_999) | {"price": one}, tokens(1_000_000) | {"price": one})
@@ -108,7 +118,7 @@ async def test_a_sum_is_rounded_once_and_a_half_upwards(usage, project_story) ->
     assert sorted(group["cost"][0]["micros"] for group in response["data"]) == [0, 1]
 
 
-async def test_each_currency_is_summed_separately(usage, project_story) -> None:
+async def test_each_currency_is_summed_separately(usage: Any, project_story: ProjectStory) -> None:
     await project_story(
         story_with_replies(tokens(1_000_000) | {"price": EURO}, {}, tokens(5) | {"price": None})
     )
@@ -119,7 +129,7 @@ async def test_each_currency_is_summed_separately(usage, project_story) -> None:
 
 
 async def test_titles_and_summaries_count_under_their_model_but_are_no_replies(
-    usage, project_story
+    usage: Any, project_story: ProjectStory
 ) -> None:
     await project_story(full())
     models = {group["model"]: group for group in (await usage(group_by="model"))["data"]}
@@ -128,7 +138,9 @@ async def test_titles_and_summaries_count_under_their_model_but_are_no_replies(
     assert (models["demo"]["replies"], models["demo"]["total_tokens"]) == (3, 2 * 10 + 8 + 100)
 
 
-async def test_usage_of_an_erased_session_is_kept(usage, project_story, read_model) -> None:
+async def test_usage_of_an_erased_session_is_kept(
+    usage: Any, project_story: ProjectStory, read_model: ActiveReadModel
+) -> None:
     story = await project_story(full())
     before = await usage(group_by="session")
     story.erase()
@@ -136,7 +148,7 @@ async def test_usage_of_an_erased_session_is_kept(usage, project_story, read_mod
     assert await usage(group_by="session") == before
 
 
-async def test_groups_are_ordered_by_key(usage, project_story) -> None:
+async def test_groups_are_ordered_by_key(usage: Any, project_story: ProjectStory) -> None:
     late = datetime(2026, 11, 24, 23, 59, 59, 999_000, tzinfo=UTC)
     # The message and its reply are on different days.
     await project_story(story_with_replies({}, starts_at=late))
@@ -152,7 +164,9 @@ async def test_groups_are_ordered_by_key(usage, project_story) -> None:
     assert (await usage())["total"]["replies"] == 1
 
 
-async def test_completions_are_one_group_without_a_session(usage, project_story, history) -> None:
+async def test_completions_are_one_group_without_a_session(
+    usage: Any, project_story: ProjectStory, history: HistoryClient
+) -> None:
     story = await project_story(chat(1))
     for status in ("completed", "cut"):
         await project_story(Completion(model="b", status=status))
@@ -162,21 +176,23 @@ async def test_completions_are_one_group_without_a_session(usage, project_story,
     assert [one["id"] for one in (await history.list()).json["data"]] == [str(story.id)]
 
 
-async def test_a_completion_cannot_be_read(history, read_model) -> None:
+async def test_a_completion_cannot_be_read(
+    history: HistoryClient, read_model: ActiveReadModel
+) -> None:
     completion = Completion()
     await project(read_model, completion.records)
     assert (await history.read(completion.id)).status == 404
     assert (await history.call(f"/sessions/{completion.id}/export")).status == 404
 
 
-async def test_usage_is_filtered(usage, project_story) -> None:
+async def test_usage_is_filtered(usage: Any, project_story: ProjectStory) -> None:
     mine, coder = (
         await project_story(story_with_replies({}, {"model": "a"})),
         await project_story(story_with_replies({}, assistant_id="coder")),
     )
     await project_story(Completion())
 
-    async def replies(**query):
+    async def replies(**query: Any) -> Any:
         return (await usage(**query))["total"]["replies"]
 
     assert await replies() == 4
@@ -187,12 +203,15 @@ async def test_usage_is_filtered(usage, project_story) -> None:
     assert (await usage(model="unknown"))["total"] == NOTHING
 
 
-async def test_following_the_cursor_gives_every_group_once(usage, project_story) -> None:
+async def test_following_the_cursor_gives_every_group_once(
+    usage: Any, project_story: ProjectStory
+) -> None:
     stories = [await project_story(chat(1)) for _ in range(5)]
     await project_story(Completion())
     expected = [*sorted(str(story.id) for story in stories), None]
     for limit in (1, 2, 3, 6, 100):
-        found, query = [], {}
+        query: dict[str, Any] = {}
+        found = []
         while True:
             page = await usage(group_by="session", limit=limit, **query)
             assert page["total"]["replies"] == 6
@@ -212,7 +231,9 @@ async def test_following_the_cursor_gives_every_group_once(usage, project_story)
         ("assistant", "assistant_id", ["coder", "helper"]),
     ],
 )
-async def test_every_grouping_has_cursors(usage, project_story, group_by, key, keys) -> None:
+async def test_every_grouping_has_cursors(
+    usage: Any, project_story: ProjectStory, group_by: Any, key: Any, keys: Any
+) -> None:
     await project_story(story_with_replies({"model": "é"}))
     await project_story(
         story_with_replies({"model": "a"}, assistant_id="coder", starts_at=NOON + timedelta(days=1))
@@ -225,7 +246,7 @@ async def test_every_grouping_has_cursors(usage, project_story, group_by, key, k
 
 
 async def test_an_admin_sees_usage_of_others_in_their_own_tenant(
-    usage, project_story, history
+    usage: Any, project_story: ProjectStory, history: HistoryClient
 ) -> None:
     for person in (ADA, EVE, EVE, Principal("other", "ada")):
         await project_story(story_with_replies({}, person=person))

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from history_testing.read_model import ReadModelTables, database_settings
 from parley_cli.engines import free_port
@@ -48,7 +48,7 @@ def project_settings(
 ) -> ProjectSettings:
     return ProjectSettings(
         database=database_settings(dsn),
-        kafka=KafkaSettings(bootstrap_servers=bootstrap_servers),
+        kafka=KafkaSettings.model_validate({"bootstrap_servers": bootstrap_servers}),
         topic=topic,
         projector=ProjectorSettings(
             consumer_group=group,
@@ -67,6 +67,5 @@ async def projecting(settings: ProjectSettings) -> AsyncIterator[Projector]:
         yield projector
     finally:
         running.cancel()
-        [outcome] = await asyncio.gather(running, return_exceptions=True)
-        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-            raise outcome
+        with suppress(asyncio.CancelledError):
+            await running

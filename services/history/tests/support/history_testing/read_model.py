@@ -90,7 +90,7 @@ class ReadModelTables:
         sessions = await self.connection.fetch(f"SELECT {_columns(SessionRow)} FROM sessions")
         messages = await self.connection.fetch(f"SELECT {_columns(MessageRow)} FROM messages")
         usage = await self.connection.fetch(f"SELECT {_columns(UsageRow)} FROM usage")
-        used = [UsageRow(*parts, int(cost)) for *parts, cost in usage]
+        used = [UsageRow(*[*parts, int(cost)]) for *parts, cost in usage]
         return Rows(
             {row["id"]: SessionRow(*row.values()) for row in sessions},
             {(row["session_id"], row["id"]): MessageRow(*row.values()) for row in messages},

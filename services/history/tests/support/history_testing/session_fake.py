@@ -52,7 +52,7 @@ class SessionServiceFake:
             yield session
 
     @web.middleware
-    async def _received(self, request: web.Request, handler: Any) -> web.StreamResponse:
+    async def _received(self, request: web.Request, handler: Any) -> Any:
         principal = caller_of(request, issuer="history", audience="session")
         path = request.path.split("/")[1]
         self.callers.append((path, principal, request.headers["x-request-id"]))

@@ -83,6 +83,10 @@ class Story:
     def version(self) -> int:
         return len(self.events)
 
+    def data(self, index: int) -> Any:
+        """Return the data of an event, whose type the test knows."""
+        return self.events[index].data
+
     def submit(self, text: str, *, after: UUID | None = LEAF) -> UUID:
         """Append a user message and the request for a reply; `after=None` starts a new root."""
         message_id = uuid4()
@@ -204,9 +208,9 @@ class Story:
 
     def forked_event(self, sequence: int) -> Event:
         """Return a second event at the sequence, as a store writes it that lost events."""
-        actor = {"actor": self._actor, "request_id": "req-2", "turn_id": uuid4()}
+        fields: dict[str, Any] = {"actor": self._actor, "request_id": "req-2", "turn_id": uuid4()}
         event_id = self._next_id()
-        return Event(event_id, self.id, sequence, self._time(), CancelRequested(**actor))
+        return Event(event_id, self.id, sequence, self._time(), CancelRequested(**fields))
 
     def _partial(self, text: str | None) -> bytes | None:
         return None if text is None else self._sealed("partial_content", {"text": text})

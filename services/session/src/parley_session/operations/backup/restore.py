@@ -124,8 +124,8 @@ async def _require_empty(
 ) -> None:
     if await connection.fetchval(await connection.fetchval(_HAS_ROWS, backup_table.table)):
         raise BackupError(
-            f"The store is not empty: {backup_table.table} has rows. Restore into a database that was "
-            "migrated and never served."
+            f"The store is not empty: {backup_table.table} has rows. "
+            "Restore into a database that was migrated and never served."
         )
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from parley_cli.engines import EngineError, free_port
-from parley_cli.stack.up.databases import ServiceDatabase, contains_events, prepare_databases
+from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, prepare_databases
 
 
 @pytest.fixture
