@@ -22,7 +22,7 @@ from parley_testing.serving import client_session, serving
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
 QUICK = {
     "jwt": {"secret": JWT_SECRET},
-    "stream": {"reconnect_deadline_seconds": 0.3},
+    "stream": {"reconnect_deadline_seconds": 1},
     "drain_seconds": 1,
 }
 
