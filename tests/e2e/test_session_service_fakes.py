@@ -75,7 +75,7 @@ class SessionService:
         return SessionShape.model_validate_json(content).id
 
     async def open_turn(self) -> Turn:
-        if isinstance(self.fake, inference_fakes.session.Session):
+        if isinstance(self.fake, inference_fakes.session.FakeSessionService):
             return self.fake.open_turn("Hello").shape()
         path = f"/sessions/{await self.start_session()}/messages"
         status, content = await self.call("POST", path, {"content": "Hello"}, caller="gateway")
@@ -84,9 +84,9 @@ class SessionService:
 
 
 FAKES: dict[str, Any] = {
-    "gateway": gateway_fakes.session.Session,
-    "inference": inference_fakes.session.Session,
-    "history": history_testing.session_fake.Session,
+    "gateway": gateway_fakes.session.FakeSessionService,
+    "inference": inference_fakes.session.FakeSessionService,
+    "history": history_testing.session_fake.FakeSessionService,
 }
 
 

@@ -9,7 +9,7 @@ from gateway_fakes.gateway import Gateway, serve_gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference
 from gateway_fakes.issuer import Issuer
-from gateway_fakes.session import Session
+from gateway_fakes.session import FakeSessionService
 
 NONE: Mapping[str, Any] = {}
 QUICK_CONSTANTS = {
@@ -19,8 +19,8 @@ QUICK_CONSTANTS = {
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[Session]:
-    async with Session.serve() as session:
+async def session() -> AsyncIterator[FakeSessionService]:
+    async with FakeSessionService.serve() as session:
         yield session
 
 
@@ -44,7 +44,10 @@ async def issuer() -> AsyncIterator[Issuer]:
 
 @pytest.fixture
 async def start(
-    session: Session, inference: Inference, history: History, monkeypatch: pytest.MonkeyPatch
+    session: FakeSessionService,
+    inference: Inference,
+    history: History,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Callable[..., Awaitable[Gateway]]]:
     """Starts a gateway with the given settings and constants, such as
     `{"turns.event_relay.MAX_EVENT_BYTES": 8_192}`.

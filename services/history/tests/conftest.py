@@ -11,7 +11,7 @@ from history_testing.history import HistoryClient, serve_history
 from history_testing.log import Relay, relay_to
 from history_testing.read_model import MAX_DEFERRED, ReadModelTables, project
 from history_testing.rebuild import RebuildRunner
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import Story
 
 from parley_core.log import Brokers, ensure_topic
@@ -59,14 +59,14 @@ async def log_topic(kafka_bootstrap: str, topic: str) -> str:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[SessionServiceFake]:
-    async with SessionServiceFake.serve() as session:
+async def session() -> AsyncIterator[FakeSessionService]:
+    async with FakeSessionService.serve() as session:
         yield session
 
 
 @pytest.fixture
 async def start(
-    tables: ReadModelTables, session: SessionServiceFake
+    tables: ReadModelTables, session: FakeSessionService
 ) -> AsyncIterator[StartHistory]:
     """Starts a `serve` application; keyword arguments are those of `serve_history`."""
     async with AsyncExitStack() as running:
@@ -84,7 +84,7 @@ async def history(start: StartHistory) -> HistoryClient:
 
 
 @pytest.fixture
-def project_story(read_model: ActiveReadModel, session: SessionServiceFake) -> ProjectStory:
+def project_story(read_model: ActiveReadModel, session: FakeSessionService) -> ProjectStory:
     """Projects a story and adds it to the session service."""
 
     async def project_story(story: Story) -> Story:

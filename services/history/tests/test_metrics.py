@@ -13,7 +13,7 @@ from history_testing.processes import (
     stderr_at_exit,
 )
 from history_testing.read_model import ReadModelTables
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import chat
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -91,7 +91,7 @@ async def test_before_the_first_check_unknown_metrics_are_omitted(
 
 
 async def test_serve_reports_the_number_of_waiting_requests(
-    start: StartHistory, session: SessionServiceFake
+    start: StartHistory, session: FakeSessionService
 ) -> None:
     history, story = await start(wait_seconds=30), chat(1)
     session.add(story)

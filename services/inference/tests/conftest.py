@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from inference_fakes.inference import SHORT_DELAYS, Inference, Start, serve_inference
 from inference_fakes.model_server import ModelServer
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,13 @@ async def model_server() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[FakeSession]:
-    async with FakeSession.serve() as session:
+async def session() -> AsyncIterator[FakeSessionService]:
+    async with FakeSessionService.serve() as session:
         yield session
 
 
 @pytest.fixture
-async def start(model_server: ModelServer, session: FakeSession) -> AsyncIterator[Start]:
+async def start(model_server: ModelServer, session: FakeSessionService) -> AsyncIterator[Start]:
     """Start the inference service, with the given settings."""
     async with AsyncExitStack() as running:
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 from inference_fakes.inference import KEY, Client
 from inference_fakes.model_server import ModelServer, chunk, reply
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_cli.engines import free_port
 from parley_inference.__main__ import main
@@ -60,7 +60,7 @@ def test_invalid_settings_exit_with_status_2_and_name_the_variable(
 
 
 async def test_sigterm_finishes_the_reply_and_exits_with_status_0(
-    model_server: ModelServer, session: FakeSession
+    model_server: ModelServer, session: FakeSessionService
 ) -> None:
     port = free_port()
     process = await started(

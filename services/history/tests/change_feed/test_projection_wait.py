@@ -7,7 +7,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import ReadModelTables, project
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import Story, chat
 
 from parley_history.change_feed import listener
@@ -16,7 +16,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_a_projected_version_is_returned_at_once(
-    start: StartHistory, project_story: ProjectStory, session: SessionServiceFake
+    start: StartHistory, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     history, story = await start(wait_seconds=60), await project_story(chat(1))
     async with asyncio.timeout(5):
@@ -28,7 +28,7 @@ async def test_a_projected_version_is_returned_at_once(
 async def test_a_notification_wakes_a_request_when_its_version_is_projected(
     start: StartHistory,
     read_model: ActiveReadModel,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
     projected_before: Any,
 ) -> None:
@@ -52,7 +52,7 @@ async def test_a_notification_wakes_a_request_when_its_version_is_projected(
 async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
     start: StartHistory,
     read_model: ActiveReadModel,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     without_polling(monkeypatch)
@@ -72,7 +72,7 @@ async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
 async def test_without_notifications_requests_poll(
     start: StartHistory,
     read_model: ActiveReadModel,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     tables: ReadModelTables,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -90,7 +90,7 @@ async def test_without_notifications_requests_poll(
 async def test_a_disconnected_listener_reconnects(
     start: StartHistory,
     read_model: ActiveReadModel,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     tables: ReadModelTables,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -108,7 +108,7 @@ async def test_a_disconnected_listener_reconnects(
 
 
 async def test_projection_behind_names_the_projected_version(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
     behind = await history.read(story.id, min_version=9)
@@ -121,7 +121,7 @@ async def test_projection_behind_names_the_projected_version(
 
 
 async def test_the_number_of_waiting_requests_is_limited(
-    start: StartHistory, project_story: ProjectStory, session: SessionServiceFake
+    start: StartHistory, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))
@@ -134,7 +134,7 @@ async def test_the_number_of_waiting_requests_is_limited(
 
 
 async def test_a_cursor_added_by_the_awaited_version_is_valid(
-    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+    start: StartHistory, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
     history, story = await start(wait_seconds=30), chat(2)
     session.add(story)

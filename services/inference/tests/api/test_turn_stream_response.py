@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import ADA, FakeSession, StoredTurn
+from inference_fakes.session import ADA, FakeSessionService, StoredTurn
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
@@ -21,7 +21,7 @@ MALLORY = Principal("default", "mallory")
 
 
 async def test_a_turn_streams_as_deltas_and_one_end_event(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("Hél"), paused, *reply("lo 😀"))
@@ -42,7 +42,7 @@ async def test_a_turn_streams_as_deltas_and_one_end_event(
 
 
 async def test_the_prompt_contains_the_instructions_and_the_window(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("How are you?")
     model_server.script(*reply("Fine."))
@@ -62,7 +62,7 @@ async def test_the_prompt_contains_the_instructions_and_the_window(
 
 @pytest.mark.parametrize("ended", [False, True], ids=["while it runs", "after its end"])
 async def test_a_stream_resumes_at_every_position(
-    inference: Inference, model_server: ModelServer, session: FakeSession, ended: bool
+    inference: Inference, model_server: ModelServer, session: FakeSessionService, ended: bool
 ) -> None:
     text = "a😀é\u0301 b"
     turn, paused = session.open_turn(), asyncio.Event()
@@ -87,7 +87,7 @@ async def test_a_stream_resumes_at_every_position(
 
 
 async def test_two_requests_for_one_turn_share_one_request_to_the_model(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(*reply("once"))
@@ -97,7 +97,7 @@ async def test_two_requests_for_one_turn_share_one_request_to_the_model(
 
 
 async def test_a_client_disconnect_does_not_stop_the_reply(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("be"), paused, *reply("fore"))
@@ -110,7 +110,7 @@ async def test_a_client_disconnect_does_not_stop_the_reply(
 
 
 async def test_a_slow_subscriber_gets_all_missed_text_in_one_delta(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     text = "0123456789" * 30_000
@@ -127,7 +127,7 @@ async def test_a_slow_subscriber_gets_all_missed_text_in_one_delta(
 async def test_an_idle_stream_carries_heartbeat_comments(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turn_stream_response, "HEARTBEAT_SECONDS", 0.02)
@@ -142,7 +142,10 @@ async def test_an_idle_stream_carries_heartbeat_comments(
 
 
 async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
-    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turn_stream_response, "HEARTBEAT_SECONDS", 0.05)
     inference = await start(max_streams=1)
@@ -184,7 +187,7 @@ async def raw_request(inference: Inference, turn: StoredTurn) -> bytes:
 
 
 async def test_another_user_cannot_read_a_turn(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a"), paused, *reply("b"))
@@ -201,14 +204,14 @@ async def test_an_unknown_turn_is_a_404(inference: Inference) -> None:
 
 
 async def test_an_outage_of_session_before_the_first_byte_is_a_503(
-    inference: Inference, session: FakeSession
+    inference: Inference, session: FakeSessionService
 ) -> None:
     session.errors["claim"] = (503, "session_busy")
     assert await inference.error(session.open_turn().id) == (503, "session_busy")
 
 
 async def test_a_failed_claim_can_be_retried(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     session.errors["claim"] = (503, "session_busy")
@@ -260,7 +263,9 @@ async def test_the_models_are_listed(inference: Inference) -> None:
         }
 
 
-async def test_readiness_depends_on_session(inference: Inference, session: FakeSession) -> None:
+async def test_readiness_depends_on_session(
+    inference: Inference, session: FakeSessionService
+) -> None:
     async with inference.request("GET", "/readyz", principal=None) as answer:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
     session.errors["get"] = (503, "down")
@@ -271,7 +276,7 @@ async def test_readiness_depends_on_session(inference: Inference, session: FakeS
 
 
 async def test_later_turns_of_a_session_fetch_only_new_messages(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     first = session.open_turn("one", session_id=uuid4())
     second = session.open_turn("two", session_id=first.session_id)
@@ -288,7 +293,7 @@ async def test_later_turns_of_a_session_fetch_only_new_messages(
 
 
 async def test_an_evicted_window_is_claimed_again_as_a_whole(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("two")
     session.contexts = [{"base": 5}, {"base": None}]
@@ -299,7 +304,7 @@ async def test_an_evicted_window_is_claimed_again_as_a_whole(
 
 
 async def test_session_is_called_with_the_callers_principal_and_request_id(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(*reply("a"))

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ErrorStatus, ModelServer, Stalls, Step, chunk, reply, usage
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_inference.background import post_reply_tasks
 from parley_testing.event_stream import text_of
@@ -16,17 +16,17 @@ from parley_testing.eventually import eventually
 PRIVATE = "private words"
 
 
-def request_title(session: FakeSession) -> None:
+def request_title(session: FakeSessionService) -> None:
     session.requested_tasks = {"suggest_title": True, "compact": None}
 
 
-def request_summary(session: FakeSession, up_to: str, *messages: dict[str, str]) -> None:
+def request_summary(session: FakeSessionService, up_to: str, *messages: dict[str, str]) -> None:
     compact = {"up_to_message_id": up_to, "messages": [*messages]}
     session.requested_tasks = {"suggest_title": False, "compact": compact}
 
 
 async def test_a_title_is_suggested_once_the_reply_is_committed(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("Where is the harbour?")
     request_title(session)
@@ -47,7 +47,7 @@ async def test_a_title_is_suggested_once_the_reply_is_committed(
 
 
 async def test_an_endless_title_is_cut_off(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     request_title(session)
@@ -61,7 +61,7 @@ async def test_an_endless_title_is_cut_off(
 
 
 async def test_a_summary_covers_the_messages_that_session_requested(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     first = session.open_turn("My name is Ada.")
     earlier = {"id": str(uuid4()), "role": "user", "content": "I like tea."}
@@ -82,7 +82,7 @@ async def test_a_summary_covers_the_messages_that_session_requested(
 
 
 async def test_the_summary_is_part_of_the_system_message(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("And now?")
     messages = [
@@ -100,7 +100,7 @@ async def test_the_summary_is_part_of_the_system_message(
 
 @pytest.mark.parametrize("setting", ["titles", "compaction"])
 async def test_each_task_can_be_disabled(
-    start: Start, model_server: ModelServer, session: FakeSession, setting: str
+    start: Start, model_server: ModelServer, session: FakeSessionService, setting: str
 ) -> None:
     inference, turn = await start(post_reply_tasks={setting: False}), session.open_turn()
     request_summary(session, str(turn.message_id))
@@ -114,7 +114,10 @@ async def test_each_task_can_be_disabled(
 
 
 async def test_a_failed_task_affects_no_turn_and_logs_no_text(
-    start: Start, model_server: ModelServer, session: FakeSession, caplog: pytest.LogCaptureFixture
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     inference = await start(upstream={"max_attempts": 1})
     request_title(session)
@@ -138,7 +141,7 @@ async def test_a_failed_task_affects_no_turn_and_logs_no_text(
 async def test_a_slow_task_delays_no_turn_and_times_out(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -160,7 +163,7 @@ async def test_a_slow_task_delays_no_turn_and_times_out(
 async def test_tasks_beyond_the_limit_are_skipped(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(post_reply_tasks, "MAX_TASKS", 1)
@@ -178,7 +181,7 @@ async def test_tasks_beyond_the_limit_are_skipped(
 
 
 async def test_a_failed_reply_gets_no_title(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference, turn = await start(upstream={"max_attempts": 1}), session.open_turn()
     request_title(session)
@@ -192,7 +195,7 @@ async def test_a_failed_reply_gets_no_title(
 
 
 async def test_shutdown_cancels_a_title_at_its_deadline(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference, turn = await start(drain={"seconds": 1}), session.open_turn()
     request_title(session)
@@ -208,7 +211,7 @@ async def test_shutdown_cancels_a_title_at_its_deadline(
 
 
 async def test_the_price_of_the_model_is_reported_with_the_title(
-    start: Start, model_server: ModelServer, session: FakeSession, tmp_path: Path
+    start: Start, model_server: ModelServer, session: FakeSessionService, tmp_path: Path
 ) -> None:
     models = tmp_path / "models.yaml"
     models.write_text(
@@ -227,7 +230,7 @@ async def test_the_price_of_the_model_is_reported_with_the_title(
 
 
 async def test_a_message_too_long_for_the_model_fails_the_turn(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("long")
     session.contexts = [{"budget": 100, "tokens": 101}]
@@ -237,7 +240,7 @@ async def test_a_message_too_long_for_the_model_fails_the_turn(
 
 
 async def test_nothing_of_an_erased_session_stays_cached(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("one")
     other = session.open_turn("other")
@@ -259,7 +262,7 @@ async def test_nothing_of_an_erased_session_stays_cached(
 
 
 async def test_a_running_turn_of_an_erased_session_is_stopped(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn("one")
     model_server.script(chunk("as far as"), Stalls())

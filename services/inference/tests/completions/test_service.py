@@ -20,7 +20,7 @@ from inference_fakes.model_server import (
     reply,
     usage,
 )
-from inference_fakes.session import ADA, FakeSession
+from inference_fakes.session import ADA, FakeSessionService
 
 from parley_inference.api import body_limits
 from parley_inference.completions import streamed_completion
@@ -55,14 +55,14 @@ async def error(inference: Inference, body: Any = BODY) -> tuple[int, str]:
         return answer.status, (await answer.json())["error"]["code"]
 
 
-async def usage_record(session: FakeSession) -> dict[str, Any]:
+async def usage_record(session: FakeSessionService) -> dict[str, Any]:
     await eventually(lambda: session.called("completions"))
     [record] = session.called("completions")
     return record
 
 
 async def test_events_are_relayed_except_for_id_and_model(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     call = {"index": 0, "function": {"name": "look", "arguments": "{}"}, "odd": [1.50]}
     odd = {"id": "theirs", "model": "theirs", "choices": [{"delta": {"tool_calls": [call]}}]}
@@ -116,7 +116,7 @@ async def test_unpaired_surrogates_are_relayed(
 
 @pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
 async def test_usage_is_recorded_on_behalf_of_the_caller(
-    inference: Inference, model_server: ModelServer, session: FakeSession, body: Any
+    inference: Inference, model_server: ModelServer, session: FakeSessionService, body: Any
 ) -> None:
     model_server.script(*(reply("a") if "stream" in body else [json.dumps(RESPONSE).encode()]))
     async with inference.request("POST", "/completions", body=body) as answer:
@@ -130,7 +130,7 @@ async def test_usage_is_recorded_on_behalf_of_the_caller(
 
 
 async def test_a_usage_record_is_retried_until_session_accepts_it(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     session.errors["completions"] = (503, "down")
     model_server.script(*reply("a"))
@@ -146,7 +146,7 @@ async def test_a_usage_record_is_retried_until_session_accepts_it(
 
 @pytest.mark.parametrize("body", [STREAMING_BODY, BODY])
 async def test_a_client_disconnect_ends_the_upstream_request(
-    inference: Inference, model_server: ModelServer, session: FakeSession, body: Any
+    inference: Inference, model_server: ModelServer, session: FakeSessionService, body: Any
 ) -> None:
     model_server.script(chunk("12345678"), Stalls())
     request = inference.request("POST", "/completions", body=body)
@@ -166,7 +166,7 @@ async def test_a_client_disconnect_ends_the_upstream_request(
 
 
 async def test_a_client_that_disconnects_before_its_request_was_sent_is_not_charged(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 60})
 
@@ -201,7 +201,7 @@ async def test_a_client_that_disconnects_before_its_request_was_sent_is_not_char
 async def test_a_failure_before_the_first_byte_is_an_error_response(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     body: Any,
     step: Step,
     status: int,
@@ -226,7 +226,7 @@ async def test_a_failure_before_the_first_text_is_retried(
 
 
 async def test_a_failure_after_the_first_text_ends_with_an_error_event(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     model_server.script(chunk("12345"), Disconnects())
     text, failed = await streamed(inference)
@@ -247,7 +247,10 @@ async def test_a_stalled_server_times_out(start: Start, model_server: ModelServe
 
 
 async def test_a_client_that_reads_nothing_pauses_the_server_and_is_disconnected(
-    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streamed_completion, "CLIENT_TIMEOUT_SECONDS", 0.3)
     inference = await start(upstream={"between_tokens_seconds": 0.1})
@@ -296,7 +299,7 @@ async def test_completions_beyond_the_limit_are_rejected(
 
 
 async def test_shutdown_interrupts_completions_at_its_deadline(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(drain={"seconds": 1})
     model_server.script(chunk("a"), Stalls())

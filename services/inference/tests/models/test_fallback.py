@@ -16,7 +16,7 @@ from inference_fakes.model_server import (
     chunk,
     reply,
 )
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_inference.models import openai_provider
 from parley_testing.event_stream import text_of
@@ -69,7 +69,7 @@ async def test_a_fallback_answers_when_the_model_fails_before_its_first_text(
     inference: Inference,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     steps: list[Step],
 ) -> None:
     turn = session.open_turn()
@@ -88,7 +88,7 @@ async def test_no_fallback_continues_a_partial_reply(
     inference: Inference,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     turn = session.open_turn()
     model_server.script(chunk("half"), Disconnects())
@@ -102,7 +102,7 @@ async def test_the_failure_of_the_last_fallback_is_reported(
     inference: Inference,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     model_server.script(ErrorStatus(500))
     fallback_server.script(chunk("half"), Disconnects())
@@ -116,7 +116,7 @@ async def test_a_stateless_completion_falls_back_too(
     inference: Inference,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     model_server.script(ErrorStatus(500))
     fallback_server.script(*reply("instead"))
@@ -132,7 +132,7 @@ async def test_a_server_gets_at_most_its_concurrency_limit(
     models: Models,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     inference = await start(models_path=models(max_concurrency=1, wait_seconds=60))
     first, second, paused = session.open_turn(), session.open_turn(), asyncio.Event()
@@ -153,7 +153,7 @@ async def test_a_full_server_falls_back_after_the_wait(
     models: Models,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     inference = await start(models_path=models(max_concurrency=1, wait_seconds=0.05))
     first, second, third = (session.open_turn() for _ in range(3))
@@ -168,7 +168,7 @@ async def test_a_full_server_falls_back_after_the_wait(
 
 
 async def test_a_full_server_without_a_fallback_fails_the_turn(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 0.05})
     first, second = session.open_turn(), session.open_turn()
@@ -180,7 +180,10 @@ async def test_a_full_server_without_a_fallback_fails_the_turn(
 
 
 async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
-    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(openai_provider, "CIRCUIT_OPEN_SECONDS", 0.2)
     inference = await start(upstream={"circuit_failure_threshold": 3})
@@ -206,7 +209,7 @@ async def test_a_server_may_have_its_own_timeouts(
     models: Models,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     inference = await start(models_path=models(first_token_seconds=0.1))
     model_server.script(Stalls())
@@ -219,7 +222,7 @@ async def test_the_total_timeout_bounds_all_retries_and_fallbacks(
     models: Models,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     inference = await start(models_path=models(total_seconds=0.2))
     model_server.script(ErrorStatus(500))
@@ -235,7 +238,7 @@ async def test_metrics_report_each_server(
     inference: Inference,
     model_server: ModelServer,
     fallback_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
 ) -> None:
     model_server.script(ErrorStatus(500))
     fallback_server.script(*reply("instead"))

@@ -19,7 +19,7 @@ from inference_fakes.model_server import (
     reply,
     usage,
 )
-from inference_fakes.session import FakeSession, StoredTurn
+from inference_fakes.session import FakeSessionService, StoredTurn
 
 from parley_inference.models.wire import stream_attempt
 from parley_inference.turns import turn_opener
@@ -58,7 +58,7 @@ async def failed_reply(inference: Inference, turn: StoredTurn) -> tuple[str, str
     ],
 )
 async def test_transient_failures_before_the_first_token_are_retried(
-    inference: Inference, model_server: ModelServer, session: FakeSession, steps: list[Step]
+    inference: Inference, model_server: ModelServer, session: FakeSessionService, steps: list[Step]
 ) -> None:
     turn = session.open_turn()
     model_server.script(*steps)
@@ -89,7 +89,7 @@ async def test_transient_failures_before_the_first_token_are_retried(
 async def test_a_failure_before_the_first_token_fails_the_turn_with_its_code(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     steps: list[Step],
     code: str,
     attempts: int,
@@ -121,7 +121,11 @@ async def test_a_failure_before_the_first_token_fails_the_turn_with_its_code(
     ids=["dies", "ends early", "cut", "garbage", "endless line", "error", "stalls"],
 )
 async def test_a_failure_after_the_first_token_fails_the_turn_with_the_partial_text(
-    start: Start, model_server: ModelServer, session: FakeSession, steps: list[Step], code: str
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    steps: list[Step],
+    code: str,
 ) -> None:
     inference = await start(upstream=SHORT_TIMEOUTS)
     turn = session.open_turn("12345678")
@@ -136,7 +140,7 @@ async def test_a_failure_after_the_first_token_fails_the_turn_with_the_partial_t
 
 @pytest.mark.parametrize("steps", [[Stalls()], [chunk(""), Stalls()], [SendsOnlyComments()]])
 async def test_a_server_that_stalls_before_the_first_token_times_out(
-    start: Start, model_server: ModelServer, session: FakeSession, steps: list[Step]
+    start: Start, model_server: ModelServer, session: FakeSessionService, steps: list[Step]
 ) -> None:
     inference = await start(upstream={"first_token_seconds": 0.2, "between_tokens_seconds": 0.2})
     model_server.script(*steps)
@@ -146,19 +150,23 @@ async def test_a_server_that_stalls_before_the_first_token_times_out(
 
 
 async def test_the_total_timeout_bounds_a_reply(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(upstream={"total_seconds": 0.1})
     model_server.script(chunk("a"), Stalls())
     assert (await failed_reply(inference, session.open_turn()))[:2] == ("a", "upstream_timeout")
 
 
-async def test_an_unreachable_server_is_unavailable(start: Start, session: FakeSession) -> None:
+async def test_an_unreachable_server_is_unavailable(
+    start: Start, session: FakeSessionService
+) -> None:
     inference = await start(openai_base_url="http://127.0.0.1:9/v1")
     assert (await failed_reply(inference, session.open_turn()))[1] == "upstream_unavailable"
 
 
-async def test_a_response_that_is_not_http_is_invalid(start: Start, session: FakeSession) -> None:
+async def test_a_response_that_is_not_http_is_invalid(
+    start: Start, session: FakeSessionService
+) -> None:
     async def speak_smtp(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n")
         writer.close()
@@ -171,7 +179,7 @@ async def test_a_response_that_is_not_http_is_invalid(start: Start, session: Fak
 
 
 async def test_an_error_status_counts_before_its_body_is_read(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(upstream=SHORT_TIMEOUTS)
     model_server.script(ErrorStatus(400), Stalls())
@@ -193,7 +201,7 @@ async def test_an_error_status_counts_before_its_body_is_read(
     ],
 )
 async def test_a_failure_after_the_finish_reason_leaves_the_reply_complete(
-    start: Start, model_server: ModelServer, session: FakeSession, steps: list[Step]
+    start: Start, model_server: ModelServer, session: FakeSessionService, steps: list[Step]
 ) -> None:
     inference = await start(upstream=SHORT_TIMEOUTS)
     turn = session.open_turn("12345678")
@@ -210,7 +218,7 @@ async def test_a_failure_after_the_finish_reason_leaves_the_reply_complete(
 
 
 async def test_usage_is_the_model_servers_count(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(chunk("a"), chunk(None, "length"), usage(11, 13), DONE)
@@ -222,7 +230,7 @@ async def test_usage_is_the_model_servers_count(
 
 
 async def test_an_empty_reply_completes(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(chunk(None, "content_filter"), DONE)
@@ -232,7 +240,7 @@ async def test_an_empty_reply_completes(
 
 
 async def test_unpaired_surrogates_join_across_chunks_or_are_replaced(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("a\ud83d"), paused, chunk("\ude00b"), *reply("\ud83d"))
@@ -247,7 +255,7 @@ async def test_unpaired_surrogates_join_across_chunks_or_are_replaced(
 async def test_a_reply_over_the_limit_ends_with_length_and_stops_the_model(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turn_opener, "MAX_REPLY_BYTES", 100)
@@ -261,7 +269,7 @@ async def test_a_reply_over_the_limit_ends_with_length_and_stops_the_model(
 
 
 async def test_an_unknown_model_fails_the_turn(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     assert (await failed_reply(inference, session.open_turn(model="other")))[1] == "model_unknown"
     assert model_server.requests == []
@@ -270,7 +278,7 @@ async def test_an_unknown_model_fails_the_turn(
 async def test_the_price_of_the_model_is_committed_with_the_reply(
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -297,7 +305,7 @@ async def test_the_price_of_the_model_is_committed_with_the_reply(
 
 
 async def test_without_an_api_key_no_authorization_is_sent(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(openai_api_key=None)
     model_server.script(*reply("a"))
@@ -306,7 +314,7 @@ async def test_without_an_api_key_no_authorization_is_sent(
 
 
 async def test_successive_replies_reuse_one_connection(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     for _ in range(3):
         model_server.script(*reply("a"))
@@ -315,7 +323,10 @@ async def test_successive_replies_reuse_one_connection(
 
 
 async def test_neither_text_nor_api_key_is_logged(
-    start: Start, model_server: ModelServer, session: FakeSession, caplog: pytest.LogCaptureFixture
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     inference = await start(upstream=SHORT_TIMEOUTS)

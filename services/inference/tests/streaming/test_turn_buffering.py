@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import Disconnects, ModelServer, chunk, event, reply
-from inference_fakes.session import FakeSession, StoredTurn
+from inference_fakes.session import FakeSessionService, StoredTurn
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
@@ -68,7 +68,7 @@ async def test_another_process_streams_the_text_as_it_comes_and_then_the_end(
     only_through_redis: None,
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
 ) -> None:
     runner, other = [await start(redis_url=redis_url) for _ in range(2)]
@@ -96,7 +96,7 @@ async def test_a_stream_cut_at_random_positions_resumes_exactly_in_any_process(
     only_through_redis: None,
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
 ) -> None:
@@ -129,7 +129,7 @@ async def test_a_lost_buffer_is_rewritten_from_the_start(
     only_through_redis: None,
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
     end_of_test: asyncio.Event,
@@ -153,7 +153,7 @@ async def test_a_lost_buffer_is_rewritten_from_the_start(
 async def test_no_stream_waits_for_a_silent_or_unreachable_redis(
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_proxy: FaultyProxy,
     end_of_test: asyncio.Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -180,7 +180,7 @@ async def test_no_stream_waits_for_a_silent_or_unreachable_redis(
 
 
 async def streams_elsewhere_again(
-    session: FakeSession,
+    session: FakeSessionService,
     model_server: ModelServer,
     runner: Inference,
     other: Inference,
@@ -199,7 +199,7 @@ async def failures(inference: Inference) -> float:
 async def test_a_subscriber_ahead_of_a_lost_runners_buffer_waits_for_the_end(
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis_proxy: FaultyProxy,
     end_of_test: asyncio.Event,
@@ -226,7 +226,7 @@ async def test_a_subscriber_ahead_of_a_lost_runners_buffer_waits_for_the_end(
 async def test_a_tampered_buffer_is_not_streamed(
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
     caplog: pytest.LogCaptureFixture,
@@ -247,7 +247,7 @@ async def test_a_tampered_buffer_is_not_streamed(
 
 
 async def test_redis_stores_no_plaintext_and_buffers_expire(
-    start: Start, model_server: ModelServer, session: FakeSession, redis_url: str, redis: Any
+    start: Start, model_server: ModelServer, session: FakeSessionService, redis_url: str, redis: Any
 ) -> None:
     runner = await start(redis_url=redis_url)
     turn = session.open_turn("private question")
@@ -270,7 +270,7 @@ async def test_the_buffers_of_an_erased_session_are_deleted(
     only_through_redis: None,
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
     end_of_test: asyncio.Event,
@@ -294,7 +294,7 @@ async def is_deleted(redis: Any, turn: StoredTurn) -> bool:
 async def test_buffers_are_flushed_before_the_process_exits(
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
     end_of_test: asyncio.Event,
@@ -316,7 +316,7 @@ async def test_buffers_are_flushed_before_the_process_exits(
 async def test_an_uncommitted_reply_stays_in_the_buffer(
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
     end_of_test: asyncio.Event,
@@ -341,7 +341,7 @@ async def test_an_uncommitted_reply_stays_in_the_buffer(
 
 
 async def test_a_process_without_redis_still_streams_the_end(
-    start: Start, model_server: ModelServer, session: FakeSession, redis_url: str
+    start: Start, model_server: ModelServer, session: FakeSessionService, redis_url: str
 ) -> None:
     runner, other = await start(redis_url=redis_url), await start()
     turn, paused = session.open_turn(), asyncio.Event()
@@ -356,7 +356,7 @@ async def test_an_unpaired_surrogate_is_streamed_nowhere(
     only_through_redis: None,
     start: Start,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     redis_url: str,
     redis: Any,
     end_of_test: asyncio.Event,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from inference_fakes.inference import Inference
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_inference.session import client
 from parley_testing.event_stream import text_of
@@ -13,7 +13,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_the_reply_is_committed_before_its_end_is_streamed(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (503, "down")
@@ -31,7 +31,7 @@ async def test_the_reply_is_committed_before_its_end_is_streamed(
 
 
 async def test_an_uncommitted_turn_is_reported_in_heartbeats_and_readable(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (500, "broken")
@@ -48,7 +48,7 @@ async def test_an_uncommitted_turn_is_reported_in_heartbeats_and_readable(
 
 
 async def test_a_commit_with_an_invalid_response_is_retried(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (200, "this is no turn")
@@ -61,7 +61,7 @@ async def test_a_commit_with_an_invalid_response_is_retried(
 
 
 async def test_a_turn_that_ended_otherwise_meanwhile_streams_that_end(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn, paused = session.open_turn(), asyncio.Event()
     model_server.script(chunk("all of "), paused, *reply("it"))
@@ -76,7 +76,11 @@ async def test_a_turn_that_ended_otherwise_meanwhile_streams_that_end(
 
 @pytest.mark.parametrize(("status", "code"), [(403, "not_the_runner"), (404, "turn_not_found")])
 async def test_a_turn_that_is_no_longer_owned_is_followed_to_its_end(
-    inference: Inference, model_server: ModelServer, session: FakeSession, status: int, code: str
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    status: int,
+    code: str,
 ) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (status, code)
@@ -91,7 +95,7 @@ async def test_a_turn_that_is_no_longer_owned_is_followed_to_its_end(
 
 
 async def test_an_outcome_that_session_rejects_becomes_a_failure(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     session.errors["complete"] = (422, "invalid_request")
@@ -102,7 +106,7 @@ async def test_an_outcome_that_session_rejects_becomes_a_failure(
 
 
 async def test_a_turn_that_cannot_be_ended_is_no_longer_reported(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     session.errors |= {"complete": (422, "no"), "fail": (422, "no")}
@@ -116,7 +120,7 @@ async def test_a_turn_that_cannot_be_ended_is_no_longer_reported(
 
 
 async def test_cancelling_a_turn_stops_the_model_and_keeps_the_partial_text(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(chunk("as far as "), Stalls())
@@ -133,7 +137,7 @@ async def test_cancelling_a_turn_stops_the_model_and_keeps_the_partial_text(
 
 
 async def test_a_turn_cancelled_before_the_model_answered_is_not_charged(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(asyncio.Event())
@@ -146,7 +150,7 @@ async def test_a_turn_cancelled_before_the_model_answered_is_not_charged(
 
 
 async def test_a_turn_of_another_runner_is_stopped_and_not_committed(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(chunk("too much"), Stalls())
@@ -161,7 +165,7 @@ async def test_a_turn_of_another_runner_is_stopped_and_not_committed(
 
 
 async def test_a_heartbeat_reports_exactly_the_running_turns(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turns = [session.open_turn() for _ in range(3)]
     paused = asyncio.Event()
@@ -181,7 +185,7 @@ async def test_a_heartbeat_reports_exactly_the_running_turns(
 
 
 async def test_heartbeats_resume_after_an_outage_of_session(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     model_server.script(chunk("a"), Stalls())
@@ -197,7 +201,7 @@ async def test_heartbeats_resume_after_an_outage_of_session(
 async def test_a_stuck_replica_of_session_delays_heartbeats_only_briefly(
     inference: Inference,
     model_server: ModelServer,
-    session: FakeSession,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client, "HEARTBEAT_TIMEOUT_SECONDS", 0.1)

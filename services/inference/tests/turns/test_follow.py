@@ -2,7 +2,7 @@
 
 from inference_fakes.inference import Inference
 from inference_fakes.model_server import ModelServer
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
@@ -10,7 +10,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_an_ended_turn_is_replayed_from_the_stored_reply(
-    inference: Inference, model_server: ModelServer, session: FakeSession
+    inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     turn = session.open_turn()
     turn.end("completed", "stored", model="demo", finish_reason="stop")
@@ -21,7 +21,7 @@ async def test_an_ended_turn_is_replayed_from_the_stored_reply(
 
 
 async def test_a_turn_of_another_process_streams_its_end(
-    inference: Inference, session: FakeSession
+    inference: Inference, session: FakeSessionService
 ) -> None:
     turn = session.open_turn(runner="another")
     async with inference.stream(turn) as stream:
@@ -33,7 +33,7 @@ async def test_a_turn_of_another_process_streams_its_end(
 
 
 async def test_following_a_turn_survives_an_outage_of_session(
-    inference: Inference, session: FakeSession
+    inference: Inference, session: FakeSessionService
 ) -> None:
     turn = session.open_turn(runner="another")
     async with inference.stream(turn) as stream:
@@ -46,7 +46,7 @@ async def test_following_a_turn_survives_an_outage_of_session(
 
 
 async def test_following_stops_without_subscribers(
-    inference: Inference, session: FakeSession
+    inference: Inference, session: FakeSessionService
 ) -> None:
     turn = session.open_turn(runner="another")
     counts: list[int] = []
@@ -64,7 +64,7 @@ def is_constant(number: int, counts: list[int]) -> bool:
 
 
 async def test_the_stream_of_a_deleted_turn_closes_without_an_end_event(
-    inference: Inference, session: FakeSession
+    inference: Inference, session: FakeSessionService
 ) -> None:
     turn = session.open_turn(runner="another")
     async with inference.stream(turn) as stream:

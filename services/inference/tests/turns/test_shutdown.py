@@ -4,14 +4,14 @@ import asyncio
 
 from inference_fakes.inference import Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
 async def test_shutdown_claims_no_turn_and_finishes_running_ones(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start()
     turn, other = session.open_turn(), session.open_turn()
@@ -31,7 +31,7 @@ async def test_shutdown_claims_no_turn_and_finishes_running_ones(
 
 
 async def test_a_reply_without_subscribers_is_finished_before_the_exit(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start()
     turn, paused = session.open_turn(), asyncio.Event()
@@ -47,7 +47,7 @@ async def test_a_reply_without_subscribers_is_finished_before_the_exit(
 
 
 async def test_a_reply_beyond_the_deadline_is_interrupted_with_its_partial_text(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start()
     turn = session.open_turn()
@@ -61,7 +61,9 @@ async def test_a_reply_beyond_the_deadline_is_interrupted_with_its_partial_text(
     assert turn.reply.content == "half"
 
 
-async def test_streams_of_followed_turns_end_at_once(start: Start, session: FakeSession) -> None:
+async def test_streams_of_followed_turns_end_at_once(
+    start: Start, session: FakeSessionService
+) -> None:
     inference = await start(drain={"seconds": 60})
     async with inference.stream(session.open_turn(runner="another")) as elsewhere:
         inference.app.state.begin_drain()
@@ -70,7 +72,7 @@ async def test_streams_of_followed_turns_end_at_once(start: Start, session: Fake
 
 
 async def test_the_exit_does_not_wait_for_an_unavailable_session(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start()
     turn = session.open_turn()

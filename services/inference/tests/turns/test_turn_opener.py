@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from inference_fakes.inference import Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSession
+from inference_fakes.session import FakeSessionService
 
 from parley_inference.streaming import live_turn_registry
 from parley_testing.event_stream import text_of
@@ -13,7 +13,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_turns_beyond_the_limit_are_not_claimed(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(max_turns=1)
     first, second, ended = session.open_turn(), session.open_turn(), session.open_turn()
@@ -38,7 +38,7 @@ async def test_turns_beyond_the_limit_are_not_claimed(
 
 
 async def test_streams_beyond_the_limit_are_rejected(
-    start: Start, model_server: ModelServer, session: FakeSession
+    start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(max_streams=1)
     turn = session.open_turn()
@@ -49,7 +49,10 @@ async def test_streams_beyond_the_limit_are_rejected(
 
 
 async def test_an_ended_turn_is_cached_until_it_expires(
-    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live_turn_registry, "ENDED_TTL_SECONDS", 0.05)
     inference = await start()
@@ -66,7 +69,10 @@ async def test_an_ended_turn_is_cached_until_it_expires(
 
 
 async def test_only_the_last_ended_turns_are_cached(
-    start: Start, model_server: ModelServer, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live_turn_registry, "MAX_ENDED_TURNS", 2)
     inference = await start()

@@ -14,7 +14,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _AS_IT_IS: Mapping[str, Any] = {}
 
 
-class Session(FakeService):
+class FakeSessionService(FakeService):
     name = "session"
 
     def __init__(self) -> None:

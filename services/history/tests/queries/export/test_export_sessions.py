@@ -9,7 +9,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient, authorization
 from history_testing.read_model import ReadModelTables, project
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_contracts.api_models import Message, SessionShape
@@ -119,7 +119,7 @@ async def test_exactly_the_sessions_of_the_person_are_exported(
 
 
 async def test_a_session_that_may_not_be_read_may_not_be_exported(
-    export: Any, project_story: ProjectStory, session: SessionServiceFake
+    export: Any, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story, erased = await project_story(chat(1)), chat(1)
     erased.erase()
@@ -133,7 +133,7 @@ async def test_a_session_that_may_not_be_read_may_not_be_exported(
 
 
 async def test_an_export_waits_for_recent_writes(
-    start: StartHistory, session: SessionServiceFake, read_model: ActiveReadModel
+    start: StartHistory, session: FakeSessionService, read_model: ActiveReadModel
 ) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
@@ -151,7 +151,7 @@ async def test_an_export_waits_for_recent_writes(
 
 
 async def test_a_waiting_export_holds_a_slot_and_a_finished_one_frees_it(
-    start: StartHistory, session: SessionServiceFake, read_model: ActiveReadModel
+    start: StartHistory, session: FakeSessionService, read_model: ActiveReadModel
 ) -> None:
     history = await start(wait_seconds=30, max_exports=1)
     session.add(story := chat(1))

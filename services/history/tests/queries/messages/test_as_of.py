@@ -9,7 +9,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import project
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import NOON, Story, chat, full
 
 from parley_history.projection.active_read_model import ActiveReadModel
@@ -46,7 +46,7 @@ async def test_an_imported_message_shows_its_original_time_but_exists_since_its_
 
 
 async def test_the_etag_of_a_page_is_its_version(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
     assert (await history.read(story.id, limit=1)).headers["etag"] == 'W/"4"'
@@ -55,7 +55,7 @@ async def test_the_etag_of_a_page_is_its_version(
 
 
 async def test_a_version_beyond_the_session_is_rejected(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
     for as_of in (5, 2**31 - 1):
@@ -64,7 +64,7 @@ async def test_a_version_beyond_the_session_is_rejected(
 
 
 async def test_a_version_that_is_not_projected_yet_is_awaited(
-    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+    start: StartHistory, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))
@@ -76,7 +76,7 @@ async def test_a_version_that_is_not_projected_yet_is_awaited(
 
 
 async def test_a_version_that_stays_unprojected_is_projection_behind(
-    history: HistoryClient, read_model: ActiveReadModel, session: SessionServiceFake
+    history: HistoryClient, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
     session.add(story := chat(1))
     await project(read_model, story.records[:2])
@@ -86,7 +86,7 @@ async def test_a_version_that_stays_unprojected_is_projection_behind(
 
 @pytest.mark.parametrize("gone", ["deleted", "erased"])
 async def test_a_deleted_session_is_indistinguishable_from_an_unknown_one(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake, gone: Any
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService, gone: Any
 ) -> None:
     story = full()
     story.delete() if gone == "deleted" else story.erase()
@@ -100,7 +100,7 @@ async def test_a_deleted_session_is_indistinguishable_from_an_unknown_one(
 
 
 async def test_a_request_that_waits_for_an_erasure_is_answered_not_found(
-    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+    start: StartHistory, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
     history = await start(wait_seconds=30)
     session.add(story := chat(1))

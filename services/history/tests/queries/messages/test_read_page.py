@@ -10,7 +10,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import ReadModelTables
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, Story, chat
 
 from parley_contracts.api_models import Message, Page
@@ -148,7 +148,7 @@ async def test_the_page_after_the_last_message_is_empty(
 
 
 async def test_a_cursor_of_another_session_is_rejected(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story, other = await project_story(chat(1)), await project_story(chat(1))
     foreign = other.data(1).message_id
@@ -184,7 +184,7 @@ async def test_a_session_of_another_person_is_indistinguishable_from_an_unknown_
 
 
 async def test_a_session_that_is_not_projected_yet_is_an_empty_list(
-    history: HistoryClient, session: SessionServiceFake
+    history: HistoryClient, session: FakeSessionService
 ) -> None:
     session.add(story := Story())
     page = await history.read(story.id)
@@ -206,7 +206,7 @@ async def test_a_call_without_a_gateway_principal_is_unauthenticated(
 
 
 async def test_an_erased_session_reads_as_unknown(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
     session.erased.add(story.id)
@@ -214,7 +214,7 @@ async def test_an_erased_session_reads_as_unknown(
 
 
 async def test_undecryptable_content_is_an_internal_error(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
     story.key = Story().key
@@ -225,7 +225,7 @@ async def test_undecryptable_content_is_an_internal_error(
 async def test_an_invalid_key_response_makes_the_session_service_unavailable(
     history: HistoryClient,
     project_story: ProjectStory,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     story = await project_story(chat(1))
@@ -234,7 +234,7 @@ async def test_an_invalid_key_response_makes_the_session_service_unavailable(
 
 
 async def test_keys_are_requested_once_by_the_service_principal(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
     for _ in range(3):
@@ -245,7 +245,7 @@ async def test_keys_are_requested_once_by_the_service_principal(
 
 
 async def test_without_the_session_service_recently_read_sessions_stay_readable(
-    history: HistoryClient, project_story: ProjectStory, session: SessionServiceFake
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     read, unread = await project_story(chat(1)), await project_story(chat(1))
     await history.read(read.id)

@@ -11,7 +11,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import project
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import EVE, Story, chat
 from redis.asyncio import Redis
 
@@ -80,7 +80,7 @@ async def test_a_cached_page_is_served_only_to_the_owner_of_an_existing_session(
     server: RedisServer,
     redis: Redis,
     read_model: ActiveReadModel,
-    session: SessionServiceFake,
+    session: FakeSessionService,
 ) -> None:
     history = await start(redis_url=server.url)
     story = await project_story(chat(1))
@@ -167,7 +167,7 @@ async def test_a_flushed_hanging_or_stopped_redis_causes_no_wrong_or_missing_pag
 
 async def test_no_reader_sees_less_than_was_projected_at_its_request(
     start: StartHistory,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     server: RedisServer,
     redis: Redis,
     read_model: ActiveReadModel,

@@ -9,7 +9,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient, serve_history
 from history_testing.read_model import ReadModelTables, project
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, NOON, Story, chat
 
 from parley_core.auth.principal import Principal
@@ -197,7 +197,7 @@ async def test_temporary_deleted_and_erased_sessions_are_not_indexed(
 
 async def test_changes_without_a_running_indexer_are_indexed_afterwards(
     tables: ReadModelTables,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     start: StartHistory,
     project_story: ProjectStory,
     indexed: Any,
@@ -239,7 +239,7 @@ async def test_the_index_stores_no_word_and_is_rebuilt_for_a_new_key(
     project_story: ProjectStory,
     indexed: Any,
     tables: ReadModelTables,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(indexer, "SCAN_INTERVAL_SECONDS", 0.02)
@@ -265,7 +265,7 @@ async def test_without_the_session_service_only_removals_are_indexed(
     searched: HistoryClient,
     project_story: ProjectStory,
     indexed: Any,
-    session: SessionServiceFake,
+    session: FakeSessionService,
     read_model: ActiveReadModel,
 ) -> None:
     await indexed(erased := await project_story(chat(1)))

@@ -10,7 +10,7 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import project
-from history_testing.session_fake import SessionServiceFake
+from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_contracts.api_models import Page, SessionShape
@@ -178,7 +178,7 @@ async def test_a_session_of_another_person_is_no_cursor_but_an_erased_one_is(
 
 
 async def test_keys_are_requested_once_and_only_for_sealed_sessions(
-    project_story: ProjectStory, session: SessionServiceFake, history: HistoryClient
+    project_story: ProjectStory, session: FakeSessionService, history: HistoryClient
 ) -> None:
     titled = [await project_story(at(n, title=f"title {n}")) for n in range(3)]
     await project_story(at(9))
@@ -191,7 +191,7 @@ async def test_keys_are_requested_once_and_only_for_sealed_sessions(
 
 
 async def test_a_session_without_a_key_is_omitted_and_paging_continues(
-    project_story: ProjectStory, session: SessionServiceFake, history: HistoryClient, listed: Any
+    project_story: ProjectStory, session: FakeSessionService, history: HistoryClient, listed: Any
 ) -> None:
     first, second, third = [await project_story(at(n, title="Words")) for n in range(3)]
     session.erased.add(second.id)
@@ -202,7 +202,7 @@ async def test_a_session_without_a_key_is_omitted_and_paging_continues(
 
 
 async def test_without_the_session_service_titles_are_unavailable(
-    project_story: ProjectStory, session: SessionServiceFake, history: HistoryClient
+    project_story: ProjectStory, session: FakeSessionService, history: HistoryClient
 ) -> None:
     await project_story(at(0, title="Words"))
     session.failure = (500, "internal_error")
@@ -210,7 +210,7 @@ async def test_without_the_session_service_titles_are_unavailable(
 
 
 async def test_a_list_waits_for_seen_versions(
-    start: StartHistory, read_model: ActiveReadModel, session: SessionServiceFake
+    start: StartHistory, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
     history = await start(wait_seconds=30)
     first, second = chat(1), full()
@@ -234,7 +234,7 @@ async def test_a_list_waits_for_seen_versions_only_until_the_timeout(
 
 
 async def test_a_list_does_not_wait_when_too_many_requests_wait(
-    start: StartHistory, project_story: ProjectStory, session: SessionServiceFake
+    start: StartHistory, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))

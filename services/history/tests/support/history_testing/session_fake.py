@@ -25,7 +25,7 @@ from parley_testing.peers import caller_of, listening, refusal
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 
-class SessionServiceFake:
+class FakeSessionService:
     def __init__(self) -> None:
         self.url = ""
         self.stories: dict[UUID, Story] = {}

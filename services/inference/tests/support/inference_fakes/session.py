@@ -79,7 +79,7 @@ class StoredTurn:
         )
 
 
-class FakeSession:
+class FakeSessionService:
     def __init__(self) -> None:
         self.url = ""
         self.turns: dict[UUID, StoredTurn] = {}
