@@ -21,7 +21,7 @@ install: .venv/installed ## Create .venv with the pinned dependencies and every 
 run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)
 	@exec $(BIN)/parley up
 
-test-unit: install ## Run the tests that need no engine (under 30 seconds on two cores)
+test-unit: install ## Run the tests that need neither an engine nor a service (under 30 seconds on two cores)
 	$(PARALLEL_PYTEST) -m unit libs services cli tests/test_*.py
 
 test: install ## Run all tests except fault injection, on real engines (about 8 minutes on two cores)

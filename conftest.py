@@ -37,8 +37,10 @@ _STARTS_PROCESSES = re.compile(
     r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|kafka_jars"
     r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
+# Serves an application of ours on a socket of the test process, among fakes of its neighbours.
+_SERVICE_FIXTURE = "start"
 # A worker process starts with the slowest tests, so that the short ones even out the end of a run.
-_RUN_ORDER = ("faults", "e2e", "engine", "unit")
+_RUN_ORDER = ("faults", "e2e", "engine", "service", "unit")
 
 _UUID_OR_TIME = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d(?::|%3A)\S+"
@@ -79,7 +81,7 @@ def _tier(item: pytest.Item) -> str:
     fixtures = getattr(item, "fixturenames", ())
     if not _ENGINE_FIXTURES.isdisjoint(fixtures) or _starts_processes(item.path):
         return "engine"
-    return "unit"
+    return "service" if _SERVICE_FIXTURE in fixtures else "unit"
 
 
 @cache

@@ -195,7 +195,7 @@ async def test_an_unknown_session_is_not_found(service: SessionService) -> None:
 async def test_keys_are_those_of_known_sessions_and_people(service: SessionService) -> None:
     if service.fake is not None:
         story = Story(ADA)
-        service.fake.knows(story)
+        service.fake.add(story)
         known = story.id
     else:
         known = await service.start_session()

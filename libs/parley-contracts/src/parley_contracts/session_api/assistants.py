@@ -12,7 +12,7 @@ from parley_contracts.session_api.limits import (
 )
 from parley_contracts.session_api.requests import ModelName, Request
 
-AssistantId = Annotated[str, Meta(pattern=ASSISTANT_ID_PATTERN)]
+AssistantId = Annotated[str, Meta(pattern=rf"^{ASSISTANT_ID_PATTERN}\Z")]
 AssistantName = Annotated[str, Meta(min_length=1, max_length=MAX_ASSISTANT_NAME_LENGTH)]
 Description = Annotated[str, Meta(max_length=MAX_ASSISTANT_DESCRIPTION_LENGTH)]
 Instructions = Annotated[str, Meta(min_length=1, max_length=MAX_INSTRUCTIONS_LENGTH)]

@@ -15,7 +15,9 @@ MAX_IMPORTED_MESSAGES = 1_000
 MAX_SUMMARY_LENGTH = 256 * 1024
 MAX_ERROR_CODE_LENGTH = 100
 
-ASSISTANT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
+ASSISTANT_ID_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
+"""Matches a whole assistant id; regular expression engines differ in how they anchor it."""
+
 MAX_ASSISTANT_NAME_LENGTH = 100
 MAX_ASSISTANT_DESCRIPTION_LENGTH = 1_000
 MAX_INSTRUCTIONS_LENGTH = 32 * 1024

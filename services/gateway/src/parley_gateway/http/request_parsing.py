@@ -17,7 +17,7 @@ from starlette.requests import Request
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.http.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.http.service_client import IDEMPOTENCY_KEY
-from parley_gateway.schemas.fields import ASSISTANT_ID_PATTERN, Id
+from parley_gateway.schemas.fields import ASSISTANT_ID_REGEX, Id
 
 # A client that sends slower than this holds a connection and its memory for too long.
 BODY_TIMEOUT_SECONDS = 30.0
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 SessionId = Annotated[Id, Path()]
 TurnId = Annotated[Id, Path()]
-PathAssistantId = Annotated[str, Path(pattern=ASSISTANT_ID_PATTERN)]
+PathAssistantId = Annotated[str, Path(pattern=ASSISTANT_ID_REGEX)]
 
 
 class RequestBodyTimeout(ParleyError):

@@ -9,9 +9,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from parley_contracts.api_models import rfc3339
+from parley_contracts.session_api.limits import (
+    ASSISTANT_ID_PATTERN,
+    MAX_METADATA_ENTRIES,
+    MAX_METADATA_KEY_LENGTH,
+    MAX_METADATA_VALUE_LENGTH,
+    MAX_MODEL_NAME_LENGTH,
+    MAX_TITLE_LENGTH,
+)
 
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-ASSISTANT_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+ASSISTANT_ID_REGEX = f"^{ASSISTANT_ID_PATTERN}$"
 MAX_VERSION = 2**31 - 1
 # A timestamp from a client whose clock is slightly ahead must not be rejected.
 CLOCK_SKEW = timedelta(seconds=60)
@@ -80,12 +88,13 @@ _TIME_SCHEMA = {"type": "string", "format": "date-time"}
 
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid, json_schema_input_type=UUID)]
 AssistantId = Annotated[str, Field(min_length=1, max_length=200, examples=["helper"])]
-ModelName = Annotated[str, Field(min_length=1, max_length=200)]
-Title = Annotated[str, Field(max_length=200, examples=["Holidays"])]
-_MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
-_MetadataValue = Annotated[str, Field(max_length=512)]
+ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME_LENGTH)]
+Title = Annotated[str, Field(max_length=MAX_TITLE_LENGTH, examples=["Holidays"])]
+_MetadataKey = Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]
+_MetadataValue = Annotated[str, Field(max_length=MAX_METADATA_VALUE_LENGTH)]
 Metadata = Annotated[
-    dict[_MetadataKey, _MetadataValue], Field(max_length=16, examples=[{"topic": "travel"}])
+    dict[_MetadataKey, _MetadataValue],
+    Field(max_length=MAX_METADATA_ENTRIES, examples=[{"topic": "travel"}]),
 ]
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Instant = Annotated[str, AfterValidator(_in_utc), WithJsonSchema(_TIME_SCHEMA)]

@@ -4,9 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_contracts.session_api.limits import (
+    MAX_ASSISTANT_DESCRIPTION_LENGTH,
+    MAX_ASSISTANT_NAME_LENGTH,
+    MAX_IMPORTED_MESSAGES,
+    MAX_INSTRUCTIONS_LENGTH,
+    MAX_MESSAGE_BYTES,
+)
 from parley_gateway.schemas.fields import (
-    ASSISTANT_ID_PATTERN,
+    ASSISTANT_ID_REGEX,
     AssistantId,
     Id,
     Metadata,
@@ -16,15 +22,15 @@ from parley_gateway.schemas.fields import (
     Title,
 )
 
-MAX_IMPORTED_MESSAGES = 1_000
-
 _Content = Annotated[
     str, Field(min_length=1, description=f"At most {MAX_MESSAGE_BYTES} bytes of UTF-8.")
 ]
-_Name = Annotated[str, Field(min_length=1, max_length=100, examples=["Pirate"])]
-_Description = Annotated[str, Field(max_length=1_000)]
+_Name = Annotated[
+    str, Field(min_length=1, max_length=MAX_ASSISTANT_NAME_LENGTH, examples=["Pirate"])
+]
+_Description = Annotated[str, Field(max_length=MAX_ASSISTANT_DESCRIPTION_LENGTH)]
 _Instructions = Annotated[
-    str, Field(min_length=1, max_length=32_768, examples=["Speak as a pirate."])
+    str, Field(min_length=1, max_length=MAX_INSTRUCTIONS_LENGTH, examples=["Speak as a pirate."])
 ]
 
 
@@ -121,7 +127,7 @@ class Search(RequestModel):
 
 
 class DefineAssistant(RequestModel):
-    id: str = Field(pattern=ASSISTANT_ID_PATTERN, examples=["pirate"])
+    id: str = Field(pattern=ASSISTANT_ID_REGEX, examples=["pirate"])
     name: _Name
     description: _Description = ""
     instructions: _Instructions

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
+from fastapi import FastAPI
 
 from gateway_fakes.issuer import JWT_SECRET, token
 from parley_contracts import turn_sse as sse
@@ -20,6 +21,7 @@ from parley_testing.peers import SECRET
 from parley_testing.serving import client_session, serving
 
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
+_operations: list[tuple[str, re.Pattern[str], dict[str, Any]]] = []
 QUICK = {
     "jwt": {"secret": JWT_SECRET},
     "stream": {"reconnect_deadline_seconds": 1},
@@ -88,10 +90,18 @@ class Gateway(Client):
 
     def check_documented(self, method: str, path: str, status: int) -> None:
         """Asserts that the OpenAPI document lists the status of the response."""
-        for template, operations in self.app.api.openapi()["paths"].items():
-            pattern = re.sub(r"\{\w+\}", "[^/]+", template)
-            if re.fullmatch(pattern, path) and method.lower() in operations:
+        for template, pattern, operations in _documented_operations(self.app.api):
+            if pattern.fullmatch(path) and method.lower() in operations:
                 assert str(status) in operations[method.lower()]["responses"], (template, status)
+
+
+def _documented_operations(api: FastAPI) -> Sequence[tuple[str, re.Pattern[str], dict[str, Any]]]:
+    """The operations by path; generated once, since every gateway has the same document."""
+    if not _operations:
+        for template, operations in api.openapi()["paths"].items():
+            pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", template))
+            _operations.append((template, pattern, operations))
+    return _operations
 
 
 @asynccontextmanager

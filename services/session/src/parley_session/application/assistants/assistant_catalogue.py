@@ -84,7 +84,7 @@ class AssistantCatalogue:
         """Like `get`, without the cache."""
         if assistant_id is None:
             return self._found(await self._repository.find_default())
-        if not _ID.match(assistant_id):
+        if not _ID.fullmatch(assistant_id):
             raise AssistantNotFound
         return self._found(await self._repository.find(tenant, assistant_id))
 
@@ -106,7 +106,7 @@ class AssistantCatalogue:
         if query.cursor is None:
             return None
         position: int | None = None
-        if _ID.match(query.cursor):
+        if _ID.fullmatch(query.cursor):
             position = await self._repository.position(tenant, query.cursor)
         if position is None:
             name = "before" if query.after is None else "after"
