@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -99,6 +100,17 @@ async def test_a_reply_is_resumed_exactly_while_redis_is_flushed(
         assert (await turn.events())[-1]["message"]["content"] == whole
 
 
+async def until_buffered(stack: Stack, turn_id: str, position: int) -> None:
+    """Wait until the turn's buffer holds the text up to this position."""
+    async with Redis.from_url(f"redis://{stack.address('redis')}/0") as redis:
+
+        async def is_buffered() -> bool:
+            newest: Any = await redis.xrevrange(f"parley:turn:{turn_id}", count=1)
+            return bool(newest) and newest[0][0] == f"{position}-0".encode()
+
+        await eventually(is_buffered)
+
+
 async def test_a_reply_whose_process_is_killed_keeps_its_buffered_text(
     clients: list[User], stack: Stack, model_server: ModelServer
 ) -> None:
@@ -107,9 +119,10 @@ async def test_a_reply_whose_process_is_killed_keeps_its_buffered_text(
     async with first.stream(session, text) as turn:
         started = await turn.started()
         await turn.until_text(3 * len(TOKEN))
-        # The other gateway reads the text too, so it is in the buffer.
         async with second.resume(started["turn_id"], "0") as stream:
             await stream.until_text(3 * len(TOKEN))
+            # Both gateways may read from the runner, which writes the buffer a moment later.
+            await until_buffered(stack, started["turn_id"], 3 * len(TOKEN))
             stack.kill(await runner_of_a_turn(stack))
             async with asyncio.timeout(MAX_SECONDS):
                 *_, end = await turn.events()
