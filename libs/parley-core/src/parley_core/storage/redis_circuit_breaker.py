@@ -51,8 +51,11 @@ class RedisWithCircuitBreaker:
 
     async def call(self, commands: Callable[[Redis], Awaitable[Result]]) -> Result | None:
         """Return the result of the commands; None while the circuit is open and after an error."""
-        if not self._circuit.allow(self._clock()):
+        if self.is_open:
             return None
+        # After the open time every call is tried, not only the first: one that were skipped could
+        # be the one that recovers the text of an interrupted reply.
+        self._circuit.allow(self._clock())
         try:
             return await self._run(commands)
         except _ERRORS as error:
