@@ -54,7 +54,7 @@ class ChatClient:
         headers = {IDEMPOTENCY_KEY: str(uuid4())}
         progress, failures = ReplyProgress(), 0
         while failures < MAX_REPLY_ATTEMPTS:
-            offset = progress.offset
+            position = progress.position
             try:
                 for event in self._stream_events(session_id, content, headers):
                     for part in progress.new_parts(event):
@@ -66,7 +66,7 @@ class ChatClient:
                 )
             except (httpx2.TransportError, _TransientError) as cause:
                 error = self._chat_error(cause)
-            failures = 1 if progress.offset > offset else failures + 1
+            failures = 1 if progress.position > position else failures + 1
             if failures < MAX_REPLY_ATTEMPTS:
                 self._wait(failures)
         raise error

@@ -1,6 +1,6 @@
 """Server-sent events of a turn, and the parts of the reply that each one adds.
 
-The `sequence_number` of an event is an offset: the number of code points of the reply that the
+The `sequence_number` of an event is a position: the number of code points of the reply that the
 stream has delivered, including the event's own.
 """
 
@@ -33,15 +33,15 @@ def events(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """The data of each whole event in a stream of bytes. Raises EventTooLarge."""
     parser = SSEParser(MAX_EVENT_BYTES)
     for chunk in chunks:
-        for event in parser.feed(chunk):
-            yield msgspec.json.decode(event.data)
+        for data in parser.feed(chunk):
+            yield msgspec.json.decode(data)
 
 
 class ReplyProgress:
     """Tracks how much of a reply was shown, so that a restarted stream repeats nothing."""
 
     def __init__(self) -> None:
-        self.offset = 0
+        self.position = 0
 
     def new_parts(self, event: dict[str, Any]) -> Iterator[ReplyDelta | ReplyEnded]:
         match event["type"]:
@@ -52,10 +52,10 @@ class ReplyProgress:
                 yield from self._advance(event["sequence_number"], event["message"]["content"])
                 yield ReplyEnded(event["version"], _error(kind, event))
 
-    def _advance(self, offset: int, text: str) -> Iterator[ReplyDelta]:
-        if offset > self.offset:
-            new = offset - self.offset
-            self.offset = offset
+    def _advance(self, position: int, text: str) -> Iterator[ReplyDelta]:
+        if position > self.position:
+            new = position - self.position
+            self.position = position
             yield ReplyDelta(text[-new:])
 
 

@@ -1,18 +1,18 @@
 import pytest
 
-from parley_core.streaming.sse import EventTooLarge, ServerSentEvent, SSEFramer, SSEParser
+from parley_core.streaming.sse import EventTooLarge, SSEFramer, SSEParser
 
 EVENTS = (
     b': heartbeat\n\ndata: {"a": "\xc3\xa9"}\nid: 7\n\nid: 8\ndata:one\ndata: two\n\ndata: x\n\n'
 )
 PARSED = [
-    ServerSentEvent("7", '{"a": "é"}'.encode()),
-    ServerSentEvent("8", b"one\ntwo"),
-    ServerSentEvent("8", b"x"),
+    '{"a": "é"}'.encode(),
+    b"one\ntwo",
+    b"x",
 ]
 
 
-def parse(stream: bytes, size: int) -> list[ServerSentEvent]:
+def parse(stream: bytes, size: int) -> list[bytes]:
     parser = SSEParser(1_000)
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
     return [event for piece in pieces for event in parser.feed(piece)]
@@ -27,17 +27,17 @@ def test_events_are_the_same_however_the_bytes_are_split(newline: bytes) -> None
 
 
 def test_a_byte_order_mark_at_the_beginning_is_skipped() -> None:
-    assert parse(b"\xef\xbb\xbfdata: x\n\n", 100) == [ServerSentEvent("", b"x")]
+    assert parse(b"\xef\xbb\xbfdata: x\n\n", 100) == [b"x"]
 
 
 def test_an_unfinished_event_is_not_yielded() -> None:
-    assert parse(b"data: x\n\ndata: y\n", 100) == [ServerSentEvent("", b"x")]
+    assert parse(b"data: x\n\ndata: y\n", 100) == [b"x"]
 
 
 @pytest.mark.parametrize("stream", [b"data: " + b"x" * 1_000, b"data: " + b"x" * 400 + b"\n"])
 def test_an_event_over_the_limit_raises_after_the_events_before_it(stream: bytes) -> None:
     parsed = SSEParser(900).feed(b"data: a\n\n" + 3 * stream)
-    assert next(parsed) == ServerSentEvent("", b"a")
+    assert next(parsed) == b"a"
     with pytest.raises(EventTooLarge):
         next(parsed)
 

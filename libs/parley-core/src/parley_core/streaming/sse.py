@@ -5,7 +5,6 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 _BLANK_LINE = b"\n\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -13,13 +12,6 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 class EventTooLarge(Exception):
     """A line or an event exceeds the limit of the parser."""
-
-
-class ServerSentEvent(NamedTuple):
-    """`id` is the last event id of the stream so far, "" at its beginning."""
-
-    id: str
-    data: bytes
 
 
 class SSEFramer:
@@ -47,30 +39,27 @@ class SSEFramer:
 class SSEParser:
     """Parses one stream; buffers at most one line and one event of it.
 
-    Comments and events without data are skipped. Lines may end with CR, LF or CRLF.
+    Comments, ids, types and events without data are skipped. Lines may end with CR, LF or CRLF.
     """
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._carriage_return = b""
         self._line = bytearray()
-        self._id = ""
         self._data: list[bytes] = []
         self._data_bytes = 0
 
-    def feed(self, received: bytes) -> Iterator[ServerSentEvent]:
-        """Yield each event that `received` completes. Raises EventTooLarge after them."""
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """Yield the data of each completed event. Raises EventTooLarge after them."""
         for line in self._lines(received):
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
                 self._data_bytes += len(line)
                 self._check_size(self._data_bytes)
-            elif line.startswith(b"id:"):
-                self._id = line[3:].removeprefix(b" ").decode(errors="replace")
             elif not line and self._data:
                 data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
                 self._data, self._data_bytes = [], 0
-                yield ServerSentEvent(self._id, data)
+                yield data
         self._check_size(len(self._line))
 
     def _lines(self, received: bytes) -> list[bytes]:

@@ -70,7 +70,7 @@ def turn_routes(
         """With `stream: true` the response is `text/event-stream`: `turn.started` once the message
         is committed, then `reply.delta` events, then one of `reply.completed`, `reply.failed`,
         `reply.cancelled`, sent once the reply is committed (schemas TurnStarted, ReplyDelta,
-        ReplyEnded). An event's `id` is an offset in the reply: the number of code points delivered
+        ReplyEnded). An event's `id` is a position in the reply: the number of code points delivered
         up to and including it; the last event's id is `end`. Comments are heartbeats.
 
         A stream that stops without `id: end` was interrupted. The reply continues, as it does when
@@ -141,7 +141,7 @@ def turn_routes(
         """The text after the event whose `id` the client received last (`Last-Event-ID`, as an
         EventSource sends it, or `starting_after`), exact to the code point, and how the reply
         ended; without either, from `turn.started`. Events may be split differently than before: an
-        id is an offset in the reply. A client that has more than the last event's
+        id is a position in the reply. A client that has more than the last event's
         `sequence_number` truncates to it. After `end` the response is 204.
 
         `new EventSource(stream_url)`, with the `stream_url` of `turn.started`, needs nothing else

@@ -56,7 +56,7 @@ class ChunkParser:
         parsed = ParsedChunk()
         texts: list[str] = []
         try:
-            for _, data in self._sse.feed(received):
+            for data in self._sse.feed(received):
                 if self._parse_event(data.strip(), parsed, texts):
                     break
         except EventTooLarge:
