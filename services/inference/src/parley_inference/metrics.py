@@ -50,8 +50,13 @@ class InferenceCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
             "parley_inference_turns_in_flight",
-            "Turns that this process runs.",
+            "Turns that this process runs, with those that wait for a slot.",
             value=len(self._turns.owned),
+        )
+        yield GaugeMetricFamily(
+            "parley_inference_turns_waiting",
+            "Accepted turns that wait until another turn of this process ends.",
+            value=self._turns.waiting,
         )
         yield GaugeMetricFamily(
             "parley_inference_remote_turns",

@@ -167,16 +167,24 @@ async def test_a_full_server_falls_back_after_the_wait(
     assert len(model_server.requests) == 1
 
 
-async def test_a_full_server_without_a_fallback_fails_the_turn(
+async def has_been_busy(inference: Inference) -> bool:
+    async with inference.request("GET", "/metrics", principal=None) as answer:
+        return 'code="upstream_busy"' in await answer.text()
+
+
+async def test_a_turn_waits_for_a_full_server_without_a_fallback(
     start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
-    inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 0.05})
+    inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 0.01})
     first, second = session.open_turn(), session.open_turn()
-    model_server.script(chunk("a"), Stalls())
-    async with inference.stream(first) as stream:
+    paused = asyncio.Event()
+    model_server.script(chunk("a"), paused, *reply("b"))
+    model_server.script(*reply("second"))
+    async with inference.stream(first) as stream, inference.stream(second) as waiting:
         await stream.until_text(1)
-        *_, last = await inference.events(second)
-    assert last["error"]["code"] == "upstream_busy"
+        await eventually(lambda: has_been_busy(inference))
+        paused.set()
+        assert text_of(await waiting.events()) == "second"
 
 
 async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
