@@ -93,7 +93,7 @@ class InferenceCollector(Collector):
         )
         circuit = GaugeMetricFamily(
             "parley_inference_upstream_circuit",
-            "State of a model server's circuit breaker: 1 for the current state, 0 for the others.",
+            "State of a model server's circuit breaker for everybody: 1 for the current, 0 for others.",
             labels=["server", "state"],
         )
         failures = CounterMetricFamily(
@@ -104,7 +104,7 @@ class InferenceCollector(Collector):
         for server in self._servers:
             requests.add_metric([server.name], server.requests_in_flight)
             for state in _CIRCUIT_STATES:
-                is_current = server.circuit_breaker.state == state
+                is_current = server.circuit.state == state
                 circuit.add_metric([server.name, state], int(is_current))
             for code, count in server.failures.items():
                 failures.add_metric([server.name, code], count)

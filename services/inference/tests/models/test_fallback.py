@@ -18,6 +18,7 @@ from inference_fakes.model_server import (
 )
 from inference_fakes.session import FakeSessionService
 
+from parley_core.auth.principal import Principal
 from parley_inference.models import openai_provider
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
@@ -210,6 +211,34 @@ async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
     await eventually(answers_again)
     model_server.script(*reply("back"))
     assert text_of(await inference.events(session.open_turn())) == "back"
+
+
+async def test_failures_of_one_person_open_the_circuit_for_nobody_else(
+    start: Start, model_server: ModelServer
+) -> None:
+    inference = await start(upstream={"circuit_failure_threshold": 4, "max_attempts": 1})
+
+    async def status(who: Principal) -> int:
+        body = {"model": "demo", "messages": [{"role": "user", "content": "Hi."}], "stream": True}
+        async with inference.request("POST", "/completions", body=body, principal=who) as answer:
+            await answer.read()
+            return answer.status
+
+    eve, ada, bob = (Principal("default", user) for user in ("eve", "ada", "bob"))
+    for _ in range(4):
+        model_server.script(ErrorStatus(500))
+        assert await status(eve) == 503
+    assert await status(eve) == 503
+    assert len(model_server.requests) == 4
+    model_server.script(*reply("Hi."))
+    assert await status(ada) == 200
+
+    # Eve's failures count no more; those of two other people open it for everybody.
+    for who in (ada, bob, ada, bob):
+        model_server.script(ErrorStatus(500))
+        assert await status(who) == 503
+    assert await status(Principal("default", "dan")) == 503
+    assert len(model_server.requests) == 9
 
 
 async def test_a_server_may_have_its_own_timeouts(

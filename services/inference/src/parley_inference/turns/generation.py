@@ -61,7 +61,7 @@ class Generation:
     async def _stream(self, provider: Provider) -> UpstreamError | None:
         async def call(model: Model) -> None:
             self._called_model = model
-            await provider.stream(model, self._prompt.messages, self._on_chunk)
+            await provider.stream(model, self._prompt.messages, self._live.owner, self._on_chunk)
 
         while True:
             error = await self._run.run(call)

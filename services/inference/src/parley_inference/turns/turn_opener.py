@@ -130,7 +130,7 @@ class TurnOpener:
 
         def start_post_reply_tasks(ended: Turn) -> None:
             if model is not None:
-                self._post_reply_tasks.start(ended, turn_input, window, model)
+                self._post_reply_tasks.start(ended, live.owner, turn_input, window, model)
 
         self._running.run(TurnRun(live, caller, work), start_post_reply_tasks)
 
