@@ -93,7 +93,7 @@ class InferenceCollector(Collector):
         )
         circuit = GaugeMetricFamily(
             "parley_inference_upstream_circuit",
-            "State of a model server's circuit breaker for everybody: 1 for the current, 0 for others.",
+            "State of a model server's circuit breaker: 1 for the current state, 0 for the others.",
             labels=["server", "state"],
         )
         failures = CounterMetricFamily(
