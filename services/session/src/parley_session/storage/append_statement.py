@@ -23,6 +23,9 @@ from parley_events.session import (
 )
 from parley_session.storage.session_columns import session_column_changes
 
+CANCEL_CHANNEL = "session_cancels"
+"""Its notifications name the runner of a turn that was cancelled."""
+
 _STARTED = """
 WITH advanced AS (
     INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, {columns})
@@ -81,8 +84,11 @@ _OPENED = """, opened AS (
     INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
     SELECT {}::uuid, $1, {}::int, {}::int FROM advanced
 )"""
-_CANCELLED = """, cancelled AS (
-    UPDATE turns SET cancel_requested = true FROM advanced WHERE turns.id = {}
+# The runner learns of it at once. Only this statement notifies: a commit that does takes a lock
+# that all such commits share.
+_CANCELLED = f""", cancelled AS (
+    UPDATE turns SET cancel_requested = true FROM advanced WHERE turns.id = {{}}
+    RETURNING pg_notify('{CANCEL_CHANNEL}', coalesce(runner::text, ''))
 )"""
 _ENDED = """, ended AS (
     UPDATE turns SET ended_sequence = {1}, cancel_requested = cancel_requested OR {2}

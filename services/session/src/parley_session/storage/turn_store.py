@@ -129,6 +129,24 @@ class TurnStore:
         )
         return {row["id"]: "cancelled" if row["cancelled"] else "not_yours" for row in rows}
 
+    async def cancelled(self, runner: UUID) -> list[UUID]:
+        """The open turns of this runner that were cancelled."""
+        rows = await self._pool.fetch(
+            """
+            SELECT id FROM turns
+            WHERE ended_sequence IS NULL AND runner = $1 AND cancel_requested
+            """,
+            runner,
+        )
+        return [row["id"] for row in rows]
+
+    async def is_open(self, turn_id: UUID) -> bool:
+        return bool(
+            await self._pool.fetchrow(
+                "SELECT id FROM turns WHERE id = $1 AND ended_sequence IS NULL", turn_id
+            )
+        )
+
     async def tick(self, lease_seconds: float) -> bool:
         """Record a tick of the sweeper; False while it must not end turns.
 

@@ -1,6 +1,7 @@
 """Turn lifecycle: inference claims a turn, and ends it; abandoned turns are interrupted."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -136,6 +137,21 @@ class TurnLifecycle:
             # SessionNotFound: the session was erased meanwhile, which ended its turn.
             return False
         return True
+
+    async def end_cancelled(self, session_id: UUID, turn_id: UUID, caller: Caller) -> None:
+        """End a cancelled turn in place of its runner, with the text in the turn's buffer.
+
+        The runner learns how the turn ended when it tries to end it.
+        """
+
+        async def partial_reply(loaded: LoadedSession | None) -> FailReply:
+            if loaded is None:
+                raise SessionNotFound
+            return await self._partial_replies.interrupted_reply(turn_id, loaded.key)
+
+        # SessionNotFound: the session was erased meanwhile, which ended its turn.
+        with suppress(TurnAlreadyEnded, SessionNotFound):
+            await self._executor.execute(session_id, partial_reply, caller, as_system=True)
 
     async def _read_ended(self, turn_id: UUID) -> Turn:
         row = await self._turns.find(turn_id)
