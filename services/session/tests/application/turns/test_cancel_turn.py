@@ -7,14 +7,11 @@ from uuid import UUID, uuid4
 from session_support.client import ADA, EVE, ApiResponse
 from session_support.components import components_on, until_blocked
 from session_support.service import Service
+from session_support.sessions import runner
 
 from parley_core.auth.caller import Caller
 from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.turn_store import TurnRow, TurnStore
-
-
-def runner() -> str:
-    return str(uuid4())
 
 
 async def cancel(session: Service, turn_id: str, **more: object) -> ApiResponse:
