@@ -146,7 +146,10 @@ async def test_random_requests_end_within_bounds_without_errors_beside_a_healthy
         for case in unfinished:
             if SECONDS and time.monotonic() > deadline:
                 return
-            response = await exchange(gateway.url, random.Random(case))
+            try:
+                response = await exchange(gateway.url, random.Random(case))
+            except TimeoutError:
+                raise AssertionError(f"case {case}: the connection stays open") from None
             assert b"HTTP/1.1 500" not in response, f"case {case}: {response!r}"
             cases += 1
 

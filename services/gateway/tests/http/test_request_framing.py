@@ -182,6 +182,19 @@ async def test_a_body_without_end_after_its_response_closes_the_connection(gatew
         assert await sent_until_closed(writer, chunk, 500 * MIB) < 3 * BUFFERED_BYTES
 
 
+async def test_a_connection_idles_out_after_a_body_that_ends_later_than_its_response(
+    gateway,
+) -> None:
+    gateway.server.config.timeout_keep_alive = 0.2
+    async with connected(gateway) as (reader, writer), asyncio.timeout(30):
+        writer.write(CHUNKED + b"\r\n")
+        assert await status_of(reader) == 401
+
+        writer.write(b"0\r\n\r\n")
+
+        assert await reader.read() == b""
+
+
 async def test_more_headers_than_the_limit_are_rejected(gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(b"GET /healthz HTTP/1.1\r\n" + b"a:\r\n" * 300 + b"\r\n")

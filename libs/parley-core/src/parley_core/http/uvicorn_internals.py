@@ -127,6 +127,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reject(_TOO_LARGE, f"The {part} exceed {MAX_HEAD_BYTES} bytes.")
         elif self._timer is None and (is_amid or self._has_begun):
             self._start_timer()
+        elif self._timer is None and not self._is_responding():
+            # uvicorn stops its own timer at each read, and starts it at the end of a response only:
+            # not if the response came before the end of the body.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
