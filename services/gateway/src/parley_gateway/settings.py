@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from parley_core.http.connection_limits import Networks
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
+    CountOrZero,
     InternalSecretSetting,
     Port,
     Prefix,
@@ -52,6 +54,21 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     max_streams: Count = Field(
         default=2_000,
         description="the number of replies and exports that are streamed concurrently",
+    )
+    max_connections: CountOrZero = Field(
+        default=10_000,
+        description="the number of connections that clients may have open; 0 for no limit but "
+        "that of file descriptors",
+    )
+    max_connections_per_address: CountOrZero = Field(
+        default=2_000,
+        description="the number of connections that one client address may have open; 0 for no "
+        "limit",
+    )
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="the addresses or networks of proxies in front of the gateway, such as "
+        "10.0.0.0/8,fd00::/8, to which the limit per address does not apply",
     )
     drain_seconds: Count = Field(
         default=5, description="the whole seconds that requests may take to finish after SIGTERM"

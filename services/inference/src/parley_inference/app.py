@@ -29,6 +29,7 @@ from parley_inference.session.context_window_cache import ContextWindowCache
 from parley_inference.settings import InferenceSettings, environment_variable
 from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
 from parley_inference.streaming.turn_buffering import TurnBuffering, create_turn_buffering
+from parley_inference.turns.cancel_loop import stop_cancelled_turns
 from parley_inference.turns.conversation_caches import ConversationCaches
 from parley_inference.turns.heartbeat import HeartbeatLoop
 from parley_inference.turns.running_turns import RunningTurns
@@ -134,7 +135,9 @@ async def _run_service(
             return [] if heartbeats.answered else ["session"]
 
         stack.push_async_callback(heartbeats.finish)
-        await stack.enter_async_context(background_tasks(heartbeats.run()))
+        await stack.enter_async_context(
+            background_tasks(heartbeats.run(), stop_cancelled_turns(session, running))
+        )
         stack.push_async_callback(shutdown.finish)
         yield _Service(
             [

@@ -66,6 +66,7 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
             services.turns,
             services.index,
             services.completions,
+            services.cancel_notices,
         ),
         *key_routes(authenticators, services.store, services.search_keys),
         *assistant_routes(authenticators, services.catalogue, services.administration),

@@ -31,9 +31,11 @@ from parley_session.application.sessions.record_completion import CompletionReco
 from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.application.sessions.update_session import SessionUpdater
+from parley_session.application.turns.cancel_notices import CancelNotices
 from parley_session.application.turns.lease_sweeper import SWEEP_INTERVAL_SECONDS, LeaseSweeper
 from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
 from parley_session.application.turns.prompt_builder import PromptBuilder
+from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
@@ -78,6 +80,7 @@ class Services:
     completions: CompletionRecorder
     turn_commands: TurnCommands
     lifecycle: TurnLifecycle
+    cancel_notices: CancelNotices
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
     registry: CollectorRegistry
@@ -163,6 +166,7 @@ def _compose(
         idempotency_hours=settings.idempotency_hours,
         interval_seconds=SWEEP_INTERVAL_SECONDS,
     )
+    cancel_notices = CancelNotices(settings.database, turns)
     retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
         pool=pool,
@@ -185,8 +189,11 @@ def _compose(
         importer=MessageImporter(store, executor, sessions, catalogue, clock=utc_now),
         deletion=deletion,
         completions=CompletionRecorder(store, index, clock=utc_now),
-        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue),
+        turn_commands=TurnCommands(
+            store, turns, executor, sessions, catalogue, StoppedTurns(turns, sessions, lifecycle)
+        ),
         lifecycle=lifecycle,
+        cancel_notices=cancel_notices,
         catalogue=catalogue,
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
@@ -197,6 +204,7 @@ def _compose(
             assistants_relay.run(),
             outbox_monitor.run(),
             sweeper.run(),
+            cancel_notices.run(),
             retention.run(),
         ],
     )

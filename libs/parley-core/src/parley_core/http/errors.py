@@ -1,7 +1,10 @@
 """Errors of the HTTP APIs, all of one shape: {"error": {"message", "type", "param", "code"}}."""
 
+import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
+from uuid import uuid4
 
 REQUEST_ID = "x-request-id"
 
@@ -86,3 +89,20 @@ def error_body(
 ) -> dict[str, dict[str, str | None]]:
     """Return the JSON of an error response."""
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+def closing_response(
+    status: HTTPStatus, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the bytes of an HTTP response after which the connection closes."""
+    content = json.dumps(body).encode()
+    all_headers = {
+        "content-type": "application/json",
+        "content-length": len(content),
+        REQUEST_ID: uuid4().hex,
+        **(headers or {}),
+        "connection": "close",
+    }
+    lines = [f"{name}: {value}" for name, value in all_headers.items()]
+    start = f"HTTP/1.1 {status.value} {status.phrase}"
+    return "\r\n".join((start, *lines, "", "")).encode() + content

@@ -10,7 +10,8 @@ State = Literal["closed", "open", "half_open"]
 class CircuitBreaker:
     """Opens after `failure_threshold` failures in a row; after `open_seconds` one trial is allowed.
 
-    `failures` is the number of failures since the last success. Times are seconds of a monotonic clock, passed in by the caller.
+    `failures` is the number of failures since the last success. Times are seconds of a monotonic
+    clock, passed in by the caller.
     """
 
     failure_threshold: int

@@ -9,6 +9,7 @@ from parley_contracts.api_models import Turn
 from parley_contracts.session_api.requests import ModelPrice, Request, TokenUsage
 from parley_contracts.session_api.turns import (
     CachedWindow,
+    CancelledTurnsResponse,
     ClaimTurnRequest,
     CompactContextRequest,
     HeartbeatRequest,
@@ -112,6 +113,13 @@ class SessionClient:
             timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS,
         )
         return decode(answer, HeartbeatResponse)
+
+    async def cancelled_turns(self) -> Sequence[UUID]:
+        """The turns of this process that were cancelled; session waits up to 2 s for one."""
+        answer = await self._call(
+            "GET", f"/runners/{self._runner_id}/cancelled-turns", self._own_caller()
+        )
+        return decode(answer, CancelledTurnsResponse).turns
 
     def _own_caller(self) -> Caller:
         """The caller of a request that no user made."""

@@ -25,6 +25,7 @@ from parley_session.domain.session.commands import (
 from parley_session.domain.session.decide import decide
 from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
+from parley_session.storage.append_statement import AppendCondition
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 MAX_APPEND_ATTEMPTS = 8
@@ -49,7 +50,18 @@ class AlreadyExecuted:
     turn_id: UUID | None
 
 
-CommandFor = Callable[[LoadedSession | None], Command | Awaitable[Command | AlreadyExecuted]]
+@dataclass(frozen=True, slots=True)
+class ConditionalCommand:
+    """A command whose append depends on the turn's row; if it changed, the command is rebuilt."""
+
+    command: Command
+    condition: AppendCondition | None
+
+
+CommandFor = Callable[
+    [LoadedSession | None],
+    Command | Awaitable[Command | ConditionalCommand | AlreadyExecuted],
+]
 """Builds the command from the loaded session, or finds its earlier execution; raises to reject."""
 
 
@@ -94,12 +106,14 @@ class CommandExecutor:
             # Checked after the load: an execution that the load did not see is found here.
             if request and (earlier := await self.find_previous_execution(request)):
                 return earlier
-            built = command_for(loaded)
-            command = await built if isinstance(built, Awaitable) else built
-            if isinstance(command, AlreadyExecuted):
-                return command
+            building = command_for(loaded)
+            built = await building if isinstance(building, Awaitable) else building
+            if isinstance(built, AlreadyExecuted):
+                return built
+            if not isinstance(built, ConditionalCommand):
+                built = ConditionalCommand(built, None)
             metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
-            if result := await self._attempt(loaded, command, metadata, request):
+            if result := await self._attempt(loaded, built, metadata, request):
                 return result
         raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
@@ -128,11 +142,12 @@ class CommandExecutor:
     async def _attempt(
         self,
         loaded: LoadedSession | None,
-        command: Command,
+        built: ConditionalCommand,
         metadata: CommandMetadata,
         request: IdempotentRequest | None,
     ) -> CommandResult | None:
-        """None if another append was committed first."""
+        """None if another append was committed first, or if the condition does not hold."""
+        command = built.command
         key = loaded.key if loaded else DataKey.generate()
         session = loaded.session if loaded else None
         events = await run_in_thread_if_large(
@@ -144,7 +159,9 @@ class CommandExecutor:
         turn_id, session_id = _opened_turn_id(events), events[0].session_id
         record = request.to_record(key, session_id, turn_id) if request else None
         async with self._admitted(turn_id, metadata.actor):
-            after = await self._store.append(loaded, events, key=key, idempotency_record=record)
+            after = await self._store.append(
+                loaded, events, key=key, idempotency_record=record, condition=built.condition
+            )
         return CommandResult(after, events) if after else None
 
     def _admitted(self, turn_id: UUID | None, actor: Actor) -> AbstractAsyncContextManager[None]:

@@ -14,7 +14,12 @@ from parley_core.runtime.offload import run_in_thread_if_large
 from parley_core.storage.postgres_pool import Pool
 from parley_events.session import Event, ReplyRequested
 from parley_session.domain.session.state import BrokenStream, Session, fold
-from parley_session.storage.append_statement import IdempotencyRecord, Statement, append_statement
+from parley_session.storage.append_statement import (
+    AppendCondition,
+    IdempotencyRecord,
+    Statement,
+    append_statement,
+)
 from parley_session.storage.event_cache import RecentEvents, SessionCache
 from parley_session.storage.event_rows import event_from_row
 
@@ -94,10 +99,12 @@ class EventStore:
         *,
         key: DataKey,
         idempotency_record: IdempotencyRecord | None = None,
+        condition: AppendCondition | None = None,
     ) -> LoadedSession | None:
-        """Append events that follow `loaded`; None if another append was committed first.
+        """Append events that follow `loaded`.
 
-        Outbox rows, turns and the idempotency record are part of the same commit.
+        None if another append was committed first, or if the condition does not hold. Outbox
+        rows, turns and the idempotency record are part of the same commit.
         Raises EventTooLarge, in which case nothing was stored.
         """
         wrapped_key = None if loaded else self._master_keys.wrap(key, events[0].session_id)
@@ -108,6 +115,7 @@ class EventStore:
             wrapped_key=wrapped_key,
             idempotency_record=idempotency_record,
             message_sequences=_earlier_parent_sequences(loaded, events),
+            condition=condition,
         )
         statement = await run_in_thread_if_large(len(events), build_statement)
         try:

@@ -136,6 +136,10 @@ class Client:
         """A call by inference as a service."""
         return await self.call("POST", path, body, who=INFERENCE, issuer="inference")
 
+    async def read_as_inference(self, path: str) -> ApiResponse:
+        """A read by inference as a service."""
+        return await self.call("GET", path, who=INFERENCE, issuer="inference")
+
     async def answered(self, session_id: str, content: str, reply: str) -> dict[str, Any]:
         """Submits, claims and completes a turn."""
         turn, runner = await self.submit(session_id, content), str(uuid4())

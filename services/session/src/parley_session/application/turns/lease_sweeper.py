@@ -77,8 +77,10 @@ class LeaseSweeper:
         for session_id, turn_id in abandoned:
             caller = Caller(Principal("parley", "session"), f"sweep-{turn_id}")
             try:
-                await self._lifecycle.end_abandoned(session_id, turn_id, caller)
-                log.info("turn %s interrupted: lease expired", turn_id)
+                if await self._lifecycle.end_abandoned(
+                    session_id, turn_id, self._lease_seconds, caller
+                ):
+                    log.info("turn %s interrupted: lease expired", turn_id)
             except DATABASE_UNAVAILABLE:
                 raise
             except Exception as error:
