@@ -24,7 +24,7 @@ CAPACITY = 200
 KINDS = ("stream", "json", "background", "regenerate", "completion")
 REFUSALS = {(503, "inference_busy"), (429, "too_many_turns")}
 # A process that is killed is missed after 10 s, and its turns end within the next second.
-MAX_WAIT_SECONDS = 45
+MAX_WAIT_SECONDS = 60
 
 
 @dataclass
