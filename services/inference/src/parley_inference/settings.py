@@ -46,7 +46,11 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     )
 
     max_turns: int = Field(
-        200, ge=1, le=10_000, description="how many turns may run at once, from 1 to 10000"
+        200,
+        ge=1,
+        le=5_000,
+        description="how many turns run at once, from 1 to 5000; session admits as many as all "
+        "processes can run",
     )
     max_streams: Count = Field(2_000, description="how many streams of turns may be open at once")
     max_completions: Count = Field(

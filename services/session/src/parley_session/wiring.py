@@ -37,6 +37,7 @@ from parley_session.application.turns.partial_reply_recovery import PartialReply
 from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
+from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
@@ -50,6 +51,7 @@ from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
+from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
 
 log = logging.getLogger(__name__)
@@ -131,7 +133,11 @@ def _compose(
         catalogue.clear_cache()
         assistants_relay.wake()
 
-    executor = CommandExecutor(store)
+    admission = TurnAdmission(
+        TurnLoadReader(pool, settings.turn.lease_seconds),
+        max_person_share=settings.turn.max_person_share,
+    )
+    executor = CommandExecutor(store, admission)
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )

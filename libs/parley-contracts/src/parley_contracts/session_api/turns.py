@@ -148,9 +148,13 @@ class FailTurnRequest(EndTurnRequest, kw_only=True):
 
 
 class HeartbeatRequest(Request):
-    """`POST /runners/{id}/heartbeat`: the turns that the process runs."""
+    """`POST /runners/{id}/heartbeat`: the turns that the process runs, or that wait in it.
+
+    `capacity` is how many it runs at once; 0 while it shuts down.
+    """
 
     turns: Annotated[list[UUID], Meta(max_length=MAX_TURNS_PER_HEARTBEAT)]
+    capacity: Annotated[int, Meta(ge=0, le=MAX_TURNS_PER_HEARTBEAT)]
 
 
 class TurnToStop(Struct, frozen=True):

@@ -46,7 +46,7 @@ def chat_completion_routes(
                 404: ("model_not_found", "session_not_found"),
                 409: ("turn_open", "session_full", "cancelled"),
                 413: ("message_too_large", "body_too_large"),
-                429: ("upstream_rate_limited",),
+                429: ("too_many_turns", "upstream_rate_limited"),
                 500: ("internal_error", "internal"),
                 502: ("upstream_refused", "upstream_garbage", "upstream_broken"),
                 503: (

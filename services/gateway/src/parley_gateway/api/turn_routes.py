@@ -33,7 +33,8 @@ _REPLY: dict[int, dict[str, Any]] = {
 _BUSY = (*ALWAYS[503], "gateway_busy")
 _NO_REPLY: Codes = {
     409: ("turn_open", "session_full"),
-    503: _BUSY,
+    429: ("too_many_turns",),
+    503: (*_BUSY, "inference_busy", "inference_unavailable"),
     504: ("reply_pending",),
 }
 

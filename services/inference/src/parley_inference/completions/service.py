@@ -52,9 +52,9 @@ class CompletionService:
         candidates = self._catalogue.candidates(model, request.prompt_tokens)
         completion: Completion
         if request.stream:
-            completion = StreamedCompletion(request, candidates, self._provider)
+            completion = StreamedCompletion(request, candidates, self._provider, caller.principal)
         else:
-            completion = WholeCompletion(request, candidates, self._provider)
+            completion = WholeCompletion(request, candidates, self._provider, caller.principal)
         return CompletionResponse(completion, caller, self)
 
     def interrupt_all(self) -> None:
