@@ -35,11 +35,11 @@ from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.history.page_cache import PageCache
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
-from parley_gateway.history.session_versions import (
+from parley_gateway.history.version_lookup import (
     REDIS_CONNECTIONS,
     REDIS_OPEN_SECONDS,
     REDIS_TIMEOUT_SECONDS,
-    SessionVersions,
+    VersionLookup,
 )
 from parley_gateway.http.body_limits import BodyLimits
 from parley_gateway.http.forwarding import Forwarder
@@ -82,7 +82,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             )
             verifier = _jwt_verifier(settings.jwt, http, tokens)
             authenticator = Authenticator(verifier, tokens)
-            versions = app.state.versions = SessionVersions(version_cache, upstreams.session)
+            versions = app.state.versions = VersionLookup(version_cache, upstreams.session)
             app.router.routes += _routes(
                 settings, authenticator, upstreams, pages, versions, streams
             )
@@ -128,7 +128,7 @@ def _routes(
     authenticator: Authenticator,
     upstreams: Upstreams,
     pages: PageCache,
-    versions: SessionVersions,
+    versions: VersionLookup,
     streams: StreamLimiter,
 ) -> Sequence[BaseRoute]:
     tickets = StreamTickets(settings.internal_secret)

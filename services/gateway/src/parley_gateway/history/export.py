@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from parley_core.auth.caller import Caller
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_core.http.service_client import ServiceClient
-from parley_gateway.history.session_versions import SessionVersions
+from parley_gateway.history.version_lookup import VersionLookup
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.stream_limiter import StreamLimiter
 
@@ -30,7 +30,7 @@ class Exporter:
     def __init__(
         self,
         history: ServiceClient,
-        versions: SessionVersions,
+        versions: VersionLookup,
         streams: StreamLimiter,
         *,
         idle_timeout_seconds: float,

@@ -14,7 +14,7 @@ from parley_core.http.errors import InvalidRequest
 from parley_core.http.service_client import ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
 from parley_gateway.history.page_cache import Key, Page, PageCache
-from parley_gateway.history.session_versions import SessionVersions
+from parley_gateway.history.version_lookup import VersionLookup
 from parley_gateway.http.forwarding import Forwarder, passthrough_response
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import HistoryQuery
@@ -26,7 +26,7 @@ class HistoryReader:
         forwarder: Forwarder,
         upstreams: Upstreams,
         pages: PageCache,
-        versions: SessionVersions,
+        versions: VersionLookup,
     ) -> None:
         self._forwarder, self._upstreams = forwarder, upstreams
         self._pages, self._versions = pages, versions

@@ -12,7 +12,7 @@ from parley_core.http.errors import REQUEST_ID, ParleyError
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import page_messages
 from parley_gateway.history.page_cache import Page, PageCache
-from parley_gateway.history.session_versions import SessionVersions
+from parley_gateway.history.version_lookup import VersionLookup
 
 PATH = "/v1/history/"
 
@@ -29,7 +29,7 @@ class PageCacheMiddleware:
         app: ASGIApp,
         pages: PageCache,
         tokens: VerifiedTokenCache,
-        versions: Callable[[], SessionVersions],
+        versions: Callable[[], VersionLookup],
     ) -> None:
         """`versions` is called once the application has started."""
         self._app, self._pages, self._tokens = app, pages, tokens

@@ -101,6 +101,8 @@ class TurnEventRelay:
                         backoff.reset()
                         if events := framer.feed(received):
                             self._last_event_id = framer.last_event_id
+                            if framer.ended:
+                                _check_end(events)
                             yield events
                         if framer.ended:
                             return
@@ -226,6 +228,18 @@ class TurnEventRelays:
             stream_url=lambda: self._tickets.stream_url(turn.id, caller.principal, ticket),
             last_event_id=last_event_id,
         )
+
+
+def _check_end(events: bytes) -> None:
+    """Raises MalformedEventStream unless the last event has the session's version."""
+    try:
+        msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended)
+    except ValueError:
+        raise MalformedEventStream from None
+
+
+class _Ended(msgspec.Struct):
+    version: int
 
 
 def parse_turn(body: bytes) -> Turn:

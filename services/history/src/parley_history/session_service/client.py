@@ -15,7 +15,7 @@ from parley_contracts.session_api.keys import (
     encode_data_keys_request,
     encode_search_keys_request,
 )
-from parley_contracts.session_api.versions import VersionsResponse
+from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey

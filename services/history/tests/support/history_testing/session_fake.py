@@ -18,7 +18,7 @@ from parley_contracts.session_api.keys import (
     SearchKeysRequest,
     SearchKeysResponse,
 )
-from parley_contracts.session_api.versions import VersionsResponse
+from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_contracts.session_api.versions import VersionsRequest, VersionsResponse
+from parley_contracts.session_api.version_bodies import VersionsRequest, VersionsResponse
 from parley_session.api.authentication import Authenticators
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from parley_contracts.session_api.limits import MAX_VERSIONS_PER_REQUEST
-from parley_contracts.session_api.versions import VersionsRequest, VersionsResponse
+from parley_contracts.session_api.version_bodies import VersionsRequest, VersionsResponse
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.http.service_client import ServiceClient
 from parley_core.runtime.batcher import Batcher
@@ -26,7 +26,7 @@ SESSION_TIMEOUT_SECONDS = 2.0
 _decode = msgspec.json.Decoder(VersionsResponse).decode
 
 
-class SessionVersions:
+class VersionLookup:
     """Reads Redis, and asks the session service for versions that Redis does not have."""
 
     def __init__(
