@@ -12,6 +12,7 @@ from parley_core.log import LogWriter
 from parley_core.runtime.metrics import new_registry
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.version_cache import VersionCache
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -39,6 +40,7 @@ from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.application.version_publisher import RETRY_SECONDS, VersionPublisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
@@ -60,6 +62,9 @@ log = logging.getLogger(__name__)
 # the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
+# The first command of an outage waits this long; the ones after it do not wait.
+_PUBLISH_TIMEOUT_SECONDS = 0.25
+_PUBLISH_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,9 @@ async def session_services(
     async with (
         open_store_pool(settings.database) as pool,
         partial_reply_recovery(settings.redis_url) as partial_replies,
+        version_publisher(settings.redis_url) as versions,
     ):
-        yield _compose(settings, policies, pool, partial_replies)
+        yield _compose(settings, policies, pool, partial_replies, versions)
 
 
 def _compose(
@@ -104,6 +110,7 @@ def _compose(
     policies: RetentionPolicies,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
+    versions: VersionPublisher,
 ) -> Services:
     registry = new_registry()
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
@@ -125,6 +132,7 @@ def _compose(
         max_cached_sessions=settings.session_cache_size,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
+        publish_version=versions.publish,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
     catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
@@ -206,6 +214,7 @@ def _compose(
             sweeper.run(),
             cancel_notices.run(),
             retention.run(),
+            versions.run(),
         ],
     )
 
@@ -239,3 +248,22 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         yield PartialReplyRecovery(TurnBuffers(redis))
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def version_publisher(redis_url: str | None) -> AsyncIterator[VersionPublisher]:
+    if redis_url is None:
+        yield VersionPublisher(None)
+        return
+    cache = VersionCache(
+        RedisWithCircuitBreaker(
+            redis_url,
+            timeout_seconds=_PUBLISH_TIMEOUT_SECONDS,
+            open_seconds=RETRY_SECONDS / 2,
+            max_connections=_PUBLISH_CONNECTIONS,
+        )
+    )
+    try:
+        yield VersionPublisher(cache)
+    finally:
+        await cache.aclose()
