@@ -18,6 +18,7 @@ from parley_gateway.schemas.fields import (
     Metadata,
     ModelName,
     PastInstant,
+    PatchModel,
     RequestModel,
     Title,
 )
@@ -48,8 +49,8 @@ class StartSession(RequestModel):
     )
 
 
-class ChangeSession(RequestModel):
-    """At least one field. `legal_hold` requires the scope `admin`."""
+class ChangeSession(PatchModel):
+    """At least one field. Changing `legal_hold` requires the scope `admin`."""
 
     title: Title | None = Field(None, description="null removes the title.")
     metadata: Metadata = Field({}, description="Replaces all metadata.")
@@ -134,7 +135,7 @@ class DefineAssistant(RequestModel):
     model: ModelName | None = Field(None, description="Default: the default model.")
 
 
-class ReviseAssistant(RequestModel):
+class ReviseAssistant(PatchModel):
     """At least one field."""
 
     name: _Name = ""
