@@ -7,7 +7,7 @@ import aiohttp
 
 from benchmarks.load.paced_client import PacedClient, wait_for_token
 from benchmarks.servers.memory import resident_megabytes
-from benchmarks.servers.running_stack import RunningStack, data_folder, paced_model, running_stack
+from benchmarks.servers.running_stack import RunningStack, data_folder, fake_model, running_stack
 from benchmarks.table import Row, milliseconds, percentile, print_table
 
 STREAMS, OPENED_PER_SECOND = 1_000, 80
@@ -26,7 +26,7 @@ MEASURED_PROCESSES = ("gateway", "inference", "session", "redis")
 async def run() -> None:
     async with (
         data_folder() as data,
-        paced_model(TOKEN_INTERVAL_SECONDS) as model,
+        fake_model(TOKEN_INTERVAL_SECONDS) as model,
         running_stack(data, model, **SETTINGS) as stack,
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import aiohttp
 
 from benchmarks.load.paced_client import PacedClient, token_times
-from benchmarks.servers.running_stack import data_folder, paced_model, running_stack
+from benchmarks.servers.running_stack import data_folder, fake_model, running_stack
 from benchmarks.table import Row, milliseconds, percentile, print_table
 
 TOKEN_INTERVAL_SECONDS = 0.05
@@ -28,7 +28,7 @@ Read = Callable[[int], Coroutine[None, None, list[float]]]
 async def run() -> None:
     async with (
         data_folder() as data,
-        paced_model(TOKEN_INTERVAL_SECONDS) as model,
+        fake_model(TOKEN_INTERVAL_SECONDS) as model,
         running_stack(data, model, **SETTINGS) as stack,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
     ):

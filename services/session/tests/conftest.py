@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from session_support.components import Components, components_on
 from session_support.process import Ended, Run, variables
 from session_support.service import Service, serve_session
 
@@ -73,6 +74,11 @@ async def pool(store_database: str) -> AsyncIterator[Pool]:
         store_database, max_connections=16, timeout_seconds=10, application_name="test"
     ) as pool:
         yield pool
+
+
+@pytest.fixture
+def components(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture

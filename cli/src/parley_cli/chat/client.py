@@ -8,6 +8,8 @@ from uuid import uuid4
 import httpx2
 
 from parley_cli.chat.sse_events import ReplyDelta, ReplyEnded, ReplyProgress, events
+from parley_cli.errors import CommandError
+from parley_cli.service_commands.gateway_client import error_message, no_gateway_message
 from parley_core.runtime.backoff import backoff_delay
 
 TIMEOUT = httpx2.Timeout(10, connect=5, read=45)  # Seconds; a stream has a heartbeat every 15.
@@ -19,8 +21,8 @@ TRANSIENT_STATUSES = (429, 502, 503, 504)
 IDEMPOTENCY_KEY = "idempotency-key"
 
 
-class ChatError(Exception):
-    """The message is a sentence for the user."""
+class ChatError(CommandError):
+    """A request of the chat failed."""
 
 
 class ChatClient:
@@ -104,10 +106,7 @@ class ChatClient:
         if isinstance(error, _TransientError):
             return ChatError(str(error))
         if isinstance(error, httpx2.ConnectError):
-            return ChatError(
-                f"No gateway answers at {self._url}: start one with `parley up`, or pass --url "
-                "for another."
-            )
+            return ChatError(no_gateway_message(self._client))
         return ChatError(f"The connection to {self._url} was lost.")
 
 
@@ -116,12 +115,7 @@ class _TransientError(Exception):
 
 
 def _raise_error(response: httpx2.Response) -> None:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The gateway answered {response.status_code} {response.reason_phrase}."
+    message = error_message(response)
     if response.status_code in TRANSIENT_STATUSES:
         raise _TransientError(message)
-    if response.status_code == 401:
-        message += " Check that the token, or PARLEY_JWT_SECRET, is valid for this gateway."
     raise ChatError(message)

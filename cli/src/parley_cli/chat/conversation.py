@@ -77,11 +77,11 @@ class Conversation:
     def _send(self, content: str) -> None:
         ended = ReplyEnded(self._version, None)
         try:
-            with self._screen.reply(self._assistant_name()) as reply:
+            with self._screen.reply(self._assistant_name()) as write:
                 for part in self._client.reply(self._session["id"], content):
                     match part:
                         case ReplyDelta():
-                            reply.write(part.text)
+                            write(part.text)
                         case ReplyEnded():
                             ended = part
         except KeyboardInterrupt:

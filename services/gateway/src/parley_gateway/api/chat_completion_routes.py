@@ -18,7 +18,7 @@ from parley_gateway.chat_completions.endpoint import (
 from parley_gateway.chat_completions.parameter_support import UNSUPPORTED
 from parley_gateway.chat_completions.responses import ChatCompletion
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
-from parley_gateway.http.request_parsing import IdempotencyHeaders, JSONBody, request_body
+from parley_gateway.http.request_parsing import IdempotencyHeaders, JSONBody
 
 _SessionIds = Annotated[
     list[str] | None,
@@ -36,7 +36,6 @@ def chat_completion_routes(
 
     @router.post(
         "/chat/completions",
-        operation_id="createChatCompletion",
         summary="Create a chat completion, as in OpenAI's API",
         response_model=ChatCompletion,
         responses=responses(
@@ -69,7 +68,6 @@ def chat_completion_routes(
                 504: ("reply_pending", "upstream_timeout"),
             },
         ),
-        openapi_extra=request_body(CreateChatCompletion),
     )
     async def create_chat_completion(
         caller: CurrentCaller,

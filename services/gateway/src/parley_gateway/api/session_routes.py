@@ -19,7 +19,6 @@ from parley_gateway.http.request_parsing import (
     JSONBody,
     SessionId,
     check_not_empty,
-    request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import SessionsQuery
@@ -56,14 +55,12 @@ def session_routes(
 
     @router.post(
         "/sessions",
-        operation_id="startSession",
         summary="Start a session",
         status_code=201,
         response_model=SessionShape,
         responses=responses(
             {201: _SESSION, 200: _SESSION | {"model": SessionShape}}, COMMAND, _NO_NEW_SESSION
         ),
-        openapi_extra=request_body(StartSession),
     )
     async def start_session(
         caller: CurrentCaller,
@@ -75,7 +72,6 @@ def session_routes(
 
     @router.get(
         "/sessions",
-        operation_id="listSessions",
         summary="List one's sessions",
         response_model=SessionList,
         responses=responses({200: examples.json_example(examples.SESSION_LIST)}, HISTORY),
@@ -90,7 +86,6 @@ def session_routes(
 
     @router.delete(
         "/sessions",
-        operation_id="eraseSessions",
         summary="Erase all of one's sessions",
         response_model=SessionsDeleted,
         responses=responses({200: examples.json_example(examples.SESSIONS_DELETED)}),
@@ -103,7 +98,6 @@ def session_routes(
 
     @router.get(
         "/sessions/{session_id}",
-        operation_id="readSession",
         summary="Read a session",
         response_model=SessionShape,
         responses=responses({200: _SESSION}, SESSION),
@@ -113,7 +107,6 @@ def session_routes(
 
     @router.patch(
         "/sessions/{session_id}",
-        operation_id="changeSession",
         summary="Rename a session, change its metadata, archive it",
         response_model=SessionShape,
         responses=responses(
@@ -122,7 +115,6 @@ def session_routes(
             SESSION,
             {403: ("missing_scope",), 413: ("session_too_large", "body_too_large")},
         ),
-        openapi_extra=request_body(ChangeSession),
     )
     async def change_session(
         caller: CurrentCaller,
@@ -138,7 +130,6 @@ def session_routes(
 
     @router.delete(
         "/sessions/{session_id}",
-        operation_id="deleteSession",
         summary="Erase a session",
         response_model=SessionDeleted,
         responses=responses(
@@ -153,7 +144,6 @@ def session_routes(
 
     @router.post(
         "/sessions/{session_id}/restore",
-        operation_id="restoreSession",
         summary="Restore a deleted session",
         response_model=SessionShape,
         responses=responses({200: _SESSION}, COMMAND, SESSION, {409: ("not_deleted",)}),
@@ -169,7 +159,6 @@ def session_routes(
 
     @router.post(
         "/sessions/{session_id}/fork",
-        operation_id="forkSession",
         summary="Start a session with the messages of another one",
         status_code=201,
         response_model=SessionShape,
@@ -179,7 +168,6 @@ def session_routes(
             SESSION,
             {409: ("session_id_unavailable", "fork_too_large", "assistant_retired")},
         ),
-        openapi_extra=request_body(ForkSession),
     )
     async def fork_session(
         caller: CurrentCaller,
@@ -193,13 +181,11 @@ def session_routes(
 
     @router.post(
         "/switch-assistant",
-        operation_id="switchAssistant",
         summary="Continue with another assistant",
         response_model=AssistantSwitch,
         responses=responses(
             {200: examples.json_example(examples.ASSISTANT_SWITCH)}, COMMAND, _NO_NEW_SESSION
         ),
-        openapi_extra=request_body(SwitchAssistant),
     )
     async def switch_assistant(
         caller: CurrentCaller,

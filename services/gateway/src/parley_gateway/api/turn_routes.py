@@ -19,7 +19,6 @@ from parley_gateway.http.request_parsing import (
     JSONBody,
     SessionId,
     TurnId,
-    request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.requests import EmptyBody, Regenerate, SubmitMessage
@@ -53,13 +52,11 @@ def turn_routes(
 
     @router.post(
         "/sessions/{session_id}/messages",
-        operation_id="submitMessage",
         summary="Submit a message and get the reply to it",
         response_model=Turn,
         responses=responses(
             _REPLY, COMMAND, SESSION, _NO_REPLY, {413: ("message_too_large", "body_too_large")}
         ),
-        openapi_extra=request_body(SubmitMessage),
     )
     async def submit_message(
         caller: CurrentCaller,
@@ -85,11 +82,9 @@ def turn_routes(
 
     @router.post(
         "/sessions/{session_id}/regenerate",
-        operation_id="regenerateReply",
         summary="Get another reply to a message",
         response_model=Turn,
         responses=responses(_REPLY, COMMAND, SESSION, _NO_REPLY),
-        openapi_extra=request_body(Regenerate),
     )
     async def regenerate_reply(
         caller: CurrentCaller,
@@ -104,7 +99,6 @@ def turn_routes(
 
     @router.get(
         "/turns/{turn_id}",
-        operation_id="readTurn",
         summary="Read a turn",
         response_model=Turn,
         responses=responses({200: _TURN}, TURN),
@@ -118,7 +112,6 @@ def turn_routes(
 
     @router.get(
         "/turns/{turn_id}/stream",
-        operation_id="streamTurn",
         summary="Stream a turn, or resume its stream",
         # No media type of its own: errors are JSON.
         response_class=Response,
@@ -152,7 +145,6 @@ def turn_routes(
 
     @router.post(
         "/turns/{turn_id}/cancel",
-        operation_id="cancelTurn",
         summary="Cancel the reply",
         response_model=Turn,
         responses=responses({200: _TURN}, COMMAND, TURN),

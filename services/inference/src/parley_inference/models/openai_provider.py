@@ -24,7 +24,6 @@ from parley_inference.models.wire.chunk_parser import ChunkParser
 from parley_inference.models.wire.stream_attempt import (
     Forward,
     OnChunk,
-    ResponseParser,
     StreamAttempt,
     read_body,
 )
@@ -89,7 +88,7 @@ class OpenAIProvider:
         self,
         model: Model,
         body: bytes,
-        new_parser: Callable[[], ResponseParser],
+        new_parser: Callable[[], ChunkParser],
         on_chunk: OnChunk,
         forward: Forward | None = None,
     ) -> None:

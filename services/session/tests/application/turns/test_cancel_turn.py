@@ -4,21 +4,12 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from session_support.client import EVE, ApiResponse
-from session_support.components import Components, components_on
+from session_support.components import Components
 from session_support.service import Service
+from session_support.sessions import runner
 
 from parley_core.storage.postgres_pool import Pool
-
-
-@pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
-def runner() -> str:
-    return str(uuid4())
 
 
 async def cancel(session: Service, turn_id: str, **more: object) -> ApiResponse:

@@ -17,11 +17,6 @@ from parley_testing.eventually import eventually
 Turns = Sequence[dict[str, Any]]
 
 
-@pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
 @asynccontextmanager
 async def sweeping(*sweepers: LeaseSweeper) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(sweeper.run()) for sweeper in sweepers]
