@@ -13,6 +13,7 @@ from parley_gateway.schemas.fields import (
     Id,
     Instant,
     ModelName,
+    Name,
     QueryModel,
     Version,
     VersionOrTime,
@@ -88,11 +89,11 @@ class UsageQuery(QueryModel):
     session_id: Id | None = None
     assistant_id: AssistantId | None = None
     model: ModelName | None = None
-    user: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)] | None = Field(
+    user: Annotated[Name, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
         None, description="Another user of the tenant. Requires the scope `admin`."
     )
     limit: int = Field(20, ge=1, le=100)
-    after: Annotated[str, Field(min_length=1, max_length=1_024)] | None = Field(
+    after: Annotated[Name, Field(max_length=1_024)] | None = Field(
         None, description="The `next` of the previous page."
     )
 
