@@ -20,7 +20,6 @@ from parley_session.application.sessions.imported_message_ids import (
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
 from parley_session.domain.session.commands import ImportedMessage, ImportMessages
-from parley_session.domain.session.state import Role
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
