@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 from uuid import uuid4
@@ -177,7 +178,7 @@ async def test_only_the_turns_of_a_killed_process_are_interrupted(
             await eventually(some_wait, within=MAX_WAIT_SECONDS)
             model_server.open_gate(question)
         for name in ("inference", killed):
-            await eventually(lambda name=name: _is_idle(stack, name), within=MAX_WAIT_SECONDS)
+            await eventually(partial(_is_idle, stack, name), within=MAX_WAIT_SECONDS)
         outcomes, later = await outcomes_of(first), await outcomes_of(second)
         assert outcomes["interrupted"] == lost
         assert outcomes["completed"] == CAPACITY - lost
