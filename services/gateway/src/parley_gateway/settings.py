@@ -12,6 +12,7 @@ from parley_core.runtime.settings import (
     InternalSecretSetting,
     Port,
     Prefix,
+    RedisUrl,
     Seconds,
     Settings,
     SharedPortSetting,
@@ -33,6 +34,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     )
     history_url: Annotated[BaseUrl, Variable("PARLEY_HISTORY_URL")] = Field(
         description="the base URL of the history service, such as http://127.0.0.1:8083"
+    )
+    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
+        default=None, description="a URL such as redis://127.0.0.1:6379/0"
     )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080

@@ -8,10 +8,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from parley_core.crypto.sealing import DataKey
 from parley_core.log import LogWriter
 from parley_core.runtime.metrics import new_registry
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.version_cache import VersionCache
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -39,6 +41,7 @@ from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.application.version_publisher import RETRY_SECONDS, VersionPublisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
@@ -49,7 +52,8 @@ from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
 from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.keys.installation_key import load_installation_key
+from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
@@ -60,6 +64,9 @@ log = logging.getLogger(__name__)
 # the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
+# The first command of an outage waits this long; the ones after it do not wait.
+_PUBLISH_TIMEOUT_SECONDS = 0.25
+_PUBLISH_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +102,19 @@ async def session_services(
     async with (
         open_store_pool(settings.database) as pool,
         partial_reply_recovery(settings.redis_url) as partial_replies,
+        version_publisher(settings.redis_url) as versions,
     ):
-        yield _compose(settings, policies, pool, partial_replies)
+        installation_key = await load_installation_key(pool, settings.master_key)
+        yield _compose(settings, policies, pool, installation_key, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
     pool: Pool,
+    installation_key: DataKey,
     partial_replies: PartialReplyRecovery,
+    versions: VersionPublisher,
 ) -> Services:
     registry = new_registry()
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
@@ -125,6 +136,7 @@ def _compose(
         max_cached_sessions=settings.session_cache_size,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
+        publish_version=versions.publish,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
     catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
@@ -147,6 +159,7 @@ def _compose(
         executor,
         sessions,
         catalogue,
+        installation_key=installation_key,
         temporary_hours=settings.temporary_session_hours,
         clock=utc_now,
     )
@@ -206,6 +219,7 @@ def _compose(
             sweeper.run(),
             cancel_notices.run(),
             retention.run(),
+            versions.run(),
         ],
     )
 
@@ -239,3 +253,22 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         yield PartialReplyRecovery(TurnBuffers(redis))
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def version_publisher(redis_url: str | None) -> AsyncIterator[VersionPublisher]:
+    if redis_url is None:
+        yield VersionPublisher(None)
+        return
+    cache = VersionCache(
+        RedisWithCircuitBreaker(
+            redis_url,
+            timeout_seconds=_PUBLISH_TIMEOUT_SECONDS,
+            open_seconds=RETRY_SECONDS / 2,
+            max_connections=_PUBLISH_CONNECTIONS,
+        )
+    )
+    try:
+        yield VersionPublisher(cache)
+    finally:
+        await cache.aclose()

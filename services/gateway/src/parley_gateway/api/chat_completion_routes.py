@@ -48,7 +48,14 @@ def chat_completion_routes(
                 413: ("message_too_large", "body_too_large"),
                 429: ("too_many_turns", "upstream_rate_limited"),
                 500: ("internal_error", "internal"),
-                502: ("upstream_refused", "upstream_garbage", "upstream_broken"),
+                502: (
+                    "upstream_refused",
+                    "upstream_garbage",
+                    "upstream_broken",
+                    "upstream_empty",
+                    "upstream_tool_calls",
+                    "upstream_filtered",
+                ),
                 503: (
                     *ALWAYS[503],
                     "gateway_busy",

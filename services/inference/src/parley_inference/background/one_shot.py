@@ -23,14 +23,18 @@ async def complete_once(
     timeout_seconds: float,
     max_bytes: int,
 ) -> OneShotResult:
-    """Return the model's answer, cut at `max_bytes`. Raises UpstreamError and TimeoutError."""
+    """Return the model's answer, cut at `max_bytes`; empty when the model refused.
+
+    Raises UpstreamError and TimeoutError.
+    """
     reply = ReplyText(max_bytes)
     tokens: TokenCounts | None = None
+    refused = False
 
     def on_chunk(parsed: ParsedChunk) -> bool:
-        nonlocal tokens
+        nonlocal tokens, refused
         reply.append(parsed.text)
-        tokens = parsed.tokens or tokens
+        tokens, refused = parsed.tokens or tokens, refused or parsed.refused
         return not reply.full
 
     async with asyncio.timeout(timeout_seconds):
@@ -44,4 +48,4 @@ async def complete_once(
         prompt_tokens=estimate_tokens(prompt_bytes),
         reply_bytes=len(text.encode()),
     )
-    return OneShotResult(text, usage, model.price)
+    return OneShotResult("" if refused else text, usage, model.price)

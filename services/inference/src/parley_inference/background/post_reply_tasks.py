@@ -18,7 +18,12 @@ from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import SettingsGroup
 from parley_inference.background.one_shot import complete_once
 from parley_inference.background.summary import max_summary_bytes, summary_prompt
-from parley_inference.background.title import MAX_TITLE_BYTES, extract_title, title_prompt
+from parley_inference.background.title import (
+    MAX_TITLE_BYTES,
+    extract_title,
+    first_words,
+    title_prompt,
+)
 from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.provider import Provider
@@ -114,7 +119,8 @@ class PostReplyTasks:
             timeout_seconds=TITLE_TIMEOUT_SECONDS,
             max_bytes=MAX_TITLE_BYTES,
         )
-        if title := extract_title(result.text):
+        title = extract_title(result.text) or first_words(turn.message.content)
+        if title:
             await self._session.suggest_title(turn.session_id, title, model.name, result)
 
     async def _compact(

@@ -3,7 +3,7 @@
 Each session is exported as of one version, the one at which its export began.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -19,6 +19,10 @@ from parley_history.queries.export.repository import ExportRepository
 from parley_history.queries.messages.page_json import message_json
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
+from parley_history.queries.sessions.committed_versions import (
+    CommittedVersions,
+    sessions_behind,
+)
 from parley_history.queries.sessions.list_sessions import session_shape
 from parley_history.queries.sessions.repository import ListedSession
 from parley_history.session_service.client import SessionClient
@@ -43,11 +47,13 @@ class SessionExporter:
         sessions: ExportRepository,
         pages: PageRepository,
         projection: ProjectionWaiter,
+        committed: CommittedVersions,
         session_client: SessionClient,
         keys: DataKeyCache,
         settings: ExportSettings,
     ) -> None:
         self._sessions, self._pages, self._projection = sessions, pages, projection
+        self._committed = committed
         self._session_client, self._keys = session_client, keys
         self._max_concurrent, self._running = settings.max_concurrent, 0
 
@@ -66,15 +72,14 @@ class SessionExporter:
                 yield chunk
             yield format.end_single(session_id)
 
-    async def export_all(
-        self, caller: Caller, format_name: FormatName, seen: Mapping[UUID, int]
-    ) -> AsyncIterator[bytes]:
+    async def export_all(self, caller: Caller, format_name: FormatName) -> AsyncIterator[bytes]:
         """Export all sessions of the caller, except temporary ones.
 
         Raises ParleyError or ExportInterrupted.
         """
         with self._slot():
-            await self._projection.wait_for_all(seen)
+            if not await self._committed.are_projected(caller):
+                raise sessions_behind()
             ids = await self._sessions.ids(caller.principal)
             async for chunk in self._chunks_of_all(ids, caller, format_of(format_name)):
                 yield chunk

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from parley_contracts.api_models import Message, SessionShape
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
+from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import TooLarge, Unavailable
 from parley_events.cloudevents import EventTooLarge
 from parley_events.session import Event, ReplyRequested
@@ -46,10 +47,12 @@ class SessionStarter:
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
         *,
+        installation_key: DataKey,
         temporary_hours: float,
         clock: Clock,
     ) -> None:
         """A temporary session expires after `temporary_hours`."""
+        self._installation_key = installation_key
         self._store, self._index, self._executor = store, index, executor
         self._sessions, self._assistants = sessions, assistants
         self._temporary_hours, self._clock = temporary_hours, clock
@@ -76,7 +79,7 @@ class SessionStarter:
         assistant = catalogued.shape
         lifetime = timedelta(hours=self._temporary_hours)
         command = StartSession(
-            session_id or new_session_id(request),
+            session_id or self.new_id(request),
             assistant.id,
             assistant.version,
             title,
@@ -102,6 +105,10 @@ class SessionStarter:
         if isinstance(result, AlreadyExecuted):
             return await self._sessions.read(result.session_id, caller.principal), False
         return await self._sessions.shape(result.loaded, caller.principal), True
+
+    def new_id(self, request: IdempotentRequest | None) -> UUID:
+        """The id of a session that is started without one; the same for a retried request."""
+        return request.session_id(self._installation_key) if request else uuid4()
 
     async def switch(
         self, caller: Caller, request: IdempotentRequest | None, assistant_id: str
@@ -146,10 +153,6 @@ class SessionStarter:
             )
             for node in shown
         ]
-
-
-def new_session_id(request: IdempotentRequest | None) -> UUID:
-    return request.derived_id if request else uuid4()
 
 
 def _opened_turn_id(event: Event | None) -> UUID | None:
