@@ -39,6 +39,7 @@ from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
 from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.body_limits import BodyLimits
 from parley_gateway.http.forwarding import Forwarder
+from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
@@ -95,6 +96,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     )
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
+    api.add_middleware(QueryLimit)
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     install_request_error_handlers(api)
