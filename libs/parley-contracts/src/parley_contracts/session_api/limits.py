@@ -30,3 +30,4 @@ MAX_SEARCH_KEYS_PER_REQUEST = 100
 
 MAX_COUNT = 2**53
 """The largest integer that JSON readers in every language represent exactly."""
+MAX_VERSIONS_PER_REQUEST = 500

@@ -6,7 +6,7 @@ parameters are read before any dependency runs, and decode the JSON twice.
 
 import asyncio
 import re
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Path
@@ -43,7 +43,7 @@ class JSONBody(Generic[Model]):
     """
 
     def __init__(self, model: type[Model]) -> None:
-        self._model = model
+        self.model = model
 
     async def __call__(self, request: Request) -> Model:
         try:
@@ -56,18 +56,9 @@ class JSONBody(Generic[Model]):
             ) from None
         try:
             check_json_size(body)
-            return self._model.model_validate_json(body or b"{}")
+            return self.model.model_validate_json(body or b"{}")
         except ValidationError as error:
             raise _invalid(error, "body") from None
-
-
-def request_body(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route whose body is read by JSONBody."""
-    required = any(field.is_required() for field in model.model_fields.values())
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}
-    }
 
 
 async def idempotency_headers(

@@ -18,6 +18,11 @@ from parley_gateway.schemas.fields import (
     VersionOrTime,
 )
 
+ALLOW_BEHIND = (
+    "Return an older page, marked `behind: true`, where the latest writes are not projected "
+    "within 2 s."
+)
+
 
 class ListQuery(QueryModel):
     limit: int = Field(20, ge=1, le=100)
@@ -36,7 +41,7 @@ class HistoryQuery(ListQuery):
     before: Id | None = Field(None, description="The first message of the next page.")
     min_version: Version | None = Field(
         None,
-        description="Wait up to 2 s until the session's history has reached this version.",
+        description="A version that the session must have: 400 otherwise.",
     )
     as_of: VersionOrTime | None = Field(
         None, description="The history as it was at a version, or at a past time."
@@ -47,6 +52,7 @@ class HistoryQuery(ListQuery):
     branches: Literal["all"] | None = Field(
         None, description="All messages of all branches, ordered by version."
     )
+    allow_behind: Literal["true", "false"] | None = Field(None, description=ALLOW_BEHIND)
 
 
 class SessionsQuery(ListQuery):
@@ -56,6 +62,7 @@ class SessionsQuery(ListQuery):
     archived: Literal["true", "false", "all"] = "false"
     updated_after: Instant | None = None
     updated_before: Instant | None = None
+    allow_behind: Literal["true", "false"] | None = Field(None, description=ALLOW_BEHIND)
 
 
 class AssistantsQuery(ListQuery):

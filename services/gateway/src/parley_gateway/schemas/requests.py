@@ -11,6 +11,7 @@ from parley_contracts.session_api.limits import (
     MAX_INSTRUCTIONS_LENGTH,
     MAX_MESSAGE_BYTES,
 )
+from parley_contracts.session_api.turns import OnOpenTurn
 from parley_gateway.schemas.fields import (
     ASSISTANT_ID_REGEX,
     AssistantId,
@@ -81,6 +82,11 @@ class ReplyOptions(RequestModel):
     stream: bool = Field(False, description="Stream the reply as server-sent events.")
     background: bool = Field(
         False, description="Return the running turn at once. Excludes `stream`."
+    )
+    on_open_turn: OnOpenTurn = Field(
+        "reject",
+        description="If the session is still answering: `reject` the request, or `interrupt` the "
+        "reply, which keeps its text so far. A reply that was cancelled before needs neither.",
     )
 
     def to_command(self) -> bytes:

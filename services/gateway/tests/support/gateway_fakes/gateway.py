@@ -19,7 +19,7 @@ from parley_gateway import app
 from parley_gateway.settings import GatewaySettings
 from parley_testing.event_stream import EventStream
 from parley_testing.peers import SECRET
-from parley_testing.serving import client_session, serving
+from parley_testing.serving import Server, client_session, serving
 
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
 _operations: list[tuple[str, re.Pattern[str], dict[str, Any]]] = []
@@ -92,6 +92,7 @@ class Client:
 @dataclass
 class Gateway(Client):
     app: app.Gateway
+    server: Server
 
     def check_documented(self, method: str, path: str, status: int) -> None:
         """Asserts that the OpenAPI document lists the status of the response."""
@@ -121,7 +122,7 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
         serving(gateway.asgi, small_send_buffer=True) as served,
         client_session() as http,
     ):
-        yield Gateway(served.url, http, gateway)
+        yield Gateway(served.url, http, gateway, served.server)
 
 
 def response_start(raw: bytes, turn: Turn) -> bytes:

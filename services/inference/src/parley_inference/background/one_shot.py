@@ -7,6 +7,7 @@ from parley_core.token_estimate import estimate_tokens
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.outcome import usage_from
 from parley_inference.models.provider import Provider
+from parley_inference.models.server_circuit import Person
 from parley_inference.models.wire.chat_message import ChatMessage
 from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts
 from parley_inference.session.usage_record import OneShotResult
@@ -17,6 +18,7 @@ async def complete_once(
     provider: Provider,
     model: Model,
     messages: Sequence[ChatMessage],
+    person: Person,
     *,
     timeout_seconds: float,
     max_bytes: int,
@@ -32,7 +34,7 @@ async def complete_once(
         return not reply.full
 
     async with asyncio.timeout(timeout_seconds):
-        await provider.stream(model, messages, on_chunk)
+        await provider.stream(model, messages, person, on_chunk)
     reply.close()
     text = reply.since(0)
     prompt_bytes = sum(len(message["content"].encode()) for message in messages)

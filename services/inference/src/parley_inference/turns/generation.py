@@ -61,9 +61,13 @@ class Generation:
     async def _stream(self, provider: Provider) -> UpstreamError | None:
         async def call(model: Model) -> None:
             self._called_model = model
-            await provider.stream(model, self._prompt.messages, self._on_chunk)
+            await provider.stream(model, self._prompt.messages, self._live.owner, self._on_chunk)
 
-        return await self._run.run(call)
+        while True:
+            error = await self._run.run(call)
+            # An accepted turn does not fail for want of room: it waits on for the model server.
+            if error is None or error.code != "upstream_busy":
+                return error
 
     def _on_chunk(self, parsed: ParsedChunk) -> bool:
         if parsed.events and self._answering_model is not self._called_model:

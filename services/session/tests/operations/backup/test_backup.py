@@ -31,11 +31,6 @@ ODD = Caller(Principal(tenant="default", user='a "b" \\ \t\n c', scopes=frozense
 
 
 @pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "backup"
 

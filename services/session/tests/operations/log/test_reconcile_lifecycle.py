@@ -40,11 +40,6 @@ TakeBack = Callable[[Logged], Awaitable[Reconciliation]]
 
 
 @pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
-@pytest.fixture
 def take_back(store_database: str) -> TakeBack:
     async def take_back(logged: Logged) -> Reconciliation:
         connection = await asyncpg.connect(store_database)
