@@ -93,7 +93,8 @@ class TurnEventRelay:
             return
         backoff = self._backoff()
         delay: float | None = 0
-        while delay is not None:
+        is_refused = False
+        while delay is not None and not is_refused:
             framer = TurnEventFramer(self._last_event_id, MAX_EVENT_BYTES)
             try:
                 async with aclosing(self._read_from_inference()) as chunks:
@@ -107,15 +108,15 @@ class TurnEventRelay:
                         if framer.ended:
                             return
             except _STREAM_ERRORS as error:
-                if _is_final(error):
-                    break
+                is_refused = _is_final(error)
             if (ended := await self.fetch_ended_turn()) is not None:
                 yield self._replay(ended)
                 return
             if self.session_erased:
                 return
-            delay = backoff.next_delay()
-            await asyncio.sleep(delay or 0)
+            if not is_refused:
+                delay = backoff.next_delay()
+                await asyncio.sleep(delay or 0)
         log.warning("turn %s: gave up on the stream from inference", self.turn.id)
 
     async def fetch_ended_turn(self) -> Turn | None:
