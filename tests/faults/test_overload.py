@@ -155,7 +155,7 @@ async def test_only_the_turns_of_a_killed_process_are_interrupted(
     async with stack.running("--replicas", replicas, **model_server.settings, **settings):
         gateways = [stack.address("gateway"), stack.address("gateway-2")]
         first = await prepared(stack, question, gateways, TURNS)
-        second = await prepared(stack, question, gateways, TURNS // 2)
+        second = await prepared(stack, question, gateways, TURNS // 4)
         async with asyncio.timeout(MAX_WAIT_SECONDS), asyncio.TaskGroup() as group:
             for attempt in first:
                 group.create_task(attempt.send(question))

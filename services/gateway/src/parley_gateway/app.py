@@ -43,6 +43,7 @@ from parley_gateway.history.version_lookup import (
 )
 from parley_gateway.http.body_limits import BodyLimits
 from parley_gateway.http.forwarding import Forwarder
+from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
@@ -68,7 +69,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     """Routes are added at startup: the HTTP client requires the running event loop."""
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
-    streams = StreamLimiter(settings.max_streams)
+    streams = StreamLimiter(settings.max_streams, settings.max_person_share)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -99,6 +100,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     )
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
+    api.add_middleware(QueryLimit)
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     install_request_error_handlers(api)

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from parley_core.http.connection_limits import Networks
+from parley_core.http.person_limit import PersonShare
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -58,6 +59,10 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     max_streams: Count = Field(
         default=2_000,
         description="the number of replies and exports that are streamed concurrently",
+    )
+    max_person_share: PersonShare = Field(
+        default=0.1,
+        description="the share of these streams that one person may have, over 0 and up to 1",
     )
     max_connections: CountOrZero = Field(
         default=10_000,

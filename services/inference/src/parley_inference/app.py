@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.health import health_routes
+from parley_core.http.person_limit import PersonLimit
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.background_tasks import background_tasks
@@ -108,8 +109,14 @@ async def _run_service(
 
         usage_reporter = UsageReporter(session)
         await stack.enter_async_context(usage_reporter.run(settings.drain.commit_seconds))
+        completion_limit = PersonLimit(
+            settings.max_completions,
+            settings.max_completions_person_share,
+            things="completions",
+            busy_code="inference_busy",
+        )
         completions = CompletionService(
-            provider, catalogue, usage_reporter.report, max_completions=settings.max_completions
+            provider, catalogue, usage_reporter.report, limit=completion_limit
         )
 
         authenticate = ServiceAuthenticator(

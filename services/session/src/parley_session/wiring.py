@@ -8,7 +8,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from parley_core.crypto.sealing import DataKey
 from parley_core.log import LogWriter
 from parley_core.runtime.metrics import new_registry
 from parley_core.storage.postgres_pool import Pool
@@ -52,7 +51,7 @@ from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
 from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.keys.installation_key import load_installation_key
+from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_load import TurnLoadReader
@@ -104,15 +103,13 @@ async def session_services(
         partial_reply_recovery(settings.redis_url) as partial_replies,
         version_publisher(settings.redis_url) as versions,
     ):
-        installation_key = await load_installation_key(pool, settings.master_key)
-        yield _compose(settings, policies, pool, installation_key, partial_replies, versions)
+        yield _compose(settings, policies, pool, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
     pool: Pool,
-    installation_key: DataKey,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
 ) -> Services:
@@ -159,7 +156,7 @@ def _compose(
         executor,
         sessions,
         catalogue,
-        installation_key=installation_key,
+        installation_key=InstallationKey(pool, settings.master_key),
         temporary_hours=settings.temporary_session_hours,
         clock=utc_now,
     )

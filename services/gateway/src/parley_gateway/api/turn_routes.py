@@ -32,7 +32,7 @@ _REPLY: dict[int, dict[str, Any]] = {
 _BUSY = (*ALWAYS[503], "gateway_busy")
 _NO_REPLY: Codes = {
     409: ("turn_open", "session_full"),
-    429: ("too_many_turns",),
+    429: ("too_many_turns", "too_many_streams"),
     503: (*_BUSY, "inference_busy", "inference_unavailable"),
     504: ("reply_pending",),
 }
@@ -117,7 +117,7 @@ def turn_routes(
                 204: {"description": "The client already has the whole reply."},
             },
             TURN,
-            {401: (*ALWAYS[401], "invalid_ticket"), 503: _BUSY},
+            {401: (*ALWAYS[401], "invalid_ticket"), 429: ("too_many_streams",), 503: _BUSY},
         ),
         dependencies=[STRICT_QUERY],
     )

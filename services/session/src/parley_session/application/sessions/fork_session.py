@@ -59,7 +59,7 @@ class SessionForker:
         if request and (earlier := await self._executor.find_previous_execution(request)):
             return await self._sessions.read(earlier.session_id, caller.principal), False
         source = await self._sessions.load_owned(source_id, caller.principal)
-        new_id = session_id or self._starter.new_id(request)
+        new_id = session_id or await self._starter.new_id(request)
         command = await self._command(source, message_id, new_id, title)
         try:
             return await self._starter.execute(command, caller, request)

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 from parley_contracts.api_models import Message, SessionShape
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import TooLarge, Unavailable
 from parley_events.cloudevents import EventTooLarge
 from parley_events.session import Event, ReplyRequested
@@ -22,6 +21,7 @@ from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.domain.session.commands import StartSession
 from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
 from parley_session.storage.event_store import EventStore, LoadedSession
+from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.session_index import SessionIndex
 
 SWITCH_MESSAGES = 20
@@ -47,7 +47,7 @@ class SessionStarter:
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
         *,
-        installation_key: DataKey,
+        installation_key: InstallationKey,
         temporary_hours: float,
         clock: Clock,
     ) -> None:
@@ -79,7 +79,7 @@ class SessionStarter:
         assistant = catalogued.shape
         lifetime = timedelta(hours=self._temporary_hours)
         command = StartSession(
-            session_id or self.new_id(request),
+            session_id or await self.new_id(request),
             assistant.id,
             assistant.version,
             title,
@@ -106,9 +106,11 @@ class SessionStarter:
             return await self._sessions.read(result.session_id, caller.principal), False
         return await self._sessions.shape(result.loaded, caller.principal), True
 
-    def new_id(self, request: IdempotentRequest | None) -> UUID:
+    async def new_id(self, request: IdempotentRequest | None) -> UUID:
         """The id of a session that is started without one; the same for a retried request."""
-        return request.session_id(self._installation_key) if request else uuid4()
+        if request is None:
+            return uuid4()
+        return request.session_id(await self._installation_key.get())
 
     async def switch(
         self, caller: Caller, request: IdempotentRequest | None, assistant_id: str

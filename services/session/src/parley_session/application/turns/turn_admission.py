@@ -41,7 +41,7 @@ class TurnAdmission:
         self._source, self._max_person_share = source, max_person_share
         self._monotonic = monotonic
         self._load, self._read_at = TurnLoad(0, {}, OpenTurns()), -math.inf
-        self._reading = asyncio.Lock()
+        self._deciding = asyncio.Lock()
         # Admitted here and not included in `_load`; the append of a pending one is under way.
         self._admitted: dict[UUID, Person] = {}
         self._pending: set[UUID] = set()
@@ -52,22 +52,25 @@ class TurnAdmission:
 
         Raises Unavailable, or TooManyRequests for a person who has as many open turns as allowed.
         """
-        person = Person(actor.tenant, actor.user)
-        await self._require_room(person)
-        self._admitted[turn_id] = person
-        self._pending.add(turn_id)
+        await self._reserve(turn_id, Person(actor.tenant, actor.user))
         try:
             yield
         finally:
             self._pending.remove(turn_id)
 
-    async def _require_room(self, person: Person) -> None:
-        now = self._monotonic()
-        if now - self._read_at > RECOUNT_SECONDS or self._refusal(person):
-            # Turns may have ended since: nobody is refused by an old count.
-            await self._recount(now)
-        if refusal := self._refusal(person):
-            raise refusal
+    async def _reserve(self, turn_id: UUID, person: Person) -> None:
+        asked_at = self._monotonic()
+        # Nobody is admitted during a count: it might include the turn, which would count twice.
+        async with self._deciding:
+            if asked_at - self._read_at > RECOUNT_SECONDS:
+                await self._recount()
+            if self._read_at < asked_at and self._refusal(person):
+                # Turns may have ended since: nobody is refused by an old count.
+                await self._recount()
+            if refusal := self._refusal(person):
+                raise refusal
+            self._admitted[turn_id] = person
+            self._pending.add(turn_id)
 
     def _refusal(self, person: Person) -> Unavailable | TooManyRequests | None:
         capacity = self._load.capacity
@@ -95,17 +98,13 @@ class TurnAdmission:
     def _admitted_to(self, person: Person) -> int:
         return sum(each == person for each in self._admitted.values())
 
-    async def _recount(self, asked_at: float) -> None:
-        """Read the load, unless a read that began after `asked_at` has done so meanwhile."""
-        async with self._reading:
-            if self._read_at >= asked_at:
-                return
-            read_at, excluded = self._monotonic(), [*self._pending]
-            included = self._admitted.keys() - self._pending
-            self._load = await self._source.read(excluded)
-            self._read_at = read_at
-            for turn_id in included:
-                del self._admitted[turn_id]
+    async def _recount(self) -> None:
+        read_at = self._monotonic()
+        included = self._admitted.keys() - self._pending
+        self._load = await self._source.read([*self._pending])
+        self._read_at = read_at
+        for turn_id in included:
+            del self._admitted[turn_id]
 
 
 def _seconds_until_one_ends(turns: OpenTurns) -> int:
