@@ -67,7 +67,7 @@ class Traffic:
         await self._request("history_pages", "GET", f"/history/{session}?limit={limit}")
 
     async def lists_and_searches(self) -> None:
-        await self._request("lists_and_searches", "GET", "/history?limit=100")
+        await self._request("lists_and_searches", "GET", "/sessions?limit=100")
         await self._request(
             "lists_and_searches", "POST", "/search", json={"query": "ordinary words"}
         )
@@ -76,7 +76,7 @@ class Traffic:
         path = f"/sessions/{await self._any_session()}/messages"
         for body in HOSTILE_BODIES:
             await self._request("hostile_inputs", "POST", path, data=body)
-        await self._request("hostile_inputs", "GET", "/history?" + "a=1&" * 2_000)
+        await self._request("hostile_inputs", "GET", "/sessions?" + "a=1&" * 2_000)
 
     async def _new_session(self) -> str:
         async with self._http.post(

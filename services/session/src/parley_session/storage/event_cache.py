@@ -13,10 +13,10 @@ from parley_session.domain.session.state import Session
 # place in a map; an ended turn with its id.
 _SESSION_BYTES, _NODE_BYTES, _ENDED_TURN_BYTES = 1_000, 420, 200
 
-# With the next limit, the cached events have at most 32 MiB.
 # The next steps of a turn read the events of its first step again.
 MAX_RECENT_EVENTS = 1_000
-# Larger appends are not cached: reading them back costs less than the memory.
+# Larger appends are not cached: reading them back costs less than the memory. With the limit above,
+# cached events have at most 32 MiB.
 MAX_RECENT_APPEND_BYTES = 32 * 1024
 
 
