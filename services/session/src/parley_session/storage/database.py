@@ -1,7 +1,7 @@
 """Connection settings of the event store's database, its pool, and its readiness check."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import asyncpg
 from pydantic import Field
@@ -10,7 +10,10 @@ from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
-Connection = asyncpg.Connection
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # Not subscriptable at run time.
 
 
 class DatabaseSettings(SettingsGroup):
@@ -40,7 +43,7 @@ def open_store_pool(settings: DatabaseSettings) -> Pool:
 
 async def connect_for_maintenance(
     settings: DatabaseSettings, server_settings: Mapping[str, str] | None = None
-) -> "Connection[asyncpg.Record]":
+) -> Connection:
     """A connection whose statements may take as long as a maintenance command needs."""
     return await asyncpg.connect(
         settings.url,

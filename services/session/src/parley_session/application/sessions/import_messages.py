@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 import msgspec
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_contracts.session_api.sessions import ImportedMessage as GivenMessage
+from parley_contracts.session_api.sessions import ImportMessagesResponse
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
@@ -19,7 +20,6 @@ from parley_session.application.event_mapper import message_of
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
 from parley_session.domain.session.commands import ImportedMessage, ImportMessages
-from parley_session.domain.session.state import Role
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 # Namespace of the ids of messages that are imported without one.
@@ -27,23 +27,6 @@ _NAMESPACE = UUID("0b0a6ac2-9d6c-4a55-8f3e-7d0b5f7f7a10")
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_LEEWAY = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class MessageToImport:
-    """A message as given; without an id it is derived from the other fields."""
-
-    role: Role
-    content: str
-    id: UUID | None = None
-    created_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    imported: int
-    skipped: int
-    version: int
 
 
 class MessageImporter:
@@ -60,8 +43,8 @@ class MessageImporter:
         self._assistants, self._clock = assistants, clock
 
     async def import_messages(
-        self, session_id: UUID, given: Sequence[MessageToImport], caller: Caller
-    ) -> ImportResult:
+        self, session_id: UUID, given: Sequence[GivenMessage], caller: Caller
+    ) -> ImportMessagesResponse:
         """Skips messages that the session already has.
 
         Raises SessionNotFound, TurnOpen, InvalidRequest, TooLarge, and Conflict if an id belongs
@@ -89,7 +72,12 @@ class MessageImporter:
         except EventTooLarge:
             raise TooLarge("A message is too large.", code="message_too_large") from None
         assert isinstance(result, CommandResult)
-        return ImportResult(imported, len(given) - imported, result.loaded.session.version)
+        return ImportMessagesResponse(
+            session_id=session_id,
+            imported=imported,
+            skipped=len(given) - imported,
+            version=result.loaded.session.version,
+        )
 
     async def _require_same(
         self, loaded: LoadedSession, existing: Sequence[ImportedMessage]
@@ -109,7 +97,7 @@ class MessageImporter:
 
 
 def _with_ids(
-    given: Sequence[MessageToImport], key: DataKey, model: str, now: datetime
+    given: Sequence[GivenMessage], key: DataKey, model: str, now: datetime
 ) -> list[ImportedMessage]:
     seen: set[UUID] = set()
     occurrences: dict[bytes, int] = {}
@@ -131,7 +119,7 @@ def _with_ids(
     return messages
 
 
-def _require_valid(message: MessageToImport, number: int, now: datetime) -> None:
+def _require_valid(message: GivenMessage, number: int, now: datetime) -> None:
     created_at = message.created_at
     if created_at and not EARLIEST <= created_at <= now + CLOCK_LEEWAY:
         raise InvalidRequest(
