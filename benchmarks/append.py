@@ -10,7 +10,7 @@ import asyncpg
 
 from benchmarks.load.sample_conversations import Append, sample_appends
 from benchmarks.servers.engines import postgres
-from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
+from benchmarks.table import percentile, print_table, rate_row, time_row
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.storage.migrations import load_migrations, migrate
@@ -79,20 +79,8 @@ async def run() -> None:
     print_table(
         "Append (submit: 2 events, end of a reply: 1), one commit each, fsync on",
         [
-            Row(
-                "one writer, p50",
-                milliseconds(latency),
-                milliseconds(baseline_latency),
-                baseline_latency / latency,
-                TARGET,
-            ),
-            Row(
-                f"{WRITERS} writers",
-                per_second(rate, "appends"),
-                per_second(baseline_rate, "appends"),
-                rate / baseline_rate,
-                TARGET,
-            ),
+            time_row("one writer, p50", latency, baseline_latency, TARGET),
+            rate_row(f"{WRITERS} writers", "appends", rate, baseline_rate, min_ratio=TARGET),
         ],
     )
 

@@ -21,8 +21,15 @@ from benchmarks.servers.running_stack import (
     running_server,
     running_stack,
 )
-from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
-from parley_cli.engines import free_port
+from benchmarks.table import (
+    Row,
+    limit_row,
+    milliseconds,
+    per_second,
+    percentile,
+    print_table,
+    rate_row,
+)
 
 CONNECTIONS, UNCACHED_CONNECTIONS, SECONDS, ROUNDS = 1_000, 50, 8, 3
 OPEN_RATE, OPEN_SECONDS = 200, 10
@@ -61,21 +68,21 @@ async def _cached(stack: RunningStack, path: str) -> list[Row]:
     together = min(both, key=lambda one: one.p99)
     errors = [error for one in (*alone, *both) for error in one.errors]
     return [
-        Row(
+        rate_row(
             f"cached pages of {len(pages[0]) / 1000:.1f} kB, one gateway",
-            per_second(rate, "reads"),
-            per_second(baseline_rate, "responses"),
-            rate / baseline_rate,
-            RATIO_TARGET,
+            "reads",
+            rate,
+            baseline_rate,
+            min_ratio=RATIO_TARGET,
         ),
         Row(
             "two gateways with half of the connections each",
             per_second(together.rate, "reads"),
         ),
-        _latency_row("the same, p50", together.p50, P50_TARGET),
-        _latency_row("the same, p99", together.p99, P99_TARGET),
+        limit_row("the same, p50", together.p50, P50_TARGET),
+        limit_row("the same, p99", together.p99, P99_TARGET),
         Row("errors", "; ".join(errors) or "none", target="none", met=not errors),
-        _latency_row(f"cached pages at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_TARGET),
+        limit_row(f"cached pages at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_TARGET),
     ]
 
 
@@ -90,16 +97,8 @@ async def _uncached(stack: RunningStack, path: str) -> list[Row]:
             per_second(loaded.rate, "reads"),
         ),
         Row("the same, p50", milliseconds(loaded.p50)),
-        _latency_row(
-            f"no page cache, at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_TARGET
-        ),
+        limit_row(f"no page cache, at an open {OPEN_RATE} reads/s, p99", opened, OPEN_P99_TARGET),
     ]
-
-
-def _latency_row(label: str, seconds: float, target: float) -> Row:
-    return Row(
-        label, milliseconds(seconds), target=f"< {1000 * target:.0f} ms", met=seconds < target
-    )
 
 
 async def _load(
@@ -178,12 +177,11 @@ async def _gateways(stack: RunningStack) -> list[str]:
 
 @asynccontextmanager
 async def _bare_page(page: bytes) -> AsyncIterator[str]:
-    port = free_port()
     with tempfile.NamedTemporaryFile() as file:
         file.write(page)
         file.flush()
-        async with running_server("benchmarks.servers.bare_page", [str(port), file.name], port):
-            yield f"http://127.0.0.1:{port}"
+        async with running_server("bare_page", file.name) as url:
+            yield url
 
 
 def _raise_file_limit() -> None:

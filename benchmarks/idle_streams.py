@@ -7,7 +7,7 @@ import aiohttp
 
 from benchmarks.load.paced_client import PacedClient, wait_for_token
 from benchmarks.servers.memory import resident_megabytes
-from benchmarks.servers.running_stack import RunningStack, data_folder, paced_model, running_stack
+from benchmarks.servers.running_stack import RunningStack, data_folder, fake_model, running_stack
 from benchmarks.table import Row, milliseconds, percentile, print_table
 
 STREAMS, OPENED_PER_SECOND = 1_000, 80
@@ -16,6 +16,9 @@ SETTLE_SECONDS = 5
 # Longer than the benchmark: after its first token a reply stays idle.
 TOKEN_INTERVAL_SECONDS = 3_600
 SETTINGS = {
+    # One person has all streams.
+    "PARLEY_GATEWAY_MAX_PERSON_SHARE": "1",
+    "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "1",
     "PARLEY_INFERENCE_MAX_TURNS": "2000",
     "PARLEY_INFERENCE_UPSTREAM_MAX_CONCURRENCY": "2000",
     "PARLEY_INFERENCE_UPSTREAM_BETWEEN_TOKENS_SECONDS": "600",
@@ -26,7 +29,7 @@ MEASURED_PROCESSES = ("gateway", "inference", "session", "redis")
 async def run() -> None:
     async with (
         data_folder() as data,
-        paced_model(TOKEN_INTERVAL_SECONDS) as model,
+        fake_model(TOKEN_INTERVAL_SECONDS) as model,
         running_stack(data, model, **SETTINGS) as stack,
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.load.sample_conversations import sample_appends
 from benchmarks.servers.engines import kafka, postgres
-from benchmarks.table import Row, per_second, print_table
+from benchmarks.table import print_table, rate_row
 from parley_core.log import Brokers, LogWriter, ensure_topic
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import Record, encode
@@ -43,16 +43,7 @@ async def run() -> None:
             baselines.append(len(records) / await _baseline_seconds(bootstrap, records))
     print_table(
         f"Outbox to Kafka: {len(events):,} events of {SESSIONS} sessions, acks=all, idempotent",
-        [
-            Row(
-                "relay",
-                per_second(max(rates), "events"),
-                per_second(max(baselines), "events"),
-                max(rates) / max(baselines),
-                f">= {TARGET:,}/s",
-                max(rates) >= TARGET,
-            )
-        ],
+        [rate_row("relay", "events", max(rates), max(baselines), min_rate=TARGET)],
     )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import aiohttp
 
 from benchmarks.load.paced_client import PacedClient, token_times
-from benchmarks.servers.running_stack import data_folder, paced_model, running_stack
+from benchmarks.servers.running_stack import data_folder, fake_model, running_stack
 from benchmarks.table import Row, milliseconds, percentile, print_table
 
 TOKEN_INTERVAL_SECONDS = 0.05
@@ -17,6 +17,9 @@ OPENED_PER_SECOND = 40
 MEASURED_SECONDS, MARGIN_SECONDS = 5, 2
 JITTER_TARGET = 0.050
 SETTINGS = {
+    # One person has all streams.
+    "PARLEY_GATEWAY_MAX_PERSON_SHARE": "1",
+    "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "1",
     "PARLEY_INFERENCE_MAX_TURNS": "2000",
     "PARLEY_INFERENCE_UPSTREAM_MAX_CONCURRENCY": "2000",
 }
@@ -28,7 +31,7 @@ Read = Callable[[int], Coroutine[None, None, list[float]]]
 async def run() -> None:
     async with (
         data_folder() as data,
-        paced_model(TOKEN_INTERVAL_SECONDS) as model,
+        fake_model(TOKEN_INTERVAL_SECONDS) as model,
         running_stack(data, model, **SETTINGS) as stack,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
     ):

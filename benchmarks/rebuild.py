@@ -15,17 +15,17 @@ import asyncpg
 
 from benchmarks.load.sample_conversations import sample_appends
 from benchmarks.projection import (
-    PARTITIONS,
     baseline_rate,
+    log_writer,
     projected_records,
     projection_rate,
+    publish,
     running_projector,
 )
 from benchmarks.servers.engines import kafka, postgres
-from benchmarks.table import Row, per_second, print_table
-from parley_core.log import Brokers, LogWriter, ensure_topic
+from benchmarks.table import Row, per_second, print_table, rate_row
+from parley_core.log import LogWriter
 from parley_events.cloudevents import Record, encode
-from parley_events.topics import SESSIONS_TOPIC, TopicSpec
 from parley_history.storage.migrations import migrate_history
 
 # 100 events per session: a million in total.
@@ -49,7 +49,7 @@ async def run() -> None:
     events = [event for append in sample_appends(uuid4(), APPENDS) for event in append]
     template = [encode(event) for event in events]
     count = GROUPS * CONCURRENT_SESSIONS * len(template)
-    async with postgres() as dsn, kafka() as bootstrap, _writer(bootstrap) as writer:
+    async with postgres() as dsn, kafka() as bootstrap, log_writer(bootstrap) as writer:
         settings = {
             "PARLEY_HISTORY_DATABASE_URL": dsn,
             "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
@@ -57,7 +57,7 @@ async def run() -> None:
         connection = await asyncpg.connect(dsn)
         await migrate_history(connection)
         for _ in range(GROUPS):
-            await _publish(writer, _interleaved(template))
+            await publish(writer, _interleaved(template))
         live = await projection_rate(settings, connection, count, "benchmark")
         others = (uuid4() for _ in range(BASELINE_SESSIONS))
         baseline = await baseline_rate(
@@ -79,41 +79,16 @@ async def run() -> None:
         "and swapped in",
         [
             Row("live projection of the same events", per_second(live, "events")),
-            Row(
-                "rebuild",
-                per_second(alone.rate, "events"),
-                per_second(baseline, "events"),
-                alone.rate / baseline,
-                f">= {TARGET:,}/s",
-                alone.rate >= TARGET,
-            ),
-            Row(
+            rate_row("rebuild", "events", alone.rate, baseline, min_rate=TARGET),
+            rate_row(
                 f"rebuild while {WRITES_PER_SECOND} events/s are written and projected",
-                per_second(under_writes.rate, "events"),
-                per_second(alone.rate, "events"),
-                under_writes.rate / alone.rate,
+                "events",
+                under_writes.rate,
+                alone.rate,
             ),
             Row("killed midway and resumed", f"same checksum, {resumed.checksum}"),
         ],
     )
-
-
-@asynccontextmanager
-async def _writer(bootstrap: str) -> AsyncIterator[LogWriter]:
-    brokers = Brokers(bootstrap)
-    await ensure_topic(brokers, TopicSpec(SESSIONS_TOPIC, PARTITIONS, 1, 1))
-    writer = LogWriter(brokers, SESSIONS_TOPIC)
-    await writer.start()
-    try:
-        yield writer
-    finally:
-        await writer.close()
-
-
-async def _publish(writer: LogWriter, records: Sequence[Record]) -> None:
-    for start in range(0, len(records), 5_000):
-        appended = await writer.append(records[start : start + 5_000], timeout=60)
-        assert appended.error is None, appended.error
 
 
 def _interleaved(template: Sequence[Record]) -> list[Record]:
@@ -170,7 +145,7 @@ async def _writes_at_fixed_rate(
     async def write() -> None:
         endless = records()
         while True:
-            await _publish(writer, [*islice(endless, WRITES_PER_SECOND // 10)])
+            await publish(writer, [*islice(endless, WRITES_PER_SECOND // 10)])
             await asyncio.sleep(0.1)
 
     writing = asyncio.create_task(write())

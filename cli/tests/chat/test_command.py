@@ -11,7 +11,6 @@ import pytest
 from cli_fakes.gateway import FakeGateway
 
 from parley_cli.__main__ import main
-from parley_cli.chat import command
 from parley_cli.chat.client import MAX_REPLY_ATTEMPTS, ChatClient, ChatError
 from parley_cli.chat.sse_events import ReplyDelta, ReplyEnded, events
 from parley_cli.engines import free_port
@@ -166,7 +165,7 @@ def test_an_unreachable_gateway_is_reported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    assert command.chat(url=url, token="T", user="you", assistant=None, session=None) == 1
+    assert main(["chat", "--url", url, "--token", "T"]) == 1
     assert capsys.readouterr().err.startswith(
         f"No gateway answers at {url}: start one with `parley up`"
     )

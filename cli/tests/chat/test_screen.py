@@ -36,9 +36,9 @@ def test_a_finished_reply_has_every_word_on_the_screen_once() -> None:
     console = Console(file=output, force_terminal=True, width=60, height=6, color_system=None)
     words = [f"word{number}" for number in range(120)]
     text = "\n\n".join(" ".join(words[start : start + 8]) for start in range(0, 120, 8))
-    with TerminalScreen(console).reply("Helper") as reply:
+    with TerminalScreen(console).reply("Helper") as write:
         for start in range(0, len(text), 7):
-            reply.write(text[start : start + 7])
+            write(text[start : start + 7])
     left = _left_on_screen(output.getvalue())
     assert [word for word in left.split() if word.startswith("word")] == words
 

@@ -1,6 +1,7 @@
 """Arguments of `parley log`: accepted forms and error messages."""
 
 import argparse
+import pkgutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -74,3 +75,24 @@ def test_the_help_of_each_command_has_examples(
     with pytest.raises(SystemExit, match="0"):
         build_parser().parse_args([*command.split(), "--help"])
     assert f"\nexamples:\n  parley {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "up",
+        "status",
+        "token --user ada",
+        "chat",
+        "log tail",
+        "rebuild history",
+        "backup --to x",
+        "verify-backup --from x",
+        "restore --from x",
+        "export --user ada",
+        "erase-user --user ada",
+    ],
+)
+def test_every_command_has_a_function_that_runs_it(arguments: str) -> None:
+    options = build_parser().parse_args(arguments.split())
+    assert callable(pkgutil.resolve_name(options.run))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from cli_fakes.service import FakeServices
 
+from parley_cli.__main__ import main
 from parley_cli.engines import EngineError, free_port
 from parley_cli.stack.state_file import RunningProcess, RunningStack, StackLock, write_state_file
-from parley_cli.stack.status import status
 from parley_cli.stack.supervision.service_process import ServiceProcess
 
 LOCK_AND_WAIT = """
@@ -23,6 +23,11 @@ with StackLock(pathlib.Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_DATA", str(tmp_path))
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ def test_json_output_has_the_readiness_of_each_process(
     external = RunningProcess("kafka", None, external_address)
     write_state_file(tmp_path, stack_of(ready, dead, silent, external))
     with StackLock(tmp_path):
-        assert status(tmp_path, as_json=True) == 0
+        assert main(["status", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows[0] == {
         "name": "session",
@@ -73,7 +78,7 @@ def test_table_output_has_a_line_per_process(
     process = RunningProcess("session", service.child.pid, service.address)
     write_state_file(tmp_path, stack_of(process))
     with StackLock(tmp_path):
-        status(tmp_path, as_json=False)
+        main(["status"])
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["NAME", "PID", "ADDRESS", "READY"]
     assert row.split() == ["session", str(process.pid), process.address, "yes"]
@@ -83,7 +88,7 @@ def test_the_state_file_of_a_killed_stack_is_ignored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_state_file(tmp_path, stack_of(RunningProcess("session", os.getpid(), "127.0.0.1:1")))
-    assert status(tmp_path, as_json=True) == 1
+    assert main(["status", "--json"]) == 1
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == f"No stack runs on {tmp_path}: start one with `parley up`.\n"

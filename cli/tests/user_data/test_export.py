@@ -66,7 +66,7 @@ def test_an_interrupted_export_leaves_no_file(
     ("status", "message"),
     [
         (503, "Rejected with 503."),
-        (401, "Check that PARLEY_JWT_SECRET is the secret of this gateway."),
+        (401, "or PARLEY_JWT_SECRET, is valid for this gateway."),
     ],
 )
 def test_an_error_of_the_gateway_is_printed_and_leaves_no_file(

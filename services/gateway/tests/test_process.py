@@ -41,6 +41,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
             {"PARLEY_GATEWAY_PORT": "x"},
             "PARLEY_GATEWAY_PORT is wrong. It should be the port to listen on, from 1 to 65535.",
         ),
+        ({"PARLEY_GATEWAY_TRUSTED_PROXIES": "proxy"}, "PARLEY_GATEWAY_TRUSTED_PROXIES is wrong"),
         ({"PARLEY_GATEWAY_MAX_STREAMS": "0"}, "PARLEY_GATEWAY_MAX_STREAMS is wrong."),
         (
             {"PARLEY_GATEWAY_REPLY_TIMEOUT_SECONDS": "-1"},
@@ -68,6 +69,39 @@ def test_invalid_settings_exit_with_code_2_and_name_the_variable(
     assert error.startswith(sentence)
     assert JWT_SECRET not in error
     assert "too short" not in error
+
+
+async def test_connections_over_the_limit_per_address_are_refused(
+    session, inference, history
+) -> None:
+    port = free_port()
+    process = await started(
+        "parley_gateway",
+        **RIGHT
+        | {
+            "PARLEY_SESSION_URL": session.url,
+            "PARLEY_INFERENCE_URL": inference.url,
+            "PARLEY_HISTORY_URL": history.url,
+            "PARLEY_GATEWAY_PORT": str(port),
+            "PARLEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "2",
+        },
+    )
+    await until_ready(process, f"http://127.0.0.1:{port}")
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    async with asyncio.timeout(30):
+        opened = [await connect() for _ in range(3)]
+        response = await opened[2][0].read()
+    for _, writer in opened:
+        writer.close()
+    process.terminate()
+    _, error = await process.communicate()
+
+    assert response.startswith(b"HTTP/1.1 503 ")
+    assert b"too_many_connections" in response
+    assert b"file descriptors" in error
 
 
 async def test_sigterm_ends_open_streams_and_then_the_process(session, inference, history) -> None:

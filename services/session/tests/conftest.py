@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from session_support.components import Components, components_on
 from session_support.process import Ended, Run, variables
 from session_support.service import Service, serve_session
 
@@ -47,7 +48,7 @@ def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None
 
 @pytest.fixture
 async def store_database(migrated_database: str) -> str:
-    """The URL of a migrated database with empty tables."""
+    """The URL of a migrated database with empty tables, and a runner that has room for turns."""
     connection = await asyncpg.connect(migrated_database)
     # A killed process may have left a running statement.
     await connection.execute(
@@ -59,6 +60,8 @@ async def store_database(migrated_database: str) -> str:
         DELETE FROM assistant_events USING assistants
             WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;
         DELETE FROM assistants WHERE tenant IS NOT NULL;
+        INSERT INTO runners (id, seen_at, turns, capacity)
+            VALUES (gen_random_uuid(), now() + interval '1 hour', '{}', 1000);
         UPDATE sweeper SET last_tick = now(), quiet_until = now()
         """
     )
@@ -73,6 +76,11 @@ async def pool(store_database: str) -> AsyncIterator[Pool]:
         store_database, max_connections=16, timeout_seconds=10, application_name="test"
     ) as pool:
         yield pool
+
+
+@pytest.fixture
+def components(pool: Pool) -> Components:
+    return components_on(pool)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from uuid import uuid4
 import httpx2
 
 from parley_cli.chat.sse_events import ReplyDelta, ReplyEnded, ReplyProgress, events
+from parley_cli.errors import CommandError
+from parley_cli.service_commands.gateway_client import error_message, no_gateway_message
 from parley_core.runtime.backoff import backoff_delay
 
 TIMEOUT = httpx2.Timeout(10, connect=5, read=45)  # Seconds; a stream has a heartbeat every 15.
@@ -19,8 +21,8 @@ TRANSIENT_STATUSES = (429, 502, 503, 504)
 IDEMPOTENCY_KEY = "idempotency-key"
 
 
-class ChatError(Exception):
-    """The message is a sentence for the user."""
+class ChatError(CommandError):
+    """A request of the chat failed."""
 
 
 class ChatClient:
@@ -43,11 +45,15 @@ class ChatClient:
         """`session`, whether it was `created`, and its last `messages`, oldest first."""
         return dict(self._call("POST", "/v1/switch-assistant", {"assistant_id": assistant_id}))
 
-    def history(self, session_id: str, limit: int, min_version: int) -> list[dict[str, Any]]:
-        """The last messages, oldest first, read at `min_version` or later (0: any version)."""
-        query = f"limit={limit}&order=desc" + (f"&min_version={min_version}" if min_version else "")
+    def history(
+        self, session_id: str, limit: int, min_version: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """The last messages, oldest first, and whether later ones are missing for now."""
+        query = f"limit={limit}&order=desc&allow_behind=true" + (
+            f"&min_version={min_version}" if min_version else ""
+        )
         page = self._call("GET", f"/v1/history/{session_id}?{query}")
-        return list(reversed(page["data"]))
+        return list(reversed(page["data"])), page.get("behind", False)
 
     def reply(self, session_id: str, content: str) -> Iterator[ReplyDelta | ReplyEnded]:
         """Submit a message; yield each part of the reply once, then how it ended."""
@@ -104,10 +110,7 @@ class ChatClient:
         if isinstance(error, _TransientError):
             return ChatError(str(error))
         if isinstance(error, httpx2.ConnectError):
-            return ChatError(
-                f"No gateway answers at {self._url}: start one with `parley up`, or pass --url "
-                "for another."
-            )
+            return ChatError(no_gateway_message(self._client))
         return ChatError(f"The connection to {self._url} was lost.")
 
 
@@ -116,12 +119,7 @@ class _TransientError(Exception):
 
 
 def _raise_error(response: httpx2.Response) -> None:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The gateway answered {response.status_code} {response.reason_phrase}."
+    message = error_message(response)
     if response.status_code in TRANSIENT_STATUSES:
         raise _TransientError(message)
-    if response.status_code == 401:
-        message += " Check that the token, or PARLEY_JWT_SECRET, is valid for this gateway."
     raise ChatError(message)

@@ -1,7 +1,8 @@
 """Screens of the chat: incremental Markdown on a terminal, plain text in a pipe."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -18,8 +19,8 @@ from parley_cli.chat.markdown_stream import (
 FRAMES_PER_SECOND = 12
 
 
-class ReplyWriter(Protocol):
-    def write(self, text: str) -> None: ...
+ReplyWriter = Callable[[str], None]
+"""Shows the next part of a reply."""
 
 
 class Screen(Protocol):
@@ -52,21 +53,13 @@ class PipedScreen:
     @contextmanager
     def reply(self, author: str) -> Iterator[ReplyWriter]:
         del author
-        yield _PlainReply(self._output)
+        yield partial(print, end="", file=self._output, flush=True)
         print(file=self._output, flush=True)
 
     def read_line(self, prompt: str) -> str | None:
         del prompt
         line = self._lines.readline()
         return line.rstrip("\n") if line else None
-
-
-class _PlainReply:
-    def __init__(self, output: TextIO) -> None:
-        self._output = output
-
-    def write(self, text: str) -> None:
-        print(text, end="", file=self._output, flush=True)
 
 
 class TerminalScreen:
@@ -93,7 +86,7 @@ class TerminalScreen:
                 refresh_per_second=FRAMES_PER_SECOND,
                 transient=True,
             ):
-                yield _MarkdownReply(self._console, unfinished)
+                yield partial(self._write, unfinished)
         finally:
             self._console.print(Markdown(unfinished.text))
             self._console.print()
@@ -105,17 +98,11 @@ class TerminalScreen:
             self._console.print()
             return None
 
-
-class _MarkdownReply:
-    """Prints completed blocks once; only the unfinished rest is redrawn as it grows."""
-
-    def __init__(self, console: Console, unfinished: IncrementalMarkdown) -> None:
-        self._console, self._unfinished = console, unfinished
-
-    def write(self, text: str) -> None:
-        whole = self._unfinished.text + without_control_characters(text)
+    def _write(self, unfinished: IncrementalMarkdown, text: str) -> None:
+        """Print completed blocks once; only the unfinished rest is redrawn as it grows."""
+        whole = unfinished.text + without_control_characters(text)
         completed = completed_length(whole)
-        self._unfinished.text = whole[completed:]
+        unfinished.text = whole[completed:]
         if completed:
             self._console.print(Markdown(whole[:completed]))
             self._console.print()

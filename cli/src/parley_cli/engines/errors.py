@@ -3,8 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 
+from parley_cli.errors import CommandError
 
-class EngineError(Exception):
+
+class EngineError(CommandError):
     """An engine cannot be started; the message is a sentence for the user."""
 
 

@@ -5,10 +5,10 @@ import asyncio
 import os
 import sys
 
+from parley_cli.errors import CommandError
 from parley_cli.log.tail.command import KeySource, TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions, Owner
-from parley_cli.log.tail.unsealing import KeysUnavailable
-from parley_cli.service_commands.locations import StackLocations, StackNotRunning
+from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.service_command import history_command, session_command, verify
 from parley_cli.settings import OperationsSettings, load
 from parley_core.log import LogError
@@ -18,37 +18,28 @@ DEFAULT_TENANT = "default"
 
 
 def log(options: argparse.Namespace) -> int:
-    """Raises InvalidSettings, SecretLost."""
+    """Raises InvalidSettings, CommandError."""
     locations = StackLocations(load(OperationsSettings))
-    try:
-        match options.log_command:
-            case "tail":
-                return _tail(locations, options)
-            case "verify":
-                return verify(locations)
-            case "restore":
-                return session_command(locations, "restore-log")
-            case "reconcile":
-                dry_run = ["--dry-run"] if options.dry_run else []
-                return session_command(locations, "reconcile", *dry_run)
-            case _:
-                return history_command(locations, "dead-letters", *options.rest)
-    except (StackNotRunning, LogError, KeysUnavailable) as error:
-        print(error, file=sys.stderr)
-        return 1
+    match options.log_command:
+        case "tail":
+            return _tail(locations, options)
+        case "verify":
+            return verify(locations)
+        case "restore":
+            return session_command(locations, "restore-log")
+        case "reconcile":
+            dry_run = ["--dry-run"] if options.dry_run else []
+            return session_command(locations, "reconcile", *dry_run)
+        case _:
+            return history_command(locations, "dead-letters", *options.rest)
 
 
 def rebuild(options: argparse.Namespace) -> int:
-    """Raises InvalidSettings, SecretLost."""
-    locations = StackLocations(load(OperationsSettings))
+    """Raises InvalidSettings, CommandError."""
     arguments = ["--workers", str(options.workers)] if options.workers else []
     arguments += ["--rollback"] if options.rollback else []
     arguments += ["--accept-differences"] if options.accept_differences else []
-    try:
-        return history_command(locations, "rebuild", *arguments)
-    except StackNotRunning as error:
-        print(error, file=sys.stderr)
-        return 1
+    return history_command(StackLocations(load(OperationsSettings)), "rebuild", *arguments)
 
 
 def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
@@ -57,6 +48,8 @@ def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
         keys = KeySource(locations.session_url(), locations.internal_secret())
     try:
         asyncio.run(tail(locations.brokers(), SESSIONS_TOPIC, _tail_options(options), keys))
+    except LogError as error:
+        raise CommandError(str(error)) from error
     except BrokenPipeError:
         # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from parley_cli.errors import CommandError
 from parley_cli.settings import OperationsSettings
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
@@ -12,7 +13,7 @@ from parley_core.auth.principal import InternalSecret
 from parley_core.log import Brokers
 
 
-class StackNotRunning(Exception):
+class StackNotRunning(CommandError):
     """Neither a variable nor a running stack has the location; the message is a sentence."""
 
 

@@ -1,26 +1,39 @@
 """Development tokens: HS256 JWTs that the gateway of a local stack accepts."""
 
+import argparse
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import jwt
 
-from parley_cli.settings import TokenSettings
+from parley_cli.errors import CommandError
+from parley_cli.settings import TokenSettings, load
 from parley_cli.stack.secret_store import SecretStore
 
 DEFAULT_USER = "you"
 DEFAULT_HOURS = 30 * 24
 
 
-class SecretNotFound(Exception):
+class SecretNotFound(CommandError):
     """No signing secret exists yet; the message says how to create one."""
+
+
+def print_token(options: argparse.Namespace) -> int:
+    token = development_token(
+        load(TokenSettings),
+        user=options.user,
+        tenant=options.tenant,
+        scopes=options.scope,
+        hours=options.hours,
+    )
+    print(token)
+    return 0
 
 
 def development_token(
     settings: TokenSettings,
     *,
     user: str,
-    now: datetime,
     tenant: str | None = None,
     scopes: Sequence[str] = (),
     hours: int = DEFAULT_HOURS,
@@ -29,6 +42,7 @@ def development_token(
 
     Raises SecretNotFound, SecretLost.
     """
+    now = datetime.now(UTC)
     claims: dict[str, str | int] = {
         "sub": user,
         "iat": int(now.timestamp()),

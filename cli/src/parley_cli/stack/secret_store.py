@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from parley_cli.errors import CommandError
 from parley_core.crypto.master_keys import InvalidMasterKey, MasterKeys
 from parley_core.crypto.sealing import KEY_BYTES
 
 
-class SecretLost(Exception):
+class SecretLost(CommandError):
     """A secret is missing or damaged and cannot be replaced; the message says what to do."""
 
 

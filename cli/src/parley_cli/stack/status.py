@@ -1,9 +1,9 @@
 """Run of `parley status`: lists the processes of the stack and probes each one."""
 
+import argparse
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,25 @@ from parley_cli.engines.health_probes import (
     postgres_answers,
     redis_pid,
 )
+from parley_cli.errors import CommandError
+from parley_cli.settings import DataSettings, load
 from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.supervision.http_probe import get
 from parley_core.log import Brokers
 
 
-def status(data: Path, *, as_json: bool) -> int:
-    """Print the processes; return exit code 1 if no stack runs."""
+def status(options: argparse.Namespace) -> int:
+    """Print the processes. Raises InvalidSettings, and CommandError if no stack runs."""
+    data = load(DataSettings).data
     stack = read_running_stack(data)
     if stack is None:
-        print(f"No stack runs on {data.resolve()}: start one with `parley up`.", file=sys.stderr)
-        return 1
+        raise CommandError(f"No stack runs on {data.resolve()}: start one with `parley up`.")
     ready = asyncio.run(_probe_all(data, stack.processes))
     rows = [
         {"name": p.name, "pid": p.pid, "address": p.address, "ready": is_ready}
         for p, is_ready in zip(stack.processes, ready, strict=True)
     ]
-    if as_json:
+    if options.json:
         print(json.dumps(rows, indent=2))
     else:
         _print_table(rows)

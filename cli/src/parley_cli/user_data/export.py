@@ -6,59 +6,44 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx2
 
+from parley_cli.errors import CommandError
+from parley_cli.service_commands.gateway_client import (
+    error_message,
+    gateway_client,
+    no_gateway_message,
+)
 from parley_cli.settings import ChatSettings, load
 from parley_cli.stack.dev_tokens import development_token
-from parley_cli.stack.state_file import gateway_url
 
 TIMEOUT = httpx2.Timeout(30, connect=5)  # Seconds; also the longest gap between two chunks.
 PROGRESS_INTERVAL_SECONDS = 2.0
 
 
-class ExportFailed(Exception):
-    """The message is a sentence for the user."""
-
-
 def export(options: argparse.Namespace) -> int:
-    """Raises InvalidSettings, SecretNotFound, SecretLost."""
+    """Raises InvalidSettings, CommandError."""
     settings = load(ChatSettings)
-    token = development_token(
-        settings, user=options.user, tenant=options.tenant, now=datetime.now(UTC), hours=1
-    )
-    url = options.url or gateway_url(settings.data, settings.port)
+    token = development_token(settings, user=options.user, tenant=options.tenant, hours=1)
     try:
         with (
-            httpx2.Client(
-                base_url=url,
-                headers={"authorization": f"Bearer {token}"},
-                timeout=TIMEOUT,
-                # The machine's proxy is not for the gateway of a local stack.
-                trust_env=options.url is not None,
-            ) as client,
+            gateway_client(settings, options.url, token, TIMEOUT) as client,
             _open_target(options.to) as target,
         ):
             size = _copy(client, options.format, target)
-    except BrokenPipeError:
-        # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        return _fail(f"--url is not a valid URL: {error}.")
     except httpx2.ConnectError:
-        return _fail(
-            f"No gateway answers at {url}: start one with `parley up`, or pass --url for another."
-        )
+        raise CommandError(no_gateway_message(client)) from None
     except httpx2.TransportError:
-        return _fail("The connection was lost before the export was complete. Run it again.")
-    except ExportFailed as error:
-        return _fail(str(error))
+        raise CommandError(
+            "The connection was lost before the export was complete. Run it again."
+        ) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        return _fail(f"{options.to} cannot be written: {error.strerror}.")
+        raise CommandError(f"{options.to} cannot be written: {error.strerror}.") from None
     if options.to:
         print(f"Exported {size:,} bytes to {options.to}.", file=sys.stderr)
     return 0
@@ -72,7 +57,7 @@ def _open_target(path: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     if path.exists():
-        raise ExportFailed(f"{path} already exists: choose another file.")
+        raise CommandError(f"{path} already exists: choose another file.")
     unfinished = path.with_name(f"{path.name}.part")
     unfinished.unlink(missing_ok=True)
     try:
@@ -90,7 +75,7 @@ def _copy(client: httpx2.Client, export_format: str, target: BinaryIO) -> int:
     with client.stream("GET", "/v1/export", params={"format": export_format}) as response:
         if response.status_code != 200:
             response.read()
-            raise ExportFailed(_error_message(response))
+            raise CommandError(error_message(response))
         for chunk in response.iter_bytes():
             target.write(chunk)
             size += len(chunk)
@@ -98,18 +83,3 @@ def _copy(client: httpx2.Client, export_format: str, target: BinaryIO) -> int:
                 last_report = time.monotonic()
                 print(f"Exported {size:,} bytes", file=sys.stderr)
     return size
-
-
-def _error_message(response: httpx2.Response) -> str:
-    try:
-        message = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The gateway answered {response.status_code} {response.reason_phrase}."
-    if response.status_code == 401:
-        message += " Check that PARLEY_JWT_SECRET is the secret of this gateway."
-    return message
-
-
-def _fail(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 1

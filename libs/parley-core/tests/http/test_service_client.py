@@ -1,9 +1,6 @@
 """A call between services returns a response, raises its error, or Unavailable in time."""
 
-import asyncio
 import json
-import socket
-import time
 from datetime import UTC, datetime, timedelta
 
 import httpx2 as httpx
@@ -13,7 +10,6 @@ from core_fakes.service import (
     ADA,
     NAMES,
     TAKEN,
-    client_of,
     is_unavailable,
     responding,
     service,
@@ -25,14 +21,6 @@ from parley_core.auth.principal import InvalidPrincipal
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import Unavailable, error_body
 from parley_core.http.service_client import ServiceError
-
-
-@pytest.fixture
-def nowhere():
-    """A URL on which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 async def test_a_call_carries_principal_request_id_body_and_query() -> None:
@@ -197,109 +185,3 @@ async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog) -> None
 
     assert is_unavailable(error)
     assert "session rejects the principal tokens of gateway" in caplog.text
-
-
-async def test_a_refused_connection_is_unavailable(nowhere) -> None:
-    async with client_of(nowhere) as client:
-        with pytest.raises(Unavailable) as error:
-            await client.call("GET", "/", **NAMES)
-        with pytest.raises(Unavailable):
-            async with client.stream("POST", "/", **NAMES, idle_timeout=1):
-                pass
-
-    assert is_unavailable(error)
-
-
-@pytest.mark.parametrize("begun", [False, True])
-async def test_a_slow_response_is_unavailable(begun) -> None:
-    async def handler(request) -> None:
-        if begun:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            await response.write(b"{")
-        await asyncio.Event().wait()
-
-    async with service(handler) as client:
-        asked = time.monotonic()
-        with pytest.raises(Unavailable) as error:
-            await client.call("GET", "/", **NAMES, timeout=0.2)
-
-        assert is_unavailable(error)
-        assert time.monotonic() - asked < 1
-
-
-async def test_a_truncated_response_is_unavailable() -> None:
-    async def handler(request):
-        response = web.StreamResponse(headers={"content-length": "100"})
-        await response.prepare(request)
-        await response.write(b"{")
-        request.transport.close()
-        return response
-
-    async with service(handler) as client:
-        with pytest.raises(Unavailable):
-            await client.call("POST", "/", **NAMES)
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method) -> None:
-    connections, left = [], asyncio.Event()
-
-    async def once(reader, writer) -> None:
-        connections.append(writer)
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-        writer.write_eof()
-        await reader.read()
-        left.set()
-        writer.close()
-
-    server = await asyncio.start_server(once, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, client_of(f"http://127.0.0.1:{port}") as client:
-        await client.call(method, "/", **NAMES)
-        await left.wait()
-
-        response = await client.call(method, "/", **NAMES)
-
-    assert response.status == 200
-    assert len(connections) == 2
-
-
-@pytest.mark.parametrize("begun", [False, True])
-async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_connection(
-    begun,
-) -> None:
-    bodies = []
-
-    async def breaking_off(request):
-        bodies.append(await request.read())
-        if len(bodies) == 1:
-            if begun:
-                await web.StreamResponse(headers={"content-length": "9"}).prepare(request)
-            request.transport.abort()
-        return web.Response(text="done")
-
-    async with service(breaking_off) as client:
-        keyed = {"headers": {"idempotency-key": "k"}}
-        response = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
-        assert (response.body, bodies) == (b"done", [b"{}", b"{}"])
-
-        bodies.clear()
-        with pytest.raises(Unavailable):
-            await client.call("POST", "/", **NAMES, body=b"{}")
-    assert bodies == [b"{}"]
-
-
-async def test_sequential_calls_share_a_connection() -> None:
-    peers = []
-
-    async def handler(request):
-        peers.append(request.transport.get_extra_info("peername"))
-        return web.Response()
-
-    async with service(handler) as client:
-        for _ in range(3):
-            await client.call("POST", "/", **NAMES, body=b"{}")
-
-    assert len(set(peers)) == 1

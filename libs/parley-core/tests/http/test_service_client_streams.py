@@ -50,6 +50,18 @@ async def test_a_stream_may_take_longer_than_its_idle_timeout() -> None:
         assert await content.read() == b"......"
 
 
+async def test_endless_1xx_responses_time_out() -> None:
+    async def handler(request) -> None:
+        while True:
+            request.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            await asyncio.sleep(0.01)
+
+    async with service(handler) as client, asyncio.timeout(30):
+        with pytest.raises(Unavailable):
+            async with client.stream("POST", "/", **NAMES, idle_timeout=0.2):
+                pass
+
+
 async def test_an_idle_stream_times_out() -> None:
     async def handler(request) -> None:
         response = web.StreamResponse()

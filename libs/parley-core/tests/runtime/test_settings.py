@@ -9,7 +9,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from parley_core.auth.principal import InternalSecret
 from parley_core.runtime.settings import (
     BootstrapServers,
-    DatabaseUrl,
     InternalSecretSetting,
     InvalidSettings,
     Port,
@@ -65,15 +64,6 @@ class GroupedSettings(Settings, env_prefix="PARLEY_SERVICE_"):
     port: Port = 80
     kafka: Annotated[RequiredGroup, Prefix("PARLEY_KAFKA_")]
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
-
-
-class StoreSettings(Settings):
-    database: DatabaseUrl
-
-
-class EngineSettings(Settings):
-    kafka: BootstrapServers = "127.0.0.1:9092"
-    redis: RedisUrl = "redis://127.0.0.1:6379/0"
 
 
 class EitherSettings(Settings):
@@ -224,81 +214,6 @@ def test_an_invalid_value_is_never_quoted(variable, value, environment) -> None:
 
     assert message.startswith(variable)
     assert "hunter2" not in message
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://parley@localhost/parley",
-        "postgres://parley:hunter2@localhost:5432/parley",
-        "postgresql://parley:h%23nter%2F2@one:5432,two:5433/parley?sslmode=require",
-        "postgresql://parley:hunter2@[::1]:5432/parley",
-        "postgresql://postgres:@/postgres?host=/run/parley",
-    ],
-)
-def test_a_database_url_is_read(url, environment) -> None:
-    environment(PARLEY_DATABASE=url)
-
-    assert load(StoreSettings).database == url
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "hunter2",
-        "mysql://parley:hunter2@localhost/parley",
-        # A client would repeat a part of each of these passwords.
-        "postgresql://parley:hunter2#@localhost/parley",
-        "postgresql://parley:hunter2/@localhost/parley",
-        "postgresql://parley:1/hunter2@localhost/parley",
-        "postgresql://parley:1?hunter2@localhost/parley",
-        "postgresql://parley:x@localhost:hunter2/parley",
-        "postgresql://[parley:hunter2",
-    ],
-)
-def test_an_invalid_database_url_is_not_quoted(url, environment) -> None:
-    environment(PARLEY_DATABASE=url)
-
-    message = complaint(StoreSettings)
-
-    assert message.startswith("PARLEY_DATABASE is wrong: it should be a URL such as postgresql://")
-    assert "hunter2" not in message
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("PARLEY_KAFKA", "broker-1:9092,broker-2:65535"),
-        ("PARLEY_KAFKA", "[::1]:9092"),
-        ("PARLEY_REDIS", "redis://cache"),
-        ("PARLEY_REDIS", "rediss://:secret@cache:6379/0"),
-        ("PARLEY_REDIS", "redis://[::1]:6379"),
-    ],
-)
-def test_valid_addresses_of_engines_are_accepted(environment, variable, value) -> None:
-    environment(**{variable: value})
-    settings = load(EngineSettings)
-    assert value in (settings.kafka, settings.redis)
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("PARLEY_KAFKA", "127.0.0.1:65536"),
-        ("PARLEY_KAFKA", "127.0.0.1"),
-        ("PARLEY_KAFKA", "a:1,,b:2"),
-        ("PARLEY_KAFKA", "kafka://a:0"),
-        ("PARLEY_REDIS", "redis://:secret@cache:99999"),
-        ("PARLEY_REDIS", "http://cache"),
-        ("PARLEY_REDIS", "redis://"),
-    ],
-)
-def test_invalid_addresses_of_engines_are_rejected(environment, variable, value) -> None:
-    environment(**{variable: value})
-    with pytest.raises(InvalidSettings) as refused:
-        load(EngineSettings)
-    assert str(refused.value).startswith(f"{variable} is wrong. It should be ")
-    assert "secret" not in str(refused.value)
 
 
 def test_groups_have_the_prefix_of_their_field_or_their_own(environment) -> None:

@@ -23,7 +23,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            app, http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=2
+            app, http=BoundedProtocol, ws="none", log_config=None, timeout_graceful_shutdown=2
         )
         super().__init__(config)
         self._stopping = asyncio.Event()

@@ -23,6 +23,9 @@ def main() -> int:
         port=settings.port,
         shared_port=settings.shared_port,
         drain_seconds=settings.drain_seconds,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        trusted_proxies=settings.trusted_proxies,
         on_shutdown=gateway.begin_drain,
     )
     return 0

@@ -235,16 +235,6 @@ async def test_an_error_of_session_is_returned_unchanged(client, session) -> Non
     assert refused.value.code == "turn_open"
 
 
-async def test_history_includes_the_completion_right_after(
-    client, gateway, session, inference, history
-) -> None:
-    inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
-    await client.chat.completions.create(**completion_request())
-    history.project(SESSION_ID, 4)
-    assert (await gateway.get(f"/v1/history/{SESSION_ID}"))[0] == 200
-    assert "4" in history.reads[-1].query.values()
-
-
 async def test_disconnecting_does_not_stop_the_reply(client, session, inference) -> None:
     inference.script(deltas("Hel"), Stalls())
     stream = await client.chat.completions.create(**completion_request(stream=True))

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from contextlib import AsyncExitStack
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,8 +15,6 @@ from parley_core.auth.principal import Principal
 from parley_inference.api import turn_stream_response
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
-
-MALLORY = Principal("default", "mallory")
 
 
 async def test_a_turn_streams_as_deltas_and_one_end_event(
@@ -184,95 +181,6 @@ async def raw_request(inference: Inference, turn: StoredTurn) -> bytes:
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-async def test_another_user_cannot_read_a_turn(
-    inference: Inference, model_server: ModelServer, session: FakeSessionService
-) -> None:
-    turn, paused = session.open_turn(), asyncio.Event()
-    model_server.script(chunk("a"), paused, *reply("b"))
-    async with inference.stream(turn) as stream:
-        await stream.until_text(1)
-        assert await inference.error(turn.id, principal=MALLORY) == (404, "turn_not_found")
-        paused.set()
-        await stream.events()
-    assert await inference.error(turn.id, principal=MALLORY) == (404, "turn_not_found")
-
-
-async def test_an_unknown_turn_is_a_404(inference: Inference) -> None:
-    assert await inference.error(uuid4()) == (404, "turn_not_found")
-
-
-async def test_an_outage_of_session_before_the_first_byte_is_a_503(
-    inference: Inference, session: FakeSessionService
-) -> None:
-    session.errors["claim"] = (503, "session_busy")
-    assert await inference.error(session.open_turn().id) == (503, "session_busy")
-
-
-async def test_a_failed_claim_can_be_retried(
-    inference: Inference, model_server: ModelServer, session: FakeSessionService
-) -> None:
-    turn = session.open_turn()
-    session.errors["claim"] = (503, "session_busy")
-    await inference.error(turn.id)
-    session.errors.clear()
-    model_server.script(*reply("now"))
-    assert text_of(await inference.events(turn)) == "now"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"\xff",
-        {},
-        {"session_id": "x"},
-        {"session_id": str(uuid4())},
-        {"session_id": str(uuid4()), "after": -1},
-    ],
-)
-async def test_a_malformed_request_is_a_400(inference: Inference, body: Any) -> None:
-    assert await inference.error(uuid4(), body=body) == (400, "invalid_request")
-
-
-async def test_a_large_request_is_rejected(inference: Inference) -> None:
-    assert await inference.error(uuid4(), body=b" " * 20_000) == (413, "body_too_large")
-
-
-@pytest.mark.parametrize("signed", [{"principal": None}, {"issuer": "history"}])
-async def test_only_the_gateway_may_call(inference: Inference, signed: dict[str, Any]) -> None:
-    assert await inference.error(uuid4(), **signed) == (401, "unauthenticated")
-    async with inference.request("GET", "/models", **signed) as answer:
-        assert answer.status == 401
-
-
-async def test_the_models_are_listed(inference: Inference) -> None:
-    async with inference.request("GET", "/models") as answer:
-        assert await answer.json() == {
-            "object": "list",
-            "data": [
-                {
-                    "id": "demo",
-                    "object": "model",
-                    "created": 0,
-                    "owned_by": "parley",
-                    "context_size": 128_000,
-                }
-            ],
-        }
-
-
-async def test_readiness_depends_on_session(
-    inference: Inference, session: FakeSessionService
-) -> None:
-    async with inference.request("GET", "/readyz", principal=None) as answer:
-        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
-    session.errors["get"] = (503, "down")
-    async with inference.request("GET", "/readyz", principal=None) as answer:
-        assert (answer.status, (await answer.json())["missing"]) == (503, ["session"])
-    async with inference.request("GET", "/healthz", principal=None) as answer:
-        assert answer.status == 200
 
 
 async def test_later_turns_of_a_session_fetch_only_new_messages(

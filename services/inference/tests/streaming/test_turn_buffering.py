@@ -9,53 +9,23 @@ from typing import Any
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import Disconnects, ModelServer, chunk, event, reply
-from inference_fakes.session import FakeSessionService, StoredTurn
+from inference_fakes.session import FakeSessionService
+from inference_fakes.turn_buffer import buffer_of
 from prometheus_client.parser import text_string_to_metric_families
-from redis.asyncio import Redis
 
-from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader, buffer_name
-from parley_inference.streaming import buffer_writer, turn_buffering
-from parley_inference.turns import follow
+from parley_core.streaming.turn_buffer import buffer_name
+from parley_inference.streaming import turn_buffering
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
 
-
-@pytest.fixture
-def only_through_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules out that text comes from session instead of the buffer."""
-    monkeypatch.setattr(follow, "IDLE_SECONDS", 60)
-    monkeypatch.setattr(turn_buffering, "REDIS_TIMEOUT_SECONDS", 5)
-
-
 TEXT = "Hél😀 wörld, "
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Any]:
-    async with Redis.from_url(redis_url) as redis:
-        yield redis
 
 
 @pytest.fixture
 async def redis_proxy(redis_url: str) -> AsyncIterator[FaultyProxy]:
     async with FaultyProxy.to(redis_url) as proxy:
         yield proxy
-
-
-@pytest.fixture
-async def end_of_test(start: Start) -> AsyncIterator[asyncio.Event]:
-    """Pauses a model server until the test is over."""
-    ended = asyncio.Event()
-    yield ended
-    ended.set()
-
-
-async def buffer_of(redis: Any, turn: StoredTurn) -> tuple[TurnBufferReader, str]:
-    """Return a reader of the turn's buffer, unsealed with the session's key, and its text."""
-    reader, entries = TurnBufferReader(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
-    text = reader.apply([BufferEntry(at.decode(), fields[b"s"]) for at, fields in entries])
-    return reader, text
 
 
 async def metrics(inference: Inference) -> dict[str, float]:
@@ -244,100 +214,6 @@ async def test_a_tampered_buffer_is_not_streamed(
         await eventually(lambda: "gap in its buffer" in caplog.text)
         turn.end("failed", "")
         assert [event["type"] for event in await stream.events()] == ["reply.failed"]
-
-
-async def test_redis_stores_no_plaintext_and_buffers_expire(
-    start: Start, model_server: ModelServer, session: FakeSessionService, redis_url: str, redis: Any
-) -> None:
-    runner = await start(redis_url=redis_url)
-    turn = session.open_turn("private question")
-    model_server.script(*(chunk(word) for word in ("private ", "answer ")), *reply("demo"))
-    await runner.events(turn)
-    name = buffer_name(turn.id)
-    await eventually(lambda: has_end_marker(redis, turn))
-    stored = repr(await redis.xrange(name)).encode() + await redis.dump(name)
-    for word in (b"private", b"answer", b"demo", b"ada", b"prompt", turn.key.secret):
-        assert word not in stored
-    assert 0 < await redis.ttl(name) <= 90
-
-
-async def has_end_marker(redis: Any, turn: StoredTurn) -> bool:
-    reader, _ = await buffer_of(redis, turn)
-    return reader.ended
-
-
-async def test_the_buffers_of_an_erased_session_are_deleted(
-    only_through_redis: None,
-    start: Start,
-    model_server: ModelServer,
-    session: FakeSessionService,
-    redis_url: str,
-    redis: Any,
-    end_of_test: asyncio.Event,
-) -> None:
-    runner, other = [await start(redis_url=redis_url) for _ in range(2)]
-    turn = session.open_turn()
-    model_server.script(chunk("to be erased"), end_of_test, Disconnects())
-    async with runner.stream(turn) as direct, other.stream(turn) as stream:
-        await direct.until_text(5)
-        await stream.until_text(5)
-        session.erased = [str(turn.session_id)]
-        del session.turns[turn.id]
-        assert await stream.events() == []
-        await eventually(lambda: is_deleted(redis, turn))
-
-
-async def is_deleted(redis: Any, turn: StoredTurn) -> bool:
-    return not await redis.exists(buffer_name(turn.id))
-
-
-async def test_buffers_are_flushed_before_the_process_exits(
-    start: Start,
-    model_server: ModelServer,
-    session: FakeSessionService,
-    redis_url: str,
-    redis: Any,
-    end_of_test: asyncio.Event,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(buffer_writer, "INTERVAL_SECONDS", 60)
-    runner, turn = await start(redis_url=redis_url, drain={"seconds": 1}), session.open_turn()
-    model_server.script(chunk("as far as "), chunk("it went"), end_of_test, Disconnects())
-    async with runner.stream(turn) as stream:
-        await stream.until_text(17)
-        _, text = await buffer_of(redis, turn)
-        assert text == "", "flushed already: the test proves nothing"
-        runner.app.state.begin_drain()
-        assert (await stream.events())[-1]["error"]["code"] == "interrupted"
-    runner.server.stop()
-    await eventually(lambda: has_end_marker(redis, turn))
-
-
-async def test_an_uncommitted_reply_stays_in_the_buffer(
-    start: Start,
-    model_server: ModelServer,
-    session: FakeSessionService,
-    redis_url: str,
-    redis: Any,
-    end_of_test: asyncio.Event,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(buffer_writer, "INTERVAL_SECONDS", 60)
-    runner = await start(redis_url=redis_url)
-    turn = session.open_turn()
-    session.errors["fail"] = (503, "down")
-    model_server.script(chunk("as far as "), chunk("it went"), end_of_test, Disconnects())
-    async with runner.stream(turn) as stream:
-        await stream.until_text(17)
-        runner.app.state.begin_drain()
-        assert await stream.events() == []
-    runner.server.stop()
-
-    async def is_left() -> bool:
-        reader, text = await buffer_of(redis, turn)
-        return text == "as far as it went" and not reader.ended
-
-    await eventually(is_left)
 
 
 async def test_a_process_without_redis_still_streams_the_end(

@@ -273,3 +273,19 @@ async def test_the_process_erases_sessions_and_counts_them(
 def _constant(command: Command, _: object) -> Command:
     """Issue this command whatever the state of the session is."""
     return command
+
+
+@pytest.mark.parametrize("change", [RestoreSession(), HELD], ids=["restored", "held"])
+async def test_a_session_that_changed_after_it_was_listed_is_not_erased(
+    pool: Pool, change: Command
+) -> None:
+    await start(pool, deleted(-DAY))
+
+    class ChangedOnceListed(SessionDeletion):
+        async def erase(self, session_id: UUID, *given: Any, **more: Any) -> bool:
+            caller = Caller(Principal("default", "ada", frozenset({"admin"})), "req-1")
+            await executor_on(pool).execute(session_id, lambda _: change, caller)
+            return await super().erase(session_id, *given, **more)
+
+    assert await retention_on(pool, deletion=deletion_on(pool, ChangedOnceListed)).tick() == 0
+    assert await erased(pool) == {}

@@ -8,7 +8,7 @@ import pytest
 from session_support.appending import CALLER, append_turns, execute, start
 from session_support.client import ADA, EVE, OTHER_ADA
 from session_support.commands import submit_message
-from session_support.components import Components, components_on
+from session_support.components import Components
 from session_support.process import Ended, Run
 from session_support.service import MASTER_KEY
 from session_support.serving_completions import serve_completion
@@ -24,7 +24,7 @@ from parley_session.domain.session.commands import (
     SetArchived,
     SetLegalHold,
 )
-from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.keys.search_keys import SearchKeys
 
 EraseUser = Callable[..., Awaitable[Ended]]
 
@@ -37,11 +37,6 @@ class Typed(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
 
 
 @pytest.fixture

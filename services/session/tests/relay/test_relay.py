@@ -20,11 +20,6 @@ from parley_testing.eventually import eventually
 
 
 @pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
-@pytest.fixture
 async def connection(store_database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(store_database)
     yield connection

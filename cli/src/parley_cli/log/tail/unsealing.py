@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+from parley_cli.errors import CommandError
 from parley_cli.log.tail.formatting import UnsealedFields
 from parley_cli.log.tail.log_record import LogRecord
 from parley_contracts.session_api.keys import (
@@ -28,7 +29,7 @@ NO_KEY = "no key: unknown to the session service"
 DAMAGED = "cannot be decrypted"
 
 
-class KeysUnavailable(Exception):
+class KeysUnavailable(CommandError):
     """The session service returned no keys; the message is a sentence for the user."""
 
 

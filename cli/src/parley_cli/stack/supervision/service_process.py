@@ -35,6 +35,8 @@ class ProcessSpec:
 class InvalidServiceSettings(EngineError):
     """A service rejected its settings; the message is its own."""
 
+    exit_code = 2
+
 
 class ServiceProcess:
     def __init__(self, spec: ProcessSpec, data: Path) -> None:

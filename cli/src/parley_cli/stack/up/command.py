@@ -1,20 +1,19 @@
 """Run of `parley up`: composes the stack, runs it until a signal, returns the exit code."""
 
+import argparse
 import asyncio
 import contextlib
 import logging
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from parley_cli.engines import EngineError
 from parley_cli.engines.ports import require_free
-from parley_cli.settings import InvalidSettings, UpSettings, load
+from parley_cli.errors import CommandError
+from parley_cli.settings import UpSettings, load
 from parley_cli.stack.dev_tokens import DEFAULT_USER, development_token
-from parley_cli.stack.secret_store import SecretLost
 from parley_cli.stack.state_file import (
     RunningStack,
     StackLock,
@@ -22,7 +21,6 @@ from parley_cli.stack.state_file import (
     write_state_file,
 )
 from parley_cli.stack.supervision.process_group import ProcessGroup
-from parley_cli.stack.supervision.service_process import InvalidServiceSettings
 from parley_cli.stack.up.composition import Composition, compose
 from parley_cli.stack.up.console import Report, terminal
 from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS
@@ -30,20 +28,17 @@ from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def up(replicas: Mapping[str, int]) -> int:
+def up(options: argparse.Namespace) -> int:
+    """Raises InvalidSettings, CommandError."""
     report = Report(terminal())
     try:
         settings = load(UpSettings)
         data = _data_folder(settings.data)
         with StackLock(data), _warnings_reported(report):
-            return asyncio.run(_up(settings, data, replicas, report))
-    except (InvalidSettings, InvalidServiceSettings) as error:
-        return _fail(error, 2)
-    except (EngineError, SecretLost) as error:
-        return _fail(error, 1)
+            return asyncio.run(_up(settings, data, options.replicas, report))
     except OSError as error:
         path = f" ({error.filename})" if error.filename else ""
-        return _fail(f"`parley up` failed: {error.strerror or error}{path}.", 1)
+        raise CommandError(f"`parley up` failed: {error.strerror or error}{path}.") from error
     finally:
         report.clear_status()
 
@@ -81,7 +76,7 @@ async def _up(settings: UpSettings, data: Path, replicas: Mapping[str, int], rep
     def on_started() -> None:
         token = None
         if not settings.jwks_url:
-            token = development_token(settings, user=DEFAULT_USER, now=datetime.now(UTC))
+            token = development_token(settings, user=DEFAULT_USER)
         report.started(composition.url, token, data, time.monotonic() - started_at)
 
     try:
@@ -140,11 +135,6 @@ def _print_first_lines(settings: UpSettings, composition: Composition, report: R
 def _running_stack(processes: ProcessGroup, composition: Composition) -> RunningStack:
     external = composition.engines.external_processes()
     return RunningStack(composition.url, [*external, *processes.running()])
-
-
-def _fail(message: object, code: int) -> int:
-    print(message, file=sys.stderr)
-    return code
 
 
 class _ReportHandler(logging.Handler):

@@ -12,6 +12,7 @@ from parley_contracts.session_api.limits import (
     MAX_SUMMARY_LENGTH,
     MAX_TITLE_LENGTH,
     MAX_TURNS_PER_HEARTBEAT,
+    NO_CONTROL_CHARACTER,
 )
 from parley_contracts.session_api.requests import (
     BilledRequest,
@@ -22,6 +23,7 @@ from parley_contracts.session_api.requests import (
     TokenUsage,
 )
 
+OnOpenTurn = Literal["reject", "interrupt"]
 StopReason = Literal["cancelled", "not_yours"]
 CompletionStatus = Literal["completed", "failed", "cut"]
 
@@ -32,6 +34,7 @@ class SubmitMessageRequest(Request):
     A null parent makes it a first message; without the field it follows the newest one.
     `preceding` are texts submitted before `content` in the same append. `attach` is set when a
     request without a key may be a retry: the newest turn is returned if these messages opened it.
+    `interrupt` cancels the open turn first.
     """
 
     content: Content
@@ -41,12 +44,14 @@ class SubmitMessageRequest(Request):
     )
     model: ModelName | None = None
     attach: bool = False
+    on_open_turn: OnOpenTurn = "reject"
 
 
 class RegenerateReplyRequest(Request):
     """`POST /sessions/{id}/regenerate`; without `message_id` the newest user message."""
 
     message_id: UUID | None = None
+    on_open_turn: OnOpenTurn = "reject"
 
 
 class CachedWindow(Request):
@@ -138,15 +143,22 @@ class CompleteTurnRequest(EndTurnRequest, kw_only=True):
 class FailTurnRequest(EndTurnRequest, kw_only=True):
     """`POST /turns/{id}/fail`; clients see `details`, which never quotes an upstream body."""
 
-    code: Annotated[str, Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH)]
+    code: Annotated[
+        str,
+        Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH, pattern=NO_CONTROL_CHARACTER),
+    ]
     details: str | None = None
     partial_content: str | None = None
 
 
 class HeartbeatRequest(Request):
-    """`POST /runners/{id}/heartbeat`: the turns that the process runs."""
+    """`POST /runners/{id}/heartbeat`: the turns that the process runs, or that wait in it.
+
+    `capacity` is how many it runs at once; 0 while it shuts down.
+    """
 
     turns: Annotated[list[UUID], Meta(max_length=MAX_TURNS_PER_HEARTBEAT)]
+    capacity: Annotated[int, Meta(ge=0, le=MAX_TURNS_PER_HEARTBEAT)]
 
 
 class TurnToStop(Struct, frozen=True):
@@ -161,6 +173,12 @@ class HeartbeatResponse(Struct, frozen=True):
 
     stop: list[TurnToStop]
     erased: list[UUID]
+
+
+class CancelledTurnsResponse(Struct, frozen=True):
+    """`GET /runners/{id}/cancelled-turns`: open turns of the runner that were cancelled."""
+
+    turns: list[UUID]
 
 
 class SuggestTitleRequest(BilledRequest, kw_only=True):

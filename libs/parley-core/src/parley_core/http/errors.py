@@ -1,7 +1,10 @@
 """Errors of the HTTP APIs, all of one shape: {"error": {"message", "type", "param", "code"}}."""
 
+import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, ClassVar
+from uuid import uuid4
 
 REQUEST_ID = "x-request-id"
 
@@ -65,6 +68,14 @@ class IdempotencyKeyReused(ParleyError):
     status, type, code = 422, "idempotency_error", "idempotency_key_reused"
 
 
+class TooManyRequests(ParleyError):
+    status, type, code = 429, "rate_limit_error", "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.headers.setdefault("retry-after", str(retry_after_seconds))
+
+
 class Unavailable(ParleyError):
     status, type, code = 503, "server_error", "unavailable"
 
@@ -78,3 +89,20 @@ def error_body(
 ) -> dict[str, dict[str, str | None]]:
     """Return the JSON of an error response."""
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+def closing_response(
+    status: HTTPStatus, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the bytes of an HTTP response after which the connection closes."""
+    content = json.dumps(body).encode()
+    all_headers = {
+        "content-type": "application/json",
+        "content-length": len(content),
+        REQUEST_ID: uuid4().hex,
+        **(headers or {}),
+        "connection": "close",
+    }
+    lines = [f"{name}: {value}" for name, value in all_headers.items()]
+    start = f"HTTP/1.1 {status.value} {status.phrase}"
+    return "\r\n".join((start, *lines, "", "")).encode() + content

@@ -3,11 +3,18 @@
 import gc
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from parley_core.http.connection_limits import (
+    ConnectionLimits,
+    Network,
+    connections_within,
+    raise_descriptor_limit,
+)
 from parley_core.http.uvicorn_internals import BoundedProtocol, DrainingServer
 
 IDLE_CONNECTION_SECONDS = 75
@@ -27,6 +34,9 @@ def serve(
     port: int,
     shared_port: int | None = None,
     drain_seconds: int = 5,
+    max_connections: int = 0,
+    max_connections_per_address: int = 0,
+    trusted_proxies: Sequence[Network] = (),
     on_shutdown: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain open requests for at most `drain_seconds`.
@@ -35,10 +45,22 @@ def serve(
     connections among them (SO_REUSEPORT). `on_shutdown` runs once in the event loop, before open
     connections are awaited: it must end open streams, or the exit takes `drain_seconds`. Raises
     SystemExit with code 1, after logging the reason, when the process cannot listen.
+
+    Connections over `max_connections`, or over what the file descriptors suffice for, are refused,
+    and so are those over `max_connections_per_address` unless they come from `trusted_proxies`; 0
+    is no limit.
     """
+    descriptors = raise_descriptor_limit()
+    available = connections_within(descriptors)
+    limits = ConnectionLimits(
+        max_connections=min(max_connections or available, available),
+        max_per_address=max_connections_per_address,
+        exempt=trusted_proxies,
+    )
+    _log.info("at most %d connections (file descriptors: %d)", limits.max_connections, descriptors)
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=partial(BoundedProtocol, limits=limits),  # type: ignore[arg-type]
         loop="uvloop",
         ws="none",
         log_config=None,

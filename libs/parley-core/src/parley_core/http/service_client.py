@@ -130,20 +130,23 @@ class ServiceClient:
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Stream a response; its reads time out after `idle_timeout` seconds without a byte.
 
+        Its head must arrive within that time, however many 1xx responses come before it.
+
         Raises as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
         request_headers = self._headers(principal, request_id, body, None)
         try:
-            response = await self._http.request(
-                method,
-                self._url + path,
-                data=_request_body(body),
-                headers=request_headers,
-                timeout=timeout,
-                allow_redirects=False,
-            )
-            error_response = await _read_response(response) if response.status >= 300 else None
+            async with asyncio.timeout(idle_timeout):
+                response = await self._http.request(
+                    method,
+                    self._url + path,
+                    data=_request_body(body),
+                    headers=request_headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+                error_response = await _read_response(response) if response.status >= 300 else None
         except (aiohttp.ClientError, TimeoutError, OSError):
             raise self._unreachable() from None
         async with response:

@@ -69,6 +69,7 @@ class Settings(BaseSettings):
 
 
 Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
+CountOrZero = Annotated[int, Field(ge=0, description="a whole number from 0")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
 Port = Annotated[int, Field(ge=1, le=65535, description="the port to listen on, from 1 to 65535")]
 BaseUrl = Annotated[

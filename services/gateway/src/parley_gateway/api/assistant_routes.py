@@ -18,7 +18,6 @@ from parley_gateway.http.request_parsing import (
     JSONBody,
     PathAssistantId,
     check_not_empty,
-    request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import AssistantsQuery
@@ -40,7 +39,6 @@ def assistant_routes(
 
     @router.get(
         "/assistants",
-        operation_id="listAssistants",
         summary="List the assistants",
         response_model=AssistantList,
         responses=responses({200: examples.json_example(examples.ASSISTANT_LIST)}),
@@ -53,7 +51,6 @@ def assistant_routes(
 
     @router.post(
         "/assistants",
-        operation_id="defineAssistant",
         summary="Define an assistant of one's tenant",
         status_code=201,
         response_model=Assistant,
@@ -62,7 +59,6 @@ def assistant_routes(
             COMMAND,
             {403: ("missing_scope",), 409: ("assistant_id_taken", "assistants_full")},
         ),
-        openapi_extra=request_body(DefineAssistant),
     )
     async def define_assistant(
         caller: CurrentCaller,
@@ -76,7 +72,6 @@ def assistant_routes(
 
     @router.get(
         "/assistants/{assistant_id}",
-        operation_id="readAssistant",
         summary="Read an assistant",
         response_model=Assistant,
         responses=responses({200: _ASSISTANT}, ASSISTANT),
@@ -87,7 +82,6 @@ def assistant_routes(
 
     @router.patch(
         "/assistants/{assistant_id}",
-        operation_id="reviseAssistant",
         summary="Revise an assistant of one's tenant",
         response_model=Assistant,
         responses=responses(
@@ -97,7 +91,6 @@ def assistant_routes(
             _FORBIDDEN,
             {409: ("assistant_changed", "assistant_retired")},
         ),
-        openapi_extra=request_body(ReviseAssistant),
     )
     async def revise_assistant(
         caller: CurrentCaller,
@@ -113,7 +106,6 @@ def assistant_routes(
 
     @router.delete(
         "/assistants/{assistant_id}",
-        operation_id="retireAssistant",
         summary="Retire an assistant of one's tenant",
         response_model=Assistant,
         responses=responses(
@@ -129,7 +121,6 @@ def assistant_routes(
 
     @router.get(
         "/models",
-        operation_id="listModels",
         summary="List the models",
         response_model=ModelList,
         responses=responses({200: examples.json_example(examples.MODEL_LIST)}, MODELS),
@@ -140,7 +131,6 @@ def assistant_routes(
     # Model names contain slashes.
     @router.get(
         "/models/{model:path}",
-        operation_id="readModel",
         summary="Read a model",
         response_model=Model,
         responses=responses(

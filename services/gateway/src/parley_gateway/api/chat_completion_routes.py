@@ -18,7 +18,7 @@ from parley_gateway.chat_completions.endpoint import (
 from parley_gateway.chat_completions.parameter_support import UNSUPPORTED
 from parley_gateway.chat_completions.responses import ChatCompletion
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
-from parley_gateway.http.request_parsing import IdempotencyHeaders, JSONBody, request_body
+from parley_gateway.http.request_parsing import IdempotencyHeaders, JSONBody
 
 _SessionIds = Annotated[
     list[str] | None,
@@ -36,7 +36,6 @@ def chat_completion_routes(
 
     @router.post(
         "/chat/completions",
-        operation_id="createChatCompletion",
         summary="Create a chat completion, as in OpenAI's API",
         response_model=ChatCompletion,
         responses=responses(
@@ -47,9 +46,21 @@ def chat_completion_routes(
                 404: ("model_not_found", "session_not_found"),
                 409: ("turn_open", "session_full", "cancelled"),
                 413: ("message_too_large", "body_too_large"),
-                429: ("upstream_rate_limited",),
+                429: (
+                    "too_many_turns",
+                    "too_many_streams",
+                    "too_many_completions",
+                    "upstream_rate_limited",
+                ),
                 500: ("internal_error", "internal"),
-                502: ("upstream_refused", "upstream_garbage", "upstream_broken"),
+                502: (
+                    "upstream_refused",
+                    "upstream_garbage",
+                    "upstream_broken",
+                    "upstream_empty",
+                    "upstream_tool_calls",
+                    "upstream_filtered",
+                ),
                 503: (
                     *ALWAYS[503],
                     "gateway_busy",
@@ -62,7 +73,6 @@ def chat_completion_routes(
                 504: ("reply_pending", "upstream_timeout"),
             },
         ),
-        openapi_extra=request_body(CreateChatCompletion),
     )
     async def create_chat_completion(
         caller: CurrentCaller,

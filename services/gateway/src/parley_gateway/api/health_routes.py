@@ -13,21 +13,19 @@ def health_routes(upstreams: Upstreams, streams: StreamLimiter) -> APIRouter:
 
     @router.get(
         "/healthz",
-        operation_id="isAlive",
         summary="Whether the process is alive",
         response_model=Health,
     )
-    async def healthz() -> Response:
+    async def is_alive() -> Response:
         return JSONResponse({"status": "ok"})
 
     @router.get(
         "/readyz",
-        operation_id="isReady",
         summary="Whether the process can serve requests; names unavailable services",
         response_model=Health,
         responses={503: {"model": NotReady, "description": "Not ready."}},
     )
-    async def readyz() -> Response:
+    async def is_ready() -> Response:
         if streams.draining:
             return JSONResponse({"status": "stopping", "missing": []}, 503)
         if unavailable := await upstreams.unavailable():

@@ -23,7 +23,6 @@ from parley_gateway.http.request_parsing import (
     check_size,
     parse_path_id,
     parse_query,
-    request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import ExportQuery, HistoryQuery, UsageQuery
@@ -66,7 +65,6 @@ def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> AP
 
     @router.get(
         "/history/{session_id}",
-        operation_id="readHistory",
         summary="Read the messages of a session",
         response_model=MessageList,
         responses=responses(
@@ -92,9 +90,10 @@ def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> AP
             ),
         ] = "",
     ) -> Response:
-        """The current branch, unless another is requested. History follows commits within moments;
-        a caller always sees their own writes. `version` is the projected version, and
-        `min_version` waits for one.
+        """The current branch, unless another is requested, with every write that was acknowledged
+        before the request, to any client. Where it is not projected within 2 s, the response is
+        503 `projection_behind`, or with `allow_behind=true` an older page with `behind: true`.
+        `version` is the projected version.
         """
         return await reader.read_page(request, session_id, caller, query, if_none_match)
 
@@ -112,7 +111,6 @@ def history_routes(
 
     @router.post(
         "/history/{session_id}",
-        operation_id="importMessages",
         summary="Import messages from elsewhere",
         response_model=HistoryImport,
         responses=responses(
@@ -124,7 +122,6 @@ def history_routes(
                 413: ("message_too_large", "session_too_large", "body_too_large"),
             },
         ),
-        openapi_extra=request_body(ImportMessages),
     )
     async def import_messages(
         caller: CurrentCaller,
@@ -142,13 +139,11 @@ def history_routes(
 
     @router.post(
         "/search",
-        operation_id="search",
         summary="Search one's own messages",
         response_model=SearchResults,
         responses=responses(
             {200: examples.json_example(examples.SEARCH_RESULTS)}, COMMAND, HISTORY
         ),
-        openapi_extra=request_body(Search),
     )
     async def search(
         caller: CurrentCaller,
@@ -163,7 +158,6 @@ def history_routes(
 
     @router.get(
         "/sessions/{session_id}/export",
-        operation_id="exportSession",
         summary="Export a session",
         response_model=SessionExport,
         responses=responses(_MARKDOWN, SESSION, EXPORT),
@@ -173,11 +167,10 @@ def history_routes(
         caller: CurrentCaller, session_id: SessionId, query: Annotated[ExportQuery, Query()]
     ) -> Response:
         """JSON contains all branches, Markdown the current one."""
-        return exporter.export_session(session_id, caller, query.format)
+        return await exporter.export_session(session_id, caller, query.format)
 
     @router.get(
         "/export",
-        operation_id="exportAll",
         summary="Export all of one's sessions",
         response_model=Export,
         responses=responses(_MARKDOWN, EXPORT),
@@ -189,7 +182,6 @@ def history_routes(
 
     @router.get(
         "/usage",
-        operation_id="readUsage",
         summary="Read token usage and cost of replies",
         response_model=UsageReport,
         responses=responses(

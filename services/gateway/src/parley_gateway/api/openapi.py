@@ -4,32 +4,22 @@ FastAPI knows neither the bodies that JSONBody reads nor the events inside a str
 422 of its own to operations whose validation errors are 400s here.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
-from parley_gateway.chat_completions.schemas import CreateChatCompletion
-from parley_gateway.schemas import requests
+from parley_gateway.http.request_parsing import JSONBody
 from parley_gateway.schemas.responses import ReplyDelta, ReplyEnded, TurnStarted
 
-_BODIES = (
-    requests.StartSession,
-    requests.ChangeSession,
-    requests.ForkSession,
-    requests.SwitchAssistant,
-    requests.SubmitMessage,
-    requests.Regenerate,
-    requests.ImportMessages,
-    requests.Search,
-    requests.DefineAssistant,
-    requests.ReviseAssistant,
-    CreateChatCompletion,
-)
 _EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
 _FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")
+_REF_TEMPLATE = "#/components/schemas/{model}"
 
 Mode = Literal["validation", "serialization"]
 
@@ -48,23 +38,37 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
+    bodies: list[type[BaseModel]] = []
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                operation = document["paths"][route.path_format][method.lower()]
+                bodies += _complete(operation, route)
     schemas = document["components"]["schemas"]
-    schemas |= _schemas(_BODIES, "validation") | _schemas(_EVENTS, "serialization")
-    for path in document["paths"].values():
-        for operation in path.values():
-            if _is_fastapi_error(operation["responses"].get("422")):
-                del operation["responses"]["422"]
+    schemas |= _schemas(bodies, "validation") | _schemas(_EVENTS, "serialization")
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
     return document
 
 
-def _schemas(models: tuple[type[BaseModel], ...], mode: Mode) -> dict[str, Any]:
-    template = "#/components/schemas/{model}"
-    _, schemas = models_json_schema([(model, mode) for model in models], ref_template=template)
+def _complete(operation: dict[str, Any], route: APIRoute) -> list[type[BaseModel]]:
+    """Complete an operation; return the model of its body in a list, unless that has no field."""
+    operation["operationId"] = to_camel(route.name)
+    if "HTTPValidationError" in str(operation["responses"].get("422")):
+        del operation["responses"]["422"]
+    dependencies = (each.call for each in route.dependant.dependencies)
+    models = [each.model for each in dependencies if isinstance(each, JSONBody)]
+    bodies = [model for model in models if model.model_fields]
+    for model in bodies:
+        schema = {"$ref": _REF_TEMPLATE.format(model=model.__name__)}
+        operation["requestBody"] = {
+            "required": any(field.is_required() for field in model.model_fields.values()),
+            "content": {"application/json": {"schema": schema}},
+        }
+    return bodies
+
+
+def _schemas(models: Iterable[type[BaseModel]], mode: Mode) -> dict[str, Any]:
+    _, schemas = models_json_schema([(model, mode) for model in models], ref_template=_REF_TEMPLATE)
     definitions: dict[str, Any] = schemas["$defs"]
     return definitions
-
-
-def _is_fastapi_error(response: dict[str, Any] | None) -> bool:
-    return response is not None and "HTTPValidationError" in str(response)

@@ -10,8 +10,6 @@ from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
 from parley_gateway.api.responses import COMMAND, HISTORY, SESSION, responses
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.history.delete_sessions import SessionDeletion
-from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
@@ -19,7 +17,6 @@ from parley_gateway.http.request_parsing import (
     JSONBody,
     SessionId,
     check_not_empty,
-    request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import SessionsQuery
@@ -48,22 +45,18 @@ def session_routes(
     authenticate: Authenticator,
     forwarder: Forwarder,
     upstreams: Upstreams,
-    writes: RecentWrites,
-    deletion: SessionDeletion,
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["chat"])
     CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
 
     @router.post(
         "/sessions",
-        operation_id="startSession",
         summary="Start a session",
         status_code=201,
         response_model=SessionShape,
         responses=responses(
             {201: _SESSION, 200: _SESSION | {"model": SessionShape}}, COMMAND, _NO_NEW_SESSION
         ),
-        openapi_extra=request_body(StartSession),
     )
     async def start_session(
         caller: CurrentCaller,
@@ -75,7 +68,6 @@ def session_routes(
 
     @router.get(
         "/sessions",
-        operation_id="listSessions",
         summary="List one's sessions",
         response_model=SessionList,
         responses=responses({200: examples.json_example(examples.SESSION_LIST)}, HISTORY),
@@ -84,13 +76,13 @@ def session_routes(
     async def list_sessions(
         caller: CurrentCaller, query: Annotated[SessionsQuery, Query()]
     ) -> Response:
-        """Most recently changed first. Excludes temporary and deleted sessions."""
-        parameters = query.to_query() | writes.min_versions(caller.principal)
-        return await forwarder.get(upstreams.history, "/sessions", caller, parameters)
+        """Most recently changed first, with everything that the caller wrote. Excludes temporary
+        and deleted sessions.
+        """
+        return await forwarder.get(upstreams.history, "/sessions", caller, query.to_query())
 
     @router.delete(
         "/sessions",
-        operation_id="eraseSessions",
         summary="Erase all of one's sessions",
         response_model=SessionsDeleted,
         responses=responses({200: examples.json_example(examples.SESSIONS_DELETED)}),
@@ -99,11 +91,10 @@ def session_routes(
         """Permanent, even where the policy has an undelete window. Sessions under a legal hold
         remain. Repeat the request while `has_more` is true.
         """
-        return await deletion.delete_all(caller)
+        return await forwarder.forward_command("DELETE", "/sessions", caller)
 
     @router.get(
         "/sessions/{session_id}",
-        operation_id="readSession",
         summary="Read a session",
         response_model=SessionShape,
         responses=responses({200: _SESSION}, SESSION),
@@ -113,7 +104,6 @@ def session_routes(
 
     @router.patch(
         "/sessions/{session_id}",
-        operation_id="changeSession",
         summary="Rename a session, change its metadata, archive it",
         response_model=SessionShape,
         responses=responses(
@@ -122,7 +112,6 @@ def session_routes(
             SESSION,
             {403: ("missing_scope",), 413: ("session_too_large", "body_too_large")},
         ),
-        openapi_extra=request_body(ChangeSession),
     )
     async def change_session(
         caller: CurrentCaller,
@@ -138,7 +127,6 @@ def session_routes(
 
     @router.delete(
         "/sessions/{session_id}",
-        operation_id="deleteSession",
         summary="Erase a session",
         response_model=SessionDeleted,
         responses=responses(
@@ -149,11 +137,10 @@ def session_routes(
         """The session's key is destroyed before the response: nobody can read it again. Where the
         policy has an undelete window, the session is deleted first and erased at `erase_at`.
         """
-        return await deletion.delete(session_id, caller)
+        return await forwarder.forward_command("DELETE", f"/sessions/{session_id}", caller)
 
     @router.post(
         "/sessions/{session_id}/restore",
-        operation_id="restoreSession",
         summary="Restore a deleted session",
         response_model=SessionShape,
         responses=responses({200: _SESSION}, COMMAND, SESSION, {409: ("not_deleted",)}),
@@ -169,7 +156,6 @@ def session_routes(
 
     @router.post(
         "/sessions/{session_id}/fork",
-        operation_id="forkSession",
         summary="Start a session with the messages of another one",
         status_code=201,
         response_model=SessionShape,
@@ -179,7 +165,6 @@ def session_routes(
             SESSION,
             {409: ("session_id_unavailable", "fork_too_large", "assistant_retired")},
         ),
-        openapi_extra=request_body(ForkSession),
     )
     async def fork_session(
         caller: CurrentCaller,
@@ -193,13 +178,11 @@ def session_routes(
 
     @router.post(
         "/switch-assistant",
-        operation_id="switchAssistant",
         summary="Continue with another assistant",
         response_model=AssistantSwitch,
         responses=responses(
             {200: examples.json_example(examples.ASSISTANT_SWITCH)}, COMMAND, _NO_NEW_SESSION
         ),
-        openapi_extra=request_body(SwitchAssistant),
     )
     async def switch_assistant(
         caller: CurrentCaller,

@@ -11,15 +11,13 @@ from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
 from parley_gateway.api.responses import ALWAYS, COMMAND, SESSION, TURN, Codes, responses
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.history.recent_writes import RecentWrites
-from parley_gateway.http.forwarding import Forwarder, passthrough_response
+from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
     IdempotencyHeaders,
     JSONBody,
     SessionId,
     TurnId,
-    request_body,
 )
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.requests import EmptyBody, Regenerate, SubmitMessage
@@ -34,7 +32,8 @@ _REPLY: dict[int, dict[str, Any]] = {
 _BUSY = (*ALWAYS[503], "gateway_busy")
 _NO_REPLY: Codes = {
     409: ("turn_open", "session_full"),
-    503: _BUSY,
+    429: ("too_many_turns", "too_many_streams"),
+    503: (*_BUSY, "inference_busy", "inference_unavailable"),
     504: ("reply_pending",),
 }
 
@@ -44,7 +43,6 @@ def turn_routes(
     authenticate_ticket: TicketAuthenticator,
     forwarder: Forwarder,
     upstreams: Upstreams,
-    writes: RecentWrites,
     submitter: MessageSubmitter,
     resumer: StreamResumer,
 ) -> APIRouter:
@@ -53,13 +51,11 @@ def turn_routes(
 
     @router.post(
         "/sessions/{session_id}/messages",
-        operation_id="submitMessage",
         summary="Submit a message and get the reply to it",
         response_model=Turn,
         responses=responses(
             _REPLY, COMMAND, SESSION, _NO_REPLY, {413: ("message_too_large", "body_too_large")}
         ),
-        openapi_extra=request_body(SubmitMessage),
     )
     async def submit_message(
         caller: CurrentCaller,
@@ -85,11 +81,9 @@ def turn_routes(
 
     @router.post(
         "/sessions/{session_id}/regenerate",
-        operation_id="regenerateReply",
         summary="Get another reply to a message",
         response_model=Turn,
         responses=responses(_REPLY, COMMAND, SESSION, _NO_REPLY),
-        openapi_extra=request_body(Regenerate),
     )
     async def regenerate_reply(
         caller: CurrentCaller,
@@ -104,21 +98,16 @@ def turn_routes(
 
     @router.get(
         "/turns/{turn_id}",
-        operation_id="readTurn",
         summary="Read a turn",
         response_model=Turn,
         responses=responses({200: _TURN}, TURN),
     )
     async def read_turn(caller: CurrentCaller, turn_id: TurnId) -> Response:
         """`reply` is null while the turn is running."""
-        response = await forwarder.call(upstreams.session, "GET", f"/turns/{turn_id}", caller)
-        # A client that learns here that its reply is done reads history next.
-        writes.record_from_response(caller.principal, response.body)
-        return passthrough_response(response)
+        return await forwarder.get(upstreams.session, f"/turns/{turn_id}", caller)
 
     @router.get(
         "/turns/{turn_id}/stream",
-        operation_id="streamTurn",
         summary="Stream a turn, or resume its stream",
         # No media type of its own: errors are JSON.
         response_class=Response,
@@ -128,7 +117,7 @@ def turn_routes(
                 204: {"description": "The client already has the whole reply."},
             },
             TURN,
-            {401: (*ALWAYS[401], "invalid_ticket"), 503: _BUSY},
+            {401: (*ALWAYS[401], "invalid_ticket"), 429: ("too_many_streams",), 503: _BUSY},
         ),
         dependencies=[STRICT_QUERY],
     )
@@ -152,7 +141,6 @@ def turn_routes(
 
     @router.post(
         "/turns/{turn_id}/cancel",
-        operation_id="cancelTurn",
         summary="Cancel the reply",
         response_model=Turn,
         responses=responses({200: _TURN}, COMMAND, TURN),

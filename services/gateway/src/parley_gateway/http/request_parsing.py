@@ -6,7 +6,7 @@ parameters are read before any dependency runs, and decode the JSON twice.
 
 import asyncio
 import re
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Path
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.http.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.http.service_client import IDEMPOTENCY_KEY
+from parley_gateway.http.json_size import check_json_size
 from parley_gateway.schemas.fields import ASSISTANT_ID_REGEX, Id
 
 # A client that sends slower than this holds a connection and its memory for too long.
@@ -38,11 +39,11 @@ class RequestBodyTimeout(ParleyError):
 class JSONBody(Generic[Model]):
     """Dependency: the JSON body, whatever its content type; an empty body is an empty object.
 
-    Raises RequestValidationError or RequestBodyTimeout.
+    Raises RequestValidationError, InvalidRequest or RequestBodyTimeout.
     """
 
     def __init__(self, model: type[Model]) -> None:
-        self._model = model
+        self.model = model
 
     async def __call__(self, request: Request) -> Model:
         try:
@@ -54,18 +55,10 @@ class JSONBody(Generic[Model]):
                 headers={"connection": "close"},
             ) from None
         try:
-            return self._model.model_validate_json(body or b"{}")
+            check_json_size(body)
+            return self.model.model_validate_json(body or b"{}")
         except ValidationError as error:
             raise _invalid(error, "body") from None
-
-
-def request_body(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route whose body is read by JSONBody."""
-    required = any(field.is_required() for field in model.model_fields.values())
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}
-    }
 
 
 async def idempotency_headers(
@@ -97,10 +90,11 @@ IdempotencyHeaders = Annotated[dict[str, str], Depends(idempotency_headers)]
 
 async def reject_repeated_parameters(request: Request) -> None:
     """Raises InvalidRequest when a query parameter is given twice."""
-    query = request.query_params
-    for name in query:
-        if len(query.getlist(name)) > 1:
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
             raise InvalidRequest("This parameter is given twice.", param=name[:64])
+        seen.add(name)
 
 
 STRICT_QUERY = Depends(reject_repeated_parameters)

@@ -11,6 +11,7 @@ from parley_contracts.session_api.limits import (
     MAX_INSTRUCTIONS_LENGTH,
     MAX_MESSAGE_BYTES,
 )
+from parley_contracts.session_api.turns import OnOpenTurn
 from parley_gateway.schemas.fields import (
     ASSISTANT_ID_REGEX,
     AssistantId,
@@ -18,6 +19,7 @@ from parley_gateway.schemas.fields import (
     Metadata,
     ModelName,
     PastInstant,
+    PatchModel,
     RequestModel,
     Title,
 )
@@ -48,8 +50,8 @@ class StartSession(RequestModel):
     )
 
 
-class ChangeSession(RequestModel):
-    """At least one field. `legal_hold` requires the scope `admin`."""
+class ChangeSession(PatchModel):
+    """At least one field. Changing `legal_hold` requires the scope `admin`."""
 
     title: Title | None = Field(None, description="null removes the title.")
     metadata: Metadata = Field({}, description="Replaces all metadata.")
@@ -81,6 +83,11 @@ class ReplyOptions(RequestModel):
     stream: bool = Field(False, description="Stream the reply as server-sent events.")
     background: bool = Field(
         False, description="Return the running turn at once. Excludes `stream`."
+    )
+    on_open_turn: OnOpenTurn = Field(
+        "reject",
+        description="If the session is still answering: `reject` the request, or `interrupt` the "
+        "reply, which keeps its text so far. A reply that was cancelled before needs neither.",
     )
 
     def to_command(self) -> bytes:
@@ -134,7 +141,7 @@ class DefineAssistant(RequestModel):
     model: ModelName | None = Field(None, description="Default: the default model.")
 
 
-class ReviseAssistant(RequestModel):
+class ReviseAssistant(PatchModel):
     """At least one field."""
 
     name: _Name = ""

@@ -1,5 +1,6 @@
 """A gateway that runs in this process, and a client of its public API."""
 
+import io
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +19,7 @@ from parley_gateway import app
 from parley_gateway.settings import GatewaySettings
 from parley_testing.event_stream import EventStream
 from parley_testing.peers import SECRET
-from parley_testing.serving import client_session, serving
+from parley_testing.serving import Server, client_session, serving
 
 SESSION_ID = UUID("0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e")
 _operations: list[tuple[str, re.Pattern[str], dict[str, Any]]] = []
@@ -47,7 +48,11 @@ class Client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent.setdefault("authorization", f"Bearer {token() if bearer is None else bearer}")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        async with self.http.request(method, self.url + path, data=data, headers=sent) as response:
+        # aiohttp warns of large bodies as bytes.
+        stream = io.BytesIO(data) if data else None
+        async with self.http.request(
+            method, self.url + path, data=stream, headers=sent
+        ) as response:
             self.check_documented(method, path.partition("?")[0], response.status)
             yield response
 
@@ -87,6 +92,7 @@ class Client:
 @dataclass
 class Gateway(Client):
     app: app.Gateway
+    server: Server
 
     def check_documented(self, method: str, path: str, status: int) -> None:
         """Asserts that the OpenAPI document lists the status of the response."""
@@ -116,7 +122,7 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
         serving(gateway.asgi, small_send_buffer=True) as served,
         client_session() as http,
     ):
-        yield Gateway(served.url, http, gateway)
+        yield Gateway(served.url, http, gateway, served.server)
 
 
 def response_start(raw: bytes, turn: Turn) -> bytes:

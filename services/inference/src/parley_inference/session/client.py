@@ -9,6 +9,7 @@ from parley_contracts.api_models import Turn
 from parley_contracts.session_api.requests import ModelPrice, Request, TokenUsage
 from parley_contracts.session_api.turns import (
     CachedWindow,
+    CancelledTurnsResponse,
     ClaimTurnRequest,
     CompactContextRequest,
     HeartbeatRequest,
@@ -102,20 +103,23 @@ class SessionClient:
         caller = Caller(record.principal, record.request_id)
         await self._call("POST", "/completions", caller, request)
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
-        """Report the turns that this process runs."""
+    async def heartbeat(self, turn_ids: Sequence[UUID], capacity: int) -> HeartbeatResponse:
+        """Report the turns that this process runs, and how many it can run at once."""
         answer = await self._call(
             "POST",
             f"/runners/{self._runner_id}/heartbeat",
             self._own_caller(),
-            HeartbeatRequest([*turn_ids]),
+            HeartbeatRequest([*turn_ids], capacity),
             timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS,
         )
         return decode(answer, HeartbeatResponse)
 
-    async def check_health(self) -> None:
-        """Raises when session cannot be reached."""
-        await self._call("GET", "/healthz", self._own_caller())
+    async def cancelled_turns(self) -> Sequence[UUID]:
+        """The turns of this process that were cancelled; session waits up to 2 s for one."""
+        answer = await self._call(
+            "GET", f"/runners/{self._runner_id}/cancelled-turns", self._own_caller()
+        )
+        return decode(answer, CancelledTurnsResponse).turns
 
     def _own_caller(self) -> Caller:
         """The caller of a request that no user made."""

@@ -86,6 +86,8 @@ class FakeSessionService:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.callers: list[tuple[str, Principal, str]] = []
         self.heartbeats: list[list[str]] = []
+        self.capacity: int | None = None
+        """That of the last heartbeat."""
         self.stops: list[dict[str, str]] = []
         self.erased: list[str] = []
         self.stuck_heartbeats: set[int] = set()
@@ -114,6 +116,7 @@ class FakeSessionService:
         app.router.add_post("/turns/{id}/complete", session._complete)
         app.router.add_post("/turns/{id}/fail", session._fail)
         app.router.add_post("/runners/{id}/heartbeat", session._heartbeat)
+        app.router.add_get("/runners/{id}/cancelled-turns", session._cancelled_turns)
         app.router.add_post("/sessions/{id}/title", session._accept)
         app.router.add_post("/sessions/{id}/compaction", session._accept)
         app.router.add_post("/completions", session._accept)
@@ -127,13 +130,18 @@ class FakeSessionService:
         request[PRINCIPAL] = caller_of(request, issuer="inference", audience="session")
         if name == "heartbeat":
             self.heartbeats.append(body["turns"])
-        else:
+            self.capacity = body["capacity"]
+        elif not request.path.endswith("/cancelled-turns"):
             self.calls.append((name, body))
             self.callers.append((name, request[PRINCIPAL], request.headers["x-request-id"]))
         if name in self.errors:
             return refusal(*self.errors[name])
         response: web.StreamResponse = await handler(request)
         return response
+
+    async def _cancelled_turns(self, _: web.Request) -> web.Response:
+        """Names none: the heartbeats name the cancelled turns of a test."""
+        return web.json_response({"turns": []})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

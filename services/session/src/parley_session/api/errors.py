@@ -57,7 +57,8 @@ def http_error_of(error: DomainError) -> ParleyError:
             )
         case TurnOpen(turn_id=turn_id):
             return Conflict(
-                f"Turn {turn_id} of this session is still running. Wait until it has ended.",
+                f"Turn {turn_id} of this session is still running. Wait until it has ended, "
+                "cancel it, or send the request with `on_open_turn: interrupt`.",
                 code="turn_open",
             )
         case TurnAlreadyEnded(status=status):

@@ -17,7 +17,6 @@ from parley_contracts.session_api.turns import (
 from parley_session.api.authentication import Authenticators
 from parley_session.api.request_parsing import (
     decode_body,
-    decode_idempotent_body,
     idempotent_request_of,
     usage_and_price,
 )
@@ -37,9 +36,10 @@ def message_routes(
     async def submit_message(request: Request) -> Response:
         caller = authenticators.gateway(request)
         body = await decode_body(request, SubmitMessageRequest)
-        # `attach` marks a retry, so the fingerprint must not depend on it.
+        # `attach` marks a retry, and a retry need not interrupt the turn that the first attempt
+        # opened: the fingerprint depends on neither.
         idempotent_request = idempotent_request_of(
-            request, caller, msgspec.structs.replace(body, attach=False)
+            request, caller, msgspec.structs.replace(body, attach=False, on_open_turn="reject")
         )
         parent = body.parent_message_id
         new_messages = NewMessages(
@@ -52,17 +52,22 @@ def message_routes(
         )
         session_id = request.path_params["session_id"]
         turn, is_new = await turn_commands.submit(
-            session_id, new_messages, caller, idempotent_request
+            session_id, new_messages, caller, idempotent_request, body.on_open_turn
         )
         return model_response(turn, 201 if is_new else 200)
 
     async def regenerate_reply(request: Request) -> Response:
         caller = authenticators.gateway(request)
-        body, idempotent_request = await decode_idempotent_body(
-            request, caller, RegenerateReplyRequest
+        body = await decode_body(request, RegenerateReplyRequest)
+        idempotent_request = idempotent_request_of(
+            request, caller, msgspec.structs.replace(body, on_open_turn="reject")
         )
         turn, is_new = await turn_commands.regenerate(
-            request.path_params["session_id"], body.message_id, caller, idempotent_request
+            request.path_params["session_id"],
+            body.message_id,
+            caller,
+            idempotent_request,
+            body.on_open_turn,
         )
         return model_response(turn, 201 if is_new else 200)
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from parley_contracts.session_api.turns import (
+    CancelledTurnsResponse,
     ClaimTurnRequest,
     ClaimTurnResponse,
     CompleteTurnRequest,
@@ -22,6 +23,7 @@ from parley_session.api.request_parsing import decode_body, usage_and_price
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.sessions.record_completion import CompletionRecorder
 from parley_session.application.sessions.session_queries import SessionQueries
+from parley_session.application.turns.cancel_notices import CancelNotices
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.decide_completion import RecordCompletion
@@ -37,6 +39,7 @@ def turn_routes(
     turns: TurnStore,
     index: SessionIndex,
     completions: CompletionRecorder,
+    cancel_notices: CancelNotices,
 ) -> Sequence[Route]:
     async def read_turn(request: Request) -> Response:
         caller = authenticators.gateway_or_inference(request)
@@ -95,9 +98,14 @@ def turn_routes(
     async def heartbeat(request: Request) -> Response:
         authenticators.inference(request)
         body = await decode_body(request, HeartbeatRequest)
-        reasons = await turns.heartbeat(request.path_params["runner_id"], body.turns)
+        reasons = await turns.heartbeat(request.path_params["runner_id"], body.turns, body.capacity)
         stop = [TurnToStop(turn_id, reason) for turn_id, reason in reasons.items()]
         return json_response(HeartbeatResponse(stop, await index.recently_erased()))
+
+    async def cancelled_turns(request: Request) -> Response:
+        authenticators.inference(request)
+        found = await cancel_notices.cancelled_turns(request.path_params["runner_id"])
+        return json_response(CancelledTurnsResponse([*found]))
 
     async def record_completion(request: Request) -> Response:
         caller = authenticators.inference(request)
@@ -113,5 +121,6 @@ def turn_routes(
         Route("/turns/{turn_id:uuid}/complete", complete_turn, methods=["POST"]),
         Route("/turns/{turn_id:uuid}/fail", fail_turn, methods=["POST"]),
         Route("/runners/{runner_id:uuid}/heartbeat", heartbeat, methods=["POST"]),
+        Route("/runners/{runner_id:uuid}/cancelled-turns", cancelled_turns),
         Route("/completions", record_completion, methods=["POST"]),
     ]

@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
@@ -24,6 +25,7 @@ from parley_session.domain.session.commands import (
 from parley_session.domain.session.decide import decide
 from parley_session.domain.session.errors import SessionNotFound
 from parley_session.domain.session.event_builder import CommandMetadata, Seal
+from parley_session.storage.append_statement import AppendCondition
 from parley_session.storage.event_store import EventStore, LoadedSession
 
 MAX_APPEND_ATTEMPTS = 8
@@ -48,19 +50,38 @@ class AlreadyExecuted:
     turn_id: UUID | None
 
 
-CommandFor = Callable[[LoadedSession | None], Command | Awaitable[Command | AlreadyExecuted]]
+@dataclass(frozen=True, slots=True)
+class ConditionalCommand:
+    """A command whose append depends on the turn's row; if it changed, the command is rebuilt."""
+
+    command: Command
+    condition: AppendCondition | None
+
+
+CommandFor = Callable[
+    [LoadedSession | None],
+    Command | Awaitable[Command | ConditionalCommand | AlreadyExecuted],
+]
 """Builds the command from the loaded session, or finds its earlier execution; raises to reject."""
 
 
+class Admission(Protocol):
+    def admit(self, turn_id: UUID, actor: Actor) -> AbstractAsyncContextManager[None]:
+        """The block appends the turn. Raises a ParleyError to refuse it."""
+
+
 class CommandExecutor:
+    """Without an `admission` every turn is admitted."""
+
     def __init__(
         self,
         store: EventStore,
+        admission: Admission | None = None,
         *,
         max_attempts: int = MAX_APPEND_ATTEMPTS,
         clock: Clock | None = None,
     ) -> None:
-        self._store, self._max_attempts = store, max_attempts
+        self._store, self._admission, self._max_attempts = store, admission, max_attempts
         self._clock = clock or utc_now
 
     async def execute(
@@ -76,7 +97,8 @@ class CommandExecutor:
         """Execute in the name of the caller, or of Parley itself (`as_system`).
 
         `preloaded` saves the first load. Raises a DomainError, IdempotencyKeyReused,
-        EventTooLarge, or Unavailable if every attempt lost against a concurrent append.
+        EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
+        admission's refusal of a turn.
         """
         for _ in range(self._max_attempts):
             loaded = preloaded or await self._load(session_id)
@@ -84,12 +106,14 @@ class CommandExecutor:
             # Checked after the load: an execution that the load did not see is found here.
             if request and (earlier := await self.find_previous_execution(request)):
                 return earlier
-            built = command_for(loaded)
-            command = await built if isinstance(built, Awaitable) else built
-            if isinstance(command, AlreadyExecuted):
-                return command
+            building = command_for(loaded)
+            built = await building if isinstance(building, Awaitable) else building
+            if isinstance(built, AlreadyExecuted):
+                return built
+            if not isinstance(built, ConditionalCommand):
+                built = ConditionalCommand(built, None)
             metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
-            if result := await self._attempt(loaded, command, metadata, request):
+            if result := await self._attempt(loaded, built, metadata, request):
                 return result
         raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
@@ -118,11 +142,12 @@ class CommandExecutor:
     async def _attempt(
         self,
         loaded: LoadedSession | None,
-        command: Command,
+        built: ConditionalCommand,
         metadata: CommandMetadata,
         request: IdempotentRequest | None,
     ) -> CommandResult | None:
-        """None if another append was committed first."""
+        """None if another append was committed first, or if the condition does not hold."""
+        command = built.command
         key = loaded.key if loaded else DataKey.generate()
         session = loaded.session if loaded else None
         events = await run_in_thread_if_large(
@@ -133,8 +158,18 @@ class CommandExecutor:
             return CommandResult(loaded, events)
         turn_id, session_id = _opened_turn_id(events), events[0].session_id
         record = request.to_record(key, session_id, turn_id) if request else None
-        after = await self._store.append(loaded, events, key=key, idempotency_record=record)
+        async with self._admitted(turn_id, metadata.actor):
+            after = await self._store.append(
+                loaded, events, key=key, idempotency_record=record, condition=built.condition
+            )
         return CommandResult(after, events) if after else None
+
+    def _admitted(self, turn_id: UUID | None, actor: Actor) -> AbstractAsyncContextManager[None]:
+        # After the decision: a command that no runner is needed for, or that breaks a rule, is
+        # not refused for want of room.
+        if turn_id is None or self._admission is None:
+            return nullcontext()
+        return self._admission.admit(turn_id, actor)
 
 
 def utc_now() -> datetime:

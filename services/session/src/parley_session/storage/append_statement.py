@@ -6,6 +6,7 @@ nothing is stored when the session was at another version (docs/adr/0001).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 from uuid import UUID
 
 from parley_events.cloudevents import encode
@@ -22,6 +23,9 @@ from parley_events.session import (
 )
 from parley_session.storage.session_columns import session_column_changes
 
+CANCEL_CHANNEL = "session_cancels"
+"""Its notifications name the runner of a turn that was cancelled."""
+
 _STARTED = """
 WITH advanced AS (
     INSERT INTO sessions (id, version, updated_at, tenant, owner, assistant_id, {columns})
@@ -30,11 +34,35 @@ WITH advanced AS (
     RETURNING id
 )"""
 _ADVANCED = """
-WITH advanced AS (
+WITH {preconditions}advanced AS (
     UPDATE sessions SET version = $2, updated_at = $3{changes}
-    WHERE id = $1 AND version = $9
+    WHERE id = $1 AND version = $9{conditions}
     RETURNING id
 )"""
+# The rows are locked until the commit: a claim or a heartbeat is either seen here, or waits. The
+# session comes first, as in every append, so that no two statements wait for each other.
+_LOCKED_TURN = """session AS (
+    SELECT id FROM sessions WHERE id = $1 AND version = $9 FOR UPDATE
+), turn AS (
+    SELECT turns.id, runner FROM turns, session
+    WHERE turns.id = $10 AND ended_sequence IS NULL AND {} FOR UPDATE OF turns
+), """
+_UNCLAIMED = _LOCKED_TURN.format("runner IS NULL")
+_UNCLAIMED_HOLDS = " AND EXISTS (SELECT FROM turn)"
+# The insert also locks out the first heartbeat of a runner, for which there is no row yet.
+_ABANDONED = (
+    _LOCKED_TURN.format("coalesce(claimed_at, opened_at) < now() - make_interval(secs => $11)")
+    + """heartbeat AS (
+    INSERT INTO runners (id, seen_at, turns)
+    SELECT runner, '-infinity', ARRAY[]::uuid[] FROM turn WHERE runner IS NOT NULL
+    ON CONFLICT (id) DO UPDATE SET turns = runners.turns
+    RETURNING seen_at, turns
+), """
+)
+_ABANDONED_HOLDS = """ AND EXISTS (SELECT FROM turn) AND NOT EXISTS (
+        SELECT FROM heartbeat
+        WHERE seen_at > now() - make_interval(secs => $11) AND $10 = ANY (turns)
+    )"""
 _STORED = """, stored AS (
     INSERT INTO events (session_id, sequence, id, type, time, data, traceparent)
     SELECT $1, new.* FROM advanced,
@@ -56,8 +84,11 @@ _OPENED = """, opened AS (
     INSERT INTO turns (id, session_id, message_sequence, requested_sequence)
     SELECT {}::uuid, $1, {}::int, {}::int FROM advanced
 )"""
-_CANCELLED = """, cancelled AS (
-    UPDATE turns SET cancel_requested = true FROM advanced WHERE turns.id = {}
+# The runner learns of it at once. Only this statement notifies: a commit that does takes a lock
+# that all such commits share.
+_CANCELLED = f""", cancelled AS (
+    UPDATE turns SET cancel_requested = true FROM advanced WHERE turns.id = {{}}
+    RETURNING pg_notify('{CANCEL_CHANNEL}', coalesce(runner::text, ''))
 )"""
 _ENDED = """, ended AS (
     UPDATE turns SET ended_sequence = {1}, cancel_requested = cancel_requested OR {2}
@@ -84,6 +115,24 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Append only if no runner has claimed the turn at the commit."""
+
+    turn_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Append only if the turn has had no claim and no heartbeat for a lease at the commit."""
+
+    turn_id: UUID
+    lease_seconds: float
+
+
+AppendCondition = Unclaimed | Abandoned
+
+
+@dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
     """A committed request with an Idempotency-Key: digest, keyed fingerprint and result ids."""
 
@@ -100,6 +149,7 @@ def append_statement(
     wrapped_key: bytes | None,
     idempotency_record: IdempotencyRecord | None,
     message_sequences: Mapping[UUID, int],
+    condition: AppendCondition | None = None,
 ) -> Statement:
     """Append events that follow `version`, and queue them in the outbox.
 
@@ -107,7 +157,7 @@ def append_statement(
     the events reply to. Raises EventTooLarge.
     """
     values = [encode(event).value for event in events]
-    statement = _stored(events, values, version, wrapped_key)
+    statement = _stored(events, values, version, wrapped_key, condition)
     sizes = [len(value) for value in values]
     statement.event_bytes = sum(sizes)
     statement.add(_QUEUED, sizes)
@@ -129,13 +179,17 @@ def recovery_statement(
     A session that is new to the store gets no key: its content stays unreadable. At most one of
     the events may change a turn.
     """
-    statement = _stored(events, values, version, None)
+    statement = _stored(events, values, version, None, None)
     _add_turn_change(statement, events, message_sequences)
     return statement
 
 
 def _stored(
-    events: Sequence[Event], values: Sequence[bytes], version: int, wrapped_key: bytes | None
+    events: Sequence[Event],
+    values: Sequence[bytes],
+    version: int,
+    wrapped_key: bytes | None,
+    condition: AppendCondition | None,
 ) -> Statement:
     rows = _rows(events, values)
     started = events[0].data
@@ -145,7 +199,7 @@ def _stored(
         owner = (started.tenant, started.owner, assistant_id)
         statement = _started({"wrapped_key": wrapped_key} | columns, *rows, *owner)
     else:
-        statement = _advanced(columns, *rows, version)
+        statement = _advanced(columns, condition, *rows, version)
     statement.add(_STORED, [event.traceparent for event in events])
     if isinstance(events[-1].data, SessionErased):
         statement.add(_FORGOTTEN)
@@ -158,10 +212,25 @@ def _started(columns: Mapping[str, object], *values: object) -> Statement:
     return Statement(expression, *values, *columns.values())
 
 
-def _advanced(columns: Mapping[str, object], *values: object) -> Statement:
+def _advanced(
+    columns: Mapping[str, object], condition: AppendCondition | None, *values: object
+) -> Statement:
+    preconditions = conditions = ""
+    match condition:
+        case Unclaimed(turn_id):
+            preconditions, conditions = _UNCLAIMED, _UNCLAIMED_HOLDS
+            values = (*values, turn_id)
+        case Abandoned(turn_id, lease_seconds):
+            preconditions, conditions = _ABANDONED, _ABANDONED_HOLDS
+            values = (*values, turn_id, lease_seconds)
+        case None:
+            pass
+        case other:
+            assert_never(other)
     numbered = enumerate(columns, start=len(values) + 1)
-    assignments = "".join(f", {name} = ${number}" for number, name in numbered)
-    return Statement(_ADVANCED.format(changes=assignments), *values, *columns.values())
+    changes = "".join(f", {name} = ${number}" for number, name in numbered)
+    text = _ADVANCED.format(preconditions=preconditions, changes=changes, conditions=conditions)
+    return Statement(text, *values, *columns.values())
 
 
 def _rows(events: Sequence[Event], values: Sequence[bytes]) -> list[object]:

@@ -1,6 +1,7 @@
 """Connection settings of the event store's database, its pool, and its readiness check."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import asyncpg
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection  # Not subscriptable at run time.
+
+LISTEN_CHECK_SECONDS = 1
 
 
 class DatabaseSettings(SettingsGroup):
@@ -51,6 +54,26 @@ async def connect_for_maintenance(
         command_timeout=settings.maintenance_timeout_seconds,
         server_settings=dict(server_settings or {}),
     )
+
+
+async def listen(
+    settings: DatabaseSettings, channel: str, on_notification: Callable[[str], None]
+) -> None:
+    """Call `on_notification` with each payload; raises one of DATABASE_UNAVAILABLE at the end."""
+    connection = await asyncpg.connect(
+        settings.url,
+        timeout=settings.timeout_seconds,
+        command_timeout=settings.timeout_seconds,
+        server_settings={"application_name": "parley-session-listen"},
+    )
+    try:
+        await connection.add_listener(channel, lambda *given: on_notification(str(given[-1])))
+        while True:
+            await asyncio.sleep(LISTEN_CHECK_SECONDS)
+            # A server that vanished closes no connection.
+            await connection.fetchval("SELECT 1")
+    finally:
+        connection.terminate()
 
 
 async def unavailable_stores(pool: Pool) -> Sequence[str]:

@@ -17,6 +17,26 @@ from parley_session.domain.session.errors import TurnNotFound
 # Keeps each statement short, even when many records expired during an outage.
 _DELETE_BATCH = 5_000
 
+# Of open turns: not claimed, or without a heartbeat, for $1 seconds. In sessions without a key no
+# event can be appended.
+_ABANDONED = """
+SELECT session_id, id FROM turns
+WHERE
+    ended_sequence IS NULL
+    AND coalesce(claimed_at, opened_at) < now() - make_interval(secs => $1)
+    AND NOT EXISTS (
+        SELECT FROM runners WHERE runners.id = turns.runner
+            AND runners.seen_at > now() - make_interval(secs => $1)
+            AND turns.id = ANY (runners.turns)
+    )
+    AND EXISTS (
+        SELECT FROM sessions WHERE sessions.id = turns.session_id AND wrapped_key IS NOT NULL
+    )
+    {more}
+"""
+_FIRST_ABANDONED = _ABANDONED.format(more="ORDER BY opened_at LIMIT $2")
+_STILL_ABANDONED = _ABANDONED.format(more="AND id = $2")
+
 StopReason = Literal["cancelled", "not_yours"]
 
 
@@ -90,13 +110,15 @@ class TurnStore:
         )
         return _stored_turn(row) if row else None
 
-    async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
-        """Record that the runner runs these turns; return those to stop, with the reason."""
+    async def heartbeat(
+        self, runner: UUID, turn_ids: Sequence[UUID], capacity: int
+    ) -> dict[UUID, StopReason]:
+        """Record the runner's turns and capacity; return the turns to stop, with the reason."""
         rows = await self._pool.fetch(
             """
             WITH seen AS (
-                INSERT INTO runners (id, seen_at, turns) VALUES ($1, now(), $2)
-                ON CONFLICT (id) DO UPDATE SET seen_at = now(), turns = $2
+                INSERT INTO runners (id, seen_at, turns, capacity) VALUES ($1, now(), $2, $3)
+                ON CONFLICT (id) DO UPDATE SET seen_at = now(), turns = $2, capacity = $3
             )
             SELECT named.id, turns.cancel_requested
                 AND turns.ended_sequence IS NULL AND turns.runner = $1 AS cancelled
@@ -106,8 +128,27 @@ class TurnStore:
             """,
             runner,
             turn_ids,
+            capacity,
         )
         return {row["id"]: "cancelled" if row["cancelled"] else "not_yours" for row in rows}
+
+    async def cancelled(self, runner: UUID) -> list[UUID]:
+        """The open turns of this runner that were cancelled."""
+        rows = await self._pool.fetch(
+            """
+            SELECT id FROM turns
+            WHERE ended_sequence IS NULL AND runner = $1 AND cancel_requested
+            """,
+            runner,
+        )
+        return [row["id"] for row in rows]
+
+    async def is_open(self, turn_id: UUID) -> bool:
+        return bool(
+            await self._pool.fetchrow(
+                "SELECT id FROM turns WHERE id = $1 AND ended_sequence IS NULL", turn_id
+            )
+        )
 
     async def tick(self, lease_seconds: float) -> bool:
         """Record a tick of the sweeper; False while it must not end turns.
@@ -127,30 +168,13 @@ class TurnStore:
         return bool(may_sweep)
 
     async def abandoned(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
-        """(session, turn) of open turns that were not claimed, or had no heartbeat, for a lease.
-
-        Leaves out sessions without a key: no event can be appended to them.
-        """
-        rows = await self._pool.fetch(
-            """
-            SELECT session_id, id FROM turns
-            WHERE ended_sequence IS NULL
-                AND coalesce(claimed_at, opened_at) < now() - make_interval(secs => $1)
-                AND NOT EXISTS (
-                    SELECT FROM runners WHERE runners.id = turns.runner
-                        AND runners.seen_at > now() - make_interval(secs => $1)
-                        AND turns.id = ANY (runners.turns)
-                )
-                AND EXISTS (
-                    SELECT FROM sessions
-                    WHERE sessions.id = turns.session_id AND wrapped_key IS NOT NULL
-                )
-            ORDER BY opened_at LIMIT $2
-            """,
-            lease_seconds,
-            limit,
-        )
+        """(session, turn) of open turns that were not claimed, or had no heartbeat, for a lease."""
+        rows = await self._pool.fetch(_FIRST_ABANDONED, lease_seconds, limit)
         return [(row["session_id"], row["id"]) for row in rows]
+
+    async def is_abandoned(self, turn_id: UUID, lease_seconds: float) -> bool:
+        """Whether `abandoned` would still return the turn."""
+        return bool(await self._pool.fetchrow(_STILL_ABANDONED, lease_seconds, turn_id))
 
     async def delete_expired(self, idempotency_hours: float) -> None:
         """Delete expired idempotency records, and runners without a heartbeat for an hour."""

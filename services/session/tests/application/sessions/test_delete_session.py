@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from session_support.client import ADA, EVE, HISTORY, OTHER_ADA
+from session_support.client import EVE, OTHER_ADA
 from session_support.components import components_on, deletion_on
 from session_support.service import Service
 from session_support.sessions import delete, hold, keys_of
@@ -140,7 +140,9 @@ async def test_the_runner_of_an_erased_session_is_stopped_and_stores_nothing(
     assert (deleted.body["version"], deleted.body["erased"]) == (5, not window)
     last = await types_of(pool, turn["session_id"])
     assert last[3:] == ["reply_cancelled", "session_deleted" if window else "session_erased"]
-    response = await served.end(f"/runners/{runner}/heartbeat", {"turns": [turn["id"]]})
+    response = await served.end(
+        f"/runners/{runner}/heartbeat", {"turns": [turn["id"]], "capacity": 1}
+    )
     assert response.body == {
         "stop": [{"turn_id": turn["id"], "reason": "not_yours"}],
         "erased": [turn["session_id"]],
@@ -218,73 +220,6 @@ async def test_a_legal_hold_prevents_erasure_even_when_placed_in_the_undelete_wi
         await deletion.erase(UUID(late), "operator", PARLEY)
     assert (await session.call("POST", f"/sessions/{late}/restore")).status == 200
     assert await pool.fetchval("SELECT count(wrapped_key) FROM sessions") == 2
-
-
-async def test_all_sessions_of_a_person_are_erased_with_the_search_key(
-    with_window: Service, pool: Pool
-) -> None:
-    session = with_window
-    mine = [(await session.start(temporary=not n))["id"] for n in range(4)]
-    await delete(session, mine[1])
-    others = [await session.call("POST", "/sessions", {}, who=who) for who in (EVE, OTHER_ADA)]
-    people = [{"tenant": p.tenant, "user": p.user} for p in (ADA, EVE)]
-    asked = await session.call(
-        "POST", "/search-keys", {"people": people}, who=HISTORY, issuer="history"
-    )
-    assert len({key["key"] for key in asked.body["keys"]} - {None}) == 2
-    await hold(session, mine[2])
-    response = await session.call("DELETE", "/sessions")
-    expected = {"object": "sessions.deleted", "erased": 3, "held": 1, "has_more": False}
-    assert (response.status, response.body) == (200, expected)
-    assert await pool.fetchval("SELECT count(*) FROM search_keys") == 2
-    await hold(session, mine[2], legal_hold=False)
-    assert (await session.call("DELETE", "/sessions")).body["erased"] == 1
-    rows = await pool.fetch("SELECT id FROM sessions WHERE wrapped_key IS NOT NULL")
-    assert {str(row["id"]) for row in rows} == {response.body["id"] for response in others}
-    assert await pool.fetchval("SELECT owner FROM search_keys") == "eve"
-    assert (await session.call("DELETE", "/sessions")).body["erased"] == 0
-
-
-async def test_one_call_erases_at_most_the_given_number_of_sessions(
-    session: Service, pool: Pool
-) -> None:
-    for _ in range(3):
-        await session.start()
-    deletion = deletion_on(pool)
-    done = [
-        await deletion.erase_all_of(ADA, "operator", PARLEY, max_sessions=2, max_seconds=10)
-        for _ in range(2)
-    ]
-    assert [(one.erased, one.has_more) for one in done] == [(2, True), (1, False)]
-    await session.start()
-    late = await deletion.erase_all_of(ADA, "operator", PARLEY, max_sessions=2, max_seconds=0)
-    assert (late.erased, late.has_more) == (0, True)
-
-
-async def test_sessions_under_a_legal_hold_do_not_count_towards_the_limit(
-    session: Service, pool: Pool
-) -> None:
-    loaded = [(await session.start())["id"] for _ in range(3)]
-    for session_id in loaded:
-        await hold(session, session_id)
-    await session.start()
-    done = await deletion_on(pool).erase_all_of(
-        ADA, "operator", PARLEY, max_sessions=1, max_seconds=10
-    )
-    assert (done.erased, done.held, done.has_more) == (1, 3, False)
-
-
-async def test_erasing_an_unknown_or_erased_session_changes_nothing(
-    session: Service, pool: Pool
-) -> None:
-    session_id = UUID((await session.start())["id"])
-    deletion = deletion_on(pool)
-    assert not await deletion.erase(session_id, "deleted", PARLEY)
-    assert await deletion.erase(session_id, "operator", PARLEY, as_system=True)
-    assert not await deletion.erase(session_id, "operator", PARLEY, as_system=True)
-    assert not await deletion.erase(uuid4(), "operator", PARLEY)
-    actor = await pool.fetchval("SELECT data->'actor' FROM events WHERE sequence = 2")
-    assert '"system":true' in actor
 
 
 async def test_a_switch_skips_a_session_that_is_erased_meanwhile(

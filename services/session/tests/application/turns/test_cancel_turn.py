@@ -1,24 +1,17 @@
 """Cancelling a turn is durable: after it, the turn ends only as cancelled."""
 
 import asyncio
-from typing import Any
-from uuid import uuid4
+from typing import Any, cast
+from uuid import UUID, uuid4
 
-import pytest
-from session_support.client import EVE, ApiResponse
-from session_support.components import Components, components_on
+from session_support.client import ADA, EVE, ApiResponse
+from session_support.components import components_on, until_blocked
 from session_support.service import Service
+from session_support.sessions import runner
 
+from parley_core.auth.caller import Caller
 from parley_core.storage.postgres_pool import Pool
-
-
-@pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
-def runner() -> str:
-    return str(uuid4())
+from parley_session.storage.turn_store import TurnRow, TurnStore
 
 
 async def cancel(session: Service, turn_id: str, **more: object) -> ApiResponse:
@@ -81,16 +74,36 @@ async def test_an_unclaimed_turn_is_cancelled_at_once(session: Service, pool: Po
     assert await pool.fetchval(open_turns) == 2
 
 
-async def test_a_claim_during_a_cancel_is_stopped_by_the_next_heartbeat(
-    session: Service, components: Components
+async def test_a_turn_claimed_during_its_cancel_is_ended_by_its_runner(
+    session: Service, pool: Pool
 ) -> None:
     turn, mine = await session.open_turn(), runner()
-    # The cancel read no runner, and the claim preceded its append.
-    assert (await session.claim(turn["id"], mine))["claimed"]
-    await components.cancel(turn, unclaimed=True)
-    assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "not_yours"}
+
+    class ClaimedOnceRead(TurnStore):
+        async def find(self, turn_id: UUID) -> TurnRow:
+            row = await super().find(turn_id)
+            assert (await session.claim(turn["id"], mine))["claimed"]
+            return row
+
+    cancelling = components_on(pool, ClaimedOnceRead(pool))
+    await cancelling.sessions.cancel(UUID(turn["id"]), Caller(ADA, "req-1"))
+    assert (await session.turn(turn["id"]))["status"] == "running"
+    assert await session.heartbeat(mine, turn["id"]) == {turn["id"]: "cancelled"}
     ended = (await session.complete(turn["id"], mine, content="Hello")).body
-    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "")
+    assert (ended["status"], ended["reply"]["content"]) == ("cancelled", "Hello")
+
+
+async def test_a_turn_whose_claim_commits_during_the_append_of_a_cancel_is_ended_by_its_runner(
+    session: Service, pool: Pool
+) -> None:
+    turn, mine = await session.open_turn(), uuid4()
+    async with pool.acquire() as connection, connection.transaction():
+        claiming = TurnStore(cast("Pool", connection))
+        assert await claiming.claim(UUID(turn["id"]), mine, ADA)
+        cancelling = asyncio.create_task(cancel(session, turn["id"]))
+        await until_blocked(pool)
+    assert (await cancelling).body["status"] == "running"
+    assert await session.heartbeat(str(mine), turn["id"]) == {turn["id"]: "cancelled"}
 
 
 async def test_cancelling_an_ended_turn_changes_nothing(session: Service) -> None:

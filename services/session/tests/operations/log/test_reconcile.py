@@ -28,11 +28,6 @@ Reconcile = Callable[..., Awaitable[Ended]]
 
 
 @pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
-
-
-@pytest.fixture
 def relay(store_database: str, pool: Pool, kafka_bootstrap: str, log_topic: str) -> Relay:
     return lambda: relay_all(store_database, pool, kafka_bootstrap, log_topic)
 

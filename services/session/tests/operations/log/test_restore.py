@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from session_support.appending import append_sessions, append_turn, append_turns
-from session_support.components import Components, components_on
+from session_support.components import Components
 from session_support.log_reading import assert_all_in_log, outbox_is_empty, records_in
 from session_support.process import Ended, Run, variables
 from session_support.relaying import quick_limits, relay_all, relaying
@@ -26,11 +26,6 @@ from parley_testing.processes import started
 TOPIC = {"session_topic_partitions": 4, "session_topic_replication": 1, "session_topic_min_isr": 1}
 
 Restore = Callable[[], Awaitable[Ended]]
-
-
-@pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
 
 
 @pytest.fixture

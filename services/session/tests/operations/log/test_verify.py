@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from session_support.appending import append_sessions, append_turn, append_turns
-from session_support.components import Components, components_on
+from session_support.components import Components
 from session_support.log_reading import records_in
 from session_support.process import Ended, Run
 from session_support.relaying import relay_all, relaying
@@ -18,11 +18,6 @@ from parley_events.cloudevents import Record
 from parley_testing.transactions import append_in_transaction
 
 Verify = Callable[[], Awaitable[Ended]]
-
-
-@pytest.fixture
-def components(pool: Pool) -> Components:
-    return components_on(pool)
 
 
 @pytest.fixture

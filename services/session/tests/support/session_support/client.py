@@ -107,7 +107,9 @@ class Client:
 
     async def heartbeat(self, runner: str, *turn_ids: str) -> dict[str, str]:
         """The reason for each turn to stop."""
-        response = await self.end(f"/runners/{runner}/heartbeat", {"turns": turn_ids})
+        response = await self.end(
+            f"/runners/{runner}/heartbeat", {"turns": turn_ids, "capacity": 0}
+        )
         assert response.status == 200, response.body
         return {stop["turn_id"]: stop["reason"] for stop in response.body["stop"]}
 
@@ -133,6 +135,10 @@ class Client:
     async def end(self, path: str, body: Any) -> ApiResponse:
         """A call by inference as a service."""
         return await self.call("POST", path, body, who=INFERENCE, issuer="inference")
+
+    async def read_as_inference(self, path: str) -> ApiResponse:
+        """A read by inference as a service."""
+        return await self.call("GET", path, who=INFERENCE, issuer="inference")
 
     async def answered(self, session_id: str, content: str, reply: str) -> dict[str, Any]:
         """Submits, claims and completes a turn."""

@@ -21,6 +21,7 @@ from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_store import TurnStore
+from parley_testing.eventually import eventually
 from session_support.client import ADA
 from session_support.service import MASTER_KEY
 
@@ -69,6 +70,21 @@ def components_on(
         PartialReplyRecovery(buffers),
     )
     return Components(store, turns, executor, sessions, lifecycle)
+
+
+async def until_blocked(pool: Pool, statements: int = 1) -> None:
+    """Wait until so many statements wait for the lock of another transaction."""
+
+    async def are_blocked() -> bool:
+        blocked = await pool.fetchval(
+            """
+            SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+            """
+        )
+        return bool(blocked == statements)
+
+    await eventually(are_blocked)
 
 
 def deletion_on(pool: Pool) -> SessionDeletion:

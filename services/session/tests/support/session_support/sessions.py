@@ -1,11 +1,17 @@
 """Calls on sessions, over HTTP."""
 
 from typing import Any
+from uuid import uuid4
 
 from parley_core.auth.principal import Principal
 from session_support.client import ADA, HISTORY, ApiResponse, Client
 
 ADMIN = Principal("default", "root", frozenset({"admin"}))
+
+
+def runner() -> str:
+    """A new runner's id."""
+    return str(uuid4())
 
 
 async def delete(session: Client, session_id: str, who: Principal = ADA) -> ApiResponse:

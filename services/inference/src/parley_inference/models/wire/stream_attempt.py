@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Protocol
 
 import aiohttp
 import httpx2
@@ -12,7 +11,7 @@ import openai
 
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import ServerLimits
-from parley_inference.models.wire.chunk_parser import ParsedChunk
+from parley_inference.models.wire.chunk_parser import ChunkParser, ParsedChunk
 
 Request = AbstractAsyncContextManager[httpx2.Response]
 """Sent on entry, closed on exit."""
@@ -31,20 +30,12 @@ AFTER_FINISH_SECONDS = 2
 _CLOSE_SECONDS = 0.1
 
 
-class ResponseParser(Protocol):
-    """Parses the body of a streamed response."""
-
-    def feed(self, received: bytes) -> ParsedChunk: ...
-
-    def close(self) -> ParsedChunk: ...
-
-
 class StreamAttempt:
     """Streams one reply; `on_first_text` is called with the seconds from request to first text."""
 
     def __init__(
         self,
-        parser: ResponseParser,
+        parser: ChunkParser,
         on_chunk: OnChunk,
         limits: ServerLimits,
         *,

@@ -9,11 +9,12 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.http.errors import Conflict
 from parley_events.session import Event
-from parley_session.application.command_executor import CommandExecutor
+from parley_session.application.command_executor import CommandExecutor, ConditionalCommand
 from parley_session.application.event_mapper import session_of, turn_of
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.domain.session.errors import SessionNotFound, TurnNotFound
 from parley_session.domain.session.state import Session
+from parley_session.storage.append_statement import Unclaimed
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import TurnStore
 
@@ -61,12 +62,16 @@ class SessionQueries:
 
         Raises TurnNotFound.
         """
-        row = await self._turns.find(turn_id)
-        # A runner that claims the turn after this read learns from its next heartbeat that the
-        # turn has ended.
-        command = RequestCancel(turn_id, unclaimed=row.runner is None)
+
+        async def command_for(_: LoadedSession | None) -> RequestCancel | ConditionalCommand:
+            if (await self._turns.find(turn_id)).runner is not None:
+                return RequestCancel(turn_id)
+            # If a runner claims the turn first, only that runner may end it.
+            return ConditionalCommand(RequestCancel(turn_id, unclaimed=True), Unclaimed(turn_id))
+
+        session_id = (await self._turns.find(turn_id)).session_id
         try:
-            await self._executor.execute(row.session_id, lambda _: command, caller)
+            await self._executor.execute(session_id, command_for, caller)
         except SessionNotFound:
             raise TurnNotFound from None
         return await self.read_turn(turn_id, caller.principal)

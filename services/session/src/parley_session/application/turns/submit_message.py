@@ -1,11 +1,12 @@
 """Opens turns: a user submits messages, or regenerates a reply."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from parley_contracts.api_models import Turn
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_contracts.session_api.turns import OnOpenTurn
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import TooLarge
@@ -20,11 +21,13 @@ from parley_session.application.command_executor import (
     AlreadyExecuted,
     CommandExecutor,
     CommandFor,
+    CommandResult,
 )
 from parley_session.application.event_mapper import message_of, turn_of
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
+from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.domain.session.commands import RegenerateReply, SubmitMessage, UserMessage
 from parley_session.domain.session.state import Session
 from parley_session.storage.event_store import EventStore, LoadedSession
@@ -59,9 +62,11 @@ class TurnCommands:
         executor: CommandExecutor,
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
+        stopped_turns: StoppedTurns,
     ) -> None:
         self._store, self._turns, self._executor = store, turns, executor
         self._sessions, self._assistants = sessions, assistants
+        self._stopped_turns = stopped_turns
 
     async def submit(
         self,
@@ -69,6 +74,7 @@ class TurnCommands:
         new_messages: NewMessages,
         caller: Caller,
         request: IdempotentRequest | None,
+        on_open_turn: OnOpenTurn,
     ) -> tuple[Turn, bool]:
         """The turn of the messages, and whether it is new."""
         _require_message_sizes(new_messages)
@@ -83,7 +89,7 @@ class TurnCommands:
             self._sessions.require_capacity(owned.session, len(texts))
             return await _submit_command(new_messages, await self._assistant_of(owned.session))
 
-        return await self._open_turn(session_id, command_for, caller, request)
+        return await self._open_turn(session_id, command_for, caller, request, on_open_turn)
 
     async def regenerate(
         self,
@@ -91,6 +97,7 @@ class TurnCommands:
         message_id: UUID | None,
         caller: Caller,
         request: IdempotentRequest | None,
+        on_open_turn: OnOpenTurn,
     ) -> tuple[Turn, bool]:
         """A new turn for the message, or for the newest user message, and whether it is new."""
 
@@ -101,7 +108,7 @@ class TurnCommands:
             version = assistant.shape.version
             return RegenerateReply(message_id, uuid4(), uuid4(), assistant.model, version)
 
-        return await self._open_turn(session_id, command_for, caller, request)
+        return await self._open_turn(session_id, command_for, caller, request, on_open_turn)
 
     async def _assistant_of(self, session: Session) -> CataloguedAssistant:
         return await self._assistants.get(session.tenant, session.assistant_id)
@@ -130,9 +137,13 @@ class TurnCommands:
         command_for: CommandFor,
         caller: Caller,
         request: IdempotentRequest | None,
+        on_open_turn: OnOpenTurn,
     ) -> tuple[Turn, bool]:
+        def execute() -> Awaitable[CommandResult | AlreadyExecuted]:
+            return self._executor.execute(session_id, command_for, caller, request=request)
+
         try:
-            result = await self._executor.execute(session_id, command_for, caller, request=request)
+            result = await self._stopped_turns.execute(session_id, execute, caller, on_open_turn)
         except EventTooLarge:
             raise _too_large("content") from None
         if isinstance(result, AlreadyExecuted):

@@ -13,13 +13,18 @@ from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Forbidden, TooLarge
 from parley_events.cloudevents import EventTooLarge
-from parley_session.application.command_executor import CommandExecutor, CommandResult
+from parley_session.application.command_executor import (
+    CommandExecutor,
+    CommandResult,
+    ConditionalCommand,
+)
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
 from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.domain.context_window import CachedWindow
 from parley_session.domain.session.commands import CompleteReply, FailReply
 from parley_session.domain.session.errors import SessionNotFound, TurnAlreadyEnded, TurnNotFound
+from parley_session.storage.append_statement import Abandoned
 from parley_session.storage.event_store import EventStore, LoadedSession
 from parley_session.storage.turn_store import StoredTurn, TurnStore
 
@@ -34,6 +39,10 @@ class Claim:
     turn: Turn
     turn_input: TurnInput | None
     key: DataKey | None
+
+
+class _NotAbandoned(Exception):
+    """The turn was claimed, or in a heartbeat, after the sweeper listed it."""
 
 
 class TurnLifecycle:
@@ -111,17 +120,38 @@ class TurnLifecycle:
         end = [event.sequence for event in result.events]
         return await self._sessions.read_turn_at(result.loaded, [*row.sequences, *end])
 
-    async def end_abandoned(self, session_id: UUID, turn_id: UUID, caller: Caller) -> None:
-        """End a turn whose lease has expired; nothing happens if it has ended."""
+    async def end_abandoned(
+        self, session_id: UUID, turn_id: UUID, lease_seconds: float, caller: Caller
+    ) -> bool:
+        """End a turn whose lease has expired; False if it has ended, or has a new lease."""
 
-        async def interrupted_reply(loaded: LoadedSession | None) -> FailReply:
+        async def interrupted_reply(loaded: LoadedSession | None) -> ConditionalCommand:
+            if loaded is None or not await self._turns.is_abandoned(turn_id, lease_seconds):
+                raise _NotAbandoned
+            command = await self._partial_replies.interrupted_reply(turn_id, loaded.key)
+            return ConditionalCommand(command, Abandoned(turn_id, lease_seconds))
+
+        try:
+            await self._executor.execute(session_id, interrupted_reply, caller, as_system=True)
+        except (_NotAbandoned, TurnAlreadyEnded, SessionNotFound):
+            # SessionNotFound: the session was erased meanwhile, which ended its turn.
+            return False
+        return True
+
+    async def end_cancelled(self, session_id: UUID, turn_id: UUID, caller: Caller) -> None:
+        """End a cancelled turn in place of its runner, with the text in the turn's buffer.
+
+        The runner learns how the turn ended when it tries to end it.
+        """
+
+        async def partial_reply(loaded: LoadedSession | None) -> FailReply:
             if loaded is None:
                 raise SessionNotFound
             return await self._partial_replies.interrupted_reply(turn_id, loaded.key)
 
         # SessionNotFound: the session was erased meanwhile, which ended its turn.
         with suppress(TurnAlreadyEnded, SessionNotFound):
-            await self._executor.execute(session_id, interrupted_reply, caller, as_system=True)
+            await self._executor.execute(session_id, partial_reply, caller, as_system=True)
 
     async def _read_ended(self, turn_id: UUID) -> Turn:
         row = await self._turns.find(turn_id)

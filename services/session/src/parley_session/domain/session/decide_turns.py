@@ -52,7 +52,8 @@ def decide_turn(session: Session, command: TurnCommand, builder: EventBuilder) -
 
 def require_no_open_turn(session: Session) -> None:
     if session.open_turn is not None:
-        raise TurnOpen(session.open_turn.id)
+        turn = session.open_turn
+        raise TurnOpen(turn.id, cancelled=turn.cancel_requested_by is not None)
 
 
 def cancel_open_turn(session: Session, builder: EventBuilder) -> None:
@@ -62,10 +63,11 @@ def cancel_open_turn(session: Session, builder: EventBuilder) -> None:
 
 
 def _submit(session: Session, command: SubmitMessage, builder: EventBuilder) -> None:
-    require_no_open_turn(session)
     parent = None if command.as_root else command.parent_message_id or session.leaf_message_id
-    if parent is not None and parent not in session.messages:
+    # Checked first: a wrong request must not stop the open turn, whose reply it may follow.
+    if not (parent is None or parent in session.messages or _is_open_reply(session, parent)):
         raise ParentNotFound
+    require_no_open_turn(session)
     last = UserMessage(command.message_id, command.content, command.tokens)
     messages = [*command.preceding, last]
     _require_new(session, *(message.id for message in messages), command.reply_id, command.turn_id)
@@ -84,7 +86,6 @@ def _submit(session: Session, command: SubmitMessage, builder: EventBuilder) -> 
 
 
 def _regenerate(session: Session, command: RegenerateReply, builder: EventBuilder) -> None:
-    require_no_open_turn(session)
     message_id = command.message_id
     if message_id is None:
         branch = session.branch_to(session.leaf_message_id)
@@ -92,6 +93,7 @@ def _regenerate(session: Session, command: RegenerateReply, builder: EventBuilde
     node = None if message_id is None else session.messages.get(message_id)
     if message_id is None or node is None or node.role != "user":
         raise MessageNotFound
+    require_no_open_turn(session)
     _require_new(session, command.reply_id, command.turn_id)
     _open(session, command, message_id, builder)
 
@@ -112,6 +114,10 @@ def _open(
             model=command.model,
         )
     )
+
+
+def _is_open_reply(session: Session, message_id: UUID) -> bool:
+    return session.open_turn is not None and session.open_turn.reply_id == message_id
 
 
 def _require_new(session: Session, *ids: UUID) -> None:

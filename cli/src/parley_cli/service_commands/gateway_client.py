@@ -1,0 +1,45 @@
+"""HTTP client of the gateway for commands that use the public API."""
+
+import httpx2
+
+from parley_cli.errors import CommandError
+from parley_cli.settings import ChatSettings
+from parley_cli.stack.state_file import gateway_url
+
+
+def gateway_client(
+    settings: ChatSettings, url: str | None, token: str, timeout: httpx2.Timeout
+) -> httpx2.Client:
+    """A client of the gateway at `url`, by default that of the running stack.
+
+    Raises CommandError for an invalid URL.
+    """
+    try:
+        client = httpx2.Client(
+            base_url=url or gateway_url(settings.data, settings.port),
+            headers={"authorization": f"Bearer {token}"},
+            timeout=timeout,
+            # The machine's proxy is not for the gateway of a local stack.
+            trust_env=url is not None,
+        )
+    except httpx2.InvalidURL as error:
+        raise CommandError(f"--url is not a valid URL: {error}.") from None
+    if client.base_url.scheme not in ("http", "https"):
+        raise CommandError("--url is not a valid URL: it should begin with http:// or https://.")
+    return client
+
+
+def no_gateway_message(client: httpx2.Client) -> str:
+    url = str(client.base_url).rstrip("/")
+    return f"No gateway answers at {url}: start one with `parley up`, or pass --url for another."
+
+
+def error_message(response: httpx2.Response) -> str:
+    """The message of an error response."""
+    try:
+        message = str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"The gateway answered {response.status_code} {response.reason_phrase}."
+    if response.status_code == 401:
+        message += " Check that the token, or PARLEY_JWT_SECRET, is valid for this gateway."
+    return message

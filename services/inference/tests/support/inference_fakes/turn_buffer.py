@@ -1,0 +1,13 @@
+"""A turn's buffer as it is stored in Redis."""
+
+from typing import Any
+
+from inference_fakes.session import StoredTurn
+from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader, buffer_name
+
+
+async def buffer_of(redis: Any, turn: StoredTurn) -> tuple[TurnBufferReader, str]:
+    """Return a reader of the turn's buffer, unsealed with the session's key, and its text."""
+    reader, entries = TurnBufferReader(turn.id, turn.key), await redis.xrange(buffer_name(turn.id))
+    text = reader.apply([BufferEntry(at.decode(), fields[b"s"]) for at, fields in entries])
+    return reader, text
