@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_contracts.session_api.sessions import ImportMessagesRequest, ImportMessagesResponse
+from parley_contracts.session_api.sessions import ImportMessagesRequest
 from parley_contracts.session_api.turns import (
     CompactContextRequest,
     RegenerateReplyRequest,
@@ -22,7 +22,6 @@ from parley_session.api.request_parsing import (
 )
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.sessions.import_messages import MessageImporter
-from parley_session.application.sessions.imported_message_ids import MessageToImport
 from parley_session.application.sessions.update_session import SessionUpdater
 from parley_session.application.turns.submit_message import NewMessages, TurnCommands
 from parley_session.domain.session.commands import CompactContext, SuggestTitle
@@ -76,15 +75,7 @@ def message_routes(
         caller = authenticators.gateway(request)
         body = await decode_body(request, ImportMessagesRequest)
         session_id = request.path_params["session_id"]
-        given = [MessageToImport(m.role, m.content, m.id, m.created_at) for m in body.messages]
-        result = await importer.import_messages(session_id, given, caller)
-        response = ImportMessagesResponse(
-            session_id=session_id,
-            imported=result.imported,
-            skipped=result.skipped,
-            version=result.version,
-        )
-        return json_response(response)
+        return json_response(await importer.import_messages(session_id, body.messages, caller))
 
     async def suggest_title(request: Request) -> Response:
         caller = authenticators.inference(request)

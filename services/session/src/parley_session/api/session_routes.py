@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,11 +9,9 @@ from starlette.routing import Route
 from parley_contracts.api_models import rfc3339
 from parley_contracts.session_api.sessions import (
     DeleteSessionResponse,
-    DeleteSessionsResponse,
     ForkSessionRequest,
     StartSessionRequest,
     SwitchAssistantRequest,
-    SwitchAssistantResponse,
     UpdateSessionRequest,
 )
 from parley_core.http.errors import InvalidRequest
@@ -88,15 +85,12 @@ def session_routes(
 
     async def delete_sessions(request: Request) -> Response:
         caller = authenticators.gateway(request)
-        result = await deletion.erase_all_of(
+        response = await deletion.erase_all_of(
             caller.principal,
             "requested",
             caller,
             max_sessions=_MAX_ERASED_PER_CALL,
             max_seconds=_MAX_ERASE_SECONDS,
-        )
-        response = DeleteSessionsResponse(
-            erased=result.erased, held=result.legal_holds, has_more=result.has_more
         )
         return json_response(response)
 
@@ -124,13 +118,7 @@ def session_routes(
         body, idempotent_request = await decode_idempotent_body(
             request, caller, SwitchAssistantRequest
         )
-        result = await starter.switch(caller, idempotent_request, body.assistant_id)
-        response = SwitchAssistantResponse(
-            session=msgspec.Raw(result.session.to_json()),
-            created=result.created,
-            messages=[msgspec.Raw(message.to_json()) for message in result.messages],
-        )
-        return json_response(response)
+        return json_response(await starter.switch(caller, idempotent_request, body.assistant_id))
 
     session = "/sessions/{session_id:uuid}"
     return [

@@ -14,3 +14,8 @@ class DifferenceList:
         self.count += 1
         if len(self.shown) < MAX_SHOWN:
             self.shown.append(sentence)
+
+    def print_under(self, heading: str) -> None:
+        print(f"{heading}; the first ones:")
+        for sentence in self.shown:
+            print(f"  {sentence}")

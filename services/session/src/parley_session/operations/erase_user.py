@@ -81,7 +81,7 @@ async def _erase(pool: Pool, settings: EraseUserSettings, principal: Principal, 
                 max_sessions=_BATCH_SIZE,
                 max_seconds=_BATCH_SECONDS,
             )
-            has_more, legal_holds = result.has_more, result.legal_holds
+            has_more, legal_holds = result.has_more, result.held
             progress.add(result.erased)
     except (Unavailable, UnknownMasterKey, UnsealError) as error:
         print(f"Erased {progress.done:,} sessions, then failed: {error}.", file=sys.stderr)

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
-
 from parley_events.cloudevents import Record
 from parley_session.relay.outbox_sql import (
     COUNT_REQUEUED,
@@ -20,9 +18,9 @@ from parley_session.relay.outbox_sql import (
     UNLOCK,
     OutboxTable,
 )
+from parley_session.storage.database import Connection
 from parley_session.storage.event_rows import record_from_row
 
-Connection = asyncpg.Connection
 Publish = Callable[[Sequence[Record]], Awaitable[Sequence[bool]]]
 """Publishes records in order; returns which of them the log acknowledged."""
 
@@ -56,7 +54,7 @@ class Outbox:
 
     def __init__(
         self,
-        connection: "Connection[asyncpg.Record]",
+        connection: Connection,
         max_records: int,
         max_bytes: int,
         table: OutboxTable = SESSIONS_OUTBOX,
@@ -90,7 +88,7 @@ class Outbox:
 
 @asynccontextmanager
 async def relays_paused(
-    connection: "Connection[asyncpg.Record]", table: OutboxTable = SESSIONS_OUTBOX
+    connection: Connection, table: OutboxTable = SESSIONS_OUTBOX
 ) -> AsyncIterator[None]:
     """Hold the leader lock, so that no relay publishes; appends continue."""
     await connection.execute(LOCK, table.lock_key)
@@ -102,7 +100,7 @@ async def relays_paused(
 
 
 async def requeue_first(
-    connection: "Connection[asyncpg.Record]",
+    connection: Connection,
     logged: Iterable[tuple[UUID, int]],
     table: OutboxTable = SESSIONS_OUTBOX,
 ) -> int:
@@ -119,9 +117,7 @@ async def requeue_first(
     return queued
 
 
-async def count_requeued(
-    connection: "Connection[asyncpg.Record]", table: OutboxTable = SESSIONS_OUTBOX
-) -> int:
+async def count_requeued(connection: Connection, table: OutboxTable = SESSIONS_OUTBOX) -> int:
     """How many events queued by `requeue_first` are not yet published."""
     left: int = await connection.fetchval(table.sql(COUNT_REQUEUED), FRONT_POSITION)
     return left

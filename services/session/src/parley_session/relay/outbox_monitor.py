@@ -15,11 +15,11 @@ from parley_session.relay.outbox_sql import (
     TRY_SESSION_LOCK,
     OutboxTable,
 )
+from parley_session.storage.database import Connection
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
 log = logging.getLogger(__name__)
 
-Connection = asyncpg.Connection
 
 MEASURE_INTERVAL_SECONDS = 5
 """Measuring counts up to a million rows, so scrapes read the last result."""
@@ -96,6 +96,6 @@ class OutboxMonitor:
             connection.terminate()
 
 
-async def measure(connection: "Connection[asyncpg.Record]", table: OutboxTable) -> OutboxSize:
+async def measure(connection: Connection, table: OutboxTable) -> OutboxSize:
     [row] = await connection.fetch(table.sql(DEPTH_AND_AGE), MAX_COUNTED_EVENTS)
     return OutboxSize(row["events"], max(0.0, row["oldest_seconds"]))

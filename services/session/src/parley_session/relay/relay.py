@@ -22,6 +22,7 @@ from parley_core.runtime.settings import Count, SettingsGroup
 from parley_events.cloudevents import Record
 from parley_session.relay.outbox import Batch, Outbox, connection_settings
 from parley_session.relay.outbox_sql import SESSIONS_OUTBOX, OutboxTable
+from parley_session.storage.database import Connection
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Relay:
         self._wake_timer: asyncio.TimerHandle | None = None
         self._writer: LogWriter | None = None
         self._outbox: Outbox | None = None
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._connection: Connection | None = None
         self._backoff = Backoff(limits.retry_initial_seconds, limits.retry_max_seconds)
         self.published = self.failures = 0
         self.is_leader = False

@@ -19,8 +19,7 @@ from parley_session.domain.assistant.state import (
     evolve_assistant,
     fold_assistant,
 )
-
-Connection = asyncpg.Connection
+from parley_session.storage.database import Connection
 
 # Arbitrary advisory-lock key, shared by all processes that seed assistants.
 _SEEDING_LOCK_KEY = 0x73656564
@@ -52,7 +51,7 @@ SELECT EXISTS (SELECT FROM advanced)
 class AssistantStore:
     def __init__(
         self,
-        connection: "Pool | Connection[asyncpg.Record]",
+        connection: Pool | Connection,
         on_appended: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_stored` is called after each commit that the relay should hear of."""

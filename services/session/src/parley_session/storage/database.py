@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import asyncpg
 from pydantic import Field
@@ -11,7 +11,10 @@ from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
-Connection = asyncpg.Connection
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # Not subscriptable at run time.
 
 LISTEN_CHECK_SECONDS = 1
 
@@ -43,7 +46,7 @@ def open_store_pool(settings: DatabaseSettings) -> Pool:
 
 async def connect_for_maintenance(
     settings: DatabaseSettings, server_settings: Mapping[str, str] | None = None
-) -> "Connection[asyncpg.Record]":
+) -> Connection:
     """A connection whose statements may take as long as a maintenance command needs."""
     return await asyncpg.connect(
         settings.url,

@@ -76,7 +76,7 @@ async def test_sessions_under_a_legal_hold_do_not_count_towards_the_limit(
     done = await deletion_on(pool).erase_all_of(
         ADA, "operator", PARLEY, max_sessions=1, max_seconds=10
     )
-    assert (done.erased, done.legal_holds, done.has_more) == (1, 3, False)
+    assert (done.erased, done.held, done.has_more) == (1, 3, False)
 
 
 async def test_erasing_an_unknown_or_erased_session_changes_nothing(

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -13,15 +12,8 @@ from rich.text import Text
 _LINE_INTERVAL_SECONDS = 2
 
 
-class ProgressReporter(Protocol):
-    def start_phase(self, name: str, events: int | None = None) -> None:
-        """Begin a phase; `events` is its number of events when known."""
-
-    def advance(self, events: int) -> None: ...
-
-
 @contextmanager
-def progress_reporter() -> Iterator[ProgressReporter]:
+def progress_reporter() -> Iterator["ProgressReporter"]:
     if not sys.stderr.isatty():
         yield LineReporter()
         return
@@ -35,6 +27,7 @@ class BarReporter:
         self._progress, self._task = progress, progress.add_task("")
 
     def start_phase(self, name: str, events: int | None = None) -> None:
+        """Begin a phase; `events` is its number of events when known."""
         self._progress.remove_task(self._task)
         self._task = self._progress.add_task(name, total=events)
 
@@ -67,6 +60,9 @@ class LineReporter:
             file=sys.stderr,
             flush=True,
         )
+
+
+ProgressReporter = BarReporter | LineReporter
 
 
 class _Events(ProgressColumn):

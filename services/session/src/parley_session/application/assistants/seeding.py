@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import asyncpg
-
 from parley_events.values import Actor
 from parley_session.domain.assistant.decide import (
     AssistantCommand,
@@ -20,13 +18,10 @@ from parley_session.domain.assistant.decide import (
 from parley_session.domain.assistant.state import Definition
 from parley_session.domain.session.event_builder import CommandMetadata
 from parley_session.storage.assistant_store import AssistantStore
+from parley_session.storage.database import Connection
 
-Connection = asyncpg.Connection
 
-
-async def seed_assistants(
-    connection: "Connection[asyncpg.Record]", definitions: Mapping[str, Definition]
-) -> int:
+async def seed_assistants(connection: Connection, definitions: Mapping[str, Definition]) -> int:
     """Define, revise and retire shared assistants in one transaction; return how many changed.
 
     Idempotent, and safe to run in several processes at once.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from parley_contracts.session_api.sessions import DeleteSessionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_events.session import SessionErased
@@ -30,15 +31,6 @@ class DeleteResult:
 
     version: int
     erase_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EraseAllResult:
-    """`legal_holds` counts the sessions under a legal hold; with `has_more`, call again."""
-
-    erased: int
-    legal_holds: int
-    has_more: bool
 
 
 class SessionDeletion:
@@ -112,7 +104,7 @@ class SessionDeletion:
         as_system: bool = False,
         max_sessions: int,
         max_seconds: float,
-    ) -> EraseAllResult:
+    ) -> DeleteSessionsResponse:
         """Erase the sessions of a person without an undelete window, and the search key last."""
         deadline, erased = self._clock() + timedelta(seconds=max_seconds), 0
         found = await self._index.erasable_of(principal, max_sessions + 1)
@@ -128,7 +120,8 @@ class SessionDeletion:
                 continue
         if not has_more:
             await self._index.delete_unused_search_key(principal)
-        return EraseAllResult(erased, await self._index.count_legal_holds(principal), has_more)
+        held = await self._index.count_legal_holds(principal)
+        return DeleteSessionsResponse(erased=erased, held=held, has_more=has_more)
 
     def _report_erasures(self, result: CommandResult) -> None:
         for event in result.events:

@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_contracts.session_api.sessions import ImportedMessage as GivenMessage
+from parley_contracts.session_api.sessions import ImportMessagesResponse
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
 from parley_events.cloudevents import EventTooLarge
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.command_executor import Clock, CommandExecutor, CommandResult
 from parley_session.application.event_mapper import message_of
-from parley_session.application.sessions.imported_message_ids import (
-    MessageToImport,
-    message_ids,
-)
+from parley_session.application.sessions.imported_message_ids import message_ids
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
 from parley_session.domain.session.commands import ImportedMessage, ImportMessages
@@ -24,13 +22,6 @@ from parley_session.storage.event_store import EventStore, LoadedSession
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_LEEWAY = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    imported: int
-    skipped: int
-    version: int
 
 
 class MessageImporter:
@@ -47,8 +38,8 @@ class MessageImporter:
         self._assistants, self._clock = assistants, clock
 
     async def import_messages(
-        self, session_id: UUID, given: Sequence[MessageToImport], caller: Caller
-    ) -> ImportResult:
+        self, session_id: UUID, given: Sequence[GivenMessage], caller: Caller
+    ) -> ImportMessagesResponse:
         """Skips messages that the session already has.
 
         Raises SessionNotFound, TurnOpen, InvalidRequest, TooLarge, and Conflict if an id belongs
@@ -76,7 +67,12 @@ class MessageImporter:
         except EventTooLarge:
             raise TooLarge("A message is too large.", code="message_too_large") from None
         assert isinstance(result, CommandResult)
-        return ImportResult(imported, len(given) - imported, result.loaded.session.version)
+        return ImportMessagesResponse(
+            session_id=session_id,
+            imported=imported,
+            skipped=len(given) - imported,
+            version=result.loaded.session.version,
+        )
 
     async def _require_same(
         self, loaded: LoadedSession, existing: Sequence[ImportedMessage]
@@ -96,7 +92,7 @@ class MessageImporter:
 
 
 def _with_ids(
-    given: Sequence[MessageToImport], owned: LoadedSession, model: str, now: datetime
+    given: Sequence[GivenMessage], owned: LoadedSession, model: str, now: datetime
 ) -> list[ImportedMessage]:
     for number, message in enumerate(given):
         _require_valid(message, number, now)
@@ -114,7 +110,7 @@ def _with_ids(
     return messages
 
 
-def _require_valid(message: MessageToImport, number: int, now: datetime) -> None:
+def _require_valid(message: GivenMessage, number: int, now: datetime) -> None:
     created_at = message.created_at
     if created_at and not EARLIEST <= created_at <= now + CLOCK_LEEWAY:
         raise InvalidRequest(

@@ -6,30 +6,19 @@ in different parts of an import therefore differ, and the same call always finds
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import count, takewhile
 from uuid import UUID, uuid5
 
 import msgspec
 
+from parley_contracts.session_api.sessions import ImportedMessage
 from parley_core.crypto.sealing import DataKey, fingerprint
-from parley_session.domain.session.state import Role, Session
+from parley_session.domain.session.state import Session
 
 _NAMESPACE = UUID("0b0a6ac2-9d6c-4a55-8f3e-7d0b5f7f7a10")
 
 
-@dataclass(frozen=True, slots=True)
-class MessageToImport:
-    """A message as given; without an id it is derived from the call."""
-
-    role: Role
-    content: str
-    id: UUID | None = None
-    created_at: datetime | None = None
-
-
-def message_ids(given: Sequence[MessageToImport], session: Session, key: DataKey) -> list[UUID]:
+def message_ids(given: Sequence[ImportedMessage], session: Session, key: DataKey) -> list[UUID]:
     """The ids of the messages of one call, in order.
 
     Existing ids are reused for a repeated call, and for one that begins with messages that end at
@@ -54,7 +43,7 @@ def message_ids(given: Sequence[MessageToImport], session: Session, key: DataKey
     ]
 
 
-def _positions(given: Sequence[MessageToImport]) -> Iterator[bytes]:
+def _positions(given: Sequence[ImportedMessage]) -> Iterator[bytes]:
     """A digest for each message, of it and of all before it."""
     digest = hashlib.sha256()
     for message in given:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from uuid import UUID, uuid4
 
+from msgspec import Raw
+
 from parley_contracts.api_models import Message, SessionShape
+from parley_contracts.session_api.sessions import SwitchAssistantResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import TooLarge, Unavailable
@@ -29,13 +31,6 @@ SWITCH_MESSAGES = 20
 
 # Each attempt fails only if the session found was erased before it could be loaded.
 _MAX_LOOKUPS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchResult:
-    session: SessionShape
-    created: bool
-    messages: Sequence[Message]
 
 
 class SessionStarter:
@@ -114,7 +109,7 @@ class SessionStarter:
 
     async def switch(
         self, caller: Caller, request: IdempotentRequest | None, assistant_id: str
-    ) -> SwitchResult:
+    ) -> SwitchAssistantResponse:
         """The caller's latest session with the assistant, or a new one."""
         principal = caller.principal
         await self._assistants.get(principal.tenant, assistant_id)
@@ -125,9 +120,9 @@ class SessionStarter:
             loaded = await self._load_latest(principal, assistant_id)
         if loaded is None:
             session, created = await self.start(caller, request, assistant_id=assistant_id)
-            return SwitchResult(session, created, [])
+            return _switched(session, created, [])
         shape = await self._sessions.shape(loaded, principal)
-        return SwitchResult(shape, False, await self._last_messages(loaded))
+        return _switched(shape, False, await self._last_messages(loaded))
 
     async def _load_latest(self, principal: Principal, assistant_id: str) -> LoadedSession | None:
         for _ in range(_MAX_LOOKUPS):
@@ -155,6 +150,16 @@ class SessionStarter:
             )
             for node in shown
         ]
+
+
+def _switched(
+    session: SessionShape, created: bool, messages: Sequence[Message]
+) -> SwitchAssistantResponse:
+    return SwitchAssistantResponse(
+        session=Raw(session.to_json()),
+        created=created,
+        messages=[Raw(message.to_json()) for message in messages],
+    )
 
 
 def _opened_turn_id(event: Event | None) -> UUID | None:

@@ -3,7 +3,11 @@
 from typing import assert_never
 
 from parley_events.session import Event
-from parley_session.domain.session.access import require_existing, require_owner
+from parley_session.domain.session.access import (
+    require_not_deleted,
+    require_not_erased,
+    require_owner,
+)
 from parley_session.domain.session.commands import (
     ChangeSession,
     Command,
@@ -24,7 +28,8 @@ from parley_session.domain.session.decide_details import change, start, suggest_
 from parley_session.domain.session.decide_lifecycle import decide_lifecycle
 from parley_session.domain.session.decide_messages import compact_context, import_messages
 from parley_session.domain.session.decide_turns import decide_turn
-from parley_session.domain.session.event_builder import CommandMetadata, Seal
+from parley_session.domain.session.errors import SessionIdUnavailable
+from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
 from parley_session.domain.session.state import Session
 
 
@@ -37,25 +42,28 @@ def decide(
     the turn ends it (checked by the claim), an administrator sets a legal hold (checked by
     scope), and Parley itself erases sessions, suggests titles and compacts the context.
     """
+    if isinstance(command, StartSession):
+        if session is not None:
+            raise SessionIdUnavailable
+        builder = EventBuilder(command.session_id, None, command_metadata, seal)
+        start(command, builder)
+        return builder.events
+    session = require_not_erased(session)
+    builder = EventBuilder(session.id, session, command_metadata, seal)
     match command:
-        case StartSession():
-            return start(session, command, command_metadata, seal)
         case ChangeSession():
-            return change(session, command, command_metadata, seal)
+            change(session, command, builder)
         case SuggestTitle():
-            return suggest_title(require_existing(session), command, command_metadata, seal)
+            suggest_title(require_not_deleted(session), command, builder)
         case DeleteSession() | RestoreSession() | EraseSession():
-            return decide_lifecycle(session, command, command_metadata, seal)
+            decide_lifecycle(session, command, builder)
         case ImportMessages():
-            return import_messages(
-                require_owner(require_existing(session), command_metadata),
-                command,
-                command_metadata,
-                seal,
-            )
+            owned = require_owner(require_not_deleted(session), builder.actor)
+            import_messages(owned, command, builder)
         case CompactContext():
-            return compact_context(require_existing(session), command, command_metadata, seal)
+            compact_context(require_not_deleted(session), command, builder)
         case SubmitMessage() | RegenerateReply() | RequestCancel() | CompleteReply() | FailReply():
-            return decide_turn(require_existing(session), command, command_metadata, seal)
+            decide_turn(require_not_deleted(session), command, builder)
         case other:
             assert_never(other)
+    return builder.events

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from parley_events.session import (
-    Event,
     LegalHoldLifted,
     LegalHoldPlaced,
     SessionArchived,
@@ -13,7 +12,7 @@ from parley_events.session import (
     SessionStarted,
     SessionUnarchived,
 )
-from parley_session.domain.session.access import require_existing, require_not_erased, require_owner
+from parley_session.domain.session.access import require_not_deleted, require_owner
 from parley_session.domain.session.commands import (
     Change,
     ChangeMetadata,
@@ -25,22 +24,17 @@ from parley_session.domain.session.commands import (
     SuggestTitle,
 )
 from parley_session.domain.session.decide_messages import add_imported
-from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
-from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
+from parley_session.domain.session.errors import SessionNotFound
+from parley_session.domain.session.event_builder import EventBuilder
 from parley_session.domain.session.state import Session
 
 
-def start(
-    session: Session | None, command: StartSession, command_metadata: CommandMetadata, seal: Seal
-) -> list[Event]:
-    if session is not None:
-        raise SessionIdUnavailable
-    builder = EventBuilder(command.session_id, None, command_metadata, seal)
+def start(command: StartSession, builder: EventBuilder) -> None:
     builder.add(
         SessionStarted(
             **builder.common_fields,
-            owner=command_metadata.actor.user,
-            tenant=command_metadata.actor.tenant,
+            owner=builder.actor.user,
+            tenant=builder.actor.tenant,
             assistant_id=command.assistant_id,
             assistant_version=command.assistant_version,
             title=builder.seal("title", command.title),
@@ -50,21 +44,15 @@ def start(
         )
     )
     add_imported(command.messages, None, builder)
-    return builder.events
 
 
-def change(
-    session: Session | None, command: ChangeSession, command_metadata: CommandMetadata, seal: Seal
-) -> list[Event]:
+def change(session: Session, command: ChangeSession, builder: EventBuilder) -> None:
     if any(not isinstance(change, SetLegalHold) for change in command.changes):
-        session = require_owner(require_existing(session), command_metadata)
-    session = require_not_erased(session)
-    if session.tenant != command_metadata.actor.tenant:
+        require_owner(require_not_deleted(session), builder.actor)
+    if session.tenant != builder.actor.tenant:
         raise SessionNotFound
-    builder = EventBuilder(session.id, session, command_metadata, seal)
     for change in command.changes:
         _apply(change, session, builder)
-    return builder.events
 
 
 def _apply(change: Change, session: Session, builder: EventBuilder) -> None:
@@ -89,12 +77,9 @@ def _apply(change: Change, session: Session, builder: EventBuilder) -> None:
             assert_never(other)
 
 
-def suggest_title(
-    session: Session, command: SuggestTitle, command_metadata: CommandMetadata, seal: Seal
-) -> list[Event]:
+def suggest_title(session: Session, command: SuggestTitle, builder: EventBuilder) -> None:
     if session.title_sequence is not None or session.expires_at is not None:
-        return []
-    builder = EventBuilder(session.id, session, command_metadata, seal)
+        return
     builder.add(
         SessionRenamed(
             **builder.common_fields,
@@ -105,7 +90,6 @@ def suggest_title(
             price=command.price,
         )
     )
-    return builder.events
 
 
 def _sealed_metadata(metadata: Mapping[str, str] | None, builder: EventBuilder) -> bytes | None:

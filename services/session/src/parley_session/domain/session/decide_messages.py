@@ -3,25 +3,21 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from parley_events.session import ContextCompacted, Event, MessageImported
+from parley_events.session import ContextCompacted, MessageImported
 from parley_session.domain.session.commands import CompactContext, ImportedMessage, ImportMessages
 from parley_session.domain.session.decide_turns import require_no_open_turn
 from parley_session.domain.session.errors import IdTaken, MessageNotFound
-from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
+from parley_session.domain.session.event_builder import EventBuilder
 from parley_session.domain.session.state import Session
 
 
-def import_messages(
-    session: Session, command: ImportMessages, command_metadata: CommandMetadata, seal: Seal
-) -> list[Event]:
+def import_messages(session: Session, command: ImportMessages, builder: EventBuilder) -> None:
     require_no_open_turn(session)
     new = [message for message in command.messages if message.id not in session.messages]
     ids = {message.id for message in new}
     if len(ids) < len(new) or ids & session.ended_turns.keys():
         raise IdTaken
-    builder = EventBuilder(session.id, session, command_metadata, seal)
     add_imported(new, session.leaf_message_id, builder)
-    return builder.events
 
 
 def add_imported(
@@ -43,17 +39,14 @@ def add_imported(
         parent_id = message.id
 
 
-def compact_context(
-    session: Session, command: CompactContext, command_metadata: CommandMetadata, seal: Seal
-) -> list[Event]:
+def compact_context(session: Session, command: CompactContext, builder: EventBuilder) -> None:
     """Ignores a summary that an existing one of the same branch already covers."""
     if command.up_to_message_id not in session.messages:
         raise MessageNotFound
     for compacted in session.compactions:
         branch = session.branch_to(compacted)
         if any(message_id == command.up_to_message_id for message_id, _ in branch):
-            return []
-    builder = EventBuilder(session.id, session, command_metadata, seal)
+            return
     builder.add(
         ContextCompacted(
             **builder.common_fields,
@@ -65,4 +58,3 @@ def compact_context(
             price=command.price,
         )
     )
-    return builder.events

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from parley_events.session import (
     CancelRequested,
-    Event,
     MessageSubmitted,
     ReplyCancelled,
     ReplyCompleted,
@@ -31,28 +30,24 @@ from parley_session.domain.session.errors import (
     TurnNotFound,
     TurnOpen,
 )
-from parley_session.domain.session.event_builder import CommandMetadata, EventBuilder, Seal
+from parley_session.domain.session.event_builder import EventBuilder
 from parley_session.domain.session.state import OpenTurn, Session
 
 
-def decide_turn(
-    session: Session, command: TurnCommand, command_metadata: CommandMetadata, seal: Seal
-) -> list[Event]:
-    builder = EventBuilder(session.id, session, command_metadata, seal)
+def decide_turn(session: Session, command: TurnCommand, builder: EventBuilder) -> None:
     match command:
         case SubmitMessage():
-            _submit(require_owner(session, command_metadata), command, builder)
+            _submit(require_owner(session, builder.actor), command, builder)
         case RegenerateReply():
-            _regenerate(require_owner(session, command_metadata), command, builder)
+            _regenerate(require_owner(session, builder.actor), command, builder)
         case RequestCancel():
-            _request_cancel(require_owner(session, command_metadata), command, builder)
+            _request_cancel(require_owner(session, builder.actor), command, builder)
         case CompleteReply():
             _complete(session, command, builder)
         case FailReply():
             _fail(session, command, builder)
         case other:
             assert_never(other)
-    return builder.events
 
 
 def require_no_open_turn(session: Session) -> None:
@@ -61,10 +56,10 @@ def require_no_open_turn(session: Session) -> None:
         raise TurnOpen(turn.id, cancelled=turn.cancel_requested_by is not None)
 
 
-def cancel_open_turn(session: Session, canceller: Actor, builder: EventBuilder) -> None:
+def cancel_open_turn(session: Session, builder: EventBuilder) -> None:
     """Cancel the open turn, if any, without waiting for its runner."""
     if session.open_turn is not None:
-        _cancelled(session.open_turn, canceller, builder)
+        _cancelled(session.open_turn, builder.actor, builder)
 
 
 def _submit(session: Session, command: SubmitMessage, builder: EventBuilder) -> None:

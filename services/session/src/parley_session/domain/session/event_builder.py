@@ -36,26 +36,17 @@ class EventBuilder:
         command_metadata: CommandMetadata,
         seal: Seal,
     ) -> None:
-        self._session_id, self._command_metadata, self._seal_with = (
-            session_id,
-            command_metadata,
-            seal,
-        )
+        self._session_id, self._metadata, self._seal_with = session_id, command_metadata, seal
+        self.actor, self.now = command_metadata.actor, command_metadata.now
         self._last_id = session.last_event_id if session else None
         self._version = session.version if session else 0
         # Event times must not decrease when the clock was set back.
-        self._time = (
-            max(session.updated_at, command_metadata.now) if session else command_metadata.now
-        )
+        self._time = max(session.updated_at, self.now) if session else self.now
         self.events: list[Event] = []
         self.common_fields: dict[str, Any] = {
-            "actor": command_metadata.actor,
+            "actor": self.actor,
             "request_id": command_metadata.request_id,
         }
-
-    @property
-    def actor(self) -> Actor:
-        return self._command_metadata.actor
 
     def seal(self, name: str, text: str | None) -> bytes | None:
         """Seal a text for field `name` of the next event."""
@@ -71,11 +62,11 @@ class EventBuilder:
             sequence=self._version + 1,
             time=self._time,
             data=data,
-            traceparent=self._command_metadata.traceparent,
+            traceparent=self._metadata.traceparent,
         )
         self._last_id, self._version = event.id, event.sequence
         self.events.append(event)
 
     def _next_id(self) -> UUID:
         now_ms = int(self._time.timestamp() * 1000)
-        return uuid7_after(self._last_id, now_ms, self._command_metadata.randomness)
+        return uuid7_after(self._last_id, now_ms, self._metadata.randomness)

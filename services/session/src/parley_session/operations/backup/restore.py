@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
-
 from parley_session.operations.backup.archive import (
     BackupArchive,
     BackupError,
@@ -16,9 +14,7 @@ from parley_session.operations.backup.verify import verify_backup
 from parley_session.operations.backup.write import TEXT_FORMAT_SETTINGS
 from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
-from parley_session.storage.database import connect_for_maintenance
-
-Connection = asyncpg.Connection
+from parley_session.storage.database import Connection, connect_for_maintenance
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -77,9 +73,7 @@ async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> in
     return 0
 
 
-async def _restore(
-    connection: "Connection[asyncpg.Record]", archive: BackupArchive, manifest: Manifest
-) -> None:
+async def _restore(connection: Connection, archive: BackupArchive, manifest: Manifest) -> None:
     tables = {backup_table.name: backup_table for backup_table in await backup_tables(connection)}
     await _require_same_schema(connection, tables, manifest)
     for backup_table in tables.values():
@@ -104,7 +98,7 @@ async def _restore(
 
 
 async def _require_same_schema(
-    connection: "Connection[asyncpg.Record]", tables: dict[str, BackupTable], manifest: Manifest
+    connection: Connection, tables: dict[str, BackupTable], manifest: Manifest
 ) -> None:
     rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     if {row["number"]: row["sha256"] for row in rows} != dict(manifest.migrations):
@@ -119,9 +113,7 @@ async def _require_same_schema(
         raise BackupError("The tables or columns of the store differ from those of the backup.")
 
 
-async def _require_empty(
-    connection: "Connection[asyncpg.Record]", backup_table: BackupTable
-) -> None:
+async def _require_empty(connection: Connection, backup_table: BackupTable) -> None:
     if await connection.fetchval(await connection.fetchval(_HAS_ROWS, backup_table.table)):
         raise BackupError(
             f"The store is not empty: {backup_table.table} has rows. "
@@ -130,7 +122,7 @@ async def _require_empty(
 
 
 async def _copy(
-    connection: "Connection[asyncpg.Record]",
+    connection: Connection,
     table: str,
     file: BackupFile,
     path: Path,

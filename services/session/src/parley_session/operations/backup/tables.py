@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import asyncpg
+from parley_session.storage.database import Connection
 
-Connection = asyncpg.Connection
 Folder = Literal["store", "keys"]
 
 EXCLUDED_TABLES = {
@@ -62,18 +61,18 @@ class BackupTable:
     ordered_by: tuple[str, ...]
     numbered: str | None = None
 
-    async def statement(self, connection: "Connection[asyncpg.Record]") -> str:
+    async def statement(self, connection: Connection) -> str:
         """The statement that selects the rows."""
         text: str = await connection.fetchval(_ROWS, self.table, self.columns, self.ordered_by)
         return text
 
-    async def count(self, connection: "Connection[asyncpg.Record]") -> int:
+    async def count(self, connection: Connection) -> int:
         statement = await connection.fetchval(_COUNT, self.table)
         count: int = await connection.fetchval(statement)
         return count
 
 
-async def backup_tables(connection: "Connection[asyncpg.Record]") -> list[BackupTable]:
+async def backup_tables(connection: Connection) -> list[BackupTable]:
     """The keys of sessions get a file of their own; other tables with keys go there entirely."""
     tables = []
     for table in await connection.fetch(_TABLES):

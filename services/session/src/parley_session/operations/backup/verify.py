@@ -53,9 +53,7 @@ def _changed_files(archive: BackupArchive, manifest: Manifest) -> DifferenceList
 
 def _report(manifest: Manifest, differences: DifferenceList, *, with_keys: bool) -> int:
     if differences.count:
-        print(f"The backup is invalid: {differences.count:,} differences; the first ones:")
-        for sentence in differences.shown:
-            print(f"  {sentence}")
+        differences.print_under(f"The backup is invalid: {differences.count:,} differences")
         return 1
     rows = {file.name: file.rows for file in manifest.files}
     print(

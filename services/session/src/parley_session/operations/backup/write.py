@@ -5,8 +5,6 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-import asyncpg
-
 from parley_session.operations.backup.archive import (
     BackupArchive,
     BackupError,
@@ -17,9 +15,7 @@ from parley_session.operations.backup.archive import (
 from parley_session.operations.backup.tables import EXCLUDED_TABLES, BackupTable, backup_tables
 from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
-from parley_session.storage.database import connect_for_maintenance
-
-Connection = asyncpg.Connection
+from parley_session.storage.database import Connection, connect_for_maintenance
 
 # Make the text format independent of the server's configuration.
 TEXT_FORMAT_SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex"}
@@ -44,7 +40,7 @@ async def back_up(settings: BackupSettings, archive: BackupArchive) -> int:
     return 0
 
 
-async def _write_all(connection: "Connection[asyncpg.Record]", archive: BackupArchive) -> Manifest:
+async def _write_all(connection: Connection, archive: BackupArchive) -> Manifest:
     made_at: datetime = await connection.fetchval("SELECT now()")
     tables = await backup_tables(connection)
     files = [
@@ -60,9 +56,7 @@ async def _write_all(connection: "Connection[asyncpg.Record]", archive: BackupAr
     )
 
 
-async def _write(
-    connection: "Connection[asyncpg.Record]", backup_table: BackupTable, path: Path
-) -> BackupFile:
+async def _write(connection: Connection, backup_table: BackupTable, path: Path) -> BackupFile:
     progress = Progress(f"Wrote {backup_table.name}:", await backup_table.count(connection))
     digest, rows, size = hashlib.sha256(), 0, 0
     try:

@@ -144,7 +144,5 @@ def _report(reconciliation: Reconciliation, verb: str) -> int:
         )
     if not differences.count:
         return 0
-    print(f"{differences.count:,} sessions could not be imported completely; the first ones:")
-    for sentence in differences.shown:
-        print(f"  {sentence}")
+    differences.print_under(f"{differences.count:,} sessions could not be imported completely")
     return 1

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-import asyncpg
-
 from parley_events.cloudevents import Record
 from parley_events.session import Event, MessageImported, MessageSubmitted, SessionErased
 from parley_session.operations.log.reconcile_plan import (
@@ -12,9 +10,9 @@ from parley_session.operations.log.reconcile_plan import (
     split_at_turn_changes,
 )
 from parley_session.storage.append_statement import recovery_statement
+from parley_session.storage.database import Connection
 from parley_session.storage.session_index import DELETE_UNUSED_SEARCH_KEY
 
-Connection = asyncpg.Connection
 LoggedEvent = tuple[UUID, int, Record]
 """A record of the log, after its session id and sequence."""
 
@@ -34,7 +32,7 @@ WHERE session_id = $1 AND type = ANY($2) AND (data->>'message_id')::uuid = ANY($
 
 
 class ReconcileStore:
-    def __init__(self, connection: "Connection[asyncpg.Record]") -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def version(self, session_id: UUID) -> int:

@@ -5,8 +5,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-import asyncpg
-
 from parley_core.log import Brokers, LogError, TopicMismatch, ensure_topic
 from parley_events.topics import TopicSpec
 from parley_session.operations.first_appearances import FirstAppearances
@@ -26,9 +24,7 @@ from parley_session.relay.outbox import (
 from parley_session.relay.outbox_sql import OutboxTable
 from parley_session.relay.relay import RELAY_LIMITS, Relay
 from parley_session.settings import LogCommandSettings
-from parley_session.storage.database import connect_for_maintenance
-
-Connection = asyncpg.Connection
+from parley_session.storage.database import Connection, connect_for_maintenance
 
 _POLL_SECONDS = 0.2
 
@@ -65,7 +61,7 @@ async def restore_log(
 
 
 async def _requeue_missing(
-    connection: "Connection[asyncpg.Record]",
+    connection: Connection,
     brokers: Brokers,
     topic: TopicSpec,
     table: OutboxTable,
@@ -82,7 +78,7 @@ async def _requeue_missing(
     return await requeue_first(connection, logged, table)
 
 
-async def relay_requeued(connection: "Connection[asyncpg.Record]", relay: Relay) -> None:
+async def relay_requeued(connection: Connection, relay: Relay) -> None:
     """Run the relay until this or another one has published all requeued events."""
     left = before = await count_requeued(connection, relay.table)
     progress, last_progress = Progress("Published", left), time.monotonic()

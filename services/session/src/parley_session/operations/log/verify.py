@@ -1,17 +1,13 @@
 """`verify-log`: compares the event store with the log, also while sessions are written to."""
 
-import asyncpg
-
 from parley_core.log import LogEntry
 from parley_events.cloudevents import Record, UndecodableRecord
 from parley_session.operations.first_appearances import stream_position
 from parley_session.operations.log.log_comparison import LogComparison, StoredStream
 from parley_session.operations.log_scan import open_log, scan_log
 from parley_session.settings import LogCommandSettings
-from parley_session.storage.database import connect_for_maintenance
+from parley_session.storage.database import Connection, connect_for_maintenance
 from parley_session.storage.event_rows import record_from_row
-
-Connection = asyncpg.Connection
 
 _STREAMS_PER_FETCH = 5_000
 
@@ -60,14 +56,14 @@ async def verify_log(settings: LogCommandSettings) -> int:
     return _report(comparison)
 
 
-async def _expect_all(connection: "Connection[asyncpg.Record]", comparison: LogComparison) -> None:
+async def _expect_all(connection: Connection, comparison: LogComparison) -> None:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         async for row in connection.cursor(_STREAMS, prefetch=_STREAMS_PER_FETCH):
             comparison.expect(StoredStream(**row))
 
 
 async def _compare(
-    connection: "Connection[asyncpg.Record]", entries: list[LogEntry], comparison: LogComparison
+    connection: Connection, entries: list[LogEntry], comparison: LogComparison
 ) -> None:
     logged = []
     for entry in entries:
@@ -104,7 +100,5 @@ def _report(comparison: LogComparison) -> int:
     if not differences.count:
         print("The event store and the log agree.")
         return 0
-    print(f"Found {differences.count:,} differences; the first ones:")
-    for sentence in differences.shown:
-        print(f"  {sentence}")
+    differences.print_under(f"Found {differences.count:,} differences")
     return 1
