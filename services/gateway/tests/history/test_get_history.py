@@ -3,10 +3,13 @@
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.history import History
 from gateway_fakes.issuer import token
 
 from parley_testing.eventually import eventually
@@ -16,7 +19,7 @@ SETTLED = {"history.page_cache.SETTLE_SECONDS": 0.000_001}
 
 
 @pytest.fixture
-async def following(start, history):
+async def following(start: Callable[..., Awaitable[Gateway]], history: History) -> Any:
     """A gateway connected to the change feed."""
     gateway = await start(constants=SETTLED)
     await eventually(lambda: history.subscribers)
@@ -24,10 +27,12 @@ async def following(start, history):
     return gateway
 
 
-async def wait_until_cached(gateway, history, path=HISTORY, **more) -> None:
+async def wait_until_cached(
+    gateway: Gateway, history: History, path: Any = HISTORY, **more: Any
+) -> None:
     """Until the page is answered without a call to history."""
 
-    async def is_kept():
+    async def is_kept() -> Any:
         before = len(history.reads)
         await gateway.get(path, **more)
         return len(history.reads) == before
@@ -35,12 +40,14 @@ async def wait_until_cached(gateway, history, path=HISTORY, **more) -> None:
     await eventually(is_kept)
 
 
-async def text(gateway, path=HISTORY, **more):
+async def text(gateway: Gateway, path: Any = HISTORY, **more: Any) -> Any:
     status, page = await gateway.get(path, **more)
     return page["data"][0] if status == 200 else (status, page["error"]["code"])
 
 
-async def test_a_page_is_read_once_and_then_served_from_the_cache(following, history) -> None:
+async def test_a_page_is_read_once_and_then_served_from_the_cache(
+    following: Any, history: History
+) -> None:
     async with following.request("GET", HISTORY) as answer:
         first, headers = await answer.read(), answer.headers
     await wait_until_cached(following, history)
@@ -58,7 +65,7 @@ async def test_a_page_is_read_once_and_then_served_from_the_cache(following, his
     assert len(history.reads) == reads
 
 
-async def test_every_response_has_its_own_request_id(following, history) -> None:
+async def test_every_response_has_its_own_request_id(following: Any, history: History) -> None:
     await wait_until_cached(following, history)
     ids = set()
     for _ in range(3):
@@ -68,7 +75,9 @@ async def test_every_response_has_its_own_request_id(following, history) -> None
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-async def test_a_matching_if_none_match_is_a_304(following, history, is_kept) -> None:
+async def test_a_matching_if_none_match_is_a_304(
+    following: Any, history: History, is_kept: Any
+) -> None:
     if is_kept:
         await wait_until_cached(following, history)
     else:
@@ -85,7 +94,7 @@ async def test_a_matching_if_none_match_is_a_304(following, history, is_kept) ->
             assert answer.status == 200
 
 
-async def test_another_user_never_gets_a_cached_page(following, history) -> None:
+async def test_another_user_never_gets_a_cached_page(following: Any, history: History) -> None:
     await wait_until_cached(following, history)
     for other in ({"sub": "eve"}, {"tenant": "other", "sub": "ada2"}):
         assert await text(following, bearer=token(**other)) == (404, "session_not_found")
@@ -95,20 +104,22 @@ async def test_another_user_never_gets_a_cached_page(following, history) -> None
     assert await text(following) == "Hello"
 
 
-async def test_an_expired_token_never_gets_a_cached_page(following, history) -> None:
+async def test_an_expired_token_never_gets_a_cached_page(following: Any, history: History) -> None:
     # The leeway of verification is for clocks that differ; it is no longer life.
     soon = token(exp=int(time.time()) - 28)
     await wait_until_cached(following, history, bearer=token())
     assert await text(following, bearer=soon) == "Hello"
 
-    async def refused():
+    async def refused() -> Any:
         async with following.request("GET", HISTORY, bearer=soon) as answer:
             return answer.status == 401
 
     await eventually(refused)
 
 
-async def test_a_token_that_is_about_to_end_is_verified_again(following, history) -> None:
+async def test_a_token_that_is_about_to_end_is_verified_again(
+    following: Any, history: History
+) -> None:
     await wait_until_cached(following, history)
     ends = int(time.time()) + 2
     await following.get(HISTORY, bearer=token(exp=ends))
@@ -118,23 +129,25 @@ async def test_a_token_that_is_about_to_end_is_verified_again(following, history
     await eventually(lambda: verified.get(sent) is None)
 
 
-async def test_a_changed_session_is_read_again(following, history) -> None:
+async def test_a_changed_session_is_read_again(following: Any, history: History) -> None:
     await wait_until_cached(following, history)
     history.project(SESSION_ID, 6, "Changed")
 
-    async def is_changed():
+    async def is_changed() -> Any:
         return await text(following) == "Changed"
 
     await eventually(is_changed)
     history.erase(SESSION_ID, 7)
 
-    async def is_gone():
+    async def is_gone() -> Any:
         return await text(following) == (404, "session_not_found")
 
     await eventually(is_gone)
 
 
-async def test_a_response_overtaken_by_a_change_is_not_cached(following, history) -> None:
+async def test_a_response_overtaken_by_a_change_is_not_cached(
+    following: Any, history: History
+) -> None:
     history.before_answer.clear()
     asked = asyncio.create_task(text(following))
     await eventually(lambda: history.reads)
@@ -146,7 +159,9 @@ async def test_a_response_overtaken_by_a_change_is_not_cached(following, history
     assert await text(following) == "Changed"
 
 
-async def test_concurrent_requests_for_a_page_share_one_read(following, history) -> None:
+async def test_concurrent_requests_for_a_page_share_one_read(
+    following: Any, history: History
+) -> None:
     history.before_answer.clear()
     asked = [asyncio.create_task(text(following)) for _ in range(20)]
     await eventually(lambda: history.reads)
@@ -155,7 +170,9 @@ async def test_concurrent_requests_for_a_page_share_one_read(following, history)
     assert len(history.reads) < 5
 
 
-async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(following, history) -> None:
+async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(
+    following: Any, history: History
+) -> None:
     history.before_answer.clear()
     asked = [asyncio.create_task(text(following)) for _ in range(5)]
     await eventually(lambda: history.reads)
@@ -168,7 +185,9 @@ async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(followin
 
 
 @pytest.mark.parametrize("trouble", ["breaks", "is silent", "is not there"])
-async def test_without_the_feed_every_page_is_read_from_history(start, history, trouble) -> None:
+async def test_without_the_feed_every_page_is_read_from_history(
+    start: Callable[..., Awaitable[Gateway]], history: History, trouble: Any
+) -> None:
     gateway = await start(
         constants={
             **SETTLED,
@@ -184,7 +203,7 @@ async def test_without_the_feed_every_page_is_read_from_history(start, history, 
     if trouble != "is silent":
         history.disconnect_feed()
 
-    async def is_read():
+    async def is_read() -> Any:
         before = len(history.reads)
         await gateway.get(HISTORY)
         return len(history.reads) > before
@@ -197,7 +216,7 @@ async def test_without_the_feed_every_page_is_read_from_history(start, history, 
     await wait_until_cached(gateway, history)
 
 
-async def test_reads_never_go_back_in_time(following, history) -> None:
+async def test_reads_never_go_back_in_time(following: Any, history: History) -> None:
     """Stale pages, hunted for while their sessions are written to."""
     sessions = [another_id() for _ in range(3)]
     for session in sessions:
@@ -223,7 +242,7 @@ async def test_reads_never_go_back_in_time(following, history) -> None:
     await asyncio.gather(write(), *(read() for _ in range(6)))
     assert asked - len(history.reads) > asked / 10
 
-    async def is_latest(session):
+    async def is_latest(session: str) -> Any:
         _, page = await following.get(f"/v1/history/{session}?limit=1")
         return page["version"] == history.sessions[session].version
 

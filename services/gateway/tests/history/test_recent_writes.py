@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.history import History
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 from gateway_fakes.service import error, raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
@@ -20,11 +24,11 @@ HISTORY = f"/v1/history/{SESSION_ID}"
 ADA, EVE = Principal("default", "ada"), Principal("default", "eve")
 
 
-def answer(version, **more):
+def answer(version: Any, **more: Any) -> Any:
     return raw(json.dumps({"id": str(SESSION_ID), "version": version, **more}).encode())
 
 
-async def asked_for(gateway, history, query=""):
+async def asked_for(gateway: Gateway, history: History, query: Any = "") -> Any:
     """The version that history is to wait for."""
     await gateway.get(f"{HISTORY}{query}")
     return history.reads[-1].query.get("seen")
@@ -59,7 +63,13 @@ async def asked_for(gateway, history, query=""):
     ],
 )
 async def test_the_next_page_includes_the_effect_of_a_command(
-    gateway, session, history, method, path, body, answered
+    gateway: Gateway,
+    session: FakeSessionService,
+    history: History,
+    method: Any,
+    path: Any,
+    body: Any,
+    answered: Any,
 ) -> None:
     versioned = answered and {**answered, "version": 7}
     switched = {"session": {"id": str(SESSION_ID), "version": 7}}
@@ -72,7 +82,7 @@ async def test_the_next_page_includes_the_effect_of_a_command(
 
 
 async def test_a_higher_min_version_wins_and_pages_of_the_past_are_not_affected(
-    gateway, session, history
+    gateway: Gateway, session: FakeSessionService, history: History
 ) -> None:
     session.answers.append(answer(7))
     await gateway.post("/v1/sessions", {})
@@ -84,7 +94,9 @@ async def test_a_higher_min_version_wins_and_pages_of_the_past_are_not_affected(
     assert await asked_for(gateway, history, "?as_of=2026-01-01T00:00:00Z") == "7"
 
 
-async def test_a_version_that_does_not_exist_yet_is_rejected(gateway, session, history) -> None:
+async def test_a_version_that_does_not_exist_yet_is_rejected(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
     history.project(SESSION_ID, 4)
     session.answers.extend((answer(6), answer(6)))
     refused = await gateway.expect_error("GET", f"{HISTORY}?min_version=7")
@@ -95,14 +107,18 @@ async def test_a_version_that_does_not_exist_yet_is_rejected(gateway, session, h
         session.is_unavailable = True
 
 
-async def test_a_deleted_session_is_not_waited_for(gateway, session, history) -> None:
+async def test_a_deleted_session_is_not_waited_for(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
     history.project(SESSION_ID, 4)
     session.answers.extend((answer(6, erased=False), error(404, "session_not_found")))
     await gateway_delete(gateway, SESSION)
     assert (await gateway.expect_error("GET", HISTORY))[:2] == (404, "session_not_found")
 
 
-async def test_recent_writes_affect_only_their_author(gateway, session, history) -> None:
+async def test_recent_writes_affect_only_their_author(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
     session.answers.append(answer(7))
     await gateway.post("/v1/sessions", {})
     await gateway.get(HISTORY, bearer=token(sub="eve"))
@@ -112,7 +128,7 @@ async def test_recent_writes_affect_only_their_author(gateway, session, history)
 
 
 async def test_the_next_page_includes_a_turn_at_its_start_and_at_its_end(
-    gateway, session, inference, history
+    gateway: Gateway, session: FakeSessionService, inference: Inference, history: History
 ) -> None:
     ended = asyncio.Event()
     inference.script(deltas("a"), ended, lambda: sse.ended(session.end("a")))
@@ -126,7 +142,7 @@ async def test_the_next_page_includes_a_turn_at_its_start_and_at_its_end(
 
 @pytest.mark.parametrize("way", ["as JSON", "resumed"])
 async def test_the_end_of_a_turn_is_recorded_for_json_and_resumed_streams(
-    gateway, session, inference, history, way
+    gateway: Gateway, session: FakeSessionService, inference: Inference, history: History, way: Any
 ) -> None:
     if way == "as JSON":
         inference.script(lambda: sse.ended(session.end("a")))
@@ -141,12 +157,14 @@ async def test_the_end_of_a_turn_is_recorded_for_json_and_resumed_streams(
     assert await asked_for(gateway, history) == "4"
 
 
-async def test_a_cached_page_older_than_a_write_is_not_served(start, session, history) -> None:
+async def test_a_cached_page_older_than_a_write_is_not_served(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, history: History
+) -> None:
     gateway = await start(constants={"history.page_cache.SETTLE_SECONDS": 0.000_001})
     await eventually(lambda: history.subscribers)
     history.project(SESSION_ID, 4, "Old")
 
-    async def is_kept():
+    async def is_kept() -> Any:
         await gateway.get(HISTORY)
         return gateway.app.pages.bytes
 
@@ -159,7 +177,7 @@ async def test_a_cached_page_older_than_a_write_is_not_served(start, session, hi
 
 
 async def test_an_erased_session_is_gone_at_once_and_the_response_waits_for_history(
-    gateway, session, history
+    gateway: Gateway, session: FakeSessionService, history: History
 ) -> None:
     history.project(SESSION_ID, 4, "Secret")
     known = history.before_answer
@@ -176,7 +194,9 @@ async def test_an_erased_session_is_gone_at_once_and_the_response_waits_for_hist
     assert (status, body["erased"]) == (200, True)
 
 
-async def test_an_erasure_is_answered_even_when_history_is_behind(start, session, history) -> None:
+async def test_an_erasure_is_answered_even_when_history_is_behind(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, history: History
+) -> None:
     gateway = await start(constants={"history.delete_sessions.VISIBILITY_TIMEOUT_SECONDS": 0.05})
     history.before_answer.clear()
     session.answers.extend((answer(5, erased=True), raw(b'{"erased": 2}')))
@@ -189,7 +209,7 @@ async def test_an_erasure_is_answered_even_when_history_is_behind(start, session
 
 
 async def test_erasing_all_sessions_waits_until_history_lists_none(
-    gateway, session, history
+    gateway: Gateway, session: FakeSessionService, history: History
 ) -> None:
     history.project(SESSION_ID, 4)
     session.answers.append(raw(b'{"erased": 1}'))
@@ -200,14 +220,18 @@ async def test_erasing_all_sessions_waits_until_history_lists_none(
     assert await erasing == (200, {"erased": 1})
 
 
-async def test_a_partial_erasure_does_not_wait(gateway, session, history) -> None:
+async def test_a_partial_erasure_does_not_wait(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
     history.project(SESSION_ID, 4)
     session.answers.append(raw(b'{"erased": 1000, "has_more": true}'))
     assert (await gateway_delete(gateway, "/v1/sessions"))[0] == 200
     assert history.calls == []
 
 
-async def test_a_restored_session_can_be_read_again(gateway, session, history) -> None:
+async def test_a_restored_session_can_be_read_again(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
     history.project(SESSION_ID, 6, "Back")
     session.answers.append(answer(5, erased=False))
     await gateway_delete(gateway, SESSION)
@@ -216,19 +240,22 @@ async def test_a_restored_session_can_be_read_again(gateway, session, history) -
     assert (await gateway.get(HISTORY))[1]["data"] == ["Back"]
 
 
-async def test_a_legal_hold_is_returned_as_a_conflict(gateway, session, history) -> None:
+async def test_a_legal_hold_is_returned_as_a_conflict(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
     session.answers.append(error(409, "legal_hold"))
     assert await gateway.expect_error("DELETE", SESSION) == (409, "legal_hold", "p")
     assert history.calls == []
 
 
-async def gateway_delete(gateway, path):
+async def gateway_delete(gateway: Gateway, path: Any) -> Any:
     async with gateway.request("DELETE", path) as answer:
         return answer.status, await answer.json()
 
 
 def test_recent_writes_expire_and_are_bounded() -> None:
-    now, moved = [0.0], []
+    now = [0.0]
+    moved: list[Any] = []
     writes = RecentWrites(
         moved.extend,
         ttl_seconds=30,
