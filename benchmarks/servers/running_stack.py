@@ -122,6 +122,8 @@ def _environment(data: Path, port: int, model_url: str) -> dict[str, str]:
         "PARLEY_DATA": str(data),
         "PARLEY_PORT": str(port),
         "PARLEY_MODEL": "fake",
+        # One person makes all requests.
+        "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "1",
         "OPENAI_BASE_URL": model_url,
         "OPENAI_API_KEY": "none",
     }

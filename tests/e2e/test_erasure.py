@@ -88,8 +88,9 @@ async def test_erasing_a_session_ends_its_running_reply(
         await eventually(lambda: model_server.prompts_with(text), within=10)
         assert (await ada.delete(f"/sessions/{session}"))["erased"] is True
         async with asyncio.timeout(5):
-            last = [event["type"] async for event in events][-1:]
-    assert "reply.completed" not in last
+            last = [event async for event in events][-1]
+    assert (last["type"], last["sequence_number"]) == ("reply.cancelled", 0)
+    assert (last["message"]["content"], last["error"]["code"]) == ("", "session_erased")
     assert await is_gone(ada, session)
 
 

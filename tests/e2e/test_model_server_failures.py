@@ -3,7 +3,13 @@
 from uuid import uuid4
 
 import pytest
-from e2e_support.model_server import TOKEN, UPSTREAM_ERROR_TEXT, ModelServer
+from e2e_support.model_server import (
+    REFUSAL,
+    TOKEN,
+    UPSTREAM_ERROR_TEXT,
+    USAGE,
+    ModelServer,
+)
 from e2e_support.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,6 +26,9 @@ FAILURES = [
     ("garbage 2", "upstream_garbage", 2),
     ("die 0", "upstream_unavailable", 0),
     ("die 2", "upstream_broken", 2),
+    ("reasoning 1", "upstream_empty", 0),
+    ("done 0", "upstream_empty", 0),
+    ("tool 1", "upstream_tool_calls", 0),
 ]
 
 
@@ -66,3 +75,47 @@ async def test_a_transient_failure_before_the_first_token_is_retried(
     turn = await ada.send(session, text := f"[refuse-once 503] {uuid4()}")
     assert turn["reply"]["content"] == f"Answer to: {text}"
     assert len(model_server.prompts_with(text)) == 2
+
+
+async def test_a_refusal_is_the_text_of_the_reply(ada: User, model_server: ModelServer) -> None:
+    session = await ada.start_session()
+    turn = await ada.send(session, "[refusal 1]")
+    assert (turn["status"], turn["reply"]["content"]) == ("completed", REFUSAL)
+    assert turn["reply"]["finish_reason"] == "refusal"
+    await ada.send(session, question := f"Why not? {session}")
+    [prompt] = model_server.prompts_with(question)
+    assert {"role": "assistant", "content": REFUSAL} in prompt
+    assert (await ada.messages(session, turn["version"]))[1] == turn["reply"]
+
+
+async def test_a_reply_without_text_reaches_no_prompt_and_keeps_its_usage(
+    ada: User, model_server: ModelServer
+) -> None:
+    session = await ada.start_session()
+    turn = await ada.send(session, "[reasoning 1]")
+    assert turn["reply"]["usage"] == USAGE
+    await ada.send(session, question := f"And now? {session}")
+    [prompt] = model_server.prompts_with(question)
+    assert "assistant" not in {message["role"] for message in prompt}
+
+
+@pytest.mark.parametrize("count", [2**31, 2**53, 2**63, 10**30])
+async def test_implausible_token_counts_are_replaced_by_an_estimate(ada: User, count: int) -> None:
+    session = await ada.start_session()
+    turn = await ada.send(session, f"[usage {count}]")
+    usage = turn["reply"]["usage"]
+    assert usage["estimated"]
+    assert 0 < usage["total_tokens"] < 1_000
+    assert (await ada.messages(session, turn["version"]))[1]["usage"] == usage
+    total = (await ada.get("/usage", session_id=session))["total"]
+    assert total["total_tokens"] == usage["total_tokens"]
+
+
+async def test_the_largest_token_counts_are_projected(ada: User) -> None:
+    session = await ada.start_session()
+    largest = 2**31 - 1
+    turn = await ada.send(session, f"[usage {largest}]")
+    messages = await ada.messages(session, turn["version"])
+    assert messages[1]["usage"]["total_tokens"] == 2 * largest
+    total = (await ada.get("/usage", session_id=session))["total"]
+    assert total["total_tokens"] == 2 * largest

@@ -119,6 +119,40 @@ async def test_an_invalid_body_is_rejected_and_changes_nothing(
     assert (await ada.get(f"/sessions/{session}"))["version"] == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/sessions?assistant_id=%00", "assistant_id"),
+        ("/assistants?after=%00", "after"),
+        ("/usage?model=a%00b", "model"),
+        ("/usage?assistant_id=%00", "assistant_id"),
+        ("/usage?group_by=model&after=%00", "after"),
+    ],
+)
+async def test_a_control_character_in_a_query_is_rejected(ada: User, path: str, param: str) -> None:
+    assert_rejected(await ada.request("GET", path), 400, "invalid_request", param)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "param"),
+    [
+        ("POST", "/sessions", {"assistant_id": "help\0er"}, "assistant_id"),
+        ("POST", "/switch-assistant", {"assistant_id": "\0"}, "assistant_id"),
+        ("POST", "/search", {"query": "word", "assistant_id": "\0"}, "assistant_id"),
+        ("POST", "/assistants", {"id": "nul", "model": "a\0b"}, "model"),
+        ("PATCH", "/assistants/helper", {"model": "\0"}, "model"),
+    ],
+)
+async def test_a_control_character_in_a_name_is_rejected(
+    stack: Stack, method: str, path: str, body: dict[str, Any], param: str
+) -> None:
+    admin = stack.user(f"ada-{uuid4()}", scope="assistants:write")
+    if method == "POST" and path == "/assistants":
+        body = {"name": "Nul", "instructions": "Be kind."} | body
+    answer = await admin.request(method, path, json=body)
+    assert_rejected(answer, 400, "invalid_request", param)
+
+
 async def test_an_unknown_path_has_the_error_shape(ada: User) -> None:
     assert_rejected(await ada.request("GET", "/nothing-here"), 404, "not_found")
     assert_rejected(await ada.request("PUT", "/assistants"), 405, "method_not_allowed")

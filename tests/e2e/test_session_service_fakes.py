@@ -182,7 +182,9 @@ async def test_only_the_runner_ends_a_turn_and_only_once(service: SessionService
 
 @seen_by("inference")
 async def test_a_heartbeat_without_turns_stops_nothing(service: SessionService) -> None:
-    beat = await service.expect(HeartbeatResponse, f"/runners/{uuid4()}/heartbeat", {"turns": []})
+    beat = await service.expect(
+        HeartbeatResponse, f"/runners/{uuid4()}/heartbeat", {"turns": [], "capacity": 0}
+    )
     assert beat.stop == []
 
 

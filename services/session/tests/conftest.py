@@ -48,7 +48,7 @@ def migrated_database(postgres_server: str, run_beside_tests: Callable[..., None
 
 @pytest.fixture
 async def store_database(migrated_database: str) -> str:
-    """The URL of a migrated database with empty tables."""
+    """The URL of a migrated database with empty tables, and a runner that has room for turns."""
     connection = await asyncpg.connect(migrated_database)
     # A killed process may have left a running statement.
     await connection.execute(
@@ -60,6 +60,8 @@ async def store_database(migrated_database: str) -> str:
         DELETE FROM assistant_events USING assistants
             WHERE assistants.stream_id = assistant_events.stream_id AND tenant IS NOT NULL;
         DELETE FROM assistants WHERE tenant IS NOT NULL;
+        INSERT INTO runners (id, seen_at, turns, capacity)
+            VALUES (gen_random_uuid(), now() + interval '1 hour', '{}', 1000);
         UPDATE sweeper SET last_tick = now(), quiet_until = now()
         """
     )

@@ -69,7 +69,7 @@ async def test_migrate_applies_and_reports_migrations(run: Run, database: str) -
     assert first.code == 0
     assert first.stdout == (
         "applied 0001 event_store\napplied 0002 whole_sessions\napplied 0003 assistants\n"
-        "applied 0004 completions\n"
+        "applied 0004 completions\napplied 0005 runner_capacity\napplied 0006 installation_key\n"
         "seeded 3 assistants\n"
     )
     again = await run("migrate", database)

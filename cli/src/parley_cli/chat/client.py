@@ -45,11 +45,15 @@ class ChatClient:
         """`session`, whether it was `created`, and its last `messages`, oldest first."""
         return dict(self._call("POST", "/v1/switch-assistant", {"assistant_id": assistant_id}))
 
-    def history(self, session_id: str, limit: int, min_version: int) -> list[dict[str, Any]]:
-        """The last messages, oldest first, read at `min_version` or later (0: any version)."""
-        query = f"limit={limit}&order=desc" + (f"&min_version={min_version}" if min_version else "")
+    def history(
+        self, session_id: str, limit: int, min_version: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """The last messages, oldest first, and whether later ones are missing for now."""
+        query = f"limit={limit}&order=desc&allow_behind=true" + (
+            f"&min_version={min_version}" if min_version else ""
+        )
         page = self._call("GET", f"/v1/history/{session_id}?{query}")
-        return list(reversed(page["data"]))
+        return list(reversed(page["data"])), page.get("behind", False)
 
     def reply(self, session_id: str, content: str) -> Iterator[ReplyDelta | ReplyEnded]:
         """Submit a message; yield each part of the reply once, then how it ended."""

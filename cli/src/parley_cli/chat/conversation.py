@@ -32,7 +32,7 @@ class Conversation:
         """Resume a session, or the latest one with an assistant. Raises ChatError."""
         if session:
             self._enter(self._client.session(session))
-            self._show(self._client.history(session, MESSAGES_ON_RESUME, 0))
+            self._show_history(MESSAGES_ON_RESUME)
         else:
             self._switch(self._find_assistant(assistant) if assistant else self._ask_assistant())
 
@@ -59,9 +59,7 @@ class Conversation:
         command, _, argument = line.partition(" ")
         match command:
             case "/history":
-                session_id = self._session["id"]
-                messages = self._client.history(session_id, MESSAGES_OF_HISTORY, self._version)
-                self._show(messages, requested=True)
+                self._show_history(MESSAGES_OF_HISTORY, requested=True)
             case "/switch":
                 name = argument.strip()
                 self._switch(self._find_assistant(name) if name else self._ask_assistant())
@@ -101,6 +99,12 @@ class Conversation:
         self._session, self._version = session, 0
         kind = "new session" if session["version"] == 1 else "session"
         self._screen.notice(f"{self._assistant_name()}, {kind} {session['id']}. /help for help.")
+
+    def _show_history(self, limit: int, *, requested: bool = False) -> None:
+        messages, behind = self._client.history(self._session["id"], limit, self._version)
+        self._show(messages, requested=requested)
+        if behind:
+            self._screen.notice("The latest messages are not shown yet; try /history later.")
 
     def _show(self, messages: list[dict[str, Any]], *, requested: bool = False) -> None:
         for message in messages:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 TurnStatus = Literal["running", "completed", "failed", "cancelled"]
-FinishReason = Literal["stop", "length", "content_filter"]
+FinishReason = Literal["stop", "length", "content_filter", "refusal"]
 
 Item = TypeVar("Item")
 
@@ -122,7 +122,10 @@ class Assistant(Shape):
 
 
 class Page(Shape, Generic[Item]):
-    """A page of a list; `version` is the projected one, if read from a projection."""
+    """A page of a list; `version` is the projected one, if read from a projection.
+
+    `behind` is true in a page that lacks acknowledged writes, which the client allowed.
+    """
 
     object: Literal["list"] = "list"
     data: list[Item]
@@ -130,3 +133,4 @@ class Page(Shape, Generic[Item]):
     last_id: Any = None
     has_more: bool = False
     version: int | None = Field(default=None, exclude_if=_absent)
+    behind: bool | None = Field(default=None, exclude_if=_absent)

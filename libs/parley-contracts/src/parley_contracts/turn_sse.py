@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from parley_contracts.api_models import Turn
+from parley_contracts.api_models import ErrorShape, Message, Turn
 
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -62,6 +62,28 @@ def ended(turn: Turn) -> bytes:
     if turn.error is not None:
         data["error"] = msgspec.Raw(turn.error.to_json())
     return b"id: end\ndata: " + _encode(data) + b"\n\n"
+
+
+def erased(turn: Turn) -> bytes:
+    """The last event of a turn whose session was erased while it ran: the reply has no text."""
+    reply = Message(
+        id=turn.reply_id,
+        session_id=turn.session_id,
+        turn_id=turn.id,
+        parent_message_id=turn.message.id,
+        role="assistant",
+        content="",
+        status="cancelled",
+        version=turn.version,
+        created_at=turn.message.created_at,
+    )
+    error = ErrorShape(
+        message="The session was deleted or erased.",
+        type="invalid_request_error",
+        code="session_erased",
+    )
+    end = {"status": "cancelled", "reply": reply, "error": error}
+    return ended(turn.model_copy(update=end))
 
 
 def replay(turn: Turn, after: int) -> Iterator[bytes]:

@@ -39,21 +39,6 @@ def test_a_trial_that_succeeds_closes_it() -> None:
     assert circuit.state == "closed"
 
 
-def test_the_first_byte_of_a_trial_closes_it_for_other_requests() -> None:
-    circuit = opened()
-    circuit.allow(15)
-    circuit.on_first_byte()
-    assert circuit.allow(15)
-
-
-def test_a_first_byte_does_not_reset_the_count_of_failures() -> None:
-    circuit = CircuitBreaker(3, 5)
-    fail(circuit, 2)
-    circuit.on_first_byte()
-    fail(circuit, 1)
-    assert circuit.state == "open"
-
-
 def test_a_failed_trial_opens_it_for_the_whole_open_time_again() -> None:
     circuit = opened()
     circuit.allow(15)

@@ -10,7 +10,7 @@ from typing import ClassVar, get_args
 from uuid import UUID, uuid5
 
 from parley_events.session import UnknownEvent
-from parley_events.values import Actor, Value
+from parley_events.values import Actor, Name, Text, Value
 
 _STREAMS = UUID("6a1d3d51-5d0c-4c6e-9a0f-0d3d0f3c3b7e")
 
@@ -21,18 +21,18 @@ class AssistantEventData(Value):
     TYPE: ClassVar[str]
 
     actor: Actor
-    request_id: str
-    assistant_id: str
-    tenant: str | None = None
+    request_id: Name
+    assistant_id: Name
+    tenant: Name | None = None
 
 
 class AssistantDefinition(AssistantEventData):
     """The full definition of an assistant; without `model`, the installation's default is used."""
 
-    name: str
-    description: str
-    model: str | None = None
-    instructions: str
+    name: Name
+    description: Text
+    model: Name | None = None
+    instructions: Text
     default: bool = False
 
 

@@ -9,9 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime
-
-from parley_events.values import Actor, Count, ForkPoint, Price, Usage, Value
+from parley_events.values import Actor, Count, ForkPoint, Instant, Name, Price, Usage, Value
 
 Sealed = bytes
 """Ciphertext; URL-safe base64 in JSON."""
@@ -23,7 +21,7 @@ class SessionEventData(Value):
     TYPE: ClassVar[str]
 
     actor: Actor
-    request_id: str
+    request_id: Name
 
 
 class SessionStarted(SessionEventData):
@@ -35,13 +33,13 @@ class SessionStarted(SessionEventData):
 
     TYPE = "parley.session.session_started.v1"
 
-    owner: str
-    tenant: str
-    assistant_id: str
-    assistant_version: int
+    owner: Name
+    tenant: Name
+    assistant_id: Name
+    assistant_version: Count
     title: Sealed | None = None
     metadata: Sealed | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
     forked_from: ForkPoint | None = None
 
 
@@ -68,7 +66,7 @@ class MessageImported(SessionEventData):
     parent_message_id: UUID | None = None
     role: Literal["user", "assistant", "system"]
     content: Sealed
-    original_time: AwareDatetime
+    original_time: Instant
     tokens: Count | None = None
 
 
@@ -83,8 +81,8 @@ class ReplyRequested(SessionEventData):
     turn_id: UUID
     reply_id: UUID
     parent_message_id: UUID
-    assistant_version: int
-    model: str
+    assistant_version: Count
+    model: Name
 
 
 class ReplyEnded(SessionEventData):
@@ -92,7 +90,7 @@ class ReplyEnded(SessionEventData):
 
     turn_id: UUID
     reply_id: UUID
-    model: str
+    model: Name
     usage: Usage | None = None
     price: Price | None = None
 
@@ -103,7 +101,7 @@ class ReplyCompleted(ReplyEnded):
     TYPE = "parley.session.reply_completed.v1"
 
     content: Sealed
-    finish_reason: Literal["stop", "length", "content_filter"]
+    finish_reason: Literal["stop", "length", "content_filter", "refusal"]
     first_token_ms: Count
     total_ms: Count
 
@@ -113,7 +111,7 @@ class ReplyFailed(ReplyEnded):
 
     TYPE = "parley.session.reply_failed.v1"
 
-    code: str
+    code: Name
     details: Sealed | None = None
     partial_content: Sealed | None = None
 
@@ -142,7 +140,7 @@ class ContextCompacted(SessionEventData):
 
     up_to_message_id: UUID
     summary: Sealed
-    model: str
+    model: Name
     tokens: Count | None = None
     usage: Usage | None = None
     price: Price | None = None
@@ -155,7 +153,7 @@ class SessionRenamed(SessionEventData):
 
     title: Sealed | None = None
     suggested: bool = False
-    model: str | None = None
+    model: Name | None = None
     usage: Usage | None = None
     price: Price | None = None
 
@@ -185,7 +183,7 @@ class SessionDeleted(SessionEventData):
 
     TYPE = "parley.session.session_deleted.v1"
 
-    erase_at: AwareDatetime
+    erase_at: Instant
 
 
 class SessionRestored(SessionEventData):
@@ -226,9 +224,9 @@ class CompletionServed(SessionEventData):
 
     TYPE = "parley.session.completion_served.v1"
 
-    owner: str
-    tenant: str
-    model: str
+    owner: Name
+    tenant: Name
+    model: Name
     status: Literal["completed", "failed", "cut"]
     usage: Usage
     price: Price | None = None

@@ -1,11 +1,34 @@
 """Value objects shared by the events of all streams."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-Count = Annotated[int, Field(ge=0)]
+MAX_COUNT = 2**31 - 1
+"""Largest count that an event may carry: projections store counts as 32-bit integers."""
+MAX_PRICE = 2**53
+"""Largest price: JSON readers in every language represent it exactly."""
+MAX_NAME_LENGTH = 255
+"""Code points of a name or id. Postgres can index two of them together (2,704 bytes)."""
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+MicroUnits = Annotated[int, Field(ge=0, le=MAX_PRICE)]
+
+Instant = Annotated[
+    AwareDatetime,
+    Field(gt=datetime.min.replace(tzinfo=UTC), lt=datetime.max.replace(tzinfo=UTC)),
+]
+"""A time that every projection can store: the extremes are stored as infinite by asyncpg."""
+
+# Postgres cannot store U+0000 in a text.
+_STORABLE = "^[^\\x00]*$"
+
+Text = Annotated[str, Field(pattern=_STORABLE)]
+"""Text that every projection can store."""
+Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH, pattern=_STORABLE)]
+"""A name or id that every projection can store and index."""
 
 
 class Value(BaseModel):
@@ -19,8 +42,8 @@ class Value(BaseModel):
 class Actor(Value):
     """The cause of an event: a user of a tenant, or Parley itself (`system`)."""
 
-    tenant: str
-    user: str
+    tenant: Name
+    user: Name
     system: bool = False
 
 
@@ -35,9 +58,9 @@ class Usage(Value):
 class Price(Value):
     """The price applied to a reply, in micro-units of `currency` per million tokens."""
 
-    currency: str
-    prompt: Count
-    completion: Count
+    currency: Name
+    prompt: MicroUnits
+    completion: MicroUnits
 
 
 class ForkPoint(Value):

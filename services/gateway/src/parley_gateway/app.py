@@ -1,6 +1,5 @@
 """Composes the gateway: its services, routes and middleware."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from starlette.types import ASGIApp
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_client import http_session
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.version_cache import VersionCache
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
@@ -30,15 +31,19 @@ from parley_gateway.chat_completions.endpoint import ChatCompletions
 from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
-from parley_gateway.history.delete_sessions import SessionDeletion
 from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
-from parley_gateway.history.invalidation_feed import follow_invalidation_feed
 from parley_gateway.history.page_cache import PageCache
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
-from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.history.version_lookup import (
+    REDIS_CONNECTIONS,
+    REDIS_OPEN_SECONDS,
+    REDIS_TIMEOUT_SECONDS,
+    VersionLookup,
+)
 from parley_gateway.http.body_limits import BodyLimits
 from parley_gateway.http.forwarding import Forwarder
+from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
@@ -62,13 +67,13 @@ class Gateway:
 
 def create_gateway(settings: GatewaySettings) -> Gateway:
     """Routes are added at startup: the HTTP client requires the running event loop."""
-    pages = PageCache(settings.page_cache, read_timeout_seconds=settings.upstream_timeout_seconds)
+    pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
-    streams = StreamLimiter(settings.max_streams)
+    streams = StreamLimiter(settings.max_streams, settings.max_person_share)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with http_session() as http:
+        async with http_session() as http, _version_cache(settings.redis_url) as version_cache:
             upstreams = Upstreams(
                 http,
                 settings.internal_secret,
@@ -78,11 +83,11 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             )
             verifier = _jwt_verifier(settings.jwt, http, tokens)
             authenticator = Authenticator(verifier, tokens)
-            app.router.routes += _routes(settings, authenticator, upstreams, pages, streams)
-            feed = asyncio.create_task(follow_invalidation_feed(upstreams.history, pages))
+            versions = app.state.versions = VersionLookup(version_cache, upstreams.session)
+            app.router.routes += _routes(
+                settings, authenticator, upstreams, pages, versions, streams
+            )
             yield
-            feed.cancel()
-            await asyncio.wait((feed,))
 
     api = FastAPI(
         title="Parley",
@@ -95,10 +100,29 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     )
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
+    api.add_middleware(QueryLimit)
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     install_request_error_handlers(api)
-    return Gateway(PageCacheMiddleware(api, pages, tokens), api, pages, tokens, streams.drain)
+    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
+    return Gateway(asgi, api, pages, tokens, streams.drain)
+
+
+@asynccontextmanager
+async def _version_cache(redis_url: str | None) -> AsyncIterator[VersionCache | None]:
+    if redis_url is None:
+        yield None
+        return
+    redis = RedisWithCircuitBreaker(
+        redis_url,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        open_seconds=REDIS_OPEN_SECONDS,
+        max_connections=REDIS_CONNECTIONS,
+    )
+    try:
+        yield VersionCache(redis)
+    finally:
+        await redis.aclose()
 
 
 def _routes(
@@ -106,17 +130,13 @@ def _routes(
     authenticator: Authenticator,
     upstreams: Upstreams,
     pages: PageCache,
+    versions: VersionLookup,
     streams: StreamLimiter,
 ) -> Sequence[BaseRoute]:
-    writes = RecentWrites(pages.invalidate)
     tickets = StreamTickets(settings.internal_secret)
-    forwarder = Forwarder(
-        upstreams.session,
-        timeout_seconds=settings.upstream_timeout_seconds,
-        on_command_response=writes.record_from_response,
-    )
-    relays = TurnEventRelays(upstreams, writes, tickets, settings.stream)
-    opener = TurnOpener(forwarder, upstreams, writes, relays)
+    forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
+    relays = TurnEventRelays(upstreams, tickets, settings.stream)
+    opener = TurnOpener(forwarder, upstreams, relays)
     models = ModelDirectory(forwarder, upstreams.inference)
     reply_timeout_seconds = settings.reply_timeout_seconds
     chat_completions = ChatCompletions(
@@ -130,13 +150,12 @@ def _routes(
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (
-        read_history_route(authenticator, HistoryReader(forwarder, upstreams, pages, writes)),
+        read_history_route(authenticator, HistoryReader(forwarder, upstreams, pages, versions)),
         turn_routes(
             authenticator,
             TicketAuthenticator(authenticator, tickets),
             forwarder,
             upstreams,
-            writes,
             MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
             StreamResumer(forwarder, upstreams, relays, streams),
         ),
@@ -146,19 +165,13 @@ def _routes(
             upstreams,
             Exporter(
                 upstreams.history,
-                writes,
+                versions,
                 streams,
                 idle_timeout_seconds=settings.stream.idle_timeout_seconds,
             ),
         ),
         chat_completion_routes(authenticator, chat_completions),
-        session_routes(
-            authenticator,
-            forwarder,
-            upstreams,
-            writes,
-            SessionDeletion(forwarder, upstreams, pages, writes),
-        ),
+        session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         health_routes(upstreams, streams),
     )

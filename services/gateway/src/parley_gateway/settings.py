@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from parley_core.http.connection_limits import Networks
+from parley_core.http.person_limit import PersonShare
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -12,6 +13,7 @@ from parley_core.runtime.settings import (
     InternalSecretSetting,
     Port,
     Prefix,
+    RedisUrl,
     Seconds,
     Settings,
     SharedPortSetting,
@@ -34,6 +36,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     history_url: Annotated[BaseUrl, Variable("PARLEY_HISTORY_URL")] = Field(
         description="the base URL of the history service, such as http://127.0.0.1:8083"
     )
+    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
+        default=None, description="a URL such as redis://127.0.0.1:6379/0"
+    )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080
     shared_port: SharedPortSetting = None
@@ -54,6 +59,10 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     max_streams: Count = Field(
         default=2_000,
         description="the number of replies and exports that are streamed concurrently",
+    )
+    max_person_share: PersonShare = Field(
+        default=0.1,
+        description="the share of these streams that one person may have, over 0 and up to 1",
     )
     max_connections: CountOrZero = Field(
         default=10_000,

@@ -23,7 +23,7 @@ from parley_core.auth.principal import (
 )
 from parley_gateway.auth.jwt_verifiers import InvalidToken, SharedSecretVerifier
 from parley_gateway.auth.stream_tickets import StreamTickets
-from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.turns.sse_framing import TurnEventFramer
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.peers import SECRET
 
@@ -179,7 +179,7 @@ async def test_an_unexpected_error_logs_no_ticket(
     def surprising(*_: Any, **__: Any) -> None:
         raise RuntimeError("a surprise")
 
-    monkeypatch.setattr(RecentWrites, "record", surprising)
+    monkeypatch.setattr(TurnEventFramer, "feed", surprising)
     async with bare(gateway, url, last_event_id="0") as answer:
         with pytest.raises(Exception, match="payload"):
             await answer.read()

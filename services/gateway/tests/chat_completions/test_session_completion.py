@@ -8,7 +8,6 @@ from typing import Any
 import openai
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
-from gateway_fakes.history import History
 from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 from gateway_fakes.openai_client import completion_request, openai_client, text_and_error
@@ -260,20 +259,6 @@ async def test_an_error_of_session_is_returned_unchanged(
     with pytest.raises(openai.ConflictError) as refused:
         await client.chat.completions.create(**completion_request())
     assert refused.value.code == "turn_open"
-
-
-async def test_history_includes_the_completion_right_after(
-    client: Any,
-    gateway: Gateway,
-    session: FakeSessionService,
-    inference: Inference,
-    history: History,
-) -> None:
-    inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
-    await client.chat.completions.create(**completion_request())
-    history.project(SESSION_ID, 4)
-    assert (await gateway.get(f"/v1/history/{SESSION_ID}"))[0] == 200
-    assert "4" in history.reads[-1].query.values()
 
 
 async def test_disconnecting_does_not_stop_the_reply(

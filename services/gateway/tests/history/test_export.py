@@ -57,7 +57,8 @@ async def test_an_export_is_streamed_in_chunks(
         assert await answer.read() == b'ions":[]}'
     [call] = history.calls
     assert call.path == path.removeprefix("/v1").partition("?")[0]
-    assert call.query == {"format": called}
+    min_version = {} if path.startswith("/v1/export") else {"min_version": "1"}
+    assert call.query == {"format": called, **min_version}
 
 
 async def test_an_interrupted_export_has_no_end(gateway: Gateway, parts: Any) -> None:

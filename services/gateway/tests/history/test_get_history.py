@@ -3,28 +3,36 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.history import History
 from gateway_fakes.issuer import token
+from gateway_fakes.session import FakeSessionService
 
 from parley_testing.eventually import eventually
 
 HISTORY = f"/v1/history/{SESSION_ID}"
-SETTLED = {"history.page_cache.SETTLE_SECONDS": 0.000_001}
 
 
 @pytest.fixture
-async def following(start: Callable[..., Awaitable[Gateway]], history: History) -> Any:
-    """A gateway connected to the change feed."""
-    gateway = await start(constants=SETTLED)
-    await eventually(lambda: history.subscribers)
-    history.project(SESSION_ID, 4, "Hello")
+async def following(gateway: Gateway, session: FakeSessionService, history: History) -> Any:
+    commit(session, history, 4, "Hello")
     return gateway
+
+
+def commit(
+    session: FakeSessionService,
+    history: History,
+    version: Any,
+    text: Any = "",
+    session_id: Any = SESSION_ID,
+) -> None:
+    """Commit a version of the session, and project it."""
+    history.project(session_id, version, text)
+    session.versions[UUID(str(session_id))] = version
 
 
 async def wait_until_cached(
@@ -80,9 +88,6 @@ async def test_a_matching_if_none_match_is_a_304(
 ) -> None:
     if is_kept:
         await wait_until_cached(following, history)
-    else:
-        history.disconnect_feed()
-        await eventually(lambda: not history.subscribers)
     for tag in ('W/"4"', '"4"', '"x", W/"4"', "*"):
         async with following.request("GET", HISTORY, if_none_match=tag) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
@@ -129,34 +134,63 @@ async def test_a_token_that_is_about_to_end_is_verified_again(
     await eventually(lambda: verified.get(sent) is None)
 
 
-async def test_a_changed_session_is_read_again(following: Any, history: History) -> None:
-    await wait_until_cached(following, history)
-    history.project(SESSION_ID, 6, "Changed")
-
-    async def is_changed() -> Any:
-        return await text(following) == "Changed"
-
-    await eventually(is_changed)
-    history.erase(SESSION_ID, 7)
-
-    async def is_gone() -> Any:
-        return await text(following) == (404, "session_not_found")
-
-    await eventually(is_gone)
-
-
-async def test_a_response_overtaken_by_a_change_is_not_cached(
-    following: Any, history: History
+async def test_a_changed_session_is_read_again(
+    following: Any, session: FakeSessionService, history: History
 ) -> None:
-    history.before_answer.clear()
-    asked = asyncio.create_task(text(following))
-    await eventually(lambda: history.reads)
-    pages = following.app.pages
-    history.project(SESSION_ID, 6, "Changed")
-    await eventually(lambda: SESSION_ID in pages._changed_at)
-    history.before_answer.set()
-    assert await asked == "Hello"
+    await wait_until_cached(following, history)
+    commit(session, history, 6, "Changed")
     assert await text(following) == "Changed"
+    session.versions[SESSION_ID] = 0
+    assert await text(following) == (404, "session_not_found")
+
+
+async def test_a_page_that_lacks_a_committed_version_is_refused(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
+    await wait_until_cached(following, history)
+    session.versions[SESSION_ID] = 5
+    assert await text(following) == (503, "projection_behind")
+    behind = f"{HISTORY}?allow_behind=true"
+    for _ in range(2):
+        async with following.request("GET", behind) as answer:
+            page = await answer.json()
+            assert (page["behind"], page["data"]) == (True, ["Hello"])
+            assert "etag" not in answer.headers
+    assert [read.query["min_version"] for read in history.reads[-2:]] == ["5", "5"]
+    commit(session, history, 5, "Hello, you")
+    assert await text(following, behind) == "Hello, you"
+
+
+async def test_pages_of_the_past_need_not_have_the_last_write(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
+    session.versions[SESSION_ID] = 7
+    assert await text(following, f"{HISTORY}?as_of=6") == "Hello"
+    for as_of in ("7", "2026-01-01T00:00:00Z"):
+        assert await text(following, f"{HISTORY}?as_of={as_of}") == (503, "projection_behind")
+
+
+async def test_a_version_that_does_not_exist_yet_is_rejected(following: Any) -> None:
+    refused = await following.expect_error("GET", f"{HISTORY}?min_version=5")
+    assert refused == (400, "invalid_request", "min_version")
+    assert await text(following, f"{HISTORY}?min_version=4") == "Hello"
+
+
+async def test_without_redis_and_session_no_page_is_served(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
+    await wait_until_cached(following, history)
+    session.is_unavailable = True
+    assert await text(following) == (503, "session_unavailable")
+
+
+async def test_concurrent_reads_share_the_lookup_of_a_version(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
+    await wait_until_cached(following, history)
+    before = session.version_requests
+    assert await asyncio.gather(*(text(following) for _ in range(50))) == ["Hello"] * 50
+    assert session.version_requests - before < 50
 
 
 async def test_concurrent_requests_for_a_page_share_one_read(
@@ -170,81 +204,30 @@ async def test_concurrent_requests_for_a_page_share_one_read(
     assert len(history.reads) < 5
 
 
-async def test_concurrent_requests_for_an_uncacheable_page_each_read_it(
-    following: Any, history: History
+async def test_reads_never_go_back_in_time(
+    following: Any, session: FakeSessionService, history: History
 ) -> None:
-    history.before_answer.clear()
-    asked = [asyncio.create_task(text(following)) for _ in range(5)]
-    await eventually(lambda: history.reads)
-    history.project(SESSION_ID, 6, "Changed")
-    pages = following.app.pages
-    await eventually(lambda: SESSION_ID in pages._changed_at)
-    history.before_answer.set()
-    first, *others = sorted(await asyncio.gather(*asked), reverse=True)
-    assert (first, others) == ("Hello", ["Changed"] * 4)
-
-
-@pytest.mark.parametrize("trouble", ["breaks", "is silent", "is not there"])
-async def test_without_the_feed_every_page_is_read_from_history(
-    start: Callable[..., Awaitable[Gateway]], history: History, trouble: Any
-) -> None:
-    gateway = await start(
-        constants={
-            **SETTLED,
-            "history.page_cache.FEED_IDLE_TIMEOUT_SECONDS": 0.1,
-            "history.invalidation_feed.FEED_IDLE_TIMEOUT_SECONDS": 0.1,
-            "history.invalidation_feed.RECONNECT_MAX_SECONDS": 0.1,
-        }
-    )
-    history.project(SESSION_ID, 4, "Hello")
-    await wait_until_cached(gateway, history)
-    history.has_feed = trouble != "is not there"
-    history.is_silent = True
-    if trouble != "is silent":
-        history.disconnect_feed()
-
-    async def is_read() -> Any:
-        before = len(history.reads)
-        await gateway.get(HISTORY)
-        return len(history.reads) > before
-
-    await eventually(is_read)
-    history.sessions[str(SESSION_ID)].text = "Changed, and nobody heard of it"
-    for _ in range(3):
-        assert await text(gateway) == "Changed, and nobody heard of it"
-    history.has_feed, history.is_silent = True, False
-    await wait_until_cached(gateway, history)
-
-
-async def test_reads_never_go_back_in_time(following: Any, history: History) -> None:
     """Stale pages, hunted for while their sessions are written to."""
     sessions = [another_id() for _ in range(3)]
-    for session in sessions:
-        history.project(session, 1)
+    for each in sessions:
+        commit(session, history, 1, session_id=each)
     seen, done, asked = dict.fromkeys(sessions, 1), asyncio.Event(), 0
 
     async def write() -> None:
         for version in range(2, 100):
-            history.project(random.choice(sessions), version)
+            commit(session, history, version, session_id=random.choice(sessions))
             await asyncio.sleep(random.random() / 100)
         done.set()
 
     async def read() -> None:
         nonlocal asked
         while not done.is_set():
-            session, limit = random.choice(sessions), random.randint(1, 2)
-            floor = seen[session]
-            _, page = await following.get(f"/v1/history/{session}?limit={limit}")
+            each, limit = random.choice(sessions), random.randint(1, 2)
+            floor = seen[each]
+            _, page = await following.get(f"/v1/history/{each}?limit={limit}")
             assert page["version"] >= floor
-            seen[session] = max(page["version"], seen[session])
+            seen[each] = max(page["version"], seen[each])
             asked += 1
 
     await asyncio.gather(write(), *(read() for _ in range(6)))
     assert asked - len(history.reads) > asked / 10
-
-    async def is_latest(session: str) -> Any:
-        _, page = await following.get(f"/v1/history/{session}?limit=1")
-        return page["version"] == history.sessions[session].version
-
-    for session in sessions:
-        await eventually(partial(is_latest, session))

@@ -184,7 +184,11 @@ async def test_an_id_is_forwarded_in_canonical_form(
 @pytest.mark.parametrize(
     ("path", "query", "called"),
     [
-        (f"/history/{SESSION_ID}", {}, {"limit": "20", "order": "desc"}),
+        (
+            f"/history/{SESSION_ID}",
+            {},
+            {"limit": "20", "order": "desc", "min_version": "1"},
+        ),
         (
             f"/history/{SESSION_ID}",
             {"limit": "7", "order": "asc", "after": ANOTHER.upper(), "min_version": "1"},
@@ -199,12 +203,19 @@ async def test_an_id_is_forwarded_in_canonical_form(
                 "as_of": "2026-01-01T00:00:00.000000Z",
                 "leaf": ANOTHER,
                 "branches": "all",
+                "min_version": "1",
             },
         ),
         (
             f"/history/{SESSION_ID}",
             {"as_of": "7", "before": ANOTHER},
-            {"limit": "20", "order": "desc", "as_of": "7", "before": ANOTHER},
+            {
+                "limit": "20",
+                "order": "desc",
+                "as_of": "7",
+                "before": ANOTHER,
+                "min_version": "1",
+            },
         ),
         ("/sessions", {}, {"limit": "20", "order": "desc", "archived": "false"}),
         ("/usage", {}, {"limit": "20"}),

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.inference import Inference, Stalls, deltas
+from gateway_fakes.issuer import token
 from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
@@ -29,6 +30,35 @@ async def test_beyond_the_stream_limit_nothing_is_committed(
         await stream.events()
     inference.script(lambda: sse.ended(session.end("")))
     assert (await gateway.submit())[0] == 200
+
+
+async def test_one_person_with_their_share_of_streams_leaves_room_for_others(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
+    gateway = await start(max_streams=4, max_person_share=0.5)
+    for _ in range(2):
+        inference.script(deltas("a"), Stalls())
+    async with gateway.stream() as first, gateway.stream() as second:
+        await first.event()
+        await second.event()
+        committed = len(session.turns)
+        path = f"/v1/sessions/{session.turn.session_id}/messages"
+        resumed = f"/v1/turns/{session.turn.id}/stream"
+        for method, url, body in (
+            ("POST", path, {"content": "Hi"}),
+            ("POST", path, {"content": "Hi", "stream": True}),
+            ("GET", resumed, None),
+            ("GET", "/v1/export", None),
+        ):
+            async with gateway.request(method, url, body=body) as refused:
+                assert refused.status == 429, url
+                assert refused.headers["retry-after"] == "1"
+                assert (await refused.json())["error"]["code"] == "too_many_streams"
+        assert len(session.turns) == committed
+        inference.script(lambda: sse.ended(session.end("")))
+        bearer = token(sub="bob")
+        async with gateway.request("POST", path, body={"content": "Hi"}, bearer=bearer) as answer:
+            assert answer.status == 200
 
 
 async def test_at_shutdown_open_streams_end_between_events(

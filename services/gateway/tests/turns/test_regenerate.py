@@ -55,7 +55,7 @@ async def test_the_parent_message_is_forwarded(
         assert session.calls[-1].body == body
 
 
-async def test_a_turn_whose_session_is_erased_ends_without_an_end(
+async def test_the_stream_of_an_erased_session_ends_as_cancelled(
     start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(
@@ -69,4 +69,6 @@ async def test_a_turn_whose_session_is_erased_ends_without_an_end(
         session.turns.clear()
         erased.set()
         async with asyncio.timeout(5):
-            assert await stream.events() == []
+            [last] = await stream.events()
+    assert (last["type"], last["sequence_number"]) == ("reply.cancelled", 0)
+    assert (last["message"]["content"], last["error"]["code"]) == ("", "session_erased")

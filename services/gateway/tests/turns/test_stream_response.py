@@ -157,6 +157,7 @@ async def test_inference_is_called_before_turn_started_is_sent() -> None:
     happened = []
 
     class Events:
+        session_erased = False
         handed_over = asyncio.Event()
         handover_timeout_seconds = 5
 

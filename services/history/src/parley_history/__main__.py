@@ -87,7 +87,6 @@ def _serve(settings: ServeSettings) -> None:
         port=settings.port,
         shared_port=settings.shared_port,
         drain_seconds=SERVE_DRAIN_SECONDS,
-        on_shutdown=app.state.change_feed_streams.end,
     )
 
 

@@ -1,7 +1,7 @@
 """Composition of `serve`: builds every component once and wires the routes."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -18,18 +18,16 @@ from parley_core.runtime.metrics import metrics_route, new_registry
 from parley_core.storage.migrations import MigrationError, load_migrations, require_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.change_feed.listener import ChangeFeed
-from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
 from parley_history.change_feed.projection_wait import ProjectionWaiter
 from parley_history.queries.export.export_sessions import SessionExporter
 from parley_history.queries.export.repository import ExportRepository
-from parley_history.queries.messages.cached_read_page import CachedPageReader
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.read_page import PageReader
-from parley_history.queries.messages.redis_page_cache import RedisPageCache
 from parley_history.queries.search.dirty_sessions import DirtySessions
 from parley_history.queries.search.indexer import Indexer
 from parley_history.queries.search.match_repository import MatchRepository
 from parley_history.queries.search.search_messages import MessageSearch
+from parley_history.queries.sessions.committed_versions import CommittedVersions
 from parley_history.queries.sessions.list_sessions import SessionLister
 from parley_history.queries.sessions.repository import SessionRepository
 from parley_history.queries.usage.repository import UsageRepository
@@ -48,21 +46,17 @@ MAX_BODY_BYTES = 16 * 1024
 
 
 def create_app(settings: ServeSettings) -> Starlette:
-    """Create the application.
-
-    `app.state.change_feed_streams` must be ended before the server waits for open connections.
-    """
+    """Create the application; the change feed is in `app.state.change_feed`."""
     change_feed = ChangeFeed(settings.database)
-    streams = ChangeFeedStreams(change_feed)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _compose(settings, change_feed, streams) as routes:
+        async with _compose(settings, change_feed) as routes:
             app.router.routes.extend(routes)
             yield
 
     app = Starlette(lifespan=lifespan)
-    app.state.change_feed, app.state.change_feed_streams = change_feed, streams
+    app.state.change_feed = change_feed
     app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
@@ -72,7 +66,7 @@ def create_app(settings: ServeSettings) -> Starlette:
 
 @asynccontextmanager
 async def _compose(
-    settings: ServeSettings, change_feed: ChangeFeed, streams: ChangeFeedStreams
+    settings: ServeSettings, change_feed: ChangeFeed
 ) -> AsyncIterator[Sequence[Route]]:
     """Build and run all components; yield the routes that use them."""
     registry = _registry(change_feed)
@@ -87,32 +81,26 @@ async def _compose(
         key_eviction = KeyEviction(pool, keys)
         projection = ProjectionWaiter(SessionVersions(pool), change_feed, settings.projection_wait)
         page_repository = PageRepository(pool)
-        plain_reader = PageReader(page_repository, projection, session_client, keys)
-        pages: PageReader | CachedPageReader = plain_reader
-        if settings.redis_url is not None:
-            cache = RedisPageCache(settings.redis_url, settings.page_cache, registry)
-            await stack.enter_async_context(aclosing(cache))
-            pages = CachedPageReader(plain_reader, page_repository, keys, cache)
-            await stack.enter_async_context(aclosing(pages))
+        committed = CommittedVersions(session_client, projection)
         stack.enter_context(change_feed.subscribed(key_eviction))
         await stack.enter_async_context(_indexer(settings, change_feed, session_client, registry))
         await stack.enter_async_context(background_tasks(change_feed.listen(), key_eviction.run()))
         yield [
             *history_routes(
                 authenticator,
-                pages=pages,
-                sessions=SessionLister(SessionRepository(pool), projection, keys),
+                pages=PageReader(page_repository, projection, session_client, keys),
+                sessions=SessionLister(SessionRepository(pool), committed, keys),
                 search=MessageSearch(MatchRepository(pool), keys, search_keys),
                 exporter=SessionExporter(
                     ExportRepository(pool),
                     page_repository,
                     projection,
+                    committed,
                     session_client,
                     keys,
                     settings.export,
                 ),
                 usage=UsageRepository(pool),
-                change_feed=streams,
             ),
             *_health_routes(pool),
             metrics_route(registry),

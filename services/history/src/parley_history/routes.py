@@ -4,23 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from parley_core.auth.caller import Caller
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
-from parley_history.change_feed.ndjson_stream import ChangeFeedStreams
 from parley_history.queries.export.export_sessions import SessionExporter
 from parley_history.queries.export.formats import parse_format
 from parley_history.queries.export.response import file_response
-from parley_history.queries.messages.cached_read_page import CachedPageReader
 from parley_history.queries.messages.page_request import parse_page_request
 from parley_history.queries.messages.read_page import PageReader
 from parley_history.queries.query_parameters import parse_version
 from parley_history.queries.search.request import parse_search_request
 from parley_history.queries.search.search_messages import MessageSearch
 from parley_history.queries.sessions.list_sessions import SessionLister
-from parley_history.queries.sessions.request import parse_seen, parse_session_list_request
+from parley_history.queries.sessions.request import parse_session_list_request
 from parley_history.queries.usage.repository import UsageRepository
 from parley_history.queries.usage.request import parse_usage_request
 from parley_history.queries.usage.response import encode_usage
@@ -29,12 +27,11 @@ from parley_history.queries.usage.response import encode_usage
 def history_routes(
     authenticator: ServiceAuthenticator,
     *,
-    pages: PageReader | CachedPageReader,
+    pages: PageReader,
     sessions: SessionLister,
     search: MessageSearch,
     exporter: SessionExporter,
     usage: UsageRepository,
-    change_feed: ChangeFeedStreams,
 ) -> Sequence[Route]:
     def caller_of(request: Request) -> Caller:
         return Caller(authenticator(request), request_id(request))
@@ -43,7 +40,7 @@ def history_routes(
         caller = caller_of(request)
         page_request = parse_page_request(request.query_params, datetime.now(UTC))
         page = await pages.read(request.path_params["session_id"], caller, page_request)
-        etag = {"etag": f'W/"{page.version}"'}
+        etag = {} if page.behind else {"etag": f'W/"{page.version}"'}
         return Response(page.json, headers=etag, media_type="application/json")
 
     async def list_sessions(request: Request) -> Response:
@@ -64,17 +61,13 @@ def history_routes(
 
     async def export_all(request: Request) -> Response:
         caller, format_name = caller_of(request), parse_format(request.query_params)
-        chunks = exporter.export_all(caller, format_name, parse_seen(request.query_params))
+        chunks = exporter.export_all(caller, format_name)
         return await file_response(chunks, format_name, "parley")
 
     async def report_usage(request: Request) -> Response:
         principal, today = authenticator(request), datetime.now(UTC).date()
         usage_request = parse_usage_request(request.query_params, principal, today)
         return _json(encode_usage(usage_request, await usage.read(principal, usage_request)))
-
-    async def follow_changes(request: Request) -> Response:
-        authenticator(request)
-        return StreamingResponse(change_feed.open(), media_type="application/x-ndjson")
 
     return [
         Route("/history/{session_id:uuid}", read_history),
@@ -83,7 +76,6 @@ def history_routes(
         Route("/sessions/{session_id:uuid}/export", export_session),
         Route("/export", export_all),
         Route("/usage", report_usage),
-        Route("/changes", follow_changes),
     ]
 
 

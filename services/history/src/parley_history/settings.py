@@ -10,7 +10,6 @@ from parley_core.runtime.settings import (
     InternalSecretSetting,
     Port,
     Prefix,
-    RedisUrl,
     Seconds,
     Settings,
     SettingsGroup,
@@ -20,7 +19,6 @@ from parley_core.runtime.settings import (
 from parley_events.topics import SESSIONS_TOPIC
 from parley_history.change_feed.projection_wait import ProjectionWaitSettings
 from parley_history.queries.export.export_sessions import ExportSettings
-from parley_history.queries.messages.redis_page_cache import PageCacheSettings
 from parley_history.queries.search.indexer import SearchSettings
 from parley_history.storage.database import DatabaseSettings
 
@@ -29,13 +27,11 @@ class ServeSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     database: DatabaseSettings
     internal_secret: InternalSecretSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
-    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
     host: str = Field(default="127.0.0.1", description="the address to listen at")
     port: Port = Field(default=8083, description="the port to listen at, from 1 to 65535")
     shared_port: SharedPortSetting = None
     projection_wait: ProjectionWaitSettings = ProjectionWaitSettings()
     export: ExportSettings = ExportSettings()
-    page_cache: PageCacheSettings = PageCacheSettings()
     search: SearchSettings = SearchSettings()
 
 

@@ -49,24 +49,19 @@ async def test_a_notification_wakes_a_request_when_its_version_is_projected(
     assert waiters(history) == 0
 
 
-async def test_a_seen_version_is_awaited_but_a_timeout_returns_the_older_page(
-    start: StartHistory,
-    read_model: ActiveReadModel,
-    session: FakeSessionService,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_page_that_is_behind_is_marked_where_the_caller_allows_it(
+    start: StartHistory, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
-    without_polling(monkeypatch)
     history = await start(wait_seconds=0.05)
     session.add(story := chat(1))
     await project(read_model, story.records[:2])
-    page = await history.read(story.id, seen=story.version)
-    assert page.json["version"] == 2
-    patient = await start(wait_seconds=30)
-    reading = asyncio.create_task(patient.read(story.id, seen=story.version))
-    await eventually(lambda: waiters(patient) == 1, within=15)
+    page = await history.read(story.id, min_version=story.version, allow_behind="true")
+    assert (page.json["version"], page.json["behind"]) == (2, True)
+    assert "etag" not in page.headers
     await project(read_model, story.records[2:])
-    async with asyncio.timeout(15):
-        assert (await reading).json["version"] == story.version
+    page = await history.read(story.id, min_version=story.version, allow_behind="true")
+    assert page.json["version"] == story.version
+    assert "behind" not in page.json
 
 
 async def test_without_notifications_requests_poll(

@@ -138,7 +138,7 @@ async def test_a_parked_session_stays_parked_while_others_continue(
 
 def with_usage(story: Story, tokens: int) -> Record:
     event = story.events[-1]
-    usage = Usage(prompt_tokens=tokens, completion_tokens=1)
+    usage = Usage.model_construct(prompt_tokens=tokens, completion_tokens=1)
     return encode(replace(event, data=event.data.model_copy(update={"usage": usage})))
 
 
@@ -163,7 +163,6 @@ async def test_an_unstorable_value_parks_only_its_session(
     story, before, after = chat(1), chat(2), chat(2)
     batch = [*before.records, *story.records[:-1], unstorable(story), *after.records]
     [letter] = await project(read_model, batch)
-    assert letter.error.startswith("it cannot be stored: ")
     assert letter.incoming.offset == before.version + 3
     rows = await tables.rows()
     assert rows.of(before, after) == folded(before, after)

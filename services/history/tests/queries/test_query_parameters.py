@@ -75,11 +75,6 @@ def test_an_invalid_parameter_of_a_message_page_is_named(
         ({"assistant_id": "a" * 201}, "assistant_id"),
         ({"updated_after": "7"}, "updated_after"),
         ({"updated_before": "2026-11-24"}, "updated_before"),
-        ({"seen": "what"}, "seen"),
-        ({"seen": f"{AN_ID}:0"}, "seen"),
-        ({"seen": f"{AN_ID}:{2**31}"}, "seen"),
-        ({"seen": f"{AN_ID}:1:2"}, "seen"),
-        ({"seen": ",".join(f"{uuid4()}:1" for _ in range(1_001))}, "seen"),
     ],
 )
 def test_an_invalid_parameter_of_a_session_list_is_named(
@@ -106,12 +101,6 @@ def test_as_of_digits_are_a_version_and_other_values_a_time() -> None:
 def test_the_current_time_is_valid_in_any_time_zone() -> None:
     there = NOW.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
     assert parse_page_request({"as_of": there}, NOW).as_of_instant == NOW
-
-
-def test_seen_versions_are_parsed_by_session() -> None:
-    other = uuid4()
-    request = parse_session_list_request({"seen": f"{AN_ID}:3,{other}:14"})
-    assert request.seen == {AN_ID: 3, other: 14}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
-from parley_core.http.errors import ParleyError
 from parley_core.http.health import health_routes
+from parley_core.http.person_limit import PersonLimit
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.runtime.background_tasks import background_tasks
@@ -92,7 +92,9 @@ async def _run_service(
         windows = ContextWindowCache(settings.context_cache_max_bytes)
         live_turns = LiveTurnRegistry()
         post_reply_tasks = PostReplyTasks(session, provider, settings.post_reply_tasks)
-        running = RunningTurns(session, provider, live_turns, buffering)
+        running = RunningTurns(
+            session, provider, live_turns, buffering, max_turns=settings.max_turns
+        )
         opener = TurnOpener(
             session,
             catalogue,
@@ -107,8 +109,14 @@ async def _run_service(
 
         usage_reporter = UsageReporter(session)
         await stack.enter_async_context(usage_reporter.run(settings.drain.commit_seconds))
+        completion_limit = PersonLimit(
+            settings.max_completions,
+            settings.max_completions_person_share,
+            things="completions",
+            busy_code="inference_busy",
+        )
         completions = CompletionService(
-            provider, catalogue, usage_reporter.report, max_completions=settings.max_completions
+            provider, catalogue, usage_reporter.report, limit=completion_limit
         )
 
         authenticate = ServiceAuthenticator(
@@ -126,15 +134,14 @@ async def _run_service(
             usage_reporter=usage_reporter,
         )
 
-        async def unavailable() -> Sequence[str]:
-            try:
-                await session.check_health()
-            except ParleyError:
-                return ["session"]
-            return []
-
         shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
-        heartbeats = HeartbeatLoop(session, running, caches)
+        heartbeats = HeartbeatLoop(session, opener, running, caches)
+
+        async def unavailable() -> Sequence[str]:
+            # Session admits no turn to a process from which it has had no heartbeat.
+            return [] if heartbeats.answered else ["session"]
+
+        stack.push_async_callback(heartbeats.finish)
         await stack.enter_async_context(
             background_tasks(heartbeats.run(), stop_cancelled_turns(session, running))
         )

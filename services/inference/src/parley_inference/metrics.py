@@ -50,8 +50,13 @@ class InferenceCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
             "parley_inference_turns_in_flight",
-            "Turns that this process runs.",
+            "Turns that this process runs, with those that wait for a slot.",
             value=len(self._turns.owned),
+        )
+        yield GaugeMetricFamily(
+            "parley_inference_turns_waiting",
+            "Accepted turns that wait until another turn of this process ends.",
+            value=self._turns.waiting,
         )
         yield GaugeMetricFamily(
             "parley_inference_remote_turns",
@@ -99,7 +104,7 @@ class InferenceCollector(Collector):
         for server in self._servers:
             requests.add_metric([server.name], server.requests_in_flight)
             for state in _CIRCUIT_STATES:
-                is_current = server.circuit_breaker.state == state
+                is_current = server.circuit.state == state
                 circuit.add_metric([server.name, state], int(is_current))
             for code, count in server.failures.items():
                 failures.add_metric([server.name, code], count)

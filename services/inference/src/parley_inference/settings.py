@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from parley_core.http.person_limit import PersonShare
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -46,11 +47,18 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     )
 
     max_turns: int = Field(
-        200, ge=1, le=10_000, description="how many turns may run at once, from 1 to 10000"
+        200,
+        ge=1,
+        le=5_000,
+        description="how many turns run at once, from 1 to 5000; session admits as many as all "
+        "processes can run",
     )
     max_streams: Count = Field(2_000, description="how many streams of turns may be open at once")
     max_completions: Count = Field(
         200, description="how many stateless completions may run at once"
+    )
+    max_completions_person_share: PersonShare = Field(
+        0.2, description="the share of these that one person may have, over 0 and up to 1"
     )
     context_cache_max_bytes: Count = Field(
         64 * 1024 * 1024, description="memory for cached context windows, in bytes"

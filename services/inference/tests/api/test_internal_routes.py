@@ -1,6 +1,7 @@
 """Who may call the internal routes, which requests they accept, and readiness."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from inference_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
 from parley_testing.event_stream import text_of
+from parley_testing.eventually import eventually
 
 MALLORY = Principal("default", "mallory")
 
@@ -92,13 +94,18 @@ async def test_the_models_are_listed(inference: Inference) -> None:
         }
 
 
-async def test_readiness_depends_on_session(
+async def test_readiness_depends_on_heartbeats_that_session_accepts(
     inference: Inference, session: FakeSessionService
 ) -> None:
-    async with inference.request("GET", "/readyz", principal=None) as answer:
-        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
-    session.errors["get"] = (503, "down")
-    async with inference.request("GET", "/readyz", principal=None) as answer:
-        assert (answer.status, (await answer.json())["missing"]) == (503, ["session"])
+    async def ready() -> tuple[int, list[str]]:
+        async with inference.request("GET", "/readyz", principal=None) as answer:
+            return answer.status, (await answer.json()).get("missing", [])
+
+    async def ready_is(status: int, missing: Sequence[str]) -> bool:
+        return await ready() == (status, [*missing])
+
+    await eventually(lambda: ready_is(200, []))
+    session.errors["heartbeat"] = (503, "down")
+    await eventually(lambda: ready_is(503, ["session"]))
     async with inference.request("GET", "/healthz", principal=None) as answer:
         assert answer.status == 200

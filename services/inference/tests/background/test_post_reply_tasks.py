@@ -52,7 +52,7 @@ async def test_an_endless_title_is_cut_off(
     turn = session.open_turn()
     request_title(session)
     model_server.script(*reply("a"))
-    model_server.script(chunk("word " * 1_000), Stalls())
+    model_server.script(chunk("word " * 10_000), Stalls())
     await inference.events(turn)
     [body] = await eventually(lambda: session.called("title"))
     assert len(body["title"]) <= 80

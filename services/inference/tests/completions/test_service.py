@@ -152,6 +152,16 @@ async def test_completions_beyond_the_limit_are_rejected(
         assert await error(inference) == (503, "inference_busy")
 
 
+async def test_one_person_with_their_share_of_completions_is_rejected(
+    start: Start, model_server: ModelServer
+) -> None:
+    inference = await start(max_completions=10, max_completions_person_share=0.1)
+    model_server.script(chunk("a"), Stalls())
+    async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
+        await answer.content.readuntil(b"\n\n")
+        assert await error(inference) == (429, "too_many_completions")
+
+
 async def test_the_reply_limit_of_the_model_is_sent_upstream(
     start: Start, model_server: ModelServer, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from inference_fakes.model_server import (
 )
 from inference_fakes.session import FakeSessionService
 
+from parley_core.auth.principal import Principal
 from parley_inference.models import openai_provider
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
@@ -167,16 +168,24 @@ async def test_a_full_server_falls_back_after_the_wait(
     assert len(model_server.requests) == 1
 
 
-async def test_a_full_server_without_a_fallback_fails_the_turn(
+async def has_been_busy(inference: Inference) -> bool:
+    async with inference.request("GET", "/metrics", principal=None) as answer:
+        return 'code="upstream_busy"' in await answer.text()
+
+
+async def test_a_turn_waits_for_a_full_server_without_a_fallback(
     start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
-    inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 0.05})
+    inference = await start(upstream={"max_concurrency": 1, "wait_seconds": 0.01})
     first, second = session.open_turn(), session.open_turn()
-    model_server.script(chunk("a"), Stalls())
-    async with inference.stream(first) as stream:
+    paused = asyncio.Event()
+    model_server.script(chunk("a"), paused, *reply("b"))
+    model_server.script(*reply("second"))
+    async with inference.stream(first) as stream, inference.stream(second) as waiting:
         await stream.until_text(1)
-        *_, last = await inference.events(second)
-    assert last["error"]["code"] == "upstream_busy"
+        await eventually(lambda: has_been_busy(inference))
+        paused.set()
+        assert text_of(await waiting.events()) == "second"
 
 
 async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
@@ -202,6 +211,34 @@ async def test_repeated_failures_open_the_circuit_until_a_trial_succeeds(
     await eventually(answers_again)
     model_server.script(*reply("back"))
     assert text_of(await inference.events(session.open_turn())) == "back"
+
+
+async def test_failures_of_one_person_open_the_circuit_for_nobody_else(
+    start: Start, model_server: ModelServer
+) -> None:
+    inference = await start(upstream={"circuit_failure_threshold": 4, "max_attempts": 1})
+
+    async def status(who: Principal) -> int:
+        body = {"model": "demo", "messages": [{"role": "user", "content": "Hi."}], "stream": True}
+        async with inference.request("POST", "/completions", body=body, principal=who) as answer:
+            await answer.read()
+            return answer.status
+
+    eve, ada, bob = (Principal("default", user) for user in ("eve", "ada", "bob"))
+    for _ in range(4):
+        model_server.script(ErrorStatus(500))
+        assert await status(eve) == 503
+    assert await status(eve) == 503
+    assert len(model_server.requests) == 4
+    model_server.script(*reply("Hi."))
+    assert await status(ada) == 200
+
+    # Eve's failures count no more; those of two other people open it for everybody.
+    for who in (ada, bob, ada, bob):
+        model_server.script(ErrorStatus(500))
+        assert await status(who) == 503
+    assert await status(Principal("default", "dan")) == 503
+    assert len(model_server.requests) == 9
 
 
 async def test_a_server_may_have_its_own_timeouts(

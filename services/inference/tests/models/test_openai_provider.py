@@ -35,16 +35,6 @@ async def test_usage_is_the_model_servers_count(
     assert 0 <= body["first_token_ms"] <= body["total_ms"]
 
 
-async def test_an_empty_reply_completes(
-    inference: Inference, model_server: ModelServer, session: FakeSessionService
-) -> None:
-    turn = session.open_turn()
-    model_server.script(chunk(None, "content_filter"), DONE)
-    [last] = await inference.events(turn)
-    assert (last["type"], last["sequence_number"]) == ("reply.completed", 0)
-    assert turn.reply.finish_reason == "content_filter"
-
-
 async def test_unpaired_surrogates_join_across_chunks_or_are_replaced(
     inference: Inference, model_server: ModelServer, session: FakeSessionService
 ) -> None:

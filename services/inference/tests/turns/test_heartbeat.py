@@ -19,7 +19,7 @@ class FailingSession:
     def __init__(self, error: Exception) -> None:
         self.error, self.heartbeats = error, 0
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
+    async def heartbeat(self, turn_ids: Sequence[UUID], capacity: int) -> HeartbeatResponse:
         self.heartbeats += 1
         raise self.error
 
@@ -28,8 +28,12 @@ class AnsweringSession:
     def __init__(self, *erased: UUID) -> None:
         self.erased = [*erased]
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
+    async def heartbeat(self, turn_ids: Sequence[UUID], capacity: int) -> HeartbeatResponse:
         return HeartbeatResponse([], self.erased)
+
+
+class Opener:
+    capacity = 5
 
 
 class OneTurn:
@@ -46,8 +50,6 @@ class OneTurn:
 
 
 class Caches:
-    empty = False
-
     def __init__(self) -> None:
         self.cleared = self.erased = 0
 
@@ -63,7 +65,7 @@ class Caches:
 
 @asynccontextmanager
 async def beating(session: HeartbeatClient, turns: OneTurn, caches: Caches) -> AsyncIterator[None]:
-    task = asyncio.create_task(HeartbeatLoop(session, turns, caches).run())
+    task = asyncio.create_task(HeartbeatLoop(session, Opener(), turns, caches).run())
     yield
     assert task.cancel()
 

@@ -1,6 +1,4 @@
-"""Admission of turns and streams, and how long ended turns stay readable."""
-
-import asyncio
+"""Streams over the limit, and how long ended turns stay readable."""
 
 import pytest
 from inference_fakes.inference import Start
@@ -8,44 +6,21 @@ from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
 from inference_fakes.session import FakeSessionService
 
 from parley_inference.streaming import live_turn_registry
-from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_turns_beyond_the_limit_are_not_claimed(
-    start: Start, model_server: ModelServer, session: FakeSessionService
-) -> None:
-    inference = await start(max_turns=1)
-    first, second, ended = session.open_turn(), session.open_turn(), session.open_turn()
-    ended.end("completed", "old", finish_reason="stop")
-    paused = asyncio.Event()
-    model_server.script(chunk("a"), paused, *reply("b"))
-    async with inference.stream(first) as stream:
-        await stream.until_text(1)
-        async with inference.stream(second) as rejected:
-            assert rejected.response.status == 503
-            assert rejected.response.headers["retry-after"] == "1"
-            assert (await rejected.response.json())["error"]["code"] == "inference_busy"
-        assert second.runner is None
-        # Requests that need no new run are still served.
-        assert text_of(await inference.events(ended)) == "old"
-        async with inference.stream(first, after=0) as again:
-            assert await again.until_text(1) == "a"
-        paused.set()
-        await stream.events()
-    model_server.script(*reply("now"))
-    assert text_of(await inference.events(second)) == "now"
-
-
-async def test_streams_beyond_the_limit_are_rejected(
+async def test_streams_beyond_the_limit_are_rejected_but_their_turns_run(
     start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:
     inference = await start(max_streams=1)
-    turn = session.open_turn()
+    turn, other = session.open_turn(), session.open_turn()
     model_server.script(chunk("a"), Stalls())
     async with inference.stream(turn) as stream:
         await stream.until_text(1)
         assert await inference.error(turn.id) == (503, "inference_busy")
+        model_server.script(*reply("b"))
+        assert await inference.error(other.id) == (503, "inference_busy")
+        await eventually(lambda: other.status == "completed")
 
 
 async def test_an_ended_turn_is_cached_until_it_expires(

@@ -20,6 +20,7 @@ from parley_session.api.key_routes import key_routes
 from parley_session.api.message_routes import message_routes
 from parley_session.api.session_routes import session_routes
 from parley_session.api.turn_routes import turn_routes
+from parley_session.api.version_routes import version_routes
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
 from parley_session.settings import SessionSettings
@@ -68,6 +69,7 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
             services.completions,
             services.cancel_notices,
         ),
+        *version_routes(authenticators, services.index),
         *key_routes(authenticators, services.store, services.search_keys),
         *assistant_routes(authenticators, services.catalogue, services.administration),
         *session_routes(

@@ -12,6 +12,7 @@ from parley_core.log import LogWriter
 from parley_core.runtime.metrics import new_registry
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.version_cache import VersionCache
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -37,7 +38,9 @@ from parley_session.application.turns.partial_reply_recovery import PartialReply
 from parley_session.application.turns.prompt_builder import PromptBuilder
 from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
+from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.application.version_publisher import RETRY_SECONDS, VersionPublisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
@@ -48,8 +51,10 @@ from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
 from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.keys.installation_key import InstallationKey
+from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
+from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
 
 log = logging.getLogger(__name__)
@@ -58,6 +63,9 @@ log = logging.getLogger(__name__)
 # the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
+# The first command of an outage waits this long; the ones after it do not wait.
+_PUBLISH_TIMEOUT_SECONDS = 0.25
+_PUBLISH_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,9 @@ async def session_services(
     async with (
         open_store_pool(settings.database) as pool,
         partial_reply_recovery(settings.redis_url) as partial_replies,
+        version_publisher(settings.redis_url) as versions,
     ):
-        yield _compose(settings, policies, pool, partial_replies)
+        yield _compose(settings, policies, pool, partial_replies, versions)
 
 
 def _compose(
@@ -102,6 +111,7 @@ def _compose(
     policies: RetentionPolicies,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
+    versions: VersionPublisher,
 ) -> Services:
     registry = new_registry()
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
@@ -123,6 +133,7 @@ def _compose(
         max_cached_sessions=settings.session_cache_size,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
+        publish_version=versions.publish,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
     catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
@@ -131,7 +142,11 @@ def _compose(
         catalogue.clear_cache()
         assistants_relay.wake()
 
-    executor = CommandExecutor(store)
+    admission = TurnAdmission(
+        TurnLoadReader(pool, settings.turn.lease_seconds),
+        max_person_share=settings.turn.max_person_share,
+    )
+    executor = CommandExecutor(store, admission)
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
@@ -141,6 +156,7 @@ def _compose(
         executor,
         sessions,
         catalogue,
+        installation_key=InstallationKey(pool, settings.master_key),
         temporary_hours=settings.temporary_session_hours,
         clock=utc_now,
     )
@@ -200,6 +216,7 @@ def _compose(
             sweeper.run(),
             cancel_notices.run(),
             retention.run(),
+            versions.run(),
         ],
     )
 
@@ -233,3 +250,22 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         yield PartialReplyRecovery(TurnBuffers(redis))
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def version_publisher(redis_url: str | None) -> AsyncIterator[VersionPublisher]:
+    if redis_url is None:
+        yield VersionPublisher(None)
+        return
+    cache = VersionCache(
+        RedisWithCircuitBreaker(
+            redis_url,
+            timeout_seconds=_PUBLISH_TIMEOUT_SECONDS,
+            open_seconds=RETRY_SECONDS / 2,
+            max_connections=_PUBLISH_CONNECTIONS,
+        )
+    )
+    try:
+        yield VersionPublisher(cache)
+    finally:
+        await cache.aclose()

@@ -10,6 +10,7 @@ from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
 from parley_session.application.idempotency import IdempotentRequest, idempotent_request
 
 ADA = Principal("default", "ada")
+KEY = DataKey.generate()
 
 
 def request(
@@ -30,7 +31,12 @@ def test_a_request_without_a_key_is_not_idempotent() -> None:
 
 def test_equal_requests_have_the_same_digest_and_derived_id() -> None:
     assert request().digest == request(body="other").digest
-    assert request().derived_id == request(body="other").derived_id
+    assert request().session_id(KEY) == request(body="other").session_id(KEY)
+    assert request().session_id(KEY).version == 8
+
+
+def test_a_derived_id_cannot_be_computed_without_the_installation_key() -> None:
+    assert request().session_id(KEY) != request().session_id(DataKey.generate())
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,7 @@ def test_equal_requests_have_the_same_digest_and_derived_id() -> None:
 )
 def test_person_method_path_and_key_identify_a_request(other: IdempotentRequest) -> None:
     assert other.digest != request().digest
-    assert other.derived_id != request().derived_id
+    assert other.session_id(KEY) != request().session_id(KEY)
 
 
 def test_the_boundaries_between_the_parts_are_unambiguous() -> None:

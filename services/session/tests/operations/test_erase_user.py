@@ -24,7 +24,7 @@ from parley_session.domain.session.commands import (
     SetArchived,
     SetLegalHold,
 )
-from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.keys.search_keys import SearchKeys
 
 EraseUser = Callable[..., Awaitable[Ended]]
 

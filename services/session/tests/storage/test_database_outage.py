@@ -46,7 +46,9 @@ def every_call(session: Service, session_id: str, turn_id: str) -> list[Any]:
         session.call("GET", f"/turns/{turn_id}"),
         session.call("POST", f"/turns/{turn_id}/claim", {"runner": runner}, **inference),
         session.call("POST", f"/turns/{turn_id}/complete", completion(runner), **inference),
-        session.call("POST", f"/runners/{runner}/heartbeat", {"turns": []}, **inference),
+        session.call(
+            "POST", f"/runners/{runner}/heartbeat", {"turns": [], "capacity": 1}, **inference
+        ),
         session.call("POST", "/keys", {"session_ids": [session_id]}, who=HISTORY, issuer="history"),
     ]
 

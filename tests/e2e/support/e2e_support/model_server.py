@@ -3,8 +3,10 @@
 `[refuse 429]` and `[refuse-once 503]` answer with that status. `[stall 0]`, `[die 3]` (connection
 reset) and `[garbage 0]` fail after that number of tokens; `[gate 3]` pauses there until
 `open_gate`. `[tokens 200]` streams that many tokens; `[pace 60]` slowly, and numbered
-(`paced_text`). `[call 7]` calls the first tool of the request with that number. Without a directive
-the reply is `Answer to: ` and the message.
+(`paced_text`). `[call 7]` calls the first tool of the request with that number. `[refusal 1]`,
+`[reasoning 1]` and `[tool 1]` stream only a refusal, reasoning, or a call of a tool that the
+request does not have; `[done 0]` ends at once. `[usage 5]` reports that number as both token
+counts. Without a directive the reply is `Answer to: ` and the message.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ API_KEY = "sk-of-the-tests"
 MODELS = MODEL, UNREACHABLE, WITH_FALLBACK = "scripted", "unreachable", "with-fallback"
 # Micro-dollars per million tokens.
 PROMPT_PRICE, COMPLETION_PRICE = 150_000, 600_000
+REFUSAL = "I cannot help with that."
 TOKEN = "tøken🎈 "  # Beyond ASCII, with one character beyond the Basic Multilingual Plane.
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 UPSTREAM_ERROR_TEXT = "the text of an upstream error"
@@ -116,6 +119,11 @@ class ModelServer:
             for token in _paced(number):
                 await response.write(_chunk(token))
                 await asyncio.sleep(_PACE_SECONDS)
+        elif directive in _TEXTLESS:
+            await response.write(_chunk(_TEXTLESS[directive]))
+        elif directive == "done":
+            await response.write(_DONE)
+            return
         elif directive == "call":
             for call in _tool_call_chunks(await request.json(), number):
                 await response.write(_chunk({"tool_calls": [call]}))
@@ -135,7 +143,8 @@ class ModelServer:
                 for _ in range(number):
                     await response.write(_chunk(TOKEN))
         finish_reason = "tool_calls" if directive == "call" else "stop"
-        await response.write(_chunk(None, finish_reason) + _USAGE + _DONE)
+        used = _usage(number, number) if directive == "usage" else _USAGE
+        await response.write(_chunk(None, finish_reason) + used + _DONE)
 
     async def _wait_at_gate(self, response: web.StreamResponse, text: str) -> None:
         # Empty chunks, so that the model server is not considered stalled.
@@ -210,4 +219,14 @@ def _event(data: Any) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
+def _usage(prompt: int, completion: int) -> bytes:
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return _event({"choices": [], "usage": counts})
+
+
+_TEXTLESS: dict[str, dict[str, Any]] = {
+    "refusal": {"refusal": REFUSAL},
+    "reasoning": {"reasoning_content": "Let me think."},
+    "tool": {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": ""}}]},
+}
 _USAGE = _event({"choices": [], "usage": USAGE})

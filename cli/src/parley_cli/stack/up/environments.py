@@ -56,8 +56,6 @@ class Environments:
                 own = self._inference()
             case "gateway":
                 own = self._gateway()
-            case "history-serve":
-                own = {**self._history(), "PARLEY_REDIS_URL": self._stack.redis}
             case _:
                 own = self._history()
         return {
@@ -101,6 +99,7 @@ class Environments:
         return {
             **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
+            "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
             "PARLEY_INFERENCE_URL": self._addresses.url("inference"),
             "PARLEY_HISTORY_URL": self._addresses.url("history-serve"),

@@ -4,12 +4,19 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from parley_contracts.session_api.limits import MAX_COUNT, MAX_MODEL_NAME_LENGTH, MAX_TITLE_LENGTH
-from parley_events.values import Price, Usage
+from parley_contracts.session_api.limits import (
+    MAX_MODEL_NAME_LENGTH,
+    MAX_TITLE_LENGTH,
+    NO_CONTROL_CHARACTER,
+)
+from parley_events.values import MAX_COUNT, MAX_PRICE, Price, Usage
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+MicroUnits = Annotated[int, Meta(ge=0, le=MAX_PRICE)]
 Content = Annotated[str, Meta(min_length=1)]
-ModelName = Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_NAME_LENGTH)]
+ModelName = Annotated[
+    str, Meta(min_length=1, max_length=MAX_MODEL_NAME_LENGTH, pattern=NO_CONTROL_CHARACTER)
+]
 Title = Annotated[str, Meta(max_length=MAX_TITLE_LENGTH)]
 
 
@@ -43,9 +50,9 @@ class TokenUsage(Request):
 class ModelPrice(Request):
     """Price in micro-units of the currency per million tokens."""
 
-    currency: Annotated[str, Meta(min_length=1, max_length=16)]
-    prompt: Count
-    completion: Count
+    currency: Annotated[str, Meta(min_length=1, max_length=16, pattern=NO_CONTROL_CHARACTER)]
+    prompt: MicroUnits
+    completion: MicroUnits
 
     @classmethod
     def of(cls, price: Price | None) -> "ModelPrice | None":

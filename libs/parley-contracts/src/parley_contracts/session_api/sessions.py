@@ -63,7 +63,7 @@ class SwitchAssistantResponse(Struct, kw_only=True):
 
 
 class ImportedMessage(Request, kw_only=True):
-    """A message of an import; without `id` it is derived from role, time and content."""
+    """A message of an import; without `id` it is derived from the call up to here."""
 
     id: UUID | None = None
     role: Role

@@ -12,6 +12,7 @@ from parley_contracts.session_api.limits import (
     MAX_SUMMARY_LENGTH,
     MAX_TITLE_LENGTH,
     MAX_TURNS_PER_HEARTBEAT,
+    NO_CONTROL_CHARACTER,
 )
 from parley_contracts.session_api.requests import (
     BilledRequest,
@@ -142,15 +143,22 @@ class CompleteTurnRequest(EndTurnRequest, kw_only=True):
 class FailTurnRequest(EndTurnRequest, kw_only=True):
     """`POST /turns/{id}/fail`; clients see `details`, which never quotes an upstream body."""
 
-    code: Annotated[str, Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH)]
+    code: Annotated[
+        str,
+        Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH, pattern=NO_CONTROL_CHARACTER),
+    ]
     details: str | None = None
     partial_content: str | None = None
 
 
 class HeartbeatRequest(Request):
-    """`POST /runners/{id}/heartbeat`: the turns that the process runs."""
+    """`POST /runners/{id}/heartbeat`: the turns that the process runs, or that wait in it.
+
+    `capacity` is how many it runs at once; 0 while it shuts down.
+    """
 
     turns: Annotated[list[UUID], Meta(max_length=MAX_TURNS_PER_HEARTBEAT)]
+    capacity: Annotated[int, Meta(ge=0, le=MAX_TURNS_PER_HEARTBEAT)]
 
 
 class TurnToStop(Struct, frozen=True):

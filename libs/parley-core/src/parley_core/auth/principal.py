@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import jwt
 
+from parley_core.auth.jwt_decoding import decode_jwt
+
 LIFETIME_SECONDS = 60
 # Leeway for an issuer whose clock runs ahead; a clock that runs behind shortens the lifetime.
 CLOCK_SKEW_SECONDS = 5
@@ -113,11 +115,11 @@ def decode_principal_token(
 ) -> VerifiedToken:
     """Verify a token except for its times; raises InvalidPrincipal."""
     try:
-        claims = _CODEC.decode(token, secret.value, algorithms=[_ALGORITHM], audience=audience)
-    except (jwt.PyJWTError, ValueError) as error:
+        claims = decode_jwt(_CODEC, token, secret.value, algorithms=[_ALGORITHM], audience=audience)
+    except jwt.PyJWTError as error:
         # Only the class of the error: some messages of PyJWT quote the token.
         raise InvalidPrincipal(f"invalid principal token: {type(error).__name__}") from None
-    if not isinstance(claims["iss"], str) or claims["iss"] not in issuers:
+    if claims["iss"] not in issuers:
         raise InvalidPrincipal("invalid principal token: issuer not allowed")
     issued_at, expires_at = claims["iat"], claims["exp"]
     if type(issued_at) is not int or type(expires_at) is not int:

@@ -68,6 +68,14 @@ class IdempotencyKeyReused(ParleyError):
     status, type, code = 422, "idempotency_error", "idempotency_key_reused"
 
 
+class TooManyRequests(ParleyError):
+    status, type, code = 429, "rate_limit_error", "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.headers.setdefault("retry-after", str(retry_after_seconds))
+
+
 class Unavailable(ParleyError):
     status, type, code = 503, "server_error", "unavailable"
 

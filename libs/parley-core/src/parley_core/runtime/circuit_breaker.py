@@ -10,13 +10,14 @@ State = Literal["closed", "open", "half_open"]
 class CircuitBreaker:
     """Opens after `failure_threshold` failures in a row; after `open_seconds` one trial is allowed.
 
-    Times are seconds of a monotonic clock, passed in by the caller.
+    `failures` is the number of failures since the last success. Times are seconds of a monotonic
+    clock, passed in by the caller.
     """
 
     failure_threshold: int
     open_seconds: float
     state: State = field(default="closed", init=False)
-    _failures: int = field(default=0, init=False)
+    failures: int = field(default=0, init=False)
     _opened_at: float = field(default=0, init=False)
 
     def is_open(self, now: float) -> bool:
@@ -30,21 +31,16 @@ class CircuitBreaker:
             return True
         return self.state == "closed"
 
-    def on_first_byte(self) -> None:
-        """The dependency began to answer, which is enough for the trial to succeed."""
-        if self.state == "half_open":
-            self.on_success()
-
     def on_success(self) -> None:
         # While open, this is an old call's success and proves nothing about the present.
         if self.state != "open":
-            self.state, self._failures = "closed", 0
+            self.state, self.failures = "closed", 0
 
     def on_failure(self, now: float) -> None:
         if self.state == "open":
             return
-        self._failures += 1
-        if self.state == "half_open" or self._failures >= self.failure_threshold:
+        self.failures += 1
+        if self.state == "half_open" or self.failures >= self.failure_threshold:
             self.state, self._opened_at = "open", now
 
     def on_inconclusive(self) -> None:

@@ -46,9 +46,21 @@ def chat_completion_routes(
                 404: ("model_not_found", "session_not_found"),
                 409: ("turn_open", "session_full", "cancelled"),
                 413: ("message_too_large", "body_too_large"),
-                429: ("upstream_rate_limited",),
+                429: (
+                    "too_many_turns",
+                    "too_many_streams",
+                    "too_many_completions",
+                    "upstream_rate_limited",
+                ),
                 500: ("internal_error", "internal"),
-                502: ("upstream_refused", "upstream_garbage", "upstream_broken"),
+                502: (
+                    "upstream_refused",
+                    "upstream_garbage",
+                    "upstream_broken",
+                    "upstream_empty",
+                    "upstream_tool_calls",
+                    "upstream_filtered",
+                ),
                 503: (
                     *ALWAYS[503],
                     "gateway_busy",

@@ -90,9 +90,10 @@ def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> AP
             ),
         ] = "",
     ) -> Response:
-        """The current branch, unless another is requested. History follows commits within moments;
-        a caller always sees their own writes. `version` is the projected version, and
-        `min_version` waits for one.
+        """The current branch, unless another is requested, with every write that was acknowledged
+        before the request, to any client. Where it is not projected within 2 s, the response is
+        503 `projection_behind`, or with `allow_behind=true` an older page with `behind: true`.
+        `version` is the projected version.
         """
         return await reader.read_page(request, session_id, caller, query, if_none_match)
 
@@ -166,7 +167,7 @@ def history_routes(
         caller: CurrentCaller, session_id: SessionId, query: Annotated[ExportQuery, Query()]
     ) -> Response:
         """JSON contains all branches, Markdown the current one."""
-        return exporter.export_session(session_id, caller, query.format)
+        return await exporter.export_session(session_id, caller, query.format)
 
     @router.get(
         "/export",

@@ -27,7 +27,10 @@ SESSION: Codes = {404: ("session_not_found",)}
 TURN: Codes = {404: ("turn_not_found",)}
 ASSISTANT: Codes = {404: ("assistant_not_found",)}
 HISTORY: Codes = {503: (*ALWAYS[503], "history_unavailable", "history_busy", "projection_behind")}
-EXPORT: Codes = {503: (*HISTORY[503], "gateway_busy")}
+EXPORT: Codes = {
+    429: ("too_many_streams", "too_many_exports"),
+    503: (*HISTORY[503], "gateway_busy"),
+}
 MODELS: Codes = {503: ("inference_unavailable", "inference_busy", "keys_unavailable")}
 
 _TYPES = {

@@ -10,8 +10,6 @@ from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
 from parley_gateway.api.responses import COMMAND, HISTORY, SESSION, responses
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.history.delete_sessions import SessionDeletion
-from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
@@ -47,8 +45,6 @@ def session_routes(
     authenticate: Authenticator,
     forwarder: Forwarder,
     upstreams: Upstreams,
-    writes: RecentWrites,
-    deletion: SessionDeletion,
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["chat"])
     CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
@@ -80,9 +76,10 @@ def session_routes(
     async def list_sessions(
         caller: CurrentCaller, query: Annotated[SessionsQuery, Query()]
     ) -> Response:
-        """Most recently changed first. Excludes temporary and deleted sessions."""
-        parameters = query.to_query() | writes.min_versions(caller.principal)
-        return await forwarder.get(upstreams.history, "/sessions", caller, parameters)
+        """Most recently changed first, with everything that the caller wrote. Excludes temporary
+        and deleted sessions.
+        """
+        return await forwarder.get(upstreams.history, "/sessions", caller, query.to_query())
 
     @router.delete(
         "/sessions",
@@ -94,7 +91,7 @@ def session_routes(
         """Permanent, even where the policy has an undelete window. Sessions under a legal hold
         remain. Repeat the request while `has_more` is true.
         """
-        return await deletion.delete_all(caller)
+        return await forwarder.forward_command("DELETE", "/sessions", caller)
 
     @router.get(
         "/sessions/{session_id}",
@@ -140,7 +137,7 @@ def session_routes(
         """The session's key is destroyed before the response: nobody can read it again. Where the
         policy has an undelete window, the session is deleted first and erased at `erase_at`.
         """
-        return await deletion.delete(session_id, caller)
+        return await forwarder.forward_command("DELETE", f"/sessions/{session_id}", caller)
 
     @router.post(
         "/sessions/{session_id}/restore",

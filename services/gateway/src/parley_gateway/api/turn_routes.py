@@ -11,8 +11,7 @@ from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
 from parley_gateway.api.responses import ALWAYS, COMMAND, SESSION, TURN, Codes, responses
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.history.recent_writes import RecentWrites
-from parley_gateway.http.forwarding import Forwarder, passthrough_response
+from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
     IdempotencyHeaders,
@@ -33,7 +32,8 @@ _REPLY: dict[int, dict[str, Any]] = {
 _BUSY = (*ALWAYS[503], "gateway_busy")
 _NO_REPLY: Codes = {
     409: ("turn_open", "session_full"),
-    503: _BUSY,
+    429: ("too_many_turns", "too_many_streams"),
+    503: (*_BUSY, "inference_busy", "inference_unavailable"),
     504: ("reply_pending",),
 }
 
@@ -43,7 +43,6 @@ def turn_routes(
     authenticate_ticket: TicketAuthenticator,
     forwarder: Forwarder,
     upstreams: Upstreams,
-    writes: RecentWrites,
     submitter: MessageSubmitter,
     resumer: StreamResumer,
 ) -> APIRouter:
@@ -105,10 +104,7 @@ def turn_routes(
     )
     async def read_turn(caller: CurrentCaller, turn_id: TurnId) -> Response:
         """`reply` is null while the turn is running."""
-        response = await forwarder.call(upstreams.session, "GET", f"/turns/{turn_id}", caller)
-        # A client that learns here that its reply is done reads history next.
-        writes.record_from_response(caller.principal, response.body)
-        return passthrough_response(response)
+        return await forwarder.get(upstreams.session, f"/turns/{turn_id}", caller)
 
     @router.get(
         "/turns/{turn_id}/stream",
@@ -121,7 +117,7 @@ def turn_routes(
                 204: {"description": "The client already has the whole reply."},
             },
             TURN,
-            {401: (*ALWAYS[401], "invalid_ticket"), 503: _BUSY},
+            {401: (*ALWAYS[401], "invalid_ticket"), 429: ("too_many_streams",), 503: _BUSY},
         ),
         dependencies=[STRICT_QUERY],
     )

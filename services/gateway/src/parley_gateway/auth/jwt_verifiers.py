@@ -7,10 +7,13 @@ from typing import Any, Protocol
 
 import jwt
 
+from parley_core.auth.jwt_decoding import decode_jwt, unverified_header
 from parley_gateway.auth.jwks import ALGORITHMS
 from parley_gateway.auth.jwks_client import JWKSClient
 
 LEEWAY_SECONDS = 30
+
+_CODEC = jwt.PyJWT()
 
 
 class InvalidToken(Exception):
@@ -40,10 +43,10 @@ class JWKSVerifier:
 
     async def verify(self, token: str) -> dict[str, Any]:
         try:
-            header = jwt.get_unverified_header(token)
-        except (jwt.PyJWTError, ValueError):
+            header = unverified_header(token)
+        except jwt.PyJWTError:
             raise InvalidToken("The token is malformed.") from None
-        algorithm = header.get("alg")
+        algorithm = header["alg"]
         if algorithm not in ALGORITHMS:
             raise InvalidToken("The token must be signed with RS256 or ES256.")
         key = await self._keys.find(header.get("kid"), algorithm)
@@ -56,7 +59,8 @@ def _decode(
     token: str, key: Any, algorithm: str, issuer: str | None, audience: str | None
 ) -> dict[str, Any]:
     try:
-        return jwt.decode(
+        return decode_jwt(
+            _CODEC,
             token,
             key,
             algorithms=[algorithm],
@@ -71,5 +75,5 @@ def _decode(
         raise InvalidToken("Invalid issuer or audience.") from None
     except jwt.MissingRequiredClaimError as error:
         raise InvalidToken(f"The token has no {error.claim} claim.") from None
-    except (jwt.PyJWTError, ValueError):
+    except jwt.PyJWTError:
         raise InvalidToken("The token is malformed or its signature is invalid.") from None

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import jwt
 
+from parley_core.auth.jwt_decoding import decode_jwt
 from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.http.errors import Unauthenticated
 
@@ -36,14 +37,17 @@ class StreamTickets:
     def verify(self, ticket: str, turn_id: UUID) -> Principal:
         """The principal that the ticket was signed for, without scopes. Raises InvalidTicket."""
         try:
-            claims = _CODEC.decode(
-                ticket, self._secret.value, algorithms=[_ALGORITHM], audience=_AUDIENCE
+            claims = decode_jwt(
+                _CODEC, ticket, self._secret.value, algorithms=[_ALGORITHM], audience=_AUDIENCE
             )
-        except (jwt.PyJWTError, ValueError):
+        except jwt.PyJWTError:
             raise InvalidTicket("The ticket is invalid or expired.") from None
         if claims["turn"] != str(turn_id):
             raise InvalidTicket("The ticket is for another turn.")
-        return Principal(claims["tenant"], claims["user"])
+        tenant, user = claims["tenant"], claims["user"]
+        if not isinstance(tenant, str) or not isinstance(user, str):
+            raise InvalidTicket("The ticket is invalid or expired.")
+        return Principal(tenant, user)
 
     def _sign(self, turn_id: UUID, principal: Principal) -> str:
         claims = {

@@ -9,7 +9,11 @@ import msgspec
 
 from parley_contracts.api_models import ErrorShape, Turn
 from parley_gateway.chat_completions.errors import ReplyIncomplete, error_event
-from parley_gateway.chat_completions.responses import completion_id, created_at
+from parley_gateway.chat_completions.responses import (
+    completion_id,
+    created_at,
+    openai_finish_reason,
+)
 from parley_gateway.turns.sse_framing import MalformedEventStream
 
 _TEXT = b'"@"'
@@ -93,7 +97,7 @@ class CompletionChunks:
 
     def _end(self, reply: _Reply) -> bytes:
         self._head["model"] = reply.model or self._head["model"]
-        last = self._chunk({}, reply.finish_reason or "stop")
+        last = self._chunk({}, openai_finish_reason(reply.finish_reason))
         if self._with_usage and reply.usage is not None:
             last += _event(self._head | {"choices": [], "usage": reply.usage})
         return last + _DONE

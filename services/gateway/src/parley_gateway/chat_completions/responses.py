@@ -43,6 +43,11 @@ def completion_id(turn_id: UUID) -> str:
     return f"chatcmpl-{turn_id.hex}"
 
 
+def openai_finish_reason(reason: str | None) -> str:
+    """The finish reason in OpenAI's terms, which has none for a refusal."""
+    return "stop" if reason in (None, "refusal") else str(reason)
+
+
 def created_at(turn: Turn) -> int:
     """When the turn was opened, as Unix time in seconds."""
     return int(turn.message.created_at.timestamp())
@@ -53,7 +58,8 @@ def to_completion(turn: Turn, model: str) -> ChatCompletion:
     reply = turn.reply
     assert reply is not None
     choice = CompletionChoice(
-        message=CompletionReply(content=reply.content), finish_reason=reply.finish_reason or "stop"
+        message=CompletionReply(content=reply.content),
+        finish_reason=openai_finish_reason(reply.finish_reason),
     )
     return ChatCompletion(
         id=completion_id(turn.id),

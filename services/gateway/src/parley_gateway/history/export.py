@@ -4,7 +4,6 @@ import asyncio
 import logging
 from functools import partial
 from typing import Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 import aiohttp
@@ -14,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from parley_core.auth.caller import Caller
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_core.http.service_client import ServiceClient
-from parley_gateway.history.recent_writes import RecentWrites
+from parley_gateway.history.version_lookup import VersionLookup
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.stream_limiter import StreamLimiter
 
@@ -31,23 +30,21 @@ class Exporter:
     def __init__(
         self,
         history: ServiceClient,
-        writes: RecentWrites,
+        versions: VersionLookup,
         streams: StreamLimiter,
         *,
         idle_timeout_seconds: float,
     ) -> None:
-        self._history, self._writes, self._streams = history, writes, streams
+        self._history, self._versions, self._streams = history, versions, streams
         self._idle_timeout_seconds = idle_timeout_seconds
 
     def export_all(self, caller: Caller, format: Format) -> Response:
-        query = {"format": format, **self._writes.min_versions(caller.principal)}
-        return self._response(f"/export?{urlencode(query)}", caller, format, "parley")
+        return self._response(f"/export?format={format}", caller, format, "parley")
 
-    def export_session(self, session_id: UUID, caller: Caller, format: Format) -> Response:
+    async def export_session(self, session_id: UUID, caller: Caller, format: Format) -> Response:
         # Clients store the file: one without the latest write would mislead.
-        min_version = self._writes.min_version(caller.principal, session_id)
-        query = {"format": format} | ({"min_version": str(min_version)} if min_version else {})
-        path = f"/sessions/{session_id}/export?{urlencode(query)}"
+        version = await self._versions.current(session_id)
+        path = f"/sessions/{session_id}/export?format={format}&min_version={version}"
         return self._response(path, caller, format, f"parley-{session_id}")
 
     def _response(self, path: str, caller: Caller, format: Format, name: str) -> Response:
@@ -62,7 +59,7 @@ class Exporter:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot() as stop:
+        with self._streams.slot(caller.principal) as stop:
             async with self._history.stream(
                 "GET",
                 path,

@@ -3,15 +3,16 @@
 It inspects as little of a request as possible: nearly all of the time is spent in the server.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley_core.http.errors import REQUEST_ID
+from parley_core.http.errors import REQUEST_ID, ParleyError
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import page_messages
-from parley_gateway.history.page_cache import PageCache
+from parley_gateway.history.page_cache import Page, PageCache
+from parley_gateway.history.version_lookup import VersionLookup
 
 PATH = "/v1/history/"
 
@@ -23,19 +24,27 @@ _UNSUPPORTED = frozenset((_REQUEST_ID, b"content-length", b"transfer-encoding"))
 class PageCacheMiddleware:
     """Passes every request on that it cannot answer from the caches."""
 
-    def __init__(self, app: ASGIApp, pages: PageCache, tokens: VerifiedTokenCache) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        pages: PageCache,
+        tokens: VerifiedTokenCache,
+        versions: Callable[[], VersionLookup],
+    ) -> None:
+        """`versions` is called once the application has started."""
         self._app, self._pages, self._tokens = app, pages, tokens
+        self._versions = versions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
-            messages = self._cached_response(scope)
+            messages = await self._cached_response(scope)
             if messages is not None:
                 for message in messages:
                     await send(message)
                 return
         await self._app(scope, receive, send)
 
-    def _cached_response(self, scope: Scope) -> Iterable[Message] | None:
+    async def _cached_response(self, scope: Scope) -> Iterable[Message] | None:
         if scope["method"] != "GET":
             return None
         authorization = if_none_match = b""
@@ -50,6 +59,12 @@ class PageCacheMiddleware:
         if verified is None:
             return None
         page = self._pages.get((verified.owner, scope["raw_path"], scope["query_string"]))
-        if page is None:
+        if page is None or not await self._is_current(page):
             return None
         return page_messages(page, if_none_match, (_REQUEST_ID, token_hex(16).encode()))
+
+    async def _is_current(self, page: Page) -> bool:
+        try:
+            return page.version >= await self._versions().current(page.session_id)
+        except ParleyError:
+            return False  # The application responds with the error.

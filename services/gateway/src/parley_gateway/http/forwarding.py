@@ -1,26 +1,16 @@
 """Forwards calls to the services on behalf of the caller; response bodies pass through unparsed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
 from parley_core.auth.caller import Caller
-from parley_core.auth.principal import Principal
 from parley_core.http.service_client import ServiceClient, ServiceResponse
 
 
 class Forwarder:
-    """`on_command_response` receives the principal and the body of each successful command."""
-
-    def __init__(
-        self,
-        session: ServiceClient,
-        *,
-        timeout_seconds: float,
-        on_command_response: Callable[[Principal, bytes], None],
-    ) -> None:
+    def __init__(self, session: ServiceClient, *, timeout_seconds: float) -> None:
         self._session, self._timeout_seconds = session, timeout_seconds
-        self._on_command_response = on_command_response
 
     async def call(
         self,
@@ -58,12 +48,11 @@ class Forwarder:
         method: str,
         path: str,
         caller: Caller,
-        body: bytes,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """A command to the session service; the caller's next read sees its effect."""
+        """A command to the session service."""
         response = await self.call(self._session, method, path, caller, body=body, headers=headers)
-        self._on_command_response(caller.principal, response.body)
         return passthrough_response(response)
 
 

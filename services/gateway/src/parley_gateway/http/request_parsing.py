@@ -17,6 +17,7 @@ from starlette.requests import Request
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.http.errors import InvalidRequest, ParleyError, TooLarge
 from parley_core.http.service_client import IDEMPOTENCY_KEY
+from parley_gateway.http.json_size import check_json_size
 from parley_gateway.schemas.fields import ASSISTANT_ID_REGEX, Id
 
 # A client that sends slower than this holds a connection and its memory for too long.
@@ -38,7 +39,7 @@ class RequestBodyTimeout(ParleyError):
 class JSONBody(Generic[Model]):
     """Dependency: the JSON body, whatever its content type; an empty body is an empty object.
 
-    Raises RequestValidationError or RequestBodyTimeout.
+    Raises RequestValidationError, InvalidRequest or RequestBodyTimeout.
     """
 
     def __init__(self, model: type[Model]) -> None:
@@ -54,6 +55,7 @@ class JSONBody(Generic[Model]):
                 headers={"connection": "close"},
             ) from None
         try:
+            check_json_size(body)
             return self.model.model_validate_json(body or b"{}")
         except ValidationError as error:
             raise _invalid(error, "body") from None
@@ -88,10 +90,11 @@ IdempotencyHeaders = Annotated[dict[str, str], Depends(idempotency_headers)]
 
 async def reject_repeated_parameters(request: Request) -> None:
     """Raises InvalidRequest when a query parameter is given twice."""
-    query = request.query_params
-    for name in query:
-        if len(query.getlist(name)) > 1:
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
             raise InvalidRequest("This parameter is given twice.", param=name[:64])
+        seen.add(name)
 
 
 STRICT_QUERY = Depends(reject_repeated_parameters)

@@ -5,8 +5,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from parley_contracts.api_models import rfc3339
 from parley_contracts.session_api.limits import (
@@ -16,6 +25,7 @@ from parley_contracts.session_api.limits import (
     MAX_METADATA_VALUE_LENGTH,
     MAX_MODEL_NAME_LENGTH,
     MAX_TITLE_LENGTH,
+    NO_CONTROL_CHARACTER,
 )
 
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -26,6 +36,7 @@ CLOCK_SKEW = timedelta(seconds=60)
 CUSTOM_ERROR = "parley"
 """The error type of this module's validators; their messages never quote the input."""
 
+_NO_CONTROL_CHARACTER = re.compile(NO_CONTROL_CHARACTER)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -35,6 +46,14 @@ def _canonical_uuid(text: Any) -> Any:
     # Pydantic accepts several spellings, and one of them would compare as another id.
     if isinstance(text, str) and not UUID_PATTERN.fullmatch(text):
         raise PydanticCustomError(CUSTOM_ERROR, "Input should be a valid UUID.")
+    return text
+
+
+def _without_control_characters(text: str) -> str:
+    if not _NO_CONTROL_CHARACTER.match(text):
+        raise PydanticCustomError(
+            CUSTOM_ERROR, "Input should be without control characters, such as line breaks."
+        )
     return text
 
 
@@ -87,8 +106,10 @@ def _version_or_past(text: str) -> str:
 _TIME_SCHEMA = {"type": "string", "format": "date-time"}
 
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid, json_schema_input_type=UUID)]
-AssistantId = Annotated[str, Field(min_length=1, max_length=200, examples=["helper"])]
-ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME_LENGTH)]
+Name = Annotated[str, AfterValidator(_without_control_characters), Field(min_length=1)]
+"""Text that the services store unsealed, or compare with such text."""
+AssistantId = Annotated[Name, Field(max_length=200, examples=["helper"])]
+ModelName = Annotated[Name, Field(max_length=MAX_MODEL_NAME_LENGTH)]
 Title = Annotated[str, Field(max_length=MAX_TITLE_LENGTH, examples=["Holidays"])]
 _MetadataKey = Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]
 _MetadataValue = Annotated[str, Field(max_length=MAX_METADATA_VALUE_LENGTH)]
@@ -117,6 +138,22 @@ class RequestModel(BaseModel):
     def to_json(self) -> bytes:
         """The fields that the client sent, without defaults."""
         return self.model_dump_json(exclude_unset=True).encode()
+
+
+class PatchModel(RequestModel):
+    """A JSON body of at least one field, which changes only the fields that it has."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Without defaults: a generated client would send them, and so change every field."""
+        reference = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema = handler.resolve_ref_schema(reference)
+        schema["minProperties"] = 1
+        for field in schema["properties"].values():
+            field.pop("default", None)
+        return reference
 
 
 class QueryModel(BaseModel):

@@ -13,9 +13,15 @@ from parley_gateway.schemas.fields import (
     Id,
     Instant,
     ModelName,
+    Name,
     QueryModel,
     Version,
     VersionOrTime,
+)
+
+ALLOW_BEHIND = (
+    "Return an older page, marked `behind: true`, where the latest writes are not projected "
+    "within 2 s."
 )
 
 
@@ -36,7 +42,7 @@ class HistoryQuery(ListQuery):
     before: Id | None = Field(None, description="The first message of the next page.")
     min_version: Version | None = Field(
         None,
-        description="Wait up to 2 s until the session's history has reached this version.",
+        description="A version that the session must have: 400 otherwise.",
     )
     as_of: VersionOrTime | None = Field(
         None, description="The history as it was at a version, or at a past time."
@@ -47,6 +53,7 @@ class HistoryQuery(ListQuery):
     branches: Literal["all"] | None = Field(
         None, description="All messages of all branches, ordered by version."
     )
+    allow_behind: Literal["true", "false"] | None = Field(None, description=ALLOW_BEHIND)
 
 
 class SessionsQuery(ListQuery):
@@ -56,6 +63,7 @@ class SessionsQuery(ListQuery):
     archived: Literal["true", "false", "all"] = "false"
     updated_after: Instant | None = None
     updated_before: Instant | None = None
+    allow_behind: Literal["true", "false"] | None = Field(None, description=ALLOW_BEHIND)
 
 
 class AssistantsQuery(ListQuery):
@@ -81,11 +89,11 @@ class UsageQuery(QueryModel):
     session_id: Id | None = None
     assistant_id: AssistantId | None = None
     model: ModelName | None = None
-    user: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)] | None = Field(
+    user: Annotated[Name, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
         None, description="Another user of the tenant. Requires the scope `admin`."
     )
     limit: int = Field(20, ge=1, le=100)
-    after: Annotated[str, Field(min_length=1, max_length=1_024)] | None = Field(
+    after: Annotated[Name, Field(max_length=1_024)] | None = Field(
         None, description="The `next` of the previous page."
     )
 

@@ -19,6 +19,7 @@ from parley_gateway.schemas.fields import (
     Metadata,
     ModelName,
     PastInstant,
+    PatchModel,
     RequestModel,
     Title,
 )
@@ -49,8 +50,8 @@ class StartSession(RequestModel):
     )
 
 
-class ChangeSession(RequestModel):
-    """At least one field. `legal_hold` requires the scope `admin`."""
+class ChangeSession(PatchModel):
+    """At least one field. Changing `legal_hold` requires the scope `admin`."""
 
     title: Title | None = Field(None, description="null removes the title.")
     metadata: Metadata = Field({}, description="Replaces all metadata.")
@@ -140,7 +141,7 @@ class DefineAssistant(RequestModel):
     model: ModelName | None = Field(None, description="Default: the default model.")
 
 
-class ReviseAssistant(RequestModel):
+class ReviseAssistant(PatchModel):
     """At least one field."""
 
     name: _Name = ""

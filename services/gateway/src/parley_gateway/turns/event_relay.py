@@ -20,7 +20,6 @@ from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.streaming.sse import EventTooLarge
 from parley_gateway.auth.stream_tickets import StreamTickets
-from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.turns.sse_framing import MalformedEventStream, TurnEventFramer
 
@@ -61,7 +60,6 @@ class TurnEventRelay:
         turn: Turn,
         caller: Caller,
         upstreams: Upstreams,
-        writes: RecentWrites,
         settings: StreamSettings,
         *,
         stream_url: Callable[[], str],
@@ -70,7 +68,7 @@ class TurnEventRelay:
         self.turn = turn
         self.handed_over = asyncio.Event()
         self.session_erased = False
-        self._caller, self._writes = caller, writes
+        self._caller = caller
         self._inference, self._session = upstreams.inference, upstreams.session
         self._settings, self._stream_url = settings, stream_url
         self._last_event_id = last_event_id
@@ -95,7 +93,8 @@ class TurnEventRelay:
             return
         backoff = self._backoff()
         delay: float | None = 0
-        while delay is not None:
+        is_refused = False
+        while delay is not None and not is_refused:
             framer = TurnEventFramer(self._last_event_id, MAX_EVENT_BYTES)
             try:
                 async with aclosing(self._read_from_inference()) as chunks:
@@ -104,20 +103,20 @@ class TurnEventRelay:
                         if events := framer.feed(received):
                             self._last_event_id = framer.last_event_id
                             if framer.ended:
-                                self._record_version(_last_version(events))
+                                _check_end(events)
                             yield events
                         if framer.ended:
                             return
             except _STREAM_ERRORS as error:
-                if _is_final(error):
-                    break
+                is_refused = _is_final(error)
             if (ended := await self.fetch_ended_turn()) is not None:
                 yield self._replay(ended)
                 return
             if self.session_erased:
                 return
-            delay = backoff.next_delay()
-            await asyncio.sleep(delay or 0)
+            if not is_refused:
+                delay = backoff.next_delay()
+                await asyncio.sleep(delay or 0)
         log.warning("turn %s: gave up on the stream from inference", self.turn.id)
 
     async def fetch_ended_turn(self) -> Turn | None:
@@ -160,12 +159,7 @@ class TurnEventRelay:
 
     def _replay(self, turn: Turn) -> bytes:
         self.handed_over.set()
-        self._record_version(turn.version)
         return b"".join(sse.replay(turn, self._last_event_id))
-
-    def _record_version(self, version: int) -> None:
-        """Before the client learns of the end: it may read history right after."""
-        self._writes.record(self._caller.principal, self.turn.session_id, version)
 
     def _backoff(self) -> Backoff:
         return Backoff(
@@ -218,12 +212,10 @@ class TurnEventRelays:
     def __init__(
         self,
         upstreams: Upstreams,
-        writes: RecentWrites,
         tickets: StreamTickets,
         settings: StreamSettings,
     ) -> None:
-        self._upstreams, self._writes = upstreams, writes
-        self._tickets, self._settings = tickets, settings
+        self._upstreams, self._tickets, self._settings = upstreams, tickets, settings
 
     def relay(
         self, turn: Turn, caller: Caller, last_event_id: int = 0, ticket: str | None = None
@@ -233,17 +225,16 @@ class TurnEventRelays:
             turn,
             caller,
             self._upstreams,
-            self._writes,
             self._settings,
             stream_url=lambda: self._tickets.stream_url(turn.id, caller.principal, ticket),
             last_event_id=last_event_id,
         )
 
 
-def _last_version(events: bytes) -> int:
-    """The session's version in the last event. Raises MalformedEventStream."""
+def _check_end(events: bytes) -> None:
+    """Raises MalformedEventStream unless the last event has the session's version."""
     try:
-        return msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended).version
+        msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended)
     except ValueError:
         raise MalformedEventStream from None
 

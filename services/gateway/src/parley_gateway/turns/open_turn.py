@@ -4,7 +4,6 @@ from typing import Literal
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
-from parley_gateway.history.recent_writes import RecentWrites
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.turns.event_relay import TurnEventRelay, TurnEventRelays, parse_turn
@@ -17,11 +16,10 @@ class TurnOpener:
         self,
         forwarder: Forwarder,
         upstreams: Upstreams,
-        writes: RecentWrites,
         relays: TurnEventRelays,
     ) -> None:
         self._forwarder, self._upstreams = forwarder, upstreams
-        self._writes, self._relays = writes, relays
+        self._relays = relays
 
     async def open(
         self,
@@ -37,5 +35,4 @@ class TurnOpener:
             self._upstreams.session, "POST", path, caller, body=body, headers=headers
         )
         turn = parse_turn(response.body)
-        self._writes.record(caller.principal, turn.session_id, turn.version)
         return self._relays.relay(turn, caller)

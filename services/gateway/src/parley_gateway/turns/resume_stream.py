@@ -114,7 +114,7 @@ class StreamResumer:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot() as stop:
+        with self._streams.slot(caller.principal) as stop:
             response = await self._forwarder.call(
                 self._upstreams.session, "GET", f"/turns/{turn_id}", caller
             )

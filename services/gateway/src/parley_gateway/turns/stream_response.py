@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Send
 
+from parley_contracts import turn_sse as sse
 from parley_gateway.http.sse_response import SSEResponse
 from parley_gateway.turns.event_relay import TurnEventRelay
 
@@ -44,3 +45,5 @@ class TurnStreamResponse:
                 await asyncio.gather(first, return_exceptions=True)
             async for events in batches:
                 yield events
+        if self._events.session_erased:
+            yield sse.erased(self._events.turn)

@@ -1,5 +1,6 @@
 """A gateway that runs in this process, and a client of its public API."""
 
+import io
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -47,7 +48,11 @@ class Client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent.setdefault("authorization", f"Bearer {token() if bearer is None else bearer}")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        async with self.http.request(method, self.url + path, data=data, headers=sent) as response:
+        # aiohttp warns of large bodies as bytes.
+        stream = io.BytesIO(data) if data else None
+        async with self.http.request(
+            method, self.url + path, data=stream, headers=sent
+        ) as response:
             self.check_documented(method, path.partition("?")[0], response.status)
             yield response
 

@@ -21,6 +21,9 @@ class FakeSessionService(FakeService):
         super().__init__()
         self.turns: dict[UUID, Turn] = {}
         self.by_key: dict[str, UUID] = {}
+        self.versions: dict[UUID, int] = {}
+        """Committed versions; 0 of a session that is gone. Others are at version 1."""
+        self.version_requests = 0
 
     @property
     def turn(self) -> Turn:
@@ -54,6 +57,15 @@ class FakeSessionService(FakeService):
     def fail(self, content: str, code: str) -> Turn:
         reason = ErrorShape(message="It was lost.", type="server_error", code=code)
         return self.end(content, "failed", error=reason)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path != "/versions" or self.is_unavailable:
+            return await super()._answer(request)
+        call = await self._call(request)
+        self.version_requests += 1
+        asked = {UUID(id): self.versions.get(UUID(id), 1) for id in call.body["session_ids"]}
+        versions = {str(id): version for id, version in asked.items() if version}
+        return web.json_response({"versions": versions})
 
     async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
         if call.path.startswith("/turns/"):

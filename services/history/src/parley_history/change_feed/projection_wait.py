@@ -43,18 +43,19 @@ class ProjectionWaiter:
             )
         await self._wait({session_id: min_version})
 
-    async def wait_for_all(self, min_versions: Mapping[UUID, int]) -> None:
-        """Return when all sessions are projected, at the timeout, or when too many wait."""
+    async def wait_for_all(self, min_versions: Mapping[UUID, int]) -> bool:
+        """Wait until all sessions are projected; False at the timeout, or when too many wait."""
         # Usually few of the sessions are behind, and waiting for one costs a statement each time.
         behind = await self._versions.behind(min_versions) if min_versions else {}
-        if self._has_room:
-            await self._wait(behind)
+        if not behind:
+            return True
+        return self._has_room and await self._wait(behind)
 
     @property
     def _has_room(self) -> bool:
         return self._change_feed.waiters < self._settings.max_waiters
 
-    async def _wait(self, min_versions: Mapping[UUID, int]) -> None:
+    async def _wait(self, min_versions: Mapping[UUID, int]) -> bool:
         # The timeout also bounds a database that does not respond; the next read reports it.
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.timeout_seconds):
@@ -62,3 +63,5 @@ class ProjectionWaiter:
                     with self._change_feed.watch(session_id) as subscription:
                         while await self._versions.version(session_id) < version:
                             await subscription.wait()
+                return True
+        return False

@@ -58,3 +58,14 @@ def parse_version_or_instant(query: Query, name: str) -> int | datetime | None:
     if text is None or text.isdecimal():
         return parse_version(query, name)
     return parse_instant(query, name)
+
+
+def parse_allow_behind(query: Query) -> bool:
+    """Whether the caller accepts a page without the latest writes, which is then marked."""
+    match query.get("allow_behind", "false"):
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            raise InvalidRequest("allow_behind should be true or false.", param="allow_behind")

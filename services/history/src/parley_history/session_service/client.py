@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import msgspec
 from pydantic import ValidationError
 
 from parley_contracts.api_models import SessionShape
@@ -14,6 +15,7 @@ from parley_contracts.session_api.keys import (
     encode_data_keys_request,
     encode_search_keys_request,
 )
+from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
@@ -37,6 +39,14 @@ class SessionClient:
         try:
             return SessionShape.model_validate_json(body).version
         except ValidationError:
+            raise _unavailable() from None
+
+    async def latest_versions(self, caller: Caller) -> Mapping[UUID, int]:
+        """Return the committed versions of the caller's sessions that changed last."""
+        body = await self._call("GET", "/latest-versions", caller.principal, caller.request_id)
+        try:
+            return msgspec.json.decode(body, type=VersionsResponse).versions
+        except ValueError:
             raise _unavailable() from None
 
     async def keys(

@@ -1,6 +1,6 @@
 """Projected versions of sessions, of any owner."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from parley_core.storage.postgres_pool import Pool
@@ -11,6 +11,11 @@ SELECT wanted.id, wanted.version
 FROM unnest($1::uuid[], $2::int[]) AS wanted (id, version) LEFT JOIN sessions USING (id)
 WHERE coalesce(sessions.version, 0) < wanted.version
 """
+# Without the row lock that writers take, so that a swap does not block the reader.
+_ENTER_ACTIVE = """
+SELECT set_config('search_path', 'read_model_' || version, true) FROM public.active_read_model
+"""
+_READ_PARKED = "SELECT DISTINCT session_id FROM dead_letters WHERE session_id = ANY($1::uuid[])"
 
 
 class SessionVersions:
@@ -23,6 +28,15 @@ class SessionVersions:
         return version or 0
 
     async def behind(self, versions: Mapping[UUID, int]) -> dict[UUID, int]:
-        """Return those of the versions that are not projected yet."""
+        """Return those of the versions that are not projected yet, and not parked."""
         rows = await self._pool.fetch(_READ_BEHIND, [*versions], [*versions.values()])
-        return {row["id"]: row["version"] for row in rows}
+        behind = {row["id"]: row["version"] for row in rows}
+        parked = await self._parked([*behind]) if behind else ()
+        return {id: version for id, version in behind.items() if id not in parked}
+
+    async def _parked(self, session_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the sessions that wait for an operator, because of a dead letter."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_ENTER_ACTIVE)
+            rows = await connection.fetch(_READ_PARKED, session_ids)
+        return {row["session_id"] for row in rows}

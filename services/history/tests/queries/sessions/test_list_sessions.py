@@ -209,28 +209,35 @@ async def test_without_the_session_service_titles_are_unavailable(
     assert (await history.list()).error == (503, "session_unavailable", None)
 
 
-async def test_a_list_waits_for_seen_versions(
+async def test_a_list_waits_for_committed_versions(
     start: StartHistory, read_model: ActiveReadModel, session: FakeSessionService
 ) -> None:
     history = await start(wait_seconds=30)
     first, second = chat(1), full()
     await project(read_model, [first.records[0], second.records[0]])
     session.add(first, second)
-    seen = ",".join(f"{story.id}:{story.version}" for story in (first, second))
-    listing = asyncio.create_task(history.list(seen=seen))
+    session.latest = {story.id: story.version for story in (first, second)}
+    listing = asyncio.create_task(history.list())
     for story in (first, second):
         await eventually(lambda: history.change_feed.waiters == 1)
         await project(read_model, story.records[1:])
-    versions = {s["id"]: s["version"] for s in (await listing).json["data"]}
+    page = (await listing).json
+    versions = {s["id"]: s["version"] for s in page["data"]}
     assert versions == {str(story.id): story.version for story in (first, second)}
+    assert "behind" not in page
 
 
-async def test_a_list_waits_for_seen_versions_only_until_the_timeout(
-    history: HistoryClient, project_story: ProjectStory
+async def test_a_list_that_is_behind_is_refused_or_marked(
+    history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
-    page = await history.list(seen=f"{story.id}:99,{uuid4()}:1")
-    assert [session["version"] for session in page.json["data"]] == [story.version]
+    session.latest = {story.id: 99, uuid4(): 1}
+    behind = await history.list()
+    assert behind.error == (503, "projection_behind", None)
+    assert behind.headers["retry-after"] == "1"
+    page = (await history.list(allow_behind="true")).json
+    assert [session["version"] for session in page["data"]] == [story.version]
+    assert page["behind"]
 
 
 async def test_a_list_does_not_wait_when_too_many_requests_wait(
@@ -239,6 +246,7 @@ async def test_a_list_does_not_wait_when_too_many_requests_wait(
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))
     await eventually(lambda: history.change_feed.waiters == 1)
+    session.latest = {story.id: 9}
     async with asyncio.timeout(0.5):
-        assert (await history.list(seen=f"{story.id}:9")).status == 200
+        assert (await history.list()).status == 503
     assert (await waiting).status == 503

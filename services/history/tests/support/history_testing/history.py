@@ -110,7 +110,6 @@ async def serve_history(
     dsn: str,
     session_url: str,
     *,
-    redis_url: str | None = None,
     wait_seconds: float = 0.3,
     max_waiters: int = 500,
     max_exports: int = 20,
@@ -120,7 +119,6 @@ async def serve_history(
         database=database_settings(dsn),
         internal_secret=InternalSecret.parse(SECRET),
         session_url=session_url,
-        redis_url=redis_url,
         projection_wait=ProjectionWaitSettings(
             timeout_seconds=wait_seconds, max_waiters=max_waiters
         ),

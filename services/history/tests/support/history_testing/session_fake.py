@@ -18,6 +18,7 @@ from parley_contracts.session_api.keys import (
     SearchKeysRequest,
     SearchKeysResponse,
 )
+from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.peers import caller_of, listening, refusal
@@ -30,6 +31,7 @@ class FakeSessionService:
         self.url = ""
         self.stories: dict[UUID, Story] = {}
         self.erased: set[UUID] = set()
+        self.latest: dict[UUID, int] = {}
         self.search_keys: dict[tuple[str, str], DataKey] = {}
         self.key_requests: list[list[str]] = []
         self.callers: list[tuple[str, Principal, str]] = []
@@ -46,6 +48,7 @@ class FakeSessionService:
         session = cls()
         app = web.Application(middlewares=[session._received])
         app.router.add_get("/sessions/{id}", session._session)
+        app.router.add_get("/latest-versions", session._latest_versions)
         app.router.add_post("/keys", session._keys)
         app.router.add_post("/search-keys", session._search_keys)
         async with listening(app) as session.url:
@@ -77,6 +80,9 @@ class FakeSessionService:
             updated_at=story.events[-1].time,
         )
         return web.Response(body=shape.to_json(), content_type="application/json")
+
+    async def _latest_versions(self, request: web.Request) -> web.Response:
+        return _json(VersionsResponse(self.latest))
 
     async def _keys(self, request: web.Request) -> web.Response:
         ids = msgspec.json.decode(await request.read(), type=DataKeysRequest).session_ids

@@ -30,7 +30,6 @@ class TurnStreams:
         self._authenticate, self._opener = authenticate, opener
         self._max_streams = max_streams
         self._open: set[TurnStreamResponse] = set()
-        self._opening = 0
 
     @property
     def subscribers(self) -> int:
@@ -39,14 +38,11 @@ class TurnStreams:
     async def stream(self, request: Request) -> ASGIApp:
         caller = Caller(self._authenticate(request), request_id(request))
         body = _decode(await request.body())
-        if len(self._open) + self._opening >= self._max_streams:
+        turn_id = request.path_params["turn_id"]
+        live = await self._opener.open(turn_id, body.session_id, caller)
+        # After the claim: a turn that was admitted runs, even if nobody can read its stream here.
+        if len(self._open) >= self._max_streams:
             raise Unavailable("Too many concurrent streams. Please retry.", code="inference_busy")
-        self._opening += 1
-        try:
-            turn_id = request.path_params["turn_id"]
-            live = await self._opener.open(turn_id, body.session_id, caller)
-        finally:
-            self._opening -= 1
         return TurnStreamResponse(live, body.after, self._open)
 
 

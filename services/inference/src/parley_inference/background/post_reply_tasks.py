@@ -18,10 +18,16 @@ from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import SettingsGroup
 from parley_inference.background.one_shot import complete_once
 from parley_inference.background.summary import max_summary_bytes, summary_prompt
-from parley_inference.background.title import MAX_TITLE_BYTES, extract_title, title_prompt
+from parley_inference.background.title import (
+    MAX_TITLE_BYTES,
+    extract_title,
+    first_words,
+    title_prompt,
+)
 from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.provider import Provider
+from parley_inference.models.server_circuit import Person
 from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import ContextWindow
 
@@ -57,18 +63,25 @@ class PostReplyTasks:
         self._tasks: dict[tuple[_Kind, UUID], asyncio.Task[None]] = {}
         self._stopped = False
 
-    def start(self, turn: Turn, turn_input: TurnInput, window: ContextWindow, model: Model) -> None:
+    def start(
+        self,
+        turn: Turn,
+        owner: Person,
+        turn_input: TurnInput,
+        window: ContextWindow,
+        model: Model,
+    ) -> None:
         """Start the tasks that session requested with this turn, which has ended."""
         if turn.status != "completed" or turn.reply is None:
             return
         if turn_input.suggest_title and self._settings.titles:
-            self._start("title", turn.session_id, lambda: self._suggest_title(turn, model))
+            self._start("title", turn.session_id, lambda: self._suggest_title(turn, owner, model))
         if turn_input.compact is not None and self._settings.compaction:
             compaction = turn_input.compact
             self._start(
                 "compaction",
                 turn.session_id,
-                lambda: self._compact(turn.session_id, compaction, window, model),
+                lambda: self._compact(turn.session_id, owner, compaction, window, model),
             )
 
     def cancel_for(self, session_ids: Iterable[UUID]) -> None:
@@ -96,25 +109,33 @@ class PostReplyTasks:
         task = self._tasks[key] = asyncio.create_task(_log_errors(kind, session_id, work))
         task.add_done_callback(lambda _: self._tasks.pop(key))
 
-    async def _suggest_title(self, turn: Turn, model: Model) -> None:
+    async def _suggest_title(self, turn: Turn, owner: Person, model: Model) -> None:
         assert turn.reply is not None
         result = await complete_once(
             self._provider,
             model,
             title_prompt(turn.message.content, turn.reply.content),
+            owner,
             timeout_seconds=TITLE_TIMEOUT_SECONDS,
             max_bytes=MAX_TITLE_BYTES,
         )
-        if title := extract_title(result.text):
+        title = extract_title(result.text) or first_words(turn.message.content)
+        if title:
             await self._session.suggest_title(turn.session_id, title, model.name, result)
 
     async def _compact(
-        self, session_id: UUID, task: CompactionTask, window: ContextWindow, model: Model
+        self,
+        session_id: UUID,
+        owner: Person,
+        task: CompactionTask,
+        window: ContextWindow,
+        model: Model,
     ) -> None:
         result = await complete_once(
             self._provider,
             model,
             summary_prompt(task, window),
+            owner,
             timeout_seconds=COMPACTION_TIMEOUT_SECONDS,
             max_bytes=max_summary_bytes(window.budget),
         )

@@ -8,6 +8,7 @@ from uuid import uuid4
 from starlette.types import Send
 
 from parley_core.auth.caller import Caller
+from parley_core.auth.principal import Principal
 from parley_inference.completions.errors import UpstreamErrorResponse
 from parley_inference.completions.request import CompletionRequest
 from parley_inference.models.failures import FailureCode, UpstreamError
@@ -27,10 +28,15 @@ class Completion(ABC):
     """A completion by the first of `candidates` that answers; see `FallbackRun`."""
 
     def __init__(
-        self, request: CompletionRequest, candidates: Sequence[Model], provider: OpenAIProvider
+        self,
+        request: CompletionRequest,
+        candidates: Sequence[Model],
+        provider: OpenAIProvider,
+        principal: Principal,
     ) -> None:
         self.id = uuid4()
         self._send: Send
+        self._person = (principal.tenant, principal.user)
         self._request, self._provider = request, provider
         self._run = FallbackRun(candidates, f"completion {self.id}")
         # Usage so far, and the model that it is charged to.

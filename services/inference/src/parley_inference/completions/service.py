@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import NotFound, Unavailable
+from parley_core.http.person_limit import PersonLimit
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_inference.completions.completion import Completion
 from parley_inference.completions.request import CompletionRequest
@@ -18,7 +19,7 @@ from parley_inference.session.usage_record import UsageRecord
 
 
 class CompletionService:
-    """Runs at most `max_completions` at once, and none once `accepting` is False.
+    """Runs as many at once as `limit` allows, and none once `accepting` is False.
 
     `report_usage` is called after every completion that used something.
     """
@@ -29,11 +30,11 @@ class CompletionService:
         catalogue: ModelCatalogue,
         report_usage: Callable[[UsageRecord], None],
         *,
-        max_completions: int,
+        limit: PersonLimit,
     ) -> None:
         self.accepting = True
         self._provider, self._catalogue = provider, catalogue
-        self._report_usage, self._max_completions = report_usage, max_completions
+        self._report_usage, self.limit = report_usage, limit
         self._in_flight: set[CompletionResponse] = set()
 
     @property
@@ -45,16 +46,14 @@ class CompletionService:
         model = self._catalogue.get(request.model)
         if model is None:
             raise NotFound("The model does not exist.", code="model_not_found", param="model")
-        if not self.accepting or len(self._in_flight) >= self._max_completions:
-            raise Unavailable(
-                "Too many concurrent completions. Please retry.", code="inference_busy"
-            )
+        if not self.accepting:
+            raise Unavailable("The server is shutting down. Please retry.", code="inference_busy")
         candidates = self._catalogue.candidates(model, request.prompt_tokens)
         completion: Completion
         if request.stream:
-            completion = StreamedCompletion(request, candidates, self._provider)
+            completion = StreamedCompletion(request, candidates, self._provider, caller.principal)
         else:
-            completion = WholeCompletion(request, candidates, self._provider)
+            completion = WholeCompletion(request, candidates, self._provider, caller.principal)
         return CompletionResponse(completion, caller, self)
 
     def interrupt_all(self) -> None:
@@ -80,6 +79,10 @@ class CompletionResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
+        with self._service.limit.slot(self._caller.principal):
+            await self._respond(receive, send)
+
+    async def _respond(self, receive: Receive, send: Send) -> None:
         self._service.started(self)
         try:
             work = asyncio.create_task(self.completion.respond(send))

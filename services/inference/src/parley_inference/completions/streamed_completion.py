@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from parley_contracts import turn_sse as sse
+from parley_core.auth.principal import Principal
 from parley_core.http.errors import error_body
 from parley_inference.completions.completion import ClientDisconnected, Completion
 from parley_inference.completions.errors import UpstreamErrorResponse
@@ -33,8 +34,9 @@ class StreamedCompletion(Completion):
         request: CompletionRequest,
         candidates: Sequence[Model],
         provider: OpenAIProvider,
+        principal: Principal,
     ) -> None:
-        super().__init__(request, candidates, provider)
+        super().__init__(request, candidates, provider, principal)
         self._events: list[bytes] = []
         self._any_text = self._response_started = False
 
@@ -61,7 +63,7 @@ class StreamedCompletion(Completion):
                 await self._send_events(more=True)
 
         body = self._request.upstream_body(model)
-        await self._provider.stream_raw(model, body, new_parser, on_chunk, forward)
+        await self._provider.stream_raw(model, body, self._person, new_parser, on_chunk, forward)
 
     async def _send_end(self) -> None:
         self._events.append(_DONE)

@@ -37,7 +37,7 @@ class WholeCompletion(Completion):
 
         body = self._request.upstream_body(model)
         try:
-            self._body = await self._provider.complete(model, body, parse, on_sent)
+            self._body = await self._provider.complete(model, body, self._person, parse, on_sent)
         except UpstreamError:
             self._answering_model = None
             raise

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from parley_contracts.session_api.requests import MicroUnits, ModelName
 from parley_core.runtime.settings import InvalidSettings
 from parley_core.runtime.yaml_file import InvalidFile, read_yaml
 from parley_events.values import Price
@@ -57,26 +58,24 @@ def read_catalogue(path: Path, read_variable: ReadVariable, limits: ServerLimits
     )
 
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
 class _PriceEntry(msgspec.Struct, forbid_unknown_fields=True):
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
-    prompt: _Count
-    completion: _Count
+    prompt: MicroUnits
+    completion: MicroUnits
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    name: _Name
+    name: ModelName
     base_url: str
     context_size: Annotated[int, msgspec.Meta(ge=1)]
     key_variable: str | None = None
     price: _PriceEntry | None = None
     reply_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    upstream_name: _Name | None = None
-    fallbacks: list[_Name] = []
+    upstream_name: ModelName | None = None
+    fallbacks: list[ModelName] = []
 
 
 class _Server(msgspec.Struct, forbid_unknown_fields=True):

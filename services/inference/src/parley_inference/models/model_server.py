@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from parley_core.runtime.circuit_breaker import CircuitBreaker
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import ServerLimits
+from parley_inference.models.server_circuit import Person, ServerCircuit
 
 log = logging.getLogger(__name__)
 
@@ -23,41 +23,39 @@ _RESPONSES: frozenset[FailureCode] = frozenset(("upstream_refused", "upstream_ra
 class ModelServer:
     """Calls `on_first_text` with the seconds from each request to the first text of its reply."""
 
-    def __init__(
-        self, base_url: str, limits: ServerLimits, circuit_breaker: CircuitBreaker
-    ) -> None:
+    def __init__(self, base_url: str, limits: ServerLimits, circuit: ServerCircuit) -> None:
         self.name = base_url.partition("?")[0]
         self.requests_in_flight = 0
         self.on_first_text: Callable[[float], None] = lambda _: None
         self.failures: Counter[FailureCode] = Counter()
-        self.circuit_breaker = circuit_breaker
+        self.circuit = circuit
         self._wait_seconds = limits.wait_seconds
         self._slots = asyncio.Semaphore(limits.max_concurrency)
 
     @asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
-        """Hold a slot during one request, and report the block's outcome to the circuit breaker.
+    async def request(self, person: Person) -> AsyncIterator[None]:
+        """Hold a slot during a request for a person; report its outcome to the circuit breaker.
 
         Raises UpstreamError when no slot becomes free in time or the circuit is open.
         """
-        if not self.circuit_breaker.allow(time.monotonic()):
+        if not self.circuit.allow(person, time.monotonic()):
             raise UpstreamError("upstream_unavailable")
         try:
             async with self._slot():
-                if self.circuit_breaker.state == "open":  # Opened during the wait for the slot.
+                if self.circuit.state == "open":  # Opened during the wait for the slot.
                     raise UpstreamError("upstream_unavailable")
                 yield
         except UpstreamError as error:
-            self._record_failure(error.code)
+            self._record_failure(person, error.code)
             raise
         except BaseException:
-            self.circuit_breaker.on_inconclusive()
+            self.circuit.on_inconclusive(person)
             raise
-        self.circuit_breaker.on_success()
+        self.circuit.on_success(person)
 
-    def record_first_text(self, seconds: float) -> None:
-        """Record the first text of a reply, `seconds` after its request."""
-        self.circuit_breaker.on_first_byte()
+    def record_first_text(self, person: Person, seconds: float) -> None:
+        """Record the first text of a reply, `seconds` after its request: the server works."""
+        self.circuit.on_success(person)
         self.on_first_text(seconds)
 
     @asynccontextmanager
@@ -74,14 +72,14 @@ class ModelServer:
             self.requests_in_flight -= 1
             self._slots.release()
 
-    def _record_failure(self, code: FailureCode) -> None:
+    def _record_failure(self, person: Person, code: FailureCode) -> None:
         self.failures[code] += 1
         if code in _SERVER_FAULTS:
-            was_open = self.circuit_breaker.state == "open"
-            self.circuit_breaker.on_failure(time.monotonic())
-            if self.circuit_breaker.state == "open" and not was_open:
+            was_open = self.circuit.state == "open"
+            self.circuit.on_failure(person, time.monotonic())
+            if self.circuit.state == "open" and not was_open:
                 log.warning("circuit opened for model server %s: %s", self.name, code)
         elif code in _RESPONSES:
-            self.circuit_breaker.on_success()
+            self.circuit.on_success(person)
         else:
-            self.circuit_breaker.on_inconclusive()
+            self.circuit.on_inconclusive(person)

@@ -6,6 +6,7 @@ Responses are read as raw bytes: building the SDK's models costs two hundred tim
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar, cast
 
 import httpx2
@@ -13,12 +14,11 @@ import msgspec
 import openai
 from pydantic import Field
 
-from parley_core.runtime.circuit_breaker import CircuitBreaker
-from parley_core.runtime.settings import Count
 from parley_inference.models.failures import error_for_status
 from parley_inference.models.model_catalogue import Model, ServerLimits
 from parley_inference.models.model_server import ModelServer
 from parley_inference.models.retry_policy import parse_retry_after, retry
+from parley_inference.models.server_circuit import Person, ServerCircuit
 from parley_inference.models.wire.chat_message import ChatMessage
 from parley_inference.models.wire.chunk_parser import ChunkParser
 from parley_inference.models.wire.stream_attempt import (
@@ -43,13 +43,19 @@ class UpstreamSettings(ServerLimits):
     max_attempts: int = Field(
         default=3, ge=1, le=10, description="how often a request is tried, from 1 to 10"
     )
-    circuit_failure_threshold: Count = Field(
-        default=10, description="how many failures in a row open the circuit of a server"
+    circuit_failure_threshold: int = Field(
+        default=10,
+        ge=2,
+        le=1_000,
+        description="how many failures in a row open the circuit of a server, from 2 to 1000",
     )
 
 
 class OpenAIProvider:
-    """Every call raises UpstreamError, and is retried until part of the reply was delivered."""
+    """Every call raises UpstreamError, and is retried until part of the reply was delivered.
+
+    The circuit breaker of a server counts failures by the person for whom a call is made.
+    """
 
     def __init__(self, models: Iterable[Model], settings: UpstreamSettings) -> None:
         self._max_attempts = settings.max_attempts
@@ -57,7 +63,7 @@ class OpenAIProvider:
             url: ModelServer(
                 url,
                 server_limits,
-                CircuitBreaker(settings.circuit_failure_threshold, CIRCUIT_OPEN_SECONDS),
+                ServerCircuit(settings.circuit_failure_threshold, CIRCUIT_OPEN_SECONDS),
             )
             for url, server_limits in {model.base_url: model.limits for model in models}.items()
         }
@@ -70,7 +76,7 @@ class OpenAIProvider:
         )
 
     async def stream(
-        self, model: Model, messages: Sequence[ChatMessage], on_chunk: OnChunk
+        self, model: Model, messages: Sequence[ChatMessage], person: Person, on_chunk: OnChunk
     ) -> None:
         """Stream a reply to `on_chunk` until it ends."""
         request: dict[str, object] = {
@@ -82,34 +88,38 @@ class OpenAIProvider:
         if model.reply_tokens is not None:
             request["max_completion_tokens"] = model.reply_tokens
         body = msgspec.json.encode(request)
-        await self.stream_raw(model, body, ChunkParser, on_chunk)
+        await self.stream_raw(model, body, person, ChunkParser, on_chunk)
 
     async def stream_raw(
         self,
         model: Model,
         body: bytes,
+        person: Person,
         new_parser: Callable[[], ChunkParser],
         on_chunk: OnChunk,
         forward: Forward | None = None,
     ) -> None:
         """As `stream`, for an encoded request body; each attempt gets a new parser."""
 
+        server = self.servers[model.base_url]
+
         async def attempt() -> None:
             stream = StreamAttempt(
                 new_parser(),
                 on_chunk,
                 model.limits,
-                on_first_text=self.servers[model.base_url].record_first_text,
+                on_first_text=partial(server.record_first_text, person),
                 forward=forward,
             )
             await stream.run(self._request(model, body))
 
-        await self._retry(model, attempt)
+        await self._retry(model, person, attempt)
 
     async def complete(
         self,
         model: Model,
         body: bytes,
+        person: Person,
         parse: Callable[[bytes], Result],
         on_sent: Callable[[], None],
     ) -> Result:
@@ -122,16 +132,18 @@ class OpenAIProvider:
             on_sent()
             return parse(await read_body(self._request(model, body), MAX_RESPONSE_BYTES))
 
-        return await self._retry(model, attempt)
+        return await self._retry(model, person, attempt)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _retry(self, model: Model, attempt: Callable[[], Awaitable[Result]]) -> Result:
+    async def _retry(
+        self, model: Model, person: Person, attempt: Callable[[], Awaitable[Result]]
+    ) -> Result:
         server = self.servers[model.base_url]
 
         async def attempt_with_slot() -> Result:
-            async with server.request():
+            async with server.request(person):
                 return await attempt()
 
         return await retry(attempt_with_slot, self._max_attempts)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from parley_inference.models.model_catalogue import Model
+from parley_inference.models.server_circuit import Person
 from parley_inference.models.wire.chat_message import ChatMessage
 from parley_inference.models.wire.stream_attempt import OnChunk
 
 
 class Provider(Protocol):
     async def stream(
-        self, model: Model, messages: Sequence[ChatMessage], on_chunk: OnChunk
+        self, model: Model, messages: Sequence[ChatMessage], person: Person, on_chunk: OnChunk
     ) -> None: ...

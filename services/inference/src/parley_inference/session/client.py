@@ -103,13 +103,13 @@ class SessionClient:
         caller = Caller(record.principal, record.request_id)
         await self._call("POST", "/completions", caller, request)
 
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse:
-        """Report the turns that this process runs."""
+    async def heartbeat(self, turn_ids: Sequence[UUID], capacity: int) -> HeartbeatResponse:
+        """Report the turns that this process runs, and how many it can run at once."""
         answer = await self._call(
             "POST",
             f"/runners/{self._runner_id}/heartbeat",
             self._own_caller(),
-            HeartbeatRequest([*turn_ids]),
+            HeartbeatRequest([*turn_ids], capacity),
             timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS,
         )
         return decode(answer, HeartbeatResponse)
@@ -120,10 +120,6 @@ class SessionClient:
             "GET", f"/runners/{self._runner_id}/cancelled-turns", self._own_caller()
         )
         return decode(answer, CancelledTurnsResponse).turns
-
-    async def check_health(self) -> None:
-        """Raises when session cannot be reached."""
-        await self._call("GET", "/healthz", self._own_caller())
 
     def _own_caller(self) -> Caller:
         """The caller of a request that no user made."""

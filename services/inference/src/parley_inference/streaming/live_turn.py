@@ -30,7 +30,7 @@ class LiveTurn:
         self.ended: Turn | None = None if turn.status == "running" else turn
         self.discarded = False
         self.on_change: Callable[[], None] = _ignore
-        self._owner = (owner.tenant, owner.user)
+        self.owner = (owner.tenant, owner.user)
         self._subscribers: set[TurnSubscriber] = set()
         self._end_published = asyncio.Event()
 
@@ -43,7 +43,7 @@ class LiveTurn:
         return bool(self._subscribers)
 
     def belongs_to(self, principal: Principal) -> bool:
-        return self._owner == (principal.tenant, principal.user)
+        return self.owner == (principal.tenant, principal.user)
 
     def subscribe(self, after: int) -> "TurnSubscriber":
         """Subscribe to what follows the position `after`."""

@@ -22,11 +22,6 @@ class ConversationCaches:
         self._windows, self._live_turns = windows, live_turns
         self._post_reply_tasks, self._buffering = post_reply_tasks, buffering
 
-    @property
-    def empty(self) -> bool:
-        """Whether no text of any session is in memory."""
-        return not (self._windows or self._live_turns)
-
     def erase(self, session_ids: Set[UUID]) -> None:
         """Drop everything that belongs to erased sessions."""
         for session_id in session_ids:

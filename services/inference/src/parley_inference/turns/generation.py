@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from parley_contracts.api_models import FinishReason
+from parley_events.values import Usage
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model
@@ -22,6 +23,7 @@ class Generation:
         self._called_model = candidates[0]
         self._answering_model: Model | None = None
         self._finish_reason: FinishReason = "stop"
+        self._refused = self._tool_calls = False
         self._tokens: TokenCounts | None = None
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
@@ -34,6 +36,7 @@ class Generation:
     async def run(self, provider: Provider) -> ReplyOutcome:
         """Return the outcome; raises nothing but CancelledError."""
         error = await self._stream(provider)
+        code = error.code if error is not None else None
         self._live.close_reply()
         content = self._live.reply.since(0)
         total = time.monotonic() - self._started_at
@@ -42,11 +45,13 @@ class Generation:
             prompt_tokens=self._prompt.tokens,
             reply_bytes=len(content.encode()),
         )
-        if error is None:
-            model = self._answering_model or self._called_model
+        model = self._answering_model or self._called_model
+        if code is None and not content:
+            return self._failed(self._empty_reply_code(), None, usage, model)
+        if code is None:
             return Completed(
                 content=content,
-                finish_reason=self._finish_reason,
+                finish_reason="refusal" if self._refused else self._finish_reason,
                 first_token_ms=round(1000 * (self._first_token_seconds or total)),
                 total_ms=round(1000 * total),
                 usage=usage,
@@ -54,16 +59,28 @@ class Generation:
                 model=self._fallback_name(model),
             )
         if self._answering_model is None:
-            return Failed(error.code)
-        model = self._answering_model
-        return Failed(error.code, content or None, usage, model.price, self._fallback_name(model))
+            return Failed(code)
+        return self._failed(code, content or None, usage, model)
+
+    def _failed(self, code: FailureCode, partial: str | None, usage: Usage, model: Model) -> Failed:
+        return Failed(code, partial, usage, model.price, self._fallback_name(model))
+
+    def _empty_reply_code(self) -> FailureCode:
+        """An empty reply is a failure: model servers reject an empty assistant message."""
+        if self._tool_calls:
+            return "upstream_tool_calls"
+        return "upstream_filtered" if self._finish_reason == "content_filter" else "upstream_empty"
 
     async def _stream(self, provider: Provider) -> UpstreamError | None:
         async def call(model: Model) -> None:
             self._called_model = model
-            await provider.stream(model, self._prompt.messages, self._on_chunk)
+            await provider.stream(model, self._prompt.messages, self._live.owner, self._on_chunk)
 
-        return await self._run.run(call)
+        while True:
+            error = await self._run.run(call)
+            # An accepted turn does not fail for want of room: it waits on for the model server.
+            if error is None or error.code != "upstream_busy":
+                return error
 
     def _on_chunk(self, parsed: ParsedChunk) -> bool:
         if parsed.events and self._answering_model is not self._called_model:
@@ -73,6 +90,8 @@ class Generation:
             if self._first_token_at is None:
                 self._first_token_at = time.monotonic()
             self._live.append(parsed.text)
+        self._refused = self._refused or parsed.refused
+        self._tool_calls = self._tool_calls or parsed.tool_calls
         if parsed.finish_reason is not None:
             self._finish_reason = parsed.finish_reason
         if parsed.tokens is not None:

@@ -1,4 +1,4 @@
-"""Heartbeat loop: reports the running turns to session, and learns of stops and erasures.
+"""Heartbeat loop: reports running turns and capacity to session, learns of stops and erasures.
 
 A turn that no process reports for 10 s, the lease, is interrupted by session.
 """
@@ -25,7 +25,12 @@ MAX_ERASED_PER_ANSWER = 1_000
 
 
 class HeartbeatClient(Protocol):
-    async def heartbeat(self, turn_ids: Sequence[UUID]) -> HeartbeatResponse: ...
+    async def heartbeat(self, turn_ids: Sequence[UUID], capacity: int) -> HeartbeatResponse: ...
+
+
+class Opener(Protocol):
+    @property
+    def capacity(self) -> int: ...
 
 
 class Turns(Protocol):
@@ -38,9 +43,6 @@ class Turns(Protocol):
 
 
 class Caches(Protocol):
-    @property
-    def empty(self) -> bool: ...
-
     def erase(self, session_ids: Set[UUID]) -> None: ...
 
     def clear(self) -> None: ...
@@ -49,40 +51,45 @@ class Caches(Protocol):
 
 
 class HeartbeatLoop:
-    """Sends heartbeats while a turn runs or any text is cached: they also announce erasures."""
+    """Sends heartbeats also while no turn runs: session admits turns to live processes only.
 
-    def __init__(self, session: HeartbeatClient, turns: Turns, caches: Caches) -> None:
-        self._session, self._turns, self._caches = session, turns, caches
-        self._last_answered = True
+    `answered` says whether session accepted the last heartbeat.
+    """
+
+    def __init__(
+        self, session: HeartbeatClient, opener: Opener, turns: Turns, caches: Caches
+    ) -> None:
+        self._session, self._opener, self._turns, self._caches = session, opener, turns, caches
+        self.answered = False
         self._answered_at = time.monotonic()
 
     async def run(self) -> None:
         """Runs until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
             try:
                 self._caches.expire()
-                turn_ids = self._turns.owned
-                if turn_ids or not self._caches.empty:
-                    await self._beat(turn_ids)
-                else:
-                    self._answered_at = time.monotonic()
+                await self._beat()
             except Exception as error:
                 # Keep beating: otherwise every turn of this process would be interrupted.
                 log_unexpected_error(log, "heartbeat", error)
+            await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def _beat(self, turn_ids: Sequence[UUID]) -> None:
+    async def finish(self) -> None:
+        """Send a last heartbeat, so that session counts on this process no longer."""
+        await self._beat()
+
+    async def _beat(self) -> None:
         sent_at = time.monotonic()
         try:
-            answer = await self._session.heartbeat(turn_ids)
+            answer = await self._session.heartbeat(self._turns.owned, self._opener.capacity)
         except ParleyError as error:
-            if self._last_answered:
+            if self.answered:
                 log.warning("heartbeats to session fail: %s", error.code)
-            self._last_answered = False
+            self.answered = False
             if time.monotonic() - self._answered_at > MAX_STALENESS_SECONDS:
                 self._caches.clear()
             return
-        self._last_answered, self._answered_at = True, sent_at
+        self.answered, self._answered_at = True, sent_at
         for stop in answer.stop:
             self._turns.stop(stop.turn_id, stop.reason)
         if len(answer.erased) >= MAX_ERASED_PER_ANSWER:

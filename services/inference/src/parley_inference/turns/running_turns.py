@@ -26,7 +26,8 @@ Result = TypeVar("Result")
 class RunningTurns:
     """Each turn is one task, registered in `live_turns` while it runs and for a while after.
 
-    Without `buffering` a followed turn shows its text only when it has ended.
+    At most `max_turns` turns of this process call a model at once; the others wait. Without
+    `buffering` a followed turn shows its text only when it has ended.
     """
 
     def __init__(
@@ -35,8 +36,11 @@ class RunningTurns:
         provider: Provider,
         live_turns: LiveTurnRegistry,
         buffering: TurnBuffering | None = None,
+        *,
+        max_turns: int,
     ) -> None:
         self._session, self._provider = session, provider
+        self._slots = asyncio.Semaphore(max_turns)
         self._live_turns, self._buffering = live_turns, buffering
         self._runs: dict[UUID, TurnRun] = {}
         self._followed: set[LiveTurn] = set()
@@ -45,8 +49,13 @@ class RunningTurns:
 
     @property
     def owned(self) -> list[UUID]:
-        """The turns that this process is responsible for, including those being committed."""
+        """The turns that this process must end; some wait for a slot, some are being committed."""
         return [turn_id for turn_id, run in self._runs.items() if run.owned]
+
+    @property
+    def waiting(self) -> int:
+        """Number of turns that wait for a slot."""
+        return sum(run.waiting for run in self._runs.values())
 
     @property
     def followed(self) -> int:
@@ -60,7 +69,7 @@ class RunningTurns:
             turn_run.stop("interrupted")
 
         async def run() -> None:
-            await turn_run.run(self._session, self._provider)
+            await turn_run.run(self._session, self._provider, self._slots)
             if turn_run.owned and (ended := turn_run.live.ended) is not None:
                 on_ended(ended)
 

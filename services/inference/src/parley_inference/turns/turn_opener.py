@@ -1,9 +1,10 @@
-"""Opens a turn for a subscriber: admission, one claim per turn, and the start of its run."""
+"""Opens a turn for a subscriber: one claim per turn, and the start of its run."""
 
 import asyncio
 from uuid import UUID
 
 from parley_contracts.api_models import Turn
+from parley_contracts.session_api.limits import MAX_TURNS_PER_HEARTBEAT
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
@@ -34,9 +35,11 @@ _OpeningKey = tuple[UUID, str, str]
 
 
 class TurnOpener:
-    """Admits at most `max_turns` turns at once; `accepting` is False during shutdown.
+    """Claims every turn that it is asked for, since session has admitted it.
 
-    Without `buffering` other processes only see the end of a turn that runs here.
+    `accepting` is False during shutdown, and then `capacity` is 0; otherwise it is `max_turns`,
+    the number of turns that run at once. Without `buffering` other processes only see the end of
+    a turn that runs here.
     """
 
     def __init__(
@@ -57,6 +60,10 @@ class TurnOpener:
         self._post_reply_tasks, self._max_turns = post_reply_tasks, max_turns
         self._buffering = buffering
         self._opening: dict[_OpeningKey, asyncio.Task[LiveTurn]] = {}
+
+    @property
+    def capacity(self) -> int:
+        return self._max_turns if self.accepting else 0
 
     async def open(self, turn_id: UUID, session_id: UUID, caller: Caller) -> LiveTurn:
         """Return the turn, claimed and running from now on if it was unclaimed.
@@ -80,7 +87,7 @@ class TurnOpener:
     async def _open(self, turn_id: UUID, session_id: UUID, caller: Caller) -> LiveTurn:
         # `_opening` includes this turn.
         turns = len(self._running.owned) + len(self._opening)
-        if not self.accepting or turns > self._max_turns:
+        if not self.accepting or turns > MAX_TURNS_PER_HEARTBEAT:
             return await self._open_ended(turn_id, caller)
         claim, window = await claim_turn(self._session, self._windows, turn_id, session_id, caller)
         live = _live_turn(claim.turn, caller)
@@ -96,10 +103,12 @@ class TurnOpener:
             opening.exception()  # Mark as retrieved: every waiting request may have disconnected.
 
     async def _open_ended(self, turn_id: UUID, caller: Caller) -> LiveTurn:
-        """An ended turn is served even when no turn is admitted."""
+        """An ended turn is served even when no turn is claimed; another replica runs the others."""
         turn = await self._session.get_turn(turn_id, caller)
         if turn.status == "running":
-            raise Unavailable("Too many concurrent replies. Please retry.", code="inference_busy")
+            raise Unavailable(
+                "This process claims no further turns. Please retry.", code="inference_busy"
+            )
         return _live_turn(turn, caller)
 
     def _run(
@@ -121,7 +130,7 @@ class TurnOpener:
 
         def start_post_reply_tasks(ended: Turn) -> None:
             if model is not None:
-                self._post_reply_tasks.start(ended, turn_input, window, model)
+                self._post_reply_tasks.start(ended, live.owner, turn_input, window, model)
 
         self._running.run(TurnRun(live, caller, work), start_post_reply_tasks)
 

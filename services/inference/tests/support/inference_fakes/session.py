@@ -86,6 +86,8 @@ class FakeSessionService:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.callers: list[tuple[str, Principal, str]] = []
         self.heartbeats: list[list[str]] = []
+        self.capacity: int | None = None
+        """That of the last heartbeat."""
         self.stops: list[dict[str, str]] = []
         self.erased: list[str] = []
         self.stuck_heartbeats: set[int] = set()
@@ -128,6 +130,7 @@ class FakeSessionService:
         request[PRINCIPAL] = caller_of(request, issuer="inference", audience="session")
         if name == "heartbeat":
             self.heartbeats.append(body["turns"])
+            self.capacity = body["capacity"]
         elif not request.path.endswith("/cancelled-turns"):
             self.calls.append((name, body))
             self.callers.append((name, request[PRINCIPAL], request.headers["x-request-id"]))

@@ -19,7 +19,7 @@ from parley_session.api.authentication import Authenticators
 from parley_session.api.request_parsing import decode_body
 from parley_session.api.responses import json_response
 from parley_session.storage.event_store import EventStore
-from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.keys.search_keys import SearchKeys
 
 
 def key_routes(

@@ -21,7 +21,8 @@ from parley_session.api.request_parsing import (
     usage_and_price,
 )
 from parley_session.api.responses import json_response, model_response
-from parley_session.application.sessions.import_messages import MessageImporter, MessageToImport
+from parley_session.application.sessions.import_messages import MessageImporter
+from parley_session.application.sessions.imported_message_ids import MessageToImport
 from parley_session.application.sessions.update_session import SessionUpdater
 from parley_session.application.turns.submit_message import NewMessages, TurnCommands
 from parley_session.domain.session.commands import CompactContext, SuggestTitle

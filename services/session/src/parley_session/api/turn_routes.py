@@ -98,7 +98,7 @@ def turn_routes(
     async def heartbeat(request: Request) -> Response:
         authenticators.inference(request)
         body = await decode_body(request, HeartbeatRequest)
-        reasons = await turns.heartbeat(request.path_params["runner_id"], body.turns)
+        reasons = await turns.heartbeat(request.path_params["runner_id"], body.turns, body.capacity)
         stop = [TurnToStop(turn_id, reason) for turn_id, reason in reasons.items()]
         return json_response(HeartbeatResponse(stop, await index.recently_erased()))
 

@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
@@ -64,15 +65,23 @@ CommandFor = Callable[
 """Builds the command from the loaded session, or finds its earlier execution; raises to reject."""
 
 
+class Admission(Protocol):
+    def admit(self, turn_id: UUID, actor: Actor) -> AbstractAsyncContextManager[None]:
+        """The block appends the turn. Raises a ParleyError to refuse it."""
+
+
 class CommandExecutor:
+    """Without an `admission` every turn is admitted."""
+
     def __init__(
         self,
         store: EventStore,
+        admission: Admission | None = None,
         *,
         max_attempts: int = MAX_APPEND_ATTEMPTS,
         clock: Clock | None = None,
     ) -> None:
-        self._store, self._max_attempts = store, max_attempts
+        self._store, self._admission, self._max_attempts = store, admission, max_attempts
         self._clock = clock or utc_now
 
     async def execute(
@@ -88,7 +97,8 @@ class CommandExecutor:
         """Execute in the name of the caller, or of Parley itself (`as_system`).
 
         `preloaded` saves the first load. Raises a DomainError, IdempotencyKeyReused,
-        EventTooLarge, or Unavailable if every attempt lost against a concurrent append.
+        EventTooLarge, Unavailable if every attempt lost against a concurrent append, or the
+        admission's refusal of a turn.
         """
         for _ in range(self._max_attempts):
             loaded = preloaded or await self._load(session_id)
@@ -148,10 +158,18 @@ class CommandExecutor:
             return CommandResult(loaded, events)
         turn_id, session_id = _opened_turn_id(events), events[0].session_id
         record = request.to_record(key, session_id, turn_id) if request else None
-        after = await self._store.append(
-            loaded, events, key=key, idempotency_record=record, condition=built.condition
-        )
+        async with self._admitted(turn_id, metadata.actor):
+            after = await self._store.append(
+                loaded, events, key=key, idempotency_record=record, condition=built.condition
+            )
         return CommandResult(after, events) if after else None
+
+    def _admitted(self, turn_id: UUID | None, actor: Actor) -> AbstractAsyncContextManager[None]:
+        # After the decision: a command that no runner is needed for, or that breaks a rule, is
+        # not refused for want of room.
+        if turn_id is None or self._admission is None:
+            return nullcontext()
+        return self._admission.admit(turn_id, actor)
 
 
 def utc_now() -> datetime:

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from dataclasses import dataclass
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -13,8 +13,9 @@ from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
 from parley_session.storage.append_statement import IdempotencyRecord
 
-# Namespace of the ids of sessions that are started without one.
-_NAMESPACE = UUID("6f9d1a3e-52c7-4b0c-9a50-0f3b7b0c3c11")
+# The version and variant bits of a UUID, and their values in a UUIDv8.
+_VERSION_BITS = 0xF << 76 | 0b11 << 62
+_VERSION_8 = 8 << 76 | 0b10 << 62
 # Two spellings of the same JSON body encode alike.
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
@@ -36,10 +37,14 @@ class IdempotentRequest:
                 "This Idempotency-Key was used with another body. Use a new key."
             )
 
-    @property
-    def derived_id(self) -> UUID:
-        """The id of a session that is started without one: the same at each retry."""
-        return uuid5(_NAMESPACE, self.digest.hex())
+    def session_id(self, installation_key: DataKey) -> UUID:
+        """The id of a session that is started without one: the same at each retry.
+
+        A UUIDv8 (RFC 9562), keyed so that nobody can guess the id and use it first.
+        """
+        derived = fingerprint(installation_key, self.digest)
+        number = int.from_bytes(derived[:16])
+        return UUID(int=number & ~_VERSION_BITS | _VERSION_8)
 
 
 def idempotent_request(

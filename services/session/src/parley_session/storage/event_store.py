@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 from uuid import UUID
 
 import asyncpg
@@ -35,6 +36,16 @@ class LoadedSession:
     key: DataKey
 
 
+class PublishVersion(Protocol):
+    """Publishes a committed version of a session; `gone` when it is deleted or erased."""
+
+    async def __call__(self, session_id: UUID, version: int, *, gone: bool) -> None: ...
+
+
+async def _publish_nothing(session_id: UUID, version: int, *, gone: bool) -> None:
+    pass
+
+
 class EventStore:
     """Loads and appends sessions; caches folded ones, so that a load reads only newer events."""
 
@@ -46,13 +57,17 @@ class EventStore:
         max_cached_sessions: int,
         on_appended: Callable[[bool], None] = lambda _: None,
         observe_append: Callable[[float], None] = lambda _: None,
+        publish_version: PublishVersion = _publish_nothing,
     ) -> None:
         """`on_appended` is called after each commit, with whether it opened a turn.
+
+        `publish_version` is awaited before this process returns a new version to anybody.
 
         `observe_append` is called with the duration of each append, in seconds.
         """
         self._pool, self._master_keys = pool, master_keys
         self._on_appended, self._observe_append = on_appended, observe_append
+        self._publish_version = publish_version
         self._sessions, self._recent_events = SessionCache(max_cached_sessions), RecentEvents()
 
     async def load(self, session_id: UUID) -> LoadedSession | None:
@@ -72,9 +87,12 @@ class EventStore:
         if wrapped_key is None:
             self._sessions.remove(session_id)
         key = self._master_keys.unwrap(wrapped_key, session_id)
-        session = self._sessions.get(session_id)
+        cached = session = self._sessions.get(session_id)
         while session is None or session.version < version:
             session = fold(await self._next_events(session_id, session), session)
+        if session is not cached:
+            # Another process committed it, and may have died before it published the version.
+            await self._publish(session)
         self._sessions.add(session)
         return LoadedSession(session, key)
 
@@ -129,6 +147,7 @@ class EventStore:
         self._recent_events.add(events, statement.event_bytes)
         session = fold(events, loaded.session if loaded else None)
         assert session is not None
+        await self._publish(session)
         self._sessions.add(session)
         return LoadedSession(session, key)
 
@@ -183,6 +202,10 @@ class EventStore:
             self._observe_append(time.perf_counter() - started)
             self._on_appended(opens_turn)
         return appended
+
+    async def _publish(self, session: Session) -> None:
+        gone = session.deleted or session.erased
+        await self._publish_version(session.id, session.version, gone=gone)
 
     async def _next_events(self, session_id: UUID, session: Session | None) -> list[Event]:
         rows = await self._pool.fetch(

@@ -1,5 +1,6 @@
 """Queries on the `sessions` table by owner and state; none of them needs a key."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from parley_core.auth.principal import Principal
@@ -8,6 +9,8 @@ from parley_core.storage.postgres_pool import Pool
 # Heartbeats repeat an erased session for this long, so that a lost response does no harm.
 _RECENTLY_SECONDS = 60
 _MAX_RECENTLY_ERASED = 1_000
+# A list must have the effect of the commands before it: of as many as one request may erase.
+_LATEST, _MAX_LATEST = 100, 1_000
 
 DELETE_UNUSED_SEARCH_KEY = """
 DELETE FROM search_keys WHERE tenant = $1 AND owner = $2 AND NOT EXISTS (
@@ -20,6 +23,40 @@ DELETE FROM search_keys WHERE tenant = $1 AND owner = $2 AND NOT EXISTS (
 class SessionIndex:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def versions(self, session_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The versions of the sessions that can be read; others are absent."""
+        rows = await self._pool.fetch(
+            """
+            SELECT id, version FROM sessions
+            WHERE id = ANY($1) AND wrapped_key IS NOT NULL AND NOT deleted
+            """,
+            session_ids,
+        )
+        return {row["id"]: row["version"] for row in rows}
+
+    async def latest_versions(self, principal: Principal) -> dict[UUID, int]:
+        """The versions of the person's sessions that changed last, also of erased ones.
+
+        100 sessions, and of those that changed within the last minute 1,000.
+        """
+        rows = await self._pool.fetch(
+            """
+            SELECT id, version FROM (
+                SELECT id, version, updated_at, row_number() OVER (ORDER BY updated_at DESC) AS rank
+                FROM sessions
+                WHERE tenant = $1 AND owner = $2 AND assistant_id IS NOT NULL
+                ORDER BY updated_at DESC LIMIT $4
+            ) AS latest
+            WHERE rank <= $3 OR updated_at > now() - make_interval(secs => $5)
+            """,
+            principal.tenant,
+            principal.user,
+            _LATEST,
+            _MAX_LATEST,
+            _RECENTLY_SECONDS,
+        )
+        return {row["id"]: row["version"] for row in rows}
 
     async def erased_version(self, session_id: UUID, principal: Principal) -> int | None:
         """The last version of an erased session that `principal` owned; None for a completion."""

@@ -110,13 +110,15 @@ class TurnStore:
         )
         return _stored_turn(row) if row else None
 
-    async def heartbeat(self, runner: UUID, turn_ids: Sequence[UUID]) -> dict[UUID, StopReason]:
-        """Record that the runner runs these turns; return those to stop, with the reason."""
+    async def heartbeat(
+        self, runner: UUID, turn_ids: Sequence[UUID], capacity: int
+    ) -> dict[UUID, StopReason]:
+        """Record the runner's turns and capacity; return the turns to stop, with the reason."""
         rows = await self._pool.fetch(
             """
             WITH seen AS (
-                INSERT INTO runners (id, seen_at, turns) VALUES ($1, now(), $2)
-                ON CONFLICT (id) DO UPDATE SET seen_at = now(), turns = $2
+                INSERT INTO runners (id, seen_at, turns, capacity) VALUES ($1, now(), $2, $3)
+                ON CONFLICT (id) DO UPDATE SET seen_at = now(), turns = $2, capacity = $3
             )
             SELECT named.id, turns.cancel_requested
                 AND turns.ended_sequence IS NULL AND turns.runner = $1 AS cancelled
@@ -126,6 +128,7 @@ class TurnStore:
             """,
             runner,
             turn_ids,
+            capacity,
         )
         return {row["id"]: "cancelled" if row["cancelled"] else "not_yours" for row in rows}
 

@@ -143,7 +143,9 @@ async def test_the_runner_of_an_erased_session_is_stopped_and_stores_nothing(
     assert (deleted.body["version"], deleted.body["erased"]) == (5, not window)
     last = await types_of(pool, turn["session_id"])
     assert last[3:] == ["reply_cancelled", "session_deleted" if window else "session_erased"]
-    response = await served.end(f"/runners/{runner}/heartbeat", {"turns": [turn["id"]]})
+    response = await served.end(
+        f"/runners/{runner}/heartbeat", {"turns": [turn["id"]], "capacity": 1}
+    )
     assert response.body == {
         "stop": [{"turn_id": turn["id"], "reason": "not_yours"}],
         "erased": [turn["session_id"]],

@@ -66,6 +66,29 @@ async def test_a_repeated_import_changes_nothing(session: Service) -> None:
     assert (more.body["imported"], more.body["skipped"], more.body["version"]) == (1, 5, 7)
 
 
+async def test_equal_messages_in_different_parts_of_an_import_are_all_stored(
+    session: Service,
+) -> None:
+    session_id = (await session.start())["id"]
+    ok = {"role": "assistant", "content": "ok"}
+    parts = [
+        [{"role": "user", "content": "first"}, ok],
+        [{"role": "user", "content": "second"}, ok],
+        [ok, {"role": "user", "content": "third"}],
+        [ok, {"role": "user", "content": "fourth"}],
+        [ok, {"role": "user", "content": "fifth"}],
+    ]
+    for part in parts:
+        assert (await bring(session, session_id, *part)).body["imported"] == 2
+    await session.answered(session_id, "hello", "hi")
+    for part in parts:
+        repeated = (await bring(session, session_id, *part)).body
+        assert (repeated["imported"], repeated["skipped"]) == (0, 2)
+    contents = [message["content"] for message in await shown(session)]
+    expected = [message["content"] for part in parts for message in part]
+    assert contents == [*expected, "hello", "hi"]
+
+
 async def test_concurrent_equal_imports_are_applied_once(session: Service, pool: Pool) -> None:
     session_id = (await session.start())["id"]
     responses = await asyncio.gather(*(bring(session, session_id, *RECORDS) for _ in range(5)))

@@ -102,7 +102,7 @@ async def test_a_completion_cannot_be_used_as_a_session(session: Service, pool: 
     assert (erased["erased"], erased["held"], erased["has_more"]) == (0, 0, False)
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
     # It is not reported as recently erased either.
-    beat = await session.end(f"/runners/{uuid4()}/heartbeat", {"turns": []})
+    beat = await session.end(f"/runners/{uuid4()}/heartbeat", {"turns": [], "capacity": 1})
     assert beat.body == {"stop": [], "erased": []}
 
 

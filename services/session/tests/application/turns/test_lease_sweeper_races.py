@@ -22,7 +22,7 @@ async def claim(turns: TurnStore, turn_id: UUID) -> object:
 
 
 async def heartbeat(turns: TurnStore, turn_id: UUID) -> object:
-    return await turns.heartbeat(RUNNER, [turn_id])
+    return await turns.heartbeat(RUNNER, [turn_id], 1)
 
 
 async def abandoned(session: Service, pool: Pool, revive: Revive, *, known: bool) -> UUID:
@@ -32,7 +32,7 @@ async def abandoned(session: Service, pool: Pool, revive: Revive, *, known: bool
     if revive is heartbeat:
         await turns.claim(turn_id, RUNNER, ADA)
         if known:
-            await turns.heartbeat(RUNNER, [turn_id])
+            await turns.heartbeat(RUNNER, [turn_id], 1)
     await pool.execute(
         "UPDATE turns SET opened_at = opened_at - $1 * interval '1 s',"
         " claimed_at = claimed_at - $1 * interval '1 s'",

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from session_support.client import ApiResponse
@@ -175,7 +175,7 @@ async def test_a_heartbeat_replaces_the_previous_list(session: Service, pool: Po
     mine, turns = runner(), [str(uuid4()), str(uuid4())]
     await session.heartbeat(mine, *turns)
     await session.heartbeat(mine, turns[1])
-    [row] = await pool.fetch("SELECT * FROM runners")
+    [row] = await pool.fetch("SELECT * FROM runners WHERE id = $1", UUID(mine))
     assert (str(row["id"]), [str(turn) for turn in row["turns"]]) == (mine, turns[1:])
 
 

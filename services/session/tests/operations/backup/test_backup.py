@@ -118,7 +118,11 @@ async def test_keys_are_only_in_their_folder_and_files_are_private(
     ended = await run(f"backup --to {store} --keys {keys}", store_database)
     assert ended.code == 0
     wrapped = (await pool.fetchval("SELECT wrapped_key FROM sessions")).hex()
-    assert {path.name for path in keys.iterdir()} == {"session_keys.copy", "search_keys.copy"}
+    assert {path.name for path in keys.iterdir()} == {
+        "installation_key.copy",
+        "search_keys.copy",
+        "session_keys.copy",
+    }
     assert wrapped in (keys / "session_keys.copy").read_text()
     for path in store.iterdir():
         assert wrapped not in path.read_text()
@@ -127,7 +131,7 @@ async def test_keys_are_only_in_their_folder_and_files_are_private(
     assert "runners (the heartbeats of running processes)" in ended.stdout
     assert (await run(f"verify-backup --from {store} --keys {keys}", "")).code == 0
     without = await run(f"verify-backup --from {store}", "")
-    assert (without.code, without.stdout.count("cannot be read")) == (1, 2)
+    assert (without.code, without.stdout.count("cannot be read")) == (1, 3)
 
 
 async def test_a_killed_backup_is_not_valid(

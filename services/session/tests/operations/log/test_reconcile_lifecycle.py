@@ -33,7 +33,7 @@ from parley_session.domain.session.commands import (
 from parley_session.operations.log.reconcile import Reconciliation
 from parley_session.operations.log.reconcile_store import ReconcileStore
 from parley_session.storage.event_rows import event_from_row
-from parley_session.storage.search_keys import SearchKeys
+from parley_session.storage.keys.search_keys import SearchKeys
 
 Logged = list[LogEntry]
 TakeBack = Callable[[Logged], Awaitable[Reconciliation]]

@@ -107,7 +107,9 @@ class Client:
 
     async def heartbeat(self, runner: str, *turn_ids: str) -> dict[str, str]:
         """The reason for each turn to stop."""
-        response = await self.end(f"/runners/{runner}/heartbeat", {"turns": turn_ids})
+        response = await self.end(
+            f"/runners/{runner}/heartbeat", {"turns": turn_ids, "capacity": 0}
+        )
         assert response.status == 200, response.body
         return {stop["turn_id"]: stop["reason"] for stop in response.body["stop"]}
 

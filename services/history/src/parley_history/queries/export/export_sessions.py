@@ -3,8 +3,7 @@
 Each session is exported as of one version, the one at which its export began.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from pydantic import Field
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Unavailable
+from parley_core.http.person_limit import PersonLimit, PersonShare
 from parley_core.runtime.settings import Count, SettingsGroup
 from parley_history.change_feed.projection_wait import ProjectionWaiter
 from parley_history.queries.export.formats import ExportFormat, FormatName, format_of
@@ -19,6 +19,10 @@ from parley_history.queries.export.repository import ExportRepository
 from parley_history.queries.messages.page_json import message_json
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
+from parley_history.queries.sessions.committed_versions import (
+    CommittedVersions,
+    sessions_behind,
+)
 from parley_history.queries.sessions.list_sessions import session_shape
 from parley_history.queries.sessions.repository import ListedSession
 from parley_history.session_service.client import SessionClient
@@ -30,6 +34,10 @@ _MESSAGES_PER_CHUNK, _SESSIONS_PER_READ = 100, 100
 class ExportSettings(SettingsGroup):
     max_concurrent: Count = Field(
         default=20, description="the number of exports that may run at once, from 1"
+    )
+    max_person_share: PersonShare = Field(
+        default=0.2,
+        description="the share of these exports that one person may have, over 0 and up to 1",
     )
 
 
@@ -43,13 +51,20 @@ class SessionExporter:
         sessions: ExportRepository,
         pages: PageRepository,
         projection: ProjectionWaiter,
+        committed: CommittedVersions,
         session_client: SessionClient,
         keys: DataKeyCache,
         settings: ExportSettings,
     ) -> None:
         self._sessions, self._pages, self._projection = sessions, pages, projection
+        self._committed = committed
         self._session_client, self._keys = session_client, keys
-        self._max_concurrent, self._running = settings.max_concurrent, 0
+        self._limit = PersonLimit(
+            settings.max_concurrent,
+            settings.max_person_share,
+            things="exports",
+            busy_code="history_busy",
+        )
 
     async def export_session(
         self, session_id: UUID, caller: Caller, format_name: FormatName, min_version: int
@@ -59,36 +74,24 @@ class SessionExporter:
         Raises ParleyError or ExportInterrupted.
         """
         format = format_of(format_name)
-        with self._slot():
+        with self._limit.slot(caller.principal):
             session = await self._projected_session(session_id, caller, min_version)
             key = await self._keys.get(session_id, caller.request_id)
             async for chunk in self._session_chunks(session, key, caller, format, index=0):
                 yield chunk
             yield format.end_single(session_id)
 
-    async def export_all(
-        self, caller: Caller, format_name: FormatName, seen: Mapping[UUID, int]
-    ) -> AsyncIterator[bytes]:
+    async def export_all(self, caller: Caller, format_name: FormatName) -> AsyncIterator[bytes]:
         """Export all sessions of the caller, except temporary ones.
 
         Raises ParleyError or ExportInterrupted.
         """
-        with self._slot():
-            await self._projection.wait_for_all(seen)
+        with self._limit.slot(caller.principal):
+            if not await self._committed.are_projected(caller):
+                raise sessions_behind()
             ids = await self._sessions.ids(caller.principal)
             async for chunk in self._chunks_of_all(ids, caller, format_of(format_name)):
                 yield chunk
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        """Hold one of the concurrent exports, from its first wait to its last chunk."""
-        if self._running >= self._max_concurrent:
-            raise Unavailable("Too many concurrent exports. Please retry.", code="history_busy")
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
 
     async def _projected_session(
         self, session_id: UUID, caller: Caller, min_version: int

@@ -45,9 +45,10 @@ class _Page(Struct, frozen=True):
     last_id: UUID | None
     has_more: bool
     version: int
+    behind: bool | UnsetType
 
 
-def encode_page(page: StoredPage, key: DataKey | None) -> bytes:
+def encode_page(page: StoredPage, key: DataKey | None, *, behind: bool) -> bytes:
     """`key` may be None only for a page without messages. Raises UnsealError."""
     data = [message_json(row, key) for row in page.messages if key is not None]
     return _encode(
@@ -58,6 +59,7 @@ def encode_page(page: StoredPage, key: DataKey | None) -> bytes:
             last_id=data[-1].id if data else None,
             has_more=page.has_more,
             version=page.version,
+            behind=behind or UNSET,
         )
     )
 

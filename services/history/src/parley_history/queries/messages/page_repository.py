@@ -6,7 +6,6 @@ branch takes a second statement that follows the parents from its leaf.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +18,6 @@ from parley_history.queries.messages.page_sql import (
     READ_BRANCH,
     READ_NEWER,
     READ_OLDER,
-    READ_SESSION_STATE,
 )
 from parley_history.queries.query_parameters import MAX_VERSION
 
@@ -42,21 +40,9 @@ class StoredPage:
     leaf_known: bool = True
 
 
-class SessionState(NamedTuple):
-    """The projected version of a session, and the version of the read model."""
-
-    version: int
-    read_model_version: int
-
-
 class PageRepository:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-
-    async def state(self, session_id: UUID, owner: Principal) -> SessionState | None:
-        """Return None when the owner has no such session, or has deleted it."""
-        row = await self._pool.fetchrow(READ_SESSION_STATE, session_id, owner.tenant, owner.user)
-        return None if row is None else SessionState(*row.values())
 
     async def read(
         self, session_id: UUID, owner: Principal, request: PageRequest

@@ -8,6 +8,7 @@ from uuid import UUID
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.pagination import PageParameters, parse_limit, parse_order
 from parley_history.queries.query_parameters import (
+    parse_allow_behind,
     parse_cursor_ids,
     parse_id,
     parse_version,
@@ -21,24 +22,19 @@ class PageRequest(PageParameters[UUID]):
 
     The list is the branch that ends at the newest message or at `leaf`, or every message with
     `all_branches`. `as_of`, a version or a time, excludes later messages. A page below
-    `min_version` is refused; `seen` is a version to wait for, but not to insist on.
+    `min_version` is refused, or with `allow_behind` marked.
     """
 
     min_version: int | None = None
-    seen: int | None = None
     as_of: int | datetime | None = None
     leaf: UUID | None = None
     all_branches: bool = False
+    allow_behind: bool = False
 
     @property
     def required_version(self) -> int:
         """The version that the page must have."""
         return max(self.min_version or 0, self.as_of_version or 0)
-
-    @property
-    def preferred_version(self) -> int:
-        """The version that is worth a wait."""
-        return max(self.required_version, self.seen or 0)
 
     @property
     def as_of_version(self) -> int | None:
@@ -58,10 +54,10 @@ def parse_page_request(query: Mapping[str, str], now: datetime) -> PageRequest:
         after=after,
         before=before,
         min_version=parse_version(query, "min_version"),
-        seen=parse_version(query, "seen"),
         as_of=parse_version_or_instant(query, "as_of"),
         leaf=parse_id(query, "leaf", "message"),
         all_branches=_parse_all_branches(query),
+        allow_behind=parse_allow_behind(query),
     )
     if request.as_of_instant and request.as_of_instant > now:
         raise InvalidRequest("as_of must not be in the future.", param="as_of")

@@ -84,8 +84,3 @@ LEFT JOIN LATERAL (
 ORDER BY message.version
 """
 READ_BRANCH = _READ_BRANCH.format(columns=MESSAGE_COLUMNS)
-READ_SESSION_STATE = """
-SELECT sessions.version, active_read_model.version AS read_model
-FROM sessions CROSS JOIN active_read_model
-WHERE sessions.id = $1 AND tenant = $2 AND owner = $3 AND NOT deleted AND erased_at IS NULL
-"""

@@ -18,10 +18,14 @@ _NOT_PROJECTED = StoredPage(
 
 
 class Page(NamedTuple):
-    """The JSON of a page, and the session version that it shows."""
+    """The JSON of a page, and the session version that it shows.
+
+    `behind` is true when the page lacks versions that the request must have.
+    """
 
     json: bytes
     version: int
+    behind: bool
 
 
 class PageReader:
@@ -40,19 +44,15 @@ class PageReader:
         page = await self._stored_page(session_id, caller, request)
         if page.version < (request.as_of_version or 0):
             _require_committed(await self._sessions.version(session_id, caller), request)
-        if page.version < request.preferred_version:
-            await self._wait(session_id, page, request)
+        if page.version < request.required_version:
+            await self._projection.wait_for(session_id, request.required_version)
             page = await self._stored_page(session_id, caller, request)
-        _require_projected(page, request.required_version)
+        behind = page.version < request.required_version
+        if behind and not request.allow_behind:
+            raise _projection_behind(page, request)
         _require_known(page, request)
         key = await self._keys.get(session_id, caller.request_id) if page.messages else None
-        return Page(encode_page(page, key), page.version)
-
-    async def _wait(self, session_id: UUID, page: StoredPage, request: PageRequest) -> None:
-        if page.version < request.required_version:
-            await self._projection.wait_for(session_id, request.preferred_version)
-        else:
-            await self._projection.wait_for_all({session_id: request.preferred_version})
+        return Page(encode_page(page, key, behind=behind), page.version, behind)
 
     async def _stored_page(
         self, session_id: UUID, caller: Caller, request: PageRequest
@@ -69,13 +69,12 @@ def _require_committed(version: int, request: PageRequest) -> None:
         raise InvalidRequest(f"The session is at version {version}.", param="as_of")
 
 
-def _require_projected(page: StoredPage, required_version: int) -> None:
-    if page.version < required_version:
-        raise Unavailable(
-            f"The history of this session is projected up to version {page.version}; version "
-            f"{required_version} was requested. Please retry.",
-            code="projection_behind",
-        )
+def _projection_behind(page: StoredPage, request: PageRequest) -> Unavailable:
+    return Unavailable(
+        f"The history of this session is projected up to version {page.version}; version "
+        f"{request.required_version} was requested. Please retry.",
+        code="projection_behind",
+    )
 
 
 def _require_known(page: StoredPage, request: PageRequest) -> None:

@@ -7,7 +7,10 @@ from parley_contracts.api_models import ForkPointShape, Page, SessionShape
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest
-from parley_history.change_feed.projection_wait import ProjectionWaiter
+from parley_history.queries.sessions.committed_versions import (
+    CommittedVersions,
+    sessions_behind,
+)
 from parley_history.queries.sessions.repository import ListedSession, SessionRepository
 from parley_history.queries.sessions.request import SessionListRequest
 from parley_history.session_service.key_cache import DataKeyCache
@@ -15,16 +18,21 @@ from parley_history.session_service.key_cache import DataKeyCache
 
 class SessionLister:
     def __init__(
-        self, sessions: SessionRepository, projection: ProjectionWaiter, keys: DataKeyCache
+        self,
+        sessions: SessionRepository,
+        committed: CommittedVersions,
+        keys: DataKeyCache,
     ) -> None:
-        self._sessions, self._projection, self._keys = sessions, projection, keys
+        self._sessions, self._committed, self._keys = sessions, committed, keys
 
     async def list(self, caller: Caller, request: SessionListRequest) -> bytes:
         """Return the JSON of a page. Raises ParleyError.
 
         A session whose key is destroyed is omitted, even if `first_id` or `last_id` names it.
         """
-        await self._projection.wait_for_all(request.seen)
+        behind = not await self._committed.are_projected(caller)
+        if behind and not request.allow_behind:
+            raise sessions_behind()
         stored = await self._sessions.read(caller.principal, request)
         if stored is None:
             param = "after" if request.after else "before"
@@ -41,6 +49,7 @@ class SessionLister:
             first_id=stored.sessions[0].id if stored.sessions else None,
             last_id=stored.sessions[-1].id if stored.sessions else None,
             has_more=stored.has_more,
+            behind=behind or None,
         )
         return page.to_json()
 

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.pagination import PageParameters, parse_limit, parse_order
-from parley_history.queries.query_parameters import MAX_VERSION, parse_cursor_ids, parse_instant
+from parley_history.queries.query_parameters import (
+    parse_allow_behind,
+    parse_cursor_ids,
+    parse_instant,
+)
 
-MAX_SEEN = 1_000
 _ASSISTANT_ID = re.compile(r"[^\x00]{1,200}", re.DOTALL)
 
 
@@ -18,15 +21,15 @@ _ASSISTANT_ID = re.compile(r"[^\x00]{1,200}", re.DOTALL)
 class SessionListRequest(PageParameters[UUID]):
     """`after` and `before` are session ids that serve as cursors in the order of the list.
 
-    Sessions are ordered by the time of their last event. `archived` None means both. `seen` has
-    versions of sessions that the caller has seen and expects in the list.
+    Sessions are ordered by the time of their last event. `archived` None means both. A list that
+    lacks committed changes is refused, or with `allow_behind` marked.
     """
 
     assistant_id: str | None = None
     archived: bool | None = False
     updated_after: datetime | None = None
     updated_before: datetime | None = None
-    seen: Mapping[UUID, int] = field(default_factory=dict)
+    allow_behind: bool = False
 
 
 def parse_session_list_request(query: Mapping[str, str]) -> SessionListRequest:
@@ -41,25 +44,8 @@ def parse_session_list_request(query: Mapping[str, str]) -> SessionListRequest:
         archived=_parse_archived(query),
         updated_after=parse_instant(query, "updated_after"),
         updated_before=parse_instant(query, "updated_before"),
-        seen=parse_seen(query),
+        allow_behind=parse_allow_behind(query),
     )
-
-
-def parse_seen(query: Mapping[str, str]) -> Mapping[UUID, int]:
-    """Parse `<session id>:<version>,…`."""
-    if not (text := query.get("seen")):
-        return {}
-    try:
-        pairs = [entry.split(":") for entry in text.split(",")]
-        seen = {UUID(session_id): int(version) for session_id, version in pairs}
-    except ValueError:
-        seen = {}
-    if not 1 <= len(seen) <= MAX_SEEN or not all(1 <= v <= MAX_VERSION for v in seen.values()):
-        raise InvalidRequest(
-            f"seen should be up to {MAX_SEEN:,} pairs <session id>:<version>, comma-separated.",
-            param="seen",
-        )
-    return seen
 
 
 def _parse_assistant_id(query: Mapping[str, str]) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from parley_contracts.api_models import FinishReason
-from parley_contracts.session_api.limits import MAX_COUNT
 from parley_core.streaming.sse import EventTooLarge, SSEParser
+from parley_events.values import MAX_COUNT
 from parley_inference.models.failures import UpstreamError, error_for_status
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -33,10 +33,13 @@ class TokenCounts(NamedTuple):
 class ParsedChunk:
     """The chunks that one read from the network completed, merged.
 
-    `error` is how the stream failed after them; `events` is 0 when only comments arrived.
+    `refused` when `text` contains a refusal, `tool_calls` when the model called a tool. `error` is
+    how the stream failed after them; `events` is 0 when only comments arrived.
     """
 
     text: str = ""
+    refused: bool = False
+    tool_calls: bool = False
     finish_reason: FinishReason | None = None
     tokens: TokenCounts | None = None
     done: bool = False
@@ -93,8 +96,13 @@ class ChunkParser:
         for choice in chunk.choices or ():
             if choice.index:
                 continue  # Only one choice was requested.
-            if choice.delta is not None and choice.delta.content:
-                texts.append(choice.delta.content)
+            if (delta := choice.delta) is not None:
+                if delta.content:
+                    texts.append(delta.content)
+                if delta.refusal:
+                    texts.append(delta.refusal)
+                    parsed.refused = True
+                parsed.tool_calls = parsed.tool_calls or bool(delta.tool_calls)
             if choice.finish_reason is not None:
                 parsed.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
         if chunk.usage is not None:
@@ -103,6 +111,8 @@ class ChunkParser:
 
 class _Delta(msgspec.Struct):
     content: str | None = None
+    refusal: str | None = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -157,6 +167,7 @@ def _reported_error(event: Event) -> UpstreamError:
 
 
 def parse_token_counts(usage: Any) -> TokenCounts | None:
+    """None when a count is missing or implausible: the caller then estimates them."""
     if not isinstance(usage, dict):
         return None
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))

@@ -15,7 +15,7 @@ from parley_session.application.command_executor import CommandExecutor
 from parley_session.application.event_mapper import message_of, metadata_of, title_of
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.session_queries import SessionQueries
-from parley_session.application.sessions.start_session import SessionStarter, new_session_id
+from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.domain.session.commands import ImportedMessage, StartSession
 from parley_session.domain.session.errors import MessageNotFound
 from parley_session.domain.session.state import MessageNode
@@ -59,7 +59,7 @@ class SessionForker:
         if request and (earlier := await self._executor.find_previous_execution(request)):
             return await self._sessions.read(earlier.session_id, caller.principal), False
         source = await self._sessions.load_owned(source_id, caller.principal)
-        new_id = session_id or new_session_id(request)
+        new_id = session_id or await self._starter.new_id(request)
         command = await self._command(source, message_id, new_id, title)
         try:
             return await self._starter.execute(command, caller, request)

@@ -4,39 +4,26 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid5
-
-import msgspec
+from uuid import UUID
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_core.auth.caller import Caller
-from parley_core.crypto.sealing import DataKey, fingerprint
 from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
 from parley_events.cloudevents import EventTooLarge
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.command_executor import Clock, CommandExecutor, CommandResult
 from parley_session.application.event_mapper import message_of
+from parley_session.application.sessions.imported_message_ids import (
+    MessageToImport,
+    message_ids,
+)
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
 from parley_session.domain.session.commands import ImportedMessage, ImportMessages
-from parley_session.domain.session.state import Role
 from parley_session.storage.event_store import EventStore, LoadedSession
-
-# Namespace of the ids of messages that are imported without one.
-_NAMESPACE = UUID("0b0a6ac2-9d6c-4a55-8f3e-7d0b5f7f7a10")
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_LEEWAY = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class MessageToImport:
-    """A message as given; without an id it is derived from the other fields."""
-
-    role: Role
-    content: str
-    id: UUID | None = None
-    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +63,7 @@ class MessageImporter:
             assistant = await self._assistants.get(session.tenant, session.assistant_id)
             # In a thread: counting the tokens of a thousand long texts would block the event loop.
             messages = await asyncio.to_thread(
-                _with_ids, given, owned.key, assistant.model, self._clock()
+                _with_ids, given, owned, assistant.model, self._clock()
             )
             existing = [message for message in messages if message.id in session.messages]
             await self._require_same(owned, existing)
@@ -109,18 +96,14 @@ class MessageImporter:
 
 
 def _with_ids(
-    given: Sequence[MessageToImport], key: DataKey, model: str, now: datetime
+    given: Sequence[MessageToImport], owned: LoadedSession, model: str, now: datetime
 ) -> list[ImportedMessage]:
-    seen: set[UUID] = set()
-    occurrences: dict[bytes, int] = {}
-    messages = []
     for number, message in enumerate(given):
         _require_valid(message, number, now)
-        # Equal messages get different ids, by the number of their occurrence.
-        canonical = msgspec.json.encode([message.role, message.created_at, message.content])
-        occurrence = occurrences[canonical] = occurrences.get(canonical, 0) + 1
-        derived = fingerprint(key, canonical + str(occurrence).encode()).hex()
-        message_id = message.id or uuid5(_NAMESPACE, derived)
+    ids = message_ids(given, owned.session, owned.key)
+    seen: set[UUID] = set()
+    messages = []
+    for number, (message, message_id) in enumerate(zip(given, ids, strict=True)):
         if message_id in seen:
             raise InvalidRequest("Duplicate message id.", param=f"messages.{number}.id")
         seen.add(message_id)

@@ -21,6 +21,7 @@ from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.domain.session.commands import StartSession
 from parley_session.domain.session.errors import SessionIdUnavailable, SessionNotFound
 from parley_session.storage.event_store import EventStore, LoadedSession
+from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.session_index import SessionIndex
 
 SWITCH_MESSAGES = 20
@@ -46,10 +47,12 @@ class SessionStarter:
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
         *,
+        installation_key: InstallationKey,
         temporary_hours: float,
         clock: Clock,
     ) -> None:
         """A temporary session expires after `temporary_hours`."""
+        self._installation_key = installation_key
         self._store, self._index, self._executor = store, index, executor
         self._sessions, self._assistants = sessions, assistants
         self._temporary_hours, self._clock = temporary_hours, clock
@@ -76,7 +79,7 @@ class SessionStarter:
         assistant = catalogued.shape
         lifetime = timedelta(hours=self._temporary_hours)
         command = StartSession(
-            session_id or new_session_id(request),
+            session_id or await self.new_id(request),
             assistant.id,
             assistant.version,
             title,
@@ -102,6 +105,12 @@ class SessionStarter:
         if isinstance(result, AlreadyExecuted):
             return await self._sessions.read(result.session_id, caller.principal), False
         return await self._sessions.shape(result.loaded, caller.principal), True
+
+    async def new_id(self, request: IdempotentRequest | None) -> UUID:
+        """The id of a session that is started without one; the same for a retried request."""
+        if request is None:
+            return uuid4()
+        return request.session_id(await self._installation_key.get())
 
     async def switch(
         self, caller: Caller, request: IdempotentRequest | None, assistant_id: str
@@ -146,10 +155,6 @@ class SessionStarter:
             )
             for node in shown
         ]
-
-
-def new_session_id(request: IdempotentRequest | None) -> UUID:
-    return request.derived_id if request else uuid4()
 
 
 def _opened_turn_id(event: Event | None) -> UUID | None:

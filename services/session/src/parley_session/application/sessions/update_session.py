@@ -43,15 +43,18 @@ class SessionUpdater:
     ) -> SessionShape:
         """Apply all changes in one append; values that are set already append nothing.
 
-        Raises SessionNotFound, and Forbidden for a legal hold without the scope.
+        Raises SessionNotFound, and Forbidden when a caller without the scope changes a legal hold.
         """
-        if legal_hold is not UNSET and ADMIN_SCOPE not in caller.principal.scopes:
-            raise Forbidden(f"A legal hold requires the scope {ADMIN_SCOPE}.", code="missing_scope")
+        is_admin = ADMIN_SCOPE in caller.principal.scopes
 
         async def command_for(loaded: LoadedSession | None) -> ChangeSession:
             changes: list[Change] = []
-            if any(value is not UNSET for value in (title, metadata, archived)):
+            if not is_admin or any(value is not UNSET for value in (title, metadata, archived)):
                 owned = require_owned(caller.principal, loaded)
+                if not is_admin and legal_hold not in (UNSET, owned.session.legal_hold):
+                    raise Forbidden(
+                        f"A legal hold requires the scope {ADMIN_SCOPE}.", code="missing_scope"
+                    )
                 changes += await self._detail_changes(owned, title, metadata)
             if archived is not UNSET:
                 changes.append(SetArchived(archived))

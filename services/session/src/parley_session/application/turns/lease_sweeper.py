@@ -27,6 +27,13 @@ class TurnSettings(SettingsGroup):
     lease_seconds: Seconds = Field(
         default=10, description="the seconds without a heartbeat after which a turn is interrupted"
     )
+    max_person_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="the share of all turns that can run at once that one person may have, "
+        "over 0 and up to 1",
+    )
 
 
 class LeaseSweeper:

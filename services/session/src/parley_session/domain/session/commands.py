@@ -179,7 +179,7 @@ class CompleteReply:
 
     turn_id: UUID
     content: str
-    finish_reason: Literal["stop", "length", "content_filter"]
+    finish_reason: Literal["stop", "length", "content_filter", "refusal"]
     first_token_ms: int
     total_ms: int
     usage: Usage | None = None

@@ -1,4 +1,4 @@
-"""Verifies the search keys and the assistants of a backup."""
+"""Verifies the search keys, the installation key and the assistants of a backup."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,8 @@ from parley_session.operations.backup.archive import BackupArchive, Manifest
 from parley_session.operations.backup.copy_format import Row, RowsByStream
 from parley_session.operations.backup.session_checks import key_problem
 from parley_session.operations.difference_list import DifferenceList
-from parley_session.storage.search_keys import wrapping_id
+from parley_session.storage.keys.installation_key import WRAPPING_ID
+from parley_session.storage.keys.search_keys import wrapping_id
 
 
 def check_search_keys(
@@ -21,6 +22,17 @@ def check_search_keys(
         principal = Principal(row["tenant"] or "", row["owner"] or "")
         if problem := key_problem(master_keys, row["wrapped_key"] or "", wrapping_id(principal)):
             differences.add(f"Row {number} of search_keys {problem}.")
+
+
+def check_installation_key(
+    archive: BackupArchive,
+    manifest: Manifest,
+    master_keys: MasterKeys | None,
+    differences: DifferenceList,
+) -> None:
+    for row in archive.rows(manifest, "installation_key"):
+        if problem := key_problem(master_keys, row["wrapped_key"] or "", WRAPPING_ID):
+            differences.add(f"The installation key {problem}.")
 
 
 def check_assistants(

@@ -4,7 +4,11 @@ import hashlib
 
 from parley_core.crypto.master_keys import MasterKeys
 from parley_session.operations.backup.archive import BackupArchive, Manifest
-from parley_session.operations.backup.other_checks import check_assistants, check_search_keys
+from parley_session.operations.backup.other_checks import (
+    check_assistants,
+    check_installation_key,
+    check_search_keys,
+)
 from parley_session.operations.backup.session_checks import check_sessions
 from parley_session.operations.difference_list import DifferenceList
 
@@ -21,6 +25,7 @@ def verify_backup(archive: BackupArchive, master_keys: MasterKeys | None) -> int
         try:
             check_sessions(archive, manifest, master_keys, differences)
             check_search_keys(archive, manifest, master_keys, differences)
+            check_installation_key(archive, manifest, master_keys, differences)
             check_assistants(archive, manifest, differences)
         except ValueError:
             # The message may quote a row.

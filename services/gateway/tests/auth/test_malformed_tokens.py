@@ -1,0 +1,140 @@
+"""Tokens with a header field or a claim of the wrong JSON type, correctly signed."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+import pytest
+from gateway_fakes.gateway import Gateway
+from gateway_fakes.issuer import (
+    AUDIENCE,
+    ISSUER,
+    JWT_SECRET,
+    Issuer,
+    claims,
+    elliptic_key,
+    published,
+    rsa_key,
+)
+from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
+
+from parley_core.auth.principal import InternalSecret, InvalidPrincipal, verify_principal
+from parley_testing.peers import SECRET
+
+HUGE, NAN, INFINITE = 10**400, float("nan"), float("inf")
+WRONG = ([], ["x", 1], {}, {"a": 1}, 7, 1.5, HUGE, NAN, INFINITE, -INFINITE, True, False, None)
+NOT_STRINGS = [json.dumps(value) for value in WRONG]
+NOT_TIMES = [json.dumps(v) for v in ([], [1], {}, "1", "x", HUGE, 1e300, NAN, INFINITE, True, None)]
+DEEP = "[" * 3_000 + "]" * 3_000
+
+HEADERS = [(name, v) for name in ("alg", "kid", "typ", "crit") for v in (*NOT_STRINGS, DEEP)]
+CLAIMS = [
+    *((name, value) for name in ("sub", "tenant", "scope") for value in (*NOT_STRINGS, DEEP)),
+    *((name, value) for name in ("iss", "aud") for value in NOT_STRINGS),
+    *((name, value) for name in ("exp", "iat", "nbf") for value in NOT_TIMES),
+]
+# An empty list of audiences is well-formed, and is accepted where no audience is configured.
+CLAIMS.remove(("aud", "[]"))
+
+
+def sign(
+    key: Any,
+    algorithm: Any,
+    payload: Any,
+    header_json: Any = ("alg", None),
+    claim_json: Any = ("sub", None),
+) -> Any:
+    """Signs JSON that PyJWT refuses to encode."""
+    header = _with({"alg": algorithm, "typ": "JWT"}, *header_json)
+    body = _with(payload, *claim_json)
+    signed = b".".join(base64.urlsafe_b64encode(p.encode()).rstrip(b"=") for p in (header, body))
+    made_by = jwt.get_algorithm_by_name(algorithm)
+    signature = made_by.sign(signed, made_by.prepare_key(key))
+    return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+def _with(values: Any, name: Any, text: Any) -> Any:
+    fields = {key: json.dumps(value) for key, value in values.items()}
+    if text is not None:
+        fields[name] = text
+    return "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in fields.items()) + "}"
+
+
+@pytest.fixture(params=["HS256", "RS256", "ES256"])
+async def mode(
+    request: Any,
+    start: Callable[..., Awaitable[Gateway]],
+    session: FakeSessionService,
+    issuer: Issuer,
+) -> Any:
+    """A gateway, and a function that signs tokens for it."""
+    payload, algorithm = claims(iss=ISSUER, aud=AUDIENCE), request.param
+    key: Any
+    if algorithm == "HS256":
+        key, settings = JWT_SECRET, {"secret": JWT_SECRET}
+    else:
+        key = rsa_key("one") if algorithm == "RS256" else elliptic_key("one")
+        issuer.keys = [published(key, None)]
+        settings = {"jwks_url": issuer.url}
+    audience = {} if algorithm == "HS256" else {"issuer": ISSUER, "audience": AUDIENCE}
+    gateway = await start(jwt=settings | audience)
+    session.answers.append(raw(b"{}"))
+    assert (await gateway.get("/v1/assistants", bearer=sign(key, algorithm, payload)))[0] == 200
+    return gateway, lambda **changes: sign(key, algorithm, payload, **changes)
+
+
+async def test_a_header_field_of_the_wrong_type_is_a_401(mode: Any) -> None:
+    gateway, signed = mode
+    for change in HEADERS:
+        bearer = signed(header_json=change)
+        refused = await gateway.expect_error("GET", "/v1/models", bearer=bearer)
+        assert refused == (401, "invalid_token", None), change
+
+
+async def test_a_claim_of_the_wrong_type_is_a_401(mode: Any) -> None:
+    gateway, signed = mode
+    for change in CLAIMS:
+        bearer = signed(claim_json=change)
+        refused = await gateway.expect_error("GET", "/v1/models", bearer=bearer)
+        assert refused == (401, "invalid_token", None), change
+
+
+@pytest.mark.parametrize("name", ["header_json", "claim_json"])
+async def test_a_ticket_with_a_value_of_the_wrong_type_is_a_401(
+    gateway: Gateway, session: FakeSessionService, name: Any
+) -> None:
+    turn_id = "0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"
+    payload = {"aud": "stream-ticket", "turn": turn_id, "tenant": "acme", "user": "ada"}
+    payload["exp"] = claims()["exp"]
+    named = [*((n, v) for n in ("turn", "tenant", "user", "aud") for v in NOT_STRINGS)]
+    claimed = [*named, *(("exp", value) for value in NOT_TIMES)]
+    for change in HEADERS if name == "header_json" else claimed:
+        ticket = sign(SECRET, "HS256", payload, **{name: change})
+        refused = await gateway.expect_error("GET", f"/v1/turns/{turn_id}/stream?ticket={ticket}")
+        assert refused == (401, "invalid_ticket", None), change
+
+
+@pytest.mark.parametrize("name", ["header_json", "claim_json"])
+def test_a_principal_token_with_a_value_of_the_wrong_type_is_invalid(name: Any) -> None:
+    now = datetime.now(UTC)
+    payload: dict[str, Any] = {
+        "iss": "gateway",
+        "aud": "session",
+        "tenant": "acme",
+        "sub": "ada",
+        "scopes": [],
+    }
+    payload |= {"iat": int(now.timestamp()), "exp": int(now.timestamp()) + 60}
+    secret, expected = InternalSecret(SECRET.encode()), {"audience": "session", "now": now}
+    verify_principal(sign(SECRET, "HS256", payload), secret, issuers=["gateway"], **expected)
+    named = [(n, v) for n in ("iss", "aud", "tenant", "sub") for v in NOT_STRINGS]
+    scoped = [("scopes", value) for value in (*NOT_STRINGS, '"x"') if value != "[]"]
+    timed = [(n, v) for n in ("exp", "iat") for v in (*NOT_TIMES, "1.5")]
+    for change in HEADERS if name == "header_json" else [*named, *scoped, *timed]:
+        token = sign(SECRET, "HS256", payload, **{name: change})
+        with pytest.raises(InvalidPrincipal):
+            verify_principal(token, secret, issuers=["gateway"], **expected)

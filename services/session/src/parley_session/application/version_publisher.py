@@ -1,0 +1,62 @@
+"""Publishes committed versions to Redis, before the commands are acknowledged (ADR 24)."""
+
+import asyncio
+from contextlib import suppress
+from uuid import UUID
+
+from parley_core.storage.version_cache import VersionCache
+
+# How long readers may trust older versions once Redis is reachable again.
+RETRY_SECONDS = 0.1
+# How long every read asks this service after a flush.
+EPOCH_CHECK_SECONDS = 1.0
+
+
+class VersionPublisher:
+    """Without a cache, publishes nothing: readers then ask this service.
+
+    After a failure it publishes nothing either, until `run` has invalidated all versions.
+    """
+
+    def __init__(self, cache: VersionCache | None) -> None:
+        self._cache = cache
+        self._unpublished = 0
+        self._failed = asyncio.Event()
+
+    async def publish(self, session_id: UUID, version: int, *, gone: bool) -> None:
+        if self._cache is None:
+            return
+        published = False
+        try:
+            if not self._failed.is_set():
+                published = await self._cache.publish(session_id, version, gone=gone)
+        finally:
+            # Also when cancelled: the version is committed.
+            if not published:
+                self._unpublished += 1
+                self._failed.set()
+
+    async def run(self) -> None:
+        """Invalidate all versions after a failure, and start epochs. Runs until cancelled."""
+        if self._cache is None:
+            return
+        while True:
+            if self._failed.is_set():
+                await self._invalidate(self._cache)
+            elif not await self._cache.start_epoch():
+                self._failed.set()
+            await self._wait()
+
+    async def _invalidate(self, cache: VersionCache) -> None:
+        unpublished = self._unpublished
+        # A version that was skipped meanwhile might be missing under the next epoch.
+        if await cache.end_epoch() and self._unpublished == unpublished:
+            self._failed.clear()
+
+    async def _wait(self) -> None:
+        if self._failed.is_set():
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EPOCH_CHECK_SECONDS):
+                await self._failed.wait()
