@@ -93,7 +93,7 @@ async def _concurrent_rate(writer: Writer) -> float:
 
 
 def _event_store_writer(pool: Pool) -> Writer:
-    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), max_cached_sessions=10_000)
+    store = EventStore(pool, MasterKeys({"k": os.urandom(32)}, "k"), max_cache_bytes=1_000_000)
 
     async def write(appends: Sequence[Append]) -> list[float]:
         loaded: LoadedSession | None = None

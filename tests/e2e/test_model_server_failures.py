@@ -93,7 +93,7 @@ async def test_a_reply_without_text_reaches_no_prompt_and_keeps_its_usage(
 ) -> None:
     session = await ada.start_session()
     turn = await ada.send(session, "[reasoning 1]")
-    assert turn["reply"]["usage"] == USAGE
+    assert turn["reply"]["usage"] == {**USAGE, "estimated": False}
     await ada.send(session, question := f"And now? {session}")
     [prompt] = model_server.prompts_with(question)
     assert "assistant" not in {message["role"] for message in prompt}

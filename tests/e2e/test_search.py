@@ -32,6 +32,26 @@ async def test_search_ignores_case_and_accents(ada: User) -> None:
     assert (result["session_id"], result["session_title"]) == (session, "Holidays")
 
 
+async def test_words_of_many_scripts_are_found(ada: User) -> None:
+    session = await ada.start_session()
+    texts = {
+        "ข้าวผัด": "ฉันชอบกินข้าวผัดทุกวัน",
+        "ກິນ": "ຂ້ອຍຢາກກິນເຂົ້າ",
+        "ភាសា": "ខ្ញុំចូលចិត្តភាសាខ្មែរ",
+        "محمد": "مُحَمَّدٌ",
+        "שלום": "שָׁלוֹם",
+        "민국": "대한민국은",
+        "हिन्दी": "मैं हिन्दी बोलता हूँ",
+        "👍": "great 👍🏽",
+    }
+    for text in texts.values():
+        await ada.send(session, text)
+    await eventually(lambda: found(ada, "👍"), within=10)
+    for query, text in texts.items():
+        assert await found(ada, query) == [f"Answer to: {text}", text]
+    assert await found(ada, "हिन्दू") == []
+
+
 async def test_results_are_paged_and_filtered_by_session_and_assistant(
     ada: User,
 ) -> None:

@@ -77,3 +77,20 @@ async def test_a_cleared_key_is_loaded_again() -> None:
     await cache.get("a", source.load)
     cache.clear()
     assert await cache.get("a", source.load) == 2
+
+
+async def test_values_are_evicted_by_their_size() -> None:
+    cache, source = SingleFlightCache[str, int](10, size_of=lambda _: 4), Source()
+    for key in ("a", "b", "c"):
+        await cache.get(key, source.load)
+        await asyncio.sleep(0)
+    assert await cache.get("c", source.load) == 3
+    assert await cache.get("b", source.load) == 2
+    assert await cache.get("a", source.load) == 4
+
+
+async def test_a_value_larger_than_the_cache_is_not_cached() -> None:
+    cache, source = SingleFlightCache[str, int](10, size_of=lambda _: 11), Source()
+    assert await cache.get("a", source.load) == 1
+    await asyncio.sleep(0)
+    assert await cache.get("a", source.load) == 2

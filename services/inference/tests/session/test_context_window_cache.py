@@ -42,10 +42,14 @@ def test_a_context_without_base_replaces_the_window() -> None:
     assert contents(windows.update(ONE, context(7, "c"))) == ["c"]
 
 
-def test_the_size_of_a_window_is_measured_in_utf_8() -> None:
-    windows = ContextWindowCache(10_000)
-    windows.update(ONE, context(3, "aé"))
-    assert windows.update(ONE, context(4, "😀", base=3)).text_bytes == 7
+def test_the_size_of_a_window_is_that_of_its_text_in_memory() -> None:
+    windows = ContextWindowCache(1_000_000)
+    narrow = windows.update(ONE, context(3, "a" * 10_000))
+    wide = windows.update(TWO, context(3, "a" * 10_000 + "😀"))
+    assert 10_000 < narrow.memory_bytes < 11_000
+    assert 40_000 < wide.memory_bytes < 41_000
+    longer = windows.update(TWO, context(4, "b" * 10_000, base=3))
+    assert 50_000 < longer.memory_bytes < 52_000
 
 
 @pytest.mark.parametrize("base", [2, 4])

@@ -49,7 +49,7 @@ async def test_only_the_last_ended_turns_are_cached(
     session: FakeSessionService,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live_turn_registry, "MAX_ENDED_TURNS", 2)
+    monkeypatch.setattr(live_turn_registry, "MAX_ENDED_BYTES", 10_000)
     inference = await start()
     turns = [session.open_turn() for _ in range(3)]
     for turn in turns:

@@ -116,8 +116,9 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     idempotency_hours: Count = Field(
         default=24, description="the whole hours for which an Idempotency-Key is remembered"
     )
-    session_cache_size: Count = Field(
-        default=10_000, description="how many sessions are cached in memory, a few KB each"
+    session_cache_max_bytes: Count = Field(
+        default=128 * 1024 * 1024,
+        description="memory for cached sessions, in bytes; a session takes some 500 per message",
     )
     retention_policy_path: Path | None = Field(
         default=None, description="the path of a YAML file with retention policies"

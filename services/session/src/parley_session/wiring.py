@@ -130,7 +130,7 @@ def _compose(
     store = EventStore(
         pool,
         settings.master_key,
-        max_cached_sessions=settings.session_cache_size,
+        max_cache_bytes=settings.session_cache_max_bytes,
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,

@@ -35,7 +35,7 @@ class Interrupted(EventStore):
     """Runs a callback once, after the first or second read."""
 
     def __init__(self, pool: Pool, meanwhile: Meanwhile, after: int) -> None:
-        super().__init__(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
+        super().__init__(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
         self._meanwhile, self._reads_left = meanwhile, after
 
     async def load(self, *arguments: Any) -> Any:
@@ -64,7 +64,7 @@ def given(command: Command) -> CommandFor:
 @pytest.fixture
 def executor(pool: Pool) -> CommandExecutor:
     """The executor of another process."""
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
     return CommandExecutor(store, max_attempts=3)
 
 
@@ -178,7 +178,7 @@ async def test_a_command_gives_up_after_its_attempts_and_stores_nothing(
         async def append(self, *_: Any, **__: Any) -> None:
             self.attempts += 1
 
-    store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10)
+    store = AlwaysLate(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
     with pytest.raises(Unavailable) as rejected:
         await CommandExecutor(store, max_attempts=3).execute(
             command.session_id, given(submit_message()), CALLER

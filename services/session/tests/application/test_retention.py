@@ -37,7 +37,7 @@ NONE = RetentionPolicies()
 
 
 def executor_on(pool: Pool, *, ago: timedelta = timedelta(0)) -> CommandExecutor:
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=100)
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
     return CommandExecutor(store, max_attempts=8, clock=lambda: datetime.now(UTC) - ago)
 
 

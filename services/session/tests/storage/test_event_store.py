@@ -35,7 +35,7 @@ TABLES = ("sessions", "events", "outbox", "turns", "remembered_requests")
 
 @pytest.fixture
 async def store(pool: Pool) -> EventStore:
-    return EventStore(pool, KEYS, max_cached_sessions=100)
+    return EventStore(pool, KEYS, max_cache_bytes=1_000_000)
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ async def test_content_is_unsealed_only_with_the_key_of_the_session(
 
 async def test_the_relay_is_woken_after_each_commit(pool: Pool) -> None:
     woken: list[bool] = []
-    store = EventStore(pool, KEYS, max_cached_sessions=9, on_appended=woken.append)
+    store = EventStore(pool, KEYS, max_cache_bytes=1_000_000, on_appended=woken.append)
     loaded = await start(store)
     late = decided(loaded)
     await execute(store, loaded.session.id, submit_message())

@@ -32,8 +32,8 @@ class CountingPool:
 
 async def test_a_load_folds_only_new_events(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
-    elsewhere = EventStore(pool, KEYS, max_cached_sessions=100)
+    store = EventStore(counting, KEYS, max_cache_bytes=1_000_000)  # type: ignore[arg-type]
+    elsewhere = EventStore(pool, KEYS, max_cache_bytes=1_000_000)
     loaded = await start(elsewhere)
     await store.load(loaded.session.id)
     assert counting.read == 1
@@ -48,7 +48,7 @@ async def test_a_load_folds_only_new_events(pool: Pool) -> None:
 
 async def test_events_appended_by_this_process_are_not_read_again(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
+    store = EventStore(counting, KEYS, max_cache_bytes=1_000_000)  # type: ignore[arg-type]
     loaded = await start(store)
     await execute(store, loaded.session.id, submit_message())
     latest = await store.load(loaded.session.id)
@@ -58,8 +58,8 @@ async def test_events_appended_by_this_process_are_not_read_again(pool: Pool) ->
 
 async def test_cached_events_equal_stored_ones(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, max_cached_sessions=100)  # type: ignore[arg-type]
-    elsewhere = EventStore(pool, KEYS, max_cached_sessions=100)
+    store = EventStore(counting, KEYS, max_cache_bytes=1_000_000)  # type: ignore[arg-type]
+    elsewhere = EventStore(pool, KEYS, max_cache_bytes=1_000_000)
     loaded, command = await start(store), submit_message()
     await execute(store, loaded.session.id, command)
     appended = await store.events_at(loaded.session.id, [3, 2, 3])
@@ -72,7 +72,7 @@ async def test_cached_events_equal_stored_ones(pool: Pool) -> None:
 
 async def test_an_evicted_session_is_read_again(pool: Pool) -> None:
     counting = CountingPool(pool)
-    store = EventStore(counting, KEYS, max_cached_sessions=2)  # type: ignore[arg-type]
+    store = EventStore(counting, KEYS, max_cache_bytes=3_000)  # type: ignore[arg-type]
     loaded = [await start(store) for _ in range(3)]
     assert await store.load(loaded[2].session.id) == loaded[2]
     assert counting.read == 0
@@ -81,18 +81,18 @@ async def test_an_evicted_session_is_read_again(pool: Pool) -> None:
 
 
 async def test_a_long_session_is_loaded_completely(pool: Pool) -> None:
-    store = EventStore(pool, KEYS, max_cached_sessions=1)
+    store = EventStore(pool, KEYS, max_cache_bytes=1_000_000)
     loaded = await start(store)
     for _ in range(150):
         command = submit_message()
         await execute(store, loaded.session.id, command)
         last = await execute(store, loaded.session.id, complete_reply(command.turn_id))
-    afresh = EventStore(pool, KEYS, max_cached_sessions=1)
+    afresh = EventStore(pool, KEYS, max_cache_bytes=1_000_000)
     assert await afresh.load(loaded.session.id) == last
 
 
 async def test_a_session_whose_events_are_missing_is_broken(pool: Pool) -> None:
-    loaded = await start(EventStore(pool, KEYS, max_cached_sessions=1))
+    loaded = await start(EventStore(pool, KEYS, max_cache_bytes=1_000_000))
     await pool.execute("DELETE FROM events")
     with pytest.raises(BrokenStream):
-        await EventStore(pool, KEYS, max_cached_sessions=1).load(loaded.session.id)
+        await EventStore(pool, KEYS, max_cache_bytes=1_000_000).load(loaded.session.id)

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import InvalidRequest
 from parley_core.http.service_client import ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
 from parley_gateway.history.page_cache import Key, Page, PageCache
@@ -40,7 +39,7 @@ class HistoryReader:
         query: HistoryQuery,
         if_none_match: str,
     ) -> Response:
-        version = await self._version(session_id, query.min_version or 0)
+        version = max(await self._versions.current(session_id), query.min_version or 0)
         owner = (caller.principal.tenant, caller.principal.user)
         key = (owner, request.scope["raw_path"], request.scope["query_string"])
         page = await self._cached(key, version)
@@ -49,15 +48,6 @@ class HistoryReader:
             if page is None:
                 return passthrough_response(response)
         return page_response(page, if_none_match.encode("latin-1"))
-
-    async def _version(self, session_id: UUID, min_version: int) -> int:
-        """The committed version. Raises InvalidRequest if it is below the required one."""
-        version = await self._versions.current(session_id)
-        if version < min_version:
-            version = await self._versions.committed(session_id)
-        if version < min_version:
-            raise InvalidRequest("The session has no such version yet.", param="min_version")
-        return version
 
     async def _cached(self, key: Key, version: int) -> Page | None:
         """The cached page; waits for a running read, as many clients ask after a change."""

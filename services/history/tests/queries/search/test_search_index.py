@@ -13,7 +13,12 @@ from history_testing.stories import NOON, Story, chat
 
 from parley_core.crypto.sealing import DataKey
 from parley_history.projection.active_read_model import ActiveReadModel
-from parley_history.queries.search import index_batches, index_sessions, indexer
+from parley_history.queries.search import (
+    blind_tokens,
+    index_batches,
+    index_sessions,
+    indexer,
+)
 from parley_history.queries.search.blind_tokens import tokens_of
 from parley_history.queries.search.dirty_sessions import DirtySessions
 from parley_history.session_service import key_cache
@@ -134,6 +139,30 @@ async def test_the_index_stores_no_word_and_is_rebuilt_for_a_new_key(
     session.search_keys["default", "ada"] = DataKey.generate()
     await eventually(uses_the_current_key)
     assert len(contents_of(await history.search("question"))) == 1
+
+
+async def test_an_index_of_other_word_rules_is_rebuilt(
+    tables: ReadModelTables,
+    session: FakeSessionService,
+    start: StartHistory,
+    project_story: ProjectStory,
+    indexed: Any,
+) -> None:
+    story = Story()
+    story.submit("ฉันชอบกินข้าวผัด")
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(blind_tokens, "WORD_RULES_VERSION", 0)
+        earlier.setattr(index_sessions, "words_of", str.split)
+        async with serve_history(tables.dsn, session.url, indexer_enabled=True) as history:
+            await indexed(await project_story(story))
+            assert contents_of(await history.search("ข้าวผัด")) == []
+    history = await start(indexer_enabled=True)
+
+    async def is_found() -> bool:
+        contents: list[str] = contents_of(await history.search("ข้าวผัด"))
+        return contents == ["ฉันชอบกินข้าวผัด"]
+
+    await eventually(is_found, within=15)
 
 
 async def test_without_the_session_service_only_removals_are_indexed(

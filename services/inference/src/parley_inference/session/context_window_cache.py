@@ -1,5 +1,6 @@
 """Context window cache: the prompt messages of recently served sessions, extended turn by turn."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from parley_inference.models.wire.chat_message import ChatMessage
 # A conversation that pauses for longer sends its whole context once.
 TTL_SECONDS = 300
 
-# Rough memory of a message beside its text: the struct, its id, the headers of its strings.
+# Rough memory of a message beside its text: the struct and its id.
 _MESSAGE_OVERHEAD_BYTES = 400
 
 _SUMMARY_HEADING = "What was said earlier in this conversation, in summary:"
@@ -22,16 +23,12 @@ _SUMMARY_HEADING = "What was said earlier in this conversation, in summary:"
 
 @dataclass(frozen=True, slots=True)
 class ContextWindow:
-    """The messages up to a session's version, oldest first; `text_bytes` counts UTF-8."""
+    """The messages up to a session's version, oldest first; `memory_bytes` is their memory."""
 
     version: int
     budget: int
     messages: tuple[PromptMessage, ...]
-    text_bytes: int
-
-    @property
-    def memory_bytes(self) -> int:
-        return self.text_bytes + _MESSAGE_OVERHEAD_BYTES * len(self.messages)
+    memory_bytes: int
 
     @property
     def ref(self) -> CachedWindow | None:
@@ -104,9 +101,10 @@ class ContextWindowCache:
 
 def _extended(cached: ContextWindow | None, context: PromptContext) -> ContextWindow:
     messages = tuple(context.messages)
-    text_bytes = sum(len(each.content.encode()) for each in messages)
+    # Not of UTF-8: one character of four bytes makes each character of its text take four.
+    size = sum(_MESSAGE_OVERHEAD_BYTES + sys.getsizeof(each.content) for each in messages)
     if context.base is not None:
         if cached is None or cached.version != context.base:
             raise CacheMiss
-        messages, text_bytes = cached.messages + messages, cached.text_bytes + text_bytes
-    return ContextWindow(context.version, context.budget, messages, text_bytes)
+        messages, size = cached.messages + messages, cached.memory_bytes + size
+    return ContextWindow(context.version, context.budget, messages, size)

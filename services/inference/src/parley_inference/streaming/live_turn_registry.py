@@ -1,5 +1,6 @@
 """Registry of the turns that can be read here: running ones, and recently ended ones."""
 
+import sys
 from collections.abc import Set
 from uuid import UUID
 
@@ -8,17 +9,20 @@ from cachetools import TTLCache
 from parley_inference.streaming.live_turn import LiveTurn
 
 # Late and reconnecting subscribers find an ended turn here; afterwards it is fetched from session.
-# At 512 KiB per reply, the count bounds the memory to 128 MiB.
-MAX_ENDED_TURNS = 256
+# Rough memory of an ended turn beside the text of its reply.
+_TURN_BYTES = 4_096
+MAX_ENDED_BYTES = 32 * 1024 * 1024
 ENDED_TTL_SECONDS = 30
 
 
 class LiveTurnRegistry:
-    """Turns by id; ended ones stay for `ENDED_TTL_SECONDS`, at most `MAX_ENDED_TURNS` of them."""
+    """Turns by id; ended ones stay for `ENDED_TTL_SECONDS`, at most `MAX_ENDED_BYTES` of them."""
 
     def __init__(self) -> None:
         self._running: dict[UUID, LiveTurn] = {}
-        self._ended: TTLCache[UUID, LiveTurn] = TTLCache(MAX_ENDED_TURNS, ENDED_TTL_SECONDS)
+        self._ended: TTLCache[UUID, LiveTurn] = TTLCache(
+            MAX_ENDED_BYTES, ENDED_TTL_SECONDS, getsizeof=_memory_bytes
+        )
 
     def __len__(self) -> int:
         return len(self._running) + len(self._ended)
@@ -50,3 +54,9 @@ class LiveTurnRegistry:
 
     def expire(self) -> None:
         self._ended.expire()
+
+
+def _memory_bytes(live: LiveTurn) -> int:
+    """Far below the limit: a reply has at most 512 KiB as JSON, thus 2 MiB in memory."""
+    message = live.ended.message if live.ended else None
+    return _TURN_BYTES + sys.getsizeof(message.content if message else "")

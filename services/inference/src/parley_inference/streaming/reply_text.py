@@ -11,6 +11,8 @@ _encode = msgspec.json.Encoder().encode
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _QUOTES = 2
+# A string per token takes ten times the memory of its text; shorter parts are joined.
+_MIN_PART_LENGTH = 512
 
 
 class ReplyText:
@@ -64,8 +66,12 @@ class ReplyText:
             return False
         self._bytes_left -= size
         self.length += len(text)
-        self._parts.append(text)
-        self._ends.append(self.length)
+        if self._parts and len(self._parts[-1]) < _MIN_PART_LENGTH:
+            self._parts[-1] += text
+            self._ends[-1] = self.length
+        else:
+            self._parts.append(text)
+            self._ends.append(self.length)
         return True
 
     def _pair_surrogates(self, text: str) -> str:

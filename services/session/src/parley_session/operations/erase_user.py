@@ -63,7 +63,7 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
 
 
 async def _erase(pool: Pool, settings: EraseUserSettings, principal: Principal, total: int) -> int:
-    store = EventStore(pool, settings.master_key, max_cached_sessions=1)
+    store = EventStore(pool, settings.master_key, max_cache_bytes=1)
     deletion = SessionDeletion(
         CommandExecutor(store),
         SessionIndex(pool),

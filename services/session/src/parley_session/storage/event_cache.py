@@ -1,5 +1,6 @@
 """In-process caches of the event store: folded sessions, and the events appended last."""
 
+import sys
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
@@ -8,17 +9,25 @@ from cachetools import LRUCache
 from parley_events.session import Event
 from parley_session.domain.session.state import Session
 
+# Measured with tracemalloc, rounded up: a session without messages; a node with its id and its
+# place in a map; an ended turn with its id.
+_SESSION_BYTES, _NODE_BYTES, _ENDED_TURN_BYTES = 1_000, 420, 200
+
 # The next steps of a turn read the events of its first step again.
 MAX_RECENT_EVENTS = 1_000
-# Larger appends are not cached: reading them back costs less than the memory.
+# Larger appends are not cached: reading them back costs less than the memory. With the limit above,
+# cached events have at most 32 MiB.
 MAX_RECENT_APPEND_BYTES = 32 * 1024
 
 
 class SessionCache:
-    """LRU cache of folded sessions, so that a load reads only newer events."""
+    """LRU cache of folded sessions of at most `max_bytes`, so that a load reads only newer events.
 
-    def __init__(self, max_sessions: int) -> None:
-        self._sessions: LRUCache[UUID, Session] = LRUCache(max_sessions)
+    A session that is larger than the whole cache is not cached.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._sessions: LRUCache[UUID, Session] = LRUCache(max_bytes, getsizeof=estimated_bytes)
 
     def get(self, session_id: UUID) -> Session | None:
         return self._sessions.get(session_id)
@@ -27,7 +36,9 @@ class SessionCache:
         """Never replaces a later version: loads of one session may overlap."""
         cached = self._sessions.get(session.id)
         if cached is None or cached.version <= session.version:
-            self._sessions[session.id] = session
+            self._sessions.pop(session.id, None)
+            if estimated_bytes(session) <= self._sessions.maxsize:
+                self._sessions[session.id] = session
 
     def remove(self, session_id: UUID) -> None:
         self._sessions.pop(session_id, None)
@@ -50,3 +61,14 @@ class RecentEvents:
         cached = [self._events.get((session_id, sequence)) for sequence in sorted({*sequences})]
         events = [event for event in cached if event is not None]
         return events if len(events) == len(cached) else None
+
+
+def estimated_bytes(session: Session) -> int:
+    """The memory of a folded session, from its counts alone: it is called after each append."""
+    names = (session.owner, session.tenant, session.assistant_id)
+    return (
+        _SESSION_BYTES
+        + sum(map(sys.getsizeof, names))
+        + _NODE_BYTES * (len(session.messages) + len(session.compactions))
+        + _ENDED_TURN_BYTES * len(session.ended_turns)
+    )

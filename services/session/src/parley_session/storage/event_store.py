@@ -54,7 +54,7 @@ class EventStore:
         pool: Pool,
         master_keys: MasterKeys,
         *,
-        max_cached_sessions: int,
+        max_cache_bytes: int,
         on_appended: Callable[[bool], None] = lambda _: None,
         observe_append: Callable[[float], None] = lambda _: None,
         publish_version: PublishVersion = _publish_nothing,
@@ -68,7 +68,7 @@ class EventStore:
         self._pool, self._master_keys = pool, master_keys
         self._on_appended, self._observe_append = on_appended, observe_append
         self._publish_version = publish_version
-        self._sessions, self._recent_events = SessionCache(max_cached_sessions), RecentEvents()
+        self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
 
     async def load(self, session_id: UUID) -> LoadedSession | None:
         """The session with every event committed before the call; None if it is unknown.

@@ -57,7 +57,7 @@ class Components:
 def components_on(
     pool: Pool, turns: TurnStore | None = None, buffers: TurnBuffers | None = None
 ) -> Components:
-    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=1_000)
+    store = EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000)
     turns, executor = turns or TurnStore(pool), CommandExecutor(store, max_attempts=8)
     assistants = AssistantCatalogue(AssistantRepository(pool), "demo")
     sessions = SessionQueries(store, turns, executor, max_messages=1_000)
@@ -90,7 +90,7 @@ async def until_blocked(pool: Pool, statements: int = 1) -> None:
 def deletion_on(pool: Pool) -> SessionDeletion:
     """A `SessionDeletion` without an undelete window."""
     executor = CommandExecutor(
-        EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cached_sessions=10), max_attempts=8
+        EventStore(pool, MasterKeys.parse(MASTER_KEY), max_cache_bytes=1_000_000), max_attempts=8
     )
     return SessionDeletion(
         executor, SessionIndex(pool), undelete_days=lambda _, __: 0, clock=utc_now

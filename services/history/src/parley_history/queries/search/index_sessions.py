@@ -10,7 +10,7 @@ from parley_contracts.session_api.keys import Person
 from parley_core.crypto.sealing import DataKey, UnsealError
 from parley_history.queries.messages.page_json import unseal_text
 from parley_history.queries.search import index_repository as repository
-from parley_history.queries.search.blind_tokens import key_fingerprint, tokens_of, words_of
+from parley_history.queries.search.blind_tokens import key_fingerprint, tokens_of
 from parley_history.queries.search.index_batches import (
     MAX_BYTES,
     MAX_MESSAGES,
@@ -23,6 +23,7 @@ from parley_history.queries.search.index_repository import (
     IndexState,
     UnindexedMessage,
 )
+from parley_history.queries.search.words import words_of
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.storage.database import Connection
 
@@ -69,7 +70,7 @@ class SessionIndexer:
     async def _backlog(
         self, session: IndexState, key: DataKey, search_key: DataKey
     ) -> IndexBacklog:
-        """Restart the index of a session whose search key changed or whose version went back."""
+        """Restart the index after a change of the search key or word rules, or a lower version."""
         indexed_version = session.indexed_version or 0
         key_changed = session.key_fingerprint not in (None, key_fingerprint(search_key))
         if key_changed or indexed_version > session.version:

@@ -9,7 +9,7 @@ import msgspec
 
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from parley_history.queries.search.blind_tokens import words_of
+from parley_history.queries.search.words import words_of
 
 MAX_QUERY_LENGTH = 500
 

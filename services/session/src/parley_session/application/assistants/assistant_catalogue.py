@@ -1,6 +1,7 @@
 """Assistant catalogue: the assistants that a tenant can use, cached for a second."""
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,10 @@ from parley_session.storage.assistant_repository import AssistantRepository
 # Other ids are not looked up: Postgres rejects a zero byte in text.
 _ID = re.compile(ASSISTANT_ID_PATTERN)
 
-MAX_CACHED_ASSISTANTS = 1_000
-"""Of the cache of current definitions, and of that of versions: some MB each."""
+MAX_CACHED_BYTES = 16 * 1024 * 1024
+"""Of the cache of current definitions, and of that of versions: 4,000 with short instructions."""
+# Rough memory of an assistant beside its instructions.
+_ASSISTANT_BYTES = 4_096
 # How long a change by another replica may go unnoticed.
 _TTL_SECONDS = 1
 
@@ -42,15 +45,17 @@ class AssistantCatalogue:
         repository: AssistantRepository,
         default_model: str,
         *,
-        max_entries: int = MAX_CACHED_ASSISTANTS,
+        max_bytes: int = MAX_CACHED_BYTES,
         ttl_seconds: float = _TTL_SECONDS,
     ) -> None:
         """`default_model` is that of assistants without a model of their own."""
         self._repository, self._default_model = repository, default_model
         self._current = SingleFlightCache[tuple[str, str | None], CataloguedAssistant](
-            max_entries, ttl_seconds
+            max_bytes, ttl_seconds, size_of=_memory_bytes
         )
-        self._versions = SingleFlightCache[tuple[str, str, int], CataloguedAssistant](max_entries)
+        self._versions = SingleFlightCache[tuple[str, str, int], CataloguedAssistant](
+            max_bytes, size_of=_memory_bytes
+        )
 
     async def get(self, tenant: str, assistant_id: str | None) -> CataloguedAssistant:
         """The assistant, or the default one for None. Raises AssistantNotFound."""
@@ -136,3 +141,7 @@ class AssistantCatalogue:
             retired=row["retired"],
         )
         return CataloguedAssistant(shape, model, data.instructions, row["tenant"] is None)
+
+
+def _memory_bytes(assistant: CataloguedAssistant) -> int:
+    return _ASSISTANT_BYTES + sys.getsizeof(assistant.instructions)

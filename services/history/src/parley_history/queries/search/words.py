@@ -1,0 +1,77 @@
+"""Words of a text in any script, for search.
+
+Words are runs of letters, digits and their marks (Unicode, UAX #29), compared without case, width,
+accents, and the points of Arabic, Hebrew and Syriac. They also end at apostrophes, full stops and
+underscores, so that "homme" is found in "l'homme". Scripts that are written without spaces, and
+Korean, which joins particles to words, have no such words: each character (grapheme cluster) and
+each pair of adjacent characters counts as one. Each emoji is a word, whatever its skin tone.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import regex
+
+WORD_RULES_VERSION = 1
+"""To be raised when the rules change, or `regex` changes its Unicode version.
+
+Indexes of another version are rebuilt.
+"""
+
+MAX_WORDS = 20_000
+"""Different words indexed per text; further words are not found."""
+
+_MAX_WORD_LENGTH = 64
+
+# Inherited marks are accents of several scripts, except those that make other letters of kana.
+# U+0640, the tatweel, only stretches an Arabic word.
+_IGNORED = regex.compile(
+    r"[\p{Default_Ignorable_Code_Point}\u0640"
+    r"[[\p{M}&&[\p{sc=Inherited}\p{sc=Arabic}\p{sc=Hebrew}\p{sc=Syriac}]]--[\u3099\u309a]]]+",
+    regex.V1,
+)
+# Line_Break=SA are Thai, Lao, Khmer, Myanmar, and the smaller scripts of their region.
+_UNSPACED = (
+    r"[[\p{L}\p{M}\p{Nl}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Bopomofo}"
+    r"\p{scx=Hangul}\p{Line_Break=SA}]]"
+)
+_WORD = regex.compile(
+    rf"(?P<unspaced>{_UNSPACED}+)"
+    rf"|[[\p{{L}}\p{{N}}]--{_UNSPACED}][[\p{{L}}\p{{M}}\p{{N}}]--{_UNSPACED}]*"
+    r"|\p{Regional_Indicator}{2}|\p{Extended_Pictographic}",
+    regex.V1,
+)
+_CHARACTER = regex.compile(r"\X")
+_ASCII_WORD = re.compile("[a-z0-9]+")
+
+
+def words_of(text: str) -> set[str]:
+    """Return up to MAX_WORDS different words."""
+    words = set[str]()
+    for word in _ascii_words(text) if text.isascii() else _unicode_words(text):
+        words.add(word[:_MAX_WORD_LENGTH])
+        if len(words) >= MAX_WORDS:
+            break
+    return words
+
+
+def _ascii_words(text: str) -> Iterable[str]:
+    """The same words as of the general rules, several times faster."""
+    return (match[0] for match in _ASCII_WORD.finditer(text.lower()))
+
+
+def _unicode_words(text: str) -> Iterator[str]:
+    for match in _WORD.finditer(_normalise(text)):
+        if match["unspaced"]:
+            characters = _CHARACTER.findall(match[0])
+            yield from characters
+            yield from map("".join, pairwise(characters))
+        else:
+            yield match[0]
+
+
+def _normalise(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return unicodedata.normalize("NFKC", _IGNORED.sub("", unicodedata.normalize("NFKD", folded)))
