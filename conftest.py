@@ -39,7 +39,11 @@ _STARTS_PROCESSES = re.compile(
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.
 _SERVICE_FIXTURE = "start"
-# A worker process starts with the slowest tests, so that the short ones even out the end of a run.
+# Files of 25 to 80 seconds: a parallel run starts with them, so that none of them is its end.
+_LONGEST_FILES = frozenset(
+    ("test_backup.py", "test_operator_repairs.py", "test_restart.py", "test_openapi_conformance.py")
+)
+# A worker process then takes the slowest tiers first; the short tests even out the end of a run.
 _RUN_ORDER = ("faults", "e2e", "engine", "service", "unit")
 
 _UUID_OR_TIME = re.compile(
@@ -70,7 +74,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, tier in tiers.items():
         item.add_marker(tier)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: _RUN_ORDER.index(tiers[item]))
+        items.sort(
+            key=lambda item: (item.path.name not in _LONGEST_FILES, _RUN_ORDER.index(tiers[item]))
+        )
 
 
 def _tier(item: pytest.Item) -> str:

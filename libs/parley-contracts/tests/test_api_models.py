@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,8 +23,8 @@ TEN = datetime(2026, 11, 24, 10, tzinfo=UTC)
 SESSION, TURN, MESSAGE, REPLY = (UUID(int=number) for number in range(1, 5))
 
 
-def message(**changes):
-    fields = {
+def message(**changes: Any) -> Message:
+    fields: dict[str, Any] = {
         "id": MESSAGE,
         "session_id": SESSION,
         "turn_id": TURN,
@@ -37,8 +38,8 @@ def message(**changes):
     return Message(**fields | changes)
 
 
-def turn(**changes):
-    fields = {
+def turn(**changes: Any) -> Turn:
+    fields: dict[str, Any] = {
         "id": TURN,
         "session_id": SESSION,
         "status": "running",
@@ -131,7 +132,7 @@ def test_absent_fields_of_a_session_are_null() -> None:
         Assistant(id="a", version=1, name="A", description="", model=None, default=True),
     ],
 )
-def test_a_model_survives_a_json_round_trip(shape) -> None:
+def test_a_model_survives_a_json_round_trip(shape: Any) -> None:
     assert type(shape).model_validate_json(shape.to_json()) == shape
 
 
@@ -147,7 +148,13 @@ def test_a_model_is_immutable() -> None:
 
 
 def test_a_page_has_a_version_only_if_it_was_projected() -> None:
-    empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    empty: dict[str, Any] = {
+        "object": "list",
+        "data": [],
+        "first_id": None,
+        "last_id": None,
+        "has_more": False,
+    }
 
     assert json.loads(Page[Message](data=[]).to_json()) == empty
     assert json.loads(Page[Message](data=[], version=0).to_json()) == {**empty, "version": 0}
@@ -164,7 +171,7 @@ def test_a_page_has_a_version_only_if_it_was_projected() -> None:
         ),
     ],
 )
-def test_a_time_is_rfc_3339_in_utc_with_microseconds(time, text) -> None:
+def test_a_time_is_rfc_3339_in_utc_with_microseconds(time: datetime, text: str) -> None:
     assert rfc3339(time) == text
     assert json.loads(message(created_at=time).to_json())["created_at"] == text
 

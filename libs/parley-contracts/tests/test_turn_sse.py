@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from parley_contracts import turn_sse as sse
-from parley_contracts.api_models import ErrorShape, Message, Turn, UsageShape
+from parley_contracts.api_models import ErrorShape, Message, Turn, TurnStatus, UsageShape
 
 SESSION, TURN, MESSAGE, REPLY = (UUID(int=number) for number in range(1, 5))
 FAMILY = "👨‍👩‍👧"
@@ -16,7 +17,7 @@ COMBINED = "e\u0301"
 """One letter, two code points."""
 
 
-def message(**changes):
+def message(**changes: Any) -> Message:
     fields = {
         "id": MESSAGE,
         "session_id": SESSION,
@@ -31,7 +32,9 @@ def message(**changes):
     return Message(**fields | changes)
 
 
-def turn(content, status="completed", error=None, **reply):
+def turn(
+    content: str, status: TurnStatus = "completed", error: ErrorShape | None = None, **reply: Any
+) -> Turn:
     return Turn(
         id=TURN,
         session_id=SESSION,
@@ -46,7 +49,7 @@ def turn(content, status="completed", error=None, **reply):
     )
 
 
-def read(event):
+def read(event: bytes) -> tuple[str, dict[str, Any]]:
     """An event as a client reads it: its id and its data."""
     identifier, data, *rest = event.decode().split("\n")
     assert rest == ["", ""]
@@ -73,7 +76,7 @@ def test_a_delta_is_encoded_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize("breaking", ["\n", "\r", "\r\n\r\n", "\x00", "\x85", "\u2028", "id: 7\n"])
-def test_no_text_breaks_the_framing_of_an_event(breaking) -> None:
+def test_no_text_breaks_the_framing_of_an_event(breaking: str) -> None:
     text = f"a{breaking}b"
 
     event = sse.delta(text, len(text))
@@ -95,6 +98,7 @@ def test_a_completed_turn_ends_with_its_message_and_usage() -> None:
     identifier, data = read(sse.ended(ended))
 
     assert identifier == sse.END == "end"
+    assert ended.reply is not None
     assert data == {
         "type": "reply.completed",
         "sequence_number": 5,
@@ -126,14 +130,14 @@ def test_a_cancelled_turn_ends_without_an_error() -> None:
 @pytest.mark.parametrize(
     ("content", "positions"), [("Hello", 5), ("🙂", 1), (FAMILY, 5), (COMBINED, 2), ("", 0)]
 )
-def test_positions_count_code_points(content, positions) -> None:
+def test_positions_count_code_points(content: str, positions: int) -> None:
     _, data = read(sse.ended(turn(content)))
 
     assert data["sequence_number"] == positions
 
 
 @pytest.mark.parametrize("content", ["Hello, you", f"{FAMILY} and {COMBINED}\n🙂", ""])
-def test_a_replay_after_any_position_completes_the_reply(content) -> None:
+def test_a_replay_after_any_position_completes_the_reply(content: str) -> None:
     for position in range(len(content) + 1):
         *deltas, last = map(read, sse.replay(turn(content), position))
 
@@ -143,7 +147,7 @@ def test_a_replay_after_any_position_completes_the_reply(content) -> None:
 
 
 @pytest.mark.parametrize("position", [5, 6, 1000])
-def test_a_replay_after_the_whole_reply_is_only_its_end(position) -> None:
+def test_a_replay_after_the_whole_reply_is_only_its_end(position: int) -> None:
     assert list(sse.replay(turn("Hello"), position)) == [sse.ended(turn("Hello"))]
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import signal
+from typing import Any
 
 import pytest
 from gateway_fakes.gateway import Client
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.history import History
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import JWT_SECRET, token
+from gateway_fakes.session import FakeSessionService
 
 from parley_cli.engines import free_port
 from parley_gateway.__main__ import main
@@ -60,7 +63,7 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
     ],
 )
 def test_invalid_settings_exit_with_code_2_and_name_the_variable(
-    monkeypatch, capsys, wrong, sentence
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: Any, sentence: Any
 ) -> None:
     for variable, value in (RIGHT | wrong).items():
         monkeypatch.setenv(variable, value)
@@ -72,7 +75,7 @@ def test_invalid_settings_exit_with_code_2_and_name_the_variable(
 
 
 async def test_connections_over_the_limit_per_address_are_refused(
-    session, inference, history
+    session: FakeSessionService, inference: Inference, history: History
 ) -> None:
     port = free_port()
     process = await started(
@@ -104,7 +107,9 @@ async def test_connections_over_the_limit_per_address_are_refused(
     assert b"file descriptors" in error
 
 
-async def test_sigterm_ends_open_streams_and_then_the_process(session, inference, history) -> None:
+async def test_sigterm_ends_open_streams_and_then_the_process(
+    session: FakeSessionService, inference: Inference, history: History
+) -> None:
     port = free_port()
     process = await started(
         "parley_gateway",

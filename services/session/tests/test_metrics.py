@@ -81,7 +81,7 @@ async def test_published_events_are_counted_and_the_leader_is_marked(
     assert (metrics[PUBLISHED], metrics[FAILURES], metrics[IS_LEADER]) == (3, 0, 1)
 
     async def leads_for_assistants() -> bool:
-        return (await session.metrics("assistants"))[IS_LEADER] == 1
+        return bool((await session.metrics("assistants"))[IS_LEADER] == 1)
 
     await eventually(leads_for_assistants)
     assert (await session.metrics("assistants"))[PUBLISHED] == 0
@@ -91,7 +91,7 @@ async def test_failures_of_the_relay_are_counted(serve: Any) -> None:
     session = await serve(RELAY_LIMITS=quick_limits(publish_timeout_seconds=2))
 
     async def has_failed() -> bool:
-        return (await session.metrics())[FAILURES] > 2
+        return bool((await session.metrics())[FAILURES] > 2)
 
     await eventually(has_failed)
     assert (await session.metrics())[IS_LEADER] == 0
@@ -104,7 +104,7 @@ async def test_a_scrape_omits_the_outboxes_while_the_database_is_unavailable(
         session = await serve(database=proxy.database, session_database_timeout_seconds=0.5)
 
         async def has_outboxes() -> bool:
-            return (await session.metrics()).keys() >= OUTBOX
+            return bool((await session.metrics()).keys() >= OUTBOX)
 
         async def has_no_outboxes() -> bool:
             return not OUTBOX & (await session.metrics()).keys()

@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 import pytest
@@ -19,7 +20,7 @@ SECRET = InternalSecret(b"s" * 32)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEEP = base64.urlsafe_b64encode(b"[" * 30_000).decode()
 ADA = Principal("acme", "ada", frozenset({"admin", "audit:read"}))
-CLAIMS = {
+CLAIMS: dict[str, Any] = {
     "iss": "gateway",
     "aud": "session",
     "tenant": "acme",
@@ -30,19 +31,23 @@ CLAIMS = {
 }
 
 
-def sign(**changes):
-    arguments = {"issuer": "gateway", "audience": "session", "now": NOW} | changes
+def sign(**changes: Any) -> str:
+    arguments: dict[str, Any] = {"issuer": "gateway", "audience": "session", "now": NOW} | changes
     return sign_principal(ADA, SECRET, **arguments)
 
 
-def forge(secret=SECRET.value, algorithm="HS256", **changes):
+def forge(secret: bytes | None = SECRET.value, algorithm: str = "HS256", **changes: Any) -> str:
     claims = {name: value for name, value in (CLAIMS | changes).items() if value is not None}
     # Bypasses the checks of jwt.encode, as an attacker would.
-    return jwt.PyJWS().encode(json.dumps(claims).encode(), secret, algorithm=algorithm)
+    return jwt.PyJWS().encode(json.dumps(claims).encode(), secret or "", algorithm=algorithm)
 
 
-def verify(token, **changes):
-    arguments = {"issuers": {"gateway"}, "audience": "session", "now": NOW} | changes
+def verify(token: str, **changes: Any) -> Principal:
+    arguments: dict[str, Any] = {
+        "issuers": {"gateway"},
+        "audience": "session",
+        "now": NOW,
+    } | changes
     return verify_principal(token, SECRET, **arguments)
 
 
@@ -112,9 +117,9 @@ def test_another_algorithm_with_the_right_secret_is_rejected() -> None:
 
 
 @pytest.mark.parametrize("claim", sorted(CLAIMS))
-def test_a_token_without_a_required_claim_is_rejected(claim) -> None:
+def test_a_token_without_a_required_claim_is_rejected(claim: str) -> None:
     with pytest.raises(InvalidPrincipal):
-        verify(forge(**{claim: None}))
+        verify(forge(**dict[str, Any]({claim: None})))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ def test_a_token_without_a_required_claim_is_rejected(claim) -> None:
         {"iat": CLAIMS["iat"] + 0.5},
     ],
 )
-def test_a_claim_of_the_wrong_type_is_rejected(changes) -> None:
+def test_a_claim_of_the_wrong_type_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidPrincipal):
         verify(forge(**changes))
 
@@ -140,7 +145,7 @@ def test_a_claim_of_the_wrong_type_is_rejected(changes) -> None:
 @pytest.mark.parametrize(
     "garbage", ["", "a", "a.b.c", "....", "é.é.é", "\ud800", f"{DEEP}.e30.e30"]
 )
-def test_garbage_is_rejected_without_being_repeated(garbage) -> None:
+def test_garbage_is_rejected_without_being_repeated(garbage: str) -> None:
     with pytest.raises(InvalidPrincipal, match=r"token: \w+Error$"):
         verify(garbage)
 

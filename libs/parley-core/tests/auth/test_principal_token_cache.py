@@ -41,7 +41,7 @@ def test_a_token_is_reused_for_the_same_principal_within_the_reuse_time() -> Non
 
 
 @pytest.mark.parametrize("other", [EVE, Principal("acme", "ada", frozenset({"admin"}))])
-def test_principals_with_different_scopes_get_different_tokens(other) -> None:
+def test_principals_with_different_scopes_get_different_tokens(other: Principal) -> None:
     tokens = signing()
     assert tokens.token_for(ADA, NOW) != tokens.token_for(other, NOW)
     assert verifying().verify(tokens.token_for(other, NOW), NOW) == other
@@ -54,7 +54,7 @@ def test_a_clock_set_back_causes_a_new_signature() -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, -6])
-def test_a_cached_token_is_rejected_outside_its_lifetime(seconds) -> None:
+def test_a_cached_token_is_rejected_outside_its_lifetime(seconds: int) -> None:
     tokens, token = verifying(), signing().token_for(ADA, NOW)
     assert tokens.verify(token, NOW) == ADA
     with pytest.raises(InvalidPrincipal):

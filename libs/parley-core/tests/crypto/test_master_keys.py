@@ -90,7 +90,7 @@ def test_a_missing_wrapped_key_means_a_destroyed_key() -> None:
         ":" + base64.b64encode(OLD).decode(),
     ],
 )
-def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(value) -> None:
+def test_the_error_of_a_malformed_setting_shows_the_form_and_repeats_no_key(value: str) -> None:
     with pytest.raises(InvalidMasterKey, match="PARLEY_MASTER_KEY should look like") as error:
         MasterKeys.parse(value)
 

@@ -1,5 +1,6 @@
 """Sealed values unseal only with their key and for their field; no error shows plaintext."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,7 @@ from parley_core.crypto.sealing import (
 )
 
 SESSION, OTHER = UUID(int=1), UUID(int=2)
-FIELD = {"session_id": SESSION, "event_id": UUID(int=3), "field": "content"}
+FIELD: dict[str, Any] = {"session_id": SESSION, "event_id": UUID(int=3), "field": "content"}
 KEY = DataKey(b"k" * 32)
 
 
@@ -57,7 +58,7 @@ def test_a_truncated_value_is_rejected_at_every_length() -> None:
 @pytest.mark.parametrize(
     "elsewhere", [{"session_id": OTHER}, {"event_id": OTHER}, {"field": "title"}]
 )
-def test_a_value_moved_to_another_field_does_not_unseal(elsewhere) -> None:
+def test_a_value_moved_to_another_field_does_not_unseal(elsewhere: dict[str, Any]) -> None:
     with pytest.raises(UnsealError):
         unseal(KEY, seal(KEY, {"text": "a"}, **FIELD), **FIELD | elsewhere)
 

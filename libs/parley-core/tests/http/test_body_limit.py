@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -32,29 +34,29 @@ def application() -> FastAPI:
     app.state.calls = 0
 
     @app.post("/parsed")
-    async def parsed(body: dict[str, str]):
+    async def parsed(body: dict[str, str]) -> dict[str, int]:
         app.state.calls += 1
         return {"length": len(body["content"])}
 
     @app.post("/echo")
-    async def echo(request: Request):
+    async def echo(request: Request) -> StreamingResponse:
         return StreamingResponse(request.stream())
 
     @app.post("/deaf")
-    async def deaf():
+    async def deaf() -> StreamingResponse:
         return StreamingResponse(endless())
 
     return app
 
 
-async def endless():
+async def endless() -> AsyncIterator[bytes]:
     while True:
         yield b"more"
         await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def listening(app, parser="httptools"):
+async def listening(app: Any, parser: Any = "httptools") -> AsyncIterator[Callable[..., Any]]:
     """A uvicorn in this loop; gives what opens a connection to it."""
     config = uvicorn.Config(
         app, port=0, http=parser, ws="none", log_config=None, timeout_graceful_shutdown=1
@@ -66,7 +68,7 @@ async def listening(app, parser="httptools"):
     port = server.servers[0].sockets[0].getsockname()[1]
     writers = []
 
-    async def connect():
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writers.append(writer)
         return reader, writer
@@ -79,12 +81,12 @@ async def listening(app, parser="httptools"):
         await server.shutdown()
 
 
-def head(path, *headers):
+def head(path: str, *headers: str) -> bytes:
     lines = [f"POST {path} HTTP/1.1", "host: parley", "content-type: application/json", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def request(body, *, announced, path="/parsed"):
+def request(body: bytes, *, announced: bool, path: str = "/parsed") -> bytes:
     if announced:
         return head(path, f"content-length: {len(body)}") + body
     pieces = [body[start : start + 500] for start in range(0, len(body), 500)]
@@ -92,11 +94,11 @@ def request(body, *, announced, path="/parsed"):
     return head(path, "transfer-encoding: chunked") + b"".join(chunks) + b"0\r\n\r\n"
 
 
-def body_of(size):
+def body_of(size: int) -> bytes:
     return b'{"content":"%b"}' % (b"x" * (size - len('{"content":""}')))
 
 
-async def answer(reader):
+async def answer(reader: asyncio.StreamReader) -> tuple[Any, ...]:
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
     headers = dict(line.lower().split(": ", 1) for line in lines)
     body = await reader.readexactly(int(headers["content-length"]))
@@ -105,7 +107,7 @@ async def answer(reader):
 
 @either_parser
 @either_length
-async def test_a_body_of_exactly_the_limit_passes(parser, announced) -> None:
+async def test_a_body_of_exactly_the_limit_passes(parser: str, announced: bool) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -118,7 +120,7 @@ async def test_a_body_of_exactly_the_limit_passes(parser, announced) -> None:
 @either_parser
 @either_length
 async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(
-    parser, announced
+    parser: str, announced: bool
 ) -> None:
     app = application()
     async with listening(app, parser) as connect:
@@ -134,7 +136,9 @@ async def test_one_byte_more_is_refused_in_the_one_shape_with_the_request_id(
 
 @either_parser
 @either_length
-async def test_a_client_still_sending_three_mebibytes_reads_the_answer(parser, announced) -> None:
+async def test_a_client_still_sending_three_mebibytes_reads_the_answer(
+    parser: str, announced: bool
+) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -149,7 +153,9 @@ async def test_a_client_still_sending_three_mebibytes_reads_the_answer(parser, a
 
 @either_parser
 @either_length
-async def test_the_connection_of_a_refused_body_takes_the_next_request(parser, announced) -> None:
+async def test_the_connection_of_a_refused_body_takes_the_next_request(
+    parser: str, announced: bool
+) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
         writer.write(request(b"x" * MIB, announced=announced))
@@ -162,7 +168,7 @@ async def test_the_connection_of_a_refused_body_takes_the_next_request(parser, a
 
 
 @either_parser
-async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(parser) -> None:
+async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(parser: str) -> None:
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
 
@@ -175,7 +181,9 @@ async def test_a_body_without_end_is_refused_once_enough_of_it_was_thrown_away(p
 
 @either_parser
 @either_length
-async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, monkeypatch) -> None:
+async def test_a_body_that_does_not_come_is_refused_in_time(
+    parser: str, announced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
     async with listening(application(), parser) as connect:
         reader, writer = await connect()
@@ -190,7 +198,9 @@ async def test_a_body_that_does_not_come_is_refused_in_time(parser, announced, m
 
 
 @either_length
-async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(announced, caplog) -> None:
+async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(
+    announced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async with listening(application()) as connect:
         reader, writer = await connect()
         length = f"content-length: {MIB}" if announced else "transfer-encoding: chunked"
@@ -206,7 +216,9 @@ async def test_a_client_that_leaves_amid_a_refused_body_leaves_no_error(announce
 
 
 @pytest.mark.parametrize("path", ["/echo", "/deaf"])
-async def test_an_answer_that_has_begun_is_broken_off(path, caplog) -> None:
+async def test_an_answer_that_has_begun_is_broken_off(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with listening(application()) as connect:
         reader, writer = await connect()
         writer.write(head(path, "transfer-encoding: chunked") + b"5\r\nfirst\r\n")
@@ -224,7 +236,7 @@ async def test_an_answer_that_has_begun_is_broken_off(path, caplog) -> None:
 async def test_what_is_no_http_request_passes_untouched() -> None:
     passed = []
 
-    async def app(scope, receive, send) -> None:
+    async def app(scope: dict[str, str], receive: object, send: object) -> None:
         passed.append((scope, receive, send))
 
     untouched = ({"type": "lifespan"}, object(), object())

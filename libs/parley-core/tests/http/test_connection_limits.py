@@ -3,9 +3,11 @@
 import asyncio
 import json
 import resource
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import uvicorn
@@ -26,7 +28,7 @@ REQUEST = b"GET / HTTP/1.1\r\nhost: parley\r\n\r\n"
 
 
 @asynccontextmanager
-async def listening(limits):
+async def listening(limits: Any) -> AsyncIterator[tuple[Callable[..., Any], ServerState]]:
     """A server with these limits; gives what opens a connection to it."""
     state = ServerState()
     config = uvicorn.Config(PlainTextResponse("hello"), log_config=None, ws="none")
@@ -35,7 +37,7 @@ async def listening(limits):
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     writers = []
 
-    async def connect():
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writers.append(writer)
         return reader, writer
@@ -49,13 +51,15 @@ async def listening(limits):
         await eventually(lambda: not state.connections)
 
 
-async def is_served(reader, writer) -> bool:
+async def is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     writer.write(REQUEST)
     return (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("limit", [{"max_connections": 2}, {"max_per_address": 2}])
-async def test_a_connection_over_the_limit_is_refused_until_another_one_ends(limit) -> None:
+async def test_a_connection_over_the_limit_is_refused_until_another_one_ends(
+    limit: dict[str, Any],
+) -> None:
     async with listening(ConnectionLimits(**limit)) as (connect, state), asyncio.timeout(30):
         first, second = await connect(), await connect()
         assert await is_served(*first)
@@ -106,7 +110,9 @@ async def test_zero_is_no_limit() -> None:
         ("", "", False),
     ],
 )
-async def test_an_ipv6_client_is_a_64_bit_network(one, other, is_one_client) -> None:
+async def test_an_ipv6_client_is_a_64_bit_network(
+    one: str, other: str, is_one_client: bool
+) -> None:
     limits = ConnectionLimits(max_per_address=1)
     assert limits.admit(one)
 
@@ -122,7 +128,7 @@ async def test_addresses_without_connections_are_forgotten() -> None:
     assert not limits._by_address
 
 
-async def test_refusals_are_logged_once_in_an_interval(caplog) -> None:
+async def test_refusals_are_logged_once_in_an_interval(caplog: pytest.LogCaptureFixture) -> None:
     limits = ConnectionLimits(max_connections=1)
     limits.admit("192.0.2.1")
     for _ in range(1_000):
@@ -142,7 +148,9 @@ def test_networks_are_read_from_text() -> None:
 
 
 @pytest.mark.parametrize("accepts", [True, False])
-def test_the_soft_limit_of_file_descriptors_is_raised_to_the_hard_one(monkeypatch, accepts) -> None:
+def test_the_soft_limit_of_file_descriptors_is_raised_to_the_hard_one(
+    monkeypatch: pytest.MonkeyPatch, accepts: bool
+) -> None:
     set_to = []
 
     def setrlimit(kind: int, limits: tuple[int, int]) -> None:

@@ -1,6 +1,7 @@
 """Concurrent work is limited in total and per person."""
 
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from parley_core.http.person_limit import PersonLimit
 ADA, BOB = Principal("acme", "ada"), Principal("acme", "bob")
 
 
-def refusal(limit, principal):
+def refusal(limit: Any, principal: Any) -> Any:
     with pytest.raises(ParleyError) as refused, limit.slot(principal):
         pass
     assert refused.value.headers["retry-after"]

@@ -1,6 +1,8 @@
 """Why the work of a request ended."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,9 @@ async def disconnects() -> dict[str, str]:
     [(never_disconnects, True), (disconnects, False)],
     ids=["stopping", "disconnected"],
 )
-async def test_work_that_finishes_before_its_handover_is_done(receive, stops) -> None:
+async def test_work_that_finishes_before_its_handover_is_done(
+    receive: Callable[..., Any], stops: bool
+) -> None:
     stop = asyncio.get_running_loop().create_future()
     if stops:
         stop.set_result(None)

@@ -7,8 +7,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from signal import Signals
+from typing import Any
 
 import pytest
 
@@ -64,7 +67,7 @@ LISTENING = re.compile(rb"listening on http://127\.0\.0\.1:(\d+)")
 
 
 @asynccontextmanager
-async def started(port, *arguments):
+async def started(port: int, *arguments: int | str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -83,11 +86,12 @@ async def started(port, *arguments):
 
 
 @asynccontextmanager
-async def serving(*arguments):
+async def serving(*arguments: int | str) -> AsyncIterator[Any]:
     """A server process and its port."""
     async with started(0, *arguments) as process:
         log = b""
         while (listening := LISTENING.search(log)) is None:
+            assert process.stderr is not None
             line = await process.stderr.readline()
             assert line, log.decode()
             log += line
@@ -95,7 +99,7 @@ async def serving(*arguments):
 
 
 @asynccontextmanager
-async def streaming(port, path):
+async def streaming(port: int, path: str) -> AsyncIterator[asyncio.StreamReader]:
     """A request with an unfinished response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nhost: parley\r\n\r\n".encode())
@@ -106,7 +110,9 @@ async def streaming(port, path):
         writer.close()
 
 
-async def ended(process, signal_number=signal.SIGTERM):
+async def ended(
+    process: asyncio.subprocess.Process, signal_number: Signals = signal.SIGTERM
+) -> tuple[str, str, float]:
     """Signal the process; return its stdout, its log and the seconds until its exit."""
     signalled_at = time.monotonic()
     process.send_signal(signal_number)
@@ -114,12 +120,12 @@ async def ended(process, signal_number=signal.SIGTERM):
     return out.decode(), log.decode(), time.monotonic() - signalled_at
 
 
-def free_port():
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])
 
 
-async def who_answers(port):
+async def who_answers(port: int) -> int:
     """Return the ID of the process that answers on a new connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /who HTTP/1.1\r\nhost: parley\r\nconnection: close\r\n\r\n")
@@ -129,7 +135,7 @@ async def who_answers(port):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number) -> None:
+async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number: Signals) -> None:
     async with serving(FAR_LIMIT) as (process, port), streaming(port, "/ends") as stream:
         out, log, _ = await ended(process, number)
 
@@ -196,7 +202,7 @@ async def test_a_port_in_use_exits_with_code_1_and_one_log_line() -> None:
 
 
 async def test_two_processes_share_a_port_and_the_survivor_serves_after_one_is_killed(
-    monkeypatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shared = free_port()
     monkeypatch.setenv("SHARED_PORT", str(shared))
@@ -211,7 +217,9 @@ async def test_two_processes_share_a_port_and_the_survivor_serves_after_one_is_k
     assert left == {other.pid}
 
 
-async def test_a_shared_port_that_is_in_use_exits_with_code_1(monkeypatch) -> None:
+async def test_a_shared_port_that_is_in_use_exits_with_code_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("SHARED_PORT", str(taken.getsockname()[1]))
 

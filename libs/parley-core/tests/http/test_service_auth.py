@@ -1,8 +1,9 @@
 """Internal routes accept only calls with the principal token of an allowed service."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
+import httpx2
 import httpx2 as httpx
 import pytest
 from fastapi import Depends, FastAPI, Request
@@ -16,7 +17,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Principal("acme", "ada", frozenset({"admin"}))
 
 
-def application(**options):
+def application(**options: Any) -> FastAPI:
     app = FastAPI()
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
@@ -25,7 +26,7 @@ def application(**options):
     )
 
     @app.get("/person")
-    async def person(principal: Annotated[Principal, Depends(authenticate)]):
+    async def person(principal: Annotated[Principal, Depends(authenticate)]) -> dict[str, Any]:
         return {
             "tenant": principal.tenant,
             "user": principal.user,
@@ -33,25 +34,25 @@ def application(**options):
         }
 
     @app.get("/request-id")
-    async def passes_on(request: Request):
+    async def passes_on(request: Request) -> str:
         return request_id(request)
 
     return app
 
 
-async def get(path, app=None, **headers):
+async def get(path: str, app: FastAPI | None = None, **headers: Any) -> httpx2.Response:
     transport = httpx.ASGITransport(app or application(clock=lambda: NOW))
     async with httpx.AsyncClient(transport=transport, base_url="http://session") as client:
         return await client.get(path, headers=headers)
 
 
-def bearer(secret=SECRET, **changes):
-    arguments = {"issuer": "gateway", "audience": "session", "now": NOW} | changes
+def bearer(secret: InternalSecret = SECRET, **changes: Any) -> str:
+    arguments: dict[str, Any] = {"issuer": "gateway", "audience": "session", "now": NOW} | changes
     return f"Bearer {sign_principal(ADA, secret, **arguments)}"
 
 
 @pytest.mark.parametrize("issuer", ["gateway", "inference"])
-async def test_an_allowed_issuer_calls_on_behalf_of_the_principal(issuer) -> None:
+async def test_an_allowed_issuer_calls_on_behalf_of_the_principal(issuer: str) -> None:
     response = await get("/person", authorization=bearer(issuer=issuer))
 
     assert response.json() == {"tenant": "acme", "user": "ada", "scopes": ["admin"]}
@@ -72,7 +73,7 @@ async def test_the_default_clock_is_the_system_clock() -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
-async def test_a_call_without_a_token_is_unauthenticated(header) -> None:
+async def test_a_call_without_a_token_is_unauthenticated(header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}
 
     response = await get("/person", **headers)
@@ -96,7 +97,9 @@ async def test_a_call_without_a_token_is_unauthenticated(header) -> None:
         ({"secret": InternalSecret(b"x" * 32)}, "InvalidSignatureError"),
     ],
 )
-async def test_an_invalid_token_is_unauthenticated_with_the_reason(changes, reason) -> None:
+async def test_an_invalid_token_is_unauthenticated_with_the_reason(
+    changes: dict[str, Any], reason: str
+) -> None:
     response = await get("/person", authorization=bearer(**changes))
 
     assert response.status_code == 401
@@ -111,6 +114,6 @@ async def test_garbage_is_rejected_without_being_repeated() -> None:
 
 
 async def test_the_request_id_equals_the_one_in_the_response() -> None:
-    response = await get("/request-id", **{"x-request-id": "r-1"})
+    response = await get("/request-id", **dict[str, Any]({"x-request-id": "r-1"}))
 
     assert response.json() == response.headers["x-request-id"] == "r-1"

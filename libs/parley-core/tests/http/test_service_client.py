@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -24,9 +25,9 @@ from parley_core.http.service_client import ServiceError
 
 
 async def test_a_call_carries_principal_request_id_body_and_query() -> None:
-    seen = {}
+    seen: dict[str, Any] = {}
 
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         seen["person"] = verified_principal(request)
         seen["body"] = await request.read()
         seen["request"] = request
@@ -67,7 +68,7 @@ async def test_an_expired_token_is_replaced() -> None:
     times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
     requests = []
 
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         requests.append(request)
         return web.Response()
 
@@ -82,7 +83,7 @@ async def test_an_expired_token_is_replaced() -> None:
 
 
 async def test_the_service_principal_names_the_calling_service() -> None:
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(text=verified_principal(request).user)
 
     async with service(handler) as client:
@@ -128,7 +129,7 @@ async def test_a_forwarded_error_is_answered_unchanged() -> None:
 async def test_errors_of_different_types_do_not_share_state() -> None:
     answers = iter([(409, TAKEN), (404, error_body("Gone.", type="not_found_error", code="x"))])
 
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         status, body = next(answers)
         return web.json_response(body, status=status)
 
@@ -155,7 +156,7 @@ async def test_errors_of_different_types_do_not_share_state() -> None:
         b'{"error": {"message": "no type"}}',
     ],
 )
-async def test_an_error_of_another_shape_is_unavailable(body) -> None:
+async def test_an_error_of_another_shape_is_unavailable(body: bytes) -> None:
     async with service(responding(body, status=502)) as client:
         with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
@@ -166,7 +167,7 @@ async def test_an_error_of_another_shape_is_unavailable(body) -> None:
 async def test_a_redirect_is_not_followed() -> None:
     followed = []
 
-    async def handler(request) -> None:
+    async def handler(request: web.Request) -> None:
         followed.append(request.path)
         raise web.HTTPTemporaryRedirect("/elsewhere")
 
@@ -177,7 +178,9 @@ async def test_a_redirect_is_not_followed() -> None:
     assert followed == ["/here"]
 
 
-async def test_a_401_of_the_service_is_not_forwarded_to_the_user(caplog) -> None:
+async def test_a_401_of_the_service_is_not_forwarded_to_the_user(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     body = error_body("No.", type="authentication_error", code="unauthenticated")
     async with service(responding(json.dumps(body), status=401)) as client:
         with pytest.raises(Unavailable) as error:

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,14 +19,14 @@ from parley_core.http.errors import Unavailable
 
 
 @pytest.fixture
-def nowhere():
+def nowhere() -> Iterator[str]:
     """A URL on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-async def test_a_refused_connection_is_unavailable(nowhere) -> None:
+async def test_a_refused_connection_is_unavailable(nowhere: str) -> None:
     async with client_of(nowhere) as client:
         with pytest.raises(Unavailable) as error:
             await client.call("GET", "/", **NAMES)
@@ -36,8 +38,8 @@ async def test_a_refused_connection_is_unavailable(nowhere) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_slow_response_is_unavailable(begun) -> None:
-    async def handler(request) -> None:
+async def test_a_slow_response_is_unavailable(begun: bool) -> None:
+    async def handler(request: web.Request) -> None:
         if begun:
             response = web.StreamResponse()
             await response.prepare(request)
@@ -54,10 +56,11 @@ async def test_a_slow_response_is_unavailable(begun) -> None:
 
 
 async def test_a_truncated_response_is_unavailable() -> None:
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-length": "100"})
         await response.prepare(request)
         await response.write(b"{")
+        assert request.transport is not None
         request.transport.close()
         return response
 
@@ -67,10 +70,10 @@ async def test_a_truncated_response_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method) -> None:
+async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method: Any) -> None:
     connections, left = [], asyncio.Event()
 
-    async def once(reader, writer) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -93,15 +96,16 @@ async def test_a_pooled_connection_closed_by_the_server_is_not_reused(method) ->
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_connection(
-    begun,
+    begun: Any,
 ) -> None:
     bodies = []
 
-    async def breaking_off(request):
+    async def breaking_off(request: web.Request) -> web.StreamResponse:
         bodies.append(await request.read())
         if len(bodies) == 1:
             if begun:
                 await web.StreamResponse(headers={"content-length": "9"}).prepare(request)
+            assert request.transport is not None
             request.transport.abort()
         return web.Response(text="done")
 
@@ -119,7 +123,8 @@ async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_co
 async def test_sequential_calls_share_a_connection() -> None:
     peers = []
 
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
         peers.append(request.transport.get_extra_info("peername"))
         return web.Response()
 

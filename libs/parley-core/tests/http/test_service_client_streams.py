@@ -15,7 +15,7 @@ from parley_core.http.service_client import ServiceError
 async def test_a_stream_is_read_as_it_arrives() -> None:
     read = asyncio.Event()
 
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first\n")
@@ -35,7 +35,7 @@ async def test_a_stream_is_read_as_it_arrives() -> None:
 
 
 async def test_a_stream_may_take_longer_than_its_idle_timeout() -> None:
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         for _ in range(6):
@@ -51,8 +51,9 @@ async def test_a_stream_may_take_longer_than_its_idle_timeout() -> None:
 
 
 async def test_endless_1xx_responses_time_out() -> None:
-    async def handler(request) -> None:
+    async def handler(request: web.Request) -> None:
         while True:
+            assert request.transport is not None
             request.transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
             await asyncio.sleep(0.01)
 
@@ -63,7 +64,7 @@ async def test_endless_1xx_responses_time_out() -> None:
 
 
 async def test_an_idle_stream_times_out() -> None:
-    async def handler(request) -> None:
+    async def handler(request: web.Request) -> None:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first\n")
@@ -79,10 +80,11 @@ async def test_an_idle_stream_times_out() -> None:
 
 
 async def test_a_stream_aborted_by_the_server_raises() -> None:
-    async def handler(request):
+    async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first\n")
+        assert request.transport is not None
         request.transport.close()
         return response
 
@@ -97,7 +99,7 @@ async def test_a_stream_aborted_by_the_server_raises() -> None:
 async def test_the_server_notices_when_the_client_leaves_a_stream() -> None:
     left = asyncio.Event()
 
-    async def handler(request) -> None:
+    async def handler(request: web.Request) -> None:
         response = web.StreamResponse()
         await response.prepare(request)
         try:
@@ -124,7 +126,7 @@ async def test_an_error_response_to_a_stream_is_raised() -> None:
 
 
 async def test_an_endless_error_response_is_unavailable() -> None:
-    async def handler(request) -> None:
+    async def handler(request: web.Request) -> None:
         response = web.StreamResponse(status=503)
         await response.prepare(request)
         await response.write(b"{")

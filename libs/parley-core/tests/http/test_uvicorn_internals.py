@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import uvicorn
@@ -21,7 +23,9 @@ LARGE = 16 * 1024 * 1024  # Exceeds the system's socket buffers.
 
 
 @asynccontextmanager
-async def connected(content="hello", state=None):
+async def connected(
+    content: Any = "hello", state: Any = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to an application with this response."""
     state = state or ServerState()
     config = uvicorn.Config(PlainTextResponse(content), log_config=None)
@@ -39,14 +43,14 @@ async def connected(content="hello", state=None):
         await asyncio.gather(*state.tasks)
 
 
-async def read_response(reader):
+async def read_response(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
     headers = dict(line.lower().split(": ", 1) for line in lines)
     body = await reader.readexactly(int(headers["content-length"]))
     return int(status.split()[1]), headers, body
 
 
-async def send(writer, data, size=1024) -> None:
+async def send(writer: asyncio.StreamWriter, data: bytes, size: int = 1024) -> None:
     """Write in pieces; each is read before the next one is written."""
     for start in range(0, len(data), size):
         writer.write(data[start : start + size])
@@ -55,7 +59,7 @@ async def send(writer, data, size=1024) -> None:
 
 
 @pytest.mark.parametrize("piece", [b"a" * 1024, b"\r\nx: " + b"a" * 1019], ids=["one", "many"])
-async def test_endless_headers_are_rejected_in_the_error_shape(piece) -> None:
+async def test_endless_headers_are_rejected_in_the_error_shape(piece: bytes) -> None:
     async with connected() as (reader, writer):
         await send(writer, REQUEST + b"x: ")
         await send(writer, (piece * (MAX_HEAD_BYTES // 1024 + 1))[: MAX_HEAD_BYTES + 1])
@@ -99,7 +103,9 @@ async def test_invalid_http_is_rejected_in_the_error_shape() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", REQUEST], ids=["nothing", "half a head"])
-async def test_a_slow_first_head_closes_the_connection(sent, monkeypatch) -> None:
+async def test_a_slow_first_head_closes_the_connection(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(sent)
@@ -107,7 +113,7 @@ async def test_a_slow_first_head_closes_the_connection(sent, monkeypatch) -> Non
         assert await reader.read() == b""
 
 
-async def test_a_slow_later_head_closes_the_connection(monkeypatch) -> None:
+async def test_a_slow_later_head_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer), asyncio.timeout(5):
         writer.write(REQUEST + b"\r\n")
@@ -118,7 +124,7 @@ async def test_a_slow_later_head_closes_the_connection(monkeypatch) -> None:
         assert await reader.read() == b""
 
 
-async def test_an_unread_response_aborts_the_connection(monkeypatch) -> None:
+async def test_an_unread_response_aborts_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     state = ServerState()
     async with connected("x" * LARGE, state) as (reader, writer):
@@ -135,7 +141,7 @@ async def test_an_unread_response_aborts_the_connection(monkeypatch) -> None:
         assert read < LARGE
 
 
-async def test_a_slowly_read_response_arrives_completely(monkeypatch) -> None:
+async def test_a_slowly_read_response_arrives_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_internals, "WRITE_STALL_TIMEOUT_SECONDS", 0.2)
     async with connected("x" * LARGE) as (reader, writer):
         writer.write(REQUEST + b"\r\n")
@@ -145,7 +151,9 @@ async def test_a_slowly_read_response_arrives_completely(monkeypatch) -> None:
             await asyncio.sleep(0.02)  # A slow client.
 
 
-async def test_an_idle_connection_outlives_the_head_timeout(monkeypatch) -> None:
+async def test_an_idle_connection_outlives_the_head_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.05)
     async with connected() as (reader, writer):
         writer.write(REQUEST + b"\r\n")

@@ -13,11 +13,11 @@ PLAIN, LZ4 = 0, 3
 class NotUtf8(str):
     """A header name as written by a client that accepts any bytes."""
 
-    def encode(self, *_):
+    def encode(self, *_: str) -> bytes:
         return b"\xffname"
 
 
-def batch(*names, first_offset, compression):
+def batch(*names: NotUtf8 | str, first_offset: int, compression: int) -> bytes:
     builder = _DefaultRecordBatchBuilderPy(2, compression, 0, -1, -1, -1, 10_000)
     for number, name in enumerate(names):
         builder.append(number, timestamp=1, key=b"key", value=b"value", headers=[(name, b"1")])
@@ -27,7 +27,9 @@ def batch(*names, first_offset, compression):
 
 
 @pytest.mark.parametrize("compression", [PLAIN, LZ4])
-def test_a_header_name_that_is_not_utf_8_is_escaped_and_later_records_are_read(compression) -> None:
+def test_a_header_name_that_is_not_utf_8_is_escaped_and_later_records_are_read(
+    compression: int,
+) -> None:
     response = batch("a", NotUtf8(), "b", first_offset=7, compression=compression)
     records = RecordsWithAnyHeader(
         response + batch("c", NotUtf8(), first_offset=10, compression=PLAIN)

@@ -2,7 +2,9 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,11 +31,11 @@ class Projection:
         self.next: dict[int, int] = {}
         self.applied: list[bytes] = []
 
-    async def positions_of(self, partitions):
+    async def positions_of(self, partitions: Any) -> Any:
         await asyncio.sleep(0)
         return {partition: self.next.get(partition, 0) for partition in partitions}
 
-    def apply(self, reader, entries) -> None:
+    def apply(self, reader: Any, entries: Any) -> None:
         for partition, offset, record in entries:
             expected = self.next.get(partition, 0)
             assert offset <= expected, f"{expected} to {offset} of {partition} was skipped"
@@ -43,7 +45,7 @@ class Projection:
             self.next[partition] = offset + 1
             self.applied.append(record.value)
 
-    async def run(self, reader, hint_error: int = 0) -> None:
+    async def run(self, reader: Any, hint_error: int = 0) -> None:
         while True:
             entries = await reader.read(max_records=50, timeout=0.1)
             self.apply(reader, entries)
@@ -51,7 +53,7 @@ class Projection:
 
 
 @asynccontextmanager
-async def opened(client):
+async def opened(client: Any) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         await client.start()
@@ -59,7 +61,7 @@ async def opened(client):
 
 
 @asynccontextmanager
-async def running(coroutine):
+async def running(coroutine: Any) -> AsyncIterator[None]:
     task = asyncio.create_task(coroutine)
     try:
         yield
@@ -70,13 +72,13 @@ async def running(coroutine):
             raise outcome
 
 
-async def append(writer, numbers) -> None:
+async def append(writer: Any, numbers: Any) -> None:
     records = [Record(f"{n % 16}".encode(), [], f"{n}".encode()) for n in numbers]
     assert (await writer.append(records, timeout=15)).error is None
 
 
 async def test_a_member_starts_at_the_callers_positions_not_at_committed_offsets(
-    kafka_bootstrap, topic
+    kafka_bootstrap: str, topic: str
 ) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1, 1, 1])
@@ -97,7 +99,9 @@ async def test_a_member_starts_at_the_callers_positions_not_at_committed_offsets
             assert [entry.offset for entry in entries] == list(range(position, 5))
 
 
-async def test_a_member_can_seek_after_a_position_conflict(kafka_bootstrap, topic) -> None:
+async def test_a_member_can_seek_after_a_position_conflict(
+    kafka_bootstrap: str, topic: str
+) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
     reader = GroupReader(Brokers(kafka_bootstrap), topic, topic, Projection().positions_of)
@@ -108,7 +112,9 @@ async def test_a_member_can_seek_after_a_position_conflict(kafka_bootstrap, topi
         reader.seek(99, 0)
 
 
-async def test_no_record_is_lost_when_members_join_and_leave(kafka_bootstrap, topic) -> None:
+async def test_no_record_is_lost_when_members_join_and_leave(
+    kafka_bootstrap: str, topic: str
+) -> None:
     kept = Projection()
     first, second = (
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of) for _ in range(2)
@@ -138,7 +144,7 @@ async def test_no_record_is_lost_when_members_join_and_leave(kafka_bootstrap, to
 
 
 async def test_records_of_an_assignment_made_during_a_read_are_not_returned(
-    kafka_bootstrap, topic, monkeypatch
+    kafka_bootstrap: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         await append(writer, [1, 1, 1])
@@ -150,7 +156,7 @@ async def test_records_of_an_assignment_made_during_a_read_are_not_returned(
         await reader.commit_offsets(dict.fromkeys(range(4), 0))
         getmany, reached = AIOKafkaConsumer.getmany, []
 
-        async def reassigned_first(consumer, **arguments):
+        async def reassigned_first(consumer: Any, **arguments: Any) -> Any:
             before = consumer.assignment()
             consumer._coordinator.request_rejoin()
             await eventually(lambda: consumer.assignment() is not before, within=15)
@@ -170,11 +176,11 @@ async def test_records_of_an_assignment_made_during_a_read_are_not_returned(
 
 
 async def test_an_error_of_load_positions_propagates_and_the_member_stays_usable(
-    kafka_bootstrap, topic
+    kafka_bootstrap: str, topic: str
 ) -> None:
     answers = iter([ConnectionError("the database is away"), dict.fromkeys(range(4), 0)])
 
-    async def positions_of(partitions):
+    async def positions_of(partitions: Any) -> Any:
         if isinstance(response := next(answers), Exception):
             raise response
         return response
@@ -187,7 +193,9 @@ async def test_an_error_of_load_positions_propagates_and_the_member_stays_usable
         assert [entry.offset for entry in await reader.read(timeout=5)] == [0]
 
 
-async def test_a_position_out_of_range_is_an_error_at_each_read(kafka_bootstrap, topic) -> None:
+async def test_a_position_out_of_range_is_an_error_at_each_read(
+    kafka_bootstrap: str, topic: str
+) -> None:
     kept = Projection()
     kept.next[2] = 7
     async with opened(
@@ -198,7 +206,9 @@ async def test_a_position_out_of_range_is_an_error_at_each_read(kafka_bootstrap,
                 await reader.read(timeout=5)
 
 
-async def test_a_failed_offset_commit_is_not_an_error(kafka_bootstrap, topic, caplog) -> None:
+async def test_a_failed_offset_commit_is_not_an_error(
+    kafka_bootstrap: str, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "parley_core.log")
     kept = Projection()
     async with opened(
@@ -212,7 +222,7 @@ async def test_a_failed_offset_commit_is_not_an_error(kafka_bootstrap, topic, ca
     assert "CommitFailedError" in caplog.text
 
 
-async def test_committed_offsets_expose_the_lag(kafka_bootstrap, topic) -> None:
+async def test_committed_offsets_expose_the_lag(kafka_bootstrap: str, topic: str) -> None:
     kept = Projection()
     async with opened(
         GroupReader(Brokers(kafka_bootstrap), topic, topic, kept.positions_of)
@@ -261,7 +271,9 @@ async def test_a_member_closes_within_seconds_while_the_broker_hangs(kafka: Kafk
         os.kill(kafka.pid, signal.SIGCONT)
 
 
-async def test_a_member_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap) -> None:
+async def test_a_member_without_broker_or_topic_fails_within_its_timeout(
+    kafka_bootstrap: str,
+) -> None:
     address, kept = f"127.0.0.1:{free_port()}", Projection()
     with pytest.raises(LogUnreachable, match="cannot be read: KafkaConnectionError"):
         await GroupReader(Brokers(address), "test", "group", kept.positions_of).start(timeout=3)

@@ -1,8 +1,11 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -26,38 +29,40 @@ from parley_testing.transactions import append_in_transaction
 
 
 @asynccontextmanager
-async def opened(client):
+async def opened(client: Any) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         await client.start()
         yield client
 
 
-async def append(bootstrap, topic, *values: str, key: str = "key") -> None:
+async def append(bootstrap: Any, topic: Any, *values: str, key: str = "key") -> None:
     records = [Record(key.encode(), [], value.encode()) for value in values]
     async with opened(LogWriter(Brokers(bootstrap), topic)) as writer:
         assert (await writer.append(records, timeout=15)).error is None
 
 
-def values(entries) -> list[str]:
+def values(entries: Any) -> list[str]:
     return [entry.record.value.decode() for entry in entries]
 
 
 @asynccontextmanager
-async def admin_of(bootstrap):
+async def admin_of(bootstrap: Any) -> AsyncIterator[Any]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     yield admin
     await admin.close()
 
 
-async def partition_of_key(reader) -> int:
+async def partition_of_key(reader: Any) -> int:
     """Return the only partition that is not empty."""
     [partition] = [p for p, end in (await reader.end_positions()).items() if end]
-    return partition
+    return int(partition)
 
 
-async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, topic) -> None:
+async def test_positions_count_the_records_of_each_partition(
+    kafka_bootstrap: str, topic: str
+) -> None:
     await append(kafka_bootstrap, topic, "one", "two", "three")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -65,7 +70,7 @@ async def test_positions_count_the_records_of_each_partition(kafka_bootstrap, to
         assert sorted((await reader.end_positions()).values()) == [0, 0, 0, 3]
 
 
-async def test_a_reader_starts_at_the_given_position(kafka_bootstrap, topic) -> None:
+async def test_a_reader_starts_at_the_given_position(kafka_bootstrap: str, topic: str) -> None:
     await append(kafka_bootstrap, topic, "zero", "one", "two", "three")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -82,7 +87,7 @@ async def test_a_reader_starts_at_the_given_position(kafka_bootstrap, topic) -> 
 
 
 async def test_positions_at_a_time_are_those_of_the_first_later_records(
-    kafka_bootstrap, topic
+    kafka_bootstrap: str, topic: str
 ) -> None:
     await append(kafka_bootstrap, topic, "old", "older")
     between = datetime.now(UTC) + timedelta(milliseconds=1)
@@ -98,7 +103,9 @@ async def test_positions_at_a_time_are_those_of_the_first_later_records(
         assert in_an_hour == await reader.end_positions()
 
 
-async def test_a_read_at_the_end_returns_empty_within_its_timeout(kafka_bootstrap, topic) -> None:
+async def test_a_read_at_the_end_returns_empty_within_its_timeout(
+    kafka_bootstrap: str, topic: str
+) -> None:
     await append(kafka_bootstrap, topic, "old")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -107,7 +114,9 @@ async def test_a_read_at_the_end_returns_empty_within_its_timeout(kafka_bootstra
             assert await reader.read(timeout=0.2) == []
 
 
-async def test_a_reader_continues_past_a_transaction_marker(kafka_bootstrap, topic) -> None:
+async def test_a_reader_continues_past_a_transaction_marker(
+    kafka_bootstrap: str, topic: str
+) -> None:
     await append_in_transaction(kafka_bootstrap, topic, [Record(b"key", [], b"only")])
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -120,12 +129,12 @@ async def test_a_reader_continues_past_a_transaction_marker(kafka_bootstrap, top
         assert values(entries) == ["only"]
 
 
-async def test_header_escaping_is_installed_for_readers(kafka_bootstrap, topic) -> None:
+async def test_header_escaping_is_installed_for_readers(kafka_bootstrap: str, topic: str) -> None:
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)):
         assert fetcher.MemoryRecords is RecordsWithAnyHeader
 
 
-async def test_follow_yields_records_appended_later(kafka_bootstrap, topic) -> None:
+async def test_follow_yields_records_appended_later(kafka_bootstrap: str, topic: str) -> None:
     await append(kafka_bootstrap, topic, "old")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -139,7 +148,9 @@ async def test_follow_yields_records_appended_later(kafka_bootstrap, topic) -> N
         await batches.aclose()
 
 
-async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap, topic) -> None:
+async def test_a_position_past_the_end_is_an_error_at_each_read(
+    kafka_bootstrap: str, topic: str
+) -> None:
     await append(kafka_bootstrap, topic, "only")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -153,7 +164,9 @@ async def test_a_position_past_the_end_is_an_error_at_each_read(kafka_bootstrap,
             assert (error.value.partition, error.value.position) == (partition, 5)
 
 
-async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstrap, topic) -> None:
+async def test_a_truncated_position_is_an_error_and_skips_nothing(
+    kafka_bootstrap: str, topic: str
+) -> None:
     await append(kafka_bootstrap, topic, "zero", "one", "two")
 
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
@@ -167,7 +180,9 @@ async def test_a_truncated_position_is_an_error_and_skips_nothing(kafka_bootstra
             await reader.read(timeout=5)
 
 
-async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstrap, topic) -> None:
+async def test_an_error_in_one_partition_skips_nothing_in_another(
+    kafka_bootstrap: str, topic: str
+) -> None:
     for key in "abcdefgh":
         await append(kafka_bootstrap, topic, key, key=key)
 
@@ -175,7 +190,8 @@ async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstra
         ends = await reader.end_positions()
         bad = min(ends)
         reader.seek(dict.fromkeys(ends, 0) | {bad: 99})
-        seen, errors = [], 0
+        seen: list[Any] = []
+        errors = 0
         async with asyncio.timeout(10):
             while len(seen) < 8 - ends[bad] or not errors:
                 try:
@@ -188,7 +204,7 @@ async def test_an_error_in_one_partition_skips_nothing_in_another(kafka_bootstra
 
 
 async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
-    kafka: KafkaServer, tmp_path
+    kafka: KafkaServer, tmp_path: Path
 ) -> None:
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 8, 1, 1))
     for number in range(40):
@@ -202,7 +218,8 @@ async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
             file.seek(-1, os.SEEK_END)
             file.write(b"!")
         reader.seek(dict.fromkeys(ends, 0))
-        seen, errors = [], []
+        seen: list[Any] = []
+        errors: list[Any] = []
         async with asyncio.timeout(20):
             while len(seen) < 40 - 1:
                 try:
@@ -214,7 +231,7 @@ async def test_a_corrupt_batch_is_an_error_and_skips_nothing_elsewhere(
     assert "Invalid CRC" in errors[0]
 
 
-async def test_a_deleted_topic_is_an_error(kafka_bootstrap, topic) -> None:
+async def test_a_deleted_topic_is_an_error(kafka_bootstrap: str, topic: str) -> None:
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         reader.seek(await reader.end_positions())
         async with admin_of(kafka_bootstrap) as admin:
@@ -228,7 +245,7 @@ async def test_a_deleted_topic_is_an_error(kafka_bootstrap, topic) -> None:
             await asyncio.wait_for(read_until_it_fails(), 10)
 
 
-async def test_an_unknown_partition_is_an_error(kafka_bootstrap, topic) -> None:
+async def test_an_unknown_partition_is_an_error(kafka_bootstrap: str, topic: str) -> None:
     async with opened(LogReader(Brokers(kafka_bootstrap), topic)) as reader:
         with pytest.raises(LogError, match="has no partition 4"):
             reader.seek({0: 0, 4: 0})
@@ -250,7 +267,9 @@ async def test_a_reader_continues_after_the_broker_was_killed(kafka: KafkaServer
             assert values(await anext(reader.follow())) == ["after"]
 
 
-async def test_a_reader_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap) -> None:
+async def test_a_reader_without_broker_or_topic_fails_within_its_timeout(
+    kafka_bootstrap: str,
+) -> None:
     with pytest.raises(LogError, match="cannot be read: KafkaConnectionError"):
         await LogReader(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be read: TimeoutError"):

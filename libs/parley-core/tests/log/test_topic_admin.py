@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,11 +11,11 @@ from parley_events.topics import TopicSpec
 
 
 @pytest.fixture
-def spec():
+def spec() -> Any:
     return TopicSpec(f"test.{uuid4().hex}", 3, 1, 1)
 
 
-async def test_concurrent_callers_create_a_topic_once(kafka_bootstrap, spec) -> None:
+async def test_concurrent_callers_create_a_topic_once(kafka_bootstrap: str, spec: Any) -> None:
     await asyncio.gather(*(ensure_topic(Brokers(kafka_bootstrap), spec) for _ in range(4)))
     await ensure_topic(Brokers(kafka_bootstrap), spec)
 
@@ -25,7 +26,9 @@ async def test_concurrent_callers_create_a_topic_once(kafka_bootstrap, spec) -> 
     assert len(topic["partitions"]) == 3
 
 
-async def test_a_topic_with_another_number_of_partitions_is_rejected(kafka_bootstrap, spec) -> None:
+async def test_a_topic_with_another_number_of_partitions_is_rejected(
+    kafka_bootstrap: str, spec: Any
+) -> None:
     await ensure_topic(Brokers(kafka_bootstrap), spec)
 
     with pytest.raises(TopicMismatch, match=r"partitions is 3 and must be 5\.$"):
@@ -33,7 +36,7 @@ async def test_a_topic_with_another_number_of_partitions_is_rejected(kafka_boots
 
 
 async def test_a_topic_with_settings_that_lose_records_is_rejected(
-    kafka_bootstrap, spec, monkeypatch
+    kafka_bootstrap: str, spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(TopicSpec, "settings", {"retention.ms": "1000", "cleanup.policy": "compact"})
@@ -49,12 +52,14 @@ async def test_a_topic_with_settings_that_lose_records_is_rejected(
     )
 
 
-async def test_more_replicas_than_brokers_is_an_immediate_error(kafka_bootstrap, spec) -> None:
+async def test_more_replicas_than_brokers_is_an_immediate_error(
+    kafka_bootstrap: str, spec: Any
+) -> None:
     with pytest.raises(LogError, match=r"(?i)replication factor"):
         await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(spec.name, 3, 3, 2))
 
 
-async def test_an_unreachable_broker_is_one_clear_error(spec) -> None:
+async def test_an_unreachable_broker_is_one_clear_error(spec: Any) -> None:
     address = f"127.0.0.1:{free_port()}"
 
     with pytest.raises(LogError, match=f"could not be prepared at {address}"):

@@ -3,8 +3,10 @@ import os
 import random
 import signal
 import socket
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import compress
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -26,24 +28,26 @@ def record(key: str, number: int) -> Record:
 
 
 @asynccontextmanager
-async def opened(client):
+async def opened(client: Any) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         await client.start()
         yield client
 
 
-async def all_entries(bootstrap, topic):
+async def all_entries(bootstrap: Any, topic: Any) -> Any:
     async with opened(LogReader(Brokers(bootstrap), topic)) as reader:
         reader.seek(await reader.beginning_positions())
         missing = sum((await reader.end_positions()).values())
-        entries = []
+        entries: list[Any] = []
         while len(entries) < missing:
             entries += await reader.read()
         return entries
 
 
-async def test_appended_records_are_read_back_byte_for_byte(kafka_bootstrap, topic) -> None:
+async def test_appended_records_are_read_back_byte_for_byte(
+    kafka_bootstrap: str, topic: str
+) -> None:
     records = [record("a", 1), Record(key=b"\xff", headers=[], value=bytes(range(256)))]
 
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
@@ -56,7 +60,7 @@ async def test_appended_records_are_read_back_byte_for_byte(kafka_bootstrap, top
 
 
 async def test_the_records_of_a_key_keep_their_order_in_one_partition(
-    kafka_bootstrap, topic
+    kafka_bootstrap: str, topic: str
 ) -> None:
     # Values of 1 KiB fill several batches per partition.
     filling = RANDOM.randbytes(1024)
@@ -75,13 +79,13 @@ async def test_the_records_of_a_key_keep_their_order_in_one_partition(
         assert len({entry.partition for entry in of_key}) == 1
 
 
-async def test_appending_no_records_succeeds(kafka_bootstrap, topic) -> None:
+async def test_appending_no_records_succeeds(kafka_bootstrap: str, topic: str) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         assert (await writer.append([], timeout=1)).error is None
 
 
 async def test_an_oversized_record_is_rejected_and_the_writer_stays_usable(
-    kafka_bootstrap, topic
+    kafka_bootstrap: str, topic: str
 ) -> None:
     largest = Record(b"key", [], RANDOM.randbytes(MAX_ENCODED_BYTES - 3))
     too_large = Record(b"key", [], largest.value + b"!")
@@ -94,7 +98,9 @@ async def test_an_oversized_record_is_rejected_and_the_writer_stays_usable(
     assert [entry.record for entry in await all_entries(kafka_bootstrap, topic)] == [largest]
 
 
-async def test_no_later_record_of_a_key_is_written_after_a_rejected_one(kafka_bootstrap) -> None:
+async def test_no_later_record_of_a_key_is_written_after_a_rejected_one(
+    kafka_bootstrap: str,
+) -> None:
     topic = f"test.{uuid4().hex}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
@@ -119,7 +125,7 @@ async def test_a_killed_broker_loses_no_acknowledged_record(kafka: KafkaServer) 
     await ensure_topic(Brokers(kafka.bootstrap), TopicSpec("test", 4, 1, 1))
     acknowledged: set[bytes] = set()
 
-    async def append_until_it_fails(writer):
+    async def append_until_it_fails(writer: Any) -> Any:
         error = None
         while not error:
             first = len(acknowledged)
@@ -167,7 +173,9 @@ async def test_a_hanging_broker_blocks_neither_append_nor_close(kafka: KafkaServ
         os.kill(kafka.pid, signal.SIGCONT)
 
 
-async def test_a_cancelled_append_makes_the_writer_unusable(kafka_bootstrap, topic) -> None:
+async def test_a_cancelled_append_makes_the_writer_unusable(
+    kafka_bootstrap: str, topic: str
+) -> None:
     async with opened(LogWriter(Brokers(kafka_bootstrap), topic)) as writer:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -176,7 +184,9 @@ async def test_a_cancelled_append_makes_the_writer_unusable(kafka_bootstrap, top
             await writer.append([record("a", 1)], timeout=5)
 
 
-async def test_a_writer_without_broker_or_topic_fails_within_its_timeout(kafka_bootstrap) -> None:
+async def test_a_writer_without_broker_or_topic_fails_within_its_timeout(
+    kafka_bootstrap: str,
+) -> None:
     with pytest.raises(LogError, match="cannot be written: KafkaConnectionError"):
         await LogWriter(Brokers(f"127.0.0.1:{free_port()}"), "test").start(timeout=3)
     with pytest.raises(LogError, match="cannot be written: TimeoutError"):

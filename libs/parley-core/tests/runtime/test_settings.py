@@ -1,7 +1,7 @@
 """Settings are read from environment variables; errors are plain sentences."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -71,17 +71,17 @@ class EitherSettings(Settings):
     jwks_url: str | None = None
 
     @model_validator(mode="after")
-    def one_of_them(self):
+    def one_of_them(self) -> Any:
         if (self.jwt_secret is None) == (self.jwks_url is None):
             raise ValueError("Either PARLEY_JWT_SECRET or PARLEY_JWKS_URL should be set.")
         return self
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch):
+def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets variables; the required ones of ExampleSettings are set already."""
 
-    def set_to(**variables) -> None:
+    def set_to(**variables: Any) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
@@ -91,7 +91,7 @@ def environment(monkeypatch):
     return set_to
 
 
-def complaint(kind=ExampleSettings):
+def complaint(kind: Any = ExampleSettings) -> Any:
     with pytest.raises(InvalidSettings) as refusal:
         load(kind)
     assert refusal.value.__suppress_context__
@@ -106,7 +106,7 @@ def test_an_unset_variable_has_its_default() -> None:
     assert (settings.port, settings.models, settings.api_key) == (8081, None, None)
 
 
-def test_a_set_variable_is_read(environment) -> None:
+def test_a_set_variable_is_read(environment: Any) -> None:
     environment(PARLEY_PORT="9000", PARLEY_MODELS="/a.yaml", OPENAI_API_KEY="key", PORT="7")
 
     settings = load(ExampleSettings)
@@ -122,7 +122,7 @@ def test_settings_are_immutable() -> None:
         settings.port = 1
 
 
-def test_the_repr_shows_no_secret(environment) -> None:
+def test_the_repr_shows_no_secret(environment: Any) -> None:
     environment(OPENAI_API_KEY="sk-secret")
 
     shown = repr(load(ExampleSettings))
@@ -138,7 +138,9 @@ def test_a_secret_may_be_passed_as_an_object() -> None:
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_the_error_of_a_missing_variable_describes_its_value(empty, monkeypatch) -> None:
+def test_the_error_of_a_missing_variable_describes_its_value(
+    empty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if empty:
         monkeypatch.setenv("PARLEY_SESSION_URL", "")
     else:
@@ -147,7 +149,9 @@ def test_the_error_of_a_missing_variable_describes_its_value(empty, monkeypatch)
     assert complaint() == "PARLEY_SESSION_URL is not set. It should be the base URL of session."
 
 
-def test_each_invalid_variable_has_its_own_error(environment, monkeypatch) -> None:
+def test_each_invalid_variable_has_its_own_error(
+    environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PARLEY_INTERNAL_SECRET")
     environment(PARLEY_PORT="http")
 
@@ -157,7 +161,7 @@ def test_each_invalid_variable_has_its_own_error(environment, monkeypatch) -> No
     ]
 
 
-def test_an_error_names_the_variable_that_a_field_declares(environment) -> None:
+def test_an_error_names_the_variable_that_a_field_declares(environment: Any) -> None:
     environment(OPENAI_API_KEY="sk")
 
     assert complaint() == "OPENAI_API_KEY is wrong. It should be the model server's key."
@@ -167,7 +171,7 @@ def test_the_error_of_a_missing_variable_names_the_declared_one() -> None:
     assert complaint(NeedsAKey) == "OPENAI_API_KEY is not set. It should be a key."
 
 
-def test_a_short_secret_is_rejected(environment) -> None:
+def test_a_short_secret_is_rejected(environment: Any) -> None:
     environment(PARLEY_INTERNAL_SECRET="hunter2")
 
     assert complaint() == (
@@ -176,19 +180,19 @@ def test_a_short_secret_is_rejected(environment) -> None:
     )
 
 
-def test_the_message_of_a_validator_follows_the_name(environment) -> None:
+def test_the_message_of_a_validator_follows_the_name(environment: Any) -> None:
     environment(PARLEY_MODELS="/hunter2.json")
 
     assert complaint() == "PARLEY_MODELS is wrong: it should be a YAML file."
 
 
-def test_without_a_description_the_rule_is_quoted(environment) -> None:
+def test_without_a_description_the_rule_is_quoted(environment: Any) -> None:
     environment(PARLEY_TURNS="0")
 
     assert complaint() == ("PARLEY_TURNS is wrong: Input should be greater than or equal to 1.")
 
 
-def test_the_message_of_a_model_validator_is_shown(environment) -> None:
+def test_the_message_of_a_model_validator_is_shown(environment: Any) -> None:
     environment(PARLEY_JWT_SECRET="hunter2", PARLEY_JWKS_URL="hunter2")
 
     assert complaint(EitherSettings) == (
@@ -207,7 +211,7 @@ def test_the_message_of_a_model_validator_is_shown(environment) -> None:
         ("PARLEY_PAGE_CACHE_MAX_BYTES", "hunter2"),
     ],
 )
-def test_an_invalid_value_is_never_quoted(variable, value, environment) -> None:
+def test_an_invalid_value_is_never_quoted(variable: Any, value: Any, environment: Any) -> None:
     environment(**{variable: value})
 
     message = complaint()
@@ -216,7 +220,7 @@ def test_an_invalid_value_is_never_quoted(variable, value, environment) -> None:
     assert "hunter2" not in message
 
 
-def test_groups_have_the_prefix_of_their_field_or_their_own(environment) -> None:
+def test_groups_have_the_prefix_of_their_field_or_their_own(environment: Any) -> None:
     names = [setting.variable for setting in setting_fields(GroupedSettings)]
 
     assert names == [
@@ -237,7 +241,7 @@ def test_an_error_in_a_group_names_the_variable() -> None:
     )
 
 
-def test_the_description_of_an_optional_type_is_found(environment) -> None:
+def test_the_description_of_an_optional_type_is_found(environment: Any) -> None:
     environment(PARLEY_KAFKA_BOOTSTRAP_SERVERS="broker:9092", PARLEY_REDIS_URL="http://x")
 
     assert complaint(GroupedSettings) == (

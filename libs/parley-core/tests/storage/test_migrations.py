@@ -2,7 +2,10 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -43,7 +46,7 @@ asyncio.run(main())
 
 
 @asynccontextmanager
-async def connected(dsn):
+async def connected(dsn: Any) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(dsn)
     try:
         yield connection
@@ -51,22 +54,22 @@ async def connected(dsn):
         await connection.close()
 
 
-async def names(connection):
+async def names(connection: Any) -> Any:
     return [row["name"] for row in await connection.fetch("SELECT name FROM people")]
 
 
-async def registered(connection):
+async def registered(connection: Any) -> Any:
     rows = await connection.fetch("SELECT number, name FROM schema_migrations ORDER BY number")
     return [tuple(row) for row in rows]
 
 
-def written(folder, **files):
+def written(folder: Any, **files: Any) -> Any:
     for name, sql in files.items():
         (folder / f"{name}.sql").write_text(sql)
     return folder
 
 
-def test_migrations_are_loaded_in_numerical_order(tmp_path) -> None:
+def test_migrations_are_loaded_in_numerical_order(tmp_path: Path) -> None:
     written(tmp_path, **{"0002_ada": ADA.sql, "0001_people": PEOPLE.sql})
     (tmp_path / "__init__.py").touch()
 
@@ -83,18 +86,18 @@ def test_migrations_are_loaded_in_numerical_order(tmp_path) -> None:
         ["0001_first", "0001_also_first"],
     ],
 )
-def test_a_gap_or_a_duplicate_number_is_an_error(tmp_path, files) -> None:
+def test_a_gap_or_a_duplicate_number_is_an_error(tmp_path: Path, files: Any) -> None:
     with pytest.raises(MigrationError, match="without a gap"):
         load_migrations(written(tmp_path, **dict.fromkeys(files, "")))
 
 
 @pytest.mark.parametrize("name", ["first", "1_first", "0001first", "0001_", "00011_first"])
-def test_the_error_of_a_misnamed_file_names_it(tmp_path, name) -> None:
+def test_the_error_of_a_misnamed_file_names_it(tmp_path: Path, name: Any) -> None:
     with pytest.raises(MigrationError, match=f"^{name}.sql "):
         load_migrations(written(tmp_path, **{name: ""}))
 
 
-async def test_migrations_are_applied_to_an_empty_database_in_order(database) -> None:
+async def test_migrations_are_applied_to_an_empty_database_in_order(database: str) -> None:
     async with connected(database) as connection:
         assert await migrate(connection, [PEOPLE, ADA]) == [PEOPLE, ADA]
 
@@ -102,7 +105,7 @@ async def test_migrations_are_applied_to_an_empty_database_in_order(database) ->
         assert await registered(connection) == [(1, "people"), (2, "ada")]
 
 
-async def test_applied_migrations_are_not_applied_again(database) -> None:
+async def test_applied_migrations_are_not_applied_again(database: str) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
@@ -112,7 +115,9 @@ async def test_applied_migrations_are_not_applied_again(database) -> None:
         assert await names(connection) == ["ada", "erin"]
 
 
-async def test_concurrent_processes_apply_each_migration_once(database, tmp_path) -> None:
+async def test_concurrent_processes_apply_each_migration_once(
+    database: str, tmp_path: Path
+) -> None:
     slow = f"SELECT pg_sleep(0.3); {PEOPLE.sql}"
     written(tmp_path, **{"0001_people": slow, "0002_ada": ADA.sql})
     processes = [
@@ -128,9 +133,11 @@ async def test_concurrent_processes_apply_each_migration_once(database, tmp_path
         for _ in range(2)
     ]
     for process in processes:
+        assert process.stdout is not None
         assert await process.stdout.readline() == b"connected\n"
 
     for process in processes:
+        assert process.stdin is not None
         process.stdin.write(b"\n")
     outputs = [(await process.communicate())[0] for process in processes]
 
@@ -141,7 +148,9 @@ async def test_concurrent_processes_apply_each_migration_once(database, tmp_path
 
 
 @pytest.mark.parametrize("failing", [BROKEN, UNREGISTERED])
-async def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(database, failing) -> None:
+async def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(
+    database: str, failing: Any
+) -> None:
     async with connected(database) as connection:
         with pytest.raises(MigrationError, match=rf"Migration 3 \({failing.name}\) failed: "):
             await migrate(connection, [PEOPLE, ADA, failing])
@@ -150,7 +159,7 @@ async def test_a_failed_migration_is_rolled_back_and_earlier_ones_stay(database,
         assert await registered(connection) == [(1, "people"), (2, "ada")]
 
 
-async def test_a_corrected_migration_is_applied_after_a_failure(database) -> None:
+async def test_a_corrected_migration_is_applied_after_a_failure(database: str) -> None:
     async with connected(database) as failed, connected(database) as other:
         with pytest.raises(MigrationError):
             await migrate(failed, [PEOPLE, ADA, BROKEN])
@@ -160,7 +169,9 @@ async def test_a_corrected_migration_is_applied_after_a_failure(database) -> Non
         assert applied == [ERIN]
 
 
-async def test_a_connection_lost_during_a_migration_is_reported_as_its_failure(database) -> None:
+async def test_a_connection_lost_during_a_migration_is_reported_as_its_failure(
+    database: str,
+) -> None:
     cut_off = Migration(1, "cut_off", "SELECT pg_terminate_backend(pg_backend_pid());")
     async with connected(database) as connection:
         with pytest.raises(MigrationError, match=r"Migration 1 \(cut_off\) failed"):
@@ -168,7 +179,9 @@ async def test_a_connection_lost_during_a_migration_is_reported_as_its_failure(d
 
 
 @pytest.mark.parametrize("check", [migrate, require_migrated])
-async def test_an_applied_migration_that_was_modified_is_an_error(database, check) -> None:
+async def test_an_applied_migration_that_was_modified_is_an_error(
+    database: str, check: Any
+) -> None:
     changed = Migration(1, "people", PEOPLE.sql + " ")
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE])
@@ -180,7 +193,7 @@ async def test_an_applied_migration_that_was_modified_is_an_error(database, chec
 
 
 @pytest.mark.parametrize("check", [migrate, require_migrated])
-async def test_a_database_with_unknown_migrations_is_an_error(database, check) -> None:
+async def test_a_database_with_unknown_migrations_is_an_error(database: str, check: Any) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
@@ -188,14 +201,14 @@ async def test_a_database_with_unknown_migrations_is_an_error(database, check) -
             await check(connection, [PEOPLE])
 
 
-async def test_a_fully_migrated_database_passes_the_check(database) -> None:
+async def test_a_fully_migrated_database_passes_the_check(database: str) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
         await require_migrated(connection, [PEOPLE, ADA])
 
 
-async def test_an_empty_database_fails_the_check_and_stays_empty(database) -> None:
+async def test_an_empty_database_fails_the_check_and_stays_empty(database: str) -> None:
     async with connected(database) as connection:
         with pytest.raises(MigrationError, match="database is empty"):
             await require_migrated(connection, [PEOPLE])
@@ -203,7 +216,7 @@ async def test_an_empty_database_fails_the_check_and_stays_empty(database) -> No
         assert await connection.fetchval("SELECT to_regclass('schema_migrations')") is None
 
 
-async def test_a_database_with_pending_migrations_fails_the_check(database) -> None:
+async def test_a_database_with_pending_migrations_fails_the_check(database: str) -> None:
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE])
 

@@ -7,7 +7,7 @@ import pytest
 from parley_core.storage.postgres_pool import open_pool
 
 
-async def test_waiting_for_a_free_connection_times_out(database) -> None:
+async def test_waiting_for_a_free_connection_times_out(database: str) -> None:
     async with open_pool(
         database, max_connections=1, timeout_seconds=0.2, application_name="test"
     ) as pool:
@@ -19,7 +19,7 @@ async def test_waiting_for_a_free_connection_times_out(database) -> None:
         assert await pool.fetchval("SELECT 1") == 1
 
 
-async def test_a_slow_statement_times_out(database) -> None:
+async def test_a_slow_statement_times_out(database: str) -> None:
     async with open_pool(
         database, max_connections=1, timeout_seconds=0.2, application_name="test"
     ) as pool:
@@ -29,7 +29,7 @@ async def test_a_slow_statement_times_out(database) -> None:
 
 
 async def test_connections_have_the_application_name_and_do_not_exceed_the_maximum(
-    database,
+    database: str,
 ) -> None:
     async with open_pool(
         database, max_connections=3, timeout_seconds=5, application_name="test-name"

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
-from uuid import uuid4
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from redis.asyncio import Redis
@@ -25,19 +27,19 @@ HEADER = StreamHeader(
 )
 
 
-def text(part, end, turn_id=TURN, key=KEY):
+def text(part: str, end: int, turn_id: UUID = TURN, key: DataKey = KEY) -> BufferEntry:
     return TurnBufferSealer(turn_id, key).text(part, end)
 
 
-def header(turn_id=TURN):
+def header(turn_id: UUID = TURN) -> BufferEntry:
     return TurnBufferSealer(turn_id, KEY).header(HEADER)
 
 
-def end(length):
+def end(length: Any) -> Any:
     return TurnBufferSealer(TURN, KEY).end(length)
 
 
-def reading():
+def reading() -> Any:
     return TurnBufferReader(TURN, KEY)
 
 
@@ -92,7 +94,7 @@ def test_overlapping_text_is_not_read_twice() -> None:
         "in clear",
     ],
 )
-def test_an_altered_entry_marks_the_buffer_as_corrupt(wrong) -> None:
+def test_an_altered_entry_marks_the_buffer_as_corrupt(wrong: Any) -> None:
     read = reading()
     assert read.apply([wrong, text("ab", 2)]) == ""
     assert read.corrupt
@@ -109,13 +111,13 @@ def test_any_split_of_a_text_reassembles_exactly() -> None:
 
 
 @pytest.fixture
-async def redis(redis_url):
+async def redis(redis_url: str) -> AsyncIterator[Any]:
     async with Redis.from_url(redis_url) as redis:
         yield redis
 
 
 @pytest.fixture
-async def buffers(redis_url):
+async def buffers(redis_url: str) -> AsyncIterator[Any]:
     resting = RedisWithCircuitBreaker(
         redis_url, timeout_seconds=5, open_seconds=60, max_connections=2
     )
@@ -125,19 +127,19 @@ async def buffers(redis_url):
 
 
 @pytest.fixture
-def turn_id():
+def turn_id() -> Any:
     return uuid4()
 
 
-async def written(buffers, *writes):
+async def written(buffers: Any, *writes: Any) -> Any:
     return list(await buffers.write(writes))
 
 
-async def read_all(buffers, turn_id):
+async def read_all(buffers: Any, turn_id: Any) -> Any:
     return await buffers.read_all(TurnBufferReader(turn_id, KEY), 2)
 
 
-async def test_entries_are_read_in_pages(buffers, redis, turn_id) -> None:
+async def test_entries_are_read_in_pages(buffers: Any, redis: Any, turn_id: Any) -> None:
     parts = [text(part, end, turn_id) for end, part in enumerate("abcde", start=1)]
     write = BufferWrite(
         buffer_name(turn_id), [header(turn_id), *parts[:2]], create=True, ttl_seconds=50
@@ -153,7 +155,7 @@ async def test_entries_are_read_in_pages(buffers, redis, turn_id) -> None:
     assert (one.apply(first), nothing) == ("ab", [])
 
 
-async def test_repeated_writes_change_nothing(buffers, redis, turn_id) -> None:
+async def test_repeated_writes_change_nothing(buffers: Any, redis: Any, turn_id: Any) -> None:
     write = BufferWrite(buffer_name(turn_id), [header(turn_id), text("ab", 2, turn_id)], True)
     for _ in range(2):
         assert await written(
@@ -164,7 +166,7 @@ async def test_repeated_writes_change_nothing(buffers, redis, turn_id) -> None:
 
 
 async def test_a_missing_buffer_is_reported_and_not_created_by_an_append(
-    buffers, redis, turn_id
+    buffers: Any, redis: Any, turn_id: Any
 ) -> None:
     gone, other = BufferWrite(buffer_name(turn_id), [text("c", 3, turn_id)]), uuid4()
     makes = BufferWrite(buffer_name(other), [text("a", 1, other)], create=True, ttl_seconds=50)
@@ -172,14 +174,14 @@ async def test_a_missing_buffer_is_reported_and_not_created_by_an_append(
     assert not await redis.exists(buffer_name(turn_id))
 
 
-async def test_a_ttl_of_zero_deletes_the_buffer(buffers, redis, turn_id) -> None:
+async def test_a_ttl_of_zero_deletes_the_buffer(buffers: Any, redis: Any, turn_id: Any) -> None:
     await buffers.write([BufferWrite(buffer_name(turn_id), [text("a", 1, turn_id)], create=True)])
     assert await written(buffers, BufferWrite(buffer_name(turn_id), ttl_seconds=0)) == ["written"]
     assert not await redis.exists(buffer_name(turn_id))
 
 
 async def test_an_error_of_one_write_is_reported_as_unknown_and_opens_the_circuit(
-    buffers, redis, turn_id, caplog
+    buffers: Any, redis: Any, turn_id: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = uuid4()
     await redis.set(buffer_name(turn_id), "private words", ex=50)
@@ -200,7 +202,7 @@ async def test_a_silently_dropped_connection_is_reestablished() -> None:
     """Drops idle connections as a proxy does; the next use fails."""
     heard = []
 
-    async def drop_all_but_the_second(reader, writer) -> None:
+    async def drop_all_but_the_second(reader: Any, writer: Any) -> None:
         heard.append(await reader.readuntil(b"PING\r\n"))
         if len(heard) == 2:
             writer.write(b"+PONG\r\n")
@@ -218,7 +220,7 @@ async def test_a_silently_dropped_connection_is_reestablished() -> None:
 
 
 async def test_a_cancelled_call_stays_cancelled_when_the_client_swallows_the_cancellation(
-    redis_url,
+    redis_url: str,
 ) -> None:
     resting = RedisWithCircuitBreaker(
         redis_url, timeout_seconds=5, open_seconds=60, max_connections=1
@@ -240,7 +242,9 @@ async def test_a_cancelled_call_stays_cancelled_when_the_client_swallows_the_can
     await resting.aclose()
 
 
-async def test_an_unreachable_redis_is_tried_again_after_the_open_time(caplog) -> None:
+async def test_an_unreachable_redis_is_tried_again_after_the_open_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     now = [0.0]
     resting = RedisWithCircuitBreaker(
         "redis://127.0.0.1:1",

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from gateway_fakes.gateway import Gateway
 from starlette.routing import Route
 
 PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
@@ -18,7 +19,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     ]
 
 
-async def test_the_document_and_its_page_need_no_token(gateway) -> None:
+async def test_the_document_and_its_page_need_no_token(gateway: Gateway) -> None:
     status, served = await gateway.get("/openapi.json", bearer="")
     assert (status, served) == (200, gateway.app.api.openapi())
     assert served["openapi"].startswith("3.1.")
@@ -27,18 +28,18 @@ async def test_the_document_and_its_page_need_no_token(gateway) -> None:
         assert "/openapi.json" in await page.text()
 
 
-async def test_every_route_is_described_and_nothing_else(gateway) -> None:
+async def test_every_route_is_described_and_nothing_else(gateway: Gateway) -> None:
     routes = {
         (method.lower(), route.path_format)
         for route in gateway.app.api.routes
         if isinstance(route, Route) and route.path not in PAGES
-        for method in route.methods - {"HEAD"}
+        for method in (route.methods or set()) - {"HEAD"}
     }
     described = operations(gateway.app.api.openapi())
     assert {(method, path) for method, path, _ in described} == routes
 
 
-async def test_every_reference_resolves(gateway) -> None:
+async def test_every_reference_resolves(gateway: Gateway) -> None:
     document = gateway.app.api.openapi()
     references = re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document))
     schemas = document["components"]["schemas"]
@@ -47,12 +48,14 @@ async def test_every_reference_resolves(gateway) -> None:
     assert not {"ValidationError", "HTTPValidationError"} & set(schemas)
 
 
-async def test_operation_ids_are_unique(gateway) -> None:
+async def test_operation_ids_are_unique(gateway: Gateway) -> None:
     ids = [each["operationId"] for _, _, each in operations(gateway.app.api.openapi())]
     assert len(set(ids)) == len(ids)
 
 
-async def test_every_operation_describes_its_errors_security_and_parameters(gateway) -> None:
+async def test_every_operation_describes_its_errors_security_and_parameters(
+    gateway: Gateway,
+) -> None:
     for method, path, operation in operations(gateway.app.api.openapi()):
         name, statuses = operation["operationId"], set(operation["responses"])
         parameters = [each["name"] for each in operation.get("parameters", ())]
@@ -67,7 +70,7 @@ async def test_every_operation_describes_its_errors_security_and_parameters(gate
             assert "session_id" in parameters, name
 
 
-async def test_every_response_has_a_schema_and_errors_have_the_one_shape(gateway) -> None:
+async def test_every_response_has_a_schema_and_errors_have_the_one_shape(gateway: Gateway) -> None:
     for _, _, operation in operations(gateway.app.api.openapi()):
         name = operation["operationId"]
         for status, response in operation["responses"].items():
@@ -83,7 +86,7 @@ async def test_every_response_has_a_schema_and_errors_have_the_one_shape(gateway
                 assert schema["$ref"].endswith("/ErrorResponse") == is_error, name
 
 
-async def test_the_bounds_of_request_fields_are_in_the_document(gateway) -> None:
+async def test_the_bounds_of_request_fields_are_in_the_document(gateway: Gateway) -> None:
     document = gateway.app.api.openapi()
     schemas = document["components"]["schemas"]
     start = schemas["StartSession"]["properties"]
@@ -96,7 +99,7 @@ async def test_the_bounds_of_request_fields_are_in_the_document(gateway) -> None
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 20)
 
 
-async def test_the_example_of_a_stream_is_a_stream(gateway) -> None:
+async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:
     submit = gateway.app.api.openapi()["paths"]["/v1/sessions/{session_id}/messages"]["post"]
     example = submit["responses"]["200"]["content"]["text/event-stream"]["example"]
     assert example.startswith("id: 0\ndata: ")

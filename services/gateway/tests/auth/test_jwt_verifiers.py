@@ -3,25 +3,29 @@
 import base64
 import json
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import jwt
 import pytest
+from gateway_fakes.gateway import Gateway
 from gateway_fakes.issuer import JWT_SECRET, claims, rsa_key, token
 from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
 
 
-def forged(header, payload, signature=b""):
+def forged(header: Any, payload: Any, signature: Any = b"") -> Any:
     parts = (json.dumps(header).encode(), json.dumps(payload).encode(), signature)
     return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts).decode()
 
 
-def now(seconds):
+def now(seconds: int) -> int:
     return int(time.time()) + seconds
 
 
-async def refused(gateway, bearer):
+async def refused(gateway: Gateway, bearer: Any) -> Any:
     async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
         body = await answer.text()
         assert answer.status == 401, body
@@ -31,14 +35,16 @@ async def refused(gateway, bearer):
         return error["code"]
 
 
-async def person(gateway, session, bearer):
+async def person(gateway: Gateway, session: FakeSessionService, bearer: str) -> Principal:
     session.answers.append(raw(b"{}"))
     async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
         assert answer.status == 200, await answer.text()
     return session.calls[-1].principal
 
 
-async def test_a_token_resolves_to_its_principal(gateway, session) -> None:
+async def test_a_token_resolves_to_its_principal(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     assert await person(gateway, session, token()) == Principal("default", "ada")
     full = token(sub="ä 1", tenant="acme", scope=" admin  audit:read ")
     scopes = frozenset(("admin", "audit:read"))
@@ -46,7 +52,7 @@ async def test_a_token_resolves_to_its_principal(gateway, session) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic YTpi", "Bearer", "Bearer ", "Token x"])
-async def test_a_call_without_a_token_is_a_401(gateway, header) -> None:
+async def test_a_call_without_a_token_is_a_401(gateway: Gateway, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}
     for method, path in (("GET", "/v1/models"), ("POST", "/v1/sessions"), ("GET", "/v1/history/x")):
         async with gateway.http.request(method, gateway.url + path, headers=headers) as answer:
@@ -79,15 +85,19 @@ async def test_a_call_without_a_token_is_a_401(gateway, header) -> None:
         {"scope": "ä"},
     ],
 )
-async def test_a_token_with_missing_or_invalid_claims_is_a_401(gateway, changes) -> None:
+async def test_a_token_with_missing_or_invalid_claims_is_a_401(
+    gateway: Gateway, changes: Any
+) -> None:
     assert await refused(gateway, token(**changes)) == "invalid_token"
 
 
-async def test_clock_skew_of_half_a_minute_is_tolerated(gateway, session) -> None:
+async def test_clock_skew_of_half_a_minute_is_tolerated(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     assert await person(gateway, session, token(exp=now(-20), nbf=now(20), iat=now(20)))
 
 
-async def test_a_forged_token_is_a_401(gateway) -> None:
+async def test_a_forged_token_is_a_401(gateway: Gateway) -> None:
     none = forged({"alg": "none"}, claims())
     for bearer in (
         none,
@@ -110,7 +120,9 @@ async def test_a_forged_token_is_a_401(gateway) -> None:
         assert await refused(gateway, bearer) == "invalid_token"
 
 
-async def test_issuer_and_audience_are_checked_when_configured(start, session) -> None:
+async def test_issuer_and_audience_are_checked_when_configured(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService
+) -> None:
     gateway = await start(jwt={"secret": JWT_SECRET, "issuer": "us", "audience": "parley"})
     assert await person(gateway, session, token(iss="us", aud="parley"))
     assert await person(gateway, session, token(iss="us", aud=["other", "parley"]))

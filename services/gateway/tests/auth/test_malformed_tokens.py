@@ -2,21 +2,25 @@
 
 import base64
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import jwt
 import pytest
+from gateway_fakes.gateway import Gateway
 from gateway_fakes.issuer import (
     AUDIENCE,
     ISSUER,
     JWT_SECRET,
+    Issuer,
     claims,
     elliptic_key,
     published,
     rsa_key,
 )
 from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import InternalSecret, InvalidPrincipal, verify_principal
 from parley_testing.peers import SECRET
@@ -37,7 +41,13 @@ CLAIMS = [
 CLAIMS.remove(("aud", "[]"))
 
 
-def sign(key, algorithm, payload, header_json=("alg", None), claim_json=("sub", None)):
+def sign(
+    key: Any,
+    algorithm: Any,
+    payload: Any,
+    header_json: Any = ("alg", None),
+    claim_json: Any = ("sub", None),
+) -> Any:
     """Signs JSON that PyJWT refuses to encode."""
     header = _with({"alg": algorithm, "typ": "JWT"}, *header_json)
     body = _with(payload, *claim_json)
@@ -47,7 +57,7 @@ def sign(key, algorithm, payload, header_json=("alg", None), claim_json=("sub", 
     return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
-def _with(values, name, text):
+def _with(values: Any, name: Any, text: Any) -> Any:
     fields = {key: json.dumps(value) for key, value in values.items()}
     if text is not None:
         fields[name] = text
@@ -55,7 +65,12 @@ def _with(values, name, text):
 
 
 @pytest.fixture(params=["HS256", "RS256", "ES256"])
-async def mode(request, start, session, issuer) -> Any:
+async def mode(
+    request: Any,
+    start: Callable[..., Awaitable[Gateway]],
+    session: FakeSessionService,
+    issuer: Issuer,
+) -> Any:
     """A gateway, and a function that signs tokens for it."""
     payload, algorithm = claims(iss=ISSUER, aud=AUDIENCE), request.param
     key: Any
@@ -72,7 +87,7 @@ async def mode(request, start, session, issuer) -> Any:
     return gateway, lambda **changes: sign(key, algorithm, payload, **changes)
 
 
-async def test_a_header_field_of_the_wrong_type_is_a_401(mode) -> None:
+async def test_a_header_field_of_the_wrong_type_is_a_401(mode: Any) -> None:
     gateway, signed = mode
     for change in HEADERS:
         bearer = signed(header_json=change)
@@ -80,7 +95,7 @@ async def test_a_header_field_of_the_wrong_type_is_a_401(mode) -> None:
         assert refused == (401, "invalid_token", None), change
 
 
-async def test_a_claim_of_the_wrong_type_is_a_401(mode) -> None:
+async def test_a_claim_of_the_wrong_type_is_a_401(mode: Any) -> None:
     gateway, signed = mode
     for change in CLAIMS:
         bearer = signed(claim_json=change)
@@ -89,7 +104,9 @@ async def test_a_claim_of_the_wrong_type_is_a_401(mode) -> None:
 
 
 @pytest.mark.parametrize("name", ["header_json", "claim_json"])
-async def test_a_ticket_with_a_value_of_the_wrong_type_is_a_401(gateway, session, name) -> None:
+async def test_a_ticket_with_a_value_of_the_wrong_type_is_a_401(
+    gateway: Gateway, session: FakeSessionService, name: Any
+) -> None:
     turn_id = "0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"
     payload = {"aud": "stream-ticket", "turn": turn_id, "tenant": "acme", "user": "ada"}
     payload["exp"] = claims()["exp"]
@@ -102,7 +119,7 @@ async def test_a_ticket_with_a_value_of_the_wrong_type_is_a_401(gateway, session
 
 
 @pytest.mark.parametrize("name", ["header_json", "claim_json"])
-def test_a_principal_token_with_a_value_of_the_wrong_type_is_invalid(name) -> None:
+def test_a_principal_token_with_a_value_of_the_wrong_type_is_invalid(name: Any) -> None:
     now = datetime.now(UTC)
     payload: dict[str, Any] = {
         "iss": "gateway",

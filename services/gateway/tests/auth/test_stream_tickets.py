@@ -1,14 +1,17 @@
 """Stream tickets: URLs that open one turn for one user for a limited time."""
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import (
@@ -29,30 +32,32 @@ KEY = InternalSecret(SECRET.encode())
 
 
 @asynccontextmanager
-async def bare(gateway, url, **headers):
+async def bare(gateway: Gateway, url: Any, **headers: Any) -> AsyncIterator[Any]:
     """A request without an Authorization header, unless it is given."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with gateway.http.get(gateway.url + url, headers=sent) as answer:
         yield answer
 
 
-async def opened(gateway):
+async def opened(gateway: Gateway) -> Any:
     """The `turn.started` of a turn of Ada's, whose first client has left."""
     bearer = token(sub="ada", tenant="acme", scope="admin")
     async with gateway.stream(bearer=bearer) as stream:
         return await stream.event()
 
 
-def signed(turn_id, *, seconds=900, secret=KEY, person=ADA):
+def signed(turn_id: Any, *, seconds: Any = 900, secret: Any = KEY, person: Any = ADA) -> Any:
     tickets = StreamTickets(secret, seconds)
     return tickets.stream_url(UUID(turn_id), person).partition("ticket=")[2]
 
 
-def ticket_in(url):
+def ticket_in(url: Any) -> Any:
     return url.partition("ticket=")[2]
 
 
-async def test_a_stream_url_opens_the_stream_of_its_turn(gateway, session, inference) -> None:
+async def test_a_stream_url_opens_the_stream_of_its_turn(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), Stalls())
     started = await opened(gateway)
     inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello")))
@@ -66,7 +71,9 @@ async def test_a_stream_url_opens_the_stream_of_its_turn(gateway, session, infer
         assert answer.status == 204
 
 
-async def test_a_ticket_acts_for_its_user_without_scopes(gateway, session, inference) -> None:
+async def test_a_ticket_acts_for_its_user_without_scopes(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     url = (await opened(gateway))["stream_url"]
     inference.script(lambda: sse.ended(session.end("")))
@@ -75,16 +82,21 @@ async def test_a_ticket_acts_for_its_user_without_scopes(gateway, session, infer
     assert session.calls[-1].principal == inference.calls[-1].principal == Principal("acme", "ada")
 
 
-async def test_a_ticket_does_not_renew_itself(gateway, session, inference) -> None:
+async def test_a_ticket_does_not_renew_itself(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     url = (await opened(gateway))["stream_url"]
     session.end("Hello")
     async with bare(gateway, url) as answer:
         started = await EventStream(answer, answer.content.readany).event()
+    assert started is not None
     assert (started["type"], started["stream_url"]) == ("turn.started", url)
 
 
-async def test_a_ticket_takes_precedence_over_headers(gateway, session, inference) -> None:
+async def test_a_ticket_takes_precedence_over_headers(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     started = await opened(gateway)
     session.end("Hello")
@@ -96,7 +108,9 @@ async def test_a_ticket_takes_precedence_over_headers(gateway, session, inferenc
     assert refused[:2] == (401, "invalid_ticket")
 
 
-async def test_an_invalid_ticket_is_rejected(gateway, session, inference) -> None:
+async def test_an_invalid_ticket_is_rejected(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     turn_id = (await opened(gateway))["turn_id"]
     whole = signed(turn_id)
@@ -122,7 +136,9 @@ async def test_an_invalid_ticket_is_rejected(gateway, session, inference) -> Non
             assert (await answer.json())["error"]["code"] == "invalid_ticket"
 
 
-async def test_a_ticket_opens_nothing_else(gateway, session, inference) -> None:
+async def test_a_ticket_opens_nothing_else(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     started = await opened(gateway)
     ticket = ticket_in(started["stream_url"])
@@ -150,13 +166,17 @@ async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret() -
 
 
 async def test_an_unexpected_error_logs_no_ticket(
-    gateway, session, inference, monkeypatch, caplog
+    gateway: Gateway,
+    session: FakeSessionService,
+    inference: Inference,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     inference.script(Stalls())
     url = (await opened(gateway))["stream_url"]
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello")))
 
-    def surprising(*_, **__) -> None:
+    def surprising(*_: Any, **__: Any) -> None:
         raise RuntimeError("a surprise")
 
     monkeypatch.setattr(TurnEventFramer, "feed", surprising)

@@ -1,5 +1,7 @@
 """Cache of verified tokens: expiry and bounds."""
 
+from typing import Any
+
 import pytest
 
 from parley_core.auth.principal import Principal
@@ -16,16 +18,16 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
+def clock() -> Any:
     return Clock()
 
 
 @pytest.fixture
-def tokens(clock):
+def tokens(clock: Any) -> Any:
     return VerifiedTokenCache(60, max_entries=2, clock=clock)
 
 
-def test_a_cached_token_is_found_by_its_exact_header_only(tokens) -> None:
+def test_a_cached_token_is_found_by_its_exact_header_only(tokens: Any) -> None:
     tokens.put(b"Bearer a", ADA, expires_at=2_000)
     assert tokens.get(b"Bearer a").principal == ADA
     assert tokens.get(b"Bearer a").owner == ("default", "ada")
@@ -35,7 +37,7 @@ def test_a_cached_token_is_found_by_its_exact_header_only(tokens) -> None:
 
 @pytest.mark.parametrize(("ends_at", "until"), [(1_010, 1_010), (9_000, 1_060)])
 def test_an_entry_expires_with_its_token_and_after_a_minute_at_most(
-    tokens, clock, ends_at, until
+    tokens: Any, clock: Any, ends_at: Any, until: Any
 ) -> None:
     tokens.put(b"a", ADA, ends_at)
     clock.now = until - 0.1
@@ -44,12 +46,12 @@ def test_an_entry_expires_with_its_token_and_after_a_minute_at_most(
     assert tokens.get(b"a") is None
 
 
-def test_an_expired_token_is_not_cached_within_its_leeway(tokens) -> None:
+def test_an_expired_token_is_not_cached_within_its_leeway(tokens: Any) -> None:
     tokens.put(b"a", ADA, expires_at=999)
     assert tokens.get(b"a") is None
 
 
-def test_the_cache_is_bounded_and_recently_used_tokens_stay(tokens) -> None:
+def test_the_cache_is_bounded_and_recently_used_tokens_stay(tokens: Any) -> None:
     for number in range(100):
         tokens.put(b"often", ADA, 2_000)
         tokens.put(b"%d" % number, ADA, 2_000)
@@ -58,7 +60,7 @@ def test_the_cache_is_bounded_and_recently_used_tokens_stay(tokens) -> None:
     assert len(tokens._entries) == 2
 
 
-def test_clearing_the_cache_drops_all_tokens(tokens) -> None:
+def test_clearing_the_cache_drops_all_tokens(tokens: Any) -> None:
     tokens.put(b"a", ADA, 2_000)
     tokens.clear()
     assert tokens.get(b"a") is None

@@ -1,8 +1,10 @@
 """Model lookups in a cached list."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from gateway_fakes.inference import model
+from gateway_fakes.gateway import Gateway
+from gateway_fakes.inference import Inference, model
 from gateway_fakes.service import error, raw
 
 from parley_testing.eventually import eventually
@@ -10,7 +12,7 @@ from parley_testing.eventually import eventually
 PATH = "/v1/models/parley-demo"
 
 
-async def test_concurrent_lookups_share_one_call(gateway, inference) -> None:
+async def test_concurrent_lookups_share_one_call(gateway: Gateway, inference: Inference) -> None:
     inference.stuck = asyncio.Event()
     asking = [asyncio.create_task(gateway.get(PATH)) for _ in range(3)]
     await eventually(lambda: inference.calls)
@@ -19,7 +21,9 @@ async def test_concurrent_lookups_share_one_call(gateway, inference) -> None:
     assert len(inference.calls) == 1
 
 
-async def test_the_list_is_refreshed_and_outlives_an_outage_of_inference(start, inference) -> None:
+async def test_the_list_is_refreshed_and_outlives_an_outage_of_inference(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
     gateway = await start(constants={"chat_completions.model_directory.LIST_TTL_SECONDS": 1e-9})
     assert (await gateway.get(PATH))[0] == 200
     inference.models = []
@@ -30,7 +34,7 @@ async def test_the_list_is_refreshed_and_outlives_an_outage_of_inference(start, 
     assert (await gateway.get(PATH))[0] == 200
 
 
-async def test_without_a_list_a_lookup_is_a_503(gateway, inference) -> None:
+async def test_without_a_list_a_lookup_is_a_503(gateway: Gateway, inference: Inference) -> None:
     inference.answers.extend((error(503, "inference_busy"), raw(b'{"data": [{}]}')))
     for _ in range(2):
         assert (await gateway.expect_error("GET", PATH))[:2] == (503, "inference_unavailable")

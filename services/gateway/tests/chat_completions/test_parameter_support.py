@@ -1,10 +1,13 @@
 """Parameters of chat completions: unsupported ones are named before any call."""
 
 import json
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.inference import Inference
 from gateway_fakes.openai_client import HELLO
+from gateway_fakes.session import FakeSessionService
 
 from parley_core.http.errors import ParleyError
 from parley_gateway.chat_completions.new_messages import new_texts
@@ -18,15 +21,15 @@ PATH = "/v1/chat/completions"
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}
 
 
-def completion_request(**changes):
+def completion_request(**changes: Any) -> dict[str, Any]:
     return {"model": "parley-demo", "messages": HELLO, **changes}
 
 
-def shape(**changes):
+def shape(**changes: Any) -> Any:
     return CreateChatCompletion.model_validate_json(json.dumps(completion_request(**changes)))
 
 
-def refused_of(messages):
+def refused_of(messages: Any) -> Any:
     with pytest.raises(ParleyError) as refused:
         new_texts([CompletionMessage.model_validate(message) for message in messages])
     return refused.value.status, refused.value.param
@@ -49,7 +52,9 @@ REFUSED = [
 ]
 
 
-async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, inference) -> None:
+async def test_an_invalid_request_is_rejected_before_any_call(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     for body, param in REFUSED:
         refused = await gateway.expect_error("POST", PATH, body=body)
         assert refused == (400, "invalid_request", param)
@@ -57,7 +62,7 @@ async def test_an_invalid_request_is_rejected_before_any_call(gateway, session, 
     assert not inference.calls
 
 
-async def test_unsuitable_headers_are_rejected(gateway) -> None:
+async def test_unsuitable_headers_are_rejected(gateway: Gateway) -> None:
     of_another = {"metadata": {"session_id": another_id()}}
     for headers, changes, param in (
         ({"parley_session_id": "x"}, {}, "Parley-Session-Id"),
@@ -70,7 +75,9 @@ async def test_unsuitable_headers_are_rejected(gateway) -> None:
         assert refused == (400, "invalid_request", param)
 
 
-async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session) -> None:
+async def test_a_parameter_unsupported_in_a_session_is_rejected(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     body = completion_request(temperature=0.2)
     async with gateway.request(
         "POST", PATH, body=body, parley_session_id=str(SESSION_ID)
@@ -94,7 +101,7 @@ async def test_a_parameter_unsupported_in_a_session_is_rejected(gateway, session
         {"web_search_options": {}},
     ],
 )
-def test_an_unsupported_parameter_is_named(changes) -> None:
+def test_an_unsupported_parameter_is_named(changes: Any) -> None:
     with pytest.raises(ParleyError) as refused:
         check_supported(shape(**changes))
     assert [refused.value.param] == list(changes)
@@ -115,7 +122,7 @@ def test_an_unsupported_parameter_is_named(changes) -> None:
         {"reasoning_effort": "low"},
     ],
 )
-def test_model_server_parameters_are_rejected_in_a_session(changes) -> None:
+def test_model_server_parameters_are_rejected_in_a_session(changes: Any) -> None:
     check_supported(shape(**changes))
     with pytest.raises(ParleyError) as refused:
         check_supported_in_session(shape(**changes))
@@ -166,7 +173,7 @@ def test_null_and_default_values_are_accepted_in_a_session() -> None:
         ),
     ],
 )
-def test_an_unsupported_message_is_named_by_its_index(messages, param) -> None:
+def test_an_unsupported_message_is_named_by_its_index(messages: Any, param: Any) -> None:
     assert refused_of(messages) == (400, param)
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import openai
 import pytest
-from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Disconnects, Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 from gateway_fakes.openai_client import completion_request, openai_client, text_and_error
 from gateway_fakes.service import error
-from gateway_fakes.session import NOON
+from gateway_fakes.session import NOON, FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import ErrorShape, UsageShape
@@ -22,12 +24,14 @@ REPLY = {"model": "parley-demo", "finish_reason": "stop", "usage": USAGE}
 
 
 @pytest.fixture
-async def client(gateway):
+async def client(gateway: Gateway) -> AsyncIterator[Any]:
     async with openai_client(gateway) as client:
         yield client
 
 
-async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, inference) -> None:
+async def test_a_whole_completion_is_the_reply_of_a_turn(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hello", reply=REPLY)))
     raw = await client.chat.completions.with_raw_response.create(**completion_request())
     turn = session.turn
@@ -50,7 +54,7 @@ async def test_a_whole_completion_is_the_reply_of_a_turn(client, session, infere
 
 
 async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
-    client, session, inference
+    client: Any, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(
         deltas("Hél"),
@@ -72,7 +76,9 @@ async def test_a_stream_sends_the_role_then_the_text_then_the_finish_reason(
     assert not any("usage" in chunk.model_fields_set for chunk in chunks)
 
 
-async def test_usage_is_the_last_chunk_when_requested(client, session, inference) -> None:
+async def test_usage_is_the_last_chunk_when_requested(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
     request = completion_request(stream=True, stream_options={"include_usage": True})
     chunks = [chunk async for chunk in await client.chat.completions.create(**request)]
@@ -83,7 +89,9 @@ async def test_usage_is_the_last_chunk_when_requested(client, session, inference
     assert all("usage" in chunk.model_fields_set for chunk in chunks)
 
 
-async def test_the_last_chunk_names_the_model_that_replied(client, session, inference) -> None:
+async def test_the_last_chunk_names_the_model_that_replied(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     other = REPLY | {"model": "meta/llama"}
     inference.script(lambda: sse.ended(session.end("Hi", reply=other)))
     assert (await client.chat.completions.create(**completion_request())).model == "meta/llama"
@@ -96,7 +104,7 @@ async def test_the_last_chunk_names_the_model_that_replied(client, session, infe
 
 
 async def test_user_messages_after_the_last_assistant_message_are_new(
-    client, session, inference
+    client: Any, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(lambda: sse.ended(session.end("Hi")))
     messages = [
@@ -116,7 +124,9 @@ async def test_user_messages_after_the_last_assistant_message_are_new(
     }
 
 
-async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, inference) -> None:
+async def test_a_failed_reply_is_an_error_that_is_not_retried(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
     async with openai_client(gateway, max_retries=2) as client:
         with pytest.raises(openai.InternalServerError) as failed:
@@ -136,17 +146,21 @@ async def test_a_failed_reply_is_an_error_that_is_not_retried(gateway, session, 
         ("internal", 500, "server_error"),
     ],
 )
-def test_a_failure_has_the_status_of_its_code(code, status, kind) -> None:
+def test_a_failure_has_the_status_of_its_code(code: Any, status: Any, kind: Any) -> None:
     refusal = ReplyIncomplete(ErrorShape(message="Lost.", type="server_error", code=code))
     assert (refusal.status, refusal.type, refusal.code) == (status, kind, code)
 
 
-async def test_a_reply_that_fails_midway_raises_after_the_text(client, session, inference) -> None:
+async def test_a_reply_that_fails_midway_raises_after_the_text(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.fail("Hel", "upstream_broken")))
     assert await text_and_error(client, **completion_request()) == ("Hel", "upstream_broken")
 
 
-async def test_a_cancelled_reply_is_an_error(client, session, inference) -> None:
+async def test_a_cancelled_reply_is_an_error(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
     assert await text_and_error(client, **completion_request()) == ("Hel", "cancelled")
     inference.script(deltas("Hel"), lambda: sse.ended(session.end("Hel", "cancelled")))
@@ -155,7 +169,9 @@ async def test_a_cancelled_reply_is_an_error(client, session, inference) -> None
     assert cancelled.value.code == "cancelled"
 
 
-async def test_a_stream_continues_after_inference_breaks(client, session, inference) -> None:
+async def test_a_stream_continues_after_inference_breaks(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), Disconnects())
     inference.script(deltas("lo", after=3), lambda: sse.ended(session.end("Hello", reply=REPLY)))
     chunks = [
@@ -166,12 +182,16 @@ async def test_a_stream_continues_after_inference_breaks(client, session, infere
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-async def test_a_stream_that_cannot_continue_ends_with_an_error(client, session, inference) -> None:
+async def test_a_stream_that_cannot_continue_ends_with_an_error(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), Disconnects())
     assert await text_and_error(client, **completion_request()) == ("Hel", "reply_pending")
 
 
-async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session, inference) -> None:
+async def test_a_stream_of_an_erased_session_ends_with_an_error(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     paused = asyncio.Event()
     inference.script(deltas("Hel"), paused, Disconnects())
     reading = asyncio.create_task(text_and_error(client, **completion_request()))
@@ -181,7 +201,9 @@ async def test_a_stream_of_an_erased_session_ends_with_an_error(client, session,
     assert await reading == ("Hel", "session_not_found")
 
 
-async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session, inference) -> None:
+async def test_at_shutdown_a_stream_ends_with_an_error(
+    gateway: Gateway, client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), Stalls())
     reading = asyncio.create_task(text_and_error(client, **completion_request()))
     await eventually(lambda: inference.written)
@@ -189,7 +211,9 @@ async def test_at_shutdown_a_stream_ends_with_an_error(gateway, client, session,
     assert await reading == ("Hel", "reply_pending")
 
 
-async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, inference) -> None:
+async def test_an_automatic_sdk_retry_attaches_to_its_turn(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(reply_timeout_seconds=0.05)
     inference.script(deltas("Hel"), Stalls())
     async with openai_client(gateway, max_retries=1) as client:
@@ -205,7 +229,7 @@ async def test_an_automatic_sdk_retry_attaches_to_its_turn(start, session, infer
 
 
 async def test_an_idempotency_key_takes_precedence_over_attaching(
-    client, session, inference
+    client: Any, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(lambda: sse.ended(session.end("Hi", reply=REPLY)))
     headers = completion_request()["extra_headers"] | {
@@ -220,7 +244,7 @@ async def test_an_idempotency_key_takes_precedence_over_attaching(
 
 
 async def test_an_unknown_model_is_rejected_before_anything_is_committed(
-    client, session, inference
+    client: Any, session: FakeSessionService, inference: Inference
 ) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         await client.chat.completions.create(**completion_request(model="gpt-nowhere"))
@@ -228,14 +252,18 @@ async def test_an_unknown_model_is_rejected_before_anything_is_committed(
     assert not session.calls
 
 
-async def test_an_error_of_session_is_returned_unchanged(client, session) -> None:
+async def test_an_error_of_session_is_returned_unchanged(
+    client: Any, session: FakeSessionService
+) -> None:
     session.answers.append(error(409, "turn_open", **{"x-should-retry": "false"}))
     with pytest.raises(openai.ConflictError) as refused:
         await client.chat.completions.create(**completion_request())
     assert refused.value.code == "turn_open"
 
 
-async def test_disconnecting_does_not_stop_the_reply(client, session, inference) -> None:
+async def test_disconnecting_does_not_stop_the_reply(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hel"), Stalls())
     stream = await client.chat.completions.create(**completion_request(stream=True))
     await anext(stream)
@@ -245,10 +273,12 @@ async def test_disconnecting_does_not_stop_the_reply(client, session, inference)
     assert not [call for call in session.calls if call.path.endswith("/cancel")]
 
 
-async def test_the_blocking_client_works_too(gateway, session, inference) -> None:
+async def test_the_blocking_client_works_too(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi", reply=REPLY)))
 
-    def ask():
+    def ask() -> Any:
         with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=token()) as client:
             chunks = list(client.chat.completions.create(**completion_request(stream=True)))
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import openai
 import pytest
-from gateway_fakes.inference import Disconnects, Stalls
+from gateway_fakes.gateway import Gateway
+from gateway_fakes.inference import Disconnects, Inference, Stalls
 from gateway_fakes.openai_client import HELLO, openai_client, text_and_error
 from gateway_fakes.service import error, raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
@@ -20,16 +24,16 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "argumen
 
 
 @pytest.fixture
-async def client(gateway):
+async def client(gateway: Gateway) -> AsyncIterator[Any]:
     async with openai_client(gateway) as client:
         yield client
 
 
-def completion_request(**changes):
+def completion_request(**changes: Any) -> Any:
     return {"model": "parley-demo", "messages": HELLO, **changes}
 
 
-def chunk(text=None, finish=None, **more):
+def chunk(text: Any = None, finish: Any = None, **more: Any) -> Any:
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     data = {
         "id": "chatcmpl-1",
@@ -42,7 +46,7 @@ def chunk(text=None, finish=None, **more):
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
-def completion(**message):
+def completion(**message: Any) -> Any:
     data = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -55,7 +59,9 @@ def completion(**message):
     return raw(json.dumps(data).encode())
 
 
-async def test_all_supported_parameters_are_forwarded(client, session, inference) -> None:
+async def test_all_supported_parameters_are_forwarded(
+    client: Any, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(completion(content=None, tool_calls=[CALL]))
     messages = [
         {"role": "system", "content": "Add."},
@@ -75,7 +81,7 @@ async def test_all_supported_parameters_are_forwarded(client, session, inference
     assert not session.calls
 
 
-async def test_a_stream_is_relayed_in_whole_events(gateway, inference) -> None:
+async def test_a_stream_is_relayed_in_whole_events(gateway: Gateway, inference: Inference) -> None:
     sent = chunk("é") + sse.HEARTBEAT + chunk("\n\n", "stop", logprobs=None) + b"data: [DONE]\n\n"
     inference.script(*(sent[at : at + 7] for at in range(0, len(sent), 7)))
     body = completion_request(
@@ -89,7 +95,9 @@ async def test_a_stream_is_relayed_in_whole_events(gateway, inference) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, stream) -> None:
+async def test_a_rejection_by_inference_is_an_ordinary_error(
+    client: Any, inference: Inference, stream: Any
+) -> None:
     inference.script(error(429, "upstream_rate_limited", **{"x-should-retry": "false"}))
     with pytest.raises(openai.RateLimitError) as refused:
         await client.chat.completions.create(**completion_request(stream=stream))
@@ -97,7 +105,9 @@ async def test_a_rejection_by_inference_is_an_ordinary_error(client, inference, 
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
-async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference) -> None:
+async def test_an_sdk_retries_an_error_before_the_first_byte(
+    gateway: Gateway, inference: Inference
+) -> None:
     inference.script(error(503, "inference_busy", **{"retry-after-ms": "1"}))
     inference.script(completion(content="Hi"))
     async with openai_client(gateway, max_retries=1) as client:
@@ -112,13 +122,17 @@ async def test_an_sdk_retries_an_error_before_the_first_byte(gateway, inference)
         (b'data: {"error":{"message":"Lost.","code":"upstream_broken"}}\n\n', "upstream_broken"),
     ],
 )
-async def test_an_interruption_raises_after_the_text(client, inference, last, code) -> None:
+async def test_an_interruption_raises_after_the_text(
+    client: Any, inference: Inference, last: Any, code: Any
+) -> None:
     inference.script(chunk("Hel"), last)
     assert await text_and_error(client, **completion_request()) == ("Hel", code)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_disconnected_client_ends_the_upstream_stream(client, inference, stream) -> None:
+async def test_a_disconnected_client_ends_the_upstream_stream(
+    client: Any, inference: Inference, stream: Any
+) -> None:
     inference.script(*([chunk("Hel")] if stream else []), Stalls())
     asking = asyncio.create_task(_read(client, stream))
     await eventually(lambda: inference.open)
@@ -127,11 +141,11 @@ async def test_a_disconnected_client_ends_the_upstream_stream(client, inference,
 
 
 async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completion(
-    client, inference
+    client: Any, inference: Inference
 ) -> None:
     gone = asyncio.Event()
 
-    async def never(request) -> None:
+    async def never(request: Any) -> None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -145,7 +159,9 @@ async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completi
         await gone.wait()
 
 
-async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference) -> None:
+async def test_heartbeats_are_sent_while_the_model_is_silent(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.02})
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo") + b"data: [DONE]\n\n")
@@ -159,7 +175,9 @@ async def test_heartbeats_are_sent_while_the_model_is_silent(start, inference) -
     assert received.replace(sse.HEARTBEAT, b"") == chunk("Hel") + chunk("lo") + b"data: [DONE]\n\n"
 
 
-async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, inference) -> None:
+async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
     gateway = await start(drain_seconds=5)
     paused = asyncio.Event()
     inference.script(chunk("Hel"), paused, chunk("lo", "stop") + b"data: [DONE]\n\n")
@@ -173,7 +191,7 @@ async def test_at_shutdown_a_completion_may_finish_within_the_drain_time(start, 
 
 @pytest.mark.parametrize("started", [False, True])
 async def test_at_shutdown_an_unfinished_completion_ends_with_an_error(
-    gateway, client, inference, started
+    gateway: Gateway, client: Any, inference: Inference, started: Any
 ) -> None:
     # The gateway of these tests drains for a second, which it needs to say so.
     inference.script(*([chunk("Hel")] if started else []), Stalls())
@@ -192,7 +210,9 @@ async def test_at_shutdown_an_unfinished_completion_ends_with_an_error(
     assert (stopped.value.status_code, stopped.value.code) == (503, "gateway_busy")
 
 
-async def test_a_completion_body_has_its_own_limit(start, inference) -> None:
+async def test_a_completion_body_has_its_own_limit(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
     gateway = await start(body={"max_completion_bytes": 3 * 2**20})
     inference.script(completion(content="Long."))
     message = {"role": "user", "content": "x" * 2**21}
@@ -205,7 +225,7 @@ async def test_a_completion_body_has_its_own_limit(start, inference) -> None:
     assert (refused.value.status_code, refused.value.code) == (413, "body_too_large")
 
 
-async def test_a_model_is_read_by_its_name(client, inference) -> None:
+async def test_a_model_is_read_by_its_name(client: Any, inference: Inference) -> None:
     assert (await client.models.retrieve("meta/llama")).id == "meta/llama"
     assert [model.id async for model in client.models.list()] == ["parley-demo", "meta/llama"]
     with pytest.raises(openai.NotFoundError) as unknown:
@@ -217,7 +237,7 @@ async def test_a_model_is_read_by_its_name(client, inference) -> None:
     assert [call.path for call in inference.calls] == ["/models"] * 2
 
 
-async def _read(client, stream):
+async def _read(client: Any, stream: Any) -> Any:
     answer = await client.chat.completions.create(**completion_request(stream=stream))
     if not stream:
         return answer.choices[0].message.content

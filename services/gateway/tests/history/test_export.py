@@ -1,11 +1,13 @@
 """Exports are streamed, and an interrupted one has no end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from gateway_fakes.gateway import SESSION_ID
+from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 
 from parley_testing.eventually import eventually
@@ -14,11 +16,11 @@ EXPORT = f"/v1/sessions/{SESSION_ID}/export"
 
 
 @pytest.fixture
-def parts(history, monkeypatch):
+def parts(history: History, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What history sends, piece by piece; None cuts the connection."""
     pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
 
-    async def handle(self, request, call):
+    async def handle(self: Any, request: Any, call: Any) -> Any:
         response = web.StreamResponse()
         await response.prepare(request)
         while piece := await pieces.get():
@@ -41,7 +43,7 @@ def parts(history, monkeypatch):
     ],
 )
 async def test_an_export_is_streamed_in_chunks(
-    gateway, history, parts, path, called, kind, name
+    gateway: Gateway, history: History, parts: Any, path: Any, called: Any, kind: Any, name: Any
 ) -> None:
     parts.put_nowait(b'{"sess')
     async with gateway.request("GET", path) as answer:
@@ -59,7 +61,7 @@ async def test_an_export_is_streamed_in_chunks(
     assert call.query == {"format": called, **min_version}
 
 
-async def test_an_interrupted_export_has_no_end(gateway, parts) -> None:
+async def test_an_interrupted_export_has_no_end(gateway: Gateway, parts: Any) -> None:
     parts.put_nowait(b'{"sess')
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
@@ -68,11 +70,13 @@ async def test_an_interrupted_export_has_no_end(gateway, parts) -> None:
             await answer.read()
 
 
-async def test_a_rejected_export_is_an_ordinary_error(gateway) -> None:
+async def test_a_rejected_export_is_an_ordinary_error(gateway: Gateway) -> None:
     assert (await gateway.expect_error("GET", EXPORT))[:2] == (404, "session_not_found")
 
 
-async def test_exports_count_as_streams_and_end_at_shutdown(start, parts) -> None:
+async def test_exports_count_as_streams_and_end_at_shutdown(
+    start: Callable[..., Awaitable[Gateway]], parts: Any
+) -> None:
     gateway = await start(max_streams=1)
     parts.put_nowait(b"{")
     async with gateway.request("GET", EXPORT) as answer:
@@ -83,7 +87,7 @@ async def test_exports_count_as_streams_and_end_at_shutdown(start, parts) -> Non
             await answer.read()
 
 
-async def test_a_disconnected_client_ends_the_upstream_stream(gateway, parts) -> None:
+async def test_a_disconnected_client_ends_the_upstream_stream(gateway: Gateway, parts: Any) -> None:
     parts.put_nowait(b"{")
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()

@@ -3,11 +3,14 @@
 import asyncio
 import random
 import time
+from typing import Any
 from uuid import UUID
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.history import History
 from gateway_fakes.issuer import token
+from gateway_fakes.session import FakeSessionService
 
 from parley_testing.eventually import eventually
 
@@ -15,21 +18,29 @@ HISTORY = f"/v1/history/{SESSION_ID}"
 
 
 @pytest.fixture
-async def following(gateway, session, history):
+async def following(gateway: Gateway, session: FakeSessionService, history: History) -> Any:
     commit(session, history, 4, "Hello")
     return gateway
 
 
-def commit(session, history, version, text="", session_id=SESSION_ID) -> None:
+def commit(
+    session: FakeSessionService,
+    history: History,
+    version: Any,
+    text: Any = "",
+    session_id: Any = SESSION_ID,
+) -> None:
     """Commit a version of the session, and project it."""
     history.project(session_id, version, text)
     session.versions[UUID(str(session_id))] = version
 
 
-async def wait_until_cached(gateway, history, path=HISTORY, **more) -> None:
+async def wait_until_cached(
+    gateway: Gateway, history: History, path: Any = HISTORY, **more: Any
+) -> None:
     """Until the page is answered without a call to history."""
 
-    async def is_kept():
+    async def is_kept() -> Any:
         before = len(history.reads)
         await gateway.get(path, **more)
         return len(history.reads) == before
@@ -37,12 +48,14 @@ async def wait_until_cached(gateway, history, path=HISTORY, **more) -> None:
     await eventually(is_kept)
 
 
-async def text(gateway, path=HISTORY, **more):
+async def text(gateway: Gateway, path: Any = HISTORY, **more: Any) -> Any:
     status, page = await gateway.get(path, **more)
     return page["data"][0] if status == 200 else (status, page["error"]["code"])
 
 
-async def test_a_page_is_read_once_and_then_served_from_the_cache(following, history) -> None:
+async def test_a_page_is_read_once_and_then_served_from_the_cache(
+    following: Any, history: History
+) -> None:
     async with following.request("GET", HISTORY) as answer:
         first, headers = await answer.read(), answer.headers
     await wait_until_cached(following, history)
@@ -60,7 +73,7 @@ async def test_a_page_is_read_once_and_then_served_from_the_cache(following, his
     assert len(history.reads) == reads
 
 
-async def test_every_response_has_its_own_request_id(following, history) -> None:
+async def test_every_response_has_its_own_request_id(following: Any, history: History) -> None:
     await wait_until_cached(following, history)
     ids = set()
     for _ in range(3):
@@ -70,7 +83,9 @@ async def test_every_response_has_its_own_request_id(following, history) -> None
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
-async def test_a_matching_if_none_match_is_a_304(following, history, is_kept) -> None:
+async def test_a_matching_if_none_match_is_a_304(
+    following: Any, history: History, is_kept: Any
+) -> None:
     if is_kept:
         await wait_until_cached(following, history)
     for tag in ('W/"4"', '"4"', '"x", W/"4"', "*"):
@@ -84,7 +99,7 @@ async def test_a_matching_if_none_match_is_a_304(following, history, is_kept) ->
             assert answer.status == 200
 
 
-async def test_another_user_never_gets_a_cached_page(following, history) -> None:
+async def test_another_user_never_gets_a_cached_page(following: Any, history: History) -> None:
     await wait_until_cached(following, history)
     for other in ({"sub": "eve"}, {"tenant": "other", "sub": "ada2"}):
         assert await text(following, bearer=token(**other)) == (404, "session_not_found")
@@ -94,20 +109,22 @@ async def test_another_user_never_gets_a_cached_page(following, history) -> None
     assert await text(following) == "Hello"
 
 
-async def test_an_expired_token_never_gets_a_cached_page(following, history) -> None:
+async def test_an_expired_token_never_gets_a_cached_page(following: Any, history: History) -> None:
     # The leeway of verification is for clocks that differ; it is no longer life.
     soon = token(exp=int(time.time()) - 28)
     await wait_until_cached(following, history, bearer=token())
     assert await text(following, bearer=soon) == "Hello"
 
-    async def refused():
+    async def refused() -> Any:
         async with following.request("GET", HISTORY, bearer=soon) as answer:
             return answer.status == 401
 
     await eventually(refused)
 
 
-async def test_a_token_that_is_about_to_end_is_verified_again(following, history) -> None:
+async def test_a_token_that_is_about_to_end_is_verified_again(
+    following: Any, history: History
+) -> None:
     await wait_until_cached(following, history)
     ends = int(time.time()) + 2
     await following.get(HISTORY, bearer=token(exp=ends))
@@ -117,7 +134,9 @@ async def test_a_token_that_is_about_to_end_is_verified_again(following, history
     await eventually(lambda: verified.get(sent) is None)
 
 
-async def test_a_changed_session_is_read_again(following, session, history) -> None:
+async def test_a_changed_session_is_read_again(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
     await wait_until_cached(following, history)
     commit(session, history, 6, "Changed")
     assert await text(following) == "Changed"
@@ -126,7 +145,7 @@ async def test_a_changed_session_is_read_again(following, session, history) -> N
 
 
 async def test_a_page_that_lacks_a_committed_version_is_refused(
-    following, session, history
+    following: Any, session: FakeSessionService, history: History
 ) -> None:
     await wait_until_cached(following, history)
     session.versions[SESSION_ID] = 5
@@ -142,32 +161,40 @@ async def test_a_page_that_lacks_a_committed_version_is_refused(
     assert await text(following, behind) == "Hello, you"
 
 
-async def test_pages_of_the_past_need_not_have_the_last_write(following, session, history) -> None:
+async def test_pages_of_the_past_need_not_have_the_last_write(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
     session.versions[SESSION_ID] = 7
     assert await text(following, f"{HISTORY}?as_of=6") == "Hello"
     for as_of in ("7", "2026-01-01T00:00:00Z"):
         assert await text(following, f"{HISTORY}?as_of={as_of}") == (503, "projection_behind")
 
 
-async def test_a_version_that_does_not_exist_yet_is_waited_for(following) -> None:
+async def test_a_version_that_does_not_exist_yet_is_waited_for(following: Any) -> None:
     assert await text(following, f"{HISTORY}?min_version=5") == (503, "projection_behind")
     assert await text(following, f"{HISTORY}?min_version=4") == "Hello"
 
 
-async def test_without_redis_and_session_no_page_is_served(following, session, history) -> None:
+async def test_without_redis_and_session_no_page_is_served(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
     await wait_until_cached(following, history)
     session.is_unavailable = True
     assert await text(following) == (503, "session_unavailable")
 
 
-async def test_concurrent_reads_share_the_lookup_of_a_version(following, session, history) -> None:
+async def test_concurrent_reads_share_the_lookup_of_a_version(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
     await wait_until_cached(following, history)
     before = session.version_requests
     assert await asyncio.gather(*(text(following) for _ in range(50))) == ["Hello"] * 50
     assert session.version_requests - before < 50
 
 
-async def test_concurrent_requests_for_a_page_share_one_read(following, history) -> None:
+async def test_concurrent_requests_for_a_page_share_one_read(
+    following: Any, history: History
+) -> None:
     history.before_answer.clear()
     asked = [asyncio.create_task(text(following)) for _ in range(20)]
     await eventually(lambda: history.reads)
@@ -176,7 +203,9 @@ async def test_concurrent_requests_for_a_page_share_one_read(following, history)
     assert len(history.reads) < 5
 
 
-async def test_reads_never_go_back_in_time(following, session, history) -> None:
+async def test_reads_never_go_back_in_time(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
     """Stale pages, hunted for while their sessions are written to."""
     sessions = [another_id() for _ in range(3)]
     for each in sessions:

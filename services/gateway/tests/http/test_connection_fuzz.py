@@ -14,6 +14,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
+from gateway_fakes.gateway import Gateway
 from gateway_fakes.issuer import token
 
 from parley_core.http import body_limit, uvicorn_internals
@@ -131,7 +132,7 @@ async def exchange(url: str, choose: random.Random) -> bytes:
 
 @pytest.mark.timeout(SECONDS + 120)
 async def test_random_requests_end_within_bounds_without_errors_beside_a_healthy_client(
-    gateway, monkeypatch, caplog
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", HEAD_TIMEOUT_SECONDS)
     monkeypatch.setattr(body_limit, "DISCARD_SECONDS", HEAD_TIMEOUT_SECONDS)

@@ -1,11 +1,14 @@
 """Forwarded calls: validated, sent on, and answered with the bytes of the service."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.history import History
 from gateway_fakes.issuer import token
 from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
 
@@ -28,7 +31,7 @@ NOON = "2026-01-01T12:00:00.000000Z"
     ],
 )
 async def test_a_read_returns_the_bytes_of_the_service(
-    gateway, request, path, peer, called
+    gateway: Gateway, request: Any, path: Any, peer: Any, called: Any
 ) -> None:
     service = request.getfixturevalue(peer)
     service.answers.append(raw(BODY))
@@ -110,7 +113,14 @@ async def test_a_read_returns_the_bytes_of_the_service(
     ],
 )
 async def test_a_command_is_forwarded_and_returns_the_bytes_of_the_service(
-    gateway, request, method, path, body, peer, called, status
+    gateway: Gateway,
+    request: Any,
+    method: Any,
+    path: Any,
+    body: Any,
+    peer: Any,
+    called: Any,
+    status: Any,
 ) -> None:
     service = request.getfixturevalue(peer)
     service.answers.append(raw(BODY, status))
@@ -134,14 +144,16 @@ async def test_a_command_is_forwarded_and_returns_the_bytes_of_the_service(
     ],
 )
 async def test_a_command_is_forwarded_with_its_idempotency_key(
-    gateway, session, path, body
+    gateway: Gateway, session: FakeSessionService, path: Any, body: Any
 ) -> None:
     session.answers.append(raw(BODY))
     await gateway.post(f"/v1{path}", body, idempotency_key="k")
     assert session.calls[0].key == "k"
 
 
-async def test_scopes_are_forwarded_to_the_service(gateway, session) -> None:
+async def test_scopes_are_forwarded_to_the_service(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     session.answers.append(raw(BODY))
     bearer = token(scope="admin assistants:write")
     async with gateway.request("DELETE", "/v1/assistants/a", bearer=bearer) as answer:
@@ -150,7 +162,7 @@ async def test_scopes_are_forwarded_to_the_service(gateway, session) -> None:
 
 
 async def test_a_session_can_be_started_without_a_body_and_with_any_content_type(
-    gateway, session
+    gateway: Gateway, session: FakeSessionService
 ) -> None:
     for body, kind in ((None, None), (b"", None), (b"{}", "application/x-www-form-urlencoded")):
         session.answers.append(raw(BODY, 201))
@@ -161,7 +173,9 @@ async def test_a_session_can_be_started_without_a_body_and_with_any_content_type
         assert session.calls[-1].key is None
 
 
-async def test_an_id_is_forwarded_in_canonical_form(gateway, session) -> None:
+async def test_an_id_is_forwarded_in_canonical_form(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     session.answers.append(raw(BODY, 201))
     await gateway.post("/v1/sessions", {"id": str(SESSION_ID).upper()})
     assert session.calls[0].body == {"id": str(SESSION_ID)}
@@ -250,7 +264,7 @@ async def test_an_id_is_forwarded_in_canonical_form(gateway, session) -> None:
     ],
 )
 async def test_a_query_is_forwarded_with_its_defaults(
-    gateway, history, path, query, called
+    gateway: Gateway, history: History, path: Any, query: Any, called: Any
 ) -> None:
     history.answers.append(raw(BODY))
     async with gateway.request("GET", f"/v1{path}?{urlencode(query)}") as answer:

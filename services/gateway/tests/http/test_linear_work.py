@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Inference
 from gateway_fakes.issuer import token
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 
@@ -87,7 +90,7 @@ async def _least_cpu_seconds(request: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_the_work_for_a_body_is_proportional_to_its_size(gateway, name) -> None:
+async def test_the_work_for_a_body_is_proportional_to_its_size(gateway: Gateway, name: Any) -> None:
     path, largest, body_of = BODIES[name]
 
     async def seconds(size: int) -> float:
@@ -103,7 +106,9 @@ async def test_the_work_for_a_body_is_proportional_to_its_size(gateway, name) ->
 
 
 @pytest.mark.parametrize("name", HEADERS)
-async def test_the_work_for_a_header_is_proportional_to_its_size(gateway, session, name) -> None:
+async def test_the_work_for_a_header_is_proportional_to_its_size(
+    gateway: Gateway, session: FakeSessionService, name: Any
+) -> None:
     path = f"/v1/turns/{SESSION_ID}/stream"
 
     async def seconds(size: int) -> float:
@@ -120,7 +125,9 @@ async def test_the_work_for_a_header_is_proportional_to_its_size(gateway, sessio
 
 
 @pytest.mark.parametrize("separator", ["a=1&", "&", "starting_after=1&"])
-async def test_the_work_for_a_query_string_is_proportional_to_its_size(gateway, separator) -> None:
+async def test_the_work_for_a_query_string_is_proportional_to_its_size(
+    gateway: Gateway, separator: Any
+) -> None:
     path = f"/v1/turns/{SESSION_ID}/stream?ticket=x&"
 
     async def seconds(size: int) -> float:
@@ -136,19 +143,23 @@ async def test_the_work_for_a_query_string_is_proportional_to_its_size(gateway, 
 
 
 @pytest.mark.parametrize("path", [MESSAGES, HISTORY, COMPLETIONS, SESSIONS, "/v1/search"])
-async def test_over_15_000_json_values_are_refused(gateway, session, path) -> None:
+async def test_over_15_000_json_values_are_refused(
+    gateway: Gateway, session: FakeSessionService, path: Any
+) -> None:
     body = b'{"x":[' + b",".join([b"[]"] * 8_000) + b"]}"
     assert await gateway.expect_error("POST", path, body=body) == (400, "invalid_request", None)
     assert session.calls == []
 
 
-async def test_text_may_have_any_number_of_separators(gateway, session, inference) -> None:
+async def test_text_may_have_any_number_of_separators(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(lambda: sse.ended(session.end("")))
     content = '{["\\,' * 37_000
     assert (await gateway.submit(content))[0] == 200
 
 
-async def test_32_query_parameters_are_parsed(gateway) -> None:
+async def test_32_query_parameters_are_parsed(gateway: Gateway) -> None:
     query = "&".join(f"p{n}=" for n in range(32))
     refused = await gateway.expect_error("GET", f"/v1/sessions?{query}")
     assert refused == (400, "invalid_request", "p0")

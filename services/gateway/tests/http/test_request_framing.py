@@ -1,14 +1,17 @@
 """Trailers, chunk extensions and slow bodies, sent to the gateway's socket."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_core.http import uvicorn_internals
 from parley_core.http.uvicorn_internals import MAX_HEAD_BYTES
@@ -29,7 +32,7 @@ BUFFERED_BYTES = 16 * MIB
 
 
 @asynccontextmanager
-async def connected(gateway):
+async def connected(gateway: Gateway) -> AsyncIterator[Any]:
     address = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
@@ -43,14 +46,14 @@ def chunked(*chunks: bytes, trailers: bytes = b"", bearer: str | None = None) ->
     return CHUNKED + authorization + b"\r\n" + b"".join(chunks) + b"0\r\n" + trailers + b"\r\n"
 
 
-async def status_of(reader) -> int:
+async def status_of(reader: Any) -> int:
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     await reader.readexactly(length)
     return int(head.split()[1])
 
 
-async def sent_until_closed(writer, piece: bytes, total: int) -> int:
+async def sent_until_closed(writer: Any, piece: bytes, total: int) -> int:
     sent = 0
     with suppress(ConnectionError):
         while sent < total:
@@ -71,7 +74,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-async def test_endless_framing_of_a_body_closes_the_connection(gateway, kind) -> None:
+async def test_endless_framing_of_a_body_closes_the_connection(gateway: Gateway, kind: Any) -> None:
     before, piece = ENDLESS[kind]
     async with connected(gateway) as (_, writer), asyncio.timeout(30):
         writer.write(CHUNKED + b"\r\n" + before)
@@ -84,7 +87,7 @@ async def test_endless_framing_of_a_body_closes_the_connection(gateway, kind) ->
 @pytest.mark.parametrize("piece", [b"\r\n", b"\n"], ids=["crlf", "lf"])
 @pytest.mark.parametrize("requests_before", [0, 1])
 async def test_endless_line_breaks_before_a_request_close_the_connection(
-    gateway, piece, requests_before
+    gateway: Gateway, piece: Any, requests_before: Any
 ) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         for _ in range(requests_before):
@@ -94,7 +97,9 @@ async def test_endless_line_breaks_before_a_request_close_the_connection(
         assert await sent_until_closed(writer, piece * 4_000, 100 * MIB) < BUFFERED_BYTES
 
 
-async def test_an_authorization_header_in_the_trailers_does_not_authenticate(gateway) -> None:
+async def test_an_authorization_header_in_the_trailers_does_not_authenticate(
+    gateway: Gateway,
+) -> None:
     trailers = b"authorization: Bearer %b\r\n" % token().encode()
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(chunked(b"2\r\n{}\r\n", trailers=trailers))
@@ -102,7 +107,9 @@ async def test_an_authorization_header_in_the_trailers_does_not_authenticate(gat
         assert await status_of(reader) == 401
 
 
-async def test_trailers_do_not_change_the_headers_of_the_request(gateway, session) -> None:
+async def test_trailers_do_not_change_the_headers_of_the_request(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     trailers = b"idempotency-key: from-trailers\r\nx-request-id: from-trailers\r\n"
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         session.answers.append(raw(b"{}", 201))
@@ -114,7 +121,9 @@ async def test_trailers_do_not_change_the_headers_of_the_request(gateway, sessio
     assert session.calls[-1].request_id != "from-trailers"
 
 
-async def test_a_body_in_chunks_of_one_byte_passes(gateway, session) -> None:
+async def test_a_body_in_chunks_of_one_byte_passes(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     body = b'{"title":"%b"}' % (b"a" * 20_000)
     chunks = [b"1;n=v\r\n%c\r\n" % byte for byte in body]
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
@@ -124,7 +133,9 @@ async def test_a_body_in_chunks_of_one_byte_passes(gateway, session) -> None:
         assert await status_of(reader) == 400
 
 
-async def test_a_request_after_trailers_is_answered_on_the_same_connection(gateway) -> None:
+async def test_a_request_after_trailers_is_answered_on_the_same_connection(
+    gateway: Gateway,
+) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         for _ in range(3):
             writer.write(chunked(b"2\r\n{}\r\n", trailers=b"x: y\r\n" * 500))
@@ -142,7 +153,7 @@ async def test_a_request_after_trailers_is_answered_on_the_same_connection(gatew
     ids=["trailers", "chunks", "body", "body of an answered request"],
 )
 async def test_a_request_that_arrives_byte_by_byte_is_cut_off(
-    gateway, monkeypatch, head, piece
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, head: Any, piece: Any
 ) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.3)
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
@@ -157,7 +168,7 @@ async def test_a_request_that_arrives_byte_by_byte_is_cut_off(
 
 
 async def test_a_slow_body_within_the_minimum_rate_is_accepted(
-    gateway, session, monkeypatch
+    gateway: Gateway, session: FakeSessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(uvicorn_internals, "MIN_BODY_BYTES_PER_SECOND", 10)
@@ -173,7 +184,9 @@ async def test_a_slow_body_within_the_minimum_rate_is_accepted(
         assert await status_of(reader) == 201
 
 
-async def test_a_body_without_end_after_its_response_closes_the_connection(gateway) -> None:
+async def test_a_body_without_end_after_its_response_closes_the_connection(
+    gateway: Gateway,
+) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(CHUNKED + b"\r\n")
         assert await status_of(reader) == 401
@@ -183,7 +196,7 @@ async def test_a_body_without_end_after_its_response_closes_the_connection(gatew
 
 
 async def test_a_connection_idles_out_after_a_body_that_ends_later_than_its_response(
-    gateway,
+    gateway: Gateway,
 ) -> None:
     gateway.server.config.timeout_keep_alive = 0.2
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
@@ -195,14 +208,14 @@ async def test_a_connection_idles_out_after_a_body_that_ends_later_than_its_resp
         assert await reader.read() == b""
 
 
-async def test_more_headers_than_the_limit_are_rejected(gateway) -> None:
+async def test_more_headers_than_the_limit_are_rejected(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(b"GET /healthz HTTP/1.1\r\n" + b"a:\r\n" * 300 + b"\r\n")
 
         assert await status_of(reader) == 431
 
 
-async def test_a_head_over_the_limit_in_one_read_is_rejected(gateway) -> None:
+async def test_a_head_over_the_limit_in_one_read_is_rejected(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         value = b"a" * (MAX_HEAD_BYTES + 32 * 1024)
         writer.write(b"GET /healthz HTTP/1.1\r\nx: " + value + b"\r\n\r\n")
@@ -210,7 +223,7 @@ async def test_a_head_over_the_limit_in_one_read_is_rejected(gateway) -> None:
         assert await status_of(reader) == 431
 
 
-async def test_thousands_of_pipelined_requests_close_the_connection(gateway) -> None:
+async def test_thousands_of_pipelined_requests_close_the_connection(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: parley\r\n\r\n" * 5_000)
 
@@ -219,7 +232,7 @@ async def test_thousands_of_pipelined_requests_close_the_connection(gateway) -> 
 
 
 async def test_a_client_that_pipelines_and_disconnects_ends_its_running_request(
-    gateway, inference
+    gateway: Gateway, inference: Inference
 ) -> None:
     inference.script(deltas("private"), Stalls())
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
@@ -234,7 +247,7 @@ async def test_a_client_that_pipelines_and_disconnects_ends_its_running_request(
 
 
 async def test_an_invalid_pipelined_request_does_not_write_into_a_running_response(
-    gateway, inference
+    gateway: Gateway, inference: Inference
 ) -> None:
     inference.script(deltas("private"), Stalls())
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Stalls
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.history import History
+from gateway_fakes.inference import Inference, Stalls
 from gateway_fakes.issuer import token
 from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 
@@ -73,7 +77,7 @@ DEEP = b'{"content":' + b"[" * 100_000
     ],
 )
 async def test_an_invalid_body_is_a_400_that_names_the_field(
-    gateway, session, path, body, param
+    gateway: Gateway, session: FakeSessionService, path: Any, body: Any, param: Any
 ) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     assert await gateway.expect_error("POST", path, body=data) == (400, "invalid_request", param)
@@ -97,7 +101,7 @@ async def test_an_invalid_body_is_a_400_that_names_the_field(
     ],
 )
 async def test_an_invalid_change_is_a_400_that_names_the_field(
-    gateway, session, path, body, param
+    gateway: Gateway, session: FakeSessionService, path: Any, body: Any, param: Any
 ) -> None:
     assert await gateway.expect_error("PATCH", path, body=body) == (400, "invalid_request", param)
     assert session.calls == []
@@ -122,7 +126,7 @@ async def test_an_invalid_change_is_a_400_that_names_the_field(
     ],
 )
 async def test_an_invalid_import_is_a_400_that_names_the_field(
-    gateway, session, messages, param
+    gateway: Gateway, session: FakeSessionService, messages: Any, param: Any
 ) -> None:
     refused = await gateway.expect_error("POST", HISTORY, body={"messages": messages})
     assert refused == (400, "invalid_request", param)
@@ -131,7 +135,7 @@ async def test_an_invalid_import_is_a_400_that_names_the_field(
 
 # Of the test's own client.
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_an_import_has_at_most_4_mib(gateway, session) -> None:
+async def test_an_import_has_at_most_4_mib(gateway: Gateway, session: FakeSessionService) -> None:
     session.answers.append(raw(b"{}"))
     large = {"messages": [{"role": "user", "content": "a" * 250_000}] * 15}
     assert (await gateway.post(HISTORY, large))[0] == 200
@@ -144,15 +148,16 @@ async def test_an_import_has_at_most_4_mib(gateway, session) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65])
-async def test_metadata_keys_are_bounded(gateway, key) -> None:
+async def test_metadata_keys_are_bounded(gateway: Gateway, key: Any) -> None:
     status, code, param = await gateway.expect_error(
         "POST", "/v1/sessions", body={"metadata": {key: "v"}}
     )
     assert (status, code) == (400, "invalid_request")
+    assert param is not None
     assert param.startswith("metadata")
 
 
-async def test_an_error_quotes_no_input(gateway) -> None:
+async def test_an_error_quotes_no_input(gateway: Gateway) -> None:
     body = {"content": {"secret words": "secret words"}, "stream": "secret words"}
     async with gateway.request("POST", MESSAGES, body=body) as answer:
         assert "secret" not in await answer.text()
@@ -199,20 +204,20 @@ async def test_an_error_quotes_no_input(gateway) -> None:
     ],
 )
 async def test_an_invalid_path_or_query_is_a_400_that_names_the_parameter(
-    gateway, history, path, param
+    gateway: Gateway, history: History, path: Any, param: Any
 ) -> None:
     assert await gateway.expect_error("GET", path) == (400, "invalid_request", param)
     assert history.calls == []
 
 
-async def test_an_invalid_session_id_in_the_path_of_a_message_is_a_400(gateway) -> None:
+async def test_an_invalid_session_id_in_the_path_of_a_message_is_a_400(gateway: Gateway) -> None:
     refused = await gateway.expect_error("POST", "/v1/sessions/x/messages", body={"content": "a"})
     assert refused == (400, "invalid_request", "session_id")
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "a b", "ä", ""])
 async def test_an_idempotency_key_must_be_visible_ascii_of_bounded_length(
-    gateway, session, key
+    gateway: Gateway, session: FakeSessionService, key: Any
 ) -> None:
     for path in ("/v1/sessions", MESSAGES, "/v1/switch-assistant"):
         refused = await gateway.expect_error("POST", path, body={}, idempotency_key=key)
@@ -220,7 +225,9 @@ async def test_an_idempotency_key_must_be_visible_ascii_of_bounded_length(
     assert session.calls == []
 
 
-async def test_two_idempotency_keys_are_rejected(gateway, session) -> None:
+async def test_two_idempotency_keys_are_rejected(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     keys = [("authorization", f"Bearer {token()}"), *[("idempotency-key", key) for key in "ab"]]
     async with gateway.http.post(f"{gateway.url}/v1/sessions", headers=keys) as response:
         error = (await response.json())["error"]
@@ -229,7 +236,9 @@ async def test_two_idempotency_keys_are_rejected(gateway, session) -> None:
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "😀"])
-async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inference, letter) -> None:
+async def test_a_message_over_256_kib_of_utf8_is_a_413(
+    gateway: Gateway, session: FakeSessionService, inference: Inference, letter: Any
+) -> None:
     fits = letter * (MAX_MESSAGE_BYTES // len(letter.encode()))
     body = {"content": fits + letter}
     refused = await gateway.expect_error("POST", MESSAGES, body=body)
@@ -241,7 +250,7 @@ async def test_a_message_over_256_kib_of_utf8_is_a_413(gateway, session, inferen
     assert session.calls[0].body == {"content": fits}
 
 
-async def test_an_oversized_body_is_a_413_before_it_is_buffered(gateway) -> None:
+async def test_an_oversized_body_is_a_413_before_it_is_buffered(gateway: Gateway) -> None:
     async with gateway.http.post(
         gateway.url + MESSAGES, data=BytesIO(b" " * 2_000_000), headers=authorization()
     ) as answer:
@@ -249,10 +258,12 @@ async def test_an_oversized_body_is_a_413_before_it_is_buffered(gateway) -> None
         assert (await answer.json())["error"]["code"] == "body_too_large"
 
 
-async def test_a_body_that_does_not_arrive_is_a_408(start) -> None:
+async def test_a_body_that_does_not_arrive_is_a_408(
+    start: Callable[..., Awaitable[Gateway]],
+) -> None:
     gateway = await start(constants={"http.request_parsing.BODY_TIMEOUT_SECONDS": 0.05})
 
-    async def never_ends():
+    async def never_ends() -> AsyncIterator[Any]:
         yield b'{"content":'
         await asyncio.Event().wait()
 
@@ -263,11 +274,13 @@ async def test_a_body_that_does_not_arrive_is_a_408(start) -> None:
         assert (await answer.json())["error"]["code"] == "request_timeout"
 
 
-def authorization():
+def authorization() -> Any:
     return {"authorization": f"Bearer {token()}"}
 
 
-async def test_unusual_unicode_is_forwarded_unchanged(gateway, session, inference) -> None:
+async def test_unusual_unicode_is_forwarded_unchanged(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     content = "\x00 \ufffe 👩‍👩‍👧 \u202e \U0010ffff"
     async with gateway.stream(content) as stream:

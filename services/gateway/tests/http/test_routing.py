@@ -1,8 +1,12 @@
 """Routing: 404, 405 with the allowed methods, and HEAD."""
 
+from typing import Any
+
 import pytest
-from gateway_fakes.gateway import SESSION_ID
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.history import History
 from gateway_fakes.service import raw
+from gateway_fakes.session import FakeSessionService
 
 SESSION = f"/v1/sessions/{SESSION_ID}"
 MESSAGES = f"{SESSION}/messages"
@@ -19,7 +23,7 @@ HISTORY = f"/v1/history/{SESSION_ID}"
     ],
 )
 async def test_unknown_paths_and_methods_have_the_error_shape(
-    gateway, method, path, status, code
+    gateway: Gateway, method: Any, path: Any, status: Any, code: Any
 ) -> None:
     assert await gateway.expect_error(method, path) == (status, code, None)
 
@@ -34,14 +38,18 @@ async def test_unknown_paths_and_methods_have_the_error_shape(
         ("OPTIONS", "/v1/assistants", {"GET", "HEAD", "POST"}),
     ],
 )
-async def test_a_405_lists_the_allowed_methods(gateway, method, path, allowed) -> None:
+async def test_a_405_lists_the_allowed_methods(
+    gateway: Gateway, method: Any, path: Any, allowed: Any
+) -> None:
     async with gateway.request(method, path) as answer:
         assert answer.status == 405
         assert set(answer.headers["allow"].split(", ")) == allowed
 
 
 @pytest.mark.parametrize("path", [HISTORY, f"{SESSION}/export", "/v1/sessions", "/v1/assistants"])
-async def test_head_is_answered_like_get_without_a_body(gateway, session, history, path) -> None:
+async def test_head_is_answered_like_get_without_a_body(
+    gateway: Gateway, session: FakeSessionService, history: History, path: Any
+) -> None:
     session.answers.append(raw(b"{}"))
     history.answers.append(raw(b"{}"))
     async with gateway.request("HEAD", path) as answer:

@@ -2,24 +2,29 @@
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
-from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
 
-async def test_a_slow_client_applies_back_pressure_to_inference(start, session, inference) -> None:
+async def test_a_slow_client_applies_back_pressure_to_inference(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     pieces = [deltas(piece, after=offset * len(piece)) for offset in range(160)]
     inference.script(*pieces, lambda: sse.ended(session.end(piece * 160)))
     async with NeverReading(gateway) as client:
-        looks = []
+        looks: list[Any] = []
         # Of 10 MiB, only what fits into sockets and buffers is written.
         await eventually(lambda: inference.written and is_constant(inference.written, looks))
         assert inference.written < 8 * 2**20
@@ -28,7 +33,7 @@ async def test_a_slow_client_applies_back_pressure_to_inference(start, session, 
 
 
 async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(max_streams=1, constants={"http.sse_response.HEARTBEAT_SECONDS": 0.05})
     piece = "x" * 65_536
@@ -41,7 +46,9 @@ async def test_a_client_that_reads_nothing_for_two_heartbeats_is_disconnected(
         assert (await gateway.submit())[0] == 200
 
 
-async def test_clients_that_read_nothing_do_not_slow_others(start, session, inference) -> None:
+async def test_clients_that_read_nothing_do_not_slow_others(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 60})
     piece = "x" * 65_536
     async with AsyncExitStack() as stuck:
@@ -56,7 +63,7 @@ async def test_clients_that_read_nothing_do_not_slow_others(start, session, infe
         assert inference.open == 8
 
 
-def is_constant(number, looks):
+def is_constant(number: Any, looks: Any) -> Any:
     looks.append(number)
     return len(looks) > 40 and len(set(looks[-40:])) == 1
 
@@ -64,10 +71,10 @@ def is_constant(number, looks):
 class NeverReading:
     """A client that requests a stream and reads nothing."""
 
-    def __init__(self, gateway) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self.host, self.port = gateway.url.removeprefix("http://").split(":")
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Any:
         loop = asyncio.get_running_loop()
         self.socket = socket.socket()
         self.socket.setblocking(False)
@@ -82,11 +89,11 @@ class NeverReading:
         await loop.sock_sendall(self.socket, head.encode() + body)
         return self.socket
 
-    async def __aexit__(self, *_) -> None:
+    async def __aexit__(self, *_: Any) -> None:
         self.socket.close()
 
 
-async def read_all(client):
+async def read_all(client: Any) -> Any:
     loop, received = asyncio.get_running_loop(), []
     while data := await loop.sock_recv(client, 2**20):
         received.append(data)

@@ -1,15 +1,20 @@
 """Limit of concurrent streams, and shutdown."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import Gateway
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
 
 
-async def test_beyond_the_stream_limit_nothing_is_committed(start, session, inference) -> None:
+async def test_beyond_the_stream_limit_nothing_is_committed(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(max_streams=1)
     paused = asyncio.Event()
     inference.script(paused, lambda: sse.ended(session.end("")))
@@ -28,7 +33,7 @@ async def test_beyond_the_stream_limit_nothing_is_committed(start, session, infe
 
 
 async def test_one_person_with_their_share_of_streams_leaves_room_for_others(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(max_streams=4, max_person_share=0.5)
     for _ in range(2):
@@ -56,7 +61,9 @@ async def test_one_person_with_their_share_of_streams_leaves_room_for_others(
             assert answer.status == 200
 
 
-async def test_at_shutdown_open_streams_end_between_events(gateway, session, inference) -> None:
+async def test_at_shutdown_open_streams_end_between_events(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("abc") + b'id: 9\ndata: {"ha', Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(3)
@@ -68,7 +75,7 @@ async def test_at_shutdown_open_streams_end_between_events(gateway, session, inf
 
 
 async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 60},
@@ -84,7 +91,9 @@ async def test_at_shutdown_a_turn_is_handed_over_before_its_stream_ends(
             assert await stream.events() == []
 
 
-async def test_at_shutdown_new_streams_are_rejected(gateway, session) -> None:
+async def test_at_shutdown_new_streams_are_rejected(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     gateway.app.begin_drain()
     assert (await gateway.submit())[0] == 503
     assert session.turns == {}
@@ -93,7 +102,7 @@ async def test_at_shutdown_new_streams_are_rejected(gateway, session) -> None:
 
 
 async def test_at_shutdown_a_client_that_waits_for_a_whole_reply_gets_reply_pending(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(deltas("a"), Stalls())
     waiting = asyncio.create_task(gateway.submit(idempotency_key="k"))

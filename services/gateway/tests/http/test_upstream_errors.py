@@ -2,10 +2,14 @@
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Inference
 from gateway_fakes.service import error
+from gateway_fakes.session import FakeSessionService
 
 
 @pytest.mark.parametrize(
@@ -19,7 +23,7 @@ from gateway_fakes.service import error
     ],
 )
 async def test_an_error_of_a_service_is_returned_unchanged(
-    gateway, request, method, path, peer, status, code
+    gateway: Gateway, request: Any, method: Any, path: Any, peer: Any, status: Any, code: Any
 ) -> None:
     headers = {"retry_after": "3", "x_should_retry": "false"}
     request.getfixturevalue(peer).answers.append(error(status, code, **headers))
@@ -40,7 +44,12 @@ async def test_an_error_of_a_service_is_returned_unchanged(
     [(404, "session_not_found"), (409, "turn_open"), (422, "idempotency_key_reused")],
 )
 async def test_a_message_rejected_by_session_is_an_ordinary_error(
-    gateway, session, inference, stream, status, code
+    gateway: Gateway,
+    session: FakeSessionService,
+    inference: Inference,
+    stream: Any,
+    status: Any,
+    code: Any,
 ) -> None:
     session.answers.append(error(status, code))
     path, body = f"/v1/sessions/{SESSION_ID}/messages", {"content": "Hi", "stream": stream}
@@ -49,7 +58,9 @@ async def test_a_message_rejected_by_session_is_an_ordinary_error(
 
 
 @pytest.mark.parametrize("service", ["session", "inference", "history"])
-async def test_an_unavailable_service_is_a_503_that_names_it(start, service) -> None:
+async def test_an_unavailable_service_is_a_503_that_names_it(
+    start: Callable[..., Awaitable[Gateway]], service: Any
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         nowhere = "http://{}:{}".format(*taken.getsockname())
@@ -67,12 +78,14 @@ async def test_an_unavailable_service_is_a_503_that_names_it(start, service) -> 
         )
 
 
-async def test_a_call_to_an_unresponsive_service_times_out(start, inference) -> None:
+async def test_a_call_to_an_unresponsive_service_times_out(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
     gateway = await start(upstream_timeout_seconds=0.05)
     inference.stuck = asyncio.Event()
     assert await gateway.expect_error("GET", "/v1/models") == (503, "inference_unavailable", None)
 
 
-async def test_health_routes_need_no_token(gateway) -> None:
+async def test_health_routes_need_no_token(gateway: Gateway) -> None:
     assert await gateway.get("/healthz", bearer="") == (200, {"status": "ok"})
     assert await gateway.get("/readyz", bearer="") == (200, {"status": "ok"})

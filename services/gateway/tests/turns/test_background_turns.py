@@ -1,10 +1,12 @@
 """Background turns: answered at once, run by inference without a client, polled later."""
 
 import asyncio
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, another_id
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
+from gateway_fakes.inference import Inference, Stalls, deltas
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
@@ -14,7 +16,7 @@ BACKGROUND = {"content": "Hi", "background": True}
 
 
 async def test_the_running_turn_is_returned_at_once_and_can_be_polled(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(deltas("Hel"), Stalls())
     status, turn = await gateway.post(PATH, BACKGROUND)
@@ -28,7 +30,9 @@ async def test_the_running_turn_is_returned_at_once_and_can_be_polled(
     assert (status, ended["status"], ended["reply"]["content"]) == (200, "completed", "Hello")
 
 
-async def test_a_repeated_request_returns_the_current_turn(gateway, session, inference) -> None:
+async def test_a_repeated_request_returns_the_current_turn(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(Stalls())
     inference.script(Stalls())
     _, first = await gateway.post(PATH, BACKGROUND, idempotency_key="k")
@@ -40,7 +44,7 @@ async def test_a_repeated_request_returns_the_current_turn(gateway, session, inf
 
 
 async def test_the_same_request_without_background_waits_for_the_reply(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(Stalls())
     await gateway.post(PATH, BACKGROUND, idempotency_key="k")
@@ -50,7 +54,7 @@ async def test_the_same_request_without_background_waits_for_the_reply(
 
 
 async def test_the_turn_is_returned_while_inference_is_unavailable(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.is_unavailable = True
     async with asyncio.timeout(5):
@@ -59,7 +63,9 @@ async def test_the_turn_is_returned_while_inference_is_unavailable(
     assert len(session.turns) == 1
 
 
-async def test_a_background_stream_is_rejected_before_any_call(gateway, session) -> None:
+async def test_a_background_stream_is_rejected_before_any_call(
+    gateway: Gateway, session: FakeSessionService
+) -> None:
     body = {**BACKGROUND, "stream": True}
     refused = await gateway.expect_error("POST", PATH, body=body)
     assert refused == (400, "invalid_request", "background")
@@ -70,5 +76,5 @@ async def test_a_background_stream_is_rejected_before_any_call(gateway, session)
     ("turn", "refused"),
     [("x", (400, "invalid_request", "turn_id")), (another_id(), (404, "turn_not_found", "p"))],
 )
-async def test_an_unknown_turn_is_rejected(gateway, turn, refused) -> None:
+async def test_an_unknown_turn_is_rejected(gateway: Gateway, turn: Any, refused: Any) -> None:
     assert await gateway.expect_error("GET", f"/v1/turns/{turn}") == refused

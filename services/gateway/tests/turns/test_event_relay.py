@@ -1,11 +1,14 @@
 """Reconnects to inference: no delta is lost or repeated."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import response_start
-from gateway_fakes.inference import Disconnects, Ends, Stalls, deltas
+from gateway_fakes.gateway import Gateway, response_start
+from gateway_fakes.inference import Disconnects, Ends, Inference, Stalls, deltas
 from gateway_fakes.service import error
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
@@ -13,7 +16,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_every_write_ends_between_events_wherever_inference_breaks(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     sent = deltas("abc", "def")
     for cut in range(1, len(sent), 5):
@@ -29,7 +32,7 @@ async def test_every_write_ends_between_events_wherever_inference_breaks(
 
 @pytest.mark.parametrize("breaks", [Disconnects(), Ends()], ids=["cut", "without an end"])
 async def test_a_broken_stream_resumes_after_the_last_event(
-    gateway, session, inference, breaks
+    gateway: Gateway, session: FakeSessionService, inference: Inference, breaks: Any
 ) -> None:
     inference.script(deltas("Hé", "llo"), b'id: 9\ndata: {"half', breaks)
     inference.script(deltas(" wor", after=5), breaks)
@@ -41,7 +44,9 @@ async def test_a_broken_stream_resumes_after_the_last_event(
     assert [event["id"] for event in events] == ["0", "2", "5", "9", "11", "end"]
 
 
-async def test_a_silent_stream_is_reconnected(start, session, inference) -> None:
+async def test_a_silent_stream_is_reconnected(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(stream={"idle_timeout_seconds": 0.1})
     inference.script(deltas("a"), Stalls())
     inference.script(lambda: sse.ended(session.end("a")))
@@ -52,7 +57,7 @@ async def test_a_silent_stream_is_reconnected(start, session, inference) -> None
 
 
 async def test_a_stalled_stream_ends_once_session_reports_the_end(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(
         constants={
@@ -72,7 +77,7 @@ async def test_a_stalled_stream_ends_once_session_reports_the_end(
 
 
 async def test_a_turn_never_accepted_by_inference_ends_once_session_reports_the_end(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(
         stream={"connect_timeout_seconds": 0.05, "reconnect_deadline_seconds": 60}
@@ -88,7 +93,7 @@ async def test_a_turn_never_accepted_by_inference_ends_once_session_reports_the_
 
 
 async def test_a_turn_not_accepted_in_time_is_given_to_another_replica(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(stream={"connect_timeout_seconds": 0.2})
     inference.stuck = asyncio.Event()
@@ -104,7 +109,9 @@ async def test_a_turn_not_accepted_in_time_is_given_to_another_replica(
     assert inference.resume_points == [0, 0]
 
 
-async def test_a_stalled_stream_ends_when_its_session_is_erased(start, session, inference) -> None:
+async def test_a_stalled_stream_ends_when_its_session_is_erased(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(
         constants={
             "turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.1,
@@ -120,10 +127,12 @@ async def test_a_stalled_stream_ends_when_its_session_is_erased(start, session, 
     assert last["error"]["code"] == "session_erased"
 
 
-async def test_session_is_not_asked_while_the_reply_arrives(start, session, inference) -> None:
+async def test_session_is_not_asked_while_the_reply_arrives(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(constants={"turns.event_relay.STALL_CHECK_AFTER_SECONDS": 0.3})
     pauses = [asyncio.Event() for _ in range(8)]
-    steps = []
+    steps: list[Any] = []
     for offset, pause in enumerate(pauses):
         steps += [pause, deltas("a", after=offset)]
         asyncio.get_running_loop().call_later(0.05 * (offset + 1), pause.set)
@@ -133,10 +142,12 @@ async def test_session_is_not_asked_while_the_reply_arrives(start, session, infe
     assert session.turn_lookups == 0
 
 
-async def test_heartbeats_from_inference_keep_the_stream_alive(start, session, inference) -> None:
+async def test_heartbeats_from_inference_keep_the_stream_alive(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(stream={"idle_timeout_seconds": 0.2})
     pauses = [asyncio.Event() for _ in range(8)]
-    steps = [step for pause in pauses for step in (pause, sse.HEARTBEAT)]
+    steps: list[Any] = [step for pause in pauses for step in (pause, sse.HEARTBEAT)]
     inference.script(*steps, lambda: sse.ended(session.end("")))
     loop = asyncio.get_running_loop()
     for offset, pause in enumerate(pauses):
@@ -147,7 +158,9 @@ async def test_heartbeats_from_inference_keep_the_stream_alive(start, session, i
     assert stream.raw.count(sse.HEARTBEAT) == 8
 
 
-async def test_a_busy_or_unavailable_inference_is_retried(gateway, session, inference) -> None:
+async def test_a_busy_or_unavailable_inference_is_retried(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(error(503, "inference_busy"))
     inference.script(Disconnects())
     inference.script(lambda: sse.ended(session.end("")))
@@ -162,7 +175,12 @@ async def test_a_busy_or_unavailable_inference_is_retried(gateway, session, infe
     [b"id: x\ndata: {}\n\n", b"id: -1\ndata: {}\n\n", b"id: 5\ndata: " + b"x" * 9_000],
     ids=["a strange id", "a negative id", "an endless event"],
 )
-async def test_a_malformed_stream_is_not_relayed(start, session, inference, rubbish) -> None:
+async def test_a_malformed_stream_is_not_relayed(
+    start: Callable[..., Awaitable[Gateway]],
+    session: FakeSessionService,
+    inference: Inference,
+    rubbish: Any,
+) -> None:
     gateway = await start(constants={"turns.event_relay.MAX_EVENT_BYTES": 8_192})
     pause = asyncio.Event()
     inference.script(deltas("a"), pause, rubbish)
@@ -176,8 +194,10 @@ async def test_a_malformed_stream_is_not_relayed(start, session, inference, rubb
     )
 
 
-async def test_text_before_a_malformed_end_is_not_lost(gateway, session, inference) -> None:
-    def ends_badly():
+async def test_text_before_a_malformed_end_is_not_lost(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
+    def ends_badly() -> Any:
         session.end("Hello")
         return deltas("Hel") + b"id: end\ndata: {}\n\n"
 
@@ -188,7 +208,7 @@ async def test_text_before_a_malformed_end_is_not_lost(gateway, session, inferen
 
 
 async def test_when_inference_stays_unavailable_the_stream_ends_without_an_end(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(deltas("a"), Disconnects())
     async with gateway.stream() as stream:
@@ -198,7 +218,9 @@ async def test_when_inference_stays_unavailable_the_stream_ends_without_an_end(
     assert inference.open == 0
 
 
-async def test_each_outage_has_its_own_deadline(start, session, inference) -> None:
+async def test_each_outage_has_its_own_deadline(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 0.2},
         constants={
@@ -214,7 +236,7 @@ async def test_each_outage_has_its_own_deadline(start, session, inference) -> No
 
 
 async def test_a_turn_that_ended_during_an_outage_is_replayed_from_session(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(
         deltas("ab"), lambda: session.fail("abc", "interrupted") and b"", Disconnects()
@@ -226,7 +248,7 @@ async def test_a_turn_that_ended_during_an_outage_is_replayed_from_session(
 
 
 async def test_a_turn_unknown_to_inference_ends_the_stream_at_once(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(stream={"reconnect_deadline_seconds": 60})
     inference.script(error(404, "turn_not_found"))

@@ -1,11 +1,14 @@
 """A message whose turn is returned as JSON once the reply is done."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID
-from gateway_fakes.inference import Disconnects, Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
 from gateway_fakes.service import error
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
@@ -13,7 +16,9 @@ from parley_testing.eventually import eventually
 PATH = f"/v1/sessions/{SESSION_ID}/messages"
 
 
-async def test_the_turn_is_returned_when_its_reply_is_done(gateway, session, inference) -> None:
+async def test_the_turn_is_returned_when_its_reply_is_done(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     paused = asyncio.Event()
     inference.script(deltas("Hel"), paused, lambda: sse.ended(session.end("Hello")))
     waiting = asyncio.create_task(gateway.submit("Hi"))
@@ -27,14 +32,16 @@ async def test_the_turn_is_returned_when_its_reply_is_done(gateway, session, inf
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 async def test_failed_and_cancelled_turns_are_returned_too(
-    gateway, session, inference, status
+    gateway: Gateway, session: FakeSessionService, inference: Inference, status: Any
 ) -> None:
     inference.script(lambda: sse.ended(session.end("Hel", status)))
     answered, turn = await gateway.submit()
     assert (answered, turn["status"], turn["reply"]["content"]) == (200, status, "Hel")
 
 
-async def test_a_broken_stream_from_inference_is_reconnected(gateway, session, inference) -> None:
+async def test_a_broken_stream_from_inference_is_reconnected(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("abc"), Disconnects())
     inference.script(lambda: sse.ended(session.end("abc")))
     assert (await gateway.submit())[1]["status"] == "completed"
@@ -42,7 +49,7 @@ async def test_a_broken_stream_from_inference_is_reconnected(gateway, session, i
 
 
 async def test_a_repeated_request_returns_the_same_turn_without_inference(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(lambda: sse.ended(session.end("Hi")))
     first = await gateway.submit(idempotency_key="k")
@@ -52,7 +59,7 @@ async def test_a_repeated_request_returns_the_same_turn_without_inference(
 
 
 async def test_a_client_that_waits_for_an_erased_session_gets_a_404(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     paused = asyncio.Event()
     inference.script(deltas("Hel"), paused, Disconnects())
@@ -64,7 +71,9 @@ async def test_a_client_that_waits_for_an_erased_session_gets_a_404(
     assert (status, answer["error"]["code"]) == (404, "session_not_found")
 
 
-async def test_a_reply_that_takes_too_long_is_pending(start, session, inference) -> None:
+async def test_a_reply_that_takes_too_long_is_pending(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(reply_timeout_seconds=0.1)
     inference.script(Stalls())
     async with gateway.request("POST", PATH, body={"content": "Hi"}) as answer:
@@ -82,7 +91,7 @@ async def test_a_reply_that_takes_too_long_is_pending(start, session, inference)
 
 
 async def test_when_inference_stays_unavailable_the_reply_is_pending(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.is_unavailable = True
     status, body = await gateway.submit()
@@ -90,8 +99,10 @@ async def test_when_inference_stays_unavailable_the_reply_is_pending(
     assert len(session.turns) == 1
 
 
-async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, inference) -> None:
-    def ends_and_goes_away():
+async def test_an_end_that_session_cannot_confirm_is_pending(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
+    def ends_and_goes_away() -> Any:
         session.answers.append(error(503, "event_store_unavailable"))
         return sse.ended(session.end("x"))
 
@@ -100,7 +111,9 @@ async def test_an_end_that_session_cannot_confirm_is_pending(gateway, session, i
     assert (status, body["error"]["code"]) == (504, "reply_pending")
 
 
-async def test_a_disconnected_client_frees_its_slot(start, session, inference) -> None:
+async def test_a_disconnected_client_frees_its_slot(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(max_streams=1)
     inference.script(Stalls())
     waiting = asyncio.create_task(gateway.submit())

@@ -1,5 +1,7 @@
 """Framing of turn events: whole events, and the id of the last one."""
 
+from typing import Any
+
 import pytest
 
 from parley_contracts import turn_sse as sse
@@ -36,7 +38,7 @@ def test_comments_do_not_change_the_last_event_id() -> None:
 
 
 @pytest.mark.parametrize("event_id", [b"", b"x", b"-1", b"1.5", b"ended", "٣".encode()])
-def test_an_invalid_event_id_is_an_error(event_id) -> None:
+def test_an_invalid_event_id_is_an_error(event_id: Any) -> None:
     with pytest.raises(MalformedEventStream):
         TurnEventFramer(0, 1_000).feed(b"id: " + event_id + b"\ndata: {}\n\n")
 

@@ -1,12 +1,15 @@
 """A message whose reply is streamed: exactly the bytes that inference sent."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
-from gateway_fakes.gateway import SESSION_ID, response_start
-from gateway_fakes.inference import Stalls, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway, response_start
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 from gateway_fakes.service import error
+from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
@@ -16,7 +19,7 @@ from parley_testing.eventually import eventually
 
 
 async def test_a_stream_is_turn_started_and_the_bytes_of_inference(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(deltas("Hél", "lo 😀"), lambda: sse.ended(session.end("Héllo 😀")))
     async with gateway.stream("Bonjour") as stream:
@@ -32,7 +35,7 @@ async def test_a_stream_is_turn_started_and_the_bytes_of_inference(
 
 
 async def test_session_and_inference_are_called_on_behalf_of_the_user(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(lambda: sse.ended(session.end("")))
     bearer = token(sub="ada", tenant="acme", scope="admin audit:read")
@@ -51,7 +54,7 @@ async def test_session_and_inference_are_called_on_behalf_of_the_user(
 
 
 async def test_turn_started_is_sent_before_inference_accepts_the_turn(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     paused = asyncio.Event()
     inference.script(paused, lambda: sse.ended(session.end("")))
@@ -64,7 +67,7 @@ async def test_turn_started_is_sent_before_inference_accepts_the_turn(
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 async def test_events_split_anywhere_are_relayed_whole_and_unchanged(
-    gateway, session, inference, size
+    gateway: Gateway, session: FakeSessionService, inference: Inference, size: Any
 ) -> None:
     sent = deltas("é\n\n", "id: 9\n", "😀") + sse.HEARTBEAT + deltas("b", after=10)
     inference.script(
@@ -77,7 +80,7 @@ async def test_events_split_anywhere_are_relayed_whole_and_unchanged(
 
 
 async def test_a_repeated_request_streams_the_reply_from_its_start(
-    gateway, session, inference
+    gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
     inference.script(deltas("Hi"), lambda: sse.ended(session.end("Hi")))
     async with gateway.stream(idempotency_key="k") as first:
@@ -92,7 +95,9 @@ async def test_a_repeated_request_streams_the_reply_from_its_start(
     assert len(inference.resume_points) == len(session.turns) == 1
 
 
-async def test_a_disconnected_client_ends_only_its_relay(gateway, session, inference) -> None:
+async def test_a_disconnected_client_ends_only_its_relay(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
     inference.script(deltas("a"), Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(1)
@@ -102,7 +107,7 @@ async def test_a_disconnected_client_ends_only_its_relay(gateway, session, infer
 
 
 async def test_a_turn_is_handed_over_before_its_relay_is_cancelled(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(stream={"reconnect_deadline_seconds": 60})
     for _ in range(4):
@@ -116,7 +121,7 @@ async def test_a_turn_is_handed_over_before_its_relay_is_cancelled(
 
 
 async def test_heartbeats_are_sent_while_inference_is_unavailable(
-    start, session, inference
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
     gateway = await start(
         stream={"reconnect_deadline_seconds": 60},
@@ -133,10 +138,12 @@ async def test_heartbeats_are_sent_while_inference_is_unavailable(
         assert [event["id"] for event in await stream.events()] == ["end"]
 
 
-async def test_a_busy_stream_carries_no_heartbeats(start, session, inference) -> None:
+async def test_a_busy_stream_carries_no_heartbeats(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
     gateway = await start(constants={"http.sse_response.HEARTBEAT_SECONDS": 0.2})
     pauses = [asyncio.Event() for _ in range(12)]
-    steps = []
+    steps: list[Any] = []
     for offset, pause in enumerate(pauses):
         steps += [pause, deltas("a", after=offset)]
         asyncio.get_running_loop().call_later(0.05 * (offset + 1), pause.set)
@@ -154,15 +161,15 @@ async def test_inference_is_called_before_turn_started_is_sent() -> None:
         handed_over = asyncio.Event()
         handover_timeout_seconds = 5
 
-        def started(self):
+        def started(self) -> Any:
             happened.append("started")
             return b"started"
 
-        async def read(self):
+        async def read(self) -> AsyncIterator[Any]:
             happened.append("asked")
             yield b"more"
 
-    async def send(message) -> None:
+    async def send(message: Any) -> None:
         happened.append(message.get("body"))
 
     async def receive() -> None:

@@ -1,6 +1,7 @@
 """Increments of the context window: cached and new messages form the whole window."""
 
 import random
+from typing import Any
 from uuid import UUID
 
 from session_support.conversation import Conversation
@@ -38,7 +39,8 @@ def test_increments_add_up_to_the_whole_window() -> None:
     increments = whole = summaries = 0
     for seed in range(100):
         chance = random.Random(seed)
-        talk, holders, said = Conversation(), [Holder(), Holder()], []
+        talk, holders = Conversation(), [Holder(), Holder()]
+        said: list[Any] = []
         budgets = chance.choice([[30], [100], [400], [60, 100], [60, 400]])
         for _ in range(chance.randrange(2, 25)):
             asked = _asked_somehow(talk, said, chance)

@@ -46,7 +46,7 @@ async def test_no_event_is_lost_when_the_broker_is_killed(
         async def are_pending() -> bool:
             metrics = await session.metrics()
             assert 0 <= metrics["parley_session_outbox_oldest_age_seconds"] < 60
-            return metrics["parley_session_outbox_pending_events"] > 3 * 40
+            return bool(metrics["parley_session_outbox_pending_events"] > 3 * 40)
 
         await eventually(are_pending)
         await kafka.start()
@@ -56,7 +56,7 @@ async def test_no_event_is_lost_when_the_broker_is_killed(
     await eventually(lambda: outbox_is_empty(pool), within=30)
 
     async def none_are_pending() -> bool:
-        return (await session.metrics())["parley_session_outbox_pending_events"] == 0
+        return bool((await session.metrics())["parley_session_outbox_pending_events"] == 0)
 
     await eventually(none_are_pending)
     await assert_all_in_log(pool, kafka.bootstrap, SESSIONS_TOPIC)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -222,7 +222,7 @@ async def test_a_relay_that_dies_while_publishing_leaves_its_rows_to_the_next(
         publishing.set()
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    async def publish(records: list[Record]) -> list[bool]:
+    async def publish(records: Sequence[Record]) -> list[bool]:
         return [True] * len(records)
 
     first = await asyncpg.connect(store_database)

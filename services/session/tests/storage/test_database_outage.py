@@ -37,7 +37,7 @@ async def session(serve: Any, proxy: FaultyProxy) -> Service:
 
 def every_call(session: Service, session_id: str, turn_id: str) -> list[Any]:
     runner = str(uuid4())
-    inference = {"issuer": "inference"}
+    inference: dict[str, Any] = {"issuer": "inference"}
     return [
         session.call("POST", "/sessions", {}),
         session.call("GET", f"/sessions/{session_id}"),

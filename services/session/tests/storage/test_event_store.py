@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -67,6 +68,7 @@ async def test_an_append_writes_session_events_outbox_and_turn_in_one_commit(
     assert len(written) == 1 + 2 + 2 + 1
     assert len({row["transaction"] for row in written}) == 1
     turn = await pool.fetchrow("SELECT * FROM turns")
+    assert turn is not None
     assert (turn["id"], turn["session_id"]) == (command.turn_id, started.session.id)
     assert (turn["message_sequence"], turn["requested_sequence"], turn["ended_sequence"]) == (
         2,
@@ -219,7 +221,7 @@ async def test_content_is_unsealed_only_with_the_key_of_the_session(
     await execute(store, started.session.id, submit_message("hello"))
     [event] = await store.events_at(started.session.id, [2])
     assert isinstance(event.data, MessageSubmitted)
-    aad = {"session_id": event.session_id, "event_id": event.id, "field": "content"}
+    aad: dict[str, Any] = {"session_id": event.session_id, "event_id": event.id, "field": "content"}
     assert unseal(started.key, event.data.content, **aad) == {"text": "hello"}
 
 

@@ -1,23 +1,26 @@
 """A configurable fake service and a client of it."""
 
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from parley_core.auth.principal import InternalSecret, Principal, verify_principal
 from parley_core.http.errors import error_body
-from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.http.service_client import ServiceClient, ServiceError, http_session
 
 SECRET = InternalSecret(b"s" * 32)
 ADA = Principal("acme", "ada", frozenset({"admin"}))
-NAMES = {"principal": ADA, "request_id": "r-1"}
+NAMES: dict[str, Any] = {"principal": ADA, "request_id": "r-1"}
 TAKEN = error_body("Taken.", type="conflict_error", code="turn_open", param="id")
 
 
 @asynccontextmanager
-async def service(handler, **options):
+async def service(handler: Callable[..., Any], **options: Any) -> AsyncIterator[ServiceClient]:
     """Run a server that answers every request with `handler`; yield a client of it."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
@@ -26,25 +29,29 @@ async def service(handler, **options):
 
 
 @asynccontextmanager
-async def client_of(url, **options):
+async def client_of(url: str, **options: Any) -> AsyncIterator[Any]:
     async with http_session() as http:
         yield ServiceClient(http, url, caller="gateway", callee="session", secret=SECRET, **options)
 
 
-def responding(body, **fields):
-    async def handler(request):
+def responding(body: bytes | str, **fields: Any) -> Callable[..., Any]:
+    async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(body=body, **fields)
 
     return handler
 
 
-def verified_principal(request, **changes):
+def verified_principal(request: web.Request, **changes: Any) -> Principal:
     _, _, token = request.headers["authorization"].partition(" ")
-    expected = {"issuers": {"gateway"}, "audience": "session", "now": datetime.now(UTC)}
+    expected: dict[str, Any] = {
+        "issuers": {"gateway"},
+        "audience": "session",
+        "now": datetime.now(UTC),
+    }
     return verify_principal(token, SECRET, **expected | changes)
 
 
-def is_unavailable(raised):
+def is_unavailable(raised: pytest.ExceptionInfo[ServiceError]) -> bool:
     error = raised.value
     return (
         error.status == 503

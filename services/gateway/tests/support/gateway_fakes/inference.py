@@ -56,6 +56,7 @@ class Inference(FakeService):
         if isinstance(steps[0], web.Response):
             return steps[0]
         if isinstance(steps[0], Disconnects):
+            assert request.transport is not None
             request.transport.abort()
         response = web.StreamResponse(headers=sse.HEADERS)
         self.open += 1
@@ -77,6 +78,7 @@ class Inference(FakeService):
             case asyncio.Event():
                 await step.wait()
             case Disconnects():
+                assert request.transport is not None
                 request.transport.abort()
             case Stalls():
                 await asyncio.Event().wait()

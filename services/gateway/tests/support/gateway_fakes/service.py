@@ -50,6 +50,7 @@ class FakeService:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = await self._call(request)
         if self.is_unavailable:
+            assert request.transport is not None
             request.transport.abort()
         if request.path == "/healthz":
             return web.json_response({"status": "ok"})

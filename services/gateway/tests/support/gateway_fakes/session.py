@@ -108,7 +108,7 @@ def _opened(session_id: UUID, content: str) -> Turn:
     )
 
 
-def _message(id: UUID, turn: Turn, role: str, content: str, status: str, version: int) -> Message:
+def _message(id: UUID, turn: Turn, role: Any, content: str, status: Any, version: int) -> Message:
     return Message(
         id=id,
         session_id=turn.session_id,

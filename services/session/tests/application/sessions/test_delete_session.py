@@ -26,7 +26,8 @@ async def with_window(serve: Any, tmp_path: Path) -> Service:
     """A service with an undelete window of a week."""
     policies = tmp_path / "policies.yaml"
     policies.write_text("policies: [{undelete_days: 7}]")
-    return await serve(session_retention_policy_path=policies)
+    service: Service = await serve(session_retention_policy_path=policies)
+    return service
 
 
 async def types_of(pool: Pool, session_id: str) -> list[str]:
@@ -53,8 +54,10 @@ async def test_an_erasure_destroys_the_key_in_the_commit_of_its_event(
         },
     )
     row = await pool.fetchrow("SELECT *, xmin::text AS moved FROM sessions")
+    assert row is not None
     assert (row["wrapped_key"], row["erase_at"], row["version"]) == (None, None, 5)
     event = await pool.fetchrow("SELECT *, xmin::text AS stored FROM events WHERE sequence = 5")
+    assert event is not None
     assert (event["type"], event["time"]) == ("parley.session.session_erased.v1", row["erased_at"])
     assert event["stored"] == row["moved"]
 
@@ -202,6 +205,7 @@ async def test_a_deleted_session_is_hidden_and_can_be_restored_in_its_window(
     repeated = await session.call("POST", f"{path}/restore")
     assert repeated.error == (409, "not_deleted", None)
     row = await pool.fetchrow("SELECT * FROM sessions WHERE id = $1", UUID(started["id"]))
+    assert row is not None
     assert (row["deleted"], row["deleted_at"], row["erase_at"]) == (False, None, None)
     assert await session.turn(turn["id"]) == turn
 

@@ -22,7 +22,8 @@ async def with_window(serve: Any, tmp_path: Path) -> Service:
     """A service with an undelete window of a week."""
     policies = tmp_path / "policies.yaml"
     policies.write_text("policies: [{undelete_days: 7}]")
-    return await serve(session_retention_policy_path=policies)
+    service: Service = await serve(session_retention_policy_path=policies)
+    return service
 
 
 async def test_all_sessions_of_a_person_are_erased_with_the_search_key(

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -56,7 +58,7 @@ async def test_a_client_may_choose_the_id(session: Service) -> None:
 
 
 @pytest.mark.parametrize("who", [ADA, EVE, OTHER_ADA])
-async def test_a_used_id_is_unavailable_to_everyone(session: Service, who: object) -> None:
+async def test_a_used_id_is_unavailable_to_everyone(session: Service, who: Any) -> None:
     taken = (await session.start())["id"]
     response = await session.call("POST", "/sessions", {"id": taken}, who=who)
     assert response.error == (409, "session_id_unavailable", "id")
@@ -66,7 +68,7 @@ async def test_a_used_id_is_unavailable_to_everyone(session: Service, who: objec
 
 @pytest.mark.parametrize("who", [EVE, OTHER_ADA])
 async def test_a_session_of_somebody_else_looks_like_an_unknown_one(
-    session: Service, who: object
+    session: Service, who: Any
 ) -> None:
     others = (await session.start())["id"]
     forbidden = await session.call("GET", f"/sessions/{others}", who=who)
@@ -126,7 +128,9 @@ async def test_a_rejected_start_is_not_recorded(session: Service) -> None:
     assert (await session.call("POST", "/sessions", {"title": "a"}, key="k1")).status == 201
 
 
-async def test_a_key_expires_after_the_configured_hours(serve, pool: Pool) -> None:
+async def test_a_key_expires_after_the_configured_hours(
+    serve: Callable[..., Any], pool: Pool
+) -> None:
     session = await serve()
     await session.call("POST", "/switch-assistant", {"assistant_id": "coder"}, key="old")
     await session.call("POST", "/switch-assistant", {"assistant_id": "tutor"}, key="new")
@@ -138,7 +142,7 @@ async def test_a_key_expires_after_the_configured_hours(serve, pool: Pool) -> No
     )
 
     async def forgotten() -> bool:
-        return await pool.fetchval("SELECT count(*) FROM remembered_requests") == 1
+        return bool(await pool.fetchval("SELECT count(*) FROM remembered_requests") == 1)
 
     # A process deletes expired records at startup and every minute.
     await serve()

@@ -83,6 +83,7 @@ async def test_a_regenerated_reply_is_a_sibling_of_the_first(session: Service, p
     assert (response.status, turn["status"], turn["version"]) == (201, "running", 5)
     assert turn["message"]["id"] == first["message"]["id"]
     row = await pool.fetchrow("SELECT * FROM turns WHERE id = $1", UUID(turn["id"]))
+    assert row is not None
     assert (row["message_sequence"], row["requested_sequence"]) == (2, 5)
     claim = await session.claim(turn["id"], str(uuid4()))
     context = claim["run"]["context"]["messages"]

@@ -14,7 +14,7 @@ from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.turn_store import TurnRow, TurnStore
 
 
-async def cancel(session: Service, turn_id: str, **more: object) -> ApiResponse:
+async def cancel(session: Service, turn_id: str, **more: Any) -> ApiResponse:
     return await session.call("POST", f"/turns/{turn_id}/cancel", **more)
 
 

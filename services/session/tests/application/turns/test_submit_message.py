@@ -1,6 +1,8 @@
 """Submitting messages, over HTTP: idempotency, limits, one open turn."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,7 +19,9 @@ async def session_id(session: Service) -> str:
     return str((await session.start())["id"])
 
 
-async def submit(session: Service, session_id: str, content: str = "hello", **more) -> ApiResponse:
+async def submit(
+    session: Service, session_id: str, content: str = "hello", **more: Any
+) -> ApiResponse:
     return await session.call(
         "POST", f"/sessions/{session_id}/messages", {"content": content}, **more
     )
@@ -58,7 +62,7 @@ async def test_a_second_message_is_rejected_while_the_turn_is_open(
 
 @pytest.mark.parametrize("who", [EVE, OTHER_ADA])
 async def test_a_message_to_a_session_of_somebody_else_is_rejected(
-    session: Service, session_id: str, who: object, pool: Pool
+    session: Service, session_id: str, who: Any, pool: Pool
 ) -> None:
     forbidden = await submit(session, session_id, who=who)
     unknown = await submit(session, str(uuid4()), who=who)
@@ -69,7 +73,7 @@ async def test_a_message_to_a_session_of_somebody_else_is_rejected(
 
 @pytest.mark.parametrize("who", [EVE, OTHER_ADA])
 async def test_a_turn_of_somebody_else_looks_like_an_unknown_one(
-    session: Service, session_id: str, who: object
+    session: Service, session_id: str, who: Any
 ) -> None:
     turn_id = (await submit(session, session_id)).body["id"]
     claim = {"runner": str(uuid4())}
@@ -116,7 +120,9 @@ async def test_a_message_that_is_too_large_stores_nothing(
     assert (await submit(session, session_id, key="k1")).status == 201
 
 
-async def test_a_body_over_the_limit_is_rejected(serve, session_id: str, pool: Pool) -> None:
+async def test_a_body_over_the_limit_is_rejected(
+    serve: Callable[..., Any], session_id: str, pool: Pool
+) -> None:
     session = await serve(MAX_BODY_BYTES=1024)
     rejected = await submit(session, session_id, "x" * 1024)
     assert rejected.error == (413, "body_too_large", None)
@@ -137,7 +143,7 @@ async def test_an_unpaired_surrogate_is_invalid_json(session: Service, session_i
     assert response.error == (400, "invalid_request", None)
 
 
-async def test_a_full_session_rejects_messages(serve) -> None:
+async def test_a_full_session_rejects_messages(serve: Callable[..., Any]) -> None:
     session = await serve(session_max_messages_per_session=2)
     session_id = (await session.start())["id"]
     await session.answered(session_id, "hello", "hi")
@@ -196,7 +202,7 @@ async def test_concurrent_submits_without_a_key_open_one_turn(
 
 
 async def test_one_key_in_two_processes_adds_one_message(
-    serve, session_id: str, pool: Pool
+    serve: Callable[..., Any], session_id: str, pool: Pool
 ) -> None:
     processes = [await serve(), await serve()]
     calls = [submit(processes[n % 2], session_id, key="k1") for n in range(12)]
@@ -205,7 +211,9 @@ async def test_one_key_in_two_processes_adds_one_message(
     assert await messages_stored(pool) == 1
 
 
-async def test_a_process_continues_from_the_events_of_another(serve, session_id: str) -> None:
+async def test_a_process_continues_from_the_events_of_another(
+    serve: Callable[..., Any], session_id: str
+) -> None:
     one, other = await serve(), await serve()
     for number in range(3):
         await one.answered(session_id, f"q{number}", "a")

@@ -20,7 +20,7 @@ async def session_id(session: Service) -> str:
 async def ask(
     session: Service, session_id: str, content: str = "three", **given: Any
 ) -> ApiResponse:
-    asked = {name: given.pop(name) for name in ("who", "key") if name in given}
+    asked: dict[str, Any] = {name: given.pop(name) for name in ("who", "key") if name in given}
     path = f"/sessions/{session_id}/messages"
     return await session.call("POST", path, {"content": content} | given, **asked)
 
@@ -98,7 +98,7 @@ async def test_tokens_of_each_message_are_counted_for_the_model_of_the_turn(
 
 
 async def test_attach_is_not_part_of_the_fingerprint(session: Service, session_id: str) -> None:
-    asked = {"preceding": ["one"], "model": "other"}
+    asked: dict[str, Any] = {"preceding": ["one"], "model": "other"}
     first = await ask(session, session_id, **asked, key="k1")
     for attach in (False, True):
         repeated = await ask(session, session_id, **asked, attach=attach, key="k1")
@@ -111,7 +111,7 @@ async def test_attach_is_not_part_of_the_fingerprint(session: Service, session_i
 async def test_a_retry_with_attach_returns_the_current_turn(
     session: Service, session_id: str, pool: Pool
 ) -> None:
-    asked = {"preceding": ["one", "two"], "attach": True}
+    asked: dict[str, Any] = {"preceding": ["one", "two"], "attach": True}
     first = await ask(session, session_id, **asked)
     repeated = await ask(session, session_id, **asked)
     assert (first.status, repeated.status, repeated.body) == (201, 200, first.body)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -114,7 +115,7 @@ def test_an_id_is_used_once_in_a_session(field: str) -> None:
 def test_message_turn_and_reply_have_different_ids(field: str) -> None:
     session, _ = given(START)
     with pytest.raises(IdTaken):
-        decide(session, replace(SUBMIT, **{field: REPLY}), ADA, seal)
+        decide(session, replace(SUBMIT, **dict[str, Any]({field: REPLY})), ADA, seal)
 
 
 def test_a_session_starts_once() -> None:

@@ -1,6 +1,7 @@
 """Decisions on turns: preceding messages, models and cancellation."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -64,7 +65,7 @@ def test_preceding_messages_need_unused_ids_and_no_open_turn() -> None:
 
 
 @pytest.mark.parametrize("command", [COMPLETE, FAIL])
-def test_the_end_of_a_turn_names_the_model_that_replied(command) -> None:
+def test_the_end_of_a_turn_names_the_model_that_replied(command: Any) -> None:
     session, _ = given(START, SUBMIT)
     assert when(session, command, PARLEY)[0].model == "demo"
     answered = replace(command, model="fallback")

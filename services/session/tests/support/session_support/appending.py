@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from parley_core.auth.caller import Caller
-from parley_session.application.command_executor import CommandExecutor
+from parley_session.application.command_executor import AlreadyExecuted, CommandExecutor
 from parley_session.storage.event_store import EventStore, LoadedSession
 from session_support.client import ADA
 from session_support.commands import complete_reply, start_session, submit_message
@@ -21,6 +21,7 @@ async def start(
     result = await CommandExecutor(store, max_attempts=1).execute(
         session_id, lambda _: start_session(session_id), caller
     )
+    assert not isinstance(result, AlreadyExecuted)
     return result.loaded
 
 
@@ -30,6 +31,7 @@ async def execute(
     result = await CommandExecutor(store, max_attempts=1).execute(
         session_id, lambda _: command, caller
     )
+    assert not isinstance(result, AlreadyExecuted)
     return result.loaded
 
 
