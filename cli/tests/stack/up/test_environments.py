@@ -60,7 +60,7 @@ def test_each_secret_goes_only_to_the_services_that_need_it(describe: Describe) 
         "jwt": {"gateway"},
         STACK.session_database: {"session"},
         STACK.history_database: {"history-serve", "history-project"},
-        STACK.redis: {"session", "inference", "history-serve"},
+        STACK.redis: {"gateway", "session", "inference"},
     }
 
 

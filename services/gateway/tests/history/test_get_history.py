@@ -170,8 +170,9 @@ async def test_pages_of_the_past_need_not_have_the_last_write(
         assert await text(following, f"{HISTORY}?as_of={as_of}") == (503, "projection_behind")
 
 
-async def test_a_version_that_does_not_exist_yet_is_waited_for(following: Any) -> None:
-    assert await text(following, f"{HISTORY}?min_version=5") == (503, "projection_behind")
+async def test_a_version_that_does_not_exist_yet_is_rejected(following: Any) -> None:
+    refused = await following.expect_error("GET", f"{HISTORY}?min_version=5")
+    assert refused == (400, "invalid_request", "min_version")
     assert await text(following, f"{HISTORY}?min_version=4") == "Hello"
 
 

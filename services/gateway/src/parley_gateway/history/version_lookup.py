@@ -49,8 +49,12 @@ class VersionLookup:
         """
         version = None if self._cache is None else await self._cached.get(session_id)
         if version is None:
-            version = await self._committed.get(session_id)
+            return await self.committed(session_id)
         return _require_readable(version)
+
+    async def committed(self, session_id: UUID) -> int:
+        """Like `current`, from the session service itself."""
+        return _require_readable(await self._committed.get(session_id))
 
     def _is_trusted(self, cached: CachedVersions | None) -> bool:
         was_failing, self._is_failing = self._is_failing, cached is None
