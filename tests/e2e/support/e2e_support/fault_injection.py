@@ -42,16 +42,18 @@ class FaultInjector:
     @asynccontextmanager
     async def flushing(self) -> AsyncIterator[None]:
         """Flush Redis five times a second within the block."""
-        flushing = asyncio.create_task(self._flush(self._stack.address("redis")))
+        # Not cancelled: the client may turn a cancellation into an error of its own.
+        stopping = asyncio.Event()
+        flushing = asyncio.create_task(self._flush(self._stack.address("redis"), stopping))
         try:
             yield
         finally:
-            flushing.cancel()
-            await asyncio.gather(flushing, return_exceptions=True)
+            stopping.set()
+            await flushing
 
-    async def _flush(self, address: str) -> None:
+    async def _flush(self, address: str, stopping: asyncio.Event) -> None:
         async with Redis.from_url(f"redis://{address}/0") as redis:
-            while True:
+            while not stopping.is_set():
                 try:
                     await redis.flushall()
                     self.counts["Redis flushed"] += 1
