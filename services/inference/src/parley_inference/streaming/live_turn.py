@@ -69,7 +69,7 @@ class LiveTurn:
             self._notify()
 
     def end(self, turn: Turn) -> None:
-        self.ended = turn
+        self.turn = self.ended = turn
         self.reply = ReplyText(0)  # Subscribers read the stored reply from now on.
         self._notify()
 

@@ -9,10 +9,10 @@ from cachetools import TTLCache
 from parley_inference.streaming.live_turn import LiveTurn
 
 # Late and reconnecting subscribers find an ended turn here; afterwards it is fetched from session.
-# Rough memory of an ended turn beside the text of its reply.
-_TURN_BYTES = 4_096
 MAX_ENDED_BYTES = 32 * 1024 * 1024
 ENDED_TTL_SECONDS = 30
+# Rough memory of an ended turn beside its texts.
+_TURN_BYTES = 4_096
 
 
 class LiveTurnRegistry:
@@ -57,6 +57,9 @@ class LiveTurnRegistry:
 
 
 def _memory_bytes(live: LiveTurn) -> int:
-    """Far below the limit: a reply has at most 512 KiB as JSON, thus 2 MiB in memory."""
-    message = live.ended.message if live.ended else None
-    return _TURN_BYTES + sys.getsizeof(message.content if message else "")
+    """The turn with its message and reply.
+
+    Far below the limit: a text has at most 512 KiB as JSON, thus 2 MiB in memory.
+    """
+    reply = live.turn.reply.content if live.turn.reply else ""
+    return _TURN_BYTES + sys.getsizeof(live.turn.message.content) + sys.getsizeof(reply)
