@@ -141,6 +141,7 @@ async def test_a_control_character_in_a_query_is_rejected(ada: User, path: str, 
         ("POST", "/search", {"query": "word", "assistant_id": "\0"}, "assistant_id"),
         ("POST", "/assistants", {"id": "nul", "model": "a\0b"}, "model"),
         ("PATCH", "/assistants/helper", {"model": "\0"}, "model"),
+        ("PATCH", "/assistants/helper", {"model": "line break\n"}, "model"),
     ],
 )
 async def test_a_control_character_in_a_name_is_rejected(

@@ -23,8 +23,11 @@ MAX_ASSISTANT_DESCRIPTION_LENGTH = 1_000
 MAX_INSTRUCTIONS_LENGTH = 32 * 1024
 MAX_MODEL_NAME_LENGTH = 200
 
-NO_CONTROL_CHARACTER = r"^[^\x00-\x1f\x7f]*$"
-"""Pattern of names that are stored in clear text; Postgres cannot store U+0000."""
+NO_CONTROL_CHARACTER = r"^[^\x00-\x1f\x7f]*\Z"
+"""Pattern of names that are stored in clear text; Postgres cannot store U+0000.
+
+`$` would also match before a line break at the end.
+"""
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 MAX_TURNS_PER_HEARTBEAT = 10_000
