@@ -40,10 +40,10 @@ class HistoryReader:
         query: HistoryQuery,
         if_none_match: str,
     ) -> Response:
-        version = await self._versions.current(session_id)
-        if version < (query.min_version or 0):
+        version, min_version = await self._versions.current(session_id), query.min_version or 0
+        if version < min_version:
             version = await self._versions.committed(session_id)
-        if version < (query.min_version or 0):
+        if version < min_version:
             return await self._reject_min_version(session_id, caller, query, version)
         owner = (caller.principal.tenant, caller.principal.user)
         key = (owner, request.scope["raw_path"], request.scope["query_string"])
