@@ -66,3 +66,10 @@ def pytest_runtest_makereport(
         stacks = [fixture for fixture in fixtures.values() if isinstance(fixture, Stack)]
         report.sections += [("last lines of each log", stack.log_tails()) for stack in stacks]
     return report
+
+
+@pytest.fixture
+def clients(stack: Stack) -> list[User]:
+    """One user as a client of each of two gateways, in files whose stack has two."""
+    name = f"ada-{uuid4()}"
+    return [stack.user(name, gateway=stack.address(each)) for each in ("gateway", "gateway-2")]

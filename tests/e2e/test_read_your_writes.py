@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -16,7 +15,6 @@ from redis.asyncio import Redis
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REPLICAS = "gateway=2,history-serve=2"
-GATEWAYS = ("gateway", "gateway-2")
 TURNS = 25
 
 Disturbance = Callable[[], Awaitable[None]]
@@ -34,13 +32,6 @@ async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
         stack.running("--replicas", REPLICAS, **model_server.settings),
     ):
         yield stack
-
-
-@pytest.fixture
-def clients(stack: Stack) -> list[User]:
-    """One user as a client of each gateway."""
-    name = f"ada-{uuid4()}"
-    return [stack.user(name, gateway=stack.address(gateway)) for gateway in GATEWAYS]
 
 
 async def read(client: User, path: str) -> Any:

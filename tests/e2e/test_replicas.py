@@ -43,13 +43,6 @@ async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[
         yield stack
 
 
-@pytest.fixture
-def clients(stack: Stack) -> list[User]:
-    """One user as a client of each gateway."""
-    name = f"ada-{uuid4()}"
-    return [stack.user(name, gateway=stack.address(gateway)) for gateway in GATEWAYS]
-
-
 async def test_a_running_reply_is_resumed_from_any_offset_through_any_replica(
     clients: list[User],
 ) -> None:

@@ -74,22 +74,28 @@ def test_invalid_settings_exit_with_code_2_and_name_the_variable(
     assert "too short" not in error
 
 
+async def ready_gateway(
+    session: FakeSessionService, inference: Inference, history: History, **settings: str
+) -> tuple[asyncio.subprocess.Process, int]:
+    """The process and its port."""
+    port = free_port()
+    urls = {
+        "PARLEY_SESSION_URL": session.url,
+        "PARLEY_INFERENCE_URL": inference.url,
+        "PARLEY_HISTORY_URL": history.url,
+        "PARLEY_GATEWAY_PORT": str(port),
+    }
+    process = await started("parley_gateway", **RIGHT | urls | settings)
+    await until_ready(process, f"http://127.0.0.1:{port}")
+    return process, port
+
+
 async def test_connections_over_the_limit_per_address_are_refused(
     session: FakeSessionService, inference: Inference, history: History
 ) -> None:
-    port = free_port()
-    process = await started(
-        "parley_gateway",
-        **RIGHT
-        | {
-            "PARLEY_SESSION_URL": session.url,
-            "PARLEY_INFERENCE_URL": inference.url,
-            "PARLEY_HISTORY_URL": history.url,
-            "PARLEY_GATEWAY_PORT": str(port),
-            "PARLEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "2",
-        },
+    process, port = await ready_gateway(
+        session, inference, history, PARLEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS="2"
     )
-    await until_ready(process, f"http://127.0.0.1:{port}")
 
     async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", port)
@@ -110,23 +116,11 @@ async def test_connections_over_the_limit_per_address_are_refused(
 async def test_sigterm_ends_open_streams_and_then_the_process(
     session: FakeSessionService, inference: Inference, history: History
 ) -> None:
-    port = free_port()
-    process = await started(
-        "parley_gateway",
-        **RIGHT
-        | {
-            "PARLEY_SESSION_URL": session.url,
-            "PARLEY_INFERENCE_URL": inference.url,
-            "PARLEY_HISTORY_URL": history.url,
-            "PARLEY_GATEWAY_PORT": str(port),
-        },
-    )
+    process, port = await ready_gateway(session, inference, history)
     inference.script(deltas("private"), Stalls())
     bearer = token()
-    url = f"http://127.0.0.1:{port}"
-    await until_ready(process, url)
     async with client_session() as http:
-        client = Client(url, http)
+        client = Client(f"http://127.0.0.1:{port}", http)
         async with client.stream("private words", bearer=bearer) as stream:
             await stream.until_text(7)
             process.send_signal(signal.SIGTERM)
