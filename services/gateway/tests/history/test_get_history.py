@@ -170,6 +170,17 @@ async def test_pages_of_the_past_need_not_have_the_last_write(
         assert await text(following, f"{HISTORY}?as_of={as_of}") == (503, "projection_behind")
 
 
+async def test_a_version_that_is_committed_while_history_waits_is_not_rejected(
+    following: Any, session: FakeSessionService, history: History
+) -> None:
+    history.before_answer.clear()
+    reading = asyncio.create_task(text(following, f"{HISTORY}?min_version=5"))
+    await eventually(lambda: any(read.query["min_version"] == "5" for read in history.reads))
+    session.versions[SESSION_ID] = 5
+    history.before_answer.set()
+    assert await reading == (503, "projection_behind")
+
+
 async def test_a_version_that_does_not_exist_yet_is_rejected(following: Any) -> None:
     refused = await following.expect_error("GET", f"{HISTORY}?min_version=5")
     assert refused == (400, "invalid_request", "min_version")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.service_client import ServiceResponse
+from parley_core.http.service_client import ServiceError, ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
 from parley_gateway.history.page_cache import Key, Page, PageCache
 from parley_gateway.history.version_lookup import VersionLookup
@@ -40,29 +40,25 @@ class HistoryReader:
         query: HistoryQuery,
         if_none_match: str,
     ) -> Response:
-        version, min_version = await self._versions.current(session_id), query.min_version or 0
-        if version < min_version:
-            version = await self._versions.committed(session_id)
-        if version < min_version:
-            return await self._reject_min_version(session_id, caller, query, version)
+        version = max(await self._versions.current(session_id), query.min_version or 0)
         owner = (caller.principal.tenant, caller.principal.user)
         key = (owner, request.scope["raw_path"], request.scope["query_string"])
         page = await self._cached(key, version)
         if page is None:
-            response, page = await self._read_once(session_id, caller, query, version, key)
+            try:
+                response, page = await self._read_once(session_id, caller, query, version, key)
+            except ServiceError as error:
+                if error.code == "projection_behind":
+                    await self._require_committed(session_id, query.min_version or 0)
+                raise
             if page is None:
                 return passthrough_response(response)
         return page_response(page, if_none_match.encode("latin-1"))
 
-    async def _reject_min_version(
-        self, session_id: UUID, caller: Caller, query: HistoryQuery, version: int
-    ) -> Response:
-        """Raises InvalidRequest, but only to the owner: it reveals that the session exists."""
-        readable = query.model_copy(update={"min_version": None})
-        response, page = await self._read(session_id, caller, readable, version)
-        if page is None:
-            return passthrough_response(response)
-        raise InvalidRequest("The session has no such version yet.", param="min_version")
+    async def _require_committed(self, session_id: UUID, min_version: int) -> None:
+        """Raises InvalidRequest for a version that was not committed while history waited."""
+        if min_version > await self._versions.committed(session_id):
+            raise InvalidRequest("The session has no such version yet.", param="min_version")
 
     async def _cached(self, key: Key, version: int) -> Page | None:
         """The cached page; waits for a running read, as many clients ask after a change."""
@@ -81,24 +77,16 @@ class HistoryReader:
     ) -> tuple[ServiceResponse, Page | None]:
         """Single flight: other requests for the same page wait for this read."""
         if key in self._reads:
-            return await self._read_and_cache(session_id, caller, query, version, key)
+            return await self._read(session_id, caller, query, version, key)
         read = self._reads[key] = asyncio.Event()
         try:
-            return await self._read_and_cache(session_id, caller, query, version, key)
+            return await self._read(session_id, caller, query, version, key)
         finally:
             del self._reads[key]
             read.set()
 
-    async def _read_and_cache(
-        self, session_id: UUID, caller: Caller, query: HistoryQuery, version: int, key: Key
-    ) -> tuple[ServiceResponse, Page | None]:
-        response, page = await self._read(session_id, caller, query, version)
-        if page is not None:
-            self._pages.put(key, page)
-        return response, page
-
     async def _read(
-        self, session_id: UUID, caller: Caller, query: HistoryQuery, version: int
+        self, session_id: UUID, caller: Caller, query: HistoryQuery, version: int, key: Key
     ) -> tuple[ServiceResponse, Page | None]:
         """History's response; the page is None when it is behind, and then has no ETag."""
         parameters = query.to_query()
@@ -107,7 +95,10 @@ class HistoryReader:
         response = await self._forwarder.call(
             self._upstreams.history, "GET", f"/history/{session_id}", caller, query=parameters
         )
-        return response, parse_page(session_id, response.body, response.headers.get("etag"))
+        page = parse_page(session_id, response.body, response.headers.get("etag"))
+        if page is not None:
+            self._pages.put(key, page)
+        return response, page
 
 
 def _is_of_the_past(query: HistoryQuery, version: int) -> bool:
