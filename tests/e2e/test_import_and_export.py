@@ -130,6 +130,22 @@ async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
     assert len(found["data"]) >= 1
 
 
+async def test_a_long_session_is_imported_in_parts_of_which_one_is_sent_twice(ada: User) -> None:
+    session, copy = await ada.start_session(), await ada.start_session()
+    roles = ("user", "assistant")
+    records = [{"role": roles[n % 2], "content": f"message {n}"} for n in range(1_200)]
+    for start in (0, 1_000):
+        await ada.post(f"/history/{session}", {"messages": records[start : start + 1_000]})
+    exported = (await ada.request_with_retries("GET", f"/sessions/{session}/export"))["messages"]
+    assert [message["content"] for message in exported] == [each["content"] for each in records]
+    parts = [exported[:1_000], exported[500:1_100], exported[1_000:]]
+    counts = [await ada.post(f"/history/{copy}", {"messages": part}) for part in parts]
+    imported = [(count["imported"], count["skipped"]) for count in counts]
+    assert imported == [(1_000, 0), (100, 500), (100, 100)]
+    again = (await ada.request_with_retries("GET", f"/sessions/{copy}/export"))["messages"]
+    assert list(map(conversation, again)) == list(map(conversation, exported))
+
+
 def conversation(message: dict[str, Any]) -> dict[str, Any]:
     """The message without what an import does not keep."""
     return {k: v for k, v in message.items() if k not in ("session_id", "turn_id", "version")}
