@@ -72,7 +72,7 @@ class StreamedCompletion(Completion):
     async def _send_error(self, error: UpstreamErrorResponse) -> None:
         if not self._response_started:
             raise error
-        body = error_body(error.message, type=error.type, code=error.code)
+        body = error_body(error.message, type=error.type, code=error.code, param=error.param)
         self._events.append(b"data: %b\n\n" % msgspec.json.encode(body))
         await self._send_events(more=False)
 

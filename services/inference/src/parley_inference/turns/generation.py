@@ -58,12 +58,20 @@ class Generation:
                 price=model.price,
                 model=self._fallback_name(model),
             )
+        message = error.message if error is not None else None
         if self._answering_model is None:
-            return Failed(code)
-        return self._failed(code, content or None, usage, model)
+            return Failed(code, message=message)
+        return self._failed(code, content or None, usage, model, message)
 
-    def _failed(self, code: FailureCode, partial: str | None, usage: Usage, model: Model) -> Failed:
-        return Failed(code, partial, usage, model.price, self._fallback_name(model))
+    def _failed(
+        self,
+        code: FailureCode,
+        partial: str | None,
+        usage: Usage,
+        model: Model,
+        message: str | None = None,
+    ) -> Failed:
+        return Failed(code, partial, usage, model.price, self._fallback_name(model), message)
 
     def _empty_reply_code(self) -> FailureCode:
         """An empty reply is a failure: model servers reject an empty assistant message."""
