@@ -139,6 +139,7 @@ async def test_errors_map_to_the_sdks_exceptions(
     for request, named in (
         ({"tools": [LOOK_UP]}, "tools"),
         ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
         (
             {"messages": [{"role": "system", "content": "Be brief."}, user_message("Hi")]},
             "messages.0",
@@ -174,14 +175,47 @@ async def test_retries_of_the_sdk_do_not_multiply_those_of_parley(
     attempts: int,
 ) -> None:
     text = f"[{directive}] {uuid4()}"
-    with pytest.raises(error) as failed:
-        await client.with_options(max_retries=2).chat.completions.create(
-            model=MODEL, messages=[user_message(text)], stream=stream
-        )
+    client = client.with_options(max_retries=2)
+    request = (
+        streamed(client, text)
+        if stream
+        else client.chat.completions.create(model=MODEL, messages=[user_message(text)])
+    )
+    # A slow failure of a stream is an event, after the head of the response was sent.
+    with pytest.raises(openai.APIError if stream else error) as failed:
+        await request
     assert failed.value.code == code
     assert len(model_server.prompts_with(text)) == attempts
     # The caller's own request is the server's to judge; a failure of the server's is not quoted.
     assert (UPSTREAM_ERROR_TEXT in failed.value.message) == (directive in CALLERS_FAULTS)
+
+
+async def test_parameters_reach_the_model_server_with_and_without_a_session(
+    client: openai.AsyncOpenAI, ada: User, model_server: ModelServer
+) -> None:
+    session, texts = await ada.start_session(), [f"{number} {uuid4()}" for number in range(3)]
+    sampling: dict[str, Any] = {
+        "temperature": 0.25,
+        "max_tokens": 9,
+        "extra_body": {"top_k": 40, "chat_template_kwargs": {"enable_thinking": False}},
+    }
+    for text, more in (
+        (texts[0], sampling),
+        (texts[1], sampling | {"metadata": {"session_id": session}}),
+        (texts[2], {"metadata": {"session_id": session}}),
+    ):
+        await client.chat.completions.create(
+            model=MODEL, messages=[user_message(text)], store=False, **more
+        )
+    for text in texts:
+        [sent] = [each for each in model_server.requests if each["messages"][-1]["content"] == text]
+        given = {name: sent.get(name) for name in ("temperature", "max_tokens", "top_k", "store")}
+        if text == texts[2]:
+            # The parameters were those of one turn.
+            assert given == {"temperature": None, "max_tokens": None, "top_k": None, "store": False}
+        else:
+            assert given == {"temperature": 0.25, "max_tokens": 9, "top_k": 40, "store": False}
+            assert sent["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 async def test_completions_with_a_session_are_turns_of_it(

@@ -45,8 +45,9 @@ class UpstreamErrorResponse(ParleyError):
                 message, param = answer.message or message, answer.param
             if error.code != "context_length_exceeded":
                 code = answer.code or code
-        super().__init__(message, code=code, param=param, headers=_retry_headers(error, status))
+        super().__init__(message, code=code, headers=_retry_headers(error, status))
         self.status, self.type = status, kind  # type: ignore[misc]
+        self.param = param
 
 
 def _retry_headers(error: UpstreamError, status: int) -> dict[str, str]:

@@ -4,11 +4,11 @@ Responses are read as raw bytes: building the SDK's models costs two hundred tim
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx2
 import msgspec
@@ -81,17 +81,21 @@ class OpenAIProvider:
         )
 
     async def stream(
-        self, model: Model, messages: Sequence[ChatMessage], person: Person, on_chunk: OnChunk
+        self,
+        model: Model,
+        messages: Sequence[ChatMessage],
+        person: Person,
+        on_chunk: OnChunk,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Stream a reply to `on_chunk` until it ends."""
-        request: dict[str, object] = {
+        """Stream a reply to `on_chunk` until it ends; `parameters` are those of the person."""
+        request = {
+            **model.limited(parameters or {}),
             "model": model.upstream_name,
             "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if model.reply_tokens is not None:
-            request["max_completion_tokens"] = model.reply_tokens
         body = msgspec.json.encode(request)
         await self.stream_raw(model, body, person, ChunkParser, on_chunk)
 
