@@ -72,7 +72,7 @@ async def test_all_supported_parameters_are_forwarded(
     sent = completion_request(
         messages=messages, tools=[TOOL], tool_choice="auto", temperature=0.2, stop=["\n"], n=2
     )
-    dropped = {"store": False, "service_tier": "auto", "metadata": {"run": "7"}, "seed": None}
+    dropped = {"metadata": {"run": "7"}, "seed": None}
     answer = await client.chat.completions.create(**sent, **dropped)
     assert answer.choices[0].message.tool_calls[0].function.name == "add"
     [call] = inference.calls

@@ -10,7 +10,10 @@ REQUEST_ID = "x-request-id"
 
 
 class ParleyError(Exception):
-    """An error response; each kind has its HTTP status. Clients see the message."""
+    """An error response; each kind has its HTTP status.
+
+    Clients see the message, and many of them nothing else: it names the `param`.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -24,6 +27,8 @@ class ParleyError(Exception):
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        if param is not None and param not in message:
+            message = f"`{param}`: {message}"
         super().__init__(message)
         self.message = message
         self.code = code or self.code

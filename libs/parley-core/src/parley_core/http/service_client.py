@@ -56,7 +56,8 @@ class ServiceError(ParleyError):
     """The error response of another service, forwarded unchanged."""
 
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-        super().__init__(error["message"], param=error.get("param"), headers=headers)
+        super().__init__(error["message"], headers=headers)
+        self.param = error.get("param")
         self.status = status  # type: ignore[misc]
         self.type = error["type"]  # type: ignore[misc]
         self.code = error["code"]
