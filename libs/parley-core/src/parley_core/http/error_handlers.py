@@ -35,7 +35,9 @@ def install_error_handlers(app: Starlette) -> None:
 
 def error_response(request: Request, error: ParleyError) -> Response:
     """Return the response of an error, for custom exception handlers."""
-    body = error_body(error.message, type=error.type, code=error.code, param=error.param)
+    body = error_body(
+        error.message, type=error.type, code=error.code, param=error.param, details=error.details
+    )
     return _respond(request, error.status, body, error.headers)
 
 
