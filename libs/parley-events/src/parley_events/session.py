@@ -85,7 +85,8 @@ class MessageImported(SessionEventData):
 class ReplyRequested(SessionEventData):
     """A turn was opened: a model is to reply to a message.
 
-    Appended together with that message, or alone when the reply is regenerated.
+    Appended together with that message, or alone when the reply is regenerated. `parameters` are
+    those given for this turn, such as the temperature, if any.
     """
 
     TYPE = "parley.session.reply_requested.v1"
@@ -95,6 +96,7 @@ class ReplyRequested(SessionEventData):
     parent_message_id: UUID
     assistant_version: Count
     model: Name
+    parameters: Sealed | None = None
 
 
 class ReplyEnded(SessionEventData):

@@ -29,6 +29,7 @@ from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_settings import JWTSettings
 from parley_gateway.chat_completions.endpoint import ChatCompletions
 from parley_gateway.chat_completions.model_directory import ModelDirectory
+from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
 from parley_gateway.history.export import Exporter
@@ -147,6 +148,7 @@ def _routes(
             reply_timeout_seconds=reply_timeout_seconds,
             drain_seconds=settings.drain_seconds,
         ),
+        ParameterSupport(settings.rejected_parameters),
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (

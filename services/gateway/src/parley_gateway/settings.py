@@ -11,6 +11,7 @@ from parley_core.runtime.settings import (
     Count,
     CountOrZero,
     InternalSecretSetting,
+    Names,
     Port,
     Prefix,
     RedisUrl,
@@ -49,6 +50,11 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
 
+    rejected_parameters: Names = Field(
+        default=frozenset(),
+        description="the names of chat completion parameters that are rejected instead of passed "
+        "to the model server, such as store,service_tier",
+    )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
     )

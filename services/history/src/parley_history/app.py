@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.health import health_routes
 from parley_core.http.service_auth import ServiceAuthenticator
@@ -57,7 +57,11 @@ def create_app(settings: ServeSettings) -> Starlette:
 
     app = Starlette(lifespan=lifespan)
     app.state.change_feed = change_feed
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=MAX_BODY_BYTES,
+        budget=BodyBudget(MAX_TOTAL_BYTES, "history_busy"),
+    )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     install_database_error_handlers(app)
@@ -90,7 +94,9 @@ async def _compose(
                 authenticator,
                 pages=PageReader(page_repository, projection, session_client, keys),
                 sessions=SessionLister(SessionRepository(pool), committed, keys),
-                search=MessageSearch(MatchRepository(pool), keys, search_keys),
+                search=MessageSearch(
+                    MatchRepository(pool), keys, search_keys, settings.search_limit
+                ),
                 exporter=SessionExporter(
                     ExportRepository(pool),
                     page_repository,

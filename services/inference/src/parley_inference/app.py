@@ -53,7 +53,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
 
     app = Starlette(lifespan=lifespan)
     app.state.begin_drain = lambda: None
-    app.add_middleware(BodyLimits)
+    app.add_middleware(BodyLimits, max_total_bytes=settings.body_max_total_bytes)
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     return app
@@ -113,6 +113,7 @@ async def _run_service(
             settings.max_completions,
             settings.max_completions_person_share,
             things="completions",
+            person_code="too_many_completions",
             busy_code="inference_busy",
         )
         completions = CompletionService(

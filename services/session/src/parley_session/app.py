@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from parley_core.auth.principal import InternalSecret
-from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.health import health_routes
 from parley_core.runtime.background_tasks import background_tasks
@@ -45,7 +45,11 @@ def create_app(settings: SessionSettings) -> Starlette:
                 yield
 
     app = Starlette(lifespan=lifespan)
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=MAX_BODY_BYTES,
+        budget=BodyBudget(MAX_TOTAL_BYTES, "session_busy"),
+    )
     app.add_middleware(RequestIdMiddleware)
     install_error_handlers(app)
     install_domain_error_handlers(app)

@@ -12,6 +12,9 @@ MAX_METADATA_VALUE_LENGTH = 512
 
 MAX_PRECEDING_MESSAGES = 20
 """Messages that one submit may add before its own."""
+MAX_PARAMETERS = 64
+MAX_PARAMETERS_BYTES = 16 * 1024
+"""Parameters of one turn, as JSON: a JSON schema is the largest that is common."""
 MAX_IMPORTED_MESSAGES = 1_000
 """Messages of one import."""
 MAX_NAMED_RECORDS = 100

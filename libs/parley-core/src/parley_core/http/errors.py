@@ -12,7 +12,8 @@ REQUEST_ID = "x-request-id"
 class ParleyError(Exception):
     """An error response; each kind has its HTTP status.
 
-    Clients see the message, and the details as further fields beside it.
+    Clients see the message, and many of them nothing else: it names the `param`. The details
+    are further fields beside it.
     """
 
     status: ClassVar[int] = 500
@@ -28,6 +29,8 @@ class ParleyError(Exception):
         headers: Mapping[str, str] | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
+        if param is not None and param not in message:
+            message = f"`{param}`: {message}"
         super().__init__(message)
         self.message = message
         self.code = code or self.code

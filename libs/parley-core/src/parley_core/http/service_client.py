@@ -59,10 +59,10 @@ class ServiceError(ParleyError):
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         super().__init__(
             error["message"],
-            param=error.get("param"),
             headers=headers,
             details={name: error[name] for name in error.keys() - _ERROR_FIELDS},
         )
+        self.param = error.get("param")
         self.status = status  # type: ignore[misc]
         self.type = error["type"]  # type: ignore[misc]
         self.code = error["code"]

@@ -144,7 +144,10 @@ def history_routes(
         summary="Search one's own messages",
         response_model=SearchResults,
         responses=responses(
-            {200: examples.json_example(examples.SEARCH_RESULTS)}, COMMAND, HISTORY
+            {200: examples.json_example(examples.SEARCH_RESULTS)},
+            COMMAND,
+            HISTORY,
+            {429: ("too_many_searches",)},
         ),
     )
     async def search(

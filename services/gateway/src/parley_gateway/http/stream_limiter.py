@@ -13,7 +13,11 @@ class StreamLimiter:
     def __init__(self, max_streams: int, max_person_share: float) -> None:
         self.draining = False
         self._limit = PersonLimit(
-            max_streams, max_person_share, things="streams", busy_code="gateway_busy"
+            max_streams,
+            max_person_share,
+            things="streams",
+            person_code="too_many_streams",
+            busy_code="gateway_busy",
         )
         self._stops: set[asyncio.Future[None]] = set()
 

@@ -140,7 +140,8 @@ class TurnOpener:
         key: DataKey | None,
     ) -> Generation:
         prompt = build_prompt(turn_input.instructions, window, turn_input.context.tokens)
-        generation = Generation(live, self._catalogue.candidates(model, prompt.tokens), prompt)
+        candidates = self._catalogue.candidates(model, prompt.tokens)
+        generation = Generation(live, candidates, prompt, turn_input.parameters)
         live.header = StreamHeader(model=model.name, prompt_tokens=prompt.tokens, price=model.price)
         if self._buffering is not None and key is not None:
             self._buffering.begin(live, key, model.limits.total_seconds)

@@ -50,6 +50,7 @@ def message_routes(
             None if parent is msgspec.UNSET else parent,
             as_root=parent is None,
             model=body.model,
+            parameters=body.parameters,
             attach=body.attach,
         )
         session_id = request.path_params["session_id"]

@@ -110,6 +110,12 @@ def summary_of(event: Event, key: DataKey) -> str:
     return _text(event, "summary", event.data.summary, key)
 
 
+def parameters_of(event: Event, key: DataKey) -> dict[str, Any]:
+    """The parameters of a requested reply."""
+    assert isinstance(event.data, ReplyRequested)
+    return _object(event, "parameters", event.data.parameters, key)
+
+
 def turn_of(session: Session, events: Sequence[Event], key: DataKey) -> Turn:
     """A turn from its events: its message, its request and, once it ended, its end."""
     submitted, requested, *end = events

@@ -13,7 +13,12 @@ from parley_contracts.session_api.turns import (
 from parley_core.crypto.sealing import DataKey
 from parley_events.session import Event
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
-from parley_session.application.event_mapper import message_of, summary_of, turn_of
+from parley_session.application.event_mapper import (
+    message_of,
+    parameters_of,
+    summary_of,
+    turn_of,
+)
 from parley_session.application.token_counter import count_instruction_tokens
 from parley_session.domain.context_window import CachedWindow, ContextWindow, context_window
 from parley_session.domain.session.state import MessageNode, OpenTurn, Session
@@ -72,6 +77,7 @@ class PromptBuilder:
             )
             if compaction
             else None,
+            parameters=parameters_of(by_sequence[sequences[1]], key),
         )
         turn = turn_of(session, [by_sequence[sequence] for sequence in sequences], key)
         return turn, turn_input

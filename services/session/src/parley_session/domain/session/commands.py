@@ -1,9 +1,9 @@
 """Commands on a session. Their text is plaintext; `decide` seals it into the events."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from parley_events.session import FinishReason
@@ -132,7 +132,8 @@ class SubmitMessage:
 
     The message follows `parent_message_id` (an edit is a sibling), nothing if `as_root`, or else
     the newest message. `preceding` are added before it, as a chain. Without `assistant_version`
-    the turn uses the version that the session was started with.
+    the turn uses the version that the session was started with. `parameters` are for the model
+    call of this turn only.
     """
 
     message_id: UUID
@@ -145,6 +146,7 @@ class SubmitMessage:
     tokens: int | None = None
     assistant_version: int | None = None
     preceding: Sequence[UserMessage] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
