@@ -2,7 +2,9 @@
 
 import sys
 
+from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.app import create_gateway
@@ -15,21 +17,24 @@ def main() -> int:
         settings = load(GatewaySettings)
     except InvalidSettings as error:
         print(error, file=sys.stderr)
-        return 2
+        return INVALID_SETTINGS
     gateway = create_gateway(settings)
     serve(
         gateway.asgi,
+        gateway.monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=settings.drain_seconds,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         trusted_proxies=settings.trusted_proxies,
-        on_shutdown=gateway.begin_drain,
+        hooks=Hooks(on_drain=gateway.begin_drain),
     )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

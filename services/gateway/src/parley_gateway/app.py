@@ -12,6 +12,9 @@ from starlette.types import ASGIApp
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
 from parley_core.http.service_client import http_session
+from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.process_state import ProcessState
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
 from parley_gateway.api.assistant_routes import assistant_routes
@@ -62,11 +65,13 @@ class Gateway:
     api: FastAPI
     pages: PageCache
     tokens: VerifiedTokenCache
+    monitor: ProcessMonitor
     begin_drain: Callable[[], None]
 
 
 def create_gateway(settings: GatewaySettings) -> Gateway:
     """Routes are added at startup: the HTTP client requires the running event loop."""
+    monitor = ProcessMonitor("gateway")
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     streams = StreamLimiter(settings.max_streams, settings.max_person_share)
@@ -81,13 +86,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
             )
-            verifier = _jwt_verifier(settings.jwt, http, tokens)
+            keys = _issuer_keys(settings.jwt, http, tokens)
+            verifier = _jwt_verifier(settings.jwt, keys)
             authenticator = Authenticator(verifier, tokens)
             versions = app.state.versions = VersionLookup(version_cache, upstreams.session)
             app.router.routes += _routes(
-                settings, authenticator, upstreams, pages, versions, streams
+                settings, authenticator, upstreams, pages, versions, streams, monitor
             )
-            yield
+            async with background_tasks(_start(keys, monitor.state)):
+                yield
 
     api = FastAPI(
         title="Parley",
@@ -105,7 +112,20 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_error_handlers(api)
     install_request_error_handlers(api)
     asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
-    return Gateway(asgi, api, pages, tokens, streams.drain)
+
+    def begin_drain() -> None:
+        monitor.state.draining = True
+        streams.drain()
+
+    return Gateway(asgi, api, pages, tokens, monitor, begin_drain)
+
+
+async def _start(keys: JWKSClient | None, state: ProcessState) -> None:
+    """The process is ready once it can verify tokens."""
+    if keys is not None:
+        state.wait_for("token issuer")
+        await keys.wait_until_fetched()
+    state.mark_started()
 
 
 @asynccontextmanager
@@ -132,6 +152,7 @@ def _routes(
     pages: PageCache,
     versions: VersionLookup,
     streams: StreamLimiter,
+    monitor: ProcessMonitor,
 ) -> Sequence[BaseRoute]:
     tickets = StreamTickets(settings.internal_secret)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
@@ -173,7 +194,7 @@ def _routes(
         chat_completion_routes(authenticator, chat_completions),
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
-        health_routes(upstreams, streams),
+        health_routes(monitor.state),
     )
     # The routes themselves, not include_router: that matches every request's path twice.
     routes = [route for router in routers for route in router.routes]
@@ -195,21 +216,26 @@ def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
     ]
 
 
-def _jwt_verifier(
+def _issuer_keys(
     settings: JWTSettings, http: aiohttp.ClientSession, tokens: VerifiedTokenCache
-) -> JWTVerifier:
-    issuer, audience = settings.issuer, settings.audience
-    if settings.secret is not None:
-        secret = settings.secret.get_secret_value()
-        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
-    # Ensured by the settings.
-    assert settings.jwks_url is not None
-    assert issuer is not None
-    assert audience is not None
-    keys = JWKSClient(
+) -> JWKSClient | None:
+    if settings.jwks_url is None:
+        return None
+    return JWKSClient(
         http,
         settings.jwks_url,
         max_age_seconds=settings.jwks_max_age_seconds,
         on_fetched=tokens.clear,
     )
+
+
+def _jwt_verifier(settings: JWTSettings, keys: JWKSClient | None) -> JWTVerifier:
+    issuer, audience = settings.issuer, settings.audience
+    if keys is None:
+        # Ensured by the settings, as are issuer and audience of a key set.
+        assert settings.secret is not None
+        secret = settings.secret.get_secret_value()
+        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
+    assert issuer is not None
+    assert audience is not None
     return JWKSVerifier(keys, issuer=issuer, audience=audience)

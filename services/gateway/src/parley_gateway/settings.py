@@ -6,6 +6,11 @@ from pydantic import Field
 
 from parley_core.http.connection_limits import Networks
 from parley_core.http.person_limit import PersonShare
+from parley_core.process.server_settings import (
+    ManagementPort,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -42,6 +47,8 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
 
     jwt: Annotated[JWTSettings, Prefix("PARLEY_JWT_")]
     token_cache: TokenCacheSettings = TokenCacheSettings()

@@ -4,7 +4,9 @@ import logging
 import math
 import sys
 
+from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.runtime.safe_logging import configure_logging
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_inference.app import create_app
@@ -20,17 +22,20 @@ def main() -> int:
         app = create_app(settings)
     except InvalidSettings as error:
         print(error, file=sys.stderr)
-        return 2
+        return INVALID_SETTINGS
     serve(
         app,
+        app.state.monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=math.ceil(settings.drain.seconds + settings.drain.commit_seconds),
-        on_shutdown=lambda: app.state.begin_drain(),
+        hooks=Hooks(on_drain=lambda: app.state.begin_drain()),
     )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

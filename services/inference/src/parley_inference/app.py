@@ -10,12 +10,12 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
-from parley_core.http.health import health_routes
 from parley_core.http.person_limit import PersonLimit
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.process.operational_routes import operational_routes
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.runtime.metrics import metrics_route, new_registry
 from parley_inference.api.body_limits import BodyLimits
 from parley_inference.api.routes import TurnStreams, routes
 from parley_inference.background.post_reply_tasks import PostReplyTasks
@@ -41,17 +41,24 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: InferenceSettings) -> Starlette:
-    """Return the application; call `app.state.begin_drain()` at SIGTERM. Raises InvalidSettings."""
+    """Return the application; call `app.state.begin_drain()` at SIGTERM. Raises InvalidSettings.
+
+    `app.state.monitor` is the ProcessMonitor.
+    """
     catalogue = _load_catalogue(settings)
+    monitor = ProcessMonitor("inference")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _run_service(settings, catalogue) as service:
+        async with _run_service(settings, catalogue, monitor) as service:
             app.router.routes.extend(service.routes)
+            if settings.management_port is None:
+                app.router.routes.extend(operational_routes(monitor))
             app.state.begin_drain = service.begin_shutdown
             yield
 
     app = Starlette(lifespan=lifespan)
+    app.state.monitor = monitor
     app.state.begin_drain = lambda: None
     app.add_middleware(BodyLimits)
     app.add_middleware(RequestIdMiddleware)
@@ -67,7 +74,7 @@ class _Service:
 
 @asynccontextmanager
 async def _run_service(
-    settings: InferenceSettings, catalogue: ModelCatalogue
+    settings: InferenceSettings, catalogue: ModelCatalogue, monitor: ProcessMonitor
 ) -> AsyncIterator[_Service]:
     """Build all components of the process, run them during the block, and shut them down."""
     async with AsyncExitStack() as stack:
@@ -123,9 +130,8 @@ async def _run_service(
             settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
         )
         streams = TurnStreams(authenticate, opener, max_streams=settings.max_streams)
-        registry = new_registry()
         InferenceCollector(
-            registry,
+            monitor.registry,
             turns=running,
             streams=streams,
             buffering=buffering,
@@ -135,25 +141,22 @@ async def _run_service(
         )
 
         shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
-        heartbeats = HeartbeatLoop(session, opener, running, caches)
-
-        async def unavailable() -> Sequence[str]:
-            # Session admits no turn to a process from which it has had no heartbeat.
-            return [] if heartbeats.answered else ["session"]
-
+        # Session admits no turn to a process from which it has had no heartbeat.
+        monitor.state.wait_for("session")
+        heartbeats = HeartbeatLoop(
+            session, opener, running, caches, on_answer=monitor.state.mark_started
+        )
         stack.push_async_callback(heartbeats.finish)
         await stack.enter_async_context(
             background_tasks(heartbeats.run(), stop_cancelled_turns(session, running))
         )
         stack.push_async_callback(shutdown.finish)
-        yield _Service(
-            [
-                *routes(authenticate, catalogue, streams, completions),
-                *health_routes(unavailable, is_stopping=lambda: not opener.accepting),
-                metrics_route(registry),
-            ],
-            shutdown.begin,
-        )
+
+        def begin_shutdown() -> None:
+            monitor.state.draining = True
+            shutdown.begin()
+
+        yield _Service(routes(authenticate, catalogue, streams, completions), begin_shutdown)
 
 
 def _load_catalogue(settings: InferenceSettings) -> ModelCatalogue:

@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from parley_core.log import LogWriter
-from parley_core.runtime.metrics import new_registry
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
@@ -72,7 +70,6 @@ _PUBLISH_CONNECTIONS = 20
 class Services:
     """The components that the routes use, and the coroutines to run beside them."""
 
-    pool: Pool
     store: EventStore
     turns: TurnStore
     index: SessionIndex
@@ -89,13 +86,12 @@ class Services:
     cancel_notices: CancelNotices
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
-    registry: CollectorRegistry
     background: Sequence[Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def session_services(
-    settings: SessionSettings, policies: RetentionPolicies
+    settings: SessionSettings, policies: RetentionPolicies, monitor: ProcessMonitor
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
     async with (
@@ -103,17 +99,17 @@ async def session_services(
         partial_reply_recovery(settings.redis_url) as partial_replies,
         version_publisher(settings.redis_url) as versions,
     ):
-        yield _compose(settings, policies, pool, partial_replies, versions)
+        yield _compose(settings, policies, monitor, pool, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
+    monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
 ) -> Services:
-    registry = new_registry()
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
     assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX)
     outbox_monitor = OutboxMonitor(
@@ -122,7 +118,7 @@ def _compose(
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(registry, [relay, assistants_relay], outbox_monitor)
+    metrics = Metrics(monitor.registry, [relay, assistants_relay], outbox_monitor)
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
@@ -179,7 +175,6 @@ def _compose(
     cancel_notices = CancelNotices(settings.database, turns)
     retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
-        pool=pool,
         store=store,
         turns=turns,
         index=index,
@@ -208,7 +203,6 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        registry=registry,
         background=[
             relay.run(),
             assistants_relay.run(),

@@ -96,6 +96,10 @@ class Stack:
     def address(self, name: str) -> str:
         return str(self._processes()[name]["address"])
 
+    def management(self, name: str) -> str:
+        """The address of the probes and metrics of a service."""
+        return str(self._processes()[name]["management"])
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         os.kill(self.pid(name), number)
 

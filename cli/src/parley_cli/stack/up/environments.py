@@ -8,7 +8,14 @@ from pathlib import Path
 from parley_cli.engines.process.child_process import inherited_environment
 from parley_cli.engines.process.proxy_environment import proxy_environment
 from parley_cli.settings import UpSettings, variables
-from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, split_host_port
+from parley_cli.stack.up.addresses import (
+    CALLED_SERVICES,
+    DEMO_MODEL,
+    LOOPBACK,
+    Addresses,
+    replica_name,
+    split_host_port,
+)
 
 DEMO_MODEL_NAME = "parley-demo"
 # The whole stack stops within 10 s, of which running replies may take these.
@@ -106,12 +113,15 @@ class Environments:
         }
 
     def _listen_address(self, service: str, index: int) -> dict[str, str]:
-        host, port = split_host_port(self._addresses.of(replica_name(service, index)))
+        name = replica_name(service, index)
+        host, port = split_host_port(self._addresses.of(name))
         prefix = LISTEN_PREFIXES[service]
         shared = self._addresses.shared_port(service)
         return {
             f"{prefix}_HOST": host,
-            f"{prefix}_PORT": port,
+            **({f"{prefix}_PORT": port} if service in CALLED_SERVICES else {}),
+            f"{prefix}_MANAGEMENT_PORT": split_host_port(self._addresses.management(name))[1],
+            "PARLEY_MANAGEMENT_HOST": LOOPBACK,
             **({"PARLEY_SHARED_PORT": shared} if shared else {}),
         }
 

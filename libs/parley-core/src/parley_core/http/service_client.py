@@ -16,8 +16,9 @@ from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 
-# Shorter than the 75 s after which `server` closes an idle connection: none is reused too late.
-KEEP_ALIVE_SECONDS = 30
+# Shorter than the 75 s after which `server` closes an idle connection, and than the lame duck of
+# 10 s that a deployment sets: none is reused too late.
+KEEP_ALIVE_SECONDS = 8
 CONNECT_SECONDS = 2
 IDEMPOTENCY_KEY = "idempotency-key"
 _STREAMED_BODY_BYTES = 1024 * 1024

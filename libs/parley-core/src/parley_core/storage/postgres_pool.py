@@ -55,7 +55,9 @@ def open_pool(
     """
     pool = asyncpg.create_pool(
         database_url,
-        min_size=min(2, max_connections),
+        # Connects at the first use: a database that fails between the wait for it at the start and
+        # this pool must not end the process.
+        min_size=0,
         max_size=max_connections,
         timeout=timeout_seconds,
         command_timeout=timeout_seconds,

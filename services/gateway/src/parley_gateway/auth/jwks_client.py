@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from parley_core.http.errors import Unavailable
+from parley_core.runtime.backoff import Backoff
 from parley_gateway.auth.jwks import InvalidJWKS, KeyName, VerificationKey, parse_jwks
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 FETCH_TIMEOUT_SECONDS = 5.0
 # Tokens with made-up key ids must not turn into requests to the issuer.
 MIN_REFETCH_INTERVAL_SECONDS = 10.0
+RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS = 0.5, 10.0
 MAX_DOCUMENT_BYTES = 256 * 1024
 
 
@@ -50,6 +52,15 @@ class JWKSClient:
                 code="keys_unavailable",
             )
         return key
+
+    async def wait_until_fetched(self) -> None:
+        """Fetch the keys, with retries, until there are some."""
+        backoff = Backoff(RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS)
+        while not self._keys:
+            if (fetch := self._fetch_unless_recent()) is not None:
+                await asyncio.shield(fetch)
+            if not self._keys:
+                await asyncio.sleep(backoff.next_delay() or 0)
 
     def _cached(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         if kid is not None:

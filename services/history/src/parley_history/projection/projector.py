@@ -66,8 +66,11 @@ class Projector:
         new_group_member: Callable[[LoadPositions], ConsumerGroupMember],
         read_model: ReadModel,
         batch_size: int,
+        *,
+        on_joined: Callable[[], None] = lambda: None,
     ) -> None:
         """`new_group_member` gets the function that returns the positions to start from."""
+        self._on_joined = on_joined
         self._log, self._read_model = new_group_member(self._positions_of), read_model
         self._batch_size = batch_size
         self._next: dict[int, int] = {}
@@ -113,6 +116,7 @@ class Projector:
             await self._back_off(str(error))
         else:
             self.joined = True
+            self._on_joined()
 
     async def _project_next_batch(self) -> None:
         try:
