@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import uvicorn
+from core_fakes.observed import observe
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from parley_core.http import body_limit
 from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import error_body
 
 LIMIT = 1024
@@ -29,7 +30,7 @@ either_length = pytest.mark.parametrize("announced", [True, False], ids=["announ
 def application() -> FastAPI:
     app = FastAPI()
     app.add_middleware(BodyLimitMiddleware, limit=LIMIT)
-    app.add_middleware(RequestIdMiddleware)
+    observe(app)
     install_error_handlers(app)
     app.state.calls = 0
 

@@ -5,18 +5,18 @@ import sys
 from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
-from parley_core.runtime.safe_logging import configure_logging
+from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.app import create_gateway
 from parley_gateway.settings import GatewaySettings
 
 
 def main() -> int:
-    configure_logging()
     try:
+        configure_logging("gateway")
         settings = load(GatewaySettings)
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return INVALID_SETTINGS
     gateway = create_gateway(settings)
     serve(
@@ -31,7 +31,7 @@ def main() -> int:
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         trusted_proxies=settings.trusted_proxies,
-        hooks=Hooks(on_drain=gateway.begin_drain),
+        hooks=Hooks(on_drain=gateway.begin_drain, on_hurry=gateway.hurry),
     )
     return 0
 

@@ -10,7 +10,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_client import http_session
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
@@ -50,6 +51,7 @@ from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.metrics import GatewayMetrics
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import TurnEventRelays
 from parley_gateway.turns.open_turn import TurnOpener
@@ -67,6 +69,7 @@ class Gateway:
     tokens: VerifiedTokenCache
     monitor: ProcessMonitor
     begin_drain: Callable[[], None]
+    hurry: Callable[[], None]
 
 
 def create_gateway(settings: GatewaySettings) -> Gateway:
@@ -74,24 +77,33 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     monitor = ProcessMonitor("gateway")
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
-    streams = StreamLimiter(settings.max_streams, settings.max_person_share)
+    streams = StreamLimiter(
+        settings.max_streams,
+        settings.max_person_share,
+        drain_seconds=settings.drain_seconds,
+        handover_seconds=settings.handover_seconds,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with http_session() as http, _version_cache(settings.redis_url) as version_cache:
+        async with (
+            http_session() as http,
+            _version_cache(settings.redis_url, monitor) as version_cache,
+        ):
             upstreams = Upstreams(
                 http,
                 settings.internal_secret,
                 session_url=settings.session_url,
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
+                monitor=monitor,
             )
-            keys = _issuer_keys(settings.jwt, http, tokens)
+            keys = metrics.keys = _issuer_keys(settings.jwt, http, tokens, monitor)
             verifier = _jwt_verifier(settings.jwt, keys)
             authenticator = Authenticator(verifier, tokens)
             versions = app.state.versions = VersionLookup(version_cache, upstreams.session)
             app.router.routes += _routes(
-                settings, authenticator, upstreams, pages, versions, streams, monitor
+                settings, authenticator, upstreams, pages, versions, streams, monitor, metrics
             )
             async with background_tasks(_start(keys, monitor.state)):
                 yield
@@ -108,28 +120,35 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
     api.add_middleware(QueryLimit)
-    api.add_middleware(RequestIdMiddleware)
+    api.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+    )
     install_error_handlers(api)
     install_request_error_handlers(api)
-    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
+    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions, monitor.requests)
+    metrics = GatewayMetrics(monitor.registry, streams, asgi)
 
     def begin_drain() -> None:
         monitor.state.draining = True
         streams.drain()
 
-    return Gateway(asgi, api, pages, tokens, monitor, begin_drain)
+    return Gateway(asgi, api, pages, tokens, monitor, begin_drain, streams.hurry)
 
 
 async def _start(keys: JWKSClient | None, state: ProcessState) -> None:
     """The process is ready once it can verify tokens."""
     if keys is not None:
-        state.wait_for("token issuer")
+        state.wait_for("token_issuer")
         await keys.wait_until_fetched()
     state.mark_started()
 
 
 @asynccontextmanager
-async def _version_cache(redis_url: str | None) -> AsyncIterator[VersionCache | None]:
+async def _version_cache(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[VersionCache | None]:
     if redis_url is None:
         yield None
         return
@@ -138,6 +157,7 @@ async def _version_cache(redis_url: str | None) -> AsyncIterator[VersionCache | 
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         open_seconds=REDIS_OPEN_SECONDS,
         max_connections=REDIS_CONNECTIONS,
+        on_result=monitor.dependencies["redis"].report,
     )
     try:
         yield VersionCache(redis)
@@ -153,10 +173,11 @@ def _routes(
     versions: VersionLookup,
     streams: StreamLimiter,
     monitor: ProcessMonitor,
+    metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
     tickets = StreamTickets(settings.internal_secret)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
-    relays = TurnEventRelays(upstreams, tickets, settings.stream)
+    relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
     opener = TurnOpener(forwarder, upstreams, relays)
     models = ModelDirectory(forwarder, upstreams.inference)
     reply_timeout_seconds = settings.reply_timeout_seconds
@@ -166,7 +187,6 @@ def _routes(
         StatelessCompletion(
             upstreams.inference,
             reply_timeout_seconds=reply_timeout_seconds,
-            drain_seconds=settings.drain_seconds,
         ),
     )
     # In the order of their rates: each request tries the paths one after the other.
@@ -217,7 +237,10 @@ def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
 
 
 def _issuer_keys(
-    settings: JWTSettings, http: aiohttp.ClientSession, tokens: VerifiedTokenCache
+    settings: JWTSettings,
+    http: aiohttp.ClientSession,
+    tokens: VerifiedTokenCache,
+    monitor: ProcessMonitor,
 ) -> JWKSClient | None:
     if settings.jwks_url is None:
         return None
@@ -226,6 +249,7 @@ def _issuer_keys(
         settings.jwks_url,
         max_age_seconds=settings.jwks_max_age_seconds,
         on_fetched=tokens.clear,
+        on_result=monitor.dependencies["token_issuer"].report,
     )
 
 

@@ -87,5 +87,14 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         "10.0.0.0/8,fd00::/8, to which the limit per address does not apply",
     )
     drain_seconds: Count = Field(
-        default=5, description="the whole seconds that requests may take to finish after SIGTERM"
+        default=600,
+        description="the whole seconds that requests which no other gateway can resume may take to "
+        "finish after SIGTERM",
+    )
+    handover_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="the seconds over which streams that clients can resume end after SIGTERM, so "
+        "that the clients do not reconnect together; from 0 to 3600",
     )

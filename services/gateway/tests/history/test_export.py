@@ -92,5 +92,5 @@ async def test_a_disconnected_client_ends_the_upstream_stream(gateway: Gateway, 
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
         answer.close()
-    streams = gateway.app.begin_drain.__self__
+    streams = gateway.app.hurry.__self__  # type: ignore[attr-defined]
     await eventually(lambda: not streams._stops)

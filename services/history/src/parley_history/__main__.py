@@ -9,7 +9,11 @@ from parley_core.http.server import serve
 from parley_core.log import LogError
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.process.process_state import ProcessState
-from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
+from parley_core.runtime.safe_logging import (
+    configure_logging,
+    log_unexpected_error,
+    report_failure,
+)
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.database_start import wait_until_migrated
 from parley_core.storage.migrations import (
@@ -36,8 +40,8 @@ PROJECTOR_DRAIN_SECONDS = 1
 
 def main() -> int:
     arguments = _arguments()
-    configure_logging()
     try:
+        configure_logging("history")
         match arguments.command:
             case "migrate":
                 _migrate(load(DatabaseCommandSettings))
@@ -50,13 +54,13 @@ def main() -> int:
             case _:
                 _serve(load(ServeSettings))
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return INVALID_SETTINGS
     except MigrationError as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return 1
     except DATABASE_ERRORS as error:
-        print(f"Database unavailable: {error or type(error).__name__}.", file=sys.stderr)
+        report_failure(f"Database unavailable: {error or type(error).__name__}.")
         return 1
     return 0
 
@@ -110,12 +114,11 @@ def _project(settings: ProjectSettings) -> int:
         case None:
             return 0
         case ProjectorStalled() as failure:
-            print(failure, file=sys.stderr)
+            report_failure(failure)
         case LogError() as failure:
             servers = settings.kafka.bootstrap_servers
-            print(
-                f"{failure} Check that Kafka at {servers} is running and the topic exists.",
-                file=sys.stderr,
+            report_failure(
+                f"{failure} Check that Kafka at {servers} is running and the topic exists."
             )
         case error:
             log_unexpected_error(log, "projector failed", error)

@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.process.operational_routes import operational_routes
@@ -48,7 +49,7 @@ def create_app(settings: ServeSettings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _compose(settings, change_feed, monitor.registry) as routes:
+        async with _compose(settings, change_feed, monitor) as routes:
             app.router.routes.extend(routes)
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
@@ -58,7 +59,11 @@ def create_app(settings: ServeSettings) -> Starlette:
     app = Starlette(lifespan=lifespan)
     app.state.change_feed, app.state.monitor = change_feed, monitor
     app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+    )
     install_error_handlers(app)
     install_database_error_handlers(app)
     return app
@@ -66,16 +71,17 @@ def create_app(settings: ServeSettings) -> Starlette:
 
 @asynccontextmanager
 async def _compose(
-    settings: ServeSettings, change_feed: ChangeFeed, registry: CollectorRegistry
+    settings: ServeSettings, change_feed: ChangeFeed, monitor: ProcessMonitor
 ) -> AsyncIterator[Sequence[Route]]:
     """Build and run all components; yield the routes that use them."""
+    registry = monitor.registry
     _register_metrics(registry, change_feed)
     authenticator = ServiceAuthenticator(
         settings.internal_secret, audience="history", issuers=frozenset(("gateway",))
     )
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(_pool(settings))
-        session_client = await stack.enter_async_context(_session_client(settings))
+        pool = await stack.enter_async_context(_pool(settings, monitor))
+        session_client = await stack.enter_async_context(_session_client(settings, monitor))
         keys = DataKeyCache(session_client.keys)
         search_keys = KeyCache(session_client.search_keys)
         key_eviction = KeyEviction(pool, keys)
@@ -112,17 +118,20 @@ def _register_metrics(registry: CollectorRegistry, change_feed: ChangeFeed) -> N
     waiters.set_function(lambda: change_feed.waiters)
 
 
-def _pool(settings: ServeSettings) -> Pool:
+def _pool(settings: ServeSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
         settings.database.url,
         max_connections=settings.database.max_connections,
         timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-history",
+        monitor=monitor,
     )
 
 
 @asynccontextmanager
-async def _session_client(settings: ServeSettings) -> AsyncIterator[SessionClient]:
+async def _session_client(
+    settings: ServeSettings, monitor: ProcessMonitor
+) -> AsyncIterator[SessionClient]:
     async with http_session() as http:
         service = ServiceClient(
             http,
@@ -130,6 +139,7 @@ async def _session_client(settings: ServeSettings) -> AsyncIterator[SessionClien
             caller="history",
             callee="session",
             secret=settings.internal_secret,
+            monitor=monitor,
         )
         yield SessionClient(service)
 

@@ -3,9 +3,8 @@
 import asyncio
 import os
 import signal
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -13,10 +12,11 @@ from starlette.applications import Starlette
 from parley_core.log import GroupReader
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.runtime.safe_logging import report_failure
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.projection.log_end_offsets import LogEndOffsets
-from parley_history.projection.metrics import register_projector_metrics
-from parley_history.projection.projector import Projector
+from parley_history.projection.metrics import ProjectionDelays, register_projector_metrics
+from parley_history.projection.projector import Projector, ProjectorObserver
 from parley_history.projection.watchdog import ProjectorStalled, Watchdog
 from parley_history.settings import ProjectSettings
 from parley_history.storage.projection_stats import ProjectionStatsReader
@@ -32,7 +32,16 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
     ProcessMonitor.
     """
     monitor = ProcessMonitor("history-project")
-    projector = create_projector(settings, on_joined=monitor.state.mark_started)
+    delays = ProjectionDelays(monitor.registry)
+    projector = create_projector(
+        settings,
+        ProjectorObserver(
+            on_joined=monitor.state.mark_started,
+            on_log_result=monitor.dependencies["kafka"].report,
+            on_database_result=monitor.dependencies["postgres"].report,
+            observe_delays=delays.observe,
+        ),
+    )
     watchdog = create_watchdog(settings, projector)
     register_projector_metrics(monitor.registry, projector, watchdog)
 
@@ -58,7 +67,7 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
 
 
 def create_projector(
-    settings: ProjectSettings, *, on_joined: Callable[[], None] = lambda: None
+    settings: ProjectSettings, observer: ProjectorObserver | None = None
 ) -> Projector:
     return Projector(
         lambda positions_of: GroupReader(
@@ -66,7 +75,7 @@ def create_projector(
         ),
         ActiveReadModel(settings.database),
         settings.projector.batch_size,
-        on_joined=on_joined,
+        observer=observer,
     )
 
 
@@ -81,7 +90,7 @@ def create_watchdog(settings: ProjectSettings, projector: Projector) -> Watchdog
 
 def _force_exit_later(failure: ProjectorStalled) -> None:
     def force_exit() -> None:
-        print(failure, file=sys.stderr, flush=True)
+        report_failure(failure)
         os._exit(1)
 
     timer = threading.Timer(FORCED_EXIT_SECONDS, force_exit)

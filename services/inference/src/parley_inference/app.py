@@ -9,8 +9,9 @@ from uuid import uuid4
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.person_limit import PersonLimit
+from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.process.operational_routes import operational_routes
@@ -21,12 +22,13 @@ from parley_inference.api.routes import TurnStreams, routes
 from parley_inference.background.post_reply_tasks import PostReplyTasks
 from parley_inference.completions.service import CompletionService
 from parley_inference.completions.usage_reporter import UsageReporter
-from parley_inference.metrics import InferenceCollector
+from parley_inference.metrics import InferenceCollector, TurnMetrics
 from parley_inference.models.catalogue_file import read_catalogue, single_model_catalogue
 from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import ContextWindowCache
+from parley_inference.session.usage_record import UsageRecord
 from parley_inference.settings import InferenceSettings, environment_variable
 from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
 from parley_inference.streaming.turn_buffering import TurnBuffering, create_turn_buffering
@@ -54,14 +56,18 @@ def create_app(settings: InferenceSettings) -> Starlette:
             app.router.routes.extend(service.routes)
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            app.state.begin_drain = service.begin_shutdown
+            app.state.begin_drain, app.state.hurry = service.begin_shutdown, service.hurry
             yield
 
     app = Starlette(lifespan=lifespan)
     app.state.monitor = monitor
-    app.state.begin_drain = lambda: None
+    app.state.begin_drain = app.state.hurry = lambda: None
     app.add_middleware(BodyLimits)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+    )
     install_error_handlers(app)
     return app
 
@@ -70,6 +76,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
 class _Service:
     routes: Sequence[Route]
     begin_shutdown: Callable[[], None]
+    hurry: Callable[[], None]
 
 
 @asynccontextmanager
@@ -86,6 +93,7 @@ async def _run_service(
                 caller="inference",
                 callee="session",
                 secret=settings.internal_secret,
+                monitor=monitor,
             ),
             uuid4(),
             catalogue.prompt_budgets,
@@ -93,14 +101,20 @@ async def _run_service(
         provider = OpenAIProvider(catalogue, settings.upstream)
         stack.push_async_callback(provider.close)
 
-        buffering = _create_buffering(settings.redis_url)
+        buffering = _create_buffering(settings.redis_url, monitor)
         if buffering is not None:
             await stack.enter_async_context(buffering.run())
         windows = ContextWindowCache(settings.context_cache_max_bytes)
         live_turns = LiveTurnRegistry()
         post_reply_tasks = PostReplyTasks(session, provider, settings.post_reply_tasks)
+        turn_metrics = TurnMetrics(monitor.registry)
         running = RunningTurns(
-            session, provider, live_turns, buffering, max_turns=settings.max_turns
+            session,
+            provider,
+            live_turns,
+            buffering,
+            max_turns=settings.max_turns,
+            observe_ended=turn_metrics.observe_turn,
         )
         opener = TurnOpener(
             session,
@@ -122,9 +136,12 @@ async def _run_service(
             things="completions",
             busy_code="inference_busy",
         )
-        completions = CompletionService(
-            provider, catalogue, usage_reporter.report, limit=completion_limit
-        )
+
+        def report_usage(record: UsageRecord) -> None:
+            turn_metrics.observe_completion(record)
+            usage_reporter.report(record)
+
+        completions = CompletionService(provider, catalogue, report_usage, limit=completion_limit)
 
         authenticate = ServiceAuthenticator(
             settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
@@ -156,7 +173,9 @@ async def _run_service(
             monitor.state.draining = True
             shutdown.begin()
 
-        yield _Service(routes(authenticate, catalogue, streams, completions), begin_shutdown)
+        yield _Service(
+            routes(authenticate, catalogue, streams, completions), begin_shutdown, shutdown.hurry
+        )
 
 
 def _load_catalogue(settings: InferenceSettings) -> ModelCatalogue:
@@ -171,8 +190,8 @@ def _load_catalogue(settings: InferenceSettings) -> ModelCatalogue:
     )
 
 
-def _create_buffering(redis_url: str | None) -> TurnBuffering | None:
+def _create_buffering(redis_url: str | None, monitor: ProcessMonitor) -> TurnBuffering | None:
     if redis_url is None:
         log.info("PARLEY_REDIS_URL is not set: other processes show a reply only when it has ended")
         return None
-    return create_turn_buffering(redis_url)
+    return create_turn_buffering(redis_url, monitor.dependencies["redis"].report)

@@ -10,7 +10,7 @@ from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
 from parley_core.log import LogError, ensure_topic
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
-from parley_core.runtime.safe_logging import configure_logging
+from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_core.storage.database_start import wait_until_migrated
 from parley_core.storage.migrations import (
@@ -53,21 +53,21 @@ _DATABASE_ERRORS = (
 
 def main() -> int:
     arguments = _parser().parse_args()
-    configure_logging()
     try:
+        configure_logging("session")
         return _run(arguments)
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return INVALID_SETTINGS
     except (MigrationError, LogError, BackupError) as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return 1
     except _QUOTING_ERRORS as error:
-        print(f"The event store failed: {type(error).__name__}.", file=sys.stderr)
+        report_failure(f"The event store failed: {type(error).__name__}.")
         return 1
     except _DATABASE_ERRORS as error:
         reason = str(error) or type(error).__name__
-        print(f"The event store is unavailable: {reason}.", file=sys.stderr)
+        report_failure(f"The event store is unavailable: {reason}.")
         return 1
 
 

@@ -8,7 +8,8 @@ from starlette.routing import Route
 
 from parley_core.auth.principal import InternalSecret
 from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.request_observer import RequestObserver
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
@@ -27,6 +28,11 @@ from parley_session.wiring import Services, session_services
 
 # Bounds the memory of a request; imports are the largest bodies.
 MAX_BODY_BYTES = 4 * 1024 * 1024
+
+# Each inference process calls them twice a second.
+QUIET_ROUTES = frozenset(
+    ("/runners/{runner_id:uuid}/heartbeat", "/runners/{runner_id:uuid}/cancelled-turns")
+)
 
 
 def create_app(settings: SessionSettings) -> Starlette:
@@ -52,7 +58,12 @@ def create_app(settings: SessionSettings) -> Starlette:
     app = Starlette(lifespan=lifespan)
     app.state.monitor = monitor
     app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+        quiet_routes=QUIET_ROUTES,
+    )
     install_error_handlers(app)
     install_domain_error_handlers(app)
     return app

@@ -1,7 +1,7 @@
 """Composition root of the session service: builds every component once and connects them."""
 
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,9 +95,9 @@ async def session_services(
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
     async with (
-        open_store_pool(settings.database) as pool,
-        partial_reply_recovery(settings.redis_url) as partial_replies,
-        version_publisher(settings.redis_url) as versions,
+        open_store_pool(settings.database, monitor) as pool,
+        partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
+        version_publisher(settings.redis_url, monitor) as versions,
     ):
         yield _compose(settings, policies, monitor, pool, partial_replies, versions)
 
@@ -110,8 +110,9 @@ def _compose(
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
 ) -> Services:
-    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
-    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX)
+    kafka = monitor.dependencies["kafka"].report
+    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
+    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
     outbox_monitor = OutboxMonitor(
         settings.database.url,
         [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
@@ -216,7 +217,10 @@ def _compose(
 
 
 def new_relay(
-    settings: SessionSettings | LogCommandSettings, topic: str, table: OutboxTable
+    settings: SessionSettings | LogCommandSettings,
+    topic: str,
+    table: OutboxTable,
+    on_log_result: Callable[[bool], None] = lambda _: None,
 ) -> Relay:
     """The relay of one outbox to one topic."""
     database, brokers = settings.database, settings.kafka.brokers
@@ -225,11 +229,13 @@ def new_relay(
         max_batch_events=settings.relay.max_batch_events,
         database_timeout_seconds=database.timeout_seconds,
     )
-    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table)
+    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
 
 
 @asynccontextmanager
-async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[PartialReplyRecovery]:
+async def partial_reply_recovery(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[PartialReplyRecovery]:
     if redis_url is None:
         log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
         yield PartialReplyRecovery(None)
@@ -239,6 +245,7 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         timeout_seconds=_REDIS_TIMEOUT_SECONDS,
         open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
         max_connections=1,
+        on_result=monitor.dependencies["redis"].report,
     )
     try:
         yield PartialReplyRecovery(TurnBuffers(redis))
@@ -247,7 +254,9 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
 
 
 @asynccontextmanager
-async def version_publisher(redis_url: str | None) -> AsyncIterator[VersionPublisher]:
+async def version_publisher(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[VersionPublisher]:
     if redis_url is None:
         yield VersionPublisher(None)
         return
@@ -257,6 +266,7 @@ async def version_publisher(redis_url: str | None) -> AsyncIterator[VersionPubli
             timeout_seconds=_PUBLISH_TIMEOUT_SECONDS,
             open_seconds=RETRY_SECONDS / 2,
             max_connections=_PUBLISH_CONNECTIONS,
+            on_result=monitor.dependencies["redis"].report,
         )
     )
     try:

@@ -111,14 +111,10 @@ async def test_a_submit_retried_after_a_lost_response_is_stored_once(
 ) -> None:
     session_id = (await session.start())["id"]
     path, body = f"/sessions/{session_id}/messages", {"content": "hello"}
-    lock = await pool.acquire()
-    transaction = lock.transaction()
-    await transaction.start()
-    await lock.execute("LOCK turns IN SHARE MODE")
-    response = await session.call("POST", path, body, key="k1")
-    assert response.error == AWAY
-    await transaction.rollback()
-    await pool.release(lock)
+    async with pool.acquire() as lock, lock.transaction():
+        await lock.execute("LOCK turns IN SHARE MODE")
+        response = await session.call("POST", path, body, key="k1")
+        assert response.error == AWAY
     response = await session.call("POST", path, body, key="k1")
     assert response.status in (200, 201)
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 3

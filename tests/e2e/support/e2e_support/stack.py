@@ -130,6 +130,10 @@ class Stack:
 
         await eventually(restarted, within=45)
 
+    def log(self, name: str) -> str:
+        """The log of one process."""
+        return (self.data / "logs" / f"{name}.log").read_text(errors="replace")
+
     def log_tails(self, count: int = 15) -> str:
         """The last lines of each process's log."""
         logs = [self.console, *sorted((self.data / "logs").glob("*.log"))]

@@ -20,6 +20,7 @@ from parley_cli.stack.up.addresses import (
 DEMO_MODEL_NAME = "parley-demo"
 # The whole stack stops within 10 s, of which running replies may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
+GATEWAY_DRAIN = {"PARLEY_GATEWAY_DRAIN_SECONDS": "1", "PARLEY_GATEWAY_HANDOVER_SECONDS": "0"}
 
 _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
@@ -104,6 +105,7 @@ class Environments:
     def _gateway(self) -> dict[str, str]:
         jwt_secret = self._stack.jwt_secret
         return {
+            **GATEWAY_DRAIN,
             **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
             "PARLEY_REDIS_URL": self._stack.redis,

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from parley_core.process.dependencies import Dependencies
 from parley_core.process.event_loop_monitor import EventLoopMonitor
 from parley_core.process.process_state import ProcessState
+from parley_core.process.request_metrics import RequestMetrics
 
 # They would double the number of series, and nothing uses them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -36,6 +37,7 @@ class ProcessMonitor(Collector):
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.requests = RequestMetrics(self.registry)
         self.event_loop = EventLoopMonitor(self.registry, self.state)
         self.registry.register(self)
 

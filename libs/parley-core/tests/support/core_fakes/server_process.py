@@ -55,7 +55,7 @@ def on_drain():
         raise RuntimeError("on_drain is broken")
     ending.set()
 
-configure_logging()
+configure_logging("test")
 port, drain_seconds = int(sys.argv[1]), int(sys.argv[2])
 shared = int(os.environ["SHARED_PORT"]) if "SHARED_PORT" in os.environ else None
 management = int(os.environ["MANAGEMENT_PORT"]) if "MANAGEMENT_PORT" in os.environ else None

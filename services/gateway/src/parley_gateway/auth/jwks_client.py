@@ -30,9 +30,10 @@ class JWKSClient:
         *,
         max_age_seconds: float,
         on_fetched: Callable[[], None] = lambda: None,
+        on_result: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._http, self._url, self._max_age_seconds = http, url, max_age_seconds
-        self._on_fetched = on_fetched
+        self._on_fetched, self._on_result = on_fetched, on_result
         self._keys: Mapping[KeyName, VerificationKey] = {}
         self._fetched_at = self._attempted_at = float("-inf")
         self._fetch_task: asyncio.Task[None] | None = None
@@ -52,6 +53,11 @@ class JWKSClient:
                 code="keys_unavailable",
             )
         return key
+
+    @property
+    def age_seconds(self) -> float | None:
+        """The seconds since the keys were fetched; None before."""
+        return time.monotonic() - self._fetched_at if self._keys else None
 
     async def wait_until_fetched(self) -> None:
         """Fetch the keys, with retries, until there are some."""
@@ -85,7 +91,9 @@ class JWKSClient:
             self._keys = parse_jwks(await self._download())
         except (aiohttp.ClientError, TimeoutError, OSError, InvalidJWKS) as error:
             log.warning("failed to fetch the JSON Web Key Set: %s", type(error).__name__)
+            self._on_result(False)
         else:
+            self._on_result(True)
             self._fetched_at = time.monotonic()
             self._on_fetched()
 

@@ -4,6 +4,7 @@ import aiohttp
 
 from parley_core.auth.principal import InternalSecret
 from parley_core.http.service_client import ServiceClient
+from parley_core.process.process_monitor import ProcessMonitor
 
 
 class Upstreams:
@@ -17,9 +18,12 @@ class Upstreams:
         session_url: str,
         inference_url: str,
         history_url: str,
+        monitor: ProcessMonitor | None = None,
     ) -> None:
         def client(name: str, url: str) -> ServiceClient:
-            return ServiceClient(http, url, caller="gateway", callee=name, secret=secret)
+            return ServiceClient(
+                http, url, caller="gateway", callee=name, secret=secret, monitor=monitor
+            )
 
         self.session = client("session", session_url)
         self.inference = client("inference", inference_url)

@@ -1,6 +1,7 @@
 """Streams a turn's events to a client."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -13,6 +14,10 @@ from parley_gateway.turns.event_relay import TurnEventRelay
 # Event loop iterations until the call to inference is sent; work done before its response arrives
 # does not delay the first token.
 _LOOPS_UNTIL_CALL_IS_SENT = 2
+
+
+# An EventSource waits for seconds by default; another gateway is ready now.
+_RECONNECT_MILLISECONDS = (100, 1_000)
 
 
 class TurnStreamResponse:
@@ -29,7 +34,9 @@ class TurnStreamResponse:
         self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False
     ) -> None:
         """A stream that `resumes` does not begin with `turn.started`."""
-        await self._response.send_batches(self._batches(resumes), receive, send, stop)
+        await self._response.send_batches(
+            self._batches(resumes), receive, send, stop, last_event_when_stopping=_reconnect_soon
+        )
 
     async def _batches(self, resumes: bool) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._events.read()) as batches:
@@ -47,3 +54,8 @@ class TurnStreamResponse:
                 yield events
         if self._events.session_erased:
             yield sse.erased(self._events.turn)
+
+
+def _reconnect_soon() -> bytes:
+    """The field after which an EventSource reconnects; other clients ignore it."""
+    return b"retry: %d\n\n" % random.randint(*_RECONNECT_MILLISECONDS)  # noqa: S311

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import asyncpg
 from pydantic import Field
 
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
 from parley_core.storage.postgres_pool import Pool, open_pool
 
@@ -34,12 +35,13 @@ class DatabaseSettings(SettingsGroup):
     )
 
 
-def open_store_pool(settings: DatabaseSettings) -> Pool:
+def open_store_pool(settings: DatabaseSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
         settings.url,
         max_connections=settings.max_connections,
         timeout_seconds=settings.timeout_seconds,
         application_name="parley-session",
+        monitor=monitor,
     )
 
 
