@@ -103,6 +103,11 @@ class Projector:
         """The partitions assigned to this process."""
         return self._log.partitions if self.joined else frozenset()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it has joined its group and its last step succeeded."""
+        return self.joined and not self._failing
+
     async def run(self) -> None:
         """Run until cancelled. Raises LogError when Kafka responds but refuses the group."""
         try:
