@@ -1,5 +1,6 @@
 """Settings of the gateway, read from environment variables; see docs/configuration.md."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -49,6 +50,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
 
+    page_path: Path | None = Field(
+        default=None, description="the path of the folder with the built chat page"
+    )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
     )
