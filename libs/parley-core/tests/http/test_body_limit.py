@@ -236,10 +236,10 @@ async def test_an_answer_that_has_begun_is_broken_off(
 async def test_what_is_no_http_request_passes_untouched() -> None:
     passed = []
 
-    async def app(scope: dict[str, str], receive: object, send: object) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         passed.append((scope, receive, send))
 
-    untouched = ({"type": "lifespan"}, object(), object())
+    untouched: tuple[Any, Any, Any] = ({"type": "lifespan"}, object(), object())
     await BodyLimitMiddleware(app, limit=1)(*untouched)
 
     assert passed == [untouched]
