@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { usePreferences } from '../app/preferences';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
@@ -7,7 +7,7 @@ import type { SessionState } from '../turns/sessionState';
 import { Icon } from '../ui/icons';
 import { MessageRow } from './MessageRow';
 import { RunningReply } from './RunningReply';
-import { type Row, rememberedChildren, rowsOf } from './rows';
+import { type Row, rowsOf, runningBranches, shownPart } from './rows';
 import { SendingRow } from './SendingRow';
 import { useFollow, useKeptPlace } from './useFollow';
 
@@ -22,12 +22,22 @@ export function Timeline({ state, controller, name }: Properties) {
   const { follow } = usePreferences();
   const scroller = useRef<HTMLElement>(null);
   const content = useRef<HTMLDivElement>(null);
-  const [children] = useState(rememberedChildren);
-  const rows = rowsOf(state, children(state.messages));
+  const { messages, open, outbox, failures } = state;
+  const { end, running } = shownPart(state);
+  const known = useRef<readonly Row[]>([]);
+  const rows = useMemo(() => {
+    known.current = rowsOf(messages, end, known.current);
+    return known.current;
+  }, [messages, end]);
+  const parentId = running?.parentId;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the text of the turn does not matter.
+  const branches = useMemo(
+    () => (running ? runningBranches(messages, running) : null),
+    [messages, parentId],
+  );
   const { isAway, toEnd } = useFollow(scroller, content, !follow);
-  const firstMessage = rows.find((row) => row.kind === 'message')?.key ?? '';
-  useKeptPlace(scroller, firstMessage);
-  const sentCount = state.outbox.length;
+  useKeptPlace(scroller, rows.find((row) => row.kind === 'message')?.key ?? '');
+  const sentCount = outbox.length;
   // biome-ignore lint/correctness/useExhaustiveDependencies: whoever sends wants to see it.
   useEffect(() => {
     if (sentCount > 0) toEnd();
@@ -36,81 +46,73 @@ export function Timeline({ state, controller, name }: Properties) {
     (leaf: string) => controller.dispatch({ type: 'leaf-selected', leaf }),
     [controller],
   );
-  const lastOwn = rows.findLast((row) => row.kind === 'message' && row.message.role === 'user');
-  const last = rows.at(-1);
   return (
     <section className="timeline" aria-label={t.messages} ref={scroller} data-region tabIndex={-1}>
       <div className="measure" ref={content}>
         {state.hasOlder && <Older controller={controller} />}
-        {rows.map((row) => (
-          <RowView
-            key={row.key}
-            row={row}
-            state={state}
+        <StoredRows
+          rows={rows}
+          name={name}
+          failures={failures}
+          controller={controller}
+          isBusy={open !== null || sentCount > 0}
+          isEnd={running === null && sentCount === 0}
+        />
+        {running && (
+          <RunningReply
+            key={running.replyId}
+            open={running}
+            branches={branches}
             name={name}
-            isLast={row === last}
-            isTurnStart={row === lastOwn && state.outbox.length === 0}
-            controller={controller}
             onSelect={select}
           />
+        )}
+        {outbox.map((sending) => (
+          <SendingRow key={sending.key} sending={sending} />
         ))}
       </div>
       {isAway && (
         <button type="button" className="to-end" onClick={toEnd}>
           <Icon name="down" />
-          {state.open ? t.newTextBelow : t.toEnd}
+          {open ? t.newTextBelow : t.toEnd}
         </button>
       )}
     </section>
   );
 }
 
-interface RowProperties extends Properties {
-  row: Row;
-  isLast: boolean;
-  isTurnStart: boolean;
-  onSelect: (id: string) => void;
+interface StoredRowsProperties {
+  rows: readonly Row[];
+  name: string;
+  failures: SessionState['failures'];
+  controller: SessionController;
+  isBusy: boolean;
+  isEnd: boolean;
 }
 
-function RowView({ row, state, name, isLast, isTurnStart, controller, onSelect }: RowProperties) {
-  switch (row.kind) {
-    case 'day':
-      return <Day date={row.date} />;
-    case 'message':
-      return (
-        <StableRow
-          row={row}
-          name={name}
-          isLast={isLast}
-          isTurnStart={isTurnStart}
-          isBusy={state.open !== null || state.outbox.length > 0}
-          failure={state.failures.get(row.key) ?? null}
-          controller={controller}
-        />
-      );
-    case 'running':
-      return (
-        <RunningReply open={row.open} branches={row.branches} name={name} onSelect={onSelect} />
-      );
-    case 'sending':
-      return <SendingRow sending={row.sending} />;
-  }
-}
-
-/** Gives a message's row the same branches as long as they are equal: it is memoised. */
-function StableRow({
-  row,
-  ...others
-}: { row: Extract<Row, { kind: 'message' }> } & Omit<
-  Parameters<typeof MessageRow>[0],
-  'message' | 'branches'
->) {
-  const { branches } = row;
-  const key = branches ? `${branches.index}:${branches.ids.join()}` : '';
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the branches.
-  const stable = useMemo(() => branches, [key]);
-  return <MessageRow message={row.message} branches={stable} {...others} />;
-}
+/** Not rendered again while text streams: its cost does not depend on what is above it. */
+const StoredRows = memo(function StoredRows(properties: StoredRowsProperties) {
+  const { rows, name, failures, controller, isBusy, isEnd } = properties;
+  const lastOwn = rows.findLast((row) => row.kind === 'message' && row.message.role === 'user');
+  const last = rows.at(-1);
+  return rows.map((row) =>
+    row.kind === 'day' ? (
+      <Day key={row.key} date={row.date} />
+    ) : (
+      <MessageRow
+        key={row.key}
+        message={row.message}
+        branches={row.branches}
+        name={name}
+        failure={failures.get(row.key) ?? null}
+        isLast={isEnd && row === last}
+        isBusy={isBusy}
+        isTurnStart={row === lastOwn}
+        controller={controller}
+      />
+    ),
+  );
+});
 
 function Day({ date }: { date: Date }) {
   const times = useTimes();

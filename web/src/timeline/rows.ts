@@ -1,7 +1,7 @@
-/** The rows of the timeline, from the state of the session: pure, and stable while text streams. */
+/** The rows of the timeline, from the state of the session: pure. */
 import { startOfDay } from '../i18n/times';
 import { branchOf, childrenOf, type Messages } from '../turns/messageTree';
-import type { OpenTurn, Sending, SessionState } from '../turns/sessionState';
+import type { OpenTurn, SessionState } from '../turns/sessionState';
 import type { Message } from '../turns/turnEvents';
 
 export interface Branches {
@@ -12,61 +12,60 @@ export interface Branches {
 
 export type Row =
   | { kind: 'day'; key: string; date: Date }
-  | { kind: 'message'; key: string; message: Message; branches: Branches | null }
-  | { kind: 'running'; key: string; open: OpenTurn; branches: Branches | null }
-  | { kind: 'sending'; key: string; sending: Sending };
+  | { kind: 'message'; key: string; message: Message; branches: Branches | null };
 
-/** `children` is `childrenOf(state.messages)`, which the caller remembers. */
-export function rowsOf(
+export interface Shown {
+  /** The last stored message that is shown. */
+  readonly end: string | null;
+  readonly running: OpenTurn | null;
+}
+
+/** A posted message is shown where it will be, and never below the one that it replaces. */
+export function shownPart(
   state: Pick<SessionState, 'messages' | 'leaf' | 'open' | 'outbox'>,
-  children: ReturnType<typeof childrenOf>,
-): Row[] {
+): Shown {
   const { messages, leaf, open, outbox } = state;
   const [first] = outbox;
-  const isPosted = first !== undefined && first.state !== 'queued';
-  const showsOpen = open !== null && leaf === open.replyId && !messages.has(open.replyId);
-  // A posted message is shown where it will be, and never below what it replaces.
-  const postedUnder = isPosted ? (first.regenerates ?? first.parentId) : undefined;
-  const end = postedUnder !== undefined ? postedUnder : showsOpen ? open.parentId : leaf;
+  if (first && first.state !== 'queued') {
+    const under = first.regenerates ?? first.parentId;
+    if (under !== undefined) return { end: under, running: null };
+  }
+  const isRunning = open !== null && leaf === open.replyId && !messages.has(open.replyId);
+  return isRunning ? { end: open.parentId, running: open } : { end: leaf, running: null };
+}
+
+/** `known` are the rows of the state before: equal ones keep their identity. */
+export function rowsOf(messages: Messages, end: string | null, known: readonly Row[]): Row[] {
+  const children = childrenOf(messages);
+  const before = new Map(known.map((row) => [row.key, row]));
   const rows: Row[] = [];
+  let day: number | null = null;
   for (const message of branchOf(messages, end)) {
-    const last = rows.at(-1);
     const date = new Date(message.created_at);
-    const before = last?.kind === 'message' ? new Date(last.message.created_at) : null;
-    if (!before || startOfDay(before) !== startOfDay(date)) {
-      rows.push({ kind: 'day', key: `day-${message.id}`, date });
+    if (startOfDay(date) !== day) {
+      day = startOfDay(date);
+      const key = `day-${message.id}`;
+      rows.push(before.get(key) ?? { kind: 'day', key, date });
     }
-    const siblings = children.get(message.parent_message_id) ?? [];
-    rows.push({
-      kind: 'message',
-      key: message.id,
-      message,
-      branches: branchesOf(siblings, message.id),
-    });
+    const branches = branchesOf(children.get(message.parent_message_id) ?? [], message.id);
+    const same = before.get(message.id);
+    const isSame =
+      same?.kind === 'message' &&
+      same.message === message &&
+      same.branches?.index === branches?.index &&
+      same.branches?.ids.join() === branches?.ids.join();
+    rows.push(isSame ? same : { kind: 'message', key: message.id, message, branches });
   }
-  if (showsOpen && postedUnder === undefined) {
-    const siblings = [...(children.get(open.parentId) ?? []), { id: open.replyId }];
-    const branches = branchesOf(siblings, open.replyId);
-    // The key of the reply that will follow it, so that the element stays.
-    rows.push({ kind: 'running', key: open.replyId, open, branches });
-  }
-  for (const sending of outbox) rows.push({ kind: 'sending', key: sending.key, sending });
   return rows;
+}
+
+/** The branches of the reply that is running, which is not stored yet. */
+export function runningBranches(messages: Messages, open: OpenTurn): Branches | null {
+  const siblings = childrenOf(messages).get(open.parentId) ?? [];
+  return branchesOf([...siblings, { id: open.replyId }], open.replyId);
 }
 
 function branchesOf(siblings: ReadonlyArray<{ id: string }>, id: string): Branches | null {
   if (siblings.length < 2) return null;
   return { index: siblings.findIndex((each) => each.id === id), ids: siblings.map((e) => e.id) };
-}
-
-export function rememberedChildren(): (messages: Messages) => ReturnType<typeof childrenOf> {
-  let known: Messages | null = null;
-  let children: ReturnType<typeof childrenOf> = new Map();
-  return (messages) => {
-    if (messages !== known) {
-      known = messages;
-      children = childrenOf(messages);
-    }
-    return children;
-  };
 }

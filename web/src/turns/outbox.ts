@@ -15,7 +15,8 @@ export function submitted(state: SessionState, sending: Sending): Transition {
 export function postNext({ state, effects }: Transition): Transition {
   const [first] = state.outbox;
   const isReady = state.view === 'ready' || (state.view === 'loading' && first?.start);
-  if (first?.state !== 'queued' || state.open || !isReady) return { state, effects };
+  const isBusy = state.open !== null || state.unreadTurn !== null;
+  if (first?.state !== 'queued' || isBusy || !isReady) return { state, effects };
   const parentId = first.parentId === undefined ? state.leaf : first.parentId;
   const sending: Sending = { ...first, parentId, state: 'posting' };
   return post(state, sending, 0, effects);

@@ -58,7 +58,7 @@ function transition(state: SessionState, event: SessionEvent): Transition {
       if (state.open?.attempt !== event.attempt) return unchanged(state);
       return readTurn(state, state.open.turnId);
     case 'turn-read':
-      return turnRead(state, event.turn, event.at);
+      return turnRead({ ...state, unreadTurn: null }, event.turn, event.at);
     case 'turn-unreadable':
       return turnUnreadable(state, event);
     case 'loaded':
@@ -150,6 +150,7 @@ function turnStarted(state: SessionState, event: Event<'turn-started'>): Transit
     leaf: reply_id,
     version: Math.max(state.version, version),
     view: 'ready',
+    unreadTurn: null,
   };
   return {
     state: next,
@@ -193,7 +194,8 @@ function loaded(state: SessionState, { session, page, leaf }: Event<'loaded'>): 
   }
   const turnId = session.open_turn_id;
   const isPosted = state.outbox.some((each) => each.state === 'posting');
-  return turnId && !isPosted ? readTurn(next, turnId) : unchanged(next);
+  if (!turnId || isPosted) return unchanged(next);
+  return readTurn({ ...next, unreadTurn: turnId }, turnId);
 }
 
 /** The shown branch goes on where it is continued; another branch is only pointed out. */
@@ -226,11 +228,10 @@ function merged(state: SessionState, page: HistoryPage['messages']): SessionStat
   return messages;
 }
 
-function loadFailed(state: SessionState, { problem }: Event<'load-failed'>): Transition {
+function loadFailed(state: SessionState, event: Event<'load-failed'>): Transition {
+  const { problem } = event;
   if (problem.status === 404) {
-    const isNew = state.outbox.some((each) => each.start) || state.session === null;
-    const isUnsent = isNew && state.outbox.length > 0;
-    return isUnsent ? unchanged({ ...state, view: 'ready' }) : gone(state);
+    return event.isUnsent ? unchanged({ ...state, view: 'ready' }) : gone(state);
   }
   const hasContent = state.messages.size > 0;
   const wait = problem.retryAfterMs ?? 2000;

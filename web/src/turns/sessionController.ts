@@ -19,7 +19,7 @@ import {
   type SessionEvent,
   type SessionState,
 } from './sessionState';
-import { forgetSession, returnToDraft, storeOutbox } from './storedContent';
+import { forgetSession, hasUnsentStart, returnToDraft, storeOutbox } from './storedContent';
 import { isEnd, type TurnEvent } from './turnEvents';
 
 export interface Surroundings {
@@ -242,7 +242,8 @@ export class SessionController {
       const page = await readHistory(this.state.id, this.state.version, null);
       this.dispatch({ type: 'loaded', session, page, leaf: this.wantedLeaf });
     } catch (error) {
-      this.dispatch({ type: 'load-failed', problem: asProblem(error) });
+      const isUnsent = this.state.session === null && hasUnsentStart(this.state.id);
+      this.dispatch({ type: 'load-failed', problem: asProblem(error), isUnsent });
     } finally {
       this.isLoading = false;
     }

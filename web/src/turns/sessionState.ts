@@ -60,6 +60,8 @@ export interface SessionState {
   readonly leaf: string | null;
   readonly hasOlder: boolean;
   readonly open: OpenTurn | null;
+  /** A turn that runs, of which nothing else is known yet: nothing is posted meanwhile. */
+  readonly unreadTurn: string | null;
   readonly outbox: readonly Sending[];
   /** Why replies failed, by their message id, as far as this page knows. */
   readonly failures: ReadonlyMap<string, ApiError>;
@@ -85,7 +87,7 @@ export type SessionEvent =
   | { type: 'turn-unreadable'; turnId: string; problem: Problem }
   | { type: 'loaded'; session: Session; page: HistoryPage; leaf?: string | undefined }
   | { type: 'older-loaded'; page: HistoryPage }
-  | { type: 'load-failed'; problem: Problem }
+  | { type: 'load-failed'; problem: Problem; isUnsent: boolean }
   | { type: 'session-changed'; session: Session }
   | { type: 'version-moved' }
   | { type: 'stop-requested' }
@@ -132,6 +134,7 @@ export function initialState(id: string, outbox: readonly Sending[] = []): Sessi
     leaf: null,
     hasOlder: false,
     open: null,
+    unreadTurn: null,
     outbox,
     failures: new Map(),
     problem: null,

@@ -76,6 +76,12 @@ export async function adoptOutbox(): Promise<Sending[]> {
   return adopted.sort((a, b) => a.at - b.at);
 }
 
+/** Whether a message that starts this session waits to be sent, in this tab or in another one. */
+export function hasUnsentStart(sessionId: string): boolean {
+  const names = keysWith(outboxKey(sessionId, ''));
+  return names.some((name) => read<StoredSending>(name)?.start !== undefined);
+}
+
 /** Erases what this browser holds of a session. */
 export function forgetSession(sessionId: string): void {
   remove(key('draft', sessionId));

@@ -26,9 +26,9 @@ export class Chat {
   static async open(
     stack: Stack,
     browser: Browser,
-    options: BrowserContextOptions & { path?: string; expectErrors?: boolean } = {},
+    options: BrowserContextOptions & { path?: string; ready?: string } = {},
   ): Promise<Chat> {
-    const { path = '/', ...contextOptions } = options;
+    const { path = '/', ready = 'Assistants', ...contextOptions } = options;
     const context = await browser.newContext({
       locale: 'en-GB',
       timezoneId: 'Europe/Zurich',
@@ -40,7 +40,8 @@ export class Chat {
     const chat = new Chat(stack, context, await context.newPage(), token);
     await chat.watch(chat.page);
     await chat.page.goto(`${stack.url}${path}#token=${token}`);
-    await chat.page.getByRole('radio', { name: 'Helper' }).waitFor();
+    await chat.page.locator('.assistants').getByText(ready).waitFor({ state: 'attached' });
+    await chat.page.locator('.assistants label').first().waitFor({ state: 'attached' });
     return chat;
   }
 

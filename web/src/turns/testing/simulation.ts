@@ -116,7 +116,7 @@ export class Simulation {
         } else this.dispatch({ type: 'turn-read', turn: this.server.read(effect.turnId), at: 0 });
         break;
       case 'load':
-        if (isLost) this.dispatch({ type: 'load-failed', problem: LOST });
+        if (isLost) this.dispatch({ type: 'load-failed', problem: LOST, isUnsent: false });
         else {
           const session = this.server.session();
           this.dispatch({ type: 'loaded', session, page: this.server.page() });
