@@ -26,7 +26,7 @@ from parley_cli.stack.chat_page import (
 BROWSER_TESTS = SOURCES / "tests"
 # Of the static imports of the entry, scripts and styles, compressed with gzip.
 MAX_FIRST_LOAD_BYTES = 180_000
-FONTS_PACKAGE = "cvttf-notosanscjk-regular==2.004"
+FONTS_PACKAGE = "cvttf-notosanscjk-regular==1.0"
 
 
 def main(arguments: list[str]) -> int:

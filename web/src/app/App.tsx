@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { SignIn } from '../account/SignIn';
 import { currentAccount, subscribeToAccount } from '../account/token';
 import { useText } from '../i18n/language';
@@ -27,16 +27,19 @@ export function App() {
   const account = useSyncExternalStore(subscribeToAccount, currentAccount);
   const client = useQueryClient();
   const registry = useRegistry();
-  const { token, reason } = account;
+  const { token, user, reason } = account;
+  const lastUser = useRef(user);
   useEffect(() => {
+    if (reason === 'signed-out' || user !== lastUser.current) {
+      registry.clear();
+      client.clear();
+    }
+    lastUser.current = user;
     if (token) {
       registry.restoreOutbox();
       registry.signedIn();
-    } else {
-      client.clear();
-      if (reason === 'signed-out') registry.clear();
     }
-  }, [token, reason, registry, client]);
+  }, [token, user, reason, registry, client]);
   return (
     <>
       <LiveRegions />
@@ -56,6 +59,7 @@ function Page({ user }: { user: string }) {
   const [isListFolded, setIsListFolded] = useState(false);
   const [shownAssistant, setShownAssistant] = useState<string | null>(null);
   const isNarrow = useNarrow();
+  useDrawer(isListOpen, () => setIsListOpen(false));
   useNewVersion();
 
   const fallback = assistants.find((each) => each.default) ?? assistants[0];
@@ -148,6 +152,22 @@ function useNarrow(): boolean {
     return () => query.removeEventListener('change', update);
   }, []);
   return isNarrow;
+}
+
+/** Moves the focus into the drawer and back to its button; Escape closes it. */
+function useDrawer(isOpen: boolean, close: () => void): void {
+  const wasOpen = useRef(false);
+  useEffect(() => {
+    if (isOpen) document.querySelector<HTMLElement>('.sidebar .new-session')?.focus();
+    else if (wasOpen.current) document.querySelector<HTMLElement>('[data-menu]')?.focus();
+    wasOpen.current = isOpen;
+  }, [isOpen]);
+  useEffect(() => {
+    if (!isOpen) return;
+    const onKeyDown = (event: KeyboardEvent) => event.key === 'Escape' && close();
+    addEventListener('keydown', onKeyDown);
+    return () => removeEventListener('keydown', onKeyDown);
+  }, [isOpen, close]);
 }
 
 /** Offers a reload once the gateway serves another build than the one that runs here. */

@@ -113,7 +113,7 @@ export class StreamingBlocks {
 
   private growFence(): void {
     const { fence } = this;
-    if (!fence || fence.block.node?.type !== 'code') return;
+    if (fence?.block.node?.type !== 'code') return;
     const value = this.text.slice(fence.contentStart).replace(/\n$/, '');
     const source = this.text.slice(fence.block.start);
     const grown: ShownBlock = { ...fence.block, source, node: { ...fence.block.node, value } };
