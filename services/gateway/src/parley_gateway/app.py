@@ -23,6 +23,7 @@ from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.openapi import install_openapi
+from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
@@ -53,6 +54,7 @@ from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.metrics import GatewayMetrics
+from parley_gateway.page.page_files import PageFiles
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import TurnEventRelays
 from parley_gateway.turns.open_turn import TurnOpener
@@ -177,6 +179,7 @@ def _routes(
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
     tickets = StreamTickets(settings.internal_secret)
+    files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
     relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
     opener = TurnOpener(forwarder, upstreams, relays)
@@ -217,10 +220,11 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         health_routes(monitor.state),
+        client_config_routes(files),
     )
     # The routes themselves, not include_router: that matches every request's path twice.
     routes = [route for router in routers for route in router.routes]
-    return [*routes, *_head_routes(routes)]
+    return [*routes, *_head_routes(routes), *page_routes(files)]
 
 
 def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:

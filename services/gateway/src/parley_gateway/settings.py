@@ -1,5 +1,6 @@
 """Settings of the gateway, read from environment variables; see docs/configuration.md."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -61,6 +62,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         default=frozenset(),
         description="the names of chat completion parameters that are rejected instead of passed "
         "to the model server, such as store,service_tier",
+    )
+    page_path: Path | None = Field(
+        default=None, description="the path of the folder with the built chat page"
     )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
