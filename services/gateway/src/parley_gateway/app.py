@@ -46,6 +46,7 @@ from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
 from parley_gateway.http.stream_limiter import StreamLimiter
+from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import TurnEventRelays
@@ -104,6 +105,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     install_request_error_handlers(api)
+    install_unknown_route_handlers(api)
     asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
     return Gateway(asgi, api, pages, tokens, streams.drain)
 
@@ -158,6 +160,7 @@ def _routes(
             upstreams,
             MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
             StreamResumer(forwarder, upstreams, relays, streams),
+            tickets,
         ),
         history_routes(
             authenticator,

@@ -46,7 +46,6 @@ class ChatCompletions:
         check_supported(request)
         session_id = _session_id(request, session_headers)
         if session_id is None:
-            _check_no_key(key_headers)
             return ASGIResponse(partial(self._send_stateless, request, caller))
         check_supported_in_session(request)
         command = self._with_session.to_command(request, attach=not key_headers and is_retry)
@@ -101,11 +100,3 @@ def _session_id(request: CreateChatCompletion, session_headers: Sequence[str]) -
     if len(ids) > 1:
         raise InvalidRequest("The request names two sessions.", param=SESSION_HEADER)
     return ids.pop() if ids else None
-
-
-def _check_no_key(key_headers: dict[str, str]) -> None:
-    if key_headers:
-        raise InvalidRequest(
-            "Idempotency-Key requires a session: without one nothing is stored.",
-            param="Idempotency-Key",
-        )

@@ -114,7 +114,9 @@ class ImportedMessage(RequestModel):
     id: Id | None = Field(None, description="Default: derived from the message.")
     role: Literal["user", "assistant", "system"]
     content: _Content
-    created_at: PastInstant | None = Field(None, description="The original time of the message.")
+    created_at: PastInstant | None = Field(
+        None, description="The original time of the message, which is not in the future."
+    )
 
 
 class ImportMessages(RequestModel):
@@ -125,16 +127,25 @@ class ImportMessages(RequestModel):
 
 class Search(RequestModel):
     query: str = Field(
-        min_length=1, max_length=500, description="Words that a message must all contain."
+        min_length=1,
+        max_length=500,
+        description="Words that a message must all contain; at least one letter or digit.",
     )
     limit: int = Field(20, ge=1, le=100)
-    after: Id | None = Field(None, description="The last message of the previous page.")
+    after: Id | None = Field(
+        None, description="The last message of the previous page: one of the caller's."
+    )
     assistant_id: AssistantId | None = None
     session_id: Id | None = None
 
 
 class DefineAssistant(RequestModel):
-    id: str = Field(pattern=ASSISTANT_ID_REGEX, examples=["pirate"])
+    id: str = Field(
+        pattern=ASSISTANT_ID_REGEX,
+        description="At most 64 lower-case letters, digits, `_` and `-`; the first is a letter or "
+        "a digit.",
+        examples=["pirate"],
+    )
     name: _Name
     description: _Description = ""
     instructions: _Instructions
