@@ -42,6 +42,7 @@ from parley_gateway.history.version_lookup import (
     VersionLookup,
 )
 from parley_gateway.http.body_limits import BodyLimits
+from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
@@ -107,7 +108,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_request_error_handlers(api)
     install_unknown_route_handlers(api)
     asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
-    return Gateway(asgi, api, pages, tokens, streams.drain)
+    return Gateway(with_cors(asgi, settings.cors_origins), api, pages, tokens, streams.drain)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from parley_core.runtime.settings import (
 from parley_gateway.auth.token_settings import JWTSettings, TokenCacheSettings
 from parley_gateway.history.page_cache import PageCacheSettings
 from parley_gateway.http.body_limits import BodyLimitSettings
+from parley_gateway.http.cors import Origins
 from parley_gateway.turns.event_relay import StreamSettings
 
 
@@ -49,6 +50,7 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
 
+    cors_origins: Origins = ()
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
     )

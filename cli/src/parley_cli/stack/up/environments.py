@@ -97,7 +97,9 @@ class Environments:
     def _gateway(self) -> dict[str, str]:
         jwt_secret = self._stack.jwt_secret
         return {
-            **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
+            **variables(
+                "PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_", "PARLEY_CORS_", "PARLEY_PUBLIC_"
+            ),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
