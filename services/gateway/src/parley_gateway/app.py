@@ -19,6 +19,8 @@ from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.openapi import install_openapi
+from parley_gateway.api.reference_routes import reference_routes
+from parley_gateway.api.root_route import root_route
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
@@ -46,6 +48,7 @@ from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
+from parley_gateway.http.security_headers import SecurityHeaders
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
@@ -97,6 +100,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         description="An AI-chat backend that never forgets and never loses an answer. "
         "Every error has the shape ErrorResponse, and every response an `x-request-id`.",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.public_docs else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -107,7 +112,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_error_handlers(api)
     install_request_error_handlers(api)
     install_unknown_route_handlers(api)
-    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
+    # Outside of the application, whose own middleware does not see the response to a defect.
+    asgi = PageCacheMiddleware(SecurityHeaders(api), pages, tokens, lambda: api.state.versions)
     return Gateway(with_cors(asgi, settings.cors_origins), api, pages, tokens, streams.drain)
 
 
@@ -181,7 +187,12 @@ def _routes(
     )
     # The routes themselves, not include_router: that matches every request's path twice.
     routes = [route for router in routers for route in router.routes]
-    return [*routes, *_head_routes(routes)]
+    return [
+        *routes,
+        *_head_routes(routes),
+        *(reference_routes() if settings.public_docs else ()),
+        root_route(public_docs=settings.public_docs),
+    ]
 
 
 def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:

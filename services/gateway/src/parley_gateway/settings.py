@@ -51,6 +51,10 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     stream: StreamSettings = StreamSettings()
 
     cors_origins: Origins = ()
+    public_docs: Annotated[bool, Variable("PARLEY_PUBLIC_DOCS")] = Field(
+        default=True,
+        description="whether /docs and /openapi.json are served, without a token: true or false",
+    )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
     )

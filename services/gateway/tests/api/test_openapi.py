@@ -7,7 +7,7 @@ from typing import Any
 from gateway_fakes.gateway import Gateway
 from starlette.routing import Route
 
-PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
+PAGES = {"/", "/openapi.json", "/docs", "/docs/start.js"}
 PUBLIC = {"isAlive", "isReady"}
 
 
@@ -19,13 +19,10 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     ]
 
 
-async def test_the_document_and_its_page_need_no_token(gateway: Gateway) -> None:
+async def test_the_document_needs_no_token(gateway: Gateway) -> None:
     status, served = await gateway.get("/openapi.json", bearer="")
     assert (status, served) == (200, gateway.app.api.openapi())
     assert served["openapi"].startswith("3.1.")
-    async with gateway.request("GET", "/docs", bearer="") as page:
-        assert page.status == 200
-        assert "/openapi.json" in await page.text()
 
 
 async def test_every_route_is_described_and_nothing_else(gateway: Gateway) -> None:
@@ -97,6 +94,48 @@ async def test_the_bounds_of_request_fields_are_in_the_document(gateway: Gateway
     parameters = document["paths"]["/v1/history/{session_id}"]["get"]["parameters"]
     limit = next(each["schema"] for each in parameters if each["name"] == "limit")
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 20)
+
+
+async def test_a_stream_names_the_schemas_of_its_events(gateway: Gateway) -> None:
+    document = gateway.app.api.openapi()
+    turn_events = {"TurnStarted", "ReplyDelta", "ReplyEnded"}
+    streams = {
+        "submitMessage": turn_events,
+        "regenerateReply": turn_events,
+        "streamTurn": turn_events,
+        "createChatCompletion": {"ChatCompletionChunk", "ErrorResponse"},
+    }
+    for _, _, operation in operations(document):
+        content = operation["responses"].get("200", {}).get("content", {})
+        assert ("text/event-stream" in content) == (operation["operationId"] in streams)
+        if stream := content.get("text/event-stream"):
+            schemas = re.findall(r"schemas/(\w+)", json.dumps(stream["schema"]))
+            assert set(schemas) == streams[operation["operationId"]]
+            assert stream["schema"]["contentMediaType"] == "text/event-stream"
+
+
+async def test_the_document_names_its_server(gateway: Gateway) -> None:
+    assert [server["url"] for server in gateway.app.api.openapi()["servers"]] == ["/"]
+
+
+async def test_rules_among_parameters_are_stated(gateway: Gateway) -> None:
+    document = gateway.app.api.openapi()
+    described = {
+        (path, parameter["name"]): parameter.get("description", "")
+        for _, path, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+    }
+    history = "/v1/history/{session_id}"
+    for path in (history, "/v1/sessions", "/v1/assistants"):
+        for name in ("after", "before"):
+            assert "not both" in described[path, name]
+    assert "not in the future" in described[history, "as_of"]
+    assert "`branches`" in described[history, "leaf"]
+    assert "`leaf`" in described[history, "branches"]
+    assert "not after `end`" in described["/v1/usage", "start"]
+    assert "`group_by`" in described["/v1/usage", "after"]
+    imported = document["components"]["schemas"]["ImportedMessage"]["properties"]
+    assert "not in the future" in imported["created_at"]["description"]
 
 
 async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:
