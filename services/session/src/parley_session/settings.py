@@ -10,6 +10,13 @@ from pydantic import BeforeValidator, Field
 
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.log.kafka_settings import KafkaSettings
+from parley_core.process.server_settings import (
+    MIGRATION_WAIT_SECONDS,
+    ManagementPort,
+    MigrationWaitSetting,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     Count,
     InternalSecretSetting,
@@ -94,6 +101,9 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8081
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
+    migration_wait_seconds: MigrationWaitSetting = MIGRATION_WAIT_SECONDS
     drain_seconds: Count = Field(
         default=5, description="the whole seconds that requests may take to finish after SIGTERM"
     )

@@ -1,15 +1,13 @@
 """Composition root of the session service: builds every component once and connects them."""
 
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from parley_core.log import LogWriter
-from parley_core.runtime.metrics import new_registry
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
@@ -68,7 +66,6 @@ _REDIS_CIRCUIT_OPEN_SECONDS = 5
 class Services:
     """The components that the routes use, and the coroutines to run beside them."""
 
-    pool: Pool
     store: EventStore
     turns: TurnStore
     index: SessionIndex
@@ -85,40 +82,42 @@ class Services:
     cancel_notices: CancelNotices
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
-    registry: CollectorRegistry
     background: Sequence[Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def session_services(
-    settings: SessionSettings, policies: RetentionPolicies
+    settings: SessionSettings, policies: RetentionPolicies, monitor: ProcessMonitor
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
     async with (
-        open_store_pool(settings.database) as pool,
-        partial_reply_recovery(settings.redis_url) as partial_replies,
-        version_publisher(settings.redis_url) as versions,
+        open_store_pool(settings.database, monitor) as pool,
+        partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
+        version_publisher(
+            settings.redis_url, on_result=monitor.dependencies["redis"].report
+        ) as versions,
     ):
-        yield _compose(settings, policies, pool, partial_replies, versions)
+        yield _compose(settings, policies, monitor, pool, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
+    monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
 ) -> Services:
-    registry = new_registry()
-    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
-    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX)
+    kafka = monitor.dependencies["kafka"].report
+    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
+    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
     outbox_monitor = OutboxMonitor(
         settings.database.url,
         [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(registry, [relay, assistants_relay], outbox_monitor)
+    metrics = Metrics(monitor.registry, [relay, assistants_relay], outbox_monitor)
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
@@ -176,7 +175,6 @@ def _compose(
     cancel_notices = CancelNotices(settings.database, turns)
     retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
-        pool=pool,
         store=store,
         turns=turns,
         index=index,
@@ -205,7 +203,6 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        registry=registry,
         background=[
             relay.run(),
             assistants_relay.run(),
@@ -219,7 +216,10 @@ def _compose(
 
 
 def new_relay(
-    settings: SessionSettings | LogCommandSettings, topic: str, table: OutboxTable
+    settings: SessionSettings | LogCommandSettings,
+    topic: str,
+    table: OutboxTable,
+    on_log_result: Callable[[bool], None] = lambda _: None,
 ) -> Relay:
     """The relay of one outbox to one topic."""
     database, brokers = settings.database, settings.kafka.brokers
@@ -228,11 +228,13 @@ def new_relay(
         max_batch_events=settings.relay.max_batch_events,
         database_timeout_seconds=database.timeout_seconds,
     )
-    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table)
+    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
 
 
 @asynccontextmanager
-async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[PartialReplyRecovery]:
+async def partial_reply_recovery(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[PartialReplyRecovery]:
     if redis_url is None:
         log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
         yield PartialReplyRecovery(None)
@@ -242,6 +244,7 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         timeout_seconds=_REDIS_TIMEOUT_SECONDS,
         open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
         max_connections=1,
+        on_result=monitor.dependencies["redis"].report,
     )
     try:
         yield PartialReplyRecovery(TurnBuffers(redis))

@@ -178,6 +178,6 @@ async def test_an_unknown_route_answers_in_the_error_shape(session: Service) -> 
 
 
 async def test_health_routes_need_no_authentication(session: Service) -> None:
-    for path in ("/healthz", "/readyz"):
+    for path in ("/livez", "/readyz", "/startupz"):
         async with session.http.get(session.url + path) as response:
             assert (response.status, await response.json()) == (200, {"status": "ok"})

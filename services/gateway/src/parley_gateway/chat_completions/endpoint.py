@@ -43,7 +43,6 @@ class ChatCompletions:
     ) -> Response:
         session_id = _session_id(request, session_headers)
         if session_id is None:
-            _check_no_key(key_headers)
             body = self._parameters.upstream_body(request)
             stream = bool(request.stream)
             return ASGIResponse(partial(self._send_stateless, body, stream, caller))
@@ -65,7 +64,7 @@ class ChatCompletions:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "openai") as stop:
             await self._stateless.send_response(body, stream, caller, scope, receive, send, stop)
 
     async def _send_with_session(
@@ -80,7 +79,7 @@ class ChatCompletions:
         send: Send,
     ) -> None:
         # Take the slot before the commit: an accepted message must also be answered.
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "openai") as stop:
             completion = await self._with_session.open(
                 session_id, command, request, caller, key_headers
             )
@@ -104,11 +103,3 @@ def _session_id(request: CreateChatCompletion, session_headers: Sequence[str]) -
     if len(ids) > 1:
         raise InvalidRequest("The request names two sessions.", param=SESSION_HEADER)
     return ids.pop() if ids else None
-
-
-def _check_no_key(key_headers: dict[str, str]) -> None:
-    if key_headers:
-        raise InvalidRequest(
-            "Idempotency-Key requires a session: without one nothing is stored.",
-            param="Idempotency-Key",
-        )

@@ -194,6 +194,15 @@ class AssistantSwitch(Shape):
     messages: list[Message]
 
 
+class ClientConfig(Shape):
+    """`build` names the build of the chat page that the gateway serves; null without one."""
+
+    object: Literal["client_config"] = "client_config"
+    max_message_bytes: int
+    heartbeat_seconds: float
+    build: str | None
+
+
 class Health(Shape):
     status: Literal["ok"] = "ok"
 

@@ -1,7 +1,7 @@
 """Publishes committed versions to Redis, before the commands are acknowledged (ADR 24)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
@@ -18,7 +18,9 @@ _MAX_CONNECTIONS = 20
 
 
 @asynccontextmanager
-async def version_publisher(redis_url: str | None) -> AsyncIterator["VersionPublisher"]:
+async def version_publisher(
+    redis_url: str | None, *, on_result: Callable[[bool], None] = lambda _: None
+) -> AsyncIterator["VersionPublisher"]:
     if redis_url is None:
         yield VersionPublisher(None)
         return
@@ -28,6 +30,7 @@ async def version_publisher(redis_url: str | None) -> AsyncIterator["VersionPubl
             timeout_seconds=_TIMEOUT_SECONDS,
             open_seconds=RETRY_SECONDS / 2,
             max_connections=_MAX_CONNECTIONS,
+            on_result=on_result,
         )
     )
     try:
