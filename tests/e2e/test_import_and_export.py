@@ -94,7 +94,7 @@ async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
     await ada.post(f"/sessions/{session}/regenerate", {})
     edit = {"content": "Twice", "parent_message_id": None}
     await ada.post(f"/sessions/{session}/messages", edit)
-    await ada.send(session, "[refuse 401]")
+    refused = await ada.send(session, "[refuse 401]")
     await ada.post(f"/sessions/{session}/regenerate", {})
     history = await ada.history(session, order="asc", branches="all")
 
@@ -106,7 +106,8 @@ async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
     assert document["session"]["metadata"] == {"topic": "travel"}
     assert document["messages"] == history["data"]
     failed = [message for message in document["messages"] if message["status"] == "failed"]
-    assert {message["error_code"] for message in failed} == {"upstream_refused"}
+    assert refused["reply"]["error_code"] == refused["error"]["code"]
+    assert {message["error_code"] for message in failed} == {refused["error"]["code"]}
 
     copy = await ada.start_session()
     imported = await ada.post(f"/history/{copy}", document)

@@ -127,7 +127,7 @@ def _error_of(bad: Sequence[BadRecord], records: int) -> ParleyError:
     first = bad[0]
     message = first.message
     if len(bad) > 1:
-        message = f"{len(bad):,} of {records:,} messages cannot be imported. The first: {message}"
+        message += f" In all, {len(bad):,} of {records:,} messages cannot be imported."
     return _ERRORS[first.code](
         message,
         code=first.code,
