@@ -147,6 +147,18 @@ async def test_a_long_session_is_imported_in_parts_of_which_one_is_sent_twice(ad
     assert list(map(conversation, again)) == list(map(conversation, exported))
 
 
+async def test_an_import_right_after_a_cancel_follows_the_stopped_reply(ada: User) -> None:
+    session = await ada.start_session()
+    body = {"content": "[pace 600]", "background": True}
+    turn = await ada.post(f"/sessions/{session}/messages", body)
+    await ada.post(f"/turns/{turn['id']}/cancel", {})
+    record = {"role": "user", "content": "From elsewhere"}
+    assert (await ada.post(f"/history/{session}", {"messages": [record]}))["imported"] == 1
+    newest, stopped, _ = (await ada.history(session))["data"]
+    assert (newest["content"], newest["parent_message_id"]) == ("From elsewhere", stopped["id"])
+    assert stopped["status"] == "cancelled"
+
+
 def conversation(message: dict[str, Any]) -> dict[str, Any]:
     """The message without what an import does not keep."""
     return {k: v for k, v in message.items() if k not in ("session_id", "turn_id", "version")}
