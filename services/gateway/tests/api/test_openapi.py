@@ -138,6 +138,34 @@ async def test_rules_among_parameters_are_stated(gateway: Gateway) -> None:
     assert "not in the future" in imported["created_at"]["description"]
 
 
+async def test_no_parameter_is_null_and_a_change_needs_a_body(gateway: Gateway) -> None:
+    for method, _, operation in operations(gateway.app.api.openapi()):
+        for parameter in operation.get("parameters", ()):
+            assert '"null"' not in json.dumps(parameter["schema"]), parameter
+        if method == "patch":
+            assert operation["requestBody"]["required"] is True
+
+
+async def test_names_without_control_characters_are_stated(gateway: Gateway) -> None:
+    document = gateway.app.api.openapi()
+    start = document["components"]["schemas"]["StartSession"]["properties"]
+    queries = {
+        (path, parameter["name"]): json.dumps(parameter["schema"])
+        for _, path, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+    }
+    named = [
+        json.dumps(start["assistant_id"]),
+        queries["/v1/usage", "user"],
+        queries["/v1/usage", "model"],
+        queries["/v1/assistants", "after"],
+    ]
+    for schema in named:
+        [pattern] = re.findall(r'"pattern": ("[^"]+")', schema)
+        assert re.search(json.loads(pattern), "a b ä")
+        assert not re.search(json.loads(pattern), "a\tb")
+
+
 async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:
     submit = gateway.app.api.openapi()["paths"]["/v1/sessions/{session_id}/messages"]["post"]
     example = submit["responses"]["200"]["content"]["text/event-stream"]["example"]
