@@ -4,11 +4,23 @@ import json
 import re
 from typing import Any
 
+import msgspec
 from gateway_fakes.gateway import Gateway
 from starlette.routing import Route
 
-PAGES = {"/", "/openapi.json", "/docs", "/docs/start.js"}
-PUBLIC = {"isAlive", "isReady"}
+from parley_contracts.api_models import Message, UsageShape
+from parley_contracts.session_api.imports import (
+    ExportedUsage,
+    ImportedMessage,
+    ImportMessagesRequest,
+)
+from parley_gateway.api.page_routes import page_routes
+from parley_gateway.page.page_files import PageFiles
+from parley_gateway.schemas.responses import SessionExport
+
+PAGES = {"/openapi.json", "/docs", "/docs/start.js"}
+PAGE_PATHS = {route.path for route in page_routes(PageFiles(None), public_docs=True)}
+PUBLIC = {"livez", "readyz", "readClientConfig"}
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -29,7 +41,7 @@ async def test_every_route_is_described_and_nothing_else(gateway: Gateway) -> No
     routes = {
         (method.lower(), route.path_format)
         for route in gateway.app.api.routes
-        if isinstance(route, Route) and route.path not in PAGES
+        if isinstance(route, Route) and route.path not in PAGES | PAGE_PATHS
         for method in (route.methods or set()) - {"HEAD"}
     }
     described = operations(gateway.app.api.openapi())
@@ -96,6 +108,26 @@ async def test_the_bounds_of_request_fields_are_in_the_document(gateway: Gateway
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 20)
 
 
+async def test_an_import_is_described_as_session_accepts_it_with_every_field_of_a_message(
+    gateway: Gateway,
+) -> None:
+    schemas = gateway.app.api.openapi()["components"]["schemas"]
+    for schema, struct in (
+        ("ImportMessages", ImportMessagesRequest),
+        ("ImportedMessage", ImportedMessage),
+        ("ImportedUsage", ExportedUsage),
+    ):
+        fields = {field.name: field.required for field in msgspec.structs.fields(struct)}
+        described = schemas[schema]
+        assert set(described["properties"]) == set(fields)
+        required = {name for name, is_required in fields.items() if is_required}
+        assert set(described["required"]) == required
+        assert described["additionalProperties"] is False
+    assert set(schemas["ImportedMessage"]["properties"]) == set(Message.model_fields)
+    assert set(schemas["ImportedUsage"]["properties"]) == set(UsageShape.model_fields)
+    assert set(SessionExport.model_fields) <= set(schemas["ImportMessages"]["properties"])
+
+
 async def test_a_stream_names_the_schemas_of_its_events(gateway: Gateway) -> None:
     document = gateway.app.api.openapi()
     turn_events = {"TurnStarted", "ReplyDelta", "ReplyEnded"}
@@ -109,9 +141,10 @@ async def test_a_stream_names_the_schemas_of_its_events(gateway: Gateway) -> Non
         content = operation["responses"].get("200", {}).get("content", {})
         assert ("text/event-stream" in content) == (operation["operationId"] in streams)
         if stream := content.get("text/event-stream"):
-            schemas = re.findall(r"schemas/(\w+)", json.dumps(stream["schema"]))
+            data = stream["itemSchema"]["properties"]["data"]
+            assert data["contentMediaType"] == "application/json"
+            schemas = re.findall(r"schemas/(\w+)", json.dumps(data["contentSchema"]))
             assert set(schemas) == streams[operation["operationId"]]
-            assert stream["schema"]["contentMediaType"] == "text/event-stream"
 
 
 async def test_the_document_names_its_server(gateway: Gateway) -> None:

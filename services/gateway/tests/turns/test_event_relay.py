@@ -238,9 +238,11 @@ async def test_each_outage_has_its_own_deadline(
 async def test_a_turn_that_ended_during_an_outage_is_replayed_from_session(
     gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
-    inference.script(
-        deltas("ab"), lambda: session.fail("abc", "interrupted") and b"", Disconnects()
-    )
+    def fail() -> bytes:
+        session.fail("abc", "interrupted")
+        return b""
+
+    inference.script(deltas("ab"), fail, Disconnects())
     async with gateway.stream() as stream:
         *_, last_delta, last = await stream.events()
     assert (last_delta["delta"], last_delta["id"]) == ("c", "3")
