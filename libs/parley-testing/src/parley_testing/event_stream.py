@@ -27,8 +27,7 @@ class EventStream:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
                 self._unread = rest
-                # Comments and the reconnection time, which are not events.
-                if not block.startswith((b":", b"retry:")):
+                if not block.startswith(b":"):
                     return _parsed(block)
             elif received := await self._read():
                 self.raw += received
