@@ -260,10 +260,10 @@ async def test_bodies_over_the_budget_of_the_process_are_rejected_until_there_is
 async def test_what_is_no_http_request_passes_untouched() -> None:
     passed = []
 
-    async def app(scope: dict[str, str], receive: object, send: object) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         passed.append((scope, receive, send))
 
-    untouched = ({"type": "lifespan"}, object(), object())
+    untouched: tuple[Any, Any, Any] = ({"type": "lifespan"}, object(), object())
     await BodyLimitMiddleware(app, limit=1, budget=BodyBudget(1, "busy"))(*untouched)
 
     assert passed == [untouched]

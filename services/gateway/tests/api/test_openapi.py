@@ -102,5 +102,6 @@ async def test_the_bounds_of_request_fields_are_in_the_document(gateway: Gateway
 async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:
     submit = gateway.app.api.openapi()["paths"]["/v1/sessions/{session_id}/messages"]["post"]
     example = submit["responses"]["200"]["content"]["text/event-stream"]["example"]
-    assert example.startswith("id: 0\ndata: ")
-    assert "\n\nid: end\ndata: " in example
+    assert example.startswith("data: ")
+    assert "\nid: 0\n\ndata: " in example
+    assert example.endswith("\nid: end\n\n")

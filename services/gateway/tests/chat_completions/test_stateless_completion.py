@@ -141,17 +141,17 @@ async def test_a_disconnected_client_ends_the_upstream_stream(
 
 
 async def test_a_client_that_disconnects_before_the_first_byte_ends_the_completion(
-    client: Any, inference: Inference
+    client: Any, inference: Inference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = asyncio.Event()
 
-    async def never(request: Any) -> None:
+    async def never(request: Any, call: Any) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             gone.set()
 
-    inference.handle = lambda request, call: never(request)
+    monkeypatch.setattr(inference, "handle", never)
     asking = asyncio.create_task(_read(client, True))
     await eventually(lambda: inference.calls)
     asking.cancel()

@@ -105,9 +105,10 @@ def chat_completion_routes(
         before them are ignored, but no message may have the role `system`, `developer` or `tool`.
         New messages are text; their text parts are joined by newlines. `model` and the
         parameters are those of this reply only. The response has the headers `Parley-Session-Id`
-        and `Parley-Turn-Id`; its `id` is derived from the turn's. The reply continues when a client disconnects: `Idempotency-Key`
-        works as in submitMessage, and an SDK's automatic retry (`x-stainless-retry-count`) without
-        a key attaches to the session's newest turn if these messages opened it.
+        and `Parley-Turn-Id`; its `id` is derived from the turn's. The reply continues when a client
+        disconnects: `Idempotency-Key` works as in submitMessage, and an SDK's automatic retry
+        (`x-stainless-retry-count`) without a key attaches to the session's newest turn if these
+        messages opened it.
 
         With `stream: true` the response is `text/event-stream`: chunks, then `[DONE]`. Chunks of a
         session carry the requested model, the last ones the model that replied. Comments are

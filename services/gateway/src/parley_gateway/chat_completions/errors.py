@@ -2,6 +2,7 @@
 
 import msgspec
 
+from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import ErrorShape
 from parley_core.http.errors import ParleyError, error_body
 
@@ -46,7 +47,7 @@ class ReplyIncomplete(ParleyError):
 def error_event(error: ParleyError) -> bytes:
     """An error amid a stream: the last event, without `[DONE]` after it."""
     body = error_body(error.message, type=error.type, code=error.code, param=error.param)
-    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+    return sse.event(msgspec.json.encode(body))
 
 
 def _status(code: str) -> int:

@@ -234,7 +234,8 @@ class TurnEventRelays:
 def _check_end(events: bytes) -> None:
     """Raises MalformedEventStream unless the last event has the session's version."""
     try:
-        msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended)
+        last_data = events.rpartition(b"\nid: ")[0].rpartition(b"\n")[2]
+        msgspec.json.decode(last_data.removeprefix(b"data: "), type=_Ended)
     except ValueError:
         raise MalformedEventStream from None
 

@@ -55,16 +55,18 @@ async def test_the_size_limit_applies_to_each_message_and_the_error_names_it(
     session: Service, session_id: str, pool: Pool
 ) -> None:
     longest = "x" * MAX_MESSAGE_BYTES
-    for asked, param in (
+    too_large: list[tuple[dict[str, Any], str]] = [
         ({"preceding": ["a", longest + "x"]}, "preceding.1"),
         ({"preceding": [longest], "content": longest + "x"}, "content"),
-    ):
+    ]
+    for asked, param in too_large:
         rejected = await ask(session, session_id, **asked)
         assert rejected.error == (413, "message_too_large", param)
-    for asked, param in (
+    invalid: list[tuple[dict[str, Any], str]] = [
         ({"preceding": ["a"] * 21}, "preceding"),
         ({"preceding": ["a", ""]}, "preceding.1"),
-    ):
+    ]
+    for asked, param in invalid:
         assert (await ask(session, session_id, **asked)).error == (400, "invalid_request", param)
     assert await turns_stored(pool) == 0
     assert (await ask(session, session_id, preceding=[longest, *["a"] * 19])).status == 201
@@ -103,7 +105,8 @@ async def test_attach_is_not_part_of_the_fingerprint(session: Service, session_i
     for attach in (False, True):
         repeated = await ask(session, session_id, **asked, attach=attach, key="k1")
         assert (repeated.status, repeated.body) == (200, first.body)
-    for other in ({"preceding": ["two"]}, {"model": "third"}, {"preceding": []}):
+    others: list[dict[str, Any]] = [{"preceding": ["two"]}, {"model": "third"}, {"preceding": []}]
+    for other in others:
         rejected = await ask(session, session_id, **asked | other, key="k1")
         assert rejected.error == (422, "idempotency_key_reused", None)
 
