@@ -42,7 +42,8 @@ SELECT pg_table_size('search_messages'), pg_indexes_size('search_messages'),
 """
 READ_SESSION = """
 SELECT session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
-    original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
+    original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated,
+    error_code
 FROM messages WHERE session_id = $1 ORDER BY version DESC LIMIT 20
 """
 

@@ -49,7 +49,7 @@ class Message(Shape):
     """One message of a session; `version` is the sequence of its event.
 
     Siblings with the same parent are edits of one message, or several replies to it. An imported
-    message keeps its original `created_at`.
+    message keeps its original `created_at`. `error_code` is the reason of a failed reply.
     """
 
     object: Literal["message"] = "message"
@@ -65,6 +65,7 @@ class Message(Shape):
     model: str | None = Field(default=None, exclude_if=_absent)
     finish_reason: FinishReason | None = Field(default=None, exclude_if=_absent)
     usage: UsageShape | None = Field(default=None, exclude_if=_absent)
+    error_code: str | None = Field(default=None, exclude_if=_absent)
 
 
 class ForkPointShape(Shape):

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import uvicorn
+from core_fakes.observed import observe
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from parley_core.http import body_limit
 from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyBudget, BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import error_body
 from parley_testing.eventually import eventually
 
@@ -30,7 +31,7 @@ either_length = pytest.mark.parametrize("announced", [True, False], ids=["announ
 def application(budget: BodyBudget | None = None) -> FastAPI:
     app = FastAPI()
     app.add_middleware(BodyLimitMiddleware, limit=LIMIT, budget=budget or BodyBudget(MIB, "busy"))
-    app.add_middleware(RequestIdMiddleware)
+    observe(app)
     install_error_handlers(app)
     app.state.calls = 0
 

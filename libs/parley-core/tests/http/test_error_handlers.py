@@ -4,11 +4,12 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from core_fakes.observed import observe
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import (
     Conflict,
     Forbidden,
@@ -25,7 +26,7 @@ from parley_core.http.errors import (
 
 def application(error: Exception | None = None) -> Starlette:
     app = Starlette()
-    app.add_middleware(RequestIdMiddleware)
+    observe(app)
     install_error_handlers(app)
 
     async def fail(_: Request) -> Response:

@@ -14,6 +14,8 @@ from parley_events.values import Actor, Count, ForkPoint, Instant, Name, Price, 
 Sealed = bytes
 """Ciphertext; URL-safe base64 in JSON."""
 
+FinishReason = Literal["stop", "length", "content_filter", "refusal"]
+
 
 class SessionEventData(Value):
     """Fields common to all session events."""
@@ -58,7 +60,12 @@ class MessageSubmitted(SessionEventData):
 
 
 class MessageImported(SessionEventData):
-    """A message from another system, or from a forked session, was imported below its parent."""
+    """A message from another system, an export or a forked session was imported below its parent.
+
+    `status`, if the message did not complete, and the fields after it are those of a reply that was
+    produced elsewhere: its usage is not charged to this session. The content of a reply without
+    text is an empty text of 0 `tokens`.
+    """
 
     TYPE = "parley.session.message_imported.v1"
 
@@ -68,6 +75,11 @@ class MessageImported(SessionEventData):
     content: Sealed
     original_time: Instant
     tokens: Count | None = None
+    status: Literal["failed", "cancelled"] | None = None
+    model: Name | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error_code: Name | None = None
 
 
 class ReplyRequested(SessionEventData):
@@ -103,7 +115,7 @@ class ReplyCompleted(ReplyEnded):
     TYPE = "parley.session.reply_completed.v1"
 
     content: Sealed
-    finish_reason: Literal["stop", "length", "content_filter", "refusal"]
+    finish_reason: FinishReason
     first_token_ms: Count
     total_ms: Count
 

@@ -1,11 +1,17 @@
 """Settings of the gateway, read from environment variables; see docs/configuration.md."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from parley_core.http.connection_limits import Networks
 from parley_core.http.person_limit import PersonShare
+from parley_core.process.server_settings import (
+    ManagementPort,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -43,6 +49,8 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
 
     jwt: Annotated[JWTSettings, Prefix("PARLEY_JWT_")]
     token_cache: TokenCacheSettings = TokenCacheSettings()
@@ -54,6 +62,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         default=frozenset(),
         description="the names of chat completion parameters that are rejected instead of passed "
         "to the model server, such as store,service_tier",
+    )
+    page_path: Path | None = Field(
+        default=None, description="the path of the folder with the built chat page"
     )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
@@ -86,5 +97,14 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         "10.0.0.0/8,fd00::/8, to which the limit per address does not apply",
     )
     drain_seconds: Count = Field(
-        default=5, description="the whole seconds that requests may take to finish after SIGTERM"
+        default=600,
+        description="the whole seconds that requests which no other gateway can resume may take to "
+        "finish after SIGTERM",
+    )
+    handover_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="the seconds over which streams that clients can resume end after SIGTERM, so "
+        "that the clients do not reconnect together; from 0 to 3600",
     )

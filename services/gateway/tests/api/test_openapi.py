@@ -4,11 +4,23 @@ import json
 import re
 from typing import Any
 
+import msgspec
 from gateway_fakes.gateway import Gateway
 from starlette.routing import Route
 
+from parley_contracts.api_models import Message, UsageShape
+from parley_contracts.session_api.imports import (
+    ExportedUsage,
+    ImportedMessage,
+    ImportMessagesRequest,
+)
+from parley_gateway.api.page_routes import page_routes
+from parley_gateway.page.page_files import PageFiles
+from parley_gateway.schemas.responses import SessionExport
+
 PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
-PUBLIC = {"isAlive", "isReady"}
+PAGE_PATHS = {route.path for route in page_routes(PageFiles(None))}
+PUBLIC = {"isAlive", "isReady", "readClientConfig"}
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -32,7 +44,7 @@ async def test_every_route_is_described_and_nothing_else(gateway: Gateway) -> No
     routes = {
         (method.lower(), route.path_format)
         for route in gateway.app.api.routes
-        if isinstance(route, Route) and route.path not in PAGES
+        if isinstance(route, Route) and route.path not in PAGES | PAGE_PATHS
         for method in (route.methods or set()) - {"HEAD"}
     }
     described = operations(gateway.app.api.openapi())
@@ -97,6 +109,26 @@ async def test_the_bounds_of_request_fields_are_in_the_document(gateway: Gateway
     parameters = document["paths"]["/v1/history/{session_id}"]["get"]["parameters"]
     limit = next(each["schema"] for each in parameters if each["name"] == "limit")
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 20)
+
+
+async def test_an_import_is_described_as_session_accepts_it_with_every_field_of_a_message(
+    gateway: Gateway,
+) -> None:
+    schemas = gateway.app.api.openapi()["components"]["schemas"]
+    for schema, struct in (
+        ("ImportMessages", ImportMessagesRequest),
+        ("ImportedMessage", ImportedMessage),
+        ("ImportedUsage", ExportedUsage),
+    ):
+        fields = {field.name: field.required for field in msgspec.structs.fields(struct)}
+        described = schemas[schema]
+        assert set(described["properties"]) == set(fields)
+        required = {name for name, is_required in fields.items() if is_required}
+        assert set(described["required"]) == required
+        assert described["additionalProperties"] is False
+    assert set(schemas["ImportedMessage"]["properties"]) == set(Message.model_fields)
+    assert set(schemas["ImportedUsage"]["properties"]) == set(UsageShape.model_fields)
+    assert set(SessionExport.model_fields) <= set(schemas["ImportMessages"]["properties"])
 
 
 async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:

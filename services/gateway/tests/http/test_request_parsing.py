@@ -107,32 +107,6 @@ async def test_an_invalid_change_is_a_400_that_names_the_field(
     assert session.calls == []
 
 
-@pytest.mark.parametrize(
-    ("messages", "param"),
-    [
-        ([], "messages"),
-        ([MESSAGE] * 1_001, "messages"),
-        ([MESSAGE, {"role": "tool", "content": "a"}], "messages.1.role"),
-        ([MESSAGE | {"content": ""}], "messages.0.content"),
-        ([MESSAGE | {"id": "7"}], "messages.0.id"),
-        ([MESSAGE | {"model": "m"}], "messages.0.model"),
-        ([MESSAGE | {"created_at": "2026-01-01"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "2026-01-01T00:00:00"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "2026-02-30T00:00:00Z"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "0001-01-01T00:00:00+14:00"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "9999-12-31T23:59:59-14:00"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "9999-12-31T23:59:59Z"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": 7}], "messages.0.created_at"),
-    ],
-)
-async def test_an_invalid_import_is_a_400_that_names_the_field(
-    gateway: Gateway, session: FakeSessionService, messages: Any, param: Any
-) -> None:
-    refused = await gateway.expect_error("POST", HISTORY, body={"messages": messages})
-    assert refused == (400, "invalid_request", param)
-    assert session.calls == []
-
-
 # Of the test's own client.
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_an_import_has_at_most_4_mib(gateway: Gateway, session: FakeSessionService) -> None:
@@ -141,9 +115,6 @@ async def test_an_import_has_at_most_4_mib(gateway: Gateway, session: FakeSessio
     assert (await gateway.post(HISTORY, large))[0] == 200
     more = {"messages": large["messages"] * 2}
     assert await gateway.expect_error("POST", HISTORY, body=more) == (413, "body_too_large", None)
-    one = {"messages": [{"role": "user", "content": "é" * 131_073}]}
-    refused = await gateway.expect_error("POST", HISTORY, body=one)
-    assert refused == (413, "message_too_large", "messages.0.content")
     assert len(session.calls) == 1
 
 

@@ -103,7 +103,7 @@ async def test_head_does_not_wait_for_the_reply(
     async with asyncio.timeout(5), gateway.request("HEAD", path) as answer:
         assert (answer.status, answer.content_type) == (200, "text/event-stream")
         assert "content-length" not in answer.headers
-    async with gateway.request("GET", "/healthz") as answer:
+    async with gateway.request("GET", "/livez") as answer:
         assert answer.status == 200
     assert len(inference.resume_points) == asked
 

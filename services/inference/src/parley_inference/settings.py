@@ -8,6 +8,11 @@ from pydantic import Field, SecretStr
 
 from parley_core.http.body_limit import MAX_TOTAL_BYTES
 from parley_core.http.person_limit import PersonShare
+from parley_core.process.server_settings import (
+    ManagementPort,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -30,6 +35,8 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     host: str = Field("127.0.0.1", description="the address to listen at")
     port: Port = 8082
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
     internal_secret: InternalSecretSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None

@@ -7,18 +7,17 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from parley_contracts.api_models import FinishReason
 from parley_contracts.session_api.limits import (
-    MAX_ERROR_CODE_LENGTH,
     MAX_PARAMETERS,
     MAX_PRECEDING_MESSAGES,
     MAX_SUMMARY_LENGTH,
     MAX_TITLE_LENGTH,
     MAX_TURNS_PER_HEARTBEAT,
-    NO_CONTROL_CHARACTER,
 )
 from parley_contracts.session_api.requests import (
     BilledRequest,
     Content,
     Count,
+    ErrorCode,
     ModelName,
     Request,
     TokenUsage,
@@ -148,10 +147,7 @@ class CompleteTurnRequest(EndTurnRequest, kw_only=True):
 class FailTurnRequest(EndTurnRequest, kw_only=True):
     """`POST /turns/{id}/fail`; clients see `details`, which never quotes an upstream body."""
 
-    code: Annotated[
-        str,
-        Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH, pattern=NO_CONTROL_CHARACTER),
-    ]
+    code: ErrorCode
     details: str | None = None
     partial_content: str | None = None
 

@@ -40,7 +40,7 @@ class BodyLimitMiddleware:
 
     Starlette's middleware does the counting. It neither answers in Parley's error shape nor waits
     for a client that is still sending, which is left to this class. Belongs inside of
-    RequestIdMiddleware, which gives the response its x-request-id.
+    RequestObserver, which gives the response its x-request-id.
     """
 
     def __init__(self, app: ASGIApp, limit: int, budget: BodyBudget) -> None:

@@ -102,7 +102,9 @@ MESSAGE_LIST = MessageList(
 SESSION_LIST = SessionList(data=[SESSION], first_id=_SESSION_ID, last_id=_SESSION_ID)
 SESSION_DELETED = SessionDeleted(id=_SESSION_ID, erased=True, erase_at=None, version=5)
 SESSIONS_DELETED = SessionsDeleted(erased=3, held=0, has_more=False)
-HISTORY_IMPORT = HistoryImport(session_id=_SESSION_ID, imported=2, skipped=0, version=6)
+HISTORY_IMPORT = HistoryImport(
+    session_id=_SESSION_ID, imported=2, skipped=0, failed=0, errors=[], version=6
+)
 SEARCH_RESULTS = SearchResults(
     data=[SearchResult(session_id=_SESSION_ID, session_title="Holidays", message=_REPLY)],
     first_id=_REPLY_ID,

@@ -1,7 +1,7 @@
 """Completes the OpenAPI document that FastAPI generates from the routes.
 
-FastAPI knows neither the bodies that JSONBody reads nor the events inside a stream, and it adds a
-422 of its own to operations whose validation errors are 400s here.
+FastAPI knows neither the bodies that dependencies read nor the events inside a stream, and it adds
+a 422 of its own to operations whose validation errors are 400s here.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
-from parley_gateway.http.request_parsing import JSONBody
+from parley_gateway.http.request_parsing import ForwardedBody, JSONBody
 from parley_gateway.schemas.responses import ReplyDelta, ReplyEnded, TurnStarted
 
 _EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
@@ -57,7 +57,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> list[type[BaseModel
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
     dependencies = (each.call for each in route.dependant.dependencies)
-    models = [each.model for each in dependencies if isinstance(each, JSONBody)]
+    models = [each.model for each in dependencies if isinstance(each, JSONBody | ForwardedBody)]
     bodies = [model for model in models if model.model_fields]
     for model in bodies:
         schema = {"$ref": _REF_TEMPLATE.format(model=model.__name__)}

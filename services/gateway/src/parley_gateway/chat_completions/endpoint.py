@@ -65,7 +65,7 @@ class ChatCompletions:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "openai") as stop:
             await self._stateless.send_response(body, stream, caller, scope, receive, send, stop)
 
     async def _send_with_session(
@@ -80,7 +80,7 @@ class ChatCompletions:
         send: Send,
     ) -> None:
         # Take the slot before the commit: an accepted message must also be answered.
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "openai") as stop:
             completion = await self._with_session.open(
                 session_id, command, request, caller, key_headers
             )

@@ -17,8 +17,6 @@ from parley_gateway.http.sse_response import SSEResponse
 
 _PATH = "/completions"
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-# Reserved at the end of a drain to send clients an error: they cannot resume elsewhere.
-_LAST_EVENT_SECONDS = 1
 
 
 class CompletionTimedOut(ParleyError):
@@ -35,11 +33,8 @@ class CompletionTimedOut(ParleyError):
 class StatelessCompletion:
     """A client that disconnects ends the completion."""
 
-    def __init__(
-        self, inference: ServiceClient, *, reply_timeout_seconds: float, drain_seconds: float
-    ) -> None:
+    def __init__(self, inference: ServiceClient, *, reply_timeout_seconds: float) -> None:
         self._inference, self._reply_timeout_seconds = inference, reply_timeout_seconds
-        self._drain_seconds = max(0, drain_seconds - _LAST_EVENT_SECONDS)
 
     async def send_response(
         self,
@@ -51,7 +46,6 @@ class StatelessCompletion:
         send: Send,
         stop: asyncio.Future[None],
     ) -> None:
-        stop = _delayed(stop, self._drain_seconds)
         if not stream:
             response = await self._whole_response(body, caller, receive, stop)
             await response(scope, receive, send)
@@ -103,18 +97,6 @@ class StatelessCompletion:
                     yield framer.feed(received)
             except (aiohttp.ClientError, TimeoutError, OSError, EventTooLarge):
                 yield error_event(_interrupted())
-
-
-def _delayed(stop: asyncio.Future[None], seconds: float) -> asyncio.Future[None]:
-    loop = asyncio.get_running_loop()
-    delayed = loop.create_future()
-
-    def resolve() -> None:
-        if not delayed.done():
-            delayed.set_result(None)
-
-    stop.add_done_callback(lambda _: loop.call_later(seconds, resolve))
-    return delayed
 
 
 def _shutting_down() -> ParleyError:

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from parley_contracts.api_models import rfc3339
 from parley_contracts.session_api.limits import (
     ASSISTANT_ID_PATTERN,
+    MAX_ERROR_CODE_LENGTH,
     MAX_METADATA_ENTRIES,
     MAX_METADATA_KEY_LENGTH,
     MAX_METADATA_VALUE_LENGTH,
@@ -110,6 +111,8 @@ Name = Annotated[str, AfterValidator(_without_control_characters), Field(min_len
 """Text that the services store unsealed, or compare with such text."""
 AssistantId = Annotated[Name, Field(max_length=200, examples=["helper"])]
 ModelName = Annotated[Name, Field(max_length=MAX_MODEL_NAME_LENGTH)]
+ErrorCode = Annotated[Name, Field(max_length=MAX_ERROR_CODE_LENGTH)]
+TokenCount = Annotated[int, Field(ge=0, le=MAX_VERSION)]
 Title = Annotated[str, Field(max_length=MAX_TITLE_LENGTH, examples=["Holidays"])]
 _MetadataKey = Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]
 _MetadataValue = Annotated[str, Field(max_length=MAX_METADATA_VALUE_LENGTH)]

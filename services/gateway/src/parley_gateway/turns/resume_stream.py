@@ -15,8 +15,7 @@ from starlette.types import Receive, Scope, Send
 from parley_contracts import turn_sse as sse
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.service_auth import request_id
-from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.authenticator import Authenticator, caller_of
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.forwarding import Forwarder
@@ -56,7 +55,7 @@ class TicketAuthenticator:
         ticket = request.query_params.get("ticket")
         if ticket is None:
             return await self._authenticate(request)
-        return Caller(self._tickets.verify(ticket, turn_id), request_id(request))
+        return caller_of(request, self._tickets.verify(ticket, turn_id))
 
 
 async def last_event_id(
@@ -114,7 +113,7 @@ class StreamResumer:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "sse") as stop:
             response = await self._forwarder.call(
                 self._upstreams.session, "GET", f"/turns/{turn_id}", caller
             )
@@ -128,7 +127,7 @@ class StreamResumer:
                 await send(response_start(sse.HEADERS))
                 await send({"type": "http.response.body", "body": b""})
                 return
-            events = self._relays.relay(turn, caller, after or 0, ticket)
+            events = self._relays.resumed(turn, caller, after or 0, ticket)
             await TurnStreamResponse(events).send_events(
                 receive, send, stop, resumes=after is not None
             )

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 from parley_contracts.api_models import Turn
-from parley_contracts.session_api.limits import MAX_TURNS_PER_HEARTBEAT
+from parley_contracts.session_api.limits import MAX_REPLY_BYTES, MAX_TURNS_PER_HEARTBEAT
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
@@ -27,9 +27,6 @@ from parley_inference.turns.claim import claim_turn
 from parley_inference.turns.generation import Generation
 from parley_inference.turns.running_turns import RunningTurns
 from parley_inference.turns.turn_run import TurnRun
-
-MAX_REPLY_BYTES = 512 * 1024
-"""A longer reply, once sealed, would exceed the maximum size of an event in the log."""
 
 _OpeningKey = tuple[UUID, str, str]
 

@@ -111,7 +111,6 @@ class FakeSessionService:
     async def serve(cls) -> AsyncIterator[Self]:
         session = cls()
         app = web.Application(middlewares=[session._record], client_max_size=2**22)
-        app.router.add_get("/healthz", session._healthz)
         app.router.add_get("/turns/{id}", session._get)
         app.router.add_post("/turns/{id}/claim", session._claim)
         app.router.add_post("/turns/{id}/complete", session._complete)
@@ -143,9 +142,6 @@ class FakeSessionService:
     async def _cancelled_turns(self, _: web.Request) -> web.Response:
         """Names none: the heartbeats name the cancelled turns of a test."""
         return web.json_response({"turns": []})
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
 
     async def _get(self, request: web.Request) -> web.Response:
         turn = self._owned(request)

@@ -91,9 +91,10 @@ def message_of(
         case MessageSubmitted() as message:
             return _entered_message(event, message, "user", event.time, turn_id, key)
         case MessageImported() as message:
-            return _entered_message(
+            entered = _entered_message(
                 event, message, message.role, message.original_time, turn_id, key
             )
+            return entered.model_copy(update=_reply_fields(message))
         case ReplyCompleted() as reply:
             return _reply_message(event, reply, parent_id, "content", reply.content, key)
         case ReplyFailed() | ReplyCancelled() as reply:
@@ -154,6 +155,16 @@ def _entered_message(
     )
 
 
+def _reply_fields(message: MessageImported) -> dict[str, Any]:
+    return {
+        "status": message.status or "completed",
+        "model": message.model,
+        "finish_reason": message.finish_reason,
+        "usage": _usage(message.usage) if message.usage else None,
+        "error_code": message.error_code,
+    }
+
+
 def _reply_message(
     event: Event,
     reply: ReplyEnded,
@@ -175,6 +186,7 @@ def _reply_message(
         model=reply.model,
         finish_reason=reply.finish_reason if isinstance(reply, ReplyCompleted) else None,
         usage=_usage(reply.usage) if reply.usage else None,
+        error_code=reply.code if isinstance(reply, ReplyFailed) else None,
     )
 
 

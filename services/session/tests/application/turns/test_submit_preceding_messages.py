@@ -178,8 +178,9 @@ async def test_parameters_are_part_of_the_fingerprint(session: Service, session_
     first = await ask(session, session_id, parameters={"a": 1, "b": 2}, key="k1")
     repeated = await ask(session, session_id, parameters={"b": 2, "a": 1}, key="k1")
     assert (repeated.status, repeated.body) == (200, first.body)
-    for other in ({"a": 1}, {}):
-        rejected = await ask(session, session_id, parameters=other, key="k1")
+    others: list[dict[str, Any]] = [{"parameters": {"a": 1}}, {}]
+    for other in others:
+        rejected = await ask(session, session_id, **other, key="k1")
         assert rejected.error == (422, "idempotency_key_reused", None)
 
 
@@ -189,8 +190,9 @@ async def test_a_retry_with_other_parameters_does_not_attach(
     first = await ask(session, session_id, parameters={"seed": 1}, attach=True)
     repeated = await ask(session, session_id, parameters={"seed": 1}, attach=True)
     assert (repeated.status, repeated.body) == (200, first.body)
-    for other in ({"seed": 2}, {}):
-        rejected = await ask(session, session_id, parameters=other, attach=True)
+    others: list[dict[str, Any]] = [{"parameters": {"seed": 2}}, {}]
+    for other in others:
+        rejected = await ask(session, session_id, **other, attach=True)
         assert rejected.error == (409, "turn_open", None)
 
 
