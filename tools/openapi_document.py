@@ -28,12 +28,14 @@ def main(arguments: list[str]) -> int:
 async def _document() -> str:
     """The routes exist once the gateway has started; it calls no service for that."""
     nowhere = "http://127.0.0.1:9"
-    settings = GatewaySettings(
-        internal_secret="none-" * 8,
-        session_url=nowhere,
-        inference_url=nowhere,
-        history_url=nowhere,
-        jwt={"secret": "none-" * 8},
+    settings = GatewaySettings.model_validate(
+        {
+            "internal_secret": "none-" * 8,
+            "session_url": nowhere,
+            "inference_url": nowhere,
+            "history_url": nowhere,
+            "jwt": {"secret": "none-" * 8},
+        }
     )
     api = create_gateway(settings).api
     async with api.router.lifespan_context(api):

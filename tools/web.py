@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from parley_cli.errors import CommandError
@@ -80,7 +80,7 @@ def test(arguments: list[str]) -> None:
         "PARLEY_TEST_PYTHON": sys.executable,
         "PARLEY_TEST_FONTS": str(_fonts()),
     }
-    _run("vitest/vitest.mjs", "run", *arguments, folder=BROWSER_TESTS, **environment)
+    _run("vitest/vitest.mjs", "run", *arguments, folder=BROWSER_TESTS, environment=environment)
 
 
 def _install(folder: Path) -> None:
@@ -123,13 +123,17 @@ def _fonts() -> Path:
 
 
 def _run(
-    script: str, *arguments: str, folder: Path = SOURCES, quiet: bool = False, **environment: str
+    script: str,
+    *arguments: str,
+    folder: Path = SOURCES,
+    quiet: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     command = [str(node_home() / "bin" / "node"), str(folder / "node_modules" / script)]
     subprocess.run(
         [*command, *arguments],
         cwd=folder,
-        env={**node_environment(), **environment},
+        env={**node_environment(), **(environment or {})},
         stdout=subprocess.DEVNULL if quiet else None,
         check=True,
     )

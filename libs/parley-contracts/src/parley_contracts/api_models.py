@@ -94,7 +94,8 @@ class SessionShape(Shape):
 class Turn(Shape):
     """A message and the reply to it; `reply` is null while the turn is running.
 
-    `error` is that of a failed turn. `version` is the sequence of the turn's last event.
+    `error` is that of a failed turn. `version` is the sequence of the turn's last event. A running
+    turn has the `stream_url` of its events, which grants access without a token.
     """
 
     object: Literal["turn"] = "turn"
@@ -106,6 +107,7 @@ class Turn(Shape):
     reply: Message | None
     error: ErrorShape | None = Field(default=None, exclude_if=_absent)
     version: int
+    stream_url: str | None = Field(default=None, exclude_if=_absent)
 
 
 class Assistant(Shape):

@@ -29,6 +29,7 @@ from parley_core.runtime.settings import (
 from parley_gateway.auth.token_settings import JWTSettings, TokenCacheSettings
 from parley_gateway.history.page_cache import PageCacheSettings
 from parley_gateway.http.body_limits import BodyLimitSettings
+from parley_gateway.http.cors import Origins
 from parley_gateway.turns.event_relay import StreamSettings
 
 
@@ -65,6 +66,11 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     )
     page_path: Path | None = Field(
         default=None, description="the path of the folder with the built chat page"
+    )
+    cors_origins: Origins = ()
+    public_docs: Annotated[bool, Variable("PARLEY_PUBLIC_DOCS")] = Field(
+        default=True,
+        description="whether /docs and /openapi.json are served, without a token: true or false",
     )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"

@@ -67,7 +67,6 @@ async def test_unsuitable_headers_are_rejected(gateway: Gateway) -> None:
     for headers, changes, param in (
         ({"parley_session_id": "x"}, {}, "Parley-Session-Id"),
         ({"parley_session_id": str(SESSION_ID)}, of_another, "Parley-Session-Id"),
-        ({"idempotency_key": "k"}, {}, "Idempotency-Key"),
     ):
         refused = await gateway.expect_error(
             "POST", PATH, body=completion_request(**changes), **headers

@@ -81,6 +81,16 @@ async def test_all_supported_parameters_are_forwarded(
     assert not session.calls
 
 
+async def test_an_idempotency_key_is_ignored(client: Any, inference: Inference) -> None:
+    for text in ("Hi", "Ho"):
+        inference.script(completion(content=text))
+        answer = await client.chat.completions.create(
+            **completion_request(), extra_headers={"Idempotency-Key": "k"}
+        )
+        assert answer.choices[0].message.content == text
+    assert [call.key for call in inference.calls] == [None, None]
+
+
 async def test_a_stream_is_relayed_in_whole_events(gateway: Gateway, inference: Inference) -> None:
     sent = chunk("é") + sse.HEARTBEAT + chunk("\n\n", "stop", logprobs=None) + b"data: [DONE]\n\n"
     inference.script(*(sent[at : at + 7] for at in range(0, len(sent), 7)))

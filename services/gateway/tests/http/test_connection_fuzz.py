@@ -3,7 +3,7 @@
 The suite runs a short deterministic part. `PARLEY_FUZZ_SECONDS=600` runs random cases for ten
 minutes:
 
-    PARLEY_FUZZ_SECONDS=600 .venv/bin/pytest services/gateway/tests/http/test_connection_fuzz.py
+    PARLEY_FUZZ_SECONDS=600 .venv/bin/pytest -s services/gateway/tests/http/test_connection_fuzz.py
 """
 
 import asyncio

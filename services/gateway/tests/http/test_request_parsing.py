@@ -23,6 +23,8 @@ SESSION = f"/v1/sessions/{SESSION_ID}"
 HISTORY = f"/v1/history/{SESSION_ID}"
 MESSAGE = {"role": "user", "content": "a"}
 TOMORROW = quote((datetime.now(UTC) + timedelta(days=1)).isoformat())
+# Python's int() or pydantic take all of them for numbers. In a query, `+` is a space.
+ODD_NUMBERS = ("1.0", "1e0", "+5", "%2B5", "%205", "5%20", "05", "1_0", "%D9%A5", "0x5")
 DEEP = b'{"content":' + b"[" * 100_000
 
 
@@ -58,6 +60,8 @@ DEEP = b'{"content":' + b"[" * 100_000
         ("/v1/search", {"query": "a" * 501}, "query"),
         ("/v1/search", {"query": "a", "limit": 101}, "limit"),
         ("/v1/search", {"query": "a", "limit": "5"}, "limit"),
+        ("/v1/search", b'{"query": "a", "limit": 1.0}', "limit"),
+        ("/v1/search", b'{"query": "a", "limit": 1e0}', "limit"),
         ("/v1/assistants", {"id": "A", "name": "A", "instructions": "Be."}, "id"),
         ("/v1/assistants", {"id": "a", "name": "A"}, "instructions"),
         ("/v1/sessions", {"id": "x"}, "id"),
@@ -143,6 +147,11 @@ async def test_an_error_quotes_no_input(gateway: Gateway) -> None:
         (f"{HISTORY}?limit=0", "limit"),
         (f"{HISTORY}?limit=101", "limit"),
         (f"{HISTORY}?limit=x", "limit"),
+        *((f"{HISTORY}?limit={number}", "limit") for number in ODD_NUMBERS),
+        *((f"{HISTORY}?min_version={number}", "min_version") for number in ODD_NUMBERS),
+        *((f"{HISTORY}?as_of={number}", "as_of") for number in ODD_NUMBERS),
+        *((f"/v1/usage?limit={number}", "limit") for number in ODD_NUMBERS),
+        *((f"/v1/assistants?limit={number}", "limit") for number in ODD_NUMBERS),
         (f"{HISTORY}?order=up", "order"),
         (f"{HISTORY}?after=x", "after"),
         (f"{HISTORY}?before=x", "before"),

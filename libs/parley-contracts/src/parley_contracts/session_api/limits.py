@@ -22,7 +22,7 @@ MAX_NAMED_RECORDS = 100
 MAX_SUMMARY_LENGTH = 256 * 1024
 MAX_ERROR_CODE_LENGTH = 100
 
-ASSISTANT_ID_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
+ASSISTANT_ID_PATTERN = "[a-z0-9][a-z0-9_-]{0,63}"
 """Matches a whole assistant id; regular expression engines differ in how they anchor it."""
 
 MAX_ASSISTANT_NAME_LENGTH = 100

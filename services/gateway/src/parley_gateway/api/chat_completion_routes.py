@@ -97,7 +97,7 @@ def chat_completion_routes(
 
         **Without a session** the request is forwarded to the model server, tools included, and its
         response is relayed as it arrives, except for `id` and `model`. Only token usage is
-        recorded. Disconnecting ends the completion. `Idempotency-Key` is not accepted.
+        recorded. Disconnecting ends the completion. `Idempotency-Key` is ignored.
 
         **With a session**, named by the `Parley-Session-Id` header or `metadata.session_id`, the
         `user` messages after the request's last `assistant` message are new: they are appended, the

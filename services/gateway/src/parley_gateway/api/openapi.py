@@ -14,10 +14,9 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
+from parley_gateway.api.examples import STREAMED
 from parley_gateway.http.request_parsing import ForwardedBody, JSONBody
-from parley_gateway.schemas.responses import ReplyDelta, ReplyEnded, TurnStarted
 
-_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
 _FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _REF_TEMPLATE = "#/components/schemas/{model}"
 
@@ -36,7 +35,11 @@ def install_openapi(app: FastAPI) -> None:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        servers=[{"url": "/", "description": "The gateway that serves this document."}],
     )
     bodies: list[type[BaseModel]] = []
     for route in app.routes:
@@ -45,7 +48,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 operation = document["paths"][route.path_format][method.lower()]
                 bodies += _complete(operation, route)
     schemas = document["components"]["schemas"]
-    schemas |= _schemas(bodies, "validation") | _schemas(_EVENTS, "serialization")
+    schemas |= _schemas(bodies, "validation") | _schemas(STREAMED, "serialization")
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
     return document

@@ -43,7 +43,6 @@ class ChatCompletions:
     ) -> Response:
         session_id = _session_id(request, session_headers)
         if session_id is None:
-            _check_no_key(key_headers)
             body = self._parameters.upstream_body(request)
             stream = bool(request.stream)
             return ASGIResponse(partial(self._send_stateless, body, stream, caller))
@@ -104,11 +103,3 @@ def _session_id(request: CreateChatCompletion, session_headers: Sequence[str]) -
     if len(ids) > 1:
         raise InvalidRequest("The request names two sessions.", param=SESSION_HEADER)
     return ids.pop() if ids else None
-
-
-def _check_no_key(key_headers: dict[str, str]) -> None:
-    if key_headers:
-        raise InvalidRequest(
-            "Idempotency-Key requires a session: without one nothing is stored.",
-            param="Idempotency-Key",
-        )

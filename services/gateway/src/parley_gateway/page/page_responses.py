@@ -30,8 +30,6 @@ SECURITY_HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
 IMMUTABLE = "public, max-age=31536000, immutable"
 # A 304 is cheap, and `no-store` would disable the back/forward cache.

@@ -40,7 +40,8 @@ CUSTOM_ERROR = "parley"
 _NO_CONTROL_CHARACTER = re.compile(NO_CONTROL_CHARACTER)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+CANONICAL_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 
 def _canonical_uuid(text: Any) -> Any:
@@ -97,11 +98,18 @@ def _past_in_utc(text: str) -> str:
 
 
 def _version_or_past(text: str) -> str:
-    if not _NUMBER.fullmatch(text):
+    if not _DIGITS.fullmatch(text):
         return _past_in_utc(text)
-    if not 1 <= int(text) <= MAX_VERSION:
+    if not CANONICAL_NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_VERSION:
         raise PydanticCustomError(CUSTOM_ERROR, "Input should be a version from 1, or a time.")
-    return str(int(text))
+    return text
+
+
+def _canonical_number(text: Any) -> Any:
+    # Pydantic also accepts 1.0, +1, 1_0 and white space.
+    if isinstance(text, str) and not CANONICAL_NUMBER.fullmatch(text):
+        raise PydanticCustomError(CUSTOM_ERROR, "Input should be a whole number, in digits only.")
+    return text
 
 
 _TIME_SCHEMA = {"type": "string", "format": "date-time"}
@@ -120,6 +128,8 @@ Metadata = Annotated[
     dict[_MetadataKey, _MetadataValue],
     Field(max_length=MAX_METADATA_ENTRIES, examples=[{"topic": "travel"}]),
 ]
+QueryNumber = Annotated[int, BeforeValidator(_canonical_number)]
+"""A whole number in a query string."""
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Instant = Annotated[str, AfterValidator(_in_utc), WithJsonSchema(_TIME_SCHEMA)]
 PastInstant = Annotated[str, AfterValidator(_past_in_utc), WithJsonSchema(_TIME_SCHEMA)]

@@ -145,7 +145,9 @@ class ImportedMessage(RequestModel):
         description=f"At most {MAX_MESSAGE_BYTES} bytes of UTF-8, those of a reply "
         f"{MAX_REPLY_BYTES}. Only a failed or cancelled reply may be empty."
     )
-    created_at: PastInstant | None = Field(None, description="The original time of the message.")
+    created_at: PastInstant | None = Field(
+        None, description="The original time of the message, which is not in the future."
+    )
     status: Literal["completed", "failed", "cancelled"] = "completed"
     model: ModelName | None = None
     finish_reason: FinishReason | None = None
@@ -174,16 +176,25 @@ class ImportMessages(RequestModel):
 
 class Search(RequestModel):
     query: str = Field(
-        min_length=1, max_length=500, description="Words that a message must all contain."
+        min_length=1,
+        max_length=500,
+        description="Words that a message must all contain; at least one letter or digit.",
     )
     limit: int = Field(20, ge=1, le=100)
-    after: Id | None = Field(None, description="The last message of the previous page.")
+    after: Id | None = Field(
+        None, description="The last message of the previous page: one of the caller's."
+    )
     assistant_id: AssistantId | None = None
     session_id: Id | None = None
 
 
 class DefineAssistant(RequestModel):
-    id: str = Field(pattern=ASSISTANT_ID_REGEX, examples=["pirate"])
+    id: str = Field(
+        pattern=ASSISTANT_ID_REGEX,
+        description="At most 64 lower-case letters, digits, `_` and `-`; the first is a letter or "
+        "a digit.",
+        examples=["pirate"],
+    )
     name: _Name
     description: _Description = ""
     instructions: _Instructions

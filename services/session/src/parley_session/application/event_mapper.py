@@ -105,6 +105,17 @@ def message_of(
             raise TypeError(f"a {type(other).__name__} has no message")
 
 
+def content_of(event: Event, key: DataKey) -> str:
+    """The content of the message of an event; less work than `message_of`."""
+    match event.data:
+        case MessageSubmitted() | MessageImported() | ReplyCompleted():
+            return _text(event, "content", event.data.content, key)
+        case ReplyFailed() | ReplyCancelled():
+            return _text(event, "partial_content", event.data.partial_content, key)
+        case other:
+            raise TypeError(f"a {type(other).__name__} has no message")
+
+
 def summary_of(event: Event, key: DataKey) -> str:
     assert isinstance(event.data, ContextCompacted)
     return _text(event, "summary", event.data.summary, key)

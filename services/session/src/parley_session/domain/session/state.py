@@ -1,10 +1,12 @@
 """State of a session that decisions need, as a fold of its events."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, assert_never
 from uuid import UUID
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from parley_events.session import (
     CancelRequested,
@@ -41,8 +43,7 @@ _FEW_EVENTS = 4
 _Insert = Callable[[Mapping[UUID, Any], UUID, object], Mapping[UUID, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageNode:
+class MessageNode(Struct, frozen=True, array_like=True, gc=False):
     """A message in the tree of a session: the sequence of its event, and its parent.
 
     `sealed_bytes` is the size of the sealed content, 0 for a reply without text. `tokens` is the
@@ -56,8 +57,7 @@ class MessageNode:
     tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
+class OpenTurn(Struct, frozen=True):
     id: UUID
     message_id: UUID
     reply_id: UUID
@@ -66,8 +66,7 @@ class OpenTurn:
     cancel_requested_by: Actor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A session at `version`, which is the sequence of its last event.
 
     `title_sequence` and `metadata_sequence` are those of the events with the current values.
