@@ -161,7 +161,7 @@ async def test_a_projector_without_partitions_is_ready(
         projecting(settings) as first,
         projecting(settings) as second,
     ):
-        await eventually(lambda: first.unavailable == second.unavailable == [], within=20)
+        await eventually(lambda: first.is_working and second.is_working, within=20)
         await eventually(lambda: len(first._log.partitions | second._log.partitions) == 1)
 
 
