@@ -75,7 +75,7 @@ async def test_the_default_clock_is_the_system_clock() -> None:
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
 async def test_a_call_without_a_token_is_unauthenticated(header: str | None) -> None:
-    headers = {} if header is None else {"authorization": header}
+    headers: dict[str, Any] = {} if header is None else {"authorization": header}
 
     response = await get("/person", **headers)
 

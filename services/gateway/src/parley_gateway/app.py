@@ -24,6 +24,8 @@ from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.openapi import install_openapi
+from parley_gateway.api.page_routes import client_config_routes, page_routes
+from parley_gateway.api.reference_routes import reference_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
@@ -34,6 +36,7 @@ from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_settings import JWTSettings
 from parley_gateway.chat_completions.endpoint import ChatCompletions
 from parley_gateway.chat_completions.model_directory import ModelDirectory
+from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
 from parley_gateway.history.export import Exporter
@@ -47,12 +50,16 @@ from parley_gateway.history.version_lookup import (
     VersionLookup,
 )
 from parley_gateway.http.body_limits import BodyLimits
+from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
+from parley_gateway.http.security_headers import SecurityHeaders
 from parley_gateway.http.stream_limiter import StreamLimiter
+from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.metrics import GatewayMetrics
+from parley_gateway.page.page_files import PageFiles
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import TurnEventRelays
 from parley_gateway.turns.open_turn import TurnOpener
@@ -123,6 +130,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         description="An AI-chat backend that never forgets and never loses an answer. "
         "Every error has the shape ErrorResponse, and every response an `x-request-id`.",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.public_docs else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -136,8 +145,13 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     )
     install_error_handlers(api)
     install_request_error_handlers(api)
-    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions, monitor.requests)
-    metrics = GatewayMetrics(monitor.registry, streams, asgi)
+    install_unknown_route_handlers(api)
+    # Outside of the application, whose own middleware does not see the response to a defect.
+    cached = PageCacheMiddleware(
+        SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests
+    )
+    metrics = GatewayMetrics(monitor.registry, streams, cached)
+    asgi = with_cors(cached, settings.cors_origins)
 
     def begin_drain() -> None:
         monitor.state.draining = True
@@ -185,6 +199,7 @@ def _routes(
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
     tickets = StreamTickets(settings.internal_secret)
+    files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
     relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
     opener = TurnOpener(forwarder, upstreams, relays)
@@ -197,6 +212,7 @@ def _routes(
             upstreams.inference,
             reply_timeout_seconds=reply_timeout_seconds,
         ),
+        ParameterSupport(settings.rejected_parameters),
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (
@@ -208,6 +224,7 @@ def _routes(
             upstreams,
             MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
             StreamResumer(forwarder, upstreams, relays, streams),
+            tickets,
         ),
         history_routes(
             authenticator,
@@ -224,10 +241,16 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         health_routes(monitor.state),
+        client_config_routes(files),
     )
     # The routes themselves, not include_router: that matches every request's path twice.
     routes = [route for router in routers for route in router.routes]
-    return [*routes, *_head_routes(routes)]
+    return [
+        *routes,
+        *_head_routes(routes),
+        *(reference_routes() if settings.public_docs else ()),
+        *page_routes(files, public_docs=settings.public_docs),
+    ]
 
 
 def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:

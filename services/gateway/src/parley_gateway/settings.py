@@ -1,5 +1,6 @@
 """Settings of the gateway, read from environment variables; see docs/configuration.md."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from parley_core.runtime.settings import (
     Count,
     CountOrZero,
     InternalSecretSetting,
+    Names,
     Port,
     Prefix,
     RedisUrl,
@@ -27,6 +29,7 @@ from parley_core.runtime.settings import (
 from parley_gateway.auth.token_settings import JWTSettings, TokenCacheSettings
 from parley_gateway.history.page_cache import PageCacheSettings
 from parley_gateway.http.body_limits import BodyLimitSettings
+from parley_gateway.http.cors import Origins
 from parley_gateway.turns.event_relay import StreamSettings
 
 
@@ -56,6 +59,19 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
 
+    rejected_parameters: Names = Field(
+        default=frozenset(),
+        description="the names of chat completion parameters that are rejected instead of passed "
+        "to the model server, such as store,service_tier",
+    )
+    page_path: Path | None = Field(
+        default=None, description="the path of the folder with the built chat page"
+    )
+    cors_origins: Origins = ()
+    public_docs: Annotated[bool, Variable("PARLEY_PUBLIC_DOCS")] = Field(
+        default=True,
+        description="whether /docs and /openapi.json are served, without a token: true or false",
+    )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
     )

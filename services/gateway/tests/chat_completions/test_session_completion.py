@@ -234,8 +234,7 @@ async def test_an_automatic_sdk_retry_attaches_to_its_turn(
         asking = asyncio.create_task(client.chat.completions.create(**completion_request()))
         await eventually(lambda: inference.written)
         session.end("Hello", reply=REPLY)
-        completion = await asking
-    assert completion.choices[0].message.content == "Hello"
+        assert (await asking).choices[0].message.content == "Hello"
     [first, again] = [call for call in session.calls if call.path.endswith("/messages")]
     assert "attach" not in first.body
     assert again.body == {"content": "Hello?", "model": "parley-demo", "attach": True}

@@ -196,9 +196,9 @@ async def test_a_body_without_end_after_its_response_closes_the_connection(
 
 
 async def test_a_connection_idles_out_after_a_body_that_ends_later_than_its_response(
-    gateway: Gateway,
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gateway.server.config.timeout_keep_alive = 0.2
+    monkeypatch.setattr(gateway.server.config, "timeout_keep_alive", 0.2)
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(CHUNKED + b"\r\n")
         assert await status_of(reader) == 401

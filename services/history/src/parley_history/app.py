@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_auth import ServiceAuthenticator
@@ -64,7 +64,11 @@ def create_app(settings: ServeSettings) -> Starlette:
 
     app = Starlette(lifespan=lifespan)
     app.state.change_feed, app.state.monitor = change_feed, monitor
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=MAX_BODY_BYTES,
+        budget=BodyBudget(MAX_TOTAL_BYTES, "history_busy"),
+    )
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
@@ -101,7 +105,7 @@ async def _compose(
             authenticator,
             pages=PageReader(page_repository, projection, session_client, keys),
             sessions=SessionLister(SessionRepository(pool), committed, keys),
-            search=MessageSearch(MatchRepository(pool), keys, search_keys),
+            search=MessageSearch(MatchRepository(pool), keys, search_keys, settings.search_limit),
             exporter=SessionExporter(
                 ExportRepository(pool),
                 page_repository,

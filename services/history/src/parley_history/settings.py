@@ -27,6 +27,7 @@ from parley_events.topics import SESSIONS_TOPIC
 from parley_history.change_feed.projection_wait import ProjectionWaitSettings
 from parley_history.queries.export.export_sessions import ExportSettings
 from parley_history.queries.search.indexer import SearchSettings
+from parley_history.queries.search.search_messages import SearchLimitSettings
 from parley_history.storage.database import DatabaseSettings
 
 
@@ -43,6 +44,9 @@ class ServeSettings(Settings, env_prefix="PARLEY_HISTORY_"):
     projection_wait: ProjectionWaitSettings = ProjectionWaitSettings()
     export: ExportSettings = ExportSettings()
     search: SearchSettings = SearchSettings()
+    search_limit: Annotated[SearchLimitSettings, Prefix("PARLEY_HISTORY_SEARCH_")] = (
+        SearchLimitSettings()
+    )
 
 
 class ProjectorSettings(SettingsGroup):

@@ -63,7 +63,7 @@ def create_app(settings: InferenceSettings) -> Starlette:
     app = Starlette(lifespan=lifespan)
     app.state.monitor = monitor
     app.state.begin_drain = app.state.hurry = lambda: None
-    app.add_middleware(BodyLimits)
+    app.add_middleware(BodyLimits, max_total_bytes=settings.body_max_total_bytes)
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,
@@ -135,6 +135,7 @@ async def _run_service(
             settings.max_completions,
             settings.max_completions_person_share,
             things="completions",
+            person_code="too_many_completions",
             busy_code="inference_busy",
         )
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from parley_core.http.body_limit import MAX_TOTAL_BYTES
 from parley_core.http.person_limit import PersonShare
 from parley_core.process.server_settings import (
     ManagementPort,
@@ -66,6 +67,9 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     )
     max_completions_person_share: PersonShare = Field(
         0.2, description="the share of these that one person may have, over 0 and up to 1"
+    )
+    body_max_total_bytes: Count = Field(
+        MAX_TOTAL_BYTES, description="memory for the bodies of all requests at once, in bytes"
     )
     context_cache_max_bytes: Count = Field(
         64 * 1024 * 1024, description="memory for cached context windows, in bytes"

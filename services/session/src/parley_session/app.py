@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from parley_core.auth.principal import InternalSecret
-from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
 from parley_core.process.operational_routes import operational_routes
@@ -66,7 +66,11 @@ def create_app(settings: SessionSettings) -> Starlette:
 
     app = Starlette(lifespan=lifespan)
     app.state.monitor = monitor
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=MAX_BODY_BYTES,
+        budget=BodyBudget(MAX_TOTAL_BYTES, "session_busy"),
+    )
     app.add_middleware(
         RequestObserver,
         metrics=monitor.requests,

@@ -44,6 +44,11 @@ _MasterKeys = Annotated[
 MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]
 OptionalMasterKeySetting = Annotated[_MasterKeys | None, Variable("PARLEY_MASTER_KEY")]
 KafkaGroup = Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
+RedisUrlSetting = Annotated[
+    RedisUrl | None,
+    Variable("PARLEY_REDIS_URL"),
+    Field(description="a URL such as redis://127.0.0.1:6379/0"),
+]
 
 
 class MigrateSettings(Settings, env_prefix=_PREFIX):
@@ -89,6 +94,7 @@ class EraseUserSettings(Settings, env_prefix=_PREFIX):
 
     database: DatabaseSettings
     master_key: MasterKeySetting
+    redis_url: RedisUrlSetting = None
 
 
 class SessionSettings(Settings, env_prefix=_PREFIX):
@@ -109,9 +115,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     kafka: KafkaGroup
     topic: TopicSettings = TopicSettings()
     relay: RelaySettings = RelaySettings()
-    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
-        default=None, description="a URL such as redis://127.0.0.1:6379/0"
-    )
+    redis_url: RedisUrlSetting = None
     turn: TurnSettings = TurnSettings()
     default_model: str = Field(
         description="the model of assistants that name none, such as gpt-4.1-mini"

@@ -10,7 +10,6 @@ from parley_core.log import LogWriter
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.storage.version_cache import VersionCache
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -38,7 +37,7 @@ from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
-from parley_session.application.version_publisher import RETRY_SECONDS, VersionPublisher
+from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
@@ -61,9 +60,6 @@ log = logging.getLogger(__name__)
 # the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
-# The first command of an outage waits this long; the ones after it do not wait.
-_PUBLISH_TIMEOUT_SECONDS = 0.25
-_PUBLISH_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,9 @@ async def session_services(
     async with (
         open_store_pool(settings.database, monitor) as pool,
         partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
-        version_publisher(settings.redis_url, monitor) as versions,
+        version_publisher(
+            settings.redis_url, on_result=monitor.dependencies["redis"].report
+        ) as versions,
     ):
         yield _compose(settings, policies, monitor, pool, partial_replies, versions)
 
@@ -173,6 +171,7 @@ def _compose(
         idempotency_hours=settings.idempotency_hours,
         interval_seconds=SWEEP_INTERVAL_SECONDS,
     )
+    stopped_turns = StoppedTurns(turns, sessions, lifecycle)
     cancel_notices = CancelNotices(settings.database, turns)
     retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
@@ -192,12 +191,12 @@ def _compose(
             max_messages=MAX_FORK_MESSAGES,
             max_bytes=MAX_FORK_BYTES,
         ),
-        importer=MessageImporter(store, executor, sessions, catalogue, clock=utc_now),
+        importer=MessageImporter(
+            store, executor, sessions, catalogue, stopped_turns, clock=utc_now
+        ),
         deletion=deletion,
         completions=CompletionRecorder(store, index, clock=utc_now),
-        turn_commands=TurnCommands(
-            store, turns, executor, sessions, catalogue, StoppedTurns(turns, sessions, lifecycle)
-        ),
+        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue, stopped_turns),
         lifecycle=lifecycle,
         cancel_notices=cancel_notices,
         catalogue=catalogue,
@@ -251,25 +250,3 @@ async def partial_reply_recovery(
         yield PartialReplyRecovery(TurnBuffers(redis))
     finally:
         await redis.aclose()
-
-
-@asynccontextmanager
-async def version_publisher(
-    redis_url: str | None, monitor: ProcessMonitor
-) -> AsyncIterator[VersionPublisher]:
-    if redis_url is None:
-        yield VersionPublisher(None)
-        return
-    cache = VersionCache(
-        RedisWithCircuitBreaker(
-            redis_url,
-            timeout_seconds=_PUBLISH_TIMEOUT_SECONDS,
-            open_seconds=RETRY_SECONDS / 2,
-            max_connections=_PUBLISH_CONNECTIONS,
-            on_result=monitor.dependencies["redis"].report,
-        )
-    )
-    try:
-        yield VersionPublisher(cache)
-    finally:
-        await cache.aclose()

@@ -27,12 +27,13 @@ async def proxy(store_database: str) -> AsyncIterator[FaultyProxy]:
 
 @pytest.fixture
 async def session(serve: Any, proxy: FaultyProxy) -> Service:
-    return await serve(
+    service: Service = await serve(
         database=proxy.database,
         session_database_timeout_seconds=STORE_SECONDS,
         session_database_max_connections=3,
         SWEEP_INTERVAL_SECONDS=0.05,
     )
+    return service
 
 
 def every_call(session: Service, session_id: str, turn_id: str) -> list[Any]:

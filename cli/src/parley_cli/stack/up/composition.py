@@ -44,7 +44,9 @@ class Composition:
     url: str
 
 
-async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int]) -> Composition:
+async def compose(
+    settings: UpSettings, data: Path, replicas: Mapping[str, int], page: Path | None = None
+) -> Composition:
     """Build the stack without starting anything. Raises EngineError, SecretLost."""
     ports = iter(free_ports(MAX_PORTS))
     engines = EngineSelection(settings, data, ports)
@@ -68,7 +70,7 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     )
     gateway = join_host_port(settings.host, settings.port)
     addresses = Addresses(gateway, replicas, ports)
-    environments = Environments(settings, addresses, connections)
+    environments = Environments(settings, addresses, connections, page)
     return Composition(
         [*_members(settings, data, engines, addresses, environments)],
         [*_preparations(settings, data, engines, (session, history), environments)],

@@ -42,9 +42,15 @@ class Environments:
     """A variable set for one service (`PARLEY_INFERENCE_MAX_TURNS`) is passed to that one only."""
 
     def __init__(
-        self, settings: UpSettings, addresses: Addresses, stack: ProcessEnvironment
+        self,
+        settings: UpSettings,
+        addresses: Addresses,
+        stack: ProcessEnvironment,
+        page: Path | None = None,
     ) -> None:
+        """`page` is the folder of the chat page, which may be built later."""
         self._settings, self._addresses, self._stack = settings, addresses, stack
+        self._page = page
 
     def session_database(self) -> Mapping[str, str]:
         return {"PARLEY_SESSION_DATABASE_URL": self._stack.session_database}
@@ -106,7 +112,10 @@ class Environments:
         jwt_secret = self._stack.jwt_secret
         return {
             **GATEWAY_DRAIN,
-            **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
+            **_file("PARLEY_GATEWAY_PAGE_PATH", self._page),
+            **variables(
+                "PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_", "PARLEY_CORS_", "PARLEY_PUBLIC_"
+            ),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),

@@ -30,7 +30,9 @@ def install_error_handlers(app: Starlette) -> None:
 
 def error_response(request: Request, error: ParleyError) -> Response:
     """Return the response of an error, for custom exception handlers."""
-    body = error_body(error.message, type=error.type, code=error.code, param=error.param)
+    body = error_body(
+        error.message, type=error.type, code=error.code, param=error.param, details=error.details
+    )
     headers = error.headers
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.code.endswith("_busy"):
         # A retry on this connection would reach the same busy process.

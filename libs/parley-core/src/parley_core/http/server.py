@@ -27,6 +27,9 @@ _BACKLOG = 2048
 # uvloop accepts one connection per listening socket and loop iteration (libuv pull request 3696):
 # with a single socket, new connections to a busy process wait for seconds (ADR 21).
 _SOCKETS_PER_PORT = 64
+# A batch of records lives until it is processed: scanning it at the default thresholds costs up to
+# a third of the CPU time.
+GC_THRESHOLDS = (50_000, 20, 20)
 
 _log = logging.getLogger(__name__)
 
@@ -90,10 +93,9 @@ def serve(
     sockets = [each.dup() for each in bound for _ in range(_SOCKETS_PER_PORT)]
     for each in bound:
         each.close()
-    # Objects loaded by now are permanent, and a batch of records lives until it is processed:
-    # scanning them at the default thresholds costs up to a third of the CPU time.
+    # Objects loaded by now are permanent.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*GC_THRESHOLDS)
 
     @asynccontextmanager
     async def beside() -> AsyncIterator[None]:

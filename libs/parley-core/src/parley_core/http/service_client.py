@@ -26,6 +26,7 @@ CONNECT_SECONDS = 2
 IDEMPOTENCY_KEY = "idempotency-key"
 _STREAMED_BODY_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
+_ERROR_FIELDS = {"message", "type", "param", "code"}
 _CONNECTION_ERRORS = (
     aiohttp.ServerDisconnectedError,
     aiohttp.ClientOSError,
@@ -60,7 +61,12 @@ class ServiceError(ParleyError):
     """The error response of another service, forwarded unchanged."""
 
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-        super().__init__(error["message"], param=error.get("param"), headers=headers)
+        super().__init__(
+            error["message"],
+            headers=headers,
+            details={name: error[name] for name in error.keys() - _ERROR_FIELDS},
+        )
+        self.param = error.get("param")
         self.status = status  # type: ignore[misc]
         self.type = error["type"]  # type: ignore[misc]
         self.code = error["code"]

@@ -93,6 +93,13 @@ class Settings(BaseSettings):
 Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 CountOrZero = Annotated[int, Field(ge=0, description="a whole number from 0")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+Names = Annotated[
+    frozenset[str],
+    BeforeValidator(
+        lambda text: [each.strip() for each in text.split(",")] if isinstance(text, str) else text
+    ),
+    Field(description="names with commas between them"),
+]
 Port = Annotated[int, Field(ge=1, le=65535, description="the port to listen on, from 1 to 65535")]
 BaseUrl = Annotated[
     str,

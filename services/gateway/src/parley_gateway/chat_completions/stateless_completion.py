@@ -13,8 +13,6 @@ from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_core.http.service_client import ServiceClient
 from parley_core.streaming.sse import EventTooLarge, SSEFramer
 from parley_gateway.chat_completions.errors import error_event
-from parley_gateway.chat_completions.parameter_support import to_upstream_parameters
-from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.http.sse_response import SSEResponse
 
 _PATH = "/completions"
@@ -29,20 +27,20 @@ class StatelessCompletion:
 
     async def send_response(
         self,
-        request: CreateChatCompletion,
+        body: bytes,
+        stream: bool,
         caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
         stop: asyncio.Future[None],
     ) -> None:
-        body = to_upstream_parameters(request)
-        if not request.stream:
+        if not stream:
             response = await self._whole_response(body, caller, receive, stop)
             await response(scope, receive, send)
             return
-        stream = SSEResponse(handed_over=no_handover(), handover_timeout_seconds=0)
-        await stream.send_batches(
+        events = SSEResponse(handed_over=no_handover(), handover_timeout_seconds=0)
+        await events.send_batches(
             self._events(body, caller),
             receive,
             send,

@@ -61,7 +61,9 @@ class PageCacheMiddleware:
         authorization = if_none_match = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
-                authorization = authorization or value
+                if authorization:
+                    return None  # The application rejects two of them.
+                authorization = value
             elif name == b"if-none-match":
                 if_none_match = if_none_match or value
             elif name in _UNSUPPORTED:

@@ -43,7 +43,11 @@ class StreamLimiter:
         self.max_streams = max_streams
         self.open: Counter[StreamKind] = Counter(dict.fromkeys(KINDS, 0))
         self._limit = PersonLimit(
-            max_streams, max_person_share, things="streams", busy_code="gateway_busy"
+            max_streams,
+            max_person_share,
+            things="streams",
+            person_code="too_many_streams",
+            busy_code="gateway_busy",
         )
         self._drain_seconds = max(0.0, drain_seconds - _LAST_EVENT_SECONDS)
         self._handover_seconds, self._spread = handover_seconds, spread

@@ -75,7 +75,7 @@ class TurnEventRelay:
         self.session_erased = False
         self._caller = caller
         self._inference, self._session = upstreams.inference, upstreams.session
-        self._settings, self._stream_url = settings, stream_url
+        self._settings, self.stream_url = settings, stream_url
         self._last_event_id = last_event_id
 
     @property
@@ -85,7 +85,7 @@ class TurnEventRelay:
 
     def started(self) -> bytes:
         """The event that precedes all others."""
-        return sse.started(self.turn, self._stream_url())
+        return sse.started(self.turn, self.stream_url())
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """Whole events, in batches as they arrive; comments too.
@@ -264,7 +264,8 @@ class TurnEventRelays:
 def _check_end(events: bytes) -> None:
     """Raises MalformedEventStream unless the last event has the session's version."""
     try:
-        msgspec.json.decode(events.rpartition(b"\ndata: ")[2], type=_Ended)
+        last_data = events.rpartition(b"\nid: ")[0].rpartition(b"\n")[2]
+        msgspec.json.decode(last_data.removeprefix(b"data: "), type=_Ended)
     except ValueError:
         raise MalformedEventStream from None
 

@@ -1,6 +1,5 @@
 """Resumes the stream of a turn after any event, also once the turn has ended."""
 
-import re
 from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
@@ -23,12 +22,11 @@ from parley_gateway.http.request_parsing import TurnId
 from parley_gateway.http.sse_response import response_start
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
-from parley_gateway.schemas.fields import MAX_VERSION
+from parley_gateway.schemas.fields import CANONICAL_NUMBER, MAX_VERSION
 from parley_gateway.schemas.queries import ResumeQuery
 from parley_gateway.turns.event_relay import TurnEventRelays, parse_turn
 from parley_gateway.turns.stream_response import TurnStreamResponse
 
-_EVENT_ID = re.compile(r"[0-9]{1,10}")
 _BEARER = HTTPBearer(scheme_name="bearer", bearerFormat="JWT", auto_error=False)
 _TICKET = APIKeyQuery(name="ticket", scheme_name="ticket", auto_error=False)
 
@@ -66,7 +64,7 @@ async def last_event_id(
             alias="Last-Event-ID",
             description="The `id` of the last received event.",
         ),
-        WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}|end)$"}),
+        WithJsonSchema({"type": "string", "pattern": "^(0|[1-9][0-9]{0,9}|end)$"}),
     ] = None,
 ) -> LastEventId:
     """The last event that the client has received; None for none.
@@ -79,7 +77,7 @@ async def last_event_id(
     [event_id] = last_event_id if len(last_event_id) == 1 else [""]
     if event_id == sse.END:
         return "end"
-    if not _EVENT_ID.fullmatch(event_id) or int(event_id) > MAX_VERSION:
+    if not CANONICAL_NUMBER.fullmatch(event_id) or int(event_id) > MAX_VERSION:
         raise InvalidRequest("Input should be the id of an event.", param="Last-Event-ID")
     return int(event_id)
 

@@ -95,6 +95,7 @@ class FakeSessionService:
         self.errors: dict[str, tuple[int, str]] = {}
         self.instructions = "Be kind."
         self.contexts: list[dict[str, Any]] = []
+        self.parameters: dict[str, Any] = {}
         self.requested_tasks: dict[str, Any] = {"suggest_title": False, "compact": None}
 
     def open_turn(self, question: str = "Hello?", model: str = "demo", **fields: Any) -> StoredTurn:
@@ -170,7 +171,7 @@ class FakeSessionService:
         if self.contexts:
             context |= self.contexts.pop(0)
         run = {"model": turn.model, "instructions": self.instructions, "context": context}
-        return run | self.requested_tasks
+        return run | self.requested_tasks | {"parameters": self.parameters}
 
     async def _complete(self, request: web.Request) -> web.Response:
         body = await request.json()
