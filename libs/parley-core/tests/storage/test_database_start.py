@@ -1,6 +1,7 @@
 """A process waits at its start for a database that is unavailable, and ends when it is refused."""
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -45,7 +46,7 @@ async def test_refused_credentials_end_the_start(
     monkeypatch.setattr(database_start, "_RETRY_INITIAL_SECONDS", 0.001)
     attempts, connect = 0, asyncpg.connect
 
-    async def counted(*arguments: object, **options: object) -> object:
+    async def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal attempts
         attempts += 1
         return await connect(*arguments, **options)

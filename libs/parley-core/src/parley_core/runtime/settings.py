@@ -44,10 +44,7 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Marks a value that may be in a file: PARLEY_MASTER_KEY or PARLEY_MASTER_KEY_FILE.
-
-    A field of type SecretStr needs no mark.
-    """
+    """Marks a value that may be in a file, as that of a SecretStr may without this mark."""
 
 
 class SettingsGroup(BaseModel):
@@ -170,7 +167,6 @@ class SettingField:
 
     @property
     def file_variable(self) -> str:
-        """The variable of a file with the value, if it is a secret."""
         return f"{self.variable}_FILE"
 
     @property
