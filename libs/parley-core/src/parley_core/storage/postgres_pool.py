@@ -1,9 +1,18 @@
 """Connection pool of a service's Postgres database, with a bound on every wait."""
 
+from types import MappingProxyType
 from typing import Any, Self
 
 import asyncpg
 from asyncpg.pool import PoolAcquireContext
+
+FAST_KEEPALIVES = MappingProxyType(
+    {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
+)
+"""Server settings that release the locks of a client whose machine vanished within 5 seconds.
+
+Linux's default takes more than two hours.
+"""
 
 
 class Pool:
