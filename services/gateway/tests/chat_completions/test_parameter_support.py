@@ -7,7 +7,6 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.inference import Inference
 from gateway_fakes.openai_client import HELLO
-from gateway_fakes.session import FakeSessionService
 
 from parley_core.http.errors import ParleyError
 from parley_gateway.chat_completions.new_messages import new_texts
@@ -16,6 +15,7 @@ from parley_gateway.chat_completions.parameter_support import (
     check_supported_in_session,
 )
 from parley_gateway.chat_completions.schemas import CompletionMessage, CreateChatCompletion
+from parley_testing.session_service import FakeSessionService
 
 PATH = "/v1/chat/completions"
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}

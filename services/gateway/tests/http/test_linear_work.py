@@ -8,9 +8,9 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference
 from gateway_fakes.issuer import token
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
+from parley_testing.session_service import FakeSessionService
 
 MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
 HISTORY = f"/v1/history/{SESSION_ID}"
