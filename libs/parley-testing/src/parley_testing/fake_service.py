@@ -69,8 +69,6 @@ class FakeService:
         if self.is_unavailable:
             assert request.transport is not None
             request.transport.abort()
-        if request.path == "/healthz":
-            return web.json_response({"status": "ok"})
         call = await self._call(request)
         if request.path.rsplit("/", 1)[-1] not in self.unrecorded:
             self.calls.append(call)

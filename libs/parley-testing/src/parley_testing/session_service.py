@@ -135,6 +135,8 @@ class FakeSessionService(FakeService):
         self.instructions = "Be kind."
         self.contexts: list[dict[str, Any]] = []
         """Fields of the contexts of the next claims."""
+        self.parameters: dict[str, Any] = {}
+        """Sampling parameters of the assistant."""
         self.requested_tasks: dict[str, Any] = {"suggest_title": False, "compact": None}
         self._by_key: dict[str, UUID] = {}
 
@@ -264,7 +266,7 @@ class FakeSessionService(FakeService):
         if self.contexts:
             context |= self.contexts.pop(0)
         run = {"model": turn.model, "instructions": self.instructions, "context": context}
-        return run | self.requested_tasks
+        return run | self.requested_tasks | {"parameters": self.parameters}
 
     def _requested_versions(self, call: Call) -> web.Response:
         self.version_requests += 1

@@ -172,7 +172,7 @@ async def test_a_busy_or_unavailable_inference_is_retried(
 
 @pytest.mark.parametrize(
     "rubbish",
-    [b"id: x\ndata: {}\n\n", b"id: -1\ndata: {}\n\n", b"id: 5\ndata: " + b"x" * 9_000],
+    [b"data: {}\nid: x\n\n", b"data: {}\nid: -1\n\n", b"data: " + b"x" * 9_000],
     ids=["a strange id", "a negative id", "an endless event"],
 )
 async def test_a_malformed_stream_is_not_relayed(
@@ -199,7 +199,7 @@ async def test_text_before_a_malformed_end_is_not_lost(
 ) -> None:
     def ends_badly() -> Any:
         session.end("Hello")
-        return deltas("Hel") + b"id: end\ndata: {}\n\n"
+        return deltas("Hel") + b"data: {}\nid: end\n\n"
 
     inference.script(ends_badly)
     async with gateway.stream() as stream:
