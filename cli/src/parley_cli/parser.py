@@ -1,6 +1,7 @@
 """Argument parser of the `parley` command."""
 
 import argparse
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from parley_events.session import DATA_BY_TYPE
 MAX_HOURS = 24 * 366
 MAX_LIMIT = 100_000
 MAX_WORKERS = 64
+# As many as a line of `parley log tail` on a terminal has.
+MIN_SESSION_PREFIX = 8
 
 REPEATABLE = "may be repeated"
 TYPE_HELP = f"event type, such as message_submitted or a full ce_type; {REPEATABLE}"
@@ -30,6 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="parley",
         description="Run Parley on one machine, chat with it, and operate its log and stores.",
         epilog="`parley COMMAND --help` explains a command and shows examples.",
+    )
+    parser.add_argument(
+        "--version", action=_PrintVersion, nargs=0, help="print the version and exit"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_up(commands)
@@ -115,7 +121,13 @@ def _add_chat(commands: Subparsers) -> None:
     chat.add_argument(
         "--assistant", metavar="ID", help="assistant to chat with (prompts if omitted)"
     )
-    chat.add_argument("--session", metavar="ID", help="session to resume")
+    session = chat.add_mutually_exclusive_group()
+    session.add_argument("--session", metavar="ID", help="session to resume")
+    session.add_argument(
+        "--new",
+        action="store_true",
+        help="start a new session (default: resume the latest one with the assistant)",
+    )
 
 
 def _add_log(commands: Subparsers) -> None:
@@ -148,7 +160,7 @@ def _add_tail(log_commands: Subparsers) -> None:
         type=_session,
         default=[],
         metavar="ID",
-        help=f"session ID; {REPEATABLE}",
+        help=f"session ID, or its first {MIN_SESSION_PREFIX} or more digits; {REPEATABLE}",
     )
     add("--user", metavar="U", help="owner of the sessions; reads the log from its beginning")
     add("--tenant", metavar="T", help="tenant of --user (default `default`); alone: all its users")
@@ -234,6 +246,15 @@ def _add_user(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tenant", metavar="T", help="tenant of the user (default `default`)")
 
 
+class _PrintVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        # Imported here: `parley token` must be instant.
+        from importlib.metadata import version
+
+        print(f"parley {version('parley-cli')}")
+        parser.exit()
+
+
 def replica_counts(text: str) -> dict[str, int]:
     """Parse `gateway=2,inference=2`. Raises ArgumentTypeError."""
     counts: dict[str, int] = {}
@@ -260,10 +281,14 @@ def _types(text: str) -> frozenset[str]:
 
 
 def _session(text: str) -> str:
-    try:
+    """The UUID in its usual form, or the beginning of one."""
+    with contextlib.suppress(ValueError):
         return str(UUID(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError("expected the UUID of a session") from None
+    if re.fullmatch(rf"[0-9a-f-]{{{MIN_SESSION_PREFIX},35}}", text.lower()):
+        return text.lower()
+    raise argparse.ArgumentTypeError(
+        f"expected the UUID of a session, or its first {MIN_SESSION_PREFIX} or more digits"
+    )
 
 
 def _time(text: str) -> datetime:

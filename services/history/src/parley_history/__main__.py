@@ -4,7 +4,6 @@ import argparse
 import logging
 import sys
 
-from parley_core.http.server import serve
 from parley_core.log import LogError
 from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
 from parley_core.runtime.settings import InvalidSettings, load
@@ -13,12 +12,10 @@ from parley_core.storage.migrations import (
     require_database_migrated,
     run_with_connection,
 )
-from parley_history.app import create_app
 from parley_history.operations.dead_letters import arguments as dead_letters_arguments
 from parley_history.operations.dead_letters import command as dead_letters_command
 from parley_history.operations.rebuild import command as rebuild_command
 from parley_history.projection.watchdog import ProjectorStalled
-from parley_history.projector_app import create_projector_app
 from parley_history.settings import ProjectSettings, ServeSettings
 from parley_history.storage.database import DatabaseCommandSettings
 from parley_history.storage.database_errors import DATABASE_ERRORS
@@ -37,15 +34,15 @@ def main() -> int:
     try:
         match arguments.command:
             case "migrate":
-                _migrate(load(DatabaseCommandSettings))
+                _migrate(load(DatabaseCommandSettings).database.url)
             case "project":
-                return _project(load(ProjectSettings))
+                return _project(load(ProjectSettings), migrate=arguments.migrate)
             case "rebuild" | "verify":
                 return rebuild_command.run(arguments)
             case "dead-letters":
                 return dead_letters_command.run(arguments)
             case _:
-                _serve(load(ServeSettings))
+                _serve(load(ServeSettings), migrate=arguments.migrate)
     except InvalidSettings as error:
         print(error, file=sys.stderr)
         return 2
@@ -66,20 +63,36 @@ def _arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="apply pending migrations and exit")
-    commands.add_parser("project", help="project the log into the read model until SIGTERM")
-    commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
+    project = commands.add_parser(
+        "project", help="project the log into the read model until SIGTERM"
+    )
+    serve = commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
+    for command in (project, serve):
+        command.add_argument("--migrate", action="store_true", help="`migrate` first")
     rebuild_command.add_parsers(commands)
     dead_letters_arguments.add_parsers(commands)
     return parser.parse_args()
 
 
-def _migrate(settings: DatabaseCommandSettings) -> None:
-    for migration in run_with_connection(settings.database.url, migrate_history):
+def _migrate(database_url: str) -> None:
+    for migration in run_with_connection(database_url, migrate_history):
         print(f"applied {migration.number:04} {migration.name}")
 
 
-def _serve(settings: ServeSettings) -> None:
-    require_database_migrated(settings.database.url, MIGRATIONS)
+def _prepare_database(database_url: str, *, migrate: bool) -> None:
+    """Raises MigrationError if a migration fails, or is pending without `migrate`."""
+    if migrate:
+        _migrate(database_url)
+    else:
+        require_database_migrated(database_url, MIGRATIONS)
+
+
+def _serve(settings: ServeSettings, *, migrate: bool) -> None:
+    # Imported here, for half a second: a maintenance command needs no web server.
+    from parley_core.http.server import serve
+    from parley_history.app import create_app
+
+    _prepare_database(settings.database.url, migrate=migrate)
     app = create_app(settings)
     serve(
         app,
@@ -90,8 +103,11 @@ def _serve(settings: ServeSettings) -> None:
     )
 
 
-def _project(settings: ProjectSettings) -> int:
-    require_database_migrated(settings.database.url, MIGRATIONS)
+def _project(settings: ProjectSettings, *, migrate: bool) -> int:
+    from parley_core.http.server import serve
+    from parley_history.projector_app import create_projector_app
+
+    _prepare_database(settings.database.url, migrate=migrate)
     app = create_projector_app(settings)
     serve(
         app,

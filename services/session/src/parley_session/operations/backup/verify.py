@@ -56,10 +56,13 @@ def _report(manifest: Manifest, differences: DifferenceList, *, with_keys: bool)
         differences.print_under(f"The backup is invalid: {differences.count:,} differences")
         return 1
     rows = {file.name: file.rows for file in manifest.files}
-    print(
-        f"The backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC is complete: "
-        f"{rows['sessions']:,} sessions, {rows['events']:,} events."
-    )
-    if not with_keys:
-        print("PARLEY_MASTER_KEY is not set: the keys were not checked.")
+    backup = f"backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
+    counts = f"{rows['sessions']:,} sessions, {rows['events']:,} events"
+    if with_keys:
+        print(f"The {backup} is complete, and the master key opens its keys: {counts}.")
+    else:
+        print(
+            f"The files of the {backup} are unchanged: {counts}. Whether its content can be read "
+            "was not checked, because PARLEY_MASTER_KEY is not set."
+        )
     return 0
