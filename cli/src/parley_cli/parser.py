@@ -1,25 +1,26 @@
 """Argument parser of the `parley` command."""
 
 import argparse
-import contextlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
-from uuid import UUID
 
 from parley_cli.help import EPILOGS
+from parley_cli.log.tail.arguments import (
+    MIN_SESSION_PREFIX,
+    event_types,
+    log_position,
+    session_or_prefix,
+)
 from parley_cli.log.time_arguments import parse_time
 from parley_cli.stack.dev_tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.stack.up.addresses import MAX_REPLICAS, SERVICES
-from parley_events.session import DATA_BY_TYPE
 
 MAX_HOURS = 24 * 366
 MAX_LIMIT = 100_000
 MAX_WORKERS = 64
-# As many as a line of `parley log tail` on a terminal has.
-MIN_SESSION_PREFIX = 8
 
 REPEATABLE = "may be repeated"
 TYPE_HELP = f"event type, such as message_submitted or a full ce_type; {REPEATABLE}"
@@ -77,6 +78,11 @@ def _add_up(commands: Subparsers) -> None:
         help=f"number of processes of a service (1 to {MAX_REPLICAS}): {', '.join(SERVICES)}. "
         "Each process has its own address (`parley status`); the processes of a service also "
         "share one, at which callers reach them. Gateways share PARLEY_PORT.",
+    )
+    up.add_argument(
+        "--build-page",
+        action="store_true",
+        help="serve the chat page of this checkout; built beside the start if web/ has changed",
     )
 
 
@@ -153,11 +159,11 @@ def _add_tail(log_commands: Subparsers) -> None:
     end = tail.add_mutually_exclusive_group()
     end.add_argument("-f", "--follow", action="store_true", help="print new events until Ctrl-C")
     end.add_argument("--until", type=_time, metavar="TIME", help="last time to include")
-    add("--type", action="append", type=_types, default=[], metavar="T", help=TYPE_HELP)
+    add("--type", action="append", type=event_types, default=[], metavar="T", help=TYPE_HELP)
     add(
         "--session",
         action="append",
-        type=_session,
+        type=session_or_prefix,
         default=[],
         metavar="ID",
         help=f"session ID, or its first {MIN_SESSION_PREFIX} or more digits; {REPEATABLE}",
@@ -168,7 +174,7 @@ def _add_tail(log_commands: Subparsers) -> None:
     add(
         "--from",
         action="append",
-        type=_position,
+        type=log_position,
         default=[],
         dest="starts",
         metavar="PARTITION:OFFSET",
@@ -269,36 +275,8 @@ def replica_counts(text: str) -> dict[str, int]:
     return counts
 
 
-def _types(text: str) -> frozenset[str]:
-    """A full type stands for itself, a short name for all versions of the type."""
-    if "." in text:
-        return frozenset({text})
-    matching = frozenset(full for full in DATA_BY_TYPE if full.split(".")[2] == text)
-    if not matching:
-        known = ", ".join(sorted({full.split(".")[2] for full in DATA_BY_TYPE}))
-        raise argparse.ArgumentTypeError(f"expected a full ce_type or one of {known}")
-    return matching
-
-
-def _session(text: str) -> str:
-    """The UUID in its usual form, or the beginning of one."""
-    with contextlib.suppress(ValueError):
-        return str(UUID(text))
-    if re.fullmatch(rf"[0-9a-f-]{{{MIN_SESSION_PREFIX},35}}", text.lower()):
-        return text.lower()
-    raise argparse.ArgumentTypeError(
-        f"expected the UUID of a session, or its first {MIN_SESSION_PREFIX} or more digits"
-    )
-
-
 def _time(text: str) -> datetime:
     return parse_time(text, datetime.now(UTC))
-
-
-def _position(text: str) -> tuple[int, int]:
-    if not (match := re.fullmatch(r"(\d{1,6}):(\d{1,18})", text)):
-        raise argparse.ArgumentTypeError("expected a partition and an offset, such as 3:1250")
-    return int(match[1]), int(match[2])
 
 
 def _whole_number_up_to(maximum: int) -> Callable[[str], int]:

@@ -18,11 +18,12 @@ def backup(options: argparse.Namespace) -> int:
     folders += ["--keys", options.keys] if options.keys else []
     match options.command:
         case "backup":
-            return store_command(locations, "backup", *folders, with_master_key=False)
+            return store_command(locations, "backup", *folders, more={})
         case "verify-backup":
             return offline_command(locations, "verify-backup", *folders)
         case _ if settings.session_database_url:
-            code = store_command(locations, "restore", *folders, with_master_key=True)
+            more = locations.master_key_environment()
+            code = store_command(locations, "restore", *folders, more=more)
             if code == 0:
                 print(_next_steps())
             return code

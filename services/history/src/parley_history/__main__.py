@@ -3,13 +3,20 @@
 import argparse
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 
 from parley_core.log import LogError
-from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
+from parley_core.process.process_state import ProcessState
+from parley_core.runtime.safe_logging import (
+    configure_logging,
+    log_unexpected_error,
+    report_failure,
+)
 from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.storage.database_start import wait_until_migrated
 from parley_core.storage.migrations import (
     MigrationError,
-    require_database_migrated,
     run_with_connection,
 )
 from parley_history.operations.dead_letters import arguments as dead_letters_arguments
@@ -19,7 +26,7 @@ from parley_history.projection.watchdog import ProjectorStalled
 from parley_history.settings import ProjectSettings, ServeSettings
 from parley_history.storage.database import DatabaseCommandSettings
 from parley_history.storage.database_errors import DATABASE_ERRORS
-from parley_history.storage.migrations import MIGRATIONS, migrate_history
+from parley_history.storage.migrations import migrate_history, require_migrated_history
 
 log = logging.getLogger(__name__)
 
@@ -30,30 +37,34 @@ PROJECTOR_DRAIN_SECONDS = 1
 
 def main() -> int:
     arguments = _arguments()
-    configure_logging()
     try:
+        configure_logging("history")
         match arguments.command:
             case "migrate":
                 _migrate(load(DatabaseCommandSettings).database.url)
             case "project":
-                return _project(load(ProjectSettings), migrate=arguments.migrate)
+                settings = load(ProjectSettings)
+                if arguments.migrate:
+                    _migrate(settings.database.url)
+                return _project(settings)
             case "rebuild" | "verify":
                 return rebuild_command.run(arguments)
             case "dead-letters":
                 return dead_letters_command.run(arguments)
             case _:
-                _serve(load(ServeSettings), migrate=arguments.migrate)
+                serve_settings = load(ServeSettings)
+                if arguments.migrate:
+                    _migrate(serve_settings.database.url)
+                _serve(serve_settings)
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
-        return 2
+        report_failure(error)
+        return INVALID_SETTINGS
     except MigrationError as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return 1
     except DATABASE_ERRORS as error:
-        print(f"Database unavailable: {error or type(error).__name__}.", file=sys.stderr)
+        report_failure(f"Database unavailable: {error or type(error).__name__}.")
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
@@ -79,57 +90,70 @@ def _migrate(database_url: str) -> None:
         print(f"applied {migration.number:04} {migration.name}")
 
 
-def _prepare_database(database_url: str, *, migrate: bool) -> None:
-    """Raises MigrationError if a migration fails, or is pending without `migrate`."""
-    if migrate:
-        _migrate(database_url)
-    else:
-        require_database_migrated(database_url, MIGRATIONS)
-
-
-def _serve(settings: ServeSettings, *, migrate: bool) -> None:
+def _serve(settings: ServeSettings) -> None:
     # Imported here, for half a second: a maintenance command needs no web server.
+    from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
     from parley_history.app import create_app
 
-    _prepare_database(settings.database.url, migrate=migrate)
     app = create_app(settings)
     serve(
         app,
+        app.state.monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=SERVE_DRAIN_SECONDS,
+        hooks=Hooks(prepare=_wait_for_database(settings, app.state.monitor.state)),
     )
 
 
-def _project(settings: ProjectSettings, *, migrate: bool) -> int:
+def _project(settings: ProjectSettings) -> int:
+    from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
     from parley_history.projector_app import create_projector_app
 
-    _prepare_database(settings.database.url, migrate=migrate)
     app = create_projector_app(settings)
     serve(
         app,
+        app.state.monitor,
         host=settings.projector.host,
-        port=settings.projector.port,
+        port=None,
+        management_port=settings.projector.management_port,
+        settings=settings.server,
         drain_seconds=PROJECTOR_DRAIN_SECONDS,
+        hooks=Hooks(prepare=_wait_for_database(settings, app.state.monitor.state)),
     )
     match app.state.failure:
         case None:
             return 0
         case ProjectorStalled() as failure:
-            print(failure, file=sys.stderr)
+            report_failure(failure)
         case LogError() as failure:
             servers = settings.kafka.bootstrap_servers
-            print(
-                f"{failure} Check that Kafka at {servers} is running and the topic exists.",
-                file=sys.stderr,
+            report_failure(
+                f"{failure} Check that Kafka at {servers} is running and the topic exists."
             )
         case error:
             log_unexpected_error(log, "projector failed", error)
     return 1
 
 
+def _wait_for_database(
+    settings: ServeSettings | ProjectSettings, state: ProcessState
+) -> Callable[[], Awaitable[None]]:
+    async def prepare() -> None:
+        await wait_until_migrated(
+            settings.database.url,
+            require_migrated_history,
+            state,
+            migration_wait_seconds=settings.migration_wait_seconds,
+        )
+
+    return prepare
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

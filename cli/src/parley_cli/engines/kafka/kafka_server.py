@@ -38,6 +38,8 @@ group.initial.rebalance.delay.ms=0
 # Kafka reports why it ends only to its logger; slf4j-simple writes to standard error.
 LOG_OPTIONS = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
 JAVA_OPTIONS = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS]
+# The optimising compiler pays off only in a run of many seconds.
+SHORT_RUN_OPTIONS = ["-XX:TieredStopAtLevel=1"]
 READY_TIMEOUT_SECONDS = 120.0
 EXIT_CODE_OF_SIGTERM = 128 + 15  # Set by Java itself.
 
@@ -95,7 +97,8 @@ class KafkaServer:
             jars = await fetch_jars(self._cache, self._on_download)
             class_path = ["-cp", ":".join(str(jar) for jar in jars)]
             if not (self._folder / "records").exists():
-                await self._format([java, *self._reuse_options(), *JAVA_OPTIONS, *class_path])
+                java_options = [*self._reuse_options(), *SHORT_RUN_OPTIONS, *JAVA_OPTIONS]
+                await self._format([java, *java_options, *class_path])
             properties = self._write_properties("records")
             start = [java, *self._aot_options(), *JAVA_OPTIONS, *class_path, "kafka.Kafka"]
             await self.child.start([*self._nice(), *start, properties], self._folder)

@@ -82,6 +82,12 @@ class Report:
         self._print(f"Data and logs are in {data}. Press Ctrl-C to stop.")
         self._print()
 
+    def chat_page(self, url: str, token: str) -> None:
+        self._print("Open the chat page, signed in as the user `you`:")
+        self._print()
+        self._print(Text(f"{url}/#token={token}", "bold"))
+        self._print()
+
     def commands(self, url: str, token: str, chat: str) -> None:
         """Print commands to paste into another terminal."""
         self._print("Chat in another terminal:")
