@@ -27,6 +27,7 @@ def main() -> int:
         max_connections_per_address=settings.max_connections_per_address,
         trusted_proxies=settings.trusted_proxies,
         on_shutdown=gateway.begin_drain,
+        early_responder=gateway.early_pages,
     )
     return 0
 

@@ -31,6 +31,7 @@ from parley_gateway.chat_completions.endpoint import ChatCompletions
 from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
+from parley_gateway.history.early_pages import EarlyPages
 from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.history.page_cache import PageCache
@@ -56,9 +57,13 @@ from parley_gateway.turns.submit_message import MessageSubmitter
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`asgi` is served: the page cache in front of `api`, whose stack costs more."""
+    """`asgi` is served: the page cache in front of `api`, whose stack costs more.
+
+    `early_pages` answers repeated requests in front of both.
+    """
 
     asgi: ASGIApp
+    early_pages: EarlyPages
     api: FastAPI
     pages: PageCache
     tokens: VerifiedTokenCache
@@ -104,8 +109,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     api.add_middleware(RequestIdMiddleware)
     install_error_handlers(api)
     install_request_error_handlers(api)
-    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
-    return Gateway(asgi, api, pages, tokens, streams.drain)
+    early_pages = EarlyPages(pages, tokens, lambda: api.state.versions)
+    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions, early_pages)
+    return Gateway(asgi, early_pages, api, pages, tokens, streams.drain)
 
 
 @asynccontextmanager

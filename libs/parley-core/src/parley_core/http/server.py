@@ -15,6 +15,7 @@ from parley_core.http.connection_limits import (
     connections_within,
     raise_descriptor_limit,
 )
+from parley_core.http.early_responses import EarlyResponder, EarlyResponseProtocol
 from parley_core.http.uvicorn_internals import BoundedProtocol, DrainingServer
 
 IDLE_CONNECTION_SECONDS = 75
@@ -41,6 +42,7 @@ def serve(
     max_connections_per_address: int = 0,
     trusted_proxies: Sequence[Network] = (),
     on_shutdown: Callable[[], None] = lambda: None,
+    early_responder: EarlyResponder | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain open requests for at most `drain_seconds`.
 
@@ -51,7 +53,7 @@ def serve(
 
     Connections over `max_connections`, or over what the file descriptors suffice for, are refused,
     and so are those over `max_connections_per_address` unless they come from `trusted_proxies`; 0
-    is no limit.
+    is no limit. `early_responder` answers remembered requests before they are parsed.
     """
     descriptors = raise_descriptor_limit()
     available = connections_within(descriptors)
@@ -63,7 +65,7 @@ def serve(
     _log.info("at most %d connections (file descriptors: %d)", limits.max_connections, descriptors)
     config = uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, limits=limits),  # type: ignore[arg-type]
+        http=partial(protocol_class(early_responder), limits=limits),  # type: ignore[arg-type]
         loop="uvloop",
         ws="none",
         log_config=None,
@@ -88,6 +90,12 @@ def serve(
         DrainingServer(config, on_shutdown).run(sockets)
     except SystemExit:
         raise SystemExit(1) from None
+
+
+def protocol_class(early_responder: EarlyResponder | None) -> Callable[..., BoundedProtocol]:
+    if early_responder is None:
+        return BoundedProtocol
+    return partial(EarlyResponseProtocol, responder=early_responder)
 
 
 def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -209,6 +209,19 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_responding(self) -> bool:
         return self._running is not None and not self._running.response_complete
 
+    def _is_between_messages(self) -> bool:
+        """Whether the next byte is the first of a request."""
+        return self._head_is_open and not self._has_begun and not self._framing_bytes
+
+    def _is_between_requests(self) -> bool:
+        """Whether the next byte is the first of a request that can be answered at once."""
+        return (
+            self._is_between_messages()
+            and not self._is_responding()
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
     def _start_timer(self) -> None:
         self._timer_started_at = self.loop.time()
         self._timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._on_timeout)

@@ -8,17 +8,19 @@ from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from parley_core.http.early_responses import REQUEST
 from parley_core.http.errors import REQUEST_ID, ParleyError
-from parley_gateway.auth.token_cache import VerifiedTokenCache
+from parley_gateway.auth.token_cache import VerifiedTokenCache, token_digest
 from parley_gateway.history.conditional_get import page_messages
+from parley_gateway.history.early_pages import PATH, EarlyPages, RememberedRequest
 from parley_gateway.history.page_cache import Page, PageCache
 from parley_gateway.history.version_lookup import VersionLookup
-
-PATH = "/v1/history/"
 
 _REQUEST_ID = REQUEST_ID.encode()
 # Requests with one of these headers go to the application.
 _UNSUPPORTED = frozenset((_REQUEST_ID, b"content-length", b"transfer-encoding"))
+# Requests with one of these headers are answered, but not remembered.
+_SPECIAL = frozenset((b"origin", b"expect", b"upgrade"))
 
 
 class PageCacheMiddleware:
@@ -30,10 +32,11 @@ class PageCacheMiddleware:
         pages: PageCache,
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
+        early_pages: EarlyPages,
     ) -> None:
         """`versions` is called once the application has started."""
         self._app, self._pages, self._tokens = app, pages, tokens
-        self._versions = versions
+        self._versions, self._early_pages = versions, early_pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
@@ -48,6 +51,7 @@ class PageCacheMiddleware:
         if scope["method"] != "GET":
             return None
         authorization = if_none_match = b""
+        is_ordinary = scope["http_version"] == "1.1"
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = authorization or value
@@ -55,12 +59,24 @@ class PageCacheMiddleware:
                 if_none_match = if_none_match or value
             elif name in _UNSUPPORTED:
                 return None
+            elif name in _SPECIAL or (name == b"connection" and value.lower() != b"keep-alive"):
+                is_ordinary = False
         verified = self._tokens.get(authorization)
         if verified is None:
             return None
         page = self._pages.get((verified.owner, scope["raw_path"], scope["query_string"]))
         if page is None or not await self._is_current(page):
             return None
+        request = scope.get("extensions", {}).get(REQUEST)
+        if is_ordinary and request is not None:
+            digest, path, query = (
+                token_digest(authorization),
+                scope["raw_path"],
+                scope["query_string"],
+            )
+            self._early_pages.remember(
+                request["bytes"], RememberedRequest(digest, path, query, if_none_match)
+            )
         return page_messages(page, if_none_match, (_REQUEST_ID, token_hex(16).encode()))
 
     async def _is_current(self, page: Page) -> bool:
