@@ -5,7 +5,7 @@ BIN := .venv/bin
 PARALLEL_PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
-.PHONY: help install run test-unit test test-faults format check bench clean
+.PHONY: help install run test-unit test test-faults test-web web-dev format check bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ install: .venv/installed ## Create .venv with the pinned dependencies and every 
 	@touch $@
 
 run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)
-	@exec $(BIN)/parley up
+	@exec $(BIN)/parley up --build-page
 
 test-unit: install ## Run the tests that need neither an engine nor a service (under 30 seconds on two cores)
 	$(PARALLEL_PYTEST) -m unit libs services cli tests/test_*.py
@@ -35,17 +35,27 @@ format: install ## Format the code, apply lint fixes, regenerate the event and c
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m parley_events.asyncapi
 	$(BIN)/python -m tools.configuration_page
+	$(BIN)/python -m tools.openapi_document
+	$(BIN)/python -m tools.web format
 
-check: install ## Check format, lint, types, import boundaries and generated documents
+check: install ## Check format, lint, types, import boundaries, generated documents and the chat page
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m parley_events.asyncapi --check
 	$(BIN)/python -m tools.configuration_page --check
+	$(BIN)/python -m tools.openapi_document --check
+	$(BIN)/python -m tools.web check
+
+test-web: install ## Run the tests of the chat page in Chromium, against the whole stack (under 8 minutes)
+	$(BIN)/python -m tools.web test
+
+web-dev: install ## Serve the chat page with live reload; it calls the gateway of `make run`
+	$(BIN)/python -m tools.web dev
 
 bench: install ## Run the benchmarks (NAMES="append outbox" selects some)
 	$(BIN)/python -m benchmarks $(NAMES)
 
 clean: ## Delete the virtual environment and the local data
-	rm -rf .venv .parley
+	rm -rf .venv .parley web/node_modules web/tests/node_modules

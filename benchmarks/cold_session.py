@@ -25,6 +25,7 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.server import GC_THRESHOLDS
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.migrations import load_migrations, migrate
 from parley_events.cloudevents import encode
 from parley_inference.session.context_window_cache import ContextWindowCache, build_prompt
@@ -165,7 +166,9 @@ async def _services(dsn: str) -> AsyncIterator[Services]:
             "max_messages_per_session": 2 * MESSAGES,
         }
     )
-    async with session_services(settings, RetentionPolicies([])) as services:
+    async with session_services(
+        settings, RetentionPolicies([]), ProcessMonitor("session")
+    ) as services:
         for coroutine in services.background:
             coroutine.close()
         yield services

@@ -29,6 +29,7 @@ from benchmarks.table import (
 STREAMS, ROUNDS, TURNS, BUSY_SESSIONS = 50, 6, 200, 8
 TOKENS_TARGET, ADDED_LATENCY_TARGET = 28_000, 0.010
 VISIBLE_P50_TARGET, VISIBLE_P99_TARGET = 0.020, 0.100
+_END = b'data: {"type":"reply.completed"'
 
 Stream = Callable[[], Awaitable[float]]
 """Reads one whole stream; returns the seconds to its first token."""
@@ -171,9 +172,10 @@ class _Client:
                 first = first or (
                     time.perf_counter() - started_at if b"reply.delta" in data else 0.0
                 )
-                tail = tail + data if b"id: end" in tail else (tail + data)[-65_536:]
+                tail = tail + data if _END in tail else (tail + data)[-65_536:]
         self._ended = time.perf_counter()
-        ended = json.loads(tail.rpartition(b"id: end\ndata: ")[2])
+        data, _, _ = tail.rpartition(_END)[2].partition(b"\n")
+        ended = json.loads(_END.removeprefix(b"data: ") + data)
         tokens = ended["message"]["content"].count(TOKEN)
         assert ended["type"] == "reply.completed", ended
         assert tokens == TOKENS

@@ -54,7 +54,7 @@ async def token_times(content: aiohttp.StreamReader) -> list[float]:
     times: list[float] = []
     while received := await content.readany():
         now = time.perf_counter()
-        deltas, is_last, _ = received.partition(b"id: end")
+        deltas, is_last, _ = received.partition(b'data: {"type":"reply.completed"')
         times += [now] * deltas.count(_TOKEN)
         if is_last:
             break

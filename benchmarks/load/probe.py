@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 INTERVAL_SECONDS = 0.002
-_REQUEST = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+_REQUEST = b"GET /probe HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 class Prober:

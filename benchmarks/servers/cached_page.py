@@ -15,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 from parley_core.auth.principal import Principal
 from parley_core.http.server import serve
 from parley_core.http.service_client import ServiceClient
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import parse_page
-from parley_gateway.history.early_pages import PATH, EarlyPages
+from parley_gateway.history.early_pages import PATH
 from parley_gateway.history.page_cache import PageCache, PageCacheSettings
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
 from parley_gateway.history.version_lookup import (
@@ -73,9 +74,9 @@ def main(port: int, body: bytes, session_id: UUID, redis_url: str | None) -> Non
             lookup.append(version_lookup(redis_url) if redis_url else cast(VersionLookup, _KNOWN))
         return lookup[0]
 
-    early_pages = EarlyPages(pages, tokens, versions)
-    app = PageCacheMiddleware(no_application, pages, tokens, versions, early_pages)
-    serve(app, host="127.0.0.1", port=port, early_responder=early_pages)
+    monitor = ProcessMonitor("cached-page")
+    app = PageCacheMiddleware(no_application, pages, tokens, versions, monitor.requests)
+    serve(app, monitor, host="127.0.0.1", port=port, early_responder=app.early_pages)
 
 
 _KNOWN = KnownVersion()

@@ -72,6 +72,11 @@ def _add_up(commands: Subparsers) -> None:
         "Each process has its own address (`parley status`); the processes of a service also "
         "share one, at which callers reach them. Gateways share PARLEY_PORT.",
     )
+    up.add_argument(
+        "--build-page",
+        action="store_true",
+        help="serve the chat page of this checkout; built beside the start if web/ has changed",
+    )
 
 
 def _add_status(commands: Subparsers) -> None:

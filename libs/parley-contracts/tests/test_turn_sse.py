@@ -51,8 +51,8 @@ def turn(
 
 def read(event: bytes) -> tuple[str, dict[str, Any]]:
     """An event as a client reads it: its id and its data."""
-    identifier, data, *rest = event.decode().split("\n")
-    assert rest == ["", ""]
+    data, identifier, *rest = event.decode().splitlines()
+    assert rest == [""]
     return identifier.removeprefix("id: "), json.loads(data.removeprefix("data: "))
 
 
@@ -60,31 +60,39 @@ def test_the_first_event_is_encoded_byte_for_byte() -> None:
     event = sse.started(turn("Hello"), "/v1/turns/2/stream?ticket=t")
 
     assert event == (
-        b'id: 0\ndata: {"type":"turn.started","sequence_number":0,'
+        b'data: {"type":"turn.started","sequence_number":0,'
         b'"session_id":"00000000-0000-0000-0000-000000000001",'
         b'"turn_id":"00000000-0000-0000-0000-000000000002",'
         b'"message_id":"00000000-0000-0000-0000-000000000003",'
         b'"reply_id":"00000000-0000-0000-0000-000000000004","version":3,'
-        b'"stream_url":"/v1/turns/2/stream?ticket=t"}\n\n'
+        b'"stream_url":"/v1/turns/2/stream?ticket=t"}\nid: 0\n\n'
     )
 
 
 def test_a_delta_is_encoded_byte_for_byte() -> None:
     assert sse.delta("né\n", 12) == (
-        'id: 12\ndata: {"type":"reply.delta","sequence_number":12,"delta":"né\\n"}\n\n'.encode()
+        'data: {"type":"reply.delta","sequence_number":12,"delta":"né\\n"}\nid: 12\n\n'.encode()
     )
 
 
-@pytest.mark.parametrize("breaking", ["\n", "\r", "\r\n\r\n", "\x00", "\x85", "\u2028", "id: 7\n"])
+# Everything at which str.splitlines ends a line, and more.
+@pytest.mark.parametrize(
+    "breaking", [*"\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029\0", "\r\n\r\n", "id: 7\n"]
+)
 def test_no_text_breaks_the_framing_of_an_event(breaking: str) -> None:
     text = f"a{breaking}b"
 
     event = sse.delta(text, len(text))
 
     assert event.count(b"\n") == 3
+    assert len(event.decode().splitlines()) == 3
     assert b"\r" not in event
     assert b"\0" not in event
     assert read(event)[1]["delta"] == text
+
+
+def test_white_space_of_json_does_not_break_the_framing_of_an_event() -> None:
+    assert sse.event(b'{\r\n "a":\n1}') == b'data: {   "a": 1}\n\n'
 
 
 def test_a_heartbeat_is_a_comment() -> None:

@@ -64,7 +64,7 @@ class FakeGateway:
 
 
 def _event(data: dict[str, Any]) -> bytes:
-    return f"id: {data['sequence_number']}\ndata: {json.dumps(data)}\n\n".encode()
+    return f"data: {json.dumps(data)}\nid: {data['sequence_number']}\n\n".encode()
 
 
 class _Handler(BaseHTTPRequestHandler):

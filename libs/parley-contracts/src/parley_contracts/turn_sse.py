@@ -1,4 +1,4 @@
-"""Server-sent events of a turn: their encoding, and the replay of an ended turn.
+"""Server-sent events: their encoding, the events of a turn, and the replay of an ended turn.
 
 An event id is a position in the reply: the number of code points up to the end of the event.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -19,7 +19,27 @@ HEARTBEAT = b": heartbeat\n\n"
 HEARTBEAT_SECONDS = 15
 END = "end"
 
+# Characters at which `str.splitlines` of Python ends a line, beside those that JSON escapes.
+_LINE_ENDS = (
+    ("\u0085".encode(), b"\\u0085"),
+    ("\u2028".encode(), b"\\u2028"),
+    ("\u2029".encode(), b"\\u2029"),
+)
 _encode = msgspec.json.Encoder().encode
+
+
+def event(data: bytes, event_id: str | None = None) -> bytes:
+    """One event with JSON as its data, which no client can mistake for several lines.
+
+    The id comes last: some clients store it as soon as they read it, and after a cut in the middle
+    of the event they would resume behind text that they never had.
+    """
+    for line_end, escaped in _LINE_ENDS:
+        data = data.replace(line_end, escaped)
+    # Outside of strings, JSON may have line breaks as white space.
+    data = data.replace(b"\n", b" ").replace(b"\r", b" ")
+    last = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
+    return b"data: " + data + b"\n" + last + b"\n"
 
 
 def started(turn: Turn, stream_url: str) -> bytes:
@@ -38,13 +58,13 @@ def started(turn: Turn, stream_url: str) -> bytes:
         "version": turn.message.version + 1,
         "stream_url": stream_url,
     }
-    return b"id: 0\ndata: " + _encode(data) + b"\n\n"
+    return event(_encode(data), "0")
 
 
 def delta(text: str, position: int) -> bytes:
     """`reply.delta`; `position` is that of the end of `text`."""
     data = {"type": "reply.delta", "sequence_number": position, "delta": text}
-    return b"id: %d\ndata: " % position + _encode(data) + b"\n\n"
+    return event(_encode(data), str(position))
 
 
 def ended(turn: Turn) -> bytes:
@@ -61,7 +81,7 @@ def ended(turn: Turn) -> bytes:
         data["usage"] = msgspec.Raw(turn.reply.usage.to_json())
     if turn.error is not None:
         data["error"] = msgspec.Raw(turn.error.to_json())
-    return b"id: end\ndata: " + _encode(data) + b"\n\n"
+    return event(_encode(data), END)
 
 
 def erased(turn: Turn) -> bytes:

@@ -110,8 +110,8 @@ async def test_a_call_with_an_idempotency_key_is_repeated_once_after_a_broken_co
         return web.Response(text="done")
 
     async with service(breaking_off) as client:
-        keyed = {"headers": {"idempotency-key": "k"}}
-        response = await client.call("POST", "/", **NAMES, body=b"{}", **keyed)
+        key = {"idempotency-key": "k"}
+        response = await client.call("POST", "/", **NAMES, body=b"{}", headers=key)
         assert (response.body, bodies) == (b"done", [b"{}", b"{}"])
 
         bodies.clear()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -129,10 +129,11 @@ async def test_an_unread_response_aborts_the_connection(monkeypatch: pytest.Monk
     state = ServerState()
     async with connected("x" * LARGE, state) as (reader, writer):
         await eventually(lambda: state.connections)
-        writer.transport.pause_reading()
+        transport = cast(asyncio.Transport, writer.transport)
+        transport.pause_reading()
         writer.write(REQUEST + b"\r\n")
         await eventually(lambda: not state.connections)
-        writer.transport.resume_reading()
+        transport.resume_reading()
 
         read = 0
         with suppress(ConnectionError):

@@ -26,7 +26,7 @@ SECRET = "hunter2" * 5
 
 
 class CacheSettings(SettingsGroup):
-    max_bytes: int = Field(1_000, ge=1)
+    max_bytes: int = Field(default=1_000, ge=1)
     ttl_seconds: Seconds = 30
 
 
@@ -38,8 +38,8 @@ class RequiredGroup(SettingsGroup):
 class ExampleSettings(Settings):
     internal_secret: InternalSecretSetting = Field(description="at least 32 random bytes")
     session_url: str = Field(description="the base URL of session", pattern="^https?://")
-    port: int = Field(8081, ge=1, le=65535, description="a port from 1 to 65535")
-    turns: int = Field(200, ge=1)
+    port: int = Field(default=8081, ge=1, le=65535, description="a port from 1 to 65535")
+    turns: int = Field(default=200, ge=1)
     models: Path | None = None
     page_cache: CacheSettings = CacheSettings()
     api_key: Annotated[
@@ -134,7 +134,9 @@ def test_the_repr_shows_no_secret(environment: Any) -> None:
 def test_a_secret_may_be_passed_as_an_object() -> None:
     secret = InternalSecret(b"s" * 32)
 
-    assert ExampleSettings(internal_secret=secret).internal_secret is secret
+    # The other required settings come from the environment, which a type checker does not know.
+    given: dict[str, Any] = {"internal_secret": secret}
+    assert ExampleSettings(**given).internal_secret is secret
 
 
 @pytest.mark.parametrize("empty", [True, False])
@@ -247,3 +249,15 @@ def test_the_description_of_an_optional_type_is_found(environment: Any) -> None:
     assert complaint(GroupedSettings) == (
         "PARLEY_REDIS_URL is wrong. It should be a URL such as redis://127.0.0.1:6379/0."
     )
+
+
+def test_a_port_that_kubernetes_sets_for_a_service_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class ServiceSettings(Settings, env_prefix="PARLEY_SESSION_"):
+        port: Port = 8081
+
+    monkeypatch.setenv("PARLEY_SESSION_PORT", "tcp://10.0.0.1:8081")
+    assert load(ServiceSettings).port == 8081
+    monkeypatch.setenv("PARLEY_SESSION_PORT", "9000")
+    assert load(ServiceSettings).port == 9000

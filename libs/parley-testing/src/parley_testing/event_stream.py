@@ -27,7 +27,8 @@ class EventStream:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
                 self._unread = rest
-                if not block.startswith(b":"):
+                # Comments and the reconnection time, which are not events.
+                if not block.startswith((b":", b"retry:")):
                     return _parsed(block)
             elif received := await self._read():
                 self.raw += received
@@ -59,7 +60,8 @@ def text_of(events: Iterable[Event]) -> str:
 
 
 def _parsed(block: bytes) -> Event:
-    id_line, data_line = block.decode().split("\n")
-    assert id_line.startswith("id: "), block
+    *retry_line, data_line, id_line = block.decode().split("\n")
+    assert all(line.startswith("retry: ") for line in retry_line), block
     assert data_line.startswith("data: "), block
+    assert id_line.startswith("id: "), block
     return {"id": id_line.removeprefix("id: "), **json.loads(data_line.removeprefix("data: "))}

@@ -26,9 +26,13 @@ from parley_core.auth.principal import InternalSecret, InvalidPrincipal, verify_
 from parley_testing.peers import SECRET
 
 HUGE, NAN, INFINITE = 10**400, float("nan"), float("inf")
-WRONG = ([], ["x", 1], {}, {"a": 1}, 7, 1.5, HUGE, NAN, INFINITE, -INFINITE, True, False, None)
+WRONG: tuple[Any, ...] = (
+    *([], ["x", 1], {}, {"a": 1}),
+    *(7, 1.5, HUGE, NAN, INFINITE, -INFINITE, True, False, None),
+)
 NOT_STRINGS = [json.dumps(value) for value in WRONG]
-NOT_TIMES = [json.dumps(v) for v in ([], [1], {}, "1", "x", HUGE, 1e300, NAN, INFINITE, True, None)]
+WRONG_TIMES: tuple[Any, ...] = ([], [1], {}, "1", "x", HUGE, 1e300, NAN, INFINITE, True, None)
+NOT_TIMES = [json.dumps(value) for value in WRONG_TIMES]
 DEEP = "[" * 3_000 + "]" * 3_000
 
 HEADERS = [(name, v) for name in ("alg", "kid", "typ", "crit") for v in (*NOT_STRINGS, DEEP)]
@@ -129,7 +133,8 @@ def test_a_principal_token_with_a_value_of_the_wrong_type_is_invalid(name: Any) 
         "scopes": [],
     }
     payload |= {"iat": int(now.timestamp()), "exp": int(now.timestamp()) + 60}
-    secret, expected = InternalSecret(SECRET.encode()), {"audience": "session", "now": now}
+    secret = InternalSecret(SECRET.encode())
+    expected: dict[str, Any] = {"audience": "session", "now": now}
     verify_principal(sign(SECRET, "HS256", payload), secret, issuers=["gateway"], **expected)
     named = [(n, v) for n in ("iss", "aud", "tenant", "sub") for v in NOT_STRINGS]
     scoped = [("scopes", value) for value in (*NOT_STRINGS, '"x"') if value != "[]"]

@@ -209,7 +209,7 @@ async def test_a_request_with_a_special_header_is_parsed_each_time(
 async def test_pipelined_requests_are_answered_in_order(
     remembered: Connection, commit: Callable[..., None]
 ) -> None:
-    other = get("/healthz")
+    other = get("/v1/client-config")
     # In one read, and in several while the first one waits for its version.
     await remembered.send(get() + other + get())
     assert [(await remembered.receive()).status for _ in range(3)] == [200] * 3
@@ -283,10 +283,10 @@ async def test_what_a_client_sends_before_its_response_is_read_after_it(
     before = parsed.count
     await remembered.send(get())
     await eventually(lambda: protocol._sent_meanwhile is not None)
-    await remembered.send(get("/healthz"))
+    await remembered.send(get("/v1/client-config"))
     await eventually(lambda: bool(protocol._sent_meanwhile))
     assert parsed.count == before
-    await remembered.send(b"GET /healthz HTTP/1.1\r\nhost: p\r\n\r\n" * 8)
+    await remembered.send(b"GET /v1/client-config HTTP/1.1\r\nhost: p\r\n\r\n" * 8)
     lookup.set()
     responses = [await remembered.receive() for _ in range(10)]
     assert ["etag" in each.headers for each in responses] == [True] + [False] * 9

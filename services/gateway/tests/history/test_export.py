@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import MethodType
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -92,5 +93,5 @@ async def test_a_disconnected_client_ends_the_upstream_stream(gateway: Gateway, 
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
         answer.close()
-    streams = gateway.app.begin_drain.__self__
+    streams: Any = cast(MethodType, gateway.app.hurry).__self__
     await eventually(lambda: not streams._stops)

@@ -3,7 +3,7 @@
 The suite runs a short deterministic part. `PARLEY_FUZZ_SECONDS=600` runs random cases for ten
 minutes:
 
-    PARLEY_FUZZ_SECONDS=600 .venv/bin/pytest services/gateway/tests/http/test_connection_fuzz.py
+    PARLEY_FUZZ_SECONDS=600 .venv/bin/pytest -s services/gateway/tests/http/test_connection_fuzz.py
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import random
 import time
 from contextlib import suppress
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +19,7 @@ from gateway_fakes.gateway import Gateway
 from gateway_fakes.issuer import token
 
 from parley_core.http import body_limit, uvicorn_internals
-from parley_core.http.uvicorn_internals import MAX_HEAD_BYTES
+from parley_core.http.uvicorn_internals import MAX_HEAD_BYTES, BoundedProtocol
 
 SECONDS = float(os.environ.get("PARLEY_FUZZ_SECONDS", "0"))
 CASES, CONNECTIONS = 150, 8
@@ -31,7 +32,7 @@ METHODS = (b"GET", b"POST", b"HEAD", b"PUT", b"CONNECT", b"OPTIONS", b"PRI", b"g
 TARGETS = (
     b"/v1/sessions",
     b"/v1/models",
-    b"/healthz",
+    b"/livez",
     b"*",
     b"host:1",
     b"http://host",
@@ -137,7 +138,7 @@ async def test_random_requests_end_within_bounds_without_errors_beside_a_healthy
     monkeypatch.setattr(uvicorn_internals, "HEAD_TIMEOUT_SECONDS", HEAD_TIMEOUT_SECONDS)
     monkeypatch.setattr(body_limit, "DISCARD_SECONDS", HEAD_TIMEOUT_SECONDS)
     server, cases, most_buffered = gateway.server, 0, 0
-    server.config.timeout_keep_alive = HEAD_TIMEOUT_SECONDS
+    monkeypatch.setattr(server.config, "timeout_keep_alive", HEAD_TIMEOUT_SECONDS)
     seed = random.SystemRandom().randrange(1 << 32) if SECONDS else 0
     deadline = time.monotonic() + SECONDS
     unfinished = iter(range(seed, seed + (CASES if not SECONDS else 1 << 40)))
@@ -158,8 +159,8 @@ async def test_random_requests_end_within_bounds_without_errors_beside_a_healthy
         nonlocal most_buffered
         while True:
             async with asyncio.timeout(CASE_SECONDS):
-                assert (await gateway.get("/healthz"))[0] == 200
-            for connection in server.server_state.connections:
+                assert (await gateway.get("/livez"))[0] == 200
+            for connection in cast(set[BoundedProtocol], server.server_state.connections):
                 buffered = len(connection.cycle.body) if connection.cycle else 0
                 most_buffered = max(most_buffered, buffered + connection._framing_bytes)
             await asyncio.sleep(0.01)

@@ -172,7 +172,7 @@ async def test_a_busy_or_unavailable_inference_is_retried(
 
 @pytest.mark.parametrize(
     "rubbish",
-    [b"id: x\ndata: {}\n\n", b"id: -1\ndata: {}\n\n", b"id: 5\ndata: " + b"x" * 9_000],
+    [b"data: {}\nid: x\n\n", b"data: {}\nid: -1\n\n", b"data: " + b"x" * 9_000],
     ids=["a strange id", "a negative id", "an endless event"],
 )
 async def test_a_malformed_stream_is_not_relayed(
@@ -199,7 +199,7 @@ async def test_text_before_a_malformed_end_is_not_lost(
 ) -> None:
     def ends_badly() -> Any:
         session.end("Hello")
-        return deltas("Hel") + b"id: end\ndata: {}\n\n"
+        return deltas("Hel") + b"data: {}\nid: end\n\n"
 
     inference.script(ends_badly)
     async with gateway.stream() as stream:
@@ -238,9 +238,11 @@ async def test_each_outage_has_its_own_deadline(
 async def test_a_turn_that_ended_during_an_outage_is_replayed_from_session(
     gateway: Gateway, session: FakeSessionService, inference: Inference
 ) -> None:
-    inference.script(
-        deltas("ab"), lambda: session.fail("abc", "interrupted") and b"", Disconnects()
-    )
+    def fail() -> bytes:
+        session.fail("abc", "interrupted")
+        return b""
+
+    inference.script(deltas("ab"), fail, Disconnects())
     async with gateway.stream() as stream:
         *_, last_delta, last = await stream.events()
     assert (last_delta["delta"], last_delta["id"]) == ("c", "3")

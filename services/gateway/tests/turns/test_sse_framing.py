@@ -8,7 +8,7 @@ from parley_contracts import turn_sse as sse
 from parley_core.streaming.sse import EventTooLarge
 from parley_gateway.turns.sse_framing import MalformedEventStream, TurnEventFramer
 
-SENT = sse.delta("é\n\nid: 7\n", 9) + sse.HEARTBEAT + sse.delta("b", 10) + b"id: end\ndata: {}\n\n"
+SENT = sse.delta("é\n\nid: 7\n", 9) + sse.HEARTBEAT + sse.delta("b", 10) + b"data: {}\nid: end\n\n"
 
 
 def test_the_framer_returns_unchanged_bytes_in_whole_events() -> None:
@@ -23,11 +23,11 @@ def test_the_framer_returns_unchanged_bytes_in_whole_events() -> None:
 
 def test_the_last_event_id_is_that_of_the_last_whole_event() -> None:
     framer = TurnEventFramer(3, 1_000)
-    framer.feed(b"id: 5\ndata: {}\n")
+    framer.feed(b"data: {}\nid: 5\n")
     assert framer.last_event_id == 3
-    framer.feed(b"\nid: 8\ndata: {}\n\nid: 9")
+    framer.feed(b"\ndata: {}\nid: 8\n\ndata: {}\nid: 9")
     assert (framer.last_event_id, framer.ended) == (8, False)
-    framer.feed(b"\ndata: {}\n\n" + sse.HEARTBEAT)
+    framer.feed(b"\n\n" + sse.HEARTBEAT)
     assert framer.last_event_id == 9
 
 
@@ -40,7 +40,7 @@ def test_comments_do_not_change_the_last_event_id() -> None:
 @pytest.mark.parametrize("event_id", [b"", b"x", b"-1", b"1.5", b"ended", "٣".encode()])
 def test_an_invalid_event_id_is_an_error(event_id: Any) -> None:
     with pytest.raises(MalformedEventStream):
-        TurnEventFramer(0, 1_000).feed(b"id: " + event_id + b"\ndata: {}\n\n")
+        TurnEventFramer(0, 1_000).feed(b"data: {}\nid: " + event_id + b"\n\n")
 
 
 def test_an_oversized_event_is_an_error_before_it_is_complete() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, response_start
@@ -13,6 +13,7 @@ from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
+from parley_gateway.turns.event_relay import TurnEventRelay
 from parley_gateway.turns.stream_response import TurnStreamResponse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
@@ -59,7 +60,9 @@ async def test_turn_started_is_sent_before_inference_accepts_the_turn(
     paused = asyncio.Event()
     inference.script(paused, lambda: sse.ended(session.end("")))
     async with gateway.stream() as stream:
-        assert (await stream.event())["type"] == "turn.started"
+        first = await stream.event()
+        assert first is not None
+        assert first["type"] == "turn.started"
         assert stream.raw == response_start(stream.raw, session.turn)
         paused.set()
         await stream.events()
@@ -172,9 +175,9 @@ async def test_inference_is_called_before_turn_started_is_sent() -> None:
     async def send(message: Any) -> None:
         happened.append(message.get("body"))
 
-    async def receive() -> None:
+    async def receive() -> Any:
         await asyncio.Event().wait()
 
     stop = asyncio.get_running_loop().create_future()
-    await TurnStreamResponse(Events()).send_events(receive, send, stop)
+    await TurnStreamResponse(cast(TurnEventRelay, Events())).send_events(receive, send, stop)
     assert happened == ["asked", "started", None, b"started", b"more", b""]

@@ -75,6 +75,19 @@ async def test_a_json_response_is_relayed_except_for_id_and_model(
     assert model_server.requests == [BODY | {"stream": False}]
 
 
+async def test_characters_that_end_a_line_are_escaped(
+    inference: Inference, model_server: ModelServer
+) -> None:
+    text = "a\x85b\u2028c\u2029d"
+    spread = f'{{"choices": [{{"delta":\ndata: {{"content": "{text}"}}}}]}}'
+    model_server.script(f"data: {spread}\n\n".encode(), *reply("e"))
+    async with inference.request("POST", "/completions", body=STREAMING_BODY) as answer:
+        lines = (await answer.text()).splitlines()
+    first, blank, *_ = lines
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"] == {"content": text}
+    assert blank == ""
+
+
 async def test_unpaired_surrogates_are_relayed(
     inference: Inference, model_server: ModelServer
 ) -> None:

@@ -71,7 +71,9 @@ def test_the_window_fits_its_budget_and_starts_with_a_user_message() -> None:
         asked = talk.ask("q" * (1 + turn % 40))
         seen = window(talk.session, asked)
         assert tokens(talk.session, seen) <= BUDGET
-        assert talk.session.messages[seen[0]].role == "user"
+        first = seen[0]
+        assert isinstance(first, UUID)
+        assert talk.session.messages[first].role == "user"
         talk.reply("a" * (1 + turn * 7 % 90) * (20 if turn % 10 == 9 else 1))
 
 

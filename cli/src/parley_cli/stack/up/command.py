@@ -13,6 +13,7 @@ from parley_cli.engines import EngineError
 from parley_cli.engines.ports import require_free
 from parley_cli.errors import CommandError
 from parley_cli.settings import UpSettings, load
+from parley_cli.stack.chat_page import PageNotBuilt, build_folder, build_page
 from parley_cli.stack.dev_tokens import DEFAULT_USER, development_token
 from parley_cli.stack.state_file import (
     RunningStack,
@@ -35,7 +36,8 @@ def up(options: argparse.Namespace) -> int:
         settings = load(UpSettings)
         data = _data_folder(settings.data)
         with StackLock(data), _warnings_reported(report):
-            return asyncio.run(_up(settings, data, options.replicas, report))
+            page = build_folder() if options.build_page else None
+            return asyncio.run(_up(settings, data, options.replicas, page, report))
     except OSError as error:
         path = f" ({error.filename})" if error.filename else ""
         raise CommandError(f"`parley up` failed: {error.strerror or error}{path}.") from error
@@ -60,10 +62,16 @@ def _data_folder(folder: Path) -> Path:
     return data
 
 
-async def _up(settings: UpSettings, data: Path, replicas: Mapping[str, int], report: Report) -> int:
+async def _up(
+    settings: UpSettings,
+    data: Path,
+    replicas: Mapping[str, int],
+    page: Path | None,
+    report: Report,
+) -> int:
     started_at = time.monotonic()
     _require_gateway_port(settings.port)
-    composition = await compose(settings, data, replicas)
+    composition = await compose(settings, data, replicas, page)
     processes = ProcessGroup(
         composition.members,
         composition.preparations,
@@ -77,11 +85,15 @@ async def _up(settings: UpSettings, data: Path, replicas: Mapping[str, int], rep
         token = None
         if not settings.jwks_url:
             token = development_token(settings, user=DEFAULT_USER)
-        report.started(composition.url, token, data, time.monotonic() - started_at)
+        seconds = time.monotonic() - started_at
+        report.started(composition.url, token, data, seconds, has_page=page is not None)
 
+    building = asyncio.create_task(_build_page(page, report))
     try:
         await _run_until_signal(processes, on_started, report)
     finally:
+        building.cancel()
+        await asyncio.gather(building, return_exceptions=True)
         remove_state_file(data)
     return 0
 
@@ -111,6 +123,16 @@ async def _run_until_signal(
         await processes.stop(STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS)
     if isinstance(outcome, Exception):
         raise outcome
+
+
+async def _build_page(page: Path | None, report: Report) -> None:
+    """Runs beside the start of the stack, which does not need the page."""
+    if page is None:
+        return
+    try:
+        await build_page(page, report.print_line)
+    except PageNotBuilt as error:
+        report.warning(str(error))
 
 
 def _require_gateway_port(port: int) -> None:

@@ -30,8 +30,8 @@ from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_core.log import LogError, ensure_topic
 from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 
-# Six for the engines, one for the demo model, one per replica, and one that replicas share.
-MAX_PORTS = 7 + MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
+# Six for the engines, one for the demo model, two per replica, and one that replicas share.
+MAX_PORTS = 7 + 2 * MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
 
 TOPIC_TIMEOUT_SECONDS = 60.0
 
@@ -44,7 +44,9 @@ class Composition:
     url: str
 
 
-async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int]) -> Composition:
+async def compose(
+    settings: UpSettings, data: Path, replicas: Mapping[str, int], page: Path | None = None
+) -> Composition:
     """Build the stack without starting anything. Raises EngineError, SecretLost."""
     ports = iter(free_ports(MAX_PORTS))
     engines = EngineSelection(settings, data, ports)
@@ -68,7 +70,7 @@ async def compose(settings: UpSettings, data: Path, replicas: Mapping[str, int])
     )
     gateway = join_host_port(settings.host, settings.port)
     addresses = Addresses(gateway, replicas, ports)
-    environments = Environments(settings, addresses, connections)
+    environments = Environments(settings, addresses, connections, page)
     return Composition(
         [*_members(settings, data, engines, addresses, environments)],
         [*_preparations(settings, data, engines, (session, history), environments)],
@@ -99,7 +101,10 @@ def _members(
     for service, spec in process_table.services(addresses, environments):
         depends_on = process_table.STARTUP_DEPENDENCIES.get(service, ())
         yield ManagedProcess(
-            ServiceProcess(spec, data), depends_on, process_table.stop_stage(service)
+            ServiceProcess(spec, data),
+            depends_on,
+            process_table.stop_stage(service),
+            spec.management,
         )
 
 

@@ -55,7 +55,9 @@ class Report:
         self.clear_status()
         self._print("Stopping. Press Ctrl-C again to kill all processes.")
 
-    def started(self, url: str, token: str | None, data: Path, seconds: float) -> None:
+    def started(
+        self, url: str, token: str | None, data: Path, seconds: float, *, has_page: bool
+    ) -> None:
         self.clear_status()
         self._print()
         self._print(
@@ -67,6 +69,11 @@ class Report:
         if token is None:
             self._print("Get a token from the issuer of PARLEY_JWKS_URL.")
             return
+        if has_page:
+            self._print("Open the chat page, signed in as the user `you`:")
+            self._print()
+            self._print(Text(f"{url}/#token={token}", "bold"))
+            self._print()
         self._print(
             f"Chat with `{_parley_command()} chat` in another terminal, or paste this there "
             "(the token is for the user `you`):"

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from parley_core.auth.principal import InternalSecret, Principal, verify_principal
-from parley_core.http.errors import error_body
-from parley_core.http.service_client import ServiceClient, ServiceError, http_session
+from parley_core.http.errors import Unavailable, error_body
+from parley_core.http.service_client import ServiceClient, http_session
 
 SECRET = InternalSecret(b"s" * 32)
 ADA = Principal("acme", "ada", frozenset({"admin"}))
@@ -51,7 +51,7 @@ def verified_principal(request: web.Request, **changes: Any) -> Principal:
     return verify_principal(token, SECRET, **expected | changes)
 
 
-def is_unavailable(raised: pytest.ExceptionInfo[ServiceError]) -> bool:
+def is_unavailable(raised: pytest.ExceptionInfo[Unavailable]) -> bool:
     error = raised.value
     return (
         error.status == 503

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import ErrorShape, Turn
 from parley_gateway.chat_completions.errors import ReplyIncomplete, error_event
 from parley_gateway.chat_completions.responses import (
@@ -63,6 +64,7 @@ class CompletionChunks:
             "system_fingerprint": None,
         }
         # Text chunks differ only in the text, which is copied without decoding.
+        # It comes from an event, in which line ends are escaped already.
         text = self._chunk({"content": msgspec.Raw(_TEXT)})
         self._before_text, _, self._after_text = text.rpartition(_TEXT)
 
@@ -75,7 +77,7 @@ class CompletionChunks:
         for event in events.split(b"\n\n"):
             _, is_event, data = event.partition(b"data: ")
             if is_event:
-                chunks.append(self._convert(data))
+                chunks.append(self._convert(data.partition(b"\n")[0]))
         return b"".join(chunks)
 
     def _convert(self, data: bytes) -> bytes:
@@ -109,7 +111,7 @@ class CompletionChunks:
 
 
 def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + _encode(chunk) + b"\n\n"
+    return sse.event(_encode(chunk))
 
 
 def _error_shape(error: _Error | None) -> ErrorShape | None:

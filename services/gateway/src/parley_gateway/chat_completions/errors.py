@@ -2,13 +2,16 @@
 
 import msgspec
 
+from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import ErrorShape
 from parley_core.http.errors import ParleyError, error_body
 
 _STATUSES = {
+    "context_length_exceeded": 400,
     "context_too_long": 400,
     "model_unknown": 404,
     "cancelled": 409,
+    "upstream_quota_exceeded": 429,
     "upstream_rate_limited": 429,
     "upstream_unavailable": 503,
     "upstream_busy": 503,
@@ -44,7 +47,7 @@ class ReplyIncomplete(ParleyError):
 def error_event(error: ParleyError) -> bytes:
     """An error amid a stream: the last event, without `[DONE]` after it."""
     body = error_body(error.message, type=error.type, code=error.code, param=error.param)
-    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+    return sse.event(msgspec.json.encode(body))
 
 
 def _status(code: str) -> int:

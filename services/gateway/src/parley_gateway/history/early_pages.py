@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import getrandbits
+from time import perf_counter
 from uuid import UUID
 
 from cachetools import LRUCache
@@ -38,6 +39,10 @@ class RememberedRequest:
     if_none_match: bytes
 
 
+_Waiting = tuple[Page, bytes, float, Respond]
+"""The cached page, the `If-None-Match` of the request, its time, and how to respond to it."""
+
+
 class EarlyPages:
     """`versions` is called once the application has started."""
 
@@ -48,11 +53,14 @@ class EarlyPages:
         pages: PageCache,
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
+        record_hit: Callable[[float], None],
     ) -> None:
+        """`record_hit` is called with the duration of each response, in seconds."""
         self._pages, self._tokens, self._versions = pages, tokens, versions
+        self._record_hit = record_hit
         # By digest, so that a memory dump contains no usable token.
         self._requests: LRUCache[bytes, RememberedRequest] = LRUCache(MAX_REMEMBERED_REQUESTS)
-        self._waiting: dict[UUID, list[tuple[Page, bytes, Respond]]] = {}
+        self._waiting: dict[UUID, list[_Waiting]] = {}
         self._answering: asyncio.Task[None] | None = None
 
     def remember(self, request: bytes, remembered: RememberedRequest) -> None:
@@ -68,7 +76,7 @@ class EarlyPages:
         page = self._pages.get((verified.owner, remembered.path, remembered.query))
         if page is None:
             return False
-        waiting = (page, remembered.if_none_match, respond)
+        waiting = (page, remembered.if_none_match, perf_counter(), respond)
         self._waiting.setdefault(page.session_id, []).append(waiting)
         if self._answering is None:
             self._answering = asyncio.get_running_loop().create_task(self._answer())
@@ -84,18 +92,19 @@ class EarlyPages:
         finally:
             self._answering = None
 
-    async def _answer_session(
-        self, session_id: UUID, waiting: Sequence[tuple[Page, bytes, Respond]]
-    ) -> None:
+    async def _answer_session(self, session_id: UUID, waiting: Sequence[_Waiting]) -> None:
         version = None
         try:
             version = await self._versions().current(session_id)
         except ParleyError:
             pass  # The application responds with the error.
         finally:
-            for page, if_none_match, respond in waiting:
-                is_current = version is not None and page.version >= version
-                respond(_response(page, if_none_match) if is_current else None)
+            for page, if_none_match, started_at, respond in waiting:
+                if version is None or page.version < version:
+                    respond(None)
+                    continue
+                respond(_response(page, if_none_match))
+                self._record_hit(perf_counter() - started_at)
 
 
 def _response(page: Page, if_none_match: bytes) -> bytes:

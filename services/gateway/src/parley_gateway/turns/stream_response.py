@@ -7,12 +7,16 @@ from contextlib import aclosing
 from starlette.types import Receive, Send
 
 from parley_contracts import turn_sse as sse
+from parley_core.runtime.backoff import backoff_delay
 from parley_gateway.http.sse_response import SSEResponse
 from parley_gateway.turns.event_relay import TurnEventRelay
 
 # Event loop iterations until the call to inference is sent; work done before its response arrives
 # does not delay the first token.
 _LOOPS_UNTIL_CALL_IS_SENT = 2
+# An EventSource reconnects after half of it or more, each at another time, because a gateway that
+# stops ends all of its streams at once.
+MAX_RECONNECT_SECONDS = 3.0
 
 
 class TurnStreamResponse:
@@ -20,6 +24,7 @@ class TurnStreamResponse:
 
     def __init__(self, events: TurnEventRelay) -> None:
         self._events = events
+        self._has_retry = False
         self._response = SSEResponse(
             handed_over=events.handed_over,
             handover_timeout_seconds=events.handover_timeout_seconds,
@@ -29,7 +34,18 @@ class TurnStreamResponse:
         self, receive: Receive, send: Send, stop: asyncio.Future[None], *, resumes: bool = False
     ) -> None:
         """A stream that `resumes` does not begin with `turn.started`."""
-        await self._response.send_batches(self._batches(resumes), receive, send, stop)
+        await self._response.send_batches(self._with_retry(resumes), receive, send, stop)
+
+    async def _with_retry(self, resumes: bool) -> AsyncGenerator[bytes, None]:
+        """The batches, with a `retry` field in the first event: alone it would be an event without
+        data to clients that do not follow the specification.
+        """
+        async with aclosing(self._batches(resumes)) as batches:
+            async for events in batches:
+                if not self._has_retry and events.startswith(b"data: "):
+                    self._has_retry = True
+                    events = _retry_field() + events
+                yield events
 
     async def _batches(self, resumes: bool) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._events.read()) as batches:
@@ -47,3 +63,8 @@ class TurnStreamResponse:
                 yield events
         if self._events.session_erased:
             yield sse.erased(self._events.turn)
+
+
+def _retry_field() -> bytes:
+    seconds = backoff_delay(1, MAX_RECONNECT_SECONDS, MAX_RECONNECT_SECONDS)
+    return b"retry: %d\n" % (1_000 * seconds)

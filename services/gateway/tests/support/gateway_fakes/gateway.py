@@ -27,6 +27,7 @@ QUICK = {
     "jwt": {"secret": JWT_SECRET},
     "stream": {"reconnect_deadline_seconds": 1},
     "drain_seconds": 1,
+    "handover_seconds": 0,
 }
 
 
@@ -128,9 +129,11 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
 
 
 def response_start(raw: bytes, turn: Turn) -> bytes:
-    """The beginning of a turn's stream, with the signed ticket of `raw`."""
-    first = raw.partition(b"\n\n")[0].partition(b"\ndata: ")[2]
-    return sse.started(turn, json.loads(first)["stream_url"])
+    """The beginning of a turn's stream, with the reconnection time and signed ticket of `raw`."""
+    retry, _, event = raw.partition(b"\n")
+    assert re.fullmatch(rb"retry: [0-9]{3,4}", retry)
+    data = event.partition(b"\n")[0].removeprefix(b"data: ")
+    return retry + b"\n" + sse.started(turn, json.loads(data)["stream_url"])
 
 
 def another_id() -> str:

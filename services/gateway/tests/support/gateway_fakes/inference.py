@@ -82,6 +82,8 @@ class Inference(FakeService):
                 request.transport.abort()
             case Stalls():
                 await asyncio.Event().wait()
+            case web.Response() | Ends():
+                raise AssertionError("A response is the first step, and `Ends` ends the script.")
             case _:
                 await response.write(step())
 

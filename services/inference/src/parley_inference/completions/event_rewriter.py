@@ -1,4 +1,4 @@
-"""Rewrites the events of a streamed completion: only their `id` and `model` become Parley's."""
+"""Rewrites the chunks of a streamed completion: only their `id` and `model` become Parley's."""
 
 import json
 from typing import Any
@@ -18,18 +18,18 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class CompletionChunkParser(ChunkParser):
-    """Appends rewritten events to `events`; the parsed text is everything that was generated."""
+    """Appends rewritten chunks to `chunks`; the parsed text is everything that was generated."""
 
     def __init__(
         self,
-        events: list[bytes],
+        chunks: list[bytes],
         *,
         identity: dict[str, str],
         choices: int,
         with_usage: bool,
     ) -> None:
         super().__init__()
-        self._rewritten, self._identity = events, identity
+        self._rewritten, self._identity = chunks, identity
         self._unfinished_choices, self._with_usage = choices, with_usage
 
     def _parse_chunk(self, data: bytes, parsed: ParsedChunk, texts: list[str]) -> None:
@@ -44,7 +44,7 @@ class CompletionChunkParser(ChunkParser):
         if chunk.choices or chunk.usage is None or self._with_usage:
             drop = () if self._with_usage else ("usage",)
             rewritten = replace_fields(data, self._identity, drop=drop)
-            self._rewritten.append(b"data: %b\n\n" % rewritten)
+            self._rewritten.append(rewritten)
 
 
 def replace_fields(data: bytes, fields: dict[str, Any], *, drop: tuple[str, ...] = ()) -> bytes:
@@ -59,6 +59,17 @@ def replace_fields(data: bytes, fields: dict[str, Any], *, drop: tuple[str, ...]
         return _encode(original | fields)
     except UnicodeEncodeError:
         return json.dumps(original | fields).encode()
+
+
+def without_role(chunk: bytes) -> bytes:
+    """The chunk without the role of its deltas: SDKs concatenate a role that is sent twice."""
+    if b'"role"' not in chunk:
+        return chunk
+    fields = json.loads(chunk)
+    for choice in fields.get("choices") or ():
+        if isinstance(choice, dict) and isinstance(choice.get("delta"), dict):
+            choice["delta"].pop("role", None)
+    return json.dumps(fields).encode()
 
 
 class _Choice(msgspec.Struct):

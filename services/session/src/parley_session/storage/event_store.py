@@ -172,7 +172,7 @@ class EventStore:
         """
         row = await self._pool.fetchrow(
             """
-            SELECT r.session_id, r.turn_id, r.fingerprint, s.wrapped_key
+            SELECT r.session_id, r.turn_id, r.fingerprint, r.answer, s.wrapped_key
             FROM remembered_requests r JOIN sessions s ON s.id = r.session_id
             WHERE r.request = $1
             """,
@@ -182,7 +182,7 @@ class EventStore:
             return None
         key = self._master_keys.unwrap(row["wrapped_key"], row["session_id"])
         return IdempotencyRecord(
-            request, row["fingerprint"], row["session_id"], row["turn_id"]
+            request, row["fingerprint"], row["session_id"], row["turn_id"], row["answer"]
         ), key
 
     async def data_keys(self, session_ids: Sequence[UUID]) -> dict[UUID, DataKey | None]:

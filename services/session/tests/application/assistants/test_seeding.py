@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 import pytest
@@ -18,6 +19,11 @@ from parley_session.domain.assistant.state import Definition
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.migrations import MIGRATIONS
 
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # Not subscriptable at run time.
+
 COOK = Definition("Cook", "Cooks.", "Be a cook.", default=True)
 POET = Definition("Poet", "Rhymes.", "Rhyme.", model="m1")
 
@@ -29,13 +35,13 @@ async def own_pool(database: str) -> AsyncIterator[Pool]:
         database, max_connections=8, timeout_seconds=10, application_name="test"
     ) as pool:
         async with pool.acquire() as connection:
-            await migrate(connection, load_migrations(MIGRATIONS))
+            await migrate(cast(Connection, connection), load_migrations(MIGRATIONS))
         yield pool
 
 
 async def seed(pool: Pool, **definitions: Definition) -> int:
     async with pool.acquire() as connection:
-        return await seed_assistants(connection, definitions)
+        return await seed_assistants(cast(Connection, connection), definitions)
 
 
 async def listed(pool: Pool) -> list[tuple[str, int, str, bool]]:

@@ -24,7 +24,7 @@ async def change(
 
 async def test_all_given_fields_are_updated_in_one_append(session: Service) -> None:
     started = await session.start(title="Old", metadata={"a": "b"})
-    given = {"title": "Größe 🎈", "metadata": {"room": "7"}, "archived": True}
+    given: dict[str, Any] = {"title": "Größe 🎈", "metadata": {"room": "7"}, "archived": True}
     response = await change(session, started["id"], **given)
     assert response.status == 200
     assert {name: response.body[name] for name in given} == given
@@ -34,7 +34,7 @@ async def test_all_given_fields_are_updated_in_one_append(session: Service) -> N
 
 async def test_a_repeated_update_appends_nothing(session: Service) -> None:
     started = await session.start(title="Same", metadata={"a": "b"})
-    same = {"title": "Same", "metadata": {"a": "b"}, "archived": False}
+    same: dict[str, Any] = {"title": "Same", "metadata": {"a": "b"}, "archived": False}
     assert (await change(session, started["id"], **same)).body == started
     assert (await change(session, started["id"], title="Other")).body["version"] == 2
     assert (await change(session, started["id"], title="Other")).body["version"] == 2

@@ -55,16 +55,18 @@ async def test_the_size_limit_applies_to_each_message_and_the_error_names_it(
     session: Service, session_id: str, pool: Pool
 ) -> None:
     longest = "x" * MAX_MESSAGE_BYTES
-    for asked, param in (
+    too_large: list[tuple[dict[str, Any], str]] = [
         ({"preceding": ["a", longest + "x"]}, "preceding.1"),
         ({"preceding": [longest], "content": longest + "x"}, "content"),
-    ):
+    ]
+    for asked, param in too_large:
         rejected = await ask(session, session_id, **asked)
         assert rejected.error == (413, "message_too_large", param)
-    for asked, param in (
+    invalid: list[tuple[dict[str, Any], str]] = [
         ({"preceding": ["a"] * 21}, "preceding"),
         ({"preceding": ["a", ""]}, "preceding.1"),
-    ):
+    ]
+    for asked, param in invalid:
         assert (await ask(session, session_id, **asked)).error == (400, "invalid_request", param)
     assert await turns_stored(pool) == 0
     assert (await ask(session, session_id, preceding=[longest, *["a"] * 19])).status == 201
@@ -103,7 +105,8 @@ async def test_attach_is_not_part_of_the_fingerprint(session: Service, session_i
     for attach in (False, True):
         repeated = await ask(session, session_id, **asked, attach=attach, key="k1")
         assert (repeated.status, repeated.body) == (200, first.body)
-    for other in ({"preceding": ["two"]}, {"model": "third"}, {"preceding": []}):
+    others: list[dict[str, Any]] = [{"preceding": ["two"]}, {"model": "third"}, {"preceding": []}]
+    for other in others:
         rejected = await ask(session, session_id, **asked | other, key="k1")
         assert rejected.error == (422, "idempotency_key_reused", None)
 
@@ -149,6 +152,56 @@ async def test_a_regenerated_turn_is_not_attached_to(session: Service, session_i
     rejected = await ask(session, session_id, attach=True)
     assert rejected.error == (409, "turn_open", None)
     assert turn["id"] not in rejected.body["error"]["message"]
+
+
+async def test_parameters_are_those_of_one_turn_and_sealed(
+    session: Service, session_id: str, pool: Pool
+) -> None:
+    parameters = {"temperature": 0.25, "stop": ["the secret word"], "top_k": 40}
+    turn = (await ask(session, session_id, parameters=parameters)).body
+    run = (await session.claim(turn["id"], str(uuid4())))["run"]
+    assert run["parameters"] == parameters
+    stored = await pool.fetchval("SELECT string_agg(data::text, '') FROM events")
+    assert "parameters" in stored
+    assert "secret" not in stored
+    assert "temperature" not in stored
+    await session.call("POST", f"/turns/{turn['id']}/cancel", {})
+    again = (
+        await session.call(
+            "POST", f"/sessions/{session_id}/regenerate", {"on_open_turn": "interrupt"}
+        )
+    ).body
+    assert (await session.claim(again["id"], str(uuid4())))["run"]["parameters"] == {}
+
+
+async def test_parameters_are_part_of_the_fingerprint(session: Service, session_id: str) -> None:
+    first = await ask(session, session_id, parameters={"a": 1, "b": 2}, key="k1")
+    repeated = await ask(session, session_id, parameters={"b": 2, "a": 1}, key="k1")
+    assert (repeated.status, repeated.body) == (200, first.body)
+    others: list[dict[str, Any]] = [{"parameters": {"a": 1}}, {}]
+    for other in others:
+        rejected = await ask(session, session_id, **other, key="k1")
+        assert rejected.error == (422, "idempotency_key_reused", None)
+
+
+async def test_a_retry_with_other_parameters_does_not_attach(
+    session: Service, session_id: str
+) -> None:
+    first = await ask(session, session_id, parameters={"seed": 1}, attach=True)
+    repeated = await ask(session, session_id, parameters={"seed": 1}, attach=True)
+    assert (repeated.status, repeated.body) == (200, first.body)
+    others: list[dict[str, Any]] = [{"parameters": {"seed": 2}}, {}]
+    for other in others:
+        rejected = await ask(session, session_id, **other, attach=True)
+        assert rejected.error == (409, "turn_open", None)
+
+
+async def test_the_size_of_parameters_is_limited(session: Service, session_id: str) -> None:
+    rejected = await ask(session, session_id, parameters={"stop": "x" * 16_400})
+    assert (rejected.status, rejected.error[2]) == (413, "parameters")
+    many = {f"p{number}": 0 for number in range(65)}
+    rejected = await ask(session, session_id, parameters=many)
+    assert rejected.error == (400, "invalid_request", "parameters")
 
 
 async def test_a_turn_of_somebody_else_is_not_attached_to(

@@ -60,7 +60,8 @@ def after(*commands: AssistantCommand) -> DefinedAssistant | None:
     return assistant
 
 
-DEFINED, RETIRED = [DefineAssistant(COOK)], [DefineAssistant(COOK), RetireAssistant()]
+DEFINED: list[AssistantCommand] = [DefineAssistant(COOK)]
+RETIRED: list[AssistantCommand] = [*DEFINED, RetireAssistant()]
 
 
 def test_the_first_event_contains_the_whole_definition() -> None:

@@ -18,7 +18,7 @@ from session_support.serving_completions import serve_completion
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.storage.postgres_pool import Pool
+from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.domain.session.commands import EraseSession
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
@@ -104,7 +104,9 @@ async def test_a_restored_backup_is_one_snapshot_among_concurrent_writes(
 
 async def _assert_goes_on(database: str, session_id: UUID) -> None:
     """Checks that sessions accept turns and outbox positions continue."""
-    async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
+    async with open_pool(
+        database, max_connections=2, timeout_seconds=10, application_name="test"
+    ) as pool:
         last = await pool.fetchval("SELECT max(position) FROM outbox")
         await append_turn(components_on(pool), session_id)
         assert await pool.fetchval("SELECT max(position) FROM outbox") > last

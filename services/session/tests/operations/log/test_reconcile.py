@@ -220,21 +220,22 @@ async def test_a_session_that_changes_meanwhile_is_planned_again(
         for offset, record in enumerate(await records_in(kafka_bootstrap, log_topic))
     ]
     connection = await asyncpg.connect(store_database)
+    other_connection = await asyncpg.connect(store_database)
 
     class TakenBefore(ReconcileStore):
         """Simulates a concurrent import between the query and the append."""
 
         async def message_sequences(self, *arguments: Any) -> dict[UUID, int]:
-            other = Reconciliation(ReconcileStore(pool_connection))
+            other = Reconciliation(ReconcileStore(other_connection))
             for entry in entries:
                 # One by one, so that the parent message must be found in the store.
                 await other.process([entry])
             return await super().message_sequences(*arguments)
 
-    async with pool.acquire() as pool_connection:
-        reconciliation = Reconciliation(TakenBefore(connection))
-        await reconciliation.process(entries)
+    reconciliation = Reconciliation(TakenBefore(connection))
+    await reconciliation.process(entries)
     await connection.close()
+    await other_connection.close()
     assert (reconciliation.events, reconciliation.differences.count) == (0, 0)
     assert await contents(pool) == before
 

@@ -14,7 +14,12 @@ from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_events.session import Event
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
-from parley_session.application.event_mapper import content_of, summary_of, turn_of
+from parley_session.application.event_mapper import (
+    content_of,
+    parameters_of,
+    summary_of,
+    turn_of,
+)
 from parley_session.application.token_counter import count_instruction_tokens
 from parley_session.domain.context_window import CachedWindow, ContextWindow, context_window
 from parley_session.domain.session.state import MessageNode, OpenTurn, Session
@@ -76,6 +81,7 @@ class PromptBuilder:
                 )
                 if compaction
                 else None,
+                parameters=parameters_of(by_sequence[sequences[1]], key),
             )
             turn_events = [by_sequence[sequence] for sequence in sequences]
             return turn_of(session, turn_events, key), turn_input

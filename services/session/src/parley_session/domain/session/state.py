@@ -165,10 +165,9 @@ def _changes(session: Session, event: Event, insert: _Insert) -> dict[str, Any]:
                 event, "user", message.parent_message_id, message.content, message.tokens
             )
             return _with_message(session, message.message_id, node, insert)
-        case MessageImported() as message:
-            node = _message_node(
-                event, message.role, message.parent_message_id, message.content, message.tokens
-            )
+        case MessageImported(parent_message_id=parent_id) as message:
+            content = None if message.tokens == 0 else message.content
+            node = _message_node(event, message.role, parent_id, content, message.tokens)
             return _with_message(session, message.message_id, node, insert)
         case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
             turn = OpenTurn(

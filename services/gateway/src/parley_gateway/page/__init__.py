@@ -1,0 +1,1 @@
+"""The built chat page: its files, and the responses that serve them."""

@@ -1,0 +1,46 @@
+"""Writes the OpenAPI document of the gateway to web/openapi.json; `--check` compares instead.
+
+The chat page's client is generated from it.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from parley_gateway.app import create_gateway
+from parley_gateway.settings import GatewaySettings
+
+DOCUMENT = Path("web/openapi.json")
+
+
+def main(arguments: list[str]) -> int:
+    document = asyncio.run(_document())
+    if "--check" not in arguments:
+        DOCUMENT.write_text(document)
+        return 0
+    if DOCUMENT.read_text() == document:
+        return 0
+    print(f"{DOCUMENT} is out of date: run `make format`.", file=sys.stderr)
+    return 1
+
+
+async def _document() -> str:
+    """The routes exist once the gateway has started; it calls no service for that."""
+    nowhere = "http://127.0.0.1:9"
+    settings = GatewaySettings.model_validate(
+        {
+            "internal_secret": "none-" * 8,
+            "session_url": nowhere,
+            "inference_url": nowhere,
+            "history_url": nowhere,
+            "jwt": {"secret": "none-" * 8},
+        }
+    )
+    api = create_gateway(settings).api
+    async with api.router.lifespan_context(api):
+        return json.dumps(api.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+/** The address of the page: `/`, `/s/{session}?leaf=…` or `/settings`. */
+import { useSyncExternalStore } from 'react';
+
+export interface Route {
+  readonly sessionId: string | null;
+  readonly leaf: string | undefined;
+  readonly isSettings: boolean;
+}
+
+const SESSION = /^\/s\/([0-9a-f-]{36})$/i;
+const listeners = new Set<() => void>();
+let current = parse();
+
+export function useRoute(): Route {
+  return useSyncExternalStore(subscribe, () => current);
+}
+
+export function currentRoute(): Route {
+  return current;
+}
+
+export function goTo(path: string, how: 'push' | 'replace' = 'push'): void {
+  if (path === location.pathname + location.search) return;
+  if (how === 'push') history.pushState(null, '', path);
+  else history.replaceState(null, '', path);
+  changed();
+}
+
+export function sessionPath(id: string, leaf?: string | null): string {
+  return `/s/${id}${leaf ? `?leaf=${leaf}` : ''}`;
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function changed(): void {
+  current = parse();
+  for (const listener of listeners) listener();
+}
+
+function parse(): Route {
+  const sessionId = SESSION.exec(location.pathname)?.[1] ?? null;
+  const leaf = new URLSearchParams(location.search).get('leaf') ?? undefined;
+  return { sessionId, leaf, isSettings: location.pathname === '/settings' };
+}
+
+addEventListener('popstate', changed);

@@ -1,0 +1,52 @@
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { Problem } from './api/problem';
+import { App } from './app/App';
+import { RegistryContext } from './app/context';
+import { surroundings } from './app/surroundings';
+import { LanguageProvider, loadLanguage, preferredLanguage } from './i18n/language';
+import { SessionRegistry } from './turns/sessionRegistry';
+import './styles/index.css';
+
+const MAX_RETRIES = 3;
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry: (failures, error) =>
+        failures < MAX_RETRIES && !(error instanceof Problem && isFinal(error)),
+      retryDelay: (failures) => Math.min(500 * 2 ** failures, 8000),
+    },
+  },
+});
+const registry = new SessionRegistry(surroundings(client));
+
+function isFinal({ status }: Problem): boolean {
+  return status >= 400 && status < 500 && status !== 429;
+}
+
+// A build that was replaced has files that are gone: one reload, which keeps drafts.
+addEventListener('vite:preloadError', (event) => {
+  event.preventDefault();
+  location.reload();
+});
+
+async function start(): Promise<void> {
+  await loadLanguage(preferredLanguage()).catch(() => undefined);
+  const root = document.getElementById('root');
+  if (!root) return;
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={client}>
+        <RegistryContext value={registry}>
+          <LanguageProvider>
+            <App />
+          </LanguageProvider>
+        </RegistryContext>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}
+
+void start();

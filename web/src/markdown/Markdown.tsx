@@ -1,0 +1,276 @@
+/** Renders Markdown without a string of HTML anywhere: raw HTML is text, images are links. */
+import type { Definition, PhrasingContent, Table } from 'mdast';
+import { createElement, memo, type ReactNode, useEffect, useMemo, useReducer, useRef } from 'react';
+import { useText } from '../i18n/language';
+import { CodeBlock } from './CodeBlock';
+import { safeLink } from './links';
+import type { Block } from './parse';
+import { type ShownBlock, StreamingBlocks, wholeBlocks } from './streamingBlocks';
+
+// Deeper nesting is flattened.
+const MAX_DEPTH = 32;
+// The blocks of a message are parsed once, however often it is mounted.
+const parsed = new Map<string, ShownBlock[]>();
+const MAX_PARSED = 300;
+// When a text stops growing while it waits for its next parse.
+const REST_MS = 250;
+
+type Definitions = ReadonlyMap<string, Definition>;
+
+export const Markdown = memo(function Markdown({ text, id }: { text: string; id: string }) {
+  return <Blocks blocks={useMemo(() => remembered(id, text), [id, text])} />;
+});
+
+/** Of a text that is still growing. */
+export function StreamingMarkdown({ text }: { text: string }) {
+  const streaming = useRef<StreamingBlocks>(null);
+  const [, showRest] = useReducer((count: number) => count + 1, 0);
+  streaming.current ??= new StreamingBlocks();
+  const blocks = streaming.current.update(text, performance.now());
+  const { isBehind } = streaming.current;
+  useEffect(() => {
+    if (!isBehind) return;
+    const timer = setTimeout(showRest, REST_MS);
+    return () => clearTimeout(timer);
+  });
+  return <Blocks blocks={blocks} isStreaming />;
+}
+
+function remembered(id: string, text: string): ShownBlock[] {
+  const key = `${id}:${text.length}`;
+  const known = parsed.get(key);
+  if (known) return known;
+  const blocks = wholeBlocks(text);
+  if (parsed.size >= MAX_PARSED) {
+    const oldest = parsed.keys().next().value;
+    if (oldest !== undefined) parsed.delete(oldest);
+  }
+  parsed.set(key, blocks);
+  return blocks;
+}
+
+function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming?: boolean }) {
+  const definitions = definitionsIn(blocks);
+  return (
+    <div className={isStreaming ? 'markdown streaming' : 'markdown'}>
+      {blocks.map(({ start, node, source }) =>
+        node ? (
+          <TopBlock key={start} node={node} definitions={definitions} />
+        ) : (
+          <PlainText key={start} text={source} />
+        ),
+      )}
+    </div>
+  );
+}
+
+const NO_DEFINITIONS: Definitions = new Map();
+
+function definitionsIn(blocks: readonly ShownBlock[]): Definitions {
+  const found = blocks.flatMap(({ node }) => (node?.type === 'definition' ? [node] : []));
+  if (found.length === 0) return NO_DEFINITIONS;
+  return new Map(found.map((node) => [node.identifier, node]));
+}
+
+interface BlockProps {
+  node: Block;
+  definitions: Definitions;
+}
+
+const TopBlock = memo(function TopBlock({ node, definitions }: BlockProps) {
+  return <>{block(node, definitions, 0)}</>;
+});
+
+function PlainText({ text }: { text: string }) {
+  const t = useText();
+  return (
+    <div className="plain" title={t.plainText}>
+      {text}
+    </div>
+  );
+}
+
+function block(node: Block, definitions: Definitions, depth: number): ReactNode {
+  if (depth > MAX_DEPTH) return null;
+  const inline = (nodes: readonly PhrasingContent[]) => phrasing(nodes, definitions, depth + 1);
+  const blocks = (nodes: readonly Block[]) =>
+    nodes.map((child, index) => (
+      <Keyed key={child.position?.start.offset ?? index}>
+        {block(child, definitions, depth + 1)}
+      </Keyed>
+    ));
+  switch (node.type) {
+    case 'paragraph':
+      return <p dir="auto">{inline(node.children)}</p>;
+    case 'heading':
+      // The page has the first level, a message's role the second.
+      return createElement(
+        `h${Math.min(node.depth + 2, 6)}`,
+        { dir: 'auto', className: `heading-${node.depth}` },
+        inline(node.children),
+      );
+    case 'thematicBreak':
+      return <hr />;
+    case 'blockquote':
+      return <blockquote dir="auto">{blocks(node.children)}</blockquote>;
+    case 'list':
+      return createElement(
+        node.ordered ? 'ol' : 'ul',
+        { dir: 'auto', ...(node.ordered && node.start !== 1 ? { start: node.start } : {}) },
+        node.children.map((item, index) => (
+          <li
+            key={item.position?.start.offset ?? index}
+            className={typeof item.checked === 'boolean' ? 'task' : undefined}
+          >
+            {typeof item.checked === 'boolean' && (
+              <input type="checkbox" checked={item.checked} disabled readOnly />
+            )}
+            {item.children.map((child, position) =>
+              child.type === 'paragraph' && !node.spread ? (
+                <Keyed key={child.position?.start.offset ?? position}>
+                  {inline(child.children)}
+                </Keyed>
+              ) : (
+                <Keyed key={child.position?.start.offset ?? position}>
+                  {block(child, definitions, depth + 1)}
+                </Keyed>
+              ),
+            )}
+          </li>
+        )),
+      );
+    case 'code':
+      return <CodeBlock code={node.value} language={node.lang ?? ''} />;
+    case 'table':
+      return <TableBlock node={node} definitions={definitions} depth={depth} />;
+    case 'html':
+      return (
+        <p dir="auto" className="raw">
+          {node.value}
+        </p>
+      );
+    case 'footnoteDefinition':
+      return (
+        <div className="footnote" id={undefined}>
+          <sup>{node.label ?? node.identifier}</sup>
+          <div>{blocks(node.children)}</div>
+        </div>
+      );
+    case 'definition':
+    case 'yaml':
+      return null;
+    default:
+      return 'value' in node ? node.value : inline([node as PhrasingContent]);
+  }
+}
+
+function Keyed({ children }: { children: ReactNode }) {
+  return <>{children}</>;
+}
+
+function TableBlock({
+  node,
+  definitions,
+  depth,
+}: { node: Table } & Omit<BlockProps, 'node'> & { depth: number }) {
+  const [head, ...rows] = node.children;
+  const alignments = node.align ?? [];
+  const cells = (row: Table['children'][number], cell: 'th' | 'td') =>
+    row.children.map((child, index) =>
+      createElement(
+        cell,
+        {
+          key: child.position?.start.offset ?? index,
+          dir: 'auto',
+          className: alignments[index] ? `align-${alignments[index]}` : undefined,
+        },
+        phrasing(child.children, definitions, depth + 1),
+      ),
+    );
+  return (
+    <div className="table-scroll" tabIndex={-1}>
+      <table>
+        {head && (
+          <thead>
+            <tr>{cells(head, 'th')}</tr>
+          </thead>
+        )}
+        <tbody>
+          {rows.map((row, index) => (
+            <tr key={row.position?.start.offset ?? index}>{cells(row, 'td')}</tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function phrasing(
+  nodes: readonly PhrasingContent[],
+  definitions: Definitions,
+  depth: number,
+): ReactNode[] {
+  return nodes.map((node, index) => (
+    <Keyed key={node.position?.start.offset ?? index}>{inlineNode(node, definitions, depth)}</Keyed>
+  ));
+}
+
+function inlineNode(node: PhrasingContent, definitions: Definitions, depth: number): ReactNode {
+  if (depth > MAX_DEPTH) return null;
+  const children = (parent: { children: readonly PhrasingContent[] }) =>
+    phrasing(parent.children, definitions, depth + 1);
+  switch (node.type) {
+    case 'text':
+      return node.value;
+    case 'emphasis':
+      return <em>{children(node)}</em>;
+    case 'strong':
+      return <strong>{children(node)}</strong>;
+    case 'delete':
+      return <del>{children(node)}</del>;
+    case 'inlineCode':
+      return <code dir="ltr">{node.value}</code>;
+    case 'break':
+      return <br />;
+    case 'link':
+      return <Link url={node.url}>{children(node)}</Link>;
+    case 'image':
+      return <ImageLink url={node.url} alt={node.alt ?? ''} />;
+    case 'linkReference': {
+      const definition = definitions.get(node.identifier);
+      return definition ? <Link url={definition.url}>{children(node)}</Link> : children(node);
+    }
+    case 'imageReference': {
+      const definition = definitions.get(node.identifier);
+      return definition ? <ImageLink url={definition.url} alt={node.alt ?? ''} /> : node.alt;
+    }
+    case 'footnoteReference':
+      return <sup className="footnote-reference">{node.label ?? node.identifier}</sup>;
+    case 'html':
+      return node.value;
+    default:
+      return null;
+  }
+}
+
+function Link({ url, children }: { url: string; children: ReactNode }) {
+  const safe = safeLink(url);
+  if (!safe) return <>{children}</>;
+  return (
+    <a href={safe.href} title={safe.host} target="_blank" rel="noopener noreferrer nofollow">
+      {children}
+    </a>
+  );
+}
+
+/** A remote image could carry text of the conversation out in its address: none is loaded. */
+function ImageLink({ url, alt }: { url: string; alt: string }) {
+  const t = useText();
+  const safe = safeLink(url);
+  if (!safe) return <>{alt}</>;
+  return (
+    <a className="image-link" href={safe.href} target="_blank" rel="noopener noreferrer nofollow">
+      {alt ? `${alt} (${safe.host})` : t.imageAt(safe.host)}
+    </a>
+  );
+}

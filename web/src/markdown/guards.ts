@@ -1,0 +1,65 @@
+/**
+ * Finds text that would hold the parser for seconds: it is shown as plain text instead. No
+ * parser of Markdown is linear in every input; see docs/chat-page.md.
+ */
+
+// Characters of one paragraph. A paragraph of prose has some hundred.
+const MAX_PARAGRAPH = 8_000;
+// Marks of quotes, lists and indents at the beginning of one line.
+const MAX_NESTING = 40;
+const NESTED = new RegExp(`^(?:[ \\t]|>|[-*+] |\\d{1,9}[.)] ){${MAX_NESTING},}`);
+const FENCE = /^ {0,3}(`{3,}|~{3,})/;
+
+export interface Piece {
+  readonly text: string;
+  readonly start: number;
+  readonly isPlain: boolean;
+}
+
+/** Cuts a text at blank lines into what may be parsed and what may not. */
+export function guarded(text: string): Piece[] {
+  const hostile: Array<[number, number]> = [];
+  let fence = '';
+  let start = 0;
+  let isHostile = false;
+  let isCode = false;
+  const close = (end: number): void => {
+    if (isHostile || (!isCode && end - start > MAX_PARAGRAPH)) hostile.push([start, end]);
+    start = end;
+    isHostile = false;
+    isCode = false;
+  };
+  for (let at = 0; at < text.length; ) {
+    const newline = text.indexOf('\n', at);
+    const end = newline < 0 ? text.length : newline + 1;
+    // A prefix suffices to see marks, and a line may be long.
+    const line = text.slice(at, Math.min(end, at + 400));
+    const mark = FENCE.exec(line)?.[1];
+    if (fence) {
+      isCode = true;
+      if (mark?.startsWith(fence) && line.trim() === mark) fence = '';
+    } else if (mark && !(mark.startsWith('`') && line.slice(mark.length + 3).includes('`'))) {
+      close(at);
+      isCode = true;
+      fence = mark;
+    } else if (line.trim() === '' && end - at < 400) close(end);
+    else if (NESTED.test(line)) isHostile = true;
+    at = end;
+  }
+  close(text.length);
+  return pieces(text, hostile);
+}
+
+function pieces(text: string, hostile: ReadonlyArray<[number, number]>): Piece[] {
+  const result: Piece[] = [];
+  let at = 0;
+  for (const [start, end] of hostile) {
+    if (start > at) result.push({ text: text.slice(at, start), start: at, isPlain: false });
+    result.push({ text: text.slice(start, end), start, isPlain: true });
+    at = end;
+  }
+  if (at < text.length || result.length === 0) {
+    result.push({ text: text.slice(at), start: at, isPlain: false });
+  }
+  return result;
+}

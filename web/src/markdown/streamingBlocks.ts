@@ -1,0 +1,169 @@
+/**
+ * The blocks of a text that grows at its end. Only the tail after the last settled block is parsed
+ * again; settled blocks keep their identity, and with it what was rendered of them.
+ */
+import { guarded } from './guards';
+import { type Block, endOf, parseMarkdown, startOf } from './parse';
+
+export interface ShownBlock {
+  /** Where the block starts in the text: its key. */
+  readonly start: number;
+  /** null: the source is shown as plain text. */
+  readonly node: Block | null;
+  readonly source: string;
+}
+
+// A block is settled once so many follow it: a later line can still change the ones before.
+const FOLLOWING = 3;
+const DEFINITION = /^ {0,3}\[[^\]\n]{1,200}\]:/m;
+const FENCE = /^ {0,3}(`{3,}|~{3,})/;
+// With its line complete: until then the language still grows.
+const OPENING = /^(`{3,}|~{3,})[^\n]*\n/;
+
+export class StreamingBlocks {
+  private text = '';
+  private settled: ShownBlock[] = [];
+  private settledEnd = 0;
+  private tail: ShownBlock[] = [];
+  private nextParseAt = 0;
+  /** The blocks lack the end of the text: update again soon. */
+  isBehind = false;
+  private fence: { closes: RegExp; contentStart: number; block: ShownBlock } | null = null;
+
+  /** `text` extends the one before, unless another begins. `now` is in milliseconds. */
+  update(text: string, now: number): ShownBlock[] {
+    if (!text.startsWith(this.text)) this.reset();
+    const added = text.slice(this.text.length);
+    this.isBehind = false;
+    if (added === '' && this.text !== '') return this.blocks();
+    if (this.fence) {
+      // An open fence is not parsed: its text is appended.
+      const lineStart = this.text.lastIndexOf('\n') + 1;
+      if (!this.fence.closes.test(text.slice(lineStart))) {
+        this.text = text;
+        this.growFence();
+        return this.blocks();
+      }
+      this.fence = null;
+    } else if (now < this.nextParseAt) {
+      this.isBehind = true;
+      return this.blocks();
+    }
+    this.text = text;
+    const started = performance.now();
+    this.parseTail();
+    // A parse may take a fifth of the time at most, however long the tail is.
+    this.nextParseAt = now + 4 * (performance.now() - started);
+    return this.blocks();
+  }
+
+  /** The blocks of the whole text: link definitions and footnotes reach across blocks. */
+  finish(text: string): ShownBlock[] {
+    if (!DEFINITION.test(text)) {
+      this.nextParseAt = 0;
+      if (this.fence) this.fence = null;
+      this.text = text.startsWith(this.text) ? this.text : '';
+      if (this.text === '') this.reset();
+      this.text = text;
+      this.parseTail();
+      this.fence = null;
+      return this.blocks();
+    }
+    this.reset();
+    return wholeBlocks(text);
+  }
+
+  private blocks(): ShownBlock[] {
+    return [...this.settled, ...this.tail];
+  }
+
+  private reset(): void {
+    this.text = '';
+    this.settled = [];
+    this.settledEnd = 0;
+    this.tail = [];
+    this.nextParseAt = 0;
+    this.fence = null;
+  }
+
+  private parseTail(): void {
+    const source = this.text.slice(this.settledEnd);
+    const shown = parsedPieces(source, this.settledEnd);
+    const boundary = lastBoundary(shown, this.text);
+    if (boundary > 0) {
+      this.settled = [...this.settled, ...shown.slice(0, boundary)];
+      this.settledEnd = shown[boundary]?.start ?? this.settledEnd;
+    }
+    this.tail = keepIdentity(this.tail, shown.slice(boundary));
+    this.openFence();
+  }
+
+  private openFence(): void {
+    const block = this.tail.at(-1);
+    if (block?.node?.type !== 'code') return;
+    const source = this.text.slice(block.start);
+    const opening = OPENING.exec(source);
+    const mark = opening?.[1];
+    if (!opening || !mark) return;
+    const character = mark[0] === '`' ? '`' : '~';
+    const closes = new RegExp(`^ {0,3}${character}{${mark.length},}[ \\t]*(?:\\n|$)`, 'm');
+    if (closes.test(source.slice(opening[0].length))) return;
+    this.fence = { closes, contentStart: block.start + opening[0].length, block };
+  }
+
+  private growFence(): void {
+    const { fence } = this;
+    if (fence?.block.node?.type !== 'code') return;
+    const value = this.text.slice(fence.contentStart).replace(/\n$/, '');
+    const source = this.text.slice(fence.block.start);
+    const grown: ShownBlock = { ...fence.block, source, node: { ...fence.block.node, value } };
+    this.tail = [...this.tail.slice(0, -1), grown];
+  }
+}
+
+export function wholeBlocks(text: string): ShownBlock[] {
+  return parsedPieces(text, 0);
+}
+
+function parsedPieces(source: string, offset: number): ShownBlock[] {
+  return guarded(source).flatMap((piece): ShownBlock[] => {
+    const base = offset + piece.start;
+    if (piece.isPlain) return [{ start: base, node: null, source: piece.text }];
+    return parseMarkdown(piece.text).children.map((node) => ({
+      start: base + startOf(node),
+      node,
+      source: piece.text.slice(startOf(node), endOf(node)),
+    }));
+  });
+}
+
+/** The index of the first block that is not settled. */
+function lastBoundary(blocks: readonly ShownBlock[], text: string): number {
+  for (let index = blocks.length - FOLLOWING; index > 0; index--) {
+    const before = blocks[index - 1];
+    const after = blocks[index];
+    if (before && after && isSettled(before, after, text)) return index;
+  }
+  return 0;
+}
+
+function isSettled(before: ShownBlock, after: ShownBlock, text: string): boolean {
+  const type = before.node?.type;
+  const isIndented = type === 'code' && !FENCE.test(before.source);
+  if (type === 'list' || type === 'footnoteDefinition' || isIndented) return false;
+  const startsLine = after.start === 0 || text[after.start - 1] === '\n';
+  return (
+    startsLine &&
+    /\n[ \t]*\n$/.test(text.slice(before.start + before.source.length - 1, after.start))
+  );
+}
+
+/** Blocks of the tail whose source did not change keep their node. */
+function keepIdentity(before: readonly ShownBlock[], after: readonly ShownBlock[]): ShownBlock[] {
+  const known = new Map(before.map((block) => [block.start, block]));
+  return after.map((block) => {
+    const same = known.get(block.start);
+    const isSame = same?.source === block.source && same.node?.type === block.node?.type;
+    return isSame && same ? same : block;
+  });
+}

@@ -1,0 +1,83 @@
+import { useState } from 'react';
+import { goTo } from '../app/route';
+import { useText } from '../i18n/language';
+import { Icon } from '../ui/icons';
+import { AssistantSwitcher } from './AssistantSwitcher';
+import type { Assistant } from './queries';
+import { SessionList } from './SessionList';
+
+interface Properties {
+  user: string;
+  assistants: readonly Assistant[];
+  assistantId: string | null;
+  shownId: string | null;
+  isHidden: boolean;
+  onAssistant: (assistant: Assistant) => void;
+  onNew: () => void;
+  onClose: () => void;
+}
+
+export function Sidebar(properties: Properties) {
+  const { user, assistants, assistantId, shownId, onNew, onClose } = properties;
+  const t = useText();
+  const [archived, setArchived] = useState(false);
+  return (
+    <nav className="sidebar" aria-label={t.sessions} inert={properties.isHidden}>
+      <header>
+        <span className="brand">
+          <img src="/favicon.svg" alt="" width="24" height="24" />
+          Parley
+        </span>
+        <button
+          type="button"
+          className="icon-button only-narrow"
+          aria-label={t.closeList}
+          onClick={onClose}
+        >
+          <Icon name="close" />
+        </button>
+      </header>
+      <button type="button" className="button new-session" onClick={onNew}>
+        <Icon name="plus" />
+        {t.newSession}
+      </button>
+      <AssistantSwitcher
+        assistants={assistants}
+        selectedId={assistantId}
+        onSelect={properties.onAssistant}
+      />
+      <div className="session-list" data-region tabIndex={-1}>
+        {archived && <h2 className="list-title">{t.showArchived}</h2>}
+        <SessionList
+          assistantId={assistantId}
+          archived={archived}
+          shownId={shownId}
+          onOpened={onClose}
+        />
+      </div>
+      <footer>
+        <button
+          type="button"
+          className="text-button"
+          aria-pressed={archived}
+          onClick={() => setArchived(!archived)}
+        >
+          <Icon name="archive" />
+          {archived ? t.showActive : t.showArchived}
+        </button>
+        <button
+          type="button"
+          className="text-button"
+          title={t.signedInAs(user)}
+          onClick={() => {
+            goTo('/settings');
+            onClose();
+          }}
+        >
+          <Icon name="gear" />
+          {t.settings}
+        </button>
+      </footer>
+    </nav>
+  );
+}

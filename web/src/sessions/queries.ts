@@ -1,0 +1,98 @@
+/** Lists from the server: assistants, sessions, and the configuration of the page. */
+import {
+  type QueryClient,
+  type UseQueryResult,
+  useInfiniteQuery,
+  useQuery,
+} from '@tanstack/react-query';
+import { api, data } from '../api/client';
+import type { components } from '../api/schema';
+import type { Session } from '../turns/turnEvents';
+
+export type Assistant = components['schemas']['Assistant'];
+type Config = components['schemas']['ClientConfig'];
+
+export const DEFAULT_MAX_BYTES = 256 * 1024;
+
+export function useConfig(): UseQueryResult<Config> {
+  return useQuery({
+    queryKey: ['config'],
+    queryFn: () => data(api.GET('/v1/client-config')),
+    staleTime: 60_000,
+    refetchInterval: 10 * 60_000,
+  });
+}
+
+export function useAssistants(): UseQueryResult<Assistant[]> {
+  return useQuery({
+    queryKey: ['assistants'],
+    queryFn: async () => {
+      const page = await data(api.GET('/v1/assistants', { params: { query: { limit: 100 } } }));
+      return page.data.filter((each) => !each.retired);
+    },
+    staleTime: 60_000,
+  });
+}
+
+export function useSessions(assistantId: string | null, archived: boolean) {
+  return useInfiniteQuery({
+    queryKey: ['sessions', assistantId, archived],
+    enabled: assistantId !== null,
+    initialPageParam: null as string | null,
+    queryFn: ({ pageParam }) =>
+      data(
+        api.GET('/v1/sessions', {
+          params: {
+            query: {
+              limit: 30,
+              archived: archived ? 'true' : 'false',
+              allow_behind: 'true',
+              ...(assistantId ? { assistant_id: assistantId } : {}),
+              ...(pageParam ? { after: pageParam } : {}),
+            },
+          },
+        }),
+      ),
+    getNextPageParam: (page) => (page.has_more ? page.last_id : null),
+  });
+}
+
+export function invalidateSessions(client: QueryClient): void {
+  void client.invalidateQueries({ queryKey: ['sessions'] });
+}
+
+export async function changeSession(
+  id: string,
+  changes: { title?: string | null; archived?: boolean },
+): Promise<Session> {
+  return data(
+    api.PATCH('/v1/sessions/{session_id}', {
+      params: { path: { session_id: id } },
+      body: changes,
+    }),
+  );
+}
+
+export async function deleteSession(id: string) {
+  return data(api.DELETE('/v1/sessions/{session_id}', { params: { path: { session_id: id } } }));
+}
+
+export async function restoreSession(id: string): Promise<Session> {
+  return data(
+    api.POST('/v1/sessions/{session_id}/restore', {
+      params: {
+        path: { session_id: id },
+        header: { 'Idempotency-Key': crypto.randomUUID() },
+      },
+    }),
+  );
+}
+
+export async function switchAssistant(assistantId: string) {
+  return data(
+    api.POST('/v1/switch-assistant', {
+      params: { header: { 'Idempotency-Key': crypto.randomUUID() } },
+      body: { assistant_id: assistantId },
+    }),
+  );
+}

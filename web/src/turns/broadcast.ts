@@ -1,0 +1,15 @@
+/** What the tabs of this browser tell each other: ids and versions, never text. */
+
+export type Broadcast = { session: string; version: number } | { gone: string };
+
+const channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel('parley') : null;
+
+export function broadcast(message: Broadcast): void {
+  channel?.postMessage(message);
+}
+
+export function onBroadcast(listener: (message: Broadcast) => void): () => void {
+  const receive = (event: MessageEvent<Broadcast>): void => listener(event.data);
+  channel?.addEventListener('message', receive);
+  return () => channel?.removeEventListener('message', receive);
+}

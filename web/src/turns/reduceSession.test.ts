@@ -1,0 +1,149 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Problem } from '../api/problem';
+import { branchOf } from './messageTree';
+import { reduceSession } from './reduceSession';
+import type { SessionState } from './sessionState';
+import { Simulation } from './testing/simulation';
+
+function reliable(): Simulation {
+  let seed = 0;
+  return new Simulation(() => seed++);
+}
+
+function shown(state: SessionState): string[] {
+  return branchOf(state.messages, state.leaf).map((each) => each.content);
+}
+
+test('a submitted message is shown, answered and stored', () => {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  page.submit('Hello');
+  page.settle();
+  expect(shown(page.state)).toEqual(['Hello', 'reply to Hello 👍🏽']);
+  expect(page.state.mendedJoins).toBe(0);
+});
+
+test('a message that is typed during a reply follows it', () => {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  page.submit('one');
+  page.step(true);
+  page.submit('two');
+  page.settle();
+  expect(shown(page.state)).toEqual(['one', 'reply to one 👍🏽', 'two', 'reply to two 👍🏽']);
+});
+
+test('a refused message returns to the draft, and nothing else is posted', () => {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  page.submit('Hello');
+  const [sending] = page.state.outbox;
+  const problem = new Problem(503, 'inference_busy', '', 1000);
+  const { state, effects } = reduceSession(page.state, {
+    type: 'post-failed',
+    key: sending?.key ?? '',
+    problem,
+  });
+  expect(state.outbox).toEqual([]);
+  expect(state.problem).toBe(problem);
+  expect(effects).toEqual([{ do: 'return-to-draft', content: 'Hello' }]);
+});
+
+test('a request whose answer is lost is repeated with the same key and body', () => {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  page.submit('Hello');
+  const before = page.state.outbox[0];
+  page.dispatch({
+    type: 'post-failed',
+    key: before?.key ?? '',
+    problem: new Problem(0, 'network', ''),
+  });
+  const after = page.state.outbox[0];
+  expect(after?.state).toBe('unknown');
+  expect([after?.key, after?.content, after?.parentId]).toEqual([
+    before?.key,
+    before?.content,
+    before?.parentId,
+  ]);
+});
+
+test('an erased session leaves nothing behind', () => {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  page.submit('secret');
+  page.settle();
+  const { state, effects } = reduceSession(page.state, { type: 'gone' });
+  expect(JSON.stringify([...state.messages.values(), state.outbox, state.leaf])).not.toContain(
+    'secret',
+  );
+  expect(state.view).toBe('gone');
+  expect(effects.map((each) => each.do)).toContain('forget');
+});
+
+test('a parked turn resumes at its place', () => {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  page.submit('Hello');
+  page.step(true);
+  page.dispatch({
+    type: 'delta',
+    turnId: page.state.open?.turnId ?? '',
+    event: { type: 'reply.delta', sequence_number: 3, delta: 'rep' },
+  });
+  page.dispatch({ type: 'hidden' });
+  expect(page.state.open?.link).toBe('parked');
+  const { effects } = reduceSession(page.state, { type: 'visible' });
+  expect(effects).toContainEqual(expect.objectContaining({ do: 'attach', place: 3, afterMs: 0 }));
+});
+
+describe('whatever happens', () => {
+  test('page and server agree at rest, every message once, under one key', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('submit', 'stop', 'hide', 'show', 'crash', 'step'), {
+          maxLength: 40,
+        }),
+        fc.infiniteStream(fc.nat({ max: 1_000_000 })),
+        (happenings, random) => {
+          const page = new Simulation(() => random.next().value ?? 0);
+          page.dispatch({ type: 'version-moved' });
+          const submitted: string[] = [];
+          for (const happening of happenings) {
+            if (happening === 'submit' && submitted.length < 8) {
+              submitted.push(`text ${submitted.length}`);
+              page.submit(submitted.at(-1) ?? '');
+            } else if (happening === 'stop') page.dispatch({ type: 'stop-requested' });
+            else if (happening === 'hide') page.dispatch({ type: 'hidden' });
+            else if (happening === 'show') page.dispatch({ type: 'visible' });
+            else if (happening === 'crash') page.crash();
+            for (let step = 0; step < 3; step++) page.step();
+          }
+          page.settle();
+          // Nothing is lost and nothing is there twice.
+          const stored = page.server.messages.filter((each) => each.role === 'user');
+          const found = [...stored.map((each) => each.content), ...page.returned];
+          expect(found.toSorted()).toEqual(submitted.toSorted());
+          // One key for each message, and one body for each key once it was accepted.
+          const keys = new Set(page.posted.map((each) => each.key));
+          expect(keys.size).toBe(submitted.length);
+          // The page shows what the server has.
+          for (const message of page.server.messages) {
+            expect(page.state.messages.get(message.id)?.content).toBe(message.content);
+          }
+          expect(page.state.outbox).toEqual([]);
+          expect(page.state.open).toBeNull();
+          expect(page.state.mendedJoins).toBe(0);
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+});

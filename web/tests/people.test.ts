@@ -1,0 +1,187 @@
+import AxeBuilder from '@axe-core/playwright';
+import { expect, test } from 'vitest';
+import { numbered, shareStack } from './support/setup';
+
+const { stack, open } = shareStack();
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+
+test.each(['light', 'dark'] as const)(
+  'no screen violates WCAG 2.2 AA in %s',
+  async (colorScheme) => {
+    const chat = await open({ colorScheme });
+    const violations = async () => {
+      const { violations } = await new AxeBuilder({ page: chat.page })
+        .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
+        .analyze();
+      return violations.map(
+        ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`,
+      );
+    };
+    expect(await violations()).toEqual([]);
+    stack.model.script('all of it', {
+      pieces: [
+        '# T\n\n- [x] a\n\n> q\n\n`c` [l](https://example.org)\n\n```js\n1\n```\n\n| a |\n|---|\n| b |',
+      ],
+    });
+    await chat.send('all of it');
+    await chat.answered();
+    expect(await violations()).toEqual([]);
+    await chat.page.getByRole('button', { name: 'More actions' }).click();
+    expect(await violations()).toEqual([]);
+    await chat.page.keyboard.press('Escape');
+    await chat.page.getByRole('button', { name: 'Settings' }).click();
+    expect(await violations()).toEqual([]);
+    await chat.page.getByRole('button', { name: 'Sign out' }).click();
+    await chat.page.getByText('You are signed out').waitFor();
+    expect(await violations()).toEqual([]);
+    await chat.close();
+  },
+);
+
+test('Enter of an input method sends nothing', async () => {
+  const chat = await open();
+  const field = chat.page.locator('#composer');
+  await field.focus();
+  const session = await chat.context.newCDPSession(chat.page);
+  await session.send('Input.imeSetComposition', {
+    text: '你好',
+    selectionStart: 2,
+    selectionEnd: 2,
+  });
+  // Chromium marks the Enter that confirms a candidate; Safari sends it late, as key 229.
+  await field.evaluate((element) => {
+    element.dispatchEvent(
+      new KeyboardEvent('keydown', {
+        key: 'Enter',
+        isComposing: true,
+        bubbles: true,
+        cancelable: true,
+      }),
+    );
+  });
+  await session.send('Input.insertText', { text: '你好' });
+  await field.evaluate((element) => {
+    element.dispatchEvent(
+      new KeyboardEvent('keydown', { key: 'Enter', keyCode: 229, bubbles: true, cancelable: true }),
+    );
+  });
+  expect(await field.inputValue()).toBe('你好');
+  expect(chat.page.url()).toBe(`${stack.url}/`);
+  await field.press('Enter');
+  await chat.page.getByText('Answer to: 你好').waitFor();
+  await chat.agrees();
+  await chat.close();
+});
+
+test('a screen reader is told of the beginning and the end, not of every word', async () => {
+  const chat = await open();
+  stack.model.script('read me', { pieces: numbered(100), pauseMs: 30 });
+  await chat.page.evaluate(() => {
+    const spoken: string[] = [];
+    Object.assign(window, { spoken });
+    const region = document.querySelector('[role=status][aria-live=polite]');
+    if (region) {
+      new MutationObserver(() => spoken.push(region.textContent ?? '')).observe(region, {
+        childList: true,
+        characterData: true,
+        subtree: true,
+      });
+    }
+  });
+  await chat.send('read me');
+  await chat.answered();
+  await expect
+    .poll(() => chat.page.evaluate(() => (window as unknown as { spoken: string[] }).spoken))
+    .toEqual(['Sent', 'Helper is answering', expect.stringMatching(/^Helper: w0.*…? 100 words$/s)]);
+  await chat.agrees();
+  await chat.close();
+});
+
+test('the page is used by keyboard alone', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await page.keyboard.type('typed at once');
+  await page.keyboard.press('Enter');
+  await chat.answered();
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('composer');
+  await page.keyboard.press('ArrowUp');
+  await page.getByLabel('Edit your message').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByLabel('Edit your message').waitFor({ state: 'detached' });
+  await page.keyboard.press('Control+Shift+O');
+  await page.getByText('Write to Helper', { exact: true }).waitFor();
+  const rings: string[] = [];
+  await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+  for (let n = 0; n < 12; n++) {
+    await page.keyboard.press('Tab');
+    rings.push(
+      await page.evaluate(() => {
+        const element = document.activeElement;
+        if (!element || element === document.body) return 'none';
+        const shown = element.closest('label, .field') ?? element;
+        const style = [getComputedStyle(element), getComputedStyle(shown)];
+        return style.some((each) => each.outlineStyle === 'solid') ? 'ring' : element.outerHTML;
+      }),
+    );
+  }
+  expect(rings.filter((each) => each !== 'ring' && each !== 'none')).toEqual([]);
+  expect(chat.errors).toEqual([]);
+  await chat.close();
+});
+
+test('the Chinese page has no English text', async () => {
+  const chat = await open({ locale: 'zh-CN', ready: '助手' });
+  const { page } = chat;
+  await chat.send('你好');
+  await page.getByText('Answer to: 你好').waitFor();
+  expect(await page.evaluate(() => document.documentElement.lang)).toBe('zh-Hans');
+  await page.getByRole('button', { name: '设置' }).click();
+  const english = await page.evaluate(() => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const found: string[] = [];
+    while (walker.nextNode()) {
+      const parent = walker.currentNode.parentElement;
+      const isContent = parent?.closest(
+        '.body, .assistants, .session-list, .bar, .details, .avatar, .brand',
+      );
+      if (!isContent) found.push(...(walker.currentNode.textContent?.match(/[A-Za-z]{4,}/g) ?? []));
+    }
+    return found;
+  });
+  const names = ['Enter', 'Shift', 'English', 'Helper', 'Pirate'];
+  expect(english.filter((word) => !names.includes(word) && !word.startsWith('ada'))).toEqual([]);
+  await page.getByText('English').click();
+  await page.getByText('Appearance').waitFor();
+  await chat.close();
+});
+
+test('the keyboard of a phone does not cover the message field', async () => {
+  const chat = await open(PHONE);
+  const field = chat.page.locator('#composer');
+  expect(
+    await field.evaluate((element) => Number.parseFloat(getComputedStyle(element).fontSize)),
+  ).toBeGreaterThanOrEqual(16);
+  await field.fill('one');
+  await field.press('Enter');
+  expect(await field.inputValue()).toBe('one\n');
+  await chat.page.setViewportSize({ width: 390, height: 480 });
+  const box = await chat.page.locator('.composer .field').boundingBox();
+  expect((box?.y ?? 0) + (box?.height ?? 0)).toBeLessThanOrEqual(480);
+  await chat.page.getByRole('button', { name: 'Send' }).click();
+  await chat.answered();
+  await chat.page.getByRole('button', { name: 'Show conversations' }).click();
+  await chat.page.locator('.session-list a').waitFor();
+  expect(chat.errors).toEqual([]);
+  await chat.close();
+});
+
+test('a dark page is dark in its first frame', async () => {
+  const chat = await open({ colorScheme: 'light' });
+  await chat.page.evaluate(() => localStorage.setItem('parley.theme', 'dark'));
+  await chat.page.goto(stack.url, { waitUntil: 'commit' });
+  const first = await chat.page.waitForFunction(() =>
+    document.body ? getComputedStyle(document.documentElement).backgroundColor : null,
+  );
+  expect(await first.jsonValue()).toBe('rgb(20, 23, 28)');
+  await chat.close();
+});

@@ -1,0 +1,39 @@
+/** Chromium: PARLEY_TEST_CHROMIUM, else the one on the PATH, else the one of npm. */
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { type Browser, chromium } from 'playwright-core';
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+
+export async function launchBrowser(): Promise<Browser> {
+  const fonts = process.env.PARLEY_TEST_FONTS;
+  return chromium.launch({
+    executablePath: await executable(),
+    // Nothing else: npm's Chromium suggests flags that switch off the security under test.
+    args: ['--no-sandbox'],
+    env: { ...process.env, ...(fonts ? { FONTCONFIG_FILE: fontConfiguration(fonts) } : {}) },
+  });
+}
+
+async function executable(): Promise<string> {
+  if (process.env.PARLEY_TEST_CHROMIUM) return process.env.PARLEY_TEST_CHROMIUM;
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const found = folders
+    .flatMap((folder) => NAMES.map((name) => join(folder, name)))
+    .find((path) => existsSync(path));
+  if (found) return found;
+  const { default: packaged } = await import('@sparticuz/chromium');
+  return packaged.executablePath();
+}
+
+function fontConfiguration(folder: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'parley-fonts-')), 'fonts.conf');
+  writeFileSync(
+    path,
+    `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<dir>/usr/share/fonts</dir><dir>${folder}</dir><cachedir>${tmpdir()}/parley-font-cache</cachedir>
+</fontconfig>`,
+  );
+  return path;
+}

@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    // One stack and one browser for each file; two cores do not carry two of them.
+    fileParallelism: false,
+    hookTimeout: 180_000,
+    testTimeout: 60_000,
+    include: ['**/*.test.ts'],
+  },
+});

@@ -1,0 +1,19 @@
+import react from '@vitejs/plugin-react';
+import { defineConfig } from 'vite';
+import { compress } from './build/compress.ts';
+
+const gateway = process.env.PARLEY_WEB_GATEWAY ?? 'http://127.0.0.1:8080';
+
+export default defineConfig({
+  plugins: [react(), compress()],
+  build: {
+    target: 'es2023',
+    // Nothing may be inline: the Content-Security-Policy has neither a nonce nor a hash.
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    manifest: true,
+    sourcemap: 'hidden',
+    reportCompressedSize: false,
+  },
+  server: { proxy: { '/v1': { target: gateway } } },
+});
