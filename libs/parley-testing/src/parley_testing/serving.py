@@ -10,7 +10,7 @@ import aiohttp
 import uvicorn
 from starlette.types import ASGIApp
 
-from parley_core.http.early_responses import EarlyResponder
+from parley_core.http.protocol.early_responses import EarlyResponder
 from parley_core.http.server import protocol_class
 from parley_testing.eventually import eventually
 

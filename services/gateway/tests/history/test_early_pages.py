@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from gateway_fakes.connection import Connection, connected
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.issuer import token
@@ -25,47 +23,6 @@ def get(path: str = PATH, bearer: str | None = None, *headers: str) -> bytes:
     authorization = f"authorization: Bearer {bearer or token()}"
     lines = [f"GET {path} HTTP/1.1", "host: parley", authorization, *headers]
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
-
-
-@dataclass
-class Response:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def without_id(self) -> tuple[int, dict[str, str], bytes]:
-        headers = {name: value for name, value in self.headers.items() if name != "x-request-id"}
-        return self.status, headers, self.body
-
-
-class Connection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def receive(self) -> Response:
-        status, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
-        headers = dict(line.lower().split(": ", 1) for line in lines)
-        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return Response(int(status.split()[1]), headers, body)
-
-    async def exchange(self, data: bytes) -> Response:
-        await self.send(data)
-        return await self.receive()
-
-
-@asynccontextmanager
-async def connected(gateway: Gateway) -> AsyncIterator[Connection]:
-    address = urlsplit(gateway.url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    try:
-        yield Connection(reader, writer)
-    finally:
-        writer.close()
 
 
 class ParsedRequests:

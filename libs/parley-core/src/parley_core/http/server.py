@@ -16,8 +16,8 @@ from parley_core.http.connection_limits import (
     raise_descriptor_limit,
 )
 from parley_core.http.draining_server import DrainingServer, Hooks
-from parley_core.http.early_responses import EarlyResponder, EarlyResponseProtocol
 from parley_core.http.listening_sockets import bind
+from parley_core.http.protocol.early_responses import EarlyResponder, EarlyResponseProtocol
 from parley_core.http.uvicorn_internals import BoundedProtocol, ConnectionReuse
 from parley_core.process.management_server import management_server
 from parley_core.process.process_monitor import ProcessMonitor

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-from parley_core.http.early_responses import Respond
 from parley_core.http.errors import REQUEST_ID, ParleyError
+from parley_core.http.protocol.early_responses import Respond
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import page_bytes
 from parley_gateway.history.page_cache import Page, PageCache

@@ -10,8 +10,8 @@ from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley_core.http.early_responses import REQUEST
 from parley_core.http.errors import REQUEST_ID, ParleyError
+from parley_core.http.protocol.early_responses import REQUEST
 from parley_core.http.request_observer import log_request
 from parley_core.process.request_metrics import RequestMetrics
 from parley_gateway.auth.token_cache import VerifiedTokenCache, token_digest
