@@ -14,7 +14,7 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-from parley_core.http.errors import REQUEST_ID, ParleyError
+from parley_core.http.errors import REQUEST_ID
 from parley_core.http.protocol.early_responses import Respond
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import page_bytes
@@ -88,7 +88,8 @@ class EarlyPages:
             while self._waiting:
                 batch, self._waiting = self._waiting, {}
                 lookups = [self._answer_session(each, batch[each]) for each in batch]
-                await asyncio.gather(*lookups)
+                # After an error the application answers, and runs into the same one.
+                await asyncio.gather(*lookups, return_exceptions=True)
         finally:
             self._answering = None
 
@@ -96,8 +97,6 @@ class EarlyPages:
         version = None
         try:
             version = await self._versions().current(session_id)
-        except ParleyError:
-            pass  # The application responds with the error.
         finally:
             for page, if_none_match, started_at, respond in waiting:
                 if version is None or page.version < version:

@@ -33,6 +33,12 @@ class EarlyResponder(Protocol):
 
 
 class EarlyResponseProtocol(BoundedProtocol):
+    """Asks `responder` about each request that comes alone in one read.
+
+    Only where nothing else of the connection waits for an answer; what the client sends before the
+    response is kept, and reading is paused.
+    """
+
     def __init__(self, *args: Any, responder: EarlyResponder, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._responder = responder
