@@ -60,6 +60,11 @@ async def running_stack(
             await draining
 
 
+async def token_of(stack: RunningStack, user: str) -> str:
+    environment = _environment(stack.data, 0, "")
+    return (await _output("token", "--user", user, environment=environment)).strip()
+
+
 @asynccontextmanager
 async def fake_model(*seconds: float) -> AsyncIterator[str]:
     """The base URL of a fake model server, optionally with so many seconds between two tokens."""
