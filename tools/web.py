@@ -9,8 +9,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from parley_cli.errors import CommandError
 from parley_cli.stack.chat_page import (
@@ -80,7 +81,7 @@ def test(arguments: list[str]) -> None:
         "PARLEY_TEST_PYTHON": sys.executable,
         "PARLEY_TEST_FONTS": str(_fonts()),
     }
-    _run("vitest/vitest.mjs", "run", *arguments, folder=BROWSER_TESTS, **environment)
+    _run("vitest/vitest.mjs", "run", *arguments, folder=BROWSER_TESTS, environment=environment)
 
 
 def _install(folder: Path) -> None:
@@ -123,7 +124,11 @@ def _fonts() -> Path:
 
 
 def _run(
-    script: str, *arguments: str, folder: Path = SOURCES, quiet: bool = False, **environment: str
+    script: str,
+    *arguments: str,
+    folder: Path = SOURCES,
+    quiet: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     command = [str(node_home() / "bin" / "node"), str(folder / "node_modules" / script)]
     subprocess.run(
