@@ -6,6 +6,7 @@
 import asyncio
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from parley_cli.stack.chat_page import (
     node_environment,
     node_home,
 )
+from parley_gateway.page.page_files import PACKAGED
 
 BROWSER_TESTS = SOURCES / "tests"
 # Of the static imports of the entry, scripts and styles, compressed with gzip.
@@ -35,6 +37,7 @@ def main(arguments: list[str]) -> int:
         "check": check,
         "dev": serve,
         "format": reformat,
+        "package": package,
         "test": lambda: test(arguments[1:]),
     }
     try:
@@ -69,19 +72,28 @@ def serve() -> None:
     _run("vite/bin/vite.js")
 
 
+def package() -> None:
+    """Build the page into the gateway's package, for its wheel."""
+    shutil.copytree(_built_page(), PACKAGED, dirs_exist_ok=True)
+
+
 def test(arguments: list[str]) -> None:
     """Run the browser tests; the arguments go to Vitest, such as the name of a file."""
     _install(SOURCES)
     _install(BROWSER_TESTS)
-    page = build_folder()
-    assert page is not None
-    asyncio.run(build_page(page, print))
     environment = {
-        "PARLEY_GATEWAY_PAGE_PATH": str(page),
+        "PARLEY_GATEWAY_PAGE_PATH": str(_built_page()),
         "PARLEY_TEST_PYTHON": sys.executable,
         "PARLEY_TEST_FONTS": str(_fonts()),
     }
     _run("vitest/vitest.mjs", "run", *arguments, folder=BROWSER_TESTS, environment=environment)
+
+
+def _built_page() -> Path:
+    page = build_folder()
+    assert page is not None
+    asyncio.run(build_page(page, print))
+    return page
 
 
 def _install(folder: Path) -> None:

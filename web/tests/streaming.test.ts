@@ -1,3 +1,4 @@
+import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { numbered, shareStack } from './support/setup';
 
@@ -201,17 +202,12 @@ test('a tab that is hidden for 30 s holds no connection, and catches up when it 
   chat.page.on('request', (request) => {
     if (request.url().includes('/stream?')) resumed++;
   });
-  const setVisibility = (state: string) =>
-    chat.page.evaluate((value) => {
-      Object.defineProperty(document, 'visibilityState', { value, configurable: true });
-      document.dispatchEvent(new Event('visibilitychange'));
-    }, state);
   const aborted = chat.page.waitForEvent('requestfailed');
-  await setVisibility('hidden');
+  await setVisibility(chat.page, 'hidden');
   await chat.page.clock.runFor(31_000);
   await aborted;
   expect(resumed).toBe(0);
-  await setVisibility('visible');
+  await setVisibility(chat.page, 'visible');
   stack.model.release('hidden');
   await chat.page.getByText('w39').waitFor();
   expect(resumed).toBeGreaterThan(0);
@@ -219,3 +215,38 @@ test('a tab that is hidden for 30 s holds no connection, and catches up when it 
   await chat.agrees();
   await chat.close();
 }, 60_000);
+
+test('eight tabs with a running reply each load, and the eighth still sends', async () => {
+  const chat = await open();
+  const tabs = [];
+  for (let n = 0; n < 8; n++) {
+    const text = `tab ${n}`;
+    stack.model.script(text, { pieces: numbered(12), holdBefore: 6 });
+    const started = Date.now();
+    const tab = n === 0 ? chat.page : await chat.openTab('/');
+    await tab.locator('.welcome h1').waitFor();
+    await chat.send(text, tab);
+    await tab.getByText('w5').waitFor();
+    // Seven held streams would let a browser wait for one of its six connections for ever.
+    expect(Date.now() - started).toBeLessThan(15_000);
+    tabs.push(tab);
+    // Headless tabs are all visible; a browser shows one at a time.
+    if (n < 7) await setVisibility(tab, 'hidden');
+  }
+  for (const [n, tab] of tabs.entries()) {
+    stack.model.release(`tab ${n}`);
+    await tab.bringToFront();
+    await setVisibility(tab, 'visible');
+    await tab.getByText('w11').waitFor();
+    await chat.agrees(tab);
+    if (n < 7) await setVisibility(tab, 'hidden');
+  }
+  await chat.close();
+}, 120_000);
+
+async function setVisibility(page: Page, state: 'hidden' | 'visible'): Promise<void> {
+  await page.evaluate((value) => {
+    Object.defineProperty(document, 'visibilityState', { value, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, state);
+}

@@ -51,7 +51,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     stream: StreamSettings = StreamSettings()
 
     page_path: Path | None = Field(
-        default=None, description="the path of the folder with the built chat page"
+        default=None,
+        description="the path of the folder with the built chat page; by default, the page in the "
+        "package, which only wheels have",
     )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
