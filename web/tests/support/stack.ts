@@ -10,12 +10,12 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 const PYTHON = process.env.PARLEY_TEST_PYTHON ?? join(ROOT, '.venv/bin/python');
 const READY_MS = 150_000;
 
+// The first one is the default.
 const ASSISTANTS = `assistants:
   - id: helper
     name: Helper
     description: Answers anything
     instructions: Answer.
-    default: true
   - id: pirate
     name: Pirate
     description: Speaks like a pirate
