@@ -136,7 +136,12 @@ function Page({ user }: { user: string }) {
           onAssistantShown={noteAssistant}
         />
       </div>
-      {route.isSettings && <Settings user={user} onClose={() => goTo('/')} />}
+      {route.isSettings && (
+        <Settings
+          user={user}
+          onClose={() => goTo(route.sessionId ? sessionPath(route.sessionId, route.leaf) : '/')}
+        />
+      )}
     </div>
   );
 }
