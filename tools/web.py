@@ -57,7 +57,7 @@ def check() -> None:
     _generate_types()
     _run("typescript/bin/tsc", "--noEmit")
     _run("typescript/bin/tsc", "--noEmit", "-p", "tests")
-    _run("vitest/vitest.mjs", "run", "--dir", "src", "--reporter=dot")
+    _run("vitest/vitest.mjs", "run", "--dir", "src", "--reporter=dot", "--testTimeout=60000")
     _check_first_load()
 
 
