@@ -7,6 +7,7 @@ import uvloop
 
 NAMES = (
     "append",
+    "cold_session",
     "history",
     "idle_streams",
     "outbox",

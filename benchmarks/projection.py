@@ -118,7 +118,7 @@ async def running_projector(settings: Mapping[str, str], group: str) -> AsyncIte
     """A projector as a separate process, which the memory of this one cannot slow down."""
     own = {
         "PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": group,
-        "PARLEY_HISTORY_PROJECTOR_PORT": str(free_port()),
+        "PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT": str(free_port()),
     }
     projector = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "parley_history", "project"),

@@ -27,7 +27,7 @@ from parley_history.queries.messages.page_json import message_json
 from parley_history.queries.search.index_sessions import SessionIndexer
 from parley_history.queries.search.match_repository import MatchRepository
 from parley_history.queries.search.request import SearchRequest
-from parley_history.queries.search.search_messages import MessageSearch
+from parley_history.queries.search.search_messages import MessageSearch, SearchLimitSettings
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.storage.migrations import migrate_history
 
@@ -42,7 +42,8 @@ SELECT pg_table_size('search_messages'), pg_indexes_size('search_messages'),
 """
 READ_SESSION = """
 SELECT session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
-    original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
+    original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated,
+    error_code
 FROM messages WHERE session_id = $1 ORDER BY version DESC LIMIT 20
 """
 
@@ -133,7 +134,7 @@ async def run() -> None:
         rate = await _index(connection, conversations, keys, search_keys)
         await connection.execute("VACUUM ANALYZE")
         [sizes] = await connection.fetch(SIZES)
-        search = MessageSearch(MatchRepository(pool), keys, search_keys)
+        search = MessageSearch(MatchRepository(pool), keys, search_keys, SearchLimitSettings())
         baseline = await _measure(lambda: _read_session(pool, conversations))
         rows = [Row("words indexed", per_second(rate, "messages"))]
         for name, queries in _queries(conversations).items():

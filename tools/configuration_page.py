@@ -114,6 +114,8 @@ def _type_of(setting: SettingField) -> str:
     ]
     if annotation is SecretStr:
         name = "secret"
+    elif get_origin(annotation) in (tuple, frozenset):
+        name = "list, separated by commas"
     elif get_origin(annotation) is not None:
         name = " or ".join(map(str, get_args(annotation)))
     else:
@@ -142,7 +144,7 @@ def _default_of(setting: SettingField) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
     if field.is_required() or default is PydanticUndefined:
         return "required"
-    if default is None:
+    if default is None or default in ((), frozenset()):
         return ""
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 

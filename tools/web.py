@@ -146,7 +146,7 @@ def _run(
     subprocess.run(
         [*command, *arguments],
         cwd=folder,
-        env={**node_environment(), **environment},
+        env={**node_environment(), **(environment or {})},
         stdout=subprocess.DEVNULL if quiet else None,
         check=True,
     )

@@ -24,9 +24,9 @@ QUESTION = "How do I keep a promise in a distributed system, and what does it co
 ANSWER = "You write it down before you make it, and you read it again before you act on it. " * 8
 
 
-def sample_appends(session_id: UUID, count: int) -> list[Append]:
+def sample_appends(session_id: UUID, count: int, key: DataKey | None = None) -> list[Append]:
     """The first `count` appends of a session: its start, then messages and replies in turn."""
-    key = DataKey.generate()
+    key = key or DataKey.generate()
 
     def seal_field(session: UUID, event: UUID, field: str, plaintext: dict[str, Any]) -> bytes:
         return seal(key, plaintext, session_id=session, event_id=event, field=field)

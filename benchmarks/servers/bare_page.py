@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.types import Receive, Scope, Send
 
 from parley_core.http.server import serve
+from parley_core.process.process_monitor import ProcessMonitor
 
 
 class BarePage:
@@ -32,4 +33,5 @@ class BarePage:
 
 
 if __name__ == "__main__":
-    serve(BarePage(Path(sys.argv[2]).read_bytes()), host="127.0.0.1", port=int(sys.argv[1]))
+    page = BarePage(Path(sys.argv[2]).read_bytes())
+    serve(page, ProcessMonitor("page"), host="127.0.0.1", port=int(sys.argv[1]))

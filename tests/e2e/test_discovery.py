@@ -62,8 +62,9 @@ async def test_the_api_serves_its_documentation(stack: Stack) -> None:
 
 
 async def test_the_health_endpoints_answer(stack: Stack) -> None:
-    assert (await stack.fetch("/healthz")).json() == {"status": "ok"}
+    assert (await stack.fetch("/livez")).json() == {"status": "ok"}
     assert (await stack.fetch("/readyz")).json() == {"status": "ok"}
+    assert (await stack.fetch("/metrics")).status_code == 404
 
 
 async def test_status_lists_every_process(stack: Stack) -> None:

@@ -172,8 +172,12 @@ async def test_erase_user_erases_one_users_sessions_and_no_others(ada: User, sta
     sessions = [await leaving.start_session(title="Mine") for _ in range(3)]
     await leaving.send(sessions[0], "Forget me")
     kept = await ada.start_session()
+    assert len((await leaving.history(sessions[0]))["data"]) == 2
     printed = await stack.stdout_of("erase-user", "--user", name, "--yes")
     assert "3" in printed
+    # Also the page that the gateway has cached.
+    status, _ = await leaving.expect_error("GET", f"/history/{sessions[0]}")
+    assert status == 404
     for session in sessions:
         await eventually(partial(is_gone, leaving, session), within=10)
     assert (await ada.get(f"/sessions/{kept}"))["id"] == kept

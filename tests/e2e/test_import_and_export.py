@@ -55,7 +55,6 @@ async def test_a_client_chosen_message_id_identifies_one_content(ada: User) -> N
 @pytest.mark.parametrize(
     ("messages", "param"),
     [
-        ([], "messages"),
         ([{"role": "wizard", "content": "x"}], "messages.0.role"),
         ([{"role": "user"}], "messages.0.content"),
         ([{"role": "user", "content": ""}], "messages.0.content"),
@@ -69,7 +68,7 @@ async def test_an_invalid_message_is_rejected_with_its_field(
 ) -> None:
     session = await ada.start_session()
     good = {"role": "user", "content": "Good"}
-    request = {"messages": messages and [*messages, good]}
+    request = {"messages": [*messages, good]}
     status, error = await ada.expect_error("POST", f"/history/{session}", json=request)
     assert (status, error["param"]) == (400, param)
     assert (await ada.history(session))["data"] == []
@@ -87,9 +86,15 @@ async def test_future_times_and_duplicate_ids_are_rejected(ada: User) -> None:
     assert (status, error["param"]) == (400, "messages.1.id")
 
 
-async def test_an_export_contains_every_branch_and_can_be_imported(ada: User) -> None:
+async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
+    ada: User,
+) -> None:
     session = await ada.start_session(title="Plans", metadata={"topic": "travel"})
     await ada.send(session, "Once")
+    await ada.post(f"/sessions/{session}/regenerate", {})
+    edit = {"content": "Twice", "parent_message_id": None}
+    await ada.post(f"/sessions/{session}/messages", edit)
+    await ada.send(session, "[refuse 401]")
     await ada.post(f"/sessions/{session}/regenerate", {})
     history = await ada.history(session, order="asc", branches="all")
 
@@ -100,11 +105,49 @@ async def test_an_export_contains_every_branch_and_can_be_imported(ada: User) ->
     assert document["session"]["title"] == "Plans"
     assert document["session"]["metadata"] == {"topic": "travel"}
     assert document["messages"] == history["data"]
+    failed = [message for message in document["messages"] if message["status"] == "failed"]
+    assert {message["error_code"] for message in failed} == {"upstream_refused"}
 
     copy = await ada.start_session()
-    keys = ("role", "content", "created_at")
-    records = [{key: message[key] for key in keys} for message in document["messages"]]
-    assert (await ada.post(f"/history/{copy}", {"messages": records}))["imported"] == 3
+    imported = await ada.post(f"/history/{copy}", document)
+    assert (imported["imported"], imported["failed"]) == (len(document["messages"]), 0)
+    again = (await ada.request("GET", f"/sessions/{copy}/export")).json()
+    assert list(map(conversation, again["messages"])) == list(
+        map(conversation, document["messages"])
+    )
+    assert {message["session_id"] for message in again["messages"]} == {copy}
+    assert {message["turn_id"] for message in again["messages"]} == {None}
+    for branches in ("current", "all"):
+        pages = [(await ada.history(each, branches=branches))["data"] for each in (session, copy)]
+        assert list(map(conversation, pages[0])) == list(map(conversation, pages[1]))
+    third = await ada.start_session()
+    await ada.post(f"/history/{third}", again)
+    last = (await ada.request("GET", f"/sessions/{third}/export")).json()
+    assert list(map(conversation, last["messages"])) == list(
+        map(conversation, document["messages"])
+    )
+    found = await ada.post("/search", {"query": "Twice", "session_id": copy})
+    assert len(found["data"]) >= 1
+
+
+def conversation(message: dict[str, Any]) -> dict[str, Any]:
+    """The message without what an import does not keep."""
+    return {k: v for k, v in message.items() if k not in ("session_id", "turn_id", "version")}
+
+
+async def test_bad_messages_are_named_and_may_be_skipped(ada: User) -> None:
+    session = await ada.start_session()
+    good, bad = {"role": "user", "content": "Good"}, {"role": "user", "content": ""}
+    body: dict[str, Any] = {"messages": [bad, good, bad | {"colour": "red"}]}
+    status, error = await ada.expect_error("POST", f"/history/{session}", json=body)
+    assert (status, error["code"], error["param"]) == (400, "invalid_request", "messages.0.content")
+    named = [(each["index"], each["param"]) for each in error["records"]]
+    assert named == [(0, "messages.0.content"), (2, "messages.2.colour")]
+    body["on_error"] = "skip"
+    imported = await ada.post(f"/history/{session}", body)
+    assert (imported["imported"], imported["failed"]) == (1, 2)
+    assert [(each["index"], each["param"]) for each in imported["errors"]] == named
+    assert [message["content"] for message in (await ada.history(session))["data"]] == ["Good"]
 
 
 async def test_a_markdown_export_contains_the_conversation_in_order(ada: User) -> None:

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # The model server's directive, the resulting error code, the number of tokens before the failure.
 FAILURES = [
     ("refuse 400", "upstream_refused", 0),
-    ("refuse 401", "upstream_refused", 0),
+    ("refuse 401", "upstream_unauthorized", 0),
+    ("refuse 404", "upstream_not_found", 0),
+    ("overflow 400", "context_length_exceeded", 0),
     ("refuse 429", "upstream_rate_limited", 0),
     ("refuse 500", "upstream_unavailable", 0),
     ("stall 0", "upstream_timeout", 0),
@@ -63,7 +65,7 @@ async def test_a_failed_turn_reports_its_error_without_streaming(ada: User) -> N
     session = await ada.start_session()
     turn = await ada.send(session, "[refuse 401]")
     assert turn["status"] == "failed"
-    assert turn["error"]["code"] == "upstream_refused"
+    assert turn["error"]["code"] == "upstream_unauthorized"
     assert turn["reply"]["status"] == "failed"
     assert turn["reply"]["content"] == ""
 

@@ -9,7 +9,14 @@ import openai
 import pytest
 import pytest_asyncio
 from e2e_support.flaky_proxy import FlakyProxy
-from e2e_support.model_server import MODEL, MODELS, TOKEN, USAGE, ModelServer
+from e2e_support.model_server import (
+    MODEL,
+    MODELS,
+    TOKEN,
+    UPSTREAM_ERROR_TEXT,
+    USAGE,
+    ModelServer,
+)
 from e2e_support.stack import Stack
 from e2e_support.user import User
 from openai.types.chat import ChatCompletionChunk
@@ -19,6 +26,8 @@ from parley_testing.eventually import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOOK_UP: Any = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
+
+CALLERS_FAULTS = ("refuse 422", "overflow 400")
 
 
 @pytest.fixture
@@ -130,6 +139,7 @@ async def test_errors_map_to_the_sdks_exceptions(
     for request, named in (
         ({"tools": [LOOK_UP]}, "tools"),
         ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
         (
             {"messages": [{"role": "system", "content": "Be brief."}, user_message("Hi")]},
             "messages.0",
@@ -142,6 +152,70 @@ async def test_errors_map_to_the_sdks_exceptions(
     async with openai.AsyncOpenAI(base_url=f"{stack.url}/v1", api_key="nobody's") as stranger:
         with pytest.raises(openai.AuthenticationError):
             await stranger.models.list()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("directive", "error", "code", "attempts"),
+    [
+        ("refuse 500", openai.InternalServerError, "upstream_unavailable", 3),
+        ("refuse 429", openai.RateLimitError, "upstream_rate_limited", 3),
+        ("refuse 401", openai.InternalServerError, "upstream_unauthorized", 1),
+        ("refuse 422", openai.UnprocessableEntityError, "upstream_refused", 1),
+        ("overflow 400", openai.BadRequestError, "context_length_exceeded", 1),
+    ],
+)
+async def test_retries_of_the_sdk_do_not_multiply_those_of_parley(
+    client: openai.AsyncOpenAI,
+    model_server: ModelServer,
+    stream: bool,
+    directive: str,
+    error: type[openai.APIStatusError],
+    code: str,
+    attempts: int,
+) -> None:
+    text = f"[{directive}] {uuid4()}"
+    client = client.with_options(max_retries=2)
+    request = (
+        streamed(client, text)
+        if stream
+        else client.chat.completions.create(model=MODEL, messages=[user_message(text)])
+    )
+    # A slow failure of a stream is an event, after the head of the response was sent.
+    with pytest.raises(openai.APIError if stream else error) as failed:
+        await request
+    assert failed.value.code == code
+    assert len(model_server.prompts_with(text)) == attempts
+    # The caller's own request is the server's to judge; a failure of the server's is not quoted.
+    assert (UPSTREAM_ERROR_TEXT in failed.value.message) == (directive in CALLERS_FAULTS)
+
+
+async def test_parameters_reach_the_model_server_with_and_without_a_session(
+    client: openai.AsyncOpenAI, ada: User, model_server: ModelServer
+) -> None:
+    session, texts = await ada.start_session(), [f"{number} {uuid4()}" for number in range(3)]
+    sampling: dict[str, Any] = {
+        "temperature": 0.25,
+        "max_tokens": 9,
+        "extra_body": {"top_k": 40, "chat_template_kwargs": {"enable_thinking": False}},
+    }
+    for text, more in (
+        (texts[0], sampling),
+        (texts[1], sampling | {"metadata": {"session_id": session}}),
+        (texts[2], {"metadata": {"session_id": session}}),
+    ):
+        await client.chat.completions.create(
+            model=MODEL, messages=[user_message(text)], store=False, **more
+        )
+    for text in texts:
+        [sent] = [each for each in model_server.requests if each["messages"][-1]["content"] == text]
+        given = {name: sent.get(name) for name in ("temperature", "max_tokens", "top_k", "store")}
+        if text == texts[2]:
+            # The parameters were those of one turn.
+            assert given == {"temperature": None, "max_tokens": None, "top_k": None, "store": False}
+        else:
+            assert given == {"temperature": 0.25, "max_tokens": 9, "top_k": 40, "store": False}
+            assert sent["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 async def test_completions_with_a_session_are_turns_of_it(

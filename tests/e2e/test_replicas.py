@@ -226,7 +226,7 @@ async def runner_of_a_turn(stack: Stack) -> str:
 
 async def running_turns(stack: Stack, inference: str) -> int:
     try:
-        metrics = await stack.fetch(f"http://{stack.address(inference)}/metrics")
+        metrics = await stack.fetch(f"http://{stack.management(inference)}/metrics")
     except httpx2.TransportError:
         return 0
     found = re.search(r"^parley_inference_turns_in_flight (\S+)$", metrics.text, re.MULTILINE)

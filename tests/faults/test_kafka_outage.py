@@ -70,7 +70,7 @@ async def outbox_is_empty(stack: Stack) -> bool:
 
 async def outbox_depth(stack: Stack) -> int:
     """The outbox size from the metrics of the session replica that reports it."""
-    replicas = [stack.address(name) for name in ("session", "session-2")]
+    replicas = [stack.management(name) for name in ("session", "session-2")]
     metrics = [(await stack.fetch(f"http://{address}/metrics")).text for address in replicas]
     found = re.search(
         r'^parley_session_outbox_pending_events{stream="sessions"} (\S+)$',

@@ -101,7 +101,7 @@ async def prepared(
 async def running(stack: Stack, name: str) -> tuple[int, int]:
     """The turns of an inference process, and how many of them wait."""
     async with httpx2.AsyncClient() as http:
-        text = (await http.get(f"http://{stack.address(name)}/metrics")).text
+        text = (await http.get(f"http://{stack.management(name)}/metrics")).text
     values = {
         sample.name: int(sample.value)
         for family in text_string_to_metric_families(text)

@@ -85,6 +85,7 @@ class ExternalEngineSettings(DataSettings):
     kafka: BootstrapServers | None = Field(
         None, description="Kafka's bootstrap servers, such as 127.0.0.1:9092"
     )
+    redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
     # Defaults for an embedded Kafka, which is a single node.
     topic_partitions: Annotated[Count, Variable("PARLEY_SESSION_TOPIC_PARTITIONS")] = Field(
         default=12, description="the number of partitions of a new sessions topic, from 1"
@@ -116,8 +117,6 @@ class UpSettings(TokenSettings, ExternalEngineSettings):
         default=None,
         description="the master key, id:base64; by default the key in the data folder",
     )
-    redis: RedisUrl | None = Field(None, description="a URL such as redis://127.0.0.1:6379/0")
-
     model: str | None = Field(default=None, description="the name of the default model")
     models: Path | None = Field(
         default=None, description="the path of a YAML file with model servers and models"
@@ -161,6 +160,9 @@ class OperationsSettings(ExternalEngineSettings):
     master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = Field(
         default=None,
         description="the master key, id:base64; by default the key in the data folder",
+    )
+    redis_url: RedisUrl | None = Field(
+        None, description="the URL of the services' Redis, such as redis://127.0.0.1:6379/0"
     )
     session_url: str | None = Field(
         None,

@@ -36,6 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stack(data: Path) -> Iterator[SecretStore]:
     """The state of a running `parley up` in its data folder."""
     embedded = {"postgres": "127.0.0.1:5000", "kafka": "127.0.0.1:9000", "session": "127.0.0.1:81"}
+    embedded["redis"] = "127.0.0.1:6000"
     processes = [RunningProcess(name, os.getpid(), address) for name, address in embedded.items()]
     write_state_file(data, RunningStack("http://127.0.0.1:8080", processes))
     with StackLock(data):
@@ -66,6 +67,7 @@ def test_a_running_stack_has_all_locations(stack: SecretStore) -> None:
     assert locations.log_environment()["PARLEY_KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:9000"
     # `parley log restore` creates topics for a single node.
     assert locations.topic_environment()["PARLEY_SESSION_TOPIC_REPLICATION"] == "1"
+    assert locations.redis_environment() == {"PARLEY_REDIS_URL": "redis://127.0.0.1:6000/0"}
     assert locations.session_url() == "http://127.0.0.1:81"
     assert locations.session_database() == (
         f"postgresql://parley_session:{session}@127.0.0.1:5000/parley_session"
@@ -95,6 +97,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
         "PARLEY_KAFKA_SASL_TOKEN_PATH": "token",
         "PARLEY_SESSION_DATABASE_URL": "postgresql://s:pw@db/s",
         "PARLEY_HISTORY_DATABASE_URL": "postgresql://h:pw@db/h",
+        "PARLEY_REDIS": "redis://:pw@redis.example:6379/0",
         "PARLEY_SESSION_URL": "http://session:8081",
         "PARLEY_INTERNAL_SECRET": "i" * 32,
     }
@@ -109,6 +112,7 @@ def test_variables_override_the_stack(data: Path, monkeypatch: pytest.MonkeyPatc
     assert locations.log_environment() == environment
     assert locations.session_database() == variables["PARLEY_SESSION_DATABASE_URL"]
     assert locations.history_database() == variables["PARLEY_HISTORY_DATABASE_URL"]
+    assert locations.redis_environment() == {"PARLEY_REDIS_URL": variables["PARLEY_REDIS"]}
     assert locations.session_url() == variables["PARLEY_SESSION_URL"]
     assert locations.internal_secret().value == b"i" * 32
 

@@ -37,6 +37,14 @@ def test_the_documents_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "--check", DOCS) == 0
 
 
+def test_every_schema_has_its_name_as_its_title() -> None:
+    schemas = asyncapi_document()["components"]["schemas"]
+    assert len(schemas) > len(ALL_DATA_BY_TYPE)
+    assert {name: schema["title"] for name, schema in schemas.items()} == {
+        name: name for name in schemas
+    }
+
+
 def test_generated_files_pass_the_check_and_surrounding_text_is_preserved(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,13 @@ from parley_events.cloudevents import (
     encode,
 )
 from parley_events.golden import golden_record, golden_types
-from parley_events.session import DATA_BY_TYPE, Event, MessageSubmitted, UnknownEvent
+from parley_events.session import (
+    DATA_BY_TYPE,
+    Event,
+    MessageImported,
+    MessageSubmitted,
+    UnknownEvent,
+)
 from parley_events.values import Actor
 
 SESSION = UUID("0199c0de-0000-7000-8000-000000000001")
@@ -57,6 +63,16 @@ def test_golden_record_of_every_published_type_decodes_and_encodes_to_itself(
     again = encode(event)
     assert (again.key, dict(again.headers)) == (record.key, dict(record.headers))
     assert json.loads(again.value) == json.loads(record.value)
+
+
+def test_an_imported_message_without_the_fields_of_a_reply_encodes_to_itself() -> None:
+    record = golden_record(MessageImported.TYPE)
+    fields = ("status", "model", "finish_reason", "usage", "error_code")
+    value = {k: v for k, v in json.loads(record.value).items() if k not in fields}
+    event = decode(replace(record, value=json.dumps(value).encode()))
+    assert isinstance(event.data, MessageImported)
+    assert event.data.status is None
+    assert json.loads(encode(event).value) == value
 
 
 def test_every_golden_file_belongs_to_a_known_type() -> None:

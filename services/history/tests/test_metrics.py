@@ -15,9 +15,9 @@ from history_testing.processes import (
 from history_testing.read_model import ReadModelTables
 from history_testing.session_fake import FakeSessionService
 from history_testing.stories import chat
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from parley_core.runtime.metrics import new_registry
 from parley_history.projection.metrics import register_projector_metrics
 from parley_history.projector_app import create_projector, create_watchdog
 from parley_testing.eventually import eventually
@@ -45,7 +45,7 @@ async def test_a_projector_reports_lag_parked_sessions_and_its_counters(
     poison = replace(parked.records[1], value=b"")
     beyond = chat(2).records[3]
     environment = projector_environment(tables, kafka_bootstrap, log_topic)
-    url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_PORT']}"
+    url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT']}"
     process = await started("parley_history", "project", **environment)
     records = [*story.records, parked.records[0], poison, *parked.records[2:], beyond]
     async with relay_to(kafka_bootstrap, log_topic) as relay:
@@ -81,7 +81,7 @@ async def test_before_the_first_check_unknown_metrics_are_omitted(
     tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     settings = project_settings(tables.dsn, bootstrap_servers=kafka_bootstrap, topic=log_topic)
-    projector, registry = create_projector(settings), new_registry()
+    projector, registry = create_projector(settings), CollectorRegistry()
     register_projector_metrics(registry, projector, create_watchdog(settings, projector))
     assert registry.get_sample_value("parley_history_projector_events_total") == 0
     assert registry.get_sample_value("parley_history_dead_letters") is None

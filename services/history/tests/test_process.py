@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import asyncpg
 import pytest
 from history_testing.history import authorization
 from history_testing.log import relay_to
@@ -18,7 +19,7 @@ from history_testing.stories import ADA, chat, mixed
 from parley_cli.engines import free_port
 from parley_core.storage.migrations import load_migrations
 from parley_history.__main__ import main
-from parley_history.storage.migrations import MIGRATIONS
+from parley_history.storage.migrations import MIGRATIONS, migrate_history
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 from parley_testing.processes import started
@@ -55,8 +56,8 @@ def run(monkeypatch: pytest.MonkeyPatch, command: str, **environment: Any) -> An
         ),
         (
             "project",
-            {"PARLEY_HISTORY_PROJECTOR_PORT": "99999"},
-            "PARLEY_HISTORY_PROJECTOR_PORT is wrong.",
+            {"PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT": "99999"},
+            "PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT is wrong.",
         ),
         ("serve", {"PARLEY_SESSION_URL": "localhost"}, "PARLEY_SESSION_URL is wrong."),
         ("serve", {"PARLEY_INTERNAL_SECRET": "x"}, "PARLEY_INTERNAL_SECRET should be at least 32"),
@@ -78,20 +79,61 @@ def test_invalid_settings_end_a_command_with_code_2_and_a_message(
     assert capsys.readouterr().err.startswith(sentence)
 
 
-@pytest.mark.parametrize("command", ["migrate", "project", "serve"])
 def test_an_unavailable_database_ends_a_command_with_code_1_and_a_message(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, command) == 1
+    assert run(monkeypatch, "migrate") == 1
     assert capsys.readouterr().err.startswith("Database unavailable: ")
 
 
-@pytest.mark.parametrize("command", ["project", "serve"])
-def test_an_unmigrated_database_ends_a_command_with_a_message(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str, command: str
-) -> None:
-    assert run(monkeypatch, command, PARLEY_HISTORY_DATABASE_URL=database) == 1
-    assert "Run the `migrate` command first" in capsys.readouterr().err
+async def test_serve_waits_unready_for_the_migrations_and_then_serves(database: str) -> None:
+    port, management = free_port(), free_port()
+    process = await started(
+        "parley_history",
+        "serve",
+        **VALID
+        | {
+            "PARLEY_HISTORY_DATABASE_URL": database,
+            "PARLEY_HISTORY_PORT": str(port),
+            "PARLEY_HISTORY_MANAGEMENT_PORT": str(management),
+        },
+    )
+    probes = f"http://127.0.0.1:{management}"
+    waiting = (503, {"status": "starting", "missing": ["migrations"]})
+
+    async def waits() -> Any:
+        return await get(f"{probes}/startupz") == waiting
+
+    await eventually(waits, within=30)
+    assert await get(f"{probes}/readyz") == waiting
+    assert await get(f"{probes}/livez") == (200, {"status": "ok"})
+    assert await get(f"http://127.0.0.1:{port}/livez") is None
+
+    connection = await asyncpg.connect(database)
+    await migrate_history(connection)
+    await connection.close()
+
+    async def is_ready() -> Any:
+        return await get(f"{probes}/readyz") == (200, {"status": "ok"})
+
+    await eventually(is_ready, within=10)
+    await stderr_at_exit(process, signal.SIGTERM)
+    assert process.returncode == 0
+
+
+async def test_a_start_that_waits_longer_than_it_may_for_migrations_fails(database: str) -> None:
+    process = await started(
+        "parley_history",
+        "serve",
+        **VALID
+        | {
+            "PARLEY_HISTORY_DATABASE_URL": database,
+            "PARLEY_HISTORY_PORT": str(free_port()),
+            "PARLEY_MIGRATION_WAIT_SECONDS": "0.1",
+        },
+    )
+    assert "Run the `migrate` command first" in await stderr_at_exit(process)
+    assert process.returncode == 1
 
 
 def test_migrate_applies_each_migration_once(
@@ -173,14 +215,14 @@ async def test_a_projector_reports_its_health_and_exits_in_time_on_sigterm(
     tables: ReadModelTables, kafka_bootstrap: str, log_topic: str
 ) -> None:
     environment = projector_environment(tables, kafka_bootstrap, log_topic)
-    url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_PORT']}"
+    url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT']}"
     process = await started("parley_history", "project", **environment)
 
     async def ready() -> Any:
         return await get(f"{url}/readyz") == (200, {"status": "ok"})
 
     await eventually(ready, within=30)
-    assert await get(f"{url}/healthz") == (200, {"status": "ok"})
+    assert await get(f"{url}/livez") == (200, {"status": "ok"})
     async with asyncio.timeout(5):
         await stderr_at_exit(process, signal.SIGTERM)
     assert process.returncode == 0
@@ -200,10 +242,10 @@ async def test_serve_reports_its_health_and_exits_in_time_on_sigterm(
         return await get(f"http://127.0.0.1:{port}/readyz") == (200, {"status": "ok"})
 
     await eventually(ready, within=30)
+    # Only the start depends on it: a later version may have migrated the database since.
     await tables.connection.execute("UPDATE schema_migrations SET sha256 = 'other'")
-    missing = {"status": "unavailable", "missing": ["migrations of the read model"]}
-    assert await get(f"http://127.0.0.1:{port}/readyz") == (503, missing)
-    assert await get(f"http://127.0.0.1:{port}/healthz") == (200, {"status": "ok"})
+    assert await get(f"http://127.0.0.1:{port}/readyz") == (200, {"status": "ok"})
+    assert await get(f"http://127.0.0.1:{port}/livez") == (200, {"status": "ok"})
     url = f"http://127.0.0.1:{port}/changes"
     async with (
         asyncio.timeout(5),

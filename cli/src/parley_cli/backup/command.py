@@ -17,10 +17,11 @@ def backup(options: argparse.Namespace) -> int:
     folders += ["--keys", options.keys] if options.keys else []
     match options.command:
         case "backup":
-            return store_command(locations, "backup", *folders, with_master_key=False)
+            return store_command(locations, "backup", *folders, more={})
         case "verify-backup":
             return offline_command(locations, "verify-backup", *folders)
         case _ if settings.session_database_url:
-            return store_command(locations, "restore", *folders, with_master_key=True)
+            more = locations.master_key_environment()
+            return store_command(locations, "restore", *folders, more=more)
         case _:
             return asyncio.run(restore_into_data_folder(settings, folders))

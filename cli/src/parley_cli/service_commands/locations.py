@@ -83,6 +83,14 @@ class StackLocations:
         key = secret.get_secret_value() if secret else self._secrets.existing("master-key")
         return {"PARLEY_MASTER_KEY": key} if key else {}
 
+    def redis_environment(self) -> Mapping[str, str]:
+        """Empty if neither a variable nor the stack has an embedded Redis."""
+        redis = self._running.get("redis")
+        # The address of an external one lacks its credentials.
+        embedded = f"redis://{redis.address}/0" if redis and redis.pid else None
+        url = self._settings.redis_url or self._settings.redis or embedded
+        return {"PARLEY_REDIS_URL": str(url)} if url else {}
+
     def _database(self, service: str) -> str:
         variable = f"PARLEY_{service.upper()}_DATABASE_URL"
         server = self._settings.postgres

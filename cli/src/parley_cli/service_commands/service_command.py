@@ -20,17 +20,16 @@ def session_command(locations: StackLocations, *arguments: str) -> int:
     return run_in_foreground(("parley_session", *arguments), _session(locations))
 
 
-def store_command(locations: StackLocations, *arguments: str, with_master_key: bool) -> int:
+def store_command(locations: StackLocations, *arguments: str, more: Mapping[str, str]) -> int:
     """Run a session command that needs the database, but not the log.
 
-    `with_master_key` passes the master key to it, if there is one.
+    `more` are further variables for it, such as that of the master key.
     """
     environment = {
         **variables("PARLEY_SESSION_"),
         "PARLEY_SESSION_DATABASE_URL": locations.session_database(),
     }
-    master_key = locations.master_key_environment() if with_master_key else {}
-    return run_in_foreground(("parley_session", *arguments), {**environment, **master_key})
+    return run_in_foreground(("parley_session", *arguments), {**environment, **more})
 
 
 def offline_command(locations: StackLocations, *arguments: str) -> int:

@@ -13,11 +13,15 @@ from parley_cli.engines.process.child_process import try_lock
 
 
 class RunningProcess(msgspec.Struct, frozen=True):
-    """`pid` is null for an external engine; `address` is host:port."""
+    """`pid` is null for an external engine; addresses are host:port.
+
+    `management` serves probes and metrics if another address does.
+    """
 
     name: str
     pid: int | None
     address: str
+    management: str = ""
 
 
 class RunningStack(msgspec.Struct, frozen=True):

@@ -69,7 +69,7 @@ async def _probe(data: Path, process: RunningProcess, pid: int) -> bool:
             return await redis_pid(f"redis://{process.address}/0") == pid
         case name:
             path = "/healthz" if name == "demo-model" else "/readyz"
-            response = await get(process.address, path)
+            response = await get(process.management or process.address, path)
             return response is not None and response[0] == 200
 
 

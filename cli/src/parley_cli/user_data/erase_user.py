@@ -13,4 +13,5 @@ def erase_user(options: argparse.Namespace) -> int:
     arguments += [f"--tenant={options.tenant}"] if options.tenant else []
     arguments += ["--yes"] if options.yes else []
     locations = StackLocations(load(OperationsSettings))
-    return store_command(locations, "erase-user", *arguments, with_master_key=True)
+    more = {**locations.master_key_environment(), **locations.redis_environment()}
+    return store_command(locations, "erase-user", *arguments, more=more)

@@ -49,7 +49,7 @@ class Message(Shape):
     """One message of a session; `version` is the sequence of its event.
 
     Siblings with the same parent are edits of one message, or several replies to it. An imported
-    message keeps its original `created_at`.
+    message keeps its original `created_at`. `error_code` is the reason of a failed reply.
     """
 
     object: Literal["message"] = "message"
@@ -65,6 +65,7 @@ class Message(Shape):
     model: str | None = Field(default=None, exclude_if=_absent)
     finish_reason: FinishReason | None = Field(default=None, exclude_if=_absent)
     usage: UsageShape | None = Field(default=None, exclude_if=_absent)
+    error_code: str | None = Field(default=None, exclude_if=_absent)
 
 
 class ForkPointShape(Shape):
@@ -93,7 +94,8 @@ class SessionShape(Shape):
 class Turn(Shape):
     """A message and the reply to it; `reply` is null while the turn is running.
 
-    `error` is that of a failed turn. `version` is the sequence of the turn's last event.
+    `error` is that of a failed turn. `version` is the sequence of the turn's last event. A running
+    turn has the `stream_url` of its events, which grants access without a token.
     """
 
     object: Literal["turn"] = "turn"
@@ -105,6 +107,7 @@ class Turn(Shape):
     reply: Message | None
     error: ErrorShape | None = Field(default=None, exclude_if=_absent)
     version: int
+    stream_url: str | None = Field(default=None, exclude_if=_absent)
 
 
 class Assistant(Shape):

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import uvicorn
+from core_fakes.observed import observe
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from parley_core.http import body_limit
-from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyBudget, BodyLimitMiddleware
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import error_body
+from parley_testing.eventually import eventually
 
 LIMIT = 1024
 REFUSAL = error_body(
@@ -26,10 +28,10 @@ either_parser = pytest.mark.parametrize("parser", ["httptools", "h11"])
 either_length = pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
 
 
-def application() -> FastAPI:
+def application(budget: BodyBudget | None = None) -> FastAPI:
     app = FastAPI()
-    app.add_middleware(BodyLimitMiddleware, limit=LIMIT)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(BodyLimitMiddleware, limit=LIMIT, budget=budget or BodyBudget(MIB, "busy"))
+    observe(app)
     install_error_handlers(app)
     app.state.calls = 0
 
@@ -233,6 +235,29 @@ async def test_an_answer_that_has_begun_is_broken_off(
     assert [entry for entry in caplog.records if entry.exc_info] == []
 
 
+@either_length
+async def test_bodies_over_the_budget_of_the_process_are_rejected_until_there_is_room(
+    announced: bool,
+) -> None:
+    budget = BodyBudget(2_000, "busy")
+    async with listening(application(budget)) as connect:
+        for _ in range(2):
+            _, writer = await connect()
+            writer.write(head("/parsed", "content-length: 1000") + b"x" * 990)
+        await eventually(lambda: budget.used == 1_980)
+        reader, writer = await connect()
+        writer.write(request(body_of(600), announced=announced))
+        status, headers, body = await answer(reader)
+        assert (status, body["error"]["code"], headers["retry-after"]) == (503, "busy", "1")
+    await eventually(lambda: budget.used == 0)
+    async with listening(application(budget)) as connect:
+        for _ in range(3):
+            reader, writer = await connect()
+            writer.write(request(body_of(LIMIT), announced=announced))
+            assert (await answer(reader))[0] == 200
+    assert budget.used == 0
+
+
 async def test_what_is_no_http_request_passes_untouched() -> None:
     passed = []
 
@@ -240,6 +265,6 @@ async def test_what_is_no_http_request_passes_untouched() -> None:
         passed.append((scope, receive, send))
 
     untouched: tuple[Any, Any, Any] = ({"type": "lifespan"}, object(), object())
-    await BodyLimitMiddleware(app, limit=1)(*untouched)
+    await BodyLimitMiddleware(app, limit=1, budget=BodyBudget(1, "busy"))(*untouched)
 
     assert passed == [untouched]

@@ -4,11 +4,12 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from core_fakes.observed import observe
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.errors import (
     Conflict,
     Forbidden,
@@ -25,7 +26,7 @@ from parley_core.http.errors import (
 
 def application(error: Exception | None = None) -> Starlette:
     app = Starlette()
-    app.add_middleware(RequestIdMiddleware)
+    observe(app)
     install_error_handlers(app)
 
     async def fail(_: Request) -> Response:
@@ -64,10 +65,12 @@ async def call(
 async def test_each_error_has_its_status_shape_and_headers(
     kind: type[ParleyError], status: int, headers: dict[str, str]
 ) -> None:
-    response = await call("GET", "/raise", kind("Why.", param="where"))
+    response = await call("GET", "/raise", kind("Why where.", param="where"))
 
     assert response.status_code == status
-    assert response.json() == error_body("Why.", type=kind.type, code=kind.code, param="where")
+    assert response.json() == error_body(
+        "Why where.", type=kind.type, code=kind.code, param="where"
+    )
     assert headers.items() <= dict(response.headers).items()
     assert response.headers["x-request-id"]
 
@@ -134,3 +137,8 @@ async def test_a_successful_response_has_a_request_id_too() -> None:
 
     assert response.status_code == 200
     assert len(response.headers["x-request-id"]) == 32
+
+
+def test_the_message_of_an_error_names_its_param() -> None:
+    assert InvalidRequest("Unknown field.", param="top_k").message == "`top_k`: Unknown field."
+    assert InvalidRequest("limit is too large.", param="limit").message == "limit is too large."

@@ -20,7 +20,7 @@ def refusal(limit: Any, principal: Any) -> Any:
 
 
 def test_a_person_with_their_share_is_refused_and_others_are_not() -> None:
-    limit = PersonLimit(4, 0.5, things="exports", busy_code="history_busy")
+    limit = exports_limit(4, 0.5)
     with ExitStack() as held:
         for _ in range(2):
             held.enter_context(limit.slot(ADA))
@@ -34,6 +34,16 @@ def test_a_person_with_their_share_is_refused_and_others_are_not() -> None:
 
 
 def test_everybody_may_have_one() -> None:
-    limit = PersonLimit(10, 0.01, things="exports", busy_code="history_busy")
+    limit = exports_limit(10, 0.01)
     with limit.slot(ADA), limit.slot(BOB):
         assert refusal(limit, ADA) == (429, "too_many_exports")
+
+
+def exports_limit(max_total: int, max_person_share: float) -> PersonLimit:
+    return PersonLimit(
+        max_total,
+        max_person_share,
+        things="exports",
+        person_code="too_many_exports",
+        busy_code="history_busy",
+    )

@@ -1,146 +1,33 @@
 """A server process drains on signals, within its limit, and exits with code 0."""
 
 import asyncio
-import os
 import re
 import signal
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from signal import Signals
-from typing import Any
 
 import pytest
-
-LIMIT, FAR_LIMIT = 1, 60
-PROCESS = """
-import asyncio, os, sys
-from fastapi import FastAPI
-from starlette.responses import StreamingResponse
-from parley_core.http.server import serve
-from parley_core.runtime.safe_logging import configure_logging
-
-app, ending = FastAPI(), asyncio.Event()
-
-@app.get("/ends")
-async def ends():
-    async def pieces():
-        yield b"begun"
-        await ending.wait()
-        yield b"ended"
-    return StreamingResponse(pieces())
-
-@app.get("/who")
-async def who():
-    return os.getpid()
-
-@app.get("/endless")
-async def endless():
-    async def pieces():
-        yield b"begun"
-        await asyncio.Event().wait()
-    return StreamingResponse(pieces())
-
-def on_shutdown():
-    print("on_shutdown", flush=True)
-    if "broken" in sys.argv:
-        raise RuntimeError("on_shutdown is broken")
-    ending.set()
-
-configure_logging()
-port, drain_seconds = int(sys.argv[1]), int(sys.argv[2])
-shared = int(os.environ["SHARED_PORT"]) if "SHARED_PORT" in os.environ else None
-serve(
-    app,
-    host="127.0.0.1",
-    port=port,
-    shared_port=shared,
-    drain_seconds=drain_seconds,
-    on_shutdown=on_shutdown,
+from core_fakes.server_process import (
+    FAR_LIMIT,
+    LIMIT,
+    ended,
+    free_port,
+    serving,
+    started,
+    streaming,
+    who_answers,
 )
-print("served", flush=True)
-"""
-LISTENING = re.compile(rb"listening on http://127\.0\.0\.1:(\d+)")
-
-
-@asynccontextmanager
-async def started(port: int, *arguments: int | str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        PROCESS,
-        *(str(argument) for argument in (port, *arguments)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TZ": "Asia/Tokyo"},
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-@asynccontextmanager
-async def serving(*arguments: int | str) -> AsyncIterator[Any]:
-    """A server process and its port."""
-    async with started(0, *arguments) as process:
-        log = b""
-        while (listening := LISTENING.search(log)) is None:
-            assert process.stderr is not None
-            line = await process.stderr.readline()
-            assert line, log.decode()
-            log += line
-        yield process, int(listening[1])
-
-
-@asynccontextmanager
-async def streaming(port: int, path: str) -> AsyncIterator[asyncio.StreamReader]:
-    """A request with an unfinished response."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: parley\r\n\r\n".encode())
-    await reader.readuntil(b"begun")
-    try:
-        yield reader
-    finally:
-        writer.close()
-
-
-async def ended(
-    process: asyncio.subprocess.Process, signal_number: Signals = signal.SIGTERM
-) -> tuple[str, str, float]:
-    """Signal the process; return its stdout, its log and the seconds until its exit."""
-    signalled_at = time.monotonic()
-    process.send_signal(signal_number)
-    out, log = await asyncio.wait_for(process.communicate(), 20)
-    return out.decode(), log.decode(), time.monotonic() - signalled_at
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
-async def who_answers(port: int) -> int:
-    """Return the ID of the process that answers on a new connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /who HTTP/1.1\r\nhost: parley\r\nconnection: close\r\n\r\n")
-    response = await reader.read()
-    writer.close()
-    return int(response.rpartition(b"\r\n\r\n")[2])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_on_shutdown_ends_open_streams_and_the_exit_code_is_0(number: Signals) -> None:
+async def test_on_drain_ends_open_streams_and_the_exit_code_is_0(number: Signals) -> None:
     async with serving(FAR_LIMIT) as (process, port), streaming(port, "/ends") as stream:
         out, log, _ = await ended(process, number)
 
         assert (await stream.read()).endswith(b"ended\r\n0\r\n\r\n")
-        assert out == "on_shutdown\nserved\n"
+        assert out == "on_drain\nserved\n"
         assert "Traceback" not in log
         assert process.returncode == 0
 
@@ -150,7 +37,7 @@ async def test_an_endless_stream_is_aborted_at_the_drain_limit() -> None:
         out, _, seconds = await ended(process)
 
         assert not (await stream.read()).endswith(b"0\r\n\r\n")
-        assert out == "on_shutdown\nserved\n"
+        assert out == "on_drain\nserved\n"
         assert process.returncode == 0
         assert seconds >= LIMIT
 
@@ -159,7 +46,7 @@ async def test_a_second_sigterm_changes_nothing() -> None:
     async with serving(LIMIT) as (process, port), streaming(port, "/endless"):
         signalled_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert await process.stdout.readline() == b"on_shutdown\n"
+        assert await process.stdout.readline() == b"on_drain\n"
 
         out, _, _ = await ended(process)
 
@@ -171,19 +58,19 @@ async def test_a_second_sigterm_changes_nothing() -> None:
 async def test_a_second_interrupt_exits_at_once() -> None:
     async with serving(FAR_LIMIT) as (process, port), streaming(port, "/endless"):
         process.send_signal(signal.SIGINT)
-        assert await process.stdout.readline() == b"on_shutdown\n"
+        assert await process.stdout.readline() == b"on_drain\n"
 
         out, _, _ = await ended(process, signal.SIGINT)
 
         assert out == "served\n"
 
 
-async def test_the_process_exits_when_on_shutdown_raises() -> None:
+async def test_the_process_exits_when_on_drain_raises() -> None:
     async with serving(LIMIT, "broken") as (process, port), streaming(port, "/endless"):
         out, log, _ = await ended(process)
 
-        assert out == "on_shutdown\n"
-        assert "on_shutdown is broken" in log
+        assert out == "on_drain\n"
+        assert "on_drain is broken" in log
         assert process.returncode == 1
 
 

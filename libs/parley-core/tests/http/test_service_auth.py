@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import httpx2
 import httpx2 as httpx
 import pytest
+from core_fakes.observed import observe
 from fastapi import Depends, FastAPI, Request
 
 from parley_core.auth.principal import InternalSecret, Principal, sign_principal
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.service_auth import ServiceAuthenticator, request_id
 
 SECRET = InternalSecret(b"s" * 32)
@@ -19,7 +20,7 @@ ADA = Principal("acme", "ada", frozenset({"admin"}))
 
 def application(**options: Any) -> FastAPI:
     app = FastAPI()
-    app.add_middleware(RequestIdMiddleware)
+    observe(app)
     install_error_handlers(app)
     authenticate = ServiceAuthenticator(
         SECRET, audience="session", issuers=frozenset({"gateway", "inference"}), **options

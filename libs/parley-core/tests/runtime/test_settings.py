@@ -249,3 +249,15 @@ def test_the_description_of_an_optional_type_is_found(environment: Any) -> None:
     assert complaint(GroupedSettings) == (
         "PARLEY_REDIS_URL is wrong. It should be a URL such as redis://127.0.0.1:6379/0."
     )
+
+
+def test_a_port_that_kubernetes_sets_for_a_service_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class ServiceSettings(Settings, env_prefix="PARLEY_SESSION_"):
+        port: Port = 8081
+
+    monkeypatch.setenv("PARLEY_SESSION_PORT", "tcp://10.0.0.1:8081")
+    assert load(ServiceSettings).port == 8081
+    monkeypatch.setenv("PARLEY_SESSION_PORT", "9000")
+    assert load(ServiceSettings).port == 9000

@@ -14,6 +14,8 @@ from parley_events.values import Actor, Count, ForkPoint, Instant, Name, Price, 
 Sealed = bytes
 """Ciphertext; URL-safe base64 in JSON."""
 
+FinishReason = Literal["stop", "length", "content_filter", "refusal"]
+
 
 class SessionEventData(Value):
     """Fields common to all session events."""
@@ -58,7 +60,12 @@ class MessageSubmitted(SessionEventData):
 
 
 class MessageImported(SessionEventData):
-    """A message from another system, or from a forked session, was imported below its parent."""
+    """A message from another system, an export or a forked session was imported below its parent.
+
+    `status`, if the message did not complete, and the fields after it are those of a reply that was
+    produced elsewhere: its usage is not charged to this session. The content of a reply without
+    text is an empty text of 0 `tokens`.
+    """
 
     TYPE = "parley.session.message_imported.v1"
 
@@ -68,12 +75,18 @@ class MessageImported(SessionEventData):
     content: Sealed
     original_time: Instant
     tokens: Count | None = None
+    status: Literal["failed", "cancelled"] | None = None
+    model: Name | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error_code: Name | None = None
 
 
 class ReplyRequested(SessionEventData):
     """A turn was opened: a model is to reply to a message.
 
-    Appended together with that message, or alone when the reply is regenerated.
+    Appended together with that message, or alone when the reply is regenerated. `parameters` are
+    those given for this turn, such as the temperature, if any.
     """
 
     TYPE = "parley.session.reply_requested.v1"
@@ -83,6 +96,7 @@ class ReplyRequested(SessionEventData):
     parent_message_id: UUID
     assistant_version: Count
     model: Name
+    parameters: Sealed | None = None
 
 
 class ReplyEnded(SessionEventData):
@@ -101,7 +115,7 @@ class ReplyCompleted(ReplyEnded):
     TYPE = "parley.session.reply_completed.v1"
 
     content: Sealed
-    finish_reason: Literal["stop", "length", "content_filter", "refusal"]
+    finish_reason: FinishReason
     first_token_ms: Count
     total_ms: Count
 

@@ -27,7 +27,8 @@ class EventStream:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
                 self._unread = rest
-                if not block.startswith(b":"):
+                # Comments and the reconnection time, which are not events.
+                if not block.startswith((b":", b"retry:")):
                     return _parsed(block)
             elif received := await self._read():
                 self.raw += received

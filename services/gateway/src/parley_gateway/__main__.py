@@ -2,34 +2,39 @@
 
 import sys
 
+from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
-from parley_core.runtime.safe_logging import configure_logging
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
+from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.app import create_gateway
 from parley_gateway.settings import GatewaySettings
 
 
 def main() -> int:
-    configure_logging()
     try:
+        configure_logging("gateway")
         settings = load(GatewaySettings)
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
-        return 2
+        report_failure(error)
+        return INVALID_SETTINGS
     gateway = create_gateway(settings)
     serve(
         gateway.asgi,
+        gateway.monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=settings.drain_seconds,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         trusted_proxies=settings.trusted_proxies,
-        on_shutdown=gateway.begin_drain,
+        hooks=Hooks(on_drain=gateway.begin_drain, on_hurry=gateway.hurry),
     )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -10,8 +10,12 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_client import http_session
+from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.process_state import ProcessState
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
 from parley_gateway.api.assistant_routes import assistant_routes
@@ -20,6 +24,7 @@ from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.page_routes import client_config_routes, page_routes
+from parley_gateway.api.reference_routes import reference_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
@@ -30,6 +35,7 @@ from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_settings import JWTSettings
 from parley_gateway.chat_completions.endpoint import ChatCompletions
 from parley_gateway.chat_completions.model_directory import ModelDirectory
+from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
 from parley_gateway.history.export import Exporter
@@ -43,11 +49,15 @@ from parley_gateway.history.version_lookup import (
     VersionLookup,
 )
 from parley_gateway.http.body_limits import BodyLimits
+from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
 from parley_gateway.http.request_errors import install_request_error_handlers
+from parley_gateway.http.security_headers import SecurityHeaders
 from parley_gateway.http.stream_limiter import StreamLimiter
+from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.metrics import GatewayMetrics
 from parley_gateway.page.page_files import PageFiles
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turns.event_relay import TurnEventRelays
@@ -64,32 +74,46 @@ class Gateway:
     api: FastAPI
     pages: PageCache
     tokens: VerifiedTokenCache
+    monitor: ProcessMonitor
     begin_drain: Callable[[], None]
+    hurry: Callable[[], None]
 
 
 def create_gateway(settings: GatewaySettings) -> Gateway:
     """Routes are added at startup: the HTTP client requires the running event loop."""
+    monitor = ProcessMonitor("gateway")
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
-    streams = StreamLimiter(settings.max_streams, settings.max_person_share)
+    streams = StreamLimiter(
+        settings.max_streams,
+        settings.max_person_share,
+        drain_seconds=settings.drain_seconds,
+        handover_seconds=settings.handover_seconds,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with http_session() as http, _version_cache(settings.redis_url) as version_cache:
+        async with (
+            http_session() as http,
+            _version_cache(settings.redis_url, monitor) as version_cache,
+        ):
             upstreams = Upstreams(
                 http,
                 settings.internal_secret,
                 session_url=settings.session_url,
                 inference_url=settings.inference_url,
                 history_url=settings.history_url,
+                monitor=monitor,
             )
-            verifier = _jwt_verifier(settings.jwt, http, tokens)
+            keys = metrics.keys = _issuer_keys(settings.jwt, http, tokens, monitor)
+            verifier = _jwt_verifier(settings.jwt, keys)
             authenticator = Authenticator(verifier, tokens)
             versions = app.state.versions = VersionLookup(version_cache, upstreams.session)
             app.router.routes += _routes(
-                settings, authenticator, upstreams, pages, versions, streams
+                settings, authenticator, upstreams, pages, versions, streams, monitor, metrics
             )
-            yield
+            async with background_tasks(_start(keys, monitor.state)):
+                yield
 
     api = FastAPI(
         title="Parley",
@@ -97,21 +121,48 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         description="An AI-chat backend that never forgets and never loses an answer. "
         "Every error has the shape ErrorResponse, and every response an `x-request-id`.",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.public_docs else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
     api.add_middleware(QueryLimit)
-    api.add_middleware(RequestIdMiddleware)
+    api.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+    )
     install_error_handlers(api)
     install_request_error_handlers(api)
-    asgi = PageCacheMiddleware(api, pages, tokens, lambda: api.state.versions)
-    return Gateway(asgi, api, pages, tokens, streams.drain)
+    install_unknown_route_handlers(api)
+    # Outside of the application, whose own middleware does not see the response to a defect.
+    cached = PageCacheMiddleware(
+        SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests
+    )
+    metrics = GatewayMetrics(monitor.registry, streams, cached)
+    asgi = with_cors(cached, settings.cors_origins)
+
+    def begin_drain() -> None:
+        monitor.state.draining = True
+        streams.drain()
+
+    return Gateway(asgi, api, pages, tokens, monitor, begin_drain, streams.hurry)
+
+
+async def _start(keys: JWKSClient | None, state: ProcessState) -> None:
+    """The process is ready once it can verify tokens."""
+    if keys is not None:
+        state.wait_for("token_issuer")
+        await keys.wait_until_fetched()
+    state.mark_started()
 
 
 @asynccontextmanager
-async def _version_cache(redis_url: str | None) -> AsyncIterator[VersionCache | None]:
+async def _version_cache(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[VersionCache | None]:
     if redis_url is None:
         yield None
         return
@@ -120,6 +171,7 @@ async def _version_cache(redis_url: str | None) -> AsyncIterator[VersionCache | 
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         open_seconds=REDIS_OPEN_SECONDS,
         max_connections=REDIS_CONNECTIONS,
+        on_result=monitor.dependencies["redis"].report,
     )
     try:
         yield VersionCache(redis)
@@ -134,11 +186,13 @@ def _routes(
     pages: PageCache,
     versions: VersionLookup,
     streams: StreamLimiter,
+    monitor: ProcessMonitor,
+    metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
     tickets = StreamTickets(settings.internal_secret)
     files = PageFiles(settings.page_path)
     forwarder = Forwarder(upstreams.session, timeout_seconds=settings.upstream_timeout_seconds)
-    relays = TurnEventRelays(upstreams, tickets, settings.stream)
+    relays = TurnEventRelays(upstreams, tickets, settings.stream, metrics.relay)
     opener = TurnOpener(forwarder, upstreams, relays)
     models = ModelDirectory(forwarder, upstreams.inference)
     reply_timeout_seconds = settings.reply_timeout_seconds
@@ -148,8 +202,8 @@ def _routes(
         StatelessCompletion(
             upstreams.inference,
             reply_timeout_seconds=reply_timeout_seconds,
-            drain_seconds=settings.drain_seconds,
         ),
+        ParameterSupport(settings.rejected_parameters),
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (
@@ -161,6 +215,7 @@ def _routes(
             upstreams,
             MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
             StreamResumer(forwarder, upstreams, relays, streams),
+            tickets,
         ),
         history_routes(
             authenticator,
@@ -176,12 +231,17 @@ def _routes(
         chat_completion_routes(authenticator, chat_completions),
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
-        health_routes(upstreams, streams),
+        health_routes(monitor.state),
         client_config_routes(files),
     )
     # The routes themselves, not include_router: that matches every request's path twice.
     routes = [route for router in routers for route in router.routes]
-    return [*routes, *_head_routes(routes), *page_routes(files)]
+    return [
+        *routes,
+        *_head_routes(routes),
+        *(reference_routes() if settings.public_docs else ()),
+        *page_routes(files, public_docs=settings.public_docs),
+    ]
 
 
 def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
@@ -199,21 +259,30 @@ def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
     ]
 
 
-def _jwt_verifier(
-    settings: JWTSettings, http: aiohttp.ClientSession, tokens: VerifiedTokenCache
-) -> JWTVerifier:
-    issuer, audience = settings.issuer, settings.audience
-    if settings.secret is not None:
-        secret = settings.secret.get_secret_value()
-        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
-    # Ensured by the settings.
-    assert settings.jwks_url is not None
-    assert issuer is not None
-    assert audience is not None
-    keys = JWKSClient(
+def _issuer_keys(
+    settings: JWTSettings,
+    http: aiohttp.ClientSession,
+    tokens: VerifiedTokenCache,
+    monitor: ProcessMonitor,
+) -> JWKSClient | None:
+    if settings.jwks_url is None:
+        return None
+    return JWKSClient(
         http,
         settings.jwks_url,
         max_age_seconds=settings.jwks_max_age_seconds,
         on_fetched=tokens.clear,
+        on_result=monitor.dependencies["token_issuer"].report,
     )
+
+
+def _jwt_verifier(settings: JWTSettings, keys: JWKSClient | None) -> JWTVerifier:
+    issuer, audience = settings.issuer, settings.audience
+    if keys is None:
+        # Ensured by the settings, as are issuer and audience of a key set.
+        assert settings.secret is not None
+        secret = settings.secret.get_secret_value()
+        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
+    assert issuer is not None
+    assert audience is not None
     return JWKSVerifier(keys, issuer=issuer, audience=audience)

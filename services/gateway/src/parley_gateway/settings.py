@@ -7,11 +7,17 @@ from pydantic import Field
 
 from parley_core.http.connection_limits import Networks
 from parley_core.http.person_limit import PersonShare
+from parley_core.process.server_settings import (
+    ManagementPort,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
     CountOrZero,
     InternalSecretSetting,
+    Names,
     Port,
     Prefix,
     RedisUrl,
@@ -23,6 +29,7 @@ from parley_core.runtime.settings import (
 from parley_gateway.auth.token_settings import JWTSettings, TokenCacheSettings
 from parley_gateway.history.page_cache import PageCacheSettings
 from parley_gateway.http.body_limits import BodyLimitSettings
+from parley_gateway.http.cors import Origins
 from parley_gateway.turns.event_relay import StreamSettings
 
 
@@ -43,6 +50,8 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8080
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
 
     jwt: Annotated[JWTSettings, Prefix("PARLEY_JWT_")]
     token_cache: TokenCacheSettings = TokenCacheSettings()
@@ -50,10 +59,20 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
 
+    rejected_parameters: Names = Field(
+        default=frozenset(),
+        description="the names of chat completion parameters that are rejected instead of passed "
+        "to the model server, such as store,service_tier",
+    )
     page_path: Path | None = Field(
         default=None,
         description="the path of the folder with the built chat page; by default, the page in the "
         "package, which only wheels have",
+    )
+    cors_origins: Origins = ()
+    public_docs: Annotated[bool, Variable("PARLEY_PUBLIC_DOCS")] = Field(
+        default=True,
+        description="whether /docs and /openapi.json are served, without a token: true or false",
     )
     upstream_timeout_seconds: Seconds = Field(
         default=10, description="the seconds that a call to another service may take"
@@ -86,5 +105,14 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         "10.0.0.0/8,fd00::/8, to which the limit per address does not apply",
     )
     drain_seconds: Count = Field(
-        default=5, description="the whole seconds that requests may take to finish after SIGTERM"
+        default=600,
+        description="the whole seconds that requests which no other gateway can resume may take to "
+        "finish after SIGTERM",
+    )
+    handover_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="the seconds over which streams that clients can resume end after SIGTERM, so "
+        "that the clients do not reconnect together; from 0 to 3600",
     )

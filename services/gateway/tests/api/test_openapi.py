@@ -4,14 +4,22 @@ import json
 import re
 from typing import Any
 
+import msgspec
 from gateway_fakes.gateway import Gateway
 from starlette.routing import Route
 
+from parley_contracts.api_models import Message, UsageShape
+from parley_contracts.session_api.imports import (
+    ExportedUsage,
+    ImportedMessage,
+    ImportMessagesRequest,
+)
 from parley_gateway.api.page_routes import page_routes
 from parley_gateway.page.page_files import PageFiles
+from parley_gateway.schemas.responses import SessionExport
 
-PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
-PAGE_PATHS = {route.path for route in page_routes(PageFiles(None))}
+PAGES = {"/openapi.json", "/docs", "/docs/start.js"}
+PAGE_PATHS = {route.path for route in page_routes(PageFiles(None), public_docs=True)}
 PUBLIC = {"isAlive", "isReady", "readClientConfig"}
 
 
@@ -23,13 +31,10 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     ]
 
 
-async def test_the_document_and_its_page_need_no_token(gateway: Gateway) -> None:
+async def test_the_document_needs_no_token(gateway: Gateway) -> None:
     status, served = await gateway.get("/openapi.json", bearer="")
     assert (status, served) == (200, gateway.app.api.openapi())
     assert served["openapi"].startswith("3.1.")
-    async with gateway.request("GET", "/docs", bearer="") as page:
-        assert page.status == 200
-        assert "/openapi.json" in await page.text()
 
 
 async def test_every_route_is_described_and_nothing_else(gateway: Gateway) -> None:
@@ -101,6 +106,68 @@ async def test_the_bounds_of_request_fields_are_in_the_document(gateway: Gateway
     parameters = document["paths"]["/v1/history/{session_id}"]["get"]["parameters"]
     limit = next(each["schema"] for each in parameters if each["name"] == "limit")
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 20)
+
+
+async def test_an_import_is_described_as_session_accepts_it_with_every_field_of_a_message(
+    gateway: Gateway,
+) -> None:
+    schemas = gateway.app.api.openapi()["components"]["schemas"]
+    for schema, struct in (
+        ("ImportMessages", ImportMessagesRequest),
+        ("ImportedMessage", ImportedMessage),
+        ("ImportedUsage", ExportedUsage),
+    ):
+        fields = {field.name: field.required for field in msgspec.structs.fields(struct)}
+        described = schemas[schema]
+        assert set(described["properties"]) == set(fields)
+        required = {name for name, is_required in fields.items() if is_required}
+        assert set(described["required"]) == required
+        assert described["additionalProperties"] is False
+    assert set(schemas["ImportedMessage"]["properties"]) == set(Message.model_fields)
+    assert set(schemas["ImportedUsage"]["properties"]) == set(UsageShape.model_fields)
+    assert set(SessionExport.model_fields) <= set(schemas["ImportMessages"]["properties"])
+
+
+async def test_a_stream_names_the_schemas_of_its_events(gateway: Gateway) -> None:
+    document = gateway.app.api.openapi()
+    turn_events = {"TurnStarted", "ReplyDelta", "ReplyEnded"}
+    streams = {
+        "submitMessage": turn_events,
+        "regenerateReply": turn_events,
+        "streamTurn": turn_events,
+        "createChatCompletion": {"ChatCompletionChunk", "ErrorResponse"},
+    }
+    for _, _, operation in operations(document):
+        content = operation["responses"].get("200", {}).get("content", {})
+        assert ("text/event-stream" in content) == (operation["operationId"] in streams)
+        if stream := content.get("text/event-stream"):
+            schemas = re.findall(r"schemas/(\w+)", json.dumps(stream["schema"]))
+            assert set(schemas) == streams[operation["operationId"]]
+            assert stream["schema"]["contentMediaType"] == "text/event-stream"
+
+
+async def test_the_document_names_its_server(gateway: Gateway) -> None:
+    assert [server["url"] for server in gateway.app.api.openapi()["servers"]] == ["/"]
+
+
+async def test_rules_among_parameters_are_stated(gateway: Gateway) -> None:
+    document = gateway.app.api.openapi()
+    described = {
+        (path, parameter["name"]): parameter.get("description", "")
+        for _, path, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+    }
+    history = "/v1/history/{session_id}"
+    for path in (history, "/v1/sessions", "/v1/assistants"):
+        for name in ("after", "before"):
+            assert "not both" in described[path, name]
+    assert "not in the future" in described[history, "as_of"]
+    assert "`branches`" in described[history, "leaf"]
+    assert "`leaf`" in described[history, "branches"]
+    assert "not after `end`" in described["/v1/usage", "start"]
+    assert "`group_by`" in described["/v1/usage", "after"]
+    imported = document["components"]["schemas"]["ImportedMessage"]["properties"]
+    assert "not in the future" in imported["created_at"]["description"]
 
 
 async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:

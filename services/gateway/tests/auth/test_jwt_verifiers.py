@@ -8,7 +8,8 @@ from typing import Any
 
 import jwt
 import pytest
-from gateway_fakes.gateway import Gateway
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.history import History
 from gateway_fakes.issuer import JWT_SECRET, claims, rsa_key, token
 from gateway_fakes.service import raw
 from gateway_fakes.session import FakeSessionService
@@ -33,6 +34,13 @@ async def refused(gateway: Gateway, bearer: Any) -> Any:
         error = json.loads(body)["error"]
         assert error["type"] == "authentication_error"
         return error["code"]
+
+
+async def reason(gateway: Gateway, bearer: str) -> str:
+    async with gateway.request("GET", "/v1/assistants", bearer=bearer) as answer:
+        error = (await answer.json())["error"]
+    assert (answer.status, error["code"]) == (401, "invalid_token")
+    return str(error["message"])
 
 
 async def person(gateway: Gateway, session: FakeSessionService, bearer: str) -> Principal:
@@ -89,6 +97,45 @@ async def test_a_token_with_missing_or_invalid_claims_is_a_401(
     gateway: Gateway, changes: Any
 ) -> None:
     assert await refused(gateway, token(**changes)) == "invalid_token"
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+async def test_a_token_of_a_clock_that_is_ahead_is_not_called_forged(
+    gateway: Gateway, claim: str
+) -> None:
+    ahead: dict[str, Any] = {claim: now(60)}
+    assert "not valid yet" in await reason(gateway, token(**ahead))
+    # A forged one is not told what else is wrong with it.
+    forged_too = token("another secret of thirty-two bytes or more", **ahead)
+    assert "signature" in await reason(gateway, forged_too)
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["HS384", "hs256", "HS256 ", " HS256", "Hs256", "HS256\0", "none", "", "RS256"]
+)
+async def test_an_algorithm_is_the_configured_one_to_the_letter(
+    gateway: Gateway, algorithm: Any
+) -> None:
+    signature = base64.urlsafe_b64decode(token().rpartition(".")[2] + "==")
+    bearer = forged({"alg": algorithm}, claims(), signature)
+    assert "HS256" in await reason(gateway, bearer)
+
+
+async def test_two_tokens_are_a_400(
+    gateway: Gateway, session: FakeSessionService, history: History
+) -> None:
+    session.versions[SESSION_ID] = 4
+    history.project(SESSION_ID, 4, "Hello")
+    path = f"/v1/history/{SESSION_ID}"
+    for _ in range(2):
+        assert (await gateway.get(path))[0] == 200  # Then the page is cached.
+    valid, other = f"Bearer {token()}", f"Bearer {token(sub='eve')}"
+    for pair in ((valid, other), (other, valid), (valid, valid), (valid, "")):
+        headers = [("authorization", each) for each in pair]
+        for url in (path, "/v1/assistants"):
+            async with gateway.http.get(gateway.url + url, headers=headers) as answer:
+                error = (await answer.json())["error"]
+            assert (answer.status, error["param"]) == (400, "Authorization")
 
 
 async def test_clock_skew_of_half_a_minute_is_tolerated(

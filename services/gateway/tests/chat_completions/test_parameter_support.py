@@ -1,20 +1,20 @@
 """Parameters of chat completions: unsupported ones are named before any call."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.inference import Inference
 from gateway_fakes.openai_client import HELLO
+from gateway_fakes.service import raw
 from gateway_fakes.session import FakeSessionService
 
+from parley_contracts import turn_sse as sse
 from parley_core.http.errors import ParleyError
 from parley_gateway.chat_completions.new_messages import new_texts
-from parley_gateway.chat_completions.parameter_support import (
-    check_supported,
-    check_supported_in_session,
-)
+from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.schemas import CompletionMessage, CreateChatCompletion
 
 PATH = "/v1/chat/completions"
@@ -42,7 +42,7 @@ REFUSED = [
     (completion_request(messages=[{"role": "robot", "content": ""}]), "messages.0.role"),
     (completion_request(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
     (completion_request(messages=[{"role": "user", "content": ["Hi"]}]), "messages.0.content.0"),
-    (completion_request(top_k=7), "top_k"),
+    (completion_request(**{f"p{number}": 0 for number in range(33)}), "p32"),
     (completion_request(temperature="hot"), "temperature"),
     (completion_request(temperature=3), "temperature"),
     (completion_request(max_tokens=0), "max_tokens"),
@@ -67,7 +67,6 @@ async def test_unsuitable_headers_are_rejected(gateway: Gateway) -> None:
     for headers, changes, param in (
         ({"parley_session_id": "x"}, {}, "Parley-Session-Id"),
         ({"parley_session_id": str(SESSION_ID)}, of_another, "Parley-Session-Id"),
-        ({"idempotency_key": "k"}, {}, "Idempotency-Key"),
     ):
         refused = await gateway.expect_error(
             "POST", PATH, body=completion_request(**changes), **headers
@@ -75,80 +74,123 @@ async def test_unsuitable_headers_are_rejected(gateway: Gateway) -> None:
         assert refused == (400, "invalid_request", param)
 
 
-async def test_a_parameter_unsupported_in_a_session_is_rejected(
+async def test_every_sentence_names_the_parameter(
     gateway: Gateway, session: FakeSessionService
 ) -> None:
-    body = completion_request(temperature=0.2)
+    in_session = {"parley_session_id": str(SESSION_ID)}
+    for body, headers in (
+        *((body, {}) for body, _ in REFUSED),
+        ({"model": "parley-demo", "messages": HELLO, "n": 2}, in_session),
+        ({"model": "parley-demo", "messages": [USER | {"name": "ada"}]}, in_session),
+        ({"model": "parley-demo", "messages": [USER, ASSISTANT]}, in_session),
+    ):
+        async with gateway.request("POST", PATH, body=body, **headers) as response:
+            error = (await response.json())["error"]
+            assert (response.status, error["param"] in error["message"]) == (400, True), error
+    assert not session.calls
+
+
+OTHERS = {
+    "top_k": 40,
+    "min_p": 0.05,
+    "chat_template_kwargs": {"enable_thinking": False},
+    "store": True,
+    "service_tier": "flex",
+    "modalities": ["text", "audio"],
+    "web_search_options": {},
+    "prompt_cache_retention": "24h",
+}
+SAMPLING = {
+    "temperature": 0.2,
+    "top_p": 0.5,
+    "max_completion_tokens": 9,
+    "stop": ["\n"],
+    "seed": 7,
+    "response_format": {"type": "json_object"},
+    "reasoning_effort": "low",
+    "user": "ada",
+    "top_k": 40,
+    "chat_template_kwargs": {"enable_thinking": False},
+}
+
+
+async def test_parameters_of_any_server_are_passed_on(
+    gateway: Gateway, inference: Inference
+) -> None:
+    inference.script(raw(b"{}"))
     async with gateway.request(
-        "POST", PATH, body=body, parley_session_id=str(SESSION_ID)
+        "POST", PATH, body=completion_request(**OTHERS, unset=None)
     ) as response:
-        error = (await response.json())["error"]
-        assert (response.status, error["code"], error["param"]) == (
-            400,
-            "unsupported_parameter",
-            "temperature",
-        )
-        assert error["message"].startswith("Not supported in a session.")
+        assert response.status == 200
+    assert inference.calls[0].body == completion_request(**OTHERS)
+
+
+async def test_parameters_that_the_operator_rejects_are_named_unless_they_ask_for_nothing(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
+    gateway = await start(rejected_parameters="store, service_tier,top_k")
+    for changes in ({"store": True}, {"service_tier": "priority"}, {"top_k": 1}):
+        for headers in ({}, {"parley_session_id": str(SESSION_ID)}):
+            refused = await gateway.expect_error(
+                "POST", PATH, body=completion_request(**changes), **headers
+            )
+            assert refused == (400, "unsupported_parameter", *changes)
+    inference.script(raw(b"{}"))
+    neutral = {"store": False, "service_tier": "auto", "top_k": None}
+    async with gateway.request("POST", PATH, body=completion_request(**neutral, min_p=1)) as done:
+        assert done.status == 200
+    assert inference.calls[0].body == completion_request(min_p=1)
+
+
+async def test_sampling_parameters_are_taken_for_the_turn(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
+    inference.script(lambda: sse.ended(session.end("Hi")))
+    neutral = {"n": 1, "tools": [], "tool_choice": "auto", "logprobs": False, "top_p": None}
+    async with gateway.request(
+        "POST",
+        PATH,
+        body=completion_request(**neutral | SAMPLING),
+        parley_session_id=str(SESSION_ID),
+    ) as response:
+        assert response.status == 200, await response.text()
+    assert session.calls[0].body == {
+        "content": "Hello?",
+        "model": "parley-demo",
+        "parameters": SAMPLING,
+    }
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"store": True},
-        {"service_tier": "flex"},
+        {"n": 2},
+        {"logprobs": True},
+        {"top_logprobs": 3},
+        {"tools": [{}]},
+        {"tool_choice": "required"},
+        {"functions": [{}]},
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "x"}},
         {"web_search_options": {}},
+        {"stop": "x" * 17_000},
+        {"min_p": 1, "chat_template_kwargs": {"x": "x" * 17_000}},
     ],
 )
-def test_an_unsupported_parameter_is_named(changes: Any) -> None:
-    with pytest.raises(ParleyError) as refused:
-        check_supported(shape(**changes))
-    assert [refused.value.param] == list(changes)
+async def test_what_a_turn_cannot_have_is_rejected(
+    gateway: Gateway, session: FakeSessionService, changes: Any
+) -> None:
+    refused = await gateway.expect_error(
+        "POST", PATH, body=completion_request(**changes), parley_session_id=str(SESSION_ID)
+    )
+    assert (refused[0], refused[2]) == (400, [*changes][-1])
+    assert not session.calls
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"top_p": 0.5},
-        {"max_completion_tokens": 9},
-        {"tools": [{}]},
-        {"tool_choice": "required"},
-        {"response_format": {"type": "json_object"}},
-        {"stop": "x"},
-        {"seed": 0},
-        {"n": 2},
-        {"logprobs": True},
-        {"reasoning_effort": "low"},
-    ],
-)
-def test_model_server_parameters_are_rejected_in_a_session(changes: Any) -> None:
-    check_supported(shape(**changes))
-    with pytest.raises(ParleyError) as refused:
-        check_supported_in_session(shape(**changes))
-    assert [refused.value.param] == list(changes)
-
-
-def test_null_and_default_values_are_accepted_in_a_session() -> None:
+def test_null_equals_absence() -> None:
     named = {"model", "messages", "stream", "stream_options", "metadata"}
     nothing = dict.fromkeys(set(CreateChatCompletion.model_fields) - named)
-    defaults = {
-        "n": 1,
-        "store": False,
-        "service_tier": "auto",
-        "modalities": ["text"],
-        "temperature": 1,
-        "top_p": 1.0,
-        "presence_penalty": 0,
-        "tools": [],
-        "tool_choice": "auto",
-        "parallel_tool_calls": True,
-        "response_format": {"type": "text"},
-        "user": "ada",
-    }
-    for changes in (nothing, defaults):
-        check_supported(shape(**changes))
-        check_supported_in_session(shape(**changes))
+    assert ParameterSupport(frozenset()).turn_parameters(shape(**nothing)) == {}
 
 
 @pytest.mark.parametrize(

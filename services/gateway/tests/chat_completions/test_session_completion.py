@@ -211,6 +211,21 @@ async def test_at_shutdown_a_stream_ends_with_an_error(
     assert await reading == ("Hel", "reply_pending")
 
 
+async def test_a_stream_ends_by_itself_while_its_gateway_shuts_down(
+    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
+) -> None:
+    gateway = await start(drain_seconds=600)
+    paused = asyncio.Event()
+    inference.script(deltas("Hel"), paused, lambda: sse.ended(session.end("Hello", reply=REPLY)))
+    async with openai_client(gateway) as client:
+        reading = asyncio.create_task(text_and_error(client, **completion_request()))
+        await eventually(lambda: inference.written)
+        gateway.app.begin_drain()
+        paused.set()
+        text, error = await reading
+    assert (text, error) == ("Hel", None)
+
+
 async def test_an_automatic_sdk_retry_attaches_to_its_turn(
     start: Callable[..., Awaitable[Gateway]], session: FakeSessionService, inference: Inference
 ) -> None:
@@ -220,8 +235,7 @@ async def test_an_automatic_sdk_retry_attaches_to_its_turn(
         asking = asyncio.create_task(client.chat.completions.create(**completion_request()))
         await eventually(lambda: inference.written)
         session.end("Hello", reply=REPLY)
-        completion = await asking
-    assert completion.choices[0].message.content == "Hello"
+        assert (await asking).choices[0].message.content == "Hello"
     [first, again] = [call for call in session.calls if call.path.endswith("/messages")]
     assert "attach" not in first.body
     assert again.body == {"content": "Hello?", "model": "parley-demo", "attach": True}

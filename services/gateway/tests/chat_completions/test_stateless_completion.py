@@ -72,13 +72,23 @@ async def test_all_supported_parameters_are_forwarded(
     sent = completion_request(
         messages=messages, tools=[TOOL], tool_choice="auto", temperature=0.2, stop=["\n"], n=2
     )
-    dropped = {"store": False, "service_tier": "auto", "metadata": {"run": "7"}, "seed": None}
+    dropped = {"metadata": {"run": "7"}, "seed": None}
     answer = await client.chat.completions.create(**sent, **dropped)
     assert answer.choices[0].message.tool_calls[0].function.name == "add"
     [call] = inference.calls
     assert (call.method, call.path, call.principal.user) == ("POST", "/completions", "ada")
     assert call.body == sent
     assert not session.calls
+
+
+async def test_an_idempotency_key_is_ignored(client: Any, inference: Inference) -> None:
+    for text in ("Hi", "Ho"):
+        inference.script(completion(content=text))
+        answer = await client.chat.completions.create(
+            **completion_request(), extra_headers={"Idempotency-Key": "k"}
+        )
+        assert answer.choices[0].message.content == text
+    assert [call.key for call in inference.calls] == [None, None]
 
 
 async def test_a_stream_is_relayed_in_whole_events(gateway: Gateway, inference: Inference) -> None:

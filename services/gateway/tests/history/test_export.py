@@ -93,5 +93,5 @@ async def test_a_disconnected_client_ends_the_upstream_stream(gateway: Gateway, 
     async with gateway.request("GET", EXPORT) as answer:
         await answer.content.readany()
         answer.close()
-    streams: Any = cast(MethodType, gateway.app.begin_drain).__self__
+    streams: Any = cast(MethodType, gateway.app.hurry).__self__
     await eventually(lambda: not streams._stops)

@@ -3,7 +3,7 @@
 The suite runs a short deterministic part. `PARLEY_FUZZ_SECONDS=600` runs random cases for ten
 minutes:
 
-    PARLEY_FUZZ_SECONDS=600 .venv/bin/pytest services/gateway/tests/http/test_connection_fuzz.py
+    PARLEY_FUZZ_SECONDS=600 .venv/bin/pytest -s services/gateway/tests/http/test_connection_fuzz.py
 """
 
 import asyncio
@@ -32,7 +32,7 @@ METHODS = (b"GET", b"POST", b"HEAD", b"PUT", b"CONNECT", b"OPTIONS", b"PRI", b"g
 TARGETS = (
     b"/v1/sessions",
     b"/v1/models",
-    b"/healthz",
+    b"/livez",
     b"*",
     b"host:1",
     b"http://host",
@@ -159,7 +159,7 @@ async def test_random_requests_end_within_bounds_without_errors_beside_a_healthy
         nonlocal most_buffered
         while True:
             async with asyncio.timeout(CASE_SECONDS):
-                assert (await gateway.get("/healthz"))[0] == 200
+                assert (await gateway.get("/livez"))[0] == 200
             for connection in cast(set[BoundedProtocol], server.server_state.connections):
                 buffered = len(connection.cycle.body) if connection.cycle else 0
                 most_buffered = max(most_buffered, buffered + connection._framing_bytes)

@@ -81,7 +81,7 @@ async def test_endless_framing_of_a_body_closes_the_connection(gateway: Gateway,
 
         assert await sent_until_closed(writer, piece, 100 * MIB) < BUFFERED_BYTES
 
-    assert (await gateway.get("/healthz"))[0] == 200
+    assert (await gateway.get("/livez"))[0] == 200
 
 
 @pytest.mark.parametrize("piece", [b"\r\n", b"\n"], ids=["crlf", "lf"])
@@ -91,7 +91,7 @@ async def test_endless_line_breaks_before_a_request_close_the_connection(
 ) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         for _ in range(requests_before):
-            writer.write(b"GET /healthz HTTP/1.1\r\nhost: parley\r\n\r\n")
+            writer.write(b"GET /livez HTTP/1.1\r\nhost: parley\r\n\r\n")
             assert await status_of(reader) == 200
 
         assert await sent_until_closed(writer, piece * 4_000, 100 * MIB) < BUFFERED_BYTES
@@ -210,7 +210,7 @@ async def test_a_connection_idles_out_after_a_body_that_ends_later_than_its_resp
 
 async def test_more_headers_than_the_limit_are_rejected(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
-        writer.write(b"GET /healthz HTTP/1.1\r\n" + b"a:\r\n" * 300 + b"\r\n")
+        writer.write(b"GET /livez HTTP/1.1\r\n" + b"a:\r\n" * 300 + b"\r\n")
 
         assert await status_of(reader) == 431
 
@@ -218,14 +218,14 @@ async def test_more_headers_than_the_limit_are_rejected(gateway: Gateway) -> Non
 async def test_a_head_over_the_limit_in_one_read_is_rejected(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         value = b"a" * (MAX_HEAD_BYTES + 32 * 1024)
-        writer.write(b"GET /healthz HTTP/1.1\r\nx: " + value + b"\r\n\r\n")
+        writer.write(b"GET /livez HTTP/1.1\r\nx: " + value + b"\r\n\r\n")
 
         assert await status_of(reader) == 431
 
 
 async def test_thousands_of_pipelined_requests_close_the_connection(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
-        writer.write(b"GET /healthz HTTP/1.1\r\nhost: parley\r\n\r\n" * 5_000)
+        writer.write(b"GET /livez HTTP/1.1\r\nhost: parley\r\n\r\n" * 5_000)
 
         with suppress(ConnectionError):
             assert (await reader.read()).count(b"HTTP/1.1 ") <= 17
@@ -237,7 +237,7 @@ async def test_a_client_that_pipelines_and_disconnects_ends_its_running_request(
     inference.script(deltas("private"), Stalls())
     async with connected(gateway) as (reader, writer), asyncio.timeout(30):
         writer.write(STREAMED % (str(SESSION_ID).encode(), token().encode()))
-        writer.write(b"GET /healthz HTTP/1.1\r\nhost: parley\r\n\r\n")
+        writer.write(b"GET /livez HTTP/1.1\r\nhost: parley\r\n\r\n")
         await reader.readuntil(b"private")
         assert inference.open == 1
 

@@ -23,6 +23,8 @@ SESSION = f"/v1/sessions/{SESSION_ID}"
 HISTORY = f"/v1/history/{SESSION_ID}"
 MESSAGE = {"role": "user", "content": "a"}
 TOMORROW = quote((datetime.now(UTC) + timedelta(days=1)).isoformat())
+# Python's int() or pydantic take all of them for numbers. In a query, `+` is a space.
+ODD_NUMBERS = ("1.0", "1e0", "+5", "%2B5", "%205", "5%20", "05", "1_0", "%D9%A5", "0x5")
 DEEP = b'{"content":' + b"[" * 100_000
 
 
@@ -58,6 +60,8 @@ DEEP = b'{"content":' + b"[" * 100_000
         ("/v1/search", {"query": "a" * 501}, "query"),
         ("/v1/search", {"query": "a", "limit": 101}, "limit"),
         ("/v1/search", {"query": "a", "limit": "5"}, "limit"),
+        ("/v1/search", b'{"query": "a", "limit": 1.0}', "limit"),
+        ("/v1/search", b'{"query": "a", "limit": 1e0}', "limit"),
         ("/v1/assistants", {"id": "A", "name": "A", "instructions": "Be."}, "id"),
         ("/v1/assistants", {"id": "a", "name": "A"}, "instructions"),
         ("/v1/sessions", {"id": "x"}, "id"),
@@ -107,32 +111,6 @@ async def test_an_invalid_change_is_a_400_that_names_the_field(
     assert session.calls == []
 
 
-@pytest.mark.parametrize(
-    ("messages", "param"),
-    [
-        ([], "messages"),
-        ([MESSAGE] * 1_001, "messages"),
-        ([MESSAGE, {"role": "tool", "content": "a"}], "messages.1.role"),
-        ([MESSAGE | {"content": ""}], "messages.0.content"),
-        ([MESSAGE | {"id": "7"}], "messages.0.id"),
-        ([MESSAGE | {"model": "m"}], "messages.0.model"),
-        ([MESSAGE | {"created_at": "2026-01-01"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "2026-01-01T00:00:00"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "2026-02-30T00:00:00Z"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "0001-01-01T00:00:00+14:00"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "9999-12-31T23:59:59-14:00"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": "9999-12-31T23:59:59Z"}], "messages.0.created_at"),
-        ([MESSAGE | {"created_at": 7}], "messages.0.created_at"),
-    ],
-)
-async def test_an_invalid_import_is_a_400_that_names_the_field(
-    gateway: Gateway, session: FakeSessionService, messages: Any, param: Any
-) -> None:
-    refused = await gateway.expect_error("POST", HISTORY, body={"messages": messages})
-    assert refused == (400, "invalid_request", param)
-    assert session.calls == []
-
-
 # Of the test's own client.
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_an_import_has_at_most_4_mib(gateway: Gateway, session: FakeSessionService) -> None:
@@ -141,9 +119,6 @@ async def test_an_import_has_at_most_4_mib(gateway: Gateway, session: FakeSessio
     assert (await gateway.post(HISTORY, large))[0] == 200
     more = {"messages": large["messages"] * 2}
     assert await gateway.expect_error("POST", HISTORY, body=more) == (413, "body_too_large", None)
-    one = {"messages": [{"role": "user", "content": "é" * 131_073}]}
-    refused = await gateway.expect_error("POST", HISTORY, body=one)
-    assert refused == (413, "message_too_large", "messages.0.content")
     assert len(session.calls) == 1
 
 
@@ -172,6 +147,11 @@ async def test_an_error_quotes_no_input(gateway: Gateway) -> None:
         (f"{HISTORY}?limit=0", "limit"),
         (f"{HISTORY}?limit=101", "limit"),
         (f"{HISTORY}?limit=x", "limit"),
+        *((f"{HISTORY}?limit={number}", "limit") for number in ODD_NUMBERS),
+        *((f"{HISTORY}?min_version={number}", "min_version") for number in ODD_NUMBERS),
+        *((f"{HISTORY}?as_of={number}", "as_of") for number in ODD_NUMBERS),
+        *((f"/v1/usage?limit={number}", "limit") for number in ODD_NUMBERS),
+        *((f"/v1/assistants?limit={number}", "limit") for number in ODD_NUMBERS),
         (f"{HISTORY}?order=up", "order"),
         (f"{HISTORY}?after=x", "after"),
         (f"{HISTORY}?before=x", "before"),

@@ -35,6 +35,7 @@ async def test_unknown_paths_and_methods_have_the_error_shape(
         ("POST", SESSION, {"GET", "HEAD", "PATCH", "DELETE"}),
         ("DELETE", HISTORY, {"GET", "HEAD", "POST"}),
         ("GET", "/v1/search", {"POST"}),
+        ("POST", "/docs/assets/swagger-ui.css", {"GET", "HEAD"}),
         ("OPTIONS", "/v1/assistants", {"GET", "HEAD", "POST"}),
     ],
 )
@@ -44,6 +45,35 @@ async def test_a_405_lists_the_allowed_methods(
     async with gateway.request(method, path) as answer:
         assert answer.status == 405
         assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [
+        ("GET", "/v1/nothing", ["GET /v1/nothing"]),
+        ("POST", "/v1/" + "x" * 5_000, ["POST /v1/xxx"]),
+        ("POST", "/v1/responses", ["POST /v1/responses", "/v1/chat/completions", "session_id"]),
+        ("POST", "/v1/completions", ["POST /v1/completions", "/v1/chat/completions"]),
+        ("POST", "/v1/embeddings", ["POST /v1/embeddings", "/v1/chat/completions", "/v1/models"]),
+        ("POST", "/v1/files", ["POST /v1/files", "/v1/models"]),
+        ("GET", "/v1/threads/thread_1/messages", ["/v1/sessions/{session_id}/messages"]),
+        ("POST", "/embeddings", ["POST /embeddings", "/v1/chat/completions"]),
+        ("POST", "/chat/completions", ["Did you mean /v1/chat/completions?"]),
+        ("GET", "/models", ["Did you mean /v1/models?"]),
+        ("GET", "/v1/v1/models", ["Did you mean /v1/models?"]),
+        ("GET", "/v1/sessions/", ["Did you mean /v1/sessions?"]),
+        ("GET", "//v1//sessions", ["Did you mean /v1/sessions?"]),
+        ("DELETE", "/v1/models", ["DELETE", "/v1/models", "GET"]),
+    ],
+)
+async def test_an_unknown_route_is_named_with_what_there_is_instead(
+    gateway: Gateway, method: Any, path: Any, names: Any
+) -> None:
+    async with gateway.request(method, path) as answer:
+        message = (await answer.json())["error"]["message"]
+    assert answer.status in (404, 405)
+    assert all(name in message for name in names), message
+    assert len(message) < 500
 
 
 @pytest.mark.parametrize("path", [HISTORY, f"{SESSION}/export", "/v1/sessions", "/v1/assistants"])

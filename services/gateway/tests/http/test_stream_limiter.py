@@ -9,6 +9,8 @@ from gateway_fakes.issuer import token
 from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
+from parley_core.auth.principal import Principal
+from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_testing.eventually import eventually
 
 
@@ -110,3 +112,22 @@ async def test_at_shutdown_a_client_that_waits_for_a_whole_reply_gets_reply_pend
     gateway.app.begin_drain()
     status, body = await waiting
     assert (status, body["error"]["code"]) == (504, "reply_pending")
+
+
+async def test_at_shutdown_only_streams_that_can_be_resumed_end_early_one_after_the_other() -> None:
+    ada, delays = Principal("acme", "ada"), iter([0.0, 1.0])
+    limiter = StreamLimiter(
+        10, 1, drain_seconds=600, handover_seconds=60, spread=lambda: next(delays)
+    )
+    with (
+        limiter.slot(ada, "sse") as first,
+        limiter.slot(ada, "sse") as second,
+        limiter.slot(ada, "openai") as openai,
+        limiter.slot(ada, "json") as whole,
+        limiter.slot(ada, "export") as export,
+    ):
+        assert limiter.open == {"sse": 2, "openai": 1, "json": 1, "export": 1}
+        limiter.drain()
+        await asyncio.wait_for(first, 5)
+        assert not any(each.done() for each in (second, openai, whole, export))
+    assert limiter.open.total() == 0

@@ -103,7 +103,7 @@ async def test_head_does_not_wait_for_the_reply(
     async with asyncio.timeout(5), gateway.request("HEAD", path) as answer:
         assert (answer.status, answer.content_type) == (200, "text/event-stream")
         assert "content-length" not in answer.headers
-    async with gateway.request("GET", "/healthz") as answer:
+    async with gateway.request("GET", "/livez") as answer:
         assert answer.status == 200
     assert len(inference.resume_points) == asked
 
@@ -125,6 +125,9 @@ async def test_a_resumed_stream_survives_a_broken_inference(
         ("-1", "", "Last-Event-ID"),
         ("x", "", "Last-Event-ID"),
         ("9999999999", "", "Last-Event-ID"),
+        ("01", "", "Last-Event-ID"),
+        (None, "?starting_after=1.0", "starting_after"),
+        (None, "?starting_after=%2B1", "starting_after"),
         (None, "?starting_after=-1", "starting_after"),
         (None, "?starting_after=1&starting_after=2", "starting_after"),
         (None, "?after=1", "after"),

@@ -4,13 +4,20 @@ import argparse
 import logging
 import sys
 
+from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
 from parley_core.log import LogError
-from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
+from parley_core.process.process_state import ProcessState
+from parley_core.runtime.safe_logging import (
+    configure_logging,
+    log_unexpected_error,
+    report_failure,
+)
 from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.storage.database_start import wait_until_migrated
 from parley_core.storage.migrations import (
     MigrationError,
-    require_database_migrated,
     run_with_connection,
 )
 from parley_history.app import create_app
@@ -22,7 +29,7 @@ from parley_history.projector_app import create_projector_app
 from parley_history.settings import ProjectSettings, ServeSettings
 from parley_history.storage.database import DatabaseCommandSettings
 from parley_history.storage.database_errors import DATABASE_ERRORS
-from parley_history.storage.migrations import MIGRATIONS, migrate_history
+from parley_history.storage.migrations import migrate_history, require_migrated_history
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +40,8 @@ PROJECTOR_DRAIN_SECONDS = 1
 
 def main() -> int:
     arguments = _arguments()
-    configure_logging()
     try:
+        configure_logging("history")
         match arguments.command:
             case "migrate":
                 _migrate(load(DatabaseCommandSettings))
@@ -47,16 +54,14 @@ def main() -> int:
             case _:
                 _serve(load(ServeSettings))
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
-        return 2
+        report_failure(error)
+        return INVALID_SETTINGS
     except MigrationError as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return 1
     except DATABASE_ERRORS as error:
-        print(f"Database unavailable: {error or type(error).__name__}.", file=sys.stderr)
+        report_failure(f"Database unavailable: {error or type(error).__name__}.")
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
@@ -79,41 +84,58 @@ def _migrate(settings: DatabaseCommandSettings) -> None:
 
 
 def _serve(settings: ServeSettings) -> None:
-    require_database_migrated(settings.database.url, MIGRATIONS)
     app = create_app(settings)
     serve(
         app,
+        app.state.monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=SERVE_DRAIN_SECONDS,
+        hooks=_waiting_for_database(settings, app.state.monitor.state),
     )
 
 
 def _project(settings: ProjectSettings) -> int:
-    require_database_migrated(settings.database.url, MIGRATIONS)
     app = create_projector_app(settings)
     serve(
         app,
+        app.state.monitor,
         host=settings.projector.host,
-        port=settings.projector.port,
+        port=None,
+        management_port=settings.projector.management_port,
+        settings=settings.server,
         drain_seconds=PROJECTOR_DRAIN_SECONDS,
+        hooks=_waiting_for_database(settings, app.state.monitor.state),
     )
     match app.state.failure:
         case None:
             return 0
         case ProjectorStalled() as failure:
-            print(failure, file=sys.stderr)
+            report_failure(failure)
         case LogError() as failure:
             servers = settings.kafka.bootstrap_servers
-            print(
-                f"{failure} Check that Kafka at {servers} is running and the topic exists.",
-                file=sys.stderr,
+            report_failure(
+                f"{failure} Check that Kafka at {servers} is running and the topic exists."
             )
         case error:
             log_unexpected_error(log, "projector failed", error)
     return 1
 
 
+def _waiting_for_database(settings: ServeSettings | ProjectSettings, state: ProcessState) -> Hooks:
+    async def prepare() -> None:
+        await wait_until_migrated(
+            settings.database.url,
+            require_migrated_history,
+            state,
+            migration_wait_seconds=settings.migration_wait_seconds,
+        )
+
+    return Hooks(prepare=prepare)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

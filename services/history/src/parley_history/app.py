@@ -2,20 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import cast
 
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
-from parley_core.http.health import health_routes
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.process.operational_routes import operational_routes
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.runtime.metrics import metrics_route, new_registry
-from parley_core.storage.migrations import MigrationError, load_migrations, require_migrated
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.change_feed.listener import ChangeFeed
 from parley_history.change_feed.projection_wait import ProjectionWaiter
@@ -36,9 +35,7 @@ from parley_history.session_service.client import SessionClient
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.session_service.key_eviction import KeyEviction
 from parley_history.settings import ServeSettings
-from parley_history.storage.database import Connection
-from parley_history.storage.database_errors import DATABASE_ERRORS, install_database_error_handlers
-from parley_history.storage.migrations import MIGRATIONS
+from parley_history.storage.database_errors import install_database_error_handlers
 from parley_history.storage.session_versions import SessionVersions
 
 # The longest body is a search request: a query of 500 characters and a few ids.
@@ -46,19 +43,31 @@ MAX_BODY_BYTES = 16 * 1024
 
 
 def create_app(settings: ServeSettings) -> Starlette:
-    """Create the application; the change feed is in `app.state.change_feed`."""
+    """Create the application; in `app.state` are its `change_feed` and ProcessMonitor `monitor`."""
+    monitor = ProcessMonitor("history-serve")
     change_feed = ChangeFeed(settings.database)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _compose(settings, change_feed) as routes:
+        async with _compose(settings, change_feed, monitor) as routes:
             app.router.routes.extend(routes)
+            if settings.management_port is None:
+                app.router.routes.extend(operational_routes(monitor))
+            monitor.state.mark_started()
             yield
 
     app = Starlette(lifespan=lifespan)
-    app.state.change_feed = change_feed
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
-    app.add_middleware(RequestIdMiddleware)
+    app.state.change_feed, app.state.monitor = change_feed, monitor
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=MAX_BODY_BYTES,
+        budget=BodyBudget(MAX_TOTAL_BYTES, "history_busy"),
+    )
+    app.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+    )
     install_error_handlers(app)
     install_database_error_handlers(app)
     return app
@@ -66,16 +75,17 @@ def create_app(settings: ServeSettings) -> Starlette:
 
 @asynccontextmanager
 async def _compose(
-    settings: ServeSettings, change_feed: ChangeFeed
+    settings: ServeSettings, change_feed: ChangeFeed, monitor: ProcessMonitor
 ) -> AsyncIterator[Sequence[Route]]:
     """Build and run all components; yield the routes that use them."""
-    registry = _registry(change_feed)
+    registry = monitor.registry
+    _register_metrics(registry, change_feed)
     authenticator = ServiceAuthenticator(
         settings.internal_secret, audience="history", issuers=frozenset(("gateway",))
     )
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(_pool(settings))
-        session_client = await stack.enter_async_context(_session_client(settings))
+        pool = await stack.enter_async_context(_pool(settings, monitor))
+        session_client = await stack.enter_async_context(_session_client(settings, monitor))
         keys = DataKeyCache(session_client.keys)
         search_keys = KeyCache(session_client.search_keys)
         key_eviction = KeyEviction(pool, keys)
@@ -85,50 +95,47 @@ async def _compose(
         stack.enter_context(change_feed.subscribed(key_eviction))
         await stack.enter_async_context(_indexer(settings, change_feed, session_client, registry))
         await stack.enter_async_context(background_tasks(change_feed.listen(), key_eviction.run()))
-        yield [
-            *history_routes(
-                authenticator,
-                pages=PageReader(page_repository, projection, session_client, keys),
-                sessions=SessionLister(SessionRepository(pool), committed, keys),
-                search=MessageSearch(MatchRepository(pool), keys, search_keys),
-                exporter=SessionExporter(
-                    ExportRepository(pool),
-                    page_repository,
-                    projection,
-                    committed,
-                    session_client,
-                    keys,
-                    settings.export,
-                ),
-                usage=UsageRepository(pool),
+        yield history_routes(
+            authenticator,
+            pages=PageReader(page_repository, projection, session_client, keys),
+            sessions=SessionLister(SessionRepository(pool), committed, keys),
+            search=MessageSearch(MatchRepository(pool), keys, search_keys, settings.search_limit),
+            exporter=SessionExporter(
+                ExportRepository(pool),
+                page_repository,
+                projection,
+                committed,
+                session_client,
+                keys,
+                settings.export,
             ),
-            *_health_routes(pool),
-            metrics_route(registry),
-        ]
+            usage=UsageRepository(pool),
+        )
 
 
-def _registry(change_feed: ChangeFeed) -> CollectorRegistry:
-    registry = new_registry()
+def _register_metrics(registry: CollectorRegistry, change_feed: ChangeFeed) -> None:
     waiters = Gauge(
         "parley_history_projection_waiters",
         "Requests that wait for the projection.",
         registry=registry,
     )
     waiters.set_function(lambda: change_feed.waiters)
-    return registry
 
 
-def _pool(settings: ServeSettings) -> Pool:
+def _pool(settings: ServeSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
         settings.database.url,
         max_connections=settings.database.max_connections,
         timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-history",
+        monitor=monitor,
     )
 
 
 @asynccontextmanager
-async def _session_client(settings: ServeSettings) -> AsyncIterator[SessionClient]:
+async def _session_client(
+    settings: ServeSettings, monitor: ProcessMonitor
+) -> AsyncIterator[SessionClient]:
     async with http_session() as http:
         service = ServiceClient(
             http,
@@ -136,6 +143,7 @@ async def _session_client(settings: ServeSettings) -> AsyncIterator[SessionClien
             caller="history",
             callee="session",
             secret=settings.internal_secret,
+            monitor=monitor,
         )
         yield SessionClient(service)
 
@@ -163,17 +171,3 @@ async def _indexer(
     with change_feed.subscribed(dirty_sessions):
         async with background_tasks(indexer.run()):
             yield
-
-
-def _health_routes(pool: Pool) -> Sequence[Route]:
-    async def unavailable() -> Sequence[str]:
-        try:
-            async with pool.acquire() as connection:
-                await require_migrated(cast(Connection, connection), load_migrations(MIGRATIONS))
-        except DATABASE_ERRORS:
-            return ["read model"]
-        except MigrationError:
-            return ["migrations of the read model"]
-        return []
-
-    return health_routes(unavailable)

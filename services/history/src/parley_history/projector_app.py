@@ -1,23 +1,22 @@
-"""Composition of `project`: the projector, its watchdog, health and metrics routes."""
+"""Composition of `project`: the projector, its watchdog and metrics."""
 
 import asyncio
 import os
 import signal
-import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
-from parley_core.http.health import health_routes
 from parley_core.log import GroupReader
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.runtime.metrics import metrics_route, new_registry
+from parley_core.runtime.safe_logging import report_failure
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.projection.log_end_offsets import LogEndOffsets
-from parley_history.projection.metrics import register_projector_metrics
-from parley_history.projection.projector import Projector
+from parley_history.projection.metrics import ProjectionDelays, register_projector_metrics
+from parley_history.projection.projector import Projector, ProjectorObserver
 from parley_history.projection.watchdog import ProjectorStalled, Watchdog
 from parley_history.settings import ProjectSettings
 from parley_history.storage.projection_stats import ProjectionStatsReader
@@ -27,14 +26,24 @@ FORCED_EXIT_SECONDS = 3
 
 
 def create_projector_app(settings: ProjectSettings) -> Starlette:
-    """Create the application; `app.state.failure` is the error that ended the projector."""
-    projector = create_projector(settings)
-    watchdog = create_watchdog(settings, projector)
-    registry = new_registry()
-    register_projector_metrics(registry, projector, watchdog)
+    """Create the application, which has no routes: only its lifespan runs.
 
-    async def unavailable() -> Sequence[str]:
-        return projector.unavailable
+    `app.state.failure` is the error that ended the projector, `app.state.monitor` the
+    ProcessMonitor.
+    """
+    monitor = ProcessMonitor("history-project")
+    delays = ProjectionDelays(monitor.registry)
+    projector = create_projector(
+        settings,
+        ProjectorObserver(
+            on_joined=monitor.state.mark_started,
+            on_log_result=monitor.dependencies["kafka"].report,
+            on_database_result=monitor.dependencies["postgres"].report,
+            observe_delays=delays.observe,
+        ),
+    )
+    watchdog = create_watchdog(settings, projector)
+    register_projector_metrics(monitor.registry, projector, watchdog)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -46,25 +55,27 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
                 # Without its projector, the process shuts down gracefully.
                 signal.raise_signal(signal.SIGTERM)
 
+        monitor.state.wait_for("kafka")
         async with background_tasks(projector.run(), watchdog.run()) as tasks:
             for task in tasks:
                 task.add_done_callback(on_end)
             yield
 
-    app = Starlette(
-        routes=[*health_routes(unavailable), metrics_route(registry)], lifespan=lifespan
-    )
-    app.state.failure = None
+    app = Starlette(lifespan=lifespan)
+    app.state.failure, app.state.monitor = None, monitor
     return app
 
 
-def create_projector(settings: ProjectSettings) -> Projector:
+def create_projector(
+    settings: ProjectSettings, observer: ProjectorObserver | None = None
+) -> Projector:
     return Projector(
         lambda positions_of: GroupReader(
             settings.kafka.brokers, settings.topic, settings.projector.consumer_group, positions_of
         ),
         ActiveReadModel(settings.database),
         settings.projector.batch_size,
+        observer=observer,
     )
 
 
@@ -79,7 +90,7 @@ def create_watchdog(settings: ProjectSettings, projector: Projector) -> Watchdog
 
 def _force_exit_later(failure: ProjectorStalled) -> None:
     def force_exit() -> None:
-        print(failure, file=sys.stderr, flush=True)
+        report_failure(failure)
         os._exit(1)
 
     timer = threading.Timer(FORCED_EXIT_SECONDS, force_exit)

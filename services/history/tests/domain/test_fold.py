@@ -23,7 +23,6 @@ def known(last: int) -> UUID:
 
 
 SESSION, PARENT, MESSAGE, TURN, REPLY = (known(n) for n in range(1, 6))
-IMPORTED = known(0x0B)
 
 
 def golden(name: str) -> Any:
@@ -151,24 +150,6 @@ def test_the_reply_of_a_turn_with_a_discarded_start_follows_the_newest_message()
     assert isinstance(message, MessageRow)
     assert message.parent_id == MESSAGE
     assert (session.open_turn_id, session.open_turn_message_id) == (TURN, MESSAGE)
-
-
-def test_an_imported_message_is_a_row_with_its_original_time() -> None:
-    session, message = evolve(after("session_started"), golden("message_imported"))
-    assert message == MessageRow(
-        session_id=SESSION,
-        version=10,
-        id=IMPORTED,
-        event_id=known(0x6E),
-        turn_id=None,
-        parent_id=MESSAGE,
-        role="assistant",
-        status="completed",
-        created_at=golden("message_imported").time,
-        content=b"\x01sealed content",
-        original_time=datetime(2025, 3, 1, 8, tzinfo=UTC),
-    )
-    assert session.leaf_message_id == IMPORTED
 
 
 CHANGES: dict[str, dict[str, Any]] = {

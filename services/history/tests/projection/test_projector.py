@@ -35,7 +35,7 @@ async def test_records_published_before_and_after_the_start_are_projected(
     await relay.publish(mixed(early, random.Random(1)))
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
         await eventually(projected(tables, early), within=15)
-        assert projector.unavailable == []
+        assert projector.is_working
         await relay.publish(mixed(late, random.Random(2)))
         await eventually(projected(tables, late))
     assert await tables.rows() == folded(*early, *late)
@@ -161,7 +161,7 @@ async def test_a_projector_without_partitions_is_ready(
         projecting(settings) as first,
         projecting(settings) as second,
     ):
-        await eventually(lambda: first.unavailable == second.unavailable == [], within=20)
+        await eventually(lambda: first.is_working and second.is_working, within=20)
         await eventually(lambda: len(first._log.partitions | second._log.partitions) == 1)
 
 
@@ -190,7 +190,7 @@ async def test_the_projector_leaves_no_connection_behind(
     tables: ReadModelTables, log_settings: dict[str, Any]
 ) -> None:
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
-        await eventually(lambda: projector.unavailable == [], within=15)
+        await eventually(lambda: projector.is_working, within=15)
 
     async def disconnected() -> Any:
         left = await tables.connection.fetchval(

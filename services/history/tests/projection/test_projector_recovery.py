@@ -60,7 +60,7 @@ async def test_the_projector_survives_lost_database_connections(
             await relay.publish(records[start : start + 50])
             await eventually(disconnect, within=15)
         await eventually(projected(tables, stories), within=20)
-        await eventually(lambda: projector.unavailable == [])
+        await eventually(lambda: projector.is_working)
     assert await tables.rows() == folded(*stories)
     assert "projector paused, retrying" in caplog.text
 
@@ -100,14 +100,14 @@ async def test_the_projector_names_the_unavailable_dependency(
 ) -> None:
     story = chat(1)
     async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
-        assert projector.unavailable == ["log"]
-        await eventually(lambda: projector.unavailable == [], within=15)
+        assert not projector.joined
+        await eventually(lambda: projector.is_working, within=15)
         await tables.connection.execute("ALTER TABLE positions RENAME TO away")
         await relay.publish(story.records)
-        await eventually(lambda: projector.unavailable == ["read model"])
+        await eventually(lambda: not projector.is_working)
         await tables.connection.execute("ALTER TABLE away RENAME TO positions")
         await eventually(projected(tables, [story]))
-        await eventually(lambda: projector.unavailable == [])
+        await eventually(lambda: projector.is_working)
 
 
 async def test_a_position_beyond_the_log_stops_projection_until_a_rebuild(
@@ -154,7 +154,7 @@ async def test_a_projector_may_start_before_kafka(
         project_settings(tables.dsn, **log_settings | {"bootstrap_servers": address})
     ) as projector:
         await eventually(lambda: "projector paused, retrying" in caplog.text)
-        assert projector.unavailable == ["log"]
+        assert not projector.joined
         async with tcp_proxy(address, kafka_bootstrap):
             await eventually(projected(tables, [story]), within=15)
-            assert projector.unavailable == []
+            assert projector.is_working

@@ -4,33 +4,38 @@ import logging
 import math
 import sys
 
+from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
-from parley_core.runtime.safe_logging import configure_logging
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
+from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 
 
 def main() -> int:
-    configure_logging()
     # httpx2 would log a line with the model server's URL for each request.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
+        configure_logging("inference")
         settings = load(InferenceSettings)
         app = create_app(settings)
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
-        return 2
+        report_failure(error)
+        return INVALID_SETTINGS
     serve(
         app,
+        app.state.monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=math.ceil(settings.drain.seconds + settings.drain.commit_seconds),
-        on_shutdown=lambda: app.state.begin_drain(),
+        hooks=Hooks(on_drain=lambda: app.state.begin_drain(), on_hurry=lambda: app.state.hurry()),
     )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -9,24 +9,26 @@ from uuid import uuid4
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
-from parley_core.http.health import health_routes
+from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.person_limit import PersonLimit
+from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
+from parley_core.process.operational_routes import operational_routes
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.runtime.metrics import metrics_route, new_registry
 from parley_inference.api.body_limits import BodyLimits
 from parley_inference.api.routes import TurnStreams, routes
 from parley_inference.background.post_reply_tasks import PostReplyTasks
 from parley_inference.completions.service import CompletionService
 from parley_inference.completions.usage_reporter import UsageReporter
-from parley_inference.metrics import InferenceCollector
+from parley_inference.metrics import InferenceCollector, TurnMetrics
 from parley_inference.models.catalogue_file import read_catalogue, single_model_catalogue
 from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.client import SessionClient
 from parley_inference.session.context_window_cache import ContextWindowCache
+from parley_inference.session.usage_record import UsageRecord
 from parley_inference.settings import InferenceSettings, environment_variable
 from parley_inference.streaming.live_turn_registry import LiveTurnRegistry
 from parley_inference.streaming.turn_buffering import TurnBuffering, create_turn_buffering
@@ -41,20 +43,31 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: InferenceSettings) -> Starlette:
-    """Return the application; call `app.state.begin_drain()` at SIGTERM. Raises InvalidSettings."""
+    """Return the application; call `app.state.begin_drain()` at SIGTERM. Raises InvalidSettings.
+
+    `app.state.monitor` is the ProcessMonitor.
+    """
     catalogue = _load_catalogue(settings)
+    monitor = ProcessMonitor("inference")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _run_service(settings, catalogue) as service:
+        async with _run_service(settings, catalogue, monitor) as service:
             app.router.routes.extend(service.routes)
-            app.state.begin_drain = service.begin_shutdown
+            if settings.management_port is None:
+                app.router.routes.extend(operational_routes(monitor))
+            app.state.begin_drain, app.state.hurry = service.begin_shutdown, service.hurry
             yield
 
     app = Starlette(lifespan=lifespan)
-    app.state.begin_drain = lambda: None
-    app.add_middleware(BodyLimits)
-    app.add_middleware(RequestIdMiddleware)
+    app.state.monitor = monitor
+    app.state.begin_drain = app.state.hurry = lambda: None
+    app.add_middleware(BodyLimits, max_total_bytes=settings.body_max_total_bytes)
+    app.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+    )
     install_error_handlers(app)
     return app
 
@@ -63,11 +76,12 @@ def create_app(settings: InferenceSettings) -> Starlette:
 class _Service:
     routes: Sequence[Route]
     begin_shutdown: Callable[[], None]
+    hurry: Callable[[], None]
 
 
 @asynccontextmanager
 async def _run_service(
-    settings: InferenceSettings, catalogue: ModelCatalogue
+    settings: InferenceSettings, catalogue: ModelCatalogue, monitor: ProcessMonitor
 ) -> AsyncIterator[_Service]:
     """Build all components of the process, run them during the block, and shut them down."""
     async with AsyncExitStack() as stack:
@@ -79,6 +93,7 @@ async def _run_service(
                 caller="inference",
                 callee="session",
                 secret=settings.internal_secret,
+                monitor=monitor,
             ),
             uuid4(),
             catalogue.prompt_budgets,
@@ -86,14 +101,20 @@ async def _run_service(
         provider = OpenAIProvider(catalogue, settings.upstream)
         stack.push_async_callback(provider.close)
 
-        buffering = _create_buffering(settings.redis_url)
+        buffering = _create_buffering(settings.redis_url, monitor)
         if buffering is not None:
             await stack.enter_async_context(buffering.run())
         windows = ContextWindowCache(settings.context_cache_max_bytes)
         live_turns = LiveTurnRegistry()
         post_reply_tasks = PostReplyTasks(session, provider, settings.post_reply_tasks)
+        turn_metrics = TurnMetrics(monitor.registry)
         running = RunningTurns(
-            session, provider, live_turns, buffering, max_turns=settings.max_turns
+            session,
+            provider,
+            live_turns,
+            buffering,
+            max_turns=settings.max_turns,
+            observe_ended=turn_metrics.observe_turn,
         )
         opener = TurnOpener(
             session,
@@ -113,19 +134,22 @@ async def _run_service(
             settings.max_completions,
             settings.max_completions_person_share,
             things="completions",
+            person_code="too_many_completions",
             busy_code="inference_busy",
         )
-        completions = CompletionService(
-            provider, catalogue, usage_reporter.report, limit=completion_limit
-        )
+
+        def report_usage(record: UsageRecord) -> None:
+            turn_metrics.observe_completion(record)
+            usage_reporter.report(record)
+
+        completions = CompletionService(provider, catalogue, report_usage, limit=completion_limit)
 
         authenticate = ServiceAuthenticator(
             settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
         )
         streams = TurnStreams(authenticate, opener, max_streams=settings.max_streams)
-        registry = new_registry()
         InferenceCollector(
-            registry,
+            monitor.registry,
             turns=running,
             streams=streams,
             buffering=buffering,
@@ -135,24 +159,23 @@ async def _run_service(
         )
 
         shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
-        heartbeats = HeartbeatLoop(session, opener, running, caches)
-
-        async def unavailable() -> Sequence[str]:
-            # Session admits no turn to a process from which it has had no heartbeat.
-            return [] if heartbeats.answered else ["session"]
-
+        # Session admits no turn to a process from which it has had no heartbeat.
+        monitor.state.wait_for("session")
+        heartbeats = HeartbeatLoop(
+            session, opener, running, caches, on_answer=monitor.state.mark_started
+        )
         stack.push_async_callback(heartbeats.finish)
         await stack.enter_async_context(
             background_tasks(heartbeats.run(), stop_cancelled_turns(session, running))
         )
         stack.push_async_callback(shutdown.finish)
+
+        def begin_shutdown() -> None:
+            monitor.state.draining = True
+            shutdown.begin()
+
         yield _Service(
-            [
-                *routes(authenticate, catalogue, streams, completions),
-                *health_routes(unavailable, is_stopping=lambda: not opener.accepting),
-                metrics_route(registry),
-            ],
-            shutdown.begin,
+            routes(authenticate, catalogue, streams, completions), begin_shutdown, shutdown.hurry
         )
 
 
@@ -168,8 +191,8 @@ def _load_catalogue(settings: InferenceSettings) -> ModelCatalogue:
     )
 
 
-def _create_buffering(redis_url: str | None) -> TurnBuffering | None:
+def _create_buffering(redis_url: str | None, monitor: ProcessMonitor) -> TurnBuffering | None:
     if redis_url is None:
         log.info("PARLEY_REDIS_URL is not set: other processes show a reply only when it has ended")
         return None
-    return create_turn_buffering(redis_url)
+    return create_turn_buffering(redis_url, monitor.dependencies["redis"].report)

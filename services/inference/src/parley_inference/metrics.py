@@ -2,21 +2,71 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from parley_contracts.api_models import Turn
 from parley_core.runtime.circuit_breaker import State
 from parley_inference.api.routes import TurnStreams
 from parley_inference.completions.service import CompletionService
 from parley_inference.completions.usage_reporter import UsageReporter
 from parley_inference.models.openai_provider import OpenAIProvider
+from parley_inference.session.usage_record import UsageRecord
 from parley_inference.streaming.turn_buffering import TurnBuffering
 from parley_inference.turns.running_turns import RunningTurns
 
 _CIRCUIT_STATES: tuple[State, ...] = ("closed", "half_open", "open")
+_TURN_BUCKETS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _FIRST_TOKEN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class TurnMetrics:
+    """Outcomes, durations and tokens of the replies that this process has produced."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._turns = Counter(
+            "parley_inference_turns",
+            "Turns that ended here, by status and error code.",
+            ["outcome", "code"],
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "parley_inference_turn_duration_seconds",
+            "Time from the claim of a turn until its end was committed.",
+            buckets=_TURN_BUCKETS,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "parley_inference_tokens",
+            "Tokens of prompts and replies; some model servers do not count them.",
+            ["model", "kind", "estimated"],
+            registry=registry,
+        )
+
+    def observe_turn(self, turn: Turn, seconds: float) -> None:
+        code = turn.error.code if turn.error is not None else None
+        self._turns.labels(turn.status, code or "").inc()
+        self._durations.observe(seconds)
+        if turn.reply is not None and turn.reply.usage is not None:
+            usage = turn.reply.usage
+            self._count(
+                turn.reply.model,
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                estimated=usage.estimated,
+            )
+
+    def observe_completion(self, record: UsageRecord) -> None:
+        usage = record.usage
+        self._count(
+            record.model, usage.prompt_tokens, usage.completion_tokens, estimated=usage.estimated
+        )
+
+    def _count(self, model: str | None, prompt: int, completion: int, *, estimated: bool) -> None:
+        for kind, tokens in (("prompt", prompt), ("completion", completion)):
+            self._tokens.labels(model or "", kind, str(estimated).lower()).inc(tokens)
 
 
 class InferenceCollector(Collector):
@@ -57,6 +107,11 @@ class InferenceCollector(Collector):
             "parley_inference_turns_waiting",
             "Accepted turns that wait until another turn of this process ends.",
             value=self._turns.waiting,
+        )
+        yield GaugeMetricFamily(
+            "parley_inference_turn_slots",
+            "Turns that this process runs at once.",
+            value=self._turns.max_turns,
         )
         yield GaugeMetricFamily(
             "parley_inference_remote_turns",

@@ -6,7 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from parley_core.http.body_limit import MAX_TOTAL_BYTES
 from parley_core.http.person_limit import PersonShare
+from parley_core.process.server_settings import (
+    ManagementPort,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     BaseUrl,
     Count,
@@ -29,6 +35,8 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     host: str = Field("127.0.0.1", description="the address to listen at")
     port: Port = 8082
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
     internal_secret: InternalSecretSetting
     session_url: Annotated[BaseUrl, Variable("PARLEY_SESSION_URL")]
     redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
@@ -59,6 +67,9 @@ class InferenceSettings(Settings, env_prefix="PARLEY_INFERENCE_"):
     )
     max_completions_person_share: PersonShare = Field(
         0.2, description="the share of these that one person may have, over 0 and up to 1"
+    )
+    body_max_total_bytes: Count = Field(
+        MAX_TOTAL_BYTES, description="memory for the bodies of all requests at once, in bytes"
     )
     context_cache_max_bytes: Count = Field(
         64 * 1024 * 1024, description="memory for cached context windows, in bytes"

@@ -1,12 +1,13 @@
 """Who may call the internal routes, which requests they accept, and readiness."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from inference_fakes.inference import Inference
+from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ModelServer, chunk, reply
 from inference_fakes.session import FakeSessionService
 
@@ -86,7 +87,7 @@ async def test_the_models_are_listed(inference: Inference) -> None:
                 {
                     "id": "demo",
                     "object": "model",
-                    "created": 0,
+                    "created": pytest.approx(time.time(), abs=600),
                     "owned_by": "parley",
                     "context_size": 128_000,
                 }
@@ -94,9 +95,12 @@ async def test_the_models_are_listed(inference: Inference) -> None:
         }
 
 
-async def test_readiness_depends_on_heartbeats_that_session_accepts(
-    inference: Inference, session: FakeSessionService
+async def test_readiness_depends_on_the_first_heartbeat_that_session_accepts(
+    start: Start, session: FakeSessionService
 ) -> None:
+    session.errors["heartbeat"] = (503, "down")
+    inference = await start()
+
     async def ready() -> tuple[int, list[str]]:
         async with inference.request("GET", "/readyz", principal=None) as answer:
             return answer.status, (await answer.json()).get("missing", [])
@@ -104,8 +108,12 @@ async def test_readiness_depends_on_heartbeats_that_session_accepts(
     async def ready_is(status: int, missing: Sequence[str]) -> bool:
         return await ready() == (status, [*missing])
 
+    assert await ready() == (503, ["session"])
+    async with inference.request("GET", "/livez", principal=None) as answer:
+        assert answer.status == 200
+    del session.errors["heartbeat"]
     await eventually(lambda: ready_is(200, []))
     session.errors["heartbeat"] = (503, "down")
-    await eventually(lambda: ready_is(503, ["session"]))
-    async with inference.request("GET", "/healthz", principal=None) as answer:
-        assert answer.status == 200
+    sent = len(session.heartbeats)
+    await eventually(lambda: len(session.heartbeats) > sent + 1)
+    assert await ready() == (200, [])

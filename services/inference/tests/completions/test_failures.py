@@ -70,7 +70,7 @@ async def test_a_client_that_disconnects_before_its_request_was_sent_is_not_char
     ("step", "status", "code"),
     [
         (ErrorStatus(400), 400, "upstream_refused"),
-        (ErrorStatus(401), 502, "upstream_refused"),
+        (ErrorStatus(401), 502, "upstream_unauthorized"),
         (ErrorStatus(429), 429, "upstream_rate_limited"),
         (ErrorStatus(500), 503, "upstream_unavailable"),
         (b'{"error": {"code": 500}}', 503, "upstream_unavailable"),

@@ -93,6 +93,32 @@ async def test_the_price_of_the_model_is_committed_with_the_reply(
     assert body["price"] == {"currency": "EUR", "prompt": 400_000, "completion": 1_600_000}
 
 
+async def test_parameters_of_the_turn_reach_the_server_within_its_limits(
+    start: Start, model_server: ModelServer, session: FakeSessionService, tmp_path: Path
+) -> None:
+    models = tmp_path / "models.yaml"
+    server = f"base_url: {model_server.url}, context_size: 8000, reply_tokens: 100"
+    models.write_text(f"models: [{{name: demo, {server}}}]")
+    inference = await start(models_path=models)
+    for given, sent in (
+        ({"temperature": 0.5, "top_k": 3}, {"max_completion_tokens": 100}),
+        ({"max_tokens": 99}, {}),
+        ({"max_tokens": 101}, {"max_tokens": None, "max_completion_tokens": 100}),
+        ({"max_completion_tokens": "many"}, {"max_completion_tokens": 100}),
+        # What Parley sets itself cannot be set.
+        ({"model": "other", "messages": [], "stream": False}, {"model": "demo", "stream": True}),
+    ):
+        session.parameters = given
+        model_server.script(*reply("a"))
+        await inference.events(session.open_turn())
+        received = model_server.requests[-1]
+        assert received["messages"][-1]["content"] == "Hello?"
+        expected = given | sent
+        assert {name: received.get(name) for name in expected if name != "messages"} == {
+            name: value for name, value in expected.items() if name != "messages"
+        }
+
+
 async def test_without_an_api_key_no_authorization_is_sent(
     start: Start, model_server: ModelServer, session: FakeSessionService
 ) -> None:

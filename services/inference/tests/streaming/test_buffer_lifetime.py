@@ -1,6 +1,7 @@
 """A turn's buffer in Redis: sealed, expiring, deleted after an erasure, kept until the commit."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from inference_fakes.session import FakeSessionService, StoredTurn
 from inference_fakes.turn_buffer import buffer_of
 
 from parley_core.streaming.turn_buffer import buffer_name
-from parley_inference.streaming import buffer_writer
+from parley_inference.streaming import buffer_writer, live_turn_registry
+from parley_inference.streaming.live_turn import LiveTurn
 from parley_testing.eventually import eventually
 
 
@@ -106,3 +108,28 @@ async def test_an_uncommitted_reply_stays_in_the_buffer(
         return text == "as far as it went" and not reader.ended
 
     await eventually(is_left)
+
+
+async def test_an_ended_turn_is_freed_before_the_cycle_collector_runs(
+    start: Start,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_turn_registry, "ENDED_TTL_SECONDS", 0.01)
+    runner = await start(redis_url=redis_url)
+    gc.collect()
+    gc.disable()
+    try:
+        turn = session.open_turn()
+        model_server.script(*reply("An answer."))
+        await runner.events(turn)
+        await eventually(lambda: turn.id not in _live_turns())
+    finally:
+        gc.enable()
+
+
+def _live_turns() -> set[Any]:
+    """The ids of all turns in memory, also of those that only the collector would free."""
+    return {each.id for each in gc.get_objects() if isinstance(each, LiveTurn)}

@@ -6,14 +6,19 @@ import sys
 
 import asyncpg
 
+from parley_core.http.draining_server import Hooks
 from parley_core.http.server import serve
 from parley_core.log import LogError, ensure_topic
-from parley_core.runtime.safe_logging import configure_logging
+from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
+from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.storage.database_start import wait_until_migrated
 from parley_core.storage.migrations import (
     MigrationError,
+    load_migrations,
     migrate_database,
     require_database_migrated,
+    require_migrated,
     run_with_connection,
 )
 from parley_session.app import create_app
@@ -48,24 +53,22 @@ _DATABASE_ERRORS = (
 
 def main() -> int:
     arguments = _parser().parse_args()
-    configure_logging()
     try:
+        configure_logging("session")
         return _run(arguments)
     except InvalidSettings as error:
-        print(error, file=sys.stderr)
-        return 2
+        report_failure(error)
+        return INVALID_SETTINGS
     except (MigrationError, LogError, BackupError) as error:
-        print(error, file=sys.stderr)
+        report_failure(error)
         return 1
     except _QUOTING_ERRORS as error:
-        print(f"The event store failed: {type(error).__name__}.", file=sys.stderr)
+        report_failure(f"The event store failed: {type(error).__name__}.")
         return 1
     except _DATABASE_ERRORS as error:
         reason = str(error) or type(error).__name__
-        print(f"The event store is unavailable: {reason}.", file=sys.stderr)
+        report_failure(f"The event store is unavailable: {reason}.")
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -146,15 +149,28 @@ async def _restore_log(settings: LogCommandSettings) -> int:
 
 def _serve(settings: SessionSettings) -> None:
     app = create_app(settings)
-    require_database_migrated(settings.database.url, MIGRATIONS)
+    monitor = app.state.monitor
+
+    async def prepare() -> None:
+        await wait_until_migrated(
+            settings.database.url,
+            lambda connection: require_migrated(connection, load_migrations(MIGRATIONS)),
+            monitor.state,
+            migration_wait_seconds=settings.migration_wait_seconds,
+        )
+
     serve(
         app,
+        monitor,
         host=settings.host,
         port=settings.port,
+        management_port=settings.management_port,
         shared_port=settings.shared_port,
+        settings=settings.server,
         drain_seconds=settings.drain_seconds,
+        hooks=Hooks(prepare=prepare),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

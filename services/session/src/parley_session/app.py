@@ -2,17 +2,17 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from parley_core.auth.principal import InternalSecret
-from parley_core.http.body_limit import BodyLimitMiddleware
-from parley_core.http.error_handlers import RequestIdMiddleware, install_error_handlers
-from parley_core.http.health import health_routes
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
+from parley_core.http.error_handlers import install_error_handlers
+from parley_core.http.request_observer import RequestObserver
+from parley_core.process.operational_routes import operational_routes
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.runtime.metrics import metrics_route
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.authentication import Authenticators
 from parley_session.api.errors import install_domain_error_handlers
@@ -24,36 +24,57 @@ from parley_session.api.version_routes import version_routes
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.application.token_counter import load_vocabulary
 from parley_session.settings import SessionSettings
-from parley_session.storage.database import unavailable_stores
 from parley_session.wiring import Services, session_services
 
 # Bounds the memory of a request; imports are the largest bodies.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
+# Each inference process calls them twice a second.
+QUIET_ROUTES = frozenset(
+    ("/runners/{runner_id:uuid}/heartbeat", "/runners/{runner_id:uuid}/cancelled-turns")
+)
+
 
 def create_app(settings: SessionSettings) -> Starlette:
-    """The application; its background tasks run during its lifespan. Raises InvalidSettings."""
+    """The application; its background tasks run during its lifespan. Raises InvalidSettings.
+
+    `app.state.monitor` is the ProcessMonitor.
+    """
+    monitor = ProcessMonitor("session")
     policies = read_retention_policies(settings.retention_policy_path)
     load_vocabulary(settings.default_model)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with session_services(settings, policies) as services:
+        async with session_services(settings, policies, monitor) as services:
             # No request is accepted before the startup is complete.
             app.router.routes.extend(routes(services, settings.internal_secret))
+            if settings.management_port is None:
+                app.router.routes.extend(operational_routes(monitor))
             async with background_tasks(*services.background):
+                monitor.state.mark_started()
                 yield
 
     app = Starlette(lifespan=lifespan)
-    app.add_middleware(BodyLimitMiddleware, limit=MAX_BODY_BYTES)
-    app.add_middleware(RequestIdMiddleware)
+    app.state.monitor = monitor
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=MAX_BODY_BYTES,
+        budget=BodyBudget(MAX_TOTAL_BYTES, "session_busy"),
+    )
+    app.add_middleware(
+        RequestObserver,
+        metrics=monitor.requests,
+        person_key=lambda: settings.internal_secret.value,
+        quiet_routes=QUIET_ROUTES,
+    )
     install_error_handlers(app)
     install_domain_error_handlers(app)
     return app
 
 
 def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
-    """The internal API (docs/internal-api.md), health and metrics."""
+    """The internal API (docs/internal-api.md)."""
     authenticators = Authenticators(secret)
     return [
         # Ordered by frequency: a request is matched against one route after the other.
@@ -80,6 +101,4 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
             services.forker,
             services.deletion,
         ),
-        *health_routes(partial(unavailable_stores, services.pool)),
-        metrics_route(services.registry),
     ]

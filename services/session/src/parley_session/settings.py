@@ -10,6 +10,13 @@ from pydantic import BeforeValidator, Field
 
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.log.kafka_settings import KafkaSettings
+from parley_core.process.server_settings import (
+    MIGRATION_WAIT_SECONDS,
+    ManagementPort,
+    MigrationWaitSetting,
+    ServerSettings,
+    ServerSettingsGroup,
+)
 from parley_core.runtime.settings import (
     Count,
     InternalSecretSetting,
@@ -35,6 +42,11 @@ _MasterKeys = Annotated[
 MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]
 OptionalMasterKeySetting = Annotated[_MasterKeys | None, Variable("PARLEY_MASTER_KEY")]
 KafkaGroup = Annotated[KafkaSettings, Prefix("PARLEY_KAFKA_")]
+RedisUrlSetting = Annotated[
+    RedisUrl | None,
+    Variable("PARLEY_REDIS_URL"),
+    Field(description="a URL such as redis://127.0.0.1:6379/0"),
+]
 
 
 class MigrateSettings(Settings, env_prefix=_PREFIX):
@@ -80,6 +92,7 @@ class EraseUserSettings(Settings, env_prefix=_PREFIX):
 
     database: DatabaseSettings
     master_key: MasterKeySetting
+    redis_url: RedisUrlSetting = None
 
 
 class SessionSettings(Settings, env_prefix=_PREFIX):
@@ -88,6 +101,9 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: Port = 8081
     shared_port: SharedPortSetting = None
+    management_port: ManagementPort = None
+    server: ServerSettingsGroup = ServerSettings()
+    migration_wait_seconds: MigrationWaitSetting = MIGRATION_WAIT_SECONDS
     drain_seconds: Count = Field(
         default=5, description="the whole seconds that requests may take to finish after SIGTERM"
     )
@@ -97,9 +113,7 @@ class SessionSettings(Settings, env_prefix=_PREFIX):
     kafka: KafkaGroup
     topic: TopicSettings = TopicSettings()
     relay: RelaySettings = RelaySettings()
-    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = Field(
-        default=None, description="a URL such as redis://127.0.0.1:6379/0"
-    )
+    redis_url: RedisUrlSetting = None
     turn: TurnSettings = TurnSettings()
     default_model: str = Field(
         description="the model of assistants that name none, such as gpt-4.1-mini"

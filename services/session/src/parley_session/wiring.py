@@ -1,18 +1,15 @@
 """Composition root of the session service: builds every component once and connects them."""
 
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from parley_core.log import LogWriter
-from parley_core.runtime.metrics import new_registry
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.storage.version_cache import VersionCache
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
@@ -40,7 +37,7 @@ from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
-from parley_session.application.version_publisher import RETRY_SECONDS, VersionPublisher
+from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
 from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
@@ -63,16 +60,12 @@ log = logging.getLogger(__name__)
 # the sweeper.
 _REDIS_TIMEOUT_SECONDS = 1
 _REDIS_CIRCUIT_OPEN_SECONDS = 5
-# The first command of an outage waits this long; the ones after it do not wait.
-_PUBLISH_TIMEOUT_SECONDS = 0.25
-_PUBLISH_CONNECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """The components that the routes use, and the coroutines to run beside them."""
 
-    pool: Pool
     store: EventStore
     turns: TurnStore
     index: SessionIndex
@@ -89,40 +82,42 @@ class Services:
     cancel_notices: CancelNotices
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
-    registry: CollectorRegistry
     background: Sequence[Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def session_services(
-    settings: SessionSettings, policies: RetentionPolicies
+    settings: SessionSettings, policies: RetentionPolicies, monitor: ProcessMonitor
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
     async with (
-        open_store_pool(settings.database) as pool,
-        partial_reply_recovery(settings.redis_url) as partial_replies,
-        version_publisher(settings.redis_url) as versions,
+        open_store_pool(settings.database, monitor) as pool,
+        partial_reply_recovery(settings.redis_url, monitor) as partial_replies,
+        version_publisher(
+            settings.redis_url, on_result=monitor.dependencies["redis"].report
+        ) as versions,
     ):
-        yield _compose(settings, policies, pool, partial_replies, versions)
+        yield _compose(settings, policies, monitor, pool, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
+    monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
     versions: VersionPublisher,
 ) -> Services:
-    registry = new_registry()
-    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX)
-    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX)
+    kafka = monitor.dependencies["kafka"].report
+    relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
+    assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
     outbox_monitor = OutboxMonitor(
         settings.database.url,
         [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(registry, [relay, assistants_relay], outbox_monitor)
+    metrics = Metrics(monitor.registry, [relay, assistants_relay], outbox_monitor)
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
@@ -176,10 +171,10 @@ def _compose(
         idempotency_hours=settings.idempotency_hours,
         interval_seconds=SWEEP_INTERVAL_SECONDS,
     )
+    stopped_turns = StoppedTurns(turns, sessions, lifecycle)
     cancel_notices = CancelNotices(settings.database, turns)
     retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
-        pool=pool,
         store=store,
         turns=turns,
         index=index,
@@ -196,19 +191,18 @@ def _compose(
             max_messages=MAX_FORK_MESSAGES,
             max_bytes=MAX_FORK_BYTES,
         ),
-        importer=MessageImporter(store, executor, sessions, catalogue, clock=utc_now),
+        importer=MessageImporter(
+            store, executor, sessions, catalogue, stopped_turns, clock=utc_now
+        ),
         deletion=deletion,
         completions=CompletionRecorder(store, index, clock=utc_now),
-        turn_commands=TurnCommands(
-            store, turns, executor, sessions, catalogue, StoppedTurns(turns, sessions, lifecycle)
-        ),
+        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue, stopped_turns),
         lifecycle=lifecycle,
         cancel_notices=cancel_notices,
         catalogue=catalogue,
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
-        registry=registry,
         background=[
             relay.run(),
             assistants_relay.run(),
@@ -222,7 +216,10 @@ def _compose(
 
 
 def new_relay(
-    settings: SessionSettings | LogCommandSettings, topic: str, table: OutboxTable
+    settings: SessionSettings | LogCommandSettings,
+    topic: str,
+    table: OutboxTable,
+    on_log_result: Callable[[bool], None] = lambda _: None,
 ) -> Relay:
     """The relay of one outbox to one topic."""
     database, brokers = settings.database, settings.kafka.brokers
@@ -231,11 +228,13 @@ def new_relay(
         max_batch_events=settings.relay.max_batch_events,
         database_timeout_seconds=database.timeout_seconds,
     )
-    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table)
+    return Relay(database.url, lambda: LogWriter(brokers, topic), limits, table, on_log_result)
 
 
 @asynccontextmanager
-async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[PartialReplyRecovery]:
+async def partial_reply_recovery(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[PartialReplyRecovery]:
     if redis_url is None:
         log.info("PARLEY_REDIS_URL is not set: the text of interrupted replies is lost")
         yield PartialReplyRecovery(None)
@@ -245,27 +244,9 @@ async def partial_reply_recovery(redis_url: str | None) -> AsyncIterator[Partial
         timeout_seconds=_REDIS_TIMEOUT_SECONDS,
         open_seconds=_REDIS_CIRCUIT_OPEN_SECONDS,
         max_connections=1,
+        on_result=monitor.dependencies["redis"].report,
     )
     try:
         yield PartialReplyRecovery(TurnBuffers(redis))
     finally:
         await redis.aclose()
-
-
-@asynccontextmanager
-async def version_publisher(redis_url: str | None) -> AsyncIterator[VersionPublisher]:
-    if redis_url is None:
-        yield VersionPublisher(None)
-        return
-    cache = VersionCache(
-        RedisWithCircuitBreaker(
-            redis_url,
-            timeout_seconds=_PUBLISH_TIMEOUT_SECONDS,
-            open_seconds=RETRY_SECONDS / 2,
-            max_connections=_PUBLISH_CONNECTIONS,
-        )
-    )
-    try:
-        yield VersionPublisher(cache)
-    finally:
-        await cache.aclose()

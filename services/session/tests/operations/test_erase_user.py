@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,8 @@ from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import MasterKeys
 from parley_core.storage.postgres_pool import Pool
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
+from parley_core.storage.version_cache import VersionCache
 from parley_events.session import ReplyCancelled, SessionErased
 from parley_session.domain.session.commands import (
     ChangeSession,
@@ -40,8 +43,9 @@ class Typed(io.StringIO):
 
 
 @pytest.fixture
-def erase_user(run: Run, store_database: str) -> EraseUser:
-    return lambda *options: run(" ".join(["erase-user", *options]), store_database)
+def erase_user(run: Run, store_database: str, redis_url: str) -> EraseUser:
+    variables = {"redis_url": redis_url}
+    return lambda *options: run(" ".join(["erase-user", *options]), store_database, **variables)
 
 
 async def test_all_sessions_of_a_person_are_erased_in_any_state(
@@ -79,6 +83,22 @@ async def test_all_sessions_of_a_person_are_erased_in_any_state(
         0,
         "Erased 0 sessions.",
     )
+
+
+async def test_the_erased_sessions_are_gone_for_readers_at_once(
+    run: Run, store_database: str, redis_url: str, erase_user: EraseUser, components: Components
+) -> None:
+    session_id = await append_turns(components, 1)
+    redis = RedisWithCircuitBreaker(redis_url, timeout_seconds=5, open_seconds=1, max_connections=1)
+    async with aclosing(VersionCache(redis)) as versions:
+        await versions.publish(session_id, 4, gone=False)
+        assert (await erase_user("--user", "ada", "--yes")).stderr == ""
+        cached = await versions.read([session_id])
+        assert cached is not None
+        assert cached.versions == {session_id: None}
+    await append_turns(components, 1)
+    unpublished = await run("erase-user --user ada --yes", store_database)
+    assert (unpublished.code, "PARLEY_REDIS_URL" in unpublished.stderr) == (0, True)
 
 
 async def test_sessions_under_a_legal_hold_are_reported_and_not_erased(

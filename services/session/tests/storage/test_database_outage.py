@@ -69,15 +69,14 @@ async def test_calls_fail_during_a_database_outage_and_recover_after_it(
         response = await call
         assert response.error == AWAY
         assert response.headers["retry-after"] == "1"
-    assert await ready(session) == (503, {"status": "unavailable", "missing": ["event store"]})
-    async with session.http.get(session.url + "/healthz") as response:
-        assert response.status == 200
+    # Another process could not serve either: taking this one out of rotation would not help.
+    assert await ready(session) == (200, {"status": "ok"})
     proxy.open()
 
-    async def is_ready() -> bool:
-        return (await ready(session))[0] == 200
+    async def is_available() -> bool:
+        return (await session.call("GET", f"/turns/{turn['id']}")).status == 200
 
-    await eventually(is_ready)
+    await eventually(is_available)
     runner = str(uuid4())
     assert (await session.claim(turn["id"], runner))["claimed"]
     assert (await session.complete(turn["id"], runner)).body["status"] == "completed"
@@ -113,14 +112,10 @@ async def test_a_submit_retried_after_a_lost_response_is_stored_once(
 ) -> None:
     session_id = (await session.start())["id"]
     path, body = f"/sessions/{session_id}/messages", {"content": "hello"}
-    lock = await pool.acquire()
-    transaction = lock.transaction()
-    await transaction.start()
-    await lock.execute("LOCK turns IN SHARE MODE")
-    response = await session.call("POST", path, body, key="k1")
-    assert response.error == AWAY
-    await transaction.rollback()
-    await pool.release(lock)
+    async with pool.acquire() as lock, lock.transaction():
+        await lock.execute("LOCK turns IN SHARE MODE")
+        response = await session.call("POST", path, body, key="k1")
+        assert response.error == AWAY
     response = await session.call("POST", path, body, key="k1")
     assert response.status in (200, 201)
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 3

@@ -1,11 +1,11 @@
 """The cache of folded sessions is limited by the memory that they take."""
 
 import tracemalloc
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from parley_session.domain.session.state import MessageNode, Session
 from parley_session.storage.event_cache import SessionCache, estimated_bytes

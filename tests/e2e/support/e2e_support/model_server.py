@@ -1,6 +1,7 @@
 """An OpenAI-compatible model server, scripted by directives in the last message of a request.
 
-`[refuse 429]` and `[refuse-once 503]` answer with that status. `[stall 0]`, `[die 3]` (connection
+`[refuse 429]` and `[refuse-once 503]` answer with that status, `[overflow 400]` with the error of a
+prompt that exceeds the context. `[stall 0]`, `[die 3]` (connection
 reset) and `[garbage 0]` fail after that number of tokens; `[gate 3]` pauses there until
 `open_gate`. `[tokens 200]` streams that many tokens; `[pace 60]` slowly, and numbered
 (`paced_text`). `[call 7]` calls the first tool of the request with that number. `[refusal 1]`,
@@ -32,6 +33,15 @@ TOKEN = "tøken🎈 "  # Beyond ASCII, with one character beyond the Basic Multi
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 UPSTREAM_ERROR_TEXT = "the text of an upstream error"
 
+_ERRORS = {
+    "refuse": {"message": UPSTREAM_ERROR_TEXT},
+    "overflow": {
+        "message": f"{UPSTREAM_ERROR_TEXT}: this model's maximum context length is 8192 tokens",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    },
+}
 _DIRECTIVE = re.compile(r"\[([a-z-]+) (\d+)\]")
 _EMPTY_CHUNK_SECONDS = 0.2
 _PACE_SECONDS = 0.02
@@ -93,8 +103,8 @@ class ModelServer:
         directive, number = _directive(text)
         if directive == "refuse-once" and len(self.prompts_with(text)) == 1:
             directive = "refuse"
-        if directive == "refuse":
-            return web.json_response({"error": {"message": UPSTREAM_ERROR_TEXT}}, status=number)
+        if directive in ("refuse", "overflow"):
+            return web.json_response({"error": _ERRORS[directive]}, status=number)
         if directive == "die" and number == 0:
             _reset_connection(request)
         if not body.get("stream"):

@@ -96,6 +96,10 @@ class Stack:
     def address(self, name: str) -> str:
         return str(self._processes()[name]["address"])
 
+    def management(self, name: str) -> str:
+        """The address of the probes and metrics of a service."""
+        return str(self._processes()[name]["management"])
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         os.kill(self.pid(name), number)
 
@@ -125,6 +129,10 @@ class Stack:
             return process is not None and process["pid"] != pid
 
         await eventually(restarted, within=45)
+
+    def log(self, name: str) -> str:
+        """The log of one process."""
+        return (self.data / "logs" / f"{name}.log").read_text(errors="replace")
 
     def log_tails(self, count: int = 15) -> str:
         """The last lines of each process's log."""

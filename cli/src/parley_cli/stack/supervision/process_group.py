@@ -20,11 +20,15 @@ LOG_ROTATION_INTERVAL_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class ManagedProcess:
-    """A process, the steps and processes that it depends on, and the stage of its stop."""
+    """A process, the steps and processes that it depends on, and the stage of its stop.
+
+    `management` is the address of its probes and metrics, if it has any.
+    """
 
     process: SupervisedProcess
     depends_on: tuple[str, ...] = ()
     stop_stage: int = 0
+    management: str = ""
 
 
 class ProgressReporter(Protocol):
@@ -83,9 +87,14 @@ class ProcessGroup:
 
     def running(self) -> list[RunningProcess]:
         return [
-            RunningProcess(process.name, process.child.pid, process.address)
-            for process in (member.process for member in self._members)
-            if process.child.is_running
+            RunningProcess(
+                member.process.name,
+                member.process.child.pid,
+                member.process.address,
+                member.management,
+            )
+            for member in self._members
+            if member.process.child.is_running
         ]
 
     async def _start_and_supervise(

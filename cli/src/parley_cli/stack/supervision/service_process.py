@@ -18,12 +18,16 @@ INVALID_SETTINGS_EXIT_CODE = 2
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """A Python module to run with its whole environment, and its address, if it listens."""
+    """A Python module to run with its whole environment, and its address, if it listens.
+
+    `management` is the address of its probes if they have another one.
+    """
 
     name: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     address: str = ""
+    management: str = ""
     ready_path: str = "/readyz"
 
     @property
@@ -41,6 +45,7 @@ class InvalidServiceSettings(EngineError):
 class ServiceProcess:
     def __init__(self, spec: ProcessSpec, data: Path) -> None:
         self.name, self.address = spec.name, spec.address
+        self._probed = spec.management or spec.address
         self.child = ChildProcess(spec.name, data)
         self._spec, self._data = spec, data
         self._start_timeout = FIRST_START_TIMEOUT_SECONDS
@@ -50,7 +55,8 @@ class ServiceProcess:
         """Start the service and wait until it is ready. Raises EngineError."""
         with os_errors_as_engine_errors(self.name):
             await self.child.wait_for_previous_run()
-            require_free(int(self.address.rpartition(":")[2]), self.name)
+            for address in {self.address, self._probed}:
+                require_free(int(address.rpartition(":")[2]), self.name)
             await self.child.start(
                 self._spec.command, self._data, environment=self._spec.environment
             )
@@ -65,7 +71,7 @@ class ServiceProcess:
         await self.child.stop(timeout)
 
     async def _is_ready(self) -> bool:
-        if (response := await get(self.address, self._spec.ready_path)) is None:
+        if (response := await get(self._probed, self._spec.ready_path)) is None:
             return False
         status, body = response
         self._not_ready_body = b"" if status == 200 else body

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 # In display order; each may have replicas.
 SERVICES = ("session", "inference", "history-serve", "history-project", "gateway")
-# The projector answers only probes, so its replicas need no shared address.
+# The projector answers only probes.
 CALLED_SERVICES = ("session", "inference", "history-serve", "gateway")
 MAX_REPLICAS = 9
 LOOPBACK = "127.0.0.1"
@@ -17,7 +17,7 @@ def replica_name(service: str, index: int) -> str:
 
 
 class Addresses:
-    """The `host:port` of each process, and the address at which each service is called.
+    """The `host:port` of each process and of its probes, and where each service is called.
 
     A single process is called at its own address; replicas share another one as well. The address
     of the gateway is given; all others use free ports.
@@ -25,10 +25,17 @@ class Addresses:
 
     def __init__(self, gateway: str, replicas: Mapping[str, int], ports: Iterator[int]) -> None:
         self._counts = {service: replicas.get(service, 1) for service in SERVICES}
+        self._management: dict[str, str] = {}
         self._own = {DEMO_MODEL: join_host_port(LOOPBACK, next(ports))}
         for service, index in self.replicas():
             host = split_host_port(gateway)[0] if service == "gateway" else LOOPBACK
-            self._own[replica_name(service, index)] = join_host_port(host, next(ports))
+            name = replica_name(service, index)
+            self._management[name] = join_host_port(LOOPBACK, next(ports))
+            self._own[name] = (
+                join_host_port(host, next(ports))
+                if service in CALLED_SERVICES
+                else self._management[name]
+            )
         shared = {service: join_host_port(LOOPBACK, next(ports)) for service in CALLED_SERVICES}
         shared["gateway"] = gateway
         self._shared = {s: address for s, address in shared.items() if self._counts[s] > 1}
@@ -44,6 +51,10 @@ class Addresses:
     def of(self, name: str) -> str:
         """The address of one process."""
         return self._own[name]
+
+    def management(self, name: str) -> str:
+        """The address of the probes and metrics of one process, on this machine only."""
+        return self._management[name]
 
     def shared_port(self, service: str) -> str | None:
         """The port on which all replicas of the service listen; None for a single process."""

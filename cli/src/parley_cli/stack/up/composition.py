@@ -30,8 +30,8 @@ from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_core.log import LogError, ensure_topic
 from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 
-# Six for the engines, one for the demo model, one per replica, and one that replicas share.
-MAX_PORTS = 7 + MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
+# Six for the engines, one for the demo model, two per replica, and one that replicas share.
+MAX_PORTS = 7 + 2 * MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
 
 TOPIC_TIMEOUT_SECONDS = 60.0
 
@@ -101,7 +101,10 @@ def _members(
     for service, spec in process_table.services(addresses, environments):
         depends_on = process_table.STARTUP_DEPENDENCIES.get(service, ())
         yield ManagedProcess(
-            ServiceProcess(spec, data), depends_on, process_table.stop_stage(service)
+            ServiceProcess(spec, data),
+            depends_on,
+            process_table.stop_stage(service),
+            spec.management,
         )
 
 

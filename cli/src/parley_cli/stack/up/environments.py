@@ -8,11 +8,19 @@ from pathlib import Path
 from parley_cli.engines.process.child_process import inherited_environment
 from parley_cli.engines.process.proxy_environment import proxy_environment
 from parley_cli.settings import UpSettings, variables
-from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, split_host_port
+from parley_cli.stack.up.addresses import (
+    CALLED_SERVICES,
+    DEMO_MODEL,
+    LOOPBACK,
+    Addresses,
+    replica_name,
+    split_host_port,
+)
 
 DEMO_MODEL_NAME = "parley-demo"
 # The whole stack stops within 10 s, of which running replies may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
+GATEWAY_DRAIN = {"PARLEY_GATEWAY_DRAIN_SECONDS": "1", "PARLEY_GATEWAY_HANDOVER_SECONDS": "0"}
 
 _KEY_VARIABLE = re.compile(r"\bkey_variable[\"']?\s*:\s*[\"']?(\w+)")
 
@@ -103,8 +111,11 @@ class Environments:
     def _gateway(self) -> dict[str, str]:
         jwt_secret = self._stack.jwt_secret
         return {
+            **GATEWAY_DRAIN,
             **_file("PARLEY_GATEWAY_PAGE_PATH", self._page),
-            **variables("PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_"),
+            **variables(
+                "PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_", "PARLEY_CORS_", "PARLEY_PUBLIC_"
+            ),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),
@@ -113,12 +124,15 @@ class Environments:
         }
 
     def _listen_address(self, service: str, index: int) -> dict[str, str]:
-        host, port = split_host_port(self._addresses.of(replica_name(service, index)))
+        name = replica_name(service, index)
+        host, port = split_host_port(self._addresses.of(name))
         prefix = LISTEN_PREFIXES[service]
         shared = self._addresses.shared_port(service)
         return {
             f"{prefix}_HOST": host,
-            f"{prefix}_PORT": port,
+            **({f"{prefix}_PORT": port} if service in CALLED_SERVICES else {}),
+            f"{prefix}_MANAGEMENT_PORT": split_host_port(self._addresses.management(name))[1],
+            "PARLEY_MANAGEMENT_HOST": LOOPBACK,
             **({"PARLEY_SHARED_PORT": shared} if shared else {}),
         }
 

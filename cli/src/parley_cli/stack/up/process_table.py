@@ -47,7 +47,16 @@ def services(addresses: Addresses, environments: Environments) -> Iterator[tuple
     for service, index in addresses.replicas():
         name = replica_name(service, index)
         environment = environments.of(service, index)
-        yield service, ProcessSpec(name, ARGUMENTS[service], environment, addresses.of(name))
+        yield (
+            service,
+            ProcessSpec(
+                name,
+                ARGUMENTS[service],
+                environment,
+                addresses.of(name),
+                addresses.management(name),
+            ),
+        )
 
 
 def demo_model(addresses: Addresses) -> ProcessSpec:

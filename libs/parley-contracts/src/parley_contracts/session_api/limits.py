@@ -2,6 +2,8 @@
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Content of one message, as UTF-8."""
+MAX_REPLY_BYTES = 512 * 1024
+"""Content of one reply, as UTF-8. A longer one, once sealed, would not fit into an event."""
 
 MAX_TITLE_LENGTH = 200
 MAX_METADATA_ENTRIES = 16
@@ -10,12 +12,17 @@ MAX_METADATA_VALUE_LENGTH = 512
 
 MAX_PRECEDING_MESSAGES = 20
 """Messages that one submit may add before its own."""
+MAX_PARAMETERS = 64
+MAX_PARAMETERS_BYTES = 16 * 1024
+"""Parameters of one turn, as JSON: a JSON schema is the largest that is common."""
 MAX_IMPORTED_MESSAGES = 1_000
 """Messages of one import."""
+MAX_NAMED_RECORDS = 100
+"""Bad records that the response to an import names."""
 MAX_SUMMARY_LENGTH = 256 * 1024
 MAX_ERROR_CODE_LENGTH = 100
 
-ASSISTANT_ID_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
+ASSISTANT_ID_PATTERN = "[a-z0-9][a-z0-9_-]{0,63}"
 """Matches a whole assistant id; regular expression engines differ in how they anchor it."""
 
 MAX_ASSISTANT_NAME_LENGTH = 100

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from parley_contracts.session_api.limits import (
+    MAX_ERROR_CODE_LENGTH,
     MAX_MODEL_NAME_LENGTH,
     MAX_TITLE_LENGTH,
     NO_CONTROL_CHARACTER,
@@ -16,6 +17,9 @@ MicroUnits = Annotated[int, Meta(ge=0, le=MAX_PRICE)]
 Content = Annotated[str, Meta(min_length=1)]
 ModelName = Annotated[
     str, Meta(min_length=1, max_length=MAX_MODEL_NAME_LENGTH, pattern=NO_CONTROL_CHARACTER)
+]
+ErrorCode = Annotated[
+    str, Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH, pattern=NO_CONTROL_CHARACTER)
 ]
 Title = Annotated[str, Meta(max_length=MAX_TITLE_LENGTH)]
 

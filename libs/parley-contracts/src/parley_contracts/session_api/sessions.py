@@ -1,20 +1,17 @@
-"""Bodies of the session routes: start, update, fork, switch, import, delete."""
+"""Bodies of the session routes: start, update, fork, switch, delete."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from parley_contracts.session_api.limits import (
-    MAX_IMPORTED_MESSAGES,
     MAX_METADATA_ENTRIES,
     MAX_METADATA_KEY_LENGTH,
     MAX_METADATA_VALUE_LENGTH,
 )
-from parley_contracts.session_api.requests import Content, Request, Title
+from parley_contracts.session_api.requests import Request, Title
 
-Role = Literal["user", "assistant", "system"]
 _MetadataKey = Annotated[str, Meta(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]
 _MetadataValue = Annotated[str, Meta(max_length=MAX_METADATA_VALUE_LENGTH)]
 Metadata = Annotated[dict[_MetadataKey, _MetadataValue], Meta(max_length=MAX_METADATA_ENTRIES)]
@@ -60,29 +57,6 @@ class SwitchAssistantResponse(Struct, kw_only=True):
     session: Raw
     created: bool
     messages: list[Raw]
-
-
-class ImportedMessage(Request, kw_only=True):
-    """A message of an import; without `id` it is derived from the call up to here."""
-
-    id: UUID | None = None
-    role: Role
-    content: Content
-    created_at: Annotated[datetime, Meta(tz=True)] | None = None
-
-
-class ImportMessagesRequest(Request):
-    """`POST /sessions/{id}/import`"""
-
-    messages: Annotated[list[ImportedMessage], Meta(min_length=1, max_length=MAX_IMPORTED_MESSAGES)]
-
-
-class ImportMessagesResponse(Struct, kw_only=True):
-    object: Literal["history_import"] = "history_import"
-    session_id: UUID
-    imported: int
-    skipped: int
-    version: int
 
 
 class DeleteSessionResponse(Struct, kw_only=True):

@@ -1,23 +1,23 @@
 """Bodies of the turn routes: submit, claim, heartbeat, end, and what may follow a reply."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from parley_contracts.api_models import FinishReason
 from parley_contracts.session_api.limits import (
-    MAX_ERROR_CODE_LENGTH,
+    MAX_PARAMETERS,
     MAX_PRECEDING_MESSAGES,
     MAX_SUMMARY_LENGTH,
     MAX_TITLE_LENGTH,
     MAX_TURNS_PER_HEARTBEAT,
-    NO_CONTROL_CHARACTER,
 )
 from parley_contracts.session_api.requests import (
     BilledRequest,
     Content,
     Count,
+    ErrorCode,
     ModelName,
     Request,
     TokenUsage,
@@ -26,6 +26,8 @@ from parley_contracts.session_api.requests import (
 OnOpenTurn = Literal["reject", "interrupt"]
 StopReason = Literal["cancelled", "not_yours"]
 CompletionStatus = Literal["completed", "failed", "cut"]
+Parameters = Annotated[dict[str, Any], Meta(max_length=MAX_PARAMETERS)]
+"""Fields of a chat completion request besides the messages and the model, such as temperature."""
 
 
 class SubmitMessageRequest(Request):
@@ -34,7 +36,7 @@ class SubmitMessageRequest(Request):
     A null parent makes it a first message; without the field it follows the newest one.
     `preceding` are texts submitted before `content` in the same append. `attach` is set when a
     request without a key may be a retry: the newest turn is returned if these messages opened it.
-    `interrupt` cancels the open turn first.
+    `parameters` go to the model server with this turn. `interrupt` cancels the open turn first.
     """
 
     content: Content
@@ -43,6 +45,7 @@ class SubmitMessageRequest(Request):
         default_factory=list
     )
     model: ModelName | None = None
+    parameters: Parameters = field(default_factory=dict)
     attach: bool = False
     on_open_turn: OnOpenTurn = "reject"
 
@@ -110,6 +113,7 @@ class TurnInput(Struct, frozen=True):
     context: PromptContext
     suggest_title: bool = False
     compact: CompactionTask | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class ClaimTurnResponse(Struct):
@@ -143,10 +147,7 @@ class CompleteTurnRequest(EndTurnRequest, kw_only=True):
 class FailTurnRequest(EndTurnRequest, kw_only=True):
     """`POST /turns/{id}/fail`; clients see `details`, which never quotes an upstream body."""
 
-    code: Annotated[
-        str,
-        Meta(min_length=1, max_length=MAX_ERROR_CODE_LENGTH, pattern=NO_CONTROL_CHARACTER),
-    ]
+    code: ErrorCode
     details: str | None = None
     partial_content: str | None = None
 

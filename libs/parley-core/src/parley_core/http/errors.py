@@ -10,7 +10,11 @@ REQUEST_ID = "x-request-id"
 
 
 class ParleyError(Exception):
-    """An error response; each kind has its HTTP status. Clients see the message."""
+    """An error response; each kind has its HTTP status.
+
+    Clients see the message, and many of them nothing else: it names the `param`. The details
+    are further fields beside it.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -23,12 +27,16 @@ class ParleyError(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
+        if param is not None and param not in message:
+            message = f"`{param}`: {message}"
         super().__init__(message)
         self.message = message
         self.code = code or self.code
         self.param = param
         self.headers = dict(headers or {})
+        self.details = dict(details or {})
 
 
 class InvalidRequest(ParleyError):
@@ -85,10 +93,16 @@ class Unavailable(ParleyError):
 
 
 def error_body(
-    message: str, *, type: str, code: str | None = None, param: str | None = None
-) -> dict[str, dict[str, str | None]]:
+    message: str,
+    *,
+    type: str,
+    code: str | None = None,
+    param: str | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
     """Return the JSON of an error response."""
-    return {"error": {"message": message, "type": type, "param": param, "code": code}}
+    error = {"message": message, "type": type, "param": param, "code": code}
+    return {"error": {**error, **(details or {})}}
 
 
 def closing_response(

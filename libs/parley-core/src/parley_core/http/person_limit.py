@@ -16,14 +16,21 @@ PersonShare = Annotated[float, Field(gt=0, le=1)]
 class PersonLimit:
     """At most `max_total` at once, of which one person, (tenant, user), has `max_person_share`.
 
-    Everybody may have one. `things` names the work in the plural: it is in the messages and in the
-    code `too_many_<things>`. Nothing waits: a refused request holds no resources.
+    Everybody may have one. `things` names the work in the plural, for the messages. Nothing waits:
+    a refused request holds no resources.
     """
 
     def __init__(
-        self, max_total: int, max_person_share: float, *, things: str, busy_code: str
+        self,
+        max_total: int,
+        max_person_share: float,
+        *,
+        things: str,
+        person_code: str,
+        busy_code: str,
     ) -> None:
-        self._max_total, self._things, self._busy_code = max_total, things, busy_code
+        self._max_total, self._things = max_total, things
+        self._person_code, self._busy_code = person_code, busy_code
         self._max_per_person = max(1, int(max_total * max_person_share))
         self._total, self._running = 0, Counter[tuple[str, str]]()
 
@@ -39,7 +46,7 @@ class PersonLimit:
             raise TooManyRequests(
                 f"You have as many concurrent {self._things} as one person may have. Retry when "
                 "one has ended.",
-                code=f"too_many_{self._things}",
+                code=self._person_code,
             )
         self._total += 1
         self._running[person] += 1

@@ -2,8 +2,8 @@
 
 import gc
 import logging
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import uvicorn
@@ -15,41 +15,53 @@ from parley_core.http.connection_limits import (
     connections_within,
     raise_descriptor_limit,
 )
-from parley_core.http.uvicorn_internals import BoundedProtocol, DrainingServer
-
-IDLE_CONNECTION_SECONDS = 75
+from parley_core.http.draining_server import DrainingServer, Hooks
+from parley_core.http.listening_sockets import bind
+from parley_core.http.uvicorn_internals import BoundedProtocol, ConnectionReuse
+from parley_core.process.management_server import management_server
+from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.server_settings import ServerSettings
+from parley_core.runtime.background_tasks import background_tasks
 
 _BACKLOG = 2048
 # uvloop accepts one connection per listening socket and loop iteration (libuv pull request 3696):
 # with a single socket, new connections to a busy process wait for seconds (ADR 21).
 _SOCKETS_PER_PORT = 64
+# A batch of records lives until it is processed: scanning it at the default thresholds costs up to
+# a third of the CPU time.
+GC_THRESHOLDS = (50_000, 20, 20)
 
 _log = logging.getLogger(__name__)
 
 
 def serve(
     app: ASGIApp,
+    monitor: ProcessMonitor,
     *,
     host: str,
-    port: int,
+    port: int | None,
+    management_port: int | None = None,
     shared_port: int | None = None,
+    settings: ServerSettings | None = None,
     drain_seconds: int = 5,
     max_connections: int = 0,
     max_connections_per_address: int = 0,
     trusted_proxies: Sequence[Network] = (),
-    on_shutdown: Callable[[], None] = lambda: None,
+    hooks: Hooks | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain open requests for at most `drain_seconds`.
 
-    Several processes of one user may listen on the same `shared_port`; the kernel distributes the
-    connections among them (SO_REUSEPORT). `on_shutdown` runs once in the event loop, before open
-    connections are awaited: it must end open streams, or the exit takes `drain_seconds`. Raises
-    SystemExit with code 1, after logging the reason, when the process cannot listen.
+    `host` may be `*`: every address of IPv4 and IPv6. Without a `port` only the application's
+    lifespan runs, and the probes on `management_port`. Several processes of one user may listen on
+    the same `shared_port`; the kernel distributes the connections among them (SO_REUSEPORT). Raises
+    SystemExit with code 1, after logging the reason, when the process cannot listen, and what
+    `hooks.prepare` raises.
 
     Connections over `max_connections`, or over what the file descriptors suffice for, are refused,
     and so are those over `max_connections_per_address` unless they come from `trusted_proxies`; 0
     is no limit.
     """
+    settings, hooks = settings or ServerSettings(), hooks or Hooks()
     descriptors = raise_descriptor_limit()
     available = connections_within(descriptors)
     limits = ConnectionLimits(
@@ -58,9 +70,10 @@ def serve(
         exempt=trusted_proxies,
     )
     _log.info("at most %d connections (file descriptors: %d)", limits.max_connections, descriptors)
+    reuse = ConnectionReuse(settings.connection_max_seconds, lambda: monitor.state.draining)
     config = uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, limits=limits),  # type: ignore[arg-type]
+        http=partial(BoundedProtocol, limits=limits, reuse=reuse),  # type: ignore[arg-type]
         loop="uvloop",
         ws="none",
         log_config=None,
@@ -68,36 +81,34 @@ def serve(
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=IDLE_CONNECTION_SECONDS,
+        timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain_seconds,
     )
-    bound = [_bind(host, port)]
+    management_host = settings.management_host or host
+    management = bind(management_host, management_port) if management_port is not None else ()
+    bound = [*bind(host, port)] if port is not None else []
     if shared_port is not None:
-        bound.append(_bind(host, shared_port, shared=True))
+        bound += bind(host, shared_port, shared=True)
     # Duplicates of one socket accept from the same queue.
     sockets = [each.dup() for each in bound for _ in range(_SOCKETS_PER_PORT)]
     for each in bound:
         each.close()
-    # Objects loaded by now are permanent, and a batch of records lives until it is processed:
-    # scanning them at the default thresholds costs up to a third of the CPU time.
+    # Objects loaded by now are permanent.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*GC_THRESHOLDS)
+
+    @asynccontextmanager
+    async def beside() -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(background_tasks(monitor.event_loop.run()))
+            if management:
+                stack.enter_context(management_server(monitor, management))
+            yield
+
+    server = DrainingServer(
+        config, hooks, monitor.state, beside(), lame_duck_seconds=settings.lame_duck_seconds
+    )
     try:
-        DrainingServer(config, on_shutdown).run(sockets)
+        server.run(sockets)
     except SystemExit:
         raise SystemExit(1) from None
-
-
-def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Bind a TCP socket; it listens only once the application has started."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        _log.error("cannot listen on %s:%d: %s", host, port, error.strerror or error)
-        raise SystemExit(1) from None
-    return bound

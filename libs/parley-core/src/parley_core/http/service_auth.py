@@ -32,12 +32,14 @@ class ServiceAuthenticator:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("A principal token is required.")
         try:
-            return self._tokens.verify(token, self._clock())
+            principal = self._tokens.verify(token, self._clock())
         except InvalidPrincipal as invalid:
             reason = str(invalid)
             raise Unauthenticated(f"{reason[0].upper()}{reason[1:]}.") from None
+        request.scope.setdefault("state", {})["principal"] = principal
+        return principal
 
 
 def request_id(request: Request) -> str:
-    """Return the ID that RequestIdMiddleware assigned to the request."""
+    """Return the ID that RequestObserver assigned to the request."""
     return str(request.scope["state"]["request_id"])

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
+from time import perf_counter
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -15,13 +16,17 @@ import msgspec
 from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
+from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.request_metrics import CallOutcome
 
-# Shorter than the 75 s after which `server` closes an idle connection: none is reused too late.
-KEEP_ALIVE_SECONDS = 30
+# Shorter than the 75 s after which `server` closes an idle connection, and than the lame duck of
+# 10 s that a deployment sets: none is reused too late.
+KEEP_ALIVE_SECONDS = 8
 CONNECT_SECONDS = 2
 IDEMPOTENCY_KEY = "idempotency-key"
 _STREAMED_BODY_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
+_ERROR_FIELDS = {"message", "type", "param", "code"}
 _CONNECTION_ERRORS = (
     aiohttp.ServerDisconnectedError,
     aiohttp.ClientOSError,
@@ -56,7 +61,12 @@ class ServiceError(ParleyError):
     """The error response of another service, forwarded unchanged."""
 
     def __init__(self, status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-        super().__init__(error["message"], param=error.get("param"), headers=headers)
+        super().__init__(
+            error["message"],
+            headers=headers,
+            details={name: error[name] for name in error.keys() - _ERROR_FIELDS},
+        )
+        self.param = error.get("param")
         self.status = status  # type: ignore[misc]
         self.type = error["type"]  # type: ignore[misc]
         self.code = error["code"]
@@ -76,10 +86,12 @@ class ServiceClient:
         caller: str,
         callee: str,
         secret: InternalSecret,
+        monitor: ProcessMonitor | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = caller, callee, clock
+        self._monitor = monitor
         self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
         self.service_principal = Principal(tenant="parley", user=caller)
 
@@ -102,20 +114,21 @@ class ServiceClient:
         Unavailable when it did not respond.
         """
         request_headers = self._headers(principal, request_id, body, headers)
-        try:
-            async with asyncio.timeout(timeout):
-                try:
-                    response = await self._request(method, path, body, query, request_headers)
-                except _CONNECTION_ERRORS:
-                    if IDEMPOTENCY_KEY not in request_headers:
-                        raise
-                    # Its replica may be shutting down; other replicas share the address.
-                    response = await self._request(method, path, body, query, request_headers)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            raise self._unreachable() from None
-        if response.status >= 300:
-            raise self._error_of(response)
-        return response
+        with self._observed():
+            try:
+                async with asyncio.timeout(timeout):
+                    try:
+                        response = await self._request(method, path, body, query, request_headers)
+                    except _CONNECTION_ERRORS:
+                        if IDEMPOTENCY_KEY not in request_headers:
+                            raise
+                        # Its replica may be shutting down; other replicas share the address.
+                        response = await self._request(method, path, body, query, request_headers)
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                raise self._unreachable() from None
+            if response.status >= 300:
+                raise self._error_of(response)
+            return response
 
     @asynccontextmanager
     async def stream(
@@ -136,23 +149,45 @@ class ServiceClient:
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
         request_headers = self._headers(principal, request_id, body, None)
-        try:
-            async with asyncio.timeout(idle_timeout):
-                response = await self._http.request(
-                    method,
-                    self._url + path,
-                    data=_request_body(body),
-                    headers=request_headers,
-                    timeout=timeout,
-                    allow_redirects=False,
-                )
-                error_response = await _read_response(response) if response.status >= 300 else None
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            raise self._unreachable() from None
-        async with response:
+        with self._observed():
+            try:
+                async with asyncio.timeout(idle_timeout):
+                    response = await self._http.request(
+                        method,
+                        self._url + path,
+                        data=_request_body(body),
+                        headers=request_headers,
+                        timeout=timeout,
+                        allow_redirects=False,
+                    )
+                    is_error = response.status >= 300
+                    error_response = await _read_response(response) if is_error else None
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                raise self._unreachable() from None
             if error_response is not None:
-                raise self._error_of(error_response)
+                async with response:
+                    raise self._error_of(error_response)
+        async with response:
             yield response.content
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Record how long a call took and whether the other service answered it."""
+        started_at, outcome = perf_counter(), cast(CallOutcome | None, None)
+        try:
+            yield
+            outcome = "ok"
+        except ServiceError:
+            outcome = "error"
+            raise
+        except Unavailable:
+            outcome = "unavailable"
+            raise
+        finally:
+            if self._monitor is not None and outcome is not None:  # None: cancelled by the caller.
+                seconds = perf_counter() - started_at
+                self._monitor.requests.observe_call(self._callee, outcome, seconds)
+                self._monitor.dependencies[self._callee].report(outcome != "unavailable")
 
     async def _request(
         self,

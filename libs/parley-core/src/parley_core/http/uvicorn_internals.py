@@ -1,27 +1,22 @@
-"""uvicorn subclasses, isolated here: an HTTP protocol with bounds, and a server that drains.
+"""HTTP protocol with bounds, a subclass of uvicorn's.
 
-Read against the source of uvicorn 0.54.0; a test fails when another version is installed. Their
-base classes are not documented as an API.
+Read against the source of uvicorn 0.54.0; a test fails when another version is installed. Its base
+class is not documented as an API.
 
-- Protocol: with httptools, uvicorn has no limit for the size of a request's head and no timeout for
-  it, nor for a client that does not read (uvicorn issue 157, pull request 1684). A head without an
-  end is kept in memory and copied again with every read: one client can stall the whole process.
-  The same holds for the trailers of a chunked body, which uvicorn also appends to the headers of
-  the request that the application already reads.
-- Server: on SIGTERM uvicorn waits for open connections before the shutdown of the application: open
-  streams block the exit. At its end it raises the signal again, so the exit code is not 0.
+With httptools, uvicorn has no limit for the size of a request's head and no timeout for it, nor for
+a client that does not read (uvicorn issue 157, pull request 1684). A head without an end is kept in
+memory and copied again with every read: one client can stall the whole process. The same holds for
+the trailers of a chunked body, which uvicorn also appends to the headers of the request that the
+application already reads.
 """
 
 import asyncio
-import logging
-import signal
-import socket
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
-from types import FrameType
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from parley_core.http.body_limit import MAX_DISCARDED_BYTES
@@ -50,7 +45,20 @@ _FREE_BYTES_PER_CHUNK = 16
 
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class ConnectionReuse:
+    """When a connection serves no further request: at a maximum age, and while draining.
+
+    A client that pools connections would otherwise never use a process that was added, and would
+    call one that stops. Ages differ by a fifth, so that clients do not reconnect together.
+    """
+
+    max_seconds: float
+    is_draining: Callable[[], bool]
+
+    def age_limit(self) -> float:
+        return self.max_seconds * random.uniform(0.8, 1.2)  # noqa: S311
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -67,11 +75,20 @@ class BoundedProtocol(HttpToolsProtocol):
     - A response of which the client reads nothing for WRITE_STALL_TIMEOUT_SECONDS aborts the
       connection.
 
-    The size of a body is the application's concern. `limits` refuses connections before any HTTP.
+    The size of a body is the application's concern. `limits` refuses connections before any HTTP;
+    `reuse` closes them after a response.
     """
 
-    def __init__(self, *args: Any, limits: ConnectionLimits | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        limits: ConnectionLimits | None = None,
+        reuse: ConnectionReuse | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._reuse = reuse
+        self._closes_at = float("inf") if reuse is None else self.loop.time() + reuse.age_limit()
         self._limits, self._address, self._is_refused = limits, "", False
         self._head_is_open, self._has_begun = True, False
         # Counts heads and requests that ended, to notice those that end within a piece.
@@ -168,6 +185,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        if self._reuse is not None and (
+            self._reuse.is_draining() or self.loop.time() >= self._closes_at
+        ):
+            cycle.keep_alive = False  # uvicorn then responds with `connection: close`.
         super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
@@ -256,29 +277,3 @@ def _response(status: HTTPStatus, message: str) -> bytes:
 
 class _Rejected(Exception):
     """Stops the parser, which takes it for an invalid request, after the connection was closed."""
-
-
-class DrainingServer(uvicorn.Server):
-    """Calls `on_shutdown` before it waits for open connections; an orderly exit has code 0."""
-
-    def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_shutdown = on_shutdown
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Does not record the signal, unlike uvicorn's, which would raise it again at the end.
-        del frame
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
-        self.should_exit = True
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for address in dict.fromkeys(each.getsockname()[:2] for each in sockets or []):
-            _log.info("listening on http://%s:%d", *address)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            self._on_shutdown()
-        finally:
-            await super().shutdown(sockets)

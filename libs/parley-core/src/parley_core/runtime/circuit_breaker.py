@@ -22,7 +22,11 @@ class CircuitBreaker:
 
     def is_open(self, now: float) -> bool:
         """Return whether the open time has not passed yet; unlike `allow`, this starts no trial."""
-        return self.state == "open" and now - self._opened_at < self.open_seconds
+        return self.open_seconds_left(now) > 0
+
+    def open_seconds_left(self, now: float) -> float:
+        """The seconds until the trial, 0 if it is not open."""
+        return max(0, self._opened_at + self.open_seconds - now) if self.state == "open" else 0
 
     def allow(self, now: float) -> bool:
         """Return whether a call may be made; the first one after the open time is the trial."""

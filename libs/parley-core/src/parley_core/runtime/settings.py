@@ -1,5 +1,6 @@
 """Settings of a process, read once from environment variables and rejected in plain sentences."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from parley_core.auth.principal import InternalSecret
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,13 @@ class Settings(BaseSettings):
 Count = Annotated[int, Field(ge=1, description="a whole number from 1")]
 CountOrZero = Annotated[int, Field(ge=0, description="a whole number from 0")]
 Seconds = Annotated[float, Field(gt=0, le=86_400, description="seconds, over 0 and up to 86400")]
+Names = Annotated[
+    frozenset[str],
+    BeforeValidator(
+        lambda text: [each.strip() for each in text.split(",")] if isinstance(text, str) else text
+    ),
+    Field(description="names with commas between them"),
+]
 Port = Annotated[int, Field(ge=1, le=65535, description="the port to listen on, from 1 to 65535")]
 BaseUrl = Annotated[
     str,
@@ -94,6 +104,7 @@ SharedPortSetting = Annotated[
 ]
 """A second port at which several replicas of a service on one machine listen together."""
 
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 _PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 _HOST = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(:{_PORT})?")
 
@@ -184,7 +195,7 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found = _required_groups(self.settings_cls)
         for setting in setting_fields(self.settings_cls):  # type: ignore[arg-type]
-            if value := os.environ.get(setting.variable):
+            if value := _value_of(setting.variable):
                 *groups, name = setting.path
                 group = found
                 for each in groups:
@@ -194,6 +205,15 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         raise NotImplementedError  # Used by sources that read one field at a time.
+
+
+def _value_of(variable: str) -> str | None:
+    value = os.environ.get(variable)
+    if value and variable.endswith("_PORT") and _SERVICE_LINK.match(value):
+        # Kubernetes sets PARLEY_SESSION_PORT=tcp://… in every pod beside a Service of that name.
+        _log.info("ignored %s, which Kubernetes has set for a Service", variable)
+        return None
+    return value
 
 
 def _required_groups(model: type[BaseModel]) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class MigrationError(Exception):
     """
 
 
+class MigrationsPending(MigrationError):
+    """The database lacks migrations that this process has; the `migrate` command applies them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     number: int
@@ -79,9 +83,9 @@ async def require_migrated(
 ) -> None:
     """Raise MigrationError unless exactly these migrations are applied."""
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
-        raise MigrationError("The database is empty. Run the `migrate` command first.")
+        raise MigrationsPending("The database is empty. Run the `migrate` command first.")
     if await _pending(connection, migrations):
-        raise MigrationError(
+        raise MigrationsPending(
             "The database has pending migrations. Run the `migrate` command first."
         )
 
@@ -102,12 +106,13 @@ def run_with_connection(
     url: str, run: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
 ) -> Result:
     """Run a coroutine function with a new connection; blocking. Raises asyncpg's connect errors."""
-    return asyncio.run(_run_with_connection(url, run))
+    return asyncio.run(run_in_connection(url, run))
 
 
-async def _run_with_connection(
+async def run_in_connection(
     url: str, run: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[Result]]
 ) -> Result:
+    """Run a coroutine function with a new connection. Raises asyncpg's connect errors."""
     connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
     try:
         return await run(connection)

@@ -1,9 +1,19 @@
 """Connection pool of a service's Postgres database, with a bound on every wait."""
 
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from time import perf_counter
 from typing import Any, Self
 
 import asyncpg
-from asyncpg.pool import PoolAcquireContext
+from asyncpg.pool import PoolConnectionProxy
+from prometheus_client import Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from parley_core.process.process_monitor import ProcessMonitor
+
+_WAIT_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
 
 class Pool:
@@ -13,8 +23,14 @@ class Pool:
     behind (SET, LISTEN, session advisory locks).
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout: float) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        acquire_timeout: float,
+        monitor: ProcessMonitor | None = None,
+    ) -> None:
         self._pool, self._acquire_timeout = pool, acquire_timeout
+        self._observer = None if monitor is None else _PoolObserver(pool, monitor)
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -23,11 +39,14 @@ class Pool:
     async def __aexit__(self, *error: Any) -> None:
         await self._pool.__aexit__(*error)
 
-    def acquire(self) -> "PoolAcquireContext[asyncpg.Record]":
-        return self._pool.acquire(timeout=self._acquire_timeout)
-
-    async def release(self, connection: Any) -> None:
-        await self._pool.release(connection)
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        with nullcontext() if self._observer is None else self._observer.measured():
+            connection = await self._pool.acquire(timeout=self._acquire_timeout)
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
 
     async def execute(self, query: str, *arguments: Any) -> str:
         async with self.acquire() as connection:
@@ -46,8 +65,54 @@ class Pool:
             return await connection.fetchval(query, *arguments)
 
 
+class _PoolObserver(Collector):
+    """Metrics of the pool, and whether Postgres accepts connections."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", monitor: ProcessMonitor) -> None:
+        self._pool, self._postgres = pool, monitor.dependencies["postgres"]
+        self._waits = Histogram(
+            "parley_postgres_pool_wait_seconds",
+            "Time until a connection of the pool was available.",
+            buckets=_WAIT_BUCKETS,
+            registry=monitor.registry,
+        )
+        monitor.registry.register(self)
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        started_at = perf_counter()
+        try:
+            yield
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            # Of a pool whose connections are all in use, a timeout shows nothing about Postgres.
+            if self._pool.get_size() < self._pool.get_max_size():
+                self._postgres.report(False)
+            raise
+        else:
+            self._postgres.report(True)
+        finally:
+            self._waits.observe(perf_counter() - started_at)
+
+    def collect(self) -> Iterable[Metric]:
+        connections = GaugeMetricFamily(
+            "parley_postgres_pool_connections",
+            "Connections of the pool: in use, open and idle, or not open.",
+            labels=["state"],
+        )
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        connections.add_metric(["in_use"], size - idle)
+        connections.add_metric(["idle"], idle)
+        connections.add_metric(["unopened"], self._pool.get_max_size() - size)
+        yield connections
+
+
 def open_pool(
-    database_url: str, *, max_connections: int, timeout_seconds: float, application_name: str
+    database_url: str,
+    *,
+    max_connections: int,
+    timeout_seconds: float,
+    application_name: str,
+    monitor: ProcessMonitor | None = None,
 ) -> Pool:
     """Create a pool, to be entered with `async with`.
 
@@ -55,7 +120,9 @@ def open_pool(
     """
     pool = asyncpg.create_pool(
         database_url,
-        min_size=min(2, max_connections),
+        # Connects at the first use: a database that fails between the wait for it at the start and
+        # this pool must not end the process.
+        min_size=0,
         max_size=max_connections,
         timeout=timeout_seconds,
         command_timeout=timeout_seconds,
@@ -64,7 +131,7 @@ def open_pool(
         # An open transaction is rolled back all the same.
         reset=_skip_reset,
     )
-    return Pool(pool, timeout_seconds)
+    return Pool(pool, timeout_seconds, monitor)
 
 
 async def _skip_reset(_: Any) -> None:

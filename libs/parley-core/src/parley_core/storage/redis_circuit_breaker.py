@@ -25,8 +25,9 @@ _ERRORS = (RedisError, OSError, TimeoutError)
 class RedisWithCircuitBreaker:
     """Each call takes at most `timeout_seconds`; an error opens the circuit for `open_seconds`.
 
-    A broken connection is retried once, so commands may run twice. `failures` counts the errors;
-    only the first of consecutive ones is logged, by its class: its message may quote data.
+    A broken connection is retried once, so commands may run twice. `on_result` is told whether each
+    call succeeded. `failures` counts the errors; only the first of consecutive ones is logged, by
+    its class: its message may quote data.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class RedisWithCircuitBreaker:
         timeout_seconds: float,
         open_seconds: float,
         max_connections: int,
+        on_result: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = _client(url, timeout_seconds, max_connections)
         self._timeout_seconds, self._clock = timeout_seconds, clock
         self._circuit = CircuitBreaker(1, open_seconds)
         self._failing = False
+        self._on_result = on_result
         self.failures = 0
 
     @property
@@ -71,6 +74,7 @@ class RedisWithCircuitBreaker:
         if not self._failing:
             log.warning("circuit opened for Redis: %s", type(error).__name__)
         self._failing = True
+        self._on_result(False)
         self._circuit.on_failure(self._clock())
 
     async def _run(self, commands: Callable[[Redis], Awaitable[Result]]) -> Result:
@@ -82,6 +86,7 @@ class RedisWithCircuitBreaker:
             cancellation.raise_if_requested()
         self._circuit.on_success()
         self._failing = False
+        self._on_result(True)
         return result
 
     async def aclose(self) -> None:

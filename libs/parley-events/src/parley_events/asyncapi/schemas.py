@@ -17,11 +17,13 @@ def schemas() -> Json:
         ref_template="#/components/schemas/{model}",
     )
     described = {name: _readable(schema) for name, schema in defined["$defs"].items()}
-    return {"Headers": _headers(), "Sealed": SEALED, **described}
+    all_schemas = {"Headers": _headers(), "Sealed": SEALED, **described}
+    # Code generators name types by the title.
+    return {name: {"title": name, **schema} for name, schema in all_schemas.items()}
 
 
 def _readable(schema: Any) -> Any:
-    """Simplify a schema: no titles, no null alternatives, and `Sealed` by reference."""
+    """Simplify a schema: no titles of fields, no null alternatives, and `Sealed` by reference."""
     if isinstance(schema, list):
         return [_readable(each) for each in schema]
     if not isinstance(schema, dict):

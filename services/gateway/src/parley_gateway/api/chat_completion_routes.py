@@ -42,7 +42,13 @@ def chat_completion_routes(
             {200: examples.completion_example()},
             COMMAND,
             {
-                400: ("invalid_request", UNSUPPORTED, "context_too_long"),
+                400: (
+                    "invalid_request",
+                    UNSUPPORTED,
+                    "context_length_exceeded",
+                    "context_too_long",
+                    "upstream_refused",
+                ),
                 404: ("model_not_found", "session_not_found"),
                 409: ("turn_open", "session_full", "cancelled"),
                 413: ("message_too_large", "body_too_large"),
@@ -50,11 +56,15 @@ def chat_completion_routes(
                     "too_many_turns",
                     "too_many_streams",
                     "too_many_completions",
+                    "upstream_quota_exceeded",
                     "upstream_rate_limited",
                 ),
                 500: ("internal_error", "internal"),
                 502: (
                     "upstream_refused",
+                    "upstream_unauthorized",
+                    "upstream_model_not_found",
+                    "upstream_not_found",
                     "upstream_garbage",
                     "upstream_broken",
                     "upstream_empty",
@@ -86,7 +96,7 @@ def chat_completion_routes(
 
         **Without a session** the request is forwarded to the model server, tools included, and its
         response is relayed as it arrives, except for `id` and `model`. Only token usage is
-        recorded. Disconnecting ends the completion. `Idempotency-Key` is not accepted.
+        recorded. Disconnecting ends the completion. `Idempotency-Key` is ignored.
 
         **With a session**, named by the `Parley-Session-Id` header or `metadata.session_id`, the
         `user` messages after the request's last `assistant` message are new: they are appended, the

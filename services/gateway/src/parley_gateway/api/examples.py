@@ -1,6 +1,7 @@
 """Example responses of the OpenAPI document, built from the response models."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,20 +11,24 @@ from pydantic import BaseModel
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import Assistant, Message, SessionShape, Turn, UsageShape
 from parley_gateway.chat_completions.chunks import CompletionChunks
-from parley_gateway.chat_completions.responses import to_completion
+from parley_gateway.chat_completions.responses import ChatCompletionChunk, to_completion
 from parley_gateway.schemas.responses import (
     AssistantList,
     AssistantSwitch,
     Cost,
+    ErrorResponse,
     HistoryImport,
     MessageList,
     Model,
     ModelList,
+    ReplyDelta,
+    ReplyEnded,
     SearchResult,
     SearchResults,
     SessionDeleted,
     SessionList,
     SessionsDeleted,
+    TurnStarted,
     UsageGroup,
     UsageReport,
     UsageTotals,
@@ -87,7 +92,9 @@ ASSISTANT = Assistant(
     model=None,
     default=True,
 )
-MODEL = Model(id="parley-demo", created=0, owned_by="parley", context_size=128_000)
+MODEL = Model(
+    id="parley-demo", created=int(_TIME.timestamp()), owned_by="parley", context_size=128_000
+)
 _TOTALS = UsageTotals(
     replies=1,
     prompt_tokens=31,
@@ -102,7 +109,9 @@ MESSAGE_LIST = MessageList(
 SESSION_LIST = SessionList(data=[SESSION], first_id=_SESSION_ID, last_id=_SESSION_ID)
 SESSION_DELETED = SessionDeleted(id=_SESSION_ID, erased=True, erase_at=None, version=5)
 SESSIONS_DELETED = SessionsDeleted(erased=3, held=0, has_more=False)
-HISTORY_IMPORT = HistoryImport(session_id=_SESSION_ID, imported=2, skipped=0, version=6)
+HISTORY_IMPORT = HistoryImport(
+    session_id=_SESSION_ID, imported=2, skipped=0, failed=0, errors=[], version=6
+)
 SEARCH_RESULTS = SearchResults(
     data=[SearchResult(session_id=_SESSION_ID, session_title="Holidays", message=_REPLY)],
     first_id=_REPLY_ID,
@@ -119,6 +128,10 @@ USAGE_REPORT = UsageReport(
 )
 MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
+TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
+COMPLETION_EVENTS = (ChatCompletionChunk, ErrorResponse)
+STREAMED = (*TURN_EVENTS, ChatCompletionChunk)
+"""Models of the events in streams, which no route declares as its response."""
 
 
 def json_example(model: BaseModel) -> dict[str, Any]:
@@ -130,7 +143,7 @@ def turn_stream_example() -> dict[str, Any]:
     """A turn as server-sent events."""
     ticket = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
     started = sse.started(TURN, f"/v1/turns/{_TURN_ID}/stream?ticket={ticket}")
-    return {"content": _event_stream(started, *sse.replay(TURN, 0))}
+    return {"content": _event_stream(TURN_EVENTS, started, *sse.replay(TURN, 0))}
 
 
 def turn_or_stream_example() -> dict[str, Any]:
@@ -142,13 +155,22 @@ def completion_example() -> dict[str, Any]:
     """A chat completion, as JSON or as server-sent events."""
     chunks = CompletionChunks(TURN, "parley-demo", with_usage=False)
     events = (chunks.first(), chunks.convert(b"".join(sse.replay(TURN, 0))))
-    return {"content": _json(CHAT_COMPLETION) | _event_stream(*events)}
+    return {"content": _json(CHAT_COMPLETION) | _event_stream(COMPLETION_EVENTS, *events)}
 
 
 def _json(model: BaseModel) -> dict[str, Any]:
     return {"application/json": {"example": json.loads(model.model_dump_json())}}
 
 
-def _event_stream(*events: bytes) -> dict[str, Any]:
-    # Without a schema: OpenAPI 3.1 cannot describe the events inside a stream.
-    return {EVENT_STREAM: {"example": b"".join(events).decode()}}
+def _event_stream(models: Sequence[type[BaseModel]], *events: bytes) -> dict[str, Any]:
+    """The schema is that of the whole text: OpenAPI 3.1 has no form for an event in a stream, but
+    JSON Schema can state what a text contains.
+    """
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schema = {
+        "type": "string",
+        "description": "Server-sent events; the data of each is one of these objects.",
+        "contentMediaType": EVENT_STREAM,
+        "contentSchema": {"oneOf": references},
+    }
+    return {EVENT_STREAM: {"schema": schema, "example": b"".join(events).decode()}}

@@ -15,12 +15,13 @@ from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.http.forwarding import Forwarder, passthrough_response
+from parley_gateway.http.json_size import MAX_IMPORTED_VALUES
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
+    ForwardedBody,
     IdempotencyHeaders,
     JSONBody,
     SessionId,
-    check_size,
     parse_path_id,
     parse_query,
 )
@@ -111,7 +112,7 @@ def history_routes(
 
     @router.post(
         "/history/{session_id}",
-        summary="Import messages from elsewhere",
+        summary="Import messages from elsewhere, or from an export",
         response_model=HistoryImport,
         responses=responses(
             {200: examples.json_example(examples.HISTORY_IMPORT)},
@@ -127,22 +128,26 @@ def history_routes(
         caller: CurrentCaller,
         headers: IdempotencyHeaders,
         session_id: SessionId,
-        body: Annotated[ImportMessages, Depends(JSONBody(ImportMessages))],
+        body: Annotated[
+            bytes, Depends(ForwardedBody(ImportMessages, max_values=MAX_IMPORTED_VALUES))
+        ],
     ) -> Response:
-        """All messages or none, in at most 4 MiB. Existing messages are skipped: importing the same
-        messages again changes nothing.
+        """All messages or none, or the good ones, in at most 4 MiB. Accepts the export of a
+        session, whole or in parts: with their ids, messages keep their branches. Existing messages
+        are skipped: importing the same messages again changes nothing.
         """
-        for index, message in enumerate(body.messages):
-            check_size(message.content, f"messages.{index}.content")
         path = f"/sessions/{session_id}/import"
-        return await forwarder.forward_command("POST", path, caller, body.to_json(), headers)
+        return await forwarder.forward_command("POST", path, caller, body, headers)
 
     @router.post(
         "/search",
         summary="Search one's own messages",
         response_model=SearchResults,
         responses=responses(
-            {200: examples.json_example(examples.SEARCH_RESULTS)}, COMMAND, HISTORY
+            {200: examples.json_example(examples.SEARCH_RESULTS)},
+            COMMAND,
+            HISTORY,
+            {429: ("too_many_searches",)},
         ),
     )
     async def search(

@@ -1,7 +1,7 @@
 """Completes the OpenAPI document that FastAPI generates from the routes.
 
-FastAPI knows neither the bodies that JSONBody reads nor the events inside a stream, and it adds a
-422 of its own to operations whose validation errors are 400s here.
+FastAPI knows neither the bodies that dependencies read nor the events inside a stream, and it adds
+a 422 of its own to operations whose validation errors are 400s here.
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,9 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
-from parley_gateway.http.request_parsing import JSONBody
-from parley_gateway.schemas.responses import ReplyDelta, ReplyEnded, TurnStarted
+from parley_gateway.api.examples import STREAMED
+from parley_gateway.http.request_parsing import ForwardedBody, JSONBody
 
-_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
 _FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _REF_TEMPLATE = "#/components/schemas/{model}"
 
@@ -36,7 +35,11 @@ def install_openapi(app: FastAPI) -> None:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        servers=[{"url": "/", "description": "The gateway that serves this document."}],
     )
     bodies: list[type[BaseModel]] = []
     for route in app.routes:
@@ -45,7 +48,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 operation = document["paths"][route.path_format][method.lower()]
                 bodies += _complete(operation, route)
     schemas = document["components"]["schemas"]
-    schemas |= _schemas(bodies, "validation") | _schemas(_EVENTS, "serialization")
+    schemas |= _schemas(bodies, "validation") | _schemas(STREAMED, "serialization")
     for name in _FASTAPI_SCHEMAS:
         schemas.pop(name, None)
     return document
@@ -57,7 +60,7 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> list[type[BaseModel
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
     dependencies = (each.call for each in route.dependant.dependencies)
-    models = [each.model for each in dependencies if isinstance(each, JSONBody)]
+    models = [each.model for each in dependencies if isinstance(each, JSONBody | ForwardedBody)]
     bodies = [model for model in models if model.model_fields]
     for model in bodies:
         schema = {"$ref": _REF_TEMPLATE.format(model=model.__name__)}

@@ -18,7 +18,6 @@ from parley_gateway.schemas.responses import ClientConfig
 CLIENT_ROUTES = ("/", "/s/{session_id}", "/settings")
 ROOT_FILES = ("boot.js", "favicon.svg")
 
-NO_PAGE = "This gateway has no chat page. Its API is documented at /docs.\n"
 NOT_BUILT = "The chat page is not built yet. `make run` builds it, and reports why it cannot.\n"
 RELOAD_SECONDS = "2"
 
@@ -43,14 +42,20 @@ def client_config_routes(files: PageFiles) -> APIRouter:
     return router
 
 
-def page_routes(files: PageFiles) -> Sequence[Route]:
+def page_routes(files: PageFiles, *, public_docs: bool) -> Sequence[Route]:
+    """Without a page, its routes say where the API and its reference are."""
+    reference = " and its reference at /docs" if public_docs else ""
+    no_page = (
+        f"This is a Parley gateway. Its API is at /v1{reference}; calls need a bearer token.\n"
+    )
+
     async def index(request: Request) -> Response:
         if file := files.find(INDEX):
             return file_response(request, file)
         if files.is_expected:
             headers = {"refresh": RELOAD_SECONDS, "cache-control": "no-store"}
             return PlainTextResponse(NOT_BUILT, 503, headers)
-        return PlainTextResponse(NO_PAGE, headers={"cache-control": "no-store"})
+        return PlainTextResponse(no_page)
 
     async def file(request: Request) -> Response:
         path = request.url.path.removeprefix("/")

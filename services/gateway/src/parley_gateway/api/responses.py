@@ -21,14 +21,21 @@ ALWAYS: Codes = {
         "keys_unavailable",
     ),
 }
-BODY: Codes = {408: ("request_timeout",), 413: ("body_too_large",)}
+BODY: Codes = {
+    408: ("request_timeout",),
+    413: ("body_too_large",),
+    503: (*ALWAYS[503], "gateway_busy"),
+}
 COMMAND: Codes = {**BODY, 422: ("idempotency_key_reused",)}
 SESSION: Codes = {404: ("session_not_found",)}
 TURN: Codes = {404: ("turn_not_found",)}
 ASSISTANT: Codes = {404: ("assistant_not_found",)}
-HISTORY: Codes = {503: (*ALWAYS[503], "history_unavailable", "history_busy", "projection_behind")}
+HISTORY: Codes = {
+    429: ("too_many_waiting_reads",),
+    503: (*ALWAYS[503], "history_unavailable", "history_busy", "projection_behind"),
+}
 EXPORT: Codes = {
-    429: ("too_many_streams", "too_many_exports"),
+    429: ("too_many_streams", "too_many_exports", "too_many_waiting_reads"),
     503: (*HISTORY[503], "gateway_busy"),
 }
 MODELS: Codes = {503: ("inference_unavailable", "inference_busy", "keys_unavailable")}

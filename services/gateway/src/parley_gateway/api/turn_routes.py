@@ -1,6 +1,8 @@
 """Routes of turns: submit a message, regenerate a reply, stream, read and cancel a turn."""
 
+from functools import partial
 from typing import Annotated, Any, TypeAlias
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -8,9 +10,11 @@ from starlette.responses import Response
 
 from parley_contracts.api_models import Turn
 from parley_core.auth.caller import Caller
+from parley_core.http.service_client import ServiceResponse
 from parley_gateway.api import examples
 from parley_gateway.api.responses import ALWAYS, COMMAND, SESSION, TURN, Codes, responses
 from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.request_parsing import (
     STRICT_QUERY,
@@ -22,6 +26,7 @@ from parley_gateway.http.request_parsing import (
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.requests import EmptyBody, Regenerate, SubmitMessage
 from parley_gateway.turns.resume_stream import ResumeAfter, StreamResumer, TicketAuthenticator
+from parley_gateway.turns.stream_url import with_stream_url
 from parley_gateway.turns.submit_message import MessageSubmitter
 
 _TURN = examples.json_example(examples.TURN)
@@ -45,9 +50,15 @@ def turn_routes(
     upstreams: Upstreams,
     submitter: MessageSubmitter,
     resumer: StreamResumer,
+    tickets: StreamTickets,
 ) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["chat"])
     CurrentCaller: TypeAlias = Annotated[Caller, Depends(authenticate)]
+
+    def turn_response(response: ServiceResponse, turn_id: UUID, caller: Caller) -> Response:
+        url = partial(tickets.stream_url, turn_id, caller.principal)
+        body = with_stream_url(response.body, url)
+        return Response(body, response.status, media_type="application/json")
 
     @router.post(
         "/sessions/{session_id}/messages",
@@ -75,7 +86,7 @@ def turn_routes(
 
         Otherwise the response is the turn as JSON when the reply is done, or at once with
         `background: true`, with status 202 while the turn is running: poll
-        `GET /v1/turns/{turn_id}`.
+        `GET /v1/turns/{turn_id}`, or stream it from its `stream_url`.
         """
         return submitter.submit(session_id, body, caller, headers)
 
@@ -103,8 +114,12 @@ def turn_routes(
         responses=responses({200: _TURN}, TURN),
     )
     async def read_turn(caller: CurrentCaller, turn_id: TurnId) -> Response:
-        """`reply` is null while the turn is running."""
-        return await forwarder.get(upstreams.session, f"/turns/{turn_id}", caller)
+        """While the turn is running, `reply` is null and `stream_url` streams it, as that of
+        `turn.started` does.
+        """
+        path = f"/turns/{turn_id}"
+        response = await forwarder.call(upstreams.session, "GET", path, caller)
+        return turn_response(response, turn_id, caller)
 
     @router.get(
         "/turns/{turn_id}/stream",
@@ -155,6 +170,9 @@ def turn_routes(
         text. A turn that has ended is not changed.
         """
         path = f"/turns/{turn_id}/cancel"
-        return await forwarder.forward_command("POST", path, caller, body.to_json(), headers)
+        response = await forwarder.call(
+            upstreams.session, "POST", path, caller, body=body.to_json(), headers=headers
+        )
+        return turn_response(response, turn_id, caller)
 
     return router

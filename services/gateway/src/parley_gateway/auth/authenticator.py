@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
-from parley_core.http.errors import Unauthenticated
+from parley_core.http.errors import InvalidRequest, Unauthenticated
 from parley_core.http.service_auth import request_id
 from parley_gateway.auth.jwt_verifiers import InvalidToken, JWTVerifier
 from parley_gateway.auth.token_cache import VerifiedTokenCache
@@ -22,7 +22,8 @@ MAX_SCOPE_LENGTH = 2_048
 class Authenticator(SecurityBase):
     """FastAPI dependency that resolves the bearer token to its caller.
 
-    Raises Unauthenticated, or Unavailable when no verification key can be fetched.
+    Raises Unauthenticated, InvalidRequest for two tokens, or Unavailable when no verification key
+    can be fetched.
     """
 
     def __init__(self, verifier: JWTVerifier, token_cache: VerifiedTokenCache) -> None:
@@ -30,11 +31,15 @@ class Authenticator(SecurityBase):
         self._verifier, self._token_cache = verifier, token_cache
 
     async def __call__(self, request: Request) -> Caller:
-        header = request.headers.get("authorization", "")
+        headers = request.headers.getlist("authorization")
+        if len(headers) > 1:
+            # Another server on the way may have checked the other one.
+            raise InvalidRequest("This header is given twice.", param="Authorization")
+        header = headers[0] if headers else ""
         # The original bytes: Starlette decodes headers as Latin-1.
         authorization = header.encode("latin-1")
         if (verified := self._token_cache.get(authorization)) is not None:
-            return Caller(verified.principal, request_id(request))
+            return caller_of(request, verified.principal)
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("This call requires a bearer token in the Authorization header.")
@@ -51,7 +56,13 @@ class Authenticator(SecurityBase):
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             ) from None
         self._token_cache.put(authorization, principal, float(claims["exp"]))
-        return Caller(principal, request_id(request))
+        return caller_of(request, principal)
+
+
+def caller_of(request: Request, principal: Principal) -> Caller:
+    """The caller of the request, which its log line names from now on."""
+    request.scope["state"]["principal"] = principal
+    return Caller(principal, request_id(request))
 
 
 def principal_from_claims(claims: dict[str, Any]) -> Principal:

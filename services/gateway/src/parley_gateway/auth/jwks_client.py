@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from parley_core.http.errors import Unavailable
+from parley_core.runtime.backoff import Backoff
 from parley_gateway.auth.jwks import InvalidJWKS, KeyName, VerificationKey, parse_jwks
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 FETCH_TIMEOUT_SECONDS = 5.0
 # Tokens with made-up key ids must not turn into requests to the issuer.
 MIN_REFETCH_INTERVAL_SECONDS = 10.0
+RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS = 0.5, 10.0
 MAX_DOCUMENT_BYTES = 256 * 1024
 
 
@@ -28,9 +30,10 @@ class JWKSClient:
         *,
         max_age_seconds: float,
         on_fetched: Callable[[], None] = lambda: None,
+        on_result: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._http, self._url, self._max_age_seconds = http, url, max_age_seconds
-        self._on_fetched = on_fetched
+        self._on_fetched, self._on_result = on_fetched, on_result
         self._keys: Mapping[KeyName, VerificationKey] = {}
         self._fetched_at = self._attempted_at = float("-inf")
         self._fetch_task: asyncio.Task[None] | None = None
@@ -50,6 +53,20 @@ class JWKSClient:
                 code="keys_unavailable",
             )
         return key
+
+    @property
+    def age_seconds(self) -> float | None:
+        """The seconds since the keys were fetched; None before."""
+        return time.monotonic() - self._fetched_at if self._keys else None
+
+    async def wait_until_fetched(self) -> None:
+        """Fetch the keys, with retries, until there are some."""
+        backoff = Backoff(RETRY_INITIAL_SECONDS, RETRY_MAX_SECONDS)
+        while not self._keys:
+            if (fetch := self._fetch_unless_recent()) is not None:
+                await asyncio.shield(fetch)
+            if not self._keys:
+                await asyncio.sleep(backoff.next_delay() or 0)
 
     def _cached(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         if kid is not None:
@@ -74,7 +91,9 @@ class JWKSClient:
             self._keys = parse_jwks(await self._download())
         except (aiohttp.ClientError, TimeoutError, OSError, InvalidJWKS) as error:
             log.warning("failed to fetch the JSON Web Key Set: %s", type(error).__name__)
+            self._on_result(False)
         else:
+            self._on_result(True)
             self._fetched_at = time.monotonic()
             self._on_fetched()
 

@@ -32,6 +32,7 @@ class SharedSecretVerifier:
         self._secret, self._issuer, self._audience = secret, issuer, audience
 
     async def verify(self, token: str) -> dict[str, Any]:
+        _header(token, "HS256")
         return _decode(token, self._secret, "HS256", self._issuer, self._audience)
 
 
@@ -42,17 +43,22 @@ class JWKSVerifier:
         self._keys, self._issuer, self._audience = keys, issuer, audience
 
     async def verify(self, token: str) -> dict[str, Any]:
-        try:
-            header = unverified_header(token)
-        except jwt.PyJWTError:
-            raise InvalidToken("The token is malformed.") from None
-        algorithm = header["alg"]
-        if algorithm not in ALGORITHMS:
-            raise InvalidToken("The token must be signed with RS256 or ES256.")
-        key = await self._keys.find(header.get("kid"), algorithm)
+        header = _header(token, *ALGORITHMS)
+        key = await self._keys.find(header.get("kid"), header["alg"])
         if key is None:
             raise InvalidToken("The token is signed with an unknown key.")
         return _decode(token, key.key, key.algorithm_name, self._issuer, self._audience)
+
+
+def _header(token: str, *algorithms: str) -> dict[str, Any]:
+    """The unverified header, whose `alg` is one of the algorithms. Raises InvalidToken."""
+    try:
+        header = unverified_header(token)
+    except jwt.PyJWTError:
+        raise InvalidToken("The token is malformed.") from None
+    if header["alg"] not in algorithms:
+        raise InvalidToken(f"The token must be signed with {' or '.join(algorithms)}.")
+    return header
 
 
 def _decode(
@@ -71,6 +77,11 @@ def _decode(
         )
     except jwt.ExpiredSignatureError:
         raise InvalidToken("The token has expired.") from None
+    except jwt.ImmatureSignatureError:
+        raise InvalidToken(
+            "The token is not valid yet: its iat or nbf is in the future. Compare the clocks of "
+            "its issuer and of this server."
+        ) from None
     except (jwt.InvalidIssuerError, jwt.InvalidAudienceError):
         raise InvalidToken("Invalid issuer or audience.") from None
     except jwt.MissingRequiredClaimError as error:

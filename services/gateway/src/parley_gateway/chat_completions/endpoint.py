@@ -9,10 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
-from parley_gateway.chat_completions.parameter_support import (
-    check_supported,
-    check_supported_in_session,
-)
+from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
@@ -30,8 +27,9 @@ class ChatCompletions:
         streams: StreamLimiter,
         with_session: SessionCompletion,
         stateless: StatelessCompletion,
+        parameters: ParameterSupport,
     ) -> None:
-        self._streams = streams
+        self._streams, self._parameters = streams, parameters
         self._with_session, self._stateless = with_session, stateless
 
     def create(
@@ -43,27 +41,31 @@ class ChatCompletions:
         *,
         is_retry: bool,
     ) -> Response:
-        check_supported(request)
         session_id = _session_id(request, session_headers)
         if session_id is None:
-            _check_no_key(key_headers)
-            return ASGIResponse(partial(self._send_stateless, request, caller))
-        check_supported_in_session(request)
-        command = self._with_session.to_command(request, attach=not key_headers and is_retry)
+            body = self._parameters.upstream_body(request)
+            stream = bool(request.stream)
+            return ASGIResponse(partial(self._send_stateless, body, stream, caller))
+        command = self._with_session.to_command(
+            request,
+            self._parameters.turn_parameters(request),
+            attach=not key_headers and is_retry,
+        )
         return ASGIResponse(
             partial(self._send_with_session, session_id, command, request, caller, key_headers)
         )
 
     async def _send_stateless(
         self,
-        request: CreateChatCompletion,
+        body: bytes,
+        stream: bool,
         caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal) as stop:
-            await self._stateless.send_response(request, caller, scope, receive, send, stop)
+        with self._streams.slot(caller.principal, "openai") as stop:
+            await self._stateless.send_response(body, stream, caller, scope, receive, send, stop)
 
     async def _send_with_session(
         self,
@@ -77,7 +79,7 @@ class ChatCompletions:
         send: Send,
     ) -> None:
         # Take the slot before the commit: an accepted message must also be answered.
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "openai") as stop:
             completion = await self._with_session.open(
                 session_id, command, request, caller, key_headers
             )
@@ -101,11 +103,3 @@ def _session_id(request: CreateChatCompletion, session_headers: Sequence[str]) -
     if len(ids) > 1:
         raise InvalidRequest("The request names two sessions.", param=SESSION_HEADER)
     return ids.pop() if ids else None
-
-
-def _check_no_key(key_headers: dict[str, str]) -> None:
-    if key_headers:
-        raise InvalidRequest(
-            "Idempotency-Key requires a session: without one nothing is stored.",
-            param="Idempotency-Key",
-        )

@@ -7,9 +7,11 @@ from parley_contracts.api_models import ErrorShape
 from parley_core.http.errors import ParleyError, error_body
 
 _STATUSES = {
+    "context_length_exceeded": 400,
     "context_too_long": 400,
     "model_unknown": 404,
     "cancelled": 409,
+    "upstream_quota_exceeded": 429,
     "upstream_rate_limited": 429,
     "upstream_unavailable": 503,
     "upstream_busy": 503,

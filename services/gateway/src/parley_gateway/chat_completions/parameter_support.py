@@ -1,97 +1,125 @@
-"""Support matrix of chat completion parameters, with and without a session."""
+"""Which parameters of a chat completion reach the model server, with and without a session."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
+import msgspec
+
+from parley_contracts.session_api.limits import MAX_PARAMETERS_BYTES
 from parley_core.http.errors import InvalidRequest
-from parley_gateway.chat_completions.schemas import CompletionMessage, CreateChatCompletion
+from parley_gateway.chat_completions.schemas import (
+    MAX_UNLISTED_PARAMETERS,
+    CompletionMessage,
+    CreateChatCompletion,
+)
 
 UNSUPPORTED = "unsupported_parameter"
 
-Unsupported = Mapping[str, tuple[tuple[Any, ...], str]]
-"""By parameter: the values that equal the default, and the error message for all others."""
 
-_TEXT_ONLY = "Only text replies are supported. Omit this parameter."
-_UNSUPPORTED = "Unsupported parameter."
-_UNSUPPORTED_ANYWHERE: Unsupported = {
-    "store": (
-        (False,),
-        "Omit this parameter; conversations are stored when the request names a session.",
-    ),
-    "service_tier": (("auto", "default"), "There is only one service tier. Omit this parameter."),
-    "modalities": ((["text"],), _TEXT_ONLY),
-    "audio": ((), _TEXT_ONLY),
-    "moderation": ((), _UNSUPPORTED),
-    "web_search_options": ((), _UNSUPPORTED),
-    "prompt_cache_options": ((), _UNSUPPORTED),
-    "prompt_cache_retention": ((), _UNSUPPORTED),
+_MAX_PARAM_LENGTH = 256
+# Parley reads these itself.
+_OWN = frozenset(("model", "messages", "stream", "stream_options", "metadata"))
+# Values that ask for nothing: accepted, and left out, where the parameter is not supported.
+_NEUTRAL_VALUES: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+    "store": (False,),
+    "service_tier": ("auto", "default"),
 }
-_NOT_IN_SESSION = (
-    "Not supported in a session. Omit this parameter, or send the request without a session."
+# A turn has one reply, which is a text.
+_NOT_IN_SESSION = frozenset(
+    (
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "functions",
+        "function_call",
+        "modalities",
+        "audio",
+        "web_search_options",
+    )
 )
-_NO_TOOLS = (
-    "Tools are not supported in a session. Omit this parameter, or send the request without a "
-    "session."
-)
-_UNSUPPORTED_IN_SESSION: Unsupported = {
-    "n": ((1,), _NOT_IN_SESSION),
-    "temperature": ((1,), _NOT_IN_SESSION),
-    "top_p": ((1,), _NOT_IN_SESSION),
-    "frequency_penalty": ((0,), _NOT_IN_SESSION),
-    "presence_penalty": ((0,), _NOT_IN_SESSION),
-    "max_tokens": ((), _NOT_IN_SESSION),
-    "max_completion_tokens": ((), _NOT_IN_SESSION),
-    "stop": (([],), _NOT_IN_SESSION),
-    "seed": ((), _NOT_IN_SESSION),
-    "logit_bias": (({},), _NOT_IN_SESSION),
-    "logprobs": ((False,), _NOT_IN_SESSION),
-    "top_logprobs": ((0,), _NOT_IN_SESSION),
-    "response_format": (({"type": "text"},), _NOT_IN_SESSION),
-    "reasoning_effort": ((), _NOT_IN_SESSION),
-    "verbosity": (("medium",), _NOT_IN_SESSION),
-    "prediction": ((), _NOT_IN_SESSION),
-    "tools": (([],), _NO_TOOLS),
-    "tool_choice": (("none", "auto"), _NO_TOOLS),
-    "parallel_tool_calls": ((True, False), _NO_TOOLS),
-    "functions": (([],), _NO_TOOLS),
-    "function_call": (("none", "auto"), _NO_TOOLS),
-}
-_NOT_FORWARDED = {"metadata", *_UNSUPPORTED_ANYWHERE}
 
 
-def check_supported(request: CreateChatCompletion) -> None:
-    """Raises InvalidRequest."""
-    _check(request, _UNSUPPORTED_ANYWHERE)
+class ParameterSupport:
+    """`rejected` are the parameters that the operator does not pass to model servers."""
+
+    def __init__(self, rejected: Set[str]) -> None:
+        self._rejected = rejected
+
+    def upstream_body(self, request: CreateChatCompletion) -> bytes:
+        """The body for inference. Raises InvalidRequest for a parameter that is not supported."""
+        included: dict[str, Any] = dict.fromkeys(self._parameters(request), True)
+        included |= dict.fromkeys(("model", "messages"), True)
+        if request.stream is not None:
+            included["stream"] = True
+        if request.stream_options is not None:
+            included["stream_options"] = {"include_usage"}
+        return request.model_dump_json(include=included, exclude_unset=True).encode()
+
+    def turn_parameters(self, request: CreateChatCompletion) -> dict[str, Any]:
+        """The parameters of a turn. Raises InvalidRequest."""
+        given = self._parameters(request)
+        parameters = _without(
+            given,
+            _NOT_IN_SESSION,
+            "is not supported in a session. Omit it, or send the request without a session.",
+        )
+        sizes = {name: len(msgspec.json.encode(value)) for name, value in parameters.items()}
+        if sum(sizes.values()) > MAX_PARAMETERS_BYTES:
+            largest = max(sizes, key=sizes.__getitem__)[:_MAX_PARAM_LENGTH]
+            raise InvalidRequest(
+                f"`{largest}` is too large: the parameters of a turn have at most "
+                f"{MAX_PARAMETERS_BYTES // 1024} KiB as JSON.",
+                param=largest,
+            )
+        return parameters
+
+    def _parameters(self, request: CreateChatCompletion) -> dict[str, Any]:
+        _check_own(request)
+        given = {
+            name: value
+            for name, value in request
+            if value is not None and name in request.model_fields_set and name not in _OWN
+        }
+        return _without(given, self._rejected, "is not passed to the model server. Omit it.")
+
+
+def _without(given: Mapping[str, Any], names: Set[str], reason: str) -> dict[str, Any]:
+    for name, value in given.items():
+        if name in names and value not in _NEUTRAL_VALUES.get(name, ()):
+            name = name[:_MAX_PARAM_LENGTH]
+            raise InvalidRequest(f"`{name}` {reason}", code=UNSUPPORTED, param=name)
+    return {name: value for name, value in given.items() if name not in names}
+
+
+def _check_own(request: CreateChatCompletion) -> None:
+    unlisted = [*request.__pydantic_extra__]
+    if len(unlisted) > MAX_UNLISTED_PARAMETERS:
+        param = unlisted[MAX_UNLISTED_PARAMETERS][:_MAX_PARAM_LENGTH]
+        raise InvalidRequest(
+            f"`{param}` is one too many: a request has at most {MAX_UNLISTED_PARAMETERS} "
+            "parameters that the OpenAPI document does not list.",
+            param=param,
+        )
     options = request.stream_options
     if options is not None and not request.stream:
-        raise InvalidRequest("Requires `stream: true`.", param="stream_options")
+        raise InvalidRequest("`stream_options` requires `stream: true`.", param="stream_options")
     if options is not None and options.include_obfuscation:
-        raise InvalidRequest(
-            _UNSUPPORTED, code=UNSUPPORTED, param="stream_options.include_obfuscation"
-        )
+        param = "stream_options.include_obfuscation"
+        raise InvalidRequest(f"`{param}` is not supported.", code=UNSUPPORTED, param=param)
     for index, entry in enumerate(request.messages):
         _check_content(entry, f"messages.{index}.content")
-
-
-def check_supported_in_session(request: CreateChatCompletion) -> None:
-    """Raises InvalidRequest."""
-    _check(request, _UNSUPPORTED_IN_SESSION)
-
-
-def to_upstream_parameters(request: CreateChatCompletion) -> bytes:
-    """The body for inference, without the parameters that only the gateway uses."""
-    explicit = {name for name in request.model_fields_set if getattr(request, name) is not None}
-    included: dict[str, Any] = dict.fromkeys(explicit - _NOT_FORWARDED, True)
-    if "stream_options" in included:
-        included["stream_options"] = {"include_usage"}
-    return request.model_dump_json(include=included, exclude_unset=True).encode()
-
-
-def _check(request: CreateChatCompletion, unsupported: Unsupported) -> None:
-    for name, (defaults, message) in unsupported.items():
-        value = getattr(request, name)
-        if value is not None and value not in defaults:
-            raise InvalidRequest(message, code=UNSUPPORTED, param=name)
 
 
 def _check_content(message: CompletionMessage, param: str) -> None:
@@ -99,7 +127,8 @@ def _check_content(message: CompletionMessage, param: str) -> None:
     if content is None or isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise InvalidRequest("Input should be text or a list of parts.", param=param)
+        raise InvalidRequest(f"`{param}` should be text or a list of parts.", param=param)
     for index, part in enumerate(content):
         if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise InvalidRequest("A content part must have a type.", param=f"{param}.{index}")
+            param = f"{param}.{index}"
+            raise InvalidRequest(f"`{param}` should be a part with a type.", param=param)

@@ -39,6 +39,30 @@ class ChatCompletion(Shape):
     usage: CompletionUsage | None
 
 
+class ChunkDelta(Shape):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(Shape):
+    index: int
+    delta: ChunkDelta
+    finish_reason: str | None
+
+
+class ChatCompletionChunk(Shape):
+    """`[DONE]` follows the last chunk. The chunk with the usage has no choices. Without a session,
+    fields of the model server are added, such as tool calls.
+    """
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: CompletionUsage | None = None
+
+
 def completion_id(turn_id: UUID) -> str:
     return f"chatcmpl-{turn_id.hex}"
 

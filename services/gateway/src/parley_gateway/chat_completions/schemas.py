@@ -1,4 +1,4 @@
-"""The request body of chat completions: the parameters of OpenAI's API.
+"""The request body of chat completions: the parameters of OpenAI's API, and those of other servers.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -13,6 +13,7 @@ from parley_gateway.schemas.fields import Metadata, RequestModel
 MAX_MESSAGES = 2_048
 MAX_CHOICES = 8
 MAX_TOOLS = 128
+MAX_UNLISTED_PARAMETERS = 32
 
 _Object = dict[str, JsonValue]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -36,9 +37,12 @@ class StreamOptions(RequestModel):
 
 
 class CreateChatCompletion(RequestModel):
-    """With a session: `model`, the new messages, `stream` and its options, and `user`,
-    `safety_identifier` and `prompt_cache_key`, which have no effect there. null equals absence.
+    """All parameters are passed to the model server, also those that are not listed here, such as
+    `top_k` or `chat_template_kwargs`; of those at most 32. null equals absence.
     """
+
+    model_config = ConfigDict(extra="allow", strict=True, hide_input_in_errors=True)
+    __pydantic_extra__: dict[str, JsonValue]
 
     model: str = Field(min_length=1, max_length=200, examples=["parley-demo"])
     messages: list[CompletionMessage] = Field(
@@ -53,11 +57,10 @@ class CreateChatCompletion(RequestModel):
         description="`session_id` names the session; other entries are not stored.",
         examples=[{"session_id": "0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"}],
     )
+
     user: _Hint | None = None
     safety_identifier: _Hint | None = None
     prompt_cache_key: _Hint | None = None
-
-    # Passed to the model server: without a session only.
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -79,8 +82,6 @@ class CreateChatCompletion(RequestModel):
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[_Object], Field(max_length=MAX_TOOLS)] | None = None
     function_call: JsonValue = None
-
-    # Accepted only with their default values.
     store: bool | None = None
     service_tier: _Hint | None = None
     modalities: list[_Hint] | None = None

@@ -32,12 +32,16 @@ class SessionCompletion:
         self._opener, self._models = opener, models
         self._reply_timeout_seconds = reply_timeout_seconds
 
-    def to_command(self, request: CreateChatCompletion, *, attach: bool) -> bytes:
+    def to_command(
+        self, request: CreateChatCompletion, parameters: dict[str, Any], *, attach: bool
+    ) -> bytes:
         """The command for the session service. Raises InvalidRequest, TooLarge."""
         *preceding, content = new_texts(request.messages)
         command: dict[str, Any] = {"content": content, "model": request.model}
         if preceding:
             command["preceding"] = preceding
+        if parameters:
+            command["parameters"] = parameters
         if attach:
             command["attach"] = True
         return msgspec.json.encode(command)

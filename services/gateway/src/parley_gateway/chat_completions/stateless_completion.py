@@ -13,41 +13,34 @@ from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_core.http.service_client import ServiceClient
 from parley_core.streaming.sse import EventTooLarge, SSEFramer
 from parley_gateway.chat_completions.errors import error_event
-from parley_gateway.chat_completions.parameter_support import to_upstream_parameters
-from parley_gateway.chat_completions.schemas import CreateChatCompletion
 from parley_gateway.http.sse_response import SSEResponse
 
 _PATH = "/completions"
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-# Reserved at the end of a drain to send clients an error: they cannot resume elsewhere.
-_LAST_EVENT_SECONDS = 1
 
 
 class StatelessCompletion:
     """A client that disconnects ends the completion."""
 
-    def __init__(
-        self, inference: ServiceClient, *, reply_timeout_seconds: float, drain_seconds: float
-    ) -> None:
+    def __init__(self, inference: ServiceClient, *, reply_timeout_seconds: float) -> None:
         self._inference, self._reply_timeout_seconds = inference, reply_timeout_seconds
-        self._drain_seconds = max(0, drain_seconds - _LAST_EVENT_SECONDS)
 
     async def send_response(
         self,
-        request: CreateChatCompletion,
+        body: bytes,
+        stream: bool,
         caller: Caller,
         scope: Scope,
         receive: Receive,
         send: Send,
         stop: asyncio.Future[None],
     ) -> None:
-        body, stop = to_upstream_parameters(request), _delayed(stop, self._drain_seconds)
-        if not request.stream:
+        if not stream:
             response = await self._whole_response(body, caller, receive, stop)
             await response(scope, receive, send)
             return
-        stream = SSEResponse(handed_over=no_handover(), handover_timeout_seconds=0)
-        await stream.send_batches(
+        events = SSEResponse(handed_over=no_handover(), handover_timeout_seconds=0)
+        await events.send_batches(
             self._events(body, caller),
             receive,
             send,
@@ -90,18 +83,6 @@ class StatelessCompletion:
                     yield framer.feed(received)
             except (aiohttp.ClientError, TimeoutError, OSError, EventTooLarge):
                 yield error_event(_interrupted())
-
-
-def _delayed(stop: asyncio.Future[None], seconds: float) -> asyncio.Future[None]:
-    loop = asyncio.get_running_loop()
-    delayed = loop.create_future()
-
-    def resolve() -> None:
-        if not delayed.done():
-            delayed.set_result(None)
-
-    stop.add_done_callback(lambda _: loop.call_later(seconds, resolve))
-    return delayed
 
 
 def _shutting_down() -> ParleyError:

@@ -7,9 +7,11 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from parley_gateway.history.page_cache import Page
+from parley_gateway.http.security_headers import SECURITY_HEADERS
 
 _ETAG = re.compile(r'W/"([0-9]{1,10})"', re.ASCII)
-_PRIVATE = (b"cache-control", b"private, no-cache")
+# Cached pages are sent without passing the middleware that adds security headers.
+_COMMON = ((b"cache-control", b"private, no-cache"), *SECURITY_HEADERS)
 
 
 def parse_page(session_id: UUID, body: bytes, etag: str | None) -> Page | None:
@@ -22,7 +24,7 @@ def parse_page(session_id: UUID, body: bytes, etag: str | None) -> Page | None:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"etag", tag),
-        _PRIVATE,
+        *_COMMON,
     )
     return Page(session_id, int(match[1]), body, tag, headers)
 
@@ -61,4 +63,4 @@ def page_messages(
 
 
 def _headers(page: Page, not_modified: bool) -> tuple[tuple[bytes, bytes], ...]:
-    return ((b"etag", page.etag), _PRIVATE) if not_modified else page.headers
+    return ((b"etag", page.etag), *_COMMON) if not_modified else page.headers

@@ -59,7 +59,7 @@ class Exporter:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "export") as stop:
             async with self._history.stream(
                 "GET",
                 path,

@@ -5,16 +5,23 @@ It inspects as little of a request as possible: nearly all of the time is spent 
 
 from collections.abc import Callable, Iterable
 from secrets import token_hex
+from time import perf_counter
+from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.http.errors import REQUEST_ID, ParleyError
+from parley_core.http.request_observer import log_request
+from parley_core.process.request_metrics import RequestMetrics
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.history.conditional_get import page_messages
 from parley_gateway.history.page_cache import Page, PageCache
 from parley_gateway.history.version_lookup import VersionLookup
 
 PATH = "/v1/history/"
+ROUTE = "/v1/history/{session_id}"
+# Of the requests that are served from the cache, one in so many has a log line.
+LOGGED_EVERY = 100
 
 _REQUEST_ID = REQUEST_ID.encode()
 # Requests with one of these headers go to the application.
@@ -30,17 +37,21 @@ class PageCacheMiddleware:
         pages: PageCache,
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
+        metrics: RequestMetrics,
     ) -> None:
         """`versions` is called once the application has started."""
-        self._app, self._pages, self._tokens = app, pages, tokens
-        self._versions = versions
+        self._app, self.cache, self._tokens = app, pages, tokens
+        self._versions, self._metrics = versions, metrics
+        self.lookups: dict[Literal["hit", "miss", "stale"], int] = {"hit": 0, "miss": 0, "stale": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PATH):
+            started_at = perf_counter()
             messages = await self._cached_response(scope)
             if messages is not None:
                 for message in messages:
                     await send(message)
+                self._record(scope, perf_counter() - started_at)
                 return
         await self._app(scope, receive, send)
 
@@ -50,7 +61,9 @@ class PageCacheMiddleware:
         authorization = if_none_match = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
-                authorization = authorization or value
+                if authorization:
+                    return None  # The application rejects two of them.
+                authorization = value
             elif name == b"if-none-match":
                 if_none_match = if_none_match or value
             elif name in _UNSUPPORTED:
@@ -58,10 +71,19 @@ class PageCacheMiddleware:
         verified = self._tokens.get(authorization)
         if verified is None:
             return None
-        page = self._pages.get((verified.owner, scope["raw_path"], scope["query_string"]))
+        page = self.cache.get((verified.owner, scope["raw_path"], scope["query_string"]))
         if page is None or not await self._is_current(page):
+            self.lookups["miss" if page is None else "stale"] += 1
             return None
+        self.lookups["hit"] += 1
         return page_messages(page, if_none_match, (_REQUEST_ID, token_hex(16).encode()))
+
+    def _record(self, scope: Scope, seconds: float) -> None:
+        self._metrics.observe_request(scope["method"], ROUTE, 200, None, seconds)
+        # A log line takes longer than the response.
+        if self.lookups["hit"] % LOGGED_EVERY == 0:
+            line = {"method": scope["method"], "route": ROUTE, "status": 200, "kind": "cached"}
+            log_request({**line, "seconds": round(seconds, 4), "logged_every": LOGGED_EVERY})
 
     async def _is_current(self, page: Page) -> bool:
         try:

@@ -4,7 +4,7 @@ from pydantic import Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
-from parley_core.http.body_limit import BodyLimitMiddleware
+from parley_core.http.body_limit import MAX_TOTAL_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.runtime.settings import Count, SettingsGroup
 
 # JSON escapes may take six bytes for each byte of a message.
@@ -20,15 +20,20 @@ class BodyLimitSettings(SettingsGroup):
     max_completion_bytes: Count = Field(
         default=4 * 1024 * 1024, description="the bytes of the largest body of a chat completion"
     )
+    max_total_bytes: Count = Field(
+        default=MAX_TOTAL_BYTES,
+        description="the bytes of the bodies of all requests at once, until they are answered",
+    )
 
 
 class BodyLimits:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, settings: BodyLimitSettings) -> None:
-        self._default = BodyLimitMiddleware(app, MAX_BODY_BYTES)
-        self._imports = BodyLimitMiddleware(app, settings.max_import_bytes)
-        self._completions = BodyLimitMiddleware(app, settings.max_completion_bytes)
+        budget = BodyBudget(settings.max_total_bytes, "gateway_busy")
+        self._default = BodyLimitMiddleware(app, MAX_BODY_BYTES, budget)
+        self._imports = BodyLimitMiddleware(app, settings.max_import_bytes, budget)
+        self._completions = BodyLimitMiddleware(app, settings.max_completion_bytes, budget)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._limited_app(scope)(scope, receive, send)

@@ -12,7 +12,7 @@ MAX_QUERY_PARAMETERS = 32
 class QueryLimit:
     """ASGI middleware: 400 `invalid_request` for over MAX_QUERY_PARAMETERS parameters.
 
-    Belongs inside of RequestIdMiddleware, which gives the response its x-request-id.
+    Belongs inside of RequestObserver, which gives the response its x-request-id.
     """
 
     def __init__(self, app: ASGIApp) -> None:

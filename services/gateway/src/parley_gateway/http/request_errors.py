@@ -1,4 +1,4 @@
-"""Exception handlers: validation errors, 405, and clients that disconnect."""
+"""Exception handlers: validation errors, and clients that disconnect."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,22 +7,16 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
 
 from parley_core.http.error_handlers import error_response
-from parley_core.http.errors import InvalidRequest, ParleyError
+from parley_core.http.errors import InvalidRequest
 from parley_gateway.schemas.fields import CUSTOM_ERROR
 
 _MAX_PARAM_LENGTH = 256
 
 
-class MethodNotAllowed(ParleyError):
-    status, type, code = 405, "invalid_request_error", "method_not_allowed"
-
-
 def install_request_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(MethodNotAllowed.status, _on_method_not_allowed)
     app.add_exception_handler(ClientDisconnect, _on_client_disconnect)
 
 
@@ -31,17 +25,6 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     return error_response(request, InvalidRequest(_message_of(first), param=_param_of(first)))
-
-
-async def _on_method_not_allowed(request: Request, error: Exception) -> Response:
-    """Allow lists the methods of all routes at the path: FastAPI has one route per method."""
-    del error
-    methods: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            methods.update(route.methods or ())
-    allow = {"allow": ", ".join(sorted(methods))}
-    return error_response(request, MethodNotAllowed("Method Not Allowed.", headers=allow))
 
 
 async def _on_client_disconnect(request: Request, error: Exception) -> Response:

@@ -46,19 +46,38 @@ class JSONBody(Generic[Model]):
         self.model = model
 
     async def __call__(self, request: Request) -> Model:
+        body = await _read_body(request)
+        check_json_size(body)
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                body = await request.body()
-        except TimeoutError:
-            raise RequestBodyTimeout(
-                f"The body was not received within {BODY_TIMEOUT_SECONDS:g} seconds.",
-                headers={"connection": "close"},
-            ) from None
-        try:
-            check_json_size(body)
             return self.model.model_validate_json(body or b"{}")
         except ValidationError as error:
             raise _invalid(error, "body") from None
+
+
+class ForwardedBody:
+    """Dependency: the bytes of a JSON body that a service validates; `model` documents it.
+
+    Raises InvalidRequest for over `max_values` JSON values, or RequestBodyTimeout.
+    """
+
+    def __init__(self, model: type[BaseModel], *, max_values: int) -> None:
+        self.model, self._max_values = model, max_values
+
+    async def __call__(self, request: Request) -> bytes:
+        body = await _read_body(request)
+        check_json_size(body, self._max_values)
+        return body
+
+
+async def _read_body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            return await request.body()
+    except TimeoutError:
+        raise RequestBodyTimeout(
+            f"The body was not received within {BODY_TIMEOUT_SECONDS:g} seconds.",
+            headers={"connection": "close"},
+        ) from None
 
 
 async def idempotency_headers(

@@ -1,25 +1,61 @@
 """Limits the number of concurrent streams, and ends them when the process shuts down."""
 
 import asyncio
-from collections.abc import Iterator
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import Unavailable
 from parley_core.http.person_limit import PersonLimit
 
+StreamKind = Literal["sse", "json", "openai", "export"]
+"""Clients resume `sse` through another gateway; the others lose what they wait for."""
+
+KINDS: tuple[StreamKind, ...] = ("sse", "json", "openai", "export")
+RESUMABLE = "sse"
+
+# Reserved at the end of a drain to send clients an error.
+_LAST_EVENT_SECONDS = 1.0
+_HURRIED_SECONDS = 4.0
+
 
 class StreamLimiter:
-    def __init__(self, max_streams: int, max_person_share: float) -> None:
+    """`open` counts the streams by kind.
+
+    At shutdown, streams that clients can resume end one after the other within `handover_seconds`,
+    so that their clients do not reconnect together. The others may run for `drain_seconds`.
+    """
+
+    def __init__(
+        self,
+        max_streams: int,
+        max_person_share: float,
+        *,
+        drain_seconds: float,
+        handover_seconds: float,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        """`spread` returns numbers from 0 to 1."""
         self.draining = False
+        self.max_streams = max_streams
+        self.open: Counter[StreamKind] = Counter(dict.fromkeys(KINDS, 0))
         self._limit = PersonLimit(
-            max_streams, max_person_share, things="streams", busy_code="gateway_busy"
+            max_streams,
+            max_person_share,
+            things="streams",
+            person_code="too_many_streams",
+            busy_code="gateway_busy",
         )
-        self._stops: set[asyncio.Future[None]] = set()
+        self._drain_seconds = max(0.0, drain_seconds - _LAST_EVENT_SECONDS)
+        self._handover_seconds, self._spread = handover_seconds, spread
+        self._stops: dict[asyncio.Future[None], StreamKind] = {}
 
     @contextmanager
-    def slot(self, principal: Principal) -> Iterator[asyncio.Future[None]]:
-        """Take a slot; the future is done when the process is stopping.
+    def slot(self, principal: Principal, kind: StreamKind) -> Iterator[asyncio.Future[None]]:
+        """Take a slot; the future is done when the stream must end.
 
         Raises Unavailable, or TooManyRequests for a person with their full share.
         """
@@ -27,14 +63,31 @@ class StreamLimiter:
             raise Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
         with self._limit.slot(principal):
             stop = asyncio.get_running_loop().create_future()
-            self._stops.add(stop)
+            self._stops[stop] = kind
+            self.open[kind] += 1
             try:
                 yield stop
             finally:
-                self._stops.discard(stop)
+                self.open[kind] -= 1
+                del self._stops[stop]
 
     def drain(self) -> None:
+        """Admit no more streams, and end those that are open in time."""
         self.draining = True
+        for stop, kind in self._stops.items():
+            if kind == RESUMABLE:
+                self._end_after(self._spread() * self._handover_seconds, stop)
+            else:
+                self._end_after(self._drain_seconds, stop)
+
+    def hurry(self) -> None:
+        """End all streams within seconds."""
         for stop in self._stops:
+            self._end_after(self._spread() * _HURRIED_SECONDS, stop)
+
+    def _end_after(self, seconds: float, stop: asyncio.Future[None]) -> None:
+        def end() -> None:
             if not stop.done():
                 stop.set_result(None)
+
+        asyncio.get_running_loop().call_later(seconds, end)

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from parley_gateway.page.page_files import SUFFIX_BY_CODING, PageFile
 
 # The page has no inline script or style and sets no HTML from text, so it needs no nonce. Its one
-# Trusted Types policy starts the worker that highlights code. Images of other origins would carry text out: none is loaded.
+# Trusted Types policy starts the worker that highlights code. Images of other origins would carry
+# text out: none is loaded.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -30,8 +31,6 @@ SECURITY_HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
 IMMUTABLE = "public, max-age=31536000, immutable"
 # A 304 is cheap, and `no-store` would disable the back/forward cache.

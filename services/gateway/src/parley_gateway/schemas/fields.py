@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from parley_contracts.api_models import rfc3339
 from parley_contracts.session_api.limits import (
     ASSISTANT_ID_PATTERN,
+    MAX_ERROR_CODE_LENGTH,
     MAX_METADATA_ENTRIES,
     MAX_METADATA_KEY_LENGTH,
     MAX_METADATA_VALUE_LENGTH,
@@ -39,7 +40,8 @@ CUSTOM_ERROR = "parley"
 _NO_CONTROL_CHARACTER = re.compile(NO_CONTROL_CHARACTER)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+CANONICAL_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 
 def _canonical_uuid(text: Any) -> Any:
@@ -96,11 +98,18 @@ def _past_in_utc(text: str) -> str:
 
 
 def _version_or_past(text: str) -> str:
-    if not _NUMBER.fullmatch(text):
+    if not _DIGITS.fullmatch(text):
         return _past_in_utc(text)
-    if not 1 <= int(text) <= MAX_VERSION:
+    if not CANONICAL_NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_VERSION:
         raise PydanticCustomError(CUSTOM_ERROR, "Input should be a version from 1, or a time.")
-    return str(int(text))
+    return text
+
+
+def _canonical_number(text: Any) -> Any:
+    # Pydantic also accepts 1.0, +1, 1_0 and white space.
+    if isinstance(text, str) and not CANONICAL_NUMBER.fullmatch(text):
+        raise PydanticCustomError(CUSTOM_ERROR, "Input should be a whole number, in digits only.")
+    return text
 
 
 _TIME_SCHEMA = {"type": "string", "format": "date-time"}
@@ -110,6 +119,8 @@ Name = Annotated[str, AfterValidator(_without_control_characters), Field(min_len
 """Text that the services store unsealed, or compare with such text."""
 AssistantId = Annotated[Name, Field(max_length=200, examples=["helper"])]
 ModelName = Annotated[Name, Field(max_length=MAX_MODEL_NAME_LENGTH)]
+ErrorCode = Annotated[Name, Field(max_length=MAX_ERROR_CODE_LENGTH)]
+TokenCount = Annotated[int, Field(ge=0, le=MAX_VERSION)]
 Title = Annotated[str, Field(max_length=MAX_TITLE_LENGTH, examples=["Holidays"])]
 _MetadataKey = Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]
 _MetadataValue = Annotated[str, Field(max_length=MAX_METADATA_VALUE_LENGTH)]
@@ -117,6 +128,8 @@ Metadata = Annotated[
     dict[_MetadataKey, _MetadataValue],
     Field(max_length=MAX_METADATA_ENTRIES, examples=[{"topic": "travel"}]),
 ]
+QueryNumber = Annotated[int, BeforeValidator(_canonical_number)]
+"""A whole number in a query string."""
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Instant = Annotated[str, AfterValidator(_in_utc), WithJsonSchema(_TIME_SCHEMA)]
 PastInstant = Annotated[str, AfterValidator(_past_in_utc), WithJsonSchema(_TIME_SCHEMA)]

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from parley_gateway.auth.authenticator import MAX_NAME_LENGTH
 from parley_gateway.schemas.fields import (
     CUSTOM_ERROR,
+    MAX_VERSION,
     AssistantId,
     Date,
     Id,
@@ -15,7 +16,7 @@ from parley_gateway.schemas.fields import (
     ModelName,
     Name,
     QueryModel,
-    Version,
+    QueryNumber,
     VersionOrTime,
 )
 
@@ -24,9 +25,11 @@ ALLOW_BEHIND = (
     "within 2 s."
 )
 
+_ONE = "An item of the list; give either `after` or `before`, not both."
+
 
 class ListQuery(QueryModel):
-    limit: int = Field(20, ge=1, le=100)
+    limit: QueryNumber = Field(20, ge=1, le=100)
     order: Literal["desc", "asc"] = Field("desc", description="`desc` is newest first.")
 
     @field_validator("before", mode="after", check_fields=False)
@@ -38,27 +41,33 @@ class ListQuery(QueryModel):
 
 
 class HistoryQuery(ListQuery):
-    after: Id | None = Field(None, description="The last message of the previous page.")
-    before: Id | None = Field(None, description="The first message of the next page.")
-    min_version: Version | None = Field(
+    after: Id | None = Field(None, description=f"The last message of the previous page. {_ONE}")
+    before: Id | None = Field(None, description=f"The first message of the next page. {_ONE}")
+    min_version: QueryNumber | None = Field(
         None,
-        description="A version that the session must have: 400 otherwise.",
+        ge=1,
+        le=MAX_VERSION,
+        description="A version that the session must have: 400 where it has none such within 2 s.",
     )
     as_of: VersionOrTime | None = Field(
-        None, description="The history as it was at a version, or at a past time."
+        None,
+        description="The history as it was at a version, of at most the session's, or at a time, "
+        "which is not in the future.",
     )
     leaf: Id | None = Field(
-        None, description="The branch that ends with this message. Default: the current branch."
+        None,
+        description="The branch that ends with this message of the session. Default: the current "
+        "branch. Excludes `branches`.",
     )
     branches: Literal["all"] | None = Field(
-        None, description="All messages of all branches, ordered by version."
+        None, description="All messages of all branches, ordered by version. Excludes `leaf`."
     )
     allow_behind: Literal["true", "false"] | None = Field(None, description=ALLOW_BEHIND)
 
 
 class SessionsQuery(ListQuery):
-    after: Id | None = Field(None, description="The last session of the previous page.")
-    before: Id | None = Field(None, description="The first session of the next page.")
+    after: Id | None = Field(None, description=f"The last session of the previous page. {_ONE}")
+    before: Id | None = Field(None, description=f"The first session of the next page. {_ONE}")
     assistant_id: AssistantId | None = None
     archived: Literal["true", "false", "all"] = "false"
     updated_after: Instant | None = None
@@ -68,8 +77,12 @@ class SessionsQuery(ListQuery):
 
 class AssistantsQuery(ListQuery):
     order: Literal["desc", "asc"] = Field("asc", description="`asc` is catalogue order.")
-    after: AssistantId | None = Field(None, description="The last assistant of the previous page.")
-    before: AssistantId | None = Field(None, description="The first assistant of the next page.")
+    after: AssistantId | None = Field(
+        None, description=f"The last assistant of the previous page. {_ONE}"
+    )
+    before: AssistantId | None = Field(
+        None, description=f"The first assistant of the next page. {_ONE}"
+    )
 
 
 class ExportQuery(QueryModel):
@@ -78,7 +91,8 @@ class ExportQuery(QueryModel):
 
 class UsageQuery(QueryModel):
     start: Date | None = Field(
-        None, description="The first day, in UTC. Default: 30 days before `end`."
+        None,
+        description="The first day, in UTC; not after `end`. Default: 30 days up to `end`.",
     )
     end: Date | None = Field(
         None, description="The last day, in UTC. Default: today. At most 366 days after `start`."
@@ -92,17 +106,17 @@ class UsageQuery(QueryModel):
     user: Annotated[Name, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
         None, description="Another user of the tenant. Requires the scope `admin`."
     )
-    limit: int = Field(20, ge=1, le=100)
+    limit: QueryNumber = Field(20, ge=1, le=100)
     after: Annotated[Name, Field(max_length=1_024)] | None = Field(
-        None, description="The `next` of the previous page."
+        None, description="The `next` of the previous page; requires the same `group_by`."
     )
 
 
 class ResumeQuery(QueryModel):
-    starting_after: int | None = Field(
+    starting_after: QueryNumber | None = Field(
         None,
         ge=0,
-        le=2**31 - 1,
+        le=MAX_VERSION,
         description="The `id` of the last received event. `Last-Event-ID` takes precedence.",
     )
     ticket: str | None = Field(

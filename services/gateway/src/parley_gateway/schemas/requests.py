@@ -1,20 +1,25 @@
 """Request bodies of the public routes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from parley_contracts.api_models import FinishReason
+from parley_contracts.session_api.imports import OnError
 from parley_contracts.session_api.limits import (
     MAX_ASSISTANT_DESCRIPTION_LENGTH,
     MAX_ASSISTANT_NAME_LENGTH,
     MAX_IMPORTED_MESSAGES,
     MAX_INSTRUCTIONS_LENGTH,
     MAX_MESSAGE_BYTES,
+    MAX_NAMED_RECORDS,
+    MAX_REPLY_BYTES,
 )
 from parley_contracts.session_api.turns import OnOpenTurn
 from parley_gateway.schemas.fields import (
     ASSISTANT_ID_REGEX,
     AssistantId,
+    ErrorCode,
     Id,
     Metadata,
     ModelName,
@@ -22,6 +27,8 @@ from parley_gateway.schemas.fields import (
     PatchModel,
     RequestModel,
     Title,
+    TokenCount,
+    Version,
 )
 
 _Content = Annotated[
@@ -110,31 +117,84 @@ class Regenerate(ReplyOptions):
     )
 
 
+class ImportedUsage(RequestModel):
+    """Not charged to the session. `total_tokens` is not stored."""
+
+    prompt_tokens: TokenCount
+    completion_tokens: TokenCount
+    total_tokens: int | None = Field(None, ge=0)
+    estimated: bool = False
+
+
 class ImportedMessage(RequestModel):
-    id: Id | None = Field(None, description="Default: derived from the message.")
+    """`status` and the fields after it are those of a reply, with the role `assistant`.
+
+    `object`, `session_id`, `turn_id` and `version` are those of an export and are not stored.
+    """
+
+    id: Id | None = Field(
+        None, description="Default: derived from this message and those before it in the call."
+    )
+    parent_message_id: Id | None = Field(
+        None,
+        description="A message of the session, or an earlier one of the call. null begins a "
+        "branch of its own. Default: the newest message.",
+    )
     role: Literal["user", "assistant", "system"]
-    content: _Content
-    created_at: PastInstant | None = Field(None, description="The original time of the message.")
+    content: str = Field(
+        description=f"At most {MAX_MESSAGE_BYTES} bytes of UTF-8, those of a reply "
+        f"{MAX_REPLY_BYTES}. Only a failed or cancelled reply may be empty."
+    )
+    created_at: PastInstant | None = Field(
+        None, description="The original time of the message, which is not in the future."
+    )
+    status: Literal["completed", "failed", "cancelled"] = "completed"
+    model: ModelName | None = None
+    finish_reason: FinishReason | None = None
+    usage: ImportedUsage | None = None
+    error_code: ErrorCode | None = Field(None, description="The reason of a failed reply.")
+    object: Literal["message"] = "message"
+    session_id: Id | None = None
+    turn_id: Id | None = None
+    version: Version | None = None
 
 
 class ImportMessages(RequestModel):
-    """Appended after the newest message, in order: all of them or none."""
+    """Messages in order, each after its parent. `object` and `session` are those of an export and
+    are not stored.
+    """
 
-    messages: list[ImportedMessage] = Field(min_length=1, max_length=MAX_IMPORTED_MESSAGES)
+    messages: list[ImportedMessage] = Field(max_length=MAX_IMPORTED_MESSAGES)
+    on_error: OnError = Field(
+        "reject",
+        description="If messages are bad: `reject` the whole import, or `skip` them. Both name "
+        f"the first {MAX_NAMED_RECORDS} of them.",
+    )
+    object: Literal["session_export"] = "session_export"
+    session: dict[str, Any] | None = None
 
 
 class Search(RequestModel):
     query: str = Field(
-        min_length=1, max_length=500, description="Words that a message must all contain."
+        min_length=1,
+        max_length=500,
+        description="Words that a message must all contain; at least one letter or digit.",
     )
     limit: int = Field(20, ge=1, le=100)
-    after: Id | None = Field(None, description="The last message of the previous page.")
+    after: Id | None = Field(
+        None, description="The last message of the previous page: one of the caller's."
+    )
     assistant_id: AssistantId | None = None
     session_id: Id | None = None
 
 
 class DefineAssistant(RequestModel):
-    id: str = Field(pattern=ASSISTANT_ID_REGEX, examples=["pirate"])
+    id: str = Field(
+        pattern=ASSISTANT_ID_REGEX,
+        description="At most 64 lower-case letters, digits, `_` and `-`; the first is a letter or "
+        "a digit.",
+        examples=["pirate"],
+    )
     name: _Name
     description: _Description = ""
     instructions: _Instructions

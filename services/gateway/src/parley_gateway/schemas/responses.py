@@ -17,10 +17,29 @@ from parley_contracts.api_models import (
 )
 
 
+def _absent(value: Any) -> bool:
+    return value is None
+
+
+class BadRecord(Shape):
+    """Why a message of an import is not accepted. `index` counts from 0; `param` is its field."""
+
+    index: int
+    param: str
+    code: str
+    message: str
+
+
+class RequestError(ErrorShape):
+    """Only a rejected import has `records`: its bad messages, up to 100."""
+
+    records: list[BadRecord] | None = Field(default=None, exclude_if=_absent)
+
+
 class ErrorResponse(Shape):
     """The body of every error. `code` is for programs, `message` for people."""
 
-    error: ErrorShape
+    error: RequestError
 
 
 class MessageList(Page[Message]):
@@ -59,12 +78,16 @@ class SessionsDeleted(Shape):
 
 
 class HistoryImport(Shape):
-    """`skipped` is the number of messages that already existed."""
+    """`skipped` is the number of messages that already existed, `failed` that of the bad ones, of
+    which `errors` names up to 100.
+    """
 
     object: Literal["history_import"] = "history_import"
     session_id: UUID
     imported: int
     skipped: int
+    failed: int
+    errors: list[BadRecord]
     version: int
 
 
@@ -94,10 +117,6 @@ class SessionExport(Shape):
 class Export(Shape):
     object: Literal["export"] = "export"
     sessions: list[SessionExport]
-
-
-def _absent(value: Any) -> bool:
-    return value is None
 
 
 class Cost(Shape):

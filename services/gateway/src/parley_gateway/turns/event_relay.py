@@ -21,6 +21,7 @@ from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.streaming.sse import EventTooLarge
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.turns.relay_metrics import RelayMetrics, TurnLatency
 from parley_gateway.turns.sse_framing import MalformedEventStream, TurnEventFramer
 
 log = logging.getLogger(__name__)
@@ -64,13 +65,17 @@ class TurnEventRelay:
         *,
         stream_url: Callable[[], str],
         last_event_id: int = 0,
+        metrics: RelayMetrics,
+        latency: TurnLatency | None = None,
     ) -> None:
+        """`latency` is that of the request which opened the turn."""
+        self._metrics, self._latency = metrics, latency
         self.turn = turn
         self.handed_over = asyncio.Event()
         self.session_erased = False
         self._caller = caller
         self._inference, self._session = upstreams.inference, upstreams.session
-        self._settings, self._stream_url = settings, stream_url
+        self._settings, self.stream_url = settings, stream_url
         self._last_event_id = last_event_id
 
     @property
@@ -80,7 +85,7 @@ class TurnEventRelay:
 
     def started(self) -> bytes:
         """The event that precedes all others."""
-        return sse.started(self.turn, self._stream_url())
+        return sse.started(self.turn, self.stream_url())
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """Whole events, in batches as they arrive; comments too.
@@ -101,6 +106,8 @@ class TurnEventRelay:
                     async for received in chunks:
                         backoff.reset()
                         if events := framer.feed(received):
+                            if framer.last_event_id and self._latency is not None:
+                                self._latency.received_text()
                             self._last_event_id = framer.last_event_id
                             if framer.ended:
                                 _check_end(events)
@@ -109,6 +116,7 @@ class TurnEventRelay:
                             return
             except _STREAM_ERRORS as error:
                 is_refused = _is_final(error)
+                self._metrics.reattaches.inc(not is_refused)
             if (ended := await self.fetch_ended_turn()) is not None:
                 yield self._replay(ended)
                 return
@@ -141,10 +149,15 @@ class TurnEventRelay:
     def _read_from_inference(self) -> AsyncGenerator[bytes, None]:
         return read_until_turn_over(
             self._attach(),
-            self.handed_over,
+            self._accepted,
             connect_timeout_seconds=self._settings.connect_timeout_seconds,
             is_turn_over=self._is_turn_over,
         )
+
+    def _accepted(self) -> None:
+        self.handed_over.set()
+        if self._latency is not None:
+            self._latency.accepted()
 
     def _attach(self) -> Attachment:
         body = StreamTurnRequest(self.turn.session_id, self._last_event_id)
@@ -171,7 +184,7 @@ class TurnEventRelay:
 
 async def read_until_turn_over(
     attachment: Attachment,
-    handed_over: asyncio.Event,
+    on_accepted: Callable[[], None],
     *,
     connect_timeout_seconds: float,
     is_turn_over: Callable[[], Awaitable[bool]],
@@ -185,7 +198,7 @@ async def read_until_turn_over(
     async with AsyncExitStack() as stack:
         async with asyncio.timeout(connect_timeout_seconds):
             upstream = await stack.enter_async_context(attachment)
-        handed_over.set()
+        on_accepted()
         while received := await _next_chunk(upstream, is_turn_over):
             yield received
 
@@ -207,20 +220,35 @@ async def _next_chunk(
 
 
 class TurnEventRelays:
-    """Creates the relay of a turn, and the `turn.started` event that precedes its events."""
+    """Creates the relay of a turn that the request opened, or resumes, maybe with a ticket."""
 
     def __init__(
         self,
         upstreams: Upstreams,
         tickets: StreamTickets,
         settings: StreamSettings,
+        metrics: RelayMetrics,
     ) -> None:
         self._upstreams, self._tickets, self._settings = upstreams, tickets, settings
+        self._metrics = metrics
 
-    def relay(
-        self, turn: Turn, caller: Caller, last_event_id: int = 0, ticket: str | None = None
+    def opened(self, turn: Turn, caller: Caller) -> TurnEventRelay:
+        return self._relay(turn, caller, latency=TurnLatency(self._metrics))
+
+    def resumed(
+        self, turn: Turn, caller: Caller, last_event_id: int, ticket: str | None
     ) -> TurnEventRelay:
-        """`ticket` is the one that the caller came with, if any."""
+        self._metrics.resumes.inc()
+        return self._relay(turn, caller, last_event_id, ticket)
+
+    def _relay(
+        self,
+        turn: Turn,
+        caller: Caller,
+        last_event_id: int = 0,
+        ticket: str | None = None,
+        latency: TurnLatency | None = None,
+    ) -> TurnEventRelay:
         return TurnEventRelay(
             turn,
             caller,
@@ -228,6 +256,8 @@ class TurnEventRelays:
             self._settings,
             stream_url=lambda: self._tickets.stream_url(turn.id, caller.principal, ticket),
             last_event_id=last_event_id,
+            metrics=self._metrics,
+            latency=latency,
         )
 
 

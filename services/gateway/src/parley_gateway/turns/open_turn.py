@@ -35,4 +35,4 @@ class TurnOpener:
             self._upstreams.session, "POST", path, caller, body=body, headers=headers
         )
         turn = parse_turn(response.body)
-        return self._relays.relay(turn, caller)
+        return self._relays.opened(turn, caller)

@@ -1,6 +1,5 @@
 """Resumes the stream of a turn after any event, also once the turn has ended."""
 
-import re
 from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
@@ -15,8 +14,7 @@ from starlette.types import Receive, Scope, Send
 from parley_contracts import turn_sse as sse
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
-from parley_core.http.service_auth import request_id
-from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.authenticator import Authenticator, caller_of
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.http.asgi_response import ASGIResponse
 from parley_gateway.http.forwarding import Forwarder
@@ -24,12 +22,11 @@ from parley_gateway.http.request_parsing import TurnId
 from parley_gateway.http.sse_response import response_start
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.upstreams import Upstreams
-from parley_gateway.schemas.fields import MAX_VERSION
+from parley_gateway.schemas.fields import CANONICAL_NUMBER, MAX_VERSION
 from parley_gateway.schemas.queries import ResumeQuery
 from parley_gateway.turns.event_relay import TurnEventRelays, parse_turn
 from parley_gateway.turns.stream_response import TurnStreamResponse
 
-_EVENT_ID = re.compile(r"[0-9]{1,10}")
 _BEARER = HTTPBearer(scheme_name="bearer", bearerFormat="JWT", auto_error=False)
 _TICKET = APIKeyQuery(name="ticket", scheme_name="ticket", auto_error=False)
 
@@ -56,7 +53,7 @@ class TicketAuthenticator:
         ticket = request.query_params.get("ticket")
         if ticket is None:
             return await self._authenticate(request)
-        return Caller(self._tickets.verify(ticket, turn_id), request_id(request))
+        return caller_of(request, self._tickets.verify(ticket, turn_id))
 
 
 async def last_event_id(
@@ -67,7 +64,7 @@ async def last_event_id(
             alias="Last-Event-ID",
             description="The `id` of the last received event.",
         ),
-        WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}|end)$"}),
+        WithJsonSchema({"type": "string", "pattern": "^(0|[1-9][0-9]{0,9}|end)$"}),
     ] = None,
 ) -> LastEventId:
     """The last event that the client has received; None for none.
@@ -80,7 +77,7 @@ async def last_event_id(
     [event_id] = last_event_id if len(last_event_id) == 1 else [""]
     if event_id == sse.END:
         return "end"
-    if not _EVENT_ID.fullmatch(event_id) or int(event_id) > MAX_VERSION:
+    if not CANONICAL_NUMBER.fullmatch(event_id) or int(event_id) > MAX_VERSION:
         raise InvalidRequest("Input should be the id of an event.", param="Last-Event-ID")
     return int(event_id)
 
@@ -114,7 +111,7 @@ class StreamResumer:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "sse") as stop:
             response = await self._forwarder.call(
                 self._upstreams.session, "GET", f"/turns/{turn_id}", caller
             )
@@ -128,7 +125,7 @@ class StreamResumer:
                 await send(response_start(sse.HEADERS))
                 await send({"type": "http.response.body", "body": b""})
                 return
-            events = self._relays.relay(turn, caller, after or 0, ticket)
+            events = self._relays.resumed(turn, caller, after or 0, ticket)
             await TurnStreamResponse(events).send_events(
                 receive, send, stop, resumes=after is not None
             )

@@ -15,6 +15,7 @@ from parley_gateway.schemas.requests import Regenerate, ReplyOptions, SubmitMess
 from parley_gateway.turns.json_response import TurnResponse
 from parley_gateway.turns.open_turn import Command, TurnOpener
 from parley_gateway.turns.stream_response import TurnStreamResponse
+from parley_gateway.turns.stream_url import with_stream_url
 
 
 class MessageSubmitter:
@@ -59,7 +60,7 @@ class MessageSubmitter:
         send: Send,
     ) -> None:
         # Take the slot before the commit: an accepted message must also be answered.
-        with self._streams.slot(caller.principal) as stop:
+        with self._streams.slot(caller.principal, "sse" if body.stream else "json") as stop:
             events = await self._opener.open(
                 session_id, command, body.to_command(), caller, headers
             )
@@ -76,4 +77,5 @@ class MessageSubmitter:
             else:
                 turn = await response.wait_until_ended(receive, stop)
         status = 202 if turn.status == "running" else 200
-        await Response(turn.to_json(), status, media_type="application/json")(scope, receive, send)
+        answer = with_stream_url(turn.to_json(), events.stream_url)
+        await Response(answer, status, media_type="application/json")(scope, receive, send)

@@ -27,6 +27,7 @@ QUICK = {
     "jwt": {"secret": JWT_SECRET},
     "stream": {"reconnect_deadline_seconds": 1},
     "drain_seconds": 1,
+    "handover_seconds": 0,
 }
 
 

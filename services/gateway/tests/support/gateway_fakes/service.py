@@ -52,8 +52,6 @@ class FakeService:
         if self.is_unavailable:
             assert request.transport is not None
             request.transport.abort()
-        if request.path == "/healthz":
-            return web.json_response({"status": "ok"})
         self.calls.append(call)
         if self.answers:
             return self.answers.popleft()

@@ -11,9 +11,9 @@ from parley_events.session import (
     MessageSubmitted,
     ReplyCancelled,
     ReplyCompleted,
-    ReplyEnded,
     ReplyFailed,
 )
+from parley_events.values import Price, Usage
 from parley_history.domain.rows import MessageRow
 
 
@@ -33,7 +33,16 @@ def submitted_message(event: Event, data: MessageSubmitted | MessageImported) ->
 
 
 def imported_message(event: Event, data: MessageImported) -> MessageRow:
-    return replace(submitted_message(event, data), role=data.role, original_time=data.original_time)
+    return replace(
+        submitted_message(event, data),
+        role=data.role,
+        status=data.status or "completed",
+        original_time=data.original_time,
+        model=data.model,
+        finish_reason=data.finish_reason,
+        error_code=data.error_code,
+        **_usage_columns(data.usage),
+    )
 
 
 def reply_message(
@@ -49,26 +58,30 @@ def reply_message(
         role="assistant",
         created_at=event.time,
         model=end.model,
-        **_usage_columns(end),
+        **_usage_columns(end.usage),
+        **_price_columns(end.price),
         **_outcome_columns(end),
     )
 
 
-def _usage_columns(end: ReplyEnded) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    if usage := end.usage:
-        columns |= {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "tokens_estimated": usage.estimated,
-        }
-    if price := end.price:
-        columns |= {
-            "price_currency": price.currency,
-            "price_prompt": price.prompt,
-            "price_completion": price.completion,
-        }
-    return columns
+def _usage_columns(usage: Usage | None) -> dict[str, Any]:
+    if usage is None:
+        return {}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "tokens_estimated": usage.estimated,
+    }
+
+
+def _price_columns(price: Price | None) -> dict[str, Any]:
+    if price is None:
+        return {}
+    return {
+        "price_currency": price.currency,
+        "price_prompt": price.prompt,
+        "price_completion": price.completion,
+    }
 
 
 def _outcome_columns(end: ReplyCompleted | ReplyFailed | ReplyCancelled) -> dict[str, Any]:

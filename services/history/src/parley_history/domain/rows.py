@@ -44,8 +44,7 @@ class SessionRow(Struct, frozen=True, gc=False):
 class MessageRow(Struct, frozen=True, gc=False):
     """A message, added by the event with sequence `version` and time `created_at`.
 
-    `content` is sealed as the field `content` of that event, or as `partial_content` when the
-    reply did not complete. `original_time` is the time that an imported message claims.
+    `original_time` is the time that an imported message claims; only imported ones have it.
     """
 
     session_id: UUID
@@ -64,11 +63,20 @@ class MessageRow(Struct, frozen=True, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     tokens_estimated: bool | None = None
+    error_code: str | None = None
     price_currency: str | None = None
     price_prompt: int | None = None
     price_completion: int | None = None
-    error_code: str | None = None
     error_details: bytes | None = None
+
+
+def sealed_field(status: str, original_time: datetime | None) -> str:
+    """Return the field of its event as which the content of a message is sealed.
+
+    The content of a reply that did not complete is partial, that of an imported message never.
+    """
+    is_partial = status != "completed" and original_time is None
+    return "partial_content" if is_partial else "content"
 
 
 class TurnLink(Struct, frozen=True, gc=False):

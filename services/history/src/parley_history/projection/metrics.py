@@ -3,14 +3,37 @@
 Metrics whose source is unavailable are omitted, so a scrape never waits and never fails.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from parley_history.projection.projector import Projector
 from parley_history.projection.watchdog import Watchdog
+
+_DELAY_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+
+
+class ProjectionDelays:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._clock = clock
+        self._delays = Histogram(
+            "parley_history_projection_delay_seconds",
+            "Time from an event to its projection, repeats included.",
+            buckets=_DELAY_BUCKETS,
+            registry=registry,
+        )
+
+    def observe(self, times: Iterable[datetime]) -> None:
+        now = self._clock()
+        for time in times:
+            self._delays.observe(max(0.0, (now - time).total_seconds()))
 
 
 def register_projector_metrics(

@@ -7,12 +7,15 @@ truth. After any failure the projector reads them again and resumes there.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange
 from parley_core.log.group_reader import LoadPositions
 from parley_core.runtime.backoff import Backoff
+from parley_events.session import Event
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.incoming_record import IncomingRecord, decode_incoming
 from parley_history.storage.database_errors import DATABASE_ERRORS
@@ -58,6 +61,16 @@ class ReadModel(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ProjectorObserver:
+    """Told what happens, for probes and metrics; `observe_delays` gets the times of events."""
+
+    on_joined: Callable[[], None] = lambda: None
+    on_log_result: Callable[[bool], None] = lambda _: None
+    on_database_result: Callable[[bool], None] = lambda _: None
+    observe_delays: Callable[[Iterable[datetime]], None] = lambda _: None
+
+
 class Projector:
     """`joined` is whether it is a member of its group. Its counters start with the process."""
 
@@ -66,8 +79,11 @@ class Projector:
         new_group_member: Callable[[LoadPositions], ConsumerGroupMember],
         read_model: ReadModel,
         batch_size: int,
+        *,
+        observer: ProjectorObserver | None = None,
     ) -> None:
         """`new_group_member` gets the function that returns the positions to start from."""
+        self._observer = observer or ProjectorObserver()
         self._log, self._read_model = new_group_member(self._positions_of), read_model
         self._batch_size = batch_size
         self._next: dict[int, int] = {}
@@ -88,11 +104,9 @@ class Projector:
         return self._log.partitions if self.joined else frozenset()
 
     @property
-    def unavailable(self) -> Sequence[str]:
-        """The dependencies that fail; a standby without partitions depends on none."""
-        if not self.joined:
-            return ["log"]
-        return ["read model"] if self._failing else []
+    def is_working(self) -> bool:
+        """Whether it has joined its group and its last step succeeded."""
+        return self.joined and not self._failing
 
     async def run(self) -> None:
         """Run until cancelled. Raises LogError when Kafka responds but refuses the group."""
@@ -110,9 +124,11 @@ class Projector:
             await self._log.start(JOIN_TIMEOUT_SECONDS)
         except LogUnreachable as error:
             # Kafka may be starting too; a retry here spares a restart by the supervisor.
+            self._observer.on_log_result(False)
             await self._back_off(str(error))
         else:
             self.joined = True
+            self._observer.on_joined()
 
     async def _project_next_batch(self) -> None:
         try:
@@ -128,13 +144,16 @@ class Projector:
             log.info("another projector moved the positions; reading them again")
             self._must_seek = True
         except LogError as error:
+            self._observer.on_log_result(False)
             await self._back_off(str(error))
         except DATABASE_ERRORS as error:
             # Only the class: the message of a database error may quote a row.
             self._must_seek = True
+            self._observer.on_database_result(False)
             await self._read_model.close()
             await self._back_off(f"The read model is unavailable: {type(error).__name__}.")
         else:
+            self._observer.on_log_result(True)
             self._recover()
             await self._commit_offsets()
 
@@ -146,8 +165,11 @@ class Projector:
         updates = [
             PositionUpdate(partition, self._next[partition], end) for partition, end in ends.items()
         ]
-        parked = await self._read_model.apply(
-            [decode_incoming(*entry) for entry in entries], updates
+        incoming = [decode_incoming(*entry) for entry in entries]
+        parked = await self._read_model.apply(incoming, updates)
+        self._observer.on_database_result(True)
+        self._observer.observe_delays(
+            each.event.time for each in incoming if isinstance(each.event, Event)
         )
         self._next |= ends
         self._uncommitted |= ends

@@ -13,7 +13,7 @@ from history_testing.stories import Story, full
 from pydantic import ValidationError
 
 from parley_events.session import DATA_BY_TYPE
-from parley_events.values import Value
+from parley_events.values import Usage, Value
 
 FOUR_BYTES = "\N{GRINNING FACE}"
 FIRST, LAST = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
@@ -56,6 +56,14 @@ def story_at_bounds(story: Story, bounds: dict[type, tuple[Any, ...]]) -> Story:
     return story
 
 
+def imported_reply() -> Story:
+    story = Story()
+    usage = Usage(prompt_tokens=3, completion_tokens=4)
+    fields: dict[str, Any] = {"tokens": 4, "model": "demo", "finish_reason": "stop"}
+    story.import_message("Hi.", "assistant", usage=usage, error_code="x", **fields)
+    return story
+
+
 async def test_an_event_at_its_bounds_is_projected_and_rebuilt(
     rebuild: RebuildRunner, relay: Relay, tables: ReadModelTables
 ) -> None:
@@ -65,6 +73,7 @@ async def test_an_event_at_its_bounds_is_projected_and_rebuilt(
     assert {event.type for story in whole for event in story.events} == set(DATA_BY_TYPE)
     stories = [story_at_bounds(story, LARGEST) for story in whole]
     stories += [story_at_bounds(story, SMALLEST) for story in (full(), Completion())]
+    stories += [story_at_bounds(imported_reply(), bounds) for bounds in (LARGEST, SMALLEST)]
     await relay.publish([record for story in stories for record in story.records])
     await rebuild.project()
     assert (await tables.rows()).of(*stories) == folded(*stories)

@@ -12,6 +12,7 @@ from history_testing.read_model import project
 from history_testing.session_fake import FakeSessionService
 from history_testing.stories import NOON, Story, chat, full
 
+from parley_events.values import Usage
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
 
@@ -37,12 +38,37 @@ async def test_an_imported_message_shows_its_original_time_but_exists_since_its_
     history: HistoryClient, project_story: ProjectStory
 ) -> None:
     story = Story()
-    story.import_message("Be kind.", "system", said_at=NOON - timedelta(days=9))
+    story.import_message("Be kind.", "system", original_time=NOON - timedelta(days=9))
     await project_story(story)
     [message] = (await history.read(story.id)).json["data"]
     assert (message["role"], message["status"]) == ("system", "completed")
     assert message["created_at"] == "2026-11-15T12:00:00.000000Z"
     assert (await history.read(story.id, as_of="2026-11-20T00:00:00Z")).contents == []
+
+
+async def test_an_imported_reply_shows_its_partial_text_and_its_fields(
+    history: HistoryClient, project_story: ProjectStory
+) -> None:
+    story = Story()
+    usage = Usage(prompt_tokens=3, completion_tokens=4, estimated=True)
+    fields: dict[str, Any] = {"model": "demo", "error_code": "upstream_broken", "usage": usage}
+    story.import_message("half an", "assistant", status="failed", **fields)
+    story.import_message("half", "assistant", status="cancelled", model="demo")
+    story.import_message("whole", "assistant", finish_reason="length")
+    await project_story(story)
+    whole, cancelled, failed = (await history.read(story.id)).json["data"]
+    assert (failed["status"], failed["content"], failed["model"]) == ("failed", "half an", "demo")
+    assert failed["error_code"] == "upstream_broken"
+    assert failed["usage"] == {
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+        "total_tokens": 7,
+        "estimated": True,
+    }
+    assert (cancelled["status"], cancelled["content"]) == ("cancelled", "half")
+    assert (whole["status"], whole["finish_reason"]) == ("completed", "length")
+    usage_report = await history.call("/usage")
+    assert usage_report.json["total"]["total_tokens"] == 0
 
 
 async def test_the_etag_of_a_page_is_its_version(

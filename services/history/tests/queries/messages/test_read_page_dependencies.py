@@ -77,15 +77,12 @@ async def test_without_its_database_history_is_unavailable(
     postgres_server: str,
 ) -> None:
     story = await project_story(chat(1))
-    assert (await history.get("/readyz")).json == {"status": "ok"}
-    await tables.connection.execute("ALTER TABLE schema_migrations RENAME TO away")
-    assert (await history.get("/readyz")).json["missing"] == ["migrations of the read model"]
-    assert (await history.get("/healthz")).json == {"status": "ok"}
     async with database_closed(postgres_server, tables):
         response = await history.read(story.id)
         assert response.error == (503, "history_unavailable", None)
         assert response.headers["retry-after"] == "1"
-        assert (await history.get("/readyz")).json["missing"] == ["read model"]
+        # Another process could not serve either: taking this one out of rotation would not help.
+        assert (await history.get("/readyz")).json == {"status": "ok"}
 
     async def is_available() -> bool:
         return (await history.read(story.id)).status == 200

@@ -25,16 +25,20 @@ async def test_a_match_contains_all_words_and_the_newest_comes_first(
     second = Story(starts_at=NOON + timedelta(days=1))
     second.submit("zürich")
     second.fail("half a café in Zürich")
+    noted = "An imported half of a café in Zürich"
+    half_a_day = timedelta(hours=12)
+    second.import_message(noted, "assistant", original_time=NOON + half_a_day, status="failed")
     await project_story(first)
     await project_story(second)
     await indexed(first, second)
     found = await searched.search("ZURICH café")
     assert contents_of(found) == [
         "half a café in Zürich",
+        noted,
         "A cafe, in Zurich: «Odeon»",
         "Café in Zürich",
     ]
-    result = found.json["data"][1]
+    result = found.json["data"][2]
     page = await searched.read(first.id)
     assert result == {
         "object": "search_result",

@@ -17,6 +17,7 @@ from parley_history.change_feed.listener import ChangeFeed
 from parley_history.change_feed.projection_wait import ProjectionWaitSettings
 from parley_history.queries.export.export_sessions import ExportSettings
 from parley_history.queries.search.indexer import SearchSettings
+from parley_history.queries.search.search_messages import SearchLimitSettings
 from parley_history.settings import ServeSettings
 from parley_testing.peers import SECRET, signed
 from parley_testing.serving import serving
@@ -113,6 +114,8 @@ async def serve_history(
     wait_seconds: float = 0.3,
     max_waiters: int = 500,
     max_exports: int = 20,
+    max_searches: int = 50,
+    max_person_share: float = 1,
     indexer_enabled: bool = False,
 ) -> AsyncIterator[HistoryClient]:
     settings = ServeSettings(
@@ -120,9 +123,14 @@ async def serve_history(
         internal_secret=InternalSecret.parse(SECRET),
         session_url=session_url,
         projection_wait=ProjectionWaitSettings(
-            timeout_seconds=wait_seconds, max_waiters=max_waiters
+            timeout_seconds=wait_seconds,
+            max_waiters=max_waiters,
+            max_person_share=max_person_share,
         ),
-        export=ExportSettings(max_concurrent=max_exports),
+        export=ExportSettings(max_concurrent=max_exports, max_person_share=max_person_share),
+        search_limit=SearchLimitSettings(
+            max_concurrent=max_searches, max_person_share=max_person_share
+        ),
         search=SearchSettings(indexer_enabled=indexer_enabled),
     )
     app = create_app(settings)

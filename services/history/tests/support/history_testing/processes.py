@@ -33,7 +33,7 @@ def projector_environment(
         "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "PARLEY_HISTORY_TOPIC": topic,
         "PARLEY_HISTORY_PROJECTOR_CONSUMER_GROUP": topic,
-        "PARLEY_HISTORY_PROJECTOR_PORT": str(free_port()),
+        "PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT": str(free_port()),
     } | variables
 
 

@@ -112,7 +112,7 @@ class Story:
         )
 
     def import_message(
-        self, text: str, role: str = "user", *, said_at: datetime = NOON, after: UUID | None = LEAF
+        self, text: str, role: str = "user", *, after: UUID | None = LEAF, **fields: Any
     ) -> UUID:
         message_id = uuid4()
         self._add(
@@ -121,7 +121,7 @@ class Story:
             parent_message_id=self.leaf if after is LEAF else after,
             role=role,
             content=self._sealed("content", {"text": text}),
-            original_time=said_at,
+            **{"original_time": NOON} | fields,
         )
         self.leaf = message_id
         return message_id
@@ -263,7 +263,7 @@ def full(person: Principal = ADA) -> Story:
     """Return a conversation with every kind of event except its erasure."""
     origin = ForkPoint(session_id=uuid4(), message_id=uuid4())
     story = Story(person, title="Words", metadata={"a": "b"}, forked_from=origin)
-    story.import_message("Be kind.", "system", said_at=NOON - timedelta(days=9))
+    story.import_message("Be kind.", "system", original_time=NOON - timedelta(days=9))
     first = story.submit("question")
     story.reply("answer")
     story.compact()

@@ -1,5 +1,6 @@
 """Routes of the inference service; the gateway is their only caller."""
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -52,7 +53,7 @@ def routes(
     turn_streams: TurnStreams,
     completions: CompletionService,
 ) -> Sequence[Route]:
-    model_list = _encode_models(catalogue)
+    model_list = _encode_models(catalogue, created=int(time.time()))
 
     async def list_models(request: Request) -> Response:
         authenticate(request)
@@ -78,12 +79,13 @@ def _decode(body: bytes) -> StreamTurnRequest:
         ) from None
 
 
-def _encode_models(catalogue: ModelCatalogue) -> bytes:
+def _encode_models(catalogue: ModelCatalogue, created: int) -> bytes:
+    """`created`, in seconds of Unix time, is when this process read its catalogue."""
     data = [
         {
             "id": model.name,
             "object": "model",
-            "created": 0,
+            "created": created,
             "owned_by": "parley",
             "context_size": model.context_size,
         }

@@ -147,7 +147,9 @@ class PostReplyTasks:
 async def _log_errors(kind: _Kind, session_id: UUID, work: Callable[[], Awaitable[None]]) -> None:
     try:
         await work()
-    except (UpstreamError, ParleyError) as error:
+    except UpstreamError as error:
+        log.warning("%s of session %s failed: %s", kind, session_id, error.reason)
+    except ParleyError as error:
         log.warning("%s of session %s failed: %s", kind, session_id, error.code)
     except TimeoutError:
         log.warning("%s of session %s timed out", kind, session_id)

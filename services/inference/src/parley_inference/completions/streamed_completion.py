@@ -107,7 +107,7 @@ class StreamedCompletion(Completion):
         async with self._sending:
             if not self._response_started:
                 raise error
-        body = error_body(error.message, type=error.type, code=error.code)
+        body = error_body(error.message, type=error.type, code=error.code, param=error.param)
         if not self._any_text:
             self._chunks.clear()  # Of a model that failed.
         await self._send_chunks(last=sse.event(msgspec.json.encode(body)))

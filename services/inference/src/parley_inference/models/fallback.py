@@ -34,12 +34,12 @@ class FallbackRun:
     async def run(self, call: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
         """Return the error, or None on success; raises nothing but CancelledError."""
         error = await self._run(call) if self._stop_code is None else None
-        return UpstreamError(self._stop_code) if self._stop_code else error
+        return UpstreamError(self._stop_code, was_asked=False) if self._stop_code else error
 
     async def _run(self, call: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
         try:
             async with asyncio.timeout(self._candidates[0].limits.total_seconds) as self._deadline:
-                await try_fallbacks(self._candidates, call)
+                await try_fallbacks(self._candidates, self._logged(call))
         except UpstreamError as error:
             return error
         except TimeoutError:
@@ -50,3 +50,18 @@ class FallbackRun:
         finally:
             self._deadline = None
         return None
+
+    def _logged(
+        self, call: Callable[[Model], Awaitable[None]]
+    ) -> Callable[[Model], Awaitable[None]]:
+        """Log why a model failed, also where a fallback replies."""
+
+        async def call_and_log(model: Model) -> None:
+            try:
+                await call(model)
+            except UpstreamError as error:
+                if error.code != "cancelled":
+                    log.warning("%s: model %s failed: %s", self._label, model.name, error.reason)
+                raise
+
+        return call_and_log

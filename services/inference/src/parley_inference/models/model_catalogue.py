@@ -1,7 +1,8 @@
 """Model catalogue: the server, context size, price and fallbacks of every model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import Field
 
@@ -53,6 +54,17 @@ class Model:
     limits: ServerLimits
     reply_tokens: int | None = None
     fallbacks: tuple[str, ...] = ()
+
+    def limited(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a request, with at most `reply_tokens` for the reply."""
+        limited = dict(parameters)
+        given = limited.get("max_completion_tokens") or limited.get("max_tokens")
+        if self.reply_tokens is not None and not (
+            isinstance(given, int) and given <= self.reply_tokens
+        ):
+            limited.pop("max_tokens", None)
+            limited["max_completion_tokens"] = self.reply_tokens
+        return limited
 
     @property
     def prompt_budget(self) -> int:

@@ -17,7 +17,18 @@ _SERVER_FAULTS: frozenset[FailureCode] = frozenset(
     ("upstream_unavailable", "upstream_timeout", "upstream_garbage", "upstream_broken")
 )
 # The server is up: it answered, though not with a reply.
-_RESPONSES: frozenset[FailureCode] = frozenset(("upstream_refused", "upstream_rate_limited"))
+_RESPONSES: frozenset[FailureCode] = frozenset(
+    (
+        "upstream_refused",
+        "upstream_unauthorized",
+        "upstream_model_not_found",
+        "upstream_not_found",
+        "upstream_quota_exceeded",
+        "upstream_rate_limited",
+        "upstream_filtered",
+        "context_length_exceeded",
+    )
+)
 
 
 class ModelServer:
@@ -39,11 +50,11 @@ class ModelServer:
         Raises UpstreamError when no slot becomes free in time or the circuit is open.
         """
         if not self.circuit.allow(person, time.monotonic()):
-            raise UpstreamError("upstream_unavailable")
+            raise self._circuit_open(person)
         try:
             async with self._slot():
                 if self.circuit.state == "open":  # Opened during the wait for the slot.
-                    raise UpstreamError("upstream_unavailable")
+                    raise self._circuit_open(person)
                 yield
         except UpstreamError as error:
             self._record_failure(person, error.code)
@@ -58,13 +69,21 @@ class ModelServer:
         self.circuit.on_success(person)
         self.on_first_text(seconds)
 
+    def _circuit_open(self, person: Person) -> UpstreamError:
+        return UpstreamError(
+            "upstream_unavailable",
+            retry_after=self.circuit.open_seconds_left(person, time.monotonic()),
+            was_asked=False,
+            cause="circuit open",
+        )
+
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._slots.acquire()
         except TimeoutError:
-            raise UpstreamError("upstream_busy") from None
+            raise UpstreamError("upstream_busy", was_asked=False) from None
         self.requests_in_flight += 1
         try:
             yield

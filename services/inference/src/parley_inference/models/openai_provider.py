@@ -3,25 +3,28 @@
 Responses are read as raw bytes: building the SDK's models costs two hundred times the decoding.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx2
 import msgspec
 import openai
 from pydantic import Field
 
-from parley_inference.models.failures import error_for_status
+from parley_inference.models.failures import error_for
 from parley_inference.models.model_catalogue import Model, ServerLimits
 from parley_inference.models.model_server import ModelServer
 from parley_inference.models.retry_policy import parse_retry_after, retry
 from parley_inference.models.server_circuit import Person, ServerCircuit
+from parley_inference.models.server_error import MAX_BODY_BYTES, parse_server_error
 from parley_inference.models.wire.chat_message import ChatMessage
 from parley_inference.models.wire.chunk_parser import ChunkParser
 from parley_inference.models.wire.stream_attempt import (
+    TRANSPORT_ERRORS,
     Forward,
     OnChunk,
     StreamAttempt,
@@ -35,6 +38,8 @@ Result = TypeVar("Result")
 CIRCUIT_OPEN_SECONDS = 5
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Maximum size of a response that is not streamed."""
+# The body of an error normally comes with its head; the status says enough without it.
+_ERROR_BODY_SECONDS = 1
 
 
 class UpstreamSettings(ServerLimits):
@@ -76,17 +81,21 @@ class OpenAIProvider:
         )
 
     async def stream(
-        self, model: Model, messages: Sequence[ChatMessage], person: Person, on_chunk: OnChunk
+        self,
+        model: Model,
+        messages: Sequence[ChatMessage],
+        person: Person,
+        on_chunk: OnChunk,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Stream a reply to `on_chunk` until it ends."""
-        request: dict[str, object] = {
+        """Stream a reply to `on_chunk` until it ends; `parameters` are those of the person."""
+        request = {
+            **model.limited(parameters or {}),
             "model": model.upstream_name,
             "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if model.reply_tokens is not None:
-            request["max_completion_tokens"] = model.reply_tokens
         body = msgspec.json.encode(request)
         await self.stream_raw(model, body, person, ChunkParser, on_chunk)
 
@@ -180,7 +189,22 @@ class OpenAIProvider:
 
 
 async def _raise_for_status(response: httpx2.Response) -> None:
-    """Raise before the SDK reads an error's body, which may have any size and quote the prompt."""
+    """Raise before the SDK reads an error's body, which may have any size."""
     if not response.is_success:
         retry_after = parse_retry_after(response.headers, datetime.now(UTC))
-        raise error_for_status(response.status_code, retry_after)
+        answer = parse_server_error(response.status_code, await _error_body(response))
+        raise error_for(answer, retry_after)
+
+
+async def _error_body(response: httpx2.Response) -> bytes:
+    """The body as far as it arrives in time, without the API key, which some servers repeat."""
+    body = bytearray()
+    with suppress(TimeoutError, *TRANSPORT_ERRORS):
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            async for received in response.aiter_bytes():
+                body += received
+                if len(body) >= MAX_BODY_BYTES:
+                    break
+    key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
+    read = bytes(body[:MAX_BODY_BYTES])
+    return read.replace(key.encode(), b"[key]") if key else read

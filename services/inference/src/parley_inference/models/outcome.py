@@ -24,13 +24,17 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A failed reply; `usage` is None when the model server did nothing chargeable."""
+    """A failed reply; `usage` is None when the model server did nothing chargeable.
+
+    `message` is the sentence for clients, where it says more than that of the code.
+    """
 
     code: FailureCode
     partial_content: str | None = None
     usage: Usage | None = None
     price: Price | None = None
     model: str | None = None
+    message: str | None = None
 
 
 ReplyOutcome = Completed | Failed

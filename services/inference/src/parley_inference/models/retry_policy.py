@@ -20,15 +20,17 @@ MAX_DELAY_SECONDS = 10.0
 
 async def retry(attempt: Callable[[], Awaitable[Result]], max_attempts: int) -> Result:
     """Retry transient failures until part of a reply was sent. Raises UpstreamError."""
-    for number in range(1, max_attempts):
+    number, was_asked = 1, False
+    while True:
         try:
             return await attempt()
         except UpstreamError as error:
-            if error.partially_sent or not error.transient:
+            was_asked = error.was_asked = was_asked or error.was_asked
+            if error.partially_sent or not error.transient or number == max_attempts:
                 raise
             delay = _delay(number, error.retry_after)
         await asyncio.sleep(delay)
-    return await attempt()
+        number += 1
 
 
 async def try_fallbacks(
@@ -36,13 +38,19 @@ async def try_fallbacks(
 ) -> Result:
     """Call one model after the other until one has sent part of a reply. Raises UpstreamError."""
     *others, last = candidates
+    was_asked = False
     for model in others:
         try:
             return await call(model)
         except UpstreamError as error:
+            was_asked = was_asked or error.was_asked
             if error.partially_sent:
                 raise
-    return await call(last)
+    try:
+        return await call(last)
+    except UpstreamError as error:
+        error.was_asked = was_asked or error.was_asked
+        raise
 
 
 def _delay(attempt: int, retry_after: float | None) -> float:

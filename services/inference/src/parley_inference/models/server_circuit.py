@@ -42,6 +42,12 @@ class ServerCircuit:
         own.on_inconclusive()
         return False
 
+    def open_seconds_left(self, person: Person, now: float) -> float:
+        """The seconds until this person may call again; 0 while a trial runs."""
+        own = self._people.get(person)
+        own_seconds = own.open_seconds_left(now) if own else 0
+        return max(own_seconds, self._everybody.open_seconds_left(now))
+
     def on_success(self, person: Person) -> None:
         self._people.pop(person, None)
         self._everybody.on_success()

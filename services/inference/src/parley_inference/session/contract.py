@@ -64,7 +64,7 @@ def end_turn_request(runner_id: UUID, outcome: ReplyOutcome) -> tuple[str, EndTu
                 usage=usage,
                 price=price,
                 code=outcome.code,
-                details=MESSAGES[outcome.code],
+                details=outcome.message or MESSAGES[outcome.code],
                 partial_content=outcome.partial_content,
             )
 

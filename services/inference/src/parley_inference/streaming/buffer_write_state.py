@@ -11,7 +11,7 @@ class BufferWriteState:
     """Allows one write at a time; the TTLs of the buffer are in seconds."""
 
     def __init__(self, live: LiveTurn, key: DataKey, running_ttl: int, ended_ttl: int) -> None:
-        self._live, self._sealer = live, TurnBufferSealer(live.id, key)
+        self.live, self._sealer = live, TurnBufferSealer(live.id, key)
         self._running_ttl, self._ended_ttl = running_ttl, ended_ttl
         self._header: StreamHeader | None = None
         # Redis has the text up to `_confirmed`, and may have it up to `_attempted`.
@@ -22,13 +22,13 @@ class BufferWriteState:
     @property
     def finished(self) -> bool:
         """Whether the turn has ended here, so that its text grows no more."""
-        return self._live.ended is not None or self._live.discarded
+        return self.live.ended is not None or self.live.discarded
 
     def next_write(self) -> BufferWrite | None:
         """Return the next write, or None when nothing is new."""
         if self._end_written:
             return None
-        live = self._live
+        live = self.live
         if live.ended is not None:
             return self._write_end(live.ended)
         if live.header is not None and live.header is not self._header:
@@ -64,7 +64,7 @@ class BufferWriteState:
         return BufferWrite(self._sealer.name, [entry], ttl_seconds=self._ended_ttl)
 
     def _write_whole(self, header: StreamHeader) -> BufferWrite:
-        reply = self._live.reply
+        reply = self.live.reply
         self._rewrite, self._confirmed, self._attempted = False, 0, reply.length
         entries = [self._sealer.header(header)]
         if self._attempted:

@@ -11,7 +11,7 @@ from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.streaming.turn_buffer import buffer_name
 from parley_core.streaming.turn_buffer_redis import BufferWrite, TurnBuffers, WriteOutcome
 from parley_inference.streaming.buffer_write_state import BufferWriteState
-from parley_inference.streaming.live_turn import LiveTurn
+from parley_inference.streaming.live_turn import LiveTurn, ignore_change
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ class TurnBufferWriter:
     def erase(self, turn_ids: Iterable[UUID]) -> None:
         """Delete the buffers of these turns and stop writing to them."""
         for turn_id in turn_ids:
-            self._turns.pop(turn_id, None)
+            if (state := self._turns.get(turn_id)) is not None:
+                self._remove(turn_id, state)
             self._due.pop(turn_id, None)
             self._erased.add(buffer_name(turn_id))
             self._wake.set()
@@ -118,6 +119,9 @@ class TurnBufferWriter:
     def _remove(self, turn_id: UUID, state: BufferWriteState) -> None:
         if self._turns.get(turn_id) is state:
             del self._turns[turn_id]
+            # The listener refers to the turn: as a cycle they would outlive it, with its texts,
+            # until the next full garbage collection, which may be minutes away.
+            state.live.on_change = ignore_change
 
     def _change_listener(self, turn_id: UUID, state: BufferWriteState) -> Callable[[], None]:
         def on_change() -> None:

@@ -12,8 +12,8 @@ from parley_events.values import Price
 from parley_inference.streaming.reply_text import ReplyText
 
 
-def _ignore() -> None:
-    pass
+def ignore_change() -> None:
+    """The `on_change` of a turn without a listener."""
 
 
 class LiveTurn:
@@ -29,7 +29,7 @@ class LiveTurn:
         self.header: StreamHeader | None = None
         self.ended: Turn | None = None if turn.status == "running" else turn
         self.discarded = False
-        self.on_change: Callable[[], None] = _ignore
+        self.on_change: Callable[[], None] = ignore_change
         self.owner = (owner.tenant, owner.user)
         self._subscribers: set[TurnSubscriber] = set()
         self._end_published = asyncio.Event()

@@ -1,6 +1,6 @@
 """Turn buffering: shares running streams between processes through Redis, in both directions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from parley_core.runtime.background_tasks import background_tasks
@@ -41,12 +41,15 @@ class TurnBuffering:
             await self._buffers.aclose()
 
 
-def create_turn_buffering(redis_url: str) -> TurnBuffering:
+def create_turn_buffering(
+    redis_url: str, on_result: Callable[[bool], None] = lambda _: None
+) -> TurnBuffering:
     redis = RedisWithCircuitBreaker(
         redis_url,
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         open_seconds=REDIS_CIRCUIT_OPEN_SECONDS,
         max_connections=_REDIS_CONNECTIONS,
+        on_result=on_result,
     )
     buffers = TurnBuffers(redis)
     return TurnBuffering(buffers, TurnBufferWriter(buffers), TurnBufferPoller(buffers))

@@ -1,7 +1,8 @@
 """Generates one reply: streams it from a model into a live turn and determines its outcome."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from parley_contracts.api_models import FinishReason
 from parley_events.values import Usage
@@ -18,8 +19,15 @@ from parley_inference.streaming.live_turn import LiveTurn
 class Generation:
     """One reply by the first of `candidates` that answers; see `FallbackRun`."""
 
-    def __init__(self, live: LiveTurn, candidates: Sequence[Model], prompt: Prompt) -> None:
-        self._live, self._candidates, self._prompt = live, candidates, prompt
+    def __init__(
+        self,
+        live: LiveTurn,
+        candidates: Sequence[Model],
+        prompt: Prompt,
+        parameters: Mapping[str, Any],
+    ) -> None:
+        self._live, self._candidates = live, candidates
+        self._prompt, self._parameters = prompt, parameters
         self._called_model = candidates[0]
         self._answering_model: Model | None = None
         self._finish_reason: FinishReason = "stop"
@@ -58,12 +66,20 @@ class Generation:
                 price=model.price,
                 model=self._fallback_name(model),
             )
+        message = error.message if error is not None else None
         if self._answering_model is None:
-            return Failed(code)
-        return self._failed(code, content or None, usage, model)
+            return Failed(code, message=message)
+        return self._failed(code, content or None, usage, model, message)
 
-    def _failed(self, code: FailureCode, partial: str | None, usage: Usage, model: Model) -> Failed:
-        return Failed(code, partial, usage, model.price, self._fallback_name(model))
+    def _failed(
+        self,
+        code: FailureCode,
+        partial: str | None,
+        usage: Usage,
+        model: Model,
+        message: str | None = None,
+    ) -> Failed:
+        return Failed(code, partial, usage, model.price, self._fallback_name(model), message)
 
     def _empty_reply_code(self) -> FailureCode:
         """An empty reply is a failure: model servers reject an empty assistant message."""
@@ -74,7 +90,9 @@ class Generation:
     async def _stream(self, provider: Provider) -> UpstreamError | None:
         async def call(model: Model) -> None:
             self._called_model = model
-            await provider.stream(model, self._prompt.messages, self._live.owner, self._on_chunk)
+            await provider.stream(
+                model, self._prompt.messages, self._live.owner, self._on_chunk, self._parameters
+            )
 
         while True:
             error = await self._run.run(call)

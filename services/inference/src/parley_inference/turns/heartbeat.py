@@ -6,7 +6,7 @@ A turn that no process reports for 10 s, the lease, is interrupted by session.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Protocol
 from uuid import UUID
 
@@ -53,14 +53,21 @@ class Caches(Protocol):
 class HeartbeatLoop:
     """Sends heartbeats also while no turn runs: session admits turns to live processes only.
 
-    `answered` says whether session accepted the last heartbeat.
+    `on_answer` is called after each heartbeat that session has accepted.
     """
 
     def __init__(
-        self, session: HeartbeatClient, opener: Opener, turns: Turns, caches: Caches
+        self,
+        session: HeartbeatClient,
+        opener: Opener,
+        turns: Turns,
+        caches: Caches,
+        *,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         self._session, self._opener, self._turns, self._caches = session, opener, turns, caches
-        self.answered = False
+        self._on_answer = on_answer
+        self._answered = False
         self._answered_at = time.monotonic()
 
     async def run(self) -> None:
@@ -83,13 +90,14 @@ class HeartbeatLoop:
         try:
             answer = await self._session.heartbeat(self._turns.owned, self._opener.capacity)
         except ParleyError as error:
-            if self.answered:
+            if self._answered:
                 log.warning("heartbeats to session fail: %s", error.code)
-            self.answered = False
+            self._answered = False
             if time.monotonic() - self._answered_at > MAX_STALENESS_SECONDS:
                 self._caches.clear()
             return
-        self.answered, self._answered_at = True, sent_at
+        self._answered, self._answered_at = True, sent_at
+        self._on_answer()
         for stop in answer.stop:
             self._turns.stop(stop.turn_id, stop.reason)
         if len(answer.erased) >= MAX_ERASED_PER_ANSWER:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Set
 from typing import Any, TypeVar
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from parley_contracts.api_models import Turn
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
+from parley_core.runtime.request_context import bind_log_fields
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.models.provider import Provider
 from parley_inference.session.client import SessionClient
@@ -38,9 +40,12 @@ class RunningTurns:
         buffering: TurnBuffering | None = None,
         *,
         max_turns: int,
+        observe_ended: Callable[[Turn, float], None] = lambda _, __: None,
     ) -> None:
+        """`observe_ended` gets each turn that ended here, and the seconds that it took."""
         self._session, self._provider = session, provider
-        self._slots = asyncio.Semaphore(max_turns)
+        self._observe_ended = observe_ended
+        self.max_turns, self._slots = max_turns, asyncio.Semaphore(max_turns)
         self._live_turns, self._buffering = live_turns, buffering
         self._runs: dict[UUID, TurnRun] = {}
         self._followed: set[LiveTurn] = set()
@@ -69,8 +74,13 @@ class RunningTurns:
             turn_run.stop("interrupted")
 
         async def run() -> None:
+            bind_log_fields(
+                turn_id=str(turn_run.live.id), session_id=str(turn_run.live.turn.session_id)
+            )
+            started_at = time.monotonic()
             await turn_run.run(self._session, self._provider, self._slots)
             if turn_run.owned and (ended := turn_run.live.ended) is not None:
+                self._observe_ended(ended, time.monotonic() - started_at)
                 on_ended(ended)
 
         self._spawn_turn(turn_run.live, run())

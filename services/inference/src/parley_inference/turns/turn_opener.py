@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 from parley_contracts.api_models import Turn
-from parley_contracts.session_api.limits import MAX_TURNS_PER_HEARTBEAT
+from parley_contracts.session_api.limits import MAX_REPLY_BYTES, MAX_TURNS_PER_HEARTBEAT
 from parley_contracts.session_api.turns import TurnInput
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
@@ -27,9 +27,6 @@ from parley_inference.turns.claim import claim_turn
 from parley_inference.turns.generation import Generation
 from parley_inference.turns.running_turns import RunningTurns
 from parley_inference.turns.turn_run import TurnRun
-
-MAX_REPLY_BYTES = 512 * 1024
-"""A longer reply, once sealed, would exceed the maximum size of an event in the log."""
 
 _OpeningKey = tuple[UUID, str, str]
 
@@ -143,7 +140,8 @@ class TurnOpener:
         key: DataKey | None,
     ) -> Generation:
         prompt = build_prompt(turn_input.instructions, window, turn_input.context.tokens)
-        generation = Generation(live, self._catalogue.candidates(model, prompt.tokens), prompt)
+        candidates = self._catalogue.candidates(model, prompt.tokens)
+        generation = Generation(live, candidates, prompt, turn_input.parameters)
         live.header = StreamHeader(model=model.name, prompt_tokens=prompt.tokens, price=model.price)
         if self._buffering is not None and key is not None:
             self._buffering.begin(live, key, model.limits.total_seconds)

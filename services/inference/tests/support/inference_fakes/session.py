@@ -95,6 +95,7 @@ class FakeSessionService:
         self.errors: dict[str, tuple[int, str]] = {}
         self.instructions = "Be kind."
         self.contexts: list[dict[str, Any]] = []
+        self.parameters: dict[str, Any] = {}
         self.requested_tasks: dict[str, Any] = {"suggest_title": False, "compact": None}
 
     def open_turn(self, question: str = "Hello?", model: str = "demo", **fields: Any) -> StoredTurn:
@@ -110,7 +111,6 @@ class FakeSessionService:
     async def serve(cls) -> AsyncIterator[Self]:
         session = cls()
         app = web.Application(middlewares=[session._record], client_max_size=2**22)
-        app.router.add_get("/healthz", session._healthz)
         app.router.add_get("/turns/{id}", session._get)
         app.router.add_post("/turns/{id}/claim", session._claim)
         app.router.add_post("/turns/{id}/complete", session._complete)
@@ -143,9 +143,6 @@ class FakeSessionService:
         """Names none: the heartbeats name the cancelled turns of a test."""
         return web.json_response({"turns": []})
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
     async def _get(self, request: web.Request) -> web.Response:
         turn = self._owned(request)
         return web.Response(body=turn.shape().to_json()) if turn else refusal(404, "turn_not_found")
@@ -174,7 +171,7 @@ class FakeSessionService:
         if self.contexts:
             context |= self.contexts.pop(0)
         run = {"model": turn.model, "instructions": self.instructions, "context": context}
-        return run | self.requested_tasks
+        return run | self.requested_tasks | {"parameters": self.parameters}
 
     async def _complete(self, request: web.Request) -> web.Response:
         body = await request.json()

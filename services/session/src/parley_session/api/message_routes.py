@@ -7,14 +7,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_contracts.session_api.sessions import ImportMessagesRequest
+from parley_contracts.session_api.imports import ImportMessagesRequest
 from parley_contracts.session_api.turns import (
     CompactContextRequest,
     RegenerateReplyRequest,
     SubmitMessageRequest,
     SuggestTitleRequest,
 )
+from parley_core.runtime.offload import run_in_thread_if_large
 from parley_session.api.authentication import Authenticators
+from parley_session.api.record_decoder import decode_records
 from parley_session.api.request_parsing import (
     decode_body,
     idempotent_request_of,
@@ -48,6 +50,7 @@ def message_routes(
             None if parent is msgspec.UNSET else parent,
             as_root=parent is None,
             model=body.model,
+            parameters=body.parameters,
             attach=body.attach,
         )
         session_id = request.path_params["session_id"]
@@ -74,8 +77,16 @@ def message_routes(
     async def import_messages(request: Request) -> Response:
         caller = authenticators.gateway(request)
         body = await decode_body(request, ImportMessagesRequest)
-        session_id = request.path_params["session_id"]
-        return json_response(await importer.import_messages(session_id, body.messages, caller))
+        messages = body.messages
+        records = await run_in_thread_if_large(len(messages), lambda: decode_records(messages))
+        imported = await importer.import_messages(
+            request.path_params["session_id"],
+            records,
+            body.on_error,
+            caller,
+            idempotent_request_of(request, caller, body),
+        )
+        return json_response(imported)
 
     async def suggest_title(request: Request) -> Response:
         caller = authenticators.inference(request)

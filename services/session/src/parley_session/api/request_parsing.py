@@ -21,10 +21,16 @@ async def decode_body(request: Request, body_type: type[Body]) -> Body:
     """Raises InvalidRequest, which names the field and never quotes its value."""
     try:
         return msgspec.json.decode(await request.body() or b"{}", type=body_type)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(_message(str(error)), param=_param(str(error))) from None
-    except ValueError:
-        raise InvalidRequest("The body is not valid JSON.") from None
+    except ValueError as error:
+        message, field = describe(error)
+        raise InvalidRequest(message, param=field) from None
+
+
+def describe(error: ValueError) -> tuple[str, str | None]:
+    """What is wrong with a body that msgspec does not decode, and the field, if it is one."""
+    if not isinstance(error, msgspec.ValidationError):
+        return "The body is not valid JSON.", None
+    return _message(str(error)), _param(str(error))
 
 
 async def decode_idempotent_body(

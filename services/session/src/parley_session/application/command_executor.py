@@ -44,23 +44,29 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyExecuted:
-    """An earlier attempt of the same request executed the command."""
+    """An earlier attempt of the same request executed the command, with this answer, if any."""
 
     session_id: UUID
     turn_id: UUID | None
+    answer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionalCommand:
-    """A command whose append depends on the turn's row; if it changed, the command is rebuilt."""
+class PreparedCommand:
+    """A command with what its append needs.
+
+    The append depends on the `condition` on the turn's row; if that changed, the command is built
+    again. `answer` is kept for repeats of the request.
+    """
 
     command: Command
-    condition: AppendCondition | None
+    condition: AppendCondition | None = None
+    answer: bytes | None = None
 
 
 CommandFor = Callable[
     [LoadedSession | None],
-    Command | Awaitable[Command | ConditionalCommand | AlreadyExecuted],
+    Command | Awaitable[Command | PreparedCommand | AlreadyExecuted],
 ]
 """Builds the command from the loaded session, or finds its earlier execution; raises to reject."""
 
@@ -110,8 +116,8 @@ class CommandExecutor:
             built = await building if isinstance(building, Awaitable) else building
             if isinstance(built, AlreadyExecuted):
                 return built
-            if not isinstance(built, ConditionalCommand):
-                built = ConditionalCommand(built, None)
+            if not isinstance(built, PreparedCommand):
+                built = PreparedCommand(built)
             metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
             if result := await self._attempt(loaded, built, metadata, request):
                 return result
@@ -130,7 +136,7 @@ class CommandExecutor:
             return None
         record, key = found
         request.check_same(record, key)
-        return AlreadyExecuted(record.session_id, record.turn_id)
+        return AlreadyExecuted(record.session_id, record.turn_id, request.answer_in(record, key))
 
     async def _load(self, session_id: UUID) -> LoadedSession | None:
         """Raises SessionNotFound for an erased session."""
@@ -142,7 +148,7 @@ class CommandExecutor:
     async def _attempt(
         self,
         loaded: LoadedSession | None,
-        built: ConditionalCommand,
+        built: PreparedCommand,
         metadata: CommandMetadata,
         request: IdempotentRequest | None,
     ) -> CommandResult | None:
@@ -157,7 +163,7 @@ class CommandExecutor:
             assert loaded is not None
             return CommandResult(loaded, events)
         turn_id, session_id = _opened_turn_id(events), events[0].session_id
-        record = request.to_record(key, session_id, turn_id) if request else None
+        record = request.to_record(key, session_id, turn_id, built.answer) if request else None
         async with self._admitted(turn_id, metadata.actor):
             after = await self._store.append(
                 loaded, events, key=key, idempotency_record=record, condition=built.condition

@@ -91,9 +91,10 @@ def message_of(
         case MessageSubmitted() as message:
             return _entered_message(event, message, "user", event.time, turn_id, key)
         case MessageImported() as message:
-            return _entered_message(
+            entered = _entered_message(
                 event, message, message.role, message.original_time, turn_id, key
             )
+            return entered.model_copy(update=_reply_fields(message))
         case ReplyCompleted() as reply:
             return _reply_message(event, reply, parent_id, "content", reply.content, key)
         case ReplyFailed() | ReplyCancelled() as reply:
@@ -104,9 +105,26 @@ def message_of(
             raise TypeError(f"a {type(other).__name__} has no message")
 
 
+def content_of(event: Event, key: DataKey) -> str:
+    """The content of the message of an event; less work than `message_of`."""
+    match event.data:
+        case MessageSubmitted() | MessageImported() | ReplyCompleted():
+            return _text(event, "content", event.data.content, key)
+        case ReplyFailed() | ReplyCancelled():
+            return _text(event, "partial_content", event.data.partial_content, key)
+        case other:
+            raise TypeError(f"a {type(other).__name__} has no message")
+
+
 def summary_of(event: Event, key: DataKey) -> str:
     assert isinstance(event.data, ContextCompacted)
     return _text(event, "summary", event.data.summary, key)
+
+
+def parameters_of(event: Event, key: DataKey) -> dict[str, Any]:
+    """The parameters of a requested reply."""
+    assert isinstance(event.data, ReplyRequested)
+    return _object(event, "parameters", event.data.parameters, key)
 
 
 def turn_of(session: Session, events: Sequence[Event], key: DataKey) -> Turn:
@@ -148,6 +166,16 @@ def _entered_message(
     )
 
 
+def _reply_fields(message: MessageImported) -> dict[str, Any]:
+    return {
+        "status": message.status or "completed",
+        "model": message.model,
+        "finish_reason": message.finish_reason,
+        "usage": _usage(message.usage) if message.usage else None,
+        "error_code": message.error_code,
+    }
+
+
 def _reply_message(
     event: Event,
     reply: ReplyEnded,
@@ -169,6 +197,7 @@ def _reply_message(
         model=reply.model,
         finish_reason=reply.finish_reason if isinstance(reply, ReplyCompleted) else None,
         usage=_usage(reply.usage) if reply.usage else None,
+        error_code=reply.code if isinstance(reply, ReplyFailed) else None,
     )
 
 

@@ -9,10 +9,11 @@ import msgspec
 
 from parley_contracts.session_api.limits import MAX_IDEMPOTENCY_KEY_LENGTH
 from parley_core.auth.principal import Principal
-from parley_core.crypto.sealing import DataKey, fingerprint
+from parley_core.crypto.sealing import DataKey, fingerprint, open_copy, seal_copy
 from parley_core.http.errors import IdempotencyKeyReused, InvalidRequest
 from parley_session.storage.append_statement import IdempotencyRecord
 
+_ANSWER = "answer"
 # The version and variant bits of a UUID, and their values in a UUIDv8.
 _VERSION_BITS = 0xF << 76 | 0b11 << 62
 _VERSION_8 = 8 << 76 | 0b10 << 62
@@ -27,8 +28,12 @@ class IdempotentRequest:
     digest: bytes
     body: bytes
 
-    def to_record(self, key: DataKey, session_id: UUID, turn_id: UUID | None) -> IdempotencyRecord:
-        return IdempotencyRecord(self.digest, fingerprint(key, self.body), session_id, turn_id)
+    def to_record(
+        self, key: DataKey, session_id: UUID, turn_id: UUID | None, answer: bytes | None = None
+    ) -> IdempotencyRecord:
+        sealed = None if answer is None else seal_copy(key, answer, name=_ANSWER)
+        digest = fingerprint(key, self.body)
+        return IdempotencyRecord(self.digest, digest, session_id, turn_id, sealed)
 
     def check_same(self, record: IdempotencyRecord, key: DataKey) -> None:
         """Raises IdempotencyKeyReused if the recorded request had another body."""
@@ -36,6 +41,9 @@ class IdempotentRequest:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key was used with another body. Use a new key."
             )
+
+    def answer_in(self, record: IdempotencyRecord, key: DataKey) -> bytes | None:
+        return None if record.answer is None else open_copy(key, record.answer, name=_ANSWER)
 
     def session_id(self, installation_key: DataKey) -> UUID:
         """The id of a session that is started without one: the same at each retry.

@@ -1,15 +1,42 @@
 """Publishes committed versions to Redis, before the commands are acknowledged (ADR 24)."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
 
 # How long readers may trust older versions once Redis is reachable again.
 RETRY_SECONDS = 0.1
 # How long every read asks this service after a flush.
 EPOCH_CHECK_SECONDS = 1.0
+# The first command of an outage waits this long; the ones after it do not wait.
+_TIMEOUT_SECONDS = 0.25
+_MAX_CONNECTIONS = 20
+
+
+@asynccontextmanager
+async def version_publisher(
+    redis_url: str | None, *, on_result: Callable[[bool], None] = lambda _: None
+) -> AsyncIterator["VersionPublisher"]:
+    if redis_url is None:
+        yield VersionPublisher(None)
+        return
+    cache = VersionCache(
+        RedisWithCircuitBreaker(
+            redis_url,
+            timeout_seconds=_TIMEOUT_SECONDS,
+            open_seconds=RETRY_SECONDS / 2,
+            max_connections=_MAX_CONNECTIONS,
+            on_result=on_result,
+        )
+    )
+    try:
+        yield VersionPublisher(cache)
+    finally:
+        await cache.aclose()
 
 
 class VersionPublisher:
@@ -22,6 +49,11 @@ class VersionPublisher:
         self._cache = cache
         self._unpublished = 0
         self._failed = asyncio.Event()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether readers know every version: it was published, or all were invalidated."""
+        return self._cache is not None and not self._failed.is_set()
 
     async def publish(self, session_id: UUID, version: int, *, gone: bool) -> None:
         if self._cache is None:

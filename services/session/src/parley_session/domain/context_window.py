@@ -149,18 +149,19 @@ def _summary(
 
 def _start(branch: _Branch, budget: int) -> tuple[int, int]:
     """The index of the first message in the window, and the tokens from there on."""
-    total = sum(tokens_of(node) for _, node in branch)
+    sizes = [tokens_of(node) for _, node in branch]
+    total = sum(sizes)
     if total <= budget:
         return 0, total
     start = total = 0
     for end, (_, node) in enumerate(branch):
-        total += tokens_of(node)
+        total += sizes[end]
         if total <= budget and (start == 0 or branch[start][1].role == "user"):
             continue
         # The last user message stays, however long; a window starts with a user message.
         last = end if node.role == "user" else end + 1
         while start < last and (total > budget // 2 or branch[start][1].role != "user"):
-            total -= tokens_of(branch[start][1])
+            total -= sizes[start]
             start += 1
     return start, total
 

@@ -9,10 +9,12 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import UnknownMasterKey
 from parley_core.crypto.sealing import UnsealError
 from parley_core.http.errors import Unavailable
+from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.sessions.delete_session import SessionDeletion
+from parley_session.application.version_publisher import version_publisher
 from parley_session.operations.progress import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
@@ -21,6 +23,11 @@ from parley_session.storage.session_index import SessionIndex
 _BATCH_SIZE = 100
 _BATCH_SECONDS = 5
 _OPERATOR = Caller(Principal("parley", "operator"), "erase-user")
+
+_NOT_PUBLISHED = (
+    "The gateways were not notified through Redis (PARLEY_REDIS_URL): they may show cached history "
+    "for up to 30 seconds."
+)
 
 _COUNTS = """
 SELECT count(*) FILTER (WHERE NOT held) AS erasable, count(*) FILTER (WHERE held) AS legal_holds
@@ -53,17 +60,26 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
         timeout_seconds=settings.database.timeout_seconds,
         application_name="parley-erase-user",
     )
-    async with pool:
+    async with (
+        pool,
+        version_publisher(settings.redis_url) as versions,
+        background_tasks(versions.run()),
+    ):
         [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)
         print(_summary(principal, erasable, legal_holds))
         if erasable and not (confirmed or _confirm()):
             print("Nothing was erased.")
             return 1
-        return await _erase(pool, settings, principal, erasable)
+        store = EventStore(
+            pool, settings.master_key, max_cache_bytes=1, publish_version=versions.publish
+        )
+        code = await _erase(pool, store, principal, erasable)
+        if erasable and not versions.is_complete:
+            print(_NOT_PUBLISHED, file=sys.stderr)
+        return code
 
 
-async def _erase(pool: Pool, settings: EraseUserSettings, principal: Principal, total: int) -> int:
-    store = EventStore(pool, settings.master_key, max_cache_bytes=1)
+async def _erase(pool: Pool, store: EventStore, principal: Principal, total: int) -> int:
     deletion = SessionDeletion(
         CommandExecutor(store),
         SessionIndex(pool),

@@ -75,8 +75,13 @@ class Relay:
         new_writer: Callable[[], LogWriter],
         limits: RelayLimits,
         table: OutboxTable = SESSIONS_OUTBOX,
+        on_log_result: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`new_writer` makes an unstarted writer of the topic; each error discards one."""
+        """`new_writer` makes an unstarted writer of the topic; each error discards one.
+
+        `on_log_result` is told whether Kafka accepted the last batch.
+        """
+        self._on_log_result = on_log_result
         self._database_url, self._new_writer, self._limits = database_url, new_writer, limits
         self.table = table
         self._wake_event = asyncio.Event()
@@ -112,6 +117,7 @@ class Relay:
         try:
             batch = await self._drain_batch()
         except LogError as error:
+            self._on_log_result(False)
             await self._close_writer()
             await self._wait_after_failure(str(error))
         except _DATABASE_ERRORS as error:
@@ -125,6 +131,8 @@ class Relay:
             self._close_connection()
             await self._wait_after_failure("Unexpected error.")
         else:
+            # The writer has connected to Kafka.
+            self._on_log_result(True)
             if batch is not None and batch.events:
                 self._recovered()
             if batch is None or not batch.full:

@@ -74,8 +74,8 @@ _QUEUED = """, queued AS (
         AS new (sequence, bytes) ORDER BY new.sequence
 )"""
 _REMEMBERED = """, remembered AS (
-    INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint)
-    SELECT {}, $1, {}::uuid, {} FROM advanced
+    INSERT INTO remembered_requests (request, session_id, turn_id, fingerprint, answer)
+    SELECT {}, $1, {}::uuid, {}, {}::bytea FROM advanced
 )"""
 _FORGOTTEN = """, forgotten AS (
     DELETE FROM remembered_requests USING advanced WHERE session_id = advanced.id
@@ -134,12 +134,16 @@ AppendCondition = Unclaimed | Abandoned
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """A committed request with an Idempotency-Key: digest, keyed fingerprint and result ids."""
+    """A committed request with an Idempotency-Key: digest, keyed fingerprint and result ids.
+
+    `answer` is the sealed response, where it cannot be read from the session.
+    """
 
     request: bytes
     fingerprint: bytes
     session_id: UUID
     turn_id: UUID | None = None
+    answer: bytes | None = None
 
 
 def append_statement(
@@ -164,7 +168,8 @@ def append_statement(
     _add_turn_change(statement, events, message_sequences)
     if idempotency_record is not None:
         record = idempotency_record
-        statement.add(_REMEMBERED, record.request, record.turn_id, record.fingerprint)
+        result = (record.turn_id, record.fingerprint, record.answer)
+        statement.add(_REMEMBERED, record.request, *result)
     return statement
 
 

@@ -1,15 +1,15 @@
-"""Connection settings of the event store's database, its pool, and its readiness check."""
+"""Connection settings of the event store's database, its pool and its other connections."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import asyncpg
 from pydantic import Field
 
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.settings import DatabaseUrl, Seconds, SettingsGroup
 from parley_core.storage.postgres_pool import Pool, open_pool
-from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -35,12 +35,13 @@ class DatabaseSettings(SettingsGroup):
     )
 
 
-def open_store_pool(settings: DatabaseSettings) -> Pool:
+def open_store_pool(settings: DatabaseSettings, monitor: ProcessMonitor) -> Pool:
     return open_pool(
         settings.url,
         max_connections=settings.max_connections,
         timeout_seconds=settings.timeout_seconds,
         application_name="parley-session",
+        monitor=monitor,
     )
 
 
@@ -74,12 +75,3 @@ async def listen(
             await connection.fetchval("SELECT 1")
     finally:
         connection.terminate()
-
-
-async def unavailable_stores(pool: Pool) -> Sequence[str]:
-    """Names the event store if it does not answer."""
-    try:
-        await pool.fetchval("SELECT 1")
-    except DATABASE_UNAVAILABLE:
-        return ["event store"]
-    return []

@@ -23,6 +23,7 @@ from parley_session.storage.append_statement import (
 )
 from parley_session.storage.event_cache import RecentEvents, SessionCache
 from parley_session.storage.event_rows import event_from_row
+from parley_session.storage.session_snapshots import SessionSnapshots
 
 # Bounds the memory of a load, and how long it blocks the event loop.
 _EVENTS_PER_READ = 200
@@ -47,7 +48,7 @@ async def _publish_nothing(session_id: UUID, version: int, *, gone: bool) -> Non
 
 
 class EventStore:
-    """Loads and appends sessions; caches folded ones, so that a load reads only newer events."""
+    """Loads and appends sessions; a load reads only events after the cached one or a snapshot."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class EventStore:
         self._on_appended, self._observe_append = on_appended, observe_append
         self._publish_version = publish_version
         self._sessions, self._recent_events = SessionCache(max_cache_bytes), RecentEvents()
+        self._snapshots = SessionSnapshots(pool)
 
     async def load(self, session_id: UUID) -> LoadedSession | None:
         """The session with every event committed before the call; None if it is unknown.
@@ -87,13 +89,15 @@ class EventStore:
         if wrapped_key is None:
             self._sessions.remove(session_id)
         key = self._master_keys.unwrap(wrapped_key, session_id)
-        cached = session = self._sessions.get(session_id)
+        cached = self._sessions.get(session_id)
+        earlier = session = cached or await self._snapshots.read(session_id, version)
         while session is None or session.version < version:
             session = fold(await self._next_events(session_id, session), session)
         if session is not cached:
             # Another process committed it, and may have died before it published the version.
             await self._publish(session)
         self._sessions.add(session)
+        await self._snapshots.write_if_due(session, earlier)
         return LoadedSession(session, key)
 
     async def events_at(self, session_id: UUID, sequences: Collection[int]) -> list[Event]:
@@ -149,6 +153,7 @@ class EventStore:
         assert session is not None
         await self._publish(session)
         self._sessions.add(session)
+        await self._snapshots.write_if_due(session, loaded.session if loaded else None)
         return LoadedSession(session, key)
 
     async def append_single_event_stream(self, event: Event) -> bool:
@@ -167,7 +172,7 @@ class EventStore:
         """
         row = await self._pool.fetchrow(
             """
-            SELECT r.session_id, r.turn_id, r.fingerprint, s.wrapped_key
+            SELECT r.session_id, r.turn_id, r.fingerprint, r.answer, s.wrapped_key
             FROM remembered_requests r JOIN sessions s ON s.id = r.session_id
             WHERE r.request = $1
             """,
@@ -177,7 +182,7 @@ class EventStore:
             return None
         key = self._master_keys.unwrap(row["wrapped_key"], row["session_id"])
         return IdempotencyRecord(
-            request, row["fingerprint"], row["session_id"], row["turn_id"]
+            request, row["fingerprint"], row["session_id"], row["turn_id"], row["answer"]
         ), key
 
     async def data_keys(self, session_ids: Sequence[UUID]) -> dict[UUID, DataKey | None]:

@@ -41,6 +41,12 @@ def _changes_by(event: Event) -> dict[str, object]:
             return {"deleted": False, "deleted_at": None, "erase_at": None}
         case SessionErased():
             # Destroys the key in the same commit as the event.
-            return {"wrapped_key": None, "erased_at": event.time, "erase_at": None}
+            return {
+                "wrapped_key": None,
+                "snapshot": None,
+                "snapshot_version": None,
+                "erased_at": event.time,
+                "erase_at": None,
+            }
         case _:
             return {}

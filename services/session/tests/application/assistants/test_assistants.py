@@ -52,6 +52,13 @@ async def test_a_defined_assistant_is_visible_to_the_tenant_at_once(session: Ser
     assert response.status == 201
 
 
+async def test_an_id_may_have_underscores(session: Service) -> None:
+    await define(session, id="asst_2-b")
+    assert (await session.call("GET", "/assistants/asst_2-b", who=USER)).status == 200
+    response = await session.call("POST", "/sessions", {"assistant_id": "asst_2-b"}, who=USER)
+    assert (response.status, response.body["assistant_id"]) == (201, "asst_2-b")
+
+
 async def test_only_administrators_see_instructions(session: Service) -> None:
     await define(session)
     for who in (GRACE, ROOT, USER):

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from session_support.client import EVE, ApiResponse
+from session_support.client import ADA, EVE, ApiResponse
 from session_support.service import Service
 
+from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
 
 RECORDS = [
@@ -17,9 +18,11 @@ RECORDS = [
 ]
 
 
-async def bring(session: Service, session_id: str, *messages: Any, **more: Any) -> ApiResponse:
+async def bring(
+    session: Service, session_id: str, *messages: Any, who: Principal = ADA, **body: Any
+) -> ApiResponse:
     path = f"/sessions/{session_id}/import"
-    return await session.call("POST", path, {"messages": messages}, **more)
+    return await session.call("POST", path, {"messages": messages, **body}, who=who)
 
 
 async def shown(session: Service) -> list[dict[str, Any]]:
@@ -38,6 +41,8 @@ async def test_imported_messages_follow_the_newest_message(session: Service) -> 
             "session_id": session_id,
             "imported": 3,
             "skipped": 0,
+            "failed": 0,
+            "errors": [],
             "version": 7,
         },
     )
@@ -101,9 +106,15 @@ async def test_an_id_of_a_different_message_is_rejected(session: Service) -> Non
     turn = await session.answered(session_id, "hello", "hi")
     same = {"id": turn["reply_id"], "role": "assistant", "content": "hi"}
     assert (await bring(session, session_id, same)).body["skipped"] == 1
-    for other in (same | {"content": "ho"}, same | {"role": "user"}):
-        response = await bring(session, session_id, RECORDS[0], other)
-        assert response.error == (409, "message_id_conflict", None)
+    for change in (
+        {"content": "ho"},
+        {"role": "user"},
+        {"status": "cancelled"},
+        {"parent_message_id": None},
+        {"id": turn["id"]},
+    ):
+        response = await bring(session, session_id, RECORDS[0], same | change)
+        assert response.error == (409, "message_id_conflict", "messages.1.id")
     assert (await session.call("GET", f"/sessions/{session_id}")).body["version"] == 4
 
 
@@ -111,11 +122,30 @@ TWICE = {"id": str(uuid4()), "role": "user", "content": "x"}
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
+USER = {"role": "user", "content": "x"}
+REPLY = {"role": "assistant", "content": "x"}
 WRONG: list[tuple[list[Any], str]] = [
-    ([], "messages"),
     ([{"role": "tool", "content": "x"}], "messages.0.role"),
     ([{"role": "user", "content": ""}], "messages.0.content"),
     ([{"role": "user"}], "messages.0.content"),
+    ([7], "messages.0"),
+    ([USER | {"colour": "red"}], "messages.0.colour"),
+    ([USER | {"id": "x"}], "messages.0.id"),
+    ([USER | {"status": "failed"}], "messages.0.status"),
+    ([USER | {"model": "m"}], "messages.0.model"),
+    ([USER | {"finish_reason": "stop"}], "messages.0.finish_reason"),
+    ([USER | {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}], "messages.0.usage"),
+    ([USER | {"error_code": "timeout"}], "messages.0.error_code"),
+    ([USER | {"parent_message_id": str(uuid4())}], "messages.0.parent_message_id"),
+    ([REPLY | {"content": ""}], "messages.0.content"),
+    ([REPLY | {"status": "running"}], "messages.0.status"),
+    ([REPLY | {"model": "a\x00"}], "messages.0.model"),
+    ([REPLY | {"finish_reason": "bored"}], "messages.0.finish_reason"),
+    ([REPLY | {"usage": {"prompt_tokens": 1}}], "messages.0.usage.completion_tokens"),
+    (
+        [REPLY | {"usage": {"prompt_tokens": 2**31, "completion_tokens": 1}}],
+        "messages.0.usage.prompt_tokens",
+    ),
     ([TWICE, TWICE], "messages.1.id"),
     ([RECORDS[1], RECORDS[1] | {"created_at": SOON}], "messages.1.created_at"),
     ([RECORDS[1] | {"created_at": "0001-01-01T00:00:00+14:00"}], "messages.0.created_at"),

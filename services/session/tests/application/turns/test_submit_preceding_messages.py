@@ -154,6 +154,56 @@ async def test_a_regenerated_turn_is_not_attached_to(session: Service, session_i
     assert turn["id"] not in rejected.body["error"]["message"]
 
 
+async def test_parameters_are_those_of_one_turn_and_sealed(
+    session: Service, session_id: str, pool: Pool
+) -> None:
+    parameters = {"temperature": 0.25, "stop": ["the secret word"], "top_k": 40}
+    turn = (await ask(session, session_id, parameters=parameters)).body
+    run = (await session.claim(turn["id"], str(uuid4())))["run"]
+    assert run["parameters"] == parameters
+    stored = await pool.fetchval("SELECT string_agg(data::text, '') FROM events")
+    assert "parameters" in stored
+    assert "secret" not in stored
+    assert "temperature" not in stored
+    await session.call("POST", f"/turns/{turn['id']}/cancel", {})
+    again = (
+        await session.call(
+            "POST", f"/sessions/{session_id}/regenerate", {"on_open_turn": "interrupt"}
+        )
+    ).body
+    assert (await session.claim(again["id"], str(uuid4())))["run"]["parameters"] == {}
+
+
+async def test_parameters_are_part_of_the_fingerprint(session: Service, session_id: str) -> None:
+    first = await ask(session, session_id, parameters={"a": 1, "b": 2}, key="k1")
+    repeated = await ask(session, session_id, parameters={"b": 2, "a": 1}, key="k1")
+    assert (repeated.status, repeated.body) == (200, first.body)
+    others: list[dict[str, Any]] = [{"parameters": {"a": 1}}, {}]
+    for other in others:
+        rejected = await ask(session, session_id, **other, key="k1")
+        assert rejected.error == (422, "idempotency_key_reused", None)
+
+
+async def test_a_retry_with_other_parameters_does_not_attach(
+    session: Service, session_id: str
+) -> None:
+    first = await ask(session, session_id, parameters={"seed": 1}, attach=True)
+    repeated = await ask(session, session_id, parameters={"seed": 1}, attach=True)
+    assert (repeated.status, repeated.body) == (200, first.body)
+    others: list[dict[str, Any]] = [{"parameters": {"seed": 2}}, {}]
+    for other in others:
+        rejected = await ask(session, session_id, **other, attach=True)
+        assert rejected.error == (409, "turn_open", None)
+
+
+async def test_the_size_of_parameters_is_limited(session: Service, session_id: str) -> None:
+    rejected = await ask(session, session_id, parameters={"stop": "x" * 16_400})
+    assert (rejected.status, rejected.error[2]) == (413, "parameters")
+    many = {f"p{number}": 0 for number in range(65)}
+    rejected = await ask(session, session_id, parameters=many)
+    assert rejected.error == (400, "invalid_request", "parameters")
+
+
 async def test_a_turn_of_somebody_else_is_not_attached_to(
     session: Service, session_id: str
 ) -> None:

@@ -32,7 +32,12 @@ from parley_session.domain.session.commands import (
     RegenerateReply,
 )
 from parley_session.domain.session.decide import decide
-from parley_session.domain.session.errors import IdTaken, MessageNotFound, TurnOpen
+from parley_session.domain.session.errors import (
+    IdTaken,
+    MessageNotFound,
+    ParentNotFound,
+    TurnOpen,
+)
 from parley_session.domain.session.state import Role, evolve, fold
 
 AGAIN = RegenerateReply(None, UUID(int=21), UUID(int=22), "other")
@@ -45,6 +50,16 @@ def messages_to_import(number: int, role: Role = "user") -> ImportedMessage:
 
 
 THREE = [messages_to_import(1), messages_to_import(2, "assistant"), messages_to_import(3, "system")]
+
+
+def test_imported_messages_follow_their_parents_or_else_the_newest_message() -> None:
+    session, _ = given(START, SUBMIT, COMPLETE)
+    first, second, third = THREE
+    below = replace(third, parent_message_id=first.id)
+    added = when(session, ImportMessages([replace(first, as_root=True), second, below]))
+    assert [event.parent_message_id for event in added] == [None, first.id, first.id]
+    with pytest.raises(ParentNotFound):
+        when(session, ImportMessages([below, first]))
 
 
 def test_a_root_message_has_no_parent() -> None:

@@ -80,7 +80,9 @@ async def test_a_session_erased_in_the_log_loses_its_key_and_records(
     logged, before = await logged_of(pool), await contents(pool)
     await restore(pool)
     [row] = record
-    await pool.execute("INSERT INTO remembered_requests VALUES ($1, $2, $3, $4, $5)", *row.values())
+    await pool.execute(
+        "INSERT INTO remembered_requests VALUES ($1, $2, $3, $4, $5, $6)", *row.values()
+    )
     assert await components_on(pool).store.load(begin.session_id)
 
     reconciliation = await take_back(logged)

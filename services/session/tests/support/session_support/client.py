@@ -32,7 +32,7 @@ class ApiResponse:
         """Status, code and param of an error response."""
         assert set(self.body) == {"error"}, self.body
         error = self.body["error"]
-        assert set(error) == {"message", "type", "param", "code"}
+        assert error.keys() - {"records"} == {"message", "type", "param", "code"}
         assert error["message"]
         assert error["type"]
         return self.status, error["code"], error["param"]

@@ -63,6 +63,7 @@ class SessionExporter:
             settings.max_concurrent,
             settings.max_person_share,
             things="exports",
+            person_code="too_many_exports",
             busy_code="history_busy",
         )
 
@@ -102,7 +103,7 @@ class SessionExporter:
             committed = await self._session_client.version(session_id, caller)
             min_version = max(min_version, committed)
         if not found or found[0].version < min_version:
-            await self._projection.wait_for(session_id, min_version)
+            await self._projection.wait_for(session_id, min_version, caller.principal)
             found = await self._sessions.read([session_id], caller.principal)
         if not found or found[0].version < min_version:
             raise Unavailable(

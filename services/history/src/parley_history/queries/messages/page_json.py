@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from parley_contracts.api_models import rfc3339
 from parley_core.crypto.sealing import DataKey, unseal
-from parley_history.domain.rows import MessageRow
+from parley_history.domain.rows import MessageRow, sealed_field
 from parley_history.queries.messages.page_repository import StoredPage
 
 _encode = msgspec.json.Encoder().encode
@@ -36,6 +36,7 @@ class MessageJson(Struct, frozen=True):
     model: str | UnsetType
     finish_reason: str | UnsetType
     usage: _Usage | UnsetType
+    error_code: str | UnsetType
 
 
 class _Page(Struct, frozen=True):
@@ -74,7 +75,11 @@ def message_json(row: MessageRow, key: DataKey) -> MessageJson:
         parent_message_id=row.parent_id,
         role=row.role,
         content=unseal_text(
-            row.content, key, status=row.status, session_id=row.session_id, event_id=row.event_id
+            row.content,
+            key,
+            field=sealed_field(row.status, row.original_time),
+            session_id=row.session_id,
+            event_id=row.event_id,
         ),
         status=row.status,
         version=row.version,
@@ -82,16 +87,16 @@ def message_json(row: MessageRow, key: DataKey) -> MessageJson:
         model=row.model or UNSET,
         finish_reason=row.finish_reason or UNSET,
         usage=_usage(row),
+        error_code=row.error_code or UNSET,
     )
 
 
 def unseal_text(
-    content: bytes | None, key: DataKey, *, status: str, session_id: UUID, event_id: UUID
+    content: bytes | None, key: DataKey, *, field: str, session_id: UUID, event_id: UUID
 ) -> str:
-    """Return the text of a message. Raises UnsealError."""
+    """Return the text of a message, sealed as this field. Raises UnsealError."""
     if content is None:
         return ""
-    field = "content" if status == "completed" else "partial_content"
     parts: dict[str, Any] = unseal(
         key, content, session_id=session_id, event_id=event_id, field=field
     )

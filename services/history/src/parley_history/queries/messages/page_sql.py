@@ -3,7 +3,8 @@
 # The first fields of MessageRow, in their order.
 MESSAGE_COLUMNS = """
     session_id, version, id, event_id, turn_id, parent_id, role, status, created_at, content,
-    original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated
+    original_time, model, finish_reason, prompt_tokens, completion_tokens, tokens_estimated,
+    error_code
 """
 
 # Four columns of the session precede those of the message. The literal limit is that of the longest

@@ -4,7 +4,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import InvalidRequest, Unavailable
+from parley_core.http.errors import InvalidRequest, TooManyRequests, Unavailable
 from parley_history.change_feed.projection_wait import ProjectionWaiter
 from parley_history.queries.messages.page_json import encode_page
 from parley_history.queries.messages.page_repository import PageRepository, StoredPage
@@ -45,7 +45,7 @@ class PageReader:
         if page.version < (request.as_of_version or 0):
             _require_committed(await self._sessions.version(session_id, caller), request)
         if page.version < request.required_version:
-            await self._projection.wait_for(session_id, request.required_version)
+            await self._wait(session_id, caller, request)
             page = await self._stored_page(session_id, caller, request)
         behind = page.version < request.required_version
         if behind and not request.allow_behind:
@@ -53,6 +53,13 @@ class PageReader:
         _require_known(page, request)
         key = await self._keys.get(session_id, caller.request_id) if page.messages else None
         return Page(encode_page(page, key, behind=behind), page.version, behind)
+
+    async def _wait(self, session_id: UUID, caller: Caller, request: PageRequest) -> None:
+        try:
+            await self._projection.wait_for(session_id, request.required_version, caller.principal)
+        except (TooManyRequests, Unavailable):
+            if not request.allow_behind:
+                raise
 
     async def _stored_page(
         self, session_id: UUID, caller: Caller, request: PageRequest

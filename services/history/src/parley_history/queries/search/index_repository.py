@@ -29,12 +29,11 @@ LEFT JOIN search_sessions ON search_sessions.session_id = named.id
 """
 # Messages beyond $4 bytes in total are left out, but never the first one.
 _READ_UNINDEXED = """
-SELECT session_id, id, event_id, version, status, said_at, content FROM (
+SELECT session_id, id, event_id, version, status, original_time, created_at, content FROM (
     SELECT unindexed.*, input_order, sum(size) OVER (ORDER BY input_order, version) - size AS before
     FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS named (session, indexed, input_order),
         LATERAL (
-            SELECT session_id, id, event_id, version, status, content,
-                coalesce(original_time, created_at) AS said_at,
+            SELECT session_id, id, event_id, version, status, original_time, created_at, content,
                 coalesce(octet_length(content), 0) AS size
             FROM messages WHERE session_id = session AND version > indexed
             ORDER BY version LIMIT $3
@@ -78,7 +77,8 @@ class UnindexedMessage(NamedTuple):
     event_id: UUID
     version: int
     status: str
-    said_at: datetime
+    original_time: datetime | None
+    created_at: datetime
     content: bytes | None
 
 

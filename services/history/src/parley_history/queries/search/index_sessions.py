@@ -8,6 +8,7 @@ from uuid import UUID
 
 from parley_contracts.session_api.keys import Person
 from parley_core.crypto.sealing import DataKey, UnsealError
+from parley_history.domain.rows import sealed_field
 from parley_history.queries.messages.page_json import unseal_text
 from parley_history.queries.search import index_repository as repository
 from parley_history.queries.search.blind_tokens import key_fingerprint, tokens_of
@@ -119,7 +120,8 @@ def _tokenize(
         new = [word for word in words if word not in tokens]
         tokens.update(zip(new, tokens_of(backlog.search_key, new), strict=True))
         if words:
-            row = (backlog.session.tenant, backlog.session.owner, message.said_at)
+            said_at = message.original_time or message.created_at
+            row = (backlog.session.tenant, backlog.session.owner, said_at)
             rows.append(
                 IndexedMessage(message.session_id, message.id, *row, [tokens[w] for w in words])
             )
@@ -127,9 +129,10 @@ def _tokenize(
 
 
 def _text(message: UnindexedMessage, key: DataKey) -> str:
+    field = sealed_field(message.status, message.original_time)
     context = {"session_id": message.session_id, "event_id": message.event_id}
     try:
-        return unseal_text(message.content, key, status=message.status, **context)
+        return unseal_text(message.content, key, field=field, **context)
     except UnsealError as error:
         log.error("message cannot be indexed: %s", error)
         return ""

@@ -5,12 +5,15 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from pydantic import Field
 
 from parley_contracts.session_api.keys import Person
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, unseal
 from parley_core.http.errors import InvalidRequest
+from parley_core.http.person_limit import PersonLimit, PersonShare
+from parley_core.runtime.settings import Count, SettingsGroup
 from parley_history.queries.messages.page_json import MessageJson, message_json
 from parley_history.queries.search.blind_tokens import tokens_of
 from parley_history.queries.search.match_repository import (
@@ -40,14 +43,39 @@ class _Results(Struct, frozen=True):
     has_more: bool
 
 
+class SearchLimitSettings(SettingsGroup):
+    max_concurrent: Count = Field(
+        default=50, description="the number of searches that may run at once, from 1"
+    )
+    max_person_share: PersonShare = Field(
+        default=0.2,
+        description="the share of these searches that one person may have, over 0 and up to 1",
+    )
+
+
 class MessageSearch:
     def __init__(
-        self, matches: MatchRepository, keys: DataKeyCache, search_keys: KeyCache[Person]
+        self,
+        matches: MatchRepository,
+        keys: DataKeyCache,
+        search_keys: KeyCache[Person],
+        settings: SearchLimitSettings,
     ) -> None:
         self._matches, self._keys, self._search_keys = matches, keys, search_keys
+        self._limit = PersonLimit(
+            settings.max_concurrent,
+            settings.max_person_share,
+            things="searches",
+            person_code="too_many_searches",
+            busy_code="history_busy",
+        )
 
     async def search(self, caller: Caller, request: SearchRequest) -> bytes:
         """Return the JSON of a page of results. Raises ParleyError."""
+        with self._limit.slot(caller.principal):
+            return await self._search(caller, request)
+
+    async def _search(self, caller: Caller, request: SearchRequest) -> bytes:
         principal = caller.principal
         cursor = await self._cursor(request.after, principal)
         owner = Person(principal.tenant, principal.user)

@@ -17,7 +17,7 @@ class CommittedVersions:
         without the session service.
         """
         versions = await self._session_client.latest_versions(caller)
-        return await self._projection.wait_for_all(versions)
+        return await self._projection.wait_for_all(versions, caller.principal)
 
 
 def sessions_behind() -> Unavailable:

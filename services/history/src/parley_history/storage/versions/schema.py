@@ -24,6 +24,7 @@ INSERT INTO public.read_models (version, indexed_at)
 SELECT 1, now() WHERE NOT EXISTS (SELECT FROM public.active_read_model)
 ON CONFLICT DO NOTHING RETURNING version
 """
+_HAS_ACTIVE = "SELECT EXISTS (SELECT FROM public.active_read_model)"
 _ACTIVATE = """
 WITH activated AS (
     UPDATE public.read_models SET activated_at = clock_timestamp() WHERE version = $1
@@ -62,6 +63,10 @@ async def version_transaction(connection: Connection, version: int) -> AsyncIter
 async def enter_version(connection: Connection, version: int) -> None:
     """Resolve table names in the version until the end of the transaction."""
     await connection.execute(_ENTER, version)
+
+
+async def has_active_version(connection: Connection) -> bool:
+    return bool(await connection.fetchval(_HAS_ACTIVE))
 
 
 async def create_first_version(connection: Connection) -> bool:

@@ -13,7 +13,8 @@ import msgspec
 from parley_contracts.api_models import FinishReason
 from parley_core.streaming.sse import EventTooLarge, SSEParser
 from parley_events.values import MAX_COUNT
-from parley_inference.models.failures import UpstreamError, error_for_status
+from parley_inference.models.failures import UpstreamError, error_for
+from parley_inference.models.server_error import parse_stream_error
 
 MAX_EVENT_BYTES = 1024 * 1024
 """Maximum size of one event; larger ones are treated as an invalid response."""
@@ -127,7 +128,6 @@ class Event(msgspec.Struct):
     usage: Any = None
     error: Any = None
     object: Any = None
-    code: Any = None
 
 
 class _Chunk(Event):
@@ -145,7 +145,7 @@ def decode_event(data: bytes, decoder: msgspec.json.Decoder[_Event]) -> _Event:
     except (ValueError, RecursionError):
         event = _decode_leniently(data, decoder.type)
     if event.error is not None or event.object == "error":
-        raise _reported_error(event)
+        raise error_for(parse_stream_error(data))
     return event
 
 
@@ -155,15 +155,6 @@ def _decode_leniently(data: bytes, event_type: type[_Event]) -> _Event:
         return msgspec.convert(json.loads(data), event_type)
     except (ValueError, RecursionError):
         raise UpstreamError("upstream_garbage") from None
-
-
-def _reported_error(event: Event) -> UpstreamError:
-    """Map an error within the stream; servers put the HTTP status that it stands for in `code`."""
-    error = event.error if isinstance(event.error, dict) else {"code": event.code}
-    for status in (error.get("code"), error.get("status")):
-        if isinstance(status, int) and 400 <= status <= 599:
-            return error_for_status(status)
-    return error_for_status(500)
 
 
 def parse_token_counts(usage: Any) -> TokenCounts | None:

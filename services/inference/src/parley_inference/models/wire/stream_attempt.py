@@ -22,7 +22,7 @@ OnChunk = Callable[[ParsedChunk], bool]
 Forward = Callable[[], Awaitable[None]]
 """Awaited after each `OnChunk`; nothing is read from the model server meanwhile."""
 
-_TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError)
+TRANSPORT_ERRORS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError)
 
 # Time after the finish reason for the usage and `[DONE]`, which some servers never send.
 AFTER_FINISH_SECONDS = 2
@@ -62,7 +62,7 @@ class StreamAttempt:
                 await self._read(request, timeout)
         except TimeoutError:
             raise UpstreamError("upstream_timeout") from None
-        except _TRANSPORT_ERRORS as error:
+        except TRANSPORT_ERRORS as error:
             raise classify_disconnect(error, response_started=self._response_started) from None
 
     async def _read(self, request: Request, timeout: asyncio.Timeout) -> None:
@@ -113,7 +113,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
                 body += received
                 if len(body) > max_bytes:
                     raise UpstreamError("upstream_garbage")
-    except _TRANSPORT_ERRORS as error:
+    except TRANSPORT_ERRORS as error:
         raise classify_disconnect(error, response_started=response_started) from None
     return bytes(body)
 
@@ -123,4 +123,4 @@ def classify_disconnect(error: Exception, *, response_started: bool) -> Upstream
     if isinstance(error, aiohttp.ClientResponseError | httpx2.DecodingError):
         return UpstreamError("upstream_garbage")
     code: FailureCode = "upstream_broken" if response_started else "upstream_unavailable"
-    return UpstreamError(code, transient=True)
+    return UpstreamError(code, transient=True, cause=type(error.__cause__ or error).__name__)

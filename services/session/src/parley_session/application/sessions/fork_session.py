@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from uuid import UUID, uuid5
 
-from parley_contracts.api_models import SessionShape
+from parley_contracts.api_models import SessionShape, UsageShape
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Conflict
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_events.cloudevents import EventTooLarge
 from parley_events.session import Event
-from parley_events.values import ForkPoint
+from parley_events.values import ForkPoint, Usage
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.command_executor import CommandExecutor
 from parley_session.application.event_mapper import message_of, metadata_of, title_of
@@ -123,4 +123,17 @@ def _copy(
         content=message.content,
         original_time=message.created_at,
         tokens=node.tokens,
+        status=message.status,
+        model=message.model,
+        finish_reason=message.finish_reason,
+        usage=_usage(message.usage) if message.usage else None,
+        error_code=message.error_code,
+    )
+
+
+def _usage(shape: UsageShape) -> Usage:
+    return Usage(
+        prompt_tokens=shape.prompt_tokens,
+        completion_tokens=shape.completion_tokens,
+        estimated=shape.estimated,
     )

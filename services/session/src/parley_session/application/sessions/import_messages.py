@@ -1,27 +1,38 @@
-"""Imports messages from elsewhere into a session: atomically, and each one once."""
+"""Imports messages from elsewhere into a session: each one once, and all or the good ones."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from uuid import UUID
 
-from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
-from parley_contracts.session_api.sessions import ImportedMessage as GivenMessage
-from parley_contracts.session_api.sessions import ImportMessagesResponse
-from parley_core.auth.caller import Caller
-from parley_core.http.errors import Conflict, InvalidRequest, TooLarge
-from parley_events.cloudevents import EventTooLarge
-from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
-from parley_session.application.command_executor import Clock, CommandExecutor, CommandResult
-from parley_session.application.event_mapper import message_of
-from parley_session.application.sessions.imported_message_ids import message_ids
-from parley_session.application.sessions.session_queries import SessionQueries, require_owned
-from parley_session.application.token_counter import count_tokens
-from parley_session.domain.session.commands import ImportedMessage, ImportMessages
-from parley_session.storage.event_store import EventStore, LoadedSession
+import msgspec
 
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-CLOCK_LEEWAY = timedelta(seconds=60)
+from parley_contracts.api_models import Message
+from parley_contracts.session_api.imports import BadRecord, ImportMessagesResponse, OnError
+from parley_contracts.session_api.imports import ImportedMessage as GivenMessage
+from parley_contracts.session_api.limits import MAX_NAMED_RECORDS
+from parley_core.auth.caller import Caller
+from parley_core.http.errors import Conflict, InvalidRequest, ParleyError, TooLarge
+from parley_core.runtime.offload import run_in_thread_if_large
+from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
+from parley_session.application.command_executor import (
+    AlreadyExecuted,
+    Clock,
+    CommandExecutor,
+    CommandResult,
+    PreparedCommand,
+)
+from parley_session.application.event_mapper import message_of
+from parley_session.application.idempotency import IdempotentRequest
+from parley_session.application.sessions.imported_records import (
+    GivenRecord,
+    SortedRecords,
+    sort_records,
+)
+from parley_session.application.sessions.session_queries import SessionQueries, require_owned
+from parley_session.application.turns.stopped_turns import StoppedTurns
+from parley_session.domain.session.commands import ImportMessages
+from parley_session.domain.session.state import Session
+from parley_session.storage.event_store import EventStore, LoadedSession
 
 
 class MessageImporter:
@@ -31,95 +42,103 @@ class MessageImporter:
         executor: CommandExecutor,
         sessions: SessionQueries,
         assistants: AssistantCatalogue,
+        stopped_turns: StoppedTurns,
         *,
         clock: Clock,
     ) -> None:
         self._store, self._executor, self._sessions = store, executor, sessions
-        self._assistants, self._clock = assistants, clock
+        self._assistants, self._stopped_turns, self._clock = assistants, stopped_turns, clock
 
     async def import_messages(
-        self, session_id: UUID, given: Sequence[GivenMessage], caller: Caller
+        self,
+        session_id: UUID,
+        records: Sequence[GivenRecord],
+        on_error: OnError,
+        caller: Caller,
+        request: IdempotentRequest | None,
     ) -> ImportMessagesResponse:
         """Skips messages that the session already has.
 
-        Raises SessionNotFound, TurnOpen, InvalidRequest, TooLarge, and Conflict if an id belongs
-        to a different message.
+        Raises SessionNotFound, TurnOpen, Conflict if the session would have too many messages, and
+        the error of the first bad record unless those are to be skipped.
         """
-        imported = 0
+        response: ImportMessagesResponse | None = None
 
-        async def command_for(loaded: LoadedSession | None) -> ImportMessages:
-            nonlocal imported
+        async def command_for(loaded: LoadedSession | None) -> PreparedCommand:
+            nonlocal response
             owned = require_owned(caller.principal, loaded)
-            session = owned.session
-            assistant = await self._assistants.get(session.tenant, session.assistant_id)
-            # In a thread: counting the tokens of a thousand long texts would block the event loop.
-            messages = await asyncio.to_thread(
-                _with_ids, given, owned, assistant.model, self._clock()
+            sorted_records = await self._sorted(records, owned)
+            if sorted_records.bad and on_error == "reject":
+                raise _error_of(sorted_records.bad, len(records))
+            self._sessions.require_capacity(owned.session, len(sorted_records.new))
+            response = _response(owned.session, sorted_records)
+            answer = msgspec.json.encode(response)
+            return PreparedCommand(ImportMessages(sorted_records.new), answer=answer)
+
+        def execute() -> Awaitable[CommandResult | AlreadyExecuted]:
+            return self._executor.execute(session_id, command_for, caller, request=request)
+
+        result = await self._stopped_turns.execute(session_id, execute, caller)
+        if isinstance(result, AlreadyExecuted):
+            assert result.answer is not None
+            return msgspec.json.decode(result.answer, type=ImportMessagesResponse)
+        assert response is not None
+        return response
+
+    async def _sorted(self, records: Sequence[GivenRecord], owned: LoadedSession) -> SortedRecords:
+        session = owned.session
+        assistant = await self._assistants.get(session.tenant, session.assistant_id)
+        ids = {record.id for record in records if isinstance(record, GivenMessage) and record.id}
+        existing = await self._existing(owned, ids & session.messages.keys())
+        return await asyncio.to_thread(
+            sort_records, records, owned, existing, model=assistant.model, now=self._clock()
+        )
+
+    async def _existing(
+        self, owned: LoadedSession, ids: Collection[UUID]
+    ) -> Mapping[UUID, Message]:
+        nodes = [owned.session.messages[message_id] for message_id in ids]
+        by_sequence = {node.sequence: node for node in nodes}
+        events = await self._store.events_at(owned.session.id, [*by_sequence])
+
+        def read() -> dict[UUID, Message]:
+            messages = (
+                message_of(event, None, owned.key, by_sequence[event.sequence].parent_id)
+                for event in events
             )
-            existing = [message for message in messages if message.id in session.messages]
-            await self._require_same(owned, existing)
-            imported = len(messages) - len(existing)
-            self._sessions.require_capacity(session, imported)
-            return ImportMessages(messages)
+            return {message.id: message for message in messages}
 
-        try:
-            result = await self._executor.execute(session_id, command_for, caller)
-        except EventTooLarge:
-            raise TooLarge("A message is too large.", code="message_too_large") from None
-        assert isinstance(result, CommandResult)
-        return ImportMessagesResponse(
-            session_id=session_id,
-            imported=imported,
-            skipped=len(given) - imported,
-            version=result.loaded.session.version,
-        )
-
-    async def _require_same(
-        self, loaded: LoadedSession, existing: Sequence[ImportedMessage]
-    ) -> None:
-        nodes = {message.id: loaded.session.messages[message.id] for message in existing}
-        events = await self._store.events_at(
-            loaded.session.id, [node.sequence for node in nodes.values()]
-        )
-        by_sequence = {event.sequence: event for event in events}
-        for message in existing:
-            stored = message_of(by_sequence[nodes[message.id].sequence], None, loaded.key)
-            if (stored.role, stored.content) != (message.role, message.content):
-                raise Conflict(
-                    f"The session has a different message with the id {message.id}.",
-                    code="message_id_conflict",
-                )
+        return await run_in_thread_if_large(len(events), read)
 
 
-def _with_ids(
-    given: Sequence[GivenMessage], owned: LoadedSession, model: str, now: datetime
-) -> list[ImportedMessage]:
-    for number, message in enumerate(given):
-        _require_valid(message, number, now)
-    ids = message_ids(given, owned.session, owned.key)
-    seen: set[UUID] = set()
-    messages = []
-    for number, (message, message_id) in enumerate(zip(given, ids, strict=True)):
-        if message_id in seen:
-            raise InvalidRequest("Duplicate message id.", param=f"messages.{number}.id")
-        seen.add(message_id)
-        created_at, tokens = message.created_at or now, count_tokens(model, message.content)
-        messages.append(
-            ImportedMessage(message_id, message.role, message.content, created_at, tokens)
-        )
-    return messages
+def _response(session: Session, sorted_records: SortedRecords) -> ImportMessagesResponse:
+    """The response after the append, which has one event for each new message."""
+    return ImportMessagesResponse(
+        session_id=session.id,
+        imported=len(sorted_records.new),
+        skipped=sorted_records.skipped,
+        failed=len(sorted_records.bad),
+        errors=sorted_records.bad[:MAX_NAMED_RECORDS],
+        version=session.version + len(sorted_records.new),
+    )
 
 
-def _require_valid(message: GivenMessage, number: int, now: datetime) -> None:
-    created_at = message.created_at
-    if created_at and not EARLIEST <= created_at <= now + CLOCK_LEEWAY:
-        raise InvalidRequest(
-            f"`created_at` must be between {EARLIEST:%Y} and now.",
-            param=f"messages.{number}.created_at",
-        )
-    if len(message.content.encode()) > MAX_MESSAGE_BYTES:
-        raise TooLarge(
-            f"A message has at most {MAX_MESSAGE_BYTES} bytes of UTF-8.",
-            code="message_too_large",
-            param=f"messages.{number}.content",
-        )
+def _error_of(bad: Sequence[BadRecord], records: int) -> ParleyError:
+    """The error of the first bad record, which also names the others."""
+    first = bad[0]
+    message = first.message
+    if len(bad) > 1:
+        message = f"{len(bad):,} of {records:,} messages cannot be imported. The first: {message}"
+    return _ERRORS[first.code](
+        message,
+        code=first.code,
+        param=first.param,
+        details={"records": msgspec.to_builtins(bad[:MAX_NAMED_RECORDS])},
+    )
+
+
+_ERRORS: Mapping[str, type[ParleyError]] = {
+    "invalid_request": InvalidRequest,
+    "message_too_large": TooLarge,
+    "message_id_conflict": Conflict,
+}

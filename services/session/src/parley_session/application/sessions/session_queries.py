@@ -9,7 +9,7 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.http.errors import Conflict
 from parley_events.session import Event
-from parley_session.application.command_executor import CommandExecutor, ConditionalCommand
+from parley_session.application.command_executor import CommandExecutor, PreparedCommand
 from parley_session.application.event_mapper import session_of, turn_of
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.domain.session.errors import SessionNotFound, TurnNotFound
@@ -63,11 +63,11 @@ class SessionQueries:
         Raises TurnNotFound.
         """
 
-        async def command_for(_: LoadedSession | None) -> RequestCancel | ConditionalCommand:
+        async def command_for(_: LoadedSession | None) -> RequestCancel | PreparedCommand:
             if (await self._turns.find(turn_id)).runner is not None:
                 return RequestCancel(turn_id)
             # If a runner claims the turn first, only that runner may end it.
-            return ConditionalCommand(RequestCancel(turn_id, unclaimed=True), Unclaimed(turn_id))
+            return PreparedCommand(RequestCancel(turn_id, unclaimed=True), Unclaimed(turn_id))
 
         session_id = (await self._turns.find(turn_id)).session_id
         try:

@@ -11,9 +11,15 @@ from parley_contracts.session_api.turns import (
     TurnInput,
 )
 from parley_core.crypto.sealing import DataKey
+from parley_core.runtime.offload import run_in_thread_if_large
 from parley_events.session import Event
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
-from parley_session.application.event_mapper import message_of, summary_of, turn_of
+from parley_session.application.event_mapper import (
+    content_of,
+    parameters_of,
+    summary_of,
+    turn_of,
+)
 from parley_session.application.token_counter import count_instruction_tokens
 from parley_session.domain.context_window import CachedWindow, ContextWindow, context_window
 from parley_session.domain.session.state import MessageNode, OpenTurn, Session
@@ -55,26 +61,33 @@ class PromptBuilder:
         # One read for both: the turn's own message is the last of the window.
         events = await self._store.events_at(session.id, [*{*_sequences(window), *sequences}])
         by_sequence = {event.sequence: event for event in events}
-        compaction = window.compaction
-        turn_input = TurnInput(
-            model=model,
-            instructions=instructions,
-            context=PromptContext(
-                base=window.base,
-                version=session.version,
-                budget=budget,
-                tokens=window.tokens,
-                messages=_messages(window.summary, window.nodes, by_sequence, key),
-            ),
-            suggest_title=_needs_title(session),
-            compact=CompactionTask(
-                compaction.up_to_message_id, _messages(None, compaction.nodes, by_sequence, key)
+
+        def built() -> tuple[Turn, TurnInput]:
+            compaction = window.compaction
+            turn_input = TurnInput(
+                model=model,
+                instructions=instructions,
+                context=PromptContext(
+                    base=window.base,
+                    version=session.version,
+                    budget=budget,
+                    tokens=window.tokens,
+                    messages=_messages(window.summary, window.nodes, by_sequence, key),
+                ),
+                suggest_title=_needs_title(session),
+                compact=CompactionTask(
+                    compaction.up_to_message_id,
+                    _messages(None, compaction.nodes, by_sequence, key),
+                )
+                if compaction
+                else None,
+                parameters=parameters_of(by_sequence[sequences[1]], key),
             )
-            if compaction
-            else None,
-        )
-        turn = turn_of(session, [by_sequence[sequence] for sequence in sequences], key)
-        return turn, turn_input
+            turn_events = [by_sequence[sequence] for sequence in sequences]
+            return turn_of(session, turn_events, key), turn_input
+
+        # A window has up to all messages of the session, which are decrypted one by one.
+        return await run_in_thread_if_large(len(events), built)
 
 
 def _needs_title(session: Session) -> bool:
@@ -98,8 +111,10 @@ def _messages(
     events: Mapping[int, Event],
     key: DataKey,
 ) -> list[PromptMessage]:
-    shown = [message_of(events[node.sequence], None, key) for _, node in nodes]
-    messages = [PromptMessage(message.id, message.role, message.content) for message in shown]
+    messages = [
+        PromptMessage(message_id, node.role, content_of(events[node.sequence], key))
+        for message_id, node in nodes
+    ]
     if summary is not None:
         messages.insert(0, PromptMessage(None, "system", summary_of(events[summary.sequence], key)))
     return messages

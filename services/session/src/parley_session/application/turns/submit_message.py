@@ -1,11 +1,14 @@
 """Opens turns: a user submits messages, or regenerates a reply."""
 
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+
 from parley_contracts.api_models import Turn
-from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES, MAX_PARAMETERS_BYTES
 from parley_contracts.session_api.turns import OnOpenTurn
 from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
@@ -23,7 +26,7 @@ from parley_session.application.command_executor import (
     CommandFor,
     CommandResult,
 )
-from parley_session.application.event_mapper import message_of, turn_of
+from parley_session.application.event_mapper import message_of, parameters_of, turn_of
 from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.token_counter import count_tokens
@@ -39,7 +42,8 @@ class NewMessages:
     """A user's message `content`, after the messages `preceding` it.
 
     They follow the parent, nothing if `as_root`, or else the newest message. `model` overrides
-    the assistant's. With `attach`, the newest turn is returned if these messages opened it.
+    the assistant's, and `parameters` are for this turn. With `attach`, the newest turn is returned
+    if these messages opened it, with these parameters.
     """
 
     content: str
@@ -47,6 +51,7 @@ class NewMessages:
     parent_message_id: UUID | None = None
     as_root: bool = False
     model: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     attach: bool = False
 
     @property
@@ -77,13 +82,13 @@ class TurnCommands:
         on_open_turn: OnOpenTurn,
     ) -> tuple[Turn, bool]:
         """The turn of the messages, and whether it is new."""
-        _require_message_sizes(new_messages)
+        _require_sizes(new_messages)
         texts = new_messages.texts
 
         async def command_for(loaded: LoadedSession | None) -> SubmitMessage | AlreadyExecuted:
             owned = require_owned(caller.principal, loaded)
             if new_messages.attach and (
-                earlier := await self._newest_turn_if_repeated(owned, texts)
+                earlier := await self._newest_turn_if_repeated(owned, new_messages)
             ):
                 return earlier
             self._sessions.require_capacity(owned.session, len(texts))
@@ -114,10 +119,10 @@ class TurnCommands:
         return await self._assistants.get(session.tenant, session.assistant_id)
 
     async def _newest_turn_if_repeated(
-        self, loaded: LoadedSession, texts: Sequence[str]
+        self, loaded: LoadedSession, new_messages: NewMessages
     ) -> AlreadyExecuted | None:
-        """The session's newest turn, if exactly these messages opened it."""
-        session = loaded.session
+        """The session's newest turn, if exactly these messages and parameters opened it."""
+        session, texts = loaded.session, new_messages.texts
         newest = session.newest_turn_id
         if newest is None:
             return None
@@ -126,10 +131,13 @@ class TurnCommands:
             # A regenerated reply: its message came in an earlier append.
             return None
         before = last - len(texts)
-        events = await self._store.events_at(session.id, range(before, requested))
+        *events, request = await self._store.events_at(session.id, range(before, requested + 1))
         stored = [_submitted_text(event, loaded.key) for event in events]
         # The event before the first message must not be another submitted message.
-        return AlreadyExecuted(session.id, newest) if stored == [None, *texts] else None
+        if stored != [None, *texts]:
+            return None
+        same = parameters_of(request, loaded.key) == new_messages.parameters
+        return AlreadyExecuted(session.id, newest) if same else None
 
     async def _open_turn(
         self,
@@ -174,6 +182,7 @@ async def _submit_command(
         as_root=new_messages.as_root,
         tokens=tokens[-1],
         assistant_version=assistant.shape.version,
+        parameters=new_messages.parameters,
         preceding=[
             UserMessage(uuid4(), text, count)
             for text, count in zip(new_messages.preceding, tokens, strict=False)
@@ -193,7 +202,12 @@ def _sequences_of_open_turn(session: Session) -> Sequence[int]:
     return [session.messages[session.open_turn.message_id].sequence, session.version]
 
 
-def _require_message_sizes(new_messages: NewMessages) -> None:
+def _require_sizes(new_messages: NewMessages) -> None:
+    if len(msgspec.json.encode(new_messages.parameters)) > MAX_PARAMETERS_BYTES:
+        raise TooLarge(
+            f"The parameters of a turn have at most {MAX_PARAMETERS_BYTES} bytes as JSON.",
+            param="parameters",
+        )
     for number, text in enumerate(new_messages.texts):
         if len(text.encode()) > MAX_MESSAGE_BYTES:
             is_last = number == len(new_messages.preceding)

@@ -16,7 +16,7 @@ from parley_events.cloudevents import EventTooLarge
 from parley_session.application.command_executor import (
     CommandExecutor,
     CommandResult,
-    ConditionalCommand,
+    PreparedCommand,
 )
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
 from parley_session.application.turns.partial_reply_recovery import PartialReplyRecovery
@@ -125,11 +125,11 @@ class TurnLifecycle:
     ) -> bool:
         """End a turn whose lease has expired; False if it has ended, or has a new lease."""
 
-        async def interrupted_reply(loaded: LoadedSession | None) -> ConditionalCommand:
+        async def interrupted_reply(loaded: LoadedSession | None) -> PreparedCommand:
             if loaded is None or not await self._turns.is_abandoned(turn_id, lease_seconds):
                 raise _NotAbandoned
             command = await self._partial_replies.interrupted_reply(turn_id, loaded.key)
-            return ConditionalCommand(command, Abandoned(turn_id, lease_seconds))
+            return PreparedCommand(command, Abandoned(turn_id, lease_seconds))
 
         try:
             await self._executor.execute(session_id, interrupted_reply, caller, as_system=True)

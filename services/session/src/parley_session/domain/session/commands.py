@@ -1,26 +1,38 @@
 """Commands on a session. Their text is plaintext; `decide` seals it into the events."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
+from parley_events.session import FinishReason
 from parley_events.values import ForkPoint, Price, Usage
-from parley_session.domain.session.state import Role
+from parley_session.domain.session.state import Role, TurnStatus
 
 EraseReason = Literal["requested", "deleted", "expired", "idle", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedMessage:
-    """A message from elsewhere, or from the session that this one is forked from."""
+    """A message from elsewhere, or from the session that this one is forked from.
+
+    It follows `parent_message_id`, nothing if `as_root`, or else the newest message. `status` and
+    the fields after it are those of a reply.
+    """
 
     id: UUID
     role: Role
     content: str
     original_time: datetime
     tokens: int | None = None
+    parent_message_id: UUID | None = None
+    as_root: bool = False
+    status: TurnStatus = "completed"
+    model: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,8 @@ class SubmitMessage:
 
     The message follows `parent_message_id` (an edit is a sibling), nothing if `as_root`, or else
     the newest message. `preceding` are added before it, as a chain. Without `assistant_version`
-    the turn uses the version that the session was started with.
+    the turn uses the version that the session was started with. `parameters` are for the model
+    call of this turn only.
     """
 
     message_id: UUID
@@ -133,6 +146,7 @@ class SubmitMessage:
     tokens: int | None = None
     assistant_version: int | None = None
     preceding: Sequence[UserMessage] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +162,7 @@ class RegenerateReply:
 
 @dataclass(frozen=True, slots=True)
 class ImportMessages:
-    """Add messages as a chain after the newest one, skipping those already present."""
+    """Add messages in order, skipping those already present."""
 
     messages: Sequence[ImportedMessage]
 
@@ -179,7 +193,7 @@ class CompleteReply:
 
     turn_id: UUID
     content: str
-    finish_reason: Literal["stop", "length", "content_filter", "refusal"]
+    finish_reason: FinishReason
     first_token_ms: int
     total_ms: int
     usage: Usage | None = None

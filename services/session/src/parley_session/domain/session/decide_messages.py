@@ -6,7 +6,7 @@ from uuid import UUID
 from parley_events.session import ContextCompacted, MessageImported
 from parley_session.domain.session.commands import CompactContext, ImportedMessage, ImportMessages
 from parley_session.domain.session.decide_turns import require_no_open_turn
-from parley_session.domain.session.errors import IdTaken, MessageNotFound
+from parley_session.domain.session.errors import IdTaken, MessageNotFound, ParentNotFound
 from parley_session.domain.session.event_builder import EventBuilder
 from parley_session.domain.session.state import Session
 
@@ -17,14 +17,23 @@ def import_messages(session: Session, command: ImportMessages, builder: EventBui
     ids = {message.id for message in new}
     if len(ids) < len(new) or ids & session.ended_turns.keys():
         raise IdTaken
+    added = set[UUID]()
+    for message in new:
+        parent_id = message.parent_message_id
+        if parent_id and parent_id not in session.messages and parent_id not in added:
+            raise ParentNotFound
+        added.add(message.id)
     add_imported(new, session.leaf_message_id, builder)
 
 
 def add_imported(
-    messages: Sequence[ImportedMessage], parent_id: UUID | None, builder: EventBuilder
+    messages: Sequence[ImportedMessage], newest_id: UUID | None, builder: EventBuilder
 ) -> None:
-    """Append the messages as a chain below the parent."""
+    """Append the messages to a session in which `newest_id` is the newest one."""
     for message in messages:
+        parent_id = None if message.as_root else message.parent_message_id or newest_id
+        # A model server may count 0 tokens for a text, but 0 stands for no text.
+        tokens = (message.tokens or None) if message.content else 0
         builder.add(
             MessageImported(
                 **builder.common_fields,
@@ -33,10 +42,15 @@ def add_imported(
                 role=message.role,
                 content=builder.seal_object("content", {"text": message.content}),
                 original_time=message.original_time,
-                tokens=message.tokens,
+                tokens=tokens,
+                status=None if message.status == "completed" else message.status,
+                model=message.model,
+                finish_reason=message.finish_reason,
+                usage=message.usage,
+                error_code=message.error_code,
             )
         )
-        parent_id = message.id
+        newest_id = message.id
 
 
 def compact_context(session: Session, command: CompactContext, builder: EventBuilder) -> None:

@@ -1,5 +1,6 @@
 """Decides commands on turns: submit, regenerate, cancel, complete, fail."""
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -82,7 +83,7 @@ def _submit(session: Session, command: SubmitMessage, builder: EventBuilder) -> 
             )
         )
         parent = message.id
-    _open(session, command, command.message_id, builder)
+    _open(session, command, command.message_id, builder, command.parameters)
 
 
 def _regenerate(session: Session, command: RegenerateReply, builder: EventBuilder) -> None:
@@ -103,6 +104,7 @@ def _open(
     command: SubmitMessage | RegenerateReply,
     message_id: UUID,
     builder: EventBuilder,
+    parameters: Mapping[str, Any] | None = None,
 ) -> None:
     builder.add(
         ReplyRequested(
@@ -112,6 +114,7 @@ def _open(
             parent_message_id=message_id,
             assistant_version=command.assistant_version or session.assistant_version,
             model=command.model,
+            parameters=builder.seal_object("parameters", dict(parameters)) if parameters else None,
         )
     )
 

@@ -1,10 +1,12 @@
 """State of a session that decisions need, as a fold of its events."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, assert_never
 from uuid import UUID
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from parley_events.session import (
     CancelRequested,
@@ -41,8 +43,7 @@ _FEW_EVENTS = 4
 _Insert = Callable[[Mapping[UUID, Any], UUID, object], Mapping[UUID, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageNode:
+class MessageNode(Struct, frozen=True, array_like=True, gc=False):
     """A message in the tree of a session: the sequence of its event, and its parent.
 
     `sealed_bytes` is the size of the sealed content, 0 for a reply without text. `tokens` is the
@@ -56,8 +57,7 @@ class MessageNode:
     tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
+class OpenTurn(Struct, frozen=True):
     id: UUID
     message_id: UUID
     reply_id: UUID
@@ -66,8 +66,7 @@ class OpenTurn:
     cancel_requested_by: Actor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A session at `version`, which is the sequence of its last event.
 
     `title_sequence` and `metadata_sequence` are those of the events with the current values.
@@ -166,10 +165,9 @@ def _changes(session: Session, event: Event, insert: _Insert) -> dict[str, Any]:
                 event, "user", message.parent_message_id, message.content, message.tokens
             )
             return _with_message(session, message.message_id, node, insert)
-        case MessageImported() as message:
-            node = _message_node(
-                event, message.role, message.parent_message_id, message.content, message.tokens
-            )
+        case MessageImported(parent_message_id=parent_id) as message:
+            content = None if message.tokens == 0 else message.content
+            node = _message_node(event, message.role, parent_id, content, message.tokens)
             return _with_message(session, message.message_id, node, insert)
         case ReplyRequested(turn_id=turn_id, parent_message_id=message_id):
             turn = OpenTurn(

@@ -14,6 +14,9 @@ EXCLUDED_TABLES = {
     "sweeper": "the last tick of the sweeper",
 }
 
+# In a file of their own, and not at all: a restored store makes its snapshots itself.
+_SEPARATE_COLUMNS = {"wrapped_key", "snapshot", "snapshot_version"}
+
 # Ordered by stream id where there is one, so that files can be read in step.
 _TABLES = """
 SELECT tables.relname AS name, columns.names AS columns, columns.numbered,
@@ -87,7 +90,7 @@ def _files_of_table(
     table: str, columns: Sequence[str], ordered_by: Sequence[str], numbered: str | None
 ) -> list[BackupTable]:
     if table == "sessions":
-        others = tuple(name for name in columns if name != "wrapped_key")
+        others = tuple(name for name in columns if name not in _SEPARATE_COLUMNS)
         return [
             BackupTable("sessions", "store", table, others, (*ordered_by,)),
             BackupTable("session_keys", "keys", table, ("id", "wrapped_key"), (*ordered_by,)),

@@ -30,7 +30,7 @@ _GC_THRESHOLDS = (500_000, 20, 20)
 
 def main() -> int:
     # The coordinator shows stderr as the error message, so clients must not log there.
-    configure_logging()
+    configure_logging("history-rebuild")
     parent = os.getppid()
 
     def report(events: int) -> None:

@@ -1,0 +1,128 @@
+"""Request observer: gives each request its id, and records it in metrics and in one log line."""
+
+import hmac
+import logging
+import re
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parley_core.auth.principal import Principal
+from parley_core.http.errors import REQUEST_ID
+from parley_core.process.request_metrics import RequestMetrics
+from parley_core.runtime.request_context import begin_request
+
+UNMATCHED = "unmatched"
+# nginx's: the client closed the connection before it had a response.
+CLIENT_CLOSED = 499
+_PROBES = frozenset(("/livez", "/readyz", "/startupz", "/metrics", "/status"))
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PERSON_DIGITS = 12
+
+log = logging.getLogger("parley.access")
+
+
+class RequestObserver:
+    """Sets `scope["state"]["request_id"]` and the x-request-id header.
+
+    A log line has the route and no path, no query, no header and no body; a person is a keyed hash
+    that is the same in every service. Successful requests to `quiet_routes` are not logged.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: RequestMetrics,
+        person_key: Callable[[], bytes],
+        quiet_routes: frozenset[str] = frozenset(),
+    ) -> None:
+        self._app, self._metrics, self._person_key = app, metrics, person_key
+        self._quiet_routes = quiet_routes | _PROBES
+        self._templates: dict[Any, str] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = offered if _SANE_REQUEST_ID.fullmatch(offered) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        begin_request(request_id)
+        started_at, status, sent, is_stream = perf_counter(), CLIENT_CLOSED, 0, False
+
+        async def observed_send(message: Message) -> None:
+            nonlocal status, sent, is_stream
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                status = message["status"]
+                is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            else:
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed_send)
+        except Exception:
+            # Starlette's outermost middleware responds to it, after this one.
+            status = 500 if status == CLIENT_CLOSED else status
+            raise
+        finally:
+            seconds = perf_counter() - started_at
+            route = self._route_of(scope)
+            code = scope["state"].get("error_code")
+            self._metrics.observe_request(scope["method"], route, status, code, seconds)
+            if status >= 400 or route not in self._quiet_routes:
+                fields = {
+                    "method": scope["method"],
+                    "route": route,
+                    "status": status,
+                    "code": code,
+                    "seconds": round(seconds, 4),
+                    "bytes": sent,
+                    "kind": "stream" if is_stream else "response",
+                    **self._ids_in(scope),
+                }
+                log_request(fields)
+
+    def _route_of(self, scope: Scope) -> str:
+        """The template of the matched route: FastAPI sets the route, Starlette the endpoint."""
+        if (template := getattr(scope.get("route"), "path", None)) is not None:
+            return str(template)
+        endpoint = scope.get("endpoint")
+        if endpoint is None:
+            return UNMATCHED
+        if endpoint not in self._templates:
+            self._templates = {
+                each.endpoint: str(getattr(each, "path", UNMATCHED))
+                for each in scope["app"].routes
+                if isinstance(each, BaseRoute) and hasattr(each, "endpoint")
+            }
+        return self._templates.get(endpoint, UNMATCHED)
+
+    def _ids_in(self, scope: Scope) -> Mapping[str, str]:
+        ids = {
+            name: str(value)
+            for name, value in scope.get("path_params", {}).items()
+            if name in ("session_id", "turn_id")
+        }
+        principal = scope["state"].get("principal")
+        if isinstance(principal, Principal):
+            ids |= {"tenant": principal.tenant, "person": self._person(principal)}
+        return ids
+
+    def _person(self, principal: Principal) -> str:
+        name = f"{principal.tenant}\0{principal.user}".encode()
+        return hmac.digest(self._person_key(), name, "sha256").hex()[:_PERSON_DIGITS]
+
+
+def log_request(fields: Mapping[str, Any]) -> None:
+    """Write the log line of one request."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    log.info("request", extra={"fields": known})
