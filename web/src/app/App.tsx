@@ -54,7 +54,7 @@ function Page({ user }: { user: string }) {
   const route = useRoute();
   const client = useQueryClient();
   const preferences = usePreferences();
-  const { data: assistants = [], error } = useAssistants();
+  const { data: assistants = [], failureReason, failureCount } = useAssistants();
   const [isListOpen, setIsListOpen] = useState(false);
   const [isListFolded, setIsListFolded] = useState(false);
   const [shownAssistant, setShownAssistant] = useState<string | null>(null);
@@ -113,10 +113,10 @@ function Page({ user }: { user: string }) {
         />
       )}
       <div className="content" inert={isNarrow && isListOpen}>
-        {error && assistants.length === 0 && (
+        {failureReason && failureCount >= FAILURES_SHOWN && (
           <p className="notice danger" role="alert">
             <Icon name="warning" />
-            <span>{problemText((error as { code?: string }).code ?? 'network', t)}</span>
+            <span>{problemText((failureReason as { code?: string }).code ?? 'network', t)}</span>
             <button
               type="button"
               className="text-button"
@@ -146,6 +146,8 @@ function Page({ user }: { user: string }) {
   );
 }
 
+// The first attempts may meet a server that is starting.
+const FAILURES_SHOWN = 3;
 const NARROW = '(max-width: 1099px)';
 
 function useNarrow(): boolean {

@@ -97,8 +97,7 @@ export class Stack {
   private async waitUntilReady(): Promise<void> {
     const deadline = Date.now() + READY_MS;
     while (Date.now() < deadline) {
-      const response = await fetch(`${this.url}/readyz`).catch(() => null);
-      if (response?.ok) return;
+      if (this.output.includes('Parley is ready')) return;
       if (this.process?.exitCode !== null) break;
       await new Promise((done) => setTimeout(done, 200));
     }
