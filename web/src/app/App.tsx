@@ -12,7 +12,7 @@ import {
 } from '../sessions/queries';
 import { Sidebar } from '../sessions/Sidebar';
 import { Icon } from '../ui/icons';
-import { LiveRegions } from '../ui/liveRegion';
+import { LiveRegions, silence } from '../ui/liveRegion';
 import { problemText } from '../ui/problemText';
 import { showToast, ToastArea } from '../ui/toast';
 import { Conversation } from './Conversation';
@@ -33,6 +33,7 @@ export function App() {
     if (reason === 'signed-out' || user !== lastUser.current) {
       registry.clear();
       client.clear();
+      silence();
     }
     lastUser.current = user;
     if (token) {
