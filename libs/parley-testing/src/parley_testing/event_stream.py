@@ -27,7 +27,8 @@ class EventStream:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
                 self._unread = rest
-                if not block.startswith(b":"):
+                # A comment alone is no event.
+                if b"data: " in block:
                     return _parsed(block)
             elif received := await self._read():
                 self.raw += received
