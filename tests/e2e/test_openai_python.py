@@ -84,21 +84,6 @@ async def test_a_streamed_completion_includes_usage_only_on_request(
     assert not any(chunk.usage for chunk in without)
 
 
-async def test_a_stream_has_the_role_before_the_first_token_of_a_slow_model(
-    client: openai.AsyncOpenAI, model_server: ModelServer
-) -> None:
-    text = f"[gate 0] {uuid4()}"
-    # This helper of the SDK concatenates the roles of all chunks.
-    async with client.chat.completions.stream(model=MODEL, messages=[user_message(text)]) as stream:
-        first = await anext(aiter(stream))
-        assert first.type == "chunk"
-        assert first.chunk.choices[0].delta.role == "assistant"
-        model_server.open_gate(text)
-        completion = await stream.get_final_completion()
-    [choice] = completion.choices
-    assert (choice.message.role, choice.finish_reason) == ("assistant", "stop")
-
-
 async def test_tools_are_passed_through(
     client: openai.AsyncOpenAI, model_server: ModelServer
 ) -> None:
