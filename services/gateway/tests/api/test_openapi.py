@@ -20,7 +20,7 @@ from parley_gateway.schemas.responses import SessionExport
 
 PAGES = {"/openapi.json", "/docs", "/docs/start.js"}
 PAGE_PATHS = {route.path for route in page_routes(PageFiles(None), public_docs=True)}
-PUBLIC = {"livez", "readyz", "readClientConfig"}
+PUBLIC = {"isAlive", "isReady", "readClientConfig"}
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
