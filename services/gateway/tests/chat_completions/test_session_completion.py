@@ -206,8 +206,7 @@ async def test_a_stream_ends_by_itself_while_its_gateway_shuts_down(
         await eventually(lambda: inference.written)
         gateway.app.begin_drain()
         paused.set()
-        text, error = await reading
-    assert (text, error) == ("Hel", None)
+        assert await reading == ("Hel", None)
 
 
 async def test_an_automatic_sdk_retry_attaches_to_its_turn(

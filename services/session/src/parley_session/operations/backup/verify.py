@@ -12,6 +12,8 @@ from parley_session.operations.backup.other_checks import (
 from parley_session.operations.backup.session_checks import check_sessions
 from parley_session.operations.difference_list import DifferenceList
 
+_CHUNK_BYTES = 1024 * 1024
+
 
 def verify_backup(archive: BackupArchive, master_keys: MasterKeys | None) -> int:
     """Print the result; return the exit code, 1 if anything differs. Raises BackupError.
@@ -37,16 +39,18 @@ def _changed_files(archive: BackupArchive, manifest: Manifest) -> DifferenceList
     differences = DifferenceList()
     for file in manifest.files:
         path = archive.path(file.name, file.folder)
+        digest, size = hashlib.sha256(), 0
         try:
-            with path.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            with archive.open(file.name, file.folder) as opened:
+                while chunk := opened.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
         except OSError as error:
             differences.add(f"{path} cannot be read: {error.strerror}.")
             continue
-        if digest != file.sha256:
+        if digest.hexdigest() != file.sha256:
             differences.add(
-                f"{path} was changed: it has {path.stat().st_size:,} bytes, "
-                f"{file.bytes:,} were written."
+                f"{path} was changed: it has {size:,} bytes, {file.bytes:,} were written."
             )
     return differences
 
