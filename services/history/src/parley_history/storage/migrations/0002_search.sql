@@ -1,7 +1,7 @@
--- The words of messages, blind. Outside the versions of the read model: this is made from whichever
--- is active, with keys that a rebuild does not have.
+-- The search index: keyed hashes of the words of messages. It is outside the read-model versions,
+-- because it is built from the active one with keys that a rebuild does not have.
 
--- How far the messages of a session are indexed, and under which key of their person.
+-- The version up to which a session is indexed, and a mark of the key that its person had then.
 CREATE TABLE search_sessions (
     session_id uuid PRIMARY KEY,
     version integer NOT NULL,
@@ -19,10 +19,10 @@ CREATE TABLE search_messages (
     PRIMARY KEY (session_id, message_id)
 ) WITH (toast_tuple_target = 8160);
 
--- Tokens are as good as random: they do not get smaller.
+-- Tokens look random: compression would not make them smaller.
 ALTER TABLE search_messages ALTER COLUMN tokens SET STORAGE EXTERNAL;
 
--- Without the list of pending entries, which every search would have to read through.
+-- Without the list of pending entries, which every search would have to scan.
 CREATE INDEX search_messages_by_token ON search_messages USING gin (tokens) WITH (fastupdate = off);
 CREATE INDEX search_messages_newest ON search_messages (tenant, owner, said_at DESC, message_id DESC);
 CREATE INDEX search_messages_of_id ON search_messages USING hash (message_id);

@@ -23,11 +23,20 @@ class Call:
     request_id: str
     key: str | None
 
+    @property
+    def name(self) -> str:
+        """The last part of the path of a POST request; `get` for other requests."""
+        return self.path.rsplit("/", 1)[-1] if self.method == "POST" else "get"
+
 
 class FakeService:
     """Answers the next requests from `answers`, and then by `handle`."""
 
     name: str
+    issuers = frozenset({"gateway"})
+    """Services that may call it."""
+    unrecorded: frozenset[str] = frozenset()
+    """The last parts of the paths of calls that `handle` always answers, and `calls` lacks."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -44,21 +53,31 @@ class FakeService:
         async with listening(app, shutdown_timeout=0.01, handler_cancellation=True) as peer.url:
             yield peer
 
-    async def handle(self, request: web.Request, call: Call) -> web.StreamResponse:
+    def called(self, name: str) -> list[Any]:
+        """The bodies of the calls of that name."""
+        return [call.body for call in self.calls if call.name == name]
+
+    @property
+    def callers(self) -> list[tuple[str, Principal, str]]:
+        """The name, the principal and the request id of each call."""
+        return [(call.name, call.principal, call.request_id) for call in self.calls]
+
+    async def handle(self, request: web.Request, call: Call, /) -> web.StreamResponse:
         raise NotImplementedError
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        call = await self._call(request)
         if self.is_unavailable:
             assert request.transport is not None
             request.transport.abort()
-        self.calls.append(call)
-        if self.answers:
-            return self.answers.popleft()
+        call = await self._call(request)
+        if request.path.rsplit("/", 1)[-1] not in self.unrecorded:
+            self.calls.append(call)
+            if self.answers:
+                return self.answers.popleft()
         return await self.handle(request, call)
 
     async def _call(self, request: web.Request) -> Call:
-        principal = caller_of(request, issuer="gateway", audience=self.name)
+        principal = caller_of(request, issuers=self.issuers, audience=self.name)
         body = await request.read()
         return Call(
             request.method,

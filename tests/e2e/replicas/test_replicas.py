@@ -4,43 +4,24 @@ import asyncio
 import random
 import re
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
-import pytest_asyncio
 from e2e_support.model_server import TOKEN, ModelServer, paced_text
-from e2e_support.stack import Stack, new_stack
+from e2e_support.stack import Stack
 from e2e_support.user import User
 from redis.asyncio import Redis
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-REPLICAS = "gateway=2,inference=2"
 GATEWAYS = ("gateway", "gateway-2")
 INFERENCES = ("inference", "inference-2")
 MAX_SECONDS = 15
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def model_server() -> AsyncIterator[ModelServer]:
-    async with ModelServer.serve() as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
-    async with (
-        new_stack(engine_cache) as stack,
-        stack.running("--replicas", REPLICAS, **model_server.settings),
-    ):
-        yield stack
 
 
 async def test_a_running_reply_is_resumed_from_any_offset_through_any_replica(

@@ -1,10 +1,9 @@
 """Generated session titles, and summaries of messages that exceed the context window."""
 
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from e2e_support.model_server import MODEL, ModelServer
+from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack
 from e2e_support.user import User
 
@@ -12,31 +11,11 @@ from parley_testing.eventually import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# In tokens: about ten of the messages below.
-CONTEXT_TOKENS = 1_000
+# A tenth of the context window.
 FILLER = "so much more to say about it " * 12
 
 
-async def test_a_model_suggests_titles_and_summarizes_truncated_context(
-    fresh_stack: Stack, model_server: ModelServer, tmp_path: Path
-) -> None:
-    models = tmp_path / "models.yaml"
-    models.write_text(
-        f"models: [{{name: {MODEL}, base_url: '{model_server.url}', "
-        f"context_size: {CONTEXT_TOKENS}}}]"
-    )
-    settings = {
-        "PARLEY_MODELS": str(models),
-        "PARLEY_MODEL": MODEL,
-        "PARLEY_INFERENCE_TITLES": "true",
-    }
-    async with fresh_stack.running(**settings):
-        ada = fresh_stack.user("ada")
-        await assert_title_is_suggested(ada)
-        await assert_context_is_summarized(fresh_stack, ada, model_server)
-
-
-async def assert_title_is_suggested(ada: User) -> None:
+async def test_a_model_suggests_a_title_unless_a_user_gave_one(ada: User) -> None:
     session, named = await ada.start_session(), await ada.start_session(title="My own")
     await ada.send(named, "Where shall we go?")
     await ada.send(session, "Where shall we go?")
@@ -52,7 +31,9 @@ async def assert_title_is_suggested(ada: User) -> None:
     assert (await ada.get(f"/sessions/{session}"))["title"] == by_hand["title"]
 
 
-async def assert_context_is_summarized(stack: Stack, ada: User, model_server: ModelServer) -> None:
+async def test_a_model_summarizes_messages_beyond_the_context_window(
+    stack: Stack, ada: User, model_server: ModelServer
+) -> None:
     session = await ada.start_session(title="Long")
     texts = [f"{number} {uuid4()} {FILLER}" for number in range(14)]
     for text in texts:

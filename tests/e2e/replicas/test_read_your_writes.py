@@ -1,20 +1,16 @@
 """Two gateways and two history-serve: whoever wrote reads it at once, through any of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from e2e_support.model_server import ModelServer
-from e2e_support.stack import Stack, new_stack
+from e2e_support.stack import Stack
 from e2e_support.user import User
 from redis.asyncio import Redis
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-REPLICAS = "gateway=2,history-serve=2"
 TURNS = 25
 
 Disturbance = Callable[[], Awaitable[None]]
@@ -22,16 +18,6 @@ Disturbance = Callable[[], Awaitable[None]]
 
 async def nothing() -> None:
     pass
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(engine_cache: Path) -> AsyncIterator[Stack]:
-    async with (
-        ModelServer.serve() as model_server,
-        new_stack(engine_cache) as stack,
-        stack.running("--replicas", REPLICAS, **model_server.settings),
-    ):
-        yield stack
 
 
 async def read(client: User, path: str) -> Any:
