@@ -27,7 +27,7 @@ class EventStream:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
                 self._unread = rest
-                # A comment, or a reconnection time alone, is no event.
+                # A comment alone is no event.
                 if b"data: " in block:
                     return _parsed(block)
             elif received := await self._read():

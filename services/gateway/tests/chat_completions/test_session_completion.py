@@ -15,8 +15,7 @@ from gateway_fakes.service import error
 from gateway_fakes.session import NOON, FakeSessionService
 
 from parley_contracts import turn_sse as sse
-from parley_contracts.api_models import ErrorShape, UsageShape
-from parley_gateway.chat_completions.errors import ReplyIncomplete
+from parley_contracts.api_models import UsageShape
 from parley_testing.eventually import eventually
 
 USAGE = UsageShape(prompt_tokens=7, completion_tokens=2, total_tokens=9)
@@ -134,21 +133,6 @@ async def test_a_failed_reply_is_an_error_that_is_not_retried(
     assert (failed.value.status_code, failed.value.code) == (502, "upstream_broken")
     assert failed.value.response.headers["parley-turn-id"] == str(session.turn.id)
     assert len(inference.resume_points) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "kind"),
-    [
-        ("upstream_timeout", 504, "server_error"),
-        ("upstream_rate_limited", 429, "rate_limit_error"),
-        ("upstream_new", 502, "server_error"),
-        ("context_too_long", 400, "invalid_request_error"),
-        ("internal", 500, "server_error"),
-    ],
-)
-def test_a_failure_has_the_status_of_its_code(code: Any, status: Any, kind: Any) -> None:
-    refusal = ReplyIncomplete(ErrorShape(message="Lost.", type="server_error", code=code))
-    assert (refusal.status, refusal.type, refusal.code) == (status, kind, code)
 
 
 async def test_a_reply_that_fails_midway_raises_after_the_text(

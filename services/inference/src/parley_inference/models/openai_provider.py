@@ -40,6 +40,8 @@ MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Maximum size of a response that is not streamed."""
 # The body of an error normally comes with its head; the status says enough without it.
 _ERROR_BODY_SECONDS = 1
+# A shorter one is no secret, and may be a word of the error: `none`.
+_MIN_KEY_LENGTH = 8
 
 
 class UpstreamSettings(ServerLimits):
@@ -219,4 +221,4 @@ async def _error_body(response: httpx2.Response) -> bytes:
                     break
     key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
     read = bytes(body[:MAX_BODY_BYTES])
-    return read.replace(key.encode(), b"[key]") if key else read
+    return read.replace(key.encode(), b"[key]") if len(key) >= _MIN_KEY_LENGTH else read
