@@ -8,10 +8,10 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference, deltas
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_gateway.history.get_history import HistoryReader
+from parley_testing.session_service import FakeSessionService
 
 HISTORY = f"/v1/history/{SESSION_ID}"
 START = "/docs/start.js"

@@ -11,12 +11,12 @@ from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
 from gateway_fakes.issuer import token
 from gateway_fakes.openai_client import completion_request, openai_client, text_and_error
-from gateway_fakes.service import error
-from gateway_fakes.session import NOON, FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import UsageShape
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error
+from parley_testing.session_service import NOON, FakeSessionService
 
 USAGE = UsageShape(prompt_tokens=7, completion_tokens=2, total_tokens=9)
 REPLY = {"model": "parley-demo", "finish_reason": "stop", "usage": USAGE}

@@ -10,11 +10,11 @@ import pytest
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.inference import Disconnects, Inference, Stalls
 from gateway_fakes.openai_client import HELLO, openai_client, text_and_error
-from gateway_fakes.service import error, raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error, raw
+from parley_testing.session_service import FakeSessionService
 
 TOOL = {
     "type": "function",

@@ -8,15 +8,15 @@ from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference, deltas
 from gateway_fakes.issuer import JWT_SECRET
-from gateway_fakes.service import error
-from gateway_fakes.session import FakeSessionService
 from starlette.routing import Route
 
 from parley_contracts import turn_sse as sse
 from parley_core.runtime.settings import InvalidSettings, load
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.settings import GatewaySettings
+from parley_testing.fake_service import error
 from parley_testing.peers import SECRET
+from parley_testing.session_service import FakeSessionService
 
 CHAT, OTHER = "https://chat.example.com", "https://other.example.com"
 HISTORY = f"/v1/history/{SESSION_ID}"
