@@ -57,15 +57,9 @@ async def restart(stack: Stack, *names: str) -> None:
 async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_them(
     stack: Stack,
 ) -> None:
-<<<<<<< HEAD
     session = await stack.user("rollout").start_session()
     prompt = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
     url, key = f"http://{stack.address('gateway')}/v1", stack.token("rollout")
-=======
-    session = await clients[0].start_session()
-    prompt: Any = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
-    url, key = f"http://{stack.address('gateway')}/v1", stack.token("ada")
->>>>>>> main
     async with openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0) as client:
         with_session = await client.chat.completions.create(
             model=MODEL,
@@ -84,11 +78,7 @@ async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_t
             return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
         texts = await asyncio.gather(text(with_session), text(stateless))
-<<<<<<< HEAD
     assert [*texts] == [paced_text(TOKENS)] * 2
-=======
-    assert list(texts) == [paced_text(TOKENS)] * 2
->>>>>>> main
     await restarting
 
 
