@@ -58,7 +58,7 @@ async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_t
     stack: Stack,
 ) -> None:
     session = await stack.user("rollout").start_session()
-    prompt = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
+    prompt: Any = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
     url, key = f"http://{stack.address('gateway')}/v1", stack.token("rollout")
     async with openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0) as client:
         with_session = await client.chat.completions.create(
