@@ -14,8 +14,8 @@ from parley_gateway.turns.event_relay import TurnEventRelay
 # Event loop iterations until the call to inference is sent; work done before its response arrives
 # does not delay the first token.
 _LOOPS_UNTIL_CALL_IS_SENT = 2
-# An EventSource reconnects after half of it or more, each at another time, because a gateway that
-# stops ends all of its streams at once.
+# An EventSource reconnects after half of it or more, each at another time: a gateway that crashes
+# ends all of its streams at once.
 MAX_RECONNECT_SECONDS = 3.0
 _DATA = b"data: "
 
