@@ -258,9 +258,7 @@ function Notices({ state, controller }: { state: SessionState; controller: Sessi
       )}
       {session?.archived && <Notice text={t.archived} />}
       {session?.expires_at && (
-        <Notice
-          text={`${t.temporaryNotice} ${t.expiresAt(times.exact(new Date(session.expires_at)))}`}
-        />
+        <Notice text={t.expiresAt(times.exact(new Date(session.expires_at)))} />
       )}
     </div>
   );
