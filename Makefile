@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-# One file's tests stay in one worker, which shares its engines and its stack among them.
-PARALLEL_PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# The tests of one file, or of one stack, stay in one worker (conftest.py). A third worker uses the
+# processors while others wait.
+PARALLEL_PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
 .PHONY: help install run test-unit test test-faults test-web web-dev format check bench clean

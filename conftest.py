@@ -34,16 +34,12 @@ _E2E, _FAULTS = _ROOT / "tests" / "e2e", _ROOT / "tests" / "faults"
 _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "redis_url"))
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
-    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|kafka_jars"
+    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|fetch_jars"
     r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.
 _SERVICE_FIXTURE = "start"
-# Files of 25 to 80 seconds: a parallel run starts with them, so that none of them is its end.
-_LONGEST_FILES = frozenset(
-    ("test_backup.py", "test_operator_repairs.py", "test_restart.py", "test_openapi_conformance.py")
-)
-# A worker process then takes the slowest tiers first; the short tests even out the end of a run.
+# A parallel run starts with the slowest tiers; the short tests even out its end.
 _RUN_ORDER = ("faults", "e2e", "engine", "service", "unit")
 
 _UUID_OR_TIME = re.compile(
@@ -74,9 +70,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, tier in tiers.items():
         item.add_marker(tier)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(
-            key=lambda item: (item.path.name not in _LONGEST_FILES, _RUN_ORDER.index(tiers[item]))
-        )
+        items.sort(key=lambda item: _RUN_ORDER.index(tiers[item]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Schedule by file, and the tests of the stacks by folder: a folder shares its stack."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FolderOfStackScheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return file.rpartition("/")[0] if file.startswith("tests/e2e/") else file
+
+    return FolderOfStackScheduling(config, log)
 
 
 def _tier(item: pytest.Item) -> str:
@@ -177,9 +184,10 @@ def redis_url(run_beside_tests: Run) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine_cache() -> Path:
-    """The folder of downloaded engine files: Kafka's jars and Java's start cache."""
-    default = Path(__file__).parent / ".parley" / "cache"
-    return Path(os.environ.get("PARLEY_TEST_CACHE") or default)
+    """The user's folder of downloaded engine files: Kafka's jars and Java's start cache."""
+    from parley_cli.settings import user_cache_folder
+
+    return user_cache_folder()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,8 @@
-"""The shared stack of a test process, and the scripted model server behind it."""
+"""The stack that the tests of this folder share, and the scripted model server behind it.
+
+Tests that need another stack are in a subfolder, whose conftest.py has its `stack`. In a parallel
+run, the tests of one folder stay in one worker.
+"""
 
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -33,7 +37,7 @@ async def model_server() -> AsyncIterator[ModelServer]:
 async def stack(
     model_server: ModelServer, engine_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
-    """The stack that the tests of one process share; each test uses its own users and sessions."""
+    """The stack of this folder; each test uses its own users and sessions."""
     models = model_server.write_models(tmp_path_factory.mktemp("models") / "models.yaml")
     async with (
         new_stack(engine_cache) as stack,
@@ -48,13 +52,6 @@ def ada(stack: Stack) -> User:
     return stack.user(f"ada-{uuid4()}")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def fresh_stack(engine_cache: Path) -> AsyncIterator[Stack]:
-    """A stack of this test alone, not started yet."""
-    async with new_stack(engine_cache) as stack:
-        yield stack
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -66,10 +63,3 @@ def pytest_runtest_makereport(
         stacks = [fixture for fixture in fixtures.values() if isinstance(fixture, Stack)]
         report.sections += [("last lines of each log", stack.log_tails()) for stack in stacks]
     return report
-
-
-@pytest.fixture
-def clients(stack: Stack) -> list[User]:
-    """One user as a client of each of two gateways, in files whose stack has two."""
-    name = f"ada-{uuid4()}"
-    return [stack.user(name, gateway=stack.address(each)) for each in ("gateway", "gateway-2")]

@@ -9,7 +9,8 @@ from gateway_fakes.gateway import Gateway, serve_gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference
 from gateway_fakes.issuer import Issuer
-from gateway_fakes.session import FakeSessionService
+
+from parley_testing.session_service import FakeSessionService
 
 NONE: Mapping[str, Any] = {}
 QUICK_CONSTANTS = {

@@ -9,13 +9,13 @@ from gateway_fakes.gateway import Client
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import JWT_SECRET, token
-from gateway_fakes.session import FakeSessionService
 
 from parley_cli.engines import free_port
 from parley_gateway.__main__ import main
 from parley_testing.peers import SECRET
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
+from parley_testing.session_service import FakeSessionService
 
 RIGHT = {
     "PARLEY_INTERNAL_SECRET": SECRET,

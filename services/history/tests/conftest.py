@@ -11,7 +11,6 @@ from history_testing.history import HistoryClient, serve_history
 from history_testing.log import Relay, relay_to
 from history_testing.read_model import MAX_DEFERRED, ReadModelTables, project
 from history_testing.rebuild import RebuildRunner
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import Story
 
 from parley_core.log import Brokers, ensure_topic
@@ -20,6 +19,7 @@ from parley_history.change_feed import listener
 from parley_history.projection import projector
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.queries.search import indexer
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ from history_testing.processes import (
     stderr_at_exit,
 )
 from history_testing.read_model import ReadModelTables
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import chat
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +21,7 @@ from parley_history.projection.metrics import register_projector_metrics
 from parley_history.projector_app import create_projector, create_watchdog
 from parley_testing.eventually import eventually
 from parley_testing.processes import started
+from parley_testing.session_service import FakeSessionService
 
 
 async def metrics_at(url: str) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from inference_fakes.inference import SHORT_DELAYS, Inference, Start, serve_inference
 from inference_fakes.model_server import ModelServer
-from inference_fakes.session import FakeSessionService
+
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.fixture(autouse=True)

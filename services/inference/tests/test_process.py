@@ -6,13 +6,13 @@ import signal
 import pytest
 from inference_fakes.inference import KEY, Client
 from inference_fakes.model_server import ModelServer, chunk, reply
-from inference_fakes.session import FakeSessionService
 
 from parley_cli.engines import free_port
 from parley_inference.__main__ import main
 from parley_testing.peers import SECRET
 from parley_testing.processes import started, until_ready
 from parley_testing.serving import client_session
+from parley_testing.session_service import FakeSessionService
 
 ENVIRONMENT = {
     "PARLEY_INTERNAL_SECRET": SECRET,

@@ -1,6 +1,6 @@
 /** A whole stack, started with `parley up` on a data folder of its own. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -37,9 +37,6 @@ export class Stack {
   async start(): Promise<void> {
     const [port, modelUrl] = await Promise.all([freePort(), this.model.start()]);
     this.url = `http://127.0.0.1:${port}`;
-    const cache = join(ROOT, '.parley', 'cache');
-    mkdirSync(cache, { recursive: true });
-    symlinkSync(cache, join(this.data, 'cache'));
     const assistants = join(this.data, 'assistants.yaml');
     writeFileSync(assistants, ASSISTANTS);
     this.process = spawn(PYTHON, ['-m', 'parley_cli', 'up'], {

@@ -78,7 +78,7 @@ class FakeConversation:
         return self
 
     def _next_id(self) -> UUID:
-        return uuid7_after(self._last_id, int(self._time.timestamp() * 1000), uuid4().int)
+        return uuid7_after(self._last_id, self._time, uuid4().int)
 
     def _seal(self, event_id: UUID, field: str, text: str) -> bytes:
         return seal(self.key, {"text": text}, session_id=self.id, event_id=event_id, field=field)
@@ -98,7 +98,7 @@ async def session_with_keys(keys: dict[UUID, DataKey | None]) -> AsyncIterator[s
     """The URL of a session service with these data keys; None stands for an erased session."""
 
     async def keys_response(request: web.Request) -> web.Response:
-        caller_of(request, issuer="cli", audience="session")
+        caller_of(request, issuers={"cli"}, audience="session")
         requested = (await request.json())["session_ids"]
         assert len(requested) <= 100
         known = {str(session): key for session, key in keys.items() if str(session) in requested}

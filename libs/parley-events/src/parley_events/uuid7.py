@@ -1,17 +1,19 @@
 """UUIDv7 identifiers that increase along a stream (RFC 9562, section 5.7)."""
 
+from datetime import datetime
 from uuid import UUID
 
 _RANDOM_BITS = 74
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 
 
-def uuid7_after(previous: UUID | None, now_ms: int, randomness: int) -> UUID:
+def uuid7_after(previous: UUID | None, time: datetime, randomness: int) -> UUID:
     """Return a UUIDv7 that sorts after `previous`, even after the clock was set back.
 
-    `now_ms` is Unix time in milliseconds, `randomness` a non-negative integer of which the low 74
+    `time` counts in whole milliseconds, `randomness` is a non-negative integer of which the low 74
     bits count. Both are arguments, so that callers can be pure.
     """
+    now_ms = int(time.timestamp() * 1000)
     if previous is None or now_ms > milliseconds_of(previous):
         return _compose(now_ms, randomness & _RANDOM_MASK)
     # RFC 9562, method 2: within one millisecond (or behind it) the random part is incremented. The

@@ -1,6 +1,6 @@
 """Fakes of internal services: serving an application, error responses, principal tokens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -34,12 +34,12 @@ def refusal(status: int, code: str, param: str | None = None, **headers: str) ->
     return web.json_response({"error": error}, status=status, headers=named)
 
 
-def caller_of(request: web.Request, *, issuer: str, audience: str) -> Principal:
+def caller_of(request: web.Request, *, issuers: Collection[str], audience: str) -> Principal:
     """The verified principal of an internal request. Raises InvalidPrincipal."""
     return verify_principal(
         request.headers["authorization"].removeprefix("Bearer "),
         InternalSecret.parse(SECRET),
-        issuers={issuer},
+        issuers=issuers,
         audience=audience,
         now=datetime.now(UTC),
     )

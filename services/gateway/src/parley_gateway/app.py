@@ -15,6 +15,7 @@ from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_client import http_session
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
+from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
@@ -38,6 +39,7 @@ from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
+from parley_gateway.history.early_pages import EarlyPages
 from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.history.page_cache import PageCache
@@ -68,9 +70,13 @@ from parley_gateway.turns.submit_message import MessageSubmitter
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`asgi` is served: the page cache in front of `api`, whose stack costs more."""
+    """`asgi` is served: the page cache in front of `api`, whose stack costs more.
+
+    `early_pages` answers repeated requests in front of both.
+    """
 
     asgi: ASGIApp
+    early_pages: EarlyPages
     api: FastAPI
     pages: PageCache
     tokens: VerifiedTokenCache
@@ -112,7 +118,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             app.router.routes += _routes(
                 settings, authenticator, upstreams, pages, versions, streams, monitor, metrics
             )
-            async with background_tasks(_start(keys, monitor.state)):
+
+            def apply(fresh: GatewaySettings) -> None:
+                settings.internal_secret.replace(fresh.internal_secret)
+                if isinstance(verifier, SharedSecretVerifier) and fresh.jwt.secret is not None:
+                    verifier.secret = fresh.jwt.secret.get_secret_value()
+                    tokens.clear()
+
+            reloader = SettingsReloader(settings, apply, monitor.registry)
+            async with background_tasks(_start(keys, monitor.state), reloader.run()):
                 yield
 
     api = FastAPI(
@@ -148,7 +162,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         monitor.state.draining = True
         streams.drain()
 
-    return Gateway(asgi, api, pages, tokens, monitor, begin_drain, streams.hurry)
+    return Gateway(
+        asgi, cached.early_pages, api, pages, tokens, monitor, begin_drain, streams.hurry
+    )
 
 
 async def _start(keys: JWKSClient | None, state: ProcessState) -> None:

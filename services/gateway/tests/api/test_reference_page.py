@@ -8,10 +8,10 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference, deltas
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_gateway.history.get_history import HistoryReader
+from parley_testing.session_service import FakeSessionService
 
 HISTORY = f"/v1/history/{SESSION_ID}"
 START = "/docs/start.js"
@@ -80,7 +80,7 @@ async def test_the_root_says_where_the_api_is(gateway: Gateway) -> None:
     [
         ("/", 200),
         ("/docs", 200),
-        ("/healthz", 200),
+        ("/livez", 200),
         ("/v1/models", 200),
         ("/v1/sessions", 503),
         ("/v1/nothing", 404),

@@ -22,10 +22,10 @@ from gateway_fakes.issuer import (
     rsa_key,
     signed,
 )
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 RSA, OTHER_RSA, EC = rsa_key("one"), rsa_key("two"), elliptic_key("one")
 

@@ -11,10 +11,10 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.issuer import JWT_SECRET, claims, rsa_key, token
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 
 def forged(header: Any, payload: Any, signature: Any = b"") -> Any:

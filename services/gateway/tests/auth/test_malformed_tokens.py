@@ -19,11 +19,11 @@ from gateway_fakes.issuer import (
     published,
     rsa_key,
 )
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import InternalSecret, InvalidPrincipal, verify_principal
+from parley_testing.fake_service import raw
 from parley_testing.peers import SECRET
+from parley_testing.session_service import FakeSessionService
 
 HUGE, NAN, INFINITE = 10**400, float("nan"), float("inf")
 WRONG: tuple[Any, ...] = (

@@ -11,7 +11,6 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import (
@@ -26,6 +25,7 @@ from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.turns.sse_framing import TurnEventFramer
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.peers import SECRET
+from parley_testing.session_service import FakeSessionService
 
 ADA = Principal("acme", "ada", frozenset(("admin",)))
 KEY = InternalSecret(SECRET.encode())

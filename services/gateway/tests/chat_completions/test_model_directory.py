@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.inference import Inference, model
-from gateway_fakes.service import error, raw
 
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error, raw
 
 PATH = "/v1/models/parley-demo"
 

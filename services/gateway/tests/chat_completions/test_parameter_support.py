@@ -8,14 +8,14 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.inference import Inference
 from gateway_fakes.openai_client import HELLO
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.http.errors import ParleyError
 from parley_gateway.chat_completions.new_messages import new_texts
 from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.schemas import CompletionMessage, CreateChatCompletion
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 PATH = "/v1/chat/completions"
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}

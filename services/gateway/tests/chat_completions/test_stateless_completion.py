@@ -10,11 +10,11 @@ import pytest
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.inference import Disconnects, Inference, Stalls
 from gateway_fakes.openai_client import HELLO, openai_client, text_and_error
-from gateway_fakes.service import error, raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error, raw
+from parley_testing.session_service import FakeSessionService
 
 TOOL = {
     "type": "function",
@@ -123,6 +123,18 @@ async def test_an_sdk_retries_an_error_before_the_first_byte(
     async with openai_client(gateway, max_retries=1) as client:
         answer = await client.chat.completions.create(**completion_request())
     assert answer.choices[0].message.content == "Hi"
+
+
+async def test_an_sdk_does_not_repeat_a_completion_that_took_too_long(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
+    gateway = await start(reply_timeout_seconds=0.2)
+    inference.script(Stalls())
+    async with openai_client(gateway, max_retries=2) as client:
+        with pytest.raises(openai.InternalServerError) as failed:
+            await client.chat.completions.create(**completion_request())
+    assert (failed.value.status_code, failed.value.code) == (504, "upstream_timeout")
+    assert len(inference.calls) == 1
 
 
 @pytest.mark.parametrize(

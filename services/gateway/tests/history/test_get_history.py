@@ -10,9 +10,9 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.history import History
 from gateway_fakes.issuer import token
-from gateway_fakes.session import FakeSessionService
 
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 HISTORY = f"/v1/history/{SESSION_ID}"
 

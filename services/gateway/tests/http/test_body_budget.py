@@ -6,9 +6,9 @@ from typing import Any
 
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
+from parley_testing.session_service import FakeSessionService
 
 PATH = f"/v1/sessions/{SESSION_ID}/messages"
 LARGE: Any = {"content": "x" * 200_000}

@@ -7,10 +7,10 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.history import History
 from gateway_fakes.issuer import token
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 # Spaces where nobody who encodes it again would put them.
 BODY = b'{ "object" :"anything",  "n": 1.0 }'

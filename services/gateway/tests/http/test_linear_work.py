@@ -9,12 +9,12 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference
 from gateway_fakes.issuer import token
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import UsageShape
 from parley_gateway.api import examples
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
 HISTORY = f"/v1/history/{SESSION_ID}"

@@ -10,12 +10,12 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_core.http import uvicorn_internals
 from parley_core.http.uvicorn_internals import MAX_HEAD_BYTES
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 MIB = 1024 * 1024
 CHUNKED = (

@@ -13,10 +13,10 @@ from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference, Stalls
 from gateway_fakes.issuer import token
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 MESSAGES = f"/v1/sessions/{SESSION_ID}/messages"
 SESSION = f"/v1/sessions/{SESSION_ID}"

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
+
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 SESSION = f"/v1/sessions/{SESSION_ID}"
 MESSAGES = f"{SESSION}/messages"

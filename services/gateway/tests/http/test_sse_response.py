@@ -9,11 +9,11 @@ from typing import Any
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_a_slow_client_applies_back_pressure_to_inference(

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_beyond_the_stream_limit_nothing_is_committed(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference
-from gateway_fakes.service import error
-from gateway_fakes.session import FakeSessionService
+
+from parley_testing.fake_service import error
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.inference import Inference, Stalls, deltas
-from gateway_fakes.service import raw
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 PATH = f"/v1/sessions/{SESSION_ID}/messages"
 BACKGROUND = {"content": "Hi", "background": True}
@@ -103,7 +103,7 @@ async def test_a_background_stream_is_rejected_before_any_call(
 
 @pytest.mark.parametrize(
     ("turn", "refused"),
-    [("x", (400, "invalid_request", "turn_id")), (another_id(), (404, "turn_not_found", "p"))],
+    [("x", (400, "invalid_request", "turn_id")), (another_id(), (404, "turn_not_found", None))],
 )
 async def test_an_unknown_turn_is_rejected(gateway: Gateway, turn: Any, refused: Any) -> None:
     assert await gateway.expect_error("GET", f"/v1/turns/{turn}") == refused

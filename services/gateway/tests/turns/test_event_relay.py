@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import Gateway, response_start
 from gateway_fakes.inference import Disconnects, Ends, Inference, Stalls, deltas
-from gateway_fakes.service import error
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_every_write_ends_between_events_wherever_inference_breaks(
@@ -68,7 +68,7 @@ async def test_a_stalled_stream_ends_once_session_reports_the_end(
     inference.script(deltas("Hel"), Stalls())
     async with gateway.stream() as stream:
         await stream.until_text(3)
-        await eventually(lambda: session.turn_lookups > 1)
+        await eventually(lambda: len(session.called("get")) > 1)
         session.fail("Hello", "interrupted")
         async with asyncio.timeout(2):
             *texts, end = await stream.events()
@@ -85,7 +85,7 @@ async def test_a_turn_never_accepted_by_inference_ends_once_session_reports_the_
     inference.stuck = asyncio.Event()
     async with gateway.stream() as stream:
         await stream.event()
-        await eventually(lambda: session.turn_lookups > 1)
+        await eventually(lambda: len(session.called("get")) > 1)
         session.fail("", "interrupted")
         async with asyncio.timeout(2):
             [end] = await stream.events()
@@ -139,7 +139,7 @@ async def test_session_is_not_asked_while_the_reply_arrives(
     inference.script(*steps, lambda: sse.ended(session.end("a" * 8)))
     async with gateway.stream() as stream:
         assert text_of(await stream.events()) == "a" * 8
-    assert session.turn_lookups == 0
+    assert session.called("get") == []
 
 
 async def test_heartbeats_from_inference_keep_the_stream_alive(

@@ -8,10 +8,10 @@ import pytest
 from gateway_fakes.gateway import Gateway
 from gateway_fakes.inference import Inference, deltas
 from gateway_fakes.openai_client import completion_request, openai_client, text_and_error
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.streaming.sse import SSEParser
+from parley_testing.session_service import FakeSessionService
 
 LINE_ENDS = "".join(f"{end}x" for end in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029") + "\r\n\n😀"
 

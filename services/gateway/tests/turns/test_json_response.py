@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
-from gateway_fakes.service import error
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error
+from parley_testing.session_service import FakeSessionService
 
 PATH = f"/v1/sessions/{SESSION_ID}/messages"
 

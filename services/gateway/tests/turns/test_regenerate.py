@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, another_id
 from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
-from gateway_fakes.service import error
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
+from parley_testing.fake_service import error
+from parley_testing.session_service import FakeSessionService
 
 PATH = f"/v1/sessions/{SESSION_ID}/regenerate"
 MESSAGE_ID = another_id()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from gateway_fakes.gateway import Gateway, another_id
 from gateway_fakes.inference import Disconnects, Inference, Stalls, deltas
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import EventStream, text_of
+from parley_testing.session_service import FakeSessionService
 
 
 @asynccontextmanager

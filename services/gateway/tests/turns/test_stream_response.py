@@ -8,8 +8,6 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway, response_start
 from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.issuer import token
-from gateway_fakes.service import error
-from gateway_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
@@ -17,6 +15,8 @@ from parley_gateway.turns.event_relay import TurnEventRelay
 from parley_gateway.turns.stream_response import TurnStreamResponse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import error
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_a_stream_is_turn_started_and_the_bytes_of_inference(

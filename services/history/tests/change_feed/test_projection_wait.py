@@ -7,12 +7,12 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import ReadModelTables, project
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import Story, chat
 
 from parley_history.change_feed import listener
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_a_projected_version_is_returned_at_once(

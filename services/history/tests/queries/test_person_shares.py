@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, chat
 
 from parley_history.queries.search.match_repository import MatchRepository
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 SHARE = {"max_person_share": 0.5, "wait_seconds": 30}
 
@@ -47,7 +47,7 @@ async def test_reads_that_wait_beyond_a_persons_share_are_refused_to_that_person
     assert (await history.read(ours.id)).status == 200
     waiting.append(waiting_read(history, theirs.id, EVE))
     await eventually(lambda: history.change_feed.waiters == 3)
-    session.latest = {ours.id: 9}
+    session.versions = {ours.id: 9}
     assert (await history.list()).error == (503, "projection_behind", None)
     await cancelled(waiting)
 

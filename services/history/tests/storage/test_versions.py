@@ -9,24 +9,14 @@ import pytest
 from history_testing.read_model import ReadModelTables, folded, project
 from history_testing.stories import chat
 
-from parley_core.storage.migrations import load_migrations, migrate
 from parley_history.domain.incoming_record import decode_incoming
 from parley_history.operations.rebuild.swap import projectors_paused
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.storage.database import Connection
-from parley_history.storage.migrations import MIGRATIONS, migrate_history
+from parley_history.storage.migrations import migrate_history
 from parley_history.storage.positions import PositionConflict, PositionUpdate
 from parley_history.storage.versions.schema import activate, active_version, add_keys, create_tables
 from parley_testing.eventually import eventually
-
-BEFORE_USAGE = """
-CREATE SCHEMA read_model_3;
-CREATE TABLE read_model_3.sessions (id uuid);
-INSERT INTO read_models (version) VALUES (3);
-INSERT INTO active_read_model (version) VALUES (3);
-CREATE VIEW sessions AS SELECT * FROM read_model_3.sessions;
-CREATE VIEW messages AS SELECT * FROM read_model_3.sessions;
-"""
 
 
 async def make_version(connection: Connection, version: int) -> None:
@@ -57,46 +47,6 @@ async def test_two_migrations_at_once_make_one_version(database: str) -> None:
         return [row["version"] for row in versions]
 
     assert [*await asyncio.gather(migrated(), migrated(), migrated())] == [[1]] * 3
-
-
-async def test_a_database_from_before_versions_starts_over_with_version_1(database: str) -> None:
-    connection = await asyncpg.connect(database)
-    await migrate(connection, load_migrations(MIGRATIONS)[:1])
-    await connection.execute("INSERT INTO positions VALUES (0, 7)")
-    await migrate_history(connection)
-    assert await connection.fetchval("SELECT count(*) FROM public.sessions") == 0
-    assert await connection.fetchval("SELECT count(*) FROM read_model_1.positions") == 0
-    await connection.close()
-
-
-async def test_a_database_from_before_branches_starts_over_with_version_1(database: str) -> None:
-    connection = await asyncpg.connect(database)
-    await migrate(connection, load_migrations(MIGRATIONS)[:2])
-    for version in (4, 7):
-        await connection.execute(f"CREATE SCHEMA read_model_{version}")
-        await connection.execute(f"CREATE TABLE read_model_{version}.sessions (id uuid)")
-        await connection.execute("INSERT INTO read_models (version) VALUES ($1)", version)
-    await connection.execute("INSERT INTO active_read_model (version) VALUES (7)")
-    await connection.execute("CREATE VIEW sessions AS SELECT * FROM read_model_7.sessions")
-    await connection.execute("CREATE VIEW messages AS SELECT * FROM read_model_7.sessions")
-    await migrate_history(connection)
-    schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'read_model_%'"
-    assert await connection.fetchval(schemas) == "read_model_1"
-    assert await connection.fetchval("SELECT version FROM active_read_model") == 1
-    assert await connection.fetchval("SELECT count(*) FROM public.sessions WHERE linear") == 0
-    await connection.close()
-
-
-async def test_a_database_from_before_usage_starts_over_with_version_1(database: str) -> None:
-    connection = await asyncpg.connect(database)
-    await migrate(connection, load_migrations(MIGRATIONS)[:4])
-    await connection.execute(BEFORE_USAGE)
-    await migrate_history(connection)
-    await connection.execute("SET search_path = read_model_1, public")
-    assert await connection.fetchval("SELECT count(*) FROM positions") == 0
-    assert await connection.fetchval("SELECT count(*) FROM public.usage") == 0
-    assert await connection.fetchval("SELECT version FROM active_read_model") == 1
-    await connection.close()
 
 
 @pytest.mark.parametrize("how", ["the whole lock", "the row alone"])

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ModelServer, chunk, reply
-from inference_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 MALLORY = Principal("default", "mallory")
 

@@ -8,13 +8,13 @@ from uuid import uuid4
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import ADA, FakeSessionService, StoredTurn
 
 from parley_contracts import turn_sse as sse
 from parley_core.auth.principal import Principal
 from parley_inference.api import turn_stream_response
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import ADA, FakeSessionService, StoredTurn
 
 
 async def test_a_turn_streams_as_deltas_and_one_end_event(

@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ErrorStatus, ModelServer, Stalls, Step, chunk, reply, usage
-from inference_fakes.session import FakeSessionService
 
 from parley_inference.background import post_reply_tasks
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 PRIVATE = "private words"
 
@@ -43,7 +43,7 @@ async def test_a_title_is_suggested_once_the_reply_is_committed(
     assert request["messages"][1]["content"] == (
         "Person: Where is the harbour?\n\nReply: By the sea."
     )
-    assert [name for name, _ in session.calls] == ["claim", "complete", "title"]
+    assert [call.name for call in session.calls] == ["claim", "complete", "title"]
 
 
 async def test_an_endless_title_is_cut_off(
@@ -248,13 +248,13 @@ async def test_nothing_of_an_erased_session_stays_cached(
         model_server.script(*reply("uno"))
         await inference.events(each)
     del session.turns[turn.id]
-    session.erased = [str(turn.session_id)]
+    session.erased = {turn.session_id}
     # Heartbeats go on while text is cached, though no turn runs.
     session.heartbeats.clear()
     await eventually(lambda: session.heartbeats.count([]) > 1)
     assert (await inference.error(turn.id))[1] == "turn_not_found"
     assert text_of(await inference.events(other)) == "uno"
-    session.erased = []
+    session.erased = set()
     following = session.open_turn("two", session_id=turn.session_id)
     model_server.script(*reply("dos"))
     await inference.events(following)
@@ -269,7 +269,7 @@ async def test_a_running_turn_of_an_erased_session_is_stopped(
     async with inference.stream(turn) as stream:
         await stream.until_text(9)
         del session.turns[turn.id]
-        session.erased = [str(turn.session_id)]
+        session.erased = {turn.session_id}
         assert await stream.events() == []
     await eventually(lambda: model_server.open == 0)
     assert (session.called("complete"), session.called("fail")) == ([], [])

@@ -17,10 +17,10 @@ from inference_fakes.model_server import (
     chunk,
     reply,
 )
-from inference_fakes.session import FakeSessionService
 
 from parley_inference.completions import streamed_completion
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.mark.parametrize("body", [STREAMING_BODY, BODY])

@@ -8,7 +8,8 @@ import pytest
 from inference_fakes.completions import BODY, STREAMING_BODY
 from inference_fakes.inference import KEY, Inference, Start
 from inference_fakes.model_server import ErrorStatus, ModelServer, Stalls, chunk, event
-from inference_fakes.session import FakeSessionService
+
+from parley_testing.session_service import FakeSessionService
 
 SECRET_WORDS = "the secret of Ada"
 

@@ -17,11 +17,11 @@ from inference_fakes.model_server import (
     reply,
     usage,
 )
-from inference_fakes.session import ADA, FakeSessionService
 
 from parley_inference.api import body_limits
 from parley_inference.models.wire import stream_attempt
 from parley_testing.eventually import eventually
+from parley_testing.session_service import ADA, FakeSessionService
 
 RESPONSE = {
     "id": "theirs",

@@ -8,9 +8,9 @@ import pytest
 from inference_fakes.completions import STREAMING_BODY, usage_record
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, event, reply
-from inference_fakes.session import FakeSessionService
 
 from parley_inference.completions import streamed_completion
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.fixture(autouse=True)

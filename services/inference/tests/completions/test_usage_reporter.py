@@ -5,13 +5,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from inference_fakes.session import ADA
 
 from parley_core.http.errors import Unavailable
 from parley_events.values import Usage
 from parley_inference.completions import usage_reporter
 from parley_inference.completions.usage_reporter import UsageReporter
 from parley_inference.session.usage_record import UsageRecord
+from parley_testing.session_service import ADA
 
 
 class UnavailableSession:

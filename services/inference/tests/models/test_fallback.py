@@ -16,12 +16,12 @@ from inference_fakes.model_server import (
     chunk,
     reply,
 )
-from inference_fakes.session import FakeSessionService
 
 from parley_core.auth.principal import Principal
 from parley_inference.models import openai_provider
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 Models = Callable[..., Path]
 """Writes a models file with the given limits of the first server."""

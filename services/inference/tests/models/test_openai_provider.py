@@ -16,11 +16,11 @@ from inference_fakes.model_server import (
     reply,
     usage,
 )
-from inference_fakes.session import FakeSessionService
 
 from parley_inference.turns import turn_opener
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_usage_is_the_model_servers_count(

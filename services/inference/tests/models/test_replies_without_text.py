@@ -3,9 +3,9 @@
 import pytest
 from inference_fakes.inference import Inference
 from inference_fakes.model_server import DONE, ModelServer, Step, chunk, event, usage
-from inference_fakes.session import FakeSessionService
 
 from parley_testing.event_stream import text_of
+from parley_testing.session_service import FakeSessionService
 
 
 def delta(**fields: object) -> bytes:

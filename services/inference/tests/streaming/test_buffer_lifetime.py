@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from inference_fakes.inference import Start
 from inference_fakes.model_server import Disconnects, ModelServer, chunk, reply
-from inference_fakes.session import FakeSessionService, StoredTurn
 from inference_fakes.turn_buffer import buffer_of
 
 from parley_core.streaming.turn_buffer import buffer_name
 from parley_inference.streaming import buffer_writer, live_turn_registry
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService, StoredTurn
 
 
 async def test_redis_stores_no_plaintext_and_buffers_expire(
@@ -51,7 +51,7 @@ async def test_the_buffers_of_an_erased_session_are_deleted(
     async with runner.stream(turn) as direct, other.stream(turn) as stream:
         await direct.until_text(5)
         await stream.until_text(5)
-        session.erased = [str(turn.session_id)]
+        session.erased = {turn.session_id}
         del session.turns[turn.id]
         assert await stream.events() == []
         await eventually(lambda: is_deleted(redis, turn))

@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import pytest
-from inference_fakes.session import ADA, StoredTurn
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.streaming.turn_buffer import BufferEntry, StreamHeader, TurnBufferReader
@@ -11,6 +10,7 @@ from parley_core.streaming.turn_buffer_redis import BufferWrite, WriteOutcome
 from parley_inference.streaming.buffer_write_state import BufferWriteState
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_inference.streaming.reply_text import ReplyText
+from parley_testing.session_service import ADA, StoredTurn
 
 KEY = DataKey.generate()
 

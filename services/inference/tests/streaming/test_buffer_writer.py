@@ -5,7 +5,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from inference_fakes.session import ADA, StoredTurn
 
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.background_tasks import background_tasks
@@ -15,6 +14,7 @@ from parley_inference.streaming.buffer_writer import TurnBufferWriter
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_inference.streaming.reply_text import ReplyText
 from parley_testing.eventually import eventually
+from parley_testing.session_service import ADA, StoredTurn
 
 KEY = DataKey.generate()
 

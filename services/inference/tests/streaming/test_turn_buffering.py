@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import Disconnects, ModelServer, chunk, event, reply
-from inference_fakes.session import FakeSessionService
 from inference_fakes.turn_buffer import buffer_of
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,6 +17,7 @@ from parley_inference.streaming import turn_buffering
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
+from parley_testing.session_service import FakeSessionService
 
 TEXT = "Hél😀 wörld, "
 

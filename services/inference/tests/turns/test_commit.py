@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from inference_fakes.inference import Inference
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSessionService
 
 from parley_inference.session import client
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_the_reply_is_committed_before_its_end_is_streamed(

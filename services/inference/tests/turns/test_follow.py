@@ -2,11 +2,11 @@
 
 from inference_fakes.inference import Inference
 from inference_fakes.model_server import ModelServer
-from inference_fakes.session import FakeSessionService
 
 from parley_contracts import turn_sse as sse
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_an_ended_turn_is_replayed_from_the_stored_reply(

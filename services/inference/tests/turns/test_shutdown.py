@@ -4,10 +4,10 @@ import asyncio
 
 from inference_fakes.inference import Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSessionService
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_shutdown_claims_no_turn_and_finishes_running_ones(

@@ -3,10 +3,10 @@
 import pytest
 from inference_fakes.inference import Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSessionService
 
 from parley_inference.streaming import live_turn_registry
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_streams_beyond_the_limit_are_rejected_but_their_turns_run(

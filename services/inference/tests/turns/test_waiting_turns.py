@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
-from inference_fakes.session import FakeSessionService, StoredTurn
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService, StoredTurn
 
 
 @pytest.fixture

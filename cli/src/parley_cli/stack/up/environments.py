@@ -17,6 +17,13 @@ from parley_cli.stack.up.addresses import (
     split_host_port,
 )
 
+# Set for `parley up`, these count for each of its processes.
+OF_ALL_PROCESSES = (
+    "PARLEY_LOG_FORMAT",
+    "PARLEY_LAME_DUCK_SECONDS",
+    "PARLEY_KEEP_ALIVE_SECONDS",
+    "PARLEY_CONNECTION_MAX_SECONDS",
+)
 DEMO_MODEL_NAME = "parley-demo"
 # The whole stack stops within 10 s, of which running replies may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
@@ -55,10 +62,6 @@ class Environments:
     def session_database(self) -> Mapping[str, str]:
         return {"PARLEY_SESSION_DATABASE_URL": self._stack.session_database}
 
-    def session_migration(self) -> Mapping[str, str]:
-        assistants = _file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants)
-        return {**self.session_database(), **assistants}
-
     def history_database(self) -> Mapping[str, str]:
         return {"PARLEY_HISTORY_DATABASE_URL": self._stack.history_database}
 
@@ -75,6 +78,7 @@ class Environments:
         return {
             **own,
             **self._listen_address(service, index),
+            **inherited_environment(OF_ALL_PROCESSES),
             "PARLEY_INTERNAL_SECRET": self._stack.internal_secret,
             "PYTHONUNBUFFERED": "1",
         }
@@ -85,6 +89,7 @@ class Environments:
             **self.session_database(),
             **self._kafka(),
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
+            **_file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_MASTER_KEY": self._stack.master_key,

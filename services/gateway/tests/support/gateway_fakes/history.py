@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway_fakes.service import Call, FakeService, error
+from parley_testing.fake_service import Call, FakeService, error
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway_fakes.service import Call, FakeService
 from parley_contracts import turn_sse as sse
+from parley_testing.fake_service import Call, FakeService
 
 
 class Disconnects:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.incoming_record import IncomingRecord
 from parley_history.projection.batch_applier import BatchApplier, LiveTables
 from parley_history.storage.database import (
-    FAST_KEEPALIVES,
     Connection,
     DatabaseSettings,
     connect,

@@ -1,4 +1,4 @@
-"""Connections to history's database: settings, timeouts and TCP keepalives."""
+"""Connections to history's database: settings and timeouts."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection  # Not subscriptable at run time.
-
-FAST_KEEPALIVES = MappingProxyType(
-    {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
-)
-"""Server settings that release the locks of a client whose machine vanished within 5 seconds.
-
-Linux's default takes more than two hours.
-"""
 
 
 class DatabaseSettings(SettingsGroup):

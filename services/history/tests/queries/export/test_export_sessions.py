@@ -9,13 +9,13 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient, authorization
 from history_testing.read_model import ReadModelTables, project
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_contracts.api_models import Message, SessionShape
 from parley_core.auth.principal import Principal
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_a_session_that_may_not_be_read_may_not_be_exported(
     story, erased = await project_story(chat(1)), chat(1)
     erased.erase()
     await project_story(erased)
-    session.stories.pop(erased.id)
+    session.sessions.pop(erased.id)
     for path, person in ((story.id, EVE), (erased.id, ADA)):
         response = await export(f"/sessions/{path}/export", person)
         assert response.error == (404, "session_not_found", None)
@@ -142,7 +142,7 @@ async def test_an_export_waits_for_recent_writes(
     await project(read_model, story.records[:2])
     await project(read_model, story.records[2:])
     assert len(json.loads((await exporting).body)["messages"]) == 2
-    session.latest = {story.id: story.version + 1}
+    session.versions = {story.id: story.version + 1}
     exporting = asyncio.create_task(history.download("/export", ADA))
     await eventually(lambda: history.change_feed.waiters == 1)
     story.rename("Later")

@@ -9,12 +9,12 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import project
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import NOON, Story, chat, full
 
 from parley_events.values import Usage
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_a_session_is_read_as_it_was_at_a_version_or_an_instant(
@@ -117,7 +117,7 @@ async def test_a_deleted_session_is_indistinguishable_from_an_unknown_one(
     story = full()
     story.delete() if gone == "deleted" else story.erase()
     await project_story(story)
-    del session.stories[story.id]
+    del session.sessions[story.id]
     unknown = await history.read(uuid4())
     for query in ({}, {"as_of": 3}, {"branches": "all"}, {"min_version": story.version}):
         page = await history.read(story.id, **query)
@@ -134,7 +134,7 @@ async def test_a_request_that_waits_for_an_erasure_is_answered_not_found(
     story.erase()
     reading = asyncio.create_task(history.read(story.id, min_version=story.version))
     await eventually(lambda: history.change_feed.waiters == 1)
-    del session.stories[story.id]
+    del session.sessions[story.id]
     await project(read_model, story.records[-1:])
     assert (await reading).error == (404, "session_not_found", None)
 

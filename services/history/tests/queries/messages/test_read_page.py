@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from history_testing.fixtures import ProjectStory
 from history_testing.history import HistoryClient
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, Story, chat
 
 from parley_contracts.api_models import Message, Page
 from parley_core.auth.principal import Principal
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_a_page_has_exactly_the_public_fields(
@@ -185,7 +185,7 @@ async def test_a_session_that_is_not_projected_yet_is_an_empty_list(
     page = await history.read(story.id)
     assert page.json["data"] == []
     assert (page.json["version"], page.json["has_more"]) == (0, False)
-    assert session.callers == [("sessions", ADA, "req-7")]
+    assert session.callers == [("get", ADA, "req-7")]
 
 
 async def test_a_call_without_a_gateway_principal_is_unauthenticated(

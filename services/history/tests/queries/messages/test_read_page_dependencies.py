@@ -1,20 +1,22 @@
 """Pages of messages while the session service or the database fails."""
 
+import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import ReadModelTables
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import Story, chat
 
 from parley_core.auth.principal import Principal
 from parley_testing.eventually import eventually
+from parley_testing.fake_service import raw
+from parley_testing.session_service import FakeSessionService
 
 
 async def test_undecryptable_content_is_an_internal_error(
@@ -30,10 +32,10 @@ async def test_an_invalid_key_response_makes_the_session_service_unavailable(
     history: HistoryClient,
     project_story: ProjectStory,
     session: FakeSessionService,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     story = await project_story(chat(1))
-    monkeypatch.setattr(session, "key_of", lambda _: b"short")
+    keys = {str(story.id): base64.b64encode(b"short").decode()}
+    session.answers.append(raw(json.dumps({"keys": keys}).encode()))
     assert (await history.read(story.id)).error == (503, "session_unavailable", None)
 
 
@@ -43,7 +45,7 @@ async def test_keys_are_requested_once_by_the_service_principal(
     story = await project_story(chat(1))
     for _ in range(3):
         assert (await history.read(story.id)).status == 200
-    assert session.key_requests == [[str(story.id)]]
+    assert session.called("keys") == [{"session_ids": [str(story.id)]}]
     [(path, caller, request_id)] = session.callers
     assert (path, caller, request_id) == ("keys", Principal("parley", "history"), "req-7")
 
@@ -53,7 +55,7 @@ async def test_without_the_session_service_recently_read_sessions_stay_readable(
 ) -> None:
     read, unread = await project_story(chat(1)), await project_story(chat(1))
     await history.read(read.id)
-    session.failure = (500, "internal_error")
+    session.errors = dict.fromkeys(("get", "keys"), (500, "internal_error"))
     assert (await history.read(read.id)).contents == ["answer 0", "question 0"]
     for response in (await history.read(unread.id), await history.read(uuid4())):
         assert response.error == (503, "session_unavailable", None)

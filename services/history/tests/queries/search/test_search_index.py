@@ -8,7 +8,6 @@ from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient, serve_history
 from history_testing.read_model import ReadModelTables, project
 from history_testing.search import contents_of
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import NOON, Story, chat
 
 from parley_core.crypto.sealing import DataKey
@@ -23,6 +22,7 @@ from parley_history.queries.search.blind_tokens import tokens_of
 from parley_history.queries.search.dirty_sessions import DirtySessions
 from parley_history.session_service import key_cache
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 @pytest.mark.parametrize(("messages", "size"), [(1, 10**6), (3, 10**6), (200, 1), (200, 300)])
@@ -173,13 +173,13 @@ async def test_without_the_session_service_only_removals_are_indexed(
     read_model: ActiveReadModel,
 ) -> None:
     await indexed(erased := await project_story(chat(1)))
-    session.failure = (503, "unavailable")
+    session.errors = dict.fromkeys(("keys", "search-keys"), (503, "unavailable"))
     await project_story(story := chat(1))
     assert (await searched.search("question")).error == (503, "session_unavailable", None)
     erased.erase()
     await project(read_model, erased.records[-1:])
     await indexed()
-    session.failure = None
+    session.errors.clear()
     await indexed(story)
     assert len(contents_of(await searched.search("question"))) == 1
 

@@ -10,7 +10,6 @@ import pytest
 from history_testing.fixtures import ProjectStory, StartHistory
 from history_testing.history import HistoryClient
 from history_testing.read_model import project
-from history_testing.session_fake import FakeSessionService
 from history_testing.stories import ADA, EVE, NOON, Story, chat, full
 
 from parley_contracts.api_models import Page, SessionShape
@@ -18,6 +17,7 @@ from parley_core.auth.principal import Principal
 from parley_events.values import ForkPoint
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 
 def at(minute: int, **story: Any) -> Story:
@@ -185,9 +185,11 @@ async def test_keys_are_requested_once_and_only_for_sealed_sessions(
     page = await history.list(order="asc")
     titles = [session["title"] for session in page.json["data"]]
     assert titles == ["title 0", "title 1", "title 2", None]
-    assert [sorted(ids) for ids in session.key_requests] == [sorted(ids_of(*titled))]
+    assert [sorted(body["session_ids"]) for body in session.called("keys")] == [
+        sorted(ids_of(*titled))
+    ]
     await history.list()
-    assert len(session.key_requests) == 1
+    assert len(session.called("keys")) == 1
 
 
 async def test_a_session_without_a_key_is_omitted_and_paging_continues(
@@ -205,7 +207,7 @@ async def test_without_the_session_service_titles_are_unavailable(
     project_story: ProjectStory, session: FakeSessionService, history: HistoryClient
 ) -> None:
     await project_story(at(0, title="Words"))
-    session.failure = (500, "internal_error")
+    session.errors["keys"] = (500, "internal_error")
     assert (await history.list()).error == (503, "session_unavailable", None)
 
 
@@ -216,7 +218,7 @@ async def test_a_list_waits_for_committed_versions(
     first, second = chat(1), full()
     await project(read_model, [first.records[0], second.records[0]])
     session.add(first, second)
-    session.latest = {story.id: story.version for story in (first, second)}
+    session.versions = {story.id: story.version for story in (first, second)}
     listing = asyncio.create_task(history.list())
     for story in (first, second):
         await eventually(lambda: history.change_feed.waiters == 1)
@@ -231,7 +233,7 @@ async def test_a_list_that_is_behind_is_refused_or_marked(
     history: HistoryClient, project_story: ProjectStory, session: FakeSessionService
 ) -> None:
     story = await project_story(chat(1))
-    session.latest = {story.id: 99, uuid4(): 1}
+    session.versions = {story.id: 99, uuid4(): 1}
     behind = await history.list()
     assert behind.error == (503, "projection_behind", None)
     assert behind.headers["retry-after"] == "1"
@@ -246,7 +248,7 @@ async def test_a_list_does_not_wait_when_too_many_requests_wait(
     history, story = await start(wait_seconds=1, max_waiters=1), await project_story(chat(1))
     waiting = asyncio.create_task(history.read(story.id, min_version=9))
     await eventually(lambda: history.change_feed.waiters == 1)
-    session.latest = {story.id: 9}
+    session.versions = {story.id: 9}
     async with asyncio.timeout(0.5):
         assert (await history.list()).status == 503
     assert (await waiting).status == 503

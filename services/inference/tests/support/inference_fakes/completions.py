@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from inference_fakes.inference import Inference
-from inference_fakes.session import FakeSessionService
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "12345678"}]}
 STREAMING_BODY = BODY | {"stream": True}
@@ -30,4 +30,4 @@ async def error(inference: Inference, body: Any = BODY) -> tuple[int, str]:
 async def usage_record(session: FakeSessionService) -> dict[str, Any]:
     await eventually(lambda: session.called("completions"))
     [record] = session.called("completions")
-    return record
+    return dict(record)

@@ -10,13 +10,13 @@ from uuid import UUID
 import aiohttp
 from starlette.applications import Starlette
 
-from inference_fakes.session import ADA, StoredTurn
 from parley_core.auth.principal import Principal
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 from parley_testing.event_stream import EventStream
 from parley_testing.peers import SECRET, signed
 from parley_testing.serving import Server, client_session, serving
+from parley_testing.session_service import ADA, StoredTurn
 
 KEY = "sk-never-to-be-seen"
 SHORT_DELAYS = {

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from inference_fakes.session import StoredTurn
 from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader, buffer_name
+from parley_testing.session_service import StoredTurn
 
 
 async def buffer_of(redis: Any, turn: StoredTurn) -> tuple[TurnBufferReader, str]:

@@ -23,9 +23,7 @@ class RecordCompletion:
 
 def completion_served(command: RecordCompletion, command_metadata: CommandMetadata) -> Event:
     return Event(
-        id=uuid7_after(
-            None, int(command_metadata.now.timestamp() * 1000), command_metadata.randomness
-        ),
+        id=uuid7_after(None, command_metadata.now, command_metadata.randomness),
         session_id=command.id,
         sequence=1,
         time=command_metadata.now,

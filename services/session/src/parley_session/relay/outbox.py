@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_events.cloudevents import Record
 from parley_session.relay.outbox_sql import (
     COUNT_REQUEUED,
@@ -30,13 +31,10 @@ _SLACK_SECONDS = 2
 
 def connection_settings(publish_timeout_seconds: float) -> dict[str, str]:
     """Server settings of a relay's connection, which is idle in transaction while it publishes."""
-    # A relay whose machine vanished must not keep the lock for Linux's two hours.
     idle_milliseconds = int((publish_timeout_seconds + _SLACK_SECONDS) * 1000)
     return {
         "application_name": "parley-relay",
-        "tcp_keepalives_idle": "2",
-        "tcp_keepalives_interval": "1",
-        "tcp_keepalives_count": "3",
+        **FAST_KEEPALIVES,
         "idle_in_transaction_session_timeout": str(idle_milliseconds),
     }
 

@@ -9,6 +9,7 @@ import asyncpg
 
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_session.relay.outbox_sql import (
     DEPTH_AND_AGE,
     MAX_COUNTED_EVENTS,
@@ -28,12 +29,6 @@ _DATABASE_ERRORS: tuple[type[Exception], ...] = (*DATABASE_UNAVAILABLE, asyncpg.
 # Arbitrary advisory-lock key, shared by the monitors of all replicas.
 _LOCK_KEY = 0x6F7574626F78
 _RETRY_INITIAL_SECONDS, _RETRY_MAX_SECONDS = 0.5, 5
-# Without these, the lock of a vanished machine would be released after Linux's two hours.
-_KEEPALIVES = {
-    "tcp_keepalives_idle": "2",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,7 @@ class OutboxMonitor:
             self._database_url,
             timeout=self._timeout_seconds,
             command_timeout=self._timeout_seconds,
-            server_settings={"application_name": "parley-outbox-monitor", **_KEEPALIVES},
+            server_settings={"application_name": "parley-outbox-monitor", **FAST_KEEPALIVES},
         )
         try:
             is_locked = False

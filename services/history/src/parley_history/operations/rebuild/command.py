@@ -13,6 +13,7 @@ import asyncpg
 from parley_core.log import LogError, LogReader
 from parley_core.runtime.settings import load
 from parley_core.storage.migrations import require_database_migrated
+from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_history.operations.rebuild import versions
 from parley_history.operations.rebuild.coordinator import Coordinator
 from parley_history.operations.rebuild.errors import RebuildAborted, VersionsDiffer
@@ -22,7 +23,7 @@ from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.operations.rebuild.version_comparison import checksum
 from parley_history.operations.rebuild.worker.pool import WorkerPool
 from parley_history.operations.rebuild.worker.worker import JOIN_TIMEOUT_SECONDS
-from parley_history.storage.database import FAST_KEEPALIVES, Connection, connect
+from parley_history.storage.database import Connection, connect
 from parley_history.storage.migrations import MIGRATIONS
 from parley_history.storage.versions.schema import drop_version
 
@@ -141,9 +142,11 @@ async def _finish(
 ) -> None:
     try:
         await coordinator.finish(version, activate=activate)
-    except VersionsDiffer:
+    except VersionsDiffer as differences:
         # Dropped, because the projection is likely to be fixed before the next run.
         await drop_version(connection, version)
+        if activate:
+            raise RebuildAborted(f"{differences}\nThe live version stays active.") from None
         raise
     finally:
         if coordinator.comparison:

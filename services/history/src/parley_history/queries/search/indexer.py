@@ -14,11 +14,12 @@ from parley_core.http.errors import Unavailable
 from parley_core.runtime.backoff import Backoff
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import SettingsGroup
+from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_history.queries.search.dirty_sessions import DirtySessions
 from parley_history.queries.search.index_repository import scan_sessions, try_lead
 from parley_history.queries.search.index_sessions import SessionIndexer
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
-from parley_history.storage.database import FAST_KEEPALIVES, Connection, DatabaseSettings, connect
+from parley_history.storage.database import Connection, DatabaseSettings, connect
 from parley_history.storage.database_errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)

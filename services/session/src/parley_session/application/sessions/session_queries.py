@@ -9,8 +9,14 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.http.errors import Conflict
 from parley_events.session import Event
+from parley_events.values import Actor
 from parley_session.application.command_executor import CommandExecutor, PreparedCommand
 from parley_session.application.event_mapper import session_of, turn_of
+from parley_session.domain.session.access import (
+    require_not_deleted,
+    require_not_erased,
+    require_owner,
+)
 from parley_session.domain.session.commands import RequestCancel
 from parley_session.domain.session.errors import SessionNotFound, TurnNotFound
 from parley_session.domain.session.state import Session
@@ -106,8 +112,8 @@ class SessionQueries:
 
 def require_owned(principal: Principal, loaded: LoadedSession | None) -> LoadedSession:
     """Raises SessionNotFound."""
-    if loaded is None or loaded.session.erased or loaded.session.deleted:
+    if loaded is None:
         raise SessionNotFound
-    if (loaded.session.tenant, loaded.session.owner) != (principal.tenant, principal.user):
-        raise SessionNotFound
+    session = require_not_deleted(require_not_erased(loaded.session))
+    require_owner(session, Actor(tenant=principal.tenant, user=principal.user))
     return loaded

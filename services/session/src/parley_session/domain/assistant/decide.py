@@ -123,7 +123,7 @@ def _next_event(
     time = max(assistant.changed_at, command_metadata.now) if assistant else command_metadata.now
     last_id = assistant.last_event_id if assistant else None
     return AssistantEvent(
-        id=uuid7_after(last_id, int(time.timestamp() * 1000), command_metadata.randomness),
+        id=uuid7_after(last_id, time, command_metadata.randomness),
         stream_id=stream_id,
         sequence=assistant.sequence + 1 if assistant else 1,
         time=time,

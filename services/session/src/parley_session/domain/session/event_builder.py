@@ -68,5 +68,4 @@ class EventBuilder:
         self.events.append(event)
 
     def _next_id(self) -> UUID:
-        now_ms = int(self._time.timestamp() * 1000)
-        return uuid7_after(self._last_id, now_ms, self._metadata.randomness)
+        return uuid7_after(self._last_id, self._time, self._metadata.randomness)

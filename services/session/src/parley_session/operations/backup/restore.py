@@ -1,7 +1,7 @@
 """`restore`: restores a backup into an empty event store, in one transaction."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import BinaryIO
 
 from parley_session.operations.backup.archive import (
     BackupArchive,
@@ -45,11 +45,6 @@ UPDATE sessions SET wrapped_key = restored_keys.wrapped_key FROM restored_keys
 WHERE sessions.id = restored_keys.id AND restored_keys.wrapped_key IS NOT NULL
 """
 
-_NEXT_STEPS = """\
-Next, before the session service starts: `parley log reconcile` imports what only the log has,
-including erasures. Until then, sessions erased after the backup can be read again. If the log is
-lost, `parley log restore` republishes it. Then `parley rebuild history` rebuilds the read model."""
-
 
 async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> int:
     """Verify the backup and restore it; return the exit code, 1 if the backup is invalid.
@@ -69,7 +64,6 @@ async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> in
     finally:
         connection.terminate()
     print(f"Restored {sum(file.rows for file in manifest.files):,} rows.")
-    print(_NEXT_STEPS)
     return 0
 
 
@@ -87,7 +81,7 @@ async def _restore(connection: Connection, archive: BackupArchive, manifest: Man
     for file in manifest.files:
         backup_table = tables[file.name]
         table = "restored_keys" if file.name == "session_keys" else backup_table.table
-        await _copy(connection, table, file, archive.path(file.name, file.folder), progress)
+        await _copy(connection, table, file, archive.open(file.name, file.folder), progress)
         if backup_table.numbered:
             await connection.execute(
                 await connection.fetchval(
@@ -125,11 +119,11 @@ async def _copy(
     connection: Connection,
     table: str,
     file: BackupFile,
-    path: Path,
+    opened: BinaryIO,
     progress: Progress,
 ) -> None:
     async def content() -> AsyncIterator[bytes]:
-        with path.open("rb") as opened:
+        with opened:
             while chunk := opened.read(_CHUNK_BYTES):
                 yield chunk
                 progress.add(len(chunk))

@@ -1,16 +1,29 @@
 """`verify-backup`: checks that the files are unchanged and form a complete event store."""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
 
-from parley_core.crypto.master_keys import MasterKeys
-from parley_session.operations.backup.archive import BackupArchive, Manifest
-from parley_session.operations.backup.other_checks import (
-    check_assistants,
-    check_installation_key,
-    check_search_keys,
-)
-from parley_session.operations.backup.session_checks import check_sessions
+from parley_core.auth.principal import Principal
+from parley_core.crypto.master_keys import MasterKeys, UnknownMasterKey
+from parley_core.crypto.sealing import UnsealError
+from parley_events.cloudevents import decode_data
+from parley_events.session import Event
+from parley_session.domain.session.state import BrokenStream, Session, evolve
+from parley_session.operations.backup.archive import BackupArchive
+from parley_session.operations.backup.copy_format import Row, RowsByStream
 from parley_session.operations.difference_list import DifferenceList
+from parley_session.operations.progress import Progress
+from parley_session.storage.keys.installation_key import WRAPPING_ID
+from parley_session.storage.keys.search_keys import wrapping_id
+
+KEYS = "session_keys"
+_CHUNK_BYTES = 1024 * 1024
+
+
+class _Unreadable(Exception):
+    """Events that cannot be folded; the message completes "Session <id> …"."""
 
 
 def verify_backup(archive: BackupArchive, master_keys: MasterKeys | None) -> int:
@@ -18,48 +31,203 @@ def verify_backup(archive: BackupArchive, master_keys: MasterKeys | None) -> int
 
     Memory: one session.
     """
-    manifest = archive.manifest()
-    differences = _changed_files(archive, manifest)
-    # Rows of changed files would only add follow-up errors.
-    if not differences.count:
-        try:
-            check_sessions(archive, manifest, master_keys, differences)
-            check_search_keys(archive, manifest, master_keys, differences)
-            check_installation_key(archive, manifest, master_keys, differences)
-            check_assistants(archive, manifest, differences)
-        except ValueError:
-            # The message may quote a row.
-            differences.add("A file has malformed rows.")
-    return _report(manifest, differences, with_keys=master_keys is not None)
+    return BackupCheck(archive, master_keys).run()
 
 
-def _changed_files(archive: BackupArchive, manifest: Manifest) -> DifferenceList:
-    differences = DifferenceList()
-    for file in manifest.files:
-        path = archive.path(file.name, file.folder)
+class BackupCheck:
+    """Reads the files with the rows of a stream in step, in the order of the stream ids."""
+
+    def __init__(self, archive: BackupArchive, master_keys: MasterKeys | None) -> None:
+        self._archive, self._master_keys = archive, master_keys
+        self._manifest = archive.manifest()
+        self._differences = DifferenceList()
+
+    def run(self) -> int:
+        self._check_files()
+        # Rows of changed files would only add follow-up errors.
+        if not self._differences.count:
+            try:
+                self._check_sessions()
+                self._check_search_keys()
+                self._check_installation_key()
+                self._check_assistants()
+            except ValueError:
+                # The message may quote a row.
+                self._differences.add("A file has malformed rows.")
+        return self._report()
+
+    def _check_files(self) -> None:
+        for file in self._manifest.files:
+            path = self._archive.path(file.name, file.folder)
+            digest, size = hashlib.sha256(), 0
+            try:
+                with self._archive.open(file.name, file.folder) as opened:
+                    while chunk := opened.read(_CHUNK_BYTES):
+                        digest.update(chunk)
+                        size += len(chunk)
+            except OSError as error:
+                self._differences.add(f"{path} cannot be read: {error.strerror}.")
+                continue
+            if digest.hexdigest() != file.sha256:
+                self._differences.add(
+                    f"{path} was changed: it has {size:,} bytes, {file.bytes:,} were written."
+                )
+
+    def _check_sessions(self) -> None:
+        """Events fold to the session's row; its key and the events of its other rows exist."""
+        names = [file.name for file in self._manifest.files if "session_id" in file.columns]
+        beside = {name: self._rows_by(name, "session_id") for name in names}
+        beside[KEYS] = self._rows_by(KEYS, "id")
+        progress = Progress("Checked sessions:", self._manifest.file("sessions").rows)
+        for row in self._rows("sessions"):
+            self._add_orphans("Session", "sessions", beside, row["id"])
+            for problem in self._session_problems(row, beside):
+                self._differences.add(f"Session {row['id']} {problem}.")
+            progress.add(1)
+        self._add_orphans("Session", "sessions", beside, None)
+
+    def _session_problems(self, row: Row, beside: Mapping[str, RowsByStream]) -> Iterator[str]:
+        session_id = row["id"] or ""
+        # All rows of a session are read even after a problem, so that the files stay in step.
+        keys = [key["wrapped_key"] for key in beside[KEYS].of(session_id)]
+        last_sequences = {
+            name: _last_sequence(rows.of(session_id))
+            for name, rows in beside.items()
+            if name not in ("events", KEYS)
+        }
         try:
-            with path.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        except OSError as error:
-            differences.add(f"{path} cannot be read: {error.strerror}.")
-            continue
-        if digest != file.sha256:
-            differences.add(
-                f"{path} was changed: it has {path.stat().st_size:,} bytes, "
-                f"{file.bytes:,} were written."
+            session = _folded(beside["events"].of(session_id))
+        except _Unreadable as unreadable:
+            yield str(unreadable)
+            return
+        if problem := self._session_key_problem(session_id, session, keys):
+            yield problem
+        version = session.version if session else 0
+        if str(version) != row["version"]:
+            yield f"is at version {row['version']}, its events end at {version}"
+            return
+        if session and (session.tenant, session.owner) != (row["tenant"], row["owner"]):
+            yield "has another owner according to its events"
+        for name in (name for name, last in last_sequences.items() if last > version):
+            yield f"has a row in {name} for a missing event"
+
+    def _session_key_problem(
+        self, session_id: str, session: Session | None, keys: Sequence[str | None]
+    ) -> str | None:
+        if len(keys) != 1:
+            return "is not in session_keys"
+        if keys[0] is None:
+            return None
+        if session and session.erased:
+            return "is erased, but has a key"
+        return self._key_problem(keys[0], UUID(session_id))
+
+    def _check_search_keys(self) -> None:
+        for number, row in enumerate(self._rows("search_keys"), start=1):
+            wrapped_for = wrapping_id(Principal(row["tenant"] or "", row["owner"] or ""))
+            if problem := self._key_problem(row["wrapped_key"], wrapped_for):
+                self._differences.add(f"Row {number} of search_keys {problem}.")
+
+    def _check_installation_key(self) -> None:
+        for row in self._rows("installation_key"):
+            if problem := self._key_problem(row["wrapped_key"], WRAPPING_ID):
+                self._differences.add(f"The installation key {problem}.")
+
+    def _check_assistants(self) -> None:
+        """Every assistant has all its events, and every event has an assistant."""
+        names = ("assistant_events", "assistant_outbox")
+        beside = {name: self._rows_by(name, "stream_id") for name in names}
+        for row in self._rows("assistants"):
+            stream_id = row["stream_id"] or ""
+            self._add_orphans("Assistant", "assistants", beside, stream_id)
+            events, queued = (
+                [int(each["sequence"] or "") for each in beside[name].of(stream_id)]
+                for name in names
             )
-    return differences
+            due = list(range(1, int(row["sequence"] or "") + 1))
+            if events != due or not {*queued} <= {*due}:
+                self._differences.add(f"Assistant {stream_id} has missing or unexpected events.")
+        self._add_orphans("Assistant", "assistants", beside, None)
+
+    def _add_orphans(
+        self, kind: str, table: str, beside: Mapping[str, RowsByStream], before: str | None
+    ) -> None:
+        for name, rows in beside.items():
+            for orphan in rows.before(before):
+                self._differences.add(f"{kind} {orphan} is in {name}, but not in {table}.")
+
+    def _key_problem(self, wrapped: str | None, wrapped_for: UUID) -> str | None:
+        """Why the key cannot be unwrapped; None if it can, or without master keys to try."""
+        if self._master_keys is None:
+            return None
+        try:
+            secret = bytes.fromhex((wrapped or "").removeprefix("\\x"))
+            self._master_keys.unwrap(secret, wrapped_for)
+        except UnknownMasterKey:
+            return "has a key wrapped by another master key"
+        except (UnsealError, ValueError):
+            return "has a key that cannot be unwrapped"
+        return None
+
+    def _rows(self, name: str) -> Iterator[Row]:
+        return self._archive.rows(self._manifest, name)
+
+    def _rows_by(self, name: str, column: str) -> RowsByStream:
+        return RowsByStream(self._rows(name), column)
+
+    def _report(self) -> int:
+        if self._differences.count:
+            self._differences.print_under(
+                f"The backup is invalid: {self._differences.count:,} differences"
+            )
+            return 1
+        rows = {file.name: file.rows for file in self._manifest.files}
+        backup = f"backup of {self._manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
+        counts = f"{rows['sessions']:,} sessions, {rows['events']:,} events"
+        if self._master_keys is not None:
+            print(f"The {backup} is complete, and the master key opens its keys: {counts}.")
+        else:
+            print(
+                f"The files of the {backup} are unchanged: {counts}. Whether its content can be "
+                "read was not checked, because PARLEY_MASTER_KEY is not set."
+            )
+        return 0
 
 
-def _report(manifest: Manifest, differences: DifferenceList, *, with_keys: bool) -> int:
-    if differences.count:
-        differences.print_under(f"The backup is invalid: {differences.count:,} differences")
-        return 1
-    rows = {file.name: file.rows for file in manifest.files}
-    print(
-        f"The backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC is complete: "
-        f"{rows['sessions']:,} sessions, {rows['events']:,} events."
+def _folded(rows: Iterable[Row]) -> Session | None:
+    """The session that the events give. Reads all rows; raises _Unreadable."""
+    session: Session | None = None
+    try:
+        for row in rows:
+            session = evolve(session, _event(row))
+    except (BrokenStream, ValueError, LookupError) as broken:
+        for _ in rows:
+            pass
+        after = session.version if session else 0
+        # The class alone: the message may quote content.
+        problem = f"cannot be decoded after event {after}: {type(broken).__name__}"
+        raise _Unreadable(problem) from None
+    return session
+
+
+def _last_sequence(rows: Iterable[Row]) -> int:
+    """The highest event sequence that the rows refer to; 0 if there is none."""
+    sequences = (
+        int(value)
+        for row in rows
+        for name, value in row.items()
+        if value is not None and (name == "sequence" or name.endswith("_sequence"))
     )
-    if not with_keys:
-        print("PARLEY_MASTER_KEY is not set: the keys were not checked.")
-    return 0
+    return max(sequences, default=0)
+
+
+def _event(row: Row) -> Event:
+    data = row["data"] or ""
+    return Event(
+        id=UUID(row["id"] or ""),
+        session_id=UUID(row["session_id"] or ""),
+        sequence=int(row["sequence"] or ""),
+        time=datetime.fromisoformat(row["time"] or ""),
+        data=decode_data(row["type"] or "", data.encode()),
+        traceparent=row["traceparent"],
+    )

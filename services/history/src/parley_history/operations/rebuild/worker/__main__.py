@@ -12,12 +12,13 @@ import msgspec
 from parley_core.log import LogError, LogReader
 from parley_core.runtime.safe_logging import configure_logging, log_unexpected_error
 from parley_core.runtime.settings import load
+from parley_core.storage.postgres_pool import FAST_KEEPALIVES
 from parley_history.operations.rebuild.errors import RebuildAborted
 from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.operations.rebuild.worker.bulk_rows import RebuildTables
 from parley_history.operations.rebuild.worker.messages import Assignment, Committed
 from parley_history.operations.rebuild.worker.worker import JOIN_TIMEOUT_SECONDS, Worker
-from parley_history.storage.database import FAST_KEEPALIVES, connect
+from parley_history.storage.database import connect
 from parley_history.storage.database_errors import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)

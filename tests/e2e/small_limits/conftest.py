@@ -1,0 +1,32 @@
+"""The stack of these tests: a small context window, room for few turns, generated titles."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from e2e_support.model_server import MODEL, ModelServer
+from e2e_support.stack import Stack, new_stack
+
+# In tokens: about ten messages of `test_titles_and_summaries`.
+CONTEXT_TOKENS = 1_000
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stack(
+    model_server: ModelServer, engine_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    models = tmp_path_factory.mktemp("small-models") / "models.yaml"
+    models.write_text(
+        f"models: [{{name: {MODEL}, base_url: '{model_server.url}', "
+        f"context_size: {CONTEXT_TOKENS}}}]"
+    )
+    settings = {
+        "PARLEY_MODELS": str(models),
+        "PARLEY_MODEL": MODEL,
+        "PARLEY_INFERENCE_TITLES": "true",
+        "PARLEY_INFERENCE_MAX_TURNS": "4",
+        "PARLEY_SESSION_TURN_MAX_PERSON_SHARE": "0.5",
+    }
+    async with new_stack(engine_cache) as stack, stack.running(**settings):
+        yield stack

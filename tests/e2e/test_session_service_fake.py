@@ -1,0 +1,222 @@
+"""Contract tests of the fake session service: each case runs against it and the real service.
+
+The callers of the session service are tested against the fake, so a fake that answers otherwise
+than the service would hide a defect.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import aiohttp
+import msgspec
+import pytest
+import pytest_asyncio
+from e2e_support.stack import Stack
+from history_testing.stories import Story
+
+from parley_contracts.api_models import SessionShape, Turn
+from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysResponse
+from parley_contracts.session_api.turns import ClaimTurnResponse, HeartbeatResponse
+from parley_contracts.session_api.version_bodies import VersionsResponse
+from parley_testing.peers import SECRET, signed
+from parley_testing.session_service import ADA, FakeSessionService
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RESPONSE = TypeVar("RESPONSE")
+
+
+@dataclass
+class SessionService:
+    """A session service, real or fake."""
+
+    url: str
+    secret: str = SECRET
+    fake: FakeSessionService | None = None
+    http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
+
+    async def call(
+        self, caller: str, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body of a call by that service on behalf of Ada."""
+        token = signed(ADA, issuer=caller, audience="session", secret=self.secret)
+        headers = {"authorization": f"Bearer {token}", "x-request-id": str(uuid4())}
+        headers |= {"idempotency-key": key} if key else {}
+        async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
+            return answer.status, await answer.read()
+
+    async def error(
+        self, caller: str, method: str, path: str, body: Any = None
+    ) -> tuple[int, str | None]:
+        status, content = await self.call(caller, method, path, body)
+        return status, json.loads(content)["error"]["code"]
+
+    async def expect(self, caller: str, kind: type[RESPONSE], path: str, body: Any) -> RESPONSE:
+        status, content = await self.call(caller, "POST", path, body)
+        assert status == 200, content
+        return msgspec.json.decode(content, type=kind)
+
+    async def start_session(self) -> UUID:
+        if self.fake is not None:
+            self.fake.add(story := Story(ADA))
+            return story.id
+        status, content = await self.call("gateway", "POST", "/sessions", {})
+        assert status == 201, content
+        return SessionShape.model_validate_json(content).id
+
+    async def open_turn(self) -> Turn:
+        path = f"/sessions/{await self.start_session()}/messages"
+        status, content = await self.call("gateway", "POST", path, {"content": "Hello"})
+        assert status == 201, content
+        return Turn.model_validate_json(content)
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["fake", "real"])
+async def service(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[SessionService]:
+    if request.param == "real":
+        secret = (stack.data / "secrets" / "internal-secret").read_text().strip()
+        service = SessionService(f"http://{stack.address('session')}", secret)
+        yield service
+        await service.http.close()
+    else:
+        async with FakeSessionService.serve() as fake:
+            service = SessionService(fake.url, fake=fake)
+            yield service
+            await service.http.close()
+
+
+@pytest.mark.parametrize("caller", ["gateway", "inference"])
+async def test_an_unknown_turn_is_not_found(service: SessionService, caller: str) -> None:
+    assert await service.error(caller, "GET", f"/turns/{uuid4()}") == (404, "turn_not_found")
+
+
+async def test_a_message_opens_a_turn_and_its_key_returns_the_turn_again(
+    service: SessionService,
+) -> None:
+    path, key = f"/sessions/{await service.start_session()}/messages", str(uuid4())
+    status, content = await service.call("gateway", "POST", path, {"content": "Hello"}, key)
+    opened = Turn.model_validate_json(content)
+    assert (status, opened.status, opened.reply, opened.version) == (201, "running", None, 3)
+    assert (opened.message.role, opened.message.content) == ("user", "Hello")
+    assert (opened.message.version, opened.message.parent_message_id) == (2, None)
+    for again in (
+        await service.call("gateway", "POST", path, {"content": "Hello"}, key),
+        await service.call("gateway", "GET", f"/turns/{opened.id}"),
+    ):
+        assert (again[0], Turn.model_validate_json(again[1]).id) == (200, opened.id)
+
+
+async def test_the_first_claim_gets_the_turn_and_others_do_not(service: SessionService) -> None:
+    turn, runner = await service.open_turn(), str(uuid4())
+    for _ in range(2):
+        claim = await service.expect(
+            "inference", ClaimTurnResponse, f"/turns/{turn.id}/claim", {"runner": runner}
+        )
+        assert claim.claimed
+        assert claim.run is not None
+        assert claim.run.context.messages[-1].content == "Hello"
+        assert claim.run.context.base is None
+        assert claim.key
+    other = await service.expect(
+        "inference", ClaimTurnResponse, f"/turns/{turn.id}/claim", {"runner": str(uuid4())}
+    )
+    assert not other.claimed
+    assert other.run is None
+    assert other.key == claim.key
+
+
+async def test_only_the_runner_ends_a_turn_and_only_once(service: SessionService) -> None:
+    turn, runner = await service.open_turn(), str(uuid4())
+    await service.call("inference", "POST", f"/turns/{turn.id}/claim", {"runner": runner})
+    completion = {
+        "runner": runner,
+        "content": "Good morning",
+        "finish_reason": "stop",
+        "first_token_ms": 1,
+        "total_ms": 2,
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    }
+    stranger = completion | {"runner": str(uuid4())}
+    refused = await service.error("inference", "POST", f"/turns/{turn.id}/complete", stranger)
+    assert refused == (403, "not_the_runner")
+    failure = {"runner": runner, "code": "interrupted", "partial_content": "Good"}
+    for end, body in (("complete", completion), ("fail", failure)):
+        status, content = await service.call("inference", "POST", f"/turns/{turn.id}/{end}", body)
+        ended = Turn.model_validate_json(content)
+        assert (status, ended.status, ended.version) == (200, "completed", 4)
+        assert ended.reply is not None
+        assert (ended.reply.id, ended.reply.content) == (turn.reply_id, "Good morning")
+        assert ended.reply.usage is not None
+        assert ended.reply.usage.total_tokens == 5
+
+
+async def test_a_heartbeat_without_turns_stops_nothing(service: SessionService) -> None:
+    beat = await service.expect(
+        "inference",
+        HeartbeatResponse,
+        f"/runners/{uuid4()}/heartbeat",
+        {"turns": [], "capacity": 0},
+    )
+    assert beat.stop == []
+
+
+async def test_an_unknown_session_is_not_found(service: SessionService) -> None:
+    assert await service.error("history", "GET", f"/sessions/{uuid4()}") == (
+        404,
+        "session_not_found",
+    )
+
+
+async def test_keys_are_those_of_known_sessions_and_people(service: SessionService) -> None:
+    known = await service.start_session()
+    unknown = uuid4()
+    ids = {"session_ids": [str(known), str(unknown)]}
+    keys = (await service.expect("history", DataKeysResponse, "/keys", ids)).keys
+    assert set(keys) == {known}
+    assert keys[known]
+    people = [
+        {"tenant": ADA.tenant, "user": ADA.user},
+        {"tenant": ADA.tenant, "user": f"nobody-{uuid4()}"},
+    ]
+    found = (
+        await service.expect("history", SearchKeysResponse, "/search-keys", {"people": people})
+    ).keys
+    assert [bool(each.key) for each in found] == [True, False]
+
+
+async def test_versions_are_those_of_known_sessions(service: SessionService) -> None:
+    turn, unknown = await service.open_turn(), uuid4()
+    if service.fake is not None:
+        service.fake.versions |= {turn.session_id: turn.version, unknown: 0}
+    ids = {"session_ids": [str(turn.session_id), str(unknown)]}
+    found = await service.expect("gateway", VersionsResponse, "/versions", ids)
+    assert found.versions == {turn.session_id: turn.version}
+    status, content = await service.call("history", "GET", "/latest-versions")
+    assert status == 200
+    latest = msgspec.json.decode(content, type=VersionsResponse).versions
+    assert latest[turn.session_id] == turn.version
+
+
+async def test_a_session_is_described_to_its_owner(service: SessionService) -> None:
+    id = await service.start_session()
+    status, content = await service.call("history", "GET", f"/sessions/{id}")
+    session = SessionShape.model_validate_json(content)
+    assert (status, session.id, session.version) == (200, id, 1)
+
+
+async def test_a_cancelled_turn_ends_as_cancelled_with_the_partial_reply(
+    service: SessionService,
+) -> None:
+    turn, runner = await service.open_turn(), str(uuid4())
+    await service.call("inference", "POST", f"/turns/{turn.id}/claim", {"runner": runner})
+    if service.fake is None:
+        await service.call("gateway", "POST", f"/turns/{turn.id}/cancel", {})
+    body = {"runner": runner, "code": "cancelled", "partial_content": "Good"}
+    status, content = await service.call("inference", "POST", f"/turns/{turn.id}/fail", body)
+    ended = Turn.model_validate_json(content)
+    assert (status, ended.status, ended.error) == (200, "cancelled", None)
+    assert ended.reply is not None
+    assert (ended.reply.content, ended.reply.status) == ("Good", "cancelled")
