@@ -1,12 +1,14 @@
 """Benchmark of search in 100,000 messages of one user; baseline: a read of 20 known messages.
 
-Words follow the frequencies of a language (Zipf). The database holds sealed messages like those of
-the projector; the code of the indexer builds the index; searches decrypt their results.
+Words follow the frequencies of a language (Zipf), and are spelled as in English, Thai (without
+spaces) or Korean (with particles). The database holds sealed messages like those of the projector;
+the code of the indexer builds the index; searches decrypt their results.
 """
 
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any
@@ -28,11 +30,13 @@ from parley_history.queries.search.index_sessions import SessionIndexer
 from parley_history.queries.search.match_repository import MatchRepository
 from parley_history.queries.search.request import SearchRequest
 from parley_history.queries.search.search_messages import MessageSearch, SearchLimitSettings
+from parley_history.queries.search.words import words_of_query
 from parley_history.session_service.key_cache import DataKeyCache, KeyCache
 from parley_history.storage.migrations import migrate_history
 
 SESSIONS, MESSAGES = 1_000, 100
 VOCABULARY, WORDS = 50_000, 60
+SHORT_WORDS = 5_000
 ROUNDS = 200
 ADA = Principal("default", "ada")
 
@@ -48,10 +52,47 @@ FROM messages WHERE session_id = $1 ORDER BY version DESC LIMIT 20
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Language:
+    """`syllables` spell the words; each word in a text ends with one of the `endings`."""
+
+    name: str
+    syllables: Sequence[str]
+    endings: Sequence[str]
+
+    def word(self, rank: int) -> str:
+        """Two syllables of a frequent word, three of another; different for each rank."""
+        base = len(self.syllables)
+        length = 2 if rank < SHORT_WORDS else 3
+        # Scattered, so that frequent words share no syllable.
+        rest, word = rank * 7_919 % base**length, ""
+        for _ in range(length):
+            rest, digit = divmod(rest, base)
+            word += self.syllables[digit]
+        return word
+
+
+ENGLISH = Language(
+    "English", [first + second for first in "bcdfghjklmnpqrstvwxyz" for second in "aeiou"], [" "]
+)
+THAI = Language(
+    "Thai",
+    [first + second for first in "กขคงจชซดตทนบปผพฟมยรลวสหอ" for second in ("า", "ี", "ู", "\u0e48อ")],
+    [""],
+)
+# Every 28th syllable of the block has no final consonant.
+KOREAN = Language(
+    "Korean",
+    [*map(chr, range(0xAC00, 0xD7A4, 56))],
+    [f"{particle} " for particle in ("은", "는", "이", "가", "을", "를", "에", "")],
+)
+
+
 class SampleConversations:
     """Conversations of one user whose word frequencies follow Zipf's law."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: Language) -> None:
+        self.language = language
         self.random = random.Random(7)
         self.frequencies = [*accumulate(1 / rank for rank in range(1, VOCABULARY + 1))]
         self.keys = {uuid4(): DataKey.generate() for _ in range(SESSIONS)}
@@ -62,7 +103,8 @@ class SampleConversations:
     def text(self) -> str:
         count = self.random.randint(WORDS // 4, WORDS * 7 // 4)
         ranks = self.random.choices(range(VOCABULARY), cum_weights=self.frequencies, k=count)
-        return " ".join(map(word, ranks))
+        words, endings = map(self.language.word, ranks), self.language.endings
+        return "".join(word + self.random.choice(endings) for word in words)
 
     def rows(self) -> Iterator[tuple[SessionRow, Sequence[MessageRow]]]:
         for session_id, key in self.keys.items():
@@ -116,12 +158,13 @@ class SampleConversations:
         return dict.fromkeys(people, self.search_key)
 
 
-def word(rank: int) -> str:
-    return f"word{rank}"
-
-
 async def run() -> None:
-    conversations = SampleConversations()
+    for language in (ENGLISH, THAI, KOREAN):
+        await measure(language)
+
+
+async def measure(language: Language) -> None:
+    conversations = SampleConversations(language)
     async with (
         postgres() as dsn,
         open_pool(dsn, max_connections=2, timeout_seconds=60, application_name="benchmark") as pool,
@@ -138,10 +181,10 @@ async def run() -> None:
         baseline = await _measure(lambda: _read_session(pool, conversations))
         rows = [Row("words indexed", per_second(rate, "messages"))]
         for name, queries in _queries(conversations).items():
-            words = iter(queries)
+            texts = iter(queries)
             times = await _measure(
-                lambda words=words: search.search(  # type: ignore[misc]
-                    Caller(ADA, "benchmark"), SearchRequest(frozenset(next(words)))
+                lambda texts=texts: search.search(  # type: ignore[misc]
+                    Caller(ADA, "benchmark"), SearchRequest(frozenset(words_of_query(next(texts))))
                 )
             )
             rows += _rows(name, times, baseline)
@@ -153,8 +196,8 @@ async def run() -> None:
         Row("size of its indexes, and of the one by word", f"{indexes}, {tokens}"),
     ]
     print_table(
-        f"Search: {SESSIONS * MESSAGES:,} messages of one user, 20 results; the baseline reads and"
-        " decrypts 20 messages of a known session",
+        f"Search: {SESSIONS * MESSAGES:,} messages of one user in {language.name}, 20 results; the"
+        " baseline reads and decrypts 20 messages of a known session",
         rows,
     )
 
@@ -188,12 +231,12 @@ async def _index(
     return added / (time.perf_counter() - started_at)
 
 
-def _queries(conversations: SampleConversations) -> dict[str, Sequence[Sequence[str]]]:
-    """Search words by the number of messages that contain them."""
-    draw = conversations.random.randrange
+def _queries(conversations: SampleConversations) -> dict[str, Sequence[str]]:
+    """Queries by the number of messages that contain their words."""
+    draw, word = conversations.random.randrange, conversations.language.word
 
-    def words(*ranges: tuple[int, int]) -> Sequence[Sequence[str]]:
-        return [[word(draw(*each)) for each in ranges] for _ in range(ROUNDS)]
+    def words(*ranges: tuple[int, int]) -> Sequence[str]:
+        return [" ".join(word(draw(*each)) for each in ranges) for _ in range(ROUNDS)]
 
     return {
         "a rare word": words((20_000, 50_000)),
@@ -232,6 +275,6 @@ def _rows(name: str, times: Sequence[float], baseline: Sequence[float]) -> list[
 def _scan(conversations: SampleConversations) -> Row:
     """For comparison: a scan of decrypted texts in memory."""
     started_at = time.perf_counter()
-    sum(f" {word(30_000)} " in text for text in conversations.texts)
+    sum(conversations.language.word(30_000) in text for text in conversations.texts)
     seconds = time.perf_counter() - started_at
     return Row("(scan of all decrypted texts in memory)", milliseconds(seconds))

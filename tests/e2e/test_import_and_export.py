@@ -94,7 +94,7 @@ async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
     await ada.post(f"/sessions/{session}/regenerate", {})
     edit = {"content": "Twice", "parent_message_id": None}
     await ada.post(f"/sessions/{session}/messages", edit)
-    await ada.send(session, "[refuse 401]")
+    refused = await ada.send(session, "[refuse 401]")
     await ada.post(f"/sessions/{session}/regenerate", {})
     history = await ada.history(session, order="asc", branches="all")
 
@@ -106,7 +106,8 @@ async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
     assert document["session"]["metadata"] == {"topic": "travel"}
     assert document["messages"] == history["data"]
     failed = [message for message in document["messages"] if message["status"] == "failed"]
-    assert {message["error_code"] for message in failed} == {"upstream_refused"}
+    assert refused["reply"]["error_code"] == refused["error"]["code"]
+    assert {message["error_code"] for message in failed} == {refused["error"]["code"]}
 
     copy = await ada.start_session()
     imported = await ada.post(f"/history/{copy}", document)
@@ -128,6 +129,34 @@ async def test_an_export_contains_every_branch_and_is_the_same_after_its_import(
     )
     found = await ada.post("/search", {"query": "Twice", "session_id": copy})
     assert len(found["data"]) >= 1
+
+
+async def test_a_long_session_is_imported_in_parts_of_which_one_is_sent_twice(ada: User) -> None:
+    session, copy = await ada.start_session(), await ada.start_session()
+    roles = ("user", "assistant")
+    records = [{"role": roles[n % 2], "content": f"message {n}"} for n in range(1_200)]
+    for start in (0, 1_000):
+        await ada.post(f"/history/{session}", {"messages": records[start : start + 1_000]})
+    exported = (await ada.request_with_retries("GET", f"/sessions/{session}/export"))["messages"]
+    assert [message["content"] for message in exported] == [each["content"] for each in records]
+    parts = [exported[:1_000], exported[500:1_100], exported[1_000:]]
+    counts = [await ada.post(f"/history/{copy}", {"messages": part}) for part in parts]
+    imported = [(count["imported"], count["skipped"]) for count in counts]
+    assert imported == [(1_000, 0), (100, 500), (100, 100)]
+    again = (await ada.request_with_retries("GET", f"/sessions/{copy}/export"))["messages"]
+    assert list(map(conversation, again)) == list(map(conversation, exported))
+
+
+async def test_an_import_right_after_a_cancel_follows_the_stopped_reply(ada: User) -> None:
+    session = await ada.start_session()
+    body = {"content": "[pace 600]", "background": True}
+    turn = await ada.post(f"/sessions/{session}/messages", body)
+    await ada.post(f"/turns/{turn['id']}/cancel", {})
+    record = {"role": "user", "content": "From elsewhere"}
+    assert (await ada.post(f"/history/{session}", {"messages": [record]}))["imported"] == 1
+    newest, stopped, _ = (await ada.history(session))["data"]
+    assert (newest["content"], newest["parent_message_id"]) == ("From elsewhere", stopped["id"])
+    assert stopped["status"] == "cancelled"
 
 
 def conversation(message: dict[str, Any]) -> dict[str, Any]:

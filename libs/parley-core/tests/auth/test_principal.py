@@ -169,3 +169,21 @@ def test_the_error_of_a_short_secret_names_the_setting_and_not_its_value() -> No
 
 def test_repr_hides_the_secret() -> None:
     assert "sss" not in repr(SECRET)
+
+
+def test_while_a_secret_is_replaced_both_verify_and_the_first_signs() -> None:
+    old, new = InternalSecret(b"o" * 32), InternalSecret(b"n" * 32)
+    both = InternalSecret.parse(f"{'n' * 32},{'o' * 32}")
+
+    def verified(signing: InternalSecret, verifying: InternalSecret) -> bool:
+        token = sign_principal(ADA, signing, issuer="gateway", audience="session", now=NOW)
+        try:
+            verify_principal(token, verifying, issuers=["gateway"], audience="session", now=NOW)
+        except InvalidPrincipal:
+            return False
+        return True
+
+    assert verified(old, both)
+    assert verified(new, both)
+    assert verified(both, new)
+    assert not verified(both, old)

@@ -56,6 +56,21 @@ async def is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     return (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
 
 
+def metrics(limits: ConnectionLimits) -> dict[str, float]:
+    """By limit; the number of open connections has the empty name."""
+    samples = [sample for metric in limits.collect() for sample in metric.samples]
+    return {sample.labels.get("limit", ""): sample.value for sample in samples}
+
+
+async def test_refused_connections_are_counted_by_their_limit() -> None:
+    limits = ConnectionLimits(max_connections=3, max_per_address=2)
+    assert [limits.admit("192.0.2.1") for _ in range(4)] == [True, True, False, False]
+    assert [limits.admit(f"192.0.2.{last}") for last in (2, 3)] == [True, False]
+    assert metrics(limits) == {"": 3, "address": 2, "total": 1}
+    limits.release("192.0.2.2")
+    assert metrics(limits) == {"": 2, "address": 2, "total": 1}
+
+
 @pytest.mark.parametrize("limit", [{"max_connections": 2}, {"max_per_address": 2}])
 async def test_a_connection_over_the_limit_is_refused_until_another_one_ends(
     limit: dict[str, Any],

@@ -114,7 +114,7 @@ async def test_sigterm_ends_a_start_that_waits(management: int) -> None:
 
 
 async def test_a_connection_is_closed_at_its_maximum_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONNECTION_MAX", "0.001")
+    monkeypatch.setenv("CONNECTION_MAX", "0.0000001")
     async with (
         serving(LIMIT) as (_, port),
         aiohttp.ClientSession() as http,

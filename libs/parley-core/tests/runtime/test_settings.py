@@ -178,7 +178,8 @@ def test_a_short_secret_is_rejected(environment: Any) -> None:
 
     assert complaint() == (
         "PARLEY_INTERNAL_SECRET should be at least 32 random bytes, "
-        "the same for every service (try: openssl rand -hex 32)."
+        "the same for every service (try: openssl rand -hex 32), or two of them: "
+        "new,old."
     )
 
 

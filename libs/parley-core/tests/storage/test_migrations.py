@@ -197,7 +197,7 @@ async def test_a_database_with_unknown_migrations_is_an_error(database: str, che
     async with connected(database) as connection:
         await migrate(connection, [PEOPLE, ADA])
 
-        with pytest.raises(MigrationError, match="has migration 2, which this version"):
+        with pytest.raises(MigrationError, match="has migration 2, with which this version"):
             await check(connection, [PEOPLE])
 
 
@@ -222,3 +222,65 @@ async def test_a_database_with_pending_migrations_fails_the_check(database: str)
 
         with pytest.raises(MigrationError, match="pending migrations"):
             await require_migrated(connection, [PEOPLE, ADA])
+
+
+EXPAND = Migration(3, "nicknames", "-- expand\nALTER TABLE people ADD COLUMN nickname text;")
+CONTRACT = Migration(4, "names", "-- contract 3\nALTER TABLE people DROP COLUMN name;")
+
+
+async def test_a_version_works_with_a_database_that_later_migrations_only_extended(
+    database: str,
+) -> None:
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE, ADA, EXPAND])
+        await require_migrated(connection, [PEOPLE, ADA])
+        # A rollback runs the older version's migrations again.
+        assert await migrate(connection, [PEOPLE, ADA]) == []
+        await migrate(connection, [PEOPLE, ADA, EXPAND, CONTRACT])
+        await require_migrated(connection, [PEOPLE, ADA, EXPAND])
+        with pytest.raises(MigrationError, match="a version with migration 3 or later"):
+            await require_migrated(connection, [PEOPLE, ADA])
+
+
+async def test_a_migration_outside_of_a_transaction_can_be_repeated(database: str) -> None:
+    sql = (
+        "-- expand concurrently\n"
+        "DROP INDEX CONCURRENTLY IF EXISTS people_by_name;\n"
+        "CREATE INDEX CONCURRENTLY people_by_name ON people (name);\n"
+    )
+    index = Migration(2, "people_by_name", sql)
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE])
+        # As if the process had been killed before the registration.
+        await connection.execute("CREATE INDEX people_by_name ON people (name)")
+        assert await migrate(connection, [PEOPLE, index]) == [index]
+        await require_migrated(connection, [PEOPLE, index])
+
+
+async def test_a_migration_waits_briefly_for_a_lock_and_tries_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_core.storage.migrations._LOCK_TIMEOUT_SECONDS", 0.05)
+    async with connected(database) as connection, connected(database) as reader:
+        await migrate(connection, [PEOPLE, ADA])
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch("SELECT * FROM people")
+        migrating = asyncio.create_task(migrate(connection, [PEOPLE, ADA, EXPAND]))
+        await asyncio.wait({migrating}, timeout=0.3)
+        assert not migrating.done()
+        # Others are not blocked behind the migration that waits.
+        async with connected(database) as other:
+            assert await names(other) == ["ada"]
+        await transaction.rollback()
+        assert await migrating == [EXPAND]
+
+
+async def test_a_database_of_before_the_register_of_oldest_readers_is_migrated(
+    database: str,
+) -> None:
+    async with connected(database) as connection:
+        await migrate(connection, [PEOPLE])
+        await connection.execute("ALTER TABLE schema_migrations DROP COLUMN oldest_reader")
+        await require_migrated(connection, [PEOPLE])
+        assert await migrate(connection, [PEOPLE, ADA]) == [ADA]

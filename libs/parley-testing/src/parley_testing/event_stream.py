@@ -27,8 +27,8 @@ class EventStream:
             block, found, rest = self._unread.partition(b"\n\n")
             if found:
                 self._unread = rest
-                # Comments and the reconnection time, which are not events.
-                if not block.startswith((b":", b"retry:")):
+                # A comment alone is no event.
+                if b"data: " in block:
                     return _parsed(block)
             elif received := await self._read():
                 self.raw += received

@@ -15,6 +15,7 @@ from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_client import http_session
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
+from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
@@ -112,7 +113,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             app.router.routes += _routes(
                 settings, authenticator, upstreams, pages, versions, streams, monitor, metrics
             )
-            async with background_tasks(_start(keys, monitor.state)):
+
+            def apply(fresh: GatewaySettings) -> None:
+                settings.internal_secret.replace(fresh.internal_secret)
+                if isinstance(verifier, SharedSecretVerifier) and fresh.jwt.secret is not None:
+                    verifier.secret = fresh.jwt.secret.get_secret_value()
+                    tokens.clear()
+
+            reloader = SettingsReloader(settings, apply, monitor.registry)
+            async with background_tasks(_start(keys, monitor.state), reloader.run()):
                 yield
 
     api = FastAPI(

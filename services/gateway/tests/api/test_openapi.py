@@ -20,7 +20,7 @@ from parley_gateway.schemas.responses import SessionExport
 
 PAGES = {"/openapi.json", "/docs", "/docs/start.js"}
 PAGE_PATHS = {route.path for route in page_routes(PageFiles(None), public_docs=True)}
-PUBLIC = {"isAlive", "isReady", "readClientConfig"}
+PUBLIC = {"livez", "readyz", "readClientConfig"}
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -141,9 +141,10 @@ async def test_a_stream_names_the_schemas_of_its_events(gateway: Gateway) -> Non
         content = operation["responses"].get("200", {}).get("content", {})
         assert ("text/event-stream" in content) == (operation["operationId"] in streams)
         if stream := content.get("text/event-stream"):
-            schemas = re.findall(r"schemas/(\w+)", json.dumps(stream["schema"]))
+            data = stream["itemSchema"]["properties"]["data"]
+            assert data["contentMediaType"] == "application/json"
+            schemas = re.findall(r"schemas/(\w+)", json.dumps(data["contentSchema"]))
             assert set(schemas) == streams[operation["operationId"]]
-            assert stream["schema"]["contentMediaType"] == "text/event-stream"
 
 
 async def test_the_document_names_its_server(gateway: Gateway) -> None:
@@ -168,6 +169,34 @@ async def test_rules_among_parameters_are_stated(gateway: Gateway) -> None:
     assert "`group_by`" in described["/v1/usage", "after"]
     imported = document["components"]["schemas"]["ImportedMessage"]["properties"]
     assert "not in the future" in imported["created_at"]["description"]
+
+
+async def test_no_parameter_is_null_and_a_change_needs_a_body(gateway: Gateway) -> None:
+    for method, _, operation in operations(gateway.app.api.openapi()):
+        for parameter in operation.get("parameters", ()):
+            assert '"null"' not in json.dumps(parameter["schema"]), parameter
+        if method == "patch":
+            assert operation["requestBody"]["required"] is True
+
+
+async def test_names_without_control_characters_are_stated(gateway: Gateway) -> None:
+    document = gateway.app.api.openapi()
+    start = document["components"]["schemas"]["StartSession"]["properties"]
+    queries = {
+        (path, parameter["name"]): json.dumps(parameter["schema"])
+        for _, path, operation in operations(document)
+        for parameter in operation.get("parameters", ())
+    }
+    named = [
+        json.dumps(start["assistant_id"]),
+        queries["/v1/usage", "user"],
+        queries["/v1/usage", "model"],
+        queries["/v1/assistants", "after"],
+    ]
+    for schema in named:
+        [pattern] = re.findall(r'"pattern": ("[^"]+")', schema)
+        assert re.search(json.loads(pattern), "a b ä")
+        assert not re.search(json.loads(pattern), "a\tb")
 
 
 async def test_the_example_of_a_stream_is_a_stream(gateway: Gateway) -> None:

@@ -80,7 +80,7 @@ async def test_the_root_says_where_the_api_is(gateway: Gateway) -> None:
     [
         ("/", 200),
         ("/docs", 200),
-        ("/healthz", 200),
+        ("/livez", 200),
         ("/v1/models", 200),
         ("/v1/sessions", 503),
         ("/v1/nothing", 404),

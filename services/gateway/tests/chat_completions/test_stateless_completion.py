@@ -125,6 +125,18 @@ async def test_an_sdk_retries_an_error_before_the_first_byte(
     assert answer.choices[0].message.content == "Hi"
 
 
+async def test_an_sdk_does_not_repeat_a_completion_that_took_too_long(
+    start: Callable[..., Awaitable[Gateway]], inference: Inference
+) -> None:
+    gateway = await start(reply_timeout_seconds=0.2)
+    inference.script(Stalls())
+    async with openai_client(gateway, max_retries=2) as client:
+        with pytest.raises(openai.InternalServerError) as failed:
+            await client.chat.completions.create(**completion_request())
+    assert (failed.value.status_code, failed.value.code) == (504, "upstream_timeout")
+    assert len(inference.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("last", "code"),
     [

@@ -113,7 +113,7 @@ async def test_a_page_can_read_the_ids_of_a_completion_in_a_session(
 
 
 async def test_other_origins_may_read_nothing(gateway: Gateway) -> None:
-    async with gateway.request("GET", "/healthz", origin=OTHER) as answer:
+    async with gateway.request("GET", "/livez", origin=OTHER) as answer:
         assert "access-control-allow-origin" not in answer.headers
         assert answer.headers["vary"] == "Origin"
     async with gateway.request(
@@ -127,7 +127,7 @@ async def test_without_the_setting_there_is_no_cors(
     start: Callable[..., Awaitable[Gateway]],
 ) -> None:
     gateway = await start()
-    async with gateway.request("GET", "/healthz", origin=CHAT) as answer:
+    async with gateway.request("GET", "/livez", origin=CHAT) as answer:
         assert not any(name.lower().startswith("access-control") for name in answer.headers)
     async with gateway.request("OPTIONS", "/v1/sessions", **PREFLIGHT) as answer:
         assert answer.status == 405
@@ -135,7 +135,7 @@ async def test_without_the_setting_there_is_no_cors(
 
 async def test_all_origins_may_be_allowed(start: Callable[..., Awaitable[Gateway]]) -> None:
     gateway = await start(cors_origins="*")
-    async with gateway.request("GET", "/healthz", origin=OTHER) as answer:
+    async with gateway.request("GET", "/livez", origin=OTHER) as answer:
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
 

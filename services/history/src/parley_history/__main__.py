@@ -41,7 +41,7 @@ PROJECTOR_DRAIN_SECONDS = 1
 def main() -> int:
     arguments = _arguments()
     try:
-        configure_logging("history")
+        configure_logging(f"history-{arguments.command}")
         match arguments.command:
             case "migrate":
                 _migrate(load(DatabaseCommandSettings))

@@ -14,6 +14,7 @@ from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage.postgres_pool import Pool, open_pool
 from parley_history.change_feed.listener import ChangeFeed
@@ -47,14 +48,19 @@ def create_app(settings: ServeSettings) -> Starlette:
     monitor = ProcessMonitor("history-serve")
     change_feed = ChangeFeed(settings.database)
 
+    def apply(fresh: ServeSettings) -> None:
+        settings.internal_secret.replace(fresh.internal_secret)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with _compose(settings, change_feed, monitor) as routes:
             app.router.routes.extend(routes)
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            monitor.state.mark_started()
-            yield
+            reloader = SettingsReloader(settings, apply, monitor.registry)
+            async with background_tasks(reloader.run()):
+                monitor.state.mark_started()
+                yield
 
     app = Starlette(lifespan=lifespan)
     app.state.change_feed, app.state.monitor = change_feed, monitor

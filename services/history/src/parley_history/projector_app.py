@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from parley_core.log import GroupReader
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.safe_logging import report_failure
 from parley_history.projection.active_read_model import ActiveReadModel
@@ -56,7 +57,10 @@ def create_projector_app(settings: ProjectSettings) -> Starlette:
                 signal.raise_signal(signal.SIGTERM)
 
         monitor.state.wait_for("kafka")
-        async with background_tasks(projector.run(), watchdog.run()) as tasks:
+        reloader = SettingsReloader(
+            settings, lambda _: settings.kafka.reload_certificates(), monitor.registry
+        )
+        async with background_tasks(projector.run(), watchdog.run(), reloader.run()) as tasks:
             for task in tasks:
                 task.add_done_callback(on_end)
             yield

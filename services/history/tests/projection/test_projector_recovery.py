@@ -95,7 +95,7 @@ async def test_a_failed_batch_is_read_again_from_the_stored_positions(
     assert await tables.deferred() == []
 
 
-async def test_the_projector_names_the_unavailable_dependency(
+async def test_the_projector_shows_whether_it_works(
     tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
 ) -> None:
     story = chat(1)

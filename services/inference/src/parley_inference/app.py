@@ -16,6 +16,7 @@ from parley_core.http.service_auth import ServiceAuthenticator
 from parley_core.http.service_client import ServiceClient, http_session
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_inference.api.body_limits import BodyLimits
 from parley_inference.api.routes import TurnStreams, routes
@@ -96,7 +97,7 @@ async def _run_service(
                 monitor=monitor,
             ),
             uuid4(),
-            catalogue.prompt_budgets,
+            lambda: catalogue.prompt_budgets,
         )
         provider = OpenAIProvider(catalogue, settings.upstream)
         stack.push_async_callback(provider.close)
@@ -164,9 +165,21 @@ async def _run_service(
         heartbeats = HeartbeatLoop(
             session, opener, running, caches, on_answer=monitor.state.mark_started
         )
+
+        def apply(fresh: InferenceSettings) -> None:
+            fresh_catalogue = _load_catalogue(fresh)
+            provider.use(fresh_catalogue)
+            catalogue.replace(fresh_catalogue)
+            settings.internal_secret.replace(fresh.internal_secret)
+
+        reloader = SettingsReloader(
+            settings, apply, monitor.registry, more_files=lambda: catalogue.key_files
+        )
         stack.push_async_callback(heartbeats.finish)
         await stack.enter_async_context(
-            background_tasks(heartbeats.run(), stop_cancelled_turns(session, running))
+            background_tasks(
+                heartbeats.run(), stop_cancelled_turns(session, running), reloader.run()
+            )
         )
         stack.push_async_callback(shutdown.finish)
 

@@ -70,7 +70,7 @@ class TurnMetrics:
 
 
 class InferenceCollector(Collector):
-    """Also installs the first-token histogram on every model server."""
+    """Also observes the first tokens of the provider."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class InferenceCollector(Collector):
         usage_reporter: UsageReporter,
     ) -> None:
         self._turns, self._streams, self._buffering = turns, streams, buffering
-        self._servers = list(provider.servers.values())
+        self._servers = provider.servers
         self._completions, self._usage_reporter = completions, usage_reporter
         first_token = Histogram(
             "parley_inference_first_token_seconds",
@@ -93,8 +93,9 @@ class InferenceCollector(Collector):
             buckets=_FIRST_TOKEN_BUCKETS,
             registry=registry,
         )
-        for server in self._servers:
-            server.on_first_text = first_token.labels(server.name).observe
+        provider.observe_first_text = lambda server, seconds: first_token.labels(server).observe(
+            seconds
+        )
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
@@ -156,7 +157,7 @@ class InferenceCollector(Collector):
             "Failed requests to a model server, by failure code.",
             labels=["server", "code"],
         )
-        for server in self._servers:
+        for server in self._servers.values():
             requests.add_metric([server.name], server.requests_in_flight)
             for state in _CIRCUIT_STATES:
                 is_current = server.circuit.state == state

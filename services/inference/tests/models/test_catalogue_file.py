@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import MAX_BYTES
+from parley_core.runtime.text_files import MAX_BYTES
 from parley_events.values import Price
 from parley_inference.models.catalogue_file import read_catalogue, single_model_catalogue
 from parley_inference.models.model_catalogue import ModelCatalogue, ServerLimits

@@ -118,6 +118,7 @@ def test_each_cause_has_a_code(status: int, body: Any, code: str) -> None:
         ({"code": "insufficient_quota"}, 429),
         ({"code": "server_error"}, 500),
         ({"message": "…"}, 500),
+        ({"code": "4" * 5_000}, 500),
         ("…", 500),
     ],
 )
@@ -145,6 +146,12 @@ def test_what_is_logged_has_no_text() -> None:
 def test_any_body_is_parsed(body: bytes) -> None:
     assert str(parse_server_error(400, body)) == "status 400"
     assert str(parse_stream_error(body)).startswith("status 500")
+
+
+def test_texts_can_be_sent_on() -> None:
+    body = rb'{"error": {"message": "\ud800a", "type": "\ud800", "param": "b\udc00"}}'
+    answer = parse_server_error(400, body)
+    assert (answer.message, answer.type, answer.param) == ("?a", "?", "b?")
 
 
 def test_the_page_of_a_proxy_is_no_message() -> None:

@@ -12,6 +12,7 @@ from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
 from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
+from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.authentication import Authenticators
@@ -44,6 +45,13 @@ def create_app(settings: SessionSettings) -> Starlette:
     policies = read_retention_policies(settings.retention_policy_path)
     load_vocabulary(settings.default_model)
 
+    def apply(fresh: SessionSettings) -> None:
+        fresh_policies = read_retention_policies(fresh.retention_policy_path)
+        policies.replace(fresh_policies)
+        settings.internal_secret.replace(fresh.internal_secret)
+        settings.master_key.replace(fresh.master_key)
+        settings.kafka.reload_certificates()
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with session_services(settings, policies, monitor) as services:
@@ -51,7 +59,8 @@ def create_app(settings: SessionSettings) -> Starlette:
             app.router.routes.extend(routes(services, settings.internal_secret))
             if settings.management_port is None:
                 app.router.routes.extend(operational_routes(monitor))
-            async with background_tasks(*services.background):
+            reloader = SettingsReloader(settings, apply, monitor.registry)
+            async with background_tasks(*services.background, reloader.run()):
                 monitor.state.mark_started()
                 yield
 

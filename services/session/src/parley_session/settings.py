@@ -23,6 +23,7 @@ from parley_core.runtime.settings import (
     Port,
     Prefix,
     RedisUrl,
+    Secret,
     Settings,
     SharedPortSetting,
     Variable,
@@ -37,6 +38,7 @@ _PREFIX = "PARLEY_SESSION_"
 _MasterKeys = Annotated[
     MasterKeys,
     BeforeValidator(lambda text: text if isinstance(text, MasterKeys) else MasterKeys.parse(text)),
+    Secret(),
     Field(description="id:base64, the base64 part the 32 random bytes of a key"),
 ]
 MasterKeySetting = Annotated[_MasterKeys, Variable("PARLEY_MASTER_KEY")]

@@ -17,6 +17,13 @@ from parley_cli.stack.up.addresses import (
     split_host_port,
 )
 
+# Set for `parley up`, these count for each of its processes.
+OF_ALL_PROCESSES = (
+    "PARLEY_LOG_FORMAT",
+    "PARLEY_LAME_DUCK_SECONDS",
+    "PARLEY_KEEP_ALIVE_SECONDS",
+    "PARLEY_CONNECTION_MAX_SECONDS",
+)
 DEMO_MODEL_NAME = "parley-demo"
 # The whole stack stops within 10 s, of which running replies may take these.
 DRAIN = {"PARLEY_INFERENCE_DRAIN_SECONDS": "2", "PARLEY_INFERENCE_DRAIN_COMMIT_SECONDS": "1"}
@@ -75,6 +82,7 @@ class Environments:
         return {
             **own,
             **self._listen_address(service, index),
+            **inherited_environment(OF_ALL_PROCESSES),
             "PARLEY_INTERNAL_SECRET": self._stack.internal_secret,
             "PYTHONUNBUFFERED": "1",
         }

@@ -1,13 +1,13 @@
 """Principal token: a JWT, valid for 60 seconds, that states on whose behalf a service calls."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 import jwt
 
-from parley_core.auth.jwt_decoding import decode_jwt
+from parley_core.auth.jwt_decoding import decode_jwt_with_any
 
 LIFETIME_SECONDS = 60
 # Leeway for an issuer whose clock runs ahead; a clock that runs behind shortens the lifetime.
@@ -41,23 +41,41 @@ class Principal:
     scopes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
 class InternalSecret:
-    """The HMAC secret, shared by all services, that signs principal tokens."""
+    """The HMAC secrets, shared by all services, of principal tokens: the first signs, all verify.
 
-    value: bytes = field(repr=False)
+    There are two while one replaces the other, process by process.
+    """
 
-    def __post_init__(self) -> None:
-        if len(self.value) < MIN_SECRET_BYTES:
+    def __init__(self, *values: bytes) -> None:
+        if not values or any(len(value) < MIN_SECRET_BYTES for value in values):
             raise ValueError(
                 f"PARLEY_INTERNAL_SECRET should be at least {MIN_SECRET_BYTES} random bytes, "
-                "the same for every service (try: openssl rand -hex 32)"
+                "the same for every service (try: openssl rand -hex 32), or two of them: new,old"
             )
+        self.values = values
+
+    def __repr__(self) -> str:
+        return f"InternalSecret({len(self.values)} values)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InternalSecret) and self.values == other.values
+
+    __hash__ = None  # type: ignore[assignment]  # `replace` changes it.
+
+    @property
+    def value(self) -> bytes:
+        """The one that signs."""
+        return self.values[0]
 
     @classmethod
     def parse(cls, setting: str) -> Self:
         """Parse PARLEY_INTERNAL_SECRET; raises ValueError that describes the expected form."""
-        return cls(setting.encode())
+        return cls(*(value.strip().encode() for value in setting.split(",")))
+
+    def replace(self, other: "InternalSecret") -> None:
+        """Use the values of another one from now on, everywhere."""
+        self.values = other.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,9 @@ def decode_principal_token(
 ) -> VerifiedToken:
     """Verify a token except for its times; raises InvalidPrincipal."""
     try:
-        claims = decode_jwt(_CODEC, token, secret.value, algorithms=[_ALGORITHM], audience=audience)
+        claims = decode_jwt_with_any(
+            _CODEC, token, secret.values, algorithms=[_ALGORITHM], audience=audience
+        )
     except jwt.PyJWTError as error:
         # Only the class of the error: some messages of PyJWT quote the token.
         raise InvalidPrincipal(f"invalid principal token: {type(error).__name__}") from None

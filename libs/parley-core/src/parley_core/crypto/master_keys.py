@@ -65,6 +65,10 @@ class MasterKeys:
             keys[key_id] = secret
         return cls(keys, active=next(iter(keys)))
 
+    def replace(self, other: "MasterKeys") -> None:
+        """Use the keys of another one from now on, everywhere."""
+        self._ciphers, self.active = other._ciphers, other.active
+
     def wrap(self, data_key: DataKey, session_id: UUID) -> bytes:
         """Encrypt a session's data key with the active master key."""
         header = _header(self.active)

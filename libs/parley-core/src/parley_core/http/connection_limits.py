@@ -8,16 +8,19 @@ import asyncio
 import logging
 import resource
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from pydantic import BeforeValidator, Field
 
 from parley_core.http.errors import closing_response, error_body
 
 Network = IPv4Network | IPv6Network
+Limit = Literal["total", "address"]
 
 # Listening sockets, databases, brokers and files.
 _RESERVED_DESCRIPTORS = 256
@@ -57,8 +60,9 @@ Networks = Annotated[
 ]
 
 
-class ConnectionLimits:
-    """Admits connections up to `max_connections` in total and `max_per_address` of one address.
+class ConnectionLimits(Collector):
+    """Admits connections up to `max_connections` in total and `max_per_address` of one address, and
+    counts those that it refuses.
 
     0 is no limit. Of IPv6, an address is a /64 network. Addresses in `exempt` count only towards
     the total.
@@ -71,15 +75,16 @@ class ConnectionLimits:
         self._exempt = exempt
         self._connections = 0
         self._by_address: Counter[str] = Counter()
-        self._refused, self._next_log = 0, 0.0
+        self._refused: Counter[Limit] = Counter()
+        self._not_logged, self._next_log = 0, 0.0
 
     def admit(self, address: str) -> bool:
         """Return whether the connection may stay; if so, it must be released when it ends."""
         client = self._client(address)
         if 0 < self.max_connections <= self._connections:
-            return self._refuse(f"{self.max_connections} connections")
+            return self._refuse("total", f"{self.max_connections} connections")
         if client and self._by_address[client] >= self._max_per_address:
-            return self._refuse(f"{self._max_per_address} connections of one address")
+            return self._refuse("address", f"{self._max_per_address} connections of one address")
         self._connections += 1
         if client:
             self._by_address[client] += 1
@@ -107,12 +112,26 @@ class ConnectionLimits:
             return str(ip_network((parsed, _IPV6_CLIENT_PREFIX), strict=False))
         return str(parsed)
 
-    def _refuse(self, limit: str) -> bool:
-        self._refused += 1
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(
+            "parley_connections", "Open connections of clients.", self._connections
+        )
+        refused = CounterMetricFamily(
+            "parley_connections_refused",
+            "Connections refused at the limit in total, or at that of one address.",
+            labels=["limit"],
+        )
+        for limit in get_args(Limit):
+            refused.add_metric([limit], self._refused[limit])
+        yield refused
+
+    def _refuse(self, limit: Limit, reached: str) -> bool:
+        self._refused[limit] += 1
+        self._not_logged += 1
         now = asyncio.get_running_loop().time()
         if now >= self._next_log:
-            _log.warning("refused %d new connections: %s are open", self._refused, limit)
-            self._refused, self._next_log = 0, now + _LOG_INTERVAL_SECONDS
+            _log.warning("refused %d new connections: %s are open", self._not_logged, reached)
+            self._not_logged, self._next_log = 0, now + _LOG_INTERVAL_SECONDS
         return False
 
 

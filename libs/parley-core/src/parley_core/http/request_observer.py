@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.auth.principal import Principal
@@ -100,9 +99,11 @@ class RequestObserver:
             return UNMATCHED
         if endpoint not in self._templates:
             self._templates = {
-                each.endpoint: str(getattr(each, "path", UNMATCHED))
+                # A mounted application, such as static files, is its own endpoint.
+                getattr(each, "endpoint", None) or getattr(each, "app", None): str(
+                    getattr(each, "path", UNMATCHED)
+                )
                 for each in scope["app"].routes
-                if isinstance(each, BaseRoute) and hasattr(each, "endpoint")
             }
         return self._templates.get(endpoint, UNMATCHED)
 

@@ -41,10 +41,23 @@ class KafkaSecuritySettings(SettingsGroup):
         None, description="the path of a PEM file with the client's private key"
     )
 
+    # The clients keep it: what is loaded into it later counts for their new connections.
     _tls: ssl.SSLContext | None = PrivateAttr(None)
 
     def brokers_at(self, bootstrap_servers: str) -> Brokers:
         return Brokers(bootstrap_servers, self._tls, self._login())
+
+    def reload_certificates(self) -> None:
+        """Use the files as they are now, which must be valid, for new connections.
+
+        Certificate authorities are added; those of before stay trusted until the next start.
+        """
+        if self._tls is None:
+            return
+        if self.ssl_ca_path is not None:
+            self._tls.load_verify_locations(self.ssl_ca_path)
+        if self.ssl_certificate_path is not None:
+            self._tls.load_cert_chain(self.ssl_certificate_path, self.ssl_key_path)
 
     @model_validator(mode="after")
     def _check(self) -> "KafkaSecuritySettings":

@@ -26,10 +26,10 @@ def probe_routes(state: ProcessState) -> list[Route]:
     """`/livez`: the event loop runs; `/readyz`: send requests here; `/startupz`: it has started."""
 
     async def livez(_: Request) -> Response:
-        return is_alive(state)
+        return liveness(state)
 
     async def readyz(_: Request) -> Response:
-        return is_ready(state)
+        return readiness(state)
 
     async def startupz(_: Request) -> Response:
         return _probe(state.started, "starting", state)
@@ -37,11 +37,11 @@ def probe_routes(state: ProcessState) -> list[Route]:
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/startupz", startupz)]
 
 
-def is_alive(state: ProcessState) -> Response:
+def liveness(state: ProcessState) -> Response:
     return _probe(state.alive, "stuck", state)
 
 
-def is_ready(state: ProcessState) -> Response:
+def readiness(state: ProcessState) -> Response:
     return _probe(state.ready, state.phase, state)
 
 

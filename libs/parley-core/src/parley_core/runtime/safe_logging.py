@@ -43,6 +43,8 @@ def configure_logging(service: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(service) if is_json else _TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
     # While an engine is unreachable, these clients log tracebacks many times a second. Their
     # callers receive the error too, and log it once.
     for client in ("aiokafka", "asyncpg"):
@@ -56,6 +58,13 @@ def report_failure(reason: object) -> None:
         log.critical("%s", reason)
     else:
         print(reason, file=sys.stderr, flush=True)
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Python itself would print the message, which may quote what a person wrote."""
+    log.critical("the program failed", exc_info=(kind, error, traceback))
 
 
 def log_unexpected_error(log: logging.Logger, what: str, error: BaseException) -> None:

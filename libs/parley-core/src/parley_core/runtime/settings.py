@@ -5,15 +5,25 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from parley_core.auth.principal import InternalSecret
+from parley_core.runtime.database_url import PORT, check_database_url
+from parley_core.runtime.text_files import InvalidFile, read_secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +42,11 @@ class Prefix:
     prefix: str
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Marks a value that may be in a file, as that of a SecretStr may without this mark."""
+
+
 class SettingsGroup(BaseModel):
     """The settings of one component, defined beside it and composed by a service's `Settings`."""
 
@@ -46,8 +61,9 @@ class Settings(BaseSettings):
     A subclass sets its prefix as a class keyword: `class SessionSettings(Settings,
     env_prefix="PARLEY_SESSION_")`. Its field `port` is read from PARLEY_SESSION_PORT, and the field
     `max_bytes` of its group `cache` from PARLEY_SESSION_CACHE_MAX_BYTES. An empty variable counts
-    as not set. The description of a field completes the sentence "It should be …". The ValueError
-    of a validator is shown as it is, so it must not quote the value.
+    as not set. A secret may be in a file, which the variable with `_FILE` at its end names. The
+    description of a field completes the sentence "It should be …". The ValueError of a validator is
+    shown as it is, so it must not quote the value.
     """
 
     model_config = SettingsConfigDict(
@@ -93,7 +109,11 @@ InternalSecretSetting = Annotated[
         lambda text: text if isinstance(text, InternalSecret) else InternalSecret.parse(text)
     ),
     Variable("PARLEY_INTERNAL_SECRET"),
-    Field(description="at least 32 random bytes, the same for every service"),
+    Secret(),
+    Field(
+        description="at least 32 random bytes, the same for every service; two while it is "
+        "replaced: new,old"
+    ),
 ]
 """The secret that signs principals between the services."""
 
@@ -105,48 +125,24 @@ SharedPortSetting = Annotated[
 """A second port at which several replicas of a service on one machine listen together."""
 
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
-_PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
-_HOST = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|[^][:]*)(:{_PORT})?")
-
 BootstrapServers = Annotated[
     str,
     Field(
-        pattern=rf"^[^\s,/]+:{_PORT}(,[^\s,/]+:{_PORT})*$",
+        pattern=rf"^[^\s,/]+:{PORT}(,[^\s,/]+:{PORT})*$",
         description="Kafka's bootstrap servers, such as 127.0.0.1:9092",
     ),
 ]
 RedisUrl = Annotated[
     str,
+    Secret(),
     Field(
-        pattern=rf"^rediss?://([^\s/@]*@)?(\[[0-9A-Fa-f:.]+\]|[^\]\[\s:/@]+)(:{_PORT})?(/\S*)?$",
+        pattern=rf"^rediss?://([^\s/@]*@)?(\[[0-9A-Fa-f:.]+\]|[^\]\[\s:/@]+)(:{PORT})?(/\S*)?$",
         description="a URL such as redis://127.0.0.1:6379/0",
     ),
 ]
 
 
-def _database_url(url: str) -> str:
-    # Validated here because the error of a client that cannot parse the URL may quote its password.
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    options = parts.query.split("&") if parts.query else []
-    if (
-        parts.scheme not in ("postgresql", "postgres")
-        or not all(_HOST.fullmatch(host) for host in hosts)
-        or not all("=" in option for option in options)
-        or "@" in parts.path
-        or parts.fragment
-    ):
-        raise ValueError(
-            "it should be a URL such as postgresql://user:password@host:5432/database, "
-            "in which a password's own / ? # @ and % are written as %2F %3F %23 %40 and %25"
-        )
-    return url
-
-
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+DatabaseUrl = Annotated[str, Secret(), AfterValidator(check_database_url)]
 """The URL of a Postgres database; errors never repeat its password."""
 
 
@@ -164,6 +160,14 @@ class SettingField:
     variable: str
     path: tuple[str, ...]
     field: FieldInfo
+
+    @property
+    def is_secret(self) -> bool:
+        return _is_secret(self.field.annotation) or any(map(_is_secret, self.field.metadata))
+
+    @property
+    def file_variable(self) -> str:
+        return f"{self.variable}_FILE"
 
     @property
     def description(self) -> str | None:
@@ -195,7 +199,7 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found = _required_groups(self.settings_cls)
         for setting in setting_fields(self.settings_cls):  # type: ignore[arg-type]
-            if value := _value_of(setting.variable):
+            if value := _value_of(setting):
                 *groups, name = setting.path
                 group = found
                 for each in groups:
@@ -207,13 +211,32 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
         raise NotImplementedError  # Used by sources that read one field at a time.
 
 
-def _value_of(variable: str) -> str | None:
+def _value_of(setting: SettingField) -> str | None:
+    variable = setting.variable
     value = os.environ.get(variable)
+    if setting.is_secret and (path := os.environ.get(setting.file_variable)):
+        if value:
+            raise InvalidSettings(
+                f"{variable} and {setting.file_variable} are both set. Set one of them."
+            )
+        try:
+            return read_secret_file(Path(path))
+        except InvalidFile as invalid:
+            raise InvalidSettings(f"{setting.file_variable} is wrong: {invalid}.") from None
     if value and variable.endswith("_PORT") and _SERVICE_LINK.match(value):
         # Kubernetes sets PARLEY_SESSION_PORT=tcp://… in every pod beside a Service of that name.
         _log.info("ignored %s, which Kubernetes has set for a Service", variable)
         return None
     return value
+
+
+def _is_secret(annotation: Any) -> bool:
+    """Whether a type or its metadata, at any depth, marks a secret."""
+    return (
+        annotation is SecretStr
+        or isinstance(annotation, Secret)
+        or any(map(_is_secret, get_args(annotation)))
+    )
 
 
 def _required_groups(model: type[BaseModel]) -> dict[str, Any]:

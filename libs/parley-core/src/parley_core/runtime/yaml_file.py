@@ -7,24 +7,14 @@ from typing import TypeVar
 import msgspec
 import yaml
 
-MAX_BYTES = 1024 * 1024
+from parley_core.runtime.text_files import InvalidFile, read_bytes
 
 Loaded = TypeVar("Loaded")
 
 
-class InvalidFile(Exception):
-    """The reason why the file is unusable, to end a sentence with; it never quotes the file."""
-
-
 def read_yaml(file: Path | Traversable, kind: type[Loaded]) -> Loaded:
     """Return the content of the file as the msgspec type `kind`. Raises InvalidFile."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidFile(f"it cannot be read ({error.strerror})") from None
-    if len(content) > MAX_BYTES:
-        raise InvalidFile(f"it is over {MAX_BYTES} bytes")
+    content = read_bytes(file)
     try:
         return msgspec.convert(yaml.safe_load(content), kind)
     except msgspec.ValidationError as error:

@@ -1,4 +1,14 @@
-"""Database migrations: numbered SQL files (`0001_name.sql`, …), applied in order under a lock."""
+"""Database migrations: numbered SQL files (`0001_name.sql`, …), applied in order under a lock.
+
+The first line of a file says with which older versions of Parley its database still works:
+
+- `-- expand`: with those that work before it; it only adds.
+- `-- contract 7`: with those that have migration 7, its `oldest_reader`; it removes or changes what
+  older ones read.
+
+Without such a line, only versions that have the migration itself work. `-- expand concurrently` is
+not run in a transaction, which CREATE INDEX CONCURRENTLY requires: it must be repeatable.
+"""
 
 import asyncio
 import hashlib
@@ -10,11 +20,18 @@ from typing import TypeVar
 
 import asyncpg
 
+from parley_core.runtime.backoff import backoff_delay
+
 # Arbitrary advisory-lock key, shared by all migrating processes.
 _LOCK = 0x7061726C6579
 _FILE_NAME = re.compile(r"(\d{4})_(.+)\.sql", re.ASCII)
 
+_MARKER = re.compile(r"-- (?:(expand)( concurrently)?|contract (\d+))\s*\n", re.ASCII)
+
 _CONNECT_SECONDS = 10
+# A statement that waits for a lock makes all later ones wait for it too: give up early, try again.
+_LOCK_TIMEOUT_SECONDS: float = 5
+_LOCK_ATTEMPTS = 20
 
 Result = TypeVar("Result")
 
@@ -24,7 +41,18 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
-)
+);
+-- The lowest migration that a version must have to work with the database; null: this one.
+ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS oldest_reader int;
+"""
+# Of a database that no version with the column has migrated yet, too.
+_READ_APPLIED = """
+SELECT number, sha256,
+    coalesce((to_jsonb(applied) ->> 'oldest_reader')::int, number) AS oldest_reader
+FROM schema_migrations AS applied ORDER BY number
+"""
+_REGISTER = """
+INSERT INTO schema_migrations (number, name, sha256, oldest_reader) VALUES ($1, $2, $3, $4)
 """
 
 
@@ -44,6 +72,19 @@ class Migration:
     number: int
     name: str
     sql: str
+
+    @property
+    def oldest_reader(self) -> int:
+        """The lowest migration that a version must have to work with the migrated database."""
+        marker = _MARKER.match(self.sql)
+        if marker is None:
+            return self.number
+        return 0 if marker[1] else int(marker[3])
+
+    @property
+    def is_transactional(self) -> bool:
+        marker = _MARKER.match(self.sql)
+        return marker is None or not marker[2]
 
     @property
     def sha256(self) -> str:
@@ -81,7 +122,10 @@ async def migrate(
 async def require_migrated(
     connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
 ) -> None:
-    """Raise MigrationError unless exactly these migrations are applied."""
+    """Raise MigrationError unless these migrations are applied.
+
+    Later ones may be applied too, as long as a version with these works with them.
+    """
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
         raise MigrationsPending("The database is empty. Run the `migrate` command first.")
     if await _pending(connection, migrations):
@@ -122,30 +166,51 @@ async def run_in_connection(
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     try:
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(
-                "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)",
-                migration.number,
-                migration.name,
-                migration.sha256,
-            )
+        for attempt in range(1, _LOCK_ATTEMPTS + 1):
+            try:
+                await _apply_once(connection, migration)
+                return
+            except asyncpg.LockNotAvailableError:
+                if attempt == _LOCK_ATTEMPTS:
+                    raise
+                await asyncio.sleep(backoff_delay(attempt, 0.5, 5))
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MigrationError(
             f"Migration {migration.number} ({migration.name}) failed: {error}."
         ) from error
 
 
+async def _apply_once(
+    connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration
+) -> None:
+    register = (migration.number, migration.name, migration.sha256, migration.oldest_reader)
+    if migration.is_transactional:
+        async with connection.transaction():
+            await connection.execute(
+                f"SET LOCAL lock_timeout = '{round(1000 * _LOCK_TIMEOUT_SECONDS)}ms'"
+            )
+            await connection.execute(migration.sql)
+            await connection.execute(_REGISTER, *register)
+        return
+    # Sent together, the statements would be one transaction.
+    for statement in migration.sql.split(";\n"):
+        if statement.strip():
+            await connection.execute(statement)
+    await connection.execute(_REGISTER, *register)
+
+
 async def _pending(
     connection: "asyncpg.Connection[asyncpg.Record]", migrations: Sequence[Migration]
 ) -> list[Migration]:
-    rows = await connection.fetch("SELECT number, sha256 FROM schema_migrations ORDER BY number")
+    rows = await connection.fetch(_READ_APPLIED)
     applied = {row["number"]: row["sha256"] for row in rows}
-    if unknown := applied.keys() - {migration.number for migration in migrations}:
-        raise MigrationError(
-            f"The database has migration {max(unknown)}, which this version does not have. "
-            "Deploy the version that migrated the database, or a newer one."
-        )
+    newest = max(migration.number for migration in migrations)
+    for row in rows:
+        if row["number"] > newest and row["oldest_reader"] > newest:
+            raise MigrationError(
+                f"The database has migration {row['number']}, with which this version does not "
+                f"work: that takes a version with migration {row['oldest_reader']} or later."
+            )
     for migration in migrations:
         if applied.get(migration.number, migration.sha256) != migration.sha256:
             raise MigrationError(

@@ -91,8 +91,9 @@ def chat_completion_routes(
         session_ids: _SessionIds = None,
         retry_count: _RetryCount = "0",
     ) -> Response:
-        """OpenAI's SDKs work with `base_url` set to `…/v1` and a token as the API key. Unsupported
-        parameters are a 400 with `param` and code `unsupported_parameter`.
+        """OpenAI's SDKs work with `base_url` set to `…/v1` and a token as the API key.
+        Parameters are passed to the model server, also those that OpenAI's API does not have;
+        the few that are not supported are a 400 with `param` and code `unsupported_parameter`.
 
         **Without a session** the request is forwarded to the model server, tools included, and its
         response is relayed as it arrives, except for `id` and `model`. Only token usage is
@@ -102,11 +103,12 @@ def chat_completion_routes(
         `user` messages after the request's last `assistant` message are new: they are appended, the
         last of them is replied to, and the model is shown the session's own history. Messages
         before them are ignored, but no message may have the role `system`, `developer` or `tool`.
-        New messages are text; their text parts are joined by newlines. `model` is the model of this
-        reply. The response has the headers `Parley-Session-Id` and `Parley-Turn-Id`; its `id` is
-        derived from the turn's. The reply continues when a client disconnects: `Idempotency-Key`
-        works as in submitMessage, and an SDK's automatic retry (`x-stainless-retry-count`) without
-        a key attaches to the session's newest turn if these messages opened it.
+        New messages are text; their text parts are joined by newlines. `model` and the
+        parameters are those of this reply only. The response has the headers `Parley-Session-Id`
+        and `Parley-Turn-Id`; its `id` is derived from the turn's. The reply continues when a client
+        disconnects: `Idempotency-Key` works as in submitMessage, and an SDK's automatic retry
+        (`x-stainless-retry-count`) without a key attaches to the session's newest turn if these
+        messages opened it.
 
         With `stream: true` the response is `text/event-stream`: chunks, then `[DONE]`. Chunks of a
         session carry the requested model, the last ones the model that replied. Comments are

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from parley_core.process.operational_routes import is_alive, is_ready
+from parley_core.process.operational_routes import liveness, readiness
 from parley_core.process.process_state import ProcessState
 from parley_gateway.schemas.responses import Health, NotReady
 
@@ -22,8 +22,8 @@ def health_routes(state: ProcessState) -> APIRouter:
         response_model=Health,
         responses=responses,
     )
-    async def livez() -> Response:
-        return is_alive(state)
+    async def is_alive() -> Response:
+        return liveness(state)
 
     @router.get(
         "/readyz",
@@ -31,7 +31,7 @@ def health_routes(state: ProcessState) -> APIRouter:
         response_model=Health,
         responses=responses,
     )
-    async def readyz() -> Response:
-        return is_ready(state)
+    async def is_ready() -> Response:
+        return readiness(state)
 
     return router

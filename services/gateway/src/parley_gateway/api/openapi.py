@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from parley_gateway.api.examples import STREAMED
 from parley_gateway.http.request_parsing import ForwardedBody, JSONBody
+from parley_gateway.schemas.fields import PatchModel
 
 _FASTAPI_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _REF_TEMPLATE = "#/components/schemas/{model}"
@@ -59,16 +60,28 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> list[type[BaseModel
     operation["operationId"] = to_camel(route.name)
     if "HTTPValidationError" in str(operation["responses"].get("422")):
         del operation["responses"]["422"]
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
     dependencies = (each.call for each in route.dependant.dependencies)
     models = [each.model for each in dependencies if isinstance(each, JSONBody | ForwardedBody)]
     bodies = [model for model in models if model.model_fields]
     for model in bodies:
         schema = {"$ref": _REF_TEMPLATE.format(model=model.__name__)}
         operation["requestBody"] = {
-            "required": any(field.is_required() for field in model.model_fields.values()),
+            "required": issubclass(model, PatchModel)
+            or any(field.is_required() for field in model.model_fields.values()),
             "content": {"application/json": {"schema": schema}},
         }
     return bodies
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an optional parameter: a query string can leave it out, but has no null."""
+    members = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if not members:
+        return schema
+    others = {name: value for name, value in schema.items() if name != "anyOf"}
+    return others | (members[0] if len(members) == 1 else {"anyOf": members})
 
 
 def _schemas(models: Iterable[type[BaseModel]], mode: Mode) -> dict[str, Any]:

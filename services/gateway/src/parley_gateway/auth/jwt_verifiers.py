@@ -29,11 +29,11 @@ class SharedSecretVerifier:
     """HS256. Issuer and audience are checked where they are configured."""
 
     def __init__(self, secret: str, *, issuer: str | None, audience: str | None) -> None:
-        self._secret, self._issuer, self._audience = secret, issuer, audience
+        self.secret, self._issuer, self._audience = secret, issuer, audience
 
     async def verify(self, token: str) -> dict[str, Any]:
         _header(token, "HS256")
-        return _decode(token, self._secret, "HS256", self._issuer, self._audience)
+        return _decode(token, self.secret, "HS256", self._issuer, self._audience)
 
 
 class JWKSVerifier:

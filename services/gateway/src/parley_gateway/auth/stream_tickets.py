@@ -8,7 +8,7 @@ from uuid import UUID
 
 import jwt
 
-from parley_core.auth.jwt_decoding import decode_jwt
+from parley_core.auth.jwt_decoding import decode_jwt_with_any
 from parley_core.auth.principal import InternalSecret, Principal
 from parley_core.http.errors import Unauthenticated
 
@@ -37,8 +37,8 @@ class StreamTickets:
     def verify(self, ticket: str, turn_id: UUID) -> Principal:
         """The principal that the ticket was signed for, without scopes. Raises InvalidTicket."""
         try:
-            claims = decode_jwt(
-                _CODEC, ticket, self._secret.value, algorithms=[_ALGORITHM], audience=_AUDIENCE
+            claims = decode_jwt_with_any(
+                _CODEC, ticket, self._secret.values, algorithms=[_ALGORITHM], audience=_AUDIENCE
             )
         except jwt.PyJWTError:
             raise InvalidTicket("The ticket is invalid or expired.") from None

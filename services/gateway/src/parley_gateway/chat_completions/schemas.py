@@ -5,7 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from parley_gateway.schemas.fields import Metadata, RequestModel
 
@@ -21,6 +21,10 @@ _Tokens = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _Hint = Annotated[str, Field(max_length=512)]
 
 
+_PART = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
+_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": _PART}, {"type": "null"}]}
+
+
 class CompletionMessage(BaseModel):
     """Other fields are passed to the model server."""
 
@@ -28,7 +32,9 @@ class CompletionMessage(BaseModel):
     __pydantic_extra__: dict[str, JsonValue]
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: JsonValue = Field(None, description="Text, or a list of parts.")
+    content: Annotated[JsonValue, WithJsonSchema(_CONTENT)] = Field(
+        None, description="Text, or a list of parts, each of which has a `type`."
+    )
 
 
 class StreamOptions(RequestModel):
@@ -51,7 +57,7 @@ class CreateChatCompletion(RequestModel):
         examples=[[{"role": "user", "content": "Hello! My name is Ada."}]],
     )
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | None = Field(None, description="Requires `stream: true`.")
     metadata: Metadata | None = Field(
         None,
         description="`session_id` names the session; other entries are not stored.",

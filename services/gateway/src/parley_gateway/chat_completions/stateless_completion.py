@@ -19,6 +19,17 @@ _PATH = "/completions"
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 
 
+class CompletionTimedOut(ParleyError):
+    """A client that retried would wait as long again, and the model server would work again."""
+
+    status, type, code = 504, "server_error", "upstream_timeout"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model server has not replied in time.", headers={"x-should-retry": "false"}
+        )
+
+
 class StatelessCompletion:
     """A client that disconnects ends the completion."""
 
@@ -57,12 +68,15 @@ class StatelessCompletion:
             principal=caller.principal,
             request_id=caller.request_id,
             body=body,
-            timeout=self._reply_timeout_seconds,
+            # Not reached: the time limit below says what happened.
+            timeout=2 * self._reply_timeout_seconds,
         )
         calling = asyncio.create_task(call)
         reason = await RequestLifetime(receive, stop, no_handover()).supervise(
-            calling, handover_timeout=0
+            calling, timeout=self._reply_timeout_seconds, handover_timeout=0
         )
+        if reason == "timed_out":
+            raise CompletionTimedOut
         if reason != "done":
             raise _shutting_down()  # Or the client has disconnected, and nobody reads this.
         return Response(calling.result().body, media_type="application/json")

@@ -115,7 +115,11 @@ def _canonical_number(text: Any) -> Any:
 _TIME_SCHEMA = {"type": "string", "format": "date-time"}
 
 Id = Annotated[UUID, BeforeValidator(_canonical_uuid, json_schema_input_type=UUID)]
-Name = Annotated[str, AfterValidator(_without_control_characters), Field(min_length=1)]
+Name = Annotated[
+    str,
+    AfterValidator(_without_control_characters),
+    Field(min_length=1, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"}),
+]
 """Text that the services store unsealed, or compare with such text."""
 AssistantId = Annotated[Name, Field(max_length=200, examples=["helper"])]
 ModelName = Annotated[Name, Field(max_length=MAX_MODEL_NAME_LENGTH)]

@@ -178,9 +178,9 @@ class Search(RequestModel):
     query: str = Field(
         min_length=1,
         max_length=500,
-        description="Words that a message must all contain; at least one letter or digit.",
+        description="Words that a message must all contain: at least one.",
     )
-    limit: int = Field(20, ge=1, le=100)
+    limit: int = Field(20, ge=1, le=100, description="Without a fraction: `20.0` is not accepted.")
     after: Id | None = Field(
         None, description="The last message of the previous page: one of the caller's."
     )

@@ -1,6 +1,7 @@
 """Search finds indexed messages by their words, over HTTP."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -93,6 +94,28 @@ async def test_pages_have_no_gap_and_no_repeat(
                 break
         assert ids == [result["message"]["id"] for result in everything["data"]]
     assert contents_of(await searched.search("needle", after=everything["last_id"])) == []
+
+
+async def test_copies_of_a_message_in_several_sessions_are_on_one_page(
+    searched: HistoryClient, project_story: ProjectStory, indexed: Any
+) -> None:
+    newest, copied, third = Story(), Story(), Story()
+    newest.import_message("a needle", original_time=NOON + timedelta(days=1))
+    message_id = copied.import_message("a copied needle")
+    third.import_message("a copied needle")
+    [started, event] = third.events
+    same_id = event.data.model_copy(update={"message_id": message_id})
+    third.events = [started, replace(event, data=same_id)]
+    for story in (newest, copied, third):
+        await project_story(story)
+    await indexed(newest, copied, third)
+    page = await searched.search("needle", limit=2)
+    assert (contents_of(page), page.json["has_more"]) == (["a needle"], True)
+    page = await searched.search("needle", limit=2, after=page.json["last_id"])
+    assert {result["session_id"] for result in page.json["data"]} == {
+        *(str(copied.id), str(third.id))
+    }
+    assert page.json["has_more"] is False
 
 
 async def test_a_common_word_and_a_rare_one_are_found_among_thousands(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parley_history.queries.search.words import MAX_WORDS, words_of
+from parley_history.queries.search.words import MAX_WORDS, words_of, words_of_query
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_words_of_each_script(text: str, words: str) -> None:
     ],
 )
 def test_a_query_is_found_in_a_text(text: str, query: str) -> None:
-    assert words_of(query)
-    assert words_of(query) <= words_of(text)
+    assert words_of_query(query)
+    assert words_of_query(query) <= words_of(text)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,22 @@ def test_a_query_is_found_in_a_text(text: str, query: str) -> None:
     ],
 )
 def test_a_similar_word_is_not_found(text: str, query: str) -> None:
-    assert words_of(query)
-    assert not words_of(query) <= words_of(text)
+    assert words_of_query(query)
+    assert not words_of_query(query) <= words_of(text)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("ข้าว", "ข้า าว"),
+        ("ก", "ก"),
+        ("대한민국 은", "대한 한민 민국 은"),
+        ("喫茶 cafe", "喫茶 cafe"),
+        ("cafe", "cafe"),
+    ],
+)
+def test_a_query_needs_no_character_that_a_pair_has(query: str, words: str) -> None:
+    assert words_of_query(query) == set(words.split())
 
 
 def test_ascii_and_other_texts_follow_the_same_rules() -> None:

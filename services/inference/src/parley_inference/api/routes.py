@@ -53,11 +53,11 @@ def routes(
     turn_streams: TurnStreams,
     completions: CompletionService,
 ) -> Sequence[Route]:
-    model_list = _encode_models(catalogue, created=int(time.time()))
+    created = int(time.time())
 
     async def list_models(request: Request) -> Response:
         authenticate(request)
-        return Response(model_list, media_type="application/json")
+        return Response(_encode_models(catalogue, created=created), media_type="application/json")
 
     async def complete(request: Request) -> ASGIApp:
         caller = Caller(authenticate(request), request_id(request))

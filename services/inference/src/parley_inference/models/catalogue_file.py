@@ -9,7 +9,8 @@ import msgspec
 
 from parley_contracts.session_api.requests import MicroUnits, ModelName
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import InvalidFile, read_yaml
+from parley_core.runtime.text_files import InvalidFile, read_secret_file
+from parley_core.runtime.yaml_file import read_yaml
 from parley_events.values import Price
 from parley_inference.models.model_catalogue import (
     DEFAULT_CONTEXT_SIZE,
@@ -54,7 +55,11 @@ def read_catalogue(path: Path, read_variable: ReadVariable, limits: ServerLimits
     for entry in file.models:
         _check_fallbacks(entry, names)
     return ModelCatalogue(
-        [_model(entry, read_variable, servers.get(entry.base_url, limits)) for entry in file.models]
+        [
+            _model(entry, read_variable, servers.get(entry.base_url, limits))
+            for entry in file.models
+        ],
+        key_files=[Path(entry.key_file) for entry in file.models if entry.key_file],
     )
 
 
@@ -72,6 +77,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     base_url: str
     context_size: Annotated[int, msgspec.Meta(ge=1)]
     key_variable: str | None = None
+    key_file: str | None = None
     price: _PriceEntry | None = None
     reply_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     upstream_name: ModelName | None = None
@@ -122,7 +128,14 @@ def _check_fallbacks(entry: _Entry, names: list[str]) -> None:
 def _model(entry: _Entry, read_variable: ReadVariable, limits: ServerLimits) -> Model:
     if not _is_url(entry.base_url):
         raise _invalid(f"base_url of {entry.name} should be {_URL_FORM}")
+    if entry.key_variable and entry.key_file:
+        raise _invalid(f"{entry.name} has both key_variable and key_file")
     key = read_variable(entry.key_variable) if entry.key_variable else None
+    if entry.key_file:
+        try:
+            key = read_secret_file(Path(entry.key_file))
+        except InvalidFile as invalid:
+            raise _invalid(f"key_file of {entry.name}: {invalid}") from None
     if entry.key_variable and not key:
         raise InvalidSettings(
             f"{entry.key_variable} is not set. It should be the key of the model {entry.name}, "
@@ -157,7 +170,7 @@ def _is_url(text: str) -> bool:
 def _invalid(reason: str) -> InvalidSettings:
     return InvalidSettings(
         f"PARLEY_INFERENCE_MODELS_PATH is wrong: {reason}. It should be the path of a YAML file "
-        "with `models`, each with name, base_url and context_size, and optionally key_variable, "
-        "price, reply_tokens, upstream_name and fallbacks. `servers` may set the limits of a "
-        "base_url."
+        "with `models`, each with name, base_url and context_size, and optionally key_variable "
+        "or key_file, price, reply_tokens, upstream_name and fallbacks. `servers` may set the "
+        "limits of a base_url."
     )

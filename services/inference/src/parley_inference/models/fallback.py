@@ -54,13 +54,16 @@ class FallbackRun:
     def _logged(
         self, call: Callable[[Model], Awaitable[None]]
     ) -> Callable[[Model], Awaitable[None]]:
-        """Log why a model failed, also where a fallback replies."""
+        """Log why a model server failed, also where a fallback replies.
+
+        Not while its circuit is open, and not while a turn waits for a free slot.
+        """
 
         async def call_and_log(model: Model) -> None:
             try:
                 await call(model)
             except UpstreamError as error:
-                if error.code != "cancelled":
+                if error.was_asked and error.code != "cancelled":
                     log.warning("%s: model %s failed: %s", self._label, model.name, error.reason)
                 raise
 

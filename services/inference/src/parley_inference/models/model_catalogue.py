@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -74,10 +75,18 @@ class Model:
 
 
 class ModelCatalogue:
-    """Models by name; every fallback of a model must be in the catalogue."""
+    """Models by name; every fallback of a model must be in the catalogue.
 
-    def __init__(self, models: list[Model]) -> None:
+    `key_files` are the files from which keys of the models were read.
+    """
+
+    def __init__(self, models: list[Model], *, key_files: Sequence[Path] = ()) -> None:
         self._models = {model.name: model for model in models}
+        self.key_files = key_files
+
+    def replace(self, other: "ModelCatalogue") -> None:
+        """Have the models of another one from now on; replies that run keep theirs."""
+        self._models, self.key_files = other._models, other.key_files
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())

@@ -35,7 +35,7 @@ class ModelServer:
     """Calls `on_first_text` with the seconds from each request to the first text of its reply."""
 
     def __init__(self, base_url: str, limits: ServerLimits, circuit: ServerCircuit) -> None:
-        self.name = base_url.partition("?")[0]
+        self.name, self.limits = base_url.partition("?")[0], limits
         self.requests_in_flight = 0
         self.on_first_text: Callable[[float], None] = lambda _: None
         self.failures: Counter[FailureCode] = Counter()

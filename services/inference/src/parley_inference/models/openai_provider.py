@@ -40,6 +40,8 @@ MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 """Maximum size of a response that is not streamed."""
 # The body of an error normally comes with its head; the status says enough without it.
 _ERROR_BODY_SECONDS = 1
+# A shorter one is no secret, and may be a word of the error: `none`.
+_MIN_KEY_LENGTH = 8
 
 
 class UpstreamSettings(ServerLimits):
@@ -63,15 +65,11 @@ class OpenAIProvider:
     """
 
     def __init__(self, models: Iterable[Model], settings: UpstreamSettings) -> None:
+        self._settings = settings
         self._max_attempts = settings.max_attempts
-        self.servers = {
-            url: ModelServer(
-                url,
-                server_limits,
-                ServerCircuit(settings.circuit_failure_threshold, CIRCUIT_OPEN_SECONDS),
-            )
-            for url, server_limits in {model.base_url: model.limits for model in models}.items()
-        }
+        self.observe_first_text: Callable[[str, float], None] = lambda _, __: None
+        self.servers: dict[str, ModelServer] = {}
+        self.use(models)
         self._clients: dict[tuple[str, str | None], openai.AsyncOpenAI] = {}
         self._http = openai.DefaultAioHttpClient(
             timeout=None,
@@ -79,6 +77,22 @@ class OpenAIProvider:
             limits=httpx2.Limits(max_connections=0),
             event_hooks={"response": [_raise_for_status]},
         )
+
+    def use(self, models: Iterable[Model]) -> None:
+        """Have the servers of these models, too. A server with other limits starts afresh."""
+        for url, limits in {model.base_url: model.limits for model in models}.items():
+            known = self.servers.get(url)
+            if known is None or known.limits != limits:
+                circuit = ServerCircuit(
+                    self._settings.circuit_failure_threshold, CIRCUIT_OPEN_SECONDS
+                )
+                self.servers[url] = ModelServer(url, limits, circuit)
+                self.servers[url].on_first_text = partial(
+                    self._first_text_received, self.servers[url].name
+                )
+
+    def _first_text_received(self, server: str, seconds: float) -> None:
+        self.observe_first_text(server, seconds)
 
     async def stream(
         self,
@@ -207,4 +221,4 @@ async def _error_body(response: httpx2.Response) -> bytes:
                     break
     key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
     read = bytes(body[:MAX_BODY_BYTES])
-    return read.replace(key.encode(), b"[key]") if key else read
+    return read.replace(key.encode(), b"[key]") if len(key) >= _MIN_KEY_LENGTH else read

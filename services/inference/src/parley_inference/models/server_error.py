@@ -16,6 +16,7 @@ MAX_BODY_BYTES = 64 * 1024
 # Anything else may be a text that a person wrote.
 _LOGGABLE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _MAX_TEXT_LENGTH = 1_000
+_ERROR_STATUS = re.compile("[45][0-9][0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def parse_stream_error(data: bytes) -> ServerError:
         return ServerError(500)
     known = _STATUSES.get(_text(fields.get("code")) or "")
     for value in map(str, (fields.get("code"), fields.get("status"), known)):
-        if value.isdecimal() and 400 <= int(value) <= 599:
+        if _ERROR_STATUS.fullmatch(value):
             return _from_json(int(value), fields)
     return _from_json(500, fields)
 
@@ -80,7 +81,7 @@ def _from_json(status: int, parsed: Any) -> ServerError:
     code = _text(fields.get("code"))
     return ServerError(
         status,
-        message if isinstance(message, str) else json.dumps(message, ensure_ascii=False),
+        _encodable(message) if isinstance(message, str) else json.dumps(message),
         _text(fields.get("type")) or _text(fields.get("status")),
         None if code == str(status) else code,
         _text(fields.get("param")),
@@ -104,7 +105,12 @@ def _fields(parsed: Any) -> dict[str, Any]:
 def _text(value: Any) -> str | None:
     if type(value) is int:
         return str(value)
-    return value[:_MAX_TEXT_LENGTH] if isinstance(value, str) and value else None
+    return _encodable(value[:_MAX_TEXT_LENGTH]) if isinstance(value, str) and value else None
+
+
+def _encodable(text: str) -> str:
+    """Replace unpaired surrogates, which JSON escapes may contain and UTF-8 may not."""
+    return text.encode(errors="replace").decode()
 
 
 def _plain_text(body: bytes) -> str:

@@ -1,6 +1,6 @@
 """Client of the session service's internal API; docs/internal-api.md describes the calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -39,18 +39,21 @@ HEARTBEAT_TIMEOUT_SECONDS = 1
 class SessionClient:
     """Calls session as one runner; every call raises a ParleyError on failure.
 
-    `prompt_budgets` are tokens by model name.
+    `prompt_budgets` returns tokens by model name.
     """
 
     def __init__(
-        self, service: ServiceClient, runner_id: UUID, prompt_budgets: Mapping[str, int]
+        self,
+        service: ServiceClient,
+        runner_id: UUID,
+        prompt_budgets: Callable[[], Mapping[str, int]],
     ) -> None:
         self._service, self._runner_id = service, runner_id
-        self._prompt_budgets = dict(prompt_budgets)
+        self._prompt_budgets = prompt_budgets
 
     async def claim(self, turn_id: UUID, since: CachedWindow | None, caller: Caller) -> Claim:
         """Claim a turn; its context then holds only what follows the window `since`."""
-        request = ClaimTurnRequest(self._runner_id, since, self._prompt_budgets)
+        request = ClaimTurnRequest(self._runner_id, since, dict(self._prompt_budgets()))
         return decode_claim(await self._call("POST", f"/turns/{turn_id}/claim", caller, request))
 
     async def get_turn(self, turn_id: UUID, caller: Caller) -> Turn:

@@ -14,6 +14,9 @@ from parley_session.application.idempotency import IdempotentRequest, idempotent
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
+DECODE_ERRORS = (ValueError, RecursionError)
+"""Errors of msgspec for a body that it does not decode; the latter for one nested too deeply."""
+
 _MAX_PARAM_LENGTH = 256
 
 
@@ -21,12 +24,12 @@ async def decode_body(request: Request, body_type: type[Body]) -> Body:
     """Raises InvalidRequest, which names the field and never quotes its value."""
     try:
         return msgspec.json.decode(await request.body() or b"{}", type=body_type)
-    except ValueError as error:
+    except DECODE_ERRORS as error:
         message, field = describe(error)
         raise InvalidRequest(message, param=field) from None
 
 
-def describe(error: ValueError) -> tuple[str, str | None]:
+def describe(error: Exception) -> tuple[str, str | None]:
     """What is wrong with a body that msgspec does not decode, and the field, if it is one."""
     if not isinstance(error, msgspec.ValidationError):
         return "The body is not valid JSON.", None

@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import InvalidFile, read_yaml
+from parley_core.runtime.text_files import InvalidFile
+from parley_core.runtime.yaml_file import read_yaml
 from parley_session.domain.retention_policy import Never, RetentionPolicies, RetentionPolicy
 
 _MAX_DAYS = 36_500

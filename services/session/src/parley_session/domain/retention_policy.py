@@ -35,6 +35,10 @@ class RetentionPolicies:
     def __init__(self, policies: Sequence[RetentionPolicy] = ()) -> None:
         self._policies = sorted(policies, key=lambda policy: policy._specificity, reverse=True)
 
+    def replace(self, other: "RetentionPolicies") -> None:
+        """Apply the policies of another one from now on."""
+        self._policies = other._policies
+
     def undelete_days(self, tenant: str, assistant_id: str) -> float:
         """For how many days a deleted session can be restored; 0 erases it at once."""
         for policy in self._policies:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import MAX_BYTES
+from parley_core.runtime.text_files import MAX_BYTES
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.domain.assistant.state import Definition
 

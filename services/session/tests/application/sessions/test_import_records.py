@@ -166,6 +166,13 @@ async def test_a_rejected_import_names_every_bad_message_up_to_100_and_stores_no
     assert skipping.body["version"] == 1
 
 
+async def test_a_body_that_is_nested_too_deeply_is_rejected(session: Service) -> None:
+    path = f"/sessions/{(await session.start())['id']}/import"
+    for depth in (900, 9_000):
+        body = b'{"messages":[' + b"[" * depth + b"]" * depth + b"]}"
+        assert (await session.call("POST", path, body)).error[:2] == (400, "invalid_request")
+
+
 async def test_the_largest_reply_can_be_imported(session: Service) -> None:
     session_id = (await session.start())["id"]
     reply = {"role": "assistant", "content": "x" * (512 * 1024)}

@@ -9,7 +9,7 @@ import msgspec
 
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from parley_history.queries.search.words import words_of
+from parley_history.queries.search.words import words_of_query
 
 MAX_QUERY_LENGTH = 500
 
@@ -55,7 +55,7 @@ def _parse_words(query: object) -> frozenset[str]:
     if not isinstance(query, str) or not 1 <= len(query) <= MAX_QUERY_LENGTH:
         problem = f"query should be a string of 1 to {MAX_QUERY_LENGTH} characters."
         raise InvalidRequest(problem, param="query")
-    if not (words := words_of(query)):
+    if not (words := words_of_query(query)):
         raise InvalidRequest("The query contains no word.", param="query")
     return frozenset(words)
 

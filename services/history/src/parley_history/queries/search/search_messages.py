@@ -84,7 +84,7 @@ class MessageSearch:
             return _page([], has_more=False)
         tokens = tokens_of(search_keys[owner], request.words)
         matches = await self._matches.after(cursor, tokens, principal, request)
-        page = matches[: request.limit]
+        page = _without_split_copies(matches, request.limit)
         session_ids = {match.message.session_id for match in page}
         keys = await self._keys.get_many(session_ids, caller.request_id)
         return _page(_results(page, keys), has_more=len(matches) > request.limit)
@@ -95,6 +95,19 @@ class MessageSearch:
         if (cursor := await self._matches.cursor_at(after, owner)) is None:
             raise InvalidRequest("There is no such message.", param="after")
         return cursor
+
+
+def _without_split_copies(matches: Sequence[SearchMatch], limit: int) -> Sequence[SearchMatch]:
+    """The page, ended before the copies of a message of which the next page has some.
+
+    Copies are the same message imported into several sessions. The cursor is a message id, and so
+    would pass over those that are left.
+    """
+    page = matches[:limit]
+    if len(matches) == len(page):
+        return page
+    whole = [match for match in page if match.message.id != matches[limit].message.id]
+    return whole or page
 
 
 def _results(page: Sequence[SearchMatch], keys: Mapping[UUID, DataKey]) -> list[_Result]:

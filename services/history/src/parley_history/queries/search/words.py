@@ -48,9 +48,24 @@ _ASCII_WORD = re.compile("[a-z0-9]+")
 
 
 def words_of(text: str) -> set[str]:
-    """Return up to MAX_WORDS different words."""
+    """Return up to MAX_WORDS different words, under which a text is indexed."""
+    return _bounded(_ascii_words(text) if text.isascii() else _unicode_words(text))
+
+
+def words_of_query(query: str) -> set[str]:
+    """Return the words of which a match has all.
+
+    Of adjacent characters only the pairs: a text that has them has the characters as well, which
+    occur in so many texts that looking them up takes longer than all the rest.
+    """
+    return _bounded(
+        _ascii_words(query) if query.isascii() else _unicode_words(query, for_query=True)
+    )
+
+
+def _bounded(found: Iterable[str]) -> set[str]:
     words = set[str]()
-    for word in _ascii_words(text) if text.isascii() else _unicode_words(text):
+    for word in found:
         words.add(word[:_MAX_WORD_LENGTH])
         if len(words) >= MAX_WORDS:
             break
@@ -62,11 +77,12 @@ def _ascii_words(text: str) -> Iterable[str]:
     return (match[0] for match in _ASCII_WORD.finditer(text.lower()))
 
 
-def _unicode_words(text: str) -> Iterator[str]:
+def _unicode_words(text: str, *, for_query: bool = False) -> Iterator[str]:
     for match in _WORD.finditer(_normalise(text)):
         if match["unspaced"]:
             characters = _CHARACTER.findall(match[0])
-            yield from characters
+            if len(characters) == 1 or not for_query:
+                yield from characters
             yield from map("".join, pairwise(characters))
         else:
             yield match[0]

@@ -14,7 +14,8 @@ from parley_contracts.session_api.assistants import (
 )
 from parley_contracts.session_api.requests import ModelName
 from parley_core.runtime.settings import InvalidSettings
-from parley_core.runtime.yaml_file import InvalidFile, read_yaml
+from parley_core.runtime.text_files import InvalidFile
+from parley_core.runtime.yaml_file import read_yaml
 from parley_session.domain.assistant.state import Definition
 
 PACKAGED = files(__package__) / "assistants.yaml"

@@ -8,7 +8,6 @@ import msgspec
 
 from parley_contracts.api_models import Message
 from parley_contracts.session_api.imports import BadRecord, ImportMessagesResponse, OnError
-from parley_contracts.session_api.imports import ImportedMessage as GivenMessage
 from parley_contracts.session_api.limits import MAX_NAMED_RECORDS
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import Conflict, InvalidRequest, ParleyError, TooLarge
@@ -26,6 +25,7 @@ from parley_session.application.idempotency import IdempotentRequest
 from parley_session.application.sessions.imported_records import (
     GivenRecord,
     SortedRecords,
+    comparable_ids,
     sort_records,
 )
 from parley_session.application.sessions.session_queries import SessionQueries, require_owned
@@ -88,8 +88,7 @@ class MessageImporter:
     async def _sorted(self, records: Sequence[GivenRecord], owned: LoadedSession) -> SortedRecords:
         session = owned.session
         assistant = await self._assistants.get(session.tenant, session.assistant_id)
-        ids = {record.id for record in records if isinstance(record, GivenMessage) and record.id}
-        existing = await self._existing(owned, ids & session.messages.keys())
+        existing = await self._existing(owned, comparable_ids(records, session))
         return await asyncio.to_thread(
             sort_records, records, owned, existing, model=assistant.model, now=self._clock()
         )
@@ -128,7 +127,7 @@ def _error_of(bad: Sequence[BadRecord], records: int) -> ParleyError:
     first = bad[0]
     message = first.message
     if len(bad) > 1:
-        message = f"{len(bad):,} of {records:,} messages cannot be imported. The first: {message}"
+        message += f" In all, {len(bad):,} of {records:,} messages cannot be imported."
     return _ERRORS[first.code](
         message,
         code=first.code,

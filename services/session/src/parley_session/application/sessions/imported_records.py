@@ -23,6 +23,8 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_LEEWAY = timedelta(seconds=60)
 # An event holds its content as JSON, sealed and in base64; 8 KiB are enough for its other fields.
 _MAX_JSON_BYTES = (MAX_ENCODED_BYTES - 8 * 1024) * 3 // 4
+# What sealing adds to the JSON of a text, in which a byte takes at most six.
+_SEALING_BYTES = 64
 
 GivenRecord = GivenMessage | BadRecord
 """A record as it was decoded, or why it could not be."""
@@ -37,6 +39,20 @@ class SortedRecords:
     bad: list[BadRecord] = field(default_factory=list)
 
 
+def comparable_ids(records: Sequence[GivenRecord], session: Session) -> set[UUID]:
+    """Ids of stored messages that may equal the given ones, by their size.
+
+    Comparing only those bounds what is read by the size of the request.
+    """
+    ids = set[UUID]()
+    for record in records:
+        if isinstance(record, GivenMessage) and record.id:
+            node = session.messages.get(record.id)
+            if node and node.sealed_bytes <= 6 * len(record.content.encode()) + _SEALING_BYTES:
+                ids.add(record.id)
+    return ids
+
+
 def sort_records(
     records: Sequence[GivenRecord],
     owned: LoadedSession,
@@ -45,7 +61,7 @@ def sort_records(
     model: str,
     now: datetime,
 ) -> SortedRecords:
-    """Sort the records. `existing` holds the stored messages with ids that the records give.
+    """Sort the records. `existing` are the stored messages with the `comparable_ids`.
 
     A record that follows a bad one is bad as well: below another parent it would change its
     meaning. Takes a tenth of a second for a thousand long texts, whose tokens are counted.
@@ -122,13 +138,16 @@ def _id_problem(
     if record.id in accepted:
         return "id", "invalid_request", "An earlier message of this call has the same id."
     stored = existing.get(record.id)
-    if record.id in session.ended_turns or (stored and _differs(record, stored)):
+    is_message = record.id in session.messages
+    if record.id in session.ended_turns or (is_message and _differs(record, stored)):
         reason = f"The session uses the id {record.id} for something else."
         return "id", "message_id_conflict", reason
     return None
 
 
-def _differs(given: GivenMessage, stored: Message) -> bool:
+def _differs(given: GivenMessage, stored: Message | None) -> bool:
+    if stored is None:
+        return True
     parent_id = given.parent_message_id
     if parent_id is not UNSET and parent_id != stored.parent_message_id:
         return True

@@ -1,18 +1,21 @@
 """Layout of a backup on disk, and its manifest, which is written last."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parley_session.operations.backup.copy_format import Row, rows_in
+from parley_session.operations.backup.joined_files import open_joined
 from parley_session.operations.backup.tables import Folder
 
 MANIFEST = "manifest.json"
+_BUFFER_BYTES = 1024 * 1024
 
 
 class BackupError(Exception):
@@ -63,7 +66,24 @@ class BackupArchive:
         return cls(store, keys or store / "keys")
 
     def path(self, name: str, folder: Folder) -> Path:
-        return (self.keys if folder == "keys" else self.store) / f"{name}.copy"
+        return (self.keys if folder == "keys" else self.store) / file_name(name)
+
+    def __str__(self) -> str:
+        return f"to {self.store}; their keys to {self.keys}"
+
+    @contextmanager
+    def new_file(self, name: str, folder: Folder) -> Iterator[Callable[[bytes], object]]:
+        """Write a file, which is durable at the end of the block. Raises BackupError."""
+        path = self.path(name, folder)
+        try:
+            with os.fdopen(create_private_file(path), "wb", buffering=_BUFFER_BYTES) as file:
+                yield file.write
+                file.flush()
+                os.fsync(file.fileno())
+        except (ConnectionError, TimeoutError):
+            raise  # Of the database.
+        except OSError as error:
+            raise BackupError(f"{path} cannot be written: {error.strerror}.") from None
 
     def create(self) -> None:
         """Create both folders. Raises BackupError unless they are new or empty."""
@@ -107,7 +127,17 @@ class BackupArchive:
     def rows(self, manifest: Manifest, name: str) -> Iterator[Row]:
         """Rows of the file with that name. Raises ValueError for malformed rows."""
         file = manifest.file(name)
-        return rows_in(self.path(name, file.folder), file.columns)
+        return rows_in(self.open(name, file.folder), file.columns)
+
+    def open(self, name: str, folder: Folder) -> BinaryIO:
+        """Open a file of rows, which a tar stream contains in pieces. Raises OSError."""
+        whole = self.path(name, folder)
+        pieces = sorted(whole.parent.glob(f"{whole.name}.*"))
+        return open_joined(pieces or [whole])
+
+
+def file_name(name: str) -> str:
+    return f"{name}.copy"
 
 
 def create_private_file(path: Path) -> int:

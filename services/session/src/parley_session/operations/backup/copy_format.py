@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 Row: TypeAlias = dict[str, str | None]
 
@@ -12,9 +11,9 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _MEANT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-def rows_in(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def rows_in(file: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
     """Raises ValueError, which quotes nothing, if a line has the wrong number of columns."""
-    with path.open("rb") as file:
+    with file:
         for line in file:
             fields = line.decode().removesuffix("\n").split("\t")
             if len(fields) != len(columns):

@@ -1,7 +1,7 @@
 """`restore`: restores a backup into an empty event store, in one transaction."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from typing import BinaryIO
 
 from parley_session.operations.backup.archive import (
     BackupArchive,
@@ -87,7 +87,7 @@ async def _restore(connection: Connection, archive: BackupArchive, manifest: Man
     for file in manifest.files:
         backup_table = tables[file.name]
         table = "restored_keys" if file.name == "session_keys" else backup_table.table
-        await _copy(connection, table, file, archive.path(file.name, file.folder), progress)
+        await _copy(connection, table, file, archive.open(file.name, file.folder), progress)
         if backup_table.numbered:
             await connection.execute(
                 await connection.fetchval(
@@ -125,11 +125,11 @@ async def _copy(
     connection: Connection,
     table: str,
     file: BackupFile,
-    path: Path,
+    opened: BinaryIO,
     progress: Progress,
 ) -> None:
     async def content() -> AsyncIterator[bytes]:
-        with path.open("rb") as opened:
+        with opened:
             while chunk := opened.read(_CHUNK_BYTES):
                 yield chunk
                 progress.add(len(chunk))

@@ -19,6 +19,7 @@ from parley_session.storage.keys.installation_key import WRAPPING_ID
 from parley_session.storage.keys.search_keys import wrapping_id
 
 KEYS = "session_keys"
+_CHUNK_BYTES = 1024 * 1024
 
 
 class _Unreadable(Exception):
@@ -58,16 +59,18 @@ class BackupCheck:
     def _check_files(self) -> None:
         for file in self._manifest.files:
             path = self._archive.path(file.name, file.folder)
+            digest, size = hashlib.sha256(), 0
             try:
-                with path.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+                with self._archive.open(file.name, file.folder) as opened:
+                    while chunk := opened.read(_CHUNK_BYTES):
+                        digest.update(chunk)
+                        size += len(chunk)
             except OSError as error:
                 self._differences.add(f"{path} cannot be read: {error.strerror}.")
                 continue
-            if digest != file.sha256:
+            if digest.hexdigest() != file.sha256:
                 self._differences.add(
-                    f"{path} was changed: it has {path.stat().st_size:,} bytes, "
-                    f"{file.bytes:,} were written."
+                    f"{path} was changed: it has {size:,} bytes, {file.bytes:,} were written."
                 )
 
     def _check_sessions(self) -> None:

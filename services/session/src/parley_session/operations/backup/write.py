@@ -1,28 +1,42 @@
 """`backup`: writes a snapshot of the event store to files, while sessions are written to."""
 
 import hashlib
-import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
+from typing import Protocol
 
 from parley_session.operations.backup.archive import (
     BackupArchive,
-    BackupError,
     BackupFile,
     Manifest,
-    create_private_file,
 )
-from parley_session.operations.backup.tables import EXCLUDED_TABLES, BackupTable, backup_tables
+from parley_session.operations.backup.tables import (
+    EXCLUDED_TABLES,
+    BackupTable,
+    Folder,
+    backup_tables,
+)
 from parley_session.operations.progress import Progress
 from parley_session.settings import BackupSettings
 from parley_session.storage.database import Connection, connect_for_maintenance
 
 # Make the text format independent of the server's configuration.
 TEXT_FORMAT_SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex"}
-_BUFFER_BYTES = 1024 * 1024
 
 
-async def back_up(settings: BackupSettings, archive: BackupArchive) -> int:
+class BackupTarget(Protocol):
+    """Where a backup is written; `str` says it in a sentence. Raises BackupError."""
+
+    def create(self) -> None: ...
+    def new_file(
+        self, name: str, folder: Folder
+    ) -> AbstractContextManager[Callable[[bytes], object]]: ...
+    def finish(self, manifest: Manifest) -> None: ...
+
+
+async def back_up(settings: BackupSettings, archive: BackupTarget) -> int:
     """Write all files, then the manifest; return the exit code, 0. Raises BackupError.
 
     Memory: a batch of rows.
@@ -40,13 +54,10 @@ async def back_up(settings: BackupSettings, archive: BackupArchive) -> int:
     return 0
 
 
-async def _write_all(connection: Connection, archive: BackupArchive) -> Manifest:
+async def _write_all(connection: Connection, archive: BackupTarget) -> Manifest:
     made_at: datetime = await connection.fetchval("SELECT now()")
     tables = await backup_tables(connection)
-    files = [
-        await _write(connection, backup_table, archive.path(backup_table.name, backup_table.folder))
-        for backup_table in tables
-    ]
+    files = [await _write(connection, backup_table, archive) for backup_table in tables]
     migrations = await connection.fetch("SELECT number, sha256 FROM schema_migrations")
     return Manifest(
         made_at=made_at,
@@ -56,28 +67,23 @@ async def _write_all(connection: Connection, archive: BackupArchive) -> Manifest
     )
 
 
-async def _write(connection: Connection, backup_table: BackupTable, path: Path) -> BackupFile:
+async def _write(
+    connection: Connection, backup_table: BackupTable, archive: BackupTarget
+) -> BackupFile:
     progress = Progress(f"Wrote {backup_table.name}:", await backup_table.count(connection))
     digest, rows, size = hashlib.sha256(), 0, 0
-    try:
-        with os.fdopen(create_private_file(path), "wb", buffering=_BUFFER_BYTES) as file:
+    with archive.new_file(backup_table.name, backup_table.folder) as write_data:
 
-            async def write(data: bytes) -> None:
-                nonlocal rows, size
-                file.write(data)
-                digest.update(data)
-                # COPY escapes newlines within a row.
-                newlines = data.count(b"\n")
-                rows, size = rows + newlines, size + len(data)
-                progress.add(newlines)
+        async def write(data: bytes) -> None:
+            nonlocal rows, size
+            write_data(data)
+            digest.update(data)
+            # COPY escapes newlines within a row.
+            newlines = data.count(b"\n")
+            rows, size = rows + newlines, size + len(data)
+            progress.add(newlines)
 
-            await connection.copy_from_query(await backup_table.statement(connection), output=write)
-            file.flush()
-            os.fsync(file.fileno())
-    except (ConnectionError, TimeoutError):
-        raise
-    except OSError as error:
-        raise BackupError(f"{path} cannot be written: {error.strerror}.") from None
+        await connection.copy_from_query(await backup_table.statement(connection), output=write)
     return BackupFile(
         name=backup_table.name,
         folder=backup_table.folder,
@@ -88,14 +94,19 @@ async def _write(connection: Connection, backup_table: BackupTable, path: Path) 
     )
 
 
-def _report(manifest: Manifest, archive: BackupArchive) -> None:
+def _report(manifest: Manifest, archive: BackupTarget) -> None:
+    # Standard output may be the backup itself.
+    output = sys.stdout if isinstance(archive, BackupArchive) else sys.stderr
     rows = {file.name: file.rows for file in manifest.files}
     size = sum(file.bytes for file in manifest.files)
     print(
         f"Backed up {rows['sessions']:,} sessions with {rows['events']:,} events "
-        f"({size / 1e6:,.1f} MB), as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC, to "
-        f"{archive.store}; their keys to {archive.keys}."
+        f"({size / 1e6:,.1f} MB), as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC, {archive}.",
+        file=output,
     )
     excluded = ", ".join(f"{name} ({reason})" for name, reason in EXCLUDED_TABLES.items())
-    print(f"Not included: {excluded}.")
-    print("The keys are wrapped by the master key, which is not included: store it separately.")
+    print(f"Not included: {excluded}.", file=output)
+    print(
+        "The keys are wrapped by the master key, which is not included: store it separately.",
+        file=output,
+    )

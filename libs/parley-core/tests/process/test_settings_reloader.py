@@ -1,0 +1,125 @@
+"""Secrets in files, and files that change as Kubernetes changes them."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from parley_core.process import settings_reloader
+from parley_core.process.settings_reloader import SettingsReloader
+from parley_core.runtime.settings import (
+    DatabaseUrl,
+    InternalSecretSetting,
+    InvalidSettings,
+    RedisUrl,
+    Settings,
+    Variable,
+    load,
+    setting_fields,
+)
+from parley_testing.eventually import eventually
+
+OLD, NEW = "o" * 32, "n" * 32
+
+
+class ExampleSettings(Settings, env_prefix="PARLEY_TEST_"):
+    internal_secret: InternalSecretSetting
+    api_key: SecretStr | None = None
+    database_url: DatabaseUrl | None = None
+    redis_url: Annotated[RedisUrl | None, Variable("PARLEY_REDIS_URL")] = None
+    name: str = ""
+
+
+class MountedSecret:
+    """A Secret as the kubelet mounts it: file -> ..data/file, and ..data -> a folder."""
+
+    def __init__(self, folder: Path, content: str) -> None:
+        self._folder, self._version = folder, 0
+        self.path = folder / "secret"
+        self.replace(content)
+        self.path.symlink_to("..data/secret")
+
+    def replace(self, content: str) -> None:
+        self._version += 1
+        version = self._folder / f"..{self._version}"
+        version.mkdir()
+        (version / "secret").write_text(content)
+        (self._folder / "..new").symlink_to(version.name)
+        (self._folder / "..new").rename(self._folder / "..data")
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MountedSecret:
+    mounted = MountedSecret(tmp_path, f"{OLD}\n")
+    monkeypatch.setenv("PARLEY_INTERNAL_SECRET_FILE", str(mounted.path))
+    monkeypatch.delenv("PARLEY_INTERNAL_SECRET", raising=False)
+    return mounted
+
+
+def test_a_secret_is_read_from_a_file_without_its_last_line_break(secret: MountedSecret) -> None:
+    assert load(ExampleSettings).internal_secret.value == OLD.encode()
+
+
+def test_secrets_and_urls_with_passwords_may_be_in_files() -> None:
+    in_files = {each.variable for each in setting_fields(ExampleSettings) if each.is_secret}
+    assert in_files == {
+        "PARLEY_INTERNAL_SECRET",
+        "PARLEY_TEST_API_KEY",
+        "PARLEY_TEST_DATABASE_URL",
+        "PARLEY_REDIS_URL",
+    }
+
+
+def test_a_variable_and_its_file_are_not_both_accepted(
+    secret: MountedSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", OLD)
+    with pytest.raises(InvalidSettings, match="are both set"):
+        load(ExampleSettings)
+
+
+@pytest.mark.parametrize("content", ["", "too short", "x" * 100_000])
+def test_a_wrong_file_is_named_without_its_content(secret: MountedSecret, content: str) -> None:
+    secret.replace(content)
+    with pytest.raises(InvalidSettings, match="PARLEY_INTERNAL_SECRET") as invalid:
+        load(ExampleSettings)
+    assert not content or content not in str(invalid.value)
+
+
+def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PARLEY_INTERNAL_SECRET_FILE", str(tmp_path / "none"))
+    with pytest.raises(InvalidSettings, match="PARLEY_INTERNAL_SECRET_FILE is wrong"):
+        load(ExampleSettings)
+
+
+async def test_a_changed_file_takes_effect_and_a_wrong_one_keeps_the_old_content(
+    secret: MountedSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
+    settings, registry = load(ExampleSettings), CollectorRegistry()
+
+    def apply(fresh: ExampleSettings) -> None:
+        settings.internal_secret.replace(fresh.internal_secret)
+
+    def is_failed(value: float) -> Callable[[], bool]:
+        return lambda: registry.get_sample_value("parley_config_reload_failed") == value
+
+    running = asyncio.create_task(SettingsReloader(settings, apply, registry).run())
+    secret.replace(f"{NEW},{OLD}")
+    await eventually(lambda: settings.internal_secret.values == (NEW.encode(), OLD.encode()))
+    secret.replace("too short")
+    await eventually(is_failed(1))
+    assert settings.internal_secret.value == NEW.encode()
+    secret.replace(NEW)
+    await eventually(is_failed(0))
+    assert settings.internal_secret.values == (NEW.encode(),)
+    outcomes = {
+        outcome: registry.get_sample_value("parley_config_reloads_total", {"outcome": outcome})
+        for outcome in ("ok", "failed")
+    }
+    assert outcomes == {"ok": 2, "failed": 1}
+    running.cancel()
