@@ -34,7 +34,7 @@ _E2E, _FAULTS = _ROOT / "tests" / "e2e", _ROOT / "tests" / "faults"
 _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "redis_url"))
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
-    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|kafka_jars"
+    r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|fetch_jars"
     r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.
@@ -184,9 +184,10 @@ def redis_url(run_beside_tests: Run) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine_cache() -> Path:
-    """The folder of downloaded engine files: Kafka's jars and Java's start cache."""
-    default = Path(__file__).parent / ".parley" / "cache"
-    return Path(os.environ.get("PARLEY_TEST_CACHE") or default)
+    """The user's folder of downloaded engine files: Kafka's jars and Java's start cache."""
+    from parley_cli.settings import user_cache_folder
+
+    return user_cache_folder()
 
 
 @pytest.fixture(scope="session")

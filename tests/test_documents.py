@@ -1,4 +1,4 @@
-"""Links between the documents, and from them to the code, lead somewhere."""
+"""Links between the documents lead somewhere, and their commands work with old tools."""
 
 import re
 from pathlib import Path
@@ -23,6 +23,15 @@ _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_relative_link_of_a_document_has_a_target(document: Path) -> None:
     assert [link for link in _relative_links(document) if not _has_target(document, link)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_request_of_a_document_needs_a_curl_newer_than_7_68(document: Path) -> None:
+    blocks = "".join(_CODE_BLOCK.findall(document.read_text()))
+    requests = [line for line in blocks.splitlines() if re.search(r"\b(curl|api) ", line)]
+    # Options that curl got later: 7.82, 7.75, 7.76, 7.87 and 7.83.
+    new = r"--json|--fail-with-body|--url-query|--aws-sigv4|--no-clobber|--remove-on-error"
+    assert [line for line in requests if re.search(new, line)] == []
 
 
 def _relative_links(document: Path) -> list[str]:

@@ -8,7 +8,11 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from parley_core.auth.principal import InternalSecret
 from parley_gateway.app import create_gateway
+from parley_gateway.auth.token_settings import JWTSettings
 from parley_gateway.settings import GatewaySettings
 
 DOCUMENT = Path("web/openapi.json")
@@ -28,14 +32,13 @@ def main(arguments: list[str]) -> int:
 async def _document() -> str:
     """The routes exist once the gateway has started; it calls no service for that."""
     nowhere = "http://127.0.0.1:9"
-    settings = GatewaySettings.model_validate(
-        {
-            "internal_secret": "none-" * 8,
-            "session_url": nowhere,
-            "inference_url": nowhere,
-            "history_url": nowhere,
-            "jwt": {"secret": "none-" * 8},
-        }
+    secret = "none-" * 8
+    settings = GatewaySettings(
+        internal_secret=InternalSecret.parse(secret),
+        session_url=nowhere,
+        inference_url=nowhere,
+        history_url=nowhere,
+        jwt=JWTSettings(secret=SecretStr(secret)),
     )
     api = create_gateway(settings).api
     async with api.router.lifespan_context(api):

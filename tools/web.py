@@ -6,11 +6,13 @@
 import asyncio
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from parley_cli.errors import CommandError
 from parley_cli.stack.chat_page import (
@@ -22,6 +24,7 @@ from parley_cli.stack.chat_page import (
     node_environment,
     node_home,
 )
+from parley_gateway.page.page_files import PACKAGED
 
 BROWSER_TESTS = SOURCES / "tests"
 # Of the static imports of the entry, scripts and styles, compressed with gzip.
@@ -34,6 +37,7 @@ def main(arguments: list[str]) -> int:
         "check": check,
         "dev": serve,
         "format": reformat,
+        "package": package,
         "test": lambda: test(arguments[1:]),
     }
     try:
@@ -53,7 +57,7 @@ def check() -> None:
     _generate_types()
     _run("typescript/bin/tsc", "--noEmit")
     _run("typescript/bin/tsc", "--noEmit", "-p", "tests")
-    _run("vitest/vitest.mjs", "run", "--dir", "src", "--reporter=dot")
+    _run("vitest/vitest.mjs", "run", "--dir", "src", "--reporter=dot", "--testTimeout=60000")
     _check_first_load()
 
 
@@ -68,19 +72,28 @@ def serve() -> None:
     _run("vite/bin/vite.js")
 
 
+def package() -> None:
+    """Build the page into the gateway's package, for its wheel."""
+    shutil.copytree(_built_page(), PACKAGED, dirs_exist_ok=True)
+
+
 def test(arguments: list[str]) -> None:
     """Run the browser tests; the arguments go to Vitest, such as the name of a file."""
     _install(SOURCES)
     _install(BROWSER_TESTS)
-    page = build_folder()
-    assert page is not None
-    asyncio.run(build_page(page, print))
     environment = {
-        "PARLEY_GATEWAY_PAGE_PATH": str(page),
+        "PARLEY_GATEWAY_PAGE_PATH": str(_built_page()),
         "PARLEY_TEST_PYTHON": sys.executable,
         "PARLEY_TEST_FONTS": str(_fonts()),
     }
     _run("vitest/vitest.mjs", "run", *arguments, folder=BROWSER_TESTS, environment=environment)
+
+
+def _built_page() -> Path:
+    page = build_folder()
+    assert page is not None
+    asyncio.run(build_page(page, print))
+    return page
 
 
 def _install(folder: Path) -> None:
@@ -127,7 +140,7 @@ def _run(
     *arguments: str,
     folder: Path = SOURCES,
     quiet: bool = False,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     command = [str(node_home() / "bin" / "node"), str(folder / "node_modules" / script)]
     subprocess.run(

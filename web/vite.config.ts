@@ -15,5 +15,6 @@ export default defineConfig({
     sourcemap: 'hidden',
     reportCompressedSize: false,
   },
+  worker: { format: 'es' },
   server: { proxy: { '/v1': { target: gateway } } },
 });

@@ -35,8 +35,8 @@ def require_wrk() -> None:
         )
 
 
-async def wrk(url: str, *, connections: int, seconds: int, token: str) -> LoadResult:
-    """Run wrk with one thread."""
+async def wrk(url: str, *headers: str, connections: int, seconds: int, token: str) -> LoadResult:
+    """Run wrk with one thread, and with further headers."""
     process = await asyncio.create_subprocess_exec(
         "wrk",
         "--threads=1",
@@ -45,6 +45,7 @@ async def wrk(url: str, *, connections: int, seconds: int, token: str) -> LoadRe
         f"--timeout={TIMEOUT_SECONDS}s",
         "--latency",
         f"--header=authorization: Bearer {token}",
+        *(f"--header={header}" for header in headers),
         url,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from parley_cli.engines import KafkaServer, PostgresServer, free_port
+from parley_cli.settings import user_cache_folder
 
-CACHE = Path(__file__).parents[2] / ".parley" / "cache"
+CACHE = user_cache_folder()
 
 
 @asynccontextmanager

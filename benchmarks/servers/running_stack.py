@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers.engines import CACHE
 from parley_cli.engines import free_port
 from parley_cli.engines.health_probes import accepts_connections
 
@@ -61,6 +60,11 @@ async def running_stack(
             await draining
 
 
+async def token_of(stack: RunningStack, user: str) -> str:
+    environment = _environment(stack.data, 0, "")
+    return (await _output("token", "--user", user, environment=environment)).strip()
+
+
 @asynccontextmanager
 async def fake_model(*seconds: float) -> AsyncIterator[str]:
     """The base URL of a fake model server, optionally with so many seconds between two tokens."""
@@ -70,11 +74,9 @@ async def fake_model(*seconds: float) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def data_folder() -> AsyncIterator[Path]:
-    """An empty data folder that has the jars of Kafka and the AOT cache of Java."""
+    """An empty data folder."""
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
         os.chmod(folder, 0o711)  # The user of PostgreSQL must traverse it.
-        CACHE.mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "cache").symlink_to(CACHE)
         yield Path(folder)
 
 

@@ -44,6 +44,7 @@ async def test_verify_finds_no_difference_while_users_chat(stack: Stack) -> None
         await load.wait_for_turns(4)
         verified = await stack.run_command("log", "verify")
     assert verified.exit_code == 0, verified
+    assert "swap" not in verified.stdout + verified.stderr
     await load.assert_complete_history()
 
 

@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import openai
@@ -57,20 +58,20 @@ async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_t
     stack: Stack, clients: list[User]
 ) -> None:
     session = await clients[0].start_session()
-    prompt = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
+    prompt: Any = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
     url, key = f"http://{stack.address('gateway')}/v1", stack.token("ada")
     async with openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0) as client:
         with_session = await client.with_options(
             api_key=clients[0]._headers["authorization"].removeprefix("Bearer ")
         ).chat.completions.create(
             model=MODEL,
-            messages=[prompt],  # type: ignore[list-item]
+            messages=[prompt],
             stream=True,
             extra_headers={"Parley-Session-Id": session},
         )
         stateless = await client.chat.completions.create(
             model=MODEL,
-            messages=[prompt],  # type: ignore[list-item]
+            messages=[prompt],
             stream=True,
         )
         restarting = asyncio.create_task(restart(stack, "gateway", "inference", "inference-2"))
@@ -79,7 +80,7 @@ async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_t
             return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
         texts = await asyncio.gather(text(with_session), text(stateless))
-    assert texts == [paced_text(TOKENS)] * 2
+    assert list(texts) == [paced_text(TOKENS)] * 2
     await restarting
 
 

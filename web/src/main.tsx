@@ -9,13 +9,11 @@ import { LanguageProvider, loadLanguage, preferredLanguage } from './i18n/langua
 import { SessionRegistry } from './turns/sessionRegistry';
 import './styles/index.css';
 
-const MAX_RETRIES = 3;
-
 const client = new QueryClient({
   defaultOptions: {
     queries: {
-      retry: (failures, error) =>
-        failures < MAX_RETRIES && !(error instanceof Problem && isFinal(error)),
+      // A server that starts or restarts is waited for; the page says so meanwhile.
+      retry: (_, error) => !(error instanceof Problem && isFinal(error)),
       retryDelay: (failures) => Math.min(500 * 2 ** failures, 8000),
     },
   },

@@ -10,7 +10,7 @@ async function edit(chat: Chat, text: string): Promise<void> {
   await own.getByRole('button', { name: 'Edit', exact: true }).click();
   await chat.page.getByLabel('Edit your message').fill(text);
   await chat.page.getByLabel('Edit your message').press('Control+Enter');
-  await chat.page.getByText(`Answer to: ${text}`).waitFor();
+  await chat.page.locator('.timeline').getByText(`Answer to: ${text}`).waitFor();
   await chat.answered();
 }
 
@@ -36,14 +36,14 @@ test('edits and further answers are siblings, also after a reload', async () => 
   await regenerate(chat);
   expect(await counts(chat)).toEqual(['3/3', '2/2']);
   await chat.page.reload();
-  await chat.page.getByText('Answer to: version 3').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: version 3').waitFor();
   expect(await counts(chat)).toEqual(['3/3', '2/2']);
   await chat.page.locator('.message.own').hover();
   await chat.page.getByRole('button', { name: 'Previous version' }).first().click();
-  await chat.page.getByText('Answer to: version 2').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: version 2').waitFor();
   expect(new URL(chat.page.url()).searchParams.get('leaf')).toBeTruthy();
   await chat.page.reload();
-  await chat.page.getByText('Answer to: version 2').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: version 2').waitFor();
   expect(await counts(chat)).toEqual(['2/3']);
   await chat.agrees();
   await chat.close();
@@ -55,7 +55,7 @@ test('six answers are six after a reload', async () => {
   await chat.answered();
   for (let n = 0; n < 5; n++) await regenerate(chat);
   await chat.page.reload();
-  await chat.page.getByText('Answer to: again and again').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: again and again').waitFor();
   expect(await counts(chat)).toEqual(['6/6']);
   await chat.agrees();
   await chat.close();
@@ -79,7 +79,7 @@ test('the reply to an edit never appears under the old message', async () => {
   await own.getByRole('button', { name: 'Edit', exact: true }).click();
   await chat.page.getByLabel('Edit your message').fill('new question');
   await chat.page.getByLabel('Edit your message').press('Control+Enter');
-  await chat.page.getByText('w29').waitFor();
+  await chat.page.locator('.timeline').getByText('w29').waitFor();
   expect(
     await chat.page.evaluate(() => (window as unknown as { seen: { wrong: number } }).seen.wrong),
   ).toBe(0);
@@ -94,9 +94,9 @@ test('the model gets the branch that is shown', async () => {
   await edit(chat, 'my second wording');
   await chat.page.locator('.message.own').hover();
   await chat.page.getByRole('button', { name: 'Previous version' }).first().click();
-  await chat.page.getByText('Answer to: my first wording').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: my first wording').waitFor();
   await chat.send('continue the first');
-  await chat.page.getByText('Answer to: continue the first').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: continue the first').waitFor();
   await chat.answered();
   const prompt = stack.model.prompts.find((each) => each.at(-1)?.content === 'continue the first');
   const texts = prompt?.map((each) => each.content) ?? [];
@@ -112,7 +112,7 @@ test('a tab that was cut off hides nothing when it sends, and says that it branc
   await chat.answered();
   const path = new URL(chat.page.url()).pathname;
   const stale = await chat.openTab(path);
-  await stale.getByText('Answer to: common').waitFor();
+  await stale.locator('.timeline').getByText('Answer to: common').waitFor();
   // Neither polls nor news of other tabs reach it.
   await stale.route('**/v1/history/**', (route) => route.abort());
   await stale.evaluate(() => {
@@ -123,13 +123,13 @@ test('a tab that was cut off hides nothing when it sends, and says that it branc
   await chat.page.bringToFront();
   for (const text of ['here one', 'here two']) {
     await chat.send(text);
-    await chat.page.getByText(`Answer to: ${text}`).waitFor();
+    await chat.page.locator('.timeline').getByText(`Answer to: ${text}`).waitFor();
     await chat.answered();
   }
   await stale.unroute('**/v1/history/**');
   await stale.bringToFront();
   await chat.send('from the stale tab', stale);
-  await stale.getByText('Answer to: from the stale tab').waitFor();
+  await stale.locator('.timeline').getByText('Answer to: from the stale tab').waitFor();
   const texts = (await chat.history(path.split('/')[2], '&branches=all')).map((e) => e.content);
   for (const text of ['here one', 'here two', 'from the stale tab']) expect(texts).toContain(text);
   expect(await chat.page.locator('.branches').count()).toBeGreaterThanOrEqual(0);

@@ -32,7 +32,7 @@ test('a double click on Send and three times Enter send one message', async () =
   await chat.answered();
   await chat.page.locator('#composer').fill('twice');
   await Promise.all([1, 2, 3].map(() => chat.page.keyboard.press('Enter')));
-  await chat.page.getByText('Answer to: twice').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: twice').waitFor();
   await chat.answered();
   const own = (await chat.history()).filter((each) => each.role === 'user');
   expect(own.map((each) => each.content)).toEqual(['once', 'twice']);
@@ -48,12 +48,12 @@ test('each assistant has its own sessions', async () => {
   await chat.page.getByRole('radio', { name: 'Pirate' }).check({ force: true });
   await chat.page.waitForURL((url) => !url.pathname.includes(helper));
   await chat.send('for the pirate');
-  await chat.page.getByText('Answer to: for the pirate').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: for the pirate').waitFor();
   await chat.answered();
   expect(await chat.page.locator('.session-list a').count()).toBe(1);
   await chat.page.getByRole('radio', { name: 'Helper' }).check({ force: true });
   await chat.page.waitForURL((url) => url.pathname.includes(helper));
-  await chat.page.getByText('Answer to: for the helper').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: for the helper').waitFor();
   await chat.agrees();
   await chat.close();
 });

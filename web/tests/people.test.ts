@@ -68,7 +68,7 @@ test('Enter of an input method sends nothing', async () => {
   expect(await field.inputValue()).toBe('你好');
   expect(chat.page.url()).toBe(`${stack.url}/`);
   await field.press('Enter');
-  await chat.page.getByText('Answer to: 你好').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: 你好').waitFor();
   await chat.agrees();
   await chat.close();
 });
@@ -133,7 +133,7 @@ test('the Chinese page has no English text', async () => {
   const chat = await open({ locale: 'zh-CN', ready: '助手' });
   const { page } = chat;
   await chat.send('你好');
-  await page.getByText('Answer to: 你好').waitFor();
+  await page.locator('.timeline').getByText('Answer to: 你好').waitFor();
   expect(await page.evaluate(() => document.documentElement.lang)).toBe('zh-Hans');
   await page.getByRole('button', { name: '设置' }).click();
   const english = await page.evaluate(() => {

@@ -16,10 +16,10 @@ test('the end is followed while a reply arrives, also a long one', async () => {
   const chat = await open();
   stack.model.script('follow', { pieces: paragraphs(120), holdBefore: 60 });
   await chat.send('follow');
-  await chat.page.getByText('w59').waitFor();
+  await chat.page.locator('.timeline').getByText('w59').waitFor();
   await expect.poll(() => distanceToEnd(chat.page)).toBeLessThanOrEqual(8);
   stack.model.release('follow');
-  await chat.page.getByText('w119').waitFor();
+  await chat.page.locator('.timeline').getByText('w119').waitFor();
   await expect.poll(() => distanceToEnd(chat.page)).toBeLessThanOrEqual(8);
   await chat.agrees();
   await chat.close();
@@ -29,11 +29,11 @@ test('a reader who scrolled up stays there, and is told of new text', async () =
   const chat = await open();
   stack.model.script('stay', { pieces: paragraphs(200), holdBefore: 60, pauseMs: 5 });
   await chat.send('stay');
-  await chat.page.getByText('w59').waitFor();
+  await chat.page.locator('.timeline').getByText('w59').waitFor();
   const timeline = chat.page.locator('section.timeline');
   await timeline.hover();
   await chat.page.mouse.wheel(0, -600);
-  await chat.page.getByText('New text below').waitFor();
+  await chat.page.locator('.timeline').getByText('New text below').waitFor();
   const top = await timeline.evaluate((element) => element.scrollTop);
   stack.model.release('stay');
   await chat.answered();
@@ -62,12 +62,12 @@ test('selected text stays selected while the reply grows', async () => {
   const chat = await open();
   stack.model.script('select', { pieces: paragraphs(80), holdBefore: 40 });
   await chat.send('select');
-  await chat.page.getByText('w39').waitFor();
-  await chat.page.getByText('w3', { exact: false }).first().selectText();
+  await chat.page.locator('.timeline').getByText('w39').waitFor();
+  await chat.page.locator('.timeline').getByText('w3', { exact: false }).first().selectText();
   const selected = await chat.page.evaluate(() => String(getSelection()));
   expect(selected).not.toBe('');
   stack.model.release('select');
-  await chat.page.getByText('w79').waitFor();
+  await chat.page.locator('.timeline').getByText('w79').waitFor();
   expect(await chat.page.evaluate(() => String(getSelection()))).toBe(selected);
   await chat.answered();
   await chat.page.evaluate(() => getSelection()?.removeAllRanges());
@@ -86,7 +86,7 @@ test('earlier messages are loaded by scrolling up, and the place is kept', async
   }));
   await chat.api(`/history/${id}`, { method: 'POST', body: JSON.stringify({ messages }) });
   await chat.page.reload();
-  await chat.page.getByText('imported 159').waitFor();
+  await chat.page.locator('.timeline').getByText('imported 159').waitFor();
   const timeline = chat.page.locator('section.timeline');
   await timeline.hover();
   let loaded = await chat.page.locator('[data-message]').count();
@@ -101,11 +101,12 @@ test('earlier messages are loaded by scrolling up, and the place is kept', async
   for (; loaded < 162; loaded = await chat.page.locator('[data-message]').count()) {
     await chat.page.mouse.wheel(0, -20_000);
     await chat.page
+      .locator('.timeline')
       .getByText('imported 0', { exact: true })
       .waitFor({ timeout: 500 })
       .catch(() => undefined);
   }
-  await chat.page.getByText('start', { exact: true }).first().waitFor();
+  await chat.page.locator('.timeline').getByText('start', { exact: true }).first().waitFor();
   expect(chat.errors).toEqual([]);
   await chat.close();
 });
@@ -156,7 +157,7 @@ test('hostile markup runs nothing, loads nothing and links nowhere', async () =>
   await chat.send('attack');
   await chat.answered();
   await chat.send('<b>own</b> <script>window.hacked = 1</script>');
-  await chat.page.getByText('Answer to: <b>own</b>').waitFor();
+  await chat.page.locator('.timeline').getByText('Answer to: <b>own</b>').waitFor();
   await chat.answered();
   expect(await chat.page.evaluate(() => 'hacked' in window)).toBe(false);
   const links = await chat.page

@@ -1,4 +1,4 @@
-"""LogEntry point of the `parley` command."""
+"""Entry point of the `parley` command."""
 
 import sys
 from collections.abc import Sequence
@@ -11,6 +11,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(arguments)
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            # The shell's prompt would follow the ^C on the same line.
+            print(file=sys.stderr)
         return 130
 
 

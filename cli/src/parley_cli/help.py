@@ -12,6 +12,8 @@ environment:
   PARLEY_DATA          data folder (default .parley)
   PARLEY_PORT          port of the gateway (default 8080)
   PARLEY_HOST          address of the gateway (default 127.0.0.1)
+  XDG_CACHE_HOME       folder of the cache with Kafka's jars, which all data folders share
+                       (default ~/.cache, on macOS ~/Library/Caches)
   OPENAI_BASE_URL, OPENAI_API_KEY, PARLEY_MODEL
                        model server, its API key and the default model; without a base URL and
                        a key, replies come from an offline demo model
@@ -49,12 +51,12 @@ examples:
 """,
     "chat": """\
 Type a message, or /help for the commands of the chat. If standard input or output is not a
-terminal, each line of standard input is one message, and only the replies are written to standard
-output.
+terminal, each line of standard input is one message of a new session (or that of --session), and
+only the replies are written to standard output.
 
 examples:
   parley chat
-  parley chat --assistant coder
+  parley chat --new --assistant coder
   echo "What is an event log?" | parley chat --user ada > answer.md
 """,
     "log": """\
@@ -78,10 +80,11 @@ batch read. TIME is an age such as 15m, 2h or 3d, or a date or time such as 2026
 (UTC unless it has an offset). --user and --tenant read the log from its beginning, because only
 the first event of a session names its owner.
 
-Each line has the time, session, sequence, type, actor, details such as model, tokens and finish
-reason, and PARTITION:OFFSET. Message content is encrypted in the log. --content fetches the keys
-from the session service; unless the stack of the data folder runs, set PARLEY_INTERNAL_SECRET and
-PARLEY_SESSION_URL.
+Each line has the time (UTC), session, sequence, type, actor, details such as model, tokens and
+finish reason, and PARTITION:OFFSET. On a terminal it is cut to the width: the session is the
+beginning of its ID, which --session takes, too. Message content is encrypted in the log. --content
+fetches the keys from the session service; unless the stack of the data folder runs, set
+PARLEY_INTERNAL_SECRET and PARLEY_SESSION_URL.
 
 examples:
   parley log tail -f
@@ -116,7 +119,8 @@ examples:
 For an event store that was restored from a backup, or that lost its last commits in a failover:
 imports the events that exist only in the log. Run it before the session service serves. Where the
 store has a different event at the same sequence, nothing is changed: the conflict is listed, and
-the exit code is 1.
+the exit code is 1. If no stack runs on the data folder, the command itself runs PostgreSQL and
+Kafka on it meanwhile.
 
 examples:
   parley log reconcile --dry-run
@@ -169,8 +173,9 @@ examples:
     "verify-backup": """\
 Checks a backup without a database: that every file has its recorded checksum, that the events of
 every session are contiguous up to its version, that the files agree with each other, and that
-every key can be unwrapped with PARLEY_MASTER_KEY or the master key in the data folder. If anything
-differs, prints the first differences and exits with code 1.
+every key can be unwrapped with PARLEY_MASTER_KEY or the master key in the data folder; without a
+master key, says that the keys were not checked. If anything differs, prints the first differences
+and exits with code 1.
 
 examples:
   parley verify-backup --from backups/2026-11-24
@@ -182,10 +187,10 @@ data folder (PARLEY_DATA, or the server at PARLEY_POSTGRES); no stack may run on
 the master key of the backup must be in PARLEY_MASTER_KEY or in secrets/master-key of the folder.
 
 Events after the backup, erasures included, are imported from the log: by this command if the data
-folder contains a log, otherwise by `parley log reconcile`, which must run before the session
-service serves. Until then, sessions erased since the backup are readable again. Events that neither
-the backup nor the log contains are lost; repeat erasures among them. Once the stack runs, restore a
-lost log with `parley log restore`, then run `parley rebuild history`.
+folder contains a log or PARLEY_KAFKA has it; with PARLEY_SESSION_DATABASE_URL by `parley log
+reconcile`, which must run before the session service serves. Until then, sessions erased since the
+backup are readable again. Events that neither the backup nor the log contains are lost; repeat
+erasures among them. At the end, the command prints the next commands.
 
 examples:
   PARLEY_DATA=new PARLEY_MASTER_KEY=... parley restore --from backups/2026-11-24

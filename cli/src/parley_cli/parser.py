@@ -6,13 +6,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
-from uuid import UUID
 
 from parley_cli.help import EPILOGS
+from parley_cli.log.tail.arguments import (
+    MIN_SESSION_PREFIX,
+    event_types,
+    log_position,
+    session_or_prefix,
+)
 from parley_cli.log.time_arguments import parse_time
 from parley_cli.stack.dev_tokens import DEFAULT_HOURS, DEFAULT_USER
 from parley_cli.stack.up.addresses import MAX_REPLICAS, SERVICES
-from parley_events.session import DATA_BY_TYPE
 
 MAX_HOURS = 24 * 366
 MAX_LIMIT = 100_000
@@ -30,6 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="parley",
         description="Run Parley on one machine, chat with it, and operate its log and stores.",
         epilog="`parley COMMAND --help` explains a command and shows examples.",
+    )
+    parser.add_argument(
+        "--version", action=_PrintVersion, nargs=0, help="print the version and exit"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_up(commands)
@@ -120,7 +127,13 @@ def _add_chat(commands: Subparsers) -> None:
     chat.add_argument(
         "--assistant", metavar="ID", help="assistant to chat with (prompts if omitted)"
     )
-    chat.add_argument("--session", metavar="ID", help="session to resume")
+    session = chat.add_mutually_exclusive_group()
+    session.add_argument("--session", metavar="ID", help="session to resume")
+    session.add_argument(
+        "--new",
+        action="store_true",
+        help="start a new session (default: resume the latest one with the assistant)",
+    )
 
 
 def _add_log(commands: Subparsers) -> None:
@@ -146,14 +159,14 @@ def _add_tail(log_commands: Subparsers) -> None:
     end = tail.add_mutually_exclusive_group()
     end.add_argument("-f", "--follow", action="store_true", help="print new events until Ctrl-C")
     end.add_argument("--until", type=_time, metavar="TIME", help="last time to include")
-    add("--type", action="append", type=_types, default=[], metavar="T", help=TYPE_HELP)
+    add("--type", action="append", type=event_types, default=[], metavar="T", help=TYPE_HELP)
     add(
         "--session",
         action="append",
-        type=_session,
+        type=session_or_prefix,
         default=[],
         metavar="ID",
-        help=f"session ID; {REPEATABLE}",
+        help=f"session ID, or its first {MIN_SESSION_PREFIX} or more digits; {REPEATABLE}",
     )
     add("--user", metavar="U", help="owner of the sessions; reads the log from its beginning")
     add("--tenant", metavar="T", help="tenant of --user (default `default`); alone: all its users")
@@ -161,7 +174,7 @@ def _add_tail(log_commands: Subparsers) -> None:
     add(
         "--from",
         action="append",
-        type=_position,
+        type=log_position,
         default=[],
         dest="starts",
         metavar="PARTITION:OFFSET",
@@ -239,6 +252,15 @@ def _add_user(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tenant", metavar="T", help="tenant of the user (default `default`)")
 
 
+class _PrintVersion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        # Imported here: `parley token` must be instant.
+        from importlib.metadata import version
+
+        print(f"parley {version('parley-cli')}")
+        parser.exit()
+
+
 def replica_counts(text: str) -> dict[str, int]:
     """Parse `gateway=2,inference=2`. Raises ArgumentTypeError."""
     counts: dict[str, int] = {}
@@ -253,32 +275,8 @@ def replica_counts(text: str) -> dict[str, int]:
     return counts
 
 
-def _types(text: str) -> frozenset[str]:
-    """A full type stands for itself, a short name for all versions of the type."""
-    if "." in text:
-        return frozenset({text})
-    matching = frozenset(full for full in DATA_BY_TYPE if full.split(".")[2] == text)
-    if not matching:
-        known = ", ".join(sorted({full.split(".")[2] for full in DATA_BY_TYPE}))
-        raise argparse.ArgumentTypeError(f"expected a full ce_type or one of {known}")
-    return matching
-
-
-def _session(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError("expected the UUID of a session") from None
-
-
 def _time(text: str) -> datetime:
     return parse_time(text, datetime.now(UTC))
-
-
-def _position(text: str) -> tuple[int, int]:
-    if not (match := re.fullmatch(r"(\d{1,6}):(\d{1,18})", text)):
-        raise argparse.ArgumentTypeError("expected a partition and an offset, such as 3:1250")
-    return int(match[1]), int(match[2])
 
 
 def _whole_number_up_to(maximum: int) -> Callable[[str], int]:

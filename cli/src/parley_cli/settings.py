@@ -1,6 +1,7 @@
 """Settings of the command line; no other module of parley_cli reads environment variables."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +24,14 @@ from parley_core.runtime.settings import (
 )
 
 __all__ = [
+    "DEFAULT_DATA",
     "ChatSettings",
     "InvalidSettings",
     "OperationsSettings",
     "TokenSettings",
     "UpSettings",
     "load",
+    "user_cache_folder",
     "variables",
 ]
 
@@ -49,10 +52,13 @@ def _internal_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+DEFAULT_DATA = Path(".parley")
+
+
 class DataSettings(Settings):
     """The data folder of a stack."""
 
-    data: Path = Field(Path(".parley"), description="the path of the data folder")
+    data: Path = Field(DEFAULT_DATA, description="the path of the data folder")
 
 
 class TokenSettings(DataSettings):
@@ -169,6 +175,16 @@ class OperationsSettings(ExternalEngineSettings):
         description="the base URL of the session service, such as http://127.0.0.1:8081",
         pattern="^https?://",
     )
+
+
+def user_cache_folder() -> Path:
+    """The folder of downloads that all data folders share.
+
+    https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "parley"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "parley"
 
 
 def variables(*prefixes: str) -> dict[str, str]:

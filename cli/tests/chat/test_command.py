@@ -55,6 +55,32 @@ def test_each_line_is_a_message_and_only_replies_are_written_to_standard_output(
     assert gateway.tokens == {"Bearer T"}
 
 
+def test_piped_input_starts_a_new_session(gateway: FakeGateway, chat: PipedChat) -> None:
+    earlier = gateway.session_with("helper")
+    assert chat("one") == 0
+    assert gateway.messages[earlier["id"]] == []
+    assert len(gateway.sessions) == 2
+
+
+def test_sessions_lists_the_latest_first_and_continues_one_by_number_or_id(
+    gateway: FakeGateway, chat: PipedChat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = gateway.session_with("helper"), gateway.session_with("coder")
+    second["title"] = "A bug"
+    lines = ["/sessions", "/sessions 2", "one", f"/sessions {first['id']}", "two", "/sessions 9"]
+    assert chat(*lines) == 1
+    listed = [line for line in capsys.readouterr().err.splitlines() if line[:3] in (" 2.", " 3.")]
+    assert [line.split("  ")[-2:] for line in listed] == [
+        ["Coder", "A bug"],
+        ["Helper", first["id"]],
+    ]
+    sent = {
+        session: [m["content"] for m in gateway.messages[session]] for session in gateway.sessions
+    }
+    assert "one" in sent[second["id"]]
+    assert "two" in sent[first["id"]]
+
+
 def test_history_shows_both_sides_oldest_first(
     gateway: FakeGateway, chat: PipedChat, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +92,8 @@ def test_history_shows_both_sides_oldest_first(
 def test_switch_finds_an_assistant_by_id_name_or_number_and_returns_to_the_same_session(
     gateway: FakeGateway, chat: PipedChat, argument: str
 ) -> None:
-    assert chat("one", f"/switch {argument}", "two", "/switch helper", "three") == 0
+    lines = ("one", f"/switch {argument}", "two", "/switch helper", "three")
+    assert chat(*lines) == 0
     messages = {s["assistant_id"]: gateway.messages[s["id"]] for s in gateway.sessions.values()}
     assert [m["content"] for m in messages["helper"][::2]] == ["one", "three"]
     assert [m["content"] for m in messages["coder"][::2]] == ["two"]

@@ -1,11 +1,14 @@
 """Replies on a terminal: incremental Markdown in which completed blocks are printed once."""
 
 import io
-import re
+import signal
 
 import pytest
+from cli_fakes.terminal import left_on_screen
 from rich.console import Console
+from rich.markdown import Markdown
 
+from parley_cli.chat import screen
 from parley_cli.chat.markdown_stream import completed_length, without_control_characters
 from parley_cli.chat.screen import TerminalScreen
 
@@ -39,22 +42,30 @@ def test_a_finished_reply_has_every_word_on_the_screen_once() -> None:
     with TerminalScreen(console).reply("Helper") as write:
         for start in range(0, len(text), 7):
             write(text[start : start + 7])
-    left = _left_on_screen(output.getvalue())
+    left = left_on_screen(output.getvalue())
     assert [word for word in left.split() if word.startswith("word")] == words
 
 
-def _left_on_screen(written: str) -> str:
-    """The screen after lines, erased lines (2K) and moves up (1A)."""
-    lines, row = [""], 0
-    for part in re.split(r"(\n|\x1b\[[?\d]+[A-Za-z])", written.replace("\r", "")):
-        match part:
-            case "\n":
-                row += 1
-                lines.extend([""] * (row + 1 - len(lines)))
-            case "\x1b[2K":
-                lines[row] = ""
-            case "\x1b[1A":
-                row -= 1
-            case _ if not part.startswith("\x1b"):
-                lines[row] += part
-    return "\n".join(lines)
+def test_ctrl_c_while_a_block_is_drawn_leaves_the_block_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pressed: list[str] = []
+
+    def interrupted_markdown(text: str) -> Markdown:
+        if "word5" in text and not pressed:
+            pressed.append(text)
+            signal.raise_signal(signal.SIGINT)
+        return Markdown(text)
+
+    monkeypatch.setattr(screen, "Markdown", interrupted_markdown)
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=60, height=6, color_system=None)
+    blocks = ["word1 word2", "word3 word4", "word5 word6", "word7 word8"]
+    with (  # noqa: PT012 - the write that draws the third block is interrupted
+        pytest.raises(KeyboardInterrupt),
+        TerminalScreen(console).reply("Helper") as write,
+    ):
+        for block in blocks:
+            write(f"{block}\n\n")
+    lines = [line.strip() for line in left_on_screen(output.getvalue()).splitlines()]
+    assert [line for line in lines if line] == ["Helper", *blocks]

@@ -46,6 +46,7 @@ def test_a_short_type_stands_for_its_full_types_and_a_full_type_for_itself() -> 
     [
         (["--type", "replied"], "or one of cancel_requested, completion_served"),
         (["--session", "mine"], "expected the UUID of a session"),
+        (["--session", "0199c0d"], "its first 8 or more digits"),
         (["--from", "beginning"], "such as 3:1250"),
         (["--limit", "0"], "expected a whole number from 1 to 100000"),
         (["--follow", "--until", "1h"], "not allowed with argument"),

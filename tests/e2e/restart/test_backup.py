@@ -31,9 +31,13 @@ async def test_a_restored_backup_and_a_rebuild_give_the_same_history(
             environment={"PARLEY_MASTER_KEY": master_key},
         )
         assert restored.exit_code == 0, restored
+        up, *later = commands_in(restored.stdout)
+        data = f"PARLEY_DATA={other.data} python -m parley_cli "
+        assert up == f"PARLEY_MASTER_KEY=... {data}up"
         async with other.running(**model_server.settings, PARLEY_MASTER_KEY=master_key):
-            await other.stdout_of("log", "restore")
-            await other.stdout_of("rebuild", "history")
+            for command in later:
+                assert command.startswith(data)
+                await other.stdout_of(*command.removeprefix(data).split())
             after = await other.stdout_of("log", "verify")
             assert checksums(after) == checksums(before)
             ada = other.user("ada")
@@ -52,6 +56,13 @@ async def create_sessions(user: User) -> tuple[str, str]:
     await user.send(erased, "Forget me")
     await user.delete(f"/sessions/{erased}")
     return session, erased
+
+
+def commands_in(hint: str) -> list[str]:
+    """The indented lines of the hint, each a command."""
+    commands = [line.strip() for line in hint.splitlines() if line.startswith("  ")]
+    assert len(commands) == 3, hint
+    return commands
 
 
 def checksums(verified: str) -> list[str]:

@@ -12,7 +12,7 @@ import {
 } from '../sessions/queries';
 import { Sidebar } from '../sessions/Sidebar';
 import { Icon } from '../ui/icons';
-import { LiveRegions } from '../ui/liveRegion';
+import { LiveRegions, silence } from '../ui/liveRegion';
 import { problemText } from '../ui/problemText';
 import { showToast, ToastArea } from '../ui/toast';
 import { Conversation } from './Conversation';
@@ -33,6 +33,7 @@ export function App() {
     if (reason === 'signed-out' || user !== lastUser.current) {
       registry.clear();
       client.clear();
+      silence();
     }
     lastUser.current = user;
     if (token) {
@@ -54,7 +55,7 @@ function Page({ user }: { user: string }) {
   const route = useRoute();
   const client = useQueryClient();
   const preferences = usePreferences();
-  const { data: assistants = [], error } = useAssistants();
+  const { data: assistants = [], failureReason, failureCount } = useAssistants();
   const [isListOpen, setIsListOpen] = useState(false);
   const [isListFolded, setIsListFolded] = useState(false);
   const [shownAssistant, setShownAssistant] = useState<string | null>(null);
@@ -113,10 +114,10 @@ function Page({ user }: { user: string }) {
         />
       )}
       <div className="content" inert={isNarrow && isListOpen}>
-        {error && assistants.length === 0 && (
+        {failureReason && failureCount >= FAILURES_SHOWN && (
           <p className="notice danger" role="alert">
             <Icon name="warning" />
-            <span>{problemText((error as { code?: string }).code ?? 'network', t)}</span>
+            <span>{problemText((failureReason as { code?: string }).code ?? 'network', t)}</span>
             <button
               type="button"
               className="text-button"
@@ -136,11 +137,18 @@ function Page({ user }: { user: string }) {
           onAssistantShown={noteAssistant}
         />
       </div>
-      {route.isSettings && <Settings user={user} onClose={() => goTo('/')} />}
+      {route.isSettings && (
+        <Settings
+          user={user}
+          onClose={() => goTo(route.sessionId ? sessionPath(route.sessionId, route.leaf) : '/')}
+        />
+      )}
     </div>
   );
 }
 
+// The first attempts may meet a server that is starting.
+const FAILURES_SHOWN = 3;
 const NARROW = '(max-width: 1099px)';
 
 function useNarrow(): boolean {

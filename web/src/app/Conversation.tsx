@@ -180,6 +180,7 @@ function useLeafInAddress(state: SessionState): void {
   const { id, leaf, messages, open, view } = state;
   useEffect(() => {
     if (view !== 'ready' || messages.size === 0) return;
+    if (location.pathname !== sessionPath(id)) return;
     const newest = open ? open.replyId : newestMessage(messages)?.id;
     goTo(sessionPath(id, leaf === newest ? null : leaf), 'replace');
   }, [id, leaf, messages, open, view]);

@@ -9,7 +9,8 @@ export interface Route {
 
 const SESSION = /^\/s\/([0-9a-f-]{36})$/i;
 const listeners = new Set<() => void>();
-let current = parse();
+let current: Route = { sessionId: null, leaf: undefined, isSettings: false };
+current = parse();
 
 export function useRoute(): Route {
   return useSyncExternalStore(subscribe, () => current);
@@ -41,9 +42,11 @@ function changed(): void {
 }
 
 function parse(): Route {
+  // The settings are a dialog over what was shown before.
+  if (location.pathname === '/settings') return { ...current, isSettings: true };
   const sessionId = SESSION.exec(location.pathname)?.[1] ?? null;
   const leaf = new URLSearchParams(location.search).get('leaf') ?? undefined;
-  return { sessionId, leaf, isSettings: location.pathname === '/settings' };
+  return { sessionId, leaf, isSettings: false };
 }
 
 addEventListener('popstate', changed);

@@ -5,7 +5,7 @@ import { loadLanguage } from '../i18n/language';
 import { invalidateSessions } from '../sessions/queries';
 import { wordCount } from '../timeline/RunningReply';
 import type { Surroundings } from '../turns/sessionController';
-import { announce } from '../ui/liveRegion';
+import { announce, silence } from '../ui/liveRegion';
 
 const READ_CHARACTERS = 200;
 // A title is written by the model after the first reply.
@@ -33,6 +33,7 @@ export function surroundings(client: QueryClient): Surroundings {
       setTimeout(() => invalidateSessions(client), TITLE_MS);
     },
     gone() {
+      silence();
       invalidateSessions(client);
     },
   };

@@ -1,9 +1,19 @@
+import { useEffect, useState } from 'react';
 import { useText } from '../i18n/language';
 import { CopyButton } from '../ui/CopyButton';
+import type { Highlighted } from './highlight';
 
-export function CodeBlock({ code, language }: { code: string; language: string }) {
+interface Properties {
+  code: string;
+  language: string;
+  /** The code may still grow. */
+  isOpen: boolean;
+}
+
+export function CodeBlock({ code, language, isOpen }: Properties) {
   const t = useText();
   const name = /^[\w+#.-]{1,30}$/.test(language) ? language : t.showCode;
+  const highlighted = useHighlighted(code, language, isOpen);
   return (
     <figure className="code" dir="ltr">
       <figcaption>
@@ -12,8 +22,39 @@ export function CodeBlock({ code, language }: { code: string; language: string }
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also with the keyboard. */}
       <pre tabIndex={0}>
-        <code>{code}</code>
+        <code>{highlighted ? <Tokens lines={highlighted} /> : code}</code>
       </pre>
     </figure>
   );
+}
+
+function Tokens({ lines }: { lines: Highlighted }) {
+  return lines.map((line, index) => (
+    // biome-ignore lint/suspicious/noArrayIndexKey: the lines of complete code do not change.
+    <span key={index}>
+      {index > 0 && '\n'}
+      {line.map(([text, color], position) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: nor do their tokens.
+        <span key={position} style={{ color }}>
+          {text}
+        </span>
+      ))}
+    </span>
+  ));
+}
+
+function useHighlighted(code: string, language: string, isOpen: boolean): Highlighted | null {
+  const [shown, setShown] = useState<{ code: string; lines: Highlighted | null } | null>(null);
+  useEffect(() => {
+    if (isOpen) return;
+    let isCurrent = true;
+    void import('./highlight')
+      .then(({ highlight }) => highlight(code, language))
+      .then((lines) => isCurrent && setShown({ code, lines }))
+      .catch(() => undefined);
+    return () => {
+      isCurrent = false;
+    };
+  }, [code, language, isOpen]);
+  return shown?.code === code ? shown.lines : null;
 }

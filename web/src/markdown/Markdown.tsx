@@ -53,9 +53,14 @@ function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming?: b
   const definitions = definitionsIn(blocks);
   return (
     <div className={isStreaming ? 'markdown streaming' : 'markdown'}>
-      {blocks.map(({ start, node, source }) =>
+      {blocks.map(({ start, node, source }, index) =>
         node ? (
-          <TopBlock key={start} node={node} definitions={definitions} />
+          <TopBlock
+            key={start}
+            node={node}
+            definitions={definitions}
+            isOpen={isStreaming === true && index === blocks.length - 1}
+          />
         ) : (
           <PlainText key={start} text={source} />
         ),
@@ -75,10 +80,12 @@ function definitionsIn(blocks: readonly ShownBlock[]): Definitions {
 interface BlockProps {
   node: Block;
   definitions: Definitions;
+  /** The last block of a text that still grows. */
+  isOpen: boolean;
 }
 
-const TopBlock = memo(function TopBlock({ node, definitions }: BlockProps) {
-  return <>{block(node, definitions, 0)}</>;
+const TopBlock = memo(function TopBlock({ node, definitions, isOpen }: BlockProps) {
+  return <>{block(node, definitions, 0, isOpen)}</>;
 });
 
 function PlainText({ text }: { text: string }) {
@@ -90,7 +97,7 @@ function PlainText({ text }: { text: string }) {
   );
 }
 
-function block(node: Block, definitions: Definitions, depth: number): ReactNode {
+function block(node: Block, definitions: Definitions, depth: number, isOpen = false): ReactNode {
   if (depth > MAX_DEPTH) return null;
   const inline = (nodes: readonly PhrasingContent[]) => phrasing(nodes, definitions, depth + 1);
   const blocks = (nodes: readonly Block[]) =>
@@ -140,7 +147,7 @@ function block(node: Block, definitions: Definitions, depth: number): ReactNode 
         )),
       );
     case 'code':
-      return <CodeBlock code={node.value} language={node.lang ?? ''} />;
+      return <CodeBlock code={node.value} language={node.lang ?? ''} isOpen={isOpen} />;
     case 'table':
       return <TableBlock node={node} definitions={definitions} depth={depth} />;
     case 'html':
@@ -172,7 +179,7 @@ function TableBlock({
   node,
   definitions,
   depth,
-}: { node: Table } & Omit<BlockProps, 'node'> & { depth: number }) {
+}: { node: Table } & Omit<BlockProps, 'node' | 'isOpen'> & { depth: number }) {
   const [head, ...rows] = node.children;
   const alignments = node.align ?? [];
   const cells = (row: Table['children'][number], cell: 'th' | 'td') =>

@@ -46,7 +46,7 @@ describe('blocks of a growing text', () => {
         }
         expect(plain(blocks.finish(text))).toEqual(plain(wholeBlocks(text)));
       }),
-      { numRuns: 400 },
+      { numRuns: 200 },
     );
   });
 

@@ -7,6 +7,9 @@ import type { Session } from '../turns/turnEvents';
 import { Skeleton } from '../ui/Skeleton';
 import { invalidateSessions, useSessions } from './queries';
 
+// The first attempts may meet a server that is starting.
+const FAILURES_SHOWN = 3;
+
 interface Properties {
   assistantId: string | null;
   archived: boolean;
@@ -20,8 +23,9 @@ export function SessionList({ assistantId, archived, shownId, onOpened }: Proper
   const query = useSessions(assistantId, archived);
   const sessions = useMemo(() => uniqueSessions(query.data?.pages ?? []), [query.data]);
   const groups = useGroups(sessions);
-  if (query.isPending) return <Skeleton rows={6} />;
-  if (query.isError) {
+  const isFailing = query.isError || query.failureCount >= FAILURES_SHOWN;
+  if (query.isPending && !isFailing) return <Skeleton rows={6} />;
+  if (query.isPending || (query.isError && !query.data)) {
     return (
       <div className="list-note" role="alert">
         <p>{t.listFailed}</p>

@@ -12,6 +12,8 @@ import type { Session } from '../turns/turnEvents';
 export type Assistant = components['schemas']['Assistant'];
 type Config = components['schemas']['ClientConfig'];
 
+// A list that lacks acknowledged writes is asked for again.
+const BEHIND_MS = 1_500;
 export const DEFAULT_MAX_BYTES = 256 * 1024;
 
 export function useConfig(): UseQueryResult<Config> {
@@ -54,6 +56,8 @@ export function useSessions(assistantId: string | null, archived: boolean) {
         }),
       ),
     getNextPageParam: (page) => (page.has_more ? page.last_id : null),
+    refetchInterval: ({ state }) =>
+      state.data?.pages.some((page) => page.behind) ? BEHIND_MS : false,
   });
 }
 

@@ -1,6 +1,10 @@
 /** What the tabs of this browser tell each other: ids and versions, never text. */
 
-export type Broadcast = { session: string; version: number } | { gone: string };
+export type Broadcast =
+  | { session: string; version: number }
+  | { gone: string }
+  /** A tab needs one of the browser's six connections to the server. */
+  | { streams: true };
 
 const channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel('parley') : null;
 

@@ -36,7 +36,9 @@ export function postFailed(
     const { parentId, ...queued } = sending;
     const keeps = sending.regenerates !== undefined || parentId !== state.leaf;
     const again: Sending = { ...(keeps ? sending : queued), state: 'queued' };
-    return { state: replace(state, again), effects: [{ do: 'load', afterMs: 0 }] };
+    // Which turn that is, the session knows.
+    const waiting = { ...replace(state, again), unreadTurn: 'unknown' };
+    return { state: waiting, effects: [{ do: 'load', afterMs: 0 }] };
   }
   if (mayBeCommitted(problem)) {
     const tries = sending.tries + 1;

@@ -16,9 +16,7 @@ function shown(state: SessionState): string[] {
 }
 
 test('a submitted message is shown, answered and stored', () => {
-  const page = reliable();
-  page.dispatch({ type: 'version-moved' });
-  page.settle();
+  const page = ready();
   page.submit('Hello');
   page.settle();
   expect(shown(page.state)).toEqual(['Hello', 'reply to Hello 👍🏽']);
@@ -26,9 +24,7 @@ test('a submitted message is shown, answered and stored', () => {
 });
 
 test('a message that is typed during a reply follows it', () => {
-  const page = reliable();
-  page.dispatch({ type: 'version-moved' });
-  page.settle();
+  const page = ready();
   page.submit('one');
   page.step(true);
   page.submit('two');
@@ -37,9 +33,7 @@ test('a message that is typed during a reply follows it', () => {
 });
 
 test('a refused message returns to the draft, and nothing else is posted', () => {
-  const page = reliable();
-  page.dispatch({ type: 'version-moved' });
-  page.settle();
+  const page = ready();
   page.submit('Hello');
   const [sending] = page.state.outbox;
   const problem = new Problem(503, 'inference_busy', '', 1000);
@@ -54,9 +48,7 @@ test('a refused message returns to the draft, and nothing else is posted', () =>
 });
 
 test('a request whose answer is lost is repeated with the same key and body', () => {
-  const page = reliable();
-  page.dispatch({ type: 'version-moved' });
-  page.settle();
+  const page = ready();
   page.submit('Hello');
   const before = page.state.outbox[0];
   page.dispatch({
@@ -73,10 +65,18 @@ test('a request whose answer is lost is repeated with the same key and body', ()
   ]);
 });
 
+test('a message that meets an open turn is queued, and will follow its reply', () => {
+  const page = ready();
+  page.submit('Hello');
+  const key = page.state.outbox[0]?.key ?? '';
+  const problem = new Problem(409, 'turn_open', '');
+  const { state, effects } = reduceSession(page.state, { type: 'post-failed', key, problem });
+  expect(state.outbox[0]).toMatchObject({ key, content: 'Hello' });
+  expect(effects.map((each) => each.do)).toEqual(['load']);
+});
+
 test('an erased session leaves nothing behind', () => {
-  const page = reliable();
-  page.dispatch({ type: 'version-moved' });
-  page.settle();
+  const page = ready();
   page.submit('secret');
   page.settle();
   const { state, effects } = reduceSession(page.state, { type: 'gone' });
@@ -88,9 +88,7 @@ test('an erased session leaves nothing behind', () => {
 });
 
 test('a parked turn resumes at its place', () => {
-  const page = reliable();
-  page.dispatch({ type: 'version-moved' });
-  page.settle();
+  const page = ready();
   page.submit('Hello');
   page.step(true);
   page.dispatch({
@@ -103,6 +101,90 @@ test('a parked turn resumes at its place', () => {
   const { effects } = reduceSession(page.state, { type: 'visible' });
   expect(effects).toContainEqual(expect.objectContaining({ do: 'attach', place: 3, afterMs: 0 }));
 });
+
+test('a gap is resumed at the place reached, and nothing of it is shown', () => {
+  const page = answering();
+  const { state, effects } = reduceSession(page.state, {
+    type: 'delta',
+    turnId: page.state.open?.turnId ?? '',
+    event: { type: 'reply.delta', sequence_number: 9, delta: 'late' },
+  });
+  expect(state.open?.reply.text).toBe('');
+  expect(effects).toEqual([expect.objectContaining({ do: 'attach', place: 0, afterMs: 0 })]);
+});
+
+test('a reply that history has before its end event ends the turn', () => {
+  const page = answering();
+  page.server.end();
+  const session = page.server.session();
+  const { state, effects } = reduceSession(page.state, {
+    type: 'loaded',
+    session,
+    page: page.server.page(),
+  });
+  expect(state.open).toBeNull();
+  expect(effects.map((each) => each.do)).toContain('detach');
+});
+
+test('a stream that is not found asks for the turn', () => {
+  const page = answering();
+  const { effects } = reduceSession(page.state, {
+    type: 'stream-closed',
+    attempt: page.state.open?.attempt ?? 0,
+    at: 0,
+    problem: new Problem(404, 'turn_not_found', ''),
+  });
+  expect(effects.map((each) => each.do)).toEqual(['read-turn']);
+});
+
+test('waits between attempts grow until a delta arrives, not until a connection opens', () => {
+  const page = answering();
+  const waits: number[] = [];
+  for (let n = 0; n < 4; n++) {
+    const attempt = page.state.open?.attempt ?? 0;
+    const closed = reduceSession(page.state, {
+      type: 'stream-closed',
+      attempt,
+      at: 0,
+      problem: null,
+    });
+    for (const effect of closed.effects) if (effect.do === 'attach') waits.push(effect.afterMs);
+    page.state = closed.state;
+    page.dispatch({ type: 'stream-opened', attempt: page.state.open?.attempt ?? 0 });
+  }
+  expect(waits).toEqual([0, 250, 500, 1000]);
+});
+
+test('Stop before the turn has started is sent when it has', () => {
+  const page = ready();
+  page.submit('Hello');
+  page.dispatch({ type: 'stop-requested' });
+  const [sending] = page.state.outbox;
+  if (!sending) throw new Error('Nothing is posted.');
+  const event = page.server.post(sending, 'reply');
+  const { effects } = reduceSession(page.state, {
+    type: 'turn-started',
+    key: sending.key,
+    event,
+    attempt: 1,
+    at: 0,
+  });
+  expect(effects).toContainEqual({ do: 'cancel', turnId: event.turn_id, afterMs: 0 });
+});
+
+function ready(): Simulation {
+  const page = reliable();
+  page.dispatch({ type: 'version-moved' });
+  page.settle();
+  return page;
+}
+
+function answering(): Simulation {
+  const page = ready();
+  page.submit('Hello');
+  page.step(true);
+  return page;
+}
 
 describe('whatever happens', () => {
   test('page and server agree at rest, every message once, under one key', () => {
@@ -129,8 +211,9 @@ describe('whatever happens', () => {
           page.settle();
           // Nothing is lost and nothing is there twice.
           const stored = page.server.messages.filter((each) => each.role === 'user');
-          const found = [...stored.map((each) => each.content), ...page.returned];
+          const found = stored.map((each) => each.content);
           expect(found.toSorted()).toEqual(submitted.toSorted());
+          expect(page.returned).toEqual([]);
           // One key for each message, and one body for each key once it was accepted.
           const keys = new Set(page.posted.map((each) => each.key));
           expect(keys.size).toBe(submitted.length);

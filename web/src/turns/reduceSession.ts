@@ -181,7 +181,16 @@ function loaded(state: SessionState, { session, page, leaf }: Event<'loaded'>): 
   const messages = merged(state, page.messages);
   const version = Math.max(state.version, page.version, session.version);
   const hasOlder = isFirst ? page.hasMore : state.hasOlder;
-  let next: SessionState = { ...state, view: 'ready', session, messages, version, hasOlder };
+  const unreadTurn = null;
+  let next: SessionState = {
+    ...state,
+    view: 'ready',
+    session,
+    messages,
+    version,
+    hasOlder,
+    unreadTurn,
+  };
   next = { ...next, ...followed(next, isFirst, leaf), problem: null };
   const open = state.open;
   if (open) {

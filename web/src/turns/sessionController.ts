@@ -204,6 +204,7 @@ export class SessionController {
 
   private openStream(): AbortSignal {
     this.stream?.abort();
+    broadcast({ streams: true });
     this.stream = new AbortController();
     return this.stream.signal;
   }

@@ -24,7 +24,9 @@ export class SessionRegistry {
   constructor(private readonly surroundings: Surroundings) {
     onBroadcast((message) => {
       if ('gone' in message) this.controllers.get(message.gone)?.dispatch({ type: 'gone' });
-      else {
+      else if ('streams' in message) {
+        if (document.visibilityState === 'hidden') this.park();
+      } else {
         const controller = this.controllers.get(message.session);
         const known = controller?.snapshot().version ?? Number.POSITIVE_INFINITY;
         if (message.version > known) controller?.dispatch({ type: 'version-moved' });
@@ -127,10 +129,12 @@ export class SessionRegistry {
     if (document.visibilityState === 'visible') this.wake();
     else {
       clearTimeout(this.pollTimer);
-      this.parkTimer = setTimeout(() => {
-        for (const each of this.controllers.values()) each.dispatch({ type: 'hidden' });
-      }, PARK_AFTER_MS);
+      this.parkTimer = setTimeout(() => this.park(), PARK_AFTER_MS);
     }
+  }
+
+  private park(): void {
+    for (const each of this.controllers.values()) each.dispatch({ type: 'hidden' });
   }
 
   private schedulePoll(): void {

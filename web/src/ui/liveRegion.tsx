@@ -21,6 +21,12 @@ export function announce(text: string, how: keyof Announcements = 'polite'): voi
   for (const listener of listeners) listener();
 }
 
+/** Erases what was announced, of a session that is gone. */
+export function silence(): void {
+  current = { polite: '', assertive: '' };
+  for (const listener of listeners) listener();
+}
+
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);

@@ -1,6 +1,6 @@
 /** A whole stack, started with `parley up` on a data folder of its own. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -10,12 +10,12 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 const PYTHON = process.env.PARLEY_TEST_PYTHON ?? join(ROOT, '.venv/bin/python');
 const READY_MS = 150_000;
 
+// The first one is the default.
 const ASSISTANTS = `assistants:
   - id: helper
     name: Helper
     description: Answers anything
     instructions: Answer.
-    default: true
   - id: pirate
     name: Pirate
     description: Speaks like a pirate
@@ -37,9 +37,6 @@ export class Stack {
   async start(): Promise<void> {
     const [port, modelUrl] = await Promise.all([freePort(), this.model.start()]);
     this.url = `http://127.0.0.1:${port}`;
-    const cache = join(ROOT, '.parley', 'cache');
-    mkdirSync(cache, { recursive: true });
-    symlinkSync(cache, join(this.data, 'cache'));
     const assistants = join(this.data, 'assistants.yaml');
     writeFileSync(assistants, ASSISTANTS);
     this.process = spawn(PYTHON, ['-m', 'parley_cli', 'up'], {
@@ -97,8 +94,7 @@ export class Stack {
   private async waitUntilReady(): Promise<void> {
     const deadline = Date.now() + READY_MS;
     while (Date.now() < deadline) {
-      const response = await fetch(`${this.url}/readyz`).catch(() => null);
-      if (response?.ok) return;
+      if (this.output.includes('Parley is ready')) return;
       if (this.process?.exitCode !== null) break;
       await new Promise((done) => setTimeout(done, 200));
     }

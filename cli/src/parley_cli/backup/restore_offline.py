@@ -1,81 +1,59 @@
 """Restores a backup into the event store of a data folder on which no stack runs."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
-from parley_cli.engines import KafkaServer, PostgresServer, free_ports
 from parley_cli.service_commands.foreground import run_in_foreground
 from parley_cli.service_commands.locations import StackNotRunning
-from parley_cli.settings import OperationsSettings, variables
+from parley_cli.service_commands.offline_store import has_log, offline_log, offline_store
+from parley_cli.settings import OperationsSettings
+from parley_cli.stack.program import parley_command
 from parley_cli.stack.secret_store import SecretStore
-from parley_cli.stack.state_file import StackLock
-from parley_cli.stack.up.databases_sql import ServiceDatabase, prepare_databases
 
 
 async def restore_into_data_folder(settings: OperationsSettings, folders: Sequence[str]) -> int:
-    """Restore, then reconcile with the log of the folder; return the exit code.
+    """Restore, then reconcile with the log, if there is one; return the exit code.
 
-    The stack lock keeps session from serving meanwhile: nothing may be written, and no erased
-    session read. Raises StackNotRunning without a master key, EngineError (also if a stack runs),
-    SecretLost.
+    Raises StackNotRunning without a master key, EngineError (also if a stack runs), SecretLost.
     """
-    data = settings.data.resolve()
-    secrets = SecretStore(data)
-    master_key = _master_key(settings, secrets)
-    with StackLock(data):
-        (data / "logs").mkdir(exist_ok=True)
-        async with AsyncExitStack() as engines:
-            embedded = None
-            if not settings.postgres:
-                embedded = PostgresServer(data, *free_ports(1))
-                await engines.enter_async_context(_running(embedded))
-            admin_dsn = embedded.dsn() if embedded else str(settings.postgres)
-            database = ServiceDatabase("parley_session", secrets.password("session-database"))
-            await prepare_databases(admin_dsn, [database], restrict_server=embedded is not None)
-            environment = {
-                **variables("PARLEY_SESSION_"),
-                "PARLEY_SESSION_DATABASE_URL": database.dsn(admin_dsn),
-                "PARLEY_MASTER_KEY": master_key,
-            }
-            # These calls block the event loop, on which nothing else runs.
-            return (
-                run_in_foreground(("parley_session", "migrate"), environment)
-                or run_in_foreground(("parley_session", "restore", *folders), environment)
-                or await _reconcile(settings, data, environment)
-            )
+    master_key = _master_key(settings)
+    async with AsyncExitStack() as engines:
+        store = await engines.enter_async_context(offline_store(settings))
+        environment = {**store, "PARLEY_MASTER_KEY": master_key}
+        # These calls block the event loop, on which nothing else runs.
+        if code := run_in_foreground(
+            ("parley_session", "migrate"), environment
+        ) or run_in_foreground(("parley_session", "restore", *folders), environment):
+            return code
+        if has_log(settings):
+            print("Importing the events that exist only in the log.", flush=True)
+            log = await engines.enter_async_context(offline_log(settings))
+            code = run_in_foreground(("parley_session", "reconcile"), {**environment, **log})
+    print(_next_steps(settings))
+    return code
 
 
-async def _reconcile(
-    settings: OperationsSettings, data: Path, environment: Mapping[str, str]
-) -> int:
-    """Reconcile with the log of the data folder, which is available only now or while it serves.
-
-    A log at PARLEY_KAFKA is available at any time.
-    """
-    if settings.kafka or not (data / "kafka" / "records").exists():
-        return 0
-    print("Importing the events that exist only in the log of the data folder.", flush=True)
-    kafka = KafkaServer(data, data / "cache", *free_ports(2))
-    async with _running(kafka):
-        return run_in_foreground(
-            ("parley_session", "reconcile"),
-            {**environment, "PARLEY_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap},
-        )
-
-
-@asynccontextmanager
-async def _running(server: PostgresServer | KafkaServer) -> AsyncIterator[None]:
-    try:
-        await server.start()
-        yield
-    finally:
-        await server.stop()
+def _next_steps(settings: OperationsSettings) -> str:
+    data = {"PARLEY_DATA": str(settings.data.resolve())}
+    key = "PARLEY_MASTER_KEY=... " if settings.master_key else ""
+    steps = f"""\
+Next:
+  {key}{parley_command("up", environment=data)}
+and, once it is ready, in another terminal:
+  {parley_command("log", "restore", environment=data)}
+  {parley_command("rebuild", "history", environment=data)}"""
+    if has_log(settings):
+        return steps
+    return f"""\
+The data folder has no log, so nothing after the backup was imported: sessions erased since the
+backup can be read again, until they are erased again.
+{steps}"""
 
 
-def _master_key(settings: OperationsSettings, secrets: SecretStore) -> str:
+def _master_key(settings: OperationsSettings) -> str:
     secret = settings.master_key
-    if key := secret.get_secret_value() if secret else secrets.existing("master-key"):
+    stored = SecretStore(settings.data.resolve()).existing("master-key")
+    if key := secret.get_secret_value() if secret else stored:
         return key
     path = settings.data.resolve() / "secrets" / "master-key"
     raise StackNotRunning(

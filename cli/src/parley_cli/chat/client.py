@@ -38,6 +38,10 @@ class ChatClient:
     def session(self, session_id: str) -> dict[str, Any]:
         return dict(self._call("GET", f"/v1/sessions/{session_id}"))
 
+    def sessions(self, limit: int) -> list[dict[str, Any]]:
+        """The last sessions, the most recent first."""
+        return list(self._call("GET", f"/v1/sessions?limit={limit}")["data"])
+
     def start_session(self, assistant_id: str) -> dict[str, Any]:
         return dict(self._call("POST", "/v1/sessions", {"assistant_id": assistant_id}))
 

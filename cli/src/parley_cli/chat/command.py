@@ -25,7 +25,9 @@ def chat(options: argparse.Namespace) -> int:
         conversation = Conversation(
             ChatClient(client), _screen(interactive), interactive=interactive
         )
-        conversation.open(assistant=options.assistant, session=options.session)
+        conversation.open(
+            assistant=options.assistant, session=options.session, new=options.new or not interactive
+        )
         conversation.run()
     return 0 if conversation.succeeded else 1
 

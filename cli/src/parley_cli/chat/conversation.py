@@ -1,6 +1,7 @@
 """The chat loop: sends each typed line as a message, or runs it as a slash command."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from parley_cli.chat.client import ChatClient, ChatError
@@ -9,12 +10,14 @@ from parley_cli.chat.sse_events import ReplyDelta, ReplyEnded
 
 MESSAGES_ON_RESUME = 6
 MESSAGES_OF_HISTORY = 20
+LISTED_SESSIONS = 20
 HELP = """\
-/history             show the last messages of this session
-/switch [ASSISTANT]  switch to another assistant: your latest session with it, or a new one
-/new                 start a new session with this assistant
-/help                show this help
-/quit                leave the chat (or Ctrl-D)
+/history               show the last messages of this session
+/sessions [NUMBER|ID]  list your last sessions, or continue one of them
+/switch [ASSISTANT]    switch to another assistant: your latest session with it, or a new one
+/new                   start a new session with this assistant
+/help                  show this help
+/quit                  leave the chat (or Ctrl-D)
 Any other line is a message. Ctrl-C stops showing a reply; the server still completes it."""
 
 
@@ -25,16 +28,23 @@ class Conversation:
         self._client, self._screen, self._interactive = client, screen, interactive
         self._assistants = client.assistants()
         self._session: Mapping[str, Any] = {}
+        self._listed: Sequence[Mapping[str, Any]] = ()
         self._version = 0
         self.succeeded = True
 
-    def open(self, *, assistant: str | None, session: str | None) -> None:
-        """Resume a session, or the latest one with an assistant. Raises ChatError."""
+    def open(self, *, assistant: str | None, session: str | None, new: bool) -> None:
+        """Resume the session, or start a `new` one with an assistant, or resume the latest one.
+
+        Raises ChatError.
+        """
         if session:
-            self._enter(self._client.session(session))
-            self._show_history(MESSAGES_ON_RESUME)
+            self._resume(self._client.session(session))
+            return
+        chosen = self._find_assistant(assistant) if assistant else self._ask_assistant()
+        if new:
+            self._start(chosen["id"])
         else:
-            self._switch(self._find_assistant(assistant) if assistant else self._ask_assistant())
+            self._switch(chosen)
 
     def run(self) -> None:
         while (line := self._next_line()) is not None:
@@ -63,8 +73,13 @@ class Conversation:
             case "/switch":
                 name = argument.strip()
                 self._switch(self._find_assistant(name) if name else self._ask_assistant())
+            case "/sessions":
+                if argument.strip():
+                    self._resume(self._find_session(argument.strip()))
+                else:
+                    self._list_sessions()
             case "/new":
-                self._enter(self._client.start_session(self._session["assistant_id"]))
+                self._start(self._session["assistant_id"])
             case "/help":
                 self._screen.notice(HELP)
             case _ if command.startswith("/"):
@@ -90,6 +105,31 @@ class Conversation:
         if ended.error:
             raise ChatError(ended.error)
 
+    def _start(self, assistant_id: str) -> None:
+        self._enter(self._client.start_session(assistant_id))
+
+    def _resume(self, session: Mapping[str, Any]) -> None:
+        self._enter(session)
+        self._show_history(MESSAGES_ON_RESUME)
+
+    def _list_sessions(self) -> None:
+        self._listed = self._client.sessions(LISTED_SESSIONS)
+        for number, session in enumerate(self._listed, start=1):
+            time = datetime.fromisoformat(session["updated_at"]).astimezone()
+            title = session["title"] or session["id"]
+            name = self._name_of(session["assistant_id"])
+            self._screen.notice(f"{number:>2}. {time:%Y-%m-%d %H:%M}  {name}  {title}")
+        self._screen.notice("/sessions NUMBER continues one of them.")
+
+    def _find_session(self, text: str) -> Mapping[str, Any]:
+        """The session with this ID, or number in the last list. Raises ChatError."""
+        if not text.isdecimal():
+            return self._client.session(text)
+        self._listed = self._listed or self._client.sessions(LISTED_SESSIONS)
+        if not 1 <= int(text) <= len(self._listed):
+            raise ChatError(f"No session has the number {text}; type /sessions for a list.")
+        return self._listed[int(text) - 1]
+
     def _switch(self, assistant: Mapping[str, Any]) -> None:
         switched = self._client.switch_assistant(assistant["id"])
         self._enter(switched["session"])
@@ -112,8 +152,11 @@ class Conversation:
             self._screen.message(author, message["content"], requested=requested)
 
     def _assistant_name(self) -> str:
+        return self._name_of(self._session["assistant_id"])
+
+    def _name_of(self, assistant_id: str) -> str:
         names = {assistant["id"]: assistant["name"] for assistant in self._assistants}
-        return str(names.get(self._session["assistant_id"], self._session["assistant_id"]))
+        return str(names.get(assistant_id, assistant_id))
 
     def _ask_assistant(self) -> Mapping[str, Any]:
         """The assistant that the user chooses; the default one if the chat is not interactive."""

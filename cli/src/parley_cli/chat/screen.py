@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
+from parley_cli.chat.interrupt_gate import InterruptGate, without_echo
 from parley_cli.chat.markdown_stream import (
     IncrementalMarkdown,
     completed_length,
@@ -77,19 +78,24 @@ class TerminalScreen:
 
     @contextmanager
     def reply(self, author: str) -> Iterator[ReplyWriter]:
-        self._console.print(Text(author, "bold"))
         unfinished = IncrementalMarkdown()
-        try:
-            with Live(
+        with without_echo(), InterruptGate() as gate:
+            live = Live(
                 unfinished,
                 console=self._console,
                 refresh_per_second=FRAMES_PER_SECOND,
                 transient=True,
-            ):
-                yield partial(self._write, unfinished)
-        finally:
-            self._console.print(Markdown(unfinished.text))
-            self._console.print()
+            )
+            try:
+                with gate.closed():
+                    self._console.print(Text(author, "bold"))
+                    live.start()
+                yield gate.protecting(partial(self._write, unfinished))
+            finally:
+                with gate.closed():
+                    live.stop()
+                    self._console.print(Markdown(unfinished.text))
+                    self._console.print()
 
     def read_line(self, prompt: str) -> str | None:
         try:
@@ -97,6 +103,9 @@ class TerminalScreen:
         except EOFError:
             self._console.print()
             return None
+        except KeyboardInterrupt:
+            self._console.print()
+            raise
 
     def _write(self, unfinished: IncrementalMarkdown, text: str) -> None:
         """Print completed blocks once; only the unfinished rest is redrawn as it grows."""

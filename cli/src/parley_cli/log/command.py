@@ -3,12 +3,16 @@
 import argparse
 import asyncio
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 
 from parley_cli.errors import CommandError
 from parley_cli.log.tail.command import KeySource, TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions, Owner
+from parley_cli.service_commands.foreground import run_in_foreground
 from parley_cli.service_commands.locations import StackLocations
+from parley_cli.service_commands.offline_store import has_log, offline_log, offline_store
 from parley_cli.service_commands.service_command import history_command, session_command, verify
 from parley_cli.settings import OperationsSettings, load
 from parley_core.log import LogError
@@ -19,7 +23,8 @@ DEFAULT_TENANT = "default"
 
 def log(options: argparse.Namespace) -> int:
     """Raises InvalidSettings, CommandError."""
-    locations = StackLocations(load(OperationsSettings))
+    settings = load(OperationsSettings)
+    locations = StackLocations(settings)
     match options.log_command:
         case "tail":
             return _tail(locations, options)
@@ -28,8 +33,10 @@ def log(options: argparse.Namespace) -> int:
         case "restore":
             return session_command(locations, "restore-log")
         case "reconcile":
-            dry_run = ["--dry-run"] if options.dry_run else []
-            return session_command(locations, "reconcile", *dry_run)
+            arguments = ["reconcile", *(["--dry-run"] if options.dry_run else [])]
+            if locations.are_offline:
+                return asyncio.run(_reconcile_offline(settings, arguments))
+            return session_command(locations, *arguments)
         case _:
             return history_command(locations, "dead-letters", *options.rest)
 
@@ -40,6 +47,18 @@ def rebuild(options: argparse.Namespace) -> int:
     arguments += ["--rollback"] if options.rollback else []
     arguments += ["--accept-differences"] if options.accept_differences else []
     return history_command(StackLocations(load(OperationsSettings)), "rebuild", *arguments)
+
+
+async def _reconcile_offline(settings: OperationsSettings, arguments: Sequence[str]) -> int:
+    """Reconcile the data folder of a stack that does not run. Raises CommandError."""
+    if not has_log(settings):
+        raise CommandError(
+            f"{settings.data.resolve()} has no log: set PARLEY_KAFKA, or PARLEY_DATA to a folder "
+            "that has one."
+        )
+    async with offline_store(settings) as store, offline_log(settings) as log:
+        # Blocks the event loop, on which nothing else runs.
+        return run_in_foreground(("parley_session", *arguments), {**store, **log})
 
 
 def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
@@ -68,4 +87,7 @@ def _tail_options(options: argparse.Namespace) -> TailOptions:
         until=options.until,
         starts=dict(options.starts),
     )
-    return TailOptions(filters, limit=options.limit, follow=options.follow, as_json=options.json)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return TailOptions(
+        filters, limit=options.limit, follow=options.follow, as_json=options.json, columns=columns
+    )

@@ -41,10 +41,11 @@ class StackLocations:
     def log_environment(self) -> Mapping[str, str]:
         """The variables with which a child finds the log. Raises StackNotRunning."""
         if self._settings.kafka:
-            return {**kafka_security(), **_kafka(self._settings.kafka)}
+            return kafka_environment(self._settings.kafka)
         kafka = self._process("kafka", "PARLEY_KAFKA")
-        security = {} if kafka.pid else kafka_security()
-        return {**security, **_kafka(kafka.address)}
+        if kafka.pid:
+            return {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": kafka.address}
+        return kafka_environment(kafka.address)
 
     def topic_environment(self) -> Mapping[str, str]:
         """The settings of a topic that is created again: those of `parley up`, where it runs."""
@@ -116,9 +117,18 @@ class StackLocations:
         )
 
     @property
+    def are_offline(self) -> bool:
+        """Whether the event store is in the data folder, and no stack runs on it."""
+        settings = self._settings
+        return not (
+            self._running or settings.session_database_url or (settings.postgres and settings.kafka)
+        ) and bool(settings.postgres or (settings.data / "postgres").exists())
+
+    @property
     def _data(self) -> Path:
         return self._settings.data.resolve()
 
 
-def _kafka(bootstrap_servers: str) -> dict[str, str]:
-    return {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}
+def kafka_environment(bootstrap_servers: str) -> dict[str, str]:
+    """The variables with which a child finds an external Kafka."""
+    return {**kafka_security(), "PARLEY_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers}

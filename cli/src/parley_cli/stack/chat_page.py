@@ -122,8 +122,8 @@ _NETWORK_ERRORS = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETU
 def _failure(output: str) -> str:
     if any(error in output for error in _NETWORK_ERRORS):
         return _UNREACHABLE
-    lines = [line for line in output.splitlines() if line.strip()]
-    return f"The chat page was not built: {' '.join(lines[-3:])[:500]}"
+    lines = [line for line in output.splitlines() if line.strip() and "warn" not in line]
+    return f"The chat page was not built: {' '.join(lines[:5])[:500]}"
 
 
 def _is_built(folder: Path) -> bool:

@@ -1,42 +1,58 @@
 """Jars of Kafka: downloaded once from a Maven repository, verified against pinned checksums."""
 
+import asyncio
 import functools
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from parley_cli.engines import EngineError, free_port
-from parley_cli.engines.kafka.jars import kafka_jars
+from parley_cli.engines.kafka.jars import fetch_jars, jars_are_complete
 
 
-class MavenRepository(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+@dataclass(frozen=True)
+class Repository:
+    """A Maven repository, and the paths that were requested from it."""
+
+    url: str
+    requested: list[str]
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    handler = functools.partial(MavenRepository, directory=str(folder))
+def served(folder: Path) -> Iterator[Repository]:
+    requested: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, *_: object) -> None:
+            requested.append(self.path)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield Repository(url, requested)
         finally:
             server.shutdown()
             thread.join()
 
 
-@pytest.fixture(scope="module")
-def repository(engine_cache: Path) -> Iterator[str]:
-    """The URL of a Maven repository that has every jar."""
-    kafka_jars(engine_cache)
-    with served(engine_cache / "kafka") as address:
-        yield address
+@pytest.fixture
+async def repository(engine_cache: Path) -> AsyncIterator[Repository]:
+    """A Maven repository that has every jar."""
+    await fetch_jars(engine_cache)
+    with served(engine_cache / "kafka") as repository:
+        yield repository
 
 
 @pytest.fixture
@@ -44,42 +60,60 @@ def unreachable() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
-def test_jars_are_downloaded_into_the_cache_and_nowhere_else(
-    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_complete_cache_needs_no_network(engine_cache: Path, unreachable: str) -> None:
+    jars = await fetch_jars(engine_cache)
+    assert await fetch_jars(engine_cache, repository=unreachable) == jars
+
+
+async def test_a_download_reports_its_bytes_up_to_the_total(
+    repository: Repository, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    jars = kafka_jars(tmp_path / "cache", repository)
-    assert all(jar.is_relative_to(tmp_path / "cache") and jar.exists() for jar in jars)
-    assert not any(home.iterdir())
+    reports: list[tuple[int, int]] = []
+    jars = await fetch_jars(tmp_path, lambda *report: reports.append(report), repository.url)
+    assert all(jar.is_relative_to(tmp_path) for jar in jars)
+    total = sum(jar.stat().st_size for jar in jars)
+    assert (reports[0], reports[-1]) == ((0, total), (total, total))
+    assert reports == sorted(reports)
 
 
-def test_a_complete_cache_needs_no_network(engine_cache: Path, unreachable: str) -> None:
-    assert kafka_jars(engine_cache, unreachable) == kafka_jars(engine_cache)
+async def test_two_first_starts_at_once_download_each_jar_once(
+    repository: Repository, tmp_path: Path
+) -> None:
+    both = [fetch_jars(tmp_path, repository=repository.url) for _ in range(2)]
+    first, second = await asyncio.gather(*both)
+    assert first == second
+    assert len(repository.requested) == len(set(repository.requested)) == len(first)
 
 
-def test_a_truncated_jar_is_downloaded_again(repository: str, tmp_path: Path) -> None:
-    jar = kafka_jars(tmp_path, repository)[0]
+async def test_only_a_truncated_jar_is_downloaded_again(
+    repository: Repository, tmp_path: Path, engine_cache: Path
+) -> None:
+    shutil.copytree(
+        engine_cache / "kafka", tmp_path / "kafka", ignore=shutil.ignore_patterns("*.aot")
+    )
+    jar = (await fetch_jars(tmp_path, repository=repository.url))[0]
     whole = jar.read_bytes()
     jar.write_bytes(whole[:1000])
-    kafka_jars(tmp_path, repository)
+    assert not jars_are_complete(tmp_path)
+    await fetch_jars(tmp_path, repository=repository.url)
     assert jar.read_bytes() == whole
+    assert repository.requested == [f"/{jar.relative_to(tmp_path / 'kafka')}"]
 
 
-def test_a_downloaded_jar_with_another_checksum_is_rejected(
-    repository: str, tmp_path: Path
+async def test_a_downloaded_jar_with_another_checksum_is_rejected(
+    repository: Repository, tmp_path: Path
 ) -> None:
     forged, empty = tmp_path / "forged", tmp_path / "empty"
-    jar = kafka_jars(forged, repository)[0]
+    jar = (await fetch_jars(forged, repository=repository.url))[0]
     jar.write_bytes(b"not the jar")
     with (
-        served(forged / "kafka") as address,
+        served(forged / "kafka") as other,
         pytest.raises(EngineError, match=f"{jar.name} does not match its SHA-256 checksum"),
     ):
-        kafka_jars(empty, address)
+        await fetch_jars(empty, repository=other.url)
+    assert not jars_are_complete(empty)
 
 
-def test_an_unreachable_repository_is_reported(tmp_path: Path, unreachable: str) -> None:
+async def test_an_unreachable_repository_is_reported(tmp_path: Path, unreachable: str) -> None:
     with pytest.raises(EngineError, match=r"^The jars of Kafka cannot be downloaded: "):
-        kafka_jars(tmp_path, unreachable)
+        await fetch_jars(tmp_path, repository=unreachable)

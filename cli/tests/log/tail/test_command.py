@@ -82,6 +82,14 @@ async def test_time_type_and_session_filters_combine(log: TailedLog) -> None:
     assert [event["sequence"] for event in events] == [4, 6, 8]
 
 
+async def test_a_session_is_found_by_the_beginning_of_its_id(log: TailedLog) -> None:
+    conversations = [FakeConversation() for _ in range(8)]
+    await log.append(*conversations)
+    for each in conversations:
+        events = await log.events(FilterOptions(sessions=frozenset({str(each.id)[:8]})))
+        assert subjects(events) == {str(each.id)}
+
+
 async def test_a_start_in_the_future_selects_nothing(log: TailedLog) -> None:
     await log.append(FakeConversation().submitted("Hello"))
     assert await log.events(FilterOptions(since=MORNING + timedelta(days=3650))) == []

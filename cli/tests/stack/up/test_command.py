@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -112,11 +113,8 @@ def test_an_invalid_setting_is_named_with_exit_code_2(
 class WholeStack:
     """`parley up` as a child process."""
 
-    def __init__(self, folder: Path, engine_cache: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.data, self._output = folder / "data", folder / "output"
-        self.data.mkdir()
-        # Kafka's jars are 44 MB.
-        (self.data / "cache").symlink_to(engine_cache, target_is_directory=True)
         inherited = {
             n: v for n, v in os.environ.items() if not n.startswith(("PARLEY_", "OPENAI_"))
         }
@@ -168,10 +166,10 @@ class WholeStack:
 
 
 @pytest.fixture(scope="module")
-def one_stack(engine_cache: Path) -> Iterator[WholeStack]:
+def one_stack() -> Iterator[WholeStack]:
     # Not in pytest's own folder, which the user of PostgreSQL cannot traverse.
     with tempfile.TemporaryDirectory(prefix="parley-up-") as folder:
-        stack = WholeStack(Path(folder), engine_cache)
+        stack = WholeStack(Path(folder))
         yield stack
         if stack.is_running:
             stack.stop()
@@ -185,7 +183,7 @@ def stack(one_stack: WholeStack) -> WholeStack:
 
 
 def test_the_printed_curl_example_streams_a_reply(stack: WholeStack) -> None:
-    example = stack.output[stack.output.index("TOKEN=") :]
+    example = stack.output[stack.output.index("\nTOKEN=") :]
     streamed = stack.run("sh", "-c", example).stdout
     assert "reply.delta" in streamed
     assert '"type":"reply.completed"' in streamed
@@ -236,14 +234,24 @@ def test_log_commands_find_the_log_of_the_stack(stack: WholeStack) -> None:
 def test_after_sigkill_of_the_stack_the_chat_continues_and_the_stack_stops_in_order(
     stack: WholeStack,
 ) -> None:
-    assert stack.parley("chat", "--user", "ada", stdin="My name is Ada.").returncode == 0
+    chat = stack.parley("chat", "--user", "ada", stdin="My name is Ada.")
+    assert chat.returncode == 0
+    [session] = re.findall(r"new session (\S+)\. ", chat.stderr)
     before = stack.processes()
     stack.process.kill()
     stack.process.wait()
     assert stack.parley("status").returncode == 1
     stack.start()
-    reply = stack.parley("chat", "--user", "ada", stdin="What is my name?")
+    resume = ("chat", "--user", "ada", "--session", session)
+    reply = stack.parley(*resume, stdin="What is my name?")
     assert "Your name is **Ada**" in reply.stdout
     assert not any(Path(f"/proc/{each['pid']}").exists() for each in before.values())
     assert stack.stop() == 0
     assert "No stack runs on" in stack.parley("status").stderr
+
+
+def test_reconcile_runs_on_the_data_folder_of_a_stopped_stack(one_stack: WholeStack) -> None:
+    assert not one_stack.is_running
+    reconciled = one_stack.parley("log", "reconcile", "--dry-run")
+    assert reconciled.returncode == 0, reconciled.stderr
+    assert reconciled.stdout.startswith("Would import 0 events")

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,6 +28,9 @@ class FakeGateway:
     messages: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     url: str = ""
+    # Streams wait for `resumed` after so many events.
+    pause_after: int | None = None
+    resumed: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def serving(self) -> Iterator["FakeGateway"]:
@@ -39,13 +42,15 @@ class FakeGateway:
             try:
                 yield self
             finally:
+                self.resumed.set()
                 server.shutdown()
                 thread.join()
 
     def session_with(self, assistant_id: str) -> dict[str, Any]:
         session_id = str(uuid4())
         self.messages[session_id] = []
-        session = {"id": session_id, "assistant_id": assistant_id, "version": 1}
+        session = {"id": session_id, "assistant_id": assistant_id, "version": 1, "title": None}
+        session["updated_at"] = f"2026-11-24T08:{len(self.sessions):02}:00.000000Z"
         return self.sessions.setdefault(session_id, session)
 
     def events(self) -> list[bytes]:
@@ -77,6 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         match path.split("/")[2:]:
             case ["assistants"]:
                 self._respond({"data": ASSISTANTS})
+            case ["sessions"]:
+                # The most recent first, the default order of the API.
+                self._respond({"data": [*self.gateway.sessions.values()][::-1]})
             case ["sessions", session_id]:
                 self._respond(self.gateway.sessions[session_id])
             case ["export"]:
@@ -113,9 +121,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        # A client may have stopped reading.
+        with suppress(ConnectionError):
+            self._write_events(session_id, content)
+
+    def _write_events(self, session_id: str, content: str) -> None:
         events = self.gateway.events()
         cut = self.gateway.cuts.pop(0) if self.gateway.cuts else None
-        for event in events[:cut]:
+        for number, event in enumerate(events[:cut]):
+            if number == self.gateway.pause_after:
+                self.gateway.resumed.wait()
             self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
         if cut is None:
             messages = self.gateway.messages.setdefault(session_id, [])

@@ -10,7 +10,8 @@ import aiohttp
 import uvicorn
 from starlette.types import ASGIApp
 
-from parley_core.http.uvicorn_internals import BoundedProtocol
+from parley_core.http.protocol.early_responses import EarlyResponder
+from parley_core.http.server import protocol_class
 from parley_testing.eventually import eventually
 
 START_SECONDS = 15
@@ -21,9 +22,13 @@ SEND_BUFFER_BYTES = 16_384
 class Server(uvicorn.Server):
     """Stops immediately, whereas uvicorn polls ten times a second and then waits."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, early_responder: EarlyResponder | None) -> None:
         config = uvicorn.Config(
-            app, http=BoundedProtocol, ws="none", log_config=None, timeout_graceful_shutdown=2
+            app,
+            http=protocol_class(early_responder),  # type: ignore[arg-type]
+            ws="none",
+            log_config=None,
+            timeout_graceful_shutdown=2,
         )
         super().__init__(config)
         self._stopping = asyncio.Event()
@@ -50,7 +55,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIterator[Served]:
+async def serving(
+    app: ASGIApp,
+    *,
+    small_send_buffer: bool = False,
+    early_responder: EarlyResponder | None = None,
+) -> AsyncIterator[Served]:
     """Serve the application within the block; the test may stop it earlier."""
     listening = socket.create_server(("127.0.0.1", 0))
     # asyncio sets it on sockets that it opens itself only. Without it, a response written in two
@@ -58,7 +68,7 @@ async def serving(app: ASGIApp, *, small_send_buffer: bool = False) -> AsyncIter
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if small_send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    server = Server(app)
+    server = Server(app, early_responder)
     running = asyncio.create_task(server._serve([listening]))
     try:
         await eventually(lambda: server.started or running.done(), within=START_SECONDS)

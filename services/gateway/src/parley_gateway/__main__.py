@@ -32,6 +32,7 @@ def main() -> int:
         max_connections_per_address=settings.max_connections_per_address,
         trusted_proxies=settings.trusted_proxies,
         hooks=Hooks(on_drain=gateway.begin_drain, on_hurry=gateway.hurry),
+        early_responder=gateway.early_pages,
     )
     return 0
 

@@ -39,6 +39,7 @@ from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.parameter_support import ParameterSupport
 from parley_gateway.chat_completions.session_completion import SessionCompletion
 from parley_gateway.chat_completions.stateless_completion import StatelessCompletion
+from parley_gateway.history.early_pages import EarlyPages
 from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.history.page_cache import PageCache
@@ -69,9 +70,13 @@ from parley_gateway.turns.submit_message import MessageSubmitter
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`asgi` is served: the page cache in front of `api`, whose stack costs more."""
+    """`asgi` is served: the page cache in front of `api`, whose stack costs more.
+
+    `early_pages` answers repeated requests in front of both.
+    """
 
     asgi: ASGIApp
+    early_pages: EarlyPages
     api: FastAPI
     pages: PageCache
     tokens: VerifiedTokenCache
@@ -157,7 +162,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         monitor.state.draining = True
         streams.drain()
 
-    return Gateway(asgi, api, pages, tokens, monitor, begin_drain, streams.hurry)
+    return Gateway(
+        asgi, cached.early_pages, api, pages, tokens, monitor, begin_drain, streams.hurry
+    )
 
 
 async def _start(keys: JWKSClient | None, state: ProcessState) -> None:

@@ -65,7 +65,9 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
         "to the model server, such as store,service_tier",
     )
     page_path: Path | None = Field(
-        default=None, description="the path of the folder with the built chat page"
+        default=None,
+        description="the path of the folder with the built chat page; by default, the page in the "
+        "package, which only wheels have",
     )
     cors_origins: Origins = ()
     public_docs: Annotated[bool, Variable("PARLEY_PUBLIC_DOCS")] = Field(

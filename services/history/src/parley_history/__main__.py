@@ -3,9 +3,8 @@
 import argparse
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 
-from parley_core.http.draining_server import Hooks
-from parley_core.http.server import serve
 from parley_core.log import LogError
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.process.process_state import ProcessState
@@ -20,12 +19,10 @@ from parley_core.storage.migrations import (
     MigrationError,
     run_with_connection,
 )
-from parley_history.app import create_app
 from parley_history.operations.dead_letters import arguments as dead_letters_arguments
 from parley_history.operations.dead_letters import command as dead_letters_command
 from parley_history.operations.rebuild import command as rebuild_command
 from parley_history.projection.watchdog import ProjectorStalled
-from parley_history.projector_app import create_projector_app
 from parley_history.settings import ProjectSettings, ServeSettings
 from parley_history.storage.database import DatabaseCommandSettings
 from parley_history.storage.database_errors import DATABASE_ERRORS
@@ -44,15 +41,21 @@ def main() -> int:
         configure_logging(f"history-{arguments.command}")
         match arguments.command:
             case "migrate":
-                _migrate(load(DatabaseCommandSettings))
+                _migrate(load(DatabaseCommandSettings).database.url)
             case "project":
-                return _project(load(ProjectSettings))
+                settings = load(ProjectSettings)
+                if arguments.migrate:
+                    _migrate(settings.database.url)
+                return _project(settings)
             case "rebuild" | "verify":
                 return rebuild_command.run(arguments)
             case "dead-letters":
                 return dead_letters_command.run(arguments)
             case _:
-                _serve(load(ServeSettings))
+                serve_settings = load(ServeSettings)
+                if arguments.migrate:
+                    _migrate(serve_settings.database.url)
+                _serve(serve_settings)
     except InvalidSettings as error:
         report_failure(error)
         return INVALID_SETTINGS
@@ -71,19 +74,28 @@ def _arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="apply pending migrations and exit")
-    commands.add_parser("project", help="project the log into the read model until SIGTERM")
-    commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
+    project = commands.add_parser(
+        "project", help="project the log into the read model until SIGTERM"
+    )
+    serve = commands.add_parser("serve", help="serve queries over HTTP until SIGTERM")
+    for command in (project, serve):
+        command.add_argument("--migrate", action="store_true", help="`migrate` first")
     rebuild_command.add_parsers(commands)
     dead_letters_arguments.add_parsers(commands)
     return parser.parse_args()
 
 
-def _migrate(settings: DatabaseCommandSettings) -> None:
-    for migration in run_with_connection(settings.database.url, migrate_history):
+def _migrate(database_url: str) -> None:
+    for migration in run_with_connection(database_url, migrate_history):
         print(f"applied {migration.number:04} {migration.name}")
 
 
 def _serve(settings: ServeSettings) -> None:
+    # Imported here, for half a second: a maintenance command needs no web server.
+    from parley_core.http.draining_server import Hooks
+    from parley_core.http.server import serve
+    from parley_history.app import create_app
+
     app = create_app(settings)
     serve(
         app,
@@ -94,11 +106,15 @@ def _serve(settings: ServeSettings) -> None:
         shared_port=settings.shared_port,
         settings=settings.server,
         drain_seconds=SERVE_DRAIN_SECONDS,
-        hooks=_waiting_for_database(settings, app.state.monitor.state),
+        hooks=Hooks(prepare=_wait_for_database(settings, app.state.monitor.state)),
     )
 
 
 def _project(settings: ProjectSettings) -> int:
+    from parley_core.http.draining_server import Hooks
+    from parley_core.http.server import serve
+    from parley_history.projector_app import create_projector_app
+
     app = create_projector_app(settings)
     serve(
         app,
@@ -108,7 +124,7 @@ def _project(settings: ProjectSettings) -> int:
         management_port=settings.projector.management_port,
         settings=settings.server,
         drain_seconds=PROJECTOR_DRAIN_SECONDS,
-        hooks=_waiting_for_database(settings, app.state.monitor.state),
+        hooks=Hooks(prepare=_wait_for_database(settings, app.state.monitor.state)),
     )
     match app.state.failure:
         case None:
@@ -125,7 +141,9 @@ def _project(settings: ProjectSettings) -> int:
     return 1
 
 
-def _waiting_for_database(settings: ServeSettings | ProjectSettings, state: ProcessState) -> Hooks:
+def _wait_for_database(
+    settings: ServeSettings | ProjectSettings, state: ProcessState
+) -> Callable[[], Awaitable[None]]:
     async def prepare() -> None:
         await wait_until_migrated(
             settings.database.url,
@@ -134,7 +152,7 @@ def _waiting_for_database(settings: ServeSettings | ProjectSettings, state: Proc
             migration_wait_seconds=settings.migration_wait_seconds,
         )
 
-    return Hooks(prepare=prepare)
+    return prepare
 
 
 if __name__ == "__main__":

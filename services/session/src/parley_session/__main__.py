@@ -6,8 +6,6 @@ import sys
 
 import asyncpg
 
-from parley_core.http.draining_server import Hooks
-from parley_core.http.server import serve
 from parley_core.log import LogError, ensure_topic
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.runtime.safe_logging import configure_logging, report_failure
@@ -21,7 +19,6 @@ from parley_core.storage.migrations import (
     require_migrated,
     run_with_connection,
 )
-from parley_session.app import create_app
 from parley_session.application.assistants.definitions_file import read_assistants
 from parley_session.application.assistants.seeding import seed_assistants
 from parley_session.operations import erase_user
@@ -88,6 +85,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case "erase-user":
             return erase_user.run(arguments)
         case _:
+            if arguments.migrate:
+                _migrate(load(MigrateSettings))
             _serve(load(SessionSettings))
     return 0
 
@@ -101,7 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         "migrate", help="apply pending migrations, seed the shared assistants and exit"
     )
     commands.add_parser("create-topic", help="create the Kafka topics, or check them, and exit")
-    commands.add_parser("serve", help="serve the internal API and relay the outbox to Kafka")
+    serve = commands.add_parser(
+        "serve", help="serve the internal API and relay the outbox to Kafka"
+    )
+    serve.add_argument("--migrate", action="store_true", help="`migrate` first")
     commands.add_parser("verify-log", help="compare the event store with the log and exit")
     commands.add_parser("restore-log", help="republish events missing from the log and exit")
     reconcile_parser = commands.add_parser(
@@ -148,6 +150,11 @@ async def _restore_log(settings: LogCommandSettings) -> int:
 
 
 def _serve(settings: SessionSettings) -> None:
+    # Imported here, for half a second: a maintenance command needs no web server.
+    from parley_core.http.draining_server import Hooks
+    from parley_core.http.server import serve
+    from parley_session.app import create_app
+
     app = create_app(settings)
     monitor = app.state.monitor
 

@@ -36,6 +36,7 @@ class Stack:
     def __init__(self, folder: Path, engine_cache: Path) -> None:
         """`folder` also holds the console output of `parley up`."""
         self.data, self.console = folder / "data", folder / "up.txt"
+        self._engine_cache = engine_cache
         self.port = free_port()
         self.jwt_secret = secrets.token_urlsafe(32)
         self._process: asyncio.subprocess.Process | None = None
@@ -44,9 +45,6 @@ class Stack:
             base_url=self.url, timeout=60, limits=httpx2.Limits(max_connections=None)
         )
         self.data.mkdir()
-        engine_cache.mkdir(parents=True, exist_ok=True)
-        # All stacks of a test run share one copy of Kafka's jars (44 MB).
-        (self.data / "cache").symlink_to(engine_cache, target_is_directory=True)
 
     @property
     def url(self) -> str:
@@ -190,6 +188,7 @@ class Stack:
         return inherited | {
             "PARLEY_DATA": str(self.data),
             "PARLEY_PORT": str(self.port),
+            "XDG_CACHE_HOME": str(self._engine_cache.parent),
             "PARLEY_JWT_SECRET": self.jwt_secret,
             # A generated title would raise the versions that the tests count.
             "PARLEY_INFERENCE_TITLES": "false",

@@ -1,15 +1,19 @@
 """AOT cache of Java (JEP 514): recorded in one run, it halves the time of later starts.
 
-The file name contains a fingerprint of its inputs and its own checksum, so that a cache of another
+The file name contains a fingerprint of its inputs and its own size, so that a cache of another
 Java or other jars, or a truncated one, is never used.
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+
+from parley_cli.engines.kafka.fingerprint import fingerprint
+
+# Each is 67 MB. Virtual environments share the folder, and each has a Java of its own.
+MAX_CACHES = 3
 
 
 class AOTCache:
@@ -17,12 +21,16 @@ class AOTCache:
 
     def __init__(self, shared: Path, java_files: Iterable[Path]) -> None:
         self._shared = shared
-        self._name = f"start-{_fingerprint(java_files)}"
+        self._name = f"start-{fingerprint(java_files)}"
 
     def options(self) -> list[str]:
-        """The Java options that use the cache; none if it was not recorded yet. Blocks."""
+        """The Java options that use the cache; none if it was not recorded yet."""
         file = self._find()
-        return [f"-XX:AOTCache={file}"] if file else []
+        if file is None:
+            return []
+        with contextlib.suppress(OSError):
+            file.touch()  # The caches used last are retained.
+        return [f"-XX:AOTCache={file}"]
 
     def recording_options(self, folder: Path) -> list[str]:
         """The Java options that record a cache in the folder when Java ends."""
@@ -35,27 +43,24 @@ class AOTCache:
             return
         # Without space for the cache, later starts are merely two seconds slower.
         with contextlib.suppress(OSError):
-            incoming = self._shared / f"{recording.stem}-{_checksum(recording)}.aot.{os.getpid()}"
+            size = recording.stat().st_size
+            incoming = self._shared / f"{recording.stem}-{size}.aot.{os.getpid()}"
             shutil.move(recording, incoming)
-            for old in set(self._shared.glob("start*")) - {incoming}:
-                old.unlink()
+            with incoming.open("rb") as file:
+                os.fsync(file.fileno())
             incoming.rename(incoming.with_suffix(""))
+            for old in self._by_last_use()[MAX_CACHES:]:
+                old.unlink(missing_ok=True)
 
     def _recording(self, folder: Path) -> Path:
         return folder / f"{self._name}.aot"
 
     def _find(self) -> Path | None:
         for file in self._shared.glob(f"{self._name}-*.aot"):
-            if file.stem == f"{self._name}-{_checksum(file)}":
+            if file.stem == f"{self._name}-{file.stat().st_size}":
                 return file
         return None
 
-
-def _fingerprint(files: Iterable[Path]) -> str:
-    # Java compares the same attributes before it uses a cache.
-    attributes = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(attributes).encode()).hexdigest()[:16]
-
-
-def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    def _by_last_use(self) -> list[Path]:
+        """The caches, and what interrupted runs left of one, the last used first."""
+        return sorted(self._shared.glob("start-*"), key=lambda f: f.stat().st_mtime, reverse=True)

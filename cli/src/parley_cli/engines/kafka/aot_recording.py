@@ -1,11 +1,11 @@
 """Records the AOT cache of Kafka in a run on a temporary data folder."""
 
-import asyncio
 import shutil
 from pathlib import Path
 
 from parley_cli.engines.kafka.jars import jars_are_complete
 from parley_cli.engines.kafka.kafka_server import KafkaServer, kafka_aot_cache
+from parley_cli.engines.process.child_process import try_lock
 
 # Java writes the cache at its end. The stack already runs and does not wait for it.
 STOP_TIMEOUT_SECONDS = 300.0
@@ -13,9 +13,17 @@ STOP_TIMEOUT_SECONDS = 300.0
 
 async def record_kafka_aot_cache(data: Path, cache: Path, port: int, controller_port: int) -> None:
     """Record an AOT cache in the folder `cache` unless it has one. Raises EngineError."""
-    if await asyncio.to_thread(_is_recorded, cache):
+    if _is_recorded(cache):
         return
     folder = data / "kafka-recording"
+    with (cache / "kafka" / "recording").open("w") as lock:
+        # Another stack that shares the cache folder records it now.
+        if not try_lock(lock):
+            return
+        await _record(folder, cache, port, controller_port)
+
+
+async def _record(folder: Path, cache: Path, port: int, controller_port: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     server = KafkaServer(folder, cache, port, controller_port, record_aot_cache=True)
     try:
@@ -28,4 +36,5 @@ async def record_kafka_aot_cache(data: Path, cache: Path, port: int, controller_
 
 
 def _is_recorded(cache: Path) -> bool:
-    return jars_are_complete(cache) and bool(kafka_aot_cache(cache.resolve()).options())
+    cache = cache.resolve()
+    return jars_are_complete(cache) and bool(kafka_aot_cache(cache).options())

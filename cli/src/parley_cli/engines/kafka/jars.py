@@ -1,79 +1,76 @@
-"""Downloads the jars of Kafka into a cache and verifies them against pinned checksums."""
+"""The jars of Kafka in a cache, which any number of data folders share."""
 
-import fcntl
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from parley_cli.engines.errors import EngineError, package_not_installed
+from parley_cli.engines.kafka.fingerprint import fingerprint
+from parley_cli.engines.kafka.pinned_jars import PINNED_JARS, Jar, pinned_jars
+from parley_cli.engines.process.child_process import try_lock
 
-# Each line is a checksum and a path in a Maven repository, in the format of `sha256sum -c`.
-PINNED_CHECKSUMS = Path(__file__).with_name("kafka-jars.sha256")
+MAVEN_CENTRAL = "https://repo1.maven.org/maven2"
+LOCK_POLL_SECONDS = 0.1
 
 
 def jars_in(cache: Path) -> list[Path]:
     """The paths of the class path in the cache, whether the files exist or not."""
-    return [cache / "kafka" / path for path in _pinned_checksums()]
+    return [cache / "kafka" / jar.path for jar in pinned_jars()]
 
 
 def jars_are_complete(cache: Path) -> bool:
-    """Whether the cache has every jar with its pinned checksum. Blocks."""
-    return not _not_matching(cache / "kafka", _pinned_checksums())
+    """Whether every jar is in the cache and was verified in its present state."""
+    marker = _marker(cache)
+    return marker is not None and marker.exists()
 
 
-def kafka_jars(cache: Path, repository: str | None = None) -> list[Path]:
-    """The jars of the class path; missing ones are downloaded. Blocks. Raises EngineError.
+async def fetch_jars(
+    cache: Path,
+    on_progress: Callable[[int, int], None] = lambda _, __: None,
+    repository: str = MAVEN_CENTRAL,
+) -> list[Path]:
+    """The jars of the class path; missing and damaged ones are downloaded. Raises EngineError.
 
-    The default repository is that of jgo, Maven Central.
+    `on_progress` receives the downloaded bytes and the total.
     """
-    folder, pinned = cache / "kafka", _pinned_checksums()
-    folder.mkdir(parents=True, exist_ok=True)
-    # Concurrent first starts would overwrite each other's downloads.
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # An interrupted download has its final name, so existence alone proves nothing.
-        if missing := _not_matching(folder, pinned):
-            _download(missing, folder, repository)
-            if rejected := _not_matching(folder, pinned):
-                raise EngineError(
-                    f"Kafka was not started: {rejected[0]} does not match its SHA-256 checksum."
-                )
+    if not jars_are_complete(cache):
+        folder = cache / "kafka"
+        folder.mkdir(parents=True, exist_ok=True)
+        async with _locked(folder / "lock"):
+            if missing := await asyncio.to_thread(_missing_in, folder):
+                # Imported here: only a first start needs an HTTP client.
+                from parley_cli.engines.kafka.jar_download import download_jars
+
+                await download_jars(missing, repository, folder, on_progress)
+            marker = _marker(cache)
+            assert marker is not None
+            marker.touch()
     return jars_in(cache)
 
 
-def _pinned_checksums() -> dict[str, str]:
-    """The checksum of each jar by its path."""
-    lines = (line.split() for line in PINNED_CHECKSUMS.read_text().splitlines())
-    return {path: digest for digest, path in lines}
+def _marker(cache: Path) -> Path | None:
+    """An empty file that exists if the jars, as they are now, have the pinned checksums."""
+    # Computing the checksums of 44 MB at every start would take a quarter of a second.
+    jars = jars_in(cache)
+    if not all(jar.exists() for jar in jars):
+        return None
+    pinned = hashlib.sha256(PINNED_JARS.read_bytes()).hexdigest()[:16]
+    return cache / "kafka" / f"verified-{pinned}-{fingerprint(jars)}"
 
 
-def _not_matching(folder: Path, pinned: Mapping[str, str]) -> list[str]:
-    return [path for path, digest in pinned.items() if _checksum(folder / path) != digest]
+def _missing_in(folder: Path) -> list[Jar]:
+    return [jar for jar in pinned_jars() if _checksum(folder / jar.path) != jar.sha256]
 
 
 def _checksum(file: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
-def _download(paths: Iterable[str], folder: Path, repository: str | None) -> None:
-    # Imported here: the import takes 0.1 s, and only a first start needs the package.
-    try:
-        from jgo.maven import MavenContext
-    except ModuleNotFoundError:
-        raise package_not_installed("Kafka", "jgo") from None
-
-    # Not `jgo.build`, which also writes to the home folder and downloads a second Java.
-    repositories = {"given": repository} if repository else None
-    maven = MavenContext(repo_cache=folder, remote_repos=repositories)
-
-    def download(path: str) -> None:
-        (folder / path).unlink(missing_ok=True)
-        *group, artifact, version, _ = path.split("/")
-        maven.project(".".join(group), artifact).at_version(version).artifact().resolve()
-
-    try:
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(download, paths))
-    except (OSError, RuntimeError) as error:
-        raise EngineError(f"The jars of Kafka cannot be downloaded: {error}.") from error
+@contextlib.asynccontextmanager
+async def _locked(path: Path) -> AsyncIterator[None]:
+    """Hold the lock, for which a download by another process may have to be awaited."""
+    with path.open("w") as lock:
+        while not try_lock(lock):  # noqa: ASYNC110 - another process releases it
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+        yield

@@ -3,17 +3,16 @@
 import asyncio
 import base64
 import shutil
-import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from parley_cli.engines.errors import os_errors_as_engine_errors, package_not_installed
 from parley_cli.engines.health_probes import kafka_answers
 from parley_cli.engines.kafka.aot_cache import AOTCache
-from parley_cli.engines.kafka.jars import jars_are_complete, jars_in
+from parley_cli.engines.kafka.jars import fetch_jars, jars_in
 from parley_cli.engines.ports import require_free
 from parley_cli.engines.process.child_process import ChildProcess
-from parley_cli.engines.process.proxy_environment import proxy_environment
 from parley_cli.engines.process.run_once import run_once
 from parley_core.log import Brokers
 
@@ -38,8 +37,15 @@ group.initial.rebalance.delay.ms=0
 
 # Kafka reports why it ends only to its logger; slf4j-simple writes to standard error.
 LOG_OPTIONS = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
+JAVA_OPTIONS = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS]
+# The optimising compiler pays off only in a run of many seconds.
+SHORT_RUN_OPTIONS = ["-XX:TieredStopAtLevel=1"]
 READY_TIMEOUT_SECONDS = 120.0
 EXIT_CODE_OF_SIGTERM = 128 + 15  # Set by Java itself.
+
+
+OnDownload = Callable[[int, int], None]
+"""Receives the downloaded bytes of Kafka's jars and their total."""
 
 
 class KafkaServer:
@@ -55,10 +61,12 @@ class KafkaServer:
         port: int,
         controller_port: int,
         *,
+        on_download: OnDownload = lambda _, __: None,
         record_aot_cache: bool = False,
     ) -> None:
         """`record_aot_cache`: run at low priority and record an AOT cache at the end."""
         self.port = port
+        self._on_download = on_download
         self._record_aot_cache = record_aot_cache
         self._controller_port = controller_port
         self._data = data.resolve()
@@ -86,45 +94,27 @@ class KafkaServer:
             await self.child.wait_for_previous_run()
             require_free(self.port, "Kafka")
             require_free(self._controller_port, "Kafka's controller")
-            jars = await self._jars()
+            jars = await fetch_jars(self._cache, self._on_download)
             class_path = ["-cp", ":".join(str(jar) for jar in jars)]
             if not (self._folder / "records").exists():
-                await self._format(java, class_path)
-            options = ["-Xmx256m", "-XX:+UseSerialGC", *LOG_OPTIONS, *class_path]
-            options = [*await asyncio.to_thread(self._aot_options), *options]
+                java_options = [*self._reuse_options(), *SHORT_RUN_OPTIONS, *JAVA_OPTIONS]
+                await self._format([java, *java_options, *class_path])
             properties = self._write_properties("records")
-            await self.child.start(
-                [*self._nice(), java, *options, "kafka.Kafka", properties], self._folder
-            )
+            start = [java, *self._aot_options(), *JAVA_OPTIONS, *class_path, "kafka.Kafka"]
+            await self.child.start([*self._nice(), *start, properties], self._folder)
             await self.child.wait_ready(self._answers, READY_TIMEOUT_SECONDS)
 
     async def stop(self, timeout: float = 8) -> None:
         if await self.child.stop(timeout) == EXIT_CODE_OF_SIGTERM and self._record_aot_cache:
             await asyncio.to_thread(kafka_aot_cache(self._cache).publish, self._folder)
 
-    async def _jars(self) -> list[Path]:
-        if not await asyncio.to_thread(jars_are_complete, self._cache):
-            command = [
-                sys.executable,
-                "-P",
-                "-m",
-                "parley_cli.engines.kafka.fetch_jars",
-                str(self._cache),
-            ]
-            await run_once(
-                ChildProcess("kafka-jars", self._data),
-                command,
-                self._data,
-                failure="Kafka cannot be started",
-                environment=proxy_environment(),
-            )
-        return jars_in(self._cache)
-
     def _aot_options(self) -> list[str]:
-        aot_cache = kafka_aot_cache(self._cache)
         if self._record_aot_cache:
-            return aot_cache.recording_options(self._folder)
-        return aot_cache.options()
+            return kafka_aot_cache(self._cache).recording_options(self._folder)
+        return self._reuse_options()
+
+    def _reuse_options(self) -> list[str]:
+        return kafka_aot_cache(self._cache).options()
 
     def _nice(self) -> list[str]:
         nice = shutil.which("nice")
@@ -138,12 +128,12 @@ class KafkaServer:
         (self._folder / "server.properties").write_text(text)
         return "server.properties"
 
-    async def _format(self, java: str, class_path: list[str]) -> None:
+    async def _format(self, java: list[str]) -> None:
         # Renamed when complete: a run that is killed leaves no half-formatted folder.
         unfinished = self._folder / "records.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [java, *class_path, "kafka.tools.StorageTool", "format"]
+        tool = [*java, "kafka.tools.StorageTool", "format"]
         # With `=`, an ID that begins with a dash is not parsed as an option.
         properties = self._write_properties(unfinished.name)
         options = [f"--cluster-id={cluster_id}", "-c", properties, *self.format_options]

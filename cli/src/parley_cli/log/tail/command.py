@@ -21,16 +21,21 @@ from parley_core.log import Brokers, LogError, LogReader, partition_of
 DEFAULT_LIMIT = 20
 # The log is read from this much before `since`, because writers' and brokers' clocks may differ.
 MAX_CLOCK_SKEW = timedelta(minutes=1)
+UUID_LENGTH = 36
 
 
 @dataclass(frozen=True)
 class TailOptions:
-    """With a start, the first `limit` events (None: all); otherwise the last `limit` (None: 20)."""
+    """With a start, the first `limit` events (None: all); otherwise the last `limit` (None: 20).
+
+    `columns` is the width of the terminal, None for output of any width.
+    """
 
     filters: FilterOptions
     limit: int | None = None
     follow: bool = False
     as_json: bool = False
+    columns: int | None = None
 
     @property
     def has_start(self) -> bool:
@@ -102,7 +107,8 @@ def _partitions(filters: FilterOptions, existing: Positions) -> set[int]:
     if unknown := filters.starts.keys() - existing.keys():
         raise LogError(f"The log has no partition {min(unknown)}.")
     partitions = set(filters.starts or existing)
-    if filters.sessions:
+    # The beginning of an id does not tell its partition.
+    if filters.sessions and all(len(session) == UUID_LENGTH for session in filters.sessions):
         numbers = sorted(existing)
         partitions &= {partition_of(session.encode(), numbers) for session in filters.sessions}
     return partitions
@@ -123,7 +129,11 @@ async def _print(
     lines: Iterator[str] = (
         line
         for record, fields in zip(batch, unsealed, strict=True)
-        for line in ([as_json(record, fields)] if options.as_json else as_lines(record, fields))
+        for line in (
+            [as_json(record, fields)]
+            if options.as_json
+            else as_lines(record, fields, options.columns)
+        )
     )
     print("".join(f"{line}\n" for line in lines), end="", flush=True)
 

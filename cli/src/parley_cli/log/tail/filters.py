@@ -21,8 +21,8 @@ class Owner:
 class FilterOptions:
     """Empty and None fields match every record.
 
-    `types` are full names. `starts` maps partitions to first offsets; if it is not empty, other
-    partitions are left out.
+    `types` are full names, `sessions` ids or beginnings of ids. `starts` maps partitions to first
+    offsets; if it is not empty, other partitions are left out.
     """
 
     types: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class RecordFilter:
         return (
             self._is_owned(record)
             and (not options.types or record.type in options.types)
-            and (not options.sessions or record.session in options.sessions)
+            and (not options.sessions or record.session.startswith(tuple(options.sessions)))
             and (options.since is None or record.time >= options.since)
             and (options.until is None or record.time <= options.until)
             and record.offset >= options.starts.get(record.partition, 0)

@@ -2,10 +2,11 @@
 
 import base64
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from rich.cells import cell_len, set_cell_size
 
 from parley_cli.log.tail.log_record import UNKNOWN_TIME, LogRecord
 from parley_events.cloudevents import UndecodableRecord, decode
@@ -15,6 +16,7 @@ UnsealedFields = Mapping[str, Any]
 """For each sealed field, its content (an object) or the reason that it cannot be opened (a str)."""
 
 DEFAULT_TENANT = "default"
+SHORT_SESSION = 8
 DETAIL_FIELDS = ("assistant_id", "model", "finish_reason", "code")
 
 
@@ -41,28 +43,47 @@ def as_json(record: LogRecord, unsealed: UnsealedFields | None = None) -> str:
     return _json(position | attributes | {"data": data})
 
 
-def as_lines(record: LogRecord, unsealed: UnsealedFields | None = None) -> Iterator[str]:
-    """One line without message content, then the unsealed fields, indented."""
-    time = "no time" if record.time == UNKNOWN_TIME else _format_time(record)
+def as_lines(
+    record: LogRecord, unsealed: UnsealedFields | None = None, columns: int | None = None
+) -> Iterator[str]:
+    """One line without message content, then the unsealed fields, indented.
+
+    With `columns`, the line has a shorter form that fits; the fields are in full.
+    """
+    fits = columns is not None
+    time = "no time" if record.time == UNKNOWN_TIME else _format_time(record, short=fits)
     position = f"{record.partition}:{record.offset}"
     try:
         event, data = _decode(record)
     except UndecodableRecord as error:
-        session = _printable(record.session) or "no session"
-        yield f"{time}  {session}  cannot be decoded: {_printable(str(error))}  {position}"
+        session = (record.session[:SHORT_SESSION] if fits else record.session) or "no session"
+        yield _joined([time, session], [f"cannot be decoded: {error}"], position, columns)
         return
-    columns = [
+    session = str(event.session_id)
+    begin = [
         time,
-        str(event.session_id),
+        session[:SHORT_SESSION] if fits else session,
         f"{event.sequence:>4}",
         f"{_short_type(event):<18}",
-        _format_actor(data.get("actor")),
-        *_details(data),
-        position,
     ]
-    yield "  ".join(map(_printable, columns))
+    actor = _format_actor(data.get("actor"))
+    details = [*_details(data)]
+    # Parley's own part in an event is plain from the event's type.
+    middle = details if fits and details and actor.startswith("(") else [actor, *details]
+    yield _joined(begin, middle, position, columns)
     for field, content in (unsealed or {}).items():
         yield from _field_lines(field, content)
+
+
+def _joined(begin: Sequence[str], middle: Sequence[str], end: str, columns: int | None) -> str:
+    """The parts on one line; the middle is cut off so that the line fits into the columns."""
+    if columns is None:
+        return "  ".join(map(_printable, [*begin, *middle, end]))
+    first, text = _printable(" ".join(begin)), _printable(" ".join(middle))
+    room = max(1, columns - cell_len(first) - cell_len(end) - 2)
+    if cell_len(text) > room:
+        text = f"{set_cell_size(text, room - 1).rstrip()}…"
+    return f"{first} {text} {end}"
 
 
 def _decode(record: LogRecord) -> tuple[Event, dict[str, Any]]:
@@ -87,7 +108,9 @@ def _undecoded(record: LogRecord) -> dict[str, Any]:
     }
 
 
-def _format_time(record: LogRecord) -> str:
+def _format_time(record: LogRecord, *, short: bool) -> str:
+    if short:
+        return f"{record.time:%m-%d %H:%M:%S}"
     return record.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -23,7 +23,7 @@ from parley_cli.stack.state_file import (
 )
 from parley_cli.stack.supervision.process_group import ProcessGroup
 from parley_cli.stack.up.composition import Composition, compose
-from parley_cli.stack.up.console import Report, terminal
+from parley_cli.stack.up.console import Report, chat_command, terminal
 from parley_cli.stack.up.process_table import STOP_STAGE_TIMEOUTS, STOP_TIMEOUT_SECONDS
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,7 +71,7 @@ async def _up(
 ) -> int:
     started_at = time.monotonic()
     _require_gateway_port(settings.port)
-    composition = await compose(settings, data, replicas, page)
+    composition = await compose(settings, data, replicas, page, report.downloading)
     processes = ProcessGroup(
         composition.members,
         composition.preparations,
@@ -79,14 +79,21 @@ async def _up(
         on_change=lambda: write_state_file(data, _running_stack(processes, composition)),
         after_start=composition.engines.record_aot_cache,
     )
-    _print_first_lines(settings, composition, report)
+    if settings.runs_demo_model:
+        report.print_line(
+            "Neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: replies come from an offline "
+            "demo model."
+        )
 
     def on_started() -> None:
-        token = None
-        if not settings.jwks_url:
-            token = development_token(settings, user=DEFAULT_USER)
-        seconds = time.monotonic() - started_at
-        report.started(composition.url, token, data, seconds, has_page=page is not None)
+        report.started(composition.url, data, time.monotonic() - started_at)
+        if settings.jwks_url:
+            report.print_line("Get a token from the issuer of PARLEY_JWKS_URL.")
+            return
+        token = development_token(settings, user=DEFAULT_USER)
+        if page is not None:
+            report.chat_page(composition.url, token)
+        report.commands(composition.url, token, chat_command(settings, token))
 
     building = asyncio.create_task(_build_page(page, report))
     try:
@@ -140,18 +147,6 @@ def _require_gateway_port(port: int) -> None:
         require_free(port, "The gateway")
     except EngineError as error:
         raise EngineError(f"{error} Stop it, or set PARLEY_PORT to another port.") from None
-
-
-def _print_first_lines(settings: UpSettings, composition: Composition, report: Report) -> None:
-    if composition.engines.downloads_jars:
-        report.print_line(
-            "First start: downloading the jars of Kafka (44 MB), which later starts reuse."
-        )
-    if settings.runs_demo_model:
-        report.print_line(
-            "Neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: replies come from an offline "
-            "demo model."
-        )
 
 
 def _running_stack(processes: ProcessGroup, composition: Composition) -> RunningStack:

@@ -1,5 +1,6 @@
 """Composition root: builds the secrets, engines, databases and services of a stack."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,12 +9,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from parley_cli.engines import EngineError, free_ports
-from parley_cli.engines.process.child_process import ChildProcess
-from parley_cli.engines.process.run_once import run_once
+from parley_cli.engines.kafka.kafka_server import OnDownload
 from parley_cli.settings import UpSettings
 from parley_cli.stack.secret_store import SecretStore
 from parley_cli.stack.supervision.process_group import ManagedProcess
-from parley_cli.stack.supervision.service_process import ProcessSpec, ServiceProcess
+from parley_cli.stack.supervision.service_process import ServiceProcess
 from parley_cli.stack.supervision.startup_steps import Step
 from parley_cli.stack.up import process_table
 from parley_cli.stack.up.addresses import (
@@ -45,11 +45,15 @@ class Composition:
 
 
 async def compose(
-    settings: UpSettings, data: Path, replicas: Mapping[str, int], page: Path | None = None
+    settings: UpSettings,
+    data: Path,
+    replicas: Mapping[str, int],
+    page: Path | None,
+    on_download: OnDownload,
 ) -> Composition:
     """Build the stack without starting anything. Raises EngineError, SecretLost."""
     ports = iter(free_ports(MAX_PORTS))
-    engines = EngineSelection(settings, data, ports)
+    engines = EngineSelection(settings, data, ports, on_download)
     await engines.require_external()
     secrets = SecretStore(data)
     session, history = (
@@ -73,7 +77,7 @@ async def compose(
     environments = Environments(settings, addresses, connections, page)
     return Composition(
         [*_members(settings, data, engines, addresses, environments)],
-        [*_preparations(settings, data, engines, (session, history), environments)],
+        [*_preparations(settings, engines, (session, history))],
         engines,
         f"http://{gateway}",
     )
@@ -109,11 +113,7 @@ def _members(
 
 
 def _preparations(
-    settings: UpSettings,
-    data: Path,
-    engines: EngineSelection,
-    databases: Sequence[ServiceDatabase],
-    environments: Environments,
+    settings: UpSettings, engines: EngineSelection, databases: Sequence[ServiceDatabase]
 ) -> Iterator[Step]:
     embedded = {server.name for server in engines.embedded}
     prepare = partial(_prepare_databases, engines, databases)
@@ -123,8 +123,6 @@ def _preparations(
         partial(_create_topics, settings, engines),
         ("kafka",) if "kafka" in embedded else (),
     )
-    for spec in process_table.migrations(environments):
-        yield Step(spec.name, partial(_run_once, spec, data), ("databases",))
 
 
 async def _prepare_databases(
@@ -137,25 +135,17 @@ async def _prepare_databases(
 async def _create_topics(settings: UpSettings, engines: EngineSelection) -> None:
     replication = settings.topic_replication, settings.topic_min_isr
     try:
-        for name, partitions in (
-            (SESSIONS_TOPIC, settings.topic_partitions),
-            (ASSISTANTS_TOPIC, ASSISTANTS_PARTITIONS),
-        ):
-            await ensure_topic(
-                engines.brokers, TopicSpec(name, partitions, *replication), TOPIC_TIMEOUT_SECONDS
+        await asyncio.gather(
+            *(
+                ensure_topic(engines.brokers, spec, TOPIC_TIMEOUT_SECONDS)
+                for spec in (
+                    TopicSpec(SESSIONS_TOPIC, settings.topic_partitions, *replication),
+                    TopicSpec(ASSISTANTS_TOPIC, ASSISTANTS_PARTITIONS, *replication),
+                )
             )
+        )
     except LogError as error:
         raise EngineError(str(error)) from error
-
-
-async def _run_once(spec: ProcessSpec, data: Path) -> None:
-    await run_once(
-        ChildProcess(spec.name, data),
-        spec.command,
-        data,
-        failure=f"{spec.name} failed",
-        environment=spec.environment,
-    )
 
 
 def _value(secret: SecretStr | None) -> str | None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from parley_cli.settings import DEFAULT_DATA, UpSettings
+from parley_cli.stack.program import parley_command
+
 CURL_EXAMPLE = """\
 SESSION=$(curl -s -X POST {url}/v1/sessions -H "Authorization: Bearer $TOKEN" \
 -H 'Content-Type: application/json' -d '{{}}' | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')
@@ -33,6 +36,8 @@ class Report:
         self._console = console
         self._starting: list[str] = []
         self._status = console.status("")
+        self._download = ""
+        self._printed_quarters = -1
 
     def starting(self, names: Sequence[str]) -> None:
         self._starting = list(names)
@@ -55,9 +60,19 @@ class Report:
         self.clear_status()
         self._print("Stopping. Press Ctrl-C again to kill all processes.")
 
-    def started(
-        self, url: str, token: str | None, data: Path, seconds: float, *, has_page: bool
-    ) -> None:
+    def downloading(self, done: int, total: int) -> None:
+        """Show the progress in bytes: in the status line, or elsewhere in five lines."""
+        progress = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB ({done * 100 // total} %)"
+        text = f"downloading Kafka, which later starts reuse: {progress}"
+        self._download = "" if done == total else text
+        self._update_status()
+        if not self._console.is_terminal and self._printed_quarters != (
+            quarters := done * 4 // total
+        ):
+            self._printed_quarters = quarters
+            self._print(text)
+
+    def started(self, url: str, data: Path, seconds: float) -> None:
         self.clear_status()
         self._print()
         self._print(
@@ -66,18 +81,20 @@ class Report:
         )
         self._print(f"Data and logs are in {data}. Press Ctrl-C to stop.")
         self._print()
-        if token is None:
-            self._print("Get a token from the issuer of PARLEY_JWKS_URL.")
-            return
-        if has_page:
-            self._print("Open the chat page, signed in as the user `you`:")
-            self._print()
-            self._print(Text(f"{url}/#token={token}", "bold"))
-            self._print()
-        self._print(
-            f"Chat with `{_parley_command()} chat` in another terminal, or paste this there "
-            "(the token is for the user `you`):"
-        )
+
+    def chat_page(self, url: str, token: str) -> None:
+        self._print("Open the chat page, signed in as the user `you`:")
+        self._print()
+        self._print(Text(f"{url}/#token={token}", "bold"))
+        self._print()
+
+    def commands(self, url: str, token: str, chat: str) -> None:
+        """Print commands to paste into another terminal."""
+        self._print("Chat in another terminal:")
+        self._print()
+        self._print(chat)
+        self._print()
+        self._print("Or with curl, as the user `you`:")
         self._print()
         self._print(f"TOKEN={token}")
         self._print(CURL_EXAMPLE.format(url=url))
@@ -87,14 +104,19 @@ class Report:
         self._status.stop()
 
     def _update_status(self) -> None:
-        self._status.update(Text("waiting for " + ", ".join(self._starting)))
+        self._status.update(Text(self._download or "waiting for " + ", ".join(self._starting)))
 
     def _print(self, *parts: str | Text) -> None:
         # Never wrapped: a line may be pasted.
         self._console.print(Text.assemble(*parts), soft_wrap=True, highlight=False)
 
 
-def _parley_command() -> str:
-    """The command as the user can type it: it is seldom on the PATH."""
-    program = Path(sys.argv[0])
-    return os.path.relpath(program) if program.name == "parley" else "python -m parley_cli"
+def chat_command(settings: UpSettings, token: str) -> str:
+    """The command that chats with this stack from another terminal in the same folder."""
+    environment = {}
+    if settings.data.resolve() != DEFAULT_DATA.resolve():
+        environment["PARLEY_DATA"] = str(settings.data.resolve())
+    if settings.jwt_secret or settings.jwt_issuer or settings.jwt_audience:
+        # Set in this terminal only, so the other one cannot sign a token.
+        environment["PARLEY_TOKEN"] = token
+    return parley_command("chat", environment=environment)

@@ -15,8 +15,8 @@ from parley_cli.engines import (
     record_kafka_aot_cache,
 )
 from parley_cli.engines.health_probes import kafka_answers, postgres_answers, redis_pid
-from parley_cli.engines.kafka.jars import jars_in
-from parley_cli.settings import UpSettings
+from parley_cli.engines.kafka.kafka_server import OnDownload
+from parley_cli.settings import UpSettings, user_cache_folder
 from parley_cli.stack.state_file import RunningProcess
 from parley_cli.stack.up.addresses import join_host_port
 from parley_core.log import Brokers
@@ -25,22 +25,23 @@ _log = logging.getLogger(__name__)
 
 
 class EngineSelection:
-    def __init__(self, settings: UpSettings, data: Path, ports: Iterator[int]) -> None:
-        self._settings, self._data, self._cache = settings, data, data / "cache"
+    def __init__(
+        self, settings: UpSettings, data: Path, ports: Iterator[int], on_download: OnDownload
+    ) -> None:
+        self._settings, self._data, self._cache = settings, data, user_cache_folder()
         self._recording_ports = next(ports), next(ports)
         self.postgres = None if settings.postgres else PostgresServer(data, next(ports))
+        kafka_ports = next(ports), next(ports)
         self.kafka = (
-            None if settings.kafka else KafkaServer(data, self._cache, next(ports), next(ports))
+            None
+            if settings.kafka
+            else KafkaServer(data, self._cache, *kafka_ports, on_download=on_download)
         )
         self.redis = None if settings.redis else RedisServer(data, next(ports))
 
     @property
     def embedded(self) -> list[PostgresServer | KafkaServer | RedisServer]:
         return [server for server in (self.postgres, self.kafka, self.redis) if server]
-
-    @property
-    def downloads_jars(self) -> bool:
-        return self.kafka is not None and not all(jar.exists() for jar in jars_in(self._cache))
 
     @property
     def brokers(self) -> Brokers:

@@ -62,10 +62,6 @@ class Environments:
     def session_database(self) -> Mapping[str, str]:
         return {"PARLEY_SESSION_DATABASE_URL": self._stack.session_database}
 
-    def session_migration(self) -> Mapping[str, str]:
-        assistants = _file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants)
-        return {**self.session_database(), **assistants}
-
     def history_database(self) -> Mapping[str, str]:
         return {"PARLEY_HISTORY_DATABASE_URL": self._stack.history_database}
 
@@ -93,6 +89,7 @@ class Environments:
             **self.session_database(),
             **self._kafka(),
             "PARLEY_SESSION_DEFAULT_MODEL": self._model_name(),
+            **_file("PARLEY_SESSION_ASSISTANTS_PATH", self._settings.assistants),
             **_file("PARLEY_SESSION_RETENTION_POLICY_PATH", self._settings.policies),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_MASTER_KEY": self._stack.master_key,

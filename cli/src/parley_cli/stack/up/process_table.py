@@ -1,4 +1,4 @@
-"""Process table of a stack: the services and migrations to run, their order of start and stop."""
+"""Process table of a stack: the services to run, their order of start and stop."""
 
 from collections.abc import Iterator
 
@@ -8,17 +8,17 @@ from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, s
 from parley_cli.stack.up.environments import Environments
 
 ARGUMENTS = {
-    "session": ("parley_session", "serve"),
+    "session": ("parley_session", "serve", "--migrate"),
     "inference": ("parley_inference",),
-    "history-serve": ("parley_history", "serve"),
-    "history-project": ("parley_history", "project"),
+    "history-serve": ("parley_history", "serve", "--migrate"),
+    "history-project": ("parley_history", "project", "--migrate"),
     "gateway": ("parley_gateway",),
 }
 # Steps that must be done before a process starts. A service itself waits for those that it calls.
 STARTUP_DEPENDENCIES = {
-    "session": ("session-migrate",),
-    "history-serve": ("history-migrate",),
-    "history-project": ("history-migrate", "topic"),
+    "session": ("databases",),
+    "history-serve": ("databases",),
+    "history-project": ("databases", "topic"),
 }
 # Callers stop before the services that they call. The engines get the rest of the time.
 STOP_STAGES = (
@@ -33,13 +33,6 @@ STOP_STAGE_TIMEOUTS = (1.5, 3.5, 1.5, STOP_TIMEOUT_SECONDS)
 
 def stop_stage(process: str) -> int:
     return next(stage for stage, names in enumerate(STOP_STAGES) if process in names)
-
-
-def migrations(environments: Environments) -> Iterator[ProcessSpec]:
-    """Processes that apply pending migrations and exit."""
-    session, history = environments.session_migration(), environments.history_database()
-    yield ProcessSpec("session-migrate", ("parley_session", "migrate"), session)
-    yield ProcessSpec("history-migrate", ("parley_history", "migrate"), history)
 
 
 def services(addresses: Addresses, environments: Environments) -> Iterator[tuple[str, ProcessSpec]]:

@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -17,6 +17,7 @@ from parley_core.http.connection_limits import (
 )
 from parley_core.http.draining_server import DrainingServer, Hooks
 from parley_core.http.listening_sockets import bind
+from parley_core.http.protocol.early_responses import EarlyResponder, EarlyResponseProtocol
 from parley_core.http.uvicorn_internals import BoundedProtocol, ConnectionReuse
 from parley_core.process.management_server import management_server
 from parley_core.process.process_monitor import ProcessMonitor
@@ -48,6 +49,7 @@ def serve(
     max_connections_per_address: int = 0,
     trusted_proxies: Sequence[Network] = (),
     hooks: Hooks | None = None,
+    early_responder: EarlyResponder | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain open requests for at most `drain_seconds`.
 
@@ -59,7 +61,7 @@ def serve(
 
     Connections over `max_connections`, or over what the file descriptors suffice for, are refused,
     and so are those over `max_connections_per_address` unless they come from `trusted_proxies`; 0
-    is no limit.
+    is no limit. `early_responder` answers remembered requests before they are parsed.
     """
     settings, hooks = settings or ServerSettings(), hooks or Hooks()
     descriptors = raise_descriptor_limit()
@@ -74,7 +76,7 @@ def serve(
     reuse = ConnectionReuse(settings.connection_max_seconds, lambda: monitor.state.draining)
     config = uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, limits=limits, reuse=reuse),  # type: ignore[arg-type]
+        http=partial(protocol_class(early_responder), limits=limits, reuse=reuse),  # type: ignore[arg-type]
         loop="uvloop",
         ws="none",
         log_config=None,
@@ -113,3 +115,9 @@ def serve(
         server.run(sockets)
     except SystemExit:
         raise SystemExit(1) from None
+
+
+def protocol_class(early_responder: EarlyResponder | None) -> Callable[..., BoundedProtocol]:
+    if early_responder is None:
+        return BoundedProtocol
+    return partial(EarlyResponseProtocol, responder=early_responder)

@@ -185,11 +185,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        if self._reuse is not None and (
-            self._reuse.is_draining() or self.loop.time() >= self._closes_at
-        ):
+        if self._is_at_end():
             cycle.keep_alive = False  # uvicorn then responds with `connection: close`.
         super()._start_asgi_task(cycle, app)
+
+    def _is_at_end(self) -> bool:
+        """Whether the connection serves no request after the next one."""
+        reuse = self._reuse
+        return reuse is not None and (reuse.is_draining() or self.loop.time() >= self._closes_at)
 
     def on_message_complete(self) -> None:
         self._end(head_is_open=True)
@@ -229,6 +232,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_responding(self) -> bool:
         return self._running is not None and not self._running.response_complete
+
+    def _is_between_messages(self) -> bool:
+        """Whether the next byte is the first of a request."""
+        return self._head_is_open and not self._has_begun and not self._framing_bytes
+
+    def _is_between_requests(self) -> bool:
+        """Whether the next byte begins a request that may be answered at once, and more follow."""
+        return (
+            self._is_between_messages()
+            and not self._is_responding()
+            and not self._is_at_end()
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
 
     def _start_timer(self) -> None:
         self._timer_started_at = self.loop.time()

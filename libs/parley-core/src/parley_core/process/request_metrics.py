@@ -7,6 +7,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from parley_core.process.durations import Durations
+
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 # The last ones are for replies, which are streamed for seconds to minutes.
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
@@ -17,13 +19,13 @@ CallOutcome = Literal["ok", "error", "unavailable"]
 
 class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._durations = Histogram(
+        self._durations = Durations(
             "http_server_request_duration_seconds",
             "Duration of requests until the end of the response.",
             ["method", "route", "status_class"],
             buckets=_REQUEST_BUCKETS,
-            registry=registry,
         )
+        registry.register(self._durations)
         self._errors = Counter(
             "parley_http_errors",
             "Error responses by the code in their body.",
@@ -42,7 +44,7 @@ class RequestMetrics:
         self, method: str, route: str, status: int, code: str | None, seconds: float
     ) -> None:
         method = method if method in _METHODS else "other"
-        self._durations.labels(method, route, f"{status // 100}xx").observe(seconds)
+        self._durations.observe((method, route, f"{status // 100}xx"), seconds)
         if code is not None:
             self._errors.labels(route, code).inc()
 

@@ -21,6 +21,10 @@ class VerifiedToken:
     valid_until: float
 
 
+def token_digest(authorization: bytes) -> bytes:
+    return hashlib.sha256(authorization).digest()
+
+
 class VerifiedTokenCache:
     """Keeps an entry for `ttl_seconds` at most, and never beyond the token's own expiry."""
 
@@ -37,7 +41,10 @@ class VerifiedTokenCache:
 
     def get(self, authorization: bytes) -> VerifiedToken | None:
         """Look up by the whole value of the Authorization header."""
-        digest = hashlib.sha256(authorization).digest()
+        return self.find(token_digest(authorization))
+
+    def find(self, digest: bytes) -> VerifiedToken | None:
+        """Look up by the digest of the value of the Authorization header."""
         verified = self._entries.get(digest)
         if verified is None:
             return None
@@ -52,8 +59,7 @@ class VerifiedTokenCache:
         if valid_until <= now:
             return
         owner = (principal.tenant, principal.user)
-        digest = hashlib.sha256(authorization).digest()
-        self._entries[digest] = VerifiedToken(principal, owner, valid_until)
+        self._entries[token_digest(authorization)] = VerifiedToken(principal, owner, valid_until)
 
     def clear(self) -> None:
         """Verify every token again: the current keys may reject it."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.types import Message
 
-from parley_gateway.history.page_cache import Page
+from parley_gateway.history.page_cache import Page, header_lines
 from parley_gateway.http.security_headers import SECURITY_HEADERS
 
 _ETAG = re.compile(r'W/"([0-9]{1,10})"', re.ASCII)
@@ -60,6 +60,14 @@ def page_messages(
         },
         {"type": "http.response.body", "body": b"" if not_modified else page.body},
     )
+
+
+def page_bytes(page: Page, if_none_match: bytes, more_headers: bytes) -> bytes:
+    """The response as an HTTP/1.1 message; `more_headers` are complete lines."""
+    if is_not_modified(page, if_none_match):
+        head = b"HTTP/1.1 304 Not Modified\r\n" + header_lines(_headers(page, True))
+        return b"%b%b\r\n" % (head, more_headers)
+    return b"%b%b\r\n%b" % (page.head, more_headers, page.body)
 
 
 def _headers(page: Page, not_modified: bool) -> tuple[tuple[bytes, bytes], ...]:

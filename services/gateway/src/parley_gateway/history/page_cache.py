@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 from uuid import UUID
 
@@ -36,13 +37,22 @@ class PageCacheSettings(SettingsGroup):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page:
     session_id: UUID
     version: int
     body: bytes
     etag: bytes
     headers: Headers
+
+    @cached_property
+    def head(self) -> bytes:
+        """The status line and the headers of an HTTP/1.1 response with this page."""
+        return b"HTTP/1.1 200 OK\r\n" + header_lines(self.headers)
+
+
+def header_lines(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 @dataclass(slots=True)

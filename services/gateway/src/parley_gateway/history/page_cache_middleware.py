@@ -11,14 +11,15 @@ from typing import Literal
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_core.http.errors import REQUEST_ID, ParleyError
+from parley_core.http.protocol.early_responses import REQUEST
 from parley_core.http.request_observer import log_request
 from parley_core.process.request_metrics import RequestMetrics
-from parley_gateway.auth.token_cache import VerifiedTokenCache
+from parley_gateway.auth.token_cache import VerifiedTokenCache, token_digest
 from parley_gateway.history.conditional_get import page_messages
+from parley_gateway.history.early_pages import PATH, EarlyPages, RememberedRequest
 from parley_gateway.history.page_cache import Page, PageCache
 from parley_gateway.history.version_lookup import VersionLookup
 
-PATH = "/v1/history/"
 ROUTE = "/v1/history/{session_id}"
 # Of the requests that are served from the cache, one in so many has a log line.
 LOGGED_EVERY = 100
@@ -26,6 +27,8 @@ LOGGED_EVERY = 100
 _REQUEST_ID = REQUEST_ID.encode()
 # Requests with one of these headers go to the application.
 _UNSUPPORTED = frozenset((_REQUEST_ID, b"content-length", b"transfer-encoding"))
+# Requests with one of these headers are answered, but not remembered.
+_SPECIAL = frozenset((b"origin", b"expect", b"upgrade"))
 
 
 class PageCacheMiddleware:
@@ -42,6 +45,7 @@ class PageCacheMiddleware:
         """`versions` is called once the application has started."""
         self._app, self.cache, self._tokens = app, pages, tokens
         self._versions, self._metrics = versions, metrics
+        self.early_pages = EarlyPages(pages, tokens, versions, self._record_hit)
         self.lookups: dict[Literal["hit", "miss", "stale"], int] = {"hit": 0, "miss": 0, "stale": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +55,7 @@ class PageCacheMiddleware:
             if messages is not None:
                 for message in messages:
                     await send(message)
-                self._record(scope, perf_counter() - started_at)
+                self._record_hit(perf_counter() - started_at)
                 return
         await self._app(scope, receive, send)
 
@@ -59,6 +63,7 @@ class PageCacheMiddleware:
         if scope["method"] != "GET":
             return None
         authorization = if_none_match = b""
+        is_ordinary = scope["http_version"] == "1.1"
         for name, value in scope["headers"]:
             if name == b"authorization":
                 if authorization:
@@ -68,6 +73,8 @@ class PageCacheMiddleware:
                 if_none_match = if_none_match or value
             elif name in _UNSUPPORTED:
                 return None
+            elif name in _SPECIAL or (name == b"connection" and value.lower() != b"keep-alive"):
+                is_ordinary = False
         verified = self._tokens.get(authorization)
         if verified is None:
             return None
@@ -75,14 +82,24 @@ class PageCacheMiddleware:
         if page is None or not await self._is_current(page):
             self.lookups["miss" if page is None else "stale"] += 1
             return None
-        self.lookups["hit"] += 1
+        request = scope.get("extensions", {}).get(REQUEST)
+        if is_ordinary and request is not None:
+            digest, path, query = (
+                token_digest(authorization),
+                scope["raw_path"],
+                scope["query_string"],
+            )
+            self.early_pages.remember(
+                request["bytes"], RememberedRequest(digest, path, query, if_none_match)
+            )
         return page_messages(page, if_none_match, (_REQUEST_ID, token_hex(16).encode()))
 
-    def _record(self, scope: Scope, seconds: float) -> None:
-        self._metrics.observe_request(scope["method"], ROUTE, 200, None, seconds)
+    def _record_hit(self, seconds: float) -> None:
+        self.lookups["hit"] += 1
+        self._metrics.observe_request("GET", ROUTE, 200, None, seconds)
         # A log line takes longer than the response.
         if self.lookups["hit"] % LOGGED_EVERY == 0:
-            line = {"method": scope["method"], "route": ROUTE, "status": 200, "kind": "cached"}
+            line = {"method": "GET", "route": ROUTE, "status": 200, "kind": "cached"}
             log_request({**line, "seconds": round(seconds, 4), "logged_every": LOGGED_EVERY})
 
     async def _is_current(self, page: Page) -> bool:

@@ -6,6 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 
 INDEX = "index.html"
+# A wheel of the gateway contains the built page; a checkout does not.
+PACKAGED = Path(__file__).with_name("dist")
 ASSETS = "assets/"
 # Compressed by the build; the order is that of preference.
 SUFFIX_BY_CODING = {"br": ".br", "gzip": ".gz"}
@@ -36,7 +38,8 @@ class PageFiles:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        """Without a folder, the files of the package, if it has any."""
+        self._folder = folder or (PACKAGED if PACKAGED.is_dir() else None)
         self._files: Mapping[str, PageFile] = {}
 
     @property

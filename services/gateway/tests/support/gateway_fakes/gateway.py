@@ -120,7 +120,9 @@ async def serve_gateway(**settings: Any) -> AsyncIterator[Gateway]:
         given[name] = {**given.get(name, {}), **value} if extends else value
     gateway = app.create_gateway(GatewaySettings(**given))
     async with (
-        serving(gateway.asgi, small_send_buffer=True) as served,
+        serving(
+            gateway.asgi, early_responder=gateway.early_pages, small_send_buffer=True
+        ) as served,
         client_session() as http,
     ):
         yield Gateway(served.url, http, gateway, served.server)

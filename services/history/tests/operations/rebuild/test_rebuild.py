@@ -17,6 +17,7 @@ from history_testing.stories import Story, chat, full, mixed
 from parley_events.cloudevents import encode
 from parley_history.domain.discarded_record import record_digest
 from parley_history.operations.rebuild import command
+from parley_history.operations.rebuild.worker.pool import WorkerPool
 from parley_testing.eventually import eventually
 from parley_testing.transactions import append_in_transaction
 
@@ -201,15 +202,26 @@ async def test_differences_prevent_the_swap_unless_accepted(
     )
     result = await rebuild.run("rebuild", "--workers", "1")
     assert result.code == 1
-    assert (
-        f"differ in 1 sessions. Nothing was swapped. First sessions:\n  {changed}" in result.error
-    )
+    assert f"differ in 1 sessions. First sessions:\n  {changed}" in result.error
     assert len(checksums(result.output)) == 2
     assert (await rebuild.active(), await rebuild.schemas()) == (1, ["read_model_1"])
     for table, column in (("sessions", "id"), ("messages", "session_id")):
         await tables.connection.execute(f"DELETE FROM {table} WHERE {column} = $1", lost)
     accepted = await rebuild.run("rebuild", "--accept-differences", "--workers", "1")
     assert accepted.code == 0, accepted.error
+    assert await rebuild.rows(await rebuild.active()) == folded(*stories)
+
+
+async def test_a_small_log_is_rebuilt_and_verified_without_worker_processes(
+    rebuild: RebuildRunner, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WorkerPool, "run", None)
+    stories = [full() for _ in range(5)]
+    await relay.publish(mixed(stories, random.Random(2)))
+    await rebuild.project()
+    for command_line in ("verify", "rebuild"):
+        ended = await rebuild.run(command_line)
+        assert ended.code == 0, ended.error
     assert await rebuild.rows(await rebuild.active()) == folded(*stories)
 
 
@@ -238,6 +250,7 @@ async def test_a_verify_swaps_nothing_and_leaves_no_schema(
     assert verified.code == 0, verified.error
     assert "version 1 (live): 9 sessions, " in verified.output
     assert "not compared: 1 sessions parked in the live version" in verified.output
+    assert "swap" not in verified.output + verified.error
     assert (await rebuild.active(), await rebuild.schemas()) == (1, ["read_model_1"])
 
 

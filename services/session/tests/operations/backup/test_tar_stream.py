@@ -13,7 +13,8 @@ from parley_session.operations.backup import tar_stream
 from parley_session.operations.backup.archive import BackupArchive
 from parley_session.operations.backup.tar_stream import TarStream
 from parley_session.operations.backup.write import back_up
-from parley_session.settings import BackupSettings, DatabaseSettings
+from parley_session.settings import BackupSettings
+from parley_session.storage.database import DatabaseSettings
 from parley_testing.processes import started
 
 

@@ -142,9 +142,11 @@ async def _finish(
 ) -> None:
     try:
         await coordinator.finish(version, activate=activate)
-    except VersionsDiffer:
+    except VersionsDiffer as differences:
         # Dropped, because the projection is likely to be fixed before the next run.
         await drop_version(connection, version)
+        if activate:
+            raise RebuildAborted(f"{differences}\nThe live version stays active.") from None
         raise
     finally:
         if coordinator.comparison:

@@ -31,6 +31,8 @@ SWAP_ATTEMPTS = 10
 # Projecting this many records takes well under a second of the pause that SWAP_TIMEOUT_SECONDS
 # bounds.
 MAX_RECORDS_DURING_SWAP = 5_000
+# Worker processes take longer to start than these records take to project.
+MAX_RECORDS_WITHOUT_WORKERS = 2_000
 # Comparing more sessions than this would exceed the same bound.
 _MAX_COMPARED_DURING_SWAP = 20_000
 _POLL_INTERVAL_SECONDS = 0.1
@@ -103,9 +105,10 @@ class Coordinator:
                     live, version, park_failures=park_failures, activate=activate
                 )
             except (SwapNotReady, *SWAP_BLOCKED):
-                self._progress.start_phase("swap blocked, retrying")
+                self._progress.start_phase("blocked, retrying")
+        failed = "swapped in" if activate else "compared with the live one"
         raise RebuildAborted(
-            f"Version {version} could not be swapped in: the live projection moves too fast, or a "
+            f"Version {version} could not be {failed}: the live projection moves too fast, or a "
             "reader takes too long. Run this command again to continue."
         )
 
@@ -141,8 +144,23 @@ class Coordinator:
 
     async def _run_workers(self, assignment: Assignment, phase: str) -> None:
         missing = await self._missing_records(assignment.version, assignment.ends)
-        self._progress.start_phase(phase, sum(missing.values()))
-        await self._workers.run(assignment, missing, self._count_events)
+        total = sum(missing.values())
+        self._progress.start_phase(phase, total)
+        if total > MAX_RECORDS_WITHOUT_WORKERS:
+            await self._workers.run(assignment, missing, self._count_events)
+        elif total:
+            await self._run_here(assignment)
+
+    async def _run_here(self, assignment: Assignment) -> None:
+        tables = RebuildTables(bulk=assignment.bulk, park_failures=assignment.park_failures)
+        await Worker(
+            self._connection,
+            self._reader,
+            assignment.version,
+            tables,
+            self._settings.batch_size,
+            self._count_events,
+        ).run_until(assignment.ends)
 
     def _count_events(self, events: int) -> None:
         self.events += events
@@ -162,7 +180,7 @@ class Coordinator:
         worker = Worker(self._connection, self._reader, version, tables, self._settings.batch_size)
         # Most records while projectors run, the last ones while they are paused.
         await worker.run_until(await self._target_positions(live))
-        self._progress.start_phase("swap")
+        self._progress.start_phase("swap" if activate else "last events")
         async with projectors_paused(self._connection):
             targets = await self._target_positions(live)
             missing = await self._missing_records(version, targets)

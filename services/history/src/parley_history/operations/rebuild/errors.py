@@ -6,4 +6,4 @@ class RebuildAborted(Exception):
 
 
 class VersionsDiffer(RebuildAborted):
-    """The versions hold different rows; nothing was swapped."""
+    """The versions hold different rows; the live one stays active."""

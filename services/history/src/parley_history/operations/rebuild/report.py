@@ -44,6 +44,4 @@ def report_lines(comparison: Comparison, live: int, rebuilt: int) -> list[str]:
 
 def _differences(count: int, ids: Sequence[UUID]) -> VersionsDiffer:
     listed = "\n".join(f"  {session_id}" for session_id in ids[:MAX_LISTED_SESSIONS])
-    return VersionsDiffer(
-        f"The versions differ in {count:,} sessions. Nothing was swapped. First sessions:\n{listed}"
-    )
+    return VersionsDiffer(f"The versions differ in {count:,} sessions. First sessions:\n{listed}")

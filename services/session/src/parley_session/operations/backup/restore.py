@@ -45,11 +45,6 @@ UPDATE sessions SET wrapped_key = restored_keys.wrapped_key FROM restored_keys
 WHERE sessions.id = restored_keys.id AND restored_keys.wrapped_key IS NOT NULL
 """
 
-_NEXT_STEPS = """\
-Next, before the session service starts: `parley log reconcile` imports what only the log has,
-including erasures. Until then, sessions erased after the backup can be read again. If the log is
-lost, `parley log restore` republishes it. Then `parley rebuild history` rebuilds the read model."""
-
 
 async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> int:
     """Verify the backup and restore it; return the exit code, 1 if the backup is invalid.
@@ -69,7 +64,6 @@ async def restore_backup(settings: BackupSettings, archive: BackupArchive) -> in
     finally:
         connection.terminate()
     print(f"Restored {sum(file.rows for file in manifest.files):,} rows.")
-    print(_NEXT_STEPS)
     return 0
 
 

@@ -182,12 +182,15 @@ class BackupCheck:
             )
             return 1
         rows = {file.name: file.rows for file in self._manifest.files}
-        print(
-            f"The backup of {self._manifest.made_at:%Y-%m-%d %H:%M:%S} UTC is complete: "
-            f"{rows['sessions']:,} sessions, {rows['events']:,} events."
-        )
-        if self._master_keys is None:
-            print("PARLEY_MASTER_KEY is not set: the keys were not checked.")
+        backup = f"backup of {self._manifest.made_at:%Y-%m-%d %H:%M:%S} UTC"
+        counts = f"{rows['sessions']:,} sessions, {rows['events']:,} events"
+        if self._master_keys is not None:
+            print(f"The {backup} is complete, and the master key opens its keys: {counts}.")
+        else:
+            print(
+                f"The files of the {backup} are unchanged: {counts}. Whether its content can be "
+                "read was not checked, because PARLEY_MASTER_KEY is not set."
+            )
         return 0
 
 

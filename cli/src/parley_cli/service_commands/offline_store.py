@@ -1,0 +1,63 @@
+"""Event store and log of a data folder on which no stack runs, for `restore` and `reconcile`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from parley_cli.engines import KafkaServer, PostgresServer, free_ports
+from parley_cli.service_commands.locations import kafka_environment
+from parley_cli.settings import OperationsSettings, user_cache_folder, variables
+from parley_cli.stack.secret_store import SecretStore
+from parley_cli.stack.state_file import StackLock
+from parley_cli.stack.up.databases_sql import ServiceDatabase, prepare_databases
+
+
+@asynccontextmanager
+async def offline_store(settings: OperationsSettings) -> AsyncIterator[Mapping[str, str]]:
+    """The variables with which a session command finds the event store, which runs meanwhile.
+
+    The stack lock keeps session from serving: nothing is written, and no erased session is read.
+    Raises EngineError, also if a stack runs.
+    """
+    data = settings.data.resolve()
+    with StackLock(data):
+        (data / "logs").mkdir(exist_ok=True)
+        async with AsyncExitStack() as engines:
+            embedded = None
+            if not settings.postgres:
+                embedded = PostgresServer(data, *free_ports(1))
+                await engines.enter_async_context(_running(embedded))
+            admin_dsn = embedded.dsn() if embedded else str(settings.postgres)
+            password = SecretStore(data).password("session-database")
+            database = ServiceDatabase("parley_session", password)
+            await prepare_databases(admin_dsn, [database], restrict_server=embedded is not None)
+            yield {
+                **variables("PARLEY_SESSION_"),
+                "PARLEY_SESSION_DATABASE_URL": database.dsn(admin_dsn),
+            }
+
+
+def has_log(settings: OperationsSettings) -> bool:
+    return bool(settings.kafka) or (settings.data / "kafka" / "records").exists()
+
+
+@asynccontextmanager
+async def offline_log(settings: OperationsSettings) -> AsyncIterator[Mapping[str, str]]:
+    """The variables with which a command finds the log, which runs meanwhile.
+
+    Raises EngineError.
+    """
+    if settings.kafka:
+        yield kafka_environment(settings.kafka)
+        return
+    kafka = KafkaServer(settings.data.resolve(), user_cache_folder(), *free_ports(2))
+    async with _running(kafka):
+        yield {"PARLEY_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+
+
+@asynccontextmanager
+async def _running(server: PostgresServer | KafkaServer) -> AsyncIterator[None]:
+    try:
+        await server.start()
+        yield
+    finally:
+        await server.stop()
