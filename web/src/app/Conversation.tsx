@@ -6,7 +6,7 @@ import { hueOf } from '../sessions/AssistantSwitcher';
 import { type Assistant, DEFAULT_MAX_BYTES, useConfig } from '../sessions/queries';
 import { SessionActions } from '../sessions/SessionActions';
 import { Timeline } from '../timeline/Timeline';
-import { newestMessage } from '../turns/messageTree';
+import { newestElsewhere, newestMessage } from '../turns/messageTree';
 import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
 import { Icon } from '../ui/icons';
@@ -231,7 +231,7 @@ function Notices({ state, controller }: { state: SessionState; controller: Sessi
   const { session, problem, view } = state;
   const dismiss = () => controller.dispatch({ type: 'problem-dismissed' });
   const showNewest = () => {
-    const newest = newestMessage(state.messages);
+    const newest = newestElsewhere(state.messages, state.open?.parentId ?? state.leaf);
     if (newest) controller.dispatch({ type: 'leaf-selected', leaf: newest.id });
   };
   return (
@@ -258,9 +258,7 @@ function Notices({ state, controller }: { state: SessionState; controller: Sessi
       )}
       {session?.archived && <Notice text={t.archived} />}
       {session?.expires_at && (
-        <Notice
-          text={`${t.temporaryNotice} ${t.expiresAt(times.exact(new Date(session.expires_at)))}`}
-        />
+        <Notice text={t.expiresAt(times.exact(new Date(session.expires_at)))} />
       )}
     </div>
   );
