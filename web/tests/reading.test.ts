@@ -119,9 +119,10 @@ test('copying gives the source of a message and of a code block, to the byte', a
   await chat.send('code');
   await chat.answered();
   await chat.page.getByRole('button', { name: 'Copy code' }).click();
-  expect(await chat.page.evaluate(() => navigator.clipboard.readText())).toBe(code.trimEnd());
+  const clipboard = () => chat.page.evaluate(() => navigator.clipboard.readText());
+  await expect.poll(clipboard).toBe(code.trimEnd());
   await chat.page.getByRole('button', { name: 'Copy', exact: true }).last().click();
-  expect(await chat.page.evaluate(() => navigator.clipboard.readText())).toBe(source);
+  await expect.poll(clipboard).toBe(source);
   const types = await chat.page.evaluate(async () =>
     (await navigator.clipboard.read()).flatMap((item) => item.types),
   );
