@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 INTERVAL_SECONDS = 0.002
 _REQUEST = b"GET /probe HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -45,15 +45,19 @@ async def prober(addresses: Sequence[str]) -> AsyncIterator[Prober]:
 
 async def _probe(address: str, waits: dict[str, float]) -> None:
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
     while True:
-        started_at = time.perf_counter()
-        writer.write(_REQUEST)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        await reader.readexactly(int(length))
-        waits[address] = max(waits[address], time.perf_counter() - started_at)
-        await asyncio.sleep(INTERVAL_SECONDS)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        # The server closes a connection of some age after a response.
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                started_at = time.perf_counter()
+                writer.write(_REQUEST)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+                waits[address] = max(waits[address], time.perf_counter() - started_at)
+                await asyncio.sleep(INTERVAL_SECONDS)
+        writer.close()
 
 
 async def _main(addresses: Sequence[str]) -> None:

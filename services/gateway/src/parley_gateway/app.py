@@ -17,8 +17,6 @@ from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
-from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
-from parley_core.storage.version_cache import VersionCache
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
@@ -30,7 +28,7 @@ from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.jwks_client import JWKSClient
-from parley_gateway.auth.jwt_verifiers import JWKSVerifier, JWTVerifier, SharedSecretVerifier
+from parley_gateway.auth.jwt_verifiers import SharedSecretVerifier, jwt_verifier
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_settings import JWTSettings
@@ -44,12 +42,7 @@ from parley_gateway.history.export import Exporter
 from parley_gateway.history.get_history import HistoryReader
 from parley_gateway.history.page_cache import PageCache
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
-from parley_gateway.history.version_lookup import (
-    REDIS_CONNECTIONS,
-    REDIS_OPEN_SECONDS,
-    REDIS_TIMEOUT_SECONDS,
-    VersionLookup,
-)
+from parley_gateway.history.version_lookup import VersionLookup, version_cache
 from parley_gateway.http.body_limits import BodyLimits
 from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
@@ -78,7 +71,6 @@ class Gateway:
     asgi: ASGIApp
     early_pages: EarlyPages
     api: FastAPI
-    pages: PageCache
     tokens: VerifiedTokenCache
     monitor: ProcessMonitor
     begin_drain: Callable[[], None]
@@ -101,7 +93,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             http_session() as http,
-            _version_cache(settings.redis_url, monitor) as version_cache,
+            version_cache(settings.redis_url, monitor) as cached_versions,
         ):
             upstreams = Upstreams(
                 http,
@@ -112,9 +104,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 monitor=monitor,
             )
             keys = metrics.keys = _issuer_keys(settings.jwt, http, tokens, monitor)
-            verifier = _jwt_verifier(settings.jwt, keys)
+            verifier = jwt_verifier(settings.jwt, keys)
             authenticator = Authenticator(verifier, tokens)
-            versions = app.state.versions = VersionLookup(version_cache, upstreams.session)
+            versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
                 settings, authenticator, upstreams, pages, versions, streams, monitor, metrics
             )
@@ -162,9 +154,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         monitor.state.draining = True
         streams.drain()
 
-    return Gateway(
-        asgi, cached.early_pages, api, pages, tokens, monitor, begin_drain, streams.hurry
-    )
+    return Gateway(asgi, cached.early_pages, api, tokens, monitor, begin_drain, streams.hurry)
 
 
 async def _start(keys: JWKSClient | None, state: ProcessState) -> None:
@@ -173,26 +163,6 @@ async def _start(keys: JWKSClient | None, state: ProcessState) -> None:
         state.wait_for("token_issuer")
         await keys.wait_until_fetched()
     state.mark_started()
-
-
-@asynccontextmanager
-async def _version_cache(
-    redis_url: str | None, monitor: ProcessMonitor
-) -> AsyncIterator[VersionCache | None]:
-    if redis_url is None:
-        yield None
-        return
-    redis = RedisWithCircuitBreaker(
-        redis_url,
-        timeout_seconds=REDIS_TIMEOUT_SECONDS,
-        open_seconds=REDIS_OPEN_SECONDS,
-        max_connections=REDIS_CONNECTIONS,
-        on_result=monitor.dependencies["redis"].report,
-    )
-    try:
-        yield VersionCache(redis)
-    finally:
-        await redis.aclose()
 
 
 def _routes(
@@ -290,15 +260,3 @@ def _issuer_keys(
         on_fetched=tokens.clear,
         on_result=monitor.dependencies["token_issuer"].report,
     )
-
-
-def _jwt_verifier(settings: JWTSettings, keys: JWKSClient | None) -> JWTVerifier:
-    issuer, audience = settings.issuer, settings.audience
-    if keys is None:
-        # Ensured by the settings, as are issuer and audience of a key set.
-        assert settings.secret is not None
-        secret = settings.secret.get_secret_value()
-        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
-    assert issuer is not None
-    assert audience is not None
-    return JWKSVerifier(keys, issuer=issuer, audience=audience)

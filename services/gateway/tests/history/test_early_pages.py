@@ -10,11 +10,11 @@ from gateway_fakes.connection import Connection, connected
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.issuer import token
-from gateway_fakes.session import FakeSessionService
 
 from parley_gateway.history import page_cache_middleware
 from parley_gateway.history.version_lookup import VersionLookup
 from parley_testing.eventually import eventually
+from parley_testing.session_service import FakeSessionService
 
 PATH = f"/v1/history/{SESSION_ID}"
 # Of one second: its bytes are a part of the request's.

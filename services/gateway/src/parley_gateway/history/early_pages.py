@@ -23,8 +23,9 @@ from parley_gateway.history.version_lookup import VersionLookup
 
 PATH = "/v1/history/"
 
-# A few hundred bytes each: digests and the path.
-MAX_REMEMBERED_REQUESTS = 10_000
+MAX_REMEMBERED_BYTES = 8 * 1024 * 1024
+# The overhead of a request beside its path, query and tag: measured, rounded up.
+_OVERHEAD_BYTES = 640
 
 _REQUEST_ID = REQUEST_ID.encode()
 
@@ -59,7 +60,9 @@ class EarlyPages:
         self._pages, self._tokens, self._versions = pages, tokens, versions
         self._record_hit = record_hit
         # By digest, so that a memory dump contains no usable token.
-        self._requests: LRUCache[bytes, RememberedRequest] = LRUCache(MAX_REMEMBERED_REQUESTS)
+        self._requests: LRUCache[bytes, RememberedRequest] = LRUCache(
+            MAX_REMEMBERED_BYTES, getsizeof=_memory_bytes
+        )
         self._waiting: dict[UUID, list[_Waiting]] = {}
         self._answering: asyncio.Task[None] | None = None
 
@@ -109,6 +112,10 @@ class EarlyPages:
 def _response(page: Page, if_none_match: bytes) -> bytes:
     # Not of the system's randomness: a system call would be a tenth of the work.
     return page_bytes(page, if_none_match, b"%b: %032x\r\n" % (_REQUEST_ID, getrandbits(128)))
+
+
+def _memory_bytes(request: RememberedRequest) -> int:
+    return _OVERHEAD_BYTES + len(request.path) + len(request.query) + len(request.if_none_match)
 
 
 def _digest(request: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """Committed versions of sessions: what a read of history must have, whoever wrote it (ADR 24)."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import msgspec
@@ -10,7 +11,9 @@ from parley_contracts.session_api.limits import MAX_VERSIONS_PER_REQUEST
 from parley_contracts.session_api.version_bodies import VersionsRequest, VersionsResponse
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.http.service_client import ServiceClient
+from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.runtime.batcher import Batcher
+from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import CachedVersions, VersionCache
 
 # A slower Redis is no help: the session service replies in a few milliseconds. But the time that
@@ -91,6 +94,27 @@ class VersionLookup:
         if self._cache is not None and epoch is not None and versions:
             await self._cache.fill(epoch, versions)
         return {session_id: versions.get(session_id, 0) for session_id in session_ids}
+
+
+@asynccontextmanager
+async def version_cache(
+    redis_url: str | None, monitor: ProcessMonitor
+) -> AsyncIterator[VersionCache | None]:
+    """The versions in Redis; None without a Redis."""
+    if redis_url is None:
+        yield None
+        return
+    redis = RedisWithCircuitBreaker(
+        redis_url,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        open_seconds=REDIS_OPEN_SECONDS,
+        max_connections=REDIS_CONNECTIONS,
+        on_result=monitor.dependencies["redis"].report,
+    )
+    try:
+        yield VersionCache(redis)
+    finally:
+        await redis.aclose()
 
 
 def _require_readable(version: int) -> int:
