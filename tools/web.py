@@ -29,7 +29,8 @@ from parley_gateway.page.page_files import PACKAGED
 BROWSER_TESTS = SOURCES / "tests"
 # Of the static imports of the entry, scripts and styles, compressed with gzip.
 MAX_FIRST_LOAD_BYTES = 180_000
-FONTS_PACKAGE = "cvttf-notosanscjk-regular==1.0"
+# Chinese, and a sans-serif in the weights that the page uses.
+FONTS = ("cvttf-notosanscjk-regular==1.0", "font-roboto==0.0.1")
 
 
 def main(arguments: list[str]) -> int:
@@ -127,11 +128,11 @@ def _check_first_load() -> None:
 
 
 def _fonts() -> Path:
-    """Chinese fonts for a machine that has none; without them, boxes are drawn."""
-    folder = ROOT / ".parley" / "cache" / FONTS_PACKAGE
+    """Fonts for a machine that has none; without them, Chinese is drawn as boxes."""
+    folder = ROOT / ".parley" / "cache" / "+".join(FONTS)
     if not folder.is_dir():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-deps", "--target", str(folder), FONTS_PACKAGE], check=True)
+        subprocess.run([*pip, "--no-deps", "--target", str(folder), *FONTS], check=True)
     return folder
 
 

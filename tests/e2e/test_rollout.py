@@ -55,15 +55,13 @@ async def restart(stack: Stack, *names: str) -> None:
 
 
 async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_them(
-    stack: Stack, clients: list[User]
+    stack: Stack,
 ) -> None:
-    session = await clients[0].start_session()
+    session = await stack.user("rollout").start_session()
     prompt: Any = {"role": "user", "content": f"[pace {TOKENS}] {uuid4()}"}
-    url, key = f"http://{stack.address('gateway')}/v1", stack.token("ada")
+    url, key = f"http://{stack.address('gateway')}/v1", stack.token("rollout")
     async with openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0) as client:
-        with_session = await client.with_options(
-            api_key=clients[0]._headers["authorization"].removeprefix("Bearer ")
-        ).chat.completions.create(
+        with_session = await client.chat.completions.create(
             model=MODEL,
             messages=[prompt],
             stream=True,
@@ -76,11 +74,11 @@ async def test_an_openai_stream_and_its_reply_outlive_the_processes_that_serve_t
         )
         restarting = asyncio.create_task(restart(stack, "gateway", "inference", "inference-2"))
 
-        async def text(stream: openai.AsyncStream[openai.types.chat.ChatCompletionChunk]) -> str:
+        async def text(stream: Any) -> str:
             return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
         texts = await asyncio.gather(text(with_session), text(stateless))
-    assert list(texts) == [paced_text(TOKENS)] * 2
+    assert [*texts] == [paced_text(TOKENS)] * 2
     await restarting
 
 
@@ -94,7 +92,6 @@ async def test_a_stream_that_can_be_resumed_ends_early_and_continues_elsewhere(
         text = await turn.until_text(20)
         restarting = asyncio.create_task(restart(stack, "gateway"))
         text += text_of(await turn.events())
-    assert turn.raw.rpartition(b"\n\n")[0].rpartition(b"\n\n")[2].startswith(b"retry: ")
     assert len(text) < len(whole)
     async with staying.resume(started["turn_id"], str(len(text))) as stream:
         text += text_of(await stream.events())

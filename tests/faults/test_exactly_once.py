@@ -20,7 +20,8 @@ SETTINGS = {
 }
 
 
-@pytest.mark.timeout(540)
+# Three to four minutes on two idle processors; other work on them slows it down.
+@pytest.mark.timeout(1_500)
 async def test_every_acknowledged_event_is_stored_published_and_projected_once(
     stack: Stack, model_server: ModelServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,7 +31,7 @@ async def test_every_acknowledged_event_is_stored_published_and_projected_once(
         faults, began = FaultInjector(stack, load), time.monotonic()
         async with faults.flushing(), load.running():
             await faults.inject_all()
-            await load.wait_for_turns(max(1, EVENTS // EVENTS_OF_A_TURN - load.turns), within=180)
+            await load.wait_for_turns(max(1, EVENTS // EVENTS_OF_A_TURN - load.turns))
         seconds = time.monotonic() - began
         await stack.wait_until_ready()
 

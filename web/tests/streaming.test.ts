@@ -94,7 +94,7 @@ test('Stop keeps the text, and the next message is accepted at once', async () =
   const history = await chat.history();
   expect(history[1]?.status).toBe('cancelled');
   expect(history[1]?.content).toContain('w11');
-  await chat.page.getByText('Stopped').waitFor();
+  await chat.page.locator('.message .status').getByText('Stopped').waitFor();
   stack.model.release('stop me');
   await chat.agrees();
   await chat.close();

@@ -223,6 +223,22 @@ def test_a_stream_without_progress_is_given_up(gateway: FakeGateway, client: Cha
     assert gateway.cuts == []
 
 
+def test_a_lost_connection_is_reported_and_the_chat_continues(
+    gateway: FakeGateway,
+    chat: PipedChat,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("parley_cli.chat.client.backoff_delay", lambda *_: 0)
+    gateway.cuts = [2] * MAX_REPLY_ATTEMPTS
+    assert chat("one", "two") == 1
+    output = capsys.readouterr()
+    assert f"The connection to {gateway.url} was lost." in output.err.splitlines()
+    assert output.out.endswith(f"{gateway.reply}\n")
+    [messages] = gateway.messages.values()
+    assert [message["content"] for message in messages] == ["two", gateway.reply]
+
+
 def test_events_are_parsed_however_the_bytes_are_split() -> None:
     sent = b': hi\n\nid: 1\ndata: {"a":"\xe2\x80\xa8"}\n\ndata: {"b":\r\ndata: 2}\r\n\r\ndata: {"c'
     for size in range(1, len(sent)):

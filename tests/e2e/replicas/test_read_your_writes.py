@@ -27,6 +27,10 @@ async def read(client: User, path: str) -> Any:
     return response.json()
 
 
+def newest_id(page: Any) -> Any:
+    return page["data"][0]["id"]
+
+
 async def stale_reads(clients: list[User], turns: int, meanwhile: Disturbance = nothing) -> int:
     """Pages read right after a turn, through each gateway twice, without the reply or the session.
 
@@ -77,6 +81,27 @@ async def test_no_read_is_stale_while_redis_hangs_and_after_it_continues(
         for client in clients * 2:
             page = await read(client, f"/history/{session}")
             assert page["data"][0]["id"] == turn["reply"]["id"]
+    assert await stale_reads(clients, TURNS) == 0
+
+
+async def test_no_read_is_stale_while_redis_is_killed_and_restarts(
+    clients: list[User], stack: Stack
+) -> None:
+    session = await clients[0].start_session()
+    for _ in range(2):
+        await clients[0].send(session, "Hello?")
+        await asyncio.gather(*(read(client, f"/history/{session}") for client in clients))
+        before = stack.pid("redis")
+        stack.kill("redis")
+        turn = await clients[1].send_with_retries(session, "Hello again?")
+        for client in clients * 2:
+            page = await client.request("GET", f"/history/{session}")
+            assert page.status_code == 503 or newest_id(page.json()) == turn["reply"]["id"]
+        await stack.wait_until_restarted("redis", before)
+        turn = await clients[0].send_with_retries(session, "And again?")
+        for client in clients * 2:
+            answered = await client.request_with_retries("GET", f"/history/{session}")
+            assert newest_id(answered) == turn["reply"]["id"]
     assert await stale_reads(clients, TURNS) == 0
 
 

@@ -16,7 +16,8 @@ async def restarted(model_server: ModelServer, engine_cache: Path) -> AsyncItera
         async with stack.running():
             assert "demo-model" in await stack.status()
             session = await ada.start_session()
+            first_list = await ada.request("GET", "/sessions")
             introduction = "Hello! My name is Ada Lovelace."
             turns = [await ada.send(session, each) for each in (introduction, "What is my name?")]
         async with stack.running(**model_server.settings):
-            yield Restarted(stack, ada, session, turns)
+            yield Restarted(stack, ada, session, turns, first_list)

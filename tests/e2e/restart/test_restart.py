@@ -15,6 +15,16 @@ from parley_testing.eventually import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def test_the_first_list_of_a_new_stack_has_the_session_just_started(
+    restarted: Restarted,
+) -> None:
+    listed = restarted.first_list.json()
+    if restarted.first_list.status_code == 503:
+        assert listed["error"]["code"] == "projection_behind"
+    else:
+        assert [each["id"] for each in listed["data"]] == [restarted.session]
+
+
 async def test_history_and_context_survive_a_restart_with_another_model(
     restarted: Restarted, model_server: ModelServer
 ) -> None:

@@ -49,6 +49,13 @@ export function newestMessage(messages: Messages): Message | null {
   return newest;
 }
 
+/** The newest message of a branch that is not the one of the leaf. */
+export function newestElsewhere(messages: Messages, leaf: string | null): Message | null {
+  const shown = new Set(branchOf(messages, leaf).map((each) => each.id));
+  const others = [...messages].filter(([id]) => !shown.has(id));
+  return newestMessage(new Map(others));
+}
+
 export function isAncestor(messages: Messages, ancestor: string, id: string): boolean {
   for (let at: string | null = id; at !== null; at = messages.get(at)?.parent_message_id ?? null) {
     if (at === ancestor) return true;

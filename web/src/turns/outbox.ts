@@ -17,8 +17,9 @@ export function postNext({ state, effects }: Transition): Transition {
   const isReady = state.view === 'ready' || (state.view === 'loading' && first?.start);
   const isBusy = state.open !== null || state.unreadTurn !== null;
   if (first?.state !== 'queued' || isBusy || !isReady) return { state, effects };
+  const continues = first.continues ?? first.parentId === undefined;
   const parentId = first.parentId === undefined ? state.leaf : first.parentId;
-  const sending: Sending = { ...first, parentId, state: 'posting' };
+  const sending: Sending = { ...first, parentId, continues, state: 'posting' };
   return post(state, sending, 0, effects);
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Problem } from '../api/problem';
 import { branchOf } from './messageTree';
 import { reduceSession } from './reduceSession';
-import type { SessionState } from './sessionState';
+import type { Sending, SessionState } from './sessionState';
 import { Simulation } from './testing/simulation';
 
 function reliable(): Simulation {
@@ -73,6 +73,21 @@ test('a message that meets an open turn is queued, and will follow its reply', (
   const { state, effects } = reduceSession(page.state, { type: 'post-failed', key, problem });
   expect(state.outbox[0]).toMatchObject({ key, content: 'Hello' });
   expect(effects.map((each) => each.do)).toEqual(['load']);
+});
+
+test('a message that is sent beside the messages of others says that it branched', () => {
+  const page = ready();
+  page.submit('common');
+  page.settle();
+  const leaf = page.state.leaf;
+  const other = { ...sendingOf(page), key: 'theirs', content: 'theirs', parentId: leaf };
+  page.server.post(other, 'their reply');
+  page.server.end();
+  page.submit('mine');
+  page.settle();
+  expect(page.state.branchedElsewhere).toBe(true);
+  expect(page.server.messages.map((each) => each.content)).toContain('theirs');
+  expect(shown(page.state).at(-2)).toBe('mine');
 });
 
 test('an erased session leaves nothing behind', () => {
@@ -171,6 +186,12 @@ test('Stop before the turn has started is sent when it has', () => {
   });
   expect(effects).toContainEqual({ do: 'cancel', turnId: event.turn_id, afterMs: 0 });
 });
+
+function sendingOf(page: Simulation): Sending {
+  const [posted] = page.posted;
+  if (!posted) throw new Error('Nothing was posted.');
+  return posted;
+}
 
 function ready(): Simulation {
   const page = reliable();

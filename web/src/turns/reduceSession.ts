@@ -1,5 +1,5 @@
 /** The state machine of a session: pure, and tolerant of repeated and late events. */
-import { isAncestor, newestLeaf, newestMessage } from './messageTree';
+import { childrenOf, isAncestor, type Messages, newestLeaf, newestMessage } from './messageTree';
 import {
   attach,
   deltaReceived,
@@ -143,6 +143,7 @@ function turnStarted(state: SessionState, event: Event<'turn-started'>): Transit
   const messages = state.messages.has(message_id)
     ? state.messages
     : new Map(state.messages).set(message_id, own);
+  const beside = sending.continues ? message_id : null;
   const next: SessionState = {
     ...without(state, event.key),
     messages,
@@ -151,6 +152,8 @@ function turnStarted(state: SessionState, event: Event<'turn-started'>): Transit
     version: Math.max(state.version, version),
     view: 'ready',
     unreadTurn: null,
+    branchedElsewhere: hasSibling(messages, beside),
+    writtenBeside: version === expected ? null : beside,
   };
   return {
     state: next,
@@ -191,7 +194,7 @@ function loaded(state: SessionState, { session, page, leaf }: Event<'loaded'>): 
     hasOlder,
     unreadTurn,
   };
-  next = { ...next, ...followed(next, isFirst, leaf), problem: null };
+  next = { ...next, ...followed(next, isFirst, leaf), problem: null, writtenBeside: null };
   const open = state.open;
   if (open) {
     const reply = messages.get(open.replyId);
@@ -223,7 +226,14 @@ function followed(
   const next = leaf === shown && messages.has(leaf) ? newestLeaf(messages, leaf) : leaf;
   const branched = newest !== null && !isAncestor(messages, shown, newest.id);
   const isOlder = newest !== null && newest.version <= (messages.get(shown)?.version ?? 0);
-  return { leaf: next, branchedElsewhere: state.branchedElsewhere || (branched && !isOlder) };
+  const isElsewhere = (branched && !isOlder) || hasSibling(messages, state.writtenBeside);
+  return { leaf: next, branchedElsewhere: state.branchedElsewhere || isElsewhere };
+}
+
+function hasSibling(messages: Messages, id: string | null): boolean {
+  const own = id === null ? undefined : messages.get(id);
+  if (!own) return false;
+  return (childrenOf(messages).get(own.parent_message_id) ?? []).length > 1;
 }
 
 function merged(state: SessionState, page: HistoryPage['messages']): SessionState['messages'] {

@@ -24,6 +24,8 @@ export interface Sending {
   readonly content: string;
   /** Absent: the shown leaf at the time of posting. null starts the conversation over. */
   readonly parentId?: string | null;
+  /** The parent is the end of the shown branch, so that the message is no edit. */
+  readonly continues?: boolean;
   /** The user message to which another reply is requested; `content` is then empty. */
   readonly regenerates?: string;
   /** The session does not exist yet. */
@@ -68,6 +70,8 @@ export interface SessionState {
   /** Why the session could not be loaded, or an action failed. */
   readonly problem: Problem | null;
   readonly branchedElsewhere: boolean;
+  /** An own message, before which others wrote: it may have a sibling of theirs. */
+  readonly writtenBeside: string | null;
   readonly attempts: number;
   readonly mendedJoins: number;
 }
@@ -139,6 +143,7 @@ export function initialState(id: string, outbox: readonly Sending[] = []): Sessi
     failures: new Map(),
     problem: null,
     branchedElsewhere: false,
+    writtenBeside: null,
     attempts: 0,
     mendedJoins: 0,
   };

@@ -33,7 +33,16 @@ function fontConfiguration(folder: string): string {
     path,
     `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
 <dir>/usr/share/fonts</dir><dir>${folder}</dir><cachedir>${tmpdir()}/parley-font-cache</cachedir>
+${preferred('system-ui', ['Roboto', 'DejaVu Sans', 'Noto Sans CJK TC'])}
+${preferred('sans', ['Roboto', 'DejaVu Sans', 'Noto Sans CJK TC'])}
+${preferred('sans-serif', ['Roboto', 'DejaVu Sans', 'Noto Sans CJK TC'])}
+${preferred('monospace', ['DejaVu Sans Mono', 'Noto Sans CJK TC'])}
 </fontconfig>`,
   );
   return path;
+}
+
+function preferred(family: string, fonts: readonly string[]): string {
+  const families = fonts.map((font) => `<family>${font}</family>`).join('');
+  return `<alias binding="strong"><family>${family}</family><prefer>${families}</prefer></alias>`;
 }

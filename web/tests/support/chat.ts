@@ -62,7 +62,8 @@ export class Chat {
   /** Waits until the reply to the last message is complete. */
   async answered(page = this.page): Promise<void> {
     await page.locator('.message.reply:not(.running)').last().waitFor();
-    await page.locator('.message.running, .message.pending').waitFor({ state: 'detached' });
+    const unfinished = page.locator('.message.running, .message.pending');
+    await expect.poll(() => unfinished.count(), { timeout: 30_000 }).toBe(0);
   }
 
   sessionId(page = this.page): string {
@@ -87,7 +88,10 @@ export class Chat {
     const shown = [];
     for (const row of await rows.all()) {
       const id = (await row.getAttribute('data-message')) ?? '';
-      await row.getByRole('button', { name: 'Copy', exact: true }).first().click();
+      const copy = row.locator('> footer > [aria-label=Copy]');
+      await copy.click();
+      // The clipboard is written asynchronously.
+      await expect.poll(() => copy.getAttribute('title')).toBe('Copied');
       shown.push({ id, text: await page.evaluate(() => navigator.clipboard.readText()) });
     }
     return shown;

@@ -38,9 +38,9 @@ def lines_of(log_format: str) -> list[str]:
 def test_a_text_entry_is_one_line_with_its_fields() -> None:
     info, failed, task, reason = lines_of("text")
     assert info.endswith(r" INFO parley.test: two\nlines request_id=req-1 status=200")
-    for line, what in ((failed, "request failed"), (task, "task failed")):
-        assert f"ERROR parley.test: {what}\\nKeyError\\n" in line
-        assert 'File "<string>", line' in line
+    assert "ERROR parley.test: request failed\\nKeyError\\n" in failed
+    assert "ERROR parley.test: task failed: KeyError request_id=req-1 exception=KeyError\\n" in task
+    assert all('File "<string>", line' in line for line in (failed, task))
     assert reason == "PARLEY_PORT is wrong."
 
 

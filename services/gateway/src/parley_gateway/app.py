@@ -28,7 +28,7 @@ from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.jwks_client import JWKSClient
-from parley_gateway.auth.jwt_verifiers import JWKSVerifier, JWTVerifier, SharedSecretVerifier
+from parley_gateway.auth.jwt_verifiers import SharedSecretVerifier, jwt_verifier
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_settings import JWTSettings
@@ -104,7 +104,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 monitor=monitor,
             )
             keys = metrics.keys = _issuer_keys(settings.jwt, http, tokens, monitor)
-            verifier = _jwt_verifier(settings.jwt, keys)
+            verifier = jwt_verifier(settings.jwt, keys)
             authenticator = Authenticator(verifier, tokens)
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
@@ -260,15 +260,3 @@ def _issuer_keys(
         on_fetched=tokens.clear,
         on_result=monitor.dependencies["token_issuer"].report,
     )
-
-
-def _jwt_verifier(settings: JWTSettings, keys: JWKSClient | None) -> JWTVerifier:
-    issuer, audience = settings.issuer, settings.audience
-    if keys is None:
-        # Ensured by the settings, as are issuer and audience of a key set.
-        assert settings.secret is not None
-        secret = settings.secret.get_secret_value()
-        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
-    assert issuer is not None
-    assert audience is not None
-    return JWKSVerifier(keys, issuer=issuer, audience=audience)

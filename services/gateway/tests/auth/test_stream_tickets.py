@@ -186,3 +186,11 @@ async def test_an_unexpected_error_logs_no_ticket(
     assert "a surprise" in caplog.text
     assert ticket_in(url) not in caplog.text
     assert ticket_in(url)[-40:] not in caplog.text
+
+
+def test_a_ticket_of_the_secret_before_is_valid_while_both_are_set() -> None:
+    turn_id, ada = uuid4(), Principal("acme", "ada")
+    url = StreamTickets(InternalSecret(b"o" * 32)).stream_url(turn_id, ada)
+    ticket = url.partition("?ticket=")[2]
+    both = StreamTickets(InternalSecret(b"n" * 32, b"o" * 32))
+    assert both.verify(ticket, turn_id) == ada

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from gateway_fakes.gateway import Gateway
-from gateway_fakes.inference import Inference, deltas
+from gateway_fakes.gateway import SESSION_ID, Gateway
+from gateway_fakes.inference import Inference, Stalls, deltas
 from gateway_fakes.openai_client import completion_request, openai_client, text_and_error
 
 from parley_contracts import turn_sse as sse
@@ -89,3 +89,17 @@ async def test_retry_is_sent_once_and_with_an_event(
         assert raw.count(b"retry: ") == 1
         [first, *_] = (event for event in splitlines_events(raw) if "data" in event)
         assert 100 <= int(first["retry"]) <= 10_000
+
+
+async def test_retry_comes_with_the_first_event_behind_comments(
+    gateway: Gateway, session: FakeSessionService, inference: Inference
+) -> None:
+    inference.script(Stalls())
+    body = {"content": "Hi", "background": True}
+    _, turn = await gateway.post(f"/v1/sessions/{SESSION_ID}/messages", body)
+    inference.script(sse.HEARTBEAT * 2 + deltas("Hello"), lambda: sse.ended(session.end("Hello")))
+    path = f"/v1/turns/{turn['id']}/stream?starting_after=0"
+    async with gateway.request("GET", path) as response:
+        comments, retry, events = (await response.read()).partition(b"retry: ")
+    assert (comments, retry) == (sse.HEARTBEAT * 2, b"retry: ")
+    assert events.partition(b"\n")[2] == deltas("Hello") + sse.ended(session.turn)

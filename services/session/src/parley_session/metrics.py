@@ -33,6 +33,12 @@ class Metrics(Collector):
             ["reason"],
             registry=registry,
         )
+        turns_swept = Counter(
+            "parley_session_turns_swept",
+            "Turns that this process ended as interrupted, because their runner was lost.",
+            registry=registry,
+        )
+        self.count_swept = turns_swept.inc
         registry.register(self)
 
     def count_erased(self, reason: str) -> None:

@@ -170,6 +170,7 @@ def _compose(
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,
         interval_seconds=SWEEP_INTERVAL_SECONDS,
+        on_swept=metrics.count_swept,
     )
     stopped_turns = StoppedTurns(turns, sessions, lifecycle)
     cancel_notices = CancelNotices(settings.database, turns)

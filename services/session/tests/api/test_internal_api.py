@@ -38,6 +38,8 @@ ROUTES: list[tuple[str, str, Any, set[str]]] = [
     ("POST", f"/runners/{ID}/heartbeat", {"turns": [], "capacity": 1}, {INFERENCE}),
     ("POST", "/keys", {"session_ids": []}, {HISTORY, CLI}),
     ("POST", "/search-keys", {"people": []}, {HISTORY}),
+    ("POST", "/versions", {"session_ids": []}, {GATEWAY}),
+    ("GET", "/latest-versions", None, {HISTORY}),
 ]
 WITH_BODY = [route for route in ROUTES if route[2] is not None]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,8 @@ from uuid import uuid4
 from e2e_support.stack import Stack
 from e2e_support.user import User
 from parley_testing.eventually import eventually
+
+STALLED_SECONDS = 60
 
 
 @dataclass
@@ -67,10 +70,17 @@ class ChatLoad:
             turn["status"] != "completed" for each in self.conversations for turn in each.turns
         )
 
-    async def wait_for_turns(self, count: int, within: float = 60) -> None:
-        """Wait until `count` further turns have ended."""
+    async def wait_for_turns(self, count: int) -> None:
+        """Wait until `count` further turns have ended. Fails when none ends for a minute.
+
+        How long they take together depends on the load of the machine.
+        """
         wanted = self.turns + count
-        await eventually(lambda: self.turns >= wanted, within)
+        while (ended := self.turns) < wanted:
+            await eventually(partial(self._has_ended_more_than, ended), STALLED_SECONDS)
+
+    def _has_ended_more_than(self, turns: int) -> bool:
+        return self.turns > turns
 
     async def send_each(self, times: int = 1) -> None:
         """Every user sends that many messages, one after the other."""

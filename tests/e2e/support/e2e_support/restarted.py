@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
+
 from e2e_support.stack import Stack
 from e2e_support.user import User
 
@@ -14,3 +16,5 @@ class Restarted:
     session: str
     turns: list[dict[str, Any]]
     """The turns of the session before the restart."""
+    first_list: httpx2.Response
+    """Her sessions, as listed right after the first start of the stack and of the session."""

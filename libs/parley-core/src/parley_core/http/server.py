@@ -71,7 +71,8 @@ def serve(
         max_per_address=max_connections_per_address,
         exempt=trusted_proxies,
     )
-    monitor.registry.register(limits)
+    if port is not None:
+        monitor.registry.register(limits)
     _log.info("at most %d connections (file descriptors: %d)", limits.max_connections, descriptors)
     reuse = ConnectionReuse(settings.connection_max_seconds, lambda: monitor.state.draining)
     config = uvicorn.Config(

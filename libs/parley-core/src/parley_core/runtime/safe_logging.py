@@ -68,7 +68,9 @@ def _log_uncaught(
 
 
 def log_unexpected_error(log: logging.Logger, what: str, error: BaseException) -> None:
-    log.error("%s", what, exc_info=(type(error), error, error.__traceback__))
+    # Not as exc_info: the formatter of another program would print the message of the error.
+    fields = {"exception": _class_and_frames(error)}
+    log.error("%s: %s", what, type(error).__name__, extra={"fields": fields})
 
 
 def _extra_fields(record: logging.LogRecord) -> Mapping[str, Any]:

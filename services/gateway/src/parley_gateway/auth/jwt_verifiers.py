@@ -10,6 +10,7 @@ import jwt
 from parley_core.auth.jwt_decoding import decode_jwt, unverified_header
 from parley_gateway.auth.jwks import ALGORITHMS
 from parley_gateway.auth.jwks_client import JWKSClient
+from parley_gateway.auth.token_settings import JWTSettings
 
 LEEWAY_SECONDS = 30
 
@@ -48,6 +49,19 @@ class JWKSVerifier:
         if key is None:
             raise InvalidToken("The token is signed with an unknown key.")
         return _decode(token, key.key, key.algorithm_name, self._issuer, self._audience)
+
+
+def jwt_verifier(settings: JWTSettings, keys: JWKSClient | None) -> JWTVerifier:
+    """The verifier of the settings; `keys` are those of the issuer, if they name one."""
+    issuer, audience = settings.issuer, settings.audience
+    if keys is None:
+        # Ensured by the settings, as are issuer and audience of a key set.
+        assert settings.secret is not None
+        secret = settings.secret.get_secret_value()
+        return SharedSecretVerifier(secret, issuer=issuer, audience=audience)
+    assert issuer is not None
+    assert audience is not None
+    return JWKSVerifier(keys, issuer=issuer, audience=audience)
 
 
 def _header(token: str, *algorithms: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from parley_gateway.turns.event_relay import TurnEventRelay
 # Event loop iterations until the call to inference is sent; work done before its response arrives
 # does not delay the first token.
 _LOOPS_UNTIL_CALL_IS_SENT = 2
-# An EventSource reconnects after half of it or more, each at another time, because a gateway that
-# stops ends all of its streams at once.
+# An EventSource reconnects after half of it or more, each at another time: a gateway that crashes
+# ends all of its streams at once.
 MAX_RECONNECT_SECONDS = 3.0
+_DATA = b"data: "
 
 
 class TurnStreamResponse:
@@ -42,9 +43,9 @@ class TurnStreamResponse:
         """
         async with aclosing(self._batches(resumes)) as batches:
             async for events in batches:
-                if not self._has_retry and events.startswith(b"data: "):
+                if not self._has_retry and (first := _first_event(events)) is not None:
                     self._has_retry = True
-                    events = _retry_field() + events
+                    events = events[:first] + _retry_field() + events[first:]
                 yield events
 
     async def _batches(self, resumes: bool) -> AsyncGenerator[bytes, None]:
@@ -63,6 +64,14 @@ class TurnStreamResponse:
                 yield events
         if self._events.session_erased:
             yield sse.erased(self._events.turn)
+
+
+def _first_event(events: bytes) -> int | None:
+    """Where the first event begins, behind comments; None if there are only comments."""
+    if events.startswith(_DATA):
+        return 0
+    blank_line = events.find(b"\n\n" + _DATA)
+    return None if blank_line < 0 else blank_line + 2
 
 
 def _retry_field() -> bytes:

@@ -24,7 +24,7 @@ class ProjectionWaitSettings(SettingsGroup):
         default=500, description="the number of requests that may wait, from 1"
     )
     max_person_share: PersonShare = Field(
-        default=0.1,
+        default=0.4,  # Waiting is cheap, and a program may read many of its sessions at once.
         description="the share of these requests that one person may have, over 0 and up to 1",
     )
 

@@ -6,9 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from parley_contracts.api_models import rfc3339
 from parley_contracts.session_api.sessions import (
-    DeleteSessionResponse,
     ForkSessionRequest,
     StartSessionRequest,
     SwitchAssistantRequest,
@@ -74,14 +72,7 @@ def session_routes(
     async def delete_session(request: Request) -> Response:
         caller = authenticators.gateway(request)
         session_id = request.path_params["session_id"]
-        result = await deletion.delete(session_id, caller)
-        response = DeleteSessionResponse(
-            id=session_id,
-            erased=result.erase_at is None,
-            erase_at=rfc3339(result.erase_at) if result.erase_at else None,
-            version=result.version,
-        )
-        return json_response(response)
+        return json_response(await deletion.delete(session_id, caller))
 
     async def delete_sessions(request: Request) -> Response:
         caller = authenticators.gateway(request)

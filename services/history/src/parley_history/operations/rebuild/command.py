@@ -58,7 +58,9 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Return the exit code. Raises InvalidSettings, MigrationError and DATABASE_ERRORS."""
+    """Return the exit code. Raises InvalidSettings, MigrationError, DATABASE_ERRORS and
+    KeyboardInterrupt.
+    """
     settings = load(RebuildCommandSettings)
     require_database_migrated(settings.database.url, MIGRATIONS)
     try:
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         print("Interrupted. Run this command again to continue.", file=sys.stderr)
-        return 1
+        raise
     return 0
 
 

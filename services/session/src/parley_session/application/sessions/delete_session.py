@@ -1,11 +1,11 @@
 """Deletes, restores and erases sessions; erasing a session destroys its key."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from parley_contracts.session_api.sessions import DeleteSessionsResponse
+from parley_contracts.api_models import rfc3339
+from parley_contracts.session_api.sessions import DeleteSessionResponse, DeleteSessionsResponse
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_events.session import SessionErased
@@ -25,14 +25,6 @@ UndeleteDays = Callable[[str, str], float]
 """The undelete window of sessions of (tenant, assistant id), in days."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteResult:
-    """`erase_at` is the end of the undelete window; None if the session was erased."""
-
-    version: int
-    erase_at: datetime | None = None
-
-
 class SessionDeletion:
     def __init__(
         self,
@@ -47,7 +39,7 @@ class SessionDeletion:
         self._undelete_days, self._clock = undelete_days, clock
         self._on_erased = on_erased
 
-    async def delete(self, session_id: UUID, caller: Caller) -> DeleteResult:
+    async def delete(self, session_id: UUID, caller: Caller) -> DeleteSessionResponse:
         """Idempotent. Raises SessionNotFound, LegalHold."""
 
         def command_for(loaded: LoadedSession | None) -> Command:
@@ -62,10 +54,11 @@ class SessionDeletion:
             version = await self._index.erased_version(session_id, caller.principal)
             if version is None:
                 raise
-            return DeleteResult(version)
+            return _response(session_id, version, None)
         assert isinstance(result, CommandResult)
         self._report_erasures(result)
-        return DeleteResult(result.loaded.session.version, result.loaded.session.erase_at)
+        session = result.loaded.session
+        return _response(session_id, session.version, session.erase_at)
 
     async def restore(self, session_id: UUID, caller: Caller) -> None:
         """Raises SessionNotFound, NotDeleted."""
@@ -127,3 +120,12 @@ class SessionDeletion:
         for event in result.events:
             if isinstance(event.data, SessionErased):
                 self._on_erased(event.data.reason)
+
+
+def _response(session_id: UUID, version: int, erase_at: datetime | None) -> DeleteSessionResponse:
+    return DeleteSessionResponse(
+        id=session_id,
+        erased=erase_at is None,
+        erase_at=rfc3339(erase_at) if erase_at else None,
+        version=version,
+    )

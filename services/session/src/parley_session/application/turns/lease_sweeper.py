@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from pydantic import Field
 
@@ -48,8 +49,13 @@ class LeaseSweeper:
         idempotency_hours: int,
         interval_seconds: float,
         max_turns: int = MAX_TURNS_PER_SWEEP,
+        on_swept: Callable[[], None] = lambda: None,
     ) -> None:
-        """`idempotency_hours` is how long idempotency records are stored."""
+        """`idempotency_hours` is how long idempotency records are stored.
+
+        `on_swept` is called for each turn that was ended.
+        """
+        self._on_swept = on_swept
         self._turns, self._lifecycle = turns, lifecycle
         self._interval_seconds, self._lease_seconds = interval_seconds, lease_seconds
         self._max_turns, self._idempotency_hours = max_turns, idempotency_hours
@@ -80,6 +86,7 @@ class LeaseSweeper:
                 if await self._lifecycle.end_abandoned(
                     session_id, turn_id, self._lease_seconds, caller
                 ):
+                    self._on_swept()
                     log.info("turn %s interrupted: lease expired", turn_id)
             except DATABASE_UNAVAILABLE:
                 raise
