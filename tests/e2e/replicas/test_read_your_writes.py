@@ -100,8 +100,8 @@ async def test_no_read_is_stale_while_redis_is_killed_and_restarts(
         await stack.wait_until_restarted("redis", before)
         turn = await clients[0].send_with_retries(session, "And again?")
         for client in clients * 2:
-            page = await client.request_with_retries("GET", f"/history/{session}")
-            assert newest_id(page) == turn["reply"]["id"]
+            answered = await client.request_with_retries("GET", f"/history/{session}")
+            assert newest_id(answered) == turn["reply"]["id"]
     assert await stale_reads(clients, TURNS) == 0
 
 
