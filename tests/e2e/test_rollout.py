@@ -45,6 +45,13 @@ async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[
         yield stack
 
 
+@pytest.fixture
+def clients(stack: Stack) -> list[User]:
+    """One user as a client of each of the two gateways."""
+    name = f"ada-{uuid4()}"
+    return [stack.user(name, gateway=stack.address(each)) for each in ("gateway", "gateway-2")]
+
+
 async def restart(stack: Stack, *names: str) -> None:
     """Ask the processes to stop, and return once others have taken their places."""
     before = {name: stack.pid(name) for name in names}
