@@ -92,7 +92,7 @@ test('a screen reader is told of the beginning and the end, not of every word', 
   await chat.answered();
   await expect
     .poll(() => chat.page.evaluate(() => (window as unknown as { spoken: string[] }).spoken))
-    .toEqual(['Sent', 'Helper is answering', expect.stringMatching(/^Helper: w0.*…? 100 words$/s)]);
+    .toEqual(['Sent', 'Helper is answering', expect.stringMatching(/^Helper: w0.*…? \d+ words$/s)]);
   await chat.agrees();
   await chat.close();
 });
@@ -142,7 +142,7 @@ test('the Chinese page has no English text', async () => {
     while (walker.nextNode()) {
       const parent = walker.currentNode.parentElement;
       const isContent = parent?.closest(
-        '.body, .assistants, .session-list, .bar, .details, .avatar, .brand',
+        '[role=status], .body, .assistants, .session-list, .bar, .details, .avatar, .brand',
       );
       if (!isContent) found.push(...(walker.currentNode.textContent?.match(/[A-Za-z]{4,}/g) ?? []));
     }

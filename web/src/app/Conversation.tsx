@@ -1,18 +1,16 @@
 import { useEffect, useMemo, useState } from 'react';
 import { Composer } from '../composer/Composer';
 import { useText } from '../i18n/language';
-import { useTimes } from '../i18n/times';
 import { hueOf } from '../sessions/AssistantSwitcher';
 import { type Assistant, DEFAULT_MAX_BYTES, useConfig } from '../sessions/queries';
 import { SessionActions } from '../sessions/SessionActions';
 import { Timeline } from '../timeline/Timeline';
-import { newestElsewhere, newestMessage } from '../turns/messageTree';
-import type { SessionController } from '../turns/sessionController';
+import { newestMessage } from '../turns/messageTree';
 import type { SessionState } from '../turns/sessionState';
-import { Icon } from '../ui/icons';
-import { problemText } from '../ui/problemText';
 import { Skeleton } from '../ui/Skeleton';
 import { useRegistry, useSessionState } from './context';
+import { Header } from './Header';
+import { Notices } from './Notices';
 import { goTo, sessionPath } from './route';
 
 interface Properties {
@@ -186,104 +184,6 @@ function useLeafInAddress(state: SessionState): void {
   }, [id, leaf, messages, open, view]);
 }
 
-interface HeaderProperties {
-  name: string;
-  title: string;
-  onMenu: () => void;
-  onNew: () => void;
-  children?: React.ReactNode;
-}
-
-function Header({ name, title, onMenu, onNew, children }: HeaderProperties) {
-  const t = useText();
-  return (
-    <header className="bar">
-      <button
-        type="button"
-        className="icon-button only-narrow"
-        aria-label={t.openList}
-        onClick={onMenu}
-        data-menu
-      >
-        <Icon name="menu" />
-      </button>
-      <div className="heading" dir="auto">
-        <span className="assistant-name">{name}</span>
-        {title && <h1 title={title}>{title}</h1>}
-      </div>
-      <button
-        type="button"
-        className="icon-button only-narrow"
-        aria-label={t.newSession}
-        onClick={onNew}
-      >
-        <Icon name="plus" />
-      </button>
-      {children}
-    </header>
-  );
-}
-
-function Notices({ state, controller }: { state: SessionState; controller: SessionController }) {
-  const t = useText();
-  const times = useTimes();
-  const isOnline = useOnline();
-  const { session, problem, view } = state;
-  const dismiss = () => controller.dispatch({ type: 'problem-dismissed' });
-  const showNewest = () => {
-    const newest = newestElsewhere(state.messages, state.open?.parentId ?? state.leaf);
-    if (newest) controller.dispatch({ type: 'leaf-selected', leaf: newest.id });
-  };
-  return (
-    <div className="notices">
-      {!isOnline && <Notice text={t.offline} />}
-      {isOnline && problem && (
-        <Notice
-          text={
-            view === 'failed'
-              ? `${t.loadFailed} ${problemText(problem.code, t)}`
-              : problemText(problem.code, t)
-          }
-          isDanger
-          action={
-            view === 'failed'
-              ? { label: t.retry, run: () => controller.load() }
-              : { label: t.dismiss, run: dismiss }
-          }
-        />
-      )}
-      {view === 'behind' && <Notice text={t.historyBehind} />}
-      {state.branchedElsewhere && (
-        <Notice text={t.branchedElsewhere} action={{ label: t.showNewest, run: showNewest }} />
-      )}
-      {session?.archived && <Notice text={t.archived} />}
-      {session?.expires_at && (
-        <Notice text={t.expiresAt(times.exact(new Date(session.expires_at)))} />
-      )}
-    </div>
-  );
-}
-
-interface NoticeProperties {
-  text: string;
-  isDanger?: boolean;
-  action?: { label: string; run: () => void };
-}
-
-function Notice({ text, isDanger, action }: NoticeProperties) {
-  return (
-    <p className={isDanger ? 'notice danger' : 'notice'} role={isDanger ? 'alert' : undefined}>
-      <Icon name={isDanger ? 'warning' : 'clock'} />
-      <span>{text}</span>
-      {action && (
-        <button type="button" className="text-button" onClick={action.run}>
-          {action.label}
-        </button>
-      )}
-    </p>
-  );
-}
-
 function Gone({ onMenu, onNew }: Properties) {
   const t = useText();
   return (
@@ -298,18 +198,4 @@ function Gone({ onMenu, onNew }: Properties) {
       </div>
     </main>
   );
-}
-
-function useOnline(): boolean {
-  const [isOnline, setIsOnline] = useState(() => navigator.onLine);
-  useEffect(() => {
-    const update = () => setIsOnline(navigator.onLine);
-    addEventListener('online', update);
-    addEventListener('offline', update);
-    return () => {
-      removeEventListener('online', update);
-      removeEventListener('offline', update);
-    };
-  }, []);
-  return isOnline;
 }

@@ -16,10 +16,6 @@ export function useRoute(): Route {
   return useSyncExternalStore(subscribe, () => current);
 }
 
-export function currentRoute(): Route {
-  return current;
-}
-
 export function goTo(path: string, how: 'push' | 'replace' = 'push'): void {
   if (path === location.pathname + location.search) return;
   if (how === 'push') history.pushState(null, '', path);

@@ -3,7 +3,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import { type Dictionary, en } from '../i18n/en';
 import { loadLanguage } from '../i18n/language';
 import { invalidateSessions } from '../sessions/queries';
-import { wordCount } from '../timeline/RunningReply';
+import { wordCount } from '../timeline/RunningParts';
 import type { Surroundings } from '../turns/sessionController';
 import { announce, silence } from '../ui/liveRegion';
 

@@ -11,6 +11,7 @@ const SAVE_MS = 300;
 const STOP_TWICE_MS = 1_000;
 // From here on the number of bytes is of interest.
 const SHOW_BYTES = 8 * 1024;
+const LONG = 20_000;
 
 interface Properties {
   /** The session, or the assistant of one that does not exist yet. */
@@ -174,6 +175,8 @@ function useDraft(draftId: string, field: React.RefObject<HTMLTextAreaElement | 
   function noteInput(): void {
     const element = field.current;
     if (!element) return;
+    // The height of a long text is not measured: that takes a second for a megabyte.
+    element.classList.toggle('long', element.value.length > LONG);
     setIsEmpty(element.value.trim() === '');
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {

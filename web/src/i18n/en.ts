@@ -1,6 +1,5 @@
 /** English. A text with a number in it is a function, so that each language has its plurals. */
 export const en = {
-  languageName: 'English',
   skipToComposer: 'Skip to the message field',
   sessions: 'Conversations',
   assistants: 'Assistants',
@@ -39,7 +38,6 @@ export const en = {
   undo: 'Undo',
   legalHold: 'A legal hold protects this conversation: it cannot be deleted.',
   archived: 'This conversation is archived.',
-  temporary: 'Temporary',
   temporaryNotice: 'It appears in no list and is erased after a while.',
   expiresAt: (time: string) => `This temporary conversation is erased on ${time}.`,
   greeting: (name: string) => `Write to ${name}`,
@@ -93,8 +91,10 @@ export const en = {
   tokens: 'Tokens',
   tokensOf: (prompt: number, completion: number) => `${prompt} in, ${completion} out`,
   estimated: 'estimated',
-  finishReason: 'Ended by',
   messageId: 'Message',
+  time: 'Time',
+  taskDone: 'Done',
+  taskOpen: 'To do',
   imageAt: (host: string) => `Image on ${host}`,
   showCode: 'Code',
   plainText: 'Shown as plain text',
@@ -110,7 +110,6 @@ export const en = {
   scrolling: 'While an answer arrives',
   follow: 'Follow its end',
   stay: 'Stay at its beginning',
-  account: 'Account',
   signedInAs: (user: string) => `Signed in as ${user}`,
   signOut: 'Sign out',
   signIn: 'Sign in',
@@ -122,7 +121,6 @@ export const en = {
   signedOut: 'You are signed out, and nothing of your conversations is left in this browser.',
   token: 'Token',
   badToken: 'This is not a token: it should have three parts, separated by dots.',
-  keyboard: 'Keyboard',
   newVersion: 'A new version of this page is available.',
   reload: 'Reload',
   announceSent: 'Sent',
@@ -132,7 +130,6 @@ export const en = {
     `${name}: ${text} ${words === 1 ? '1 word' : `${words} words`}`,
   announceStopped: 'The answer was stopped',
   announceFailed: 'The answer failed',
-  replyBy: (name: string, time: string) => `${name}, ${time}`,
   network: 'The server cannot be reached. Check your connection; what you wrote is kept.',
   busy: 'The server is busy and stored nothing. Your text is back in the field: send it again in a moment.',
   tooManyTurns:
@@ -144,7 +141,6 @@ export const en = {
   upstream: 'The model could not answer. Ask again, or try later.',
   interrupted:
     'The process that wrote this answer stopped. The text so far is kept; ask again for a whole one.',
-  languageOfPage: 'The page is in English.',
 };
 
 type Text = typeof en;

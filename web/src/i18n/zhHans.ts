@@ -2,7 +2,6 @@
 import type { Dictionary } from './en';
 
 export const zhHans: Dictionary = {
-  languageName: '简体中文',
   skipToComposer: '跳到输入框',
   sessions: '对话',
   assistants: '助手',
@@ -40,7 +39,6 @@ export const zhHans: Dictionary = {
   undo: '撤销',
   legalHold: '这个对话处于法律保留状态，不能删除。',
   archived: '这个对话已归档。',
-  temporary: '临时',
   temporaryNotice: '不会出现在任何列表里，过一段时间就会清除。',
   expiresAt: (time) => `这个临时对话将于${time}清除。`,
   greeting: (name) => `和${name}聊聊`,
@@ -92,8 +90,10 @@ export const zhHans: Dictionary = {
   tokens: '词元',
   tokensOf: (prompt, completion) => `输入 ${prompt}，输出 ${completion}`,
   estimated: '估算',
-  finishReason: '结束原因',
   messageId: '消息',
+  time: '时间',
+  taskDone: '已完成',
+  taskOpen: '未完成',
   imageAt: (host) => `${host} 上的图片`,
   showCode: '代码',
   plainText: '以纯文本显示',
@@ -109,7 +109,6 @@ export const zhHans: Dictionary = {
   scrolling: '回答出现时',
   follow: '跟随末尾',
   stay: '停在开头',
-  account: '账号',
   signedInAs: (user) => `已登录：${user}`,
   signOut: '退出登录',
   signIn: '登录',
@@ -121,7 +120,6 @@ export const zhHans: Dictionary = {
   signedOut: '你已退出登录，浏览器里没有留下任何对话内容。',
   token: '令牌',
   badToken: '这不是令牌：令牌由三段组成，用点号分隔。',
-  keyboard: '键盘',
   newVersion: '这个页面有新版本。',
   reload: '刷新',
   announceSent: '已发送',
@@ -130,7 +128,6 @@ export const zhHans: Dictionary = {
   announceEnded: (name, text, words) => `${name}：${text} 共 ${words} 个字`,
   announceStopped: '回答已停止',
   announceFailed: '回答失败',
-  replyBy: (name, time) => `${name}，${time}`,
   network: '连不上服务器。请检查网络；你写的内容都还在。',
   busy: '服务器繁忙，没有保存这条消息。文字已放回输入框，请稍后再发。',
   tooManyTurns: '同时进行的回答已达上限。等其中一个结束后再发。',
@@ -140,5 +137,4 @@ export const zhHans: Dictionary = {
   unknownProblem: (code) => `出了点问题（${code}）。请重试。`,
   upstream: '模型没能回答。请再问一次，或稍后再试。',
   interrupted: '生成这个回答的进程中断了。已有的文字保留了下来；可以重新回答，得到完整的内容。',
-  languageOfPage: '页面现在是简体中文。',
 };

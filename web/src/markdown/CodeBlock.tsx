@@ -46,7 +46,7 @@ function Tokens({ lines }: { lines: Highlighted }) {
 function useHighlighted(code: string, language: string, isOpen: boolean): Highlighted | null {
   const [shown, setShown] = useState<{ code: string; lines: Highlighted | null } | null>(null);
   useEffect(() => {
-    if (isOpen) return;
+    if (isOpen || !language) return;
     let isCurrent = true;
     void import('./highlight')
       .then(({ highlight }) => highlight(code, language))

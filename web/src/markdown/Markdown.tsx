@@ -17,24 +17,31 @@ const REST_MS = 250;
 
 type Definitions = ReadonlyMap<string, Definition>;
 
-export const Markdown = memo(function Markdown({ text, id }: { text: string; id: string }) {
-  return <Blocks blocks={useMemo(() => remembered(id, text), [id, text])} />;
-});
+interface Properties {
+  text: string;
+  id: string;
+  /** The text still grows at its end. */
+  isStreaming: boolean;
+}
 
-/** Of a text that is still growing. */
-export function StreamingMarkdown({ text }: { text: string }) {
+export const Markdown = memo(function Markdown({ text, id, isStreaming }: Properties) {
   const streaming = useRef<StreamingBlocks>(null);
   const [, showRest] = useReducer((count: number) => count + 1, 0);
-  streaming.current ??= new StreamingBlocks();
-  const blocks = streaming.current.update(text, performance.now());
-  const { isBehind } = streaming.current;
+  const finished = useMemo(() => {
+    if (isStreaming) return null;
+    // Blocks that were shown while the text grew keep their elements.
+    return streaming.current ? streaming.current.finish(text) : remembered(id, text);
+  }, [id, text, isStreaming]);
+  if (isStreaming) streaming.current ??= new StreamingBlocks();
+  const blocks = finished ?? streaming.current?.update(text, performance.now()) ?? [];
+  const isBehind = isStreaming && streaming.current?.isBehind === true;
   useEffect(() => {
     if (!isBehind) return;
     const timer = setTimeout(showRest, REST_MS);
     return () => clearTimeout(timer);
   });
-  return <Blocks blocks={blocks} isStreaming />;
-}
+  return <Blocks blocks={blocks} isStreaming={isStreaming} />;
+});
 
 function remembered(id: string, text: string): ShownBlock[] {
   const key = `${id}:${text.length}`;
@@ -49,7 +56,7 @@ function remembered(id: string, text: string): ShownBlock[] {
   return blocks;
 }
 
-function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming?: boolean }) {
+function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming: boolean }) {
   const definitions = definitionsIn(blocks);
   return (
     <div className={isStreaming ? 'markdown streaming' : 'markdown'}>
@@ -59,7 +66,7 @@ function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming?: b
             key={start}
             node={node}
             definitions={definitions}
-            isOpen={isStreaming === true && index === blocks.length - 1}
+            isOpen={isStreaming && index === blocks.length - 1}
           />
         ) : (
           <PlainText key={start} text={source} />
@@ -129,9 +136,7 @@ function block(node: Block, definitions: Definitions, depth: number, isOpen = fa
             key={item.position?.start.offset ?? index}
             className={typeof item.checked === 'boolean' ? 'task' : undefined}
           >
-            {typeof item.checked === 'boolean' && (
-              <input type="checkbox" checked={item.checked} disabled readOnly />
-            )}
+            {typeof item.checked === 'boolean' && <TaskBox isDone={item.checked} />}
             {item.children.map((child, position) =>
               child.type === 'paragraph' && !node.spread ? (
                 <Keyed key={child.position?.start.offset ?? position}>
@@ -169,6 +174,12 @@ function block(node: Block, definitions: Definitions, depth: number, isOpen = fa
     default:
       return 'value' in node ? node.value : inline([node as PhrasingContent]);
   }
+}
+
+function TaskBox({ isDone }: { isDone: boolean }) {
+  const t = useText();
+  const label = isDone ? t.taskDone : t.taskOpen;
+  return <input type="checkbox" checked={isDone} aria-label={label} disabled readOnly />;
 }
 
 function Keyed({ children }: { children: ReactNode }) {

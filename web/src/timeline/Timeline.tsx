@@ -5,8 +5,8 @@ import { useTimes } from '../i18n/times';
 import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
 import { Icon } from '../ui/icons';
-import { MessageRow } from './MessageRow';
-import { RunningReply } from './RunningReply';
+import { OwnRow } from './OwnRow';
+import { ReplyRow } from './ReplyRow';
 import { type Row, rowsOf, runningBranches, shownPart } from './rows';
 import { SendingRow } from './SendingRow';
 import { useFollow, useKeptPlace } from './useFollow';
@@ -42,29 +42,40 @@ export function Timeline({ state, controller, name }: Properties) {
   useEffect(() => {
     if (sentCount > 0) toEnd();
   }, [sentCount]);
-  const select = useCallback(
-    (leaf: string) => controller.dispatch({ type: 'leaf-selected', leaf }),
-    [controller],
-  );
+  const isBusy = open !== null || sentCount > 0;
+  const isEnd = running === null && sentCount === 0;
+  // The last reply stays outside of the other rows: there it keeps its element when it ends.
+  const lastRow = rows.at(-1);
+  const lastReply =
+    running === null && lastRow?.kind === 'message' && lastRow.message.role !== 'user'
+      ? lastRow
+      : null;
+  const earlier = useMemo(() => (lastReply ? rows.slice(0, -1) : rows), [rows, lastReply]);
+  const replyId = running?.replyId ?? lastReply?.key;
   return (
     <section className="timeline" aria-label={t.messages} ref={scroller} data-region tabIndex={-1}>
       <div className="measure" ref={content}>
         {state.hasOlder && <Older controller={controller} />}
         <StoredRows
-          rows={rows}
+          rows={earlier}
           name={name}
           failures={failures}
           controller={controller}
-          isBusy={open !== null || sentCount > 0}
-          isEnd={running === null && sentCount === 0}
+          isBusy={isBusy}
+          isEnd={isEnd && lastReply === null}
         />
-        {running && (
-          <RunningReply
-            key={running.replyId}
+        {replyId && (
+          <ReplyRow
+            key={replyId}
+            id={replyId}
+            message={lastReply?.message ?? null}
             open={running}
-            branches={branches}
+            branches={lastReply ? lastReply.branches : branches}
             name={name}
-            onSelect={select}
+            failure={failures.get(replyId) ?? null}
+            isLast={isEnd}
+            isBusy={isBusy}
+            controller={controller}
           />
         )}
         {outbox.map((sending) => (
@@ -95,23 +106,24 @@ const StoredRows = memo(function StoredRows(properties: StoredRowsProperties) {
   const { rows, name, failures, controller, isBusy, isEnd } = properties;
   const lastOwn = rows.findLast((row) => row.kind === 'message' && row.message.role === 'user');
   const last = rows.at(-1);
-  return rows.map((row) =>
-    row.kind === 'day' ? (
-      <Day key={row.key} date={row.date} />
+  return rows.map((row) => {
+    if (row.kind === 'day') return <Day key={row.key} date={row.date} />;
+    const { key, message, branches } = row;
+    const shared = { branches, isLast: isEnd && row === last, isBusy, controller };
+    return message.role === 'user' ? (
+      <OwnRow key={key} message={message} isTurnStart={row === lastOwn} {...shared} />
     ) : (
-      <MessageRow
-        key={row.key}
-        message={row.message}
-        branches={row.branches}
+      <ReplyRow
+        key={key}
+        id={key}
+        message={message}
+        open={null}
         name={name}
-        failure={failures.get(row.key) ?? null}
-        isLast={isEnd && row === last}
-        isBusy={isBusy}
-        isTurnStart={row === lastOwn}
-        controller={controller}
+        failure={failures.get(key) ?? null}
+        {...shared}
       />
-    ),
-  );
+    );
+  });
 });
 
 function Day({ date }: { date: Date }) {

@@ -3,6 +3,8 @@ import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from 're
 
 // At the end, within the rounding of scroll positions.
 const END_PX = 8;
+// Less than two lines away needs no button.
+const AWAY_PX = 48;
 
 interface Following {
   /** The reader has scrolled away from the end. */
@@ -36,7 +38,7 @@ export function useFollow(
       const top = Math.min(end, Math.max(limit, stays ? element.scrollTop : 0));
       if (Math.abs(element.scrollTop - top) > 0.5) element.scrollTop = top;
       lastTop.current = element.scrollTop;
-      if (stays) setIsAway(distance() > END_PX);
+      if (stays) setIsAway(distance() > AWAY_PX);
     };
     const onScroll = (): void => {
       const top = element.scrollTop;
@@ -44,7 +46,7 @@ export function useFollow(
       if (distance() <= END_PX) follows.current = true;
       else if (top < lastTop.current - 1) follows.current = false;
       lastTop.current = top;
-      setIsAway(distance() > END_PX && (stays || !follows.current));
+      setIsAway(distance() > AWAY_PX && (stays || !follows.current));
     };
     const observer = new ResizeObserver(follow);
     observer.observe(inner);

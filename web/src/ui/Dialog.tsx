@@ -12,7 +12,10 @@ export function Dialog({ title, onClose, children }: Properties) {
   const id = useId();
   useEffect(() => {
     const shown = dialog.current;
-    if (shown && !shown.open) shown.showModal();
+    if (shown && !shown.open) {
+      shown.showModal();
+      shown.querySelector<HTMLElement>('input:checked, input[id], button')?.focus();
+    }
     return () => shown?.close();
   }, []);
   return (

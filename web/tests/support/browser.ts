@@ -34,6 +34,7 @@ function fontConfiguration(folder: string): string {
     `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
 <dir>/usr/share/fonts</dir><dir>${folder}</dir><cachedir>${tmpdir()}/parley-font-cache</cachedir>
 ${preferred('system-ui', ['Roboto', 'DejaVu Sans', 'Noto Sans CJK TC'])}
+${preferred('sans', ['Roboto', 'DejaVu Sans', 'Noto Sans CJK TC'])}
 ${preferred('sans-serif', ['Roboto', 'DejaVu Sans', 'Noto Sans CJK TC'])}
 ${preferred('monospace', ['DejaVu Sans Mono', 'Noto Sans CJK TC'])}
 </fontconfig>`,

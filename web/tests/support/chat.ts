@@ -4,6 +4,8 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playw
 import { expect } from 'vitest';
 import type { Stack } from './stack';
 
+const NOTHING = 'nothing was copied';
+
 export interface Message {
   readonly id: string;
   readonly parent_message_id: string | null;
@@ -88,11 +90,12 @@ export class Chat {
     const shown = [];
     for (const row of await rows.all()) {
       const id = (await row.getAttribute('data-message')) ?? '';
-      const copy = row.locator('> footer > [aria-label=Copy]');
-      await copy.click();
+      const read = () => page.evaluate(() => navigator.clipboard.readText());
+      await page.evaluate((text) => navigator.clipboard.writeText(text), NOTHING);
+      await row.locator('> footer > [aria-label=Copy]').click();
       // The clipboard is written asynchronously.
-      await expect.poll(() => copy.getAttribute('title')).toBe('Copied');
-      shown.push({ id, text: await page.evaluate(() => navigator.clipboard.readText()) });
+      await expect.poll(read).not.toBe(NOTHING);
+      shown.push({ id, text: await read() });
     }
     return shown;
   }

@@ -141,9 +141,9 @@ async def test_a_stream_names_the_schemas_of_its_events(gateway: Gateway) -> Non
         content = operation["responses"].get("200", {}).get("content", {})
         assert ("text/event-stream" in content) == (operation["operationId"] in streams)
         if stream := content.get("text/event-stream"):
-            data = stream["itemSchema"]["properties"]["data"]
-            assert data["contentMediaType"] == "application/json"
-            schemas = re.findall(r"schemas/(\w+)", json.dumps(data["contentSchema"]))
+            data = json.dumps(stream["itemSchema"]["properties"]["data"])
+            assert '"contentMediaType": "application/json"' in data
+            schemas = re.findall(r"schemas/(\w+)", data)
             assert set(schemas) == streams[operation["operationId"]]
 
 

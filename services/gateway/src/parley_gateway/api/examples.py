@@ -165,11 +165,13 @@ def _json(model: BaseModel) -> dict[str, Any]:
 def _event_stream(models: Sequence[type[BaseModel]], *events: bytes) -> dict[str, Any]:
     """In the form of FastAPI's own streams: `itemSchema` (OpenAPI 3.2) describes one event."""
     references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
-    data = {
+    data: dict[str, Any] = {
         "type": "string",
         "contentMediaType": "application/json",
         "contentSchema": {"oneOf": references},
     }
+    if models is COMPLETION_EVENTS:
+        data = {"anyOf": [{"type": "string", "const": "[DONE]"}, data]}
     fields = {"data": data, "id": {"type": "string"}, "retry": {"type": "integer"}}
     schema = {"type": "object", "properties": fields, "required": ["data"]}
     return {EVENT_STREAM: {"itemSchema": schema, "example": b"".join(events).decode()}}

@@ -1,11 +1,8 @@
-import { useEffect, useId, useState } from 'react';
+/** What a running reply shows beside its text. */
+import { useEffect, useState } from 'react';
 import { useText } from '../i18n/language';
-import { StreamingMarkdown } from '../markdown/Markdown';
 import type { OpenTurn } from '../turns/sessionState';
 import { announce } from '../ui/liveRegion';
-import { BranchPicker } from './BranchPicker';
-import { Heading } from './MessageRow';
-import type { Branches } from './rows';
 
 const STILL_MS = 3_000;
 const STILL_SECONDS_MS = 15_000;
@@ -13,38 +10,7 @@ const SHOW_LOST_MS = 2_000;
 const LOST_LONG_MS = 30_000;
 const ANNOUNCE_MS = 10_000;
 
-interface Properties {
-  open: OpenTurn;
-  branches: Branches | null;
-  name: string;
-  onSelect: (id: string) => void;
-}
-
-export function RunningReply({ open, branches, name, onSelect }: Properties) {
-  const id = useId();
-  const { text } = open.reply;
-  return (
-    <article
-      className="message reply running"
-      aria-labelledby={id}
-      aria-busy="true"
-      data-row
-      data-message={open.replyId}
-    >
-      <Heading id={id} author={name} at={new Date(open.startedAt).toISOString()} />
-      <div className="body">
-        {text ? <StreamingMarkdown text={text} /> : <Thinking since={open.startedAt} />}
-      </div>
-      <Connection open={open} />
-      <footer className="actions shown">
-        {branches && <BranchPicker branches={branches} onSelect={onSelect} />}
-      </footer>
-      <Progress text={text} />
-    </article>
-  );
-}
-
-function Thinking({ since }: { since: number }) {
+export function Thinking({ since }: { since: number }) {
   const t = useText();
   const waited = useElapsed(since);
   const seconds = Math.floor(waited / 1000);
@@ -64,7 +30,7 @@ function Thinking({ since }: { since: number }) {
   );
 }
 
-function Connection({ open }: { open: OpenTurn }) {
+export function Connection({ open }: { open: OpenTurn }) {
   const t = useText();
   const waited = useElapsed(open.lostAt ?? Number.POSITIVE_INFINITY);
   if (open.stop !== 'no') return <p className="status">{t.stopping}</p>;
@@ -73,7 +39,7 @@ function Connection({ open }: { open: OpenTurn }) {
 }
 
 /** Says once in a while that a long reply still grows; not every token. */
-function Progress({ text }: { text: string }) {
+export function Progress({ text }: { text: string }) {
   const t = useText();
   const [spokenAt, setSpokenAt] = useState(() => Date.now());
   const isDue = text !== '' && Date.now() - spokenAt >= ANNOUNCE_MS;
