@@ -25,7 +25,7 @@ test('the end is followed while a reply arrives, also a long one', async () => {
   await chat.close();
 });
 
-test('a reader who scrolled up stays there, and is told of new text', async () => {
+test('a reader who scrolled up stays there, and sees that there is new text', async () => {
   const chat = await open();
   stack.model.script('stay', { pieces: paragraphs(200), holdBefore: 60, pauseMs: 5 });
   await chat.send('stay');
@@ -217,7 +217,7 @@ test('replies that hold a parser for seconds do not hold the page', async () => 
   await chat.close();
 }, 120_000);
 
-test('a megabyte that is pasted is counted and refused, and the page goes on', async () => {
+test('a megabyte that is pasted is counted and refused, and the page stays usable', async () => {
   const chat = await open();
   const field = chat.page.locator('#composer');
   await chat.page.evaluate(() =>
