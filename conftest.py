@@ -117,6 +117,10 @@ def postgres_server(run_beside_tests: Run) -> Iterator[str]:
         from parley_cli.engines import PostgresServer, free_port
 
         with _embedded(lambda data: PostgresServer(data, free_port()), run_beside_tests) as server:
+            # Its data is deleted at the end of the run: it need not survive the machine.
+            for setting in ("fsync", "full_page_writes"):
+                run_beside_tests(_execute(server.dsn(), f"ALTER SYSTEM SET {setting} = off"))
+            run_beside_tests(_execute(server.dsn(), "SELECT pg_reload_conf()"))
             yield server.dsn()
 
 

@@ -15,6 +15,7 @@ NAMES = (
     "outbox",
     "paced_streams",
     "projection",
+    "read_cost",
     "read_your_writes",
     "rebuild",
     "search",

@@ -9,7 +9,7 @@ from parley_core.storage.migrations import Migration, load_migrations
 
 ROOT = Path(__file__).parents[1]
 # Of before the first release, when no older version had to work beside them.
-UNMARKED = {"session": 8, "history": 5}
+UNMARKED = {"session": 8, "history": 2}
 
 _REMOVES = re.compile(
     r"\b(DROP\s+(?!INDEX\s+CONCURRENTLY)|RENAME\b|SET\s+NOT\s+NULL|ALTER\s+COLUMN\s+\S+\s+(SET\s+DATA\s+)?TYPE)",

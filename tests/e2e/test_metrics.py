@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from parley_testing.eventually import eventually
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 GOLDEN = Path(__file__).with_name("metrics.golden.txt")
 PROCESSES = ("gateway", "session", "inference", "history-serve", "history-project")
 # Of prometheus_client; they differ by platform.

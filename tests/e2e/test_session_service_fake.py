@@ -22,7 +22,8 @@ from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysRespon
 from parley_contracts.session_api.turns import ClaimTurnResponse, HeartbeatResponse
 from parley_contracts.session_api.version_bodies import VersionsResponse
 from parley_testing.peers import SECRET, signed
-from parley_testing.session_service import ADA, FakeSessionService
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import ADA
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,6 +1,6 @@
 """Fixtures of history's tests: a read model in a database of its own, and its neighbours."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,6 +11,7 @@ from history_testing.history import HistoryClient, serve_history
 from history_testing.log import Relay, relay_to
 from history_testing.read_model import MAX_DEFERRED, ReadModelTables, project
 from history_testing.rebuild import RebuildRunner
+from history_testing.shared_database import SharedDatabase
 from history_testing.stories import Story
 
 from parley_core.log import Brokers, ensure_topic
@@ -34,12 +35,22 @@ def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexer, "ELECTION_INTERVAL_SECONDS", 0.02)
 
 
+@pytest.fixture(scope="session")
+def shared_database(
+    postgres_server: str, run_beside_tests: Callable[..., None]
+) -> Iterator[SharedDatabase]:
+    shared_database = SharedDatabase(postgres_server)
+    yield shared_database
+    run_beside_tests(shared_database.drop())
+
+
 @pytest.fixture
-async def tables(database: str) -> AsyncIterator[ReadModelTables]:
+async def tables(shared_database: SharedDatabase) -> AsyncIterator[ReadModelTables]:
     """The tables of an empty read model."""
-    connection = await asyncpg.connect(database)
-    tables = ReadModelTables(database, connection)
-    await tables.migrate()
+    await shared_database.clear()
+    connection = await asyncpg.connect(shared_database.dsn)
+    tables = ReadModelTables(shared_database.dsn, connection)
+    await tables.enter(1)
     yield tables
     await connection.close()
 

@@ -9,8 +9,10 @@ from session_support.process import Run, session_process
 from session_support.service import MASTER_KEY, NO_KAFKA
 
 from parley_core.log import Brokers, ensure_topic
+from parley_core.storage.migrations import load_migrations
 from parley_core.storage.postgres_pool import Pool
 from parley_events.topics import SESSIONS_TOPIC, TopicSpec
+from parley_session.storage.migrations import MIGRATIONS
 from parley_testing.eventually import eventually
 from parley_testing.peers import SECRET
 
@@ -67,11 +69,8 @@ async def test_an_unknown_command_ends_with_exit_code_2(run: Run) -> None:
 async def test_migrate_applies_and_reports_migrations(run: Run, database: str) -> None:
     first = await run("migrate", database)
     assert first.code == 0
-    assert first.stdout == (
-        "applied 0001 event_store\napplied 0002 whole_sessions\napplied 0003 assistants\n"
-        "applied 0004 completions\napplied 0005 runner_capacity\napplied 0006 installation_key\n"
-        "seeded 3 assistants\n"
-    )
+    applied = [f"applied {each.number:04} {each.name}\n" for each in load_migrations(MIGRATIONS)]
+    assert first.stdout == "".join(applied) + "seeded 3 assistants\n"
     again = await run("migrate", database)
     assert (again.code, again.stdout, again.stderr) == (0, "", "")
 

@@ -95,8 +95,8 @@ async def test_no_read_is_stale_while_redis_is_killed_and_restarts(
         stack.kill("redis")
         turn = await clients[1].send_with_retries(session, "Hello again?")
         for client in clients * 2:
-            page = await client.request("GET", f"/history/{session}")
-            assert page.status_code == 503 or newest_id(page.json()) == turn["reply"]["id"]
+            response = await client.request("GET", f"/history/{session}")
+            assert response.status_code == 503 or newest_id(response.json()) == turn["reply"]["id"]
         await stack.wait_until_restarted("redis", before)
         turn = await clients[0].send_with_retries(session, "And again?")
         for client in clients * 2:

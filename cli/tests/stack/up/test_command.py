@@ -155,7 +155,7 @@ class WholeStack:
 
     def run(self, *command: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            command, env=self._environment, input=stdin, capture_output=True, text=True, timeout=30
+            command, env=self._environment, input=stdin, capture_output=True, text=True, timeout=90
         )
 
     def parley(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":

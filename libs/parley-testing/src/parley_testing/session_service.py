@@ -6,9 +6,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import msgspec
@@ -16,10 +14,8 @@ from aiohttp import web
 
 from parley_contracts.api_models import (
     ErrorShape,
-    Message,
     SessionShape,
     Turn,
-    TurnStatus,
     UsageShape,
 )
 from parley_contracts.session_api.keys import (
@@ -33,11 +29,8 @@ from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
 from parley_testing.fake_service import Call, FakeService, raw
 from parley_testing.peers import refusal
+from parley_testing.stored_turn import NOON, EndStatus, StoredTurn
 
-EndStatus = Literal["completed", "failed", "cancelled"]
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-ADA = Principal("default", "ada")
 NO_FIELDS: Mapping[str, Any] = {}
 
 
@@ -48,65 +41,8 @@ class KnownSession(Protocol):
     person: Principal
     key: DataKey
 
-    def shape(self) -> SessionShape: ...
-
-
-@dataclass
-class StoredTurn:
-    id: UUID
-    session_id: UUID
-    question: str
-    model: str = "demo"
-    owner: Principal = ADA
-    reply_id: UUID = field(default_factory=uuid4)
-    message_id: UUID = field(default_factory=uuid4)
-    runner: str | None = None
-    status: TurnStatus = "running"
-    reply: Any = None
-    """A `Message` once the turn has ended."""
-    error: ErrorShape | None = None
-    version: int = 3
-    key: DataKey = field(default_factory=DataKey.generate)
-
-    def shape(self) -> Turn:
-        message = self._message(self.message_id, "user", self.question, "completed", version=2)
-        return Turn(
-            id=self.id,
-            session_id=self.session_id,
-            status=self.status,
-            message=message,
-            reply_id=self.reply_id,
-            reply=self.reply,
-            error=self.error,
-            version=self.version,
-        )
-
-    def end(self, status: EndStatus, content: str, **fields: Any) -> None:
-        """End the turn; `fields` are further fields of the reply."""
-        self.status, self.version = status, self.version + 1
-        self.reply = self._message(
-            self.reply_id, "assistant", content, status, version=self.version, **fields
-        )
-
-    def _message(
-        self,
-        id: UUID,
-        role: Literal["user", "assistant"],
-        content: str,
-        status: EndStatus,
-        **fields: Any,
-    ) -> Message:
-        return Message(
-            id=id,
-            session_id=self.session_id,
-            turn_id=self.id,
-            parent_message_id=self.message_id if role == "assistant" else None,
-            role=role,
-            content=content,
-            status=status,
-            created_at=NOON,
-            **fields,
-        )
+    @property
+    def version(self) -> int: ...
 
 
 class FakeSessionService(FakeService):
@@ -203,7 +139,7 @@ class FakeSessionService(FakeService):
                 session = self.sessions.get(UUID(id))
                 if session is None or not _is_same_user(session.person, call.principal):
                     return refusal(404, "session_not_found")
-                return raw(session.shape().to_json())
+                return raw(_shape(session).to_json())
             case "POST", "keys":
                 return self._data_keys(call)
             case "POST", "search-keys":
@@ -292,6 +228,18 @@ class FakeSessionService(FakeService):
                 key = self.search_keys.setdefault(owner, DataKey.generate()).secret
             keys.append(SearchKey(person.tenant, person.user, key))
         return raw(msgspec.json.encode(SearchKeysResponse(keys)))
+
+
+def _shape(session: KnownSession) -> SessionShape:
+    return SessionShape(
+        id=session.id,
+        assistant_id="helper",
+        title=None,
+        metadata={},
+        version=session.version,
+        created_at=NOON,
+        updated_at=NOON,
+    )
 
 
 def _end(

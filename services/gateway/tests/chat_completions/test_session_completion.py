@@ -16,7 +16,8 @@ from parley_contracts import turn_sse as sse
 from parley_contracts.api_models import UsageShape
 from parley_testing.eventually import eventually
 from parley_testing.fake_service import error
-from parley_testing.session_service import NOON, FakeSessionService
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import NOON
 
 USAGE = UsageShape(prompt_tokens=7, completion_tokens=2, total_tokens=9)
 REPLY = {"model": "parley-demo", "finish_reason": "stop", "usage": USAGE}

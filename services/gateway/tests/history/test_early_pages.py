@@ -1,6 +1,7 @@
 """A repeated request for a cached page is answered before it is parsed, as if it had been."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
@@ -17,8 +18,8 @@ from parley_testing.eventually import eventually
 from parley_testing.session_service import FakeSessionService
 
 PATH = f"/v1/history/{SESSION_ID}"
-# Of one second: its bytes are a part of the request's.
-BEARER = token()
+# One token, as its bytes are a part of the request; it outlives a slow run of the tests.
+BEARER = token(exp=int(time.time()) + 86_400)
 
 
 def get(path: str = PATH, bearer: str | None = None, *headers: str) -> bytes:

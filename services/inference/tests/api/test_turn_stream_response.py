@@ -14,7 +14,8 @@ from parley_core.auth.principal import Principal
 from parley_inference.api import turn_stream_response
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
-from parley_testing.session_service import ADA, FakeSessionService, StoredTurn
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import ADA, StoredTurn
 
 
 async def test_a_turn_streams_as_deltas_and_one_end_event(

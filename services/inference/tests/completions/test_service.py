@@ -21,7 +21,8 @@ from inference_fakes.model_server import (
 from parley_inference.api import body_limits
 from parley_inference.models.wire import stream_attempt
 from parley_testing.eventually import eventually
-from parley_testing.session_service import ADA, FakeSessionService
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import ADA
 
 RESPONSE = {
     "id": "theirs",

@@ -11,7 +11,7 @@ from parley_events.values import Usage
 from parley_inference.completions import usage_reporter
 from parley_inference.completions.usage_reporter import UsageReporter
 from parley_inference.session.usage_record import UsageRecord
-from parley_testing.session_service import ADA
+from parley_testing.stored_turn import ADA
 
 
 class UnavailableSession:

@@ -20,7 +20,8 @@ from inference_fakes.model_server import (
 from parley_inference.models.wire import stream_attempt
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
-from parley_testing.session_service import FakeSessionService, StoredTurn
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import StoredTurn
 
 # Long enough for events that do arrive, also on a busy machine.
 SHORT_TIMEOUTS = {"first_token_seconds": 2, "between_tokens_seconds": 0.4}

@@ -13,7 +13,8 @@ from parley_core.streaming.turn_buffer import buffer_name
 from parley_inference.streaming import buffer_writer, live_turn_registry
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_testing.eventually import eventually
-from parley_testing.session_service import FakeSessionService, StoredTurn
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import StoredTurn
 
 
 async def test_redis_stores_no_plaintext_and_buffers_expire(

@@ -10,7 +10,7 @@ from parley_core.streaming.turn_buffer_redis import BufferWrite, WriteOutcome
 from parley_inference.streaming.buffer_write_state import BufferWriteState
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_inference.streaming.reply_text import ReplyText
-from parley_testing.session_service import ADA, StoredTurn
+from parley_testing.stored_turn import ADA, StoredTurn
 
 KEY = DataKey.generate()
 

@@ -14,7 +14,7 @@ from parley_inference.streaming.buffer_writer import TurnBufferWriter
 from parley_inference.streaming.live_turn import LiveTurn
 from parley_inference.streaming.reply_text import ReplyText
 from parley_testing.eventually import eventually
-from parley_testing.session_service import ADA, StoredTurn
+from parley_testing.stored_turn import ADA, StoredTurn
 
 KEY = DataKey.generate()
 

@@ -8,7 +8,8 @@ from inference_fakes.model_server import ModelServer, Stalls, chunk, reply
 
 from parley_testing.event_stream import text_of
 from parley_testing.eventually import eventually
-from parley_testing.session_service import FakeSessionService, StoredTurn
+from parley_testing.session_service import FakeSessionService
+from parley_testing.stored_turn import StoredTurn
 
 
 @pytest.fixture

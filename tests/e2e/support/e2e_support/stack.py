@@ -22,6 +22,7 @@ from parley_testing.eventually import eventually
 
 READY_SECONDS = 90
 STOP_SECONDS = 10  # The limit that `parley up` documents.
+LOADED_STOP_SECONDS = 30  # Of a stack with two of every process, on a machine that is busy.
 
 
 class CommandResult(NamedTuple):
@@ -57,7 +58,7 @@ class Stack:
         try:
             yield
         finally:
-            assert await self.stop() == 0, self.console.read_text()
+            assert await self.stop(LOADED_STOP_SECONDS) == 0, self.console.read_text()
 
     async def start(self, *arguments: str, **settings: str) -> None:
         """Start the stack and wait until it is ready; the arguments are those of `parley up`."""
@@ -68,13 +69,13 @@ class Stack:
             )
         await eventually(self._is_ready, within=READY_SECONDS)
 
-    async def stop(self) -> int:
-        """Send SIGTERM and return the exit code. Raises TimeoutError after `STOP_SECONDS`."""
+    async def stop(self, within: float = STOP_SECONDS) -> int:
+        """Send SIGTERM and return the exit code. Raises TimeoutError after `within` seconds."""
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(within):
                 return await self._process.wait()
         except TimeoutError:
             self._process.kill()

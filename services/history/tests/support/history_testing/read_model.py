@@ -16,7 +16,6 @@ from parley_history.domain.rows import MessageRow, SessionRow
 from parley_history.domain.usage import UsageKey, UsageRow, sum_usage, usage_of
 from parley_history.projection.active_read_model import ActiveReadModel
 from parley_history.storage.database import DatabaseSettings
-from parley_history.storage.migrations import migrate_history
 from parley_history.storage.positions import PositionUpdate
 
 MAX_DEFERRED = 5
@@ -132,10 +131,6 @@ class ReadModelTables:
             "SELECT id, version FROM sessions WHERE id = ANY($1)", ids
         )
         return {row["id"]: row["version"] for row in rows}
-
-    async def migrate(self) -> None:
-        await migrate_history(self.connection)
-        await self.enter(1)
 
     async def enter(self, version: int) -> None:
         """Resolve table names in this version from now on."""

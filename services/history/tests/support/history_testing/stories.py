@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from parley_contracts.api_models import SessionShape
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey, seal
 from parley_events.cloudevents import Record, encode
@@ -83,18 +82,6 @@ class Story:
     @property
     def version(self) -> int:
         return len(self.events)
-
-    def shape(self) -> SessionShape:
-        """The session as the session service describes it."""
-        return SessionShape(
-            id=self.id,
-            assistant_id="helper",
-            title=None,
-            metadata={},
-            version=self.version,
-            created_at=self.events[0].time,
-            updated_at=self.events[-1].time,
-        )
 
     def data(self, index: int) -> Any:
         """Return the data of an event, whose type the test knows."""

@@ -16,7 +16,7 @@ from parley_inference.settings import InferenceSettings
 from parley_testing.event_stream import EventStream
 from parley_testing.peers import SECRET, signed
 from parley_testing.serving import Server, client_session, serving
-from parley_testing.session_service import ADA, StoredTurn
+from parley_testing.stored_turn import ADA, StoredTurn
 
 KEY = "sk-never-to-be-seen"
 SHORT_DELAYS = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from parley_core.streaming.turn_buffer import BufferEntry, TurnBufferReader, buffer_name
-from parley_testing.session_service import StoredTurn
+from parley_testing.stored_turn import StoredTurn
 
 
 async def buffer_of(redis: Any, turn: StoredTurn) -> tuple[TurnBufferReader, str]:

@@ -4,6 +4,7 @@ Each session is exported as of one version, the one at which its export began.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from uuid import UUID
 
 from pydantic import Field
@@ -12,11 +13,13 @@ from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
 from parley_core.http.errors import Unavailable
 from parley_core.http.person_limit import PersonLimit, PersonShare
+from parley_core.runtime.offload import run_in_thread_if_long
 from parley_core.runtime.settings import Count, SettingsGroup
 from parley_history.change_feed.projection_wait import ProjectionWaiter
+from parley_history.domain.rows import MessageRow
 from parley_history.queries.export.formats import ExportFormat, FormatName, format_of
 from parley_history.queries.export.repository import ExportRepository
-from parley_history.queries.messages.page_json import message_json
+from parley_history.queries.messages.page_json import message_json, sealed_bytes
 from parley_history.queries.messages.page_repository import PageRepository
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.queries.sessions.committed_versions import (
@@ -152,8 +155,17 @@ class SessionExporter:
             if page is None or (after and not page.cursor_known):
                 raise ExportInterrupted
             if page.messages:
-                messages = [message_json(row, key) for row in page.messages]
-                yield format.messages(messages, is_first_page=after is None)
-                after = messages[-1].id
+                rows, is_first = page.messages, after is None
+                yield await run_in_thread_if_long(
+                    sealed_bytes(rows), partial(_encode_messages, format, rows, key, is_first)
+                )
+                after = rows[-1].id
             has_more = page.has_more
         yield format.end_session()
+
+
+def _encode_messages(
+    format: ExportFormat, rows: Sequence[MessageRow], key: DataKey, is_first_page: bool
+) -> bytes:
+    messages = [message_json(row, key) for row in rows]
+    return format.messages(messages, is_first_page=is_first_page)

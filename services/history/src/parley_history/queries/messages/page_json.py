@@ -65,6 +65,11 @@ def encode_page(page: StoredPage, key: DataKey | None, *, behind: bool) -> bytes
     )
 
 
+def sealed_bytes(rows: Sequence[MessageRow]) -> int:
+    """The size of the content of all rows."""
+    return sum(len(row.content or b"") for row in rows)
+
+
 def message_json(row: MessageRow, key: DataKey) -> MessageJson:
     """Raises UnsealError."""
     return MessageJson(

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest, TooManyRequests, Unavailable
+from parley_core.runtime.offload import run_in_thread_if_long
 from parley_history.change_feed.projection_wait import ProjectionWaiter
-from parley_history.queries.messages.page_json import encode_page
+from parley_history.queries.messages.page_json import encode_page, sealed_bytes
 from parley_history.queries.messages.page_repository import PageRepository, StoredPage
 from parley_history.queries.messages.page_request import PageRequest
 from parley_history.session_service.client import SessionClient
@@ -52,7 +53,10 @@ class PageReader:
             raise _projection_behind(page, request)
         _require_known(page, request)
         key = await self._keys.get(session_id, caller.request_id) if page.messages else None
-        return Page(encode_page(page, key, behind=behind), page.version, behind)
+        body = await run_in_thread_if_long(
+            sealed_bytes(page.messages), lambda: encode_page(page, key, behind=behind)
+        )
+        return Page(body, page.version, behind)
 
     async def _wait(self, session_id: UUID, caller: Caller, request: PageRequest) -> None:
         try:
