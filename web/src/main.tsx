@@ -12,7 +12,7 @@ import './styles/index.css';
 const client = new QueryClient({
   defaultOptions: {
     queries: {
-      // A server that starts or restarts is waited for; the page says so meanwhile.
+      // The page waits for a server that starts or restarts, and shows that it does.
       retry: (_, error) => !(error instanceof Problem && isFinal(error)),
       retryDelay: (failures) => Math.min(500 * 2 ** failures, 8000),
     },

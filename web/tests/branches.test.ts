@@ -106,7 +106,7 @@ test('the model gets the branch that is shown', async () => {
   await chat.close();
 });
 
-test('a tab that was cut off hides nothing when it sends, and says that it branched', async () => {
+test('a tab that was cut off hides nothing when it sends, and points out the other branch', async () => {
   const chat = await open();
   await chat.send('common');
   await chat.answered();

@@ -73,7 +73,7 @@ test('Enter of an input method sends nothing', async () => {
   await chat.close();
 });
 
-test('a screen reader is told of the beginning and the end, not of every word', async () => {
+test('a screen reader announces the beginning and the end, not every word', async () => {
   const chat = await open();
   stack.model.script('read me', { pieces: numbered(100), pauseMs: 30 });
   await chat.page.evaluate(() => {

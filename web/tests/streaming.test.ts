@@ -42,7 +42,7 @@ test('leaving a running reply loses nothing', async () => {
   await chat.close();
 });
 
-test('the reply goes on after the gateway was killed, and the next message follows it', async () => {
+test('the reply continues after the gateway was killed, and the next message follows it', async () => {
   const chat = await open();
   stack.model.script('kill the gateway', { pieces: numbered(80), holdBefore: 25 });
   await chat.send('kill the gateway');

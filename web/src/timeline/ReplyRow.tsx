@@ -67,7 +67,7 @@ export const ReplyRow = memo(function ReplyRow(properties: ReplyRowProperties) {
             <CopyButton
               label={t.copy}
               text={() => message.content}
-              html={() => body.current?.innerHTML ?? ''}
+              html={() => (body.current ? copiedHtml(body.current) : '')}
             />
             {!properties.isBusy && message.parent_message_id && (
               <button
@@ -87,6 +87,14 @@ export const ReplyRow = memo(function ReplyRow(properties: ReplyRowProperties) {
     </article>
   );
 });
+
+/** Without the page's own buttons and colours, which mean nothing elsewhere. */
+function copiedHtml(body: HTMLElement): string {
+  const copy = body.cloneNode(true) as HTMLElement;
+  for (const button of copy.querySelectorAll('button')) button.remove();
+  for (const styled of copy.querySelectorAll('[style]')) styled.removeAttribute('style');
+  return copy.innerHTML;
+}
 
 type StatusProperties = ReplyRowProperties & { message: Message };
 

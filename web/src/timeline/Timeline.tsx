@@ -38,7 +38,7 @@ export function Timeline({ state, controller, name }: Properties) {
   const { isAway, toEnd } = useFollow(scroller, content, !follow);
   useKeptPlace(scroller, rows.find((row) => row.kind === 'message')?.key ?? '');
   const sentCount = outbox.length;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: whoever sends wants to see it.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the sender expects to see the message.
   useEffect(() => {
     if (sentCount > 0) toEnd();
   }, [sentCount]);

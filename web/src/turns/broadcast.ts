@@ -1,4 +1,4 @@
-/** What the tabs of this browser tell each other: ids and versions, never text. */
+/** Messages between the tabs of this browser: ids and versions, never text. */
 
 export type Broadcast =
   | { session: string; version: number }

@@ -75,7 +75,7 @@ test('a message that meets an open turn is queued, and will follow its reply', (
   expect(effects.map((each) => each.do)).toEqual(['load']);
 });
 
-test('a message that is sent beside the messages of others says that it branched', () => {
+test('a message that is sent beside the messages of others is marked as a branch', () => {
   const page = ready();
   page.submit('common');
   page.settle();
@@ -230,7 +230,7 @@ describe('whatever happens', () => {
             for (let step = 0; step < 3; step++) page.step();
           }
           page.settle();
-          // Nothing is lost and nothing is there twice.
+          // Nothing is lost, and nothing is stored twice.
           const stored = page.server.messages.filter((each) => each.role === 'user');
           const found = stored.map((each) => each.content);
           expect(found.toSorted()).toEqual(submitted.toSorted());

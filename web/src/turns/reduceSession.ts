@@ -210,7 +210,7 @@ function loaded(state: SessionState, { session, page, leaf }: Event<'loaded'>): 
   return readTurn({ ...next, unreadTurn: turnId }, turnId);
 }
 
-/** The shown branch goes on where it is continued; another branch is only pointed out. */
+/** Extends the shown branch with its continuation; another branch is only pointed out. */
 function followed(
   state: SessionState,
   isFirst: boolean,

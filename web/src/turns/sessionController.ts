@@ -1,4 +1,4 @@
-/** Runs the effects of one session's state machine, and tells its listeners of each state. */
+/** Shell of one session's state machine: runs its effects and notifies its listeners. */
 import { network, Problem } from '../api/problem';
 import { readTurnEvents } from '../api/turnStream';
 import { broadcast } from './broadcast';

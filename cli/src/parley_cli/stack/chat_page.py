@@ -29,7 +29,7 @@ _NPM_OPTIONS = ("--prefer-offline", "--fetch-retries=1", "--fetch-timeout=10000"
 
 
 class PageNotBuilt(CommandError):
-    """The page could not be built; the message says why. Everything else runs without it."""
+    """The page could not be built, for the reason in the message; all else runs without it."""
 
 
 def build_folder() -> Path | None:
