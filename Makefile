@@ -4,9 +4,13 @@ BIN := .venv/bin
 # The tests of one file, or of one stack, stay in one worker (conftest.py). A third worker uses the
 # processors while others wait.
 PARALLEL_PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+DOCKER ?= docker
+BASE_IMAGE ?= python:3.13-slim
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' libs/parley-core/pyproject.toml)
+IMAGE_OPTIONS = -f deploy/image/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD)
 DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
-.PHONY: help install run test-unit test test-faults test-web web-dev format check bench clean
+.PHONY: help install run test-unit test test-faults test-web web-dev format check lock image bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,12 +52,22 @@ check: install ## Check format, lint, types, import boundaries, generated docume
 	$(BIN)/python -m tools.configuration_page --check
 	$(BIN)/python -m tools.openapi_document --check
 	$(BIN)/python -m tools.web check
+	$(BIN)/hadolint deploy/image/Dockerfile
+	$(BIN)/python -m tools.manifests
 
 test-web: install ## Run the tests of the chat page in Chromium, against the whole stack (under 8 minutes)
 	$(BIN)/python -m tools.web test
 
 web-dev: install ## Serve the chat page with live reload; it calls the gateway of `make run`
 	$(BIN)/python -m tools.web dev
+
+lock: install ## Pin the image's packages again, after a change of constraints.txt or of dependencies
+	$(BIN)/python -m tools.image_lock
+
+image: install ## Build the images `parley` and `parley-trial` (DOCKER, BASE_IMAGE)
+	$(BIN)/python -m tools.web package
+	$(DOCKER) build $(IMAGE_OPTIONS) --target trial -t parley-trial:$(VERSION) .
+	$(DOCKER) build $(IMAGE_OPTIONS) --target parley -t parley:$(VERSION) .
 
 bench: install ## Run the benchmarks (NAMES="append outbox" selects some)
 	$(BIN)/python -m benchmarks $(NAMES)

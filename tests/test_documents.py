@@ -10,6 +10,7 @@ DOCUMENTS = sorted(
     [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
         *(path for folder in ("benchmarks", "cli") for path in ROOT.glob(f"{folder}/*.md")),
         *(path for folder in ("libs", "services") for path in ROOT.glob(f"{folder}/*/*.md")),
     ]

@@ -1,0 +1,166 @@
+"""An overlay as it is rendered, and the settings that its processes would read."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from parley_core.runtime.settings import Settings, load, setting_fields
+from parley_gateway.settings import GatewaySettings
+from parley_history.settings import ProjectSettings, ServeSettings
+from parley_history.storage.database import DatabaseCommandSettings
+from parley_inference.settings import InferenceSettings
+from parley_session.settings import CreateTopicSettings, MigrateSettings, SessionSettings
+from tools.manifests import render
+
+Resource = dict[str, Any]
+
+SETTINGS: dict[tuple[str, ...], type[Settings]] = {
+    ("parley_gateway",): GatewaySettings,
+    ("parley_session", "serve"): SessionSettings,
+    ("parley_session", "migrate"): MigrateSettings,
+    ("parley_session", "create-topic"): CreateTopicSettings,
+    ("parley_inference",): InferenceSettings,
+    ("parley_history", "migrate"): DatabaseCommandSettings,
+    ("parley_history", "serve"): ServeSettings,
+    ("parley_history", "project"): ProjectSettings,
+}
+SECRETS = {
+    "PARLEY_INTERNAL_SECRET": "i" * 32,
+    "PARLEY_MASTER_KEY": "first:" + "A" * 43 + "=",
+    "PARLEY_SESSION_DATABASE_URL": "postgresql://user:password@host/name",
+    "PARLEY_HISTORY_DATABASE_URL": "postgresql://user:password@host/name",
+    "PARLEY_REDIS_URL": "redis://host:6379/0",
+    "PARLEY_JWT_SECRET": "j" * 32,
+    "PARLEY_KAFKA_SASL_PASSWORD": "password",
+}
+# Nodes of the network policies are pods; the table of calls has the names of services.
+SERVICE_OF_POD = {"history-serve": "history"}
+
+
+class Workload(NamedTuple):
+    resource: Resource
+    pod: Resource
+    container: Resource
+    settings: type[Settings] | None
+
+    @property
+    def name(self) -> str:
+        name: str = self.resource["metadata"]["name"]
+        return name
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels: dict[str, str] = self.resource["spec"]["template"]["metadata"]["labels"]
+        return labels
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {each["name"]: each["containerPort"] for each in self.container.get("ports", [])}
+
+
+class Stack:
+    """The resources of one overlay, and the settings that its processes would read."""
+
+    def __init__(self, overlay: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.resources = render(overlay)
+        self._monkeypatch, self.folder = monkeypatch, folder
+        self.workloads = [
+            _workload(each)
+            for each in self.of("Deployment") + self.of("StatefulSet") + self.of("Job")
+        ]
+        self.parley = [each for each in self.workloads if each.settings]
+
+    def of(self, kind: str) -> list[Resource]:
+        return [each for each in self.resources if each["kind"] == kind]
+
+    def named(self, kind: str, name: str) -> Resource:
+        (found,) = (each for each in self.of(kind) if each["metadata"]["name"] == name)
+        return found
+
+    def process(self, name: str) -> Workload:
+        (found,) = (each for each in self.parley if each.name == f"parley-{name}")
+        return found
+
+    def environment(self, workload: Workload) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for source in workload.container.get("envFrom", []):
+            values |= self.named("ConfigMap", source["configMapRef"]["name"])["data"]
+        return values | {each["name"]: each["value"] for each in workload.container.get("env", [])}
+
+    def settings(self, workload: Workload) -> Any:
+        """The settings of a process, with samples in the place of secrets."""
+        assert workload.settings is not None
+        with self._monkeypatch.context() as patch:
+            for variable, value in self.environment(workload).items():
+                if variable.endswith("_FILE"):
+                    file = self.folder / variable
+                    file.write_text(SECRETS[variable.removesuffix("_FILE")])
+                    value = str(file)
+                patch.setenv(variable, value)
+            return load(workload.settings)
+
+    def max_pods(self, workload: Workload) -> int:
+        """Replicas at their maximum, and those more that a rollout starts."""
+        spec = workload.resource["spec"]
+        scalers = [
+            each["spec"]["maxReplicas"]
+            for each in self.of("HorizontalPodAutoscaler")
+            if each["spec"]["scaleTargetRef"]["name"] == workload.name
+        ]
+        surge = spec["strategy"]["rollingUpdate"]["maxSurge"]
+        assert isinstance(surge, int)
+        return int(*scalers or [spec["replicas"]]) + surge
+
+
+def variables(kind: type[Settings]) -> set[str]:
+    settings = setting_fields(kind)
+    return {each.variable for each in settings} | {
+        each.file_variable for each in settings if each.is_secret
+    }
+
+
+def mounted_files(stack: Stack, workload: Workload) -> set[str]:
+    secrets = {each["metadata"]["name"]: each["data"] for each in stack.of("Secret")}
+    found = set()
+    for mount in workload.container.get("volumeMounts", []):
+        (volume,) = (each for each in workload.pod["volumes"] if each["name"] == mount["name"])
+        if "configMap" in volume:
+            names = stack.named("ConfigMap", volume["configMap"]["name"])["data"].keys()
+        else:
+            sources = [each["secret"] for each in volume["projected"]["sources"]]
+            names = {item["path"] for source in sources for item in source["items"]}
+            for source in sources:
+                # In production, somebody else makes the Secrets.
+                if secrets and not source.get("optional"):
+                    keys = {item["key"] for item in source["items"]}
+                    assert keys <= secrets[source["name"]].keys()
+        found |= {f"{mount['mountPath']}/{name}" for name in names}
+    return found
+
+
+def allowed_calls(stack: Stack, direction: str, peers: str) -> set[tuple[str, str]]:
+    """Caller and callee of each call between pods, from the policies of one of the two."""
+    allowed = set()
+    for policy in stack.of("NetworkPolicy"):
+        own = policy["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name")
+        for rule in policy["spec"].get(direction, []):
+            for peer in rule.get(peers, []):
+                if own and "podSelector" in peer:
+                    other = peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+                    pair = (other, own) if direction == "ingress" else (own, other)
+                    allowed.add(pair)
+    return {(_service(caller), _service(callee)) for caller, callee in allowed}
+
+
+def _service(pod: str) -> str:
+    name = pod.removeprefix("parley-")
+    return SERVICE_OF_POD.get(name, name)
+
+
+def _workload(resource: Resource) -> Workload:
+    pod = resource["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command = container["command"]
+    kind = SETTINGS.get(tuple(command[2:])) if command[:2] == ["python", "-m"] else None
+    return Workload(resource, pod, container, kind)
