@@ -218,22 +218,6 @@ test('replies that hold a parser for seconds do not hold the page', async () => 
   await chat.close();
 }, 120_000);
 
-test('a megabyte that is pasted is counted and refused, and the page stays usable', async () => {
-  const chat = await open();
-  const field = chat.page.locator('#composer');
-  await chat.page.evaluate(() =>
-    navigator.clipboard.writeText('One of many lines.\n'.repeat(55_000)),
-  );
-  await field.focus();
-  await chat.page.keyboard.press('Control+V');
-  await chat.page.locator('.hint').getByText('Split it into several.').waitFor();
-  await field.press('Enter');
-  expect(await field.evaluate((e: HTMLTextAreaElement) => e.value.length)).toBe(1_045_000);
-  expect(chat.page.url()).toBe(`${stack.url}/`);
-  expect(chat.errors).toEqual([]);
-  await chat.close();
-});
-
 test('right-to-left text starts at the right, and code never does', async () => {
   const chat = await open();
   stack.model.script('hebrew', {
