@@ -129,9 +129,9 @@ async def test_the_example_code_of_the_page_reads_a_topic(kafka_bootstrap: str, 
     await writer.close()
 
     [code] = re.findall(r"```python\n(.*?)```", (DOCS / "events.md").read_text(), re.DOTALL)
-    code = code.replace("127.0.0.1:9092", kafka_bootstrap).replace("parley.sessions.v1", topic)
+    code = code.replace("parley.sessions.v1", topic)
     reader = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", code, kafka_bootstrap, stdout=asyncio.subprocess.PIPE
     )
     assert reader.stdout is not None
     async with asyncio.timeout(20):

@@ -78,11 +78,9 @@ async def test_migrate_applies_and_reports_migrations(run: Run, database: str) -
 async def test_serving_an_unmigrated_database_ends_with_exit_code_1(
     run: Run, database: str
 ) -> None:
-    ended = await run("serve", database)
-    assert (ended.code, ended.stderr) == (
-        1,
-        "The database is empty. Run the `migrate` command first.\n",
-    )
+    ended = await run("serve", database, migration_wait_seconds=0.01)
+    assert ended.code == 1
+    assert ended.stderr.endswith("The database is empty. Run the `migrate` command first.\n")
 
 
 async def test_serving_a_database_of_a_later_version_ends_with_exit_code_1(
@@ -94,12 +92,11 @@ async def test_serving_a_database_of_a_later_version_ends_with_exit_code_1(
     finally:
         await pool.execute("DELETE FROM schema_migrations WHERE number = 99")
     assert ended.code == 1
-    assert ended.stderr.startswith("The database has migration 99, which this version does")
+    assert "The database has migration 99, with which this version does not work" in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "serve"])
-async def test_an_unavailable_database_ends_with_exit_code_1(run: Run, command: str) -> None:
-    ended = await run(command, NO_DATABASE)
+async def test_an_unavailable_database_ends_a_command_with_exit_code_1(run: Run) -> None:
+    ended = await run("migrate", NO_DATABASE)
     assert ended.code == 1
     assert ended.stderr.startswith("The event store is unavailable: ")
     assert len(ended.stderr.splitlines()) == 1
@@ -143,14 +140,12 @@ async def test_an_unavailable_log_ends_with_exit_code_1(run: Run) -> None:
     assert f"The topic {SESSIONS_TOPIC} could not be prepared" in ended.stderr
 
 
-async def test_a_port_in_use_ends_with_exit_code_1(
-    run: Run, store_database: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_port_in_use_ends_with_exit_code_1(run: Run, store_database: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = await run("serve", store_database, session_port=port)
     assert ended.code == 1
-    assert "address already in use" in caplog.text.lower()
+    assert "address already in use" in ended.stderr.lower()
 
 
 async def test_sigterm_finishes_requests_and_ends_with_exit_code_0(

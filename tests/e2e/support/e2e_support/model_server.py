@@ -52,7 +52,7 @@ class ModelServer:
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[dict[str, Any]] = []
-        self.authorizations: set[str | None] = set()
+        self._authorizations: list[str | None] = []
         self._gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     @property
@@ -81,6 +81,11 @@ class ModelServer:
         """The messages of each request whose last message contains the text."""
         return [each["messages"] for each in self.requests if text in _last_message(each)]
 
+    def authorizations_with(self, text: str) -> list[str | None]:
+        """The Authorization header of each of these requests."""
+        each = zip(self.requests, self._authorizations, strict=True)
+        return [value for request, value in each if text in _last_message(request)]
+
     def open_gate(self, text: str) -> None:
         """Continue the replies to this message, which wait at their `[gate]`."""
         self._gates[text].set()
@@ -98,7 +103,7 @@ class ModelServer:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
-        self.authorizations.add(request.headers.get("authorization"))
+        self._authorizations.append(request.headers.get("authorization"))
         text = _last_message(body)
         directive, number = _directive(text)
         if directive == "refuse-once" and len(self.prompts_with(text)) == 1:

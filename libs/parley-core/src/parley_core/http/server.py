@@ -116,6 +116,10 @@ def serve(
         server.run(sockets)
     except SystemExit:
         raise SystemExit(1) from None
+    finally:
+        # Those of a start that failed.
+        for each in (*sockets, *management):
+            each.close()
 
 
 def protocol_class(early_responder: EarlyResponder | None) -> Callable[..., BoundedProtocol]:
