@@ -6,6 +6,7 @@ otherwise they run from the same packages as under `parley up`.
 """
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -235,6 +236,17 @@ async def _execute(dsn: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    """Undo the logging that a command configured for the whole process of the tests."""
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    yield
+    for added in [each for each in root.handlers if each not in handlers]:
+        root.removeHandler(added)
+    root.setLevel(level)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Fixtures: an empty event store per test, and session services on it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
@@ -110,14 +109,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     async def run(command: str, database: str, **settings: Any) -> Ended:
         monkeypatch.setattr("os.environ", environment_with(**variables(database, **settings)))
         monkeypatch.setattr("sys.argv", ["parley_session", *command.split()])
-        root = logging.getLogger()
-        handlers, level = [*root.handlers], root.level
-        try:
-            code = await asyncio.to_thread(_code_of, main)
-        finally:
-            # The command configures the logging of the whole process.
-            root.handlers[:] = handlers
-            root.setLevel(level)
+        code = await asyncio.to_thread(_code_of, main)
         said, complained = capsys.readouterr()
         return Ended(code, said, complained)
 

@@ -85,7 +85,9 @@ async def test_a_dropped_topic_is_restored_during_writes_and_relaying(
             ended = await restore()
             talking = False
         await eventually(lambda: outbox_is_empty(pool))
-    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.code == 0
+    # The relay of the service beside it logs that it could not write.
+    assert all("parley_session.relay" in line for line in ended.stderr.splitlines())
     requeued, published, *_, next_step = ended.stdout.splitlines()
     assert requeued.startswith("Requeued 52 events missing from the log of sessions")
     assert published.startswith("Published 52 events, ")
