@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests of one file, or of one stack, stay in one worker (conftest.py). A third worker uses the
 # processors while others wait.
-PARALLEL_PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL_PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 DOCKER ?= docker
 BASE_IMAGE ?= python:3.13-slim
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' libs/parley-core/pyproject.toml)
@@ -29,7 +29,7 @@ run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, P
 test-unit: install ## Run the tests that need neither an engine nor a service (under 30 seconds on two cores)
 	$(PARALLEL_PYTEST) -m unit libs services cli tests/test_*.py
 
-test: install ## Run all tests except fault injection, on real engines (about 8 minutes on two cores)
+test: install ## Run all tests except fault injection, on real engines (about 10 minutes on two cores)
 	$(PARALLEL_PYTEST)
 
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)
