@@ -1,10 +1,9 @@
 """Loading a session from the cache and from newer events."""
 
-from typing import Any
-
 import pytest
 from session_support.appending import execute, start
 from session_support.commands import complete_reply, submit_message
+from session_support.counting_pool import CountingPool
 from session_support.service import MASTER_KEY
 
 from parley_core.crypto.master_keys import MasterKeys
@@ -13,21 +12,6 @@ from parley_session.domain.session.state import BrokenStream
 from parley_session.storage.event_store import EventStore
 
 KEYS = MasterKeys.parse(MASTER_KEY)
-
-
-class CountingPool:
-    """Counts the rows read from the events table."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self.read = pool, 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    async def fetch(self, *arguments: Any) -> Any:
-        rows = await self._pool.fetch(*arguments)
-        self.read += len(rows)
-        return rows
 
 
 async def test_a_load_folds_only_new_events(pool: Pool) -> None:

@@ -4,13 +4,13 @@ import random
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from session_support.appending import append_turns, execute, start
 from session_support.commands import submit_message
 from session_support.components import Components
+from session_support.counting_pool import CountingPool
 from session_support.service import MASTER_KEY
 
 from parley_core.crypto.master_keys import KeyDestroyed, MasterKeys
@@ -51,21 +51,6 @@ def frequent_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def new_store(pool: Pool) -> EventStore:
     return EventStore(pool, KEYS, max_cache_bytes=1_000_000)
-
-
-class CountingPool:
-    """Counts the events that are read."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self.read = pool, 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    async def fetch(self, *arguments: Any) -> Any:
-        rows = await self._pool.fetch(*arguments)
-        self.read += len(rows)
-        return rows
 
 
 async def snapshot_version(pool: Pool, session_id: UUID) -> int | None:
