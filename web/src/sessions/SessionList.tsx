@@ -1,10 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { type MouseEvent, useEffect, useMemo, useRef } from 'react';
+import { type MouseEvent, useMemo, useRef } from 'react';
 import { goTo, sessionPath } from '../app/route';
 import { useText } from '../i18n/language';
 import { startOfDay, useTimes, useToday } from '../i18n/times';
 import type { Session } from '../turns/turnEvents';
 import { Skeleton } from '../ui/Skeleton';
+import { useVisible } from '../ui/useVisible';
 import { invalidateSessions, useSessions } from './queries';
 
 // The first attempts may meet a server that is starting.
@@ -98,15 +99,7 @@ function Entry({
 function More({ isLoading, load }: { isLoading: boolean; load: () => void }) {
   const t = useText();
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
-    const element = button.current;
-    if (!element || isLoading) return;
-    const observer = new IntersectionObserver((entries) => {
-      if (entries.some((entry) => entry.isIntersecting)) load();
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [isLoading, load]);
+  useVisible(button, load, isLoading);
   return (
     <button ref={button} type="button" className="text-button" onClick={load}>
       {isLoading ? t.loading : t.more}

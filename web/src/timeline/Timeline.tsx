@@ -5,6 +5,7 @@ import { useTimes } from '../i18n/times';
 import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
 import { Icon } from '../ui/icons';
+import { useVisible } from '../ui/useVisible';
 import { OwnRow } from './OwnRow';
 import { ReplyRow } from './ReplyRow';
 import { type Row, rowsOf, runningBranches, shownPart } from './rows';
@@ -148,15 +149,7 @@ function Older({ controller }: { controller: SessionController }) {
       .catch(() => undefined)
       .finally(() => setIsLoading(false));
   }, [controller]);
-  useEffect(() => {
-    const element = button.current;
-    if (!element || isLoading) return;
-    const observer = new IntersectionObserver((entries) => {
-      if (entries.some((entry) => entry.isIntersecting)) load();
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [load, isLoading]);
+  useVisible(button, load, isLoading);
   return (
     <button
       ref={button}
