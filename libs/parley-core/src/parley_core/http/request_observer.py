@@ -103,7 +103,8 @@ class RequestObserver:
                 getattr(each, "endpoint", None) or getattr(each, "app", None): str(
                     getattr(each, "path", UNMATCHED)
                 )
-                for each in scope["app"].routes
+                # Of routes that share an endpoint, the first one names it.
+                for each in reversed(scope["app"].routes)
             }
         return self._templates.get(endpoint, UNMATCHED)
 
