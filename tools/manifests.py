@@ -1,7 +1,6 @@
 """Renders the Kubernetes manifests and validates them against the API of each supported version.
 
-Run `python -m tools.manifests`, or `make check`. On Linux, kubectl comes
-from a package.
+Run `python -m tools.manifests`, or `make check`. On Linux, kubectl comes from a package.
 """
 
 import io

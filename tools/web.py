@@ -147,7 +147,7 @@ def _run(
     subprocess.run(
         [*command, *arguments],
         cwd=folder,
-        env={**node_environment(), **(environment or {})},
+        env={**node_environment(), **environment},
         stdout=subprocess.DEVNULL if quiet else None,
         check=True,
     )
