@@ -5,6 +5,7 @@ import logging
 
 import pytest
 from core_fakes.observed import observe
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -87,6 +88,16 @@ def test_a_request_has_one_line_with_its_route_and_nothing_that_the_client_sent(
     assert "ada" not in json.dumps(line)
     assert SECRET not in json.dumps(line)
     assert response.headers["x-request-id"] == "r-1"
+
+
+def test_of_routes_that_share_an_endpoint_the_first_names_a_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    app = FastAPI(routes=[Route("/", read), Route("/settings", read)])
+    observe(app)
+    TestClient(app).get("/settings")
+    assert [line["route"] for line in lines(caplog)] == ["/"]
 
 
 def test_log_lines_within_a_request_have_its_id(client: TestClient) -> None:
