@@ -116,7 +116,9 @@ async def test_connections_over_the_limit_per_address_are_refused(
 async def test_sigterm_ends_open_streams_and_then_the_process(
     session: FakeSessionService, inference: Inference, history: History
 ) -> None:
-    process, port = await ready_gateway(session, inference, history)
+    process, port = await ready_gateway(
+        session, inference, history, PARLEY_GATEWAY_HANDOVER_SECONDS="0.1"
+    )
     inference.script(deltas("private"), Stalls())
     bearer = token()
     async with client_session() as http:
