@@ -1,7 +1,8 @@
 """Benchmark of the cost of turns: processor time by process, disk, log and network.
 
-Replies arrive at 20 tokens/s. Turns with few and with many tokens are measured: the difference is
-what a token costs, the rest what a turn costs. What the idle stack uses meanwhile is subtracted.
+Turns with few and with many tokens are measured: the difference is what a token costs, the rest
+what a turn costs. Processor time is that of replies at 20 tokens/s, without what the idle stack
+uses meanwhile; bytes are those of replies without pauses.
 `benchmarks.sizing` and docs/scaling.md use the results.
 """
 
@@ -22,8 +23,10 @@ from parley_cli.engines import PostgresServer
 
 TOKEN_INTERVAL_SECONDS = 0.05
 STREAMS = 60
-SHORT_TOKENS, SHORT_TURNS = 10, 8
-LONG_TOKENS, LONG_TURNS = 210, 2
+SHORT_TOKENS, LONG_TOKENS = 10, 210
+SHORT_TURNS, LONG_TURNS = 8, 2
+# Files grow in steps: bytes need many turns, which a model server without pauses gives.
+TURNS_FOR_BYTES = 25
 # The projector, the indexer and the last commits of a phase are done by then.
 SETTLE_SECONDS = 3
 IDLE_SECONDS = 5
@@ -52,9 +55,21 @@ class Usage:
 
 
 async def run() -> None:
+    paced, unpaced = TOKEN_INTERVAL_SECONDS, 0.0
+    short, long = await _turns(paced, SHORT_TURNS, LONG_TURNS)
+    rows = [_row(name, short.seconds, long.seconds, 1e3, "ms", 1e6, "µs") for name in short.seconds]
+    short, long = await _turns(unpaced, TURNS_FOR_BYTES, TURNS_FOR_BYTES)
+    rows += [_row(name, short.bytes, long.bytes, 1, "bytes", 1, "bytes") for name in short.bytes]
+    print_table(
+        f"What a turn costs ({STREAMS} streams of {1 / TOKEN_INTERVAL_SECONDS:.0f} tokens/s)", rows
+    )
+
+
+async def _turns(token_interval: float, short_turns: int, long_turns: int) -> tuple[Usage, Usage]:
+    """What one turn with few tokens, and one with many, uses."""
     async with (
         data_folder() as data,
-        fake_model(TOKEN_INTERVAL_SECONDS) as model,
+        fake_model(token_interval) as model,
         running_stack(data, model, **SETTINGS) as stack,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,
     ):
@@ -65,30 +80,26 @@ async def run() -> None:
         await _chat(client, sessions, SHORT_TOKENS, 1)
         await asyncio.sleep(SETTLE_SECONDS)
         idle = await _idle_cores(meter)
-        short = await _measured(client, meter, sessions, SHORT_TOKENS, SHORT_TURNS, idle)
-        long = await _measured(client, meter, sessions, LONG_TOKENS, LONG_TURNS, idle)
-    print_table(
-        f"What a turn costs ({STREAMS} streams of {1 / TOKEN_INTERVAL_SECONDS:.0f} tokens/s)",
-        [
-            *(
-                _row(name, short.seconds[name], long.seconds[name], 1e3, "ms", 1e6, "µs")
-                for name in short.seconds
-            ),
-            *(
-                _row(name, short.bytes[name], long.bytes[name], 1, "bytes", 1, "bytes")
-                for name in short.bytes
-            ),
-        ],
-    )
+        short = await _measured(client, meter, sessions, SHORT_TOKENS, short_turns, idle)
+        long = await _measured(client, meter, sessions, LONG_TOKENS, long_turns, idle)
+        return short, long
 
 
 def _row(
-    name: str, short: float, long: float, per_turn: float, unit: str, per_token: float, small: str
+    name: str,
+    short: Mapping[str, float],
+    long: Mapping[str, float],
+    per_turn: float,
+    unit: str,
+    per_token: float,
+    small_unit: str,
 ) -> Row:
-    token = (long - short) / (LONG_TOKENS - SHORT_TOKENS)
-    turn = short - token * SHORT_TOKENS
+    token = (long[name] - short[name]) / (LONG_TOKENS - SHORT_TOKENS)
+    turn = short[name] - token * SHORT_TOKENS
     return Row(
-        name, f"{turn * per_turn:,.2f} {unit} a turn", f"{token * per_token:,.1f} {small} a token"
+        name,
+        f"{turn * per_turn:,.2f} {unit} a turn",
+        f"{token * per_token:,.1f} {small_unit} a token",
     )
 
 
