@@ -147,7 +147,7 @@ def history_routes(
             {200: examples.json_example(examples.SEARCH_RESULTS)},
             COMMAND,
             HISTORY,
-            {429: ("too_many_searches",)},
+            {429: ("too_many_searches", "too_much_content")},
         ),
     )
     async def search(
