@@ -75,6 +75,7 @@ def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> AP
             },
             SESSION,
             HISTORY,
+            {429: (*HISTORY[429], "too_many_large_pages")},
         ),
         dependencies=[STRICT_QUERY],
     )
