@@ -19,6 +19,8 @@ from parley_testing.peers import listening
 
 JWT_SECRET = "a development secret that is long enough for HS384"
 ISSUER, AUDIENCE = "https://login.example", "parley"
+QUICKLY = {"auth.oidc.jwks_client.MIN_FETCH_INTERVAL_SECONDS": 0.001}
+"""Constants of a gateway that fetches keys again at once."""
 
 
 def claims(**changes: Any) -> dict[str, Any]:
