@@ -34,9 +34,5 @@ class Dependencies:
             self._by_name[name] = Dependency(name, self._clock)
         return self._by_name[name]
 
-    def remove(self, name: str) -> None:
-        """The process depends on it no more."""
-        self._by_name.pop(name, None)
-
     def __iter__(self) -> Iterator[Dependency]:
         return iter(self._by_name.values())

@@ -36,7 +36,8 @@ class TokenVerification:
         if self._file is None:
             yield
             return
-        async with IssuerKeys(http, monitor.dependencies, on_changed) as keys:
+        report = monitor.dependencies["token_issuer"].report
+        async with IssuerKeys(http, on_changed, report) as keys:
             self._keys, self.verifier = keys, IssuerVerifier(keys, self._file.issuers)
             monitor.details["token_issuers"] = keys.to_json
             yield

@@ -60,7 +60,7 @@ async def test_keys_without_a_successful_fetch_expire_and_the_status_names_their
     assert await ask(gateway, signed(RSA, "r", jti="2")) == 200
     await eventually(lambda: keys() == "expired")
     assert await ask(gateway, signed(RSA, "r", jti="3")) == (503, "keys_unavailable")
-    dependency = gateway.app.monitor.status()["dependencies"]["token_issuer:staff"]
+    dependency = gateway.app.monitor.status()["dependencies"]["token_issuer"]
     assert dependency["status"] == "unavailable"
     issuer.status = 200
     await eventually(lambda: keys() == "ok")

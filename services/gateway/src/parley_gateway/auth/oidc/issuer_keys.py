@@ -7,7 +7,6 @@ from typing import Self
 
 import aiohttp
 
-from parley_core.process.dependencies import Dependencies
 from parley_gateway.auth.oidc.issuers_file import Issuer
 from parley_gateway.auth.oidc.jwks_client import JWKSClient, KeySource
 
@@ -18,11 +17,13 @@ class IssuerKeys:
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        dependencies: Dependencies,
         on_changed: Callable[[], None],
+        on_result: Callable[[bool], None],
     ) -> None:
-        """`on_changed` is called when an issuer's keys are others than before."""
-        self._http, self._dependencies, self._on_changed = http, dependencies, on_changed
+        """`on_changed` is called when an issuer's keys are others than before, `on_result` after
+        each fetch, with whether every issuer has answered its last one.
+        """
+        self._http, self._on_changed, self._on_result = http, on_changed, on_result
         self._sources: Mapping[str, KeySource] = {}
         self._clients: dict[str, JWKSClient] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -80,13 +81,11 @@ class IssuerKeys:
         }
 
     def _add(self, name: str, source: KeySource) -> None:
-        report = self._dependencies[_dependency(name)].report
-
         def on_changed() -> None:
             self._usable.set()
             self._on_changed()
 
-        client = JWKSClient(self._http, source, on_changed=on_changed, on_result=report)
+        client = JWKSClient(self._http, source, on_changed=on_changed, on_result=self._report)
         attempted = asyncio.Event()
         self._clients[name], self._attempted[name] = client, attempted
         self._tasks[name] = asyncio.create_task(client.run(attempted.set))
@@ -95,11 +94,9 @@ class IssuerKeys:
         del self._clients[name]
         self._attempted.pop(name).set()
         self._tasks.pop(name).cancel()
-        self._dependencies.remove(_dependency(name))
 
-
-def _dependency(name: str) -> str:
-    return f"token_issuer:{name}"
+    def _report(self) -> None:
+        self._on_result(not any(client.is_failing for client in self._clients.values()))
 
 
 def _rounded(age_seconds: float | None) -> int | None:

@@ -54,7 +54,7 @@ class JWKSClient:
         source: KeySource,
         *,
         on_changed: Callable[[], None] = lambda: None,
-        on_result: Callable[[bool], None] = lambda _: None,
+        on_result: Callable[[], None] = lambda: None,
     ) -> None:
         self._http, self._source = http, source
         self._on_changed, self._on_result = on_changed, on_result
@@ -106,6 +106,11 @@ class JWKSClient:
         if self._failed:
             raise _unavailable()
         return None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last fetch failed."""
+        return self._failed
 
     @property
     def age_seconds(self) -> float | None:
@@ -160,7 +165,7 @@ class JWKSClient:
             if document != self._document:
                 self._keys, self._document = keys, document
                 self._on_changed()
-        self._on_result(not self._failed)
+        self._on_result()
 
     async def _discover(self) -> str:
         """The URL of the keys (OpenID Connect Discovery, section 4)."""
