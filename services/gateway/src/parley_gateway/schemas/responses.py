@@ -195,11 +195,15 @@ class AssistantSwitch(Shape):
 
 
 class ClientConfig(Shape):
-    """`build` names the build of the chat page that the gateway serves; null without one."""
+    """`build` names the build of the chat page that the gateway serves; null without one.
+
+    `languages` are those of the page, as BCP 47 tags.
+    """
 
     object: Literal["client_config"] = "client_config"
     max_message_bytes: int
     heartbeat_seconds: float
+    languages: list[str]
     build: str | None
 
 
