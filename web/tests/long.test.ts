@@ -90,7 +90,7 @@ test('a message that was found far above is loaded and shown; Control+F searches
   const row = page.locator('.message', { hasText: 'number 41.' });
   await row.waitFor({ timeout: 30_000 });
   await expect.poll(() => row.boundingBox().then((box) => (box?.y ?? -1) > 0)).toBe(true);
-  const [found] = (await chat.history(id, '&limit=100')).filter((each) =>
+  const [found] = (await chat.history(id)).filter((each) =>
     each.content.includes('needle'),
   );
   expect(new URL(page.url()).searchParams.get('message')).toBe(found?.id);
@@ -164,7 +164,7 @@ test('a reply that streams touches nothing above it', async () => {
     Object.assign(seen, { stop: () => observer.disconnect() });
   });
   stack.model.release('go on');
-  await page.locator('.message.running').getByText('w140').waitFor();
+  await page.locator('.message').getByText('w140').waitFor();
   const changes = await page.evaluate(
     () => (window as unknown as { seen: { changes: number } }).seen.changes,
   );

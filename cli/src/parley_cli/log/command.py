@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from parley_cli.errors import CommandError
+from parley_cli.log.dataset.analysis_packages import require_analysis_packages
 from parley_cli.log.tail.command import KeySource, TailOptions, tail
 from parley_cli.log.tail.filters import FilterOptions, Owner
 from parley_cli.service_commands.foreground import run_in_foreground
@@ -28,6 +29,14 @@ def log(options: argparse.Namespace) -> int:
     match options.log_command:
         case "tail":
             return _tail(locations, options)
+        case "export":
+            return _export(locations, options)
+        case "sql":
+            return _sql(locations, options)
+        case "generate":
+            return _generate(options)
+        case "verify" if options.export:
+            return _verify_export(locations, options)
         case "verify":
             return verify(locations)
         case "restore":
@@ -64,7 +73,7 @@ async def _reconcile_offline(settings: OperationsSettings, arguments: Sequence[s
 def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
     keys = None
     if options.content:
-        keys = KeySource(locations.session_url(), locations.internal_secret())
+        keys = _key_source(locations)
     try:
         asyncio.run(tail(locations.brokers(), SESSIONS_TOPIC, _tail_options(options), keys))
     except LogError as error:
@@ -73,6 +82,68 @@ def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
         # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _export(locations: StackLocations, options: argparse.Namespace) -> int:
+    require_analysis_packages()
+    from parley_cli.log.dataset.manifest import Selection
+    from parley_cli.log.dataset.storage_location import storage_at
+    from parley_cli.log.export.command import ExportOptions, run_export
+
+    selection = Selection(
+        types=tuple(sorted(frozenset().union(*options.type))),
+        since=options.since,
+        until=options.until,
+        starts=dict(options.starts),
+        ends=dict(options.ends),
+        content=options.content,
+        file_format=options.format or "parquet",
+    )
+    given = None if options.resume and selection == Selection() else selection
+    return run_export(
+        locations.brokers(),
+        storage_at(options.to),
+        ExportOptions(given, options.resume),
+        lambda: _key_source(locations),
+    )
+
+
+def _sql(locations: StackLocations, options: argparse.Namespace) -> int:
+    require_analysis_packages()
+    from parley_cli.log.sql.command import QueryOptions, run_sql
+
+    return run_sql(
+        QueryOptions(
+            options.query,
+            options.export,
+            options.as_of,
+            options.format,
+            options.plot,
+            options.to,
+        ),
+        locations.brokers,
+    )
+
+
+def _generate(options: argparse.Namespace) -> int:
+    require_analysis_packages()
+    from parley_cli.log.generation.command import generate
+
+    return generate(
+        options.to, options.sessions, options.seed, days=options.days, content=options.content
+    )
+
+
+def _verify_export(locations: StackLocations, options: argparse.Namespace) -> int:
+    require_analysis_packages()
+    from parley_cli.log.dataset.storage_location import storage_at
+    from parley_cli.log.export.verify import verify_export
+
+    return verify_export(locations.brokers(), storage_at(options.export))
+
+
+def _key_source(locations: StackLocations) -> KeySource:
+    return KeySource(locations.session_url(), locations.internal_secret())
 
 
 def _tail_options(options: argparse.Namespace) -> TailOptions:
