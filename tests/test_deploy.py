@@ -3,14 +3,19 @@
 Computed from the rendered YAML of every overlay and the settings classes; needs no cluster.
 """
 
+import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from rendered_stack import SETTINGS, Stack, allowed_calls, mounted_files, variables
 
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
 from parley_core.runtime.safe_logging import LogSettings
+from parley_core.runtime.settings import load
+from parley_core.tracing.setup import TracingSettings
 from parley_gateway.auth.stream_tickets import TICKET_TTL_SECONDS
 from parley_history.__main__ import PROJECTOR_DRAIN_SECONDS, SERVE_DRAIN_SECONDS
 from parley_history.settings import ProjectSettings
@@ -18,7 +23,7 @@ from parley_inference.models.catalogue_file import read_catalogue
 from parley_inference.models.model_catalogue import ServerLimits
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.settings import CreateTopicSettings
-from tools.manifests import errors_in, overlays
+from tools.manifests import errors_in, overlays, render_folder
 
 ROOT = Path(__file__).parents[1]
 # Beside the pool: two relays, one that listens for cancels, the outbox monitor.
@@ -42,10 +47,11 @@ def test_every_resource_is_valid_for_the_newest_kubernetes(stack: Stack) -> None
 
 
 def test_every_environment_variable_is_a_setting_of_its_process(stack: Stack) -> None:
-    everywhere = variables(LogSettings).union(*map(variables, SETTINGS.values()))
+    of_each = {*variables(LogSettings), *variables(TracingSettings)}
+    everywhere = of_each.union(*map(variables, SETTINGS.values()))
     for workload in stack.parley:
         assert workload.settings is not None
-        own = {*variables(workload.settings), *variables(LogSettings)}
+        own = {*variables(workload.settings), *of_each}
         assert {each["name"] for each in workload.container.get("env", [])} <= own, workload.name
     settings = next(
         each["data"]
@@ -252,3 +258,36 @@ def test_the_files_of_an_overlay_are_valid_and_name_the_default_model(stack: Sta
     assert catalogue.get(stack.settings(stack.process("session")).default_model)
     path.write_text(files["policies.yaml"])
     read_retention_policies(path)  # Raises InvalidSettings.
+
+
+def test_the_component_for_traces_reaches_every_process_and_its_policy_the_collector(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Rendered as the base with the component, which no overlay has."""
+    monkeypatch.chdir(ROOT)
+    deploy = os.path.relpath(ROOT / "deploy/k8s", tmp_path)
+    kustomization = {
+        "resources": [f"{deploy}/base"],
+        "components": [f"{deploy}/components/tracing"],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    deployments = [each for each in render_folder(tmp_path) if each["kind"] == "Deployment"]
+    assert len(deployments) == 5
+    policy_file = ROOT / "deploy/k8s/components/tracing/collector-policy.yaml"
+    policy = yaml.safe_load(policy_file.read_text())
+    (egress,) = policy["spec"]["egress"]
+    for deployment in deployments:
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            tracing = load(TracingSettings)  # Raises InvalidSettings.
+        assert tracing.is_on
+        assert 0 < tracing.sampled_share < 1
+        assert tracing.exporter_otlp_endpoint is not None
+        collector = urlsplit(tracing.exporter_otlp_endpoint)
+        assert egress["ports"] == [{"port": collector.port}]
+        assert str(collector.hostname).endswith(
+            "." + egress["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        )

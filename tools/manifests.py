@@ -36,9 +36,12 @@ def overlays() -> list[str]:
 @cache
 def render(overlay: str) -> list[dict[str, Any]]:
     """The resources of an overlay, as `kubectl apply -k` would send them."""
-    rendered = subprocess.run(
-        [_kubectl(), "kustomize", OVERLAYS / overlay], stdout=subprocess.PIPE, check=True
-    )
+    return render_folder(OVERLAYS / overlay)
+
+
+def render_folder(folder: Path) -> list[dict[str, Any]]:
+    """The resources of a folder with a kustomization."""
+    rendered = subprocess.run([_kubectl(), "kustomize", folder], stdout=subprocess.PIPE, check=True)
     return [each for each in yaml.safe_load_all(rendered.stdout) if each]
 
 

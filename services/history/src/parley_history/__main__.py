@@ -94,8 +94,10 @@ def _serve(settings: ServeSettings) -> None:
     # Imported here, for half a second: a maintenance command needs no web server.
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_history.app import create_app
 
+    configure_tracing("history-serve")
     app = create_app(settings)
     serve(
         app,
@@ -113,8 +115,10 @@ def _serve(settings: ServeSettings) -> None:
 def _project(settings: ProjectSettings) -> int:
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_history.projector_app import create_projector_app
 
+    configure_tracing("history-project")
     app = create_projector_app(settings)
     serve(
         app,
