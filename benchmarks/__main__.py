@@ -22,6 +22,7 @@ NAMES = (
     "stack",
     "start",
     "tracing",
+    "turn_cost",
 )
 
 

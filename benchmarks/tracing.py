@@ -1,6 +1,6 @@
 """Benchmark of tracing: turns through a stack that traces a share of them, and one that does not.
 
-Both stacks run; rounds alternate between them, so that a change of the machine's speed reaches both.
+Both stacks run; rounds alternate between them, so that the machine's speed is that of both.
 What tracing costs where it is off is the time of a span that is not recorded, measured alone.
 """
 
@@ -105,11 +105,14 @@ class _Chat:
 
 @asynccontextmanager
 async def _chat(model: str, **settings: str) -> AsyncIterator[_Chat]:
-    async with data_folder() as data, running_stack(data, model, **settings) as stack:
-        async with _client(stack) as http:
-            chat = _Chat(http)
-            await chat.start()
-            yield chat
+    async with (
+        data_folder() as data,
+        running_stack(data, model, **settings) as stack,
+        _client(stack) as http,
+    ):
+        chat = _Chat(http)
+        await chat.start()
+        yield chat
 
 
 def _client(stack: RunningStack) -> aiohttp.ClientSession:

@@ -69,8 +69,8 @@ class Metrics(Collector):
         yield _gauge(
             "parley_session_leader",
             "1 if this process did the job at its last attempt, else 0.",
-            "job",
-            {job: int(is_leader) for job, is_leader in leads.items()},
+            "task",  # Prometheus has a label `job` of its own.
+            {task: int(is_leader) for task, is_leader in leads.items()},
         )
 
     def _stored(self) -> Iterator[Metric]:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -80,6 +80,11 @@ class Report:
             f" after {seconds:.1f} s; API documentation at {url}/docs",
         )
         self._print(f"Data and logs are in {data}. Press Ctrl-C to stop.")
+        self._print()
+
+    def monitoring(self, urls: Mapping[str, str]) -> None:
+        for name, url in urls.items():
+            self._print(f"{name}: {url}")
         self._print()
 
     def chat_page(self, url: str, token: str) -> None:
