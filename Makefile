@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' libs/parley-core/pyprojec
 IMAGE_OPTIONS = -f deploy/image/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD)
 DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
-.PHONY: help install run test-unit test test-faults test-web web-dev format check lock image bench clean
+.PHONY: help install run test-unit test test-faults test-k8s test-web web-dev format check lock image bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ install: .venv/installed ## Create .venv with the pinned dependencies and every 
 .venv/installed: constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml) requirements-dev.txt
 	@echo "Installing the pinned packages into .venv (about a minute, the first time only) …"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt $(patsubst %,-e %,$(DISTRIBUTIONS:cli=cli[up]))
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt $(patsubst %,-e %,$(DISTRIBUTIONS:cli=cli[up,analysis]))
 	@touch $@
 
 run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)
@@ -34,6 +34,9 @@ test: install ## Run all tests except fault injection, on real engines (about 10
 
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)
 	$(BIN)/pytest tests/faults
+
+test-k8s: image ## Run the trial overlay in a Kubernetes cluster, with rollouts and outages (45 min)
+	$(BIN)/pytest tests/k8s
 
 format: install ## Format the code, apply lint fixes, regenerate the event and configuration documents
 	$(BIN)/ruff format .

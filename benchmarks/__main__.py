@@ -22,6 +22,7 @@ NAMES = (
     "stack",
     "start",
     "turn_cost",
+    "web",
 )
 
 

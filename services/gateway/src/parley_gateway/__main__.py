@@ -15,10 +15,10 @@ def main() -> int:
     try:
         configure_logging("gateway")
         settings = load(GatewaySettings)
+        gateway = create_gateway(settings)
     except InvalidSettings as error:
         report_failure(error)
         return INVALID_SETTINGS
-    gateway = create_gateway(settings)
     serve(
         gateway.asgi,
         gateway.monitor,
