@@ -21,6 +21,7 @@ NAMES = (
     "search",
     "stack",
     "start",
+    "tracing",
     "turn_cost",
     "web",
 )

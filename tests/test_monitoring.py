@@ -201,6 +201,10 @@ def _expressions() -> list[tuple[str, str]]:
         for panel in board["panels"]:
             name = f"{board['uid']}, {panel['title']}"
             found += [(name, target["expr"]) for target in panel.get("targets", [])]
+    for each in render("production"):
+        if each["kind"] == "ScaledObject":
+            queries = [trigger["metadata"].get("query") for trigger in each["spec"]["triggers"]]
+            found += [(each["metadata"]["name"], query) for query in queries if query]
     return found
 
 

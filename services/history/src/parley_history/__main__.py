@@ -91,12 +91,14 @@ def _serve(*, migrate: bool) -> None:
     # Imported here, for half a second: a maintenance command needs no web server.
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_history.app import create_app
     from parley_history.settings import ServeSettings
 
     settings = load(ServeSettings)
     if migrate:
         _migrate(settings.database.url)
+    configure_tracing("history-serve")
     app = create_app(settings)
     serve(
         app,
@@ -114,12 +116,14 @@ def _serve(*, migrate: bool) -> None:
 def _project(*, migrate: bool) -> int:
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_history.projector_app import create_projector_app
     from parley_history.settings import ProjectSettings
 
     settings = load(ProjectSettings)
     if migrate:
         _migrate(settings.database.url)
+    configure_tracing("history-project")
     app = create_projector_app(settings)
     serve(
         app,
