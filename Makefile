@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' libs/parley-core/pyprojec
 IMAGE_OPTIONS = -f deploy/image/Dockerfile --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD)
 DISTRIBUTIONS := libs/parley-events libs/parley-core libs/parley-contracts libs/parley-testing services/session services/inference services/history services/gateway cli
 
-.PHONY: help install run test-unit test test-faults test-web web-dev format check lock image bench clean
+.PHONY: help install run test-unit test test-faults test-k8s test-web web-dev format check lock image bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,12 +35,16 @@ test: install ## Run all tests except fault injection, on real engines (about 10
 test-faults: install ## Kill every process under load, then account for each event (up to 10 minutes)
 	$(BIN)/pytest tests/faults
 
+test-k8s: image ## Run the trial overlay in a Kubernetes cluster, with rollouts and outages (45 min)
+	$(BIN)/pytest tests/k8s
+
 format: install ## Format the code, apply lint fixes, regenerate the event and configuration documents
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m parley_events.asyncapi
 	$(BIN)/python -m tools.configuration_page
 	$(BIN)/python -m tools.openapi_document
+	$(BIN)/python -m tools.monitoring
 	$(BIN)/python -m tools.web format
 
 check: install ## Check format, lint, types, import boundaries, generated documents and the chat page
@@ -54,6 +58,8 @@ check: install ## Check format, lint, types, import boundaries, generated docume
 	$(BIN)/python -m tools.web check
 	$(BIN)/hadolint deploy/image/Dockerfile
 	$(BIN)/python -m tools.manifests
+	$(BIN)/python -m tools.monitoring --check
+	$(BIN)/pytest -q tests/test_monitoring.py
 
 test-web: install ## Run the tests of the chat page in Chromium, against the whole stack (under 8 minutes)
 	$(BIN)/python -m tools.web test

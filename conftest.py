@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 _ROOT = Path(__file__).parent
-_E2E, _FAULTS = _ROOT / "tests" / "e2e", _ROOT / "tests" / "faults"
+_E2E, _FAULTS, _K8S = (_ROOT / "tests" / each for each in ("e2e", "faults", "k8s"))
 
 _ENGINE_FIXTURES = frozenset(("postgres_server", "kafka_bootstrap", "kafka", "redis_url"))
 # Names by which a test module starts engines or other processes itself.
 _STARTS_PROCESSES = re.compile(
     r"\b(subprocess|create_subprocess_exec|parley_testing\.processes|fetch_jars"
-    r"|(Postgres|Kafka|Redis)Server|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
+    r"|(Postgres|Kafka|Redis)Server|find_prometheus|SecuredKafka|record_kafka_aot_cache|FakeServices)\b"
 )
 # Serves an application of ours on a socket of the test process, among fakes of its neighbours.
 _SERVICE_FIXTURE = "start"
 # A parallel run starts with the slowest tiers; the short tests even out its end.
-_RUN_ORDER = ("faults", "e2e", "engine", "service", "unit")
+_RUN_ORDER = ("k8s", "faults", "e2e", "engine", "service", "unit")
 
 _UUID_OR_TIME = re.compile(
     r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d(?::|%3A)\S+"
@@ -90,6 +90,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _tier(item: pytest.Item) -> str:
     if _FAULTS in item.path.parents:
         return "faults"
+    if _K8S in item.path.parents:
+        return "k8s"
     if _E2E in item.path.parents:
         return "e2e"
     fixtures = getattr(item, "fixturenames", ())

@@ -22,6 +22,9 @@ NAMES = (
     "search",
     "stack",
     "start",
+    "tracing",
+    "turn_cost",
+    "web",
 )
 
 

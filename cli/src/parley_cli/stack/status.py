@@ -25,6 +25,9 @@ from parley_cli.stack.state_file import RunningProcess, read_running_stack
 from parley_cli.stack.supervision.http_probe import get
 from parley_core.log import Brokers
 
+# Of processes that are no services of Parley.
+_READY_PATHS = {"demo-model": "/healthz", "prometheus": "/-/ready", "grafana": "/api/health"}
+
 
 def status(options: argparse.Namespace) -> int:
     """Print the processes. Raises InvalidSettings, and CommandError if no stack runs."""
@@ -68,7 +71,7 @@ async def _probe(data: Path, process: RunningProcess, pid: int) -> bool:
         case "redis":
             return await redis_pid(f"redis://{process.address}/0") == pid
         case name:
-            path = "/healthz" if name == "demo-model" else "/readyz"
+            path = _READY_PATHS.get(name, "/readyz")
             response = await get(process.management or process.address, path)
             return response is not None and response[0] == 200
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from parley_cli.engines import free_port
-from parley_cli.stack.supervision.service_process import ProcessSpec, ServiceProcess
+from parley_cli.stack.supervision.service_process import ProcessSpec, ServiceProcess, python_module
 
 MODULE = """
 import http.server, os, signal, sys, time
@@ -54,9 +54,8 @@ class FakeServices:
             "STOPPED": str(self._stopped),
             "NAME": name,
         }
-        return ProcessSpec(
-            name, ("fake_service", str(port)), environment | behaviour, f"127.0.0.1:{port}"
-        )
+        command = python_module("fake_service", str(port))
+        return ProcessSpec(name, command, environment | behaviour, f"127.0.0.1:{port}")
 
     @property
     def stopped(self) -> list[str]:

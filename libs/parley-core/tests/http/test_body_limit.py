@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from core_fakes.observed import observe
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
+from parley_core.auth.principal import Principal
 from parley_core.http import body_limit
 from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
@@ -256,6 +257,32 @@ async def test_bodies_over_the_budget_of_the_process_are_rejected_until_there_is
             writer.write(request(body_of(LIMIT), announced=announced))
             assert (await answer(reader))[0] == 200
     assert budget.used == 0
+
+
+async def test_a_person_has_a_share_of_the_budget_and_always_one_body() -> None:
+    budget = BodyBudget(3_000, "busy")
+
+    def as_person(name: str) -> Callable[..., Awaitable[None]]:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"] = {"principal": Principal("acme", name)}
+            await application(budget)(scope, receive, send)
+
+        return app
+
+    async with listening(as_person("mallory")) as mallory, listening(as_person("ada")) as ada:
+        _, writer = await mallory()
+        writer.write(head("/parsed", "content-length: 1000") + b"x" * 990)
+        await eventually(lambda: budget.used == 990)
+
+        reader, writer = await mallory()
+        writer.write(request(body_of(600), announced=True))
+        status, headers, body = await answer(reader)
+        assert (status, body["error"]["code"]) == (429, "too_much_content")
+        assert int(headers["retry-after"]) >= 1
+        reader, writer = await ada()
+        writer.write(request(body_of(600), announced=True))
+        assert (await answer(reader))[0] == 200
+    await eventually(lambda: budget.used == 0)
 
 
 async def test_what_is_no_http_request_passes_untouched() -> None:

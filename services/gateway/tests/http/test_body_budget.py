@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.inference import Inference
+from gateway_fakes.issuer import token
 
 from parley_contracts import turn_sse as sse
 from parley_testing.session_service import FakeSessionService
@@ -22,13 +23,20 @@ async def test_a_body_for_which_there_is_no_room_is_refused_until_another_is_ans
     inference.script(paused, lambda: sse.ended(session.end("")))
     async with gateway.stream(LARGE["content"]) as stream:
         await stream.event()
-        async with gateway.request("POST", PATH, body=LARGE) as refused:
-            assert refused.status == 503
-            assert refused.headers["retry-after"] == "1"
-            assert (await refused.json())["error"]["code"] == "gateway_busy"
+        for person, expected in (
+            ("ada", (429, "too_much_content")),
+            ("grace", (503, "gateway_busy")),
+        ):
+            bearer = token(sub=person)
+            async with gateway.request("POST", PATH, body=LARGE, bearer=bearer) as refused:
+                code = (await refused.json())["error"]["code"]
+                assert (refused.status, code) == expected
+                assert refused.headers["retry-after"] == "1"
         assert len(session.turns) == 1
-        # A small one has room.
-        assert (await gateway.expect_error("POST", PATH, body={}))[0] == 400
+        # A small one of somebody else has room.
+        bearer = token(sub="grace")
+        async with gateway.request("POST", PATH, body={}, bearer=bearer) as invalid:
+            assert invalid.status == 400
         paused.set()
         await stream.events()
     inference.script(lambda: sse.ended(session.end("")))

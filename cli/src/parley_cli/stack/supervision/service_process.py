@@ -18,22 +18,23 @@ INVALID_SETTINGS_EXIT_CODE = 2
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """A Python module to run with its whole environment, and its address, if it listens.
+    """A program to run with its whole environment, and its address, if it listens.
 
     `management` is the address of its probes if they have another one.
     """
 
     name: str
-    arguments: tuple[str, ...]
+    command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     address: str = ""
     management: str = ""
     ready_path: str = "/readyz"
 
-    @property
-    def command(self) -> list[str]:
-        # -P: modules in the working directory are never imported.
-        return [sys.executable, "-P", "-m", *self.arguments]
+
+def python_module(*arguments: str) -> tuple[str, ...]:
+    """The command that runs a module."""
+    # -P: modules in the working directory are never imported.
+    return (sys.executable, "-P", "-m", *arguments)
 
 
 class InvalidServiceSettings(EngineError):

@@ -37,7 +37,9 @@ def up(options: argparse.Namespace) -> int:
         data = _data_folder(settings.data)
         with StackLock(data), _warnings_reported(report):
             page = build_folder() if options.build_page else None
-            return asyncio.run(_up(settings, data, options.replicas, page, report))
+            return asyncio.run(
+                _up(settings, data, options.replicas, page, report, options.monitoring)
+            )
     except OSError as error:
         path = f" ({error.filename})" if error.filename else ""
         raise CommandError(f"`parley up` failed: {error.strerror or error}{path}.") from error
@@ -68,10 +70,13 @@ async def _up(
     replicas: Mapping[str, int],
     page: Path | None,
     report: Report,
+    with_monitoring: bool,
 ) -> int:
     started_at = time.monotonic()
     _require_gateway_port(settings.port)
-    composition = await compose(settings, data, replicas, page, report.downloading)
+    composition = await compose(
+        settings, data, replicas, page, report.downloading, with_monitoring=with_monitoring
+    )
     processes = ProcessGroup(
         composition.members,
         composition.preparations,
@@ -87,8 +92,10 @@ async def _up(
 
     def on_started() -> None:
         report.started(composition.url, data, time.monotonic() - started_at)
-        if settings.jwks_url:
-            report.print_line("Get a token from the issuer of PARLEY_JWKS_URL.")
+        if composition.monitoring:
+            report.monitoring(composition.monitoring.urls())
+        if settings.oidc_issuers:
+            report.print_line("Get a token from an issuer of PARLEY_OIDC_ISSUERS.")
             return
         token = development_token(settings, user=DEFAULT_USER)
         if page is not None:

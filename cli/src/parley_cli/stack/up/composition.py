@@ -27,11 +27,13 @@ from parley_cli.stack.up.addresses import (
 from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
+from parley_cli.stack.up.monitoring import Monitoring, configure_monitoring
 from parley_core.log import LogError, ensure_topic
 from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
 
-# Six for the engines, one for the demo model, two per replica, and one that replicas share.
-MAX_PORTS = 7 + 2 * MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
+# Six for the engines, one for the demo model, two for Prometheus and Grafana, two per replica, and
+# one that replicas share.
+MAX_PORTS = 9 + 2 * MAX_REPLICAS * len(SERVICES) + len(CALLED_SERVICES)
 
 TOPIC_TIMEOUT_SECONDS = 60.0
 
@@ -42,6 +44,7 @@ class Composition:
     preparations: list[Step]
     engines: EngineSelection
     url: str
+    monitoring: Monitoring | None
 
 
 async def compose(
@@ -50,6 +53,8 @@ async def compose(
     replicas: Mapping[str, int],
     page: Path | None,
     on_download: OnDownload,
+    *,
+    with_monitoring: bool = False,
 ) -> Composition:
     """Build the stack without starting anything. Raises EngineError, SecretLost."""
     ports = iter(free_ports(MAX_PORTS))
@@ -69,17 +74,26 @@ async def compose(
         master_key=_value(settings.master_key)
         or secrets.master_key(may_create=not await _may_contain_sessions(engines, data)),
         jwt_secret=None
-        if settings.jwks_url
+        if settings.oidc_issuers
         else _value(settings.jwt_secret) or secrets.jwt_secret(),
     )
     gateway = join_host_port(settings.host, settings.port)
     addresses = Addresses(gateway, replicas, ports)
     environments = Environments(settings, addresses, connections, page)
+    monitoring = configure_monitoring(data, addresses, ports) if with_monitoring else None
+    observers = monitoring.processes if monitoring else ()
     return Composition(
-        [*_members(settings, data, engines, addresses, environments)],
+        [
+            *_members(settings, data, engines, addresses, environments),
+            *(
+                ManagedProcess(ServiceProcess(spec, data), (), process_table.stop_stage(spec.name))
+                for spec in observers
+            ),
+        ],
         [*_preparations(settings, engines, (session, history))],
         engines,
         f"http://{gateway}",
+        monitoring,
     )
 
 

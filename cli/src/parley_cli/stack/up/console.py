@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -82,6 +82,11 @@ class Report:
         self._print(f"Data and logs are in {data}. Press Ctrl-C to stop.")
         self._print()
 
+    def monitoring(self, urls: Mapping[str, str]) -> None:
+        for name, url in urls.items():
+            self._print(f"{name}: {url}")
+        self._print()
+
     def chat_page(self, url: str, token: str) -> None:
         self._print("Open the chat page, signed in as the user `you`:")
         self._print()
@@ -116,7 +121,7 @@ def chat_command(settings: UpSettings, token: str) -> str:
     environment = {}
     if settings.data.resolve() != DEFAULT_DATA.resolve():
         environment["PARLEY_DATA"] = str(settings.data.resolve())
-    if settings.jwt_secret or settings.jwt_issuer or settings.jwt_audience:
+    if settings.jwt_secret:
         # Set in this terminal only, so the other one cannot sign a token.
         environment["PARLEY_TOKEN"] = token
     return parley_command("chat", environment=environment)

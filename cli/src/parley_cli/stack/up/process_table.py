@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from parley_cli.settings import variables
-from parley_cli.stack.supervision.service_process import ProcessSpec
+from parley_cli.stack.supervision.service_process import ProcessSpec, python_module
 from parley_cli.stack.up.addresses import DEMO_MODEL, Addresses, replica_name, split_host_port
 from parley_cli.stack.up.environments import Environments
 
@@ -25,7 +25,7 @@ STOP_STAGES = (
     ("gateway",),
     ("inference",),
     ("session", "history-serve", "history-project", DEMO_MODEL),
-    ("postgres", "kafka", "redis"),
+    ("postgres", "kafka", "redis", "prometheus", "grafana"),
 )
 STOP_TIMEOUT_SECONDS = 8.5
 STOP_STAGE_TIMEOUTS = (1.5, 3.5, 1.5, STOP_TIMEOUT_SECONDS)
@@ -44,7 +44,7 @@ def services(addresses: Addresses, environments: Environments) -> Iterator[tuple
             service,
             ProcessSpec(
                 name,
-                ARGUMENTS[service],
+                python_module(*ARGUMENTS[service]),
                 environment,
                 addresses.of(name),
                 addresses.management(name),
@@ -54,6 +54,6 @@ def services(addresses: Addresses, environments: Environments) -> Iterator[tuple
 
 def demo_model(addresses: Addresses) -> ProcessSpec:
     address = addresses.of(DEMO_MODEL)
-    arguments = ("parley_cli.demo_model", "--port", split_host_port(address)[1])
+    command = python_module("parley_cli.demo_model", "--port", split_host_port(address)[1])
     environment = variables("PARLEY_DEMO_MODEL_")
-    return ProcessSpec(DEMO_MODEL, arguments, environment, address, ready_path="/healthz")
+    return ProcessSpec(DEMO_MODEL, command, environment, address, ready_path="/healthz")

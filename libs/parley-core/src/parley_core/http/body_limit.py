@@ -1,13 +1,21 @@
 """Limits the memory of request bodies: of each, and of all that a process has at once."""
 
 import asyncio
+from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley_core.http.errors import ParleyError, TooLarge, Unavailable, error_body
+from parley_core.auth.principal import Principal
+from parley_core.http.errors import (
+    ParleyError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+    error_body,
+)
 
 # A client that is still sending when its connection closes misses the response. So the rest of a
 # body that is too large is received and dropped, within these bounds.
@@ -15,28 +23,51 @@ MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 DISCARD_SECONDS = 10.0
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
 """Bodies of a process at once, unless a setting says otherwise; once parsed, a body takes more."""
+# Of the largest bodies, of 4 MiB, six at once.
+MAX_PERSON_SHARE = 0.2
+
+Person = tuple[str, str] | None
+"""Tenant and user; None without a caller, in which case only the total counts."""
 
 
 class BodyBudget:
     """Bytes of the request bodies that a process has in memory, from their arrival to the answer.
 
-    `busy_code` is the code of the 503 that rejects a body for which there is no room.
+    One person may have MAX_PERSON_SHARE of them, and always one body. `busy_code` is the code of
+    the 503 that rejects a body for which there is no room.
     """
 
     def __init__(self, max_bytes: int, busy_code: str) -> None:
-        self._max_bytes, self.busy_code = max_bytes, busy_code
-        self.used = 0
+        self._max_bytes, self._busy_code = max_bytes, busy_code
+        self._max_person_bytes = int(max_bytes * MAX_PERSON_SHARE)
+        self.used, self._used_by = 0, Counter[Person]()
 
-    def take(self, size: int) -> bool:
-        """Return whether there was room for `size` bytes more."""
-        if size and self.used + size > self._max_bytes:
-            return False
+    def take(self, size: int, person: Person, *, of_this_body: int) -> None:
+        """Count `size` bytes more of a body. Raises Unavailable or TooManyRequests."""
+        used = self._used_by[person]
+        if person and used > of_this_body and used + size > self._max_person_bytes:
+            raise TooManyRequests(
+                "Your other requests have as large bodies as one person may have at once. Retry "
+                "when one has ended.",
+                code="too_much_content",
+            )
+        if self.used + size > self._max_bytes:
+            raise Unavailable(
+                "The bodies of other requests take all the memory for them. Please retry.",
+                code=self._busy_code,
+            )
         self.used += size
-        return True
+        self._used_by[person] += size
+
+    def release(self, size: int, person: Person) -> None:
+        self.used -= size
+        self._used_by[person] -= size
+        if not self._used_by[person]:
+            del self._used_by[person]
 
 
 class BodyLimitMiddleware:
-    """Answers 413 `body_too_large` to a body over `limit` bytes, and 503 to one over the budget.
+    """Answers 413 `body_too_large` to a body over `limit` bytes; 503 or 429 to one over the budget.
 
     Starlette's middleware does the counting. It neither answers in Parley's error shape nor waits
     for a client that is still sending, which is left to this class. Belongs inside of
@@ -51,21 +82,21 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._limited(scope, receive, send)
             return
-        body = _CountedBody(receive, self._budget)
+        body = _CountedBody(scope, receive, self._budget)
         declared = Headers(scope=scope).get("content-length", "0")
         is_declared_too_large = declared.isdecimal() and int(declared) > self._limit
         rejection: ParleyError | None = None
 
         def reason() -> ParleyError | None:
-            if body.over_budget:
-                return _no_room(self._budget)
+            if body.over_budget is not None:
+                return body.over_budget
             is_too_large = is_declared_too_large or body.received > self._limit
             return _too_large(self._limit) if is_too_large else None
 
         async def send_unless_rejected(message: Message) -> None:
             nonlocal rejection
             if message["type"] == "http.response.start" and (
-                body.over_budget or message["status"] == 413
+                body.over_budget is not None or message["status"] == 413
             ):
                 rejection = reason()
             if rejection is None:
@@ -91,30 +122,33 @@ def _too_large(limit: int) -> ParleyError:
     return TooLarge(f"The body is over {limit} bytes.", code="body_too_large")
 
 
-def _no_room(budget: BodyBudget) -> ParleyError:
-    return Unavailable(
-        "The bodies of other requests take all the memory for them. Please retry.",
-        code=budget.busy_code,
-    )
-
-
 class _CountedBody:
-    def __init__(self, receive: Receive, budget: BodyBudget) -> None:
-        self._receive, self._budget, self._more = receive, budget, True
+    def __init__(self, scope: Scope, receive: Receive, budget: BodyBudget) -> None:
+        self._scope, self._receive, self._budget = scope, receive, budget
+        self._person: Person = None
+        self._more = True
         self.received = self._taken = 0
-        self.over_budget = False
+        self.over_budget: ParleyError | None = None
 
     async def receive(self) -> Message:
         message, size = await self._next()
-        if not self._budget.take(size):
-            self.over_budget = True
-            raise _no_room(self._budget)
+        if not self._taken:
+            # Callers are authenticated before their body is read.
+            self._person = _person_of(self._scope)
+        if not size:
+            return message
+        try:
+            self._budget.take(size, self._person, of_this_body=self._taken)
+        except ParleyError as error:
+            self.over_budget = error
+            raise
         self._taken += size
         return message
 
     def release(self) -> None:
         """Return the bytes to the budget; the body is no longer referred to."""
-        self._budget.used -= self._taken
+        if self._taken:
+            self._budget.release(self._taken, self._person)
         self._taken = 0
 
     async def discard(self) -> bool:
@@ -133,3 +167,8 @@ class _CountedBody:
         self.received += size
         self._more = message.get("more_body", False)
         return message, size
+
+
+def _person_of(scope: Scope) -> Person:
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    return None if principal is None else (principal.tenant, principal.user)

@@ -75,6 +75,7 @@ def read_history_route(authenticate: Authenticator, reader: HistoryReader) -> AP
             },
             SESSION,
             HISTORY,
+            {429: (*HISTORY[429], "too_many_large_pages")},
         ),
         dependencies=[STRICT_QUERY],
     )
@@ -147,7 +148,7 @@ def history_routes(
             {200: examples.json_example(examples.SEARCH_RESULTS)},
             COMMAND,
             HISTORY,
-            {429: ("too_many_searches",)},
+            {429: ("too_many_searches", "too_much_content")},
         ),
     )
     async def search(

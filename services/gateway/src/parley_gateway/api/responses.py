@@ -24,6 +24,7 @@ ALWAYS: Codes = {
 BODY: Codes = {
     408: ("request_timeout",),
     413: ("body_too_large",),
+    429: ("too_much_content",),
     503: (*ALWAYS[503], "gateway_busy"),
 }
 COMMAND: Codes = {**BODY, 422: ("idempotency_key_reused",)}

@@ -13,6 +13,7 @@ from parley_core.auth.caller import Caller
 from parley_core.http.errors import InvalidRequest
 from parley_core.http.service_client import ServiceError, ServiceResponse
 from parley_gateway.history.conditional_get import page_response, parse_page
+from parley_gateway.history.large_pages import LargePages
 from parley_gateway.history.page_cache import Key, Page, PageCache
 from parley_gateway.history.version_lookup import VersionLookup
 from parley_gateway.http.forwarding import Forwarder, passthrough_response
@@ -31,6 +32,7 @@ class HistoryReader:
         self._forwarder, self._upstreams = forwarder, upstreams
         self._pages, self._versions = pages, versions
         self._reads: dict[Key, asyncio.Event] = {}
+        self._large_pages = LargePages()
 
     async def read_page(
         self,
@@ -52,8 +54,9 @@ class HistoryReader:
                     await self._require_committed(session_id, query.min_version or 0)
                 raise
             if page is None:
-                return passthrough_response(response)
-        return page_response(page, if_none_match.encode("latin-1"))
+                return self._large_pages.limited(passthrough_response(response), caller.principal)
+        answer = page_response(page, if_none_match.encode("latin-1"))
+        return self._large_pages.limited(answer, caller.principal)
 
     async def _require_committed(self, session_id: UUID, min_version: int) -> None:
         """Raises InvalidRequest for a version that was not committed while history waited."""

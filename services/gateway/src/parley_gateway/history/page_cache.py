@@ -20,7 +20,8 @@ Key = tuple[tuple[str, str], bytes, bytes]
 """The owner (tenant and user), and the path and query as sent."""
 
 MIB = 1024 * 1024
-MAX_ENTRY_BYTES = MIB
+# Larger pages take too much memory of each client that reads slowly: see large_pages.py.
+MAX_ENTRY_BYTES = 256 * 1024
 # The overhead of an entry beside its body and key: measured, rounded up.
 ENTRY_OVERHEAD_BYTES = 1_024
 MAX_TTL_SECONDS = 30

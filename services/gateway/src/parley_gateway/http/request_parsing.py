@@ -6,6 +6,7 @@ parameters are read before any dependency runs, and decode the JSON twice.
 
 import asyncio
 import re
+from json import JSONDecoder
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from parley_gateway.schemas.fields import ASSISTANT_ID_REGEX, Id
 # A client that sends slower than this holds a connection and its memory for too long.
 BODY_TIMEOUT_SECONDS = 30.0
 
+_JSON_DECODER = JSONDecoder()
 _VISIBLE_KEY = re.compile(r"[!-~]{1,255}")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -142,10 +144,12 @@ async def parse_query(request: Request, model: type[Model]) -> Model:
 
 
 def _invalid(error: ValidationError, *location: str) -> RequestValidationError:
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    for problem in problems:
-        problem["loc"] = (*location, *problem["loc"])
-    return RequestValidationError(problems)
+    """Holds the first problem alone."""
+    # A body may have 15,000 unknown keys. As text, the list of problems takes 4 ms, as objects 30.
+    problems = error.json(include_input=False, include_url=False, include_context=False)
+    first, _ = _JSON_DECODER.raw_decode(problems, len("["))
+    first["loc"] = (*location, *first["loc"])
+    return RequestValidationError([first])
 
 
 def check_size(content: str, param: str = "content") -> None:

@@ -206,3 +206,29 @@ async def test_an_erased_session_reads_as_unknown(
     story = await project_story(chat(1))
     session.erased.add(story.id)
     assert (await history.read(story.id)).error == (404, "session_not_found", None)
+
+
+@pytest.mark.parametrize("branched", [False, True])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_page_of_long_messages_ends_before_four_mebibytes(
+    history: HistoryClient, project_story: ProjectStory, order: str, branched: bool
+) -> None:
+    story = Story()
+    texts = [f"{number} {'x' * 250_000}" for number in range(40)]
+    if branched:
+        story.submit("left")
+    for index, text in enumerate(texts):
+        story.submit(text, **({"after": None} if branched and index == 0 else {}))
+    await project_story(story)
+    expected = texts if order == "asc" else texts[::-1]
+
+    first = await history.read(story.id, order=order, limit=100)
+    assert first.contents == expected[:16]
+    second = await history.read(story.id, order=order, limit=100, after=first.json["last_id"])
+    assert second.contents == expected[16:32]
+    third = await history.read(story.id, order=order, limit=100, after=second.json["last_id"])
+    assert third.contents == expected[32:]
+    pages = (first, second, third)
+    assert [page.json["has_more"] for page in pages] == [True, True, False]
+    before = await history.read(story.id, order=order, limit=100, before=third.json["first_id"])
+    assert before.contents == expected[16:32]

@@ -13,6 +13,7 @@ from session_support.service import Service
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.turns.lease_sweeper import LeaseSweeper
 from parley_testing.eventually import eventually
+from parley_testing.recorded_spans import ids_of, recorded_spans, traceparent_of
 
 Turns = Sequence[dict[str, Any]]
 
@@ -284,3 +285,20 @@ async def test_expired_idempotency_records_and_runners_are_deleted(
     assert await pool.fetchval(
         "SELECT array_agg(id::text) FROM runners WHERE seen_at <= now()"
     ) == [recent]
+
+
+async def test_an_interrupted_turn_continues_the_trace_of_its_request(
+    session: Service, components: Components, pool: Pool
+) -> None:
+    turn = await session.open_turn()
+    requested = f"00-{'a' * 32}-{'b' * 16}-01"
+    await pool.execute("UPDATE events SET traceparent = $1", requested)
+    await a_lease_passes(pool)
+    with recorded_spans() as spans:
+        await components.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["failed"]
+    appended = spans.named("append")
+    assert ids_of(appended)[0] == "a" * 32
+    assert appended.parent == spans.named("interrupt turn").get_span_context()
+    ended = await pool.fetchval("SELECT traceparent FROM events ORDER BY sequence DESC LIMIT 1")
+    assert ended == traceparent_of(appended)

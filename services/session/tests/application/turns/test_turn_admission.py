@@ -110,6 +110,20 @@ async def test_a_person_at_the_share_is_refused_and_another_is_admitted(session:
     assert (await opened(session, EVE)).status == 201
 
 
+async def test_those_who_are_refused_are_told_to_come_back_one_after_another(
+    session: Service, pool: Pool
+) -> None:
+    await beat(session, str(uuid4()), 8)
+    assert [(await opened(session)).status for _ in range(2)] == [201, 201]
+    # Two turns with a mean age of 8 s: one ends every 4 s.
+    await pool.execute("UPDATE turns SET opened_at = now() - interval '8 s'")
+    waits = [int((await opened(session)).headers["retry-after"]) for _ in range(12)]
+    assert waits[:6] == sorted(waits[:6])
+    assert waits[0] in {4, 5}
+    assert waits[3] in {16, 17, 18}
+    assert all(15 <= wait <= turn_admission.MAX_RETRY_AFTER_SECONDS for wait in waits[8:])
+
+
 async def test_an_ended_turn_makes_room_at_once(session: Service) -> None:
     runner = str(uuid4())
     await beat(session, runner, 1)

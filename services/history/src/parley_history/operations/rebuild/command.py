@@ -95,7 +95,7 @@ async def _run(arguments: argparse.Namespace, settings: RebuildCommandSettings) 
                 )
                 await _execute(arguments, connection, coordinator, lines.append)
     finally:
-        # Printed after the progress bar is gone, which would be drawn over the lines.
+        # Printed after the line of the progress is gone, which would be written over them.
         print("\n".join(lines), end="\n" if lines else "")
 
 

@@ -21,8 +21,8 @@ from parley_history.queries.messages.page_sql import (
 )
 from parley_history.queries.query_parameters import MAX_VERSION
 
-_COLUMNS_BEFORE_MESSAGE = 4
-_COLUMNS_BEFORE_BRANCH_MESSAGE = 1
+_COLUMNS_BEFORE_MESSAGE = 5
+_COLUMNS_BEFORE_BRANCH_MESSAGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class PageRepository:
             limit if request.older else MAX_VERSION,
             edge,
             limit,
+            -1 if request.older else 1,
         )
         return rows[::-1] if request.older else rows
 
@@ -105,4 +106,5 @@ def _page(
     page = messages[: request.limit]
     if request.older != request.newest_first:
         page.reverse()
-    return StoredPage(version, page, has_more=len(messages) > request.limit)
+    # Those that were found, maybe one more than the limit, may not all have fitted into the page.
+    return StoredPage(version, page, has_more=bool(page) and rows[0]["found"] > len(page))

@@ -1,0 +1,1 @@
+"""Clients of a Kubernetes cluster for the tests: kubectl, the trial overlay, and load in a pod."""

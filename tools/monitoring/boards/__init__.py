@@ -1,0 +1,1 @@
+"""The dashboards; each module has one, as `board()`."""
