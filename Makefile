@@ -20,7 +20,7 @@ install: .venv/installed ## Create .venv with the pinned dependencies and every 
 .venv/installed: constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml) requirements-dev.txt
 	@echo "Installing the pinned packages into .venv (about a minute, the first time only) …"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt $(patsubst %,-e %,$(DISTRIBUTIONS:cli=cli[up]))
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt $(patsubst %,-e %,$(DISTRIBUTIONS:cli=cli[up,analysis]))
 	@touch $@
 
 run: install ## Run the whole stack on this machine until Ctrl-C (PARLEY_PORT, PARLEY_DATA)

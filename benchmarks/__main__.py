@@ -23,6 +23,7 @@ NAMES = (
     "start",
     "tracing",
     "turn_cost",
+    "web",
 )
 
 

@@ -5,7 +5,6 @@ Computed from the rendered YAML of every overlay and the settings classes; needs
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import yaml

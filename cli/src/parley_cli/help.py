@@ -95,8 +95,52 @@ examples:
   parley log tail --from 3:1250 --limit 1 --json | jq .data
   parley log tail --since 1d --json | jq -r 'select(.data.usage) | .data.usage.completion_tokens'
 """,
+    "log export": """\
+Needs the extra `analysis` (pip install 'parley-cli[analysis]') and Kafka: that of the stack that
+runs on the data folder (PARLEY_DATA), or the one at PARLEY_KAFKA. Writes
+STREAM/type=TYPE/day=DAY/part-N.parquet, each event once, and manifest.json last: without it an
+export is incomplete. --continue finishes an export that was interrupted or killed, and appends what
+the log has got since; other options must then be left out or be the same as before.
+
+Content is written as it is in the log, encrypted. --content fetches the keys from the session
+service (PARLEY_INTERNAL_SECRET and PARLEY_SESSION_URL unless the stack runs) and writes clear text;
+sessions that were erased have none. A later erasure does not reach the copy.
+
+For s3://BUCKET/PREFIX, credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the URL
+may have region, scheme and endpoint_override.
+
+examples:
+  parley log export --to exports/all
+  parley log export --to exports/all --continue
+  parley log export --to exports/failures --type reply_failed --since 30d
+  parley log export --to 's3://logs/parley?endpoint_override=minio:9000&scheme=http'
+""",
+    "log sql": """\
+Needs the extra `analysis` (pip install 'parley-cli[analysis]'). Queries are in DuckDB's SQL. Views:
+sessions, messages, turns, usage, events, and one per event type, such as reply_completed. Without
+--export, the log is exported into a temporary folder first. On a terminal, without QUERY,
+statements are read at a prompt.
+
+examples:
+  parley log sql "select model, count(*) from turns group by all"
+  parley log sql --export exports/all --format csv "from usage" > usage.csv
+  parley log sql --export exports/all --as-of 2026-11-24 "select count(*) from sessions"
+  parley log sql --plot bar "select day, sum(replies) from usage group by day order by day"
+""",
+    "log generate": """\
+Needs the extra `analysis` (pip install 'parley-cli[analysis]'), and neither a stack nor Kafka. The
+log has several tenants, assistants and models, days and nights, failures, cancellations, erasures,
+short and long sessions. The same options write the same bytes.
+
+examples:
+  parley log generate --sessions 1000 --seed 7 --to exports/simulated
+  parley log sql --export exports/simulated "select status, count(*) from turns group by all"
+""",
     "log verify": LOCATIONS
     + """
+With --export, checks an export instead: that every file has its recorded checksum, and that its
+events are those of the log, each once.
+
 Checks, while the stack serves, that the sequence of each session is contiguous, that the event
 store and the log hold the same events byte for byte, and that the read model is the projection of
 the log. Prints counts and checksums. If anything differs, prints the first differences and exits

@@ -17,10 +17,10 @@ def main() -> int:
         configure_logging("gateway")
         configure_tracing("gateway")
         settings = load(GatewaySettings)
+        gateway = create_gateway(settings)
     except InvalidSettings as error:
         report_failure(error)
         return INVALID_SETTINGS
-    gateway = create_gateway(settings)
     serve(
         gateway.asgi,
         gateway.monitor,

@@ -26,6 +26,7 @@ from parley_session.application.sessions.fork_session import (
 )
 from parley_session.application.sessions.import_messages import MessageImporter
 from parley_session.application.sessions.record_completion import CompletionRecorder
+from parley_session.application.sessions.session_lifetimes import SessionLifetimes
 from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.application.sessions.update_session import SessionUpdater
@@ -82,6 +83,7 @@ class Services:
     cancel_notices: CancelNotices
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
+    lifetimes: SessionLifetimes
     background: Sequence[Coroutine[Any, Any, None]]
 
 
@@ -204,6 +206,7 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
+        lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         background=[
             relay.run(),
             assistants_relay.run(),

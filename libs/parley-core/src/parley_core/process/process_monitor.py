@@ -3,7 +3,7 @@
 Metrics: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
@@ -29,11 +29,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ProcessMonitor(Collector):
-    """Composed once per process; its collectors are read in the event loop."""
+    """Composed once per process; its collectors are read in the event loop.
+
+    `details` are further fields of `/status`.
+    """
 
     def __init__(self, service: str) -> None:
         self.service, self.version, self.revision = service, version("parley-core"), _revision()
         self.state, self.dependencies = ProcessState(), Dependencies()
+        self.details: dict[str, Callable[[], Mapping[str, Any]]] = {}
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -53,6 +57,7 @@ class ProcessMonitor(Collector):
             "status": self.state.phase,
             "missing": [*self.state.waiting_for],
             "dependencies": {each.name: each.to_json() for each in self.dependencies},
+            **{name: read() for name, read in self.details.items()},
         }
 
     def collect(self) -> Iterable[Metric]:

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from parley_events.consumer_rule import SequenceCheck
 from parley_events.session import Event
 from parley_history.domain.discarded_record import DiscardedRecord, record_digest
 from parley_history.domain.fold import InapplicableEvent, evolve
 from parley_history.domain.incoming_record import IncomingRecord
 from parley_history.domain.rows import MessageRow, SessionRow, TurnLink
-from parley_history.domain.sequencing import SequenceCheck, check_sequence
+from parley_history.domain.sequencing import check_sequence
 from parley_history.domain.usage import UsageKey, UsageRow, sum_usage, usage_of
 
 ALREADY_PARKED = "the session is already parked"

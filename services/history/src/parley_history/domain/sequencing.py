@@ -1,27 +1,12 @@
-"""Sequence check of an event against its session: next, repeat, fork or out of order."""
+"""Sequence check of an event against the row of its session, by the consumer rule."""
 
-from enum import Enum, auto
-
+from parley_events import consumer_rule
+from parley_events.consumer_rule import Applied, SequenceCheck
 from parley_events.session import Event
 from parley_history.domain.discarded_record import DiscardedRecord
 from parley_history.domain.rows import SessionRow
 
 
-class SequenceCheck(Enum):
-    NEXT = auto()
-    REPEAT = auto()
-    FORK = auto()
-    """A later id at a sequence that was already applied: the event store lost events."""
-    BEYOND = auto()
-    """An earlier event of the session is missing."""
-
-
 def check_sequence(session: SessionRow | None, event: Event | DiscardedRecord) -> SequenceCheck:
-    version = session.version if session else 0
-    if event.sequence == version + 1:
-        return SequenceCheck.NEXT
-    if event.sequence > version:
-        return SequenceCheck.BEYOND
-    # Ids increase along a session, so a later id cannot be among those applied.
-    assert session is not None
-    return SequenceCheck.FORK if event.id > session.last_event_id else SequenceCheck.REPEAT
+    applied = Applied(session.version, session.last_event_id) if session else None
+    return consumer_rule.check_sequence(applied, event.sequence, event.id)

@@ -1,0 +1,36 @@
+"""Parts that the parsers of several commands share."""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+from parley_cli.help import EPILOGS
+
+REPEATABLE = "may be repeated"
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Subparsers, name: str, summary: str, run: str = ""
+) -> argparse.ArgumentParser:
+    """`run` is a function, as module:name; a command of a group has that of the group."""
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.epilog = EPILOGS[command.prog.removeprefix("parley ")]
+    if run:
+        command.set_defaults(run=f"parley_cli.{run}")
+    return command
+
+
+def whole_number_up_to(maximum: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isdecimal() and 1 <= int(text) <= maximum):
+            raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {maximum}")
+        return int(text)
+
+    return number

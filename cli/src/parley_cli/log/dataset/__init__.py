@@ -1,0 +1,1 @@
+"""An exported data set: its columns, files, manifest and storage."""

@@ -1,0 +1,106 @@
+"""Collects the records of a stream for export: the consumer rule, the selection, and groups."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from operator import itemgetter
+
+from parley_cli.log.dataset.event_tables import RawEvent, Undecodable
+from parley_cli.log.dataset.manifest import Selection, UndecodableRecords
+from parley_core.log import LogEntry
+from parley_events.consumer_rule import ConsumerRule
+from parley_events.values import MAX_COUNT
+
+NONE_UNDECODABLE = UndecodableRecords()
+
+Groups = dict[tuple[bytes, bytes], list[RawEvent]]
+"""Events by type and day."""
+
+_REQUIRED = itemgetter("ce_type", "ce_specversion", "ce_subject", "ce_sequence", "ce_time", "ce_id")
+# A type is part of a path.
+_TYPE = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
+_USUAL_TIME_LENGTH = len("2026-11-24T12:00:00.123456Z")
+# Python's overhead of a record, beside the bytes of its value.
+_EVENT_BYTES = 700
+
+
+class CollectedEvents:
+    """The selected events that wait to be written. Memory: `size`, in bytes, approximately."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        rule: ConsumerRule[bytes, RawEvent],
+        undecodable: UndecodableRecords = NONE_UNDECODABLE,
+    ) -> None:
+        """`undecodable` are the records that were rejected before."""
+        self.rule = rule
+        self.groups: Groups = {}
+        self.count, self.size = 0, 0
+        self.undecodable = undecodable
+        self._types = frozenset(each.encode() for each in selection.types)
+        self._since = _text(selection.since) if selection.since else b""
+        self._until = _text(selection.until) if selection.until else b"\xff"
+
+    def add(self, entries: Iterable[LogEntry]) -> None:
+        """Raises TooManyDeferred."""
+        receive, collect = self.rule.receive, self._collect
+        for partition, offset, record in entries:
+            headers = dict(record.headers)
+            try:
+                kind, version, subject, sequence, time, event_id = _REQUIRED(headers)
+                number = int(sequence)
+                if version != b"1.0" or subject != record.key or len(event_id) != 36:
+                    raise ValueError
+                if not 1 <= number <= MAX_COUNT or not _is_type(kind):
+                    raise ValueError
+                if len(time) != _USUAL_TIME_LENGTH or not time.endswith(b"Z"):
+                    time = _text(datetime.fromisoformat(time.decode()))
+                _check_day(time[:10])
+            except (KeyError, ValueError, OverflowError):
+                rejected = Undecodable(partition, offset, "a header is missing or invalid")
+                self.undecodable = self.undecodable.plus([rejected])
+                continue
+            trace = headers.get("traceparent")
+            event = RawEvent(
+                partition, offset, subject, kind, number, event_id, time, trace, record.value
+            )
+            for each in receive(subject, number, event_id, event):
+                collect(each)
+
+    def take(self) -> Groups:
+        """Remove and return the collected events."""
+        groups, self.groups, self.count, self.size = self.groups, {}, 0, 0
+        return groups
+
+    def _collect(self, event: RawEvent) -> None:
+        time = event.time
+        if (self._types and event.type not in self._types) or not (
+            self._since <= time <= self._until
+        ):
+            return
+        key = (event.type, time[:10])
+        if (group := self.groups.get(key)) is None:
+            group = self.groups[key] = []
+        group.append(event)
+        self.count += 1
+        self.size += len(event.value) + _EVENT_BYTES
+
+
+def _text(time: datetime) -> bytes:
+    """The form of a time that sorts as text. Raises ValueError, OverflowError."""
+    if time.tzinfo is None:
+        raise ValueError
+    utc = time.astimezone(UTC).isoformat(timespec="microseconds")
+    return utc.replace("+00:00", "Z").encode()
+
+
+@lru_cache(maxsize=1000)
+def _is_type(kind: bytes) -> bool:
+    return _TYPE.fullmatch(kind) is not None
+
+
+@lru_cache(maxsize=10_000)
+def _check_day(day: bytes) -> None:
+    date.fromisoformat(day.decode())

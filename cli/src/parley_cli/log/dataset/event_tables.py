@@ -1,0 +1,225 @@
+"""Converts records of one event type into an Arrow table, by columns.
+
+Arrow's JSON reader parses the values of ordinary records. If one of them does not have exactly the
+form of its model, all records of the table are decoded one by one, by the event models.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import json as arrow_json
+
+from parley_cli.log.dataset.event_columns import (
+    TIME,
+    UUID_FORMAT,
+    data_fields,
+    event_schema,
+    stream_of,
+)
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE, STREAMS
+from parley_events.cloudevents import Record, UndecodableRecord, decode
+from parley_events.decoding import decode_assistant
+
+# Twice the longest value of a record, which must lie within a block and the next one.
+_BLOCK_BYTES = 2 * 1024 * 1024
+_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+class RawEvent(NamedTuple):
+    """A record whose headers were read, and whose value was not.
+
+    `time` is in UTC, as `2026-11-24T12:00:00.123456Z`.
+    """
+
+    partition: int
+    offset: int
+    key: bytes
+    type: bytes
+    sequence: int
+    id: bytes
+    time: bytes
+    traceparent: bytes | None
+    value: bytes
+
+    @property
+    def position(self) -> tuple[int, int]:
+        return self.partition, self.offset
+
+    def record(self) -> Record:
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.id),
+            ("ce_type", self.type),
+            ("ce_subject", self.key),
+            ("ce_time", self.time),
+            ("ce_sequence", b"%d" % self.sequence),
+        ]
+        if self.traceparent is not None:
+            headers.append(("traceparent", self.traceparent))
+        return Record(self.key, headers, self.value)
+
+
+class Undecodable(msgspec.Struct, frozen=True):
+    """A record that is no event, and why."""
+
+    partition: int
+    offset: int
+    error: str
+
+
+class EventTable(NamedTuple):
+    table: pa.Table
+    events: Sequence[RawEvent]
+    undecodable: Sequence[Undecodable]
+
+
+class _Irregular(Exception):
+    """A value does not have exactly the form of its model."""
+
+
+def event_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:
+    """The rows of the events, in their order, without those that cannot be decoded."""
+    schema = event_schema(event_type)
+    if event_type in ALL_DATA_BY_TYPE:
+        try:
+            columns = [*_event_columns(events), *_parsed(event_type, [e.value for e in events])]
+        except (_Irregular, pa.ArrowException, UnicodeDecodeError):
+            pass
+        else:
+            columns.append(pa.nulls(len(events), pa.string()))
+            return EventTable(pa.Table.from_arrays(columns, schema=schema), events, ())
+    return _decoded_table(event_type, events)
+
+
+def _decoded_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:
+    decodable: list[RawEvent] = []
+    values: list[bytes] = []
+    rest: list[str | None] = []
+    undecodable = []
+    for event in events:
+        try:
+            value, other = _decode_value(event_type, event)
+        except UndecodableRecord as error:
+            undecodable.append(Undecodable(event.partition, event.offset, str(error)))
+        else:
+            decodable.append(event)
+            values.append(value)
+            rest.append(other)
+    columns = _event_columns(decodable)
+    if event_type in ALL_DATA_BY_TYPE and decodable:
+        columns += _parsed(event_type, values)
+    elif event_type in ALL_DATA_BY_TYPE:
+        columns += [pa.nulls(0, field.type) for field in data_fields(event_type)]
+    columns.append(pa.array(rest, pa.string()))
+    table = pa.Table.from_arrays(columns, schema=event_schema(event_type))
+    return EventTable(table, decodable, undecodable)
+
+
+def _decode_value(event_type: str, event: RawEvent) -> tuple[bytes, str | None]:
+    """The known fields as one line of JSON, and the other ones as a JSON object.
+
+    All fields of an unknown type are others. Raises UndecodableRecord.
+    """
+    is_session = stream_of(event_type) is STREAMS[0]
+    decoded = decode(event.record()) if is_session else decode_assistant(event.record())
+    if event_type not in ALL_DATA_BY_TYPE:
+        try:
+            data = msgspec.json.decode(event.value, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise UndecodableRecord("the value is not strict JSON") from None
+        return b"", _json(data)
+    dumped = decoded.data.model_dump(mode="json", exclude_none=True)
+    known, unknown = _split(dumped, pa.struct(data_fields(event_type)))
+    return msgspec.json.encode(known), _json(unknown) if unknown else None
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _split(
+    value: Mapping[str, Any], fields: pa.StructType
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    known: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for name, each in value.items():
+        index = fields.get_field_index(name)
+        if index < 0:
+            unknown[name] = each
+        elif isinstance(each, dict) and pa.types.is_struct(fields.field(index).type):
+            known[name], others = _split(each, fields.field(index).type)
+            if others:
+                unknown[name] = others
+        else:
+            known[name] = each
+    return known, unknown
+
+
+def _event_columns(events: Sequence[RawEvent]) -> list[pa.Array]:
+    """Raises _Irregular for ids that are not in their usual form, and ArrowException."""
+    partitions, offsets, keys, _, sequences, ids, times, traces, _ = (
+        zip(*events, strict=True) if events else [()] * len(RawEvent._fields)
+    )
+    keys, ids = pa.array(keys, pa.string()), pa.array(ids, pa.string())
+    _require_uuids(keys.unique())
+    _require_uuids(ids)
+    return [
+        ids,
+        keys,
+        pa.array(sequences, pa.int32()),
+        pa.array(times, pa.string()).cast(TIME),
+        pa.array(partitions, pa.int32()),
+        pa.array(offsets, pa.int64()),
+        pa.array(traces, pa.string()),
+    ]
+
+
+def _require_uuids(array: Any) -> None:
+    if pc.all(pc.match_substring_regex(array, _UUID)).as_py() is False:
+        raise _Irregular
+
+
+def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
+    """The data columns of values that have exactly the form of their model.
+
+    Raises _Irregular or ArrowException for others.
+    """
+    lines = b"\n".join(values)
+    if lines.count(b"\n") != len(values) - 1:
+        # In valid JSON a line break is white space.
+        lines = b"\n".join(value.replace(b"\n", b" ") for value in values)
+    fields = data_fields(event_type)
+    table = arrow_json.read_json(
+        pa.BufferReader(lines),
+        read_options=arrow_json.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=arrow_json.ParseOptions(
+            explicit_schema=pa.schema([(each.name, _text_of_time(each.type)) for each in fields]),
+            unexpected_field_behavior="error",
+        ),
+    )
+    if table.num_rows != len(values):
+        raise _Irregular
+    return [_checked(table.column(field.name), field) for field in fields]
+
+
+def _text_of_time(kind: pa.DataType) -> pa.DataType:
+    # Arrow's reader parses fewer forms of a time than its cast.
+    return pa.string() if pa.types.is_timestamp(kind) else kind
+
+
+def _checked(column: Any, field: pa.Field) -> Any:
+    if not field.nullable and column.null_count:
+        raise _Irregular
+    if pa.types.is_struct(field.type):
+        # A field with a default or a newer optional field may be missing; the model knows.
+        for index in range(field.type.num_fields):
+            if pc.struct_field(column, index).null_count != column.null_count:
+                raise _Irregular
+    if pa.types.is_timestamp(field.type):
+        return column.cast(TIME)
+    if UUID_FORMAT in field.metadata:
+        _require_uuids(column.drop_null())
+    return column

@@ -1,0 +1,1 @@
+"""`parley log export`: copies the log into files, once and then incrementally."""

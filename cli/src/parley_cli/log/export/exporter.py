@@ -1,0 +1,166 @@
+"""Exports one stream: reads the log, applies the consumer rule, and writes parts in turns.
+
+While one part is encoded and written in a thread, the next one is read. Memory is bounded by two
+parts of `max_part_bytes` and their encoded forms, and by the last event of each session.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from parley_cli.errors import CommandError
+from parley_cli.log.dataset.collected_events import CollectedEvents, Groups
+from parley_cli.log.dataset.event_tables import RawEvent, Undecodable
+from parley_cli.log.dataset.export_writer import AppliedEvents, ExportWriter
+from parley_cli.log.dataset.manifest import StreamState
+from parley_cli.log.dataset.part_files import Opened
+from parley_cli.log.export.progress import ProgressReport
+from parley_core.log import LogEntry
+from parley_events.asyncapi.streams import Stream
+from parley_events.consumer_rule import ConsumerRule, TooManyDeferred
+
+STALL_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A part has at most this many bytes of values and events, and a batch more."""
+
+    max_part_bytes: int = 192 * 1024 * 1024
+    max_part_events: int = 200_000
+    checkpoint_seconds: float = 10.0
+
+
+class Log(Protocol):
+    """`ResilientLog` implements it."""
+
+    @property
+    def positions(self) -> Mapping[int, int]: ...
+    def seek(self, positions: Mapping[int, int]) -> None: ...
+    async def read(self, stall_timeout: float) -> list[LogEntry]: ...
+
+
+class ContentOpener(Protocol):
+    """`OpenedContent` implements it."""
+
+    unopened_fields: int
+
+    async def open(self, events: Sequence[RawEvent]) -> Opened: ...
+
+
+class StreamExporter:
+    """Exports the records of a stream from the positions of `state` up to `ends`."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        state: StreamState,
+        applied: AppliedEvents,
+        writer: ExportWriter,
+        *,
+        opener: ContentOpener | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._stream, self._state, self._writer = stream, state, writer
+        self._opener, self._limits = opener, limits or Limits()
+        selection = writer.manifest.selection
+        rule = ConsumerRule[bytes, RawEvent](applied, starts_anywhere=selection.starts_midway)
+        rule.forked = {session.encode(): at for session, at in state.forked.items()}
+        for event in state.deferred:
+            rule.receive(event.key, event.sequence, event.id, event)
+        self._events = CollectedEvents(selection, rule, state.undecodable)
+        self._writing: asyncio.Task[None] | None = None
+        self._checkpoint_at = time.monotonic() + self._limits.checkpoint_seconds
+        # Only the thread that writes changes it, one part after the other.
+        self._invalid_values: list[Undecodable] = []
+
+    async def run(self, log: Log, ends: Mapping[int, int], progress: ProgressReport) -> None:
+        """Raises LogError, CommandError."""
+        positions = dict(self._state.positions)
+        unread = {p: at for p, at in positions.items() if at < ends[p]}
+        progress.start(f"Stream {self._stream.channel}", sum(ends[p] - unread[p] for p in unread))
+        try:
+            if unread:
+                log.seek(unread)
+            while unread:
+                entries = await log.read(STALL_TIMEOUT_SECONDS)
+                self._events.add([e for e in entries if e.offset < ends.get(e.partition, -1)])
+                before = sum(unread.values())
+                for partition in [*unread]:
+                    # Transaction markers have offsets too; new records may follow the end.
+                    at = min(log.positions.get(partition, unread[partition]), ends[partition])
+                    positions[partition] = at
+                    unread[partition] = at
+                progress.advance(sum(unread.values()) - before)
+                unread = {p: at for p, at in unread.items() if at < ends[p]}
+                if self._is_full():
+                    await self._write(positions)
+            await self._write(positions, checkpoint=True)
+            await self._written_part()
+        except TooManyDeferred as error:
+            raise CommandError(
+                f"The log is incomplete: {error}. `parley log verify` lists the missing events, "
+                "and `parley log restore` publishes them again."
+            ) from None
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+
+    def _is_full(self) -> bool:
+        events, limits = self._events, self._limits
+        return events.count >= limits.max_part_events or events.size >= limits.max_part_bytes
+
+    async def _write(self, positions: Mapping[int, int], *, checkpoint: bool = False) -> None:
+        """Write the collected events as soon as the previous ones are written."""
+        groups = self._events.take()
+        opened = await self._opened(groups)
+        await self._written_part()
+        state = None
+        if checkpoint or time.monotonic() >= self._checkpoint_at:
+            self._checkpoint_at = time.monotonic() + self._limits.checkpoint_seconds
+            # Copies: while the thread writes, more events arrive.
+            state = (self._state_at(positions), dict(self._events.rule.applied))
+        writing = asyncio.to_thread(self._write_in_thread, groups, opened, state)
+        self._writing = asyncio.create_task(writing)
+
+    async def _written_part(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+
+    def _write_in_thread(
+        self,
+        groups: Groups,
+        opened: Opened | None,
+        state: tuple[StreamState, AppliedEvents] | None,
+    ) -> None:
+        self._invalid_values += self._writer.write_parts(groups, opened)
+        if state is not None:
+            at, applied = state
+            at = replace(at, undecodable=at.undecodable.plus(self._invalid_values))
+            self._writer.checkpoint(self._stream.channel, at, applied)
+
+    def _state_at(self, positions: Mapping[int, int]) -> StreamState:
+        rule = self._events.rule
+        unopened = self._opener.unopened_fields if self._opener else 0
+        return replace(
+            self._state,
+            positions=dict(positions),
+            repeats=self._state.repeats + rule.repeats,
+            deferred=[event for each in rule.deferred.values() for _, event in each.values()],
+            forked={session.decode(errors="replace"): at for session, at in rule.forked.items()},
+            undecodable=self._events.undecodable,
+            unopened_fields=self._state.unopened_fields + unopened,
+        )
+
+    async def _opened(self, groups: Groups) -> Opened | None:
+        if self._opener is None:
+            return None
+        opened: dict[tuple[int, int], Mapping[str, str | None]] = {}
+        for events in groups.values():
+            opened |= await self._opener.open(events)
+        return opened

@@ -1,0 +1,1 @@
+"""`parley log generate`: a simulated log, for demonstrations, tests and benchmarks."""

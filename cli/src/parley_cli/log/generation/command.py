@@ -1,0 +1,144 @@
+"""Run of `parley log generate`: merges simulated sessions by time and writes them as an export."""
+
+import heapq
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from parley_cli.errors import CommandError
+from parley_cli.log.dataset.collected_events import Groups
+from parley_cli.log.dataset.event_tables import RawEvent
+from parley_cli.log.dataset.export_writer import ExportWriter
+from parley_cli.log.dataset.manifest import Manifest, Selection, StreamState
+from parley_cli.log.dataset.storage_location import storage_at
+from parley_cli.log.export.exporter import Limits
+from parley_cli.log.generation.simulated_stream import Fields, SimulatedEvent
+from parley_cli.log.generation.synthetic_people import ASSISTANTS
+from parley_cli.log.generation.synthetic_sessions import (
+    FIRST_DAY,
+    simulated_session,
+    start_times,
+)
+from parley_core.log import partition_of
+from parley_events.assistant import AssistantDefined, assistant_stream
+from parley_events.cloudevents import encode_data
+from parley_events.topics import ASSISTANTS_TOPIC, SESSIONS_TOPIC
+from parley_events.uuid7 import uuid7_after
+from parley_events.values import Actor
+
+PARTITIONS = 12
+
+
+def generate(target: str, sessions: int, seed: int, *, days: int, content: bool) -> int:
+    """Write the export. Raises CommandError if the target is not empty."""
+    storage = storage_at(target)
+    if next(iter(storage.paths()), None) is not None:
+        raise CommandError(f"{storage} is not empty: choose another folder.")
+    writer = ExportWriter(storage, Manifest(selection=Selection(content=content)))
+    _write_assistants(writer, seed)
+    _write_sessions(writer, simulated_events(sessions, seed, days), content)
+    writer.complete()
+    print(f"{storage} has {writer.manifest.events:,} events of {sessions:,} sessions.")
+    return 0
+
+
+def simulated_events(sessions: int, seed: int, days: int) -> Iterator[SimulatedEvent]:
+    """The events of all sessions in order of their times; those of a session in its order."""
+    starts = start_times(sessions, days, Random(seed))
+    running: list[tuple[Any, int, SimulatedEvent, Iterator[SimulatedEvent]]] = []
+    for number, started_at in enumerate(starts):
+        while running and running[0][0] <= started_at:
+            yield _next_of(running)
+        # A generator of its own, so that a session does not depend on those before it.
+        events = simulated_session(Random(f"{seed}/{number}"), started_at)
+        first = next(events)
+        heapq.heappush(running, (first.event.time, number, first, events))
+    while running:
+        yield _next_of(running)
+
+
+def _next_of(running: list[tuple[Any, int, SimulatedEvent, Iterator[SimulatedEvent]]]) -> Any:
+    _, number, first, events = running[0]
+    if (following := next(events, None)) is None:
+        heapq.heappop(running)
+    else:
+        heapq.heapreplace(running, (following.event.time, number, following, events))
+    return first
+
+
+def _write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], content: bool) -> None:
+    limits, positions = Limits(), dict.fromkeys(range(PARTITIONS), 0)
+    partitions = list(positions)
+    groups: Groups = defaultdict(list)
+    opened: dict[tuple[int, int], dict[str, str | None]] = {}
+    count = 0
+    for event, fields in events:
+        partition = partition_of(str(event.session_id).encode(), partitions)
+        raw = raw_event(event, partition, positions[partition])
+        positions[partition] += 1
+        groups[(raw.type, raw.time[:10])].append(raw)
+        if content and fields:
+            opened[raw.position] = _texts(fields)
+        count += 1
+        if count >= limits.max_part_events:
+            writer.write_parts(groups, opened if content else None)
+            groups, opened, count = defaultdict(list), {}, 0
+    writer.write_parts(groups, opened if content else None)
+    starts = dict.fromkeys(partitions, 0)
+    state = StreamState(topic=SESSIONS_TOPIC, starts=starts, positions=positions)
+    writer.checkpoint("sessions", state, {})
+
+
+def _write_assistants(writer: ExportWriter, seed: int) -> None:
+    random = Random(f"{seed}/assistants")
+    groups: Groups = defaultdict(list)
+    for offset, assistant in enumerate(ASSISTANTS):
+        data = AssistantDefined(
+            actor=Actor(tenant="default", user="admin"),
+            request_id=f"req-{random.getrandbits(48):012x}",
+            assistant_id=assistant.id,
+            name=assistant.name,
+            description=f"Simulated assistant {assistant.name}.",
+            model=assistant.model.name,
+            instructions="Answer briefly.",
+            default=offset == 0,
+        )
+        event_id = uuid7_after(None, FIRST_DAY, random.getrandbits(74))
+        time = FIRST_DAY.isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
+        groups[(data.TYPE.encode(), time[:10])].append(
+            RawEvent(
+                0,
+                offset,
+                str(assistant_stream(None, assistant.id)).encode(),
+                data.TYPE.encode(),
+                1,
+                str(event_id).encode(),
+                time,
+                None,
+                encode_data(data),
+            )
+        )
+    writer.write_parts(groups, None)
+    state = StreamState(topic=ASSISTANTS_TOPIC, starts={0: 0}, positions={0: len(ASSISTANTS)})
+    writer.checkpoint("assistants", state, {})
+
+
+def raw_event(event: Any, partition: int, offset: int) -> RawEvent:
+    time = event.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return RawEvent(
+        partition,
+        offset,
+        str(event.session_id).encode(),
+        event.type.encode(),
+        event.sequence,
+        str(event.id).encode(),
+        time.encode(),
+        event.traceparent.encode() if event.traceparent else None,
+        encode_data(event.data),
+    )
+
+
+def _texts(fields: Fields) -> dict[str, str | None]:
+    return {name: json.dumps(value, separators=(",", ":")) for name, value in fields.items()}

@@ -1,0 +1,173 @@
+"""Plots of a result: in the terminal with block characters, or as an HTML page with SVG.
+
+The first column is the label of a row, or the x axis; each further column of numbers is a series.
+"""
+
+import html
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from parley_cli.errors import CommandError
+from parley_cli.log.sql.formatting import rows_of, text_of
+
+PlotKind = Literal["line", "bar"]
+MAX_POINTS = 1_000
+_HEIGHT = 16
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+_BAR_PARTS = " ▏▎▍▌▋▊▉█"
+_COLOURS = ("#2463b4", "#c2571a", "#2c7f3f", "#8b3f96", "#8a6d00", "#b32943")
+
+
+@dataclass(frozen=True)
+class PlotData:
+    labels: Sequence[str]
+    series: Sequence[tuple[str, Sequence[float]]]
+
+    @property
+    def maximum(self) -> float:
+        return max((value for _, values in self.series for value in values), default=0) or 1.0
+
+
+def plot(result: "pa.RecordBatchReader", kind: PlotKind, file: Path | None) -> None:
+    """Print the plot, or write it to an .html file. Raises CommandError."""
+    data = plot_data(result)
+    if file is None:
+        lines = bar_lines(data) if kind == "bar" else line_lines(data)
+        print("\n".join(lines))
+        return
+    if file.suffix != ".html":
+        raise CommandError("A plot is written to a file whose name ends with .html.")
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        partial.write_text(html_page(data, kind), encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def plot_data(result: "pa.RecordBatchReader") -> PlotData:
+    """Raises CommandError for a result that has no series or too many rows."""
+    first, *others = result.schema.names or [""]
+    kinds = dict(zip(result.schema.names, result.schema.types, strict=True))
+    numeric = [name for name in others if _is_number(kinds[name])]
+    if not numeric:
+        raise CommandError(
+            "A plot needs labels in the first column and a number in another one: for example "
+            "select day, sum(replies) from usage group by day order by day."
+        )
+    rows = []
+    for row in rows_of(result):
+        rows.append(row)
+        if len(rows) > MAX_POINTS:
+            raise CommandError(f"A plot shows up to {MAX_POINTS:,} rows: group them, or add LIMIT.")
+    series = [(name, [float(row[name] or 0) for row in rows]) for name in numeric]
+    return PlotData([text_of(row[first]) for row in rows], series)
+
+
+def bar_lines(data: PlotData) -> list[str]:
+    """A bar per row and series, from zero; negative values have none."""
+    label = max(map(len, data.labels), default=0)
+    values = [[text_of(value) for value in values] for _, values in data.series]
+    number = max((len(text) for texts in values for text in texts), default=0)
+    width = max(10, shutil.get_terminal_size().columns - label - number - 3)
+    lines = []
+    for row, name in enumerate(data.labels):
+        for index, (_, numbers) in enumerate(data.series):
+            eighths = round(max(0.0, numbers[row]) / data.maximum * width * 8)
+            bar = "█" * (eighths // 8) + _BAR_PARTS[eighths % 8].strip()
+            shown = name if index == 0 else ""
+            lines.append(f"{shown:<{label}} {bar:<{width}} {values[index][row]:>{number}}".rstrip())
+    return [*_legend(data), *lines]
+
+
+def line_lines(data: PlotData) -> list[str]:
+    """A chart of columns per series, each as high as its value."""
+    lines = []
+    for name, values in data.series:
+        columns = _resampled(values, max(10, shutil.get_terminal_size().columns - 12))
+        top = max(values, default=0) or 1.0
+        lines.append(name)
+        for level in range(_HEIGHT - 1, -1, -1):
+            cells = (round(max(0.0, v) / top * _HEIGHT * 8) - level * 8 for v in columns)
+            axis = text_of(top * (level + 1) / _HEIGHT) if level % 5 == 0 else ""
+            drawn = "".join(_EIGHTHS[min(8, max(0, each))] for each in cells)
+            lines.append(f"{axis:>10} {drawn}".rstrip())
+    ends = [data.labels[0], data.labels[-1]] if data.labels else []
+    return [*lines, f"{'':>10} {' … '.join(ends)}".rstrip()]
+
+
+def html_page(data: PlotData, kind: PlotKind) -> str:
+    width, height, left, bottom = 960, 420, 70, 60
+    count = max(1, len(data.labels))
+    step = (width - left) / count
+    shapes = []
+    for index, (name, values) in enumerate(data.series):
+        colour = _COLOURS[index % len(_COLOURS)]
+        heights = [max(0.0, value) / data.maximum * (height - bottom - 20) for value in values]
+        if kind == "bar":
+            bar = step * 0.8 / len(data.series)
+            shapes += [
+                f'<rect x="{left + row * step + index * bar:.1f}" y="{height - bottom - each:.1f}" '
+                f'width="{max(bar, 0.5):.1f}" height="{each:.1f}" fill="{colour}"><title>'
+                f"{html.escape(f'{data.labels[row]}: {text_of(values[row])}')}</title></rect>"
+                for row, each in enumerate(heights)
+            ]
+        else:
+            points = " ".join(
+                f"{left + (row + 0.5) * step:.1f},{height - bottom - each:.1f}"
+                for row, each in enumerate(heights)
+            )
+            shapes.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+        shapes.append(
+            f'<text x="{left + 150 * index}" y="{height - 8}" fill="{colour}">'
+            f"{html.escape(name)}</text>"
+        )
+    for row in range(0, count, max(1, count // 12)):
+        if data.labels:
+            shapes.append(
+                f'<text x="{left + row * step:.1f}" y="{height - bottom + 18}" font-size="11">'
+                f"{html.escape(data.labels[row])}</text>"
+            )
+    for part in range(5):
+        y = height - bottom - part / 4 * (height - bottom - 20)
+        shapes.append(f'<line x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+        shapes.append(
+            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" font-size="11">'
+            f"{text_of(data.maximum * part / 4)}</text>"
+        )
+    title = html.escape(", ".join(name for name, _ in data.series))
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif">{"".join(shapes)}</svg></html>\n'
+    )
+
+
+def _legend(data: PlotData) -> list[str]:
+    return [", ".join(name for name, _ in data.series)] if len(data.series) > 1 else []
+
+
+def _resampled(values: Sequence[float], columns: int) -> list[float]:
+    """As many values as columns: the mean of those that share one, or each repeated."""
+    if not values:
+        return []
+    if len(values) > columns:
+        edges = [round(each * len(values) / columns) for each in range(columns + 1)]
+        parts = [values[a:b] for a, b in pairwise(edges)]
+        return [sum(part) / len(part) for part in parts]
+    repeat = columns // len(values)
+    return [value for value in values for _ in range(repeat)]
+
+
+def _is_number(kind: Any) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )

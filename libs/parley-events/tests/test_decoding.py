@@ -1,0 +1,50 @@
+"""Decoding of events as other clients deliver them."""
+
+import json
+
+import pytest
+
+from parley_events.asyncapi.streams import STREAMS
+from parley_events.cloudevents import UndecodableRecord, decode
+from parley_events.decoding import decode_assistant, decode_json_event, record_from
+from parley_events.golden import golden, golden_record
+
+SESSIONS, ASSISTANTS = STREAMS
+
+
+@pytest.mark.parametrize("event_type", SESSIONS.data_by_type)
+def test_a_message_of_any_client_decodes_like_the_record(event_type: str) -> None:
+    record = golden_record(event_type)
+    for headers in (dict(record.headers), tuple(record.headers)):
+        assert decode(record_from(record.key, headers, record.value)) == decode(record)
+
+
+def test_a_message_without_key_headers_or_value_is_undecodable() -> None:
+    with pytest.raises(UndecodableRecord):
+        decode(record_from(None, None, None))
+    with pytest.raises(UndecodableRecord):
+        decode(record_from(b"key", [("ce_id", None)], b"{}"))
+
+
+@pytest.mark.parametrize("event_type", ASSISTANTS.data_by_type)
+def test_assistant_events_decode_to_their_models(event_type: str) -> None:
+    event = decode_assistant(golden_record(event_type))
+    assert isinstance(event.data, ASSISTANTS.data_by_type[event_type])
+
+
+@pytest.mark.parametrize("event_type", SESSIONS.data_by_type)
+def test_a_cloudevent_in_json_decodes_like_the_record(event_type: str) -> None:
+    stored = golden(event_type)
+    headers = {
+        name.removeprefix("ce_"): value
+        for name, value in stored["headers"].items()
+        if name.startswith("ce_") or name == "traceparent"
+    }
+    line = json.dumps(headers | {"data": stored["value"]})
+    assert decode_json_event(line) == decode(golden_record(event_type))
+
+
+@pytest.mark.parametrize("line", ["", "{}", "[]", '{"data": 1}', "null"])
+def test_a_line_that_is_no_cloudevent_is_undecodable(line: str) -> None:
+    with pytest.raises(UndecodableRecord):
+        decode_json_event(line)
