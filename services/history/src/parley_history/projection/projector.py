@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange
+from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange, TopicMissing
 from parley_core.log.group_reader import LoadPositions
 from parley_core.runtime.backoff import Backoff
 from parley_core.tracing.spans import batch_span
@@ -124,7 +124,7 @@ class Projector:
         return self.joined and not self._failing
 
     async def run(self) -> None:
-        """Run until cancelled. Raises LogError when Kafka responds but refuses the group."""
+        """Run until cancelled. Raises LogError when Kafka refuses the group or the topic."""
         try:
             while not self.joined:
                 await self._join()
@@ -137,8 +137,8 @@ class Projector:
     async def _join(self) -> None:
         try:
             await self._log.start(JOIN_TIMEOUT_SECONDS)
-        except LogUnreachable as error:
-            # Kafka may be starting too; a retry here spares a restart by the supervisor.
+        except (LogUnreachable, TopicMissing) as error:
+            # Kafka, or what creates the topic, may be starting too: restarts would not help.
             self._observer.on_log_result(False)
             await self._back_off(str(error))
         else:
