@@ -42,6 +42,7 @@ from parley_gateway.history.page_cache import PageCache
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
 from parley_gateway.history.version_lookup import VersionLookup, version_cache
 from parley_gateway.http.body_limits import BodyLimits
+from parley_gateway.http.client_address import ClientAddresses
 from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
@@ -152,6 +153,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         metrics=monitor.requests,
         person_key=lambda: settings.internal_secret.value,
         begin_span=EntrySpans(settings.trusted_proxies),
+        client_address=ClientAddresses(settings.trusted_proxies).address_of,
     )
     install_error_handlers(api)
     install_request_error_handlers(api)
