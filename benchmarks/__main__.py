@@ -8,6 +8,7 @@ import uvloop
 NAMES = (
     "append",
     "cold_session",
+    "export",
     "flood",
     "history",
     "idle_streams",

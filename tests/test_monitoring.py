@@ -23,8 +23,6 @@ GOLDEN = ROOT / "tests/e2e/metrics.golden.txt"
 
 # Of targets; pod-monitor.yaml and `parley up --monitoring` set them.
 TARGET_LABELS = {"namespace", "pod", "process", "job"}
-# Exported only where an issuer signs the tokens, so not by the stack of the golden list.
-CONDITIONAL = {"parley_gateway_key_set_age_seconds": set[str]()}
 # Of Prometheus, prometheus_client, kube-state-metrics, node-exporter and cert-manager.
 FOREIGN = {
     "up": set[str](),
@@ -196,7 +194,7 @@ def test_the_alerts_about_jobs_select_jobs_that_exist() -> None:
 
 def _known_metrics() -> dict[str, set[str]]:
     """Labels by metric, without the suffixes of counters and histograms."""
-    known: dict[str, set[str]] = {**CONDITIONAL, **FOREIGN}
+    known: dict[str, set[str]] = {**FOREIGN}
     for line in GOLDEN.read_text().splitlines():
         if line[:1] != "#":
             _, name, _, *labels = line.split()

@@ -15,6 +15,7 @@ from parley_testing.stored_turn import StoredTurn
 
 SECRET = "what-a-person-typed"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+REQUEST = "POST /turns/{turn_id:uuid}/stream"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
@@ -27,7 +28,7 @@ def spans() -> Iterator[RecordedSpans]:
 async def run(inference: Inference, turn: StoredTurn, spans: RecordedSpans) -> None:
     async with inference.stream(turn, traceparent=TRACEPARENT) as stream:
         await stream.events()
-    await eventually(lambda: "turn" in spans.names)
+    await eventually(lambda: {"turn", REQUEST} <= {*spans.names})
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
@@ -48,7 +49,7 @@ async def test_a_turn_and_its_call_are_parts_of_the_request(
     await run(inference, turn, spans)
 
     turn_span, chat = spans.named("turn"), spans.named("chat demo")
-    request = spans.named("POST /turns/{turn_id:uuid}/stream")
+    request = spans.named(REQUEST)
     assert turn_span.parent == request.get_span_context()
     assert chat.parent == turn_span.get_span_context()
     assert {ids_of(each)[0] for each in spans.all} == {TRACE}
