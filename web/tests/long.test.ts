@@ -90,9 +90,7 @@ test('a message that was found far above is loaded and shown; Control+F searches
   const row = page.locator('.message', { hasText: 'number 41.' });
   await row.waitFor({ timeout: 30_000 });
   await expect.poll(() => row.boundingBox().then((box) => (box?.y ?? -1) > 0)).toBe(true);
-  const [found] = (await chat.history(id)).filter((each) =>
-    each.content.includes('needle'),
-  );
+  const [found] = (await chat.history(id)).filter((each) => each.content.includes('needle'));
   expect(new URL(page.url()).searchParams.get('message')).toBe(found?.id);
 
   expect(await page.evaluate(() => document.querySelectorAll('*').length)).toBeLessThan(8_000);
