@@ -8,6 +8,7 @@ import uvloop
 NAMES = (
     "append",
     "cold_session",
+    "export",
     "flood",
     "history",
     "idle_streams",
@@ -21,6 +22,7 @@ NAMES = (
     "search",
     "stack",
     "start",
+    "tracing",
     "turn_cost",
     "web",
 )

@@ -141,6 +141,8 @@ def mounted_files(stack: Stack, workload: Workload) -> set[str]:
     found = set()
     for mount in workload.container.get("volumeMounts", []):
         (volume,) = (each for each in workload.pod["volumes"] if each["name"] == mount["name"])
+        if volume.get("configMap", {}).get("optional"):
+            continue  # Of overlays that have it.
         if "configMap" in volume:
             names = stack.named("ConfigMap", volume["configMap"]["name"])["data"].keys()
         else:

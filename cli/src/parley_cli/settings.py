@@ -68,8 +68,6 @@ class TokenSettings(DataSettings):
         default=None,
         description="the secret that signs tokens (HS256); by default the one in the data folder",
     )
-    jwt_issuer: str | None = Field(default=None, description="the issuer (`iss`) of tokens")
-    jwt_audience: str | None = Field(default=None, description="the audience (`aud`) of tokens")
 
 
 class ChatSettings(TokenSettings):
@@ -115,9 +113,10 @@ class UpSettings(TokenSettings, ExternalEngineSettings):
 
     host: str = Field(default="127.0.0.1", description="the address on which the gateway listens")
     port: Port = Field(default=8080, description="the port of the gateway, from 1 to 65535")
-    jwks_url: str | None = Field(
+    oidc_issuers: Path | None = Field(
         default=None,
-        description="the URL of the token issuer's keys; without it, development tokens are valid",
+        description="the path of a YAML file with the OpenID Connect issuers of tokens; without "
+        "it, development tokens are valid",
     )
     master_key: Annotated[SecretStr, AfterValidator(_master_key)] | None = Field(
         default=None,

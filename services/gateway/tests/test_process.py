@@ -25,7 +25,7 @@ RIGHT = {
     "PARLEY_JWT_SECRET": JWT_SECRET,
 }
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----"
-JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"}
+ISSUERS = {"PARLEY_JWT_SECRET": "", "PARLEY_OIDC_ISSUERS": "/nowhere.yaml"}
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,8 @@ JWKS = {"PARLEY_JWT_SECRET": "", "PARLEY_JWKS_URL": "https://login.example/keys"
         ({"PARLEY_JWT_SECRET": ""}, "Set either PARLEY_JWT_SECRET"),
         ({"PARLEY_JWT_SECRET": "too short"}, "PARLEY_JWT_SECRET should be at least 32"),
         ({"PARLEY_JWT_SECRET": PUBLIC_KEY}, "PARLEY_JWT_SECRET is an asymmetric key"),
-        (JWKS | {"PARLEY_JWT_SECRET": JWT_SECRET}, "Set either PARLEY_JWT_SECRET"),
-        (JWKS, "PARLEY_JWT_ISSUER is not set."),
-        (JWKS | {"PARLEY_JWT_ISSUER": "x"}, "PARLEY_JWT_AUDIENCE is not set."),
-        (
-            JWKS | {"PARLEY_JWKS_URL": "login"},
-            "PARLEY_JWKS_URL is wrong. It should be the URL",
-        ),
+        (ISSUERS | {"PARLEY_JWT_SECRET": JWT_SECRET}, "Set either PARLEY_JWT_SECRET"),
+        (ISSUERS, "PARLEY_OIDC_ISSUERS is wrong: it cannot be read"),
     ],
 )
 def test_invalid_settings_exit_with_code_2_and_name_the_variable(

@@ -48,12 +48,7 @@ def development_token(
         "iat": int(now.timestamp()),
         "exp": int((now + timedelta(hours=hours)).timestamp()),
     }
-    optional = {
-        "tenant": tenant,
-        "scope": " ".join(scopes),
-        "iss": settings.jwt_issuer,
-        "aud": settings.jwt_audience,
-    }
+    optional = {"tenant": tenant, "scope": " ".join(scopes)}
     claims |= {name: value for name, value in optional.items() if value}
     return jwt.encode(claims, _secret(settings), algorithm="HS256")
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
@@ -17,6 +16,7 @@ from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.tracing.request_spans import EntrySpans
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
@@ -27,11 +27,9 @@ from parley_gateway.api.reference_routes import reference_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.authenticator import Authenticator
-from parley_gateway.auth.jwks_client import JWKSClient
-from parley_gateway.auth.jwt_verifiers import SharedSecretVerifier, jwt_verifier
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
-from parley_gateway.auth.token_settings import JWTSettings
+from parley_gateway.auth.token_verification import TokenVerification
 from parley_gateway.chat_completions.endpoint import ChatCompletions
 from parley_gateway.chat_completions.model_directory import ModelDirectory
 from parley_gateway.chat_completions.parameter_support import ParameterSupport
@@ -78,10 +76,14 @@ class Gateway:
 
 
 def create_gateway(settings: GatewaySettings) -> Gateway:
-    """Routes are added at startup: the HTTP client requires the running event loop."""
+    """Routes are added at startup: the HTTP client requires the running event loop.
+
+    Raises InvalidSettings.
+    """
     monitor = ProcessMonitor("gateway")
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
+    verification = TokenVerification(settings.jwt)
     streams = StreamLimiter(
         settings.max_streams,
         settings.max_person_share,
@@ -94,6 +96,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         async with (
             http_session() as http,
             version_cache(settings.redis_url, monitor) as cached_versions,
+            verification.running(http, monitor, tokens.clear),
         ):
             upstreams = Upstreams(
                 http,
@@ -103,22 +106,29 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 history_url=settings.history_url,
                 monitor=monitor,
             )
-            keys = metrics.keys = _issuer_keys(settings.jwt, http, tokens, monitor)
-            verifier = jwt_verifier(settings.jwt, keys)
-            authenticator = Authenticator(verifier, tokens)
+            authenticator = Authenticator(verification.verifier, tokens)
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
-                settings, authenticator, upstreams, pages, versions, streams, monitor, metrics
+                settings,
+                authenticator,
+                verification,
+                upstreams,
+                pages,
+                versions,
+                streams,
+                monitor,
+                metrics,
             )
 
             def apply(fresh: GatewaySettings) -> None:
+                verification.replace(fresh.jwt)
                 settings.internal_secret.replace(fresh.internal_secret)
-                if isinstance(verifier, SharedSecretVerifier) and fresh.jwt.secret is not None:
-                    verifier.secret = fresh.jwt.secret.get_secret_value()
-                    tokens.clear()
+                tokens.clear()
 
-            reloader = SettingsReloader(settings, apply, monitor.registry)
-            async with background_tasks(_start(keys, monitor.state), reloader.run()):
+            reloader = SettingsReloader(
+                settings, apply, monitor.registry, more_files=lambda: verification.more_files
+            )
+            async with background_tasks(_start(verification, monitor.state), reloader.run()):
                 yield
 
     api = FastAPI(
@@ -131,6 +141,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own spans and log records would have URLs with their queries, and exceptions.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
@@ -139,6 +151,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         RequestObserver,
         metrics=monitor.requests,
         person_key=lambda: settings.internal_secret.value,
+        begin_span=EntrySpans(settings.trusted_proxies),
     )
     install_error_handlers(api)
     install_request_error_handlers(api)
@@ -147,7 +160,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     cached = PageCacheMiddleware(
         SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests
     )
-    metrics = GatewayMetrics(monitor.registry, streams, cached)
+    metrics = GatewayMetrics(monitor.registry, streams, cached, verification)
     asgi = with_cors(cached, settings.cors_origins)
 
     def begin_drain() -> None:
@@ -157,17 +170,17 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     return Gateway(asgi, cached.early_pages, api, tokens, monitor, begin_drain, streams.hurry)
 
 
-async def _start(keys: JWKSClient | None, state: ProcessState) -> None:
+async def _start(verification: TokenVerification, state: ProcessState) -> None:
     """The process is ready once it can verify tokens."""
-    if keys is not None:
-        state.wait_for("token_issuer")
-        await keys.wait_until_fetched()
+    state.wait_for("token_issuer")
+    await verification.wait_until_usable()
     state.mark_started()
 
 
 def _routes(
     settings: GatewaySettings,
     authenticator: Authenticator,
+    verification: TokenVerification,
     upstreams: Upstreams,
     pages: PageCache,
     versions: VersionLookup,
@@ -218,7 +231,7 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         health_routes(monitor.state),
-        client_config_routes(files),
+        client_config_routes(files, lambda: verification.issuers),
     )
     # The routes themselves, not include_router: that matches every request's path twice.
     routes = [route for router in routers for route in router.routes]
@@ -243,20 +256,3 @@ def _head_routes(routes: Sequence[BaseRoute]) -> Sequence[BaseRoute]:
         for route in routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     ]
-
-
-def _issuer_keys(
-    settings: JWTSettings,
-    http: aiohttp.ClientSession,
-    tokens: VerifiedTokenCache,
-    monitor: ProcessMonitor,
-) -> JWKSClient | None:
-    if settings.jwks_url is None:
-        return None
-    return JWKSClient(
-        http,
-        settings.jwks_url,
-        max_age_seconds=settings.jwks_max_age_seconds,
-        on_fetched=tokens.clear,
-        on_result=monitor.dependencies["token_issuer"].report,
-    )

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from parley_gateway.auth.jwks_client import JWKSClient
+from parley_gateway.auth.token_verification import TokenVerification
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.turns.relay_metrics import RelayMetrics
@@ -15,16 +15,16 @@ _LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class GatewayMetrics(Collector):
-    """`relay` is for the turn event relays; the rest is read at each scrape.
-
-    `keys` is set if an issuer signs the tokens.
-    """
+    """`relay` is for the turn event relays; the rest is read at each scrape."""
 
     def __init__(
-        self, registry: CollectorRegistry, streams: StreamLimiter, pages: PageCacheMiddleware
+        self,
+        registry: CollectorRegistry,
+        streams: StreamLimiter,
+        pages: PageCacheMiddleware,
+        verification: TokenVerification,
     ) -> None:
-        self._streams, self._pages = streams, pages
-        self.keys: JWKSClient | None = None
+        self._streams, self._pages, self._verification = streams, pages, verification
         self.relay = RelayMetrics(
             first_delta=Histogram(
                 "parley_gateway_time_to_first_delta_seconds",
@@ -76,10 +76,11 @@ class GatewayMetrics(Collector):
         yield GaugeMetricFamily(
             "parley_gateway_page_cache_bytes", "Memory of cached pages.", self._pages.cache.bytes
         )
-        age = None if self.keys is None else self.keys.age_seconds
-        if age is not None:
-            yield GaugeMetricFamily(
-                "parley_gateway_key_set_age_seconds",
-                "Time since the issuer's keys were last fetched.",
-                age,
-            )
+        ages = GaugeMetricFamily(
+            "parley_gateway_key_set_age_seconds",
+            "Time since the keys of a token issuer were last fetched.",
+            labels=["issuer"],
+        )
+        for issuer, age in self._verification.key_ages_seconds.items():
+            ages.add_metric([issuer], age)
+        yield ages

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -41,8 +42,10 @@ CLAIMS = [
     *((name, value) for name in ("iss", "aud") for value in NOT_STRINGS),
     *((name, value) for name in ("exp", "iat", "nbf") for value in NOT_TIMES),
 ]
-# An empty list of audiences is well-formed, and is accepted where no audience is configured.
+# An empty list of audiences is well-formed, and is accepted where no audience is configured; so is
+# an empty list of scopes.
 CLAIMS.remove(("aud", "[]"))
+CLAIMS.remove(("scope", "[]"))
 
 
 def sign(
@@ -74,18 +77,19 @@ async def mode(
     start: Callable[..., Awaitable[Gateway]],
     session: FakeSessionService,
     issuer: Issuer,
+    tmp_path: Path,
 ) -> Any:
     """A gateway, and a function that signs tokens for it."""
     payload, algorithm = claims(iss=ISSUER, aud=AUDIENCE), request.param
     key: Any
+    settings: dict[str, Any]
     if algorithm == "HS256":
         key, settings = JWT_SECRET, {"secret": JWT_SECRET}
     else:
         key = rsa_key("one") if algorithm == "RS256" else elliptic_key("one")
         issuer.keys = [published(key, None)]
-        settings = {"jwks_url": issuer.url}
-    audience = {} if algorithm == "HS256" else {"issuer": ISSUER, "audience": AUDIENCE}
-    gateway = await start(jwt=settings | audience)
+        settings = {"issuers": issuer.write_file(tmp_path, tenant="t", tenant_claim="tenant")}
+    gateway = await start(jwt=settings)
     session.answers.append(raw(b"{}"))
     assert (await gateway.get("/v1/assistants", bearer=sign(key, algorithm, payload)))[0] == 200
     return gateway, lambda **changes: sign(key, algorithm, payload, **changes)

@@ -20,8 +20,9 @@ from parley_core.auth.principal import (
     sign_principal,
     verify_principal,
 )
-from parley_gateway.auth.jwt_verifiers import InvalidToken, SharedSecretVerifier
+from parley_gateway.auth.invalid_token import InvalidToken
 from parley_gateway.auth.stream_tickets import StreamTickets
+from parley_gateway.auth.token_verifiers import SharedSecretVerifier
 from parley_gateway.turns.sse_framing import TurnEventFramer
 from parley_testing.event_stream import EventStream, text_of
 from parley_testing.peers import SECRET
@@ -154,7 +155,7 @@ async def test_a_ticket_opens_nothing_else(
 async def test_a_ticket_is_not_accepted_as_a_token_even_with_the_same_secret() -> None:
     ticket = signed(str(uuid4()))
     with pytest.raises(InvalidToken):
-        await SharedSecretVerifier(SECRET, issuer=None, audience=None).verify(ticket)
+        await SharedSecretVerifier(SECRET).verify(ticket)
     with pytest.raises(InvalidPrincipal):
         verify_principal(
             ticket,

@@ -41,9 +41,9 @@ from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
-from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
 from parley_session.relay.outbox_sql import ASSISTANTS_OUTBOX, SESSIONS_OUTBOX, OutboxTable
 from parley_session.relay.relay import RELAY_LIMITS, TURN_OPENED_DELAY_SECONDS, Relay
+from parley_session.relay.store_monitor import MEASURE_INTERVAL_SECONDS, StoreMonitor
 from parley_session.settings import LogCommandSettings, SessionSettings
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
@@ -113,13 +113,13 @@ def _compose(
     kafka = monitor.dependencies["kafka"].report
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
     assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
-    outbox_monitor = OutboxMonitor(
+    store_monitor = StoreMonitor(
         settings.database.url,
         [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(monitor.registry, [relay, assistants_relay], outbox_monitor)
+    metrics = Metrics(monitor.registry, [relay, assistants_relay], store_monitor)
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
@@ -176,7 +176,7 @@ def _compose(
     )
     stopped_turns = StoppedTurns(turns, sessions, lifecycle)
     cancel_notices = CancelNotices(settings.database, turns)
-    retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
+    retention = metrics.retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
         store=store,
         turns=turns,
@@ -210,7 +210,7 @@ def _compose(
         background=[
             relay.run(),
             assistants_relay.run(),
-            outbox_monitor.run(),
+            store_monitor.run(),
             sweeper.run(),
             cancel_notices.run(),
             retention.run(),

@@ -94,8 +94,8 @@ async def _up(
         report.started(composition.url, data, time.monotonic() - started_at)
         if composition.monitoring:
             report.monitoring(composition.monitoring.urls())
-        if settings.jwks_url:
-            report.print_line("Get a token from the issuer of PARLEY_JWKS_URL.")
+        if settings.oidc_issuers:
+            report.print_line("Get a token from an issuer of PARLEY_OIDC_ISSUERS.")
             return
         token = development_token(settings, user=DEFAULT_USER)
         if page is not None:

@@ -74,7 +74,7 @@ async def compose(
         master_key=_value(settings.master_key)
         or secrets.master_key(may_create=not await _may_contain_sessions(engines, data)),
         jwt_secret=None
-        if settings.jwks_url
+        if settings.oidc_issuers
         else _value(settings.jwt_secret) or secrets.jwt_secret(),
     )
     gateway = join_host_port(settings.host, settings.port)

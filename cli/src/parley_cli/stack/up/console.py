@@ -121,7 +121,7 @@ def chat_command(settings: UpSettings, token: str) -> str:
     environment = {}
     if settings.data.resolve() != DEFAULT_DATA.resolve():
         environment["PARLEY_DATA"] = str(settings.data.resolve())
-    if settings.jwt_secret or settings.jwt_issuer or settings.jwt_audience:
+    if settings.jwt_secret:
         # Set in this terminal only, so the other one cannot sign a token.
         environment["PARLEY_TOKEN"] = token
     return parley_command("chat", environment=environment)

@@ -79,6 +79,8 @@ class Environments:
             **own,
             **self._listen_address(service, index),
             **inherited_environment(OF_ALL_PROCESSES),
+            # Where to send traces; see TracingSettings.
+            **variables("OTEL_"),
             "PARLEY_INTERNAL_SECRET": self._stack.internal_secret,
             "PYTHONUNBUFFERED": "1",
         }
@@ -118,9 +120,8 @@ class Environments:
         return {
             **GATEWAY_DRAIN,
             **_file("PARLEY_GATEWAY_PAGE_PATH", self._page),
-            **variables(
-                "PARLEY_GATEWAY_", "PARLEY_JWKS_", "PARLEY_JWT_", "PARLEY_CORS_", "PARLEY_PUBLIC_"
-            ),
+            **variables("PARLEY_GATEWAY_", "PARLEY_JWT_", "PARLEY_CORS_", "PARLEY_PUBLIC_"),
+            **_file("PARLEY_OIDC_ISSUERS", self._settings.oidc_issuers),
             **({"PARLEY_JWT_SECRET": jwt_secret} if jwt_secret else {}),
             "PARLEY_REDIS_URL": self._stack.redis,
             "PARLEY_SESSION_URL": self._addresses.url("session"),

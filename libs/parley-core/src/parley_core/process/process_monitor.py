@@ -3,8 +3,9 @@
 Metrics: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Any
 
 from prometheus_client import (
@@ -28,11 +29,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ProcessMonitor(Collector):
-    """Composed once per process; its collectors are read in the event loop."""
+    """Composed once per process; its collectors are read in the event loop.
 
-    def __init__(self, service: str, *, revision: str = "") -> None:
-        self.service, self.version, self.revision = service, version("parley-core"), revision
+    `details` are further fields of `/status`.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.service, self.version, self.revision = service, version("parley-core"), _revision()
         self.state, self.dependencies = ProcessState(), Dependencies()
+        self.details: dict[str, Callable[[], Mapping[str, Any]]] = {}
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -52,6 +57,7 @@ class ProcessMonitor(Collector):
             "status": self.state.phase,
             "missing": [*self.state.waiting_for],
             "dependencies": {each.name: each.to_json() for each in self.dependencies},
+            **{name: read() for name, read in self.details.items()},
         }
 
     def collect(self) -> Iterable[Metric]:
@@ -72,3 +78,9 @@ class ProcessMonitor(Collector):
             if each.up is not None:
                 up.add_metric([each.name], int(each.up))
         yield up
+
+
+def _revision() -> str:
+    """The commit of the build, from the file that the build of an image writes; else empty."""
+    file = files("parley_core") / "revision.txt"
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""

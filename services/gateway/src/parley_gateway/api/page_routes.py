@@ -1,6 +1,6 @@
 """Routes of the chat page: its client routes, its files, and what it needs before sign-in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
@@ -10,9 +10,10 @@ from starlette.routing import Route
 
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
+from parley_gateway.auth.oidc.issuers_file import Issuer
 from parley_gateway.page.page_files import ASSETS, INDEX, PageFiles
 from parley_gateway.page.page_responses import file_response
-from parley_gateway.schemas.responses import ClientConfig
+from parley_gateway.schemas.responses import ClientConfig, SignInIssuer
 
 # A list, not a wildcard: every other path stays a JSON 404.
 CLIENT_ROUTES = ("/", "/s/{session_id}", "/search", "/usage", "/import", "/settings")
@@ -23,7 +24,9 @@ NOT_BUILT = "The chat page is not built yet. `make run` builds it, and reports w
 RELOAD_SECONDS = "2"
 
 
-def client_config_routes(files: PageFiles) -> APIRouter:
+def client_config_routes(
+    files: PageFiles, read_issuers: Callable[[], Sequence[Issuer]]
+) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["operation"])
 
     @router.get(
@@ -38,6 +41,17 @@ def client_config_routes(files: PageFiles) -> APIRouter:
             heartbeat_seconds=HEARTBEAT_SECONDS,
             languages=list(LANGUAGES),
             build=files.build,
+            issuers=[
+                SignInIssuer(
+                    name=issuer.name,
+                    issuer=issuer.issuer,
+                    client_id=issuer.page.client_id,
+                    scope=issuer.page.scope,
+                    parameters=dict(issuer.page.parameters),
+                )
+                for issuer in read_issuers()
+                if issuer.page is not None
+            ],
         )
         return JSONResponse(config.model_dump(), headers={"cache-control": "no-cache"})
 

@@ -1,7 +1,5 @@
 """Authenticates requests by bearer token."""
 
-from typing import Any
-
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -10,13 +8,11 @@ from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import InvalidRequest, Unauthenticated
 from parley_core.http.service_auth import request_id
-from parley_gateway.auth.jwt_verifiers import InvalidToken, JWTVerifier
+from parley_gateway.auth.invalid_token import InvalidToken
 from parley_gateway.auth.token_cache import VerifiedTokenCache
+from parley_gateway.auth.token_verifiers import TokenVerifier
 
-DEFAULT_TENANT = "default"
 MAX_TOKEN_LENGTH = 16 * 1024
-MAX_NAME_LENGTH = 255
-MAX_SCOPE_LENGTH = 2_048
 
 
 class Authenticator(SecurityBase):
@@ -26,7 +22,7 @@ class Authenticator(SecurityBase):
     can be fetched.
     """
 
-    def __init__(self, verifier: JWTVerifier, token_cache: VerifiedTokenCache) -> None:
+    def __init__(self, verifier: TokenVerifier, token_cache: VerifiedTokenCache) -> None:
         self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
         self._verifier, self._token_cache = verifier, token_cache
 
@@ -46,8 +42,7 @@ class Authenticator(SecurityBase):
         try:
             if len(token) > MAX_TOKEN_LENGTH:
                 raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
-            claims = await self._verifier.verify(token.strip())
-            principal = principal_from_claims(claims)
+            principal, expires_at = await self._verifier.verify(token.strip())
         except InvalidToken as error:
             # RFC 6750, section 3: a rejected token is reported unlike a missing one.
             raise Unauthenticated(
@@ -55,7 +50,7 @@ class Authenticator(SecurityBase):
                 code="invalid_token",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             ) from None
-        self._token_cache.put(authorization, principal, float(claims["exp"]))
+        self._token_cache.put(authorization, principal, expires_at)
         return caller_of(request, principal)
 
 
@@ -63,22 +58,3 @@ def caller_of(request: Request, principal: Principal) -> Caller:
     """The caller of the request, which its log line names from now on."""
     request.scope["state"]["principal"] = principal
     return Caller(principal, request_id(request))
-
-
-def principal_from_claims(claims: dict[str, Any]) -> Principal:
-    """The principal named by verified claims. Raises InvalidToken."""
-    user, tenant = claims.get("sub"), claims.get("tenant", DEFAULT_TENANT)
-    for claim, name in (("sub", user), ("tenant", tenant)):
-        if not isinstance(name, str) or not _is_valid_name(name):
-            raise InvalidToken(
-                f"The {claim} claim must be 1 to {MAX_NAME_LENGTH} printable characters."
-            )
-    scope = claims.get("scope", "")
-    if not isinstance(scope, str) or not scope.isascii() or len(scope) > MAX_SCOPE_LENGTH:
-        raise InvalidToken(f"The scope claim must be at most {MAX_SCOPE_LENGTH} ASCII characters.")
-    return Principal(str(tenant), str(user), frozenset(scope.split()))
-
-
-def _is_valid_name(text: str) -> bool:
-    # isprintable() also rejects NUL, which Postgres cannot store, and lone surrogates.
-    return 1 <= len(text) <= MAX_NAME_LENGTH and text.isprintable()

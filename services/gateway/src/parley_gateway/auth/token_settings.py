@@ -1,44 +1,38 @@
 """Settings of token verification."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 from pydantic import Field, SecretStr, model_validator
 
-from parley_core.runtime.settings import BaseUrl, Seconds, SettingsGroup, Variable
+from parley_core.runtime.settings import Seconds, SettingsGroup, Variable
 
 # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash.
 MIN_SECRET_BYTES = 32
 
 
 class JWTSettings(SettingsGroup):
-    """Tokens are verified with a shared secret or with the keys at a JWKS URL, never both."""
+    """Tokens are verified with a shared secret or with the keys of issuers, never both."""
 
-    secret: SecretStr | None = Field(default=None, description="at least 32 random bytes")
-    jwks_url: Annotated[BaseUrl | None, Variable("PARLEY_JWKS_URL")] = Field(
-        default=None, description="the URL of a JSON Web Key Set"
+    secret: SecretStr | None = Field(
+        default=None, description="at least 32 random bytes, for development"
     )
-    issuer: str | None = Field(default=None, description="the required `iss` claim of tokens")
-    audience: str | None = Field(default=None, description="the required `aud` claim of tokens")
-    jwks_max_age_seconds: Annotated[Seconds, Variable("PARLEY_JWKS_MAX_AGE_SECONDS")] = Field(
-        default=300,
-        description="the seconds after which fetched keys are fetched again",
+    issuers: Annotated[Path | None, Variable("PARLEY_OIDC_ISSUERS")] = Field(
+        default=None,
+        description="the path of a YAML file with the OpenID Connect issuers of tokens",
     )
 
     @model_validator(mode="after")
     def _one_way_to_verify(self) -> Self:
-        if (self.secret is None) == (self.jwks_url is None):
+        if (self.secret is None) == (self.issuers is None):
             raise ValueError(
-                "Set either PARLEY_JWT_SECRET (development) or PARLEY_JWKS_URL with "
-                "PARLEY_JWT_ISSUER and PARLEY_JWT_AUDIENCE (production), not both"
+                "Set either PARLEY_JWT_SECRET (development) or PARLEY_OIDC_ISSUERS (production), "
+                "not both"
             )
         if self.secret is not None:
             _check_secret(self.secret.get_secret_value())
-            return self
-        for name, value in (("ISSUER", self.issuer), ("AUDIENCE", self.audience)):
-            if value is None:
-                raise ValueError(f"PARLEY_JWT_{name} is not set. PARLEY_JWKS_URL requires it")
         return self
 
 
@@ -60,5 +54,5 @@ def _check_secret(secret: str) -> None:
     except InvalidKeyError:
         raise ValueError(
             "PARLEY_JWT_SECRET is an asymmetric key, which may be public: publish the public key "
-            "and set PARLEY_JWKS_URL"
+            "and set PARLEY_OIDC_ISSUERS"
         ) from None

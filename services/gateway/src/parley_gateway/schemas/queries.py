@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from parley_gateway.auth.authenticator import MAX_NAME_LENGTH
+from parley_gateway.auth.oidc.claim_mapping import MAX_NAME_LENGTH
 from parley_gateway.schemas.fields import (
     CUSTOM_ERROR,
     MAX_VERSION,

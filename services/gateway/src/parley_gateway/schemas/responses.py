@@ -194,13 +194,28 @@ class AssistantSwitch(Shape):
     messages: list[Message]
 
 
+class SignInIssuer(Shape):
+    """An OpenID Connect provider at which the chat page can sign people in (code flow with PKCE).
+
+    `scope` and `parameters` are for the authorization request.
+    """
+
+    name: str
+    issuer: str
+    client_id: str
+    scope: str
+    parameters: dict[str, str]
+
+
 class ClientConfig(Shape):
     """`build` names the build of the chat page that the gateway serves; null without one.
 
-    `languages` are those of the page, as BCP 47 tags.
+    `issuers` is empty where tokens are signed with the development secret, or no issuer knows the
+    page. `languages` are those of the page, as BCP 47 tags.
     """
 
     object: Literal["client_config"] = "client_config"
+    issuers: list[SignInIssuer]
     max_message_bytes: int
     heartbeat_seconds: float
     languages: list[str]

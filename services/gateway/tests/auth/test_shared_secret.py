@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jwt
@@ -88,7 +87,7 @@ async def test_a_call_without_a_token_is_a_401(gateway: Gateway, header: str | N
         {"tenant": 7},
         {"tenant": "t" * 256},
         {"tenant": "\udfff"},
-        {"scope": ["admin"]},
+        {"scope": [["admin"]]},
         {"scope": "s" * 2_049},
         {"scope": "ä"},
     ],
@@ -165,13 +164,3 @@ async def test_a_forged_token_is_a_401(gateway: Gateway) -> None:
         "x" * 17_000,
     ):
         assert await refused(gateway, bearer) == "invalid_token"
-
-
-async def test_issuer_and_audience_are_checked_when_configured(
-    start: Callable[..., Awaitable[Gateway]], session: FakeSessionService
-) -> None:
-    gateway = await start(jwt={"secret": JWT_SECRET, "issuer": "us", "audience": "parley"})
-    assert await person(gateway, session, token(iss="us", aud="parley"))
-    assert await person(gateway, session, token(iss="us", aud=["other", "parley"]))
-    for changes in ({}, {"iss": "us"}, {"aud": "parley"}, {"iss": "them", "aud": "parley"}):
-        assert await refused(gateway, token(**changes)) == "invalid_token"
