@@ -8,6 +8,7 @@ import uvloop
 NAMES = (
     "append",
     "cold_session",
+    "export",
     "flood",
     "history",
     "idle_streams",
@@ -21,7 +22,9 @@ NAMES = (
     "search",
     "stack",
     "start",
+    "tracing",
     "turn_cost",
+    "web",
 )
 
 

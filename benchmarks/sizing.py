@@ -42,19 +42,20 @@ class Cost(NamedTuple):
         return load.turns * self.turn + load.tokens * self.token
 
 
-# Measured by `python -m benchmarks turn_cost`.
-GATEWAY = Cost(2.0e-3, 60e-6)
-SESSION = Cost(4.0e-3, 0)
-INFERENCE = Cost(4.0e-3, 80e-6)
-PROJECTOR = Cost(0.8e-3, 0)
-POSTGRES = Cost(4.0e-3, 0)
-KAFKA = Cost(1.5e-3, 0)
-REDIS = Cost(0.2e-3, 2e-6)
+# Measured by `python -m benchmarks turn_cost`, rounded up.
+GATEWAY = Cost(3.3e-3, 62e-6)
+SESSION = Cost(5.4e-3, 6e-6)
+INFERENCE = Cost(4.5e-3, 94e-6)
+PROJECTOR = Cost(0.4e-3, 4e-6)
+POSTGRES = Cost(2.2e-3, 7e-6)
+KAFKA = Cost(1.0e-3, 0)
+REDIS = Cost(0.3e-3, 4e-6)
 # Measured by `python -m benchmarks history`: a cached page with its system calls, and another.
 CACHED_READ_SECONDS, READ_SECONDS = 40e-6, 1.4e-3
-# Bytes of a turn, and of a token of its reply.
-STORE_BYTES, READ_MODEL_BYTES, LOG_BYTES = Cost(4_000, 10), Cost(3_000, 10), Cost(3_000, 8)
-CLIENT_BYTES = Cost(1_500, 120)
+# Bytes of a turn, and of a token of its reply. Half of the read model's are the search index of two
+# messages, as `python -m benchmarks search` measured it: the words of turn_cost are all the same.
+STORE_BYTES, READ_MODEL_BYTES, LOG_BYTES = Cost(2_300, 11), Cost(3_600, 6), Cost(1_100, 9)
+CLIENT_BYTES = Cost(1_300, 81)
 PAGE_BYTES = 7_600
 # Measured by `python -m benchmarks idle_streams`: gateway and inference, resident.
 STREAM_BYTES = 51e3, 75e3

@@ -12,6 +12,7 @@ from rendered_stack import SETTINGS, Stack, allowed_calls, mounted_files, variab
 
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
 from parley_core.runtime.safe_logging import LogSettings
+from parley_core.tracing.setup import TracingSettings
 from parley_gateway.auth.stream_tickets import TICKET_TTL_SECONDS
 from parley_history.__main__ import PROJECTOR_DRAIN_SECONDS, SERVE_DRAIN_SECONDS
 from parley_history.settings import ProjectSettings
@@ -45,10 +46,11 @@ def test_every_resource_is_valid_for_the_newest_kubernetes(stack: Stack) -> None
 
 
 def test_every_environment_variable_is_a_setting_of_its_process(stack: Stack) -> None:
-    everywhere = variables(LogSettings).union(*map(variables, SETTINGS.values()))
+    of_each = {*variables(LogSettings), *variables(TracingSettings)}
+    everywhere = of_each.union(*map(variables, SETTINGS.values()))
     for workload in stack.parley:
         assert workload.settings is not None
-        own = {*variables(workload.settings), *variables(LogSettings), *DRIVER_VARIABLES}
+        own = {*variables(workload.settings), *of_each, *DRIVER_VARIABLES}
         assert {each["name"] for each in workload.container.get("env", [])} <= own, workload.name
     settings = next(
         each["data"]

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from parley_cli.settings import ChatSettings, OperationsSettings, UpSettings
 from parley_core.runtime.safe_logging import LogSettings
 from parley_core.runtime.settings import SettingField, Settings, setting_fields
+from parley_core.tracing.setup import TracingSettings
 from parley_gateway.settings import GatewaySettings
 from parley_history.operations.rebuild.settings import RebuildCommandSettings
 from parley_history.settings import ProjectSettings, ServeSettings
@@ -30,9 +31,11 @@ from parley_session.settings import (
 
 PAGE = Path("docs/configuration.md")
 
+PROCESS_SETTINGS = (LogSettings, TracingSettings)
+
 SECTIONS: Mapping[str, Sequence[type[Settings]]] = {
     "Command line": [UpSettings, ChatSettings, OperationsSettings],
-    "Gateway": [GatewaySettings, LogSettings],
+    "Gateway": [GatewaySettings, *PROCESS_SETTINGS],
     "Session": [
         SessionSettings,
         MigrateSettings,
@@ -40,10 +43,10 @@ SECTIONS: Mapping[str, Sequence[type[Settings]]] = {
         LogCommandSettings,
         BackupSettings,
         EraseUserSettings,
-        LogSettings,
+        *PROCESS_SETTINGS,
     ],
-    "Inference": [InferenceSettings, LogSettings],
-    "History": [ServeSettings, ProjectSettings, RebuildCommandSettings, LogSettings],
+    "Inference": [InferenceSettings, *PROCESS_SETTINGS],
+    "History": [ServeSettings, ProjectSettings, RebuildCommandSettings, *PROCESS_SETTINGS],
 }
 
 INTRODUCTION = """\

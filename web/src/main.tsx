@@ -4,6 +4,7 @@ import { createRoot } from 'react-dom/client';
 import { Problem } from './api/problem';
 import { App } from './app/App';
 import { RegistryContext } from './app/context';
+import { ErrorBoundary } from './app/ErrorBoundary';
 import { surroundings } from './app/surroundings';
 import { LanguageProvider, loadLanguage, preferredLanguage } from './i18n/language';
 import { SessionRegistry } from './turns/sessionRegistry';
@@ -24,8 +25,18 @@ function isFinal({ status }: Problem): boolean {
   return status >= 400 && status < 500 && status !== 429;
 }
 
+const RELOADED_KEY = 'parley.reloaded';
+const RELOAD_AGAIN_MS = 30_000;
+
 // A build that was replaced has files that are gone: one reload, which keeps drafts.
 addEventListener('vite:preloadError', (event) => {
+  try {
+    const before = Number(sessionStorage.getItem(RELOADED_KEY));
+    if (Date.now() - before < RELOAD_AGAIN_MS) return;
+    sessionStorage.setItem(RELOADED_KEY, String(Date.now()));
+  } catch {
+    return; // Without storage, reloads would have no end.
+  }
   event.preventDefault();
   location.reload();
 });
@@ -39,7 +50,9 @@ async function start(): Promise<void> {
       <QueryClientProvider client={client}>
         <RegistryContext value={registry}>
           <LanguageProvider>
-            <App />
+            <ErrorBoundary>
+              <App />
+            </ErrorBoundary>
           </LanguageProvider>
         </RegistryContext>
       </QueryClientProvider>

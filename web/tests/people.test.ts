@@ -1,4 +1,5 @@
 import AxeBuilder from '@axe-core/playwright';
+import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { numbered, shareStack } from './support/setup';
 
@@ -31,6 +32,12 @@ test.each(['light', 'dark'] as const)(
     await chat.page.keyboard.press('Escape');
     await chat.page.getByRole('button', { name: 'Settings' }).click();
     expect(await violations()).toEqual([]);
+    for (const path of ['/search', '/usage', '/import']) {
+      await chat.page.goto(stack.url + path);
+      await chat.page.locator('dialog').waitFor();
+      expect(await violations()).toEqual([]);
+    }
+    await chat.page.goto(`${stack.url}/settings`);
     await chat.page.getByRole('button', { name: 'Sign out' }).click();
     await chat.page.getByText('You are signed out').waitFor();
     expect(await violations()).toEqual([]);
@@ -97,6 +104,104 @@ test('a screen reader announces the beginning and the end, not every word', asyn
   await chat.close();
 });
 
+test('a long reply is announced at most once in ten seconds', async () => {
+  const chat = await open();
+  const { page } = chat;
+  stack.model.script('at length', { pieces: numbered(400), holdBefore: 20, pauseMs: 20 });
+  await page.clock.install();
+  await page.evaluate(() => {
+    const spoken: Array<[number, string]> = [];
+    Object.assign(window, { spoken });
+    const region = document.querySelector('[role=status][aria-live=polite]');
+    if (!region) return;
+    new MutationObserver(() => spoken.push([Date.now(), region.textContent ?? ''])).observe(
+      region,
+      {
+        childList: true,
+        characterData: true,
+        subtree: true,
+      },
+    );
+  });
+  await chat.send('at length');
+  await page.locator('.message.running').getByText('w19').waitFor();
+  stack.model.release('at length');
+  for (let n = 60; n < 400; n += 80) {
+    await page.locator('.message').getByText(`w${n}`).waitFor();
+    await page.clock.fastForward(6_000);
+  }
+  await chat.answered();
+  const spoken = await page.evaluate(
+    () => (window as unknown as { spoken: Array<[number, string]> }).spoken,
+  );
+  const texts = spoken.map(([, text]) => text);
+  expect(texts[1]).toBe('Helper is answering');
+  expect(texts.at(-1)).toMatch(/^Helper: w0/);
+  const still = spoken.slice(2, -1);
+  expect(still.length).toBeGreaterThan(0);
+  for (const [index, [at, text]] of still.entries()) {
+    expect(text).toMatch(/^Still answering, \d+ words$/);
+    expect(at - (still[index - 1]?.[0] ?? 0)).toBeGreaterThanOrEqual(10_000);
+  }
+  await page.clock.resume();
+  await chat.agrees();
+  await chat.close();
+}, 60_000);
+
+test('nothing is untranslated: every text of the pseudo-language has its marks', async () => {
+  const chat = await open();
+  const { page } = chat;
+  // A translation that marks every text, in the place of the Chinese one.
+  await page.route(/assets\/zhHans-[^?]*\.js$/, (route) =>
+    route.fulfill({
+      contentType: 'text/javascript',
+      body: `import { zhHans as texts } from ${JSON.stringify(`${route.request().url()}?real`)};
+        const mark = (value) => typeof value === 'function' ? (...all) => mark(value(...all)) : '⟦' + value + '⟧';
+        export const zhHans = Object.fromEntries(Object.entries(texts).map(([key, value]) => [key, mark(value)]));`,
+    }),
+  );
+  await page.evaluate(() => localStorage.setItem('parley.language', 'zh-Hans'));
+  await page.reload();
+  const unmarked = () =>
+    page.evaluate(() => {
+      const found: string[] = [];
+      const note = (text: string | null) => {
+        const bare = (text ?? '').replace(/⟦[^⟧]*⟧/g, '').replace(/[\s\p{P}\p{S}\d]+/gu, '');
+        if (bare) found.push(text ?? '');
+      };
+      const content =
+        'time, .body, .avatar, .brand, .assistants .name, .group h3, .group .title, .bar .heading > *, code, kbd, .hit-title, .hit-text, figcaption, [lang], dialog th, dialog td, .totals dd, .segments [lang] *';
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode()) {
+        if (!walker.currentNode.parentElement?.closest(content))
+          note(walker.currentNode.textContent);
+      }
+      for (const name of ['aria-label', 'title', 'placeholder', 'alt']) {
+        for (const element of document.querySelectorAll(`[${name}]`)) {
+          if (!element.closest(content)) note(element.getAttribute(name));
+        }
+      }
+      return found;
+    });
+  await page.locator('.assistants legend').getByText('⟦助手⟧').waitFor();
+  expect(await unmarked()).toEqual([]);
+  await chat.send('a question');
+  await page.locator('.timeline').getByText('Answer to: a question').waitFor();
+  await chat.answered();
+  expect(await unmarked()).toEqual([]);
+  for (const path of ['/settings', '/search', '/usage', '/import']) {
+    await page.goto(stack.url + path);
+    await page.locator('dialog').waitFor();
+    expect(await unmarked()).toEqual([]);
+  }
+  await page.evaluate(() => localStorage.removeItem('parley.token'));
+  await page.goto(stack.url);
+  await page.locator('.sign-in').waitFor();
+  expect(await unmarked()).toEqual([]);
+  expect(chat.errors).toEqual([]);
+  await chat.close();
+}, 60_000);
+
 test('the page is used by keyboard alone', async () => {
   const chat = await open();
   const { page } = chat;
@@ -110,24 +215,55 @@ test('the page is used by keyboard alone', async () => {
   await page.getByLabel('Edit your message').waitFor({ state: 'detached' });
   await page.keyboard.press('Control+Shift+O');
   await page.getByText('Write to Helper', { exact: true }).waitFor();
-  const rings: string[] = [];
-  await page.evaluate(() => (document.activeElement as HTMLElement).blur());
-  for (let n = 0; n < 12; n++) {
-    await page.keyboard.press('Tab');
-    rings.push(
-      await page.evaluate(() => {
-        const element = document.activeElement;
-        if (!element || element === document.body) return 'none';
-        const shown = element.closest('label, .field') ?? element;
-        const style = [getComputedStyle(element), getComputedStyle(shown)];
-        return style.some((each) => each.outlineStyle === 'solid') ? 'ring' : element.outerHTML;
-      }),
-    );
+  await tabWalk(page, 16);
+  for (const path of ['/search', '/settings', '/usage']) {
+    await page.goto(stack.url + path);
+    await page.locator('dialog').waitFor();
+    await tabWalk(page, 12);
   }
-  expect(rings.filter((each) => each !== 'ring' && each !== 'none')).toEqual([]);
   expect(chat.errors).toEqual([]);
   await chat.close();
 });
+
+/** Each stop has a ring that is seen, and the order is that of the document. */
+async function tabWalk(page: Page, count: number): Promise<void> {
+  await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+  const bad: string[] = [];
+  let backwards = 0;
+  for (let n = 0; n < count; n++) {
+    const stop = await page.evaluate(async () => {
+      const before = document.activeElement;
+      Object.assign(window, { before });
+      return before?.tagName;
+    });
+    await page.keyboard.press('Tab');
+    const seen = await page.evaluate(() => {
+      const element = document.activeElement;
+      const { before } = window as unknown as { before: Element | null };
+      if (!element || element === document.body) return { ring: 'none', isBackwards: false };
+      const near = [
+        element,
+        element.closest('label') ?? element,
+        element.closest('.field') ?? element,
+        element.nextElementSibling ?? element,
+      ];
+      const hasRing = near.some((each) => {
+        const { outlineStyle, outlineWidth } = getComputedStyle(each);
+        return outlineStyle === 'solid' && Number.parseFloat(outlineWidth) >= 2;
+      });
+      const order = before ? before.compareDocumentPosition(element) : 0;
+      return {
+        ring: hasRing ? 'ring' : element.outerHTML.slice(0, 200),
+        isBackwards: (order & Node.DOCUMENT_POSITION_PRECEDING) > 0,
+      };
+    });
+    if (!['ring', 'none'].includes(seen.ring)) bad.push(seen.ring);
+    if (seen.isBackwards && stop !== 'BODY') backwards++;
+  }
+  expect(bad).toEqual([]);
+  // Once around, at most.
+  expect(backwards).toBeLessThanOrEqual(2);
+}
 
 test('the Chinese page has no English text', async () => {
   const chat = await open({ locale: 'zh-CN', ready: '助手' });

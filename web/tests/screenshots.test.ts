@@ -1,6 +1,7 @@
 /** Takes a screenshot of each screen into PARLEY_TEST_SCREENSHOTS; skipped without it. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Page } from 'playwright-core';
 import { describe, test } from 'vitest';
 import type { Chat } from './support/chat';
 import { shareStack } from './support/setup';
@@ -125,6 +126,15 @@ describe.skipIf(!folder)('screenshots', () => {
   ): Promise<void> {
     const { page } = chat;
     const path = new URL(page.url()).pathname;
+    const id = chat.sessionId();
+    const send = async (text: string) => {
+      await page.locator('#composer').fill(text);
+      await page.locator('.composer .round-button').click();
+    };
+    const dialog = async (name: string) => {
+      await page.goto(`${stack.url}/${name}`);
+      await page.locator('dialog').waitFor();
+    };
     if (isPhone) {
       await page.locator('[data-menu]').click();
       await shoot('list');
@@ -135,27 +145,140 @@ describe.skipIf(!folder)('screenshots', () => {
     await page.locator('[role=menuitem]').last().click();
     await shoot('delete');
     await page.keyboard.press('Escape');
-    await page.goto(`${stack.url}/settings`);
-    await page.locator('dialog').waitFor();
+
+    await dialog('settings');
     await shoot('settings');
+    await dialog('usage');
+    await page.locator('.chart').waitFor();
+    await shoot('usage');
+    await dialog('import');
+    await shoot('import');
+    const file = { object: 'x', messages: [{ role: 'user', content: 'a' }, { role: 'tool' }] };
+    await page.locator('input[type=file]').setInputFiles({
+      name: 'parley.json',
+      mimeType: 'application/json',
+      buffer: Buffer.from(JSON.stringify(file)),
+    });
+    await shoot('import-checked');
+    await dialog(`search?in=${id}`);
+    await shoot('search');
+    await page.getByRole('searchbox').fill('Graça');
+    await page.locator('.hits a').first().waitFor();
+    await shoot('search-hits');
+    await page.getByRole('searchbox').fill('xyzzy');
+    await page.locator('.hits a').first().waitFor({ state: 'detached' });
+    await shoot('search-none');
     await page.goto(`${stack.url}/`);
     await page.locator('.welcome h1').waitFor();
     await shoot('new');
+    await page.keyboard.press('Control+/');
+    await page.locator('.shortcuts').waitFor();
+    await shoot('shortcuts');
+
     await page.goto(stack.url + path);
     await page.locator('.markdown').first().waitFor();
-    stack.model.script('hold', { pieces: ['A first **part** of ', 'it'], holdBefore: 1 });
-    await page.locator('#composer').fill('hold');
-    await page.locator('.composer .round-button').click();
+    stack.model.script('hold', { pieces: ['', 'A first **part** of ', 'it'], holdBefore: 1 });
+    await send('hold');
+    await page.locator('.thinking').waitFor();
+    await shoot('thinking');
+    await page.locator('.composer .round-button.stop').click();
+    await chat.answered();
+    stack.model.script('hold 2', { pieces: ['A first **part** of ', 'it'], holdBefore: 1 });
+    await send('hold 2');
     await page.locator('.message.running .markdown').waitFor();
-    await page.locator('#composer').fill('and then this');
-    await page.locator('.composer .round-button').click();
+    await send('and then this');
     await shoot('streaming');
     await page.locator('.composer .round-button.stop').click();
     await chat.answered();
     await shoot('stopped');
-    await page.evaluate(() => localStorage.removeItem('parley.token'));
+
+    stack.model.script('fail', { pieces: ['Half of an answer, and then '], failsAfter: 1 });
+    await send('fail');
+    await page.locator('.status.danger').waitFor({ timeout: 60_000 });
+    await shoot('failed');
+
+    stack.model.script('lost', { pieces: ['The beginning of ', 'it'], holdBefore: 1 });
+    await send('lost');
+    await page.locator('.message.running .markdown').waitFor();
+    await page.route('**/stream?*', (route) => route.abort());
+    stack.kill('gateway');
+    await page.locator('.message.running > .status').waitFor();
+    await shoot('reconnecting');
+    await page.unroute('**/stream?*');
+    stack.model.release('lost');
+    await chat.answered();
+
+    await chat.context.setOffline(true);
+    await page.locator('.notice').first().waitFor();
+    await shoot('offline');
+    await chat.context.setOffline(false);
+
+    await page.locator('#composer').fill('x'.repeat(300_000));
+    await page.locator('.hint.danger').waitFor();
+    await shoot('too-long');
+    await page.locator('#composer').fill('');
+
+    await answer(page, '**/messages', 409, 'session_full');
+    await send('full');
+    await page.locator('.notice.danger').waitFor();
+    await shoot('full');
+    await page.unroute('**/messages');
+    await page.locator('#composer').fill('');
+
+    await answer(page, '**/v1/history/**', 503, 'projection_behind');
+    await page.reload();
+    await page.locator('.notice').first().waitFor();
+    await shoot('behind');
+    await page.unroute('**/v1/history/**');
+    await answer(page, '**/v1/sessions/**', 500, 'internal_error');
+    await page.reload();
+    await page.locator('.notice.danger').waitFor();
+    await shoot('load-failed');
+    await page.unroute('**/v1/sessions/**');
+
+    await chat.api(`/sessions/${id}`, {
+      method: 'PATCH',
+      body: JSON.stringify({ archived: true }),
+    });
+    await page.reload();
+    await page.locator('.notice').first().waitFor();
+    await shoot('archived');
+
+    await page.goto(`${stack.url}/`);
+    await page.locator('.check input').check();
+    await send('between us');
+    await chat.answered();
+    await page.locator('.notice').first().waitFor();
+    await shoot('temporary');
+    await chat.api(`/sessions/${chat.sessionId()}`, { method: 'DELETE' });
+    await page.locator('.welcome .primary').waitFor({ timeout: 20_000 });
+    await shoot('gone');
+
+    await answer(page, '**/v1/sessions?*', 500, 'internal_error');
+    await page.goto(`${stack.url}/`);
+    if (isPhone) await page.locator('[data-menu]').click();
+    await page.locator('.list-note').waitFor({ timeout: 20_000 });
+    await shoot('list-failed');
+    await page.unroute('**/v1/sessions?*');
+
+    await page.goto(`${stack.url}/settings`);
+    await page.locator('dialog .buttons .danger').last().click();
+    await page.locator('.sign-in').waitFor();
+    await shoot('signed-out');
     await page.goto(`${stack.url}/`);
     await page.locator('.sign-in').waitFor();
+    await page.locator('#token').fill('nonsense');
+    await page.locator('.sign-in .primary').click();
     await shoot('sign-in');
+  }
+
+  async function answer(page: Page, path: string, status: number, code: string): Promise<void> {
+    await page.route(path, (route) =>
+      route.fulfill({
+        status,
+        headers: { 'retry-after': '60' },
+        json: { error: { message: '', type: '', param: null, code } },
+      }),
+    );
   }
 });

@@ -242,8 +242,8 @@ examples:
 """,
     "api-keys": """\
 API keys are credentials of programs, which act as the user. They are sent like a token, or as the
-`api_key` of OpenAI's SDKs. Calls the gateway as the user: with PARLEY_TOKEN if it is set, else with a
-development token, which has the scopes that the key gets.
+`api_key` of OpenAI's SDKs. Calls the gateway as the user: with PARLEY_TOKEN if it is set, else with
+a development token, which has the scopes that the key gets.
 
 examples:
   parley api-keys create --user ada --name "nightly report" --days 90

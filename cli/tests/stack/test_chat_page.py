@@ -89,3 +89,26 @@ async def test_a_failed_build_says_why_and_leaves_nothing(
     with pytest.raises(PageNotBuilt, match=reason):
         await build_page(folder, lambda _: None)
     assert [path.name for path in (tmp_path / "builds").iterdir()] == ["lock"]
+
+
+async def test_an_older_build_is_served_until_the_next_one_succeeds(
+    checkout: Path, tmp_path: Path
+) -> None:
+    built = build_folder()
+    assert built is not None
+    await build_page(built, lambda _: None)
+
+    (checkout / "src" / "main.tsx").write_text("changed")
+    (checkout / "package-lock.json").write_text("{ }")
+    changed = build_folder()
+    assert changed is not None
+    install_node(tmp_path, UNREACHABLE)
+    with pytest.raises(PageNotBuilt, match="older build"):
+        await build_page(changed, lambda _: None)
+    assert (changed / "index.html").read_text() == "page\n"
+
+    install_node(tmp_path, NODE)
+    lines: list[str] = []
+    await build_page(changed, lines.append)
+    assert not changed.is_symlink()
+    assert len(lines) == 1

@@ -17,7 +17,9 @@ from history_testing.read_model import ReadModelTables, folded
 from history_testing.stories import ADA, chat, mixed
 
 from parley_cli.engines import free_port
+from parley_core.log import Brokers, ensure_topic
 from parley_core.storage.migrations import load_migrations
+from parley_events.topics import TopicSpec
 from parley_history.__main__ import main
 from parley_history.storage.migrations import MIGRATIONS, migrate_history
 from parley_testing.eventually import eventually
@@ -145,15 +147,27 @@ def test_migrate_applies_each_migration_once(
         assert capsys.readouterr().out == output
 
 
-async def test_a_projector_without_its_topic_exits_with_code_1_and_a_message(
+async def test_a_projector_waits_for_a_missing_topic(
     tables: ReadModelTables, kafka_bootstrap: str, topic: str
 ) -> None:
     environment = projector_environment(tables, kafka_bootstrap, topic)
+    url = f"http://127.0.0.1:{environment['PARLEY_HISTORY_PROJECTOR_MANAGEMENT_PORT']}"
     process = await started("parley_history", "project", **environment)
-    error = await stderr_at_exit(process)
-    assert error.splitlines()[-1].endswith("is running and the topic exists.")
-    assert topic in error.splitlines()[-1]
-    assert process.returncode == 1
+
+    async def kafka_is(status: str) -> bool:
+        if (response := await get(f"{url}/status")) is None:
+            return False
+        return bool(response[1]["dependencies"].get("kafka", {}).get("status") == status)
+
+    await eventually(lambda: kafka_is("unavailable"), within=30)
+    await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 1, 1, 1))
+
+    async def ready() -> Any:
+        return await get(f"{url}/readyz") == (200, {"status": "ok"})
+
+    await eventually(ready, within=30)
+    await stderr_at_exit(process, signal.SIGTERM)
+    assert process.returncode == 0
 
 
 async def test_a_repeatedly_killed_projector_leaves_no_gap_and_no_duplicate(

@@ -7,14 +7,17 @@ from session_support.relaying import quick_limits
 from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
+from parley_session.storage.due_sessions import DueSessions
 from parley_testing.eventually import eventually
 from parley_testing.passage import FaultyProxy
 
 PENDING = "parley_session_outbox_pending_events"
 OLDEST_AGE = "parley_session_outbox_oldest_age_seconds"
-IS_LEADER = "parley_session_relay_is_leader"
+IS_LEADER = "parley_session_leader"
 PUBLISHED = "parley_session_relay_published_events_total"
 FAILURES = "parley_session_relay_failures_total"
+ERASURES_DUE = "parley_session_erasures_due"
+WRAPPED_KEYS = "parley_session_wrapped_keys"
 APPEND_DURATION = "parley_session_append_duration_seconds"
 OUTBOX = {PENDING, OLDEST_AGE}
 
@@ -78,12 +81,14 @@ async def test_published_events_are_counted_and_the_leader_is_marked(
     await session.open_turn()
     await eventually(lambda: outbox_is_empty(pool))
     metrics = await session.metrics()
-    assert (metrics[PUBLISHED], metrics[FAILURES], metrics[IS_LEADER]) == (3, 0, 1)
+    assert (metrics[PUBLISHED], metrics[FAILURES]) == (3, 0)
+    assert (await session.metrics("sessions_relay"))[IS_LEADER] == 1
 
-    async def leads_for_assistants() -> bool:
-        return bool((await session.metrics("assistants"))[IS_LEADER] == 1)
+    async def leads_every_job() -> bool:
+        jobs = ("assistants_relay", "retention", "store_monitor")
+        return all([(await session.metrics(job))[IS_LEADER] == 1 for job in jobs])
 
-    await eventually(leads_for_assistants)
+    await eventually(leads_every_job)
     assert (await session.metrics("assistants"))[PUBLISHED] == 0
 
 
@@ -94,7 +99,29 @@ async def test_failures_of_the_relay_are_counted(serve: Any) -> None:
         return bool((await session.metrics())[FAILURES] > 2)
 
     await eventually(has_failed)
-    assert (await session.metrics())[IS_LEADER] == 0
+    assert (await session.metrics("sessions_relay"))[IS_LEADER] == 0
+
+
+async def test_stored_keys_and_due_erasures_are_counted(serve: Any, pool: Pool) -> None:
+    async with serve.stoppable() as first:
+        await first.open_turn()
+    async with pool.acquire() as connection, connection.transaction():
+        # Nothing is erased meanwhile.
+        assert await DueSessions(connection).try_lock(60)
+        await pool.execute("UPDATE sessions SET erase_at = now() - interval '1 day'")
+        session = await serve()
+
+        async def are_counted() -> bool:
+            metrics = await session.metrics("k1")
+            return bool(metrics.get(ERASURES_DUE) == 1 and metrics.get(WRAPPED_KEYS, 0) >= 1)
+
+        await eventually(are_counted)
+        await pool.execute("UPDATE sessions SET held = true")
+
+        async def is_none_due() -> bool:
+            return bool((await session.metrics()).get(ERASURES_DUE) == 0)
+
+        await eventually(is_none_due)
 
 
 async def test_a_scrape_omits_the_outboxes_while_the_database_is_unavailable(
@@ -112,7 +139,7 @@ async def test_a_scrape_omits_the_outboxes_while_the_database_is_unavailable(
         await eventually(has_outboxes)
         proxy.silence()
         await eventually(has_no_outboxes)
-        assert IS_LEADER in await session.metrics()
+        assert IS_LEADER in await session.metrics("sessions_relay")
         proxy.open()
         proxy.close()
         await eventually(has_no_outboxes)

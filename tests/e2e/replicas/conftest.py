@@ -1,4 +1,4 @@
-"""The stack of these tests: two of every process of Parley."""
+"""The stack of these tests: two of every process of Parley, which trace what a client asks for."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,14 +10,33 @@ from e2e_support.model_server import ModelServer
 from e2e_support.stack import Stack, new_stack
 from e2e_support.user import User
 
+from parley_testing.otlp_receiver import OTLPReceiver
+
 REPLICAS = "gateway=2,session=2,inference=2,history-project=2,history-serve=2"
 
 
+# Only requests with a sampled traceparent, such as those of a proxy, are traced.
+TRACING = {
+    "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
+    "PARLEY_GATEWAY_TRUSTED_PROXIES": "127.0.0.1",
+}
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def stack(model_server: ModelServer, engine_cache: Path) -> AsyncIterator[Stack]:
+async def traces() -> AsyncIterator[OTLPReceiver]:
+    async with OTLPReceiver.running() as receiver:
+        yield receiver
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stack(
+    model_server: ModelServer, engine_cache: Path, traces: OTLPReceiver
+) -> AsyncIterator[Stack]:
+    tracing = TRACING | {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url}
     async with (
         new_stack(engine_cache) as stack,
-        stack.running("--replicas", REPLICAS, **model_server.settings),
+        stack.running("--replicas", REPLICAS, **model_server.settings, **tracing),
     ):
         yield stack
 

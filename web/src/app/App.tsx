@@ -11,15 +11,17 @@ import {
   useConfig,
 } from '../sessions/queries';
 import { Sidebar } from '../sessions/Sidebar';
+import { clearCaches } from '../turns/contentCaches';
+import { STORAGE_FAILED } from '../turns/storedContent';
 import { Icon } from '../ui/icons';
 import { LiveRegions, silence } from '../ui/liveRegion';
 import { problemText } from '../ui/problemText';
 import { showToast, ToastArea } from '../ui/toast';
 import { Conversation } from './Conversation';
 import { useRegistry } from './context';
+import { Dialogs } from './Dialogs';
 import { setPreferences, usePreferences } from './preferences';
 import { goTo, sessionPath, useRoute } from './route';
-import { Settings } from './Settings';
 import { setSpeaker } from './surroundings';
 import { useShortcuts } from './useShortcuts';
 
@@ -33,6 +35,7 @@ export function App() {
     if (reason === 'signed-out' || user !== lastUser.current) {
       registry.clear();
       client.clear();
+      clearCaches();
       silence();
     }
     lastUser.current = user;
@@ -57,11 +60,13 @@ function Page({ user }: { user: string }) {
   const preferences = usePreferences();
   const { data: assistants = [], failureReason, failureCount } = useAssistants();
   const [isListOpen, setIsListOpen] = useState(false);
+  const [isHelpOpen, setIsHelpOpen] = useState(false);
   const [isListFolded, setIsListFolded] = useState(false);
   const [shownAssistant, setShownAssistant] = useState<string | null>(null);
   const isNarrow = useNarrow();
   useDrawer(isListOpen, () => setIsListOpen(false));
   useNewVersion();
+  useStorageNotice();
 
   const fallback = assistants.find((each) => each.default) ?? assistants[0];
   const wanted = (route.sessionId && shownAssistant) || preferences.assistantId;
@@ -77,7 +82,13 @@ function Page({ user }: { user: string }) {
     setShownAssistant(id);
     setPreferences({ assistantId: id });
   }, []);
-  useShortcuts({ onNew: openNew, onList: () => setIsListFolded((folded) => !folded) });
+  useShortcuts({
+    onNew: openNew,
+    onList: () => setIsListFolded((folded) => !folded),
+    onSearch: () => goTo('/search'),
+    onFind: () => goTo(`/search?in=${route.sessionId}`),
+    onHelp: () => setIsHelpOpen(true),
+  });
 
   async function select(assistant: Assistant): Promise<void> {
     noteAssistant(assistant.id);
@@ -130,6 +141,7 @@ function Page({ user }: { user: string }) {
         <Conversation
           sessionId={route.sessionId}
           leaf={route.leaf}
+          messageId={route.messageId}
           assistant={selected}
           assistantOf={(id) => assistants.find((each) => each.id === id)}
           onMenu={() => setIsListOpen(true)}
@@ -137,12 +149,13 @@ function Page({ user }: { user: string }) {
           onAssistantShown={noteAssistant}
         />
       </div>
-      {route.isSettings && (
-        <Settings
-          user={user}
-          onClose={() => goTo(route.sessionId ? sessionPath(route.sessionId, route.leaf) : '/')}
-        />
-      )}
+      <Dialogs
+        route={route}
+        user={user}
+        assistantId={selected?.id ?? null}
+        isHelpOpen={isHelpOpen}
+        onHelp={setIsHelpOpen}
+      />
     </div>
   );
 }
@@ -189,4 +202,14 @@ function useNewVersion(): void {
       showToast({ text: t.newVersion, action: { label: t.reload, run: () => location.reload() } });
     }
   }, [build, first, t]);
+}
+
+/** Says once that this browser keeps nothing. */
+function useStorageNotice(): void {
+  const t = useText();
+  useEffect(() => {
+    const show = () => showToast({ text: t.storageFailed });
+    addEventListener(STORAGE_FAILED, show, { once: true });
+    return () => removeEventListener(STORAGE_FAILED, show);
+  }, [t]);
 }

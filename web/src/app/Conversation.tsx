@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useState } from 'react';
 import { Composer } from '../composer/Composer';
 import { useText } from '../i18n/language';
+import { useTimes } from '../i18n/times';
 import { hueOf } from '../sessions/AssistantSwitcher';
 import { type Assistant, DEFAULT_MAX_BYTES, useConfig } from '../sessions/queries';
 import { SessionActions } from '../sessions/SessionActions';
@@ -13,9 +14,13 @@ import { Header } from './Header';
 import { Notices } from './Notices';
 import { goTo, sessionPath } from './route';
 
+// Of a server that does not say.
+const DEFAULT_TEMPORARY_SECONDS = 86_400;
+
 interface Properties {
   sessionId: string | null;
   leaf: string | undefined;
+  messageId: string | null;
   assistant: Assistant | null;
   assistantOf: (id: string) => Assistant | undefined;
   onMenu: () => void;
@@ -37,6 +42,7 @@ function NewSession({ assistant, onMenu, onNew }: Properties) {
   const registry = useRegistry();
   const maxBytes = useConfig().data?.max_message_bytes ?? DEFAULT_MAX_BYTES;
   const [temporary, setTemporary] = useState(false);
+  const life = useTimes().duration(assistant?.temporary_seconds ?? DEFAULT_TEMPORARY_SECONDS);
   function submit(content: string): void {
     if (!assistant) return;
     const sessionId = crypto.randomUUID();
@@ -76,7 +82,7 @@ function NewSession({ assistant, onMenu, onNew }: Properties) {
               />
               <span>
                 {t.newTemporary}
-                <small>{t.temporaryNotice}</small>
+                <small>{t.temporaryNotice(life)}</small>
               </span>
             </label>
           </>
@@ -98,7 +104,7 @@ function NewSession({ assistant, onMenu, onNew }: Properties) {
 }
 
 function OpenSession(properties: Properties & { sessionId: string }) {
-  const { sessionId, leaf, assistantOf, onMenu, onNew, onAssistantShown } = properties;
+  const { sessionId, leaf, messageId, assistantOf, onMenu, onNew, onAssistantShown } = properties;
   const registry = useRegistry();
   // The leaf counts at the first load only: then the registry knows the session.
   const controller = useMemo(() => registry.open(sessionId, { leaf }), [registry, sessionId, leaf]);
@@ -115,7 +121,11 @@ function OpenSession(properties: Properties & { sessionId: string }) {
   useEffect(() => {
     if (assistantId) onAssistantShown(assistantId);
   }, [assistantId, onAssistantShown]);
-  useLeafInAddress(state);
+  useLeafInAddress(state, messageId);
+  const isReady = state.view === 'ready';
+  useEffect(() => {
+    if (messageId && isReady) void controller.reveal(messageId).catch(() => undefined);
+  }, [controller, messageId, isReady]);
   const title = state.session?.title ?? '';
   useEffect(() => {
     document.title = `${state.open ? '● ' : ''}${title || 'Parley'}`;
@@ -138,7 +148,7 @@ function OpenSession(properties: Properties & { sessionId: string }) {
           </div>
         </div>
       ) : (
-        <Timeline state={state} controller={controller} name={name} />
+        <Timeline state={state} controller={controller} name={name} targetId={messageId} />
       )}
       <Composer
         draftId={sessionId}
@@ -174,14 +184,15 @@ function editLastMessage(): void {
 }
 
 /** A branch that is not the newest is in the address, so that a reload finds it. */
-function useLeafInAddress(state: SessionState): void {
+function useLeafInAddress(state: SessionState, messageId: string | null): void {
   const { id, leaf, messages, open, view } = state;
   useEffect(() => {
-    if (view !== 'ready' || messages.size === 0) return;
+    // An address that names a message stays as it is.
+    if (view !== 'ready' || messages.size === 0 || messageId) return;
     if (location.pathname !== sessionPath(id)) return;
     const newest = open ? open.replyId : newestMessage(messages)?.id;
     goTo(sessionPath(id, leaf === newest ? null : leaf), 'replace');
-  }, [id, leaf, messages, open, view]);
+  }, [id, leaf, messages, open, view, messageId]);
 }
 
 function Gone({ onMenu, onNew }: Properties) {

@@ -1,11 +1,14 @@
 import { useEffect, useState } from 'react';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
+import { forkSession } from '../sessions/queries';
 import { newestElsewhere } from '../turns/messageTree';
 import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
+import { moveDraft } from '../turns/storedContent';
 import { Icon } from '../ui/icons';
 import { problemText } from '../ui/problemText';
+import { goTo, sessionPath } from './route';
 
 /** What a reader has to know about a conversation, above its messages. */
 export function Notices({
@@ -38,7 +41,9 @@ export function Notices({
           action={
             view === 'failed'
               ? { label: t.retry, run: () => controller.load() }
-              : { label: t.dismiss, run: dismiss }
+              : problem.code === 'session_full'
+                ? { label: t.continueInNew, run: () => void continueInNew(state) }
+                : { label: t.dismiss, run: dismiss }
           }
         />
       )}
@@ -52,6 +57,13 @@ export function Notices({
       )}
     </div>
   );
+}
+
+/** In a copy of what is shown, or in an empty session where that is too long to be copied. */
+async function continueInNew({ id, session, leaf }: SessionState): Promise<void> {
+  const fork = await forkSession(id, leaf).catch(() => null);
+  moveDraft(id, fork?.id ?? `new:${session?.assistant_id ?? ''}`);
+  goTo(fork ? sessionPath(fork.id) : '/');
 }
 
 interface NoticeProperties {

@@ -1,10 +1,24 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { signOut } from '../account/token';
 import { type Language, useLanguage } from '../i18n/language';
+import { deleteAllSessions, invalidateSessions } from '../sessions/queries';
+import { exportAll } from '../transfer/requests';
+import { Choice } from '../ui/Choice';
 import { Dialog } from '../ui/Dialog';
+import { codeOf, problemText } from '../ui/problemText';
+import { showToast } from '../ui/toast';
+import { useRegistry } from './context';
 import { currentTheme, setPreferences, setTheme, type Theme, usePreferences } from './preferences';
+import { goTo } from './route';
 
-export function Settings({ user, onClose }: { user: string; onClose: () => void }) {
+interface Properties {
+  user: string;
+  onClose: () => void;
+  onHelp: () => void;
+}
+
+export function Settings({ user, onClose, onHelp }: Properties) {
   const { t, language, setLanguage } = useLanguage();
   const { enterSends, follow } = usePreferences();
   const [theme, chooseTheme] = useState(currentTheme);
@@ -50,8 +64,12 @@ export function Settings({ user, onClose }: { user: string; onClose: () => void 
         ]}
         onChange={(value) => setPreferences({ follow: value === 'follow' })}
       />
+      <OwnData />
       <p className="account">{t.signedInAs(user)}</p>
       <div className="buttons">
+        <button type="button" className="text-button start" onClick={onHelp}>
+          {t.shortcuts}
+        </button>
         <button type="button" className="button danger" onClick={signOut}>
           {t.signOut}
         </button>
@@ -63,32 +81,70 @@ export function Settings({ user, onClose }: { user: string; onClose: () => void 
   );
 }
 
-interface ChoiceProperties<Value extends string> {
-  label: string;
-  value: Value;
-  options: ReadonlyArray<readonly [Value, string]>;
-  onChange: (value: Value) => void;
-}
+/** All conversations: out of here, into here, or away for ever. */
+function OwnData() {
+  const { t } = useLanguage();
+  const client = useQueryClient();
+  const registry = useRegistry();
+  const [isAsking, setIsAsking] = useState(false);
+  const [note, setNote] = useState('');
 
-function Choice<Value extends string>(properties: ChoiceProperties<Value>) {
-  const { label, value, options, onChange } = properties;
+  async function act(action: () => Promise<string>): Promise<void> {
+    setNote(t.loading);
+    try {
+      setNote(await action());
+    } catch (error) {
+      setNote(problemText(codeOf(error), t));
+    }
+  }
+  const exportFile = () =>
+    act(async () => {
+      await exportAll('json');
+      return '';
+    });
+  const deleteAll = () =>
+    act(async () => {
+      setIsAsking(false);
+      const held = await deleteAllSessions();
+      registry.forgetAll();
+      invalidateSessions(client);
+      goTo('/');
+      showToast({ text: held > 0 ? t.allDeletedBut(held) : t.allDeleted });
+      return '';
+    });
   return (
     <fieldset className="choice">
-      <legend>{label}</legend>
-      <div className="segments">
-        {options.map(([option, text]) => (
-          <label key={option} lang={option === 'zh-Hans' ? 'zh-Hans' : undefined}>
-            <input
-              type="radio"
-              name={label}
-              value={option}
-              checked={option === value}
-              onChange={() => onChange(option)}
-            />
-            <span>{text}</span>
-          </label>
-        ))}
-      </div>
+      <legend>{t.ownData}</legend>
+      {isAsking ? (
+        <>
+          <p>{t.deleteAllBody}</p>
+          <div className="buttons">
+            <button type="button" className="button" onClick={() => setIsAsking(false)}>
+              {t.cancel}
+            </button>
+            <button
+              type="button"
+              className="button primary danger"
+              onClick={() => void deleteAll()}
+            >
+              {t.deleteAll}
+            </button>
+          </div>
+        </>
+      ) : (
+        <div className="own-data">
+          <button type="button" className="button" onClick={() => void exportFile()}>
+            {t.exportAll}
+          </button>
+          <button type="button" className="button" onClick={() => goTo('/import')}>
+            {t.importStart}…
+          </button>
+          <button type="button" className="button danger" onClick={() => setIsAsking(true)}>
+            {t.deleteAll}…
+          </button>
+        </div>
+      )}
+      <p role="status">{note}</p>
     </fieldset>
   );
 }

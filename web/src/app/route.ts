@@ -1,15 +1,31 @@
-/** The address of the page: `/`, `/s/{session}?leaf=…` or `/settings`. */
+/**
+ * The address of the page: `/`, `/s/{session}?leaf=…&message=…`, or one of the dialogs, which are
+ * over what was shown before.
+ */
 import { useSyncExternalStore } from 'react';
+
+const DIALOGS = ['settings', 'search', 'usage', 'import'] as const;
+export type DialogName = (typeof DIALOGS)[number];
 
 export interface Route {
   readonly sessionId: string | null;
   readonly leaf: string | undefined;
-  readonly isSettings: boolean;
+  /** The message that is brought into view. */
+  readonly messageId: string | null;
+  readonly dialog: DialogName | null;
+  /** The session that is searched; null: all of them. */
+  readonly within: string | null;
 }
 
 const SESSION = /^\/s\/([0-9a-f-]{36})$/i;
 const listeners = new Set<() => void>();
-let current: Route = { sessionId: null, leaf: undefined, isSettings: false };
+let current: Route = {
+  sessionId: null,
+  leaf: undefined,
+  messageId: null,
+  dialog: null,
+  within: null,
+};
 current = parse();
 
 export function useRoute(): Route {
@@ -27,6 +43,15 @@ export function sessionPath(id: string, leaf?: string | null): string {
   return `/s/${id}${leaf ? `?leaf=${leaf}` : ''}`;
 }
 
+export function messagePath(sessionId: string, messageId: string): string {
+  return `${sessionPath(sessionId, messageId)}&message=${messageId}`;
+}
+
+/** Back to what is behind the dialog. */
+export function closeDialog(): void {
+  goTo(current.sessionId ? sessionPath(current.sessionId, current.leaf) : '/');
+}
+
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -38,11 +63,19 @@ function changed(): void {
 }
 
 function parse(): Route {
-  // The settings are a dialog over what was shown before.
-  if (location.pathname === '/settings') return { ...current, isSettings: true };
-  const sessionId = SESSION.exec(location.pathname)?.[1] ?? null;
-  const leaf = new URLSearchParams(location.search).get('leaf') ?? undefined;
-  return { sessionId, leaf, isSettings: false };
+  const parameters = new URLSearchParams(location.search);
+  const dialog = DIALOGS.find((name) => location.pathname === `/${name}`);
+  if (dialog) {
+    const within = parameters.get('in');
+    return { ...current, sessionId: current.sessionId ?? within, dialog, within };
+  }
+  return {
+    sessionId: SESSION.exec(location.pathname)?.[1] ?? null,
+    leaf: parameters.get('leaf') ?? undefined,
+    messageId: parameters.get('message'),
+    dialog: null,
+    within: null,
+  };
 }
 
 addEventListener('popstate', changed);

@@ -4,6 +4,7 @@ import { type Dictionary, en } from '../i18n/en';
 import { loadLanguage } from '../i18n/language';
 import { invalidateSessions } from '../sessions/queries';
 import { wordCount } from '../timeline/RunningParts';
+import { clearCaches } from '../turns/contentCaches';
 import type { Surroundings } from '../turns/sessionController';
 import { announce, silence } from '../ui/liveRegion';
 
@@ -34,6 +35,8 @@ export function surroundings(client: QueryClient): Surroundings {
     },
     gone() {
       silence();
+      clearCaches();
+      client.removeQueries({ queryKey: ['search'] });
       invalidateSessions(client);
     },
   };

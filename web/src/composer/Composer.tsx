@@ -1,4 +1,11 @@
-import { type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import {
+  type ClipboardEvent,
+  type KeyboardEvent,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from 'react';
 import { usePreferences } from '../app/preferences';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
@@ -12,6 +19,8 @@ const STOP_TWICE_MS = 1_000;
 // From here on the number of bytes is of interest.
 const SHOW_BYTES = 8 * 1024;
 const LONG = 20_000;
+// Pasted text of so many characters is folded; it stays text of the message.
+const FOLDED = 5_000;
 
 interface Properties {
   /** The session, or the assistant of one that does not exist yet. */
@@ -32,8 +41,12 @@ export function Composer(properties: Properties) {
   const { enterSends } = usePreferences();
   const field = useRef<HTMLTextAreaElement>(null);
   const escapedAt = useRef(0);
+  const [refused, setRefused] = useState<number | null>(null);
+  const [pasted, setPasted] = useState<{ lines: number; isFolded: boolean } | null>(null);
   const { bytes, noteInput, isEmpty } = useDraft(draftId, field);
   const isTooLong = bytes > maxBytes;
+  const times = useTimes();
+  const kilobytes = (count: number) => times.number(count / 1024);
 
   function submit(): void {
     const content = field.current?.value ?? '';
@@ -44,6 +57,7 @@ export function Composer(properties: Properties) {
     }
     // In the same task: a second click or Enter finds an empty field.
     field.current.value = '';
+    setPasted(null);
     onSubmit(content);
     writeDraft(draftId, { text: '', caret: 0 });
     noteInput();
@@ -67,8 +81,27 @@ export function Composer(properties: Properties) {
     }
   }
 
-  const times = useTimes();
-  const kilobytes = (count: number) => times.number(count / 1024);
+  function onPaste(event: ClipboardEvent<HTMLTextAreaElement>): void {
+    const text = event.clipboardData.getData('text/plain');
+    const size = text.length > maxBytes / 4 ? byteLength(text) : 0;
+    setRefused(size > maxBytes ? size : null);
+    if (size > maxBytes) {
+      // Inserting it would hold the browser up, only for Send to refuse it.
+      event.preventDefault();
+      announce(t.tooLong(kilobytes(size), kilobytes(maxBytes)), 'assertive');
+      return;
+    }
+    if (text.length > FOLDED) setPasted({ lines: text.split('\n').length, isFolded: true });
+    if (text.length > LONG) {
+      // The browser's own way takes seconds for thousands of lines.
+      event.preventDefault();
+      const element = event.currentTarget;
+      element.toggleAttribute('data-long', true);
+      element.setRangeText(text, element.selectionStart, element.selectionEnd, 'end');
+      noteInput();
+    }
+  }
+
   return (
     <form
       className="composer"
@@ -83,15 +116,20 @@ export function Composer(properties: Properties) {
           ref={field}
           data-region
           rows={1}
+          className={pasted?.isFolded ? 'folded' : undefined}
           dir="auto"
           aria-label={t.writeTo(name)}
           aria-describedby="composer-hint"
           aria-invalid={isTooLong}
           placeholder={t.writeTo(name)}
           readOnly={properties.isReadOnly}
-          onChange={noteInput}
+          onChange={() => {
+            setRefused(null);
+            noteInput();
+          }}
           onSelect={noteInput}
           onKeyDown={onKeyDown}
+          onPaste={onPaste}
         />
         {isAnswering && isEmpty ? (
           <button
@@ -116,9 +154,18 @@ export function Composer(properties: Properties) {
           </button>
         )}
       </div>
-      <p id="composer-hint" className={isTooLong ? 'hint danger' : 'hint'}>
-        {isTooLong
-          ? t.tooLong(kilobytes(bytes), kilobytes(maxBytes))
+      {pasted && !isEmpty && (
+        <button
+          type="button"
+          className="text-button fold"
+          onClick={() => setPasted({ ...pasted, isFolded: !pasted.isFolded })}
+        >
+          {pasted.isFolded ? t.showAll(pasted.lines) : t.showLess}
+        </button>
+      )}
+      <p id="composer-hint" className={isTooLong || refused ? 'hint danger' : 'hint'}>
+        {isTooLong || refused
+          ? t.tooLong(kilobytes(refused ?? bytes), kilobytes(maxBytes))
           : bytes > SHOW_BYTES
             ? t.bytesOf(kilobytes(bytes), kilobytes(maxBytes))
             : enterSends
@@ -176,7 +223,7 @@ function useDraft(draftId: string, field: React.RefObject<HTMLTextAreaElement | 
     const element = field.current;
     if (!element) return;
     // The height of a long text is not measured: that takes a second for a megabyte.
-    element.classList.toggle('long', element.value.length > LONG);
+    element.toggleAttribute('data-long', element.value.length > LONG);
     setIsEmpty(element.value.trim() === '');
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {

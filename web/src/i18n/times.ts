@@ -12,6 +12,9 @@ export interface Times {
   month(date: Date): string;
   exact(date: Date): string;
   number(value: number): string;
+  money(value: number, currency: string): string;
+  /** In days or hours. */
+  duration(seconds: number): string;
 }
 
 export function useTimes(): Times {
@@ -41,6 +44,25 @@ export function timesIn(language: Language, t: Dictionary, today: number): Times
     month: (date) => month.format(date),
     exact: (date) => exact.format(date),
     number: (value) => number.format(value),
+    duration(seconds) {
+      const [unit, count] =
+        seconds > 172_800
+          ? (['day', seconds / 86_400] as const)
+          : (['hour', seconds / 3_600] as const);
+      const options = {
+        style: 'unit',
+        unit,
+        unitDisplay: 'long',
+        maximumFractionDigits: 1,
+      } as const;
+      return new Intl.NumberFormat(locale, options).format(count);
+    },
+    money: (value, currency) =>
+      new Intl.NumberFormat(locale, {
+        style: 'currency',
+        currency,
+        maximumFractionDigits: value < 1 ? 4 : 2,
+      }).format(value),
   };
 }
 

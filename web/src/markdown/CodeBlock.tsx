@@ -1,7 +1,10 @@
-import { useEffect, useState } from 'react';
+import { startTransition, useEffect, useState } from 'react';
 import { useText } from '../i18n/language';
 import { CopyButton } from '../ui/CopyButton';
 import type { Highlighted } from './highlight';
+
+// Lines of long code that are laid out together: what grows does not move what is above.
+const LINES = 200;
 
 interface Properties {
   code: string;
@@ -22,10 +25,33 @@ export function CodeBlock({ code, language, isOpen }: Properties) {
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also with the keyboard. */}
       <pre tabIndex={0}>
-        <code>{highlighted ? <Tokens lines={highlighted} /> : code}</code>
+        <code>{highlighted ? <Tokens lines={highlighted} /> : <Lines code={code} />}</code>
       </pre>
     </figure>
   );
+}
+
+function Lines({ code }: { code: string }) {
+  const parts = partsOf(code);
+  if (parts.length === 1) return code;
+  return parts.map((part, index) => (
+    // biome-ignore lint/suspicious/noArrayIndexKey: parts are only appended.
+    <span key={index} className="part">
+      {part}
+    </span>
+  ));
+}
+
+/** Parts of so many lines, each with the line break at its end. */
+function partsOf(code: string): string[] {
+  const parts: string[] = [];
+  let [start, lines] = [0, 0];
+  for (let at = code.indexOf('\n'); at >= 0; at = code.indexOf('\n', at + 1)) {
+    if (++lines % LINES > 0) continue;
+    parts.push(code.slice(start, at + 1));
+    start = at + 1;
+  }
+  return [...parts, code.slice(start)];
 }
 
 function Tokens({ lines }: { lines: Highlighted }) {
@@ -50,7 +76,8 @@ function useHighlighted(code: string, language: string, isOpen: boolean): Highli
     let isCurrent = true;
     void import('./highlight')
       .then(({ highlight }) => highlight(code, language))
-      .then((lines) => isCurrent && setShown({ code, lines }))
+      // In small steps: thousands of tokens would hold the page up.
+      .then((lines) => isCurrent && startTransition(() => setShown({ code, lines })))
       .catch(() => undefined);
     return () => {
       isCurrent = false;

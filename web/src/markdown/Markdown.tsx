@@ -4,16 +4,13 @@ import { createElement, memo, type ReactNode, useEffect, useMemo, useReducer, us
 import { useText } from '../i18n/language';
 import { CodeBlock } from './CodeBlock';
 import { safeLink } from './links';
+import { MathText } from './MathText';
 import type { Block } from './parse';
-import { type ShownBlock, StreamingBlocks, wholeBlocks } from './streamingBlocks';
+import { parsedBlocks, rememberBlocks } from './parsedBlocks';
+import { MAX_WHOLE, type ShownBlock, StreamingBlocks, wholeBlocks } from './streamingBlocks';
 
 // Deeper nesting is flattened.
 const MAX_DEPTH = 32;
-// The blocks of a message are parsed once, however often it is mounted.
-const parsed = new Map<string, ShownBlock[]>();
-const MAX_PARSED = 300;
-// When a text stops growing while it waits for its next parse.
-const REST_MS = 250;
 
 type Definitions = ReadonlyMap<string, Definition>;
 
@@ -26,35 +23,29 @@ interface Properties {
 
 export const Markdown = memo(function Markdown({ text, id, isStreaming }: Properties) {
   const streaming = useRef<StreamingBlocks>(null);
-  const [, showRest] = useReducer((count: number) => count + 1, 0);
-  const finished = useMemo(() => {
-    if (isStreaming) return null;
+  const [step, showMore] = useReducer((count: number) => count + 1, 0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a step parses some more of the text.
+  const blocks = useMemo(() => {
+    if (!isStreaming && !streaming.current) {
+      const known = parsedBlocks(id, text);
+      if (known) return known;
+      if (text.length <= MAX_WHOLE) return rememberBlocks(id, text, wholeBlocks(text));
+    }
+    streaming.current ??= new StreamingBlocks();
+    const shown = streaming.current.update(text, performance.now());
+    if (isStreaming || streaming.current.waitMs !== null) return shown;
     // Blocks that were shown while the text grew keep their elements.
-    return streaming.current ? streaming.current.finish(text) : remembered(id, text);
-  }, [id, text, isStreaming]);
-  if (isStreaming) streaming.current ??= new StreamingBlocks();
-  const blocks = finished ?? streaming.current?.update(text, performance.now()) ?? [];
-  const isBehind = isStreaming && streaming.current?.isBehind === true;
+    return rememberBlocks(id, text, streaming.current.finish(text));
+  }, [id, text, isStreaming, step]);
+  const waitMs = streaming.current?.waitMs ?? null;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each step waits for the next one.
   useEffect(() => {
-    if (!isBehind) return;
-    const timer = setTimeout(showRest, REST_MS);
+    if (waitMs === null) return;
+    const timer = setTimeout(showMore, waitMs);
     return () => clearTimeout(timer);
-  });
+  }, [waitMs, blocks]);
   return <Blocks blocks={blocks} isStreaming={isStreaming} />;
 });
-
-function remembered(id: string, text: string): ShownBlock[] {
-  const key = `${id}:${text.length}`;
-  const known = parsed.get(key);
-  if (known) return known;
-  const blocks = wholeBlocks(text);
-  if (parsed.size >= MAX_PARSED) {
-    const oldest = parsed.keys().next().value;
-    if (oldest !== undefined) parsed.delete(oldest);
-  }
-  parsed.set(key, blocks);
-  return blocks;
-}
 
 function Blocks({ blocks, isStreaming }: { blocks: ShownBlock[]; isStreaming: boolean }) {
   const definitions = definitionsIn(blocks);
@@ -266,6 +257,8 @@ function inlineNode(node: PhrasingContent, definitions: Definitions, depth: numb
       return <sup className="footnote-reference">{node.label ?? node.identifier}</sup>;
     case 'html':
       return node.value;
+    case 'inlineMath':
+      return <MathText source={node.value} isDisplay={node.isDisplay} />;
     default:
       return null;
   }

@@ -3,8 +3,9 @@
  * parser of Markdown is linear in every input; see docs/chat-page.md.
  */
 
-// Characters of one paragraph. A paragraph of prose has some hundred.
+// Characters of one paragraph, item or line of a table. A paragraph of prose has some hundred.
 const MAX_PARAGRAPH = 8_000;
+const ITEM = /^ *(?:[-*+] |\d{1,9}[.)] |\|)/;
 // Marks of quotes, lists and indents at the beginning of one line.
 const MAX_NESTING = 40;
 const NESTED = new RegExp(`^(?:[ \\t]|>|[-*+] |\\d{1,9}[.)] ){${MAX_NESTING},}`);
@@ -21,10 +22,16 @@ export function guarded(text: string): Piece[] {
   const hostile: Array<[number, number]> = [];
   let fence = '';
   let start = 0;
+  let paragraph = 0;
   let isHostile = false;
   let isCode = false;
+  const endParagraph = (end: number): void => {
+    if (!isCode && end - paragraph > MAX_PARAGRAPH) isHostile = true;
+    paragraph = end;
+  };
   const close = (end: number): void => {
-    if (isHostile || (!isCode && end - start > MAX_PARAGRAPH)) hostile.push([start, end]);
+    endParagraph(end);
+    if (isHostile) hostile.push([start, end]);
     start = end;
     isHostile = false;
     isCode = false;
@@ -44,6 +51,7 @@ export function guarded(text: string): Piece[] {
       fence = mark;
     } else if (line.trim() === '' && end - at < 400) close(end);
     else if (NESTED.test(line)) isHostile = true;
+    else if (ITEM.test(line)) endParagraph(at);
     at = end;
   }
   close(text.length);

@@ -1,4 +1,5 @@
 /** Asks a worker to highlight code, once the code is complete. */
+import { registerCache } from '../turns/contentCaches';
 import url from './highlight.worker.ts?worker&url';
 
 export interface HighlightRequest {
@@ -25,6 +26,8 @@ let worker: Worker | null = null;
 let nextId = 0;
 const waiting = new Map<number, (lines: Highlighted | null) => void>();
 const remembered = new Map<string, Promise<Highlighted | null>>();
+
+registerCache(() => remembered.clear());
 
 export function highlight(code: string, language: string): Promise<Highlighted | null> {
   if (code.length > MAX_LENGTH || !language || typeof Worker !== 'function') {

@@ -1,6 +1,7 @@
 /**
  * The blocks of a text that grows at its end. Only the tail after the last settled block is parsed
- * again; settled blocks keep their identity, and with it what was rendered of them.
+ * again; settled blocks keep their identity, and with it what was rendered of them. No step parses
+ * more than some thousand characters, so that a text of any length holds nothing else up.
  */
 import { guarded } from './guards';
 import { type Block, endOf, parseMarkdown, startOf } from './parse';
@@ -15,6 +16,15 @@ export interface ShownBlock {
 
 // A block is settled once so many follow it: a later line can still change the ones before.
 const FOLLOWING = 3;
+// Characters that one update adds at most.
+const STEP = 8_000;
+const STEP_MS = 16;
+// A tail of more characters is settled where it can be cut.
+const MAX_TAIL = 16_000;
+// What follows so many blocks is shown as plain text.
+const MAX_BLOCKS = 1_000;
+// A longer text is not parsed again as a whole when it is complete.
+export const MAX_WHOLE = 16_000;
 const DEFINITION = /^ {0,3}\[[^\]\n]{1,200}\]:/m;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 // With its line complete: until then the language still grows.
@@ -26,16 +36,22 @@ export class StreamingBlocks {
   private settledEnd = 0;
   private tail: ShownBlock[] = [];
   private nextParseAt = 0;
-  /** The blocks lack the end of the text: update again soon. */
-  isBehind = false;
+  /** The blocks lack the end of the text: update again after so many milliseconds. */
+  waitMs: number | null = null;
   private fence: { closes: RegExp; contentStart: number; block: ShownBlock } | null = null;
 
   /** `text` extends the one before, unless another begins. `now` is in milliseconds. */
-  update(text: string, now: number): ShownBlock[] {
-    if (!text.startsWith(this.text)) this.reset();
-    const added = text.slice(this.text.length);
-    this.isBehind = false;
-    if (added === '' && this.text !== '') return this.blocks();
+  update(whole: string, now: number): ShownBlock[] {
+    if (!whole.startsWith(this.text)) this.reset();
+    const text = whole.slice(0, stepEnd(whole, this.text.length));
+    this.waitMs = text.length < whole.length ? STEP_MS : null;
+    if (text === this.text && text !== '') return this.blocks();
+    if (this.settled.length >= MAX_BLOCKS) {
+      this.text = text;
+      const source = text.slice(this.settledEnd);
+      this.tail = [{ start: this.settledEnd, node: null, source }];
+      return this.blocks();
+    }
     if (this.fence) {
       // An open fence is not parsed: its text is appended.
       const lineStart = this.text.lastIndexOf('\n') + 1;
@@ -46,7 +62,7 @@ export class StreamingBlocks {
       }
       this.fence = null;
     } else if (now < this.nextParseAt) {
-      this.isBehind = true;
+      this.waitMs = Math.max(STEP_MS, this.nextParseAt - now);
       return this.blocks();
     }
     this.text = text;
@@ -59,18 +75,15 @@ export class StreamingBlocks {
 
   /** The blocks of the whole text: link definitions and footnotes reach across blocks. */
   finish(text: string): ShownBlock[] {
-    if (!DEFINITION.test(text)) {
-      this.nextParseAt = 0;
-      if (this.fence) this.fence = null;
-      this.text = text.startsWith(this.text) ? this.text : '';
-      if (this.text === '') this.reset();
-      this.text = text;
-      this.parseTail();
-      this.fence = null;
-      return this.blocks();
+    if (text.length <= MAX_WHOLE && DEFINITION.test(text)) {
+      this.reset();
+      return wholeBlocks(text);
     }
-    this.reset();
-    return wholeBlocks(text);
+    if (!text.startsWith(this.text)) this.reset();
+    this.text = text;
+    if (this.settled.length < MAX_BLOCKS) this.parseTail();
+    this.fence = null;
+    return this.blocks();
   }
 
   private blocks(): ShownBlock[] {
@@ -88,10 +101,19 @@ export class StreamingBlocks {
 
   private parseTail(): void {
     const source = this.text.slice(this.settledEnd);
-    const shown = parsedPieces(source, this.settledEnd);
-    const boundary = lastBoundary(shown, this.text);
+    let shown = parsedPieces(source, this.settledEnd);
+    let boundary = lastBoundary(shown, this.text);
+    if (boundary === 0 && source.length > MAX_TAIL) {
+      const cut = lastItemStart(shown);
+      if (cut > this.settledEnd) {
+        const before = this.text.slice(this.settledEnd, cut);
+        const list = parsedPieces(before, this.settledEnd);
+        shown = [...list, ...parsedPieces(this.text.slice(cut), cut)];
+        boundary = list.length;
+      } else boundary = shown.length - 1;
+    }
     if (boundary > 0) {
-      this.settled = [...this.settled, ...shown.slice(0, boundary)];
+      this.settled = [...this.settled, ...keepIdentity(this.tail, shown.slice(0, boundary))];
       this.settledEnd = shown[boundary]?.start ?? this.settledEnd;
     }
     this.tail = keepIdentity(this.tail, shown.slice(boundary));
@@ -166,4 +188,20 @@ function keepIdentity(before: readonly ShownBlock[], after: readonly ShownBlock[
     const isSame = same?.source === block.source && same.node?.type === block.node?.type;
     return isSame && same ? same : block;
   });
+}
+
+/** The end of the next step: at the end of a line if there is one, never inside of a pair. */
+function stepEnd(text: string, start: number): number {
+  const end = start + STEP;
+  if (end >= text.length) return text.length;
+  const newline = text.lastIndexOf('\n', end - 1) + 1;
+  if (newline > start + STEP / 2) return newline;
+  return (text.codePointAt(end - 1) ?? 0) > 0xffff ? end - 1 : end;
+}
+
+/** Where the last item of a list begins that is all there is, else 0: lists never settle. */
+function lastItemStart([only, ...others]: readonly ShownBlock[]): number {
+  if (others.length > 0 || only?.node?.type !== 'list') return 0;
+  const item = only.node.children.at(-1)?.position?.start.offset ?? 0;
+  return only.start + item - startOf(only.node);
 }

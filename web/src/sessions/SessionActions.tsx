@@ -1,18 +1,25 @@
 /** The menu of a session: rename, archive, delete with undo. */
 import { useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
-import { Problem } from '../api/problem';
 import { useRegistry } from '../app/context';
 import { goTo, sessionPath } from '../app/route';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
+import { type ExportFormat, exportSession } from '../transfer/requests';
 import type { SessionController } from '../turns/sessionController';
 import type { Session } from '../turns/turnEvents';
 import { Dialog } from '../ui/Dialog';
 import { Menu } from '../ui/Menu';
-import { problemText } from '../ui/problemText';
+import { codeOf, problemText } from '../ui/problemText';
 import { showToast } from '../ui/toast';
-import { changeSession, deleteSession, invalidateSessions, restoreSession } from './queries';
+import {
+  changeSession,
+  deleteSession,
+  forkSession,
+  invalidateSessions,
+  restoreSession,
+  useAssistants,
+} from './queries';
 
 interface Properties {
   session: Session;
@@ -24,6 +31,9 @@ export function SessionActions({ session, controller }: Properties) {
   const times = useTimes();
   const client = useQueryClient();
   const registry = useRegistry();
+  const { data: assistants = [] } = useAssistants();
+  const undelete =
+    assistants.find((each) => each.id === session.assistant_id)?.undelete_seconds ?? 0;
   const [dialog, setDialog] = useState<'rename' | 'delete' | null>(null);
 
   async function act(action: () => Promise<void>): Promise<void> {
@@ -31,8 +41,7 @@ export function SessionActions({ session, controller }: Properties) {
       await action();
       invalidateSessions(client);
     } catch (error) {
-      const code = error instanceof Problem ? error.code : 'network';
-      showToast({ text: problemText(code, t) });
+      showToast({ text: problemText(codeOf(error), t) });
     }
   }
 
@@ -41,6 +50,16 @@ export function SessionActions({ session, controller }: Properties) {
       const changed = await changeSession(session.id, changes);
       controller.dispatch({ type: 'session-changed', session: changed });
     });
+
+  const copy = () =>
+    act(async () => {
+      const { leaf, messages } = controller.snapshot();
+      // While a reply runs, what leads to it.
+      const { id } = await forkSession(session.id, leaf && messages.has(leaf) ? leaf : null);
+      goTo(sessionPath(id));
+    });
+
+  const save = (format: ExportFormat) => act(() => exportSession(session.id, format));
 
   const remove = () =>
     act(async () => {
@@ -68,6 +87,9 @@ export function SessionActions({ session, controller }: Properties) {
         label={t.more}
         items={[
           { label: t.rename, icon: 'edit', onSelect: () => setDialog('rename') },
+          { label: t.fork, icon: 'fork', onSelect: () => void copy() },
+          { label: t.exportMarkdown, icon: 'download', onSelect: () => void save('markdown') },
+          { label: t.exportJson, icon: 'download', onSelect: () => void save('json') },
           {
             label: session.archived ? t.unarchive : t.archive,
             icon: 'archive',
@@ -91,7 +113,7 @@ export function SessionActions({ session, controller }: Properties) {
       )}
       {dialog === 'delete' && (
         <Dialog title={t.deleteTitle} onClose={() => setDialog(null)}>
-          <p>{t.deleteBody}</p>
+          <p>{undelete > 0 ? t.deleteBodyFor(times.duration(undelete)) : t.deleteBody}</p>
           <div className="buttons">
             <button type="button" className="button" onClick={() => setDialog(null)}>
               {t.cancel}

@@ -21,6 +21,10 @@ export function Sidebar(properties: Properties) {
   const { user, assistants, assistantId, shownId, onNew, onClose } = properties;
   const t = useText();
   const [archived, setArchived] = useState(false);
+  const openDialog = (path: string): void => {
+    goTo(path);
+    onClose();
+  };
   return (
     <nav className="sidebar" aria-label={t.sessions} inert={properties.isHidden}>
       <header>
@@ -37,10 +41,21 @@ export function Sidebar(properties: Properties) {
           <Icon name="close" />
         </button>
       </header>
-      <button type="button" className="button new-session" onClick={onNew}>
-        <Icon name="plus" />
-        {t.newSession}
-      </button>
+      <div className="starters">
+        <button type="button" className="button new-session" onClick={onNew}>
+          <Icon name="plus" />
+          {t.newSession}
+        </button>
+        <button
+          type="button"
+          className="button search-button"
+          aria-label={t.search}
+          title={t.search}
+          onClick={() => openDialog('/search')}
+        >
+          <Icon name="search" />
+        </button>
+      </div>
       <AssistantSwitcher
         assistants={assistants}
         selectedId={assistantId}
@@ -65,14 +80,15 @@ export function Sidebar(properties: Properties) {
           <Icon name="archive" />
           {archived ? t.showActive : t.showArchived}
         </button>
+        <button type="button" className="text-button" onClick={() => openDialog('/usage')}>
+          <Icon name="chart" />
+          {t.usage}
+        </button>
         <button
           type="button"
           className="text-button"
           title={t.signedInAs(user)}
-          onClick={() => {
-            goTo('/settings');
-            onClose();
-          }}
+          onClick={() => openDialog('/settings')}
         >
           <Icon name="gear" />
           {t.settings}

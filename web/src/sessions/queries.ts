@@ -100,3 +100,24 @@ export async function switchAssistant(assistantId: string) {
     }),
   );
 }
+
+/** A new session with the messages up to this one. */
+export async function forkSession(id: string, messageId: string | null): Promise<Session> {
+  return data(
+    api.POST('/v1/sessions/{session_id}/fork', {
+      params: {
+        path: { session_id: id },
+        header: { 'Idempotency-Key': crypto.randomUUID() },
+      },
+      body: { message_id: messageId },
+    }),
+  );
+}
+
+/** The number of sessions that remain, under a legal hold. */
+export async function deleteAllSessions(): Promise<number> {
+  for (;;) {
+    const { held, has_more } = await data(api.DELETE('/v1/sessions'));
+    if (!has_more) return held;
+  }
+}

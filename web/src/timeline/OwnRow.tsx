@@ -1,4 +1,4 @@
-import { memo, useId, useState } from 'react';
+import { memo, useId, useMemo, useState } from 'react';
 import { useText } from '../i18n/language';
 import type { SessionController } from '../turns/sessionController';
 import type { Message } from '../turns/turnEvents';
@@ -29,6 +29,7 @@ export const OwnRow = memo(function OwnRow(properties: Properties) {
       className="message own"
       aria-labelledby={id}
       data-row
+      tabIndex={-1}
       data-message={message.id}
       data-turn-start={isTurnStart ? '' : undefined}
     >
@@ -44,9 +45,7 @@ export const OwnRow = memo(function OwnRow(properties: Properties) {
         />
       ) : (
         <div className="body">
-          <div className="own-text" dir="auto">
-            {message.content}
-          </div>
+          <OwnText text={message.content} />
         </div>
       )}
       <footer className={isLast ? 'actions shown' : 'actions'}>
@@ -73,3 +72,30 @@ export const OwnRow = memo(function OwnRow(properties: Properties) {
     </article>
   );
 });
+
+// A wall of text, such as a log that was pasted, is shown in part.
+const SHOWN_LINES = 12;
+const SHOWN_CHARACTERS = 3_000;
+
+function OwnText({ text }: { text: string }) {
+  const t = useText();
+  const [isWhole, setIsWhole] = useState(false);
+  const lines = useMemo(() => text.split('\n'), [text]);
+  const isLong = lines.length > 2 * SHOWN_LINES || text.length > 2 * SHOWN_CHARACTERS;
+  const shown =
+    isLong && !isWhole
+      ? `${lines.slice(0, SHOWN_LINES).join('\n')}`.slice(0, SHOWN_CHARACTERS)
+      : text;
+  return (
+    <>
+      <div className={isLong && !isWhole ? 'own-text part' : 'own-text'} dir="auto">
+        {shown}
+      </div>
+      {isLong && (
+        <button type="button" className="text-button" onClick={() => setIsWhole(!isWhole)}>
+          {isWhole ? t.showLess : t.showAll(lines.length)}
+        </button>
+      )}
+    </>
+  );
+}

@@ -45,6 +45,7 @@ export const ReplyRow = memo(function ReplyRow(properties: ReplyRowProperties) {
       aria-labelledby={headingId}
       aria-busy={isRunning}
       data-row
+      tabIndex={-1}
       data-message={id}
     >
       <Heading id={headingId} author={message?.role === 'system' ? t.system : name} at={at} />

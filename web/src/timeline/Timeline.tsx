@@ -1,24 +1,25 @@
-import { memo, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { usePreferences } from '../app/preferences';
 import { useText } from '../i18n/language';
-import { useTimes } from '../i18n/times';
 import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
 import { Icon } from '../ui/icons';
 import { useVisible } from '../ui/useVisible';
-import { OwnRow } from './OwnRow';
 import { ReplyRow } from './ReplyRow';
 import { type Row, rowsOf, runningBranches, shownPart } from './rows';
 import { SendingRow } from './SendingRow';
-import { useFollow, useKeptPlace } from './useFollow';
+import { MAX_MOUNTED, StoredRows } from './StoredRows';
+import { useScroll } from './useScroll';
 
 interface Properties {
   state: SessionState;
   controller: SessionController;
   name: string;
+  /** A message that was asked for, by a search. */
+  targetId: string | null;
 }
 
-export function Timeline({ state, controller, name }: Properties) {
+export function Timeline({ state, controller, name, targetId }: Properties) {
   const t = useText();
   const { follow } = usePreferences();
   const scroller = useRef<HTMLElement>(null);
@@ -36,13 +37,17 @@ export function Timeline({ state, controller, name }: Properties) {
     () => (running ? runningBranches(messages, running) : null),
     [messages, parentId],
   );
-  const { isAway, toEnd } = useFollow(scroller, content, !follow);
-  useKeptPlace(scroller, rows.find((row) => row.kind === 'message')?.key ?? '');
+  const { isAway, toEnd, toRow } = useScroll(scroller, content, !follow);
   const sentCount = outbox.length;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the sender expects to see the message.
   useEffect(() => {
     if (sentCount > 0) toEnd();
   }, [sentCount]);
+  const isFound = targetId !== null && rows.some((row) => row.key === targetId);
+  useEffect(() => {
+    const row = isFound ? content.current?.querySelector(`[data-message="${targetId}"]`) : null;
+    if (row) toRow(row);
+  }, [isFound, targetId, toRow]);
   const isBusy = open !== null || sentCount > 0;
   const isEnd = running === null && sentCount === 0;
   // The last reply stays outside of the other rows: there it keeps its element when it ends.
@@ -54,7 +59,15 @@ export function Timeline({ state, controller, name }: Properties) {
   const earlier = useMemo(() => (lastReply ? rows.slice(0, -1) : rows), [rows, lastReply]);
   const replyId = running?.replyId ?? lastReply?.key;
   return (
-    <section className="timeline" aria-label={t.messages} ref={scroller} data-region tabIndex={-1}>
+    <section
+      className="timeline"
+      aria-label={t.messages}
+      ref={scroller}
+      data-region
+      data-windowed={rows.length > MAX_MOUNTED ? '' : undefined}
+      tabIndex={-1}
+      onKeyDown={moveFocus}
+    >
       <div className="measure" ref={content}>
         {state.hasOlder && <Older controller={controller} />}
         <StoredRows
@@ -64,6 +77,7 @@ export function Timeline({ state, controller, name }: Properties) {
           controller={controller}
           isBusy={isBusy}
           isEnd={isEnd && lastReply === null}
+          targetId={isFound ? targetId : null}
         />
         {replyId && (
           <ReplyRow
@@ -93,49 +107,25 @@ export function Timeline({ state, controller, name }: Properties) {
   );
 }
 
-interface StoredRowsProperties {
-  rows: readonly Row[];
-  name: string;
-  failures: SessionState['failures'];
-  controller: SessionController;
-  isBusy: boolean;
-  isEnd: boolean;
-}
-
-/** Not rendered again while text streams: its cost does not depend on what is above it. */
-const StoredRows = memo(function StoredRows(properties: StoredRowsProperties) {
-  const { rows, name, failures, controller, isBusy, isEnd } = properties;
-  const lastOwn = rows.findLast((row) => row.kind === 'message' && row.message.role === 'user');
-  const last = rows.at(-1);
-  return rows.map((row) => {
-    if (row.kind === 'day') return <Day key={row.key} date={row.date} />;
-    const { key, message, branches } = row;
-    const shared = { branches, isLast: isEnd && row === last, isBusy, controller };
-    return message.role === 'user' ? (
-      <OwnRow key={key} message={message} isTurnStart={row === lastOwn} {...shared} />
-    ) : (
-      <ReplyRow
-        key={key}
-        id={key}
-        message={message}
-        open={null}
-        name={name}
-        failure={failures.get(key) ?? null}
-        {...shared}
-      />
-    );
-  });
-});
-
-function Day({ date }: { date: Date }) {
-  const times = useTimes();
-  return (
-    <div className="day">
-      <time dateTime={date.toISOString()} title={times.exact(date)}>
-        {times.day(date)}
-      </time>
-    </div>
-  );
+/** The keys of a feed: to the message before or after, and to the first or last one. */
+function moveFocus(event: KeyboardEvent<HTMLElement>): void {
+  const { key, target, currentTarget } = event;
+  if (!['PageUp', 'PageDown', 'Home', 'End'].includes(key)) return;
+  if (target instanceof HTMLTextAreaElement || event.altKey || event.ctrlKey || event.metaKey) {
+    return;
+  }
+  const rows = [...currentTarget.querySelectorAll<HTMLElement>('[data-row]')];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const from = at < 0 ? rows.length : at;
+  const row = {
+    PageUp: rows[Math.max(0, from - 1)],
+    PageDown: rows[from + 1],
+    Home: rows[0],
+    End: rows.at(-1),
+  }[key];
+  if (!row) return;
+  event.preventDefault();
+  row.focus();
 }
 
 function Older({ controller }: { controller: SessionController }) {

@@ -11,8 +11,14 @@ export interface Branches {
 }
 
 export type Row =
-  | { kind: 'day'; key: string; date: Date }
-  | { kind: 'message'; key: string; message: Message; branches: Branches | null };
+  | { kind: 'day'; key: string; version: number; date: Date }
+  | {
+      kind: 'message';
+      key: string;
+      version: number;
+      message: Message;
+      branches: Branches | null;
+    };
 
 export interface Shown {
   /** The last stored message that is shown. */
@@ -41,20 +47,21 @@ export function rowsOf(messages: Messages, end: string | null, known: readonly R
   const rows: Row[] = [];
   let day: number | null = null;
   for (const message of branchOf(messages, end)) {
+    const { id, version } = message;
     const date = new Date(message.created_at);
     if (startOfDay(date) !== day) {
       day = startOfDay(date);
-      const key = `day-${message.id}`;
-      rows.push(before.get(key) ?? { kind: 'day', key, date });
+      const key = `day-${id}`;
+      rows.push(before.get(key) ?? { kind: 'day', key, version, date });
     }
-    const branches = branchesOf(children.get(message.parent_message_id) ?? [], message.id);
-    const same = before.get(message.id);
+    const branches = branchesOf(children.get(message.parent_message_id) ?? [], id);
+    const same = before.get(id);
     const isSame =
       same?.kind === 'message' &&
       same.message === message &&
       same.branches?.index === branches?.index &&
       same.branches?.ids.join() === branches?.ids.join();
-    rows.push(isSame ? same : { kind: 'message', key: message.id, message, branches });
+    rows.push(isSame ? same : { kind: 'message', key: id, version, message, branches });
   }
   return rows;
 }

@@ -2,6 +2,7 @@
 import { network, Problem } from '../api/problem';
 import { readTurnEvents } from '../api/turnStream';
 import { broadcast } from './broadcast';
+import { isAncestor } from './messageTree';
 import { reduceSession } from './reduceSession';
 import {
   cancelTurn,
@@ -84,6 +85,20 @@ export class SessionController {
     }
     const page = await readHistory(this.state.id, 0, oldest);
     this.dispatch({ type: 'older-loaded', page });
+  }
+
+  /** Loads earlier messages until this one is known, and shows its branch. */
+  async reveal(messageId: string): Promise<void> {
+    while (!this.state.messages.has(messageId) && this.state.hasOlder) {
+      const known = this.state.messages.size;
+      await this.loadOlder();
+      if (this.state.messages.size === known) return;
+    }
+    const { messages, leaf, open } = this.state;
+    const end = open && leaf === open.replyId ? open.parentId : leaf;
+    if (messages.has(messageId) && !(end && isAncestor(messages, messageId, end))) {
+      this.dispatch({ type: 'leaf-selected', leaf: messageId });
+    }
   }
 
   private notify(isDelta: boolean): void {

@@ -3,7 +3,7 @@ import { broadcast, onBroadcast } from './broadcast';
 import { SessionController, type Surroundings } from './sessionController';
 import { readVersion } from './sessionRequests';
 import type { Sending } from './sessionState';
-import { adoptOutbox } from './storedContent';
+import { adoptOutbox, forgetAllContent } from './storedContent';
 
 const MAX_IDLE_SESSIONS = 20;
 const PARK_AFTER_MS = 30_000;
@@ -90,6 +90,12 @@ export class SessionRegistry {
     this.controllers.get(id)?.dispatch({ type: 'gone' });
     broadcast({ gone: id });
     this.controllers.delete(id);
+  }
+
+  /** All sessions were erased. */
+  forgetAll(): void {
+    for (const id of [...this.controllers.keys()]) this.forget(id);
+    forgetAllContent();
   }
 
   clear(): void {

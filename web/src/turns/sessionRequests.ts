@@ -3,7 +3,9 @@ import { api, data, send } from '../api/client';
 import type { HistoryPage, Sending } from './sessionState';
 import type { Session, Turn } from './turnEvents';
 
+// The first page is small, so that it is soon there.
 const PAGE_SIZE = 50;
+const OLDER_PAGE_SIZE = 100;
 
 export async function startSession(sending: Sending): Promise<Session> {
   const { assistantId, temporary } = sending.start ?? { assistantId: '', temporary: false };
@@ -62,7 +64,7 @@ export async function readHistory(
         path: { session_id: id },
         query: {
           branches: 'all',
-          limit: PAGE_SIZE,
+          limit: before ? OLDER_PAGE_SIZE : PAGE_SIZE,
           ...(before ? { after: before } : minVersion > 0 ? { min_version: minVersion } : {}),
         },
       },

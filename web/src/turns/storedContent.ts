@@ -8,6 +8,9 @@ export interface Draft {
   readonly caret: number;
 }
 
+/** An event of the window: what is written does not survive this tab. */
+export const STORAGE_FAILED = 'parley-storage-failed';
+
 const draftListeners = new Set<(sessionId: string) => void>();
 
 export function readDraft(sessionId: string): Draft {
@@ -89,6 +92,18 @@ export function forgetSession(sessionId: string): void {
   for (const listener of draftListeners) listener(sessionId);
 }
 
+/** Erases the drafts and outboxes of all sessions of this user. */
+export function forgetAllContent(): void {
+  for (const name of [...keysWith(key('draft', '')), ...keysWith(key('outbox', ''))]) remove(name);
+}
+
+/** The text goes on in another session. */
+export function moveDraft(from: string, to: string): void {
+  writeDraft(to, readDraft(from));
+  remove(key('draft', from));
+  for (const listener of draftListeners) listener(from);
+}
+
 function key(kind: 'draft' | 'outbox', id: string): string {
   return `parley.${kind}.${currentAccount().user}.${id}`;
 }
@@ -117,7 +132,8 @@ function write(name: string, value: unknown): void {
   try {
     localStorage.setItem(name, JSON.stringify(value));
   } catch {
-    // Storage is full or blocked: the text stays in this tab's memory.
+    // Storage is full or blocked: the text stays in this tab's memory, and the user must know.
+    dispatchEvent(new Event(STORAGE_FAILED));
   }
 }
 

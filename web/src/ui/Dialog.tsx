@@ -3,11 +3,12 @@ import { type ReactNode, useEffect, useId, useRef } from 'react';
 interface Properties {
   title: string;
   onClose: () => void;
+  isWide?: boolean;
   children: ReactNode;
 }
 
 /** A native modal dialog; the browser returns the focus to its opener. */
-export function Dialog({ title, onClose, children }: Properties) {
+export function Dialog({ title, onClose, isWide, children }: Properties) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -19,7 +20,12 @@ export function Dialog({ title, onClose, children }: Properties) {
     return () => shown?.close();
   }, []);
   return (
-    <dialog ref={dialog} aria-labelledby={id} onClose={onClose}>
+    <dialog
+      ref={dialog}
+      className={isWide ? 'wide' : undefined}
+      aria-labelledby={id}
+      onClose={onClose}
+    >
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>

@@ -1,5 +1,11 @@
 /** What happened and what to do, by the error code of the API. */
+import { Problem } from '../api/problem';
 import type { Dictionary } from '../i18n/en';
+
+/** The error code of a request that failed. */
+export function codeOf(error: unknown): string {
+  return error instanceof Problem ? error.code : 'network';
+}
 
 export function problemText(code: string, t: Dictionary): string {
   switch (code) {
@@ -22,6 +28,9 @@ export function problemText(code: string, t: Dictionary): string {
       return t.assistantRetired;
     case 'legal_hold':
       return t.legalHold;
+    case 'too_many_searches':
+    case 'too_many_requests':
+      return t.tooMany;
     case 'interrupted':
       return t.interrupted;
   }

@@ -1,6 +1,9 @@
 import { type RefObject, useEffect } from 'react';
 
-/** Calls `onVisible` whenever the element is scrolled into view, unless `isPaused`. */
+// What comes next is asked for before its place is in view.
+const MARGIN = '1000px 0px';
+
+/** Calls `onVisible` whenever the element is nearly scrolled into view, unless `isPaused`. */
 export function useVisible(
   element: RefObject<Element | null>,
   onVisible: () => void,
@@ -8,9 +11,12 @@ export function useVisible(
 ): void {
   useEffect(() => {
     if (!element.current || isPaused) return;
-    const observer = new IntersectionObserver((entries) => {
-      if (entries.some((entry) => entry.isIntersecting)) onVisible();
-    });
+    const observer = new IntersectionObserver(
+      (entries) => {
+        if (entries.some((entry) => entry.isIntersecting)) onVisible();
+      },
+      { root: element.current.closest('[data-region]'), rootMargin: MARGIN },
+    );
     observer.observe(element.current);
     return () => observer.disconnect();
   }, [element, onVisible, isPaused]);

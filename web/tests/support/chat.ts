@@ -28,9 +28,10 @@ export class Chat {
   static async open(
     stack: Stack,
     browser: Browser,
-    options: BrowserContextOptions & { path?: string; ready?: string } = {},
+    options: BrowserContextOptions & { path?: string; ready?: string; token?: string } = {},
   ): Promise<Chat> {
-    const { path = '/', ready = 'Assistants', ...contextOptions } = options;
+    const { path = '/', ready = 'Assistants', token: known, ...contextOptions } = options;
+    const token = known ?? stack.token(`ada-${randomUUID()}`);
     const context = await browser.newContext({
       locale: 'en-GB',
       timezoneId: 'Europe/Zurich',
@@ -38,7 +39,6 @@ export class Chat {
       permissions: ['clipboard-read', 'clipboard-write'],
       ...contextOptions,
     });
-    const token = stack.token(`ada-${randomUUID()}`);
     const chat = new Chat(stack, context, await context.newPage(), token);
     await chat.watch(chat.page);
     await chat.page.goto(`${stack.url}${path}#token=${token}`);
@@ -119,7 +119,9 @@ export class Chat {
   private async watch(page: Page): Promise<void> {
     page.on('pageerror', (error) => this.errors.push(`page error: ${error.message}`));
     page.on('console', (message) => {
-      if (message.type() === 'error') this.errors.push(`console: ${message.text()}`);
+      // A machine whose network changes, such as by containers that start, is no defect.
+      if (message.type() !== 'error' || message.text().includes('ERR_NETWORK_CHANGED')) return;
+      this.errors.push(`console: ${message.text()}`);
     });
     await page.addInitScript(() => {
       addEventListener('securitypolicyviolation', (event) =>

@@ -7,10 +7,12 @@ import type { AddressInfo } from 'node:net';
 
 export interface Script {
   readonly pieces: readonly string[];
-  /** Between two pieces. */
+  /** Between two pieces, on average: a late one does not delay those after it. */
   readonly pauseMs?: number;
   /** Waits before the piece with this index until `release` is called. */
   readonly holdBefore?: number;
+  /** Breaks the connection after so many pieces. */
+  readonly failsAfter?: number;
 }
 
 interface ChatRequest {
@@ -77,11 +79,22 @@ export class ModelServer {
       return;
     }
     response.writeHead(200, { 'content-type': 'text/event-stream' });
+    let due = Date.now();
     for (const [index, piece] of script.pieces.entries()) {
-      if (index === script.holdBefore) await this.hold(last);
+      if (index === script.holdBefore) {
+        await this.hold(last);
+        due = Date.now();
+      }
+      if (index === script.failsAfter) break;
       if (response.destroyed) return;
       response.write(chunk({ content: piece }, null));
-      if (script.pauseMs) await new Promise((resolve) => setTimeout(resolve, script.pauseMs));
+      due += script.pauseMs ?? 0;
+      const wait = due - Date.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+    if (script.failsAfter !== undefined) {
+      response.destroy();
+      return;
     }
     response.write(chunk({}, 'stop'));
     response.end('data: [DONE]\n\n');

@@ -29,3 +29,20 @@ export function numbered(count: number): string[] {
   const marks = ['👍🏽', '𠮷', '🇨🇭', '👨‍👩‍👧', 'e\u0301'];
   return Array.from({ length: count }, (_, n) => `w${n}${marks[n % marks.length]} `);
 }
+
+/** Appends messages of both roles in turn to a session. */
+export async function importMessages(
+  chat: Chat,
+  id: string,
+  count: number,
+  content: (n: number) => string,
+): Promise<void> {
+  const messages = Array.from({ length: count }, (_, n) => ({
+    role: n % 2 ? 'assistant' : 'user',
+    content: content(n),
+  }));
+  for (let start = 0; start < count; start += 500) {
+    const body = JSON.stringify({ messages: messages.slice(start, start + 500) });
+    await chat.api(`/history/${id}`, { method: 'POST', body });
+  }
+}

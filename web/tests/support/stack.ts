@@ -20,6 +20,15 @@ const ASSISTANTS = `assistants:
     name: Pirate
     description: Speaks like a pirate
     instructions: Speak as a pirate.
+  - id: brief
+    name: Brief
+    description: Forgets everything within seconds
+    instructions: Answer.
+`;
+// Of the last one, some thirteen seconds after the last event.
+const POLICIES = `policies:
+  - assistant_id: brief
+    idle_days: 0.00015
 `;
 
 export interface RunningProcess {
@@ -38,7 +47,9 @@ export class Stack {
     const [port, modelUrl] = await Promise.all([freePort(), this.model.start()]);
     this.url = `http://127.0.0.1:${port}`;
     const assistants = join(this.data, 'assistants.yaml');
+    const policies = join(this.data, 'policies.yaml');
     writeFileSync(assistants, ASSISTANTS);
+    writeFileSync(policies, POLICIES);
     this.process = spawn(PYTHON, ['-m', 'parley_cli', 'up'], {
       cwd: ROOT,
       env: {
@@ -47,6 +58,7 @@ export class Stack {
         PARLEY_PORT: String(port),
         PARLEY_MODEL: 'scripted',
         PARLEY_ASSISTANTS: assistants,
+        PARLEY_POLICIES: policies,
         OPENAI_BASE_URL: modelUrl,
         OPENAI_API_KEY: 'sk-test',
       },

@@ -2,24 +2,15 @@
 
 import argparse
 import asyncio
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 
 from parley_cli.errors import CommandError
 from parley_cli.log.dataset.analysis_packages import require_analysis_packages
-from parley_cli.log.tail.command import KeySource, TailOptions, tail
-from parley_cli.log.tail.filters import FilterOptions, Owner
 from parley_cli.service_commands.foreground import run_in_foreground
 from parley_cli.service_commands.locations import StackLocations
 from parley_cli.service_commands.offline_store import has_log, offline_log, offline_store
 from parley_cli.service_commands.service_command import history_command, session_command, verify
 from parley_cli.settings import OperationsSettings, load
-from parley_core.log import LogError
-from parley_events.topics import SESSIONS_TOPIC
-
-DEFAULT_TENANT = "default"
 
 
 def log(options: argparse.Namespace) -> int:
@@ -28,7 +19,9 @@ def log(options: argparse.Namespace) -> int:
     locations = StackLocations(settings)
     match options.log_command:
         case "tail":
-            return _tail(locations, options)
+            from parley_cli.log.tail.run import run_tail
+
+            return run_tail(locations, options)
         case "export":
             return _export(locations, options)
         case "sql":
@@ -70,25 +63,12 @@ async def _reconcile_offline(settings: OperationsSettings, arguments: Sequence[s
         return run_in_foreground(("parley_session", *arguments), {**store, **log})
 
 
-def _tail(locations: StackLocations, options: argparse.Namespace) -> int:
-    keys = None
-    if options.content:
-        keys = _key_source(locations)
-    try:
-        asyncio.run(tail(locations.brokers(), SESSIONS_TOPIC, _tail_options(options), keys))
-    except LogError as error:
-        raise CommandError(str(error)) from error
-    except BrokenPipeError:
-        # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
 def _export(locations: StackLocations, options: argparse.Namespace) -> int:
     require_analysis_packages()
     from parley_cli.log.dataset.manifest import Selection
     from parley_cli.log.dataset.storage_location import storage_at
     from parley_cli.log.export.command import ExportOptions, run_export
+    from parley_cli.log.tail.command import KeySource
 
     selection = Selection(
         types=tuple(sorted(frozenset().union(*options.type))),
@@ -104,7 +84,7 @@ def _export(locations: StackLocations, options: argparse.Namespace) -> int:
         locations.brokers(),
         storage_at(options.to),
         ExportOptions(given, options.resume),
-        lambda: _key_source(locations),
+        lambda: KeySource(locations.session_url(), locations.internal_secret()),
     )
 
 
@@ -140,25 +120,3 @@ def _verify_export(locations: StackLocations, options: argparse.Namespace) -> in
     from parley_cli.log.export.verify import verify_export
 
     return verify_export(locations.brokers(), storage_at(options.export))
-
-
-def _key_source(locations: StackLocations) -> KeySource:
-    return KeySource(locations.session_url(), locations.internal_secret())
-
-
-def _tail_options(options: argparse.Namespace) -> TailOptions:
-    owner = None
-    if options.user or options.tenant:
-        owner = Owner(options.tenant or DEFAULT_TENANT, options.user)
-    filters = FilterOptions(
-        types=frozenset().union(*options.type),
-        sessions=frozenset(options.session),
-        owner=owner,
-        since=options.since,
-        until=options.until,
-        starts=dict(options.starts),
-    )
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return TailOptions(
-        filters, limit=options.limit, follow=options.follow, as_json=options.json, columns=columns
-    )

@@ -52,17 +52,27 @@ async def build_page(folder: Path, print_line: Callable[[str], None]) -> None:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if _is_built(folder):
             return  # Another process built it meanwhile.
-        await install_packages(SOURCES)
-        unfinished = tempfile.mkdtemp(dir=BUILDS)
+        _unlink_older_build(folder)
         try:
-            vite = str(SOURCES / "node_modules" / "vite" / "bin" / "vite.js")
-            arguments = (vite, "build", "--outDir", unfinished, "--emptyOutDir")
-            await _run_node(*arguments, folder=SOURCES, seconds=BUILD_SECONDS)
-            # Renamed when complete: the gateway serves the folder as soon as it exists.
-            os.rename(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            await _build(folder)
+        except PageNotBuilt as error:
+            if not _link_older_build(folder):
+                raise
+            raise PageNotBuilt(f"{error} An older build of the page is served.") from None
         _remove_old_builds(folder)
+
+
+async def _build(folder: Path) -> None:
+    await install_packages(SOURCES)
+    unfinished = tempfile.mkdtemp(dir=BUILDS)
+    try:
+        vite = str(SOURCES / "node_modules" / "vite" / "bin" / "vite.js")
+        arguments = (vite, "build", "--outDir", unfinished, "--emptyOutDir")
+        await _run_node(*arguments, folder=SOURCES, seconds=BUILD_SECONDS)
+        # Renamed when complete: the gateway serves the folder as soon as it exists.
+        os.rename(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 async def install_packages(folder: Path) -> None:
@@ -127,7 +137,26 @@ def _failure(output: str) -> str:
 
 
 def _is_built(folder: Path) -> bool:
-    return folder.is_dir()
+    return folder.is_dir() and not folder.is_symlink()
+
+
+def _link_older_build(folder: Path) -> bool:
+    """Serve the newest build there is; the next start tries to build again."""
+    builds = _builds()
+    if not builds:
+        return False
+    folder.symlink_to(builds[0])
+    return True
+
+
+def _unlink_older_build(folder: Path) -> None:
+    folder.unlink(missing_ok=True)
+
+
+def _builds() -> list[Path]:
+    """Newest first."""
+    builds = [path for path in BUILDS.iterdir() if _is_built(path)]
+    return sorted(builds, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _key() -> str:
@@ -149,8 +178,6 @@ def _source_files(folder: Path) -> Iterator[Path]:
 
 
 def _remove_old_builds(folder: Path) -> None:
-    builds = [path for path in BUILDS.iterdir() if path.is_dir()]
-    builds.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in builds[_KEPT_BUILDS:]:
+    for path in _builds()[_KEPT_BUILDS:]:
         if path != folder:
             shutil.rmtree(path, ignore_errors=True)

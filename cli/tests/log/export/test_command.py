@@ -5,64 +5,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cli_fakes.conversation import MORNING, FakeConversation, append, session_with_keys
-from cli_fakes.tailed_log import TailedLog
+from cli_fakes.exported_log import ExportedLog
 
 from parley_cli.errors import CommandError
 from parley_cli.log.dataset.event_columns import event_schema
-from parley_cli.log.dataset.manifest import Manifest, NoExport, Selection, load_manifest
-from parley_cli.log.dataset.storage_location import storage_at
-from parley_cli.log.export.command import ExportOptions, export_log
-from parley_cli.log.export.exporter import Limits
+from parley_cli.log.dataset.manifest import NoExport, load_manifest
 from parley_cli.log.tail.command import KeySource
 from parley_core.auth.principal import InternalSecret
-from parley_events.asyncapi.streams import STREAMS
 from parley_events.cloudevents import Record
 from parley_events.session import MessageSubmitted, ReplyCompleted, SessionStarted
 from parley_testing.peers import SECRET
-
-
-class ExportedLog:
-    """A topic, and exports of it into a folder."""
-
-    def __init__(self, log: TailedLog, folder: Path) -> None:
-        self.log, self.folder = log, folder
-        self.storage = storage_at(str(folder))
-
-    async def export(self, keys: KeySource | None = None, **options: Any) -> Manifest:
-        stream = replace(STREAMS[0], topic=self.log.topic)
-        resume, limits = options.pop("resume", False), options.pop("limits", Limits())
-        selection = Selection(**options) if options or not resume else None
-        return await export_log(
-            self.log.brokers,
-            self.storage,
-            ExportOptions(selection, resume, limits),
-            (lambda: keys) if keys else None,
-            (stream,),
-        )
-
-    def rows(self, kind: type[Any] | None = None) -> list[dict[str, Any]]:
-        """The rows of the files that the manifest names, in the order of the log."""
-        rows: list[dict[str, Any]] = []
-        for file in load_manifest(self.storage).files:
-            if kind is None or file.type == kind.TYPE:
-                table = pq.read_table(self.folder / file.path, partitioning=None)
-                rows += [{"type": file.type, "day": file.day, **row} for row in table.to_pylist()]
-        return sorted(rows, key=lambda row: (row["log_partition"], row["log_offset"]))
-
-    def positions(self) -> list[tuple[str, int]]:
-        return [(row["session_id"], row["sequence"]) for row in self.rows()]
-
-
-@pytest.fixture
-def exported(log: TailedLog, tmp_path: Path) -> ExportedLog:
-    return ExportedLog(log, tmp_path / "export")
 
 
 async def test_each_type_and_day_has_a_file_with_the_columns_of_the_model(

@@ -111,7 +111,11 @@ class Turn(Shape):
 
 
 class Assistant(Shape):
-    """Only administrators see `instructions`; a retired assistant takes no new sessions."""
+    """Only administrators see `instructions`; a retired assistant takes no new sessions.
+
+    A deleted session with it can be restored for `undelete_seconds`, at present; 0: it is erased
+    at once. A new temporary session is erased after `temporary_seconds`.
+    """
 
     object: Literal["assistant"] = "assistant"
     id: str
@@ -121,6 +125,8 @@ class Assistant(Shape):
     model: str | None
     default: bool
     retired: bool = False
+    undelete_seconds: int = 0
+    temporary_seconds: int | None = Field(default=None, exclude_if=_absent)
     instructions: str | None = Field(default=None, exclude_if=_absent)
 
 

@@ -32,6 +32,14 @@ class Record:
     headers: Headers
     value: bytes
 
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context of the request, if any."""
+        for name, value in reversed(self.headers):
+            if name == "traceparent":
+                return value.decode("ascii", errors="replace")
+        return None
+
 
 class UndecodableRecord(Exception):
     """The record is not a valid event of a session; retrying cannot help."""

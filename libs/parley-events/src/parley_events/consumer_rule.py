@@ -81,12 +81,26 @@ class ConsumerRule(Generic[Id, Item]):
         `session` is the key of the record. Raises TooManyDeferred.
         """
         applied = self.applied.get(session)
-        check = check_sequence(applied, sequence, event_id)
-        if self.forked and session in self.forked:
+        # Most events are the next ones of sessions without anything special.
+        if sequence == (applied[0] + 1 if applied else 1) and not (self.deferred or self.forked):
+            self.applied[session] = Applied(sequence, event_id)
+            return [item]
+        return self._check(session, applied, sequence, event_id, item)
+
+    def _check(
+        self,
+        session: bytes,
+        applied: "Applied[Id] | None",
+        sequence: int,
+        event_id: Id,
+        item: Item,
+    ) -> list[Item]:
+        if session in self.forked:
             return []
+        check = check_sequence(applied, sequence, event_id)
         if check is SequenceCheck.NEXT or (check is SequenceCheck.BEYOND and self._starts_anywhere):
             self.applied[session] = Applied(sequence, event_id)
-            return [item, *self._released(session)] if self.deferred else [item]
+            return [item, *self._released(session)]
         if check is SequenceCheck.REPEAT:
             self.repeats += 1
         elif check is SequenceCheck.FORK:

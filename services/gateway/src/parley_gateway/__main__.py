@@ -7,6 +7,7 @@ from parley_core.http.server import serve
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.tracing.setup import configure_tracing
 from parley_gateway.app import create_gateway
 from parley_gateway.settings import GatewaySettings
 
@@ -14,6 +15,7 @@ from parley_gateway.settings import GatewaySettings
 def main() -> int:
     try:
         configure_logging("gateway")
+        configure_tracing("gateway")
         settings = load(GatewaySettings)
         gateway = create_gateway(settings)
     except InvalidSettings as error:

@@ -16,6 +16,7 @@ from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.tracing.request_spans import EntrySpans
 from parley_gateway.api.api_key_routes import api_key_routes
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
@@ -145,6 +146,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own spans and log records would have URLs with their queries, and exceptions.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install_openapi(api)
     api.add_middleware(BodyLimits, settings=settings.body)
@@ -153,6 +156,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         RequestObserver,
         metrics=monitor.requests,
         person_key=lambda: settings.internal_secret.value,
+        begin_span=EntrySpans(settings.trusted_proxies),
     )
     install_error_handlers(api)
     install_request_error_handlers(api)

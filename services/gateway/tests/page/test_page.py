@@ -36,7 +36,9 @@ async def fetch(gateway: Gateway, path: str, **headers: str) -> tuple[int, bytes
         return answer.status, await answer.read(), names
 
 
-@pytest.mark.parametrize("path", ["/", "/settings", "/s/0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"])
+@pytest.mark.parametrize(
+    "path", ["/", "/search", "/settings", "/s/0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e"]
+)
 async def test_every_client_route_is_answered_with_the_index(page: Gateway, path: str) -> None:
     status, body, headers = await fetch(page, path)
     assert (status, body) == (200, INDEX)
@@ -107,6 +109,7 @@ async def test_the_configuration_needs_no_token(page: Gateway) -> None:
     assert status == 200
     assert config["max_message_bytes"] == 256 * 1024
     assert config["heartbeat_seconds"] > 0
+    assert config["languages"] == ["en", "zh-Hans"]
     assert config["build"]
 
 

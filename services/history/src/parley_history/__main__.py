@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from parley_core.log import LogError
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
@@ -23,10 +24,12 @@ from parley_history.operations.dead_letters import arguments as dead_letters_arg
 from parley_history.operations.dead_letters import command as dead_letters_command
 from parley_history.operations.rebuild import command as rebuild_command
 from parley_history.projection.watchdog import ProjectorStalled
-from parley_history.settings import ProjectSettings, ServeSettings
 from parley_history.storage.database import DatabaseCommandSettings
 from parley_history.storage.database_errors import DATABASE_ERRORS
 from parley_history.storage.migrations import migrate_history, require_migrated_history
+
+if TYPE_CHECKING:
+    from parley_history.settings import ProjectSettings, ServeSettings
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +46,13 @@ def main() -> int:
             case "migrate":
                 _migrate(load(DatabaseCommandSettings).database.url)
             case "project":
-                settings = load(ProjectSettings)
-                if arguments.migrate:
-                    _migrate(settings.database.url)
-                return _project(settings)
+                return _project(migrate=arguments.migrate)
             case "rebuild" | "verify":
                 return rebuild_command.run(arguments)
             case "dead-letters":
                 return dead_letters_command.run(arguments)
             case _:
-                serve_settings = load(ServeSettings)
-                if arguments.migrate:
-                    _migrate(serve_settings.database.url)
-                _serve(serve_settings)
+                _serve(migrate=arguments.migrate)
     except InvalidSettings as error:
         report_failure(error)
         return INVALID_SETTINGS
@@ -90,12 +87,18 @@ def _migrate(database_url: str) -> None:
         print(f"applied {migration.number:04} {migration.name}")
 
 
-def _serve(settings: ServeSettings) -> None:
+def _serve(*, migrate: bool) -> None:
     # Imported here, for half a second: a maintenance command needs no web server.
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_history.app import create_app
+    from parley_history.settings import ServeSettings
 
+    settings = load(ServeSettings)
+    if migrate:
+        _migrate(settings.database.url)
+    configure_tracing("history-serve")
     app = create_app(settings)
     serve(
         app,
@@ -110,11 +113,17 @@ def _serve(settings: ServeSettings) -> None:
     )
 
 
-def _project(settings: ProjectSettings) -> int:
+def _project(*, migrate: bool) -> int:
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_history.projector_app import create_projector_app
+    from parley_history.settings import ProjectSettings
 
+    settings = load(ProjectSettings)
+    if migrate:
+        _migrate(settings.database.url)
+    configure_tracing("history-project")
     app = create_projector_app(settings)
     serve(
         app,
@@ -142,7 +151,7 @@ def _project(settings: ProjectSettings) -> int:
 
 
 def _wait_for_database(
-    settings: ServeSettings | ProjectSettings, state: ProcessState
+    settings: "ServeSettings | ProjectSettings", state: ProcessState
 ) -> Callable[[], Awaitable[None]]:
     async def prepare() -> None:
         await wait_until_migrated(

@@ -80,6 +80,7 @@ def create_projector(
         ActiveReadModel(settings.database),
         settings.projector.batch_size,
         observer=observer,
+        topic=settings.topic,
     )
 
 

@@ -40,6 +40,20 @@ async def tcp_proxy(address: Any, target: Any) -> AsyncIterator[Any]:
         yield
 
 
+async def test_the_age_of_the_oldest_event_grows_until_it_is_projected(
+    tables: ReadModelTables, relay: Relay, log_settings: dict[str, Any]
+) -> None:
+    story = chat(1)
+    async with projecting(project_settings(tables.dsn, **log_settings)) as projector:
+        await eventually(lambda: projector.is_working, within=15)
+        async with tables.connection.transaction():
+            await tables.connection.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
+            await relay.publish(story.records)
+            await eventually(lambda: projector.oldest_unprojected == story.events[0].time)
+        await eventually(projected(tables, [story]), within=15)
+        await eventually(lambda: projector.oldest_unprojected is None)
+
+
 async def test_the_projector_survives_lost_database_connections(
     tables: ReadModelTables,
     relay: Relay,

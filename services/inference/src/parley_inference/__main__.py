@@ -9,6 +9,7 @@ from parley_core.http.server import serve
 from parley_core.process.exit_codes import INVALID_SETTINGS, exit_code
 from parley_core.runtime.safe_logging import configure_logging, report_failure
 from parley_core.runtime.settings import InvalidSettings, load
+from parley_core.tracing.setup import configure_tracing
 from parley_inference.app import create_app
 from parley_inference.settings import InferenceSettings
 
@@ -18,6 +19,7 @@ def main() -> int:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         configure_logging("inference")
+        configure_tracing("inference")
         settings = load(InferenceSettings)
         app = create_app(settings)
     except InvalidSettings as error:

@@ -149,21 +149,22 @@ async def _run_service(
             settings.internal_secret, audience="inference", issuers=frozenset(("gateway",))
         )
         streams = TurnStreams(authenticate, opener, max_streams=settings.max_streams)
+        shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
+        # Session admits no turn to a process from which it has had no heartbeat.
+        monitor.state.wait_for("session")
+        heartbeats = HeartbeatLoop(
+            session, opener, running, caches, on_answer=monitor.state.mark_started
+        )
         InferenceCollector(
             monitor.registry,
             turns=running,
             streams=streams,
             buffering=buffering,
             provider=provider,
+            catalogue=catalogue,
+            heartbeats=heartbeats,
             completions=completions,
             usage_reporter=usage_reporter,
-        )
-
-        shutdown = Shutdown(opener, running, post_reply_tasks, completions, settings.drain)
-        # Session admits no turn to a process from which it has had no heartbeat.
-        monitor.state.wait_for("session")
-        heartbeats = HeartbeatLoop(
-            session, opener, running, caches, on_answer=monitor.state.mark_started
         )
 
         def apply(fresh: InferenceSettings) -> None:

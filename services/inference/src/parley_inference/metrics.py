@@ -12,9 +12,11 @@ from parley_core.runtime.circuit_breaker import State
 from parley_inference.api.routes import TurnStreams
 from parley_inference.completions.service import CompletionService
 from parley_inference.completions.usage_reporter import UsageReporter
+from parley_inference.models.model_catalogue import ModelCatalogue
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.session.usage_record import UsageRecord
 from parley_inference.streaming.turn_buffering import TurnBuffering
+from parley_inference.turns.heartbeat import HeartbeatLoop
 from parley_inference.turns.running_turns import RunningTurns
 
 _CIRCUIT_STATES: tuple[State, ...] = ("closed", "half_open", "open")
@@ -80,11 +82,14 @@ class InferenceCollector(Collector):
         streams: TurnStreams,
         buffering: TurnBuffering | None,
         provider: OpenAIProvider,
+        catalogue: ModelCatalogue,
+        heartbeats: HeartbeatLoop,
         completions: CompletionService,
         usage_reporter: UsageReporter,
     ) -> None:
         self._turns, self._streams, self._buffering = turns, streams, buffering
-        self._servers = provider.servers
+        self._servers, self._catalogue = provider.servers, catalogue
+        self._heartbeats = heartbeats
         self._completions, self._usage_reporter = completions, usage_reporter
         first_token = Histogram(
             "parley_inference_first_token_seconds",
@@ -119,6 +124,16 @@ class InferenceCollector(Collector):
             "Turns of other processes that are streamed by this one.",
             value=self._turns.followed,
         )
+        yield CounterMetricFamily(
+            "parley_inference_turns_lost",
+            "Turns that this process ran, and that session had ended or given to another one.",
+            value=self._turns.lost,
+        )
+        yield CounterMetricFamily(
+            "parley_inference_heartbeat_failures",
+            "Heartbeats that session did not accept.",
+            value=self._heartbeats.failures,
+        )
         yield GaugeMetricFamily(
             "parley_inference_stream_subscribers",
             "Open streams of turns.",
@@ -142,6 +157,16 @@ class InferenceCollector(Collector):
         yield from self._upstream_metrics()
 
     def _upstream_metrics(self) -> Iterable[Metric]:
+        sent = CounterMetricFamily(
+            "parley_inference_upstream_requests",
+            "Requests to a model server, retries included.",
+            labels=["server"],
+        )
+        retries = CounterMetricFamily(
+            "parley_inference_upstream_retries",
+            "Requests that were sent again after a failure that may pass.",
+            labels=["server"],
+        )
         requests = GaugeMetricFamily(
             "parley_inference_upstream_requests_in_flight",
             "Requests that a model server is processing.",
@@ -158,10 +183,19 @@ class InferenceCollector(Collector):
             labels=["server", "code"],
         )
         for server in self._servers.values():
+            sent.add_metric([server.name], server.requests)
+            retries.add_metric([server.name], server.retries)
             requests.add_metric([server.name], server.requests_in_flight)
             for state in _CIRCUIT_STATES:
                 is_current = server.circuit.state == state
                 circuit.add_metric([server.name, state], int(is_current))
             for code, count in server.failures.items():
                 failures.add_metric([server.name, code], count)
-        return requests, circuit, failures
+        fallbacks = CounterMetricFamily(
+            "parley_inference_fallbacks",
+            "Calls of a fallback, because the model before it had failed.",
+            labels=["from", "to"],
+        )
+        for (failed, called), count in self._catalogue.fallbacks.items():
+            fallbacks.add_metric([failed, called], count)
+        return sent, retries, requests, circuit, failures, fallbacks

@@ -287,4 +287,7 @@ async def test_metrics_report_each_server(
     assert f'_upstream_circuit{primary},state="closed"}} 1.0' in metrics
     assert f'_upstream_circuit{primary},state="open"}} 0.0' in metrics
     assert f"_first_token_seconds_count{fallback}}} 1.0" in metrics
+    assert f"_upstream_retries_total{primary}}} 0.0" in metrics
+    assert f"_upstream_requests_total{fallback}}} 1.0" in metrics
+    assert 'parley_inference_fallbacks_total{from="demo",to="other"} 1.0' in metrics
     assert "parley_inference_completions_in_flight 0.0" in metrics

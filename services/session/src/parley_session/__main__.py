@@ -155,8 +155,10 @@ def _serve(settings: SessionSettings) -> None:
     # Imported here, for half a second: a maintenance command needs no web server.
     from parley_core.http.draining_server import Hooks
     from parley_core.http.server import serve
+    from parley_core.tracing.setup import configure_tracing
     from parley_session.app import create_app
 
+    configure_tracing("session")
     app = create_app(settings)
     monitor = app.state.monitor
 

@@ -107,7 +107,9 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
         *version_routes(authenticators, services.index),
         *key_routes(authenticators, services.store, services.search_keys),
         *api_key_routes(authenticators, services.api_keys),
-        *assistant_routes(authenticators, services.catalogue, services.administration),
+        *assistant_routes(
+            authenticators, services.catalogue, services.administration, services.lifetimes
+        ),
         *session_routes(
             authenticators,
             services.sessions,

@@ -27,6 +27,7 @@ from parley_session.application.sessions.fork_session import (
 )
 from parley_session.application.sessions.import_messages import MessageImporter
 from parley_session.application.sessions.record_completion import CompletionRecorder
+from parley_session.application.sessions.session_lifetimes import SessionLifetimes
 from parley_session.application.sessions.session_queries import SessionQueries
 from parley_session.application.sessions.start_session import SessionStarter
 from parley_session.application.sessions.update_session import SessionUpdater
@@ -41,7 +42,6 @@ from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
-from parley_session.relay.outbox_monitor import MEASURE_INTERVAL_SECONDS, OutboxMonitor
 from parley_session.relay.outbox_sql import (
     API_KEYS_OUTBOX,
     ASSISTANTS_OUTBOX,
@@ -49,6 +49,7 @@ from parley_session.relay.outbox_sql import (
     OutboxTable,
 )
 from parley_session.relay.relay import RELAY_LIMITS, TURN_OPENED_DELAY_SECONDS, Relay
+from parley_session.relay.store_monitor import MEASURE_INTERVAL_SECONDS, StoreMonitor
 from parley_session.settings import LogCommandSettings, SessionSettings
 from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
@@ -90,6 +91,7 @@ class Services:
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
     api_keys: ApiKeys
+    lifetimes: SessionLifetimes
     background: Sequence[Coroutine[Any, Any, None]]
 
 
@@ -120,13 +122,13 @@ def _compose(
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
     assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
     api_keys_relay = new_relay(settings, settings.topic.api_keys, API_KEYS_OUTBOX, kafka)
-    outbox_monitor = OutboxMonitor(
+    store_monitor = StoreMonitor(
         settings.database.url,
         [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX, API_KEYS_OUTBOX],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(monitor.registry, [relay, assistants_relay, api_keys_relay], outbox_monitor)
+    metrics = Metrics(monitor.registry, [relay, assistants_relay, api_keys_relay], store_monitor)
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
@@ -184,7 +186,7 @@ def _compose(
     )
     stopped_turns = StoppedTurns(turns, sessions, lifecycle)
     cancel_notices = CancelNotices(settings.database, turns)
-    retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
+    retention = metrics.retention = Retention(pool, deletion, policies, RETENTION_LIMITS)
     return Services(
         store=store,
         turns=turns,
@@ -215,11 +217,12 @@ def _compose(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
         api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
+        lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         background=[
             relay.run(),
             assistants_relay.run(),
             api_keys_relay.run(),
-            outbox_monitor.run(),
+            store_monitor.run(),
             sweeper.run(),
             cancel_notices.run(),
             retention.run(),

@@ -1,6 +1,7 @@
 """Collects the records of a stream for export: the consumer rule, the selection, and groups."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -21,6 +22,7 @@ _REQUIRED = itemgetter("ce_type", "ce_specversion", "ce_subject", "ce_sequence",
 # A type is part of a path.
 _TYPE = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}")
 _USUAL_TIME_LENGTH = len("2026-11-24T12:00:00.123456Z")
+_UUID_LENGTH = 36
 # Python's overhead of a record, beside the bytes of its value.
 _EVENT_BYTES = 700
 
@@ -36,7 +38,7 @@ class CollectedEvents:
     ) -> None:
         """`undecodable` are the records that were rejected before."""
         self.rule = rule
-        self.groups: Groups = {}
+        self.groups: Groups = defaultdict(list)
         self.count, self.size = 0, 0
         self.undecodable = undecodable
         self._types = frozenset(each.encode() for each in selection.types)
@@ -49,43 +51,39 @@ class CollectedEvents:
         for partition, offset, record in entries:
             headers = dict(record.headers)
             try:
-                kind, version, subject, sequence, time, event_id = _REQUIRED(headers)
+                kind, version, key, sequence, time, event_id = _REQUIRED(headers)
                 number = int(sequence)
-                if version != b"1.0" or subject != record.key or len(event_id) != 36:
-                    raise ValueError
-                if not 1 <= number <= MAX_COUNT or not _is_type(kind):
-                    raise ValueError
-                if len(time) != _USUAL_TIME_LENGTH or not time.endswith(b"Z"):
+                if len(time) != _USUAL_TIME_LENGTH or time[-1:] != b"Z":
                     time = _text(datetime.fromisoformat(time.decode()))
-                _check_day(time[:10])
+                if (
+                    (version != b"1.0" or key != record.key or len(event_id) != _UUID_LENGTH)
+                    or not 1 <= number <= MAX_COUNT
+                    or not _is_group(kind, time[:10])
+                ):
+                    raise ValueError
             except (KeyError, ValueError, OverflowError):
                 rejected = Undecodable(partition, offset, "a header is missing or invalid")
                 self.undecodable = self.undecodable.plus([rejected])
                 continue
             trace = headers.get("traceparent")
             event = RawEvent(
-                partition, offset, subject, kind, number, event_id, time, trace, record.value
+                partition, offset, key, kind, number, event_id, time, trace, record.value
             )
-            for each in receive(subject, number, event_id, event):
+            for each in receive(key, number, event_id, event):
                 collect(each)
 
     def take(self) -> Groups:
         """Remove and return the collected events."""
-        groups, self.groups, self.count, self.size = self.groups, {}, 0, 0
+        groups, self.groups, self.count, self.size = self.groups, defaultdict(list), 0, 0
         return groups
 
     def _collect(self, event: RawEvent) -> None:
-        time = event.time
-        if (self._types and event.type not in self._types) or not (
-            self._since <= time <= self._until
-        ):
+        _, _, _, kind, _, _, time, _, value = event
+        if (self._types and kind not in self._types) or not self._since <= time <= self._until:
             return
-        key = (event.type, time[:10])
-        if (group := self.groups.get(key)) is None:
-            group = self.groups[key] = []
-        group.append(event)
+        self.groups[kind, time[:10]].append(event)
         self.count += 1
-        self.size += len(event.value) + _EVENT_BYTES
+        self.size += len(value) + _EVENT_BYTES
 
 
 def _text(time: datetime) -> bytes:
@@ -96,11 +94,8 @@ def _text(time: datetime) -> bytes:
     return utc.replace("+00:00", "Z").encode()
 
 
-@lru_cache(maxsize=1000)
-def _is_type(kind: bytes) -> bool:
-    return _TYPE.fullmatch(kind) is not None
-
-
 @lru_cache(maxsize=10_000)
-def _check_day(day: bytes) -> None:
+def _is_group(kind: bytes, day: bytes) -> bool:
+    """Raises ValueError for a day that is no date."""
     date.fromisoformat(day.decode())
+    return _TYPE.fullmatch(kind) is not None

@@ -64,6 +64,7 @@ def sealed_columns(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if SEALED in (field.metadata or {})]
 
 
+@cache
 def data_fields(event_type: str) -> list[pa.Field]:
     """The columns that hold fields of the data of a known type."""
     count = len(_event_fields(stream_of(event_type)))

@@ -5,6 +5,7 @@ form of its model, all records of the table are decoded one by one, by the event
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -200,18 +201,24 @@ def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
     if lines.count(b"\n") != len(values) - 1:
         # In valid JSON a line break is white space.
         lines = b"\n".join(value.replace(b"\n", b" ") for value in values)
-    fields = data_fields(event_type)
     table = arrow_json.read_json(
         pa.BufferReader(lines),
-        read_options=arrow_json.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=arrow_json.ParseOptions(
-            explicit_schema=pa.schema([(each.name, _text_of_time(each.type)) for each in fields]),
-            unexpected_field_behavior="error",
+        read_options=arrow_json.ReadOptions(
+            block_size=_BLOCK_BYTES, use_threads=len(lines) > _BLOCK_BYTES
         ),
+        parse_options=_parse_options(event_type),
     )
     if table.num_rows != len(values):
         raise _Irregular
-    return [_checked(table.column(field.name), field) for field in fields]
+    return [_checked(table.column(field.name), field) for field in data_fields(event_type)]
+
+
+@cache
+def _parse_options(event_type: str) -> arrow_json.ParseOptions:
+    fields = [(each.name, _text_of_time(each.type)) for each in data_fields(event_type)]
+    return arrow_json.ParseOptions(
+        explicit_schema=pa.schema(fields), unexpected_field_behavior="error"
+    )
 
 
 def _text_of_time(kind: pa.DataType) -> pa.DataType:

@@ -5,6 +5,7 @@ parts of `max_part_bytes` and their encoded forms, and by the last event of each
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,14 @@ class StreamExporter:
 
     async def run(self, log: Log, ends: Mapping[int, int], progress: ProgressReport) -> None:
         """Raises LogError, CommandError."""
+        # Collections in between would look at each of hundreds of thousands of events again.
+        gc.disable()
+        try:
+            await self._run(log, ends, progress)
+        finally:
+            gc.enable()
+
+    async def _run(self, log: Log, ends: Mapping[int, int], progress: ProgressReport) -> None:
         positions = dict(self._state.positions)
         unread = {p: at for p, at in positions.items() if at < ends[p]}
         progress.start(f"Stream {self._stream.channel}", sum(ends[p] - unread[p] for p in unread))
@@ -117,6 +126,7 @@ class StreamExporter:
     async def _write(self, positions: Mapping[int, int], *, checkpoint: bool = False) -> None:
         """Write the collected events as soon as the previous ones are written."""
         groups = self._events.take()
+        gc.collect(0)
         opened = await self._opened(groups)
         await self._written_part()
         state = None

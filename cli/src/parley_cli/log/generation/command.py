@@ -38,7 +38,7 @@ def generate(target: str, sessions: int, seed: int, *, days: int, content: bool)
         raise CommandError(f"{storage} is not empty: choose another folder.")
     writer = ExportWriter(storage, Manifest(selection=Selection(content=content)))
     _write_assistants(writer, seed)
-    _write_sessions(writer, simulated_events(sessions, seed, days), content)
+    write_sessions(writer, simulated_events(sessions, seed, days), content)
     writer.complete()
     print(f"{storage} has {writer.manifest.events:,} events of {sessions:,} sessions.")
     return 0
@@ -68,7 +68,7 @@ def _next_of(running: list[tuple[Any, int, SimulatedEvent, Iterator[SimulatedEve
     return first
 
 
-def _write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], content: bool) -> None:
+def write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], content: bool) -> None:
     limits, positions = Limits(), dict.fromkeys(range(PARTITIONS), 0)
     partitions = list(positions)
     groups: Groups = defaultdict(list)

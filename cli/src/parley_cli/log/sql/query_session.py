@@ -24,6 +24,8 @@ from parley_cli.log.sql.views_sql import (
 )
 from parley_events.asyncapi.streams import STREAMS
 
+# Begins the names of the relations below the views.
+_FILES = "files of "
 _KIND_OF_ERROR = re.compile(r"^[A-Z][A-Za-z ]+ Error: ")
 
 
@@ -53,6 +55,11 @@ def query_errors() -> Iterator[None]:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
         message = _KIND_OF_ERROR.sub("", str(error)).strip()
+        if _FILES in message:
+            raise QueryFailed(
+                f"The files of the export cannot be read: {message}\n`parley log verify --export` "
+                "lists what is missing or damaged."
+            ) from None
         raise QueryFailed(
             f"The query failed: {message}\nThe views are {', '.join(READY_VIEWS)}, and one per "
             "event type such as reply_completed; `DESCRIBE sessions` lists the columns of one."
@@ -90,7 +97,7 @@ def _create_views(
     unknown = [each for each in paths_by_type(manifest) if each not in EVENT_TYPES]
     with query_errors():
         for event_type in (*EVENT_TYPES, *unknown):
-            relation = f"files of {event_type}"
+            relation = f"{_FILES}{event_type}"
             connection.register(relation, stored_events(storage, manifest, event_type))
             # Positions are those of the topic of sessions.
             selects = as_of and (as_of.time or stream_of(event_type) is STREAMS[0])

@@ -79,6 +79,8 @@ class Environments:
             **own,
             **self._listen_address(service, index),
             **inherited_environment(OF_ALL_PROCESSES),
+            # Where to send traces; see TracingSettings.
+            **variables("OTEL_"),
             "PARLEY_INTERNAL_SECRET": self._stack.internal_secret,
             "PYTHONUNBUFFERED": "1",
         }

@@ -10,7 +10,14 @@ import resource
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Annotated, Literal, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -60,6 +67,21 @@ Networks = Annotated[
 ]
 
 
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether the address of a client is in one of the networks."""
+    try:
+        parsed = _parsed(address)
+    except ValueError:  # Of a socket that has none.
+        return False
+    return any(parsed in network for network in networks)
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    """Raises ValueError."""
+    parsed = ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 class ConnectionLimits(Collector):
     """Admits connections up to `max_connections` in total and `max_per_address` of one address, and
     counts those that it refuses.
@@ -103,9 +125,7 @@ class ConnectionLimits(Collector):
             return None
         if not self._exempt and ":" not in address:
             return address
-        parsed = ip_address(address.partition("%")[0])
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        parsed = mapped or parsed
+        parsed = _parsed(address)
         if any(parsed in network for network in self._exempt):
             return None
         if parsed.version == 6:

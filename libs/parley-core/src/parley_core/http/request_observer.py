@@ -1,4 +1,4 @@
-"""Request observer: gives each request its id, and records it in metrics and in one log line."""
+"""Request observer: gives each request its id, and records it in metrics, a log line and a span."""
 
 import hmac
 import logging
@@ -15,6 +15,8 @@ from parley_core.auth.principal import Principal
 from parley_core.http.errors import REQUEST_ID
 from parley_core.process.request_metrics import RequestMetrics
 from parley_core.runtime.request_context import begin_request
+from parley_core.tracing.request_spans import BeginSpan, finish_request_span, internal_span
+from parley_core.tracing.spans import NO_SPAN, Span
 
 UNMATCHED = "unmatched"
 # nginx's: the client closed the connection before it had a response.
@@ -40,15 +42,21 @@ class RequestObserver:
         metrics: RequestMetrics,
         person_key: Callable[[], bytes],
         quiet_routes: frozenset[str] = frozenset(),
+        begin_span: BeginSpan = internal_span,
     ) -> None:
         self._app, self._metrics, self._person_key = app, metrics, person_key
         self._quiet_routes = quiet_routes | _PROBES
+        self._begin_span = begin_span
         self._templates: dict[Any, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with NO_SPAN if scope["path"] in _PROBES else self._begin_span(scope) as span:
+            await self._observe(scope, receive, send, span)
+
+    async def _observe(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
         offered = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = offered if _SANE_REQUEST_ID.fullmatch(offered) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
@@ -77,6 +85,14 @@ class RequestObserver:
             route = self._route_of(scope)
             code = scope["state"].get("error_code")
             self._metrics.observe_request(scope["method"], route, status, code, seconds)
+            finish_request_span(
+                span,
+                method=scope["method"],
+                route=route,
+                status=status,
+                code=code,
+                request_id=request_id,
+            )
             if status >= 400 or route not in self._quiet_routes:
                 fields = {
                     "method": scope["method"],

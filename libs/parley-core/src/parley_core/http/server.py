@@ -23,6 +23,7 @@ from parley_core.process.management_server import management_server
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.server_settings import ServerSettings
 from parley_core.runtime.background_tasks import background_tasks
+from parley_core.tracing.spans import finish_tracing
 
 _BACKLOG = 2048
 # uvloop accepts one connection per listening socket and loop iteration (libuv pull request 3696):
@@ -117,6 +118,7 @@ def serve(
     except SystemExit:
         raise SystemExit(1) from None
     finally:
+        finish_tracing()
         # Those of a start that failed.
         for each in (*sockets, *management):
             each.close()

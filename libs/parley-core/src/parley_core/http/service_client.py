@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from time import perf_counter
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -18,6 +19,7 @@ from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
+from parley_core.tracing.spans import span, trace_headers
 
 # Shorter than the 75 s after which `server` closes an idle connection, and than the lame duck of
 # 10 s that a deployment sets: none is reused too late.
@@ -92,6 +94,11 @@ class ServiceClient:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = caller, callee, clock
         self._monitor = monitor
+        address = urlsplit(self._url)
+        self._span_attributes: dict[str, str | int] = {
+            "server.address": address.hostname or "",
+            "server.port": address.port or 0,
+        }
         self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
         self.service_principal = Principal(tenant="parley", user=caller)
 
@@ -113,8 +120,8 @@ class ServiceClient:
         for idempotent methods. Raises ServiceError with the error of the other service, or
         Unavailable when it did not respond.
         """
-        request_headers = self._headers(principal, request_id, body, headers)
-        with self._observed():
+        with self._observed(method):
+            request_headers = self._headers(principal, request_id, body, headers)
             try:
                 async with asyncio.timeout(timeout):
                     try:
@@ -148,8 +155,8 @@ class ServiceClient:
         Raises as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
-        request_headers = self._headers(principal, request_id, body, None)
-        with self._observed():
+        with self._observed(method):
+            request_headers = self._headers(principal, request_id, body, None)
             try:
                 async with asyncio.timeout(idle_timeout):
                     response = await self._http.request(
@@ -171,11 +178,13 @@ class ServiceClient:
             yield response.content
 
     @contextmanager
-    def _observed(self) -> Iterator[None]:
+    def _observed(self, method: str) -> Iterator[None]:
         """Record how long a call took and whether the other service answered it."""
         started_at, outcome = perf_counter(), cast(CallOutcome | None, None)
         try:
-            yield
+            # Of a stream, until its response begins: the spans of the services show the rest.
+            with span(f"{method} {self._callee}", "client", self._span_attributes):
+                yield
             outcome = "ok"
         except ServiceError:
             outcome = "error"
@@ -216,7 +225,12 @@ class ServiceClient:
         extra: Mapping[str, str] | None,
     ) -> dict[str, str]:
         token = self._tokens.token_for(principal, self._clock())
-        headers = {**(extra or {}), "authorization": f"Bearer {token}", REQUEST_ID: request_id}
+        headers = {
+            **(extra or {}),
+            **trace_headers(),
+            "authorization": f"Bearer {token}",
+            REQUEST_ID: request_id,
+        }
         if body is not None:
             headers["content-type"] = "application/json"
         return headers

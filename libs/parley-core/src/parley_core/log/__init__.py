@@ -5,7 +5,13 @@
 """
 
 from parley_core.log.brokers import Brokers, OAuthTokenFile, SaslPassword
-from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, TopicMismatch
+from parley_core.log.errors import (
+    LogError,
+    LogUnreachable,
+    PositionOutOfRange,
+    TopicMismatch,
+    TopicMissing,
+)
 from parley_core.log.group_reader import GroupReader
 from parley_core.log.log_entry import LogEntry, partition_of
 from parley_core.log.reader import LogReader
@@ -25,6 +31,7 @@ __all__ = [
     "PositionOutOfRange",
     "SaslPassword",
     "TopicMismatch",
+    "TopicMissing",
     "ensure_topic",
     "partition_of",
 ]

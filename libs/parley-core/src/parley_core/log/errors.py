@@ -9,6 +9,10 @@ class LogUnreachable(LogError):
     """No broker responds; retrying may succeed."""
 
 
+class TopicMissing(LogError):
+    """Kafka has no such topic; `create-topic` may be about to create it."""
+
+
 class TopicMismatch(LogError):
     """A topic exists with settings that would break Parley's guarantees."""
 

@@ -6,12 +6,23 @@ from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
 
 from parley_core.log.aiokafka_internals import close_consumer, fetch_partitions
 from parley_core.log.brokers import Brokers
 from parley_core.log.client_settings import CONSUMER_SETTINGS, REQUEST_TIMEOUT_MS
-from parley_core.log.errors import LogError, LogUnreachable, PositionOutOfRange, reason
+from parley_core.log.errors import (
+    LogError,
+    LogUnreachable,
+    PositionOutOfRange,
+    TopicMissing,
+    reason,
+)
 from parley_core.log.log_entry import LogEntry, entries_of
 
 
@@ -146,5 +157,9 @@ def read_error(topic: str, error: Exception) -> LogError:
     if isinstance(error, OffsetOutOfRangeError):
         [(partition, position)] = error.args[0].items()
         return PositionOutOfRange(topic, partition.partition, position)
-    kind = LogUnreachable if isinstance(error, KafkaConnectionError) else LogError
+    kind: type[LogError] = LogError
+    if isinstance(error, KafkaConnectionError):
+        kind = LogUnreachable
+    elif isinstance(error, UnknownTopicOrPartitionError):
+        kind = TopicMissing
     return kind(f"The log {topic} cannot be read: {reason(error)}.")

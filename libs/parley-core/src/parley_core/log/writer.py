@@ -14,6 +14,7 @@ from parley_core.log.brokers import Brokers
 from parley_core.log.client_settings import PRODUCER_SETTINGS
 from parley_core.log.errors import LogError, reason
 from parley_core.log.log_entry import partition_of
+from parley_core.tracing.spans import batch_span
 from parley_events.cloudevents import MAX_ENCODED_BYTES, Record
 
 
@@ -68,6 +69,24 @@ class LogWriter:
         """
         self._require_usable()
         _require_size(records)
+        with batch_span(
+            f"send {self._topic}",
+            "producer",
+            {
+                "messaging.system": "kafka",
+                "messaging.operation.type": "send",
+                "messaging.operation.name": "send",
+                "messaging.destination.name": self._topic,
+                "messaging.batch.message_count": len(records),
+            },
+            (record.traceparent for record in records),
+        ) as sending:
+            result = await self._append(records, timeout)
+            if result.error is not None:
+                sending.fail(type(result.error).__name__)
+            return result
+
+    async def _append(self, records: Sequence[Record], timeout: float) -> AppendResult:
         acknowledged = [False] * len(records)
         error: LogError | None = None
         # Unusable until the outcome is known: a cancelled call leaves records in flight.

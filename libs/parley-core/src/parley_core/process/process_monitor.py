@@ -5,6 +5,7 @@ Metrics: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Any
 
 from prometheus_client import (
@@ -33,8 +34,8 @@ class ProcessMonitor(Collector):
     `details` are further fields of `/status`.
     """
 
-    def __init__(self, service: str, *, revision: str = "") -> None:
-        self.service, self.version, self.revision = service, version("parley-core"), revision
+    def __init__(self, service: str) -> None:
+        self.service, self.version, self.revision = service, version("parley-core"), _revision()
         self.state, self.dependencies = ProcessState(), Dependencies()
         self.details: dict[str, Callable[[], Mapping[str, Any]]] = {}
         self.registry = CollectorRegistry()
@@ -77,3 +78,9 @@ class ProcessMonitor(Collector):
             if each.up is not None:
                 up.add_metric([each.name], int(each.up))
         yield up
+
+
+def _revision() -> str:
+    """The commit of the build, from the file that the build of an image writes; else empty."""
+    file = files("parley_core") / "revision.txt"
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from parley_core.runtime.request_context import log_fields
 from parley_core.runtime.settings import Settings, load
+from parley_core.tracing.spans import trace_ids
 
 _ExceptionInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -74,7 +75,7 @@ def log_unexpected_error(log: logging.Logger, what: str, error: BaseException) -
 
 
 def _extra_fields(record: logging.LogRecord) -> Mapping[str, Any]:
-    return {**log_fields(), **getattr(record, "fields", {})}
+    return {**log_fields(), **trace_ids(), **getattr(record, "fields", {})}
 
 
 class _SafeFormatter(logging.Formatter):

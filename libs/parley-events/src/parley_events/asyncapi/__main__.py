@@ -1,13 +1,18 @@
-"""Command `python -m parley_events.asyncapi`: writes docs/asyncapi.yaml and docs/events.md."""
+"""Command `python -m parley_events.asyncapi`: writes asyncapi.yaml, events.md and schemas/."""
 
 import argparse
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from parley_events.asyncapi.document import asyncapi_yaml
 from parley_events.asyncapi.examples import MissingMarkers, with_examples
+from parley_events.asyncapi.json_schemas import incompatible_changes, json_schemas
 
-DESCRIPTION = "Generate asyncapi.yaml and the examples in events.md from the event models."
+DESCRIPTION = "Generate asyncapi.yaml, schemas/ and the examples in events.md from the models."
+
+_REMEDY = "An event changes additively only: make a breaking change a new version of the event."
 
 
 def main() -> int:
@@ -21,10 +26,14 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         expected = _expected(arguments.folder)
+        if incompatible := list(_incompatible(arguments.folder)):
+            print(*incompatible, _REMEDY, sep="\n", file=sys.stderr)
+            return 1
         differing = [path for path, text in expected.items() if _read(path) != text]
         if arguments.check:
             return _report(differing)
         for path in differing:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(expected[path], encoding="utf-8")
     except (MissingMarkers, OSError) as error:
         print(error, file=sys.stderr)
@@ -37,7 +46,24 @@ def _expected(folder: Path) -> dict[Path, str]:
     return {
         folder / "asyncapi.yaml": asyncapi_yaml(),
         page: with_examples(page.read_text(encoding="utf-8")),
+        **{_schema_path(folder, each): text for each, text in json_schemas().items()},
     }
+
+
+def _incompatible(folder: Path) -> Iterator[str]:
+    """A sentence for each change to a published schema that is not additive."""
+    expected = json_schemas()
+    for path in sorted((folder / "schemas").glob("*.json")):
+        if (event_type := path.stem) not in expected:
+            yield f"{event_type} was removed."
+            continue
+        published = json.loads(path.read_text(encoding="utf-8"))
+        for change in incompatible_changes(published, json.loads(expected[event_type])):
+            yield f"{event_type}: {change}."
+
+
+def _schema_path(folder: Path, event_type: str) -> Path:
+    return folder / "schemas" / f"{event_type}.json"
 
 
 def _read(path: Path) -> str | None:

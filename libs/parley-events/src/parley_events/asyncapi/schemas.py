@@ -16,27 +16,28 @@ def schemas() -> Json:
         models,  # type: ignore[arg-type]
         ref_template="#/components/schemas/{model}",
     )
-    described = {name: _readable(schema) for name, schema in defined["$defs"].items()}
+    described = {name: readable(schema) for name, schema in defined["$defs"].items()}
     all_schemas = {"Headers": _headers(), "Sealed": SEALED, **described}
     # Code generators name types by the title.
     return {name: {"title": name, **schema} for name, schema in all_schemas.items()}
 
 
-def _readable(schema: Any) -> Any:
+def readable(schema: Any, sealed: str = "#/components/schemas/Sealed") -> Any:
     """Simplify a schema: no titles of fields, no null alternatives, and `Sealed` by reference."""
     if isinstance(schema, list):
-        return [_readable(each) for each in schema]
+        return [readable(each, sealed) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("format") == "base64url":
-        return {"$ref": "#/components/schemas/Sealed"}
+        return {"$ref": sealed}
     if "anyOf" in schema:
         # Fields without a value are omitted from the JSON, never null.
-        return next(_readable(each) for each in schema["anyOf"] if each != {"type": "null"})
+        kinds = schema["anyOf"]
+        return next(readable(each, sealed) for each in kinds if each != {"type": "null"})
     return {
-        name: {field: _readable(each) for field, each in value.items()}
+        name: {field: readable(each, sealed) for field, each in value.items()}
         if name == "properties"
-        else _readable(value)
+        else readable(value, sealed)
         for name, value in schema.items()
         if name != "title"
     }

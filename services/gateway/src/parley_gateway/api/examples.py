@@ -101,6 +101,8 @@ ASSISTANT = Assistant(
     description="Helps with anything.",
     model=None,
     default=True,
+    undelete_seconds=30 * 86_400,
+    temporary_seconds=86_400,
 )
 MODEL = Model(
     id="parley-demo", created=int(_TIME.timestamp()), owned_by="parley", context_size=128_000

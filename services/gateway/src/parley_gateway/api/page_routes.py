@@ -16,7 +16,8 @@ from parley_gateway.page.page_responses import file_response
 from parley_gateway.schemas.responses import ClientConfig, SignInIssuer
 
 # A list, not a wildcard: every other path stays a JSON 404.
-CLIENT_ROUTES = ("/", "/s/{session_id}", "/settings")
+CLIENT_ROUTES = ("/", "/s/{session_id}", "/search", "/usage", "/import", "/settings")
+LANGUAGES = ("en", "zh-Hans")
 ROOT_FILES = ("boot.js", "favicon.svg")
 
 NOT_BUILT = "The chat page is not built yet. `make run` builds it, and reports why it cannot.\n"
@@ -38,6 +39,7 @@ def client_config_routes(
         config = ClientConfig(
             max_message_bytes=MAX_MESSAGE_BYTES,
             heartbeat_seconds=HEARTBEAT_SECONDS,
+            languages=list(LANGUAGES),
             build=files.build,
             issuers=[
                 SignInIssuer(

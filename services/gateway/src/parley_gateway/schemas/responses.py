@@ -218,13 +218,14 @@ class ClientConfig(Shape):
     """`build` names the build of the chat page that the gateway serves; null without one.
 
     `issuers` is empty where tokens are signed with the development secret, or no issuer knows the
-    page.
+    page. `languages` are those of the page, as BCP 47 tags.
     """
 
     object: Literal["client_config"] = "client_config"
     issuers: list[SignInIssuer]
     max_message_bytes: int
     heartbeat_seconds: float
+    languages: list[str]
     build: str | None
 
 

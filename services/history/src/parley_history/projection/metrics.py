@@ -64,6 +64,12 @@ class _ProjectorCollector(Collector):
             "Partitions assigned to this process.",
             len(self._projector.partitions),
         )
+        oldest = self._projector.oldest_unprojected
+        yield GaugeMetricFamily(
+            "parley_history_projector_oldest_unprojected_age_seconds",
+            "Age of the oldest event that this process has read and not projected; 0 without one.",
+            0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds()),
+        )
         yield from self._lag()
         yield from self._read_model_stats()
 

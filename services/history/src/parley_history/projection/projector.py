@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange
+from parley_core.log import LogEntry, LogError, LogUnreachable, PositionOutOfRange, TopicMissing
 from parley_core.log.group_reader import LoadPositions
 from parley_core.runtime.backoff import Backoff
+from parley_core.tracing.spans import batch_span
 from parley_events.session import Event
+from parley_events.topics import SESSIONS_TOPIC
 from parley_history.domain.batch import DeadLetter
 from parley_history.domain.incoming_record import IncomingRecord, decode_incoming
 from parley_history.storage.database_errors import DATABASE_ERRORS
@@ -81,8 +83,13 @@ class Projector:
         batch_size: int,
         *,
         observer: ProjectorObserver | None = None,
+        topic: str = SESSIONS_TOPIC,
     ) -> None:
-        """`new_group_member` gets the function that returns the positions to start from."""
+        """`new_group_member` gets the function that returns the positions to start from.
+
+        `topic` names the log in traces.
+        """
+        self._topic = topic
         self._observer = observer or ProjectorObserver()
         self._log, self._read_model = new_group_member(self._positions_of), read_model
         self._batch_size = batch_size
@@ -97,6 +104,7 @@ class Projector:
         self.failures = 0
         self.events_projected = 0
         self.sessions_parked = 0
+        self._unprojected: dict[int, datetime] = {}
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -104,12 +112,19 @@ class Projector:
         return self._log.partitions if self.joined else frozenset()
 
     @property
+    def oldest_unprojected(self) -> datetime | None:
+        """The time of the oldest event that was read from them and is not projected yet."""
+        partitions = self.partitions
+        times = (time for partition, time in self._unprojected.items() if partition in partitions)
+        return min(times, default=None)
+
+    @property
     def is_working(self) -> bool:
         """Whether it has joined its group and its last step succeeded."""
         return self.joined and not self._failing
 
     async def run(self) -> None:
-        """Run until cancelled. Raises LogError when Kafka responds but refuses the group."""
+        """Run until cancelled. Raises LogError when Kafka refuses the group or the topic."""
         try:
             while not self.joined:
                 await self._join()
@@ -122,8 +137,8 @@ class Projector:
     async def _join(self) -> None:
         try:
             await self._log.start(JOIN_TIMEOUT_SECONDS)
-        except LogUnreachable as error:
-            # Kafka may be starting too; a retry here spares a restart by the supervisor.
+        except (LogUnreachable, TopicMissing) as error:
+            # Kafka, or what creates the topic, may be starting too: restarts would not help.
             self._observer.on_log_result(False)
             await self._back_off(str(error))
         else:
@@ -142,6 +157,7 @@ class Projector:
             await self._back_off(f"{error} {_LOST_RECORDS_REMEDY}")
         except PositionConflict:
             log.info("another projector moved the positions; reading them again")
+            self._unprojected.clear()
             self._must_seek = True
         except LogError as error:
             self._observer.on_log_result(False)
@@ -166,11 +182,29 @@ class Projector:
             PositionUpdate(partition, self._next[partition], end) for partition, end in ends.items()
         ]
         incoming = [decode_incoming(*entry) for entry in entries]
-        parked = await self._read_model.apply(incoming, updates)
+        times: list[datetime] = []
+        for each in incoming:
+            if isinstance(each.event, Event):
+                times.append(each.event.time)
+                # Not replaced: after a failure, the age of the first one grows.
+                self._unprojected.setdefault(each.partition, each.event.time)
+        with batch_span(
+            f"process {self._topic}",
+            "consumer",
+            {
+                "messaging.system": "kafka",
+                "messaging.operation.type": "process",
+                "messaging.operation.name": "process",
+                "messaging.destination.name": self._topic,
+                "messaging.batch.message_count": len(incoming),
+            },
+            (each.event.traceparent for each in incoming if isinstance(each.event, Event)),
+        ):
+            parked = await self._read_model.apply(incoming, updates)
         self._observer.on_database_result(True)
-        self._observer.observe_delays(
-            each.event.time for each in incoming if isinstance(each.event, Event)
-        )
+        for partition in ends:
+            self._unprojected.pop(partition, None)
+        self._observer.observe_delays(times)
         self._next |= ends
         self._uncommitted |= ends
         self.events_projected += len(entries)

@@ -9,6 +9,7 @@ from starlette.types import Send
 
 from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
+from parley_core.tracing.spans import current_traceparent
 from parley_inference.completions.errors import UpstreamErrorResponse
 from parley_inference.completions.request import CompletionRequest
 from parley_inference.models.failures import FailureCode, UpstreamError
@@ -16,6 +17,7 @@ from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
 from parley_inference.models.outcome import usage_from
+from parley_inference.models.retry_policy import OnFallback
 from parley_inference.models.wire.chunk_parser import TokenCounts
 from parley_inference.session.usage_record import Status, UsageRecord
 
@@ -33,12 +35,13 @@ class Completion(ABC):
         candidates: Sequence[Model],
         provider: OpenAIProvider,
         principal: Principal,
+        on_fallback: OnFallback,
     ) -> None:
         self.id = uuid4()
         self._send: Send
         self._person = (principal.tenant, principal.user)
         self._request, self._provider = request, provider
-        self._run = FallbackRun(candidates, f"completion {self.id}")
+        self._run = FallbackRun(candidates, f"completion {self.id}", on_fallback)
         # Usage so far, and the model that it is charged to.
         self._answering_model: Model | None = None
         self._reply_bytes = 0
@@ -86,6 +89,7 @@ class Completion(ABC):
             status=self._status,
             usage=usage,
             price=model.price,
+            traceparent=current_traceparent(),
         )
 
     @property

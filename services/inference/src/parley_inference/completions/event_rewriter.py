@@ -5,11 +5,13 @@ from typing import Any
 
 import msgspec
 
+from parley_contracts.api_models import FinishReason
 from parley_inference.models.wire.chunk_parser import (
     ChunkParser,
     Event,
     ParsedChunk,
     decode_event,
+    finish_reason_of,
     parse_token_counts,
 )
 
@@ -31,14 +33,17 @@ class CompletionChunkParser(ChunkParser):
         super().__init__()
         self._rewritten, self._identity = chunks, identity
         self._unfinished_choices, self._with_usage = choices, with_usage
+        self._finish_reason: FinishReason = "stop"
 
     def _parse_chunk(self, data: bytes, parsed: ParsedChunk, texts: list[str]) -> None:
         chunk = decode_event(data, _CHUNK)
         for choice in chunk.choices or ():
             texts += _delta_texts(choice.delta or {})
-            self._unfinished_choices -= choice.finish_reason is not None
+            if choice.finish_reason is not None:
+                self._unfinished_choices -= 1
+                self._finish_reason = finish_reason_of(choice.finish_reason)
         if self._unfinished_choices <= 0:
-            parsed.finish_reason = "stop"
+            parsed.finish_reason = self._finish_reason
         if chunk.usage is not None:
             parsed.tokens = parse_token_counts(chunk.usage)
         if chunk.choices or chunk.usage is None or self._with_usage:

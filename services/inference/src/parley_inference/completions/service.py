@@ -51,11 +51,14 @@ class CompletionService:
         if not self.accepting:
             raise Unavailable("The server is shutting down. Please retry.", code="inference_busy")
         candidates = self._catalogue.candidates(model, request.prompt_tokens)
-        completion: Completion
-        if request.stream:
-            completion = StreamedCompletion(request, candidates, self._provider, caller.principal)
-        else:
-            completion = WholeCompletion(request, candidates, self._provider, caller.principal)
+        kind = StreamedCompletion if request.stream else WholeCompletion
+        completion: Completion = kind(
+            request,
+            candidates,
+            self._provider,
+            caller.principal,
+            self._catalogue.count_fallback,
+        )
         return CompletionResponse(completion, caller, self)
 
     def interrupt_all(self) -> None:

@@ -17,6 +17,7 @@ from parley_inference.completions.event_rewriter import CompletionChunkParser, w
 from parley_inference.completions.request import CompletionRequest
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.openai_provider import OpenAIProvider
+from parley_inference.models.retry_policy import OnFallback
 from parley_inference.models.wire.chunk_parser import ParsedChunk
 
 # Until then, a failure is an HTTP status. Most model servers refuse a request within a second; a
@@ -42,8 +43,9 @@ class StreamedCompletion(Completion):
         candidates: Sequence[Model],
         provider: OpenAIProvider,
         principal: Principal,
+        on_fallback: OnFallback,
     ) -> None:
-        super().__init__(request, candidates, provider, principal)
+        super().__init__(request, candidates, provider, principal, on_fallback)
         self._chunks: list[bytes] = []
         self._any_text = self._response_started = self._role_sent = False
         self._sending = asyncio.Lock()

@@ -9,6 +9,8 @@ from functools import partial
 from parley_core.http.errors import ParleyError
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.tracing.spans import continued_trace
+from parley_core.tracing.trace_context import parse_trace_context
 from parley_inference.session.client import SessionClient
 from parley_inference.session.retry_until_accepted import retry_until_accepted
 from parley_inference.session.usage_record import UsageRecord
@@ -72,8 +74,10 @@ class UsageReporter:
 
     async def _send(self, record: UsageRecord) -> None:
         send = partial(self._session.record_completion, record)
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            await retry_until_accepted(send, f"completion {record.id}")
+        caller = parse_trace_context(record.traceparent or "")
+        with continued_trace("report usage", "internal", caller):
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await retry_until_accepted(send, f"completion {record.id}")
 
     def _drop(self, record: UsageRecord, reason: str) -> None:
         self.dropped += 1

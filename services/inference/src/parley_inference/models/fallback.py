@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_inference.models.failures import FailureCode, UpstreamError
 from parley_inference.models.model_catalogue import Model
-from parley_inference.models.retry_policy import try_fallbacks
+from parley_inference.models.retry_policy import OnFallback, try_fallbacks
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,14 @@ class FallbackRun:
     in log lines.
     """
 
-    def __init__(self, candidates: Sequence[Model], label: str) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Model],
+        label: str,
+        on_fallback: OnFallback = lambda _, __: None,
+    ) -> None:
         self._candidates, self._label = candidates, label
+        self._on_fallback = on_fallback
         self._stop_code: FailureCode | None = None
         self._deadline: asyncio.Timeout | None = None
 
@@ -39,7 +45,7 @@ class FallbackRun:
     async def _run(self, call: Callable[[Model], Awaitable[None]]) -> UpstreamError | None:
         try:
             async with asyncio.timeout(self._candidates[0].limits.total_seconds) as self._deadline:
-                await try_fallbacks(self._candidates, self._logged(call))
+                await try_fallbacks(self._candidates, self._logged(call), self._on_fallback)
         except UpstreamError as error:
             return error
         except TimeoutError:

@@ -1,5 +1,6 @@
 """Model catalogue: the server, context size, price and fallbacks of every model."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,12 +78,17 @@ class Model:
 class ModelCatalogue:
     """Models by name; every fallback of a model must be in the catalogue.
 
-    `key_files` are the files from which keys of the models were read.
+    `key_files` are the files from which keys of the models were read. `fallbacks` counts how often
+    the second model of a pair was called because the first had failed, by their names.
     """
 
     def __init__(self, models: list[Model], *, key_files: Sequence[Path] = ()) -> None:
         self._models = {model.name: model for model in models}
         self.key_files = key_files
+        self.fallbacks: Counter[tuple[str, str]] = Counter()
+
+    def count_fallback(self, failed: Model, called: Model) -> None:
+        self.fallbacks[failed.name, called.name] += 1
 
     def replace(self, other: "ModelCatalogue") -> None:
         """Have the models of another one from now on; replies that run keep theirs."""

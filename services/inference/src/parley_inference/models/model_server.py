@@ -32,11 +32,14 @@ _RESPONSES: frozenset[FailureCode] = frozenset(
 
 
 class ModelServer:
-    """Calls `on_first_text` with the seconds from each request to the first text of its reply."""
+    """Calls `on_first_text` with the seconds from each request to the first text of its reply.
+
+    `requests`, `retries` and `failures` count from the start of the process.
+    """
 
     def __init__(self, base_url: str, limits: ServerLimits, circuit: ServerCircuit) -> None:
         self.name, self.limits = base_url.partition("?")[0], limits
-        self.requests_in_flight = 0
+        self.requests = self.requests_in_flight = self.retries = 0
         self.on_first_text: Callable[[float], None] = lambda _: None
         self.failures: Counter[FailureCode] = Counter()
         self.circuit = circuit
@@ -64,6 +67,9 @@ class ModelServer:
             raise
         self.circuit.on_success(person)
 
+    def count_retry(self) -> None:
+        self.retries += 1
+
     def record_first_text(self, person: Person, seconds: float) -> None:
         """Record the first text of a reply, `seconds` after its request: the server works."""
         self.circuit.on_success(person)
@@ -84,6 +90,7 @@ class ModelServer:
                 await self._slots.acquire()
         except TimeoutError:
             raise UpstreamError("upstream_busy", was_asked=False) from None
+        self.requests += 1
         self.requests_in_flight += 1
         try:
             yield

@@ -15,7 +15,9 @@ import msgspec
 import openai
 from pydantic import Field
 
-from parley_inference.models.failures import error_for
+from parley_core.tracing.spans import Span
+from parley_inference.models.chat_span import chat_span, record_failure, record_response, recorded
+from parley_inference.models.failures import UpstreamError, error_for
 from parley_inference.models.model_catalogue import Model, ServerLimits
 from parley_inference.models.model_server import ModelServer
 from parley_inference.models.retry_policy import parse_retry_after, retry
@@ -125,18 +127,20 @@ class OpenAIProvider:
         """As `stream`, for an encoded request body; each attempt gets a new parser."""
 
         server = self.servers[model.base_url]
+        with chat_span(model) as chat:
+            handle = recorded(on_chunk, chat)
 
-        async def attempt() -> None:
-            stream = StreamAttempt(
-                new_parser(),
-                on_chunk,
-                model.limits,
-                on_first_text=partial(server.record_first_text, person),
-                forward=forward,
-            )
-            await stream.run(self._request(model, body))
+            async def attempt() -> None:
+                stream = StreamAttempt(
+                    new_parser(),
+                    handle,
+                    model.limits,
+                    on_first_text=partial(server.record_first_text, person),
+                    forward=forward,
+                )
+                await stream.run(self._request(model, body))
 
-        await self._retry(model, person, attempt)
+            await self._retry(model, person, attempt, chat)
 
     async def complete(
         self,
@@ -151,17 +155,21 @@ class OpenAIProvider:
         `on_sent` is called once the request holds a slot and is about to be sent.
         """
 
-        async def attempt() -> Result:
-            on_sent()
-            return parse(await read_body(self._request(model, body), MAX_RESPONSE_BYTES))
+        with chat_span(model) as chat:
 
-        return await self._retry(model, person, attempt)
+            async def attempt() -> Result:
+                on_sent()
+                response = await read_body(self._request(model, body), MAX_RESPONSE_BYTES)
+                record_response(chat, response)
+                return parse(response)
+
+            return await self._retry(model, person, attempt, chat)
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def _retry(
-        self, model: Model, person: Person, attempt: Callable[[], Awaitable[Result]]
+        self, model: Model, person: Person, attempt: Callable[[], Awaitable[Result]], chat: Span
     ) -> Result:
         server = self.servers[model.base_url]
 
@@ -169,7 +177,11 @@ class OpenAIProvider:
             async with server.request(person):
                 return await attempt()
 
-        return await retry(attempt_with_slot, self._max_attempts)
+        try:
+            return await retry(attempt_with_slot, self._max_attempts, server.count_retry)
+        except UpstreamError as error:
+            record_failure(chat, error)
+            raise
 
     @asynccontextmanager
     async def _request(self, model: Model, body: bytes) -> AsyncIterator[httpx2.Response]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import TypeVar
 
 from parley_core.runtime.backoff import backoff_delay
@@ -11,14 +12,19 @@ from parley_inference.models.failures import UpstreamError
 from parley_inference.models.model_catalogue import Model
 
 Result = TypeVar("Result")
-
+OnFallback = Callable[[Model, Model], None]
+"""Called with the model that failed, and the one that is called in its place."""
 
 INITIAL_DELAY_SECONDS = 0.25
 # Also bounds `retry-after`: a client waits for the reply, and a fallback may answer sooner.
 MAX_DELAY_SECONDS = 10.0
 
 
-async def retry(attempt: Callable[[], Awaitable[Result]], max_attempts: int) -> Result:
+async def retry(
+    attempt: Callable[[], Awaitable[Result]],
+    max_attempts: int,
+    on_retry: Callable[[], None] = lambda: None,
+) -> Result:
     """Retry transient failures until part of a reply was sent. Raises UpstreamError."""
     number, was_asked = 1, False
     while True:
@@ -30,24 +36,27 @@ async def retry(attempt: Callable[[], Awaitable[Result]], max_attempts: int) -> 
                 raise
             delay = _delay(number, error.retry_after)
         await asyncio.sleep(delay)
+        on_retry()
         number += 1
 
 
 async def try_fallbacks(
-    candidates: Sequence[Model], call: Callable[[Model], Awaitable[Result]]
+    candidates: Sequence[Model],
+    call: Callable[[Model], Awaitable[Result]],
+    on_fallback: OnFallback = lambda _, __: None,
 ) -> Result:
     """Call one model after the other until one has sent part of a reply. Raises UpstreamError."""
-    *others, last = candidates
     was_asked = False
-    for model in others:
+    for model, fallback in pairwise(candidates):
         try:
             return await call(model)
         except UpstreamError as error:
             was_asked = was_asked or error.was_asked
             if error.partially_sent:
                 raise
+        on_fallback(model, fallback)
     try:
-        return await call(last)
+        return await call(candidates[-1])
     except UpstreamError as error:
         error.was_asked = was_asked or error.was_asked
         raise

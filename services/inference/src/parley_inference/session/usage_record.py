@@ -14,7 +14,7 @@ Status = Literal["completed", "failed", "cut"]
 class UsageRecord:
     """Usage of one completion and its caller; `cut`: the client disconnected before its end.
 
-    `model` is the name of the model that answered.
+    `model` is the name of the model that answered, `traceparent` the trace of the request.
     """
 
     id: UUID
@@ -24,6 +24,7 @@ class UsageRecord:
     status: Status
     usage: Usage
     price: Price | None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from parley_inference.models.fallback import FallbackRun
 from parley_inference.models.model_catalogue import Model
 from parley_inference.models.outcome import Completed, Failed, ReplyOutcome, usage_from
 from parley_inference.models.provider import Provider
+from parley_inference.models.retry_policy import OnFallback
 from parley_inference.models.wire.chunk_parser import ParsedChunk, TokenCounts
 from parley_inference.session.context_window_cache import Prompt
 from parley_inference.streaming.live_turn import LiveTurn
@@ -25,6 +26,7 @@ class Generation:
         candidates: Sequence[Model],
         prompt: Prompt,
         parameters: Mapping[str, Any],
+        on_fallback: OnFallback = lambda _, __: None,
     ) -> None:
         self._live, self._candidates = live, candidates
         self._prompt, self._parameters = prompt, parameters
@@ -35,7 +37,7 @@ class Generation:
         self._tokens: TokenCounts | None = None
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
-        self._run = FallbackRun(candidates, f"turn {live.id}")
+        self._run = FallbackRun(candidates, f"turn {live.id}", on_fallback)
 
     def stop(self, code: FailureCode) -> None:
         """Abort the stream; the reply then fails with `code`."""

@@ -53,7 +53,8 @@ class Caches(Protocol):
 class HeartbeatLoop:
     """Sends heartbeats also while no turn runs: session admits turns to live processes only.
 
-    `on_answer` is called after each heartbeat that session has accepted.
+    `on_answer` is called after each heartbeat that session has accepted; `failures` counts the
+    others.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class HeartbeatLoop:
     ) -> None:
         self._session, self._opener, self._turns, self._caches = session, opener, turns, caches
         self._on_answer = on_answer
+        self.failures = 0
         self._answered = False
         self._answered_at = time.monotonic()
 
@@ -90,6 +92,7 @@ class HeartbeatLoop:
         try:
             answer = await self._session.heartbeat(self._turns.owned, self._opener.capacity)
         except ParleyError as error:
+            self.failures += 1
             if self._answered:
                 log.warning("heartbeats to session fail: %s", error.code)
             self._answered = False

@@ -12,6 +12,7 @@ from parley_core.auth.caller import Caller
 from parley_core.crypto.sealing import DataKey
 from parley_core.runtime.request_context import bind_log_fields
 from parley_core.runtime.safe_logging import log_unexpected_error
+from parley_core.tracing.spans import Span, span
 from parley_inference.models.provider import Provider
 from parley_inference.session.client import SessionClient
 from parley_inference.streaming.live_turn import LiveTurn
@@ -42,7 +43,10 @@ class RunningTurns:
         max_turns: int,
         observe_ended: Callable[[Turn, float], None] = lambda _, __: None,
     ) -> None:
-        """`observe_ended` gets each turn that ended here, and the seconds that it took."""
+        """`observe_ended` gets each turn that ended here, and the seconds that it took.
+
+        `lost` counts the turns that session had ended, or given to another process.
+        """
         self._session, self._provider = session, provider
         self._observe_ended = observe_ended
         self.max_turns, self._slots = max_turns, asyncio.Semaphore(max_turns)
@@ -51,6 +55,7 @@ class RunningTurns:
         self._followed: set[LiveTurn] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._interrupted = False
+        self.lost = 0
 
     @property
     def owned(self) -> list[UUID]:
@@ -78,10 +83,13 @@ class RunningTurns:
                 turn_id=str(turn_run.live.id), session_id=str(turn_run.live.turn.session_id)
             )
             started_at = time.monotonic()
-            await turn_run.run(self._session, self._provider, self._slots)
-            if turn_run.owned and (ended := turn_run.live.ended) is not None:
-                self._observe_ended(ended, time.monotonic() - started_at)
-                on_ended(ended)
+            with _turn_span(turn_run.live.turn) as turn_span:
+                await turn_run.run(self._session, self._provider, self._slots)
+                self.lost += not turn_run.owned
+                if turn_run.owned and (ended := turn_run.live.ended) is not None:
+                    _record_end(turn_span, ended)
+                    self._observe_ended(ended, time.monotonic() - started_at)
+                    on_ended(ended)
 
         self._spawn_turn(turn_run.live, run())
 
@@ -148,3 +156,15 @@ class RunningTurns:
 
         self._live_turns.add(live)
         self.spawn(work).add_done_callback(on_done)
+
+
+def _turn_span(turn: Turn) -> Span:
+    """Part of the request that opened the turn, which it may outlive."""
+    attributes = {"gen_ai.conversation.id": str(turn.session_id), "parley.turn_id": str(turn.id)}
+    return span("turn", attributes=attributes)
+
+
+def _record_end(turn_span: Span, ended: Turn) -> None:
+    turn_span.set({"parley.turn_status": ended.status})
+    if ended.status == "failed" and ended.error is not None:
+        turn_span.fail(ended.error.code or "internal")

@@ -141,7 +141,13 @@ class TurnOpener:
     ) -> Generation:
         prompt = build_prompt(turn_input.instructions, window, turn_input.context.tokens)
         candidates = self._catalogue.candidates(model, prompt.tokens)
-        generation = Generation(live, candidates, prompt, turn_input.parameters)
+        generation = Generation(
+            live,
+            candidates,
+            prompt,
+            turn_input.parameters,
+            on_fallback=self._catalogue.count_fallback,
+        )
         live.header = StreamHeader(model=model.name, prompt_tokens=prompt.tokens, price=model.price)
         if self._buffering is not None and key is not None:
             self._buffering.begin(live, key, model.limits.total_seconds)

@@ -46,8 +46,11 @@ class Client:
         body: Any = None,
         principal: Principal | None = ADA,
         issuer: str = "gateway",
+        traceparent: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"x-request-id": "req-1"}
+        if traceparent:
+            headers["traceparent"] = traceparent
         if principal:
             token = signed(principal, issuer=issuer, audience="inference")
             headers["authorization"] = f"Bearer {token}"

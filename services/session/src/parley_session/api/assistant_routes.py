@@ -24,6 +24,7 @@ from parley_session.application.assistants.assistant_catalogue import (
     CataloguedAssistant,
 )
 from parley_session.application.assistants.page_query import page_query_of
+from parley_session.application.sessions.session_lifetimes import SessionLifetimes
 from parley_session.domain.assistant.state import Definition
 
 _WRITE_SCOPES = {"assistants:write", "admin"}
@@ -33,12 +34,13 @@ def assistant_routes(
     authenticators: Authenticators,
     catalogue: AssistantCatalogue,
     administration: AssistantAdministration,
+    lifetimes: SessionLifetimes,
 ) -> Sequence[Route]:
     async def list_assistants(request: Request) -> Response:
         principal = authenticators.gateway(request).principal
         query = page_query_of(request.query_params)
         found, has_more = await catalogue.list_page(principal.tenant, query)
-        shapes = [_shape(assistant, principal) for assistant in found]
+        shapes = [_shape(assistant, principal, lifetimes) for assistant in found]
         ids: list[str | None] = [shape.id for shape in shapes] or [None]
         page = Page(data=shapes, first_id=ids[0], last_id=ids[-1], has_more=has_more)
         return model_response(page)
@@ -86,7 +88,7 @@ def assistant_routes(
     async def _current(principal: Principal, assistant_id: str, status: int = 200) -> Response:
         """Bypasses the cache: an administrator must see the change at once."""
         assistant = await catalogue.read(principal.tenant, assistant_id)
-        return model_response(_shape(assistant, principal), status)
+        return model_response(_shape(assistant, principal, lifetimes), status)
 
     assistant = "/assistants/{assistant_id}"
     return [
@@ -98,8 +100,11 @@ def assistant_routes(
     ]
 
 
-def _shape(assistant: CataloguedAssistant, principal: Principal) -> Assistant:
+def _shape(
+    assistant: CataloguedAssistant, principal: Principal, lifetimes: SessionLifetimes
+) -> Assistant:
     """Includes the instructions for administrators."""
-    if not _WRITE_SCOPES & principal.scopes:
-        return assistant.shape
-    return assistant.shape.model_copy(update={"instructions": assistant.instructions})
+    seen = lifetimes.of(principal.tenant, assistant.shape.id)
+    if _WRITE_SCOPES & principal.scopes:
+        seen["instructions"] = assistant.instructions
+    return assistant.shape.model_copy(update=seen)

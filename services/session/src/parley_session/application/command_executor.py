@@ -13,6 +13,7 @@ from parley_core.crypto.master_keys import KeyDestroyed
 from parley_core.crypto.sealing import DataKey, seal
 from parley_core.http.errors import NotFound, Unavailable
 from parley_core.runtime.offload import run_in_thread_if_large
+from parley_core.tracing.spans import current_traceparent, span
 from parley_events.session import Event, ReplyRequested
 from parley_events.values import Actor
 from parley_session.application.idempotency import IdempotentRequest
@@ -118,9 +119,10 @@ class CommandExecutor:
                 return built
             if not isinstance(built, PreparedCommand):
                 built = PreparedCommand(built)
-            metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
-            if result := await self._attempt(loaded, built, metadata, request):
-                return result
+            with span("append", attributes={"gen_ai.conversation.id": str(session_id)}):
+                metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
+                if result := await self._attempt(loaded, built, metadata, request):
+                    return result
         raise Unavailable("The session is busy. Please retry.", code="session_busy")
 
     async def find_previous_execution(self, request: IdempotentRequest) -> AlreadyExecuted | None:
@@ -187,7 +189,9 @@ def command_metadata_for(
 ) -> CommandMetadata:
     principal = caller.principal
     actor = Actor(tenant=principal.tenant, user=principal.user, system=as_system)
-    return CommandMetadata(actor, caller.request_id, now, secrets.randbits(74))
+    return CommandMetadata(
+        actor, caller.request_id, now, secrets.randbits(74), current_traceparent()
+    )
 
 
 def _seal_with(key: DataKey) -> Seal:

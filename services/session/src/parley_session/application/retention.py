@@ -40,7 +40,10 @@ RETENTION_LIMITS = RetentionLimits()
 
 
 class Retention:
-    """Any number of processes may run it: a lock admits one, and the domain checks each erasure."""
+    """Any number of processes may run it: a lock admits one, and the domain checks each erasure.
+
+    `is_leader` is whether the last tick had the lock.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Retention:
         self._after_due: DueSession | None = None
         self._after_idle: UUID | None = None
         self._tick_deadline = 0.0
+        self.is_leader = False
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -62,6 +66,7 @@ class Retention:
             try:
                 await self.tick()
             except DATABASE_UNAVAILABLE as error:
+                self.is_leader = False
                 log.warning("retention tick failed: %s", type(error).__name__)
             except Exception as error:
                 # No other task erases sessions, so the job must survive any error.
@@ -74,7 +79,8 @@ class Retention:
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 sessions = DueSessions(connection)
-                if await sessions.try_lock(_MAX_TICK_SECONDS + _SLACK_SECONDS):
+                self.is_leader = await sessions.try_lock(_MAX_TICK_SECONDS + _SLACK_SECONDS)
+                if self.is_leader:
                     self._tick_deadline = asyncio.get_running_loop().time() + _MAX_TICK_SECONDS
                     await self._erase_due(sessions, erased)
                     await self._erase_idle(sessions, erased)

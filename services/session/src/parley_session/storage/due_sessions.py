@@ -8,6 +8,8 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from parley_session.storage.database import Connection
+
 # Arbitrary advisory-lock key, shared by the retention jobs of all replicas.
 _LOCK_KEY = 0x7265746169
 
@@ -32,6 +34,13 @@ FROM sessions
 WHERE updated_at <= now() - $1::float8 * interval '1 day' AND NOT held
     AND wrapped_key IS NOT NULL {behind} {until}
 ORDER BY id
+"""
+
+MAX_COUNTED_SESSIONS = 100_000
+_COUNT_DUE = """
+SELECT count(*) FROM (
+    SELECT FROM sessions WHERE erase_at <= now() AND NOT held AND wrapped_key IS NOT NULL LIMIT $1
+) AS due
 """
 
 
@@ -105,3 +114,9 @@ class DueSessions:
         )
         rows = await self._connection.fetch(statement, days, *bounds)
         return [IdleSession(**row) for row in rows]
+
+
+async def count_due_sessions(connection: Connection) -> int:
+    """How many deleted or temporary sessions are due for erasure, up to MAX_COUNTED_SESSIONS."""
+    due: int = await connection.fetchval(_COUNT_DUE, MAX_COUNTED_SESSIONS)
+    return due

@@ -5,7 +5,7 @@ All times are the database's own: no process's clock decides about another's lea
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -20,7 +20,11 @@ _DELETE_BATCH = 5_000
 # Of open turns: not claimed, or without a heartbeat, for $1 seconds. In sessions without a key no
 # event can be appended.
 _ABANDONED = """
-SELECT session_id, id FROM turns
+SELECT session_id, id, (
+    SELECT traceparent FROM events
+    WHERE events.session_id = turns.session_id AND sequence = requested_sequence
+)
+FROM turns
 WHERE
     ended_sequence IS NULL
     AND coalesce(claimed_at, opened_at) < now() - make_interval(secs => $1)
@@ -47,6 +51,14 @@ class TurnRow:
     session_id: UUID
     sequences: Sequence[int]
     runner: UUID | None
+
+
+class AbandonedTurn(NamedTuple):
+    """`traceparent` is the trace in which the reply was requested."""
+
+    session_id: UUID
+    turn_id: UUID
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +179,10 @@ class TurnStore:
         )
         return bool(may_sweep)
 
-    async def abandoned(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
-        """(session, turn) of open turns that were not claimed, or had no heartbeat, for a lease."""
+    async def abandoned(self, lease_seconds: float, limit: int) -> list[AbandonedTurn]:
+        """Open turns that were not claimed, or had no heartbeat, for a lease."""
         rows = await self._pool.fetch(_FIRST_ABANDONED, lease_seconds, limit)
-        return [(row["session_id"], row["id"]) for row in rows]
+        return [AbandonedTurn(*row) for row in rows]
 
     async def is_abandoned(self, turn_id: UUID, lease_seconds: float) -> bool:
         """Whether `abandoned` would still return the turn."""

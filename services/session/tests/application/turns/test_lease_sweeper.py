@@ -13,6 +13,7 @@ from session_support.service import Service
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.turns.lease_sweeper import LeaseSweeper
 from parley_testing.eventually import eventually
+from parley_testing.recorded_spans import ids_of, recorded_spans, traceparent_of
 
 Turns = Sequence[dict[str, Any]]
 
@@ -231,9 +232,8 @@ async def test_a_session_that_cannot_be_decoded_blocks_no_other(
     session: Service, components: Components, pool: Pool
 ) -> None:
     broken, well = await session.open_turn(), await session.open_turn()
-    await pool.execute(
-        "UPDATE sessions SET wrapped_key = '\\x01' WHERE id = $1", UUID(broken["session_id"])
-    )
+    damage = "UPDATE sessions SET wrapped_key = '\\x01' WHERE id = $1"
+    await pool.execute(damage, UUID(broken["session_id"]))
     await a_lease_passes(pool)
 
     async def ended() -> bool:
@@ -269,9 +269,8 @@ async def test_expired_idempotency_records_and_runners_are_deleted(
     old, recent = str(uuid4()), str(uuid4())
     await session.heartbeat(old)
     await session.heartbeat(recent)
-    await pool.execute(
-        "UPDATE runners SET seen_at = now() - interval '61 minutes' WHERE id = $1", UUID(old)
-    )
+    last_seen = "UPDATE runners SET seen_at = now() - interval '61 minutes' WHERE id = $1"
+    await pool.execute(last_seen, UUID(old))
     await pool.execute(
         """
         INSERT INTO remembered_requests (request, session_id, fingerprint, created_at)
@@ -284,3 +283,18 @@ async def test_expired_idempotency_records_and_runners_are_deleted(
     assert await pool.fetchval(
         "SELECT array_agg(id::text) FROM runners WHERE seen_at <= now()"
     ) == [recent]
+
+
+async def test_an_interrupted_turn_continues_the_trace_of_its_request(
+    session: Service, components: Components, pool: Pool
+) -> None:
+    turn = await session.open_turn()
+    await pool.execute("UPDATE events SET traceparent = $1", f"00-{'a' * 32}-{'b' * 16}-01")
+    await a_lease_passes(pool)
+    with recorded_spans() as spans:
+        await components.sweeper().sweep()
+    assert await statuses(session, [turn]) == ["failed"]
+    assert ids_of(append := spans.named("append"))[0] == "a" * 32
+    assert append.parent == spans.named("interrupt turn").get_span_context()
+    newest = "SELECT traceparent FROM events ORDER BY sequence DESC LIMIT 1"
+    assert await pool.fetchval(newest) == traceparent_of(append)

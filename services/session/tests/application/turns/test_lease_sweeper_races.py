@@ -11,7 +11,7 @@ from session_support.components import LEASE, components_on, until_blocked
 from session_support.service import Service
 
 from parley_core.storage.postgres_pool import Pool
-from parley_session.storage.turn_store import TurnStore
+from parley_session.storage.turn_store import AbandonedTurn, TurnStore
 
 Revive = Callable[[TurnStore, UUID], Awaitable[object]]
 RUNNER = uuid4()
@@ -57,7 +57,7 @@ async def test_a_turn_revived_after_the_sweeper_read_it_is_not_ended(
     turn_id = await abandoned(session, pool, revive, known=known)
 
     class RevivedOnceRead(TurnStore):
-        async def abandoned(self, lease_seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
+        async def abandoned(self, lease_seconds: float, limit: int) -> list[AbandonedTurn]:
             found = await super().abandoned(lease_seconds, limit)
             if reading == "abandoned":
                 await revive(TurnStore(pool), turn_id)

@@ -120,8 +120,8 @@ class Client:
         given = {"runner": runner, "code": "upstream_timeout"}
         return await self.end(f"/turns/{turn_id}/fail", given | body)
 
-    async def metrics(self, stream: str = "sessions") -> dict[str, float]:
-        """Values by name, of the stream or without labels."""
+    async def metrics(self, label: str = "sessions") -> dict[str, float]:
+        """Values by name, without labels or with this one alone."""
         async with self.http.get(self.url + "/metrics") as response:
             assert response.status == 200
             families = text_string_to_metric_families(await response.text())
@@ -129,7 +129,7 @@ class Client:
             sample.name: sample.value
             for family in families
             for sample in family.samples
-            if sample.labels in ({}, {"stream": stream})
+            if [*sample.labels.values()] in ([], [label])
         }
 
     async def end(self, path: str, body: Any) -> ApiResponse:

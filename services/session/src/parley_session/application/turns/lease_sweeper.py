@@ -10,9 +10,11 @@ from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import Seconds, SettingsGroup
+from parley_core.tracing.spans import continued_trace
+from parley_core.tracing.trace_context import parse_trace_context
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
-from parley_session.storage.turn_store import TurnStore
+from parley_session.storage.turn_store import AbandonedTurn, TurnStore
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +82,20 @@ class LeaseSweeper:
     async def sweep(self) -> None:
         """End the turns whose lease has expired."""
         abandoned = await self._turns.abandoned(self._lease_seconds, self._max_turns)
-        for session_id, turn_id in abandoned:
-            caller = Caller(Principal("parley", "session"), f"sweep-{turn_id}")
+        for turn in abandoned:
+            caller = parse_trace_context(turn.traceparent or "")
             try:
-                if await self._lifecycle.end_abandoned(
-                    session_id, turn_id, self._lease_seconds, caller
-                ):
-                    self._on_swept()
-                    log.info("turn %s interrupted: lease expired", turn_id)
+                with continued_trace("interrupt turn", "internal", caller):
+                    await self._end(turn)
             except DATABASE_UNAVAILABLE:
                 raise
             except Exception as error:
                 # A session that cannot be decoded must not block the others.
-                log_unexpected_error(log, f"turn {turn_id} could not be ended", error)
+                log_unexpected_error(log, f"turn {turn.turn_id} could not be ended", error)
+
+    async def _end(self, turn: AbandonedTurn) -> None:
+        session_id, turn_id, _ = turn
+        caller = Caller(Principal("parley", "session"), f"sweep-{turn_id}")
+        if await self._lifecycle.end_abandoned(session_id, turn_id, self._lease_seconds, caller):
+            self._on_swept()
+            log.info("turn %s interrupted: lease expired", turn_id)

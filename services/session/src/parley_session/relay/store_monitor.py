@@ -1,7 +1,8 @@
-"""Outbox monitor: measures the outboxes for metrics, in one process at a time."""
+"""Store monitor: measures the event store for metrics, in one process at a time."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,12 +19,17 @@ from parley_session.relay.outbox_sql import (
 )
 from parley_session.storage.database import Connection
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
+from parley_session.storage.due_sessions import count_due_sessions
+from parley_session.storage.keys.wrapped_key_counts import count_wrapped_keys
 
 log = logging.getLogger(__name__)
 
 
 MEASURE_INTERVAL_SECONDS = 5
 """Measuring counts up to a million rows, so scrapes read the last result."""
+KEY_COUNT_INTERVAL_SECONDS = 3_600.0
+"""Counting reads every session's row; the counts matter when a master key is replaced."""
+_KEY_COUNT_TIMEOUT_SECONDS = 30.0
 
 _DATABASE_ERRORS: tuple[type[Exception], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
 # Arbitrary advisory-lock key, shared by the monitors of all replicas.
@@ -39,8 +45,17 @@ class OutboxSize:
     oldest_age_seconds: float
 
 
-class OutboxMonitor:
-    """`sizes` by stream; empty while another process monitors, or the database is unavailable.
+@dataclass(frozen=True, slots=True)
+class StoreSize:
+    """`outboxes` by stream. `wrapped_keys` by the id of their master key; None before the count."""
+
+    outboxes: Mapping[str, OutboxSize]
+    due_sessions: int
+    wrapped_keys: Mapping[str, int] | None
+
+
+class StoreMonitor:
+    """`size` is None while another process monitors, or the database is unavailable.
 
     Every replica would report the same numbers, and their sum would be meaningless.
     """
@@ -56,7 +71,9 @@ class OutboxMonitor:
         self._database_url, self._tables = database_url, tables
         self._timeout_seconds, self._interval_seconds = timeout_seconds, interval_seconds
         self._backoff = Backoff(_RETRY_INITIAL_SECONDS, _RETRY_MAX_SECONDS)
-        self.sizes: Mapping[str, OutboxSize] = {}
+        self.size: StoreSize | None = None
+        self._wrapped_keys: Mapping[str, int] | None = None
+        self._keys_counted_at: float | None = None
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -65,11 +82,11 @@ class OutboxMonitor:
                 await self._monitor()
             except _DATABASE_ERRORS as error:
                 if not self._backoff.failures:
-                    log.warning("outbox monitor failed, retrying: %s", type(error).__name__)
+                    log.warning("store monitor failed, retrying: %s", type(error).__name__)
             except Exception as error:
-                log_unexpected_error(log, "outbox monitor", error)
+                log_unexpected_error(log, "store monitor", error)
             finally:
-                self.sizes = {}
+                self.size = None
             await asyncio.sleep(self._backoff.next_delay() or 0)
 
     async def _monitor(self) -> None:
@@ -77,18 +94,33 @@ class OutboxMonitor:
             self._database_url,
             timeout=self._timeout_seconds,
             command_timeout=self._timeout_seconds,
-            server_settings={"application_name": "parley-outbox-monitor", **FAST_KEEPALIVES},
+            server_settings={"application_name": "parley-store-monitor", **FAST_KEEPALIVES},
         )
         try:
             is_locked = False
             while True:
                 is_locked = is_locked or await connection.fetchval(TRY_SESSION_LOCK, _LOCK_KEY)
                 if is_locked:
-                    self.sizes = {t.stream: await measure(connection, t) for t in self._tables}
+                    self.size = await self._measure(connection)
                 self._backoff.reset()
                 await asyncio.sleep(self._interval_seconds)
         finally:
             connection.terminate()
+
+    async def _measure(self, connection: Connection) -> StoreSize:
+        outboxes = {table.stream: await measure(connection, table) for table in self._tables}
+        due_sessions = await count_due_sessions(connection)
+        counted_at = self._keys_counted_at
+        if counted_at is None or time.monotonic() - counted_at >= KEY_COUNT_INTERVAL_SECONDS:
+            self._keys_counted_at = time.monotonic()
+            try:
+                self._wrapped_keys = await count_wrapped_keys(
+                    connection, _KEY_COUNT_TIMEOUT_SECONDS
+                )
+            except TimeoutError:
+                log.warning("counting the wrapped keys takes too long; their metric is missing")
+                self._wrapped_keys = None
+        return StoreSize(outboxes, due_sessions, self._wrapped_keys)
 
 
 async def measure(connection: Connection, table: OutboxTable) -> OutboxSize:

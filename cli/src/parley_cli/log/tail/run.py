@@ -1,0 +1,52 @@
+"""Run of `parley log tail`, from the parsed options to the exit code."""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+
+from parley_cli.errors import CommandError
+from parley_cli.log.tail.command import KeySource, TailOptions, tail
+from parley_cli.log.tail.filters import FilterOptions, Owner
+from parley_cli.log.tail.formatting import DEFAULT_TENANT
+from parley_cli.service_commands.locations import StackLocations
+from parley_core.log import LogError
+from parley_events.topics import SESSIONS_TOPIC
+
+
+def run_tail(locations: StackLocations, options: argparse.Namespace) -> int:
+    """Raises CommandError."""
+    keys = None
+    if options.content:
+        keys = _key_source(locations)
+    try:
+        asyncio.run(tail(locations.brokers(), SESSIONS_TOPIC, _tail_options(options), keys))
+    except LogError as error:
+        raise CommandError(str(error)) from error
+    except BrokenPipeError:
+        # The reader closed the pipe. Redirect, so that the flush at exit does not fail as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _key_source(locations: StackLocations) -> KeySource:
+    return KeySource(locations.session_url(), locations.internal_secret())
+
+
+def _tail_options(options: argparse.Namespace) -> TailOptions:
+    owner = None
+    if options.user or options.tenant:
+        owner = Owner(options.tenant or DEFAULT_TENANT, options.user)
+    filters = FilterOptions(
+        types=frozenset().union(*options.type),
+        sessions=frozenset(options.session),
+        owner=owner,
+        since=options.since,
+        until=options.until,
+        starts=dict(options.starts),
+    )
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return TailOptions(
+        filters, limit=options.limit, follow=options.follow, as_json=options.json, columns=columns
+    )

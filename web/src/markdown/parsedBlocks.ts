@@ -1,0 +1,22 @@
+/** The blocks of complete messages, which are parsed once, however often they are mounted. */
+import { registerCache } from '../turns/contentCaches';
+import type { ShownBlock } from './streamingBlocks';
+
+const MAX_MESSAGES = 500;
+const parsed = new Map<string, { text: string; blocks: ShownBlock[] }>();
+
+export function parsedBlocks(id: string, text: string): ShownBlock[] | null {
+  const known = parsed.get(id);
+  return known?.text === text ? known.blocks : null;
+}
+
+export function rememberBlocks(id: string, text: string, blocks: ShownBlock[]): ShownBlock[] {
+  if (parsed.size >= MAX_MESSAGES) {
+    const oldest = parsed.keys().next().value;
+    if (oldest !== undefined) parsed.delete(oldest);
+  }
+  parsed.set(id, { text, blocks });
+  return blocks;
+}
+
+registerCache(() => parsed.clear());

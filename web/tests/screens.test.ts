@@ -1,0 +1,229 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { importMessages, shareStack } from './support/setup';
+
+const { stack, open } = shareStack();
+
+test('a search finds words in all sessions, says when there are none, and recovers', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await chat.send('the lighthouse keeper');
+  await chat.answered();
+  const id = chat.sessionId();
+  await page.getByRole('button', { name: 'New conversation' }).first().click();
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.getByText('Finds messages that contain all of the words.').waitFor();
+  const field = page.getByRole('searchbox');
+  await field.fill('lighthouse');
+  await page.locator('.hits mark').first().waitFor();
+  expect(await page.locator('.hits mark').first().textContent()).toBe('lighthouse');
+  await field.fill('unheardof');
+  await page.getByText('No message contains all of these words.').waitFor();
+  await page.route('**/v1/search', (route) => route.fulfill({ status: 503, body: '{}' }));
+  await field.fill('keeper');
+  await page.getByRole('button', { name: 'Try again' }).waitFor({ timeout: 15_000 });
+  await page.unroute('**/v1/search');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.locator('.hits a').first().click();
+  await page.locator('.timeline').getByText('the lighthouse keeper', { exact: true }).waitFor();
+  expect(chat.sessionId()).toBe(id);
+  chat.errors.length = 0; // The browser logs the 503s.
+  await page.goto(`${stack.url}/s/${id}`);
+  await chat.agrees();
+  await chat.close();
+});
+
+test('usage is shown by day and by assistant, as a chart and as a table', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await page.getByRole('button', { name: 'Usage' }).click();
+  await page.getByText('Nothing was used in this time.').waitFor();
+  await page.getByRole('button', { name: 'Close', exact: true }).click();
+  await chat.send('count me');
+  await chat.answered();
+  await expect
+    .poll(async () => (await chat.api<{ total: { replies: number } }>('/usage')).total.replies)
+    .toBeGreaterThan(0);
+  await page.goto(`${stack.url}/usage`);
+  await page.getByRole('img', { name: /tokens in 30 days/ }).waitFor();
+  await page.getByRole('row', { name: /Helper/ }).waitFor();
+  await page.getByText('By day, as a table').click();
+  await page.getByRole('columnheader', { name: 'Day' }).waitFor();
+  await page.getByText('7 days', { exact: true }).click();
+  await page.getByRole('img', { name: /tokens in 7 days/ }).waitFor();
+  expect(chat.errors).toEqual([]);
+  await chat.close();
+});
+
+test('an export is imported again, with its branches', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await chat.send('to be exported');
+  await chat.answered();
+  await page.getByRole('button', { name: 'Answer again' }).click();
+  await page.locator('.branches').getByText('2/2').waitFor();
+  await chat.answered();
+  const before = await chat.history(chat.sessionId(), '&branches=all');
+  await page.getByRole('button', { name: 'Settings' }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Export all' }).click(),
+  ]);
+  const file = readFileSync(await download.path());
+  await page.getByRole('button', { name: 'Import…' }).click();
+  const choose = (name: string, buffer: Buffer) =>
+    page.locator('input[type=file]').setInputFiles({ name, mimeType: 'application/json', buffer });
+  await choose('notes.txt', Buffer.from('no conversations'));
+  await page.getByText('notes.txt contains no conversations').waitFor();
+  await choose('parley.json', file);
+  await page.getByText('3 messages in 1 conversation.').waitFor();
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await page.getByText('3 messages imported.').waitFor();
+  await page.getByRole('button', { name: 'Show it' }).click();
+  await page.locator('.branches').getByText('2/2').waitFor();
+  const after = await chat.history(chat.sessionId(), '&branches=all');
+  expect(after.map(({ role, content }) => [role, content])).toEqual(
+    before.map(({ role, content }) => [role, content]),
+  );
+  await chat.agrees();
+  await chat.close();
+});
+
+test('a session is copied, and a full one goes on in a copy with the text that was refused', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await chat.send('original');
+  await chat.answered();
+  const id = chat.sessionId();
+  await page.getByRole('button', { name: 'More actions' }).click();
+  await page.getByRole('menuitem', { name: 'Copy into a new conversation' }).click();
+  await expect.poll(() => chat.sessionId()).not.toBe(id);
+  await page.locator('.timeline').getByText('Answer to: original').waitFor();
+  const copy = chat.sessionId();
+  await page.route('**/messages', (route) =>
+    route.fulfill({
+      status: 409,
+      json: { error: { message: '', type: '', param: null, code: 'session_full' } },
+    }),
+  );
+  await chat.send('one too many');
+  await page.getByRole('button', { name: 'Continue in a new one' }).click();
+  await expect.poll(() => chat.sessionId()).not.toBe(copy);
+  await page.unroute('**/messages');
+  await expect.poll(() => page.locator('#composer').inputValue()).toBe('one too many');
+  await page.locator('#composer').press('Enter');
+  await page.locator('.timeline').getByText('Answer to: one too many').waitFor();
+  chat.errors.length = 0; // The browser logs the 409.
+  await chat.agrees();
+  await chat.close();
+});
+
+test('all conversations are deleted at once, here and in the other tab', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await chat.send('first of all');
+  await chat.answered();
+  const other = await chat.openTab(new URL(page.url()).pathname);
+  await other.locator('.timeline').getByText('Answer to: first of all').waitFor();
+  await page.getByRole('button', { name: 'Settings' }).click();
+  await page.getByRole('button', { name: 'Delete all…' }).click();
+  await page.getByRole('button', { name: 'Delete all', exact: true }).click();
+  await page.getByText('All your conversations are deleted.').waitFor();
+  await other.getByText('This conversation was deleted.').waitFor();
+  expect((await chat.api<{ data: unknown[] }>('/sessions')).data).toEqual([]);
+  chat.errors.length = 0; // The browser logs a 404.
+  await chat.close();
+});
+
+test('a build that was replaced is reloaded once, and the draft is kept', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await page.locator('#composer').fill('half a thought');
+  let isGone = true;
+  await page.route('**/assets/UsageDialog-*.js', (route) =>
+    isGone ? route.fulfill({ status: 404, body: '' }) : route.continue(),
+  );
+  const loaded = page.waitForEvent('load');
+  await page.getByRole('button', { name: 'Usage' }).click();
+  isGone = false;
+  await loaded;
+  await page.getByText('Nothing was used in this time.').waitFor();
+  await page.getByRole('button', { name: 'Close', exact: true }).click();
+  expect(await page.locator('#composer').inputValue()).toBe('half a thought');
+
+  // For good: no endless reloads and no blank page.
+  isGone = true;
+  await page.reload();
+  await page.getByRole('button', { name: 'Usage' }).click();
+  await page.getByText('The page stopped working').waitFor();
+  chat.errors.length = 0; // The browser logs the 404s, React what it caught.
+  await chat.close();
+});
+
+test('a browser that stores nothing says so', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await page.evaluate(() => {
+    Storage.prototype.setItem = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+  });
+  await page.locator('#composer').fill('not kept');
+  await page.getByText('This browser stores nothing more').waitFor();
+  await page.locator('#composer').press('Enter');
+  await page.locator('.timeline').getByText('Answer to: not kept').waitFor();
+  await chat.agrees();
+  await chat.close();
+});
+
+test('the shortcuts are listed', async () => {
+  const chat = await open();
+  await chat.page.keyboard.press('Control+/');
+  await chat.page.getByText('Stop the answer').waitFor();
+  await chat.page.keyboard.press('Escape');
+  await chat.page.locator('dialog').waitFor({ state: 'detached' });
+  expect(chat.errors).toEqual([]);
+  await chat.close();
+});
+
+test('a long paste is folded, sent whole, and shown in part; one that is too large is refused', async () => {
+  const chat = await open();
+  const { page } = chat;
+  const paste = async (text: string) => {
+    await page.evaluate((value) => navigator.clipboard.writeText(value), text);
+    await page.locator('#composer').press('Control+V');
+  };
+  const log = Array.from({ length: 600 }, (_, n) => `line ${n} of a log`).join('\n');
+  await paste(log);
+  await page.getByRole('button', { name: 'Show all 600 lines' }).waitFor();
+  await page.locator('#composer').press('Enter');
+  await chat.answered();
+  await page.locator('.message.own').getByRole('button', { name: 'Show all 600 lines' }).click();
+  expect((await page.locator('.own-text').textContent())?.trim()).toBe(log);
+  await paste('a line of a log\n'.repeat(65_536));
+  await page.getByText('This message has 1,024 KB; the limit is 256 KB.').waitFor();
+  await page.locator('#composer').press('Enter');
+  expect((await chat.history()).length).toBe(2);
+  await chat.agrees();
+  await chat.close();
+});
+
+test('days are named, and today becomes yesterday at midnight', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await chat.send('good evening');
+  await chat.answered();
+  const id = chat.sessionId();
+  await importMessages(chat, id, 2, (n) => `now ${n}`);
+  await page.clock.install();
+  await page.goto(`${stack.url}/s/${id}`);
+  await page.locator('.day').getByText('Today').waitFor();
+  const time = page.locator('.message time').first();
+  expect(await time.getAttribute('datetime')).toMatch(/^\d{4}-\d\d-\d\dT/);
+  expect(await time.getAttribute('title')).toMatch(/\d{4}/);
+  await page.clock.fastForward('24:00:00');
+  await page.locator('.day').getByText('Yesterday').waitFor();
+  await page.clock.resume();
+  expect(chat.errors).toEqual([]);
+  await chat.close();
+});
