@@ -23,8 +23,8 @@ from parley_session.settings import CreateTopicSettings
 from tools.manifests import errors_in, overlays, render, render_extra_components
 
 ROOT = Path(__file__).parents[1]
-# Beside the pool: two relays, one that listens for cancels, the outbox monitor.
-SESSION_CONNECTIONS = 4
+# Beside the pool: three relays, one that listens for cancels, the outbox monitor.
+SESSION_CONNECTIONS = 5
 # Beside the pool: one that listens for changes, the search indexer.
 HISTORY_CONNECTIONS = 2
 PROJECTOR_CONNECTIONS = 2
