@@ -66,7 +66,7 @@ def test_a_collector_without_the_packages_is_an_error_that_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(ENDPOINT, NOWHERE)
-    monkeypatch.setitem(sys.modules, "parley_core.tracing.provider", None)
+    monkeypatch.setitem(sys.modules, "parley_core.tracing.sdk_provider", None)
     with pytest.raises(InvalidSettings, match=r"parley-core\[tracing\]"):
         configure_tracing("test")
 

@@ -74,7 +74,7 @@ def configure_tracing(service: str) -> None:
         return
     try:
         # A process that is not traced loads none of it.
-        from parley_core.tracing.provider import background_export, new_tracer
+        from parley_core.tracing.sdk_provider import background_export, new_tracer
     except ImportError:
         raise InvalidSettings(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the packages that tracing needs are not "
