@@ -34,6 +34,13 @@ async def test_the_trace_of_a_trusted_proxy_reaches_the_services(
     entry, hop = spans.named(MODELS), spans.named("GET inference")
     assert ids_of(entry)[0] == ids_of(hop)[0] == TRACE
     assert hop.parent == entry.get_span_context()
+    attributes = dict(hop.attributes or {})
+    assert attributes.pop("server.port")
+    assert attributes == {
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "server.address": "127.0.0.1",
+    }
 
 
 async def test_the_trace_of_a_client_is_linked(gateway: Gateway, spans: RecordedSpans) -> None:
