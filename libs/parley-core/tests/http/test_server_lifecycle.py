@@ -39,6 +39,8 @@ async def probe(port: int, path: str) -> tuple[int, Any] | None:
 
 async def test_probes_and_metrics_are_served_on_the_management_port_only(management: int) -> None:
     async with serving(LIMIT) as (_, port):
+        # Its thread may begin to listen after the main port.
+        await eventually(lambda: _is_alive(management), within=10)
         for path in ("/livez", "/readyz", "/startupz"):
             assert await probe(management, path) == (200, {"status": "ok"})
         status = await probe(management, "/status")
