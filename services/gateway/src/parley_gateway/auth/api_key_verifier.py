@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -49,6 +49,7 @@ class ApiKeyVerifier:
 
     def __init__(self, session: ServiceClient, tokens: VerifiedTokenCache) -> None:
         self._session, self._tokens = session, tokens
+        self._revoked: frozenset[str] = frozenset()
         # One call at a time: made-up keys cannot overload the session service.
         self._lookups = Batcher(self._look_up, max_keys=MAX_API_KEYS_PER_REQUEST)
 
@@ -59,7 +60,8 @@ class ApiKeyVerifier:
             raise InvalidToken("The API key is malformed.")
         secret = base64.urlsafe_b64decode(form[2] + "=")
         found = await self._lookups.get((UUID(form[1]), hashlib.sha256(secret).digest()))
-        if found is None:
+        # It may have been revoked while the response was under way.
+        if found is None or str(found.id) in self._revoked:
             raise InvalidToken("The API key is unknown, expired or revoked.")
         until = time.time() + MAX_CACHED_SECONDS
         if found.expires_at is not None:
@@ -72,8 +74,9 @@ class ApiKeyVerifier:
             await asyncio.sleep(REVOCATION_POLL_SECONDS)
             try:
                 revoked, complete = await self._revoked_lately()
-                if revoked or not complete:
-                    self._tokens.drop_api_keys(revoked if complete else None)
+                fresh, self._revoked = revoked - self._revoked, revoked
+                if fresh or not complete:
+                    self._tokens.drop_api_keys(fresh if complete else None)
             except ParleyError as error:
                 # The cached keys expire by themselves.
                 log.debug("revocations are unknown: %s", error.code)
@@ -90,12 +93,12 @@ class ApiKeyVerifier:
         except ValueError:
             raise _unavailable() from None
 
-    async def _revoked_lately(self) -> tuple[Collection[str], bool]:
+    async def _revoked_lately(self) -> tuple[frozenset[str], bool]:
         try:
             response = _decode_revocations(await self._call("GET", "/revocations"))
         except ValueError:
             raise _unavailable() from None
-        return {str(each) for each in response.api_keys}, response.complete
+        return frozenset(map(str, response.api_keys)), response.complete
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         response = await self._session.call(
