@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Composer } from '../composer/Composer';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
@@ -218,13 +218,15 @@ function useLeafInAddress(state: SessionState, messageId: string | null): void {
 
 function Gone({ onMenu, onNew }: Properties) {
   const t = useText();
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => button.current?.focus(), []);
   return (
     <main className="conversation">
       <Header name="" title="" onMenu={onMenu} onNew={onNew} />
       <div className="welcome">
         <h1>{t.gone}</h1>
         <p className="muted">{t.goneHint}</p>
-        <button type="button" className="button primary" onClick={onNew}>
+        <button ref={button} type="button" className="button primary" onClick={onNew}>
           {t.newSession}
         </button>
       </div>
