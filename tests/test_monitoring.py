@@ -15,6 +15,7 @@ from promql import family, selection
 from tools.manifests import render, render_extra_components
 from tools.monitoring import RULE_TESTS, RUNBOOKS, RUNBOOKS_URL
 from tools.monitoring.__main__ import generated
+from tools.monitoring.__main__ import main as check_monitoring
 from tools.monitoring.rules import alerts, rules
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +114,17 @@ def test_every_command_of_a_runbook_exists() -> None:
                 path.name,
                 command,
             )
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_without_promtool_the_rules_are_only_parsed_and_ci_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str, code: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("sys.argv", ["monitoring", "--check"])
+    monkeypatch.setattr("tools.monitoring.__main__.find_promtool", lambda: None)
+    assert check_monitoring() == code
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_every_panel_has_a_unit_and_selects_by_variables() -> None:
