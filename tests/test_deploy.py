@@ -144,7 +144,7 @@ def test_no_projector_has_less_than_one_partition(stack: Stack) -> None:
     for resource in stack.of("KafkaTopic"):
         (spec,) = (
             each
-            for each in (topic.sessions_spec, topic.assistants_spec)
+            for each in (topic.sessions_spec, topic.assistants_spec, topic.api_keys_spec)
             if each.name == resource["metadata"]["name"]
         )
         assert resource["spec"] == {
