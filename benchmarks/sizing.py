@@ -42,22 +42,27 @@ class Cost(NamedTuple):
         return load.turns * self.turn + load.tokens * self.token
 
 
-# Measured by `python -m benchmarks turn_cost`.
-GATEWAY = Cost(2.0e-3, 60e-6)
-SESSION = Cost(4.0e-3, 0)
-INFERENCE = Cost(4.0e-3, 80e-6)
-PROJECTOR = Cost(0.8e-3, 0)
-POSTGRES = Cost(4.0e-3, 0)
-KAFKA = Cost(1.5e-3, 0)
-REDIS = Cost(0.2e-3, 2e-6)
+# Measured by `python -m benchmarks turn_cost`, rounded up.
+GATEWAY = Cost(3.3e-3, 62e-6)
+SESSION = Cost(5.4e-3, 6e-6)
+INFERENCE = Cost(4.5e-3, 94e-6)
+PROJECTOR = Cost(0.4e-3, 4e-6)
+POSTGRES = Cost(2.2e-3, 7e-6)
+KAFKA = Cost(1.0e-3, 0)
+REDIS = Cost(0.3e-3, 4e-6)
 # Measured by `python -m benchmarks history`: a cached page with its system calls, and another.
 CACHED_READ_SECONDS, READ_SECONDS = 40e-6, 1.4e-3
-# Bytes of a turn, and of a token of its reply.
-STORE_BYTES, READ_MODEL_BYTES, LOG_BYTES = Cost(4_000, 10), Cost(3_000, 10), Cost(3_000, 8)
-CLIENT_BYTES = Cost(1_500, 120)
+# Bytes of a turn, and of a token of its reply. Half of the read model's are the search index of two
+# messages, as `python -m benchmarks search` measured it: the words of turn_cost are all the same.
+STORE_BYTES, READ_MODEL_BYTES, LOG_BYTES = Cost(2_300, 11), Cost(3_600, 6), Cost(1_100, 9)
+CLIENT_BYTES = Cost(1_300, 81)
 PAGE_BYTES = 7_600
-# Measured by `python -m benchmarks idle_streams`: gateway and inference, resident.
-STREAM_BYTES = 51e3, 75e3
+# Measured by `python -m benchmarks idle_streams`: gateway and inference together, resident.
+STREAM_BYTES = 126e3
+# Resident memory of a process under load with full caches, measured by `python -m benchmarks.soak`
+# without its large bodies.
+GATEWAY_BYTES, SESSION_BYTES, INFERENCE_BYTES = 190e6, 230e6, 230e6
+HISTORY_SERVE_BYTES, HISTORY_PROJECT_BYTES = 120e6, 95e6
 
 
 def _habit(default: float, description: str) -> float:
@@ -100,7 +105,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Cores at the peak, bytes on disk after `days`, bits per second at the peak."""
+    """Cores, memory of the processes, bits per second at the peak; bytes on disk after `days`."""
 
     load: Load
     gateway: Process
@@ -112,6 +117,7 @@ class Sizing:
     history_database_cores: float
     kafka_cores: float
     redis_cores: float
+    memory_bytes: float
     session_connections: int
     history_connections: int
     store_bytes: float
@@ -156,21 +162,29 @@ def size(daily_users: float, habits: Habits) -> Sizing:
     # Half of a turn's work in PostgreSQL is the event store's, half the read model's.
     session_database_cores = POSTGRES.cores(load) / 2
     history_database_cores = POSTGRES.cores(load) / 2 + uncached * READ_SECONDS / 2
+    gateway = _process(
+        GATEWAY.cores(load) + load.reads * CACHED_READ_SECONDS,
+        load.streams / STREAMS_PER_GATEWAY,
+    )
+    inference = _process(INFERENCE.cores(load), load.streams / TURNS_PER_INFERENCE)
     client_bytes = load.turns * CLIENT_BYTES.turn + load.tokens * CLIENT_BYTES.token
     return Sizing(
         load=load,
-        gateway=_process(
-            GATEWAY.cores(load) + load.reads * CACHED_READ_SECONDS,
-            load.streams / STREAMS_PER_GATEWAY,
-        ),
+        gateway=gateway,
         session=session,
-        inference=_process(INFERENCE.cores(load), load.streams / TURNS_PER_INFERENCE),
+        inference=inference,
         history_serve=history_serve,
         history_project=history_project,
         session_database_cores=session_database_cores,
         history_database_cores=history_database_cores,
         kafka_cores=KAFKA.cores(load),
         redis_cores=REDIS.cores(load),
+        memory_bytes=load.streams * STREAM_BYTES
+        + gateway.replicas * GATEWAY_BYTES
+        + session.replicas * SESSION_BYTES
+        + inference.replicas * INFERENCE_BYTES
+        + history_serve.replicas * HISTORY_SERVE_BYTES
+        + history_project.replicas * HISTORY_PROJECT_BYTES,
         session_connections=(session.replicas + 1) * SESSION_CONNECTIONS,
         history_connections=(history_serve.replicas + 1) * HISTORY_CONNECTIONS
         + history_project.replicas * PROJECTOR_CONNECTIONS,
@@ -271,6 +285,7 @@ def _rows(sizings: Sequence[Sizing]) -> list[tuple[str, list[str]]]:
         each("cores, history's PostgreSQL", "{:,.2f}", [s.history_database_cores for s in sizings]),
         each("cores, Kafka", "{:,.2f}", [s.kafka_cores for s in sizings]),
         each("cores, Redis", "{:,.2f}", [s.redis_cores for s in sizings]),
+        each("GB of memory, all processes", "{:,.1f}", [s.memory_bytes / 1e9 for s in sizings]),
         each("connections, session", "{:,}", [s.session_connections for s in sizings]),
         each("connections, history", "{:,}", [s.history_connections for s in sizings]),
         each("GB, event store", "{:,.1f}", [s.store_bytes / 1e9 for s in sizings]),

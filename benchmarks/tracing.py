@@ -27,7 +27,7 @@ STREAMS, WARM_UP_ROUNDS, ROUNDS = 50, 3, 20
 SHARE = "0.1"
 TARGET = 0.97
 CALLS = 200_000
-# Spans, headers and ids of a turn in all processes: counted in the trace of one turn.
+# More than the spans, headers and ids for which a turn asks in all processes.
 CALLS_PER_TURN = 40
 
 

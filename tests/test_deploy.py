@@ -5,10 +5,8 @@ Computed from the rendered YAML of every overlay and the settings classes; needs
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from rendered_stack import SETTINGS, Stack, allowed_calls, mounted_files, variables
 
 from parley_contracts.turn_sse import HEARTBEAT_SECONDS
@@ -21,11 +19,11 @@ from parley_inference.models.catalogue_file import read_catalogue
 from parley_inference.models.model_catalogue import ServerLimits
 from parley_session.application.retention_policy_file import read_retention_policies
 from parley_session.settings import CreateTopicSettings
-from tools.manifests import errors_in, overlays, render, render_extra_components
+from tools.manifests import errors_in, overlays
 
 ROOT = Path(__file__).parents[1]
-# Beside the pool: two relays, one that listens for cancels, the outbox monitor.
-SESSION_CONNECTIONS = 4
+# Beside the pool: three relays, one that listens for cancels, the outbox monitor.
+SESSION_CONNECTIONS = 5
 # Beside the pool: one that listens for changes, the search indexer.
 HISTORY_CONNECTIONS = 2
 PROJECTOR_CONNECTIONS = 2
@@ -146,7 +144,7 @@ def test_no_projector_has_less_than_one_partition(stack: Stack) -> None:
     for resource in stack.of("KafkaTopic"):
         (spec,) = (
             each
-            for each in (topic.sessions_spec, topic.assistants_spec)
+            for each in (topic.sessions_spec, topic.assistants_spec, topic.api_keys_spec)
             if each.name == resource["metadata"]["name"]
         )
         assert resource["spec"] == {
@@ -172,38 +170,6 @@ def test_autoscalers_own_the_number_of_replicas_and_read_metrics_that_exist(stac
                 project = stack.settings(stack.process("history-project"))
                 assert trigger["metadata"]["topic"] == topics.sessions
                 assert trigger["metadata"]["consumerGroup"] == project.projector.consumer_group
-
-
-def test_the_components_that_no_overlay_has_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    resources = render_extra_components()
-    assert [error for each in resources for error in errors_in(each, ("1.37",))] == []
-    kinds = {each["kind"] for each in resources}
-    assert {"CronJob", "GCPBackendPolicy", "HealthCheckPolicy", "Ingress"} <= kinds
-
-
-def test_secrets_as_files_are_those_of_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    objects = {
-        each["metadata"]["name"]: yaml.safe_load(each["spec"]["parameters"]["objects"])
-        for each in render_extra_components()
-        if each["kind"] == "SecretProviderClass"
-    }
-    wanted = {
-        each["metadata"]["name"]: each["spec"]["template"]["spec"]["volumes"][0]["projected"]
-        for each in render("production-external")
-        if each["kind"] in ("Deployment", "Job")
-    }
-    for workload, volume in wanted.items():
-        name = re.sub(r"-\d+-\d+-\d+$", "", workload)
-        files = {each["objectName"]: each for each in objects[name]}
-        for source in (each["secret"] for each in volume["sources"]):
-            for item in source["items"]:
-                if item["path"] != "kafka-ca.crt":  # Of a private authority; not a secret.
-                    found = files.pop(item["path"])
-                    assert found["secretKey"] == item["key"]
-                    assert found["secretPath"].endswith(source["name"].removeprefix("parley-"))
-        assert not files
 
 
 def test_probes_ask_the_management_port(stack: Stack) -> None:

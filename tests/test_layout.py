@@ -42,7 +42,14 @@ ROLES = {
     *("request", "requests", "response", "responses", "schemas", "fields", "router", "endpoint"),
     *("client", "caller"),
     # The same use case or operation in two packages, or of two things.
-    *("assistant_routes", "session_routes", "submit_message", "export", "erase_user"),
+    *(
+        "api_key_routes",
+        "assistant_routes",
+        "session_routes",
+        "submit_message",
+        "export",
+        "erase_user",
+    ),
     *("decide", "state", "verify", "restore", "turn_routes", "body_limits", "request_parsing"),
     *("database", "database_errors", "examples", "progress"),
 }

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from promql import family, selection
 
-from tools.manifests import render
+from tools.manifests import render, render_extra_components
 from tools.monitoring import RULE_TESTS, RUNBOOKS, RUNBOOKS_URL
 from tools.monitoring.__main__ import generated
+from tools.monitoring.__main__ import main as check_monitoring
 from tools.monitoring.rules import alerts, rules
 
 ROOT = Path(__file__).parents[1]
@@ -22,8 +23,6 @@ GOLDEN = ROOT / "tests/e2e/metrics.golden.txt"
 
 # Of targets; pod-monitor.yaml and `parley up --monitoring` set them.
 TARGET_LABELS = {"namespace", "pod", "process", "job"}
-# Exported only where an issuer signs the tokens, so not by the stack of the golden list.
-CONDITIONAL = {"parley_gateway_key_set_age_seconds": set[str]()}
 # Of Prometheus, prometheus_client, kube-state-metrics, node-exporter and cert-manager.
 FOREIGN = {
     "up": set[str](),
@@ -33,7 +32,7 @@ FOREIGN = {
     "process_open_fds": set[str](),
     "process_max_fds": set[str](),
     "kube_pod_container_status_waiting_reason": {"reason"},
-    "kube_job_status_failed": {"job_name"},
+    "kube_job_failed": {"job_name", "condition"},
     "kube_cronjob_status_last_successful_time": {"cronjob"},
     "kube_cronjob_created": {"cronjob"},
     "node_timex_offset_seconds": {"instance"},
@@ -117,6 +116,17 @@ def test_every_command_of_a_runbook_exists() -> None:
             )
 
 
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_without_promtool_the_rules_are_only_parsed_and_ci_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str, code: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("sys.argv", ["monitoring", "--check"])
+    monkeypatch.setattr("tools.monitoring.__main__.find_promtool", lambda: None)
+    assert check_monitoring() == code
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_every_panel_has_a_unit_and_selects_by_variables() -> None:
     for board in _boards():
         for panel in board["panels"]:
@@ -145,8 +155,9 @@ def test_every_link_of_a_dashboard_to_a_runbook_resolves() -> None:
     assert all((RUNBOOKS / f"{name}.md").is_file() for name in names)
 
 
-def test_the_component_scrapes_every_process_and_brings_rules_and_dashboards() -> None:
-    resources = render("production-external")
+@pytest.mark.parametrize("overlay", ["production", "production-external"])
+def test_the_component_scrapes_every_process_and_brings_rules_and_dashboards(overlay: str) -> None:
+    resources = render(overlay)
     (monitor,) = (each for each in resources if each["kind"] == "PodMonitor")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     selector = monitor["spec"]["selector"]["matchLabels"]
@@ -167,9 +178,23 @@ def test_the_component_scrapes_every_process_and_brings_rules_and_dashboards() -
     assert set(dashboards["data"]) == {f"{board['uid']}.json" for board in _boards()}
 
 
+def test_the_alerts_about_jobs_select_jobs_that_exist() -> None:
+    resources = [*render("production"), *render_extra_components()]
+    jobs = [each["metadata"]["name"] for each in resources if each["kind"] == "CronJob"]
+    selectors = {
+        (alert["alert"], selector)
+        for alert in alerts()
+        for selector in re.findall(r'(?:cronjob|job_name)=~"([^"]+)"', alert["expr"])
+    }
+    assert len(selectors) == 3
+    for name, selector in selectors:
+        # The Jobs of a CronJob have its name and a number.
+        assert any(re.fullmatch(selector, f"{job}-29000000") for job in jobs), name
+
+
 def _known_metrics() -> dict[str, set[str]]:
     """Labels by metric, without the suffixes of counters and histograms."""
-    known: dict[str, set[str]] = {**CONDITIONAL, **FOREIGN}
+    known: dict[str, set[str]] = {**FOREIGN}
     for line in GOLDEN.read_text().splitlines():
         if line[:1] != "#":
             _, name, _, *labels = line.split()
@@ -186,6 +211,10 @@ def _expressions() -> list[tuple[str, str]]:
         for panel in board["panels"]:
             name = f"{board['uid']}, {panel['title']}"
             found += [(name, target["expr"]) for target in panel.get("targets", [])]
+    for each in render("production"):
+        if each["kind"] == "ScaledObject":
+            queries = [trigger["metadata"].get("query") for trigger in each["spec"]["triggers"]]
+            found += [(each["metadata"]["name"], query) for query in queries if query]
     return found
 
 

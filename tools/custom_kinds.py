@@ -22,7 +22,7 @@ def custom_schema(resource: dict[str, Any]) -> dict[str, Any] | None:
     fields = kinds().get((resource["apiVersion"], resource["kind"]))
     if fields is None:
         return None
-    everywhere = {"apiVersion": {}, "kind": {}, "metadata": {}}
+    everywhere: dict[str, Any] = {"apiVersion": {}, "kind": {}, "metadata": {}}
     return fields | {"properties": fields["properties"] | everywhere}
 
 

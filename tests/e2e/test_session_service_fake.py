@@ -4,6 +4,8 @@ The callers of the session service are tested against the fake, so a fake that a
 than the service would hide a defect.
 """
 
+import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,7 +19,11 @@ import pytest_asyncio
 from e2e_support.stack import Stack
 from history_testing.stories import Story
 
-from parley_contracts.api_models import SessionShape, Turn
+from parley_contracts.api_models import CreatedApiKey, SessionShape, Turn
+from parley_contracts.session_api.api_key_bodies import (
+    AuthenticateApiKeysResponse,
+    RevocationsResponse,
+)
 from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysResponse
 from parley_contracts.session_api.turns import ClaimTurnResponse, HeartbeatResponse
 from parley_contracts.session_api.version_bodies import VersionsResponse
@@ -221,3 +227,47 @@ async def test_a_cancelled_turn_ends_as_cancelled_with_the_partial_reply(
     assert (status, ended.status, ended.error) == (200, "cancelled", None)
     assert ended.reply is not None
     assert (ended.reply.content, ended.reply.status) == ("Good", "cancelled")
+
+
+async def test_api_keys_are_created_listed_authenticated_and_revoked(
+    service: SessionService,
+) -> None:
+    status, content = await service.call("gateway", "POST", "/api-keys", {"name": "a program"})
+    created = CreatedApiKey.model_validate_json(content)
+    assert status == 201
+    _, key_id, secret = created.key.split("_", 2)
+    digest = hashlib.sha256(base64.urlsafe_b64decode(secret + "=")).digest()
+    wrong = hashlib.sha256(b"another").digest()
+    body = {
+        "keys": [
+            {"id": str(created.id), "digest": base64.b64encode(each).decode()}
+            for each in (wrong, digest)
+        ]
+    }
+    assert key_id == created.id.hex
+    path = "/api-keys/authenticate"
+    found = await service.expect("gateway", AuthenticateApiKeysResponse, path, body)
+    assert found.keys[0] is None
+    assert found.keys[1] is not None
+    assert (found.keys[1].tenant, found.keys[1].user) == (ADA.tenant, ADA.user)
+    assert (found.keys[1].scopes, found.keys[1].models) == ([], None)
+
+    _, content = await service.call("gateway", "GET", "/api-keys")
+    assert str(created.id) in [each["id"] for each in json.loads(content)["data"]]
+    assert secret.encode() not in content
+    status, _ = await service.call("gateway", "DELETE", f"/api-keys/{created.id}")
+    assert status == 200
+    refused = await service.error("gateway", "DELETE", f"/api-keys/{created.id}")
+    assert refused == (404, "api_key_not_found")
+    found = await service.expect("gateway", AuthenticateApiKeysResponse, path, body)
+    assert found.keys == [None, None]
+    _, content = await service.call("gateway", "GET", "/revocations")
+    revocations = msgspec.json.decode(content, type=RevocationsResponse)
+    assert created.id in revocations.api_keys
+    assert revocations.complete
+
+
+async def test_an_api_key_has_no_scope_that_its_owner_lacks(service: SessionService) -> None:
+    body = {"name": "a program", "scopes": ["admin"]}
+    refused = await service.error("gateway", "POST", "/api-keys", body)
+    assert refused == (403, "missing_scope")

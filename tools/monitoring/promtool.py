@@ -3,6 +3,7 @@
 The package is not installed, as it would start a Prometheus of the machine.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -49,8 +50,8 @@ def _unpack() -> None:
             _download(folder)
         for package in folder.glob("*.deb"):
             subprocess.run(["dpkg", "-x", package, folder / "files"], check=True)
-            # Renamed when complete; another process may have been faster.
-            if not FOLDER.exists():
+            # Renamed when complete; another process may be faster.
+            with contextlib.suppress(OSError):
                 (folder / "files").rename(FOLDER)
 
 

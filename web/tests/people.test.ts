@@ -278,7 +278,7 @@ test('the Chinese page has no English text', async () => {
     while (walker.nextNode()) {
       const parent = walker.currentNode.parentElement;
       const isContent = parent?.closest(
-        '[role=status], .body, .assistants, .session-list, .bar, .details, .avatar, .brand',
+        '[role=status], .account, .body, .assistants, .session-list, .bar, .details, .avatar, .brand',
       );
       if (!isContent) found.push(...(walker.currentNode.textContent?.match(/[A-Za-z]{4,}/g) ?? []));
     }

@@ -29,14 +29,14 @@ test('the end is followed while a reply arrives, also a long one', async () => {
     const seen = { furthest: 0, frames: 0 };
     Object.assign(window, { seen });
     const element = document.querySelector('section.timeline');
-    const look = (): void => {
-      if (!element) return;
+    const content = element?.querySelector('.measure');
+    if (!element || !content) return;
+    // Called after the page's own observer, before the frame is painted.
+    new ResizeObserver(() => {
       const { scrollHeight, scrollTop, clientHeight } = element;
       seen.furthest = Math.max(seen.furthest, scrollHeight - scrollTop - clientHeight);
       seen.frames++;
-      requestAnimationFrame(look);
-    };
-    requestAnimationFrame(look);
+    }).observe(content);
   });
   stack.model.release('follow');
   await chat.page.locator('.timeline').getByText('the end').waitFor();

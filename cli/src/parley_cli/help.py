@@ -240,6 +240,16 @@ erasures among them. At the end, the command prints the next commands.
 examples:
   PARLEY_DATA=new PARLEY_MASTER_KEY=... parley restore --from backups/2026-11-24
 """,
+    "api-keys": """\
+API keys are credentials of programs, which act as the user. They are sent like a token, or as the
+`api_key` of OpenAI's SDKs. Calls the gateway as the user: with PARLEY_TOKEN if it is set, else with
+a development token, which has the scopes that the key gets.
+
+examples:
+  parley api-keys create --user ada --name "nightly report" --days 90
+  parley api-keys list --user ada
+  parley api-keys revoke --user ada 0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e
+""",
     "export": """\
 Exports all sessions of a user through the gateway that `parley up` runs, with a token signed with
 PARLEY_JWT_SECRET or with the secret in the data folder (PARLEY_DATA). JSON contains every branch

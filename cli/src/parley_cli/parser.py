@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backup(commands, "backup", "--to", "back up the event store while the stack serves")
     _add_backup(commands, "verify-backup", "--from", "check that a backup is complete and intact")
     _add_backup(commands, "restore", "--from", "restore an event store from a backup")
+    _add_api_keys(commands)
     _add_export(commands)
     _add_erase_user(commands)
     return parser
@@ -144,6 +145,35 @@ def _add_backup(commands: Subparsers, name: str, folder_option: str, summary: st
     command.add_argument(
         "--keys", metavar="DIR", help="folder of its keys (default: `keys` inside the backup)"
     )
+
+
+def _add_api_keys(commands: Subparsers) -> None:
+    """`api_keys_command` in the result is create, list or revoke."""
+    summary = "create, list and revoke API keys of a user"
+    keys = add_command(commands, "api-keys", summary, "api_keys.command:api_keys")
+    key_commands = keys.add_subparsers(dest="api_keys_command", required=True, metavar="COMMAND")
+    create = key_commands.add_parser("create", help="create a key and print it")
+    create.add_argument("--name", required=True, help="what the key is for")
+    create.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        metavar="S",
+        help=f"scope of the key, which the user must have; {REPEATABLE}",
+    )
+    create.add_argument(
+        "--model",
+        action="append",
+        metavar="M",
+        help=f"model that the key may use (default: all); {REPEATABLE}",
+    )
+    create.add_argument("--days", type=float, metavar="N", help="days until the key expires")
+    listed = key_commands.add_parser("list", help="list the keys, newest first")
+    revoke = key_commands.add_parser("revoke", help="revoke a key")
+    revoke.add_argument("id", metavar="ID", help="ID of the key, as `list` shows it")
+    for command in (create, listed, revoke):
+        _add_user(command)
+        command.add_argument("--url", help="base URL of the gateway (default: that of `parley up`)")
 
 
 def _add_export(commands: Subparsers) -> None:

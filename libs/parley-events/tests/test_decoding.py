@@ -6,10 +6,10 @@ import pytest
 
 from parley_events.asyncapi.streams import STREAMS
 from parley_events.cloudevents import UndecodableRecord, decode
-from parley_events.decoding import decode_assistant, decode_json_event, record_from
+from parley_events.decoding import decode_api_key, decode_assistant, decode_json_event, record_from
 from parley_events.golden import golden, golden_record
 
-SESSIONS, ASSISTANTS = STREAMS
+SESSIONS, ASSISTANTS, API_KEYS = STREAMS
 
 
 @pytest.mark.parametrize("event_type", SESSIONS.data_by_type)
@@ -30,6 +30,12 @@ def test_a_message_without_key_headers_or_value_is_undecodable() -> None:
 def test_assistant_events_decode_to_their_models(event_type: str) -> None:
     event = decode_assistant(golden_record(event_type))
     assert isinstance(event.data, ASSISTANTS.data_by_type[event_type])
+
+
+@pytest.mark.parametrize("event_type", API_KEYS.data_by_type)
+def test_api_key_events_decode_to_their_models(event_type: str) -> None:
+    event = decode_api_key(golden_record(event_type))
+    assert isinstance(event.data, API_KEYS.data_by_type[event_type])
 
 
 @pytest.mark.parametrize("event_type", SESSIONS.data_by_type)

@@ -155,8 +155,8 @@ async def test_a_projector_waits_for_a_missing_topic(
     process = await started("parley_history", "project", **environment)
 
     async def kafka_is(status: str) -> bool:
-        _, body = await get(f"{url}/status") or (0, {"dependencies": {}})
-        return bool(body["dependencies"].get("kafka", {}).get("status") == status)
+        answer = await get(f"{url}/status")
+        return bool(answer and answer[1]["dependencies"]["kafka"]["status"] == status)
 
     await eventually(lambda: kafka_is("unavailable"), within=30)
     await ensure_topic(Brokers(kafka_bootstrap), TopicSpec(topic, 1, 1, 1))

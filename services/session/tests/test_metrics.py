@@ -119,7 +119,7 @@ async def test_stored_keys_and_due_erasures_are_counted(serve: Any, pool: Pool) 
         await pool.execute("UPDATE sessions SET held = true")
 
         async def is_none_due() -> bool:
-            return (await session.metrics()).get(ERASURES_DUE) == 0
+            return bool((await session.metrics()).get(ERASURES_DUE) == 0)
 
         await eventually(is_none_due)
 

@@ -106,7 +106,11 @@ async def test_an_unavailable_database_ends_a_command_with_exit_code_1(run: Run)
 async def test_create_topic_creates_or_checks_the_topics(
     run: Run, kafka_bootstrap: str, topic: str
 ) -> None:
-    topics = {"session_topic_sessions": topic, "session_topic_assistants": f"{topic}.assistants"}
+    topics = {
+        "session_topic_sessions": topic,
+        "session_topic_assistants": f"{topic}.assistants",
+        "session_topic_api_keys": f"{topic}.api-keys",
+    }
     for _ in range(2):
         ended = await run(
             "create-topic", "", kafka_bootstrap_servers=kafka_bootstrap, **topics, **TOPIC
@@ -114,6 +118,7 @@ async def test_create_topic_creates_or_checks_the_topics(
         assert (ended.code, ended.stderr) == (0, "")
         assert ended.stdout == (
             f"{topic} is ready; partitions: 2\n{topic}.assistants is ready; partitions: 1\n"
+            f"{topic}.api-keys is ready; partitions: 1\n"
         )
 
 

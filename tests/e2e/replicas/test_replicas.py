@@ -213,3 +213,22 @@ async def running_turns(stack: Stack, inference: str) -> int:
     found = re.search(r"^parley_inference_turns_in_flight (\S+)$", metrics.text, re.MULTILINE)
     assert found, metrics.text
     return int(float(found[1]))
+
+
+async def test_an_api_key_that_is_revoked_at_one_gateway_is_refused_by_all(
+    clients: list[User], stack: Stack
+) -> None:
+    created = await clients[0].post("/api-keys", {"name": "a program"})
+    programs = [
+        stack.user_with_token(created["key"], gateway=stack.address(each))
+        for each in ("gateway", "gateway-2")
+    ]
+    for program in programs:
+        await program.get("/models")
+    await clients[1].delete(f"/api-keys/{created['id']}")
+
+    async def are_refused() -> bool:
+        answers = [await program.request("GET", "/models") for program in programs]
+        return [answer.status_code for answer in answers] == [401, 401]
+
+    await eventually(are_refused, within=5)

@@ -11,16 +11,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
 import httpx2
-import jwt
 import openai
-
-from parley_cli.demo_model import Message, reply_to
+from chat_client import Acknowledged, Failed, Person, Reading, conversation, name_of
 
 MODEL = "parley-demo"
 # Twice the heartbeat of a stream, and a bit.
@@ -29,54 +26,6 @@ _TIMEOUT = httpx2.Timeout(10, read=35)
 _PATIENCE_SECONDS = 120
 _AUDIT_SECONDS = 120
 _STAGGER_SECONDS = 20
-
-
-class Failed(Exception):
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Acknowledged:
-    """What the gateway confirmed of a session: its message, and its reply once there was one."""
-
-    def __init__(self, user: str, content: str) -> None:
-        self.user, self.content = user, content
-        self.version = 0
-        self.reply: str | None = None
-
-
-class Person:
-    """A client with one identity, and thus a fair share of its own."""
-
-    def __init__(self, http: httpx2.AsyncClient, url: str, secret: str, name: str = "") -> None:
-        self.name = name or f"user-{uuid4()}"
-        self.token = jwt.encode({"sub": self.name, "exp": int(time.time()) + 86_400}, secret)
-        self.url = url
-        self._http = http
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token}"}
-
-    async def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """The body of a successful response. Raises Failed, httpx2.TransportError."""
-        headers = self.headers | options.pop("headers", {})
-        answer = await self._http.request(method, f"{self.url}{path}", headers=headers, **options)
-        if answer.status_code >= 400:
-            raise Failed(_code(answer.status_code, answer.content))
-        return dict(answer.json())
-
-    @asynccontextmanager
-    async def events(
-        self, method: str, path: str, **options: Any
-    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-        headers = self.headers | options.pop("headers", {})
-        url = f"{self.url}{path}"
-        async with self._http.stream(method, url, headers=headers, **options) as response:
-            if response.status_code >= 400:
-                raise Failed(_code(response.status_code, await response.aread()))
-            yield _events(response)
 
 
 class Load:
@@ -119,7 +68,7 @@ class Load:
                         deadline = time.monotonic() + _PATIENCE_SECONDS
                 reading.handovers += reading.end is None
             except (httpx2.TransportError, Failed) as error:
-                reading.breaks.append(_name(error))
+                reading.breaks.append(name_of(error))
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.2)
@@ -226,7 +175,7 @@ class Load:
                     try:
                         outcome = await self._history(session_id, known)
                     except (httpx2.TransportError, Failed) as error:
-                        outcome["code"] = _name(error)
+                        outcome["code"] = name_of(error)
                     if not outcome["ok"]:
                         if time.monotonic() > deadline:
                             lost.append({"session": session_id, "code": outcome["code"]})
@@ -261,82 +210,11 @@ class Load:
         try:
             outcome = await act()
         except (httpx2.HTTPError, openai.OpenAIError, Failed) as error:
-            outcome = {"ok": False, "code": _name(error)}
+            outcome = {"ok": False, "code": name_of(error)}
         _report(kind, **({"seconds": round(time.monotonic() - started, 2)} | outcome))
 
     def _person(self, name: str = "") -> Person:
         return Person(self._http, self._options.url, self._secret, name)
-
-
-class Reading:
-    """The stream of one turn, over several responses."""
-
-    def __init__(self, content: str, key: str) -> None:
-        self.text, self.version = "", 0
-        self.end: dict[str, Any] | None = None
-        self.handovers = 0
-        self.breaks: list[str] = []
-        self._content, self._key = content, key
-        self._turn_id, self._last = "", "0"
-
-    def take(self, event: dict[str, Any]) -> None:
-        self.text += event.get("delta", "")
-        self._last = event["id"]
-        self.version = event.get("version", self.version)
-        if event["type"] == "turn.started":
-            self._turn_id = event["turn_id"]
-        elif event["id"] == "end":
-            self.end = event
-            self.text = self.text[: event["sequence_number"]]
-
-    def request(self, session_id: str) -> tuple[str, str, dict[str, Any]]:
-        if self._turn_id:
-            headers = {"last-event-id": self._last}
-            return "GET", f"/v1/turns/{self._turn_id}/stream", {"headers": headers}
-        body = {"content": self._content, "stream": True}
-        path = f"/v1/sessions/{session_id}/messages"
-        return "POST", path, {"json": body, "headers": {"idempotency-key": self._key}}
-
-
-def conversation(facts: int, *, stored: bool = True) -> tuple[str, str]:
-    """A message, and the demo model's reply to it: three tokens more for each fact.
-
-    A stored session has the default assistant, whose instructions the reply mentions.
-    """
-    stated = "".join(f" my {_letters(number)} is ø🎈{number};" for number in range(facts))
-    content = f"{uuid4()}:{stated}"
-    instructions = [Message("system", "You are Helper.")] if stored else []
-    return content, reply_to([*instructions, Message("user", content)]).text
-
-
-def _letters(number: int) -> str:
-    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
-
-
-async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
-    event: dict[str, Any] = {}
-    async for line in response.aiter_lines():
-        name, _, value = line.partition(": ")
-        if name == "data":
-            event |= json.loads(value)
-        elif name == "id":
-            event["id"] = value
-        elif not line and event:
-            yield event
-            event = {}
-
-
-def _code(status: int, body: bytes) -> str:
-    try:
-        return f"{status} {json.loads(body)['error']['code']}"
-    except (ValueError, KeyError, TypeError):
-        return str(status)
-
-
-def _name(error: Exception) -> str:
-    if isinstance(error, Failed):
-        return error.code
-    return f"{type(error).__name__}: {error}"
 
 
 def _report(kind: str, **outcome: Any) -> None:

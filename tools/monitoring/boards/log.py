@@ -13,9 +13,10 @@ def board() -> Board:
         [
             ("Event store and outbox", [_appends(), _outbox_age(), _outbox_size()]),
             ("Relay", [_published(), _leaders(), _relay_failures()]),
-            ("Projection", [_delay(), _lag(), _projected()]),
+            ("Projection", [_delay(), _lag(), _oldest(), _projected()]),
             ("Problems", [_parked(), _partitions(), _waiters()]),
             ("Search", [_index_lag(), _indexed()]),
+            ("Keys and erasures", [_erasures(), _keys()]),
         ],
     )
 
@@ -92,6 +93,17 @@ def _lag() -> Panel:
     )
 
 
+def _oldest() -> Panel:
+    return time_series(
+        "Age of the oldest event that is read and not projected",
+        "s",
+        Query(
+            f"max by (pod) (parley_history_projector_oldest_unprojected_age_seconds{{{_IN}}})",
+            "{{pod}}",
+        ),
+    )
+
+
 def _projected() -> Panel:
     return time_series(
         "Projected events",
@@ -147,4 +159,26 @@ def _indexed() -> Panel:
             f"sum by (pod) (rate(parley_history_search_indexed_messages_total{{{_IN}}}{_RATE}))",
             "{{pod}}",
         ),
+    )
+
+
+def _erasures() -> Panel:
+    return time_series(
+        "Sessions whose erasure is due, and erased ones",
+        "none",
+        Query(f"max (parley_session_erasures_due{{{_IN}}})", "due"),
+        Query(
+            f"sum by (reason) (increase(parley_session_sessions_erased_total{{{_IN}}}{_RATE}))",
+            "erased: {{reason}}",
+        ),
+    )
+
+
+def _keys() -> Panel:
+    return time_series(
+        "Keys by the master key that wraps them",
+        "none",
+        Query(f"max by (master_key) (parley_session_wrapped_keys{{{_IN}}})", "{{master_key}}"),
+        description="Counted hourly. A master key without any may be retired.",
+        stacked=True,
     )

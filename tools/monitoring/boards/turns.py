@@ -15,6 +15,7 @@ def board() -> Board:
             ("First text", [_first_text(), _added_latency(), _first_token()]),
             ("Capacity", [_slots(), _streams(), _resumes()]),
             ("Model servers", [_circuits(), _upstream_failures(), _upstream_requests()]),
+            ("Attempts", [_sent(), _retries(), _lost_turns()]),
             ("Tokens", [_tokens("prompt"), _tokens("completion"), _dropped_usage()]),
         ],
     )
@@ -149,6 +150,47 @@ def _upstream_requests() -> Panel:
             f"sum by (server) (parley_inference_upstream_requests_in_flight{{{_IN}}})", "{{server}}"
         ),
         stacked=True,
+    )
+
+
+def _sent() -> Panel:
+    return time_series(
+        "Requests to model servers",
+        "reqps",
+        Query(
+            f"sum by (server) (rate(parley_inference_upstream_requests_total{{{_IN}}}{_RATE}))",
+            "{{server}}",
+        ),
+        description="Including retries.",
+        stacked=True,
+    )
+
+
+def _retries() -> Panel:
+    return time_series(
+        "Retries and fallbacks",
+        "reqps",
+        Query(
+            f"sum by (server) (rate(parley_inference_upstream_retries_total{{{_IN}}}{_RATE}))",
+            "retry at {{server}}",
+        ),
+        Query(
+            f"sum by (from, to) (rate(parley_inference_fallbacks_total{{{_IN}}}{_RATE}))",
+            "{{from}} to {{to}}",
+        ),
+    )
+
+
+def _lost_turns() -> Panel:
+    return time_series(
+        "Lost turns and heartbeats",
+        "ops",
+        Query(f"sum (rate(parley_inference_turns_lost_total{{{_IN}}}{_RATE}))", "lost turns"),
+        Query(
+            f"sum by (pod) (rate(parley_inference_heartbeat_failures_total{{{_IN}}}{_RATE}))",
+            "failed heartbeats of {{pod}}",
+        ),
+        description="A process whose heartbeats fail for 10 s loses its turns.",
     )
 
 

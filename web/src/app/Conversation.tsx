@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'react';
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { Composer } from '../composer/Composer';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
@@ -7,6 +7,7 @@ import { type Assistant, DEFAULT_MAX_BYTES, useConfig } from '../sessions/querie
 import { SessionActions } from '../sessions/SessionActions';
 import { Timeline } from '../timeline/Timeline';
 import { newestMessage } from '../turns/messageTree';
+import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
 import { Skeleton } from '../ui/Skeleton';
 import { useRegistry, useSessionState } from './context';
@@ -31,7 +32,7 @@ interface Properties {
 export function Conversation(properties: Properties) {
   const { sessionId } = properties;
   return sessionId ? (
-    <OpenSession key={sessionId} {...properties} sessionId={sessionId} />
+    <Session key={sessionId} {...properties} sessionId={sessionId} />
   ) : (
     <NewSession {...properties} />
   );
@@ -103,11 +104,32 @@ function NewSession({ assistant, onMenu, onNew }: Properties) {
   );
 }
 
-function OpenSession(properties: Properties & { sessionId: string }) {
-  const { sessionId, leaf, messageId, assistantOf, onMenu, onNew, onAssistantShown } = properties;
+function Session(properties: Properties & { sessionId: string }) {
+  const { sessionId, leaf } = properties;
   const registry = useRegistry();
   // The leaf counts at the first load only: then the registry knows the session.
   const controller = useMemo(() => registry.open(sessionId, { leaf }), [registry, sessionId, leaf]);
+  const isGone = useSyncExternalStore(
+    controller.subscribe,
+    () => controller.snapshot().view === 'gone',
+  );
+  // A component of its own, which takes what was rendered out of memory when it goes.
+  return isGone ? (
+    <Gone {...properties} />
+  ) : (
+    <OpenSession {...properties} controller={controller} />
+  );
+}
+
+interface OpenProperties extends Properties {
+  sessionId: string;
+  controller: SessionController;
+}
+
+function OpenSession(properties: OpenProperties) {
+  const { sessionId, messageId, controller, assistantOf, onMenu, onNew, onAssistantShown } =
+    properties;
+  const registry = useRegistry();
   const state = useSessionState(controller);
   const maxBytes = useConfig().data?.max_message_bytes ?? DEFAULT_MAX_BYTES;
   const assistantId = state.session?.assistant_id ?? state.outbox[0]?.start?.assistantId;
@@ -134,7 +156,6 @@ function OpenSession(properties: Properties & { sessionId: string }) {
     };
   }, [title, state.open]);
 
-  if (state.view === 'gone') return <Gone {...properties} />;
   return (
     <main className="conversation">
       <Header name={name} title={title} onMenu={onMenu} onNew={onNew}>

@@ -2,7 +2,7 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { type Dictionary, en } from '../i18n/en';
 import { loadLanguage } from '../i18n/language';
-import { invalidateSessions } from '../sessions/queries';
+import { dropSession, invalidateSessions } from '../sessions/queries';
 import { wordCount } from '../timeline/RunningParts';
 import { clearCaches } from '../turns/contentCaches';
 import type { Surroundings } from '../turns/sessionController';
@@ -33,8 +33,9 @@ export function surroundings(client: QueryClient): Surroundings {
       invalidateSessions(client);
       setTimeout(() => invalidateSessions(client), TITLE_MS);
     },
-    gone() {
+    gone(sessionId) {
       silence();
+      dropSession(client, sessionId);
       clearCaches();
       client.removeQueries({ queryKey: ['search'] });
       invalidateSessions(client);

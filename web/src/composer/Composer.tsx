@@ -211,6 +211,9 @@ function useDraft(draftId: string, field: React.RefObject<HTMLTextAreaElement | 
     document.addEventListener('visibilitychange', save);
     return () => {
       save();
+      // The browser and React keep a field that had the focus, and with it what is around it.
+      element.value = '';
+      element.blur();
       unsubscribe();
       removeEventListener('pagehide', save);
       document.removeEventListener('visibilitychange', save);

@@ -7,7 +7,7 @@ import { safeLink } from './links';
 import { MathText } from './MathText';
 import type { Block } from './parse';
 import { parsedBlocks, rememberBlocks } from './parsedBlocks';
-import { MAX_WHOLE, type ShownBlock, StreamingBlocks, wholeBlocks } from './streamingBlocks';
+import { isShort, type ShownBlock, StreamingBlocks, wholeBlocks } from './streamingBlocks';
 
 // Deeper nesting is flattened.
 const MAX_DEPTH = 32;
@@ -29,7 +29,7 @@ export const Markdown = memo(function Markdown({ text, id, isStreaming }: Proper
     if (!isStreaming && !streaming.current) {
       const known = parsedBlocks(id, text);
       if (known) return known;
-      if (text.length <= MAX_WHOLE) return rememberBlocks(id, text, wholeBlocks(text));
+      if (isShort(text)) return rememberBlocks(id, text, wholeBlocks(text));
     }
     streaming.current ??= new StreamingBlocks();
     const shown = streaming.current.update(text, performance.now());

@@ -5,6 +5,12 @@
 
 // Characters of one paragraph, item or line of a table. A paragraph of prose has some hundred.
 const MAX_PARAGRAPH = 8_000;
+// Of one with so many characters, at most a quarter are marks.
+const MARKED_PARAGRAPH = 1_000;
+const MARKS = /[`*_[\]\\<>~]/g;
+// Lines of a table.
+const MAX_ROWS = 200;
+const MAX_ROW = 2_000;
 const ITEM = /^ *(?:[-*+] |\d{1,9}[.)] |\|)/;
 // Marks of quotes, lists and indents at the beginning of one line.
 const MAX_NESTING = 40;
@@ -23,16 +29,18 @@ export function guarded(text: string): Piece[] {
   let fence = '';
   let start = 0;
   let paragraph = 0;
+  let tableRows = 0;
   let isHostile = false;
   let isCode = false;
   const endParagraph = (end: number): void => {
-    if (!isCode && end - paragraph > MAX_PARAGRAPH) isHostile = true;
+    if (!isCode && isLong(text, paragraph, end)) isHostile = true;
     paragraph = end;
   };
   const close = (end: number): void => {
     endParagraph(end);
     if (isHostile) hostile.push([start, end]);
     start = end;
+    tableRows = 0;
     isHostile = false;
     isCode = false;
   };
@@ -51,11 +59,21 @@ export function guarded(text: string): Piece[] {
       fence = mark;
     } else if (line.trim() === '' && end - at < 400) close(end);
     else if (NESTED.test(line)) isHostile = true;
-    else if (ITEM.test(line)) endParagraph(at);
+    else if (ITEM.test(line)) {
+      endParagraph(at);
+      const isRow = line.trimStart().startsWith('|');
+      if (isRow && (++tableRows > MAX_ROWS || end - at > MAX_ROW)) isHostile = true;
+    }
     at = end;
   }
   close(text.length);
   return pieces(text, hostile);
+}
+
+function isLong(text: string, start: number, end: number): boolean {
+  const length = end - start;
+  if (length <= MARKED_PARAGRAPH || length > MAX_PARAGRAPH) return length > MAX_PARAGRAPH;
+  return (text.slice(start, end).match(MARKS)?.length ?? 0) > length / 4;
 }
 
 function pieces(text: string, hostile: ReadonlyArray<[number, number]>): Piece[] {

@@ -34,6 +34,9 @@ const BACKSLASH = 92;
 const CLOSING: Record<number, number> = { 36: 36, 40: 41, 91: 93 };
 // An opening mark that is never closed must not hold the parser.
 const MAX_LENGTH = 1_500;
+// Characters of one text that may be looked at in vain.
+const MAX_IN_VAIN = 6_000;
+let inVain = 0;
 
 const tokenize: Tokenizer = (effects, ok, nok) => {
   let mark: number | null = null;
@@ -66,6 +69,7 @@ const tokenize: Tokenizer = (effects, ok, nok) => {
     return opened;
   };
   const opened: State = (code) => {
+    if (inVain > MAX_IN_VAIN) return nok(code);
     const isMark = mark === DOLLAR ? code === DOLLAR : code === 40 || code === 91;
     if (!isMark || code === null) return nok(code);
     closing = CLOSING[code] ?? 0;
@@ -74,7 +78,10 @@ const tokenize: Tokenizer = (effects, ok, nok) => {
     return between;
   };
   const between: State = (code) => {
-    if (code === null || length > MAX_LENGTH) return nok(code);
+    if (code === null || length > MAX_LENGTH) {
+      inVain += length;
+      return nok(code);
+    }
     if (isLineEnding(code)) {
       effects.enter('lineEnding');
       effects.consume(code);
@@ -110,6 +117,11 @@ function isLineEnding(code: number): boolean {
 }
 
 const construct: Construct = { name: 'math', tokenize };
+
+/** Before each text: what one of them costs is no fault of the next. */
+export function startMath(): void {
+  inVain = 0;
+}
 
 export const mathSyntax: Extension = {
   text: { [DOLLAR]: construct, [BACKSLASH]: construct },

@@ -4,7 +4,7 @@ import { fromMarkdown } from 'mdast-util-from-markdown';
 import { gfmFromMarkdown } from 'mdast-util-gfm';
 import { cjkFriendlyExtension } from 'micromark-extension-cjk-friendly';
 import { gfm } from 'micromark-extension-gfm';
-import { mathSyntax, mathTree } from './mathSyntax';
+import { mathSyntax, mathTree, startMath } from './mathSyntax';
 
 export type Block = RootContent;
 
@@ -14,6 +14,7 @@ const options = {
 };
 
 export function parseMarkdown(text: string): Root {
+  startMath();
   return fromMarkdown(text, options);
 }
 

@@ -17,14 +17,17 @@ export interface ShownBlock {
 // A block is settled once so many follow it: a later line can still change the ones before.
 const FOLLOWING = 3;
 // Characters that one update adds at most.
-const STEP = 8_000;
+const STEP = 2_000;
 const STEP_MS = 16;
-// A tail of more characters is settled where it can be cut.
-const MAX_TAIL = 16_000;
+// A tail of more characters is settled where it can be cut: lists take quadratic time.
+const MAX_TAIL = 1_500;
 // What follows so many blocks is shown as plain text.
 const MAX_BLOCKS = 1_000;
 // A longer text is not parsed again as a whole when it is complete.
-export const MAX_WHOLE = 16_000;
+const MAX_WHOLE = 8_000;
+// Nor is one with more items of lists and rows of tables.
+const MAX_ITEMS = 60;
+const ITEMS = /^ *(?:[-*+] |\d{1,9}[.)] |\||\[\^)/gm;
 const DEFINITION = /^ {0,3}\[[^\]\n]{1,200}\]:/m;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 // With its line complete: until then the language still grows.
@@ -54,13 +57,14 @@ export class StreamingBlocks {
     }
     if (this.fence) {
       // An open fence is not parsed: its text is appended.
-      const lineStart = this.text.lastIndexOf('\n') + 1;
-      if (!this.fence.closes.test(text.slice(lineStart))) {
-        this.text = text;
-        this.growFence();
+      const lineStart = Math.max(this.text.lastIndexOf('\n') + 1, this.fence.contentStart);
+      const closing = this.fence.closes.exec(text.slice(lineStart));
+      this.text = text;
+      if (!closing) {
+        this.growFence(text.length);
         return this.blocks();
       }
-      this.fence = null;
+      this.closeFence(lineStart + closing.index, closing[0]);
     } else if (now < this.nextParseAt) {
       this.waitMs = Math.max(STEP_MS, this.nextParseAt - now);
       return this.blocks();
@@ -75,13 +79,14 @@ export class StreamingBlocks {
 
   /** The blocks of the whole text: link definitions and footnotes reach across blocks. */
   finish(text: string): ShownBlock[] {
-    if (text.length <= MAX_WHOLE && DEFINITION.test(text)) {
+    if (isShort(text) && DEFINITION.test(text)) {
       this.reset();
       return wholeBlocks(text);
     }
     if (!text.startsWith(this.text)) this.reset();
+    const isComplete = this.fence !== null && this.text === text;
     this.text = text;
-    if (this.settled.length < MAX_BLOCKS) this.parseTail();
+    if (!isComplete && this.settled.length < MAX_BLOCKS) this.parseTail();
     this.fence = null;
     return this.blocks();
   }
@@ -133,14 +138,32 @@ export class StreamingBlocks {
     this.fence = { closes, contentStart: block.start + opening[0].length, block };
   }
 
-  private growFence(): void {
+  private growFence(end: number): void {
     const { fence } = this;
     if (fence?.block.node?.type !== 'code') return;
-    const value = this.text.slice(fence.contentStart).replace(/\n$/, '');
-    const source = this.text.slice(fence.block.start);
+    const value = this.text.slice(fence.contentStart, end).replace(/\n$/, '');
+    const source = this.text.slice(fence.block.start, end);
     const grown: ShownBlock = { ...fence.block, source, node: { ...fence.block.node, value } };
     this.tail = [...this.tail.slice(0, -1), grown];
   }
+
+  /** A fence at the beginning of a line ends whatever is before it, so that all of it is settled. */
+  private closeFence(end: number, mark: string): void {
+    this.growFence(end);
+    const code = this.tail.at(-1);
+    this.fence = null;
+    if (!code) return;
+    const line = mark.replace(/\s+$/, '');
+    const closed = { ...code, source: this.text.slice(code.start, end + line.length) };
+    this.settled = [...this.settled, ...this.tail.slice(0, -1), closed];
+    this.settledEnd = end + mark.length;
+    this.tail = [];
+  }
+}
+
+/** Short enough to be parsed at once, by its length and by what takes long. */
+export function isShort(text: string): boolean {
+  return text.length <= MAX_WHOLE && (text.match(ITEMS)?.length ?? 0) <= MAX_ITEMS;
 }
 
 export function wholeBlocks(text: string): ShownBlock[] {

@@ -117,7 +117,7 @@ test('a text of any length is shown in steps, and wholly in the end', () => {
     for (; blocks.waitMs !== null; steps++) {
       const last = shown.at(-1);
       const end = (last?.start ?? 0) + (last?.source.length ?? 0);
-      expect(end).toBeLessThanOrEqual((steps + 1) * 8_000);
+      expect(end).toBeLessThanOrEqual((steps + 1) * 2_000);
       shown = blocks.update(text, Number.POSITIVE_INFINITY);
     }
     expect(steps).toBeGreaterThan(2);

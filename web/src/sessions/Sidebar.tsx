@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { goTo } from '../app/route';
 import { useText } from '../i18n/language';
+import { useCacheGeneration } from '../turns/contentCaches';
 import { Icon } from '../ui/icons';
 import { AssistantSwitcher } from './AssistantSwitcher';
 import type { Assistant } from './queries';
@@ -20,6 +21,7 @@ interface Properties {
 export function Sidebar(properties: Properties) {
   const { user, assistants, assistantId, shownId, onNew, onClose } = properties;
   const t = useText();
+  const generation = useCacheGeneration();
   const [archived, setArchived] = useState(false);
   const openDialog = (path: string): void => {
     goTo(path);
@@ -64,6 +66,7 @@ export function Sidebar(properties: Properties) {
       <div className="session-list" data-region tabIndex={-1}>
         {archived && <h2 className="list-title">{t.showArchived}</h2>}
         <SessionList
+          key={generation}
           assistantId={assistantId}
           archived={archived}
           shownId={shownId}

@@ -65,6 +65,21 @@ export function invalidateSessions(client: QueryClient): void {
   void client.invalidateQueries({ queryKey: ['sessions'] });
 }
 
+/** Takes a session out of the lists at once, before they are asked for again. */
+export function dropSession(client: QueryClient, id: string): void {
+  client.setQueriesData<{ pages: Array<{ data: Session[] }> }>(
+    { queryKey: ['sessions'] },
+    (lists) =>
+      lists && {
+        ...lists,
+        pages: lists.pages.map((page) => ({
+          ...page,
+          data: page.data.filter((each) => each.id !== id),
+        })),
+      },
+  );
+}
+
 export async function changeSession(
   id: string,
   changes: { title?: string | null; archived?: boolean },

@@ -23,8 +23,13 @@ export function announce(text: string, how: keyof Announcements = 'polite'): voi
 
 /** Erases what was announced, of a session that is gone. */
 export function silence(): void {
-  current = { polite: '', assertive: '' };
-  for (const listener of listeners) listener();
+  const empty = (): void => {
+    current = { polite: '', assertive: '' };
+    for (const listener of listeners) listener();
+  };
+  empty();
+  // React keeps what was rendered before in memory, until the next time.
+  setTimeout(empty);
 }
 
 function subscribe(listener: () => void): () => void {

@@ -63,7 +63,11 @@ export class Chat {
 
   /** Waits until the reply to the last message is complete. */
   async answered(page = this.page): Promise<void> {
-    await page.locator('.message.reply:not(.running)').last().waitFor();
+    const reply = page.locator('.message.reply:not(.running)').last();
+    await reply.waitFor().catch(async (error: Error) => {
+      const text = (await page.locator('body').textContent())?.slice(0, 500);
+      throw new Error(`${error.message}\n${this.errors.join('\n')}\n${text}`);
+    });
     const unfinished = page.locator('.message.running, .message.pending');
     await expect.poll(() => unfinished.count(), { timeout: 30_000 }).toBe(0);
   }

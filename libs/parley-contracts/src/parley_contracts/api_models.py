@@ -1,6 +1,6 @@
 """Models of the public API that services pass on: message, session, turn, assistant, list."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -128,6 +128,34 @@ class Assistant(Shape):
     undelete_seconds: int = 0
     temporary_seconds: int | None = Field(default=None, exclude_if=_absent)
     instructions: str | None = Field(default=None, exclude_if=_absent)
+
+
+class ApiKey(Shape):
+    """A credential of a person's programs; without `models` they may use all.
+
+    `last_used_on` is a day in UTC.
+    """
+
+    object: Literal["api_key"] = "api_key"
+    id: UUID
+    name: str
+    scopes: list[str]
+    models: list[str] | None
+    created_at: Time
+    expires_at: Time | None
+    last_used_on: date | None
+
+
+class CreatedApiKey(ApiKey):
+    """`key` is what the program sends as its bearer token; it is never shown again."""
+
+    key: str
+
+
+class ApiKeyDeleted(Shape):
+    object: Literal["api_key.deleted"] = "api_key.deleted"
+    id: UUID
+    deleted: Literal[True] = True
 
 
 class Page(Shape, Generic[Item]):

@@ -1,9 +1,12 @@
 """The state, dependencies and metrics of a process."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
 from prometheus_client import Gauge
 
+from parley_core.process import process_monitor
 from parley_core.process.dependencies import Dependencies
 from parley_core.process.process_monitor import ProcessMonitor
 
@@ -43,3 +46,14 @@ def test_only_dependencies_that_were_called_are_reported_as_a_metric() -> None:
     lines = monitor.metrics().decode().splitlines()
     up = [line for line in lines if line.startswith("parley_dependency_up{")]
     assert up == ['parley_dependency_up{dependency="redis"} 0.0']
+
+
+def test_the_build_has_the_revision_that_the_image_was_built_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert ProcessMonitor("session").revision == ""  # Of a checkout.
+    monkeypatch.setattr(process_monitor, "files", lambda _: tmp_path)
+    (tmp_path / "revision.txt").write_text("0f3c2a1\n")
+    monitor = ProcessMonitor("session")
+    assert b'parley_build_info{revision="0f3c2a1"' in monitor.metrics()
+    assert monitor.status()["revision"] == "0f3c2a1"

@@ -62,11 +62,19 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, v
         configure_tracing("test")
 
 
+def test_a_variable_that_the_sdk_refuses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENDPOINT, NOWHERE)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with pytest.raises(InvalidSettings, match="OTEL_BSP"):
+        configure_tracing("test")
+    assert not is_tracing()
+
+
 def test_a_collector_without_the_packages_is_an_error_that_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(ENDPOINT, NOWHERE)
-    monkeypatch.setitem(sys.modules, "parley_core.tracing.provider", None)
+    monkeypatch.setitem(sys.modules, "parley_core.tracing.sdk_provider", None)
     with pytest.raises(InvalidSettings, match=r"parley-core\[tracing\]"):
         configure_tracing("test")
 

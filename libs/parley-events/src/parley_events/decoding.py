@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from parley_events.api_key import API_KEY_DATA_BY_TYPE, ApiKeyEvent
 from parley_events.assistant import ASSISTANT_DATA_BY_TYPE, AssistantEvent
 from parley_events.cloudevents import Record, UndecodableRecord, decode
 from parley_events.session import Event
+from parley_events.values import Value
 
 AnyHeaders = Mapping[str, bytes] | Iterable[tuple[str, bytes | None]] | None
 
@@ -22,14 +24,26 @@ def record_from(key: bytes | None, headers: AnyHeaders, value: bytes | None) -> 
 def decode_assistant(record: Record) -> AssistantEvent:
     """Return the event in a record of the `assistant` stream. Raises UndecodableRecord."""
     event = decode(record)
-    data: Any = event.data
-    known = ASSISTANT_DATA_BY_TYPE.get(event.type)
-    if known is not None:
-        try:
-            data = known.model_validate_json(record.value)
-        except ValidationError as error:
-            raise UndecodableRecord(f"invalid data for its type: {_fields(error)}") from None
+    data = _data_of(event, record, ASSISTANT_DATA_BY_TYPE)
     return AssistantEvent(event.id, event.session_id, event.sequence, event.time, data)
+
+
+def decode_api_key(record: Record) -> ApiKeyEvent:
+    """Return the event in a record of the `api_key` stream. Raises UndecodableRecord."""
+    event = decode(record)
+    data = _data_of(event, record, API_KEY_DATA_BY_TYPE)
+    return ApiKeyEvent(event.id, event.session_id, event.sequence, event.time, data)
+
+
+def _data_of(event: Event, record: Record, data_by_type: Mapping[str, type[Value]]) -> Any:
+    """The data of a known type, or the UnknownEvent as which it was decoded."""
+    known = data_by_type.get(event.type)
+    if known is None:
+        return event.data
+    try:
+        return known.model_validate_json(record.value)
+    except ValidationError as error:
+        raise UndecodableRecord(f"invalid data for its type: {_fields(error)}") from None
 
 
 def decode_json_event(line: str | bytes) -> Event:

@@ -9,6 +9,9 @@ SESSIONS_TOPIC = "parley.sessions.v1"
 ASSISTANTS_TOPIC = "parley.assistants.v1"
 # Low volume, and consumers need all definitions in order.
 ASSISTANTS_PARTITIONS = 1
+API_KEYS_TOPIC = "parley.api-keys.v1"
+# Low volume.
+API_KEYS_PARTITIONS = 1
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Fits a batch with a single record of 768 KiB and its overhead."""

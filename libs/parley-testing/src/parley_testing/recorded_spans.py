@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from parley_core.tracing.provider import new_tracer
+from parley_core.tracing.sdk_provider import new_tracer
 from parley_core.tracing.spans import use_tracer
 
 

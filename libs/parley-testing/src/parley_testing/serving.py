@@ -28,6 +28,7 @@ class Server(uvicorn.Server):
             http=protocol_class(early_responder),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
+            proxy_headers=False,
             timeout_graceful_shutdown=2,
         )
         super().__init__(config)

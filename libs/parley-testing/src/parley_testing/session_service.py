@@ -27,6 +27,7 @@ from parley_contracts.session_api.keys import (
 )
 from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
+from parley_testing.fake_api_keys import FakeApiKeys
 from parley_testing.fake_service import Call, FakeService, raw
 from parley_testing.peers import refusal
 from parley_testing.stored_turn import NOON, EndStatus, StoredTurn
@@ -48,7 +49,9 @@ class KnownSession(Protocol):
 class FakeSessionService(FakeService):
     name = "session"
     issuers = frozenset({"gateway", "inference", "history"})
-    unrecorded = frozenset({"versions", "heartbeat", "cancelled-turns"})
+    unrecorded = frozenset(
+        {"versions", "heartbeat", "cancelled-turns", "authenticate", "revocations"}
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class FakeSessionService(FakeService):
         self.erased: set[UUID] = set()
         """Sessions whose data keys are destroyed, which heartbeats name."""
         self.search_keys: dict[tuple[str, str], DataKey] = {}
+        self.api_keys = FakeApiKeys()
         self.heartbeats: list[list[str]] = []
         self.capacity: int | None = None
         """That of the last heartbeat."""
@@ -140,6 +144,10 @@ class FakeSessionService(FakeService):
                 if session is None or not _is_same_user(session.person, call.principal):
                     return refusal(404, "session_not_found")
                 return raw(_shape(session).to_json())
+            case _, "api-keys", *rest:
+                return self.api_keys.answer(call, *rest)
+            case "GET", "revocations":
+                return self.api_keys.revocations()
             case "POST", "keys":
                 return self._data_keys(call)
             case "POST", "search-keys":

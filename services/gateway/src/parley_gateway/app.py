@@ -17,6 +17,7 @@ from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.tracing.request_spans import EntrySpans
+from parley_gateway.api.api_key_routes import api_key_routes
 from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
@@ -26,6 +27,7 @@ from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.reference_routes import reference_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
+from parley_gateway.auth.api_key_verifier import ApiKeyVerifier
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
@@ -42,6 +44,7 @@ from parley_gateway.history.page_cache import PageCache
 from parley_gateway.history.page_cache_middleware import PageCacheMiddleware
 from parley_gateway.history.version_lookup import VersionLookup, version_cache
 from parley_gateway.http.body_limits import BodyLimits
+from parley_gateway.http.client_address import ClientAddresses
 from parley_gateway.http.cors import with_cors
 from parley_gateway.http.forwarding import Forwarder
 from parley_gateway.http.query_limit import QueryLimit
@@ -106,7 +109,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 history_url=settings.history_url,
                 monitor=monitor,
             )
-            authenticator = Authenticator(verification.verifier, tokens)
+            api_keys = ApiKeyVerifier(upstreams.session, tokens)
+            authenticator = Authenticator(verification.verifier, api_keys, tokens)
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
                 settings,
@@ -128,7 +132,9 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             reloader = SettingsReloader(
                 settings, apply, monitor.registry, more_files=lambda: verification.more_files
             )
-            async with background_tasks(_start(verification, monitor.state), reloader.run()):
+            async with background_tasks(
+                _start(verification, monitor.state), reloader.run(), api_keys.run()
+            ):
                 yield
 
     api = FastAPI(
@@ -152,6 +158,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         metrics=monitor.requests,
         person_key=lambda: settings.internal_secret.value,
         begin_span=EntrySpans(settings.trusted_proxies),
+        client_address=ClientAddresses(settings.trusted_proxies).address_of,
     )
     install_error_handlers(api)
     install_request_error_handlers(api)
@@ -230,6 +237,7 @@ def _routes(
         chat_completion_routes(authenticator, chat_completions),
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
+        api_key_routes(authenticator, forwarder, upstreams),
         health_routes(monitor.state),
         client_config_routes(files, lambda: verification.issuers),
     )

@@ -83,4 +83,5 @@ class GatewayMetrics(Collector):
         )
         for issuer, age in self._verification.key_ages_seconds.items():
             ages.add_metric([issuer], age)
-        yield ages
+        if ages.samples:
+            yield ages

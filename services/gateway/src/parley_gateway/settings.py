@@ -102,8 +102,8 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     trusted_proxies: Networks = Field(
         default=(),
         description="the addresses or networks of proxies in front of the gateway, such as "
-        "10.0.0.0/8,fd00::/8, to which the limit per address does not apply, and whose traces are "
-        "continued",
+        "10.0.0.0/8,fd00::/8, to which the limit per address does not apply, whose X-Forwarded-For "
+        "names the client in the log, and whose traces are continued",
     )
     drain_seconds: Count = Field(
         default=600,

@@ -1,9 +1,11 @@
 """Spans of a turn and of the model's calls: by the GenAI conventions, and without any text."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from inference_fakes.completions import BODY
 from inference_fakes.inference import Inference, Start
 from inference_fakes.model_server import DONE, ErrorStatus, ModelServer, event, reply
 from opentelemetry.sdk.trace import ReadableSpan
@@ -15,6 +17,7 @@ from parley_testing.stored_turn import StoredTurn
 
 SECRET = "what-a-person-typed"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+REQUEST = "POST /turns/{turn_id:uuid}/stream"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
@@ -27,7 +30,7 @@ def spans() -> Iterator[RecordedSpans]:
 async def run(inference: Inference, turn: StoredTurn, spans: RecordedSpans) -> None:
     async with inference.stream(turn, traceparent=TRACEPARENT) as stream:
         await stream.events()
-    await eventually(lambda: "turn" in spans.names)
+    await eventually(lambda: {"turn", REQUEST} <= {*spans.names})
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, Any]:
@@ -48,7 +51,7 @@ async def test_a_turn_and_its_call_are_parts_of_the_request(
     await run(inference, turn, spans)
 
     turn_span, chat = spans.named("turn"), spans.named("chat demo")
-    request = spans.named("POST /turns/{turn_id:uuid}/stream")
+    request = spans.named(REQUEST)
     assert turn_span.parent == request.get_span_context()
     assert chat.parent == turn_span.get_span_context()
     assert {ids_of(each)[0] for each in spans.all} == {TRACE}
@@ -103,3 +106,35 @@ async def test_a_turn_outside_of_a_trace_has_no_span(
     model_server.script(*reply("Hi."))
     await inference.events(session.open_turn())
     assert not spans.all
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_completion_without_a_session_is_traced_until_its_usage_is_recorded(
+    inference: Inference,
+    model_server: ModelServer,
+    session: FakeSessionService,
+    spans: RecordedSpans,
+    stream: bool,
+) -> None:
+    counts = {"prompt_tokens": 11, "completion_tokens": 13}
+    content = {"index": 0, "finish_reason": "length"}
+    if stream:
+        delta = {"delta": {"content": SECRET}}
+        chunk = {"model": "demo-0914", "choices": [content | delta], "usage": counts}
+        model_server.script(event(chunk), DONE)
+    else:
+        message = {"message": {"role": "assistant", "content": SECRET}}
+        whole = {"model": "demo-0914", "choices": [content | message], "usage": counts}
+        model_server.script(json.dumps(whole).encode())
+    body = BODY | {"stream": stream}
+    request = inference.request("POST", "/completions", body=body, traceparent=TRACEPARENT)
+    async with request as response:
+        assert SECRET in await response.text()
+    await eventually(lambda: "report usage" in spans.names)
+
+    chat, reported = attributes_of(spans.named("chat demo")), spans.named("report usage")
+    assert chat["gen_ai.response.model"] == "demo-0914"
+    assert chat["gen_ai.response.finish_reasons"] == ("length",)
+    assert (chat["gen_ai.usage.input_tokens"], chat["gen_ai.usage.output_tokens"]) == (11, 13)
+    assert ids_of(reported)[0] == TRACE
+    assert SECRET not in "".join(each.to_json() for each in spans.all)

@@ -27,7 +27,7 @@ from parley_session.operations.backup.archive import BackupError
 from parley_session.operations.log.reconcile import reconcile
 from parley_session.operations.log.restore import restore_log
 from parley_session.operations.log.verify import verify_log
-from parley_session.relay.outbox_sql import ASSISTANTS_OUTBOX, SESSIONS_OUTBOX
+from parley_session.relay.outbox_sql import API_KEYS_OUTBOX, ASSISTANTS_OUTBOX, SESSIONS_OUTBOX
 from parley_session.settings import (
     CreateTopicSettings,
     LogCommandSettings,
@@ -135,7 +135,8 @@ def _migrate(settings: MigrateSettings) -> None:
 
 
 async def _create_topics(settings: CreateTopicSettings) -> None:
-    for spec in (settings.topic.sessions_spec, settings.topic.assistants_spec):
+    topic = settings.topic
+    for spec in (topic.sessions_spec, topic.assistants_spec, topic.api_keys_spec):
         await ensure_topic(settings.kafka.brokers, spec)
         print(f"{spec.name} is ready; partitions: {spec.partitions}")
 
@@ -145,6 +146,7 @@ async def _restore_log(settings: LogCommandSettings) -> int:
     topics = [
         (topic.sessions_spec, new_relay(settings, topic.sessions, SESSIONS_OUTBOX)),
         (topic.assistants_spec, new_relay(settings, topic.assistants, ASSISTANTS_OUTBOX)),
+        (topic.api_keys_spec, new_relay(settings, topic.api_keys, API_KEYS_OUTBOX)),
     ]
     return await restore_log(settings, topics)
 

@@ -14,6 +14,7 @@ from parley_core.process.operational_routes import operational_routes
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.settings_reloader import SettingsReloader
 from parley_core.runtime.background_tasks import background_tasks
+from parley_session.api.api_key_routes import api_key_routes
 from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.authentication import Authenticators
 from parley_session.api.errors import install_domain_error_handlers
@@ -30,9 +31,13 @@ from parley_session.wiring import Services, session_services
 # Bounds the memory of a request; imports are the largest bodies.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
-# Each inference process calls them twice a second.
+# Each inference process calls the first two twice a second, each gateway the last.
 QUIET_ROUTES = frozenset(
-    ("/runners/{runner_id:uuid}/heartbeat", "/runners/{runner_id:uuid}/cancelled-turns")
+    (
+        "/runners/{runner_id:uuid}/heartbeat",
+        "/runners/{runner_id:uuid}/cancelled-turns",
+        "/revocations",
+    )
 )
 
 
@@ -101,6 +106,7 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
         ),
         *version_routes(authenticators, services.index),
         *key_routes(authenticators, services.store, services.search_keys),
+        *api_key_routes(authenticators, services.api_keys),
         *assistant_routes(
             authenticators, services.catalogue, services.administration, services.lifetimes
         ),

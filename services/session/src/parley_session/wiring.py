@@ -11,6 +11,7 @@ from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.streaming.turn_buffer_redis import TurnBuffers
+from parley_session.application.api_keys import ApiKeys
 from parley_session.application.assistants.administration import (
     MAX_ASSISTANTS_PER_TENANT,
     AssistantAdministration,
@@ -41,7 +42,12 @@ from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
-from parley_session.relay.outbox_sql import ASSISTANTS_OUTBOX, SESSIONS_OUTBOX, OutboxTable
+from parley_session.relay.outbox_sql import (
+    API_KEYS_OUTBOX,
+    ASSISTANTS_OUTBOX,
+    SESSIONS_OUTBOX,
+    OutboxTable,
+)
 from parley_session.relay.relay import RELAY_LIMITS, TURN_OPENED_DELAY_SECONDS, Relay
 from parley_session.relay.store_monitor import MEASURE_INTERVAL_SECONDS, StoreMonitor
 from parley_session.settings import LogCommandSettings, SessionSettings
@@ -49,6 +55,7 @@ from parley_session.storage.assistant_repository import AssistantRepository
 from parley_session.storage.assistant_store import AssistantStore
 from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
+from parley_session.storage.keys.api_key_store import ApiKeyStore
 from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
@@ -83,6 +90,7 @@ class Services:
     cancel_notices: CancelNotices
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
+    api_keys: ApiKeys
     lifetimes: SessionLifetimes
     background: Sequence[Coroutine[Any, Any, None]]
 
@@ -113,13 +121,14 @@ def _compose(
     kafka = monitor.dependencies["kafka"].report
     relay = new_relay(settings, settings.topic.sessions, SESSIONS_OUTBOX, kafka)
     assistants_relay = new_relay(settings, settings.topic.assistants, ASSISTANTS_OUTBOX, kafka)
+    api_keys_relay = new_relay(settings, settings.topic.api_keys, API_KEYS_OUTBOX, kafka)
     store_monitor = StoreMonitor(
         settings.database.url,
-        [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX],
+        [SESSIONS_OUTBOX, ASSISTANTS_OUTBOX, API_KEYS_OUTBOX],
         timeout_seconds=settings.database.timeout_seconds,
         interval_seconds=MEASURE_INTERVAL_SECONDS,
     )
-    metrics = Metrics(monitor.registry, [relay, assistants_relay], store_monitor)
+    metrics = Metrics(monitor.registry, [relay, assistants_relay, api_keys_relay], store_monitor)
 
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
@@ -147,13 +156,14 @@ def _compose(
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
+    installation_key = InstallationKey(pool, settings.master_key)
     starter = SessionStarter(
         store,
         index,
         executor,
         sessions,
         catalogue,
-        installation_key=InstallationKey(pool, settings.master_key),
+        installation_key=installation_key,
         temporary_hours=settings.temporary_session_hours,
         clock=utc_now,
     )
@@ -206,10 +216,12 @@ def _compose(
         administration=AssistantAdministration(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
+        api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         background=[
             relay.run(),
             assistants_relay.run(),
+            api_keys_relay.run(),
             store_monitor.run(),
             sweeper.run(),
             cancel_notices.run(),

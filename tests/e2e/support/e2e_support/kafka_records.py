@@ -1,4 +1,4 @@
-"""Reads the sessions topic with plain aiokafka, as a consumer outside Parley does."""
+"""Reads a topic with plain aiokafka, as a consumer outside Parley does."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,13 +9,15 @@ TOPIC = "parley.sessions.v1"
 PARTITIONS = 12
 
 
-async def read_records(bootstrap: str) -> list[Any]:
+async def read_records(
+    bootstrap: str, topic: str = TOPIC, partition_count: int = PARTITIONS
+) -> list[Any]:
     """All records, in order within each partition."""
     records: list[ConsumerRecord] = []
     async with AIOKafkaConsumer(
         bootstrap_servers=bootstrap, auto_offset_reset="earliest"
     ) as consumer:
-        partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        partitions = [TopicPartition(topic, number) for number in range(partition_count)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(each) < ends[each] for each in partitions]):

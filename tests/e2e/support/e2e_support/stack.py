@@ -168,8 +168,8 @@ class Stack:
         at = f"http://{gateway}" if gateway else ""
         return User(self._http, self.token(user, **claims), at)
 
-    def user_with_token(self, token: str) -> User:
-        return User(self._http, token)
+    def user_with_token(self, token: str, *, gateway: str | None = None) -> User:
+        return User(self._http, token, f"http://{gateway}" if gateway else "")
 
     async def fetch(self, path: str, **request: Any) -> httpx2.Response:
         """The response to a request without a token."""

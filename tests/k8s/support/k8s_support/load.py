@@ -13,7 +13,7 @@ from k8s_support.trial import NAMESPACE, Trial, until
 
 Outcome = dict[str, Any]
 
-_SCRIPT = Path(__file__).parents[2] / "pod" / "chat.py"
+_SCRIPTS = Path(__file__).parents[2] / "pod"
 # The longest stream, then the time in which every acknowledged message must be readable.
 _END_SECONDS = 300
 
@@ -85,11 +85,11 @@ def _pod(trial: Trial, image: str, options: tuple[str, ...]) -> dict[str, Any]:
         for each in trial.cluster.get("-n", NAMESPACE, "secrets")["items"]
         if each["metadata"]["name"].startswith("parley-trial-tokens")
     )
-    script = {
+    scripts = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "parley-load"},
-        "data": {"chat.py": _SCRIPT.read_text()},
+        "data": {each.name: each.read_text() for each in _SCRIPTS.glob("*.py")},
     }
     key = {"secretKeyRef": {"name": secret, "key": "jwt-secret"}}
     container = {
@@ -122,4 +122,4 @@ def _pod(trial: Trial, image: str, options: tuple[str, ...]) -> dict[str, Any]:
             "volumes": [{"name": "script", "configMap": {"name": "parley-load"}}],
         },
     }
-    return {"apiVersion": "v1", "kind": "List", "items": [script, pod]}
+    return {"apiVersion": "v1", "kind": "List", "items": [scripts, pod]}

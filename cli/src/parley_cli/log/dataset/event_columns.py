@@ -25,9 +25,14 @@ _SEALED_COMMENT = "Sealed: URL-safe base64 of ciphertext, unless the export has 
 def stream_of(event_type: str) -> Stream:
     """The stream of a type; that of an unknown type follows from its name."""
     for stream in STREAMS:
-        if event_type in stream.data_by_type:
+        if event_type.startswith(type_prefix(stream)):
             return stream
-    return STREAMS[1] if event_type.startswith("parley.assistant.") else STREAMS[0]
+    return STREAMS[0]
+
+
+def type_prefix(stream: Stream) -> str:
+    """How the types of its events begin."""
+    return f"parley.{stream.channel.removesuffix('s')}."
 
 
 @cache

@@ -4,7 +4,7 @@ Arrow's JSON reader parses the values of ordinary records. If one of them does n
 form of its model, all records of the table are decoded one by one, by the event models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,13 +20,23 @@ from parley_cli.log.dataset.event_columns import (
     event_schema,
     stream_of,
 )
-from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE, STREAMS
+from parley_events.api_key import ApiKeyEvent
+from parley_events.assistant import AssistantEvent
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import Record, UndecodableRecord, decode
-from parley_events.decoding import decode_assistant
+from parley_events.decoding import decode_api_key, decode_assistant
+from parley_events.session import Event
 
 # Twice the longest value of a record, which must lie within a block and the next one.
 _BLOCK_BYTES = 2 * 1024 * 1024
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+_DECODERS: Mapping[str, Callable[[Record], Event | AssistantEvent | ApiKeyEvent]] = {
+    "sessions": decode,
+    "assistants": decode_assistant,
+    "api_keys": decode_api_key,
+}
 
 
 class RawEvent(NamedTuple):
@@ -124,8 +134,7 @@ def _decode_value(event_type: str, event: RawEvent) -> tuple[bytes, str | None]:
 
     All fields of an unknown type are others. Raises UndecodableRecord.
     """
-    is_session = stream_of(event_type) is STREAMS[0]
-    decoded = decode(event.record()) if is_session else decode_assistant(event.record())
+    decoded = _DECODERS[stream_of(event_type).channel](event.record())
     if event_type not in ALL_DATA_BY_TYPE:
         try:
             data = msgspec.json.decode(event.value, type=dict[str, Any])

@@ -17,6 +17,8 @@ from parley_cli.log.dataset.manifest import (
 )
 from parley_cli.log.dataset.part_files import Opened, encode_part, part_file, part_path
 from parley_cli.log.dataset.storage_location import Storage, StorageError
+from parley_events.asyncapi.streams import STREAMS
+from parley_events.asyncapi.streams import STREAMS
 from parley_events.consumer_rule import Applied
 
 STATE_FOLDER = "state"
@@ -109,6 +111,6 @@ def _encode_applied(applied: AppliedEvents) -> bytes:
 
 
 def _is_of_an_export(path: str) -> bool:
-    return path.startswith(("sessions/type=", "assistants/type=", f"{STATE_FOLDER}/")) or (
-        path in (f"{MANIFEST}.partial", f"{PROGRESS}.partial")
-    )
+    return path.startswith(
+        (*(f"{stream.channel}/type=" for stream in STREAMS), f"{STATE_FOLDER}/")
+    ) or (path in (f"{MANIFEST}.partial", f"{PROGRESS}.partial"))

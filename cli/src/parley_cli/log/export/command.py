@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from parley_cli.errors import CommandError
+from parley_cli.log.dataset.event_columns import type_prefix
 from parley_cli.log.dataset.export_writer import (
     ExportWriter,
     delete_unnamed_files,
@@ -123,11 +124,8 @@ def _selected(streams: tuple[Stream, ...], selection: Selection) -> list[Stream]
     types = selection.types
     if not types:
         return list(streams)
-    names = tuple(f"parley.{stream.channel.removesuffix('s')}." for stream in streams)
     return [
-        stream
-        for stream, name in zip(streams, names, strict=True)
-        if any(each.startswith(name) for each in types)
+        stream for stream in streams if any(each.startswith(type_prefix(stream)) for each in types)
     ]
 
 

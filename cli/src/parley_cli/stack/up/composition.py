@@ -29,7 +29,14 @@ from parley_cli.stack.up.engine_selection import EngineSelection
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
 from parley_cli.stack.up.monitoring import Monitoring, configure_monitoring
 from parley_core.log import LogError, ensure_topic
-from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
+from parley_events.topics import (
+    API_KEYS_PARTITIONS,
+    API_KEYS_TOPIC,
+    ASSISTANTS_PARTITIONS,
+    ASSISTANTS_TOPIC,
+    SESSIONS_TOPIC,
+    TopicSpec,
+)
 
 # Six for the engines, one for the demo model, two for Prometheus and Grafana, two per replica, and
 # one that replicas share.
@@ -155,6 +162,7 @@ async def _create_topics(settings: UpSettings, engines: EngineSelection) -> None
                 for spec in (
                     TopicSpec(SESSIONS_TOPIC, settings.topic_partitions, *replication),
                     TopicSpec(ASSISTANTS_TOPIC, ASSISTANTS_PARTITIONS, *replication),
+                    TopicSpec(API_KEYS_TOPIC, API_KEYS_PARTITIONS, *replication),
                 )
             )
         )

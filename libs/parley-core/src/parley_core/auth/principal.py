@@ -34,11 +34,20 @@ class InvalidPrincipal(Exception):
 
 @dataclass(frozen=True)
 class Principal:
-    """An authenticated user of a tenant, and the scopes granted to them."""
+    """An authenticated user of a tenant, and the scopes granted to them.
+
+    `models` are those that they may use, None for all. `api_key` is the id of the API key that a
+    program of theirs sent.
+    """
 
     tenant: str
     user: str
     scopes: frozenset[str] = frozenset()
+    models: frozenset[str] | None = None
+    api_key: str | None = None
+
+    def may_use(self, model: str) -> bool:
+        return self.models is None or model in self.models
 
 
 class InternalSecret:
@@ -108,6 +117,8 @@ def sign_principal(
         "tenant": principal.tenant,
         "sub": principal.user,
         "scopes": sorted(principal.scopes),
+        **({} if principal.models is None else {"models": sorted(principal.models)}),
+        **({} if principal.api_key is None else {"api_key": principal.api_key}),
         "iat": issued_at,
         "exp": issued_at + LIFETIME_SECONDS,
     }
@@ -150,6 +161,14 @@ def decode_principal_token(
 def _principal(claims: dict[str, Any]) -> Principal:
     tenant, user, scopes = claims["tenant"], claims["sub"], claims["scopes"]
     named = isinstance(tenant, str) and isinstance(user, str) and tenant and user
-    if not named or not isinstance(scopes, list) or not all(isinstance(s, str) for s in scopes):
+    if not named or not _are_strings(scopes):
         raise InvalidPrincipal("invalid principal token: malformed tenant, sub or scopes")
-    return Principal(tenant=tenant, user=user, scopes=frozenset(scopes))
+    models, api_key = claims.get("models"), claims.get("api_key")
+    if not (models is None or _are_strings(models)) or not isinstance(api_key, str | None):
+        raise InvalidPrincipal("invalid principal token: malformed models or api_key")
+    allowed = None if models is None else frozenset(models)
+    return Principal(tenant, user, frozenset(scopes), allowed, api_key)
+
+
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

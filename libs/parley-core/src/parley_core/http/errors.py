@@ -55,6 +55,13 @@ class Forbidden(ParleyError):
     status, type, code = 403, "permission_error", "forbidden"
 
 
+class ModelNotAllowed(Forbidden):
+    code = "model_not_allowed"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"This API key may not use the model {model}.", param="model")
+
+
 class NotFound(ParleyError):
     status, type, code = 404, "not_found_error", "not_found"
 

@@ -43,10 +43,11 @@ class RequestObserver:
         person_key: Callable[[], bytes],
         quiet_routes: frozenset[str] = frozenset(),
         begin_span: BeginSpan = internal_span,
+        client_address: Callable[[Scope], str | None] = lambda _: None,
     ) -> None:
         self._app, self._metrics, self._person_key = app, metrics, person_key
         self._quiet_routes = quiet_routes | _PROBES
-        self._begin_span = begin_span
+        self._begin_span, self._client_address = begin_span, client_address
         self._templates: dict[Any, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +103,7 @@ class RequestObserver:
                     "seconds": round(seconds, 4),
                     "bytes": sent,
                     "kind": "stream" if is_stream else "response",
+                    "client": self._client_address(scope),
                     **self._ids_in(scope),
                 }
                 log_request(fields)

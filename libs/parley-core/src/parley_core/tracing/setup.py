@@ -74,10 +74,17 @@ def configure_tracing(service: str) -> None:
         return
     try:
         # A process that is not traced loads none of it.
-        from parley_core.tracing.provider import background_export, new_tracer
+        from parley_core.tracing.sdk_provider import background_export, new_tracer
     except ImportError:
         raise InvalidSettings(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the packages that tracing needs are not "
             "installed. Install parley-core[tracing], or unset the variable."
         ) from None
-    use_tracer(new_tracer(service, settings.sampled_share, background_export()))
+    try:
+        use_tracer(new_tracer(service, settings.sampled_share, background_export()))
+    except ValueError as error:
+        # The class alone: a message may quote a header with a password.
+        raise InvalidSettings(
+            "OpenTelemetry refuses the value of a variable OTEL_EXPORTER_OTLP_… or OTEL_BSP_…: "
+            f"{type(error).__name__}."
+        ) from None

@@ -68,8 +68,8 @@ def _headers() -> Json:
         "ce_subject": {
             **text,
             "format": "uuid",
-            "description": "ID of the stream: a session's ID, or derived from the tenant and "
-            "ID of an assistant.",
+            "description": "ID of the stream: a session's or an API key's ID, or derived from the "
+            "tenant and ID of an assistant.",
         },
         "ce_time": {
             **text,

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from parley_events.api_key import API_KEY_DATA_BY_TYPE
 from parley_events.assistant import ASSISTANT_DATA_BY_TYPE
 from parley_events.session import DATA_BY_TYPE
-from parley_events.topics import ASSISTANTS_TOPIC, SESSIONS_TOPIC
+from parley_events.topics import API_KEYS_TOPIC, ASSISTANTS_TOPIC, SESSIONS_TOPIC
 from parley_events.values import Value
 
 DataByType = Mapping[str, type[Value]]
@@ -43,6 +44,16 @@ STREAMS = (
         "publishAssistantEvents",
         "The session service publishes the changes that administrators make to assistants.",
         ASSISTANT_DATA_BY_TYPE,
+    ),
+    Stream(
+        "api_keys",
+        API_KEYS_TOPIC,
+        "Events of API keys",
+        "Credentials of people's programs, unsealed: neither secrets nor names. Each key is a "
+        "stream like a session.",
+        "publishApiKeyEvents",
+        "The session service publishes which API keys people create and revoke.",
+        API_KEY_DATA_BY_TYPE,
     ),
 )
 

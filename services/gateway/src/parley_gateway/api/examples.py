@@ -9,10 +9,20 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from parley_contracts import turn_sse as sse
-from parley_contracts.api_models import Assistant, Message, SessionShape, Turn, UsageShape
+from parley_contracts.api_models import (
+    ApiKey,
+    ApiKeyDeleted,
+    Assistant,
+    CreatedApiKey,
+    Message,
+    SessionShape,
+    Turn,
+    UsageShape,
+)
 from parley_gateway.chat_completions.chunks import CompletionChunks
 from parley_gateway.chat_completions.responses import ChatCompletionChunk, to_completion
 from parley_gateway.schemas.responses import (
+    ApiKeyList,
     AssistantList,
     AssistantSwitch,
     Cost,
@@ -128,6 +138,20 @@ USAGE_REPORT = UsageReport(
     total=_TOTALS,
     data=[UsageGroup(model="parley-demo", **_TOTALS.model_dump())],
 )
+API_KEY = ApiKey(
+    id=_SESSION_ID,
+    name="nightly report",
+    scopes=[],
+    models=["parley-demo"],
+    created_at=_TIME,
+    expires_at=None,
+    last_used_on=_TIME.date(),
+)
+CREATED_API_KEY = CreatedApiKey(
+    **{**dict(API_KEY), "last_used_on": None}, key=f"pk_{_SESSION_ID.hex}_{'s' * 43}"
+)
+API_KEY_LIST = ApiKeyList(data=[API_KEY], first_id=API_KEY.id, last_id=API_KEY.id)
+API_KEY_DELETED = ApiKeyDeleted(id=API_KEY.id)
 MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
 TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)

@@ -8,6 +8,7 @@ from parley_core.auth.caller import Caller
 from parley_core.auth.principal import Principal
 from parley_core.http.errors import InvalidRequest, Unauthenticated
 from parley_core.http.service_auth import request_id
+from parley_gateway.auth.api_key_verifier import PREFIX
 from parley_gateway.auth.invalid_token import InvalidToken
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_verifiers import TokenVerifier
@@ -16,15 +17,17 @@ MAX_TOKEN_LENGTH = 16 * 1024
 
 
 class Authenticator(SecurityBase):
-    """FastAPI dependency that resolves the bearer token to its caller.
+    """FastAPI dependency that resolves the bearer token, or API key, to its caller.
 
     Raises Unauthenticated, InvalidRequest for two tokens, or Unavailable when no verification key
     can be fetched.
     """
 
-    def __init__(self, verifier: TokenVerifier, token_cache: VerifiedTokenCache) -> None:
+    def __init__(
+        self, tokens: TokenVerifier, api_keys: TokenVerifier, token_cache: VerifiedTokenCache
+    ) -> None:
         self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
-        self._verifier, self._token_cache = verifier, token_cache
+        self._tokens, self._api_keys, self._token_cache = tokens, api_keys, token_cache
 
     async def __call__(self, request: Request) -> Caller:
         headers = request.headers.getlist("authorization")
@@ -42,7 +45,8 @@ class Authenticator(SecurityBase):
         try:
             if len(token) > MAX_TOKEN_LENGTH:
                 raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
-            principal, expires_at = await self._verifier.verify(token.strip())
+            verifier = self._api_keys if token.startswith(PREFIX) else self._tokens
+            principal, expires_at = await verifier.verify(token.strip())
         except InvalidToken as error:
             # RFC 6750, section 3: a rejected token is reported unlike a missing one.
             raise Unauthenticated(

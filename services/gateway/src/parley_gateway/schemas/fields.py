@@ -27,6 +27,7 @@ from parley_contracts.session_api.limits import (
     MAX_MODEL_NAME_LENGTH,
     MAX_TITLE_LENGTH,
     NO_CONTROL_CHARACTER,
+    SCOPE_PATTERN,
 )
 
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -124,6 +125,7 @@ Name = Annotated[
 AssistantId = Annotated[Name, Field(max_length=200, examples=["helper"])]
 ModelName = Annotated[Name, Field(max_length=MAX_MODEL_NAME_LENGTH)]
 ErrorCode = Annotated[Name, Field(max_length=MAX_ERROR_CODE_LENGTH)]
+Scope = Annotated[str, Field(pattern=f"^{SCOPE_PATTERN}$", examples=["assistants:write"])]
 TokenCount = Annotated[int, Field(ge=0, le=MAX_VERSION)]
 Title = Annotated[str, Field(max_length=MAX_TITLE_LENGTH, examples=["Holidays"])]
 _MetadataKey = Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_LENGTH)]

@@ -7,6 +7,9 @@ from pydantic import Field
 from parley_contracts.api_models import FinishReason
 from parley_contracts.session_api.imports import OnError
 from parley_contracts.session_api.limits import (
+    MAX_API_KEY_MODELS,
+    MAX_API_KEY_NAME_LENGTH,
+    MAX_API_KEY_SCOPES,
     MAX_ASSISTANT_DESCRIPTION_LENGTH,
     MAX_ASSISTANT_NAME_LENGTH,
     MAX_IMPORTED_MESSAGES,
@@ -21,11 +24,14 @@ from parley_gateway.schemas.fields import (
     AssistantId,
     ErrorCode,
     Id,
+    Instant,
     Metadata,
     ModelName,
+    Name,
     PastInstant,
     PatchModel,
     RequestModel,
+    Scope,
     Title,
     TokenCount,
     Version,
@@ -199,6 +205,24 @@ class DefineAssistant(RequestModel):
     description: _Description = ""
     instructions: _Instructions
     model: ModelName | None = Field(None, description="Default: the default model.")
+
+
+class CreateApiKey(RequestModel):
+    name: Name = Field(
+        min_length=1,
+        max_length=MAX_API_KEY_NAME_LENGTH,
+        description="What the key is for.",
+        examples=["nightly report"],
+    )
+    scopes: list[Scope] = Field(
+        [], max_length=MAX_API_KEY_SCOPES, description="Some of your own scopes."
+    )
+    models: list[ModelName] | None = Field(
+        None, min_length=1, max_length=MAX_API_KEY_MODELS, description="Default: all models."
+    )
+    expires_at: Instant | None = Field(
+        None, description="Within 10 years. Default: when it is revoked."
+    )
 
 
 class ReviseAssistant(PatchModel):

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from parley_contracts.api_models import (
+    ApiKey,
     Assistant,
     ErrorShape,
     Message,
@@ -170,6 +171,12 @@ class AssistantList(Page[Assistant]):
     data: list[Assistant]
     first_id: str | None = None
     last_id: str | None = None
+
+
+class ApiKeyList(Page[ApiKey]):
+    data: list[ApiKey]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
 
 
 class Model(Shape):

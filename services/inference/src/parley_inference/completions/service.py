@@ -6,7 +6,7 @@ from collections.abc import Callable
 from starlette.types import Receive, Scope, Send
 
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import NotFound, Unavailable
+from parley_core.http.errors import ModelNotAllowed, NotFound, Unavailable
 from parley_core.http.person_limit import PersonLimit
 from parley_core.http.request_lifetime import RequestLifetime, no_handover
 from parley_inference.completions.completion import Completion
@@ -42,10 +42,12 @@ class CompletionService:
         return len(self._in_flight)
 
     def complete(self, request: CompletionRequest, caller: Caller) -> "CompletionResponse":
-        """Raises NotFound, or Unavailable."""
+        """Raises NotFound, ModelNotAllowed, or Unavailable."""
         model = self._catalogue.get(request.model)
         if model is None:
             raise NotFound("The model does not exist.", code="model_not_found", param="model")
+        if not caller.principal.may_use(request.model):
+            raise ModelNotAllowed(request.model)
         if not self.accepting:
             raise Unavailable("The server is shutting down. Please retry.", code="inference_busy")
         candidates = self._catalogue.candidates(model, request.prompt_tokens)

@@ -15,6 +15,7 @@ from parley_core.http.errors import (
     ParleyError,
     Unavailable,
 )
+from parley_session.domain.api_key_state import ApiKeyNotFound
 from parley_session.domain.assistant.errors import (
     AssistantAlreadyRetired,
     AssistantIdTaken,
@@ -77,6 +78,12 @@ def http_error_of(error: DomainError) -> ParleyError:
         case LegalHold():
             return Conflict(
                 "The session is under a legal hold and cannot be erased.", code="legal_hold"
+            )
+        case ApiKeyNotFound():
+            return NotFound(
+                "API key not found. GET /v1/api-keys lists yours.",
+                code="api_key_not_found",
+                param="key_id",
             )
         case IdTaken():
             return Conflict("This id is in use.", code="id_taken")

@@ -12,11 +12,14 @@ from parley_core.http.errors import Unavailable
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.runtime.settings import load
 from parley_core.storage.postgres_pool import Pool, open_pool
+from parley_session.application.api_keys import ApiKeys
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.operations.progress import Progress
 from parley_session.settings import EraseUserSettings
 from parley_session.storage.event_store import EventStore
+from parley_session.storage.keys.api_key_store import ApiKeyStore
+from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.session_index import SessionIndex
 
 _BATCH_SIZE = 100
@@ -76,6 +79,9 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
             pool, settings.master_key, max_cache_bytes=1, publish_version=versions.publish
         )
         code = await _erase(pool, store, principal, erasable)
+        api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, settings.master_key), utc_now)
+        if revoked := await api_keys.revoke_all_of(principal, _OPERATOR):
+            print(f"Revoked {revoked:,} API keys.")
         if erasable and not versions.is_complete:
             print(_NOT_PUBLISHED, file=sys.stderr)
         return code

@@ -26,6 +26,9 @@ SESSIONS_OUTBOX = OutboxTable("sessions", "outbox", "events", "session_id", 0x72
 ASSISTANTS_OUTBOX = OutboxTable(
     "assistants", "assistant_outbox", "assistant_events", "stream_id", 0x72656C617A
 )
+API_KEYS_OUTBOX = OutboxTable(
+    "api_keys", "api_key_outbox", "api_key_events", "stream_id", 0x72656C617B
+)
 
 # Below every position that an append gets: those start at 1.
 FRONT_POSITION = 1

@@ -3,12 +3,20 @@
 from pydantic import Field
 
 from parley_core.runtime.settings import Count, SettingsGroup
-from parley_events.topics import ASSISTANTS_PARTITIONS, ASSISTANTS_TOPIC, SESSIONS_TOPIC, TopicSpec
+from parley_events.topics import (
+    API_KEYS_PARTITIONS,
+    API_KEYS_TOPIC,
+    ASSISTANTS_PARTITIONS,
+    ASSISTANTS_TOPIC,
+    SESSIONS_TOPIC,
+    TopicSpec,
+)
 
 
 class TopicSettings(SettingsGroup):
     sessions: str = Field(default=SESSIONS_TOPIC, description="the topic of session events")
     assistants: str = Field(default=ASSISTANTS_TOPIC, description="the topic of assistant events")
+    api_keys: str = Field(default=API_KEYS_TOPIC, description="the topic of API key events")
     partitions: Count = Field(default=48, description="the partitions of a new sessions topic")
     replication: Count = Field(default=3, description="the replication factor of new topics")
     min_isr: Count = Field(default=2, description="the min.insync.replicas of new topics")
@@ -20,3 +28,7 @@ class TopicSettings(SettingsGroup):
     @property
     def assistants_spec(self) -> TopicSpec:
         return TopicSpec(self.assistants, ASSISTANTS_PARTITIONS, self.replication, self.min_isr)
+
+    @property
+    def api_keys_spec(self) -> TopicSpec:
+        return TopicSpec(self.api_keys, API_KEYS_PARTITIONS, self.replication, self.min_isr)

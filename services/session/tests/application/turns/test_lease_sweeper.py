@@ -232,9 +232,8 @@ async def test_a_session_that_cannot_be_decoded_blocks_no_other(
     session: Service, components: Components, pool: Pool
 ) -> None:
     broken, well = await session.open_turn(), await session.open_turn()
-    await pool.execute(
-        "UPDATE sessions SET wrapped_key = '\\x01' WHERE id = $1", UUID(broken["session_id"])
-    )
+    damage = "UPDATE sessions SET wrapped_key = '\\x01' WHERE id = $1"
+    await pool.execute(damage, UUID(broken["session_id"]))
     await a_lease_passes(pool)
 
     async def ended() -> bool:
@@ -270,9 +269,8 @@ async def test_expired_idempotency_records_and_runners_are_deleted(
     old, recent = str(uuid4()), str(uuid4())
     await session.heartbeat(old)
     await session.heartbeat(recent)
-    await pool.execute(
-        "UPDATE runners SET seen_at = now() - interval '61 minutes' WHERE id = $1", UUID(old)
-    )
+    last_seen = "UPDATE runners SET seen_at = now() - interval '61 minutes' WHERE id = $1"
+    await pool.execute(last_seen, UUID(old))
     await pool.execute(
         """
         INSERT INTO remembered_requests (request, session_id, fingerprint, created_at)
@@ -291,14 +289,12 @@ async def test_an_interrupted_turn_continues_the_trace_of_its_request(
     session: Service, components: Components, pool: Pool
 ) -> None:
     turn = await session.open_turn()
-    requested = f"00-{'a' * 32}-{'b' * 16}-01"
-    await pool.execute("UPDATE events SET traceparent = $1", requested)
+    await pool.execute("UPDATE events SET traceparent = $1", f"00-{'a' * 32}-{'b' * 16}-01")
     await a_lease_passes(pool)
     with recorded_spans() as spans:
         await components.sweeper().sweep()
     assert await statuses(session, [turn]) == ["failed"]
-    appended = spans.named("append")
-    assert ids_of(appended)[0] == "a" * 32
-    assert appended.parent == spans.named("interrupt turn").get_span_context()
-    ended = await pool.fetchval("SELECT traceparent FROM events ORDER BY sequence DESC LIMIT 1")
-    assert ended == traceparent_of(appended)
+    assert ids_of(append := spans.named("append"))[0] == "a" * 32
+    assert append.parent == spans.named("interrupt turn").get_span_context()
+    newest = "SELECT traceparent FROM events ORDER BY sequence DESC LIMIT 1"
+    assert await pool.fetchval(newest) == traceparent_of(append)

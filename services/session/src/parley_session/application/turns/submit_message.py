@@ -11,8 +11,9 @@ from parley_contracts.api_models import Turn
 from parley_contracts.session_api.limits import MAX_MESSAGE_BYTES, MAX_PARAMETERS_BYTES
 from parley_contracts.session_api.turns import OnOpenTurn
 from parley_core.auth.caller import Caller
+from parley_core.auth.principal import Principal
 from parley_core.crypto.sealing import DataKey
-from parley_core.http.errors import TooLarge
+from parley_core.http.errors import ModelNotAllowed, TooLarge
 from parley_core.runtime.offload import run_in_thread_if_large
 from parley_events.cloudevents import EventTooLarge
 from parley_events.session import Event, MessageSubmitted
@@ -92,7 +93,9 @@ class TurnCommands:
             ):
                 return earlier
             self._sessions.require_capacity(owned.session, len(texts))
-            return await _submit_command(new_messages, await self._assistant_of(owned.session))
+            assistant = await self._assistant_of(owned.session)
+            _require_model(caller.principal, new_messages.model or assistant.model)
+            return await _submit_command(new_messages, assistant)
 
         return await self._open_turn(session_id, command_for, caller, request, on_open_turn)
 
@@ -110,6 +113,7 @@ class TurnCommands:
             session = require_owned(caller.principal, loaded).session
             self._sessions.require_capacity(session)
             assistant = await self._assistant_of(session)
+            _require_model(caller.principal, assistant.model)
             version = assistant.shape.version
             return RegenerateReply(message_id, uuid4(), uuid4(), assistant.model, version)
 
@@ -163,6 +167,12 @@ class TurnCommands:
             sequences = _sequences_of_open_turn(loaded.session)
             return await self._sessions.read_turn_at(loaded, sequences), True
         return turn_of(loaded.session, events[-2:], loaded.key), True
+
+
+def _require_model(principal: Principal, model: str) -> None:
+    """Raises ModelNotAllowed."""
+    if not principal.may_use(model):
+        raise ModelNotAllowed(model)
 
 
 async def _submit_command(

@@ -50,7 +50,10 @@ class BackupCheck:
                 self._check_sessions()
                 self._check_search_keys()
                 self._check_installation_key()
-                self._check_assistants()
+                self._check_streams(
+                    "Assistant", "assistants", ("assistant_events", "assistant_outbox")
+                )
+                self._check_streams("API key", "api_keys", ("api_key_events", "api_key_outbox"))
             except ValueError:
                 # The message may quote a row.
                 self._differences.add("A file has malformed rows.")
@@ -133,21 +136,20 @@ class BackupCheck:
             if problem := self._key_problem(row["wrapped_key"], WRAPPING_ID):
                 self._differences.add(f"The installation key {problem}.")
 
-    def _check_assistants(self) -> None:
-        """Every assistant has all its events, and every event has an assistant."""
-        names = ("assistant_events", "assistant_outbox")
+    def _check_streams(self, kind: str, table: str, names: tuple[str, str]) -> None:
+        """Every stream of the table has all its events, and every event has a stream."""
         beside = {name: self._rows_by(name, "stream_id") for name in names}
-        for row in self._rows("assistants"):
+        for row in self._rows(table):
             stream_id = row["stream_id"] or ""
-            self._add_orphans("Assistant", "assistants", beside, stream_id)
+            self._add_orphans(kind, table, beside, stream_id)
             events, queued = (
                 [int(each["sequence"] or "") for each in beside[name].of(stream_id)]
                 for name in names
             )
             due = list(range(1, int(row["sequence"] or "") + 1))
             if events != due or not {*queued} <= {*due}:
-                self._differences.add(f"Assistant {stream_id} has missing or unexpected events.")
-        self._add_orphans("Assistant", "assistants", beside, None)
+                self._differences.add(f"{kind} {stream_id} has missing or unexpected events.")
+        self._add_orphans(kind, table, beside, None)
 
     def _add_orphans(
         self, kind: str, table: str, beside: Mapping[str, RowsByStream], before: str | None

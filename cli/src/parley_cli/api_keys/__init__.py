@@ -1,0 +1,1 @@
+"""`parley api-keys`: creates, lists and revokes API keys of a user."""

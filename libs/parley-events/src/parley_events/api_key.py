@@ -1,0 +1,70 @@
+"""Event types of the `api_key` stream: credentials of people's programs.
+
+Each API key has a stream. Its events have neither the secret nor its digest, nor the name that its
+owner gave it: nothing is sealed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, get_args
+from uuid import UUID
+
+from parley_events.session import UnknownEvent
+from parley_events.values import Actor, Instant, Name, Value
+
+
+class ApiKeyEventData(Value):
+    """Fields common to all events of API keys; `tenant` and `owner` are whom the key acts for."""
+
+    TYPE: ClassVar[str]
+
+    actor: Actor
+    request_id: Name
+    tenant: Name
+    owner: Name
+
+
+class ApiKeyCreated(ApiKeyEventData):
+    """A key was created, with some of its owner's scopes; without `models`, it may use them all.
+
+    Always the first event of its stream.
+    """
+
+    TYPE = "parley.api_key.api_key_created.v1"
+
+    scopes: Sequence[Name]
+    models: Sequence[Name] | None = None
+    expires_at: Instant | None = None
+
+
+class ApiKeyRevoked(ApiKeyEventData):
+    """The key is refused from now on. Always the last event of its stream."""
+
+    TYPE = "parley.api_key.api_key_revoked.v1"
+
+
+KnownApiKeyData = ApiKeyCreated | ApiKeyRevoked
+
+API_KEY_DATA_BY_TYPE: dict[str, type[KnownApiKeyData]] = {
+    data.TYPE: data for data in get_args(KnownApiKeyData)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyEvent:
+    """One event at its position in a key's stream.
+
+    `sequence` counts from 1 without a gap; `id` is a UUIDv7 and `time` is in UTC, and both increase
+    along the stream.
+    """
+
+    id: UUID
+    key_id: UUID
+    sequence: int
+    time: datetime
+    data: KnownApiKeyData | UnknownEvent
+
+    @property
+    def type(self) -> str:
+        return self.data.type if isinstance(self.data, UnknownEvent) else self.data.TYPE

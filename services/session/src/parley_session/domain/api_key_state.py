@@ -1,0 +1,70 @@
+"""API keys: what one is, and the events of its creation and revocation. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from parley_events.api_key import ApiKeyCreated, ApiKeyEvent, ApiKeyRevoked
+from parley_events.uuid7 import uuid7_after
+from parley_session.domain.session.errors import DomainError
+from parley_session.domain.session.event_builder import CommandMetadata
+
+
+class ApiKeyNotFound(DomainError):
+    """The key is unknown, revoked, or another person's: all look the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyDefinition:
+    """What the owner chose; `models` is None for all."""
+
+    name: str
+    scopes: Sequence[str]
+    models: Sequence[str] | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyState:
+    """A key as it stands. `created_by` is the id of its first event."""
+
+    id: UUID
+    tenant: str
+    owner: str
+    definition: ApiKeyDefinition
+    secret_digest: bytes
+    created_at: datetime
+    last_used_on: date | None
+    revoked: bool
+    created_by: UUID
+
+
+def created_event(
+    key_id: UUID, definition: ApiKeyDefinition, metadata: CommandMetadata
+) -> ApiKeyEvent:
+    """The key of the actor."""
+    data = ApiKeyCreated(
+        actor=metadata.actor,
+        request_id=metadata.request_id,
+        tenant=metadata.actor.tenant,
+        owner=metadata.actor.user,
+        scopes=definition.scopes,
+        models=definition.models,
+        expires_at=definition.expires_at,
+    )
+    event_id = uuid7_after(None, metadata.now, metadata.randomness)
+    return ApiKeyEvent(event_id, key_id, 1, metadata.now, data)
+
+
+def revoked_event(key: ApiKeyState, metadata: CommandMetadata) -> ApiKeyEvent:
+    data = ApiKeyRevoked(
+        actor=metadata.actor,
+        request_id=metadata.request_id,
+        tenant=key.tenant,
+        owner=key.owner,
+    )
+    # Event times must not decrease when the clock was set back.
+    time = max(key.created_at, metadata.now)
+    event_id = uuid7_after(key.created_by, time, metadata.randomness)
+    return ApiKeyEvent(event_id, key.id, 2, time, data)

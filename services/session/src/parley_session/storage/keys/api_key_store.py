@@ -1,0 +1,161 @@
+"""Store of API keys: one statement per change, with its event and the outbox."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import asyncpg
+
+from parley_core.auth.principal import Principal
+from parley_core.storage.postgres_pool import Pool
+from parley_events.api_key import ApiKeyEvent
+from parley_events.cloudevents import encode_data
+from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
+
+# Far longer than a statement may take from its start to its commit, and than the gateways' polls
+# are apart: a gateway that has polled sees every revocation.
+REVOKED_LATELY_SECONDS = 120
+MAX_REVOCATIONS = 1_000
+
+_FIND = """
+SELECT api_keys.*, first.id AS created_by
+FROM api_keys JOIN api_key_events AS first USING (stream_id)
+WHERE first.sequence = 1 AND {}
+"""
+_BY_ID = _FIND.format("stream_id = $1")
+_OF_PERSON = _FIND.format(
+    "tenant = $1 AND owner = $2 AND revoked_at IS NULL ORDER BY created_at DESC, stream_id"
+)
+_VALID = _FIND.format(
+    "stream_id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+)
+
+_APPEND = """
+WITH changed AS ({}), stored AS (
+    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data)
+    SELECT $1, $2, $3, $4, $5, $6::json FROM changed
+), queued AS (
+    INSERT INTO api_key_outbox (stream_id, sequence, bytes)
+    SELECT $1, $2, octet_length($6::text) FROM changed
+)
+SELECT EXISTS (SELECT FROM changed)
+"""
+_CREATE = _APPEND.format(
+    """
+    INSERT INTO api_keys (stream_id, sequence, created_at, tenant, owner, name, secret_digest,
+        scopes, models, expires_at)
+    SELECT $1, $2, $5, $7, $8, $9, $10, $11, $12, $13
+    WHERE (
+        SELECT count(*) FROM api_keys WHERE tenant = $7 AND owner = $8 AND revoked_at IS NULL
+    ) < $14
+    ON CONFLICT DO NOTHING
+    RETURNING stream_id
+"""
+)
+_REVOKE = _APPEND.format(
+    """
+    UPDATE api_keys SET revoked_at = now(), sequence = $2
+    WHERE stream_id = $1 AND sequence = $2 - 1
+    RETURNING stream_id
+"""
+)
+_MARK_USED = """
+UPDATE api_keys SET last_used_on = (now() AT TIME ZONE 'UTC')::date
+WHERE stream_id = ANY ($1) AND last_used_on IS DISTINCT FROM (now() AT TIME ZONE 'UTC')::date
+"""
+_REVOKED_LATELY = """
+SELECT stream_id FROM api_keys WHERE revoked_at > now() - make_interval(secs => $1) LIMIT $2
+"""
+
+
+class ApiKeyStore:
+    def __init__(self, pool: Pool, on_appended: Callable[[], None] = lambda: None) -> None:
+        """`on_appended` is called after each commit of an event."""
+        self._pool, self._on_appended = pool, on_appended
+
+    async def create(
+        self,
+        event: ApiKeyEvent,
+        owner: Principal,
+        definition: ApiKeyDefinition,
+        secret_digest: bytes,
+        *,
+        max_keys: int,
+    ) -> bool:
+        """False if the id is taken, or the person has `max_keys` keys already."""
+        return await self._append(
+            _CREATE,
+            event,
+            owner.tenant,
+            owner.user,
+            definition.name,
+            secret_digest,
+            [*definition.scopes],
+            None if definition.models is None else [*definition.models],
+            definition.expires_at,
+            max_keys,
+        )
+
+    async def revoke(self, event: ApiKeyEvent) -> None:
+        """Does nothing if the key was revoked meanwhile."""
+        await self._append(_REVOKE, event)
+
+    async def find(self, key_id: UUID) -> ApiKeyState | None:
+        """The key, revoked or not."""
+        row = await self._pool.fetchrow(_BY_ID, key_id)
+        return None if row is None else _state_of(row)
+
+    async def keys_of(self, person: Principal) -> Sequence[ApiKeyState]:
+        """The person's keys that are not revoked, newest first."""
+        rows = await self._pool.fetch(_OF_PERSON, person.tenant, person.user)
+        return [_state_of(row) for row in rows]
+
+    async def valid(self, key_ids: Sequence[UUID]) -> Sequence[ApiKeyState]:
+        """Those that are neither revoked nor expired."""
+        return [_state_of(row) for row in await self._pool.fetch(_VALID, key_ids)]
+
+    async def mark_used(self, key_ids: Sequence[UUID]) -> None:
+        """Record that the keys are used today, in UTC."""
+        await self._pool.execute(_MARK_USED, key_ids)
+
+    async def revoked_lately(self) -> tuple[Sequence[UUID], bool]:
+        """Keys revoked within REVOKED_LATELY_SECONDS, and whether these are all of them."""
+        rows = await self._pool.fetch(_REVOKED_LATELY, REVOKED_LATELY_SECONDS, MAX_REVOCATIONS + 1)
+        return [row["stream_id"] for row in rows[:MAX_REVOCATIONS]], len(rows) <= MAX_REVOCATIONS
+
+    async def erase_names_of(self, person: Principal) -> None:
+        """Delete what the person typed."""
+        await self._pool.execute(
+            "UPDATE api_keys SET name = '' WHERE tenant = $1 AND owner = $2",
+            person.tenant,
+            person.user,
+        )
+
+    async def _append(self, statement: str, event: ApiKeyEvent, *values: object) -> bool:
+        stored: bool = await self._pool.fetchval(
+            statement,
+            event.key_id,
+            event.sequence,
+            event.id,
+            event.type,
+            event.time,
+            encode_data(event.data).decode(),
+            *values,
+        )
+        if stored:
+            self._on_appended()
+        return stored
+
+
+def _state_of(row: asyncpg.Record) -> ApiKeyState:
+    definition = ApiKeyDefinition(row["name"], row["scopes"], row["models"], row["expires_at"])
+    return ApiKeyState(
+        id=row["stream_id"],
+        tenant=row["tenant"],
+        owner=row["owner"],
+        definition=definition,
+        secret_digest=row["secret_digest"],
+        created_at=row["created_at"],
+        last_used_on=row["last_used_on"],
+        revoked=row["revoked_at"] is not None,
+        created_by=row["created_by"],
+    )
