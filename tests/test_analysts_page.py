@@ -29,7 +29,7 @@ from parley_history.domain.incoming_record import decode_incoming
 
 PAGE = Path(__file__).parents[1] / "docs" / "analysts.md"
 QUESTIONS = dict(re.findall(r"^### (\d+)\..*?```sql\n(.*?)```", PAGE.read_text(), re.M | re.S))
-SESSIONS, SEED, DAYS = 200, 3, 25
+SESSIONS, SEED, DAYS = 150, 3, 9
 
 Rows = Sequence[tuple[Any, ...]]
 

@@ -44,10 +44,11 @@ class CollectedEvents:
         self._types = frozenset(each.encode() for each in selection.types)
         self._since = _text(selection.since) if selection.since else b""
         self._until = _text(selection.until) if selection.until else b"\xff"
+        self._selects_all = not (selection.types or selection.since or selection.until)
 
     def add(self, entries: Iterable[LogEntry]) -> None:
         """Raises TooManyDeferred."""
-        receive, collect = self.rule.receive, self._collect
+        receive, groups, is_selected = self.rule.receive, self.groups, self._is_selected
         for partition, offset, record in entries:
             headers = dict(record.headers)
             try:
@@ -70,20 +71,19 @@ class CollectedEvents:
                 partition, offset, key, kind, number, event_id, time, trace, record.value
             )
             for each in receive(key, number, event_id, event):
-                collect(each)
+                _, _, _, kind, _, _, time, _, value = each
+                if self._selects_all or is_selected(kind, time):
+                    groups[kind, time[:10]].append(each)
+                    self.count += 1
+                    self.size += len(value) + _EVENT_BYTES
 
     def take(self) -> Groups:
         """Remove and return the collected events."""
         groups, self.groups, self.count, self.size = self.groups, defaultdict(list), 0, 0
         return groups
 
-    def _collect(self, event: RawEvent) -> None:
-        _, _, _, kind, _, _, time, _, value = event
-        if (self._types and kind not in self._types) or not self._since <= time <= self._until:
-            return
-        self.groups[kind, time[:10]].append(event)
-        self.count += 1
-        self.size += len(value) + _EVENT_BYTES
+    def _is_selected(self, kind: bytes, time: bytes) -> bool:
+        return (not self._types or kind in self._types) and self._since <= time <= self._until
 
 
 def _text(time: datetime) -> bytes:

@@ -97,7 +97,7 @@ def event_table(event_type: str, events: Sequence[RawEvent]) -> EventTable:
     if event_type in ALL_DATA_BY_TYPE:
         try:
             columns = [*_event_columns(events), *_parsed(event_type, [e.value for e in events])]
-        except (_Irregular, pa.ArrowException, UnicodeDecodeError):
+        except (_Irregular, pa.ArrowException):
             pass
         else:
             columns.append(pa.nulls(len(events), pa.string()))
@@ -201,6 +201,9 @@ def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
     if lines.count(b"\n") != len(values) - 1:
         # In valid JSON a line break is white space.
         lines = b"\n".join(value.replace(b"\n", b" ") for value in values)
+    # Arrow's reader crashes at a line `null`, and accepts text that is not UTF-8.
+    if (lines[:1] != b"{" or lines.count(b"\n{") != len(values) - 1) or not _is_utf8(lines):
+        raise _Irregular
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         read_options=arrow_json.ReadOptions(
@@ -211,6 +214,13 @@ def _parsed(event_type: str, values: Sequence[bytes]) -> list[Any]:
     if table.num_rows != len(values):
         raise _Irregular
     return [_checked(table.column(field.name), field) for field in data_fields(event_type)]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        return text.isascii() or bool(text.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 @cache

@@ -1,0 +1,117 @@
+"""Tables of events: parsed by columns or decoded by the models, they are the same."""
+
+from collections import defaultdict
+
+import msgspec
+import pytest
+
+from parley_cli.log.dataset import event_tables
+from parley_cli.log.dataset.event_columns import event_schema
+from parley_cli.log.dataset.event_tables import RawEvent, event_table
+from parley_cli.log.generation.command import raw_event, simulated_events
+from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
+from parley_events.golden import golden_record
+
+REPLY = "parley.session.reply_completed.v1"
+SUBMITTED = "parley.session.message_submitted.v1"
+
+
+def golden_event(event_type: str) -> RawEvent:
+    record = golden_record(event_type)
+    headers = dict(record.headers)
+    return RawEvent(
+        partition=3,
+        offset=17,
+        key=record.key,
+        type=headers["ce_type"],
+        sequence=int(headers["ce_sequence"]),
+        id=headers["ce_id"],
+        time=headers["ce_time"],
+        traceparent=headers.get("traceparent"),
+        value=record.value,
+    )
+
+
+def changed(event: RawEvent, **fields: object) -> RawEvent:
+    value = msgspec.json.decode(event.value)
+    value |= {name: field for name, field in fields.items() if field is not ...}
+    for name in [name for name, field in fields.items() if field is ...]:
+        del value[name]
+    return event._replace(value=msgspec.json.encode(value))
+
+
+def assert_both_ways_agree(event_type: str, events: list[RawEvent]) -> None:
+    parsed = event_table(event_type, events)
+    decoded = event_tables._decoded_table(event_type, events)
+    assert not parsed.undecodable
+    assert not decoded.undecodable
+    assert parsed.table.to_pylist() == decoded.table.to_pylist()
+    assert parsed.table.schema.equals(event_schema(event_type))
+
+
+@pytest.mark.parametrize("event_type", ALL_DATA_BY_TYPE)
+def test_parsing_and_decoding_agree_on_every_golden_record(event_type: str) -> None:
+    assert_both_ways_agree(event_type, [golden_event(event_type)] * 3)
+
+
+def test_parsing_and_decoding_agree_on_simulated_events() -> None:
+    events = defaultdict[str, list[RawEvent]](list)
+    for offset, (event, _) in enumerate(simulated_events(60, seed=9, days=3)):
+        events[event.type].append(raw_event(event, 0, offset))
+    for event_type, group in events.items():
+        assert_both_ways_agree(event_type, group)
+
+
+def test_a_default_that_is_not_written_is_filled_in() -> None:
+    event = changed(golden_event(REPLY), usage={"prompt_tokens": 1, "completion_tokens": 2})
+    [row] = event_table(REPLY, [event]).table.to_pylist()
+    assert row["usage"]["estimated"] is False
+
+
+def test_white_space_and_optional_fields_are_accepted() -> None:
+    event = changed(golden_event(SUBMITTED), parent_message_id=None)
+    spaced = event._replace(value=event.value.replace(b",", b",\n  "))
+    assert len(event_table(SUBMITTED, [event, spaced]).table) == 2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"content": ...},
+        {"content": 7},
+        {"actor": None},
+        {"actor": {"tenant": "default"}},
+        {"message_id": "not a uuid"},
+        {"tokens": 2**40},
+        {"tokens": "many"},
+    ],
+    ids=str,
+)
+def test_a_value_that_its_model_rejects_is_left_out_and_its_neighbours_stay(
+    broken: dict[str, object],
+) -> None:
+    event = golden_event(SUBMITTED)
+    bad = changed(event, **broken)._replace(offset=18)
+    result = event_table(SUBMITTED, [event, bad, event])
+    assert [each.offset for each in result.undecodable] == [18]
+    assert len(result.table) == len(result.events) == 2
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{}{}", b"[]", b"null", b" null", b"\xff", b"{} {}\n{}", b'{"a":"\xff"}']
+)
+def test_a_value_that_is_no_json_object_is_left_out(value: bytes) -> None:
+    event = golden_event(SUBMITTED)
+    result = event_table(SUBMITTED, [event._replace(value=value), event])
+    assert len(result.undecodable) == 1
+    assert len(result.table) == 1
+
+
+@pytest.mark.parametrize(
+    "headers", [{"id": b"X" * 36}, {"key": b"another"}, {"time": b"2026-11-24T25:00:00.123456Z"}]
+)
+def test_an_invalid_header_is_left_out(headers: dict[str, bytes]) -> None:
+    event = golden_event(SUBMITTED)
+    result = event_table(SUBMITTED, [event._replace(**headers), event])  # type: ignore[arg-type]
+    assert len(result.undecodable) == 1
+    assert len(result.table) == 1
