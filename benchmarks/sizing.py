@@ -80,7 +80,7 @@ class Habits:
     reads: float = _habit(3, "history pages read for each turn")
     cached: float = _habit(0.8, "share of these that the gateway has in memory")
     peak: float = _habit(4, "busiest hour, as a multiple of the mean of the day")
-    days: float = _habit(365, "days whose events are stored; erased sessions free little")
+    days: float = _habit(365, "days whose events are stored, which erasing does not remove")
 
 
 @dataclass(frozen=True, slots=True)
