@@ -18,7 +18,6 @@ from parley_cli.log.dataset.manifest import (
 from parley_cli.log.dataset.part_files import Opened, encode_part, part_file, part_path
 from parley_cli.log.dataset.storage_location import Storage, StorageError
 from parley_events.asyncapi.streams import STREAMS
-from parley_events.asyncapi.streams import STREAMS
 from parley_events.consumer_rule import Applied
 
 STATE_FOLDER = "state"
