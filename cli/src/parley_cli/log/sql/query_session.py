@@ -82,6 +82,8 @@ def query_session(
         duckdb.connect(
             config={
                 "autoinstall_known_extensions": "false",
+                # It would be written to standard output.
+                "enable_progress_bar": "false",
                 "temp_directory": spilled,
                 "TimeZone": "UTC",
             }
