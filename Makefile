@@ -47,7 +47,7 @@ format: install ## Format the code, apply lint fixes, regenerate the event and c
 	$(BIN)/python -m tools.monitoring
 	$(BIN)/python -m tools.web format
 
-check: install ## Check format, lint, types, import boundaries, generated documents and the chat page
+check: install ## Check format, lint, types, import boundaries, generated files, the chat page, manifests and alerts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

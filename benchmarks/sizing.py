@@ -22,7 +22,7 @@ MIN_REPLICAS = 3
 # As the autoscalers of deploy/k8s: of 2,000 streams and 200 turns that a process admits.
 STREAMS_PER_GATEWAY, TURNS_PER_INFERENCE = 800, 100
 # Pool and other connections of a process, as tests/test_deploy.py adds them up.
-SESSION_CONNECTIONS, HISTORY_CONNECTIONS, PROJECTOR_CONNECTIONS = 20, 12, 2
+SESSION_CONNECTIONS, HISTORY_CONNECTIONS, PROJECTOR_CONNECTIONS = 21, 12, 2
 POSTGRES_CONNECTIONS = 200
 # Partitions of the topic; a projector has at least two.
 PARTITIONS = 48
@@ -80,7 +80,7 @@ class Habits:
     reads: float = _habit(3, "history pages read for each turn")
     cached: float = _habit(0.8, "share of these that the gateway has in memory")
     peak: float = _habit(4, "busiest hour, as a multiple of the mean of the day")
-    days: float = _habit(365, "days that sessions are kept")
+    days: float = _habit(365, "days whose events are stored; erased sessions free little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Sizing:
         if self.history_database_cores > MAX_DATABASE_CORES / 4:
             advice.append("read replicas of history's PostgreSQL")
         if self.store_bytes > MAX_DATABASE_BYTES / 4:
-            advice.append("event store partitioned by session id, or shorter retention")
+            advice.append("an event store partitioned by session id")
         if self.cells > 1:
             advice.append(f"{self.cells} cells")
         return advice

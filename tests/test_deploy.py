@@ -22,7 +22,7 @@ from parley_session.settings import CreateTopicSettings
 from tools.manifests import errors_in, overlays
 
 ROOT = Path(__file__).parents[1]
-# Beside the pool: three relays, one that listens for cancels, the outbox monitor.
+# Beside the pool: three relays, one that listens for cancels, the store monitor.
 SESSION_CONNECTIONS = 5
 # Beside the pool: one that listens for changes, the search indexer.
 HISTORY_CONNECTIONS = 2

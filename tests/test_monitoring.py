@@ -178,7 +178,7 @@ def test_the_component_scrapes_every_process_and_brings_rules_and_dashboards(ove
     assert set(dashboards["data"]) == {f"{board['uid']}.json" for board in _boards()}
 
 
-def test_the_alerts_about_jobs_select_jobs_that_exist() -> None:
+def test_alerts_and_runbooks_name_jobs_that_exist() -> None:
     resources = [*render("production"), *render_extra_components()]
     jobs = [each["metadata"]["name"] for each in resources if each["kind"] == "CronJob"]
     selectors = {
@@ -190,6 +190,8 @@ def test_the_alerts_about_jobs_select_jobs_that_exist() -> None:
     for name, selector in selectors:
         # The Jobs of a CronJob have its name and a number.
         assert any(re.fullmatch(selector, f"{job}-29000000") for job in jobs), name
+    runbooks = "".join(path.read_text() for path in RUNBOOKS.glob("*.md"))
+    assert set(re.findall(r"cronjob/([\w-]+)", runbooks)) <= set(jobs)
 
 
 def _known_metrics() -> dict[str, set[str]]:

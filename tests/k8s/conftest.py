@@ -1,5 +1,9 @@
-"""The trial overlay in a real cluster, applied once for all tests; `make test-k8s` runs them."""
+"""The trial overlay in a real cluster, applied once for all tests; `make test-k8s` runs them.
 
+With PARLEY_TEST_KEEP set, the trial stays for the next run, which does not apply it again.
+"""
+
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +14,13 @@ from tools.manifests import render
 
 # Milliseconds between tokens, so that a reply of some 150 tokens takes a minute.
 SLOW_MODEL = 400
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allow for the wait for pods, also before the first test and after the last."""
+    for item in items:
+        if "k8s" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +50,15 @@ def seconds_to_ready() -> list[float]:
 
 @pytest.fixture(scope="session")
 def trial(cluster: Cluster, image: str, seconds_to_ready: list[float]) -> Iterator[Trial]:
-    cluster.load_image(image)
-    trial = Trial(cluster)
+    trial, keep = Trial(cluster), "PARLEY_TEST_KEEP" in os.environ
     try:
-        seconds_to_ready.append(trial.apply())
+        if not (keep and trial.is_ours()):
+            cluster.load_image(image)
+            seconds_to_ready.append(trial.apply())
         yield trial
     finally:
-        trial.delete()
+        if not keep:
+            trial.delete()
 
 
 @pytest.fixture

@@ -44,7 +44,6 @@ def kill_for_memory(trial: Trial, pod: str) -> None:
 DEATHS = {"evicted": evict, "deleted by force": delete_by_force, "out of memory": kill_for_memory}
 
 
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("death", DEATHS)
 def test_nothing_that_was_acknowledged_is_lost(
     death: str, trial: Trial, image: str, show: Callable[[str], None]

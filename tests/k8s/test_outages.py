@@ -39,7 +39,6 @@ OUTAGES = {
 }
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", OUTAGES)
 def test_what_does_not_need_it_goes_on(
     name: str, trial: Trial, image: str, show: Callable[[str], None]

@@ -39,7 +39,6 @@ def next_image(trial: Trial, image: str, tmp_path_factory: pytest.TempPathFactor
     return name
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("slow_model")
 def test_an_update_and_the_way_back_lose_nothing(
     trial: Trial, image: str, next_image: str, show: Callable[[str], None]

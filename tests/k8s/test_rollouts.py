@@ -11,7 +11,6 @@ from k8s_support.trial import WORKLOADS, Trial
 LOAD = ("--streams", "100", "--sdk", "20", "--turns", "5")
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("slow_model")
 @pytest.mark.parametrize("together", [False, True], ids=["one after the other", "at once"])
 def test_a_rollout_of_every_process_loses_nothing(

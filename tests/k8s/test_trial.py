@@ -16,6 +16,8 @@ GRANTED_TO_ALL = ("selfsubject", "[/")
 def test_everything_applied_at_once_becomes_ready_without_a_restart(
     trial: Trial, seconds_to_ready: list[float], show: Show
 ) -> None:
+    if not seconds_to_ready:
+        pytest.skip("the trial was applied by an earlier run")
     assert trial.restarts() == {}
     jobs = trial.cluster.get("-n", NAMESPACE, "jobs")["items"]
     failed = {each["metadata"]["name"]: each["status"].get("failed", 0) for each in jobs}

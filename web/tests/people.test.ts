@@ -1,6 +1,7 @@
 import AxeBuilder from '@axe-core/playwright';
-import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { tabWalk } from './support/keyboard';
+import { unmarkedTexts } from './support/language';
 import { numbered, shareStack } from './support/setup';
 
 const { stack, open } = shareStack();
@@ -162,42 +163,21 @@ test('nothing is untranslated: every text of the pseudo-language has its marks',
   );
   await page.evaluate(() => localStorage.setItem('parley.language', 'zh-Hans'));
   await page.reload();
-  const unmarked = () =>
-    page.evaluate(() => {
-      const found: string[] = [];
-      const note = (text: string | null) => {
-        const bare = (text ?? '').replace(/⟦[^⟧]*⟧/g, '').replace(/[\s\p{P}\p{S}\d]+/gu, '');
-        if (bare) found.push(text ?? '');
-      };
-      const content =
-        'time, .body, .avatar, .brand, .assistants .name, .group h3, .group .title, .bar .heading > *, code, kbd, .hit-title, .hit-text, figcaption, [lang], dialog th, dialog td, .totals dd, .segments [lang] *';
-      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-      while (walker.nextNode()) {
-        if (!walker.currentNode.parentElement?.closest(content))
-          note(walker.currentNode.textContent);
-      }
-      for (const name of ['aria-label', 'title', 'placeholder', 'alt']) {
-        for (const element of document.querySelectorAll(`[${name}]`)) {
-          if (!element.closest(content)) note(element.getAttribute(name));
-        }
-      }
-      return found;
-    });
   await page.locator('.assistants legend').getByText('⟦助手⟧').waitFor();
-  expect(await unmarked()).toEqual([]);
+  expect(await unmarkedTexts(page)).toEqual([]);
   await chat.send('a question');
   await page.locator('.timeline').getByText('Answer to: a question').waitFor();
   await chat.answered();
-  expect(await unmarked()).toEqual([]);
+  expect(await unmarkedTexts(page)).toEqual([]);
   for (const path of ['/settings', '/search', '/usage', '/import']) {
     await page.goto(stack.url + path);
     await page.locator('dialog').waitFor();
-    expect(await unmarked()).toEqual([]);
+    expect(await unmarkedTexts(page)).toEqual([]);
   }
   await page.evaluate(() => localStorage.removeItem('parley.token'));
   await page.goto(stack.url);
   await page.locator('.sign-in').waitFor();
-  expect(await unmarked()).toEqual([]);
+  expect(await unmarkedTexts(page)).toEqual([]);
   expect(chat.errors).toEqual([]);
   await chat.close();
 }, 60_000);
@@ -224,46 +204,6 @@ test('the page is used by keyboard alone', async () => {
   expect(chat.errors).toEqual([]);
   await chat.close();
 });
-
-/** Each stop has a ring that is seen, and the order is that of the document. */
-async function tabWalk(page: Page, count: number): Promise<void> {
-  await page.evaluate(() => (document.activeElement as HTMLElement).blur());
-  const bad: string[] = [];
-  let backwards = 0;
-  for (let n = 0; n < count; n++) {
-    const stop = await page.evaluate(async () => {
-      const before = document.activeElement;
-      Object.assign(window, { before });
-      return before?.tagName;
-    });
-    await page.keyboard.press('Tab');
-    const seen = await page.evaluate(() => {
-      const element = document.activeElement;
-      const { before } = window as unknown as { before: Element | null };
-      if (!element || element === document.body) return { ring: 'none', isBackwards: false };
-      const near = [
-        element,
-        element.closest('label') ?? element,
-        element.closest('.field') ?? element,
-        element.nextElementSibling ?? element,
-      ];
-      const hasRing = near.some((each) => {
-        const { outlineStyle, outlineWidth } = getComputedStyle(each);
-        return outlineStyle === 'solid' && Number.parseFloat(outlineWidth) >= 2;
-      });
-      const order = before ? before.compareDocumentPosition(element) : 0;
-      return {
-        ring: hasRing ? 'ring' : element.outerHTML.slice(0, 200),
-        isBackwards: (order & Node.DOCUMENT_POSITION_PRECEDING) > 0,
-      };
-    });
-    if (!['ring', 'none'].includes(seen.ring)) bad.push(seen.ring);
-    if (seen.isBackwards && stop !== 'BODY') backwards++;
-  }
-  expect(bad).toEqual([]);
-  // Once around, at most.
-  expect(backwards).toBeLessThanOrEqual(2);
-}
 
 test('the Chinese page has no English text', async () => {
   const chat = await open({ locale: 'zh-CN', ready: '助手' });

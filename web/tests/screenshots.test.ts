@@ -202,7 +202,11 @@ describe.skipIf(!folder)('screenshots', () => {
     await page.locator('.message.running .markdown').waitFor();
     await page.route('**/stream?*', (route) => route.abort());
     stack.kill('gateway');
-    await page.locator('.message.running > .status').waitFor();
+    // Shown after two seconds.
+    await page
+      .locator('.message.running > .status')
+      .waitFor({ timeout: 8_000 })
+      .catch(() => undefined);
     await shoot('reconnecting');
     await page.unroute('**/stream?*');
     stack.model.release('lost');

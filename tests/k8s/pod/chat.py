@@ -66,7 +66,9 @@ class Load:
                         reading.take(event)
                         self._acknowledged[session_id].version = reading.version
                         deadline = time.monotonic() + _PATIENCE_SECONDS
-                reading.handovers += reading.end is None
+                if reading.end is None:
+                    reading.handovers += 1
+                    await asyncio.sleep(reading.retry_seconds)
             except (httpx2.TransportError, Failed) as error:
                 reading.breaks.append(name_of(error))
                 if time.monotonic() > deadline:

@@ -68,11 +68,15 @@ class Reading:
         self.text, self.version = "", 0
         self.end: dict[str, Any] | None = None
         self.handovers = 0
+        self.retry_seconds = 0.0
         self.breaks: list[str] = []
         self._content, self._key = content, key
         self._turn_id, self._last = "", "0"
 
     def take(self, event: dict[str, Any]) -> None:
+        self.retry_seconds = event.get("retry", self.retry_seconds)
+        if "type" not in event:
+            return
         self.text += event.get("delta", "")
         self._last = event["id"]
         self.version = event.get("version", self.version)
@@ -114,6 +118,8 @@ async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
             event |= json.loads(value)
         elif name == "id":
             event["id"] = value
+        elif name == "retry":
+            event["retry"] = int(value) / 1000
         elif not line and event:
             yield event
             event = {}

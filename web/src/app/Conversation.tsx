@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { Composer } from '../composer/Composer';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
@@ -134,7 +134,8 @@ function OpenSession(properties: OpenProperties) {
   const maxBytes = useConfig().data?.max_message_bytes ?? DEFAULT_MAX_BYTES;
   const assistantId = state.session?.assistant_id ?? state.outbox[0]?.start?.assistantId;
   const assistant = assistantId ? assistantOf(assistantId) : undefined;
-  const name = assistant?.name ?? assistantId ?? '';
+  // Until the session is known, the assistant that is chosen.
+  const name = assistant?.name ?? assistantId ?? properties.assistant?.name ?? '';
 
   useEffect(() => {
     registry.show(sessionId);
@@ -148,6 +149,8 @@ function OpenSession(properties: OpenProperties) {
   useEffect(() => {
     if (messageId && isReady) void controller.reveal(messageId).catch(() => undefined);
   }, [controller, messageId, isReady]);
+  const isWaiting = state.view === 'loading' || state.view === 'behind';
+  const isUnknown = isWaiting && state.messages.size === 0 && state.outbox.length === 0;
   const title = state.session?.title ?? '';
   useEffect(() => {
     document.title = `${state.open ? '● ' : ''}${title || 'Parley'}`;
@@ -162,7 +165,7 @@ function OpenSession(properties: OpenProperties) {
         {state.session && <SessionActions session={state.session} controller={controller} />}
       </Header>
       <Notices state={state} controller={controller} />
-      {state.view === 'loading' && state.outbox.length === 0 ? (
+      {isUnknown ? (
         <div className="timeline">
           <div className="measure">
             <Skeleton rows={8} />
@@ -218,13 +221,15 @@ function useLeafInAddress(state: SessionState, messageId: string | null): void {
 
 function Gone({ onMenu, onNew }: Properties) {
   const t = useText();
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => button.current?.focus(), []);
   return (
     <main className="conversation">
       <Header name="" title="" onMenu={onMenu} onNew={onNew} />
       <div className="welcome">
         <h1>{t.gone}</h1>
         <p className="muted">{t.goneHint}</p>
-        <button type="button" className="button primary" onClick={onNew}>
+        <button ref={button} type="button" className="button primary" onClick={onNew}>
           {t.newSession}
         </button>
       </div>

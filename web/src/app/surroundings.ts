@@ -7,6 +7,7 @@ import { wordCount } from '../timeline/RunningParts';
 import { clearCaches } from '../turns/contentCaches';
 import type { Surroundings } from '../turns/sessionController';
 import { announce, silence } from '../ui/liveRegion';
+import { sessionPath } from './route';
 
 const READ_CHARACTERS = 200;
 // A title is written by the model after the first reply.
@@ -34,6 +35,11 @@ export function surroundings(client: QueryClient): Surroundings {
       setTimeout(() => invalidateSessions(client), TITLE_MS);
     },
     gone(sessionId) {
+      // React keeps a field that had the focus, and with it the conversation around it.
+      const { activeElement } = document;
+      if (location.pathname === sessionPath(sessionId) && activeElement instanceof HTMLElement) {
+        activeElement.blur();
+      }
       silence();
       dropSession(client, sessionId);
       clearCaches();

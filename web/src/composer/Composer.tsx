@@ -211,9 +211,8 @@ function useDraft(draftId: string, field: React.RefObject<HTMLTextAreaElement | 
     document.addEventListener('visibilitychange', save);
     return () => {
       save();
-      // The browser and React keep a field that had the focus, and with it what is around it.
+      // React's own copy of the value outlives the field.
       element.value = '';
-      element.blur();
       unsubscribe();
       removeEventListener('pagehide', save);
       document.removeEventListener('visibilitychange', save);

@@ -2,6 +2,7 @@ import { memo, useId, useRef } from 'react';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
 import { Markdown } from '../markdown/Markdown';
+import { MarkdownBoundary } from '../markdown/MarkdownBoundary';
 import type { SessionController } from '../turns/sessionController';
 import type { OpenTurn } from '../turns/sessionState';
 import type { ApiError, Message } from '../turns/turnEvents';
@@ -50,7 +51,9 @@ export const ReplyRow = memo(function ReplyRow(properties: ReplyRowProperties) {
     >
       <Heading id={headingId} author={message?.role === 'system' ? t.system : name} at={at} />
       <div className="body" ref={body}>
-        <Markdown text={text} id={id} isStreaming={isRunning} />
+        <MarkdownBoundary text={text}>
+          <Markdown text={text} id={id} isStreaming={isRunning} />
+        </MarkdownBoundary>
         {open && text === '' && <Thinking since={open.startedAt} />}
       </div>
       {open && <Connection open={open} />}

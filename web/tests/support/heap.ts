@@ -15,7 +15,10 @@ interface Snapshot {
   readonly strings: readonly string[];
 }
 
-/** The paths from a root to the strings that contain the text, after a garbage collection. */
+/**
+ * The paths from a root to the strings that contain the text, after a garbage collection. What
+ * only the engine's own feedback on running code refers to is out of reach, and left out.
+ */
 export async function keepersOf(session: CDPSession, text: string): Promise<string[]> {
   const chunks: string[] = [];
   const collect = ({ chunk }: { chunk: string }) => chunks.push(chunk);
@@ -48,6 +51,7 @@ function pathsTo({ snapshot, nodes, edges, strings }: Snapshot, text: string): s
     for (let edge = first; edge < last; edge += edgeWidth) {
       const [kind = 0, name = 0, to = 0] = edges.slice(edge, edge + 3);
       if (kinds[kind] === 'weak' || from.has(to) || to === 0) continue;
+      if (strings[nodes[to + nameAt] ?? 0] === 'system / FeedbackVector') continue;
       const isNumber = kinds[kind] === 'element' || kinds[kind] === 'hidden';
       from.set(to, { node, edge: isNumber ? `[${name}]` : (strings[name] ?? '') });
       pending.push(to);

@@ -127,7 +127,8 @@ def test_a_span_has_the_route_and_the_code_and_nothing_that_was_sent(spans: Reco
         "http.response.status_code": 200,
         "parley.request_id": "r-1",
     }
-    assert unknown.name == "GET unmatched"
+    assert unknown.name == "GET"
+    assert "http.route" not in (unknown.attributes or {})
     codes = [each.attributes["error.type"] for each in spans.all[2:] if each.attributes]
     assert codes[:2] == ["turn_open", "session_busy"]
     assert [each.status.status_code.name for each in (conflicting, unavailable, crashed)] == [
@@ -136,6 +137,13 @@ def test_a_span_has_the_route_and_the_code_and_nothing_that_was_sent(spans: Reco
         "ERROR",
     ]
     assert SECRET not in "".join(each.to_json() for each in spans.all)
+
+
+def test_a_method_that_nobody_knows_is_not_named(spans: RecordedSpans) -> None:
+    client(ENTRY).request(SECRET, "/things/a")
+    [recorded] = spans.all
+    assert recorded.name == "HTTP /things/{name}"
+    assert SECRET not in recorded.to_json()
 
 
 def test_a_probe_has_no_span(spans: RecordedSpans) -> None:

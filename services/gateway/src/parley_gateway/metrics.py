@@ -83,5 +83,4 @@ class GatewayMetrics(Collector):
         )
         for issuer, age in self._verification.key_ages_seconds.items():
             ages.add_metric([issuer], age)
-        if ages.samples:
-            yield ages
+        yield ages

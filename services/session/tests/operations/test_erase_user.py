@@ -21,12 +21,17 @@ from parley_core.storage.postgres_pool import Pool
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 from parley_core.storage.version_cache import VersionCache
 from parley_events.session import ReplyCancelled, SessionErased
+from parley_session.application.api_keys import ApiKeys
+from parley_session.application.command_executor import utc_now
+from parley_session.domain.api_key_state import ApiKeyDefinition
 from parley_session.domain.session.commands import (
     ChangeSession,
     DeleteSession,
     SetArchived,
     SetLegalHold,
 )
+from parley_session.storage.keys.api_key_store import ApiKeyStore
+from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.search_keys import SearchKeys
 
 EraseUser = Callable[..., Awaitable[Ended]]
@@ -149,3 +154,19 @@ async def test_a_key_of_another_master_key_ends_it_with_an_error(
     assert ended.stderr.startswith("Erased 0 sessions, then failed: session ")
     unset = await run("erase-user --user ada --yes", store_database, master_key="")
     assert (unset.code, unset.stderr[:29]) == (2, "PARLEY_MASTER_KEY is not set.")
+
+
+async def test_the_api_keys_of_the_person_are_revoked_and_their_names_deleted(
+    erase_user: EraseUser, pool: Pool
+) -> None:
+    keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, MasterKeys.parse(MASTER_KEY)), utc_now)
+    definition = ApiKeyDefinition("a private name", [], None, None)
+    for who in (ADA, EVE):
+        await keys.create(Caller(who, "req-1"), definition, None)
+    ended = await erase_user("--user", "ada", "--yes")
+    assert ended.stdout.splitlines()[0] == "User ada of tenant default has 0 sessions, 1 API keys."
+    assert ended.stdout.splitlines()[-1] == "Revoked 1 API keys."
+    assert [key.owner for who in (ADA, EVE) for key in await keys.keys_of(who)] == ["eve"]
+    assert await pool.fetchval("SELECT name FROM api_keys WHERE owner = 'ada'") == ""
+    revoked = "SELECT count(*) FROM api_key_events WHERE type LIKE '%revoked%'"
+    assert await pool.fetchval(revoked) == 1

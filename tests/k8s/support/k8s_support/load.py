@@ -65,9 +65,9 @@ class Load:
     def figures(self) -> str:
         counts = Counter(f"{each['kind']} {each.get('code', '')}".strip() for each in self.outcomes)
         handovers = sum(each.get("handovers", 0) for each in self.outcomes)
-        breaks = sum(len(each.get("breaks", ())) for each in self.outcomes)
+        counts.update(f"broken: {why}" for each in self.outcomes for why in each.get("breaks", ()))
         lines = [f"{count:6} {what}" for what, count in sorted(counts.items())]
-        return "\n".join([*lines, f"{handovers:6} handovers", f"{breaks:6} broken connections"])
+        return "\n".join([*lines, f"{handovers:6} handovers"])
 
     def _read(self) -> None:
         assert self._log.stdout is not None

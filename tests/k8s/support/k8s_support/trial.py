@@ -37,7 +37,8 @@ class Trial:
 
         Raises CommandFailed if the namespace exists and is not one of the tests.
         """
-        self._delete_earlier()
+        if self.is_ours():
+            self.delete()
         started = time.monotonic()
         self.cluster.kubectl("apply", "-k", str(OVERLAY))
         self.cluster.kubectl("label", "namespace", NAMESPACE, f"{_OURS}=true")
@@ -45,6 +46,8 @@ class Trial:
         return time.monotonic() - started
 
     def delete(self) -> None:
+        # Pods first: a namespace waits for half of the longest grace period before it looks again.
+        self.kubectl("delete", "deployment,statefulset,job,pod", "--all", timeout=180)
         self.cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s", timeout=180)
 
     def wait_until_ready(self) -> None:
@@ -109,15 +112,17 @@ class Trial:
         create = ["create", "--raw", path, "-f", "-"]
         until(lambda: _succeeds(lambda: self.kubectl(*create, given=json.dumps(eviction))), 120)
 
-    def _delete_earlier(self) -> None:
-        namespaces = self.cluster.get("namespaces")["items"]
-        for each in namespaces:
+    def is_ours(self) -> bool:
+        """Whether the tests applied the trial earlier.
+
+        Raises CommandFailed if the namespace exists and is not one of the tests.
+        """
+        for each in self.cluster.get("namespaces")["items"]:
             if each["metadata"]["name"] == NAMESPACE:
                 if _OURS not in each["metadata"]["labels"]:
-                    raise CommandFailed(
-                        f"The cluster has a namespace {NAMESPACE}: delete it first."
-                    )
-                self.delete()
+                    raise CommandFailed(f"The cluster has a namespace {NAMESPACE}: delete it.")
+                return True
+        return False
 
 
 def until(condition: Callable[[], object], seconds: float) -> float:

@@ -89,7 +89,7 @@ class RequestObserver:
             finish_request_span(
                 span,
                 method=scope["method"],
-                route=route,
+                route=None if route == UNMATCHED else route,
                 status=status,
                 code=code,
                 request_id=request_id,

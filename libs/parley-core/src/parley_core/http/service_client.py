@@ -19,7 +19,7 @@ from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
-from parley_core.tracing.spans import span, trace_headers
+from parley_core.tracing.spans import Span, span, trace_headers
 
 # Shorter than the 75 s after which `server` closes an idle connection, and than the lame duck of
 # 10 s that a deployment sets: none is reused too late.
@@ -120,7 +120,7 @@ class ServiceClient:
         for idempotent methods. Raises ServiceError with the error of the other service, or
         Unavailable when it did not respond.
         """
-        with self._observed(method):
+        with self._observed(method) as hop:
             request_headers = self._headers(principal, request_id, body, headers)
             try:
                 async with asyncio.timeout(timeout):
@@ -133,6 +133,7 @@ class ServiceClient:
                         response = await self._request(method, path, body, query, request_headers)
             except (aiohttp.ClientError, TimeoutError, OSError):
                 raise self._unreachable() from None
+            hop.set({"http.response.status_code": response.status})
             if response.status >= 300:
                 raise self._error_of(response)
             return response
@@ -155,7 +156,7 @@ class ServiceClient:
         Raises as `call` does; errors while reading are aiohttp.ClientError or TimeoutError.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=idle_timeout)
-        with self._observed(method):
+        with self._observed(method) as hop:
             request_headers = self._headers(principal, request_id, body, None)
             try:
                 async with asyncio.timeout(idle_timeout):
@@ -171,6 +172,7 @@ class ServiceClient:
                     error_response = await _read_response(response) if is_error else None
             except (aiohttp.ClientError, TimeoutError, OSError):
                 raise self._unreachable() from None
+            hop.set({"http.response.status_code": response.status})
             if error_response is not None:
                 async with response:
                     raise self._error_of(error_response)
@@ -178,13 +180,14 @@ class ServiceClient:
             yield response.content
 
     @contextmanager
-    def _observed(self, method: str) -> Iterator[None]:
+    def _observed(self, method: str) -> Iterator[Span]:
         """Record how long a call took and whether the other service answered it."""
         started_at, outcome = perf_counter(), cast(CallOutcome | None, None)
         try:
             # Of a stream, until its response begins: the spans of the services show the rest.
-            with span(f"{method} {self._callee}", "client", self._span_attributes):
-                yield
+            with span(f"{method} {self._callee}", "client", self._span_attributes) as hop:
+                hop.set({"http.request.method": method})
+                yield hop
             outcome = "ok"
         except ServiceError:
             outcome = "error"

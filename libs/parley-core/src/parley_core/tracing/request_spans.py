@@ -9,6 +9,8 @@ from parley_core.http.connection_limits import Network, is_within
 from parley_core.tracing.spans import NO_SPAN, Span, continued_trace, is_tracing, new_trace
 from parley_core.tracing.trace_context import TraceContext, parse_trace_context
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
 BeginSpan = Callable[[Scope], Span]
 """Returns the span of a request, which `finish_request_span` names at the end."""
 
@@ -41,21 +43,24 @@ class EntrySpans:
 
 
 def finish_request_span(
-    span: Span, *, method: str, route: str, status: int, code: str | None, request_id: str
+    span: Span, *, method: str, route: str | None, status: int, code: str | None, request_id: str
 ) -> None:
     """Set the name and the attributes of the HTTP conventions; no path, which may be anything.
 
+    `route` is None for a path that no route has.
     Source: https://opentelemetry.io/docs/specs/semconv/http/http-spans/
     """
     if not span.recording:
         return
-    span.rename(f"{method} {route}")
+    name = method if method in _METHODS else "HTTP"
+    span.rename(name if route is None else f"{name} {route}")
     attributes: dict[str, str | int] = {
-        "http.request.method": method,
-        "http.route": route,
+        "http.request.method": method if method in _METHODS else "_OTHER",
         "http.response.status_code": status,
         "parley.request_id": request_id,
     }
+    if route is not None:
+        attributes["http.route"] = route
     span.set(attributes)
     if code is not None:
         span.set({"error.type": code})

@@ -1,4 +1,6 @@
-"""`erase-user`: erases all sessions of a person, without an undelete window."""
+"""`erase-user`: erases all sessions of a person, without an undelete window, and revokes their API
+keys.
+"""
 
 import argparse
 import asyncio
@@ -71,16 +73,17 @@ async def erase_user(settings: EraseUserSettings, principal: Principal, *, confi
         background_tasks(versions.run()),
     ):
         [(erasable, legal_holds)] = await pool.fetch(_COUNTS, principal.tenant, principal.user)
-        print(_summary(principal, erasable, legal_holds))
-        if erasable and not (confirmed or _confirm()):
+        api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, settings.master_key), utc_now)
+        keys = len(await api_keys.keys_of(principal))
+        print(_summary(principal, erasable, legal_holds, keys))
+        if (erasable or keys) and not (confirmed or _confirm()):
             print("Nothing was erased.")
             return 1
         store = EventStore(
             pool, settings.master_key, max_cache_bytes=1, publish_version=versions.publish
         )
         code = await _erase(pool, store, principal, erasable)
-        api_keys = ApiKeys(ApiKeyStore(pool), InstallationKey(pool, settings.master_key), utc_now)
-        if revoked := await api_keys.revoke_all_of(principal, _OPERATOR):
+        if keys and (revoked := await api_keys.revoke_all_of(principal, _OPERATOR)):
             print(f"Revoked {revoked:,} API keys.")
         if erasable and not versions.is_complete:
             print(_NOT_PUBLISHED, file=sys.stderr)
@@ -114,9 +117,11 @@ async def _erase(pool: Pool, store: EventStore, principal: Principal, total: int
     return 1 if legal_holds else 0
 
 
-def _summary(principal: Principal, erasable: int, legal_holds: int) -> str:
+def _summary(principal: Principal, erasable: int, legal_holds: int, keys: int) -> str:
+    keyed = f", {keys:,} API keys" if keys else ""
     kept = f", and {legal_holds:,} under a legal hold that cannot be erased" if legal_holds else ""
-    return f"User {principal.user} of tenant {principal.tenant} has {erasable:,} sessions{kept}."
+    person = f"User {principal.user} of tenant {principal.tenant}"
+    return f"{person} has {erasable:,} sessions{keyed}{kept}."
 
 
 def _confirm() -> bool:
