@@ -82,13 +82,13 @@ def query_session(
         duckdb.connect(
             config={
                 "autoinstall_known_extensions": "false",
-                # It would be written to standard output.
-                "enable_progress_bar": "false",
                 "temp_directory": spilled,
                 "TimeZone": "UTC",
             }
         ) as connection,
     ):
+        # It would be written to standard output.
+        connection.execute("SET enable_progress_bar = false")
         _create_views(connection, storage, manifest, as_of)
         yield QuerySession(connection)
 
