@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from parley_cli.log.sql.as_of import AsOf
 from parley_cli.log.time_arguments import parse_time
 from parley_cli.parser import build_parser
 
@@ -97,3 +98,23 @@ def test_the_help_of_each_command_has_examples(
 def test_every_command_has_a_function_that_runs_it(arguments: str) -> None:
     options = build_parser().parse_args(arguments.split())
     assert callable(pkgutil.resolve_name(options.run))
+
+
+def test_an_export_takes_ranges_and_a_query_the_moment_of_its_answer() -> None:
+    parsed = build_parser().parse_args(
+        ["log", "export", "--to", "x", "--from", "3:1250", "--before", "3:1300", "--continue"]
+    )
+    assert (parsed.starts, parsed.ends, parsed.resume) == ([(3, 1250)], [(3, 1300)], True)
+    query = ["log", "sql", "--as-of"]
+    positions = build_parser().parse_args([*query, "0:17,1:12", "SELECT 1"]).as_of
+    assert positions == AsOf(positions={0: 17, 1: 12})
+    time = build_parser().parse_args([*query, "2026-11-24", "SELECT 1"]).as_of
+    assert time == AsOf(time=datetime(2026, 11, 24, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("arguments", [["--from", "3"], ["--format", "csv"], []], ids=str)
+def test_an_invalid_option_of_an_export_is_a_usage_error(arguments: list[str]) -> None:
+    target = ["--to", "x"] if arguments else []
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["log", "export", *target, *arguments])
+    assert ended.value.code == 2

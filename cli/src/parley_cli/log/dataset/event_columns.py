@@ -119,6 +119,8 @@ def _arrow_type(
             return pa.struct(
                 [(name, _arrow_type(each, definitions)[0]) for name, each in fields]
             ), False
+        case "array", _:
+            return pa.list_(_arrow_type(schema["items"], definitions)[0]), False
         case "integer", _:
             return pa.int32() if schema["maximum"] <= MAX_INT32 else pa.int64(), False
         case "boolean", _:
