@@ -29,11 +29,20 @@ OUTAGES = {
     "redis": Outage(("deploy/parley-redis",), CHAT | {"history"}, frozenset()),
     "kafka": Outage(("sts/parley-kafka",), CHAT, frozenset({"503 projection_behind"})),
     "history": Outage(
-        ("deploy/parley-history-serve", "deploy/parley-history-project"), CHAT, UNAVAILABLE
+        ("deploy/parley-history-serve", "deploy/parley-history-project"),
+        CHAT,
+        UNAVAILABLE | {"503 projection_behind"},
     ),
-    "postgres": Outage(("sts/parley-postgres",), frozenset(), UNAVAILABLE),
+    # A reply that ran is committed when it is back; a client that waits 35 s gives up before.
+    "postgres": Outage(
+        ("sts/parley-postgres",),
+        frozenset(),
+        UNAVAILABLE | {"503 event_store_unavailable", "ReadTimeout: "},
+    ),
     "model": Outage(
-        ("deploy/parley-model",), frozenset({"history"}), frozenset({"upstream_unavailable"})
+        ("deploy/parley-model",),
+        frozenset({"history"}),
+        frozenset({"upstream_unavailable", "503 upstream_unavailable"}),
     ),
     "session": Outage(("deploy/parley-session",), frozenset(), UNAVAILABLE),
 }

@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,11 +12,16 @@ from tools.manifests import render
 
 LOAD = ("--streams", "30", "--sdk", "6", "--turns", "5")
 NEXT = "0.1.1-test"
-PLANTED = "-- expand\nALTER TABLE {table} ADD COLUMN planted text;\n"
-STORES = {
-    "session": ("services/session/src/parley_session/storage/migrations", "sessions"),
-    "history": ("services/history/src/parley_history/storage/migrations", "discarded_records"),
-}
+# Adds a migration to each store.
+PLANT = """
+from pathlib import Path
+from parley_history.storage.migrations import MIGRATIONS as history
+from parley_session.storage.migrations import MIGRATIONS as session
+for folder, table in ((session, "sessions"), (history, "discarded_records")):
+    last = max(int(file.name[:4]) for file in Path(str(folder)).glob("0*.sql"))
+    statement = f"-- expand\\nALTER TABLE {table} ADD COLUMN planted text;\\n"
+    Path(str(folder), f"{last + 1:04}_planted.sql").write_text(statement)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +30,9 @@ def next_image(trial: Trial, image: str, tmp_path_factory: pytest.TempPathFactor
     if not trial.cluster.can_load:
         pytest.skip("needs PARLEY_TEST_IMAGE_LOAD, for the image of the next release")
     folder = tmp_path_factory.mktemp("next")
-    for store, (migrations, table) in STORES.items():
-        last = max(int(each.name[:4]) for each in Path(migrations).glob("0*.sql"))
-        file = folder / f"parley_{store}" / "storage" / "migrations" / f"{last + 1:04}_planted.sql"
-        file.parent.mkdir(parents=True)
-        file.write_text(PLANTED.format(table=table))
-    dockerfile = f"FROM {image}\nCOPY . /opt/parley/lib/python3.13/site-packages/\n"
-    (folder / "Dockerfile").write_text(dockerfile)
+    (folder / "plant.py").write_text(PLANT)
+    steps = [f"FROM {image}", "USER 0", "COPY plant.py /plant.py", "RUN python /plant.py"]
+    (folder / "Dockerfile").write_text("\n".join([*steps, "USER 10001:10001", ""]))
     name = f"{image.rpartition(':')[0]}:{NEXT}"
     subprocess.run(["docker", "build", "-q", "-t", name, folder], check=True, capture_output=True)
     trial.cluster.load_image(name)

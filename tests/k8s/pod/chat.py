@@ -117,12 +117,13 @@ class Load:
         turn = await self._send(lambda: person.request("POST", path, json=body, headers=key))
         known = self._acknowledged[session_id]
         known.version = turn["version"]
-        if turn["status"] != "completed":
-            return {"ok": False, "code": turn["error"]["code"]}
-        known.reply = turn["reply"]["content"]
+        if turn["status"] == "completed":
+            known.reply = turn["reply"]["content"]
         seconds = round(time.monotonic() - started, 2)
         if not self._options.patient:
             await self._timed("history", lambda: self._history(session_id, known))
+        if turn["status"] != "completed":
+            return {"ok": False, "code": turn["error"]["code"]}
         exact = known.reply == expected
         return {"ok": exact, "code": "ok" if exact else "other_text", "seconds": seconds}
 
@@ -212,11 +213,18 @@ class Load:
         try:
             outcome = await act()
         except (httpx2.HTTPError, openai.OpenAIError, Failed) as error:
-            outcome = {"ok": False, "code": name_of(error)}
+            outcome = {"ok": False, "code": _code_of(error)}
         _report(kind, **({"seconds": round(time.monotonic() - started, 2)} | outcome))
 
     def _person(self, name: str = "") -> Person:
         return Person(self._http, self._options.url, self._secret, name)
+
+
+def _code_of(error: Exception) -> str:
+    """The status and code of an error response; the code of one in a stream."""
+    if isinstance(error, openai.APIError) and error.code:
+        return f"{getattr(error, 'status_code', '')} {error.code}".strip()
+    return name_of(error)
 
 
 def _report(kind: str, **outcome: Any) -> None:
