@@ -44,6 +44,8 @@ async def test_a_defined_assistant_is_visible_to_the_tenant_at_once(session: Ser
         "model": "demo",
         "default": False,
         "retired": False,
+        "temporary_seconds": 86_400,
+        "undelete_seconds": 0,
         **CHEF,
     }
     assert await listed(session) == ["helper", "coder", "tutor", "chef"]
