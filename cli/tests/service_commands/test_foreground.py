@@ -20,7 +20,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 CHILD = r"""
-import json, os, signal, sys
+import json, os, signal, sys, time
 
 def on_signal(number, frame):
     os.write(1, (signal.Signals(number).name + "\n").encode())
@@ -32,8 +32,9 @@ command = open("/proc/self/cmdline").read()
 described = {"pid": os.getpid(), "variables": dict(os.environ), "command": command}
 print(json.dumps(described), flush=True)
 if sys.argv[1:] == ["wait"]:
-    signal.pause()
-    signal.pause()
+    # Not `pause`, which does not return for a signal that arrives just before it.
+    while True:
+        time.sleep(0.1)
 sys.exit(int(sys.argv[1]))
 """
 
