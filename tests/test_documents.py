@@ -35,6 +35,12 @@ def test_no_request_of_a_document_needs_a_curl_newer_than_7_68(document: Path) -
     assert [line for line in requests if re.search(new, line)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_document_has_the_marks_of_an_unfinished_merge(document: Path) -> None:
+    marks = re.findall(r"^(?:<{7} .*|={7}|>{7} .*)$", document.read_text(), re.MULTILINE)
+    assert marks == []
+
+
 def _relative_links(document: Path) -> list[str]:
     links = _LINK.findall(_CODE_BLOCK.sub("", document.read_text()))
     return [link for link in links if not re.match(r"[a-z]+:", link)]
