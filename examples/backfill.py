@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from parley_events.decoding import decode_json_event
+from parley_events.event_decoders import decode_json_event
 from parley_events.session import Event, ReplyCompleted
 
 

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from parley_events.cloudevents import UndecodableRecord, decode
 from parley_events.consumer_rule import Applied, SequenceCheck, check_sequence
-from parley_events.decoding import record_from
+from parley_events.event_decoders import record_from
 from parley_events.session import Event, ReplyCompleted
 from parley_events.topics import SESSIONS_TOPIC
 

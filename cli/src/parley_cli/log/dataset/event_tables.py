@@ -24,7 +24,7 @@ from parley_events.api_key import ApiKeyEvent
 from parley_events.assistant import AssistantEvent
 from parley_events.asyncapi.streams import ALL_DATA_BY_TYPE
 from parley_events.cloudevents import Record, UndecodableRecord, decode
-from parley_events.decoding import decode_api_key, decode_assistant
+from parley_events.event_decoders import decode_api_key, decode_assistant
 from parley_events.session import Event
 
 # Twice the longest value of a record, which must lie within a block and the next one.

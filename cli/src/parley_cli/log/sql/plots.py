@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from parley_cli.errors import CommandError
-from parley_cli.log.sql.formatting import rows_of, text_of
+from parley_cli.log.sql.result_formats import rows_of, text_of
 
 PlotKind = Literal["line", "bar"]
 MAX_POINTS = 1_000

@@ -27,7 +27,7 @@ from parley_cli.stack.up.addresses import (
 from parley_cli.stack.up.databases_sql import ServiceDatabase, contains_events, prepare_databases
 from parley_cli.stack.up.engine_selection import EngineSelection
 from parley_cli.stack.up.environments import Environments, ProcessEnvironment
-from parley_cli.stack.up.monitoring import Monitoring, configure_monitoring
+from parley_cli.stack.up.monitoring_programs import Monitoring, configure_monitoring
 from parley_core.log import LogError, ensure_topic
 from parley_events.topics import (
     API_KEYS_PARTITIONS,

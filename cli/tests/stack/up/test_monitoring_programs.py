@@ -13,7 +13,7 @@ import pytest
 from parley_cli.engines import EngineError, free_ports
 from parley_cli.stack.supervision.service_process import ServiceProcess
 from parley_cli.stack.up.addresses import Addresses
-from parley_cli.stack.up.monitoring import DASHBOARDS, Monitoring, configure_monitoring
+from parley_cli.stack.up.monitoring_programs import DASHBOARDS, Monitoring, configure_monitoring
 from parley_testing.eventually import eventually
 from tools.monitoring.promtool import find_prometheus
 

@@ -6,7 +6,12 @@ import pytest
 
 from parley_events.asyncapi.streams import STREAMS
 from parley_events.cloudevents import UndecodableRecord, decode
-from parley_events.decoding import decode_api_key, decode_assistant, decode_json_event, record_from
+from parley_events.event_decoders import (
+    decode_api_key,
+    decode_assistant,
+    decode_json_event,
+    record_from,
+)
 from parley_events.golden import golden, golden_record
 
 SESSIONS, ASSISTANTS, API_KEYS = STREAMS
