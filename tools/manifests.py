@@ -53,7 +53,7 @@ def render_extra_components() -> list[dict[str, Any]]:
 
 def _render(folder: Path) -> list[dict[str, Any]]:
     rendered = subprocess.run([kubectl(), "kustomize", folder], stdout=subprocess.PIPE, check=True)
-    return [each for each in yaml.safe_load_all(rendered.stdout) if each]
+    return [each for each in yaml.load_all(rendered.stdout, yaml.CSafeLoader) if each]
 
 
 def errors_in(resource: dict[str, Any], versions: Sequence[str] = KUBERNETES_VERSIONS) -> list[str]:
