@@ -1,4 +1,4 @@
-"""The rendered manifests of every overlay agree with the settings, one another and the documents."""
+"""The manifests of every overlay agree with the settings, one another and the documents."""
 
 import re
 from pathlib import Path
