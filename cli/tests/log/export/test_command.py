@@ -97,12 +97,19 @@ async def test_records_that_are_no_events_are_listed(exported: ExportedLog) -> N
     started, one, two = conversation.records
     broken = replace(one, value=b'{"actor":7}')
     foreign = Record(b"key", [], b"value")
-    await append(exported.log.brokers, exported.log.topic, [started, broken, two, foreign])
+    headers = dict(FakeConversation().records[0].headers)
+    upper = Record(
+        headers["ce_subject"], [*{**headers, "ce_id": headers["ce_id"].upper()}.items()], b"{}"
+    )
+    binary = Record(b"\xff", [*{**headers, "ce_subject": b"\xff"}.items()], b"{}")
+    records = [started, broken, two, foreign, upper, binary]
+    await append(exported.log.brokers, exported.log.topic, records)
     manifest = await exported.export()
     assert [row["sequence"] for row in exported.rows()] == [1, 3]
     errors = {each.error for each in manifest.streams["sessions"].undecodable.first}
-    assert manifest.streams["sessions"].undecodable.count == 2
+    assert manifest.streams["sessions"].undecodable.count == 4
     assert "a header is missing or invalid" in errors
+    assert (await exported.export(resume=True)).files == manifest.files
 
 
 async def test_fields_and_types_of_a_newer_version_are_exported_as_json(

@@ -162,7 +162,7 @@ class StreamExporter:
             positions=dict(positions),
             repeats=self._state.repeats + rule.repeats,
             deferred=[event for each in rule.deferred.values() for _, event in each.values()],
-            forked={session.decode(errors="replace"): at for session, at in rule.forked.items()},
+            forked={session.decode(): at for session, at in rule.forked.items()},
             undecodable=self._events.undecodable,
             unopened_fields=self._state.unopened_fields + unopened,
         )
