@@ -77,7 +77,6 @@ class StreamState(Struct, frozen=True, kw_only=True):
     """
 
     topic: str
-    starts: dict[int, int] = {}
     positions: dict[int, int] = {}
     repeats: int = 0
     applied: str | None = None
@@ -147,7 +146,7 @@ def save(storage: Storage, path: str, manifest: Manifest) -> None:
     """Write the manifest after the files that it names are on the disk. Raises StorageError."""
     storage.sync()
     encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    storage.write(path, encoded + b"\n")
+    storage.replace(path, encoded + b"\n")
     storage.sync()
 
 

@@ -36,10 +36,11 @@ def generate(target: str, sessions: int, seed: int, *, days: int, content: bool)
     storage = storage_at(target)
     if next(iter(storage.paths()), None) is not None:
         raise CommandError(f"{storage} is not empty: choose another folder.")
-    writer = ExportWriter(storage, Manifest(selection=Selection(content=content)))
-    _write_assistants(writer, seed)
-    write_sessions(writer, simulated_events(sessions, seed, days), content)
-    writer.complete()
+    with storage.exclusive():
+        writer = ExportWriter(storage, Manifest(selection=Selection(content=content)))
+        _write_assistants(writer, seed)
+        write_sessions(writer, simulated_events(sessions, seed, days), content)
+        writer.complete()
     print(f"{storage} has {writer.manifest.events:,} events of {sessions:,} sessions.")
     return 0
 
@@ -86,8 +87,7 @@ def write_sessions(writer: ExportWriter, events: Iterator[SimulatedEvent], conte
             writer.write_parts(groups, opened if content else None)
             groups, opened, count = defaultdict(list), {}, 0
     writer.write_parts(groups, opened if content else None)
-    starts = dict.fromkeys(partitions, 0)
-    state = StreamState(topic=SESSIONS_TOPIC, starts=starts, positions=positions)
+    state = StreamState(topic=SESSIONS_TOPIC, positions=positions)
     writer.checkpoint("sessions", state, {})
 
 
@@ -117,7 +117,7 @@ def _write_assistants(writer: ExportWriter, seed: int) -> None:
         raw = RawEvent.of(0, offset, record)
         groups[(raw.type, raw.time[:10])].append(raw)
     writer.write_parts(groups, None)
-    state = StreamState(topic=ASSISTANTS_TOPIC, starts={0: 0}, positions={0: len(ASSISTANTS)})
+    state = StreamState(topic=ASSISTANTS_TOPIC, positions={0: len(ASSISTANTS)})
     writer.checkpoint("assistants", state, {})
 
 
