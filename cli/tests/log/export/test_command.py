@@ -167,6 +167,8 @@ async def test_content_is_sealed_unless_asked_for_and_null_once_erased(
         await with_content.export(KeySource(url, InternalSecret.parse(SECRET)), content=True)
     contents = {row["session_id"]: row["content"] for row in with_content.rows(MessageSubmitted)}
     assert contents == {str(open_one.id): '{"text":"Hello"}', str(erased.id): None}
+    files = [with_content.folder / path for path in load_manifest(with_content.storage).paths]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
 async def test_fields_that_stay_sealed_are_counted_by_stream(exported: ExportedLog) -> None:

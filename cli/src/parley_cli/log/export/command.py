@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -159,6 +160,8 @@ async def _range(
 
 async def _unsealer(stack: AsyncExitStack, keys: KeySource) -> Unsealer:
     _print_notice("Message content is written in clear text.")
+    # Only this user may read the files.
+    stack.callback(os.umask, os.umask(0o077))
     http = await stack.enter_async_context(http_session())
     client = ServiceClient(
         http, keys.session_url, caller="cli", callee="session", secret=keys.secret
