@@ -157,7 +157,6 @@ class Projector:
             await self._back_off(f"{error} {_LOST_RECORDS_REMEDY}")
         except PositionConflict:
             log.info("another projector moved the positions; reading them again")
-            self._unprojected.clear()
             self._must_seek = True
         except LogError as error:
             self._observer.on_log_result(False)
@@ -214,6 +213,9 @@ class Projector:
 
     async def _positions_of(self, partitions: Sequence[int]) -> Mapping[int, int]:
         positions = await self._read_model.positions_of(partitions)
+        # What was read before may be projected by now, by another projector; else it is read again.
+        for partition in partitions:
+            self._unprojected.pop(partition, None)
         self._next |= positions
         return positions
 
