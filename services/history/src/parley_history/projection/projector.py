@@ -187,18 +187,8 @@ class Projector:
                 times.append(each.event.time)
                 # Not replaced: after a failure, the age of the first one grows.
                 self._unprojected.setdefault(each.partition, each.event.time)
-        with batch_span(
-            f"process {self._topic}",
-            "consumer",
-            {
-                "messaging.system": "kafka",
-                "messaging.operation.type": "process",
-                "messaging.operation.name": "process",
-                "messaging.destination.name": self._topic,
-                "messaging.batch.message_count": len(incoming),
-            },
-            (each.event.traceparent for each in incoming if isinstance(each.event, Event)),
-        ):
+        creators = (each.event.traceparent for each in incoming if isinstance(each.event, Event))
+        with batch_span("process", self._topic, len(incoming), creators):
             parked = await self._read_model.apply(incoming, updates)
         self._observer.on_database_result(True)
         for partition in ends:
