@@ -12,7 +12,7 @@ from core_fakes.observed import observe
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import Principal, service_principal
 from parley_core.http import body_limit
 from parley_core.http.body_limit import MAX_DISCARDED_BYTES, BodyBudget, BodyLimitMiddleware
 from parley_core.http.error_handlers import install_error_handlers
@@ -280,6 +280,24 @@ async def test_a_person_has_a_share_of_the_budget_and_always_one_body() -> None:
         assert (status, body["error"]["code"]) == (429, "too_much_content")
         assert int(headers["retry-after"]) >= 1
         reader, writer = await ada()
+        writer.write(request(body_of(600), announced=True))
+        assert (await answer(reader))[0] == 200
+    await eventually(lambda: budget.used == 0)
+
+
+async def test_a_service_in_its_own_name_has_the_whole_budget() -> None:
+    budget = BodyBudget(3_000, "busy")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {"principal": service_principal("inference")}
+        await application(budget)(scope, receive, send)
+
+    async with listening(app) as connect:
+        _, writer = await connect()
+        writer.write(head("/parsed", "content-length: 1000") + b"x" * 990)
+        await eventually(lambda: budget.used == 990)
+
+        reader, writer = await connect()
         writer.write(request(body_of(600), announced=True))
         assert (await answer(reader))[0] == 200
     await eventually(lambda: budget.used == 0)

@@ -14,6 +14,7 @@ from session_support.service import Service
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
+from parley_testing.recorded_spans import recorded_spans
 
 ADMIN = Principal(ADA.tenant, ADA.user, frozenset(("admin", "assistants:write")))
 GATEWAY = Principal("parley", "gateway")
@@ -179,6 +180,20 @@ async def test_creation_and_revocation_are_events_without_secret_digest_and_name
     for event in events:
         assert "a private name" not in event["data"]
         assert digest.hex() not in event["data"]
+
+
+async def test_the_events_of_a_key_carry_the_trace_of_their_requests(
+    session: Service, pool: Pool
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traceparent = f"00-{trace}-b7ad6b7169203331-01"
+    with recorded_spans():
+        body = {"name": "a program"}
+        created = await session.call("POST", "/api-keys", body, traceparent=traceparent)
+        path = f"/api-keys/{created.body['id']}"
+        assert (await session.call("DELETE", path, traceparent=traceparent)).status == 200
+    rows = await pool.fetch("SELECT traceparent FROM api_key_events")
+    assert [row["traceparent"].split("-")[1] for row in rows] == [trace, trace]
 
 
 async def test_a_key_with_models_opens_no_turn_with_another(session: Service) -> None:

@@ -69,18 +69,8 @@ class LogWriter:
         """
         self._require_usable()
         _require_size(records)
-        with batch_span(
-            f"send {self._topic}",
-            "producer",
-            {
-                "messaging.system": "kafka",
-                "messaging.operation.type": "send",
-                "messaging.operation.name": "send",
-                "messaging.destination.name": self._topic,
-                "messaging.batch.message_count": len(records),
-            },
-            (record.traceparent for record in records),
-        ) as sending:
+        creators = (record.traceparent for record in records)
+        with batch_span("send", self._topic, len(records), creators) as sending:
             result = await self._append(records, timeout)
             if result.error is not None:
                 sending.fail(type(result.error).__name__)

@@ -7,6 +7,7 @@ import asyncpg
 
 from parley_core.auth.principal import Principal
 from parley_core.storage.postgres_pool import Pool
+from parley_core.tracing.spans import current_traceparent
 from parley_events.api_key import ApiKeyEvent
 from parley_events.cloudevents import encode_data
 from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
@@ -31,8 +32,8 @@ _VALID = _FIND.format(
 
 _APPEND = """
 WITH changed AS ({}), stored AS (
-    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data)
-    SELECT $1, $2, $3, $4, $5, $6::json FROM changed
+    INSERT INTO api_key_events (stream_id, sequence, id, type, time, data, traceparent)
+    SELECT $1, $2, $3, $4, $5, $6::json, $7 FROM changed
 ), queued AS (
     INSERT INTO api_key_outbox (stream_id, sequence, bytes)
     SELECT $1, $2, octet_length($6::text) FROM changed
@@ -43,10 +44,10 @@ _CREATE = _APPEND.format(
     """
     INSERT INTO api_keys (stream_id, sequence, created_at, tenant, owner, name, secret_digest,
         scopes, models, expires_at)
-    SELECT $1, $2, $5, $7, $8, $9, $10, $11, $12, $13
+    SELECT $1, $2, $5, $8, $9, $10, $11, $12, $13, $14
     WHERE (
-        SELECT count(*) FROM api_keys WHERE tenant = $7 AND owner = $8 AND revoked_at IS NULL
-    ) < $14
+        SELECT count(*) FROM api_keys WHERE tenant = $8 AND owner = $9 AND revoked_at IS NULL
+    ) < $15
     ON CONFLICT DO NOTHING
     RETURNING stream_id
 """
@@ -139,6 +140,7 @@ class ApiKeyStore:
             event.type,
             event.time,
             encode_data(event.data).decode(),
+            current_traceparent(),
             *values,
         )
         if stored:
