@@ -145,7 +145,7 @@ class FakeSessionService(FakeService):
                     return refusal(404, "session_not_found")
                 return raw(_shape(session).to_json())
             case _, "api-keys", *rest:
-                return self.api_keys.answer(call, *rest)
+                return await self.api_keys.answer(call, *rest)
             case "GET", "revocations":
                 return self.api_keys.revocations()
             case "POST", "keys":

@@ -134,6 +134,14 @@ async def test_a_retry_gets_the_same_key_again(session: Service, pool: Pool) -> 
     assert (await authenticate(session, first.body["key"]))[0] is not None
 
 
+async def test_a_retry_never_gets_a_revoked_key(session: Service) -> None:
+    body, key = {"name": "a program"}, str(uuid4())
+    created = await session.call("POST", "/api-keys", body, key=key)
+    await session.call("DELETE", f"/api-keys/{created.body['id']}")
+    again = await session.call("POST", "/api-keys", body, key=key)
+    assert again.error[:2] == (422, "idempotency_key_reused")
+
+
 @pytest.mark.parametrize(
     "expires_at", ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
 )
@@ -146,7 +154,7 @@ async def test_a_key_expires_in_the_future_and_within_ten_years(
 
 
 async def test_a_person_has_a_bounded_number_of_keys(
-    serve: Callable[..., Awaitable[Service]], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Awaitable[Service]], pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("parley_session.application.api_keys.MAX_API_KEYS_PER_PERSON", 2)
     session = await serve()
@@ -155,7 +163,11 @@ async def test_a_person_has_a_bounded_number_of_keys(
     refused = await session.call("POST", "/api-keys", {"name": "a"})
     assert refused.error == (409, "api_keys_full", None)
     await create(session, EVE)
+    # A loop of creations and revocations is bounded as well.
     await session.call("DELETE", f"/api-keys/{first['id']}")
+    refused = await session.call("POST", "/api-keys", {"name": "a"})
+    assert refused.error == (409, "api_keys_full", None)
+    await pool.execute("UPDATE api_keys SET revoked_at = revoked_at - interval '1 day'")
     await create(session)
 
 

@@ -17,18 +17,15 @@ from parley_session.domain.api_key_state import ApiKeyDefinition, ApiKeyState
 REVOKED_LATELY_SECONDS = 120
 MAX_REVOCATIONS = 1_000
 
-_FIND = """
-SELECT api_keys.*, first.id AS created_by
-FROM api_keys JOIN api_key_events AS first USING (stream_id)
-WHERE first.sequence = 1 AND {}
+_BY_ID = "SELECT * FROM api_keys WHERE stream_id = $1"
+_OF_PERSON = """
+SELECT * FROM api_keys WHERE tenant = $1 AND owner = $2 AND revoked_at IS NULL
+ORDER BY created_at DESC, stream_id
 """
-_BY_ID = _FIND.format("stream_id = $1")
-_OF_PERSON = _FIND.format(
-    "tenant = $1 AND owner = $2 AND revoked_at IS NULL ORDER BY created_at DESC, stream_id"
-)
-_VALID = _FIND.format(
-    "stream_id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
-)
+_VALID = """
+SELECT * FROM api_keys WHERE stream_id = ANY ($1) AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now())
+"""
 
 _APPEND = """
 WITH changed AS ({}), stored AS (
@@ -46,7 +43,8 @@ _CREATE = _APPEND.format(
         scopes, models, expires_at)
     SELECT $1, $2, $5, $8, $9, $10, $11, $12, $13, $14
     WHERE (
-        SELECT count(*) FROM api_keys WHERE tenant = $8 AND owner = $9 AND revoked_at IS NULL
+        SELECT count(*) FROM api_keys WHERE tenant = $8 AND owner = $9
+            AND (revoked_at IS NULL OR revoked_at > now() - interval '1 day')
     ) < $15
     ON CONFLICT DO NOTHING
     RETURNING stream_id
@@ -82,7 +80,9 @@ class ApiKeyStore:
         *,
         max_keys: int,
     ) -> bool:
-        """False if the id is taken, or the person has `max_keys` keys already."""
+        """False if the id is taken, or the person has `max_keys` keys already, counting those that
+        were revoked within a day.
+        """
         return await self._append(
             _CREATE,
             event,
@@ -159,5 +159,4 @@ def _state_of(row: asyncpg.Record) -> ApiKeyState:
         created_at=row["created_at"],
         last_used_on=row["last_used_on"],
         revoked=row["revoked_at"] is not None,
-        created_by=row["created_by"],
     )
