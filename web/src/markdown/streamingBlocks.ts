@@ -77,7 +77,10 @@ export class StreamingBlocks {
     return this.blocks();
   }
 
-  /** The blocks of the whole text: link definitions and footnotes reach across blocks. */
+  /**
+   * The blocks of the whole text. Link definitions and footnotes reach across blocks only in one
+   * that is short; in a longer one, a block that was settled before its definition stays as it is.
+   */
   finish(text: string): ShownBlock[] {
     if (isShort(text) && DEFINITION.test(text)) {
       this.reset();
