@@ -89,6 +89,46 @@ test('an export is imported again, with its branches', async () => {
   await chat.close();
 });
 
+test('an import that fails halfway is repeated without a second copy', async () => {
+  const chat = await open();
+  const { page } = chat;
+  const session = (name: string) => ({
+    object: 'session_export',
+    session: { title: name },
+    messages: [
+      { role: 'user', content: `${name} asks` },
+      { role: 'assistant', content: `${name} answers` },
+      { role: 'user', content: 'of no time', created_at: 'never' },
+    ],
+  });
+  const sessions = ['one', 'two'].map(session);
+  await page.goto(`${stack.url}/import`);
+  await page.locator('input[type=file]').setInputFiles({
+    name: 'parley.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from(JSON.stringify({ object: 'export', sessions })),
+  });
+  let requests = 0;
+  await page.route('**/v1/history/**', async (route) => {
+    if (route.request().method() !== 'POST' || ++requests !== 2) return route.continue();
+    await route.fetch();
+    return route.abort();
+  });
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await page.getByRole('alert').getByText('The server cannot be reached.').waitFor();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('4 messages imported. 2 messages are too large or malformed').waitFor();
+  const { data } = await chat.api<{ data: Array<{ id: string }> }>('/sessions');
+  const contents = await Promise.all(
+    data.map(async ({ id }) => (await chat.history(id)).map((each) => each.content)),
+  );
+  expect(contents.sort()).toEqual([
+    ['one asks', 'one answers'],
+    ['two asks', 'two answers'],
+  ]);
+  await chat.close();
+});
+
 test('a session is copied, and a full one goes on in a copy with the text that was refused', async () => {
   const chat = await open();
   const { page } = chat;

@@ -99,7 +99,7 @@ function OwnData() {
   }
   const exportFile = () =>
     act(async () => {
-      await exportAll('json');
+      await exportAll();
       return '';
     });
   const deleteAll = () =>
