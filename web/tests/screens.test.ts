@@ -241,9 +241,16 @@ test('a long paste is folded, sent whole, and shown in part; one that is too lar
   await page.locator('.message.own').getByRole('button', { name: 'Show all 600 lines' }).click();
   expect((await page.locator('.own-text').textContent())?.trim()).toBe(log);
   await paste('a line of a log\n'.repeat(65_536));
-  await page.locator('#composer-hint', { hasText: 'the limit is 256 KB.' }).waitFor();
+  const refusal = page.locator('#composer-hint', { hasText: 'the limit is 256 KB.' });
+  await refusal.waitFor();
   await page.locator('#composer').press('Enter');
   expect((await chat.history()).length).toBe(2);
+  await page.locator('#composer').fill('short');
+  await paste('a line of a log\n'.repeat(65_536));
+  await refusal.waitFor();
+  await page.locator('#composer').press('Enter');
+  await refusal.waitFor({ state: 'detached' });
+  await chat.answered();
   await chat.agrees();
   await chat.close();
 });

@@ -90,6 +90,7 @@ function NewSession({ assistant, onMenu, onNew }: Properties) {
         )}
       </div>
       <Composer
+        key={assistant?.id}
         draftId={`new:${assistant?.id ?? ''}`}
         name={assistant?.name ?? ''}
         maxBytes={maxBytes}

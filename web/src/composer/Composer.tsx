@@ -45,6 +45,9 @@ export function Composer(properties: Properties) {
   const [pasted, setPasted] = useState<{ lines: number; isFolded: boolean } | null>(null);
   const { bytes, noteInput, isEmpty } = useDraft(draftId, field);
   const isTooLong = bytes > maxBytes;
+  useEffect(() => {
+    if (isEmpty) setPasted(null);
+  }, [isEmpty]);
   const times = useTimes();
   const kilobytes = (count: number) => times.number(count / 1024);
 
@@ -57,7 +60,7 @@ export function Composer(properties: Properties) {
     }
     // In the same task: a second click or Enter finds an empty field.
     field.current.value = '';
-    setPasted(null);
+    setRefused(null);
     onSubmit(content);
     writeDraft(draftId, { text: '', caret: 0 });
     noteInput();
@@ -82,6 +85,7 @@ export function Composer(properties: Properties) {
   }
 
   function onPaste(event: ClipboardEvent<HTMLTextAreaElement>): void {
+    if (properties.isReadOnly) return;
     const text = event.clipboardData.getData('text/plain');
     const size = text.length > maxBytes / 4 ? byteLength(text) : 0;
     setRefused(size > maxBytes ? size : null);
@@ -116,7 +120,7 @@ export function Composer(properties: Properties) {
           ref={field}
           data-region
           rows={1}
-          className={pasted?.isFolded ? 'folded' : undefined}
+          className={pasted?.isFolded && !isEmpty ? 'folded' : undefined}
           dir="auto"
           aria-label={t.writeTo(name)}
           aria-describedby="composer-hint"
