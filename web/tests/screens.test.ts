@@ -158,6 +158,44 @@ test('a session is copied, and a full one goes on in a copy with the text that w
   await chat.close();
 });
 
+test('a full session that is too long to be copied adds its text to that of a new one', async () => {
+  const chat = await open();
+  const { page } = chat;
+  const field = page.locator('#composer');
+  await chat.send('original');
+  await chat.answered();
+  await page.getByRole('button', { name: 'New conversation' }).first().click();
+  await page.locator('.welcome').waitFor();
+  await field.fill('unsent');
+  await page.locator('.session-list a').click();
+  await page.locator('.timeline').getByText('Answer to: original').waitFor();
+  const id = chat.sessionId();
+  const refuse = (path: string, status: number, code: string) =>
+    page.route(path, (route) =>
+      route.fulfill({ status, json: { error: { message: '', type: '', param: null, code } } }),
+    );
+  await refuse('**/messages', 409, 'session_full');
+  await chat.send('one too many');
+  await refuse('**/fork', 503, 'gateway_busy');
+  await page.getByRole('button', { name: 'Continue in a new one' }).click();
+  await page.locator('.toasts').getByText('The server is busy').waitFor();
+  expect(chat.sessionId()).toBe(id);
+  expect(await field.inputValue()).toBe('one too many');
+  await page.unroute('**/fork');
+  await refuse('**/fork', 409, 'fork_too_large');
+  await field.press('End');
+  await page.keyboard.type(', and more');
+  await page.getByRole('button', { name: 'Continue in a new one' }).click();
+  await page.locator('.welcome').waitFor();
+  await expect.poll(() => field.inputValue()).toBe('one too many, and more\n\nunsent');
+  await page.locator(`.session-list a[href="/s/${id}"]`).click();
+  await page.locator('.timeline').getByText('Answer to: original').waitFor();
+  expect(await field.inputValue()).toBe('');
+  chat.errors.length = 0; // The browser logs the 409s and the 503.
+  await chat.agrees();
+  await chat.close();
+});
+
 test('all conversations are deleted at once, here and in the other tab', async () => {
   const chat = await open();
   const { page } = chat;

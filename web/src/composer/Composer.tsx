@@ -9,7 +9,7 @@ import {
 import { usePreferences } from '../app/preferences';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
-import { readDraft, subscribeToDrafts, writeDraft } from '../turns/storedContent';
+import { addField, readDraft, writeDraft } from '../turns/storedContent';
 import { Icon } from '../ui/icons';
 import { announce } from '../ui/liveRegion';
 import { byteLength } from './byteLength';
@@ -210,14 +210,14 @@ function useDraft(draftId: string, field: React.RefObject<HTMLTextAreaElement | 
     };
     show();
     if (matchMedia('(pointer: fine)').matches) element.focus({ preventScroll: true });
-    const unsubscribe = subscribeToDrafts((id) => id === draftId && show());
+    const removeField = addField({ sessionId: draftId, save, show });
     addEventListener('pagehide', save);
     document.addEventListener('visibilitychange', save);
     return () => {
       save();
       // React's own copy of the value outlives the field.
       element.value = '';
-      unsubscribe();
+      removeField();
       removeEventListener('pagehide', save);
       document.removeEventListener('visibilitychange', save);
     };
