@@ -98,13 +98,17 @@ async def test_an_older_build_is_served_until_the_next_one_succeeds(
     assert built is not None
     await build_page(built, lambda _: None)
 
-    (checkout / "src" / "main.tsx").write_text("changed")
+    killed = built.parent / "unfinished-1"
+    killed.mkdir()
     (checkout / "package-lock.json").write_text("{ }")
-    changed = build_folder()
-    assert changed is not None
     install_node(tmp_path, UNREACHABLE)
-    with pytest.raises(PageNotBuilt, match="older build"):
-        await build_page(changed, lambda _: None)
+    for content in ("changed", "changed again"):
+        (checkout / "src" / "main.tsx").write_text(content)
+        changed = build_folder()
+        assert changed is not None
+        with pytest.raises(PageNotBuilt, match="older build"):
+            await build_page(changed, lambda _: None)
+    assert {path.name for path in built.parent.iterdir()} == {"lock", built.name, changed.name}
     assert (changed / "index.html").read_text() == "page\n"
 
     install_node(tmp_path, NODE)

@@ -83,9 +83,7 @@ function OwnText({ text }: { text: string }) {
   const lines = useMemo(() => text.split('\n'), [text]);
   const isLong = lines.length > 2 * SHOWN_LINES || text.length > 2 * SHOWN_CHARACTERS;
   const shown =
-    isLong && !isWhole
-      ? `${lines.slice(0, SHOWN_LINES).join('\n')}`.slice(0, SHOWN_CHARACTERS)
-      : text;
+    isLong && !isWhole ? lines.slice(0, SHOWN_LINES).join('\n').slice(0, SHOWN_CHARACTERS) : text;
   return (
     <>
       <div className={isLong && !isWhole ? 'own-text part' : 'own-text'} dir="auto">
