@@ -14,6 +14,7 @@ from parley_core.tracing.spans import continued_trace
 from parley_core.tracing.trace_context import parse_trace_context
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
 from parley_session.storage.database_errors import DATABASE_UNAVAILABLE
+from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_store import AbandonedTurn, TurnStore
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class LeaseSweeper:
     def __init__(
         self,
         turns: TurnStore,
+        counts: TurnCounts,
         lifecycle: TurnLifecycle,
         *,
         lease_seconds: float,
@@ -58,7 +60,7 @@ class LeaseSweeper:
         `on_swept` is called for each turn that was ended.
         """
         self._on_swept = on_swept
-        self._turns, self._lifecycle = turns, lifecycle
+        self._turns, self._counts, self._lifecycle = turns, counts, lifecycle
         self._interval_seconds, self._lease_seconds = interval_seconds, lease_seconds
         self._max_turns, self._idempotency_hours = max_turns, idempotency_hours
 
@@ -71,6 +73,7 @@ class LeaseSweeper:
                     await self.sweep()
                 if ticks % _TICKS_BETWEEN_DELETIONS == 0:
                     await self._turns.delete_expired(self._idempotency_hours)
+                    await self._counts.delete_old()
                 ticks += 1
             except DATABASE_UNAVAILABLE as error:
                 log.warning("sweeper tick failed: %s", type(error).__name__)
