@@ -27,7 +27,7 @@ from parley_events.consumer_rule import ConsumerRule, TooManyDeferred
 
 STALL_TIMEOUT_SECONDS = 60.0
 # The thread that writes releases the interpreter lock some 30 times per file, and waits for this
-# long to get it back from the reading thread. Python's default of 5 ms makes exports twice as long.
+# long to get it back from a busy reader. With Python's default of 5 ms it took twice as long.
 _SWITCH_INTERVAL_SECONDS = 0.0005
 
 
