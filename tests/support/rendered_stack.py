@@ -137,24 +137,38 @@ def variables(kind: type[Settings]) -> set[str]:
 
 
 def mounted_files(stack: Stack, workload: Workload) -> set[str]:
-    secrets = _keys_of_secrets(stack)
+    maps = {each["metadata"]["name"]: each["data"] for each in stack.of("ConfigMap")}
     found = set()
     for mount in workload.container.get("volumeMounts", []):
         (volume,) = (each for each in workload.pod["volumes"] if each["name"] == mount["name"])
-        if volume.get("configMap", {}).get("optional"):
+        source = volume.get("configMap")
+        if source and source.get("optional") and source["name"] not in maps:
             continue  # Of overlays that have it.
-        if "configMap" in volume:
-            names = stack.named("ConfigMap", volume["configMap"]["name"])["data"].keys()
+        if source:
+            names = maps[source["name"]].keys()
+        elif "projected" in volume:
+            names = {item["path"] for secret in _secrets_of(volume) for item in secret["items"]}
         else:
-            sources = [each["secret"] for each in volume["projected"]["sources"]]
-            names = {item["path"] for source in sources for item in source["items"]}
-            for source in sources:
-                # With external engines, somebody else makes the Secrets.
-                if secrets and not source.get("optional"):
-                    keys = {item["key"] for item in source["items"]}
-                    assert keys <= secrets[source["name"]], source
+            continue
         found |= {f"{mount['mountPath']}/{name}" for name in names}
     return found
+
+
+def missing_secrets(stack: Stack) -> list[tuple[str, str, set[str]]]:
+    """Workload, Secret, and the keys that nothing makes; none where others make all Secrets."""
+    made = _keys_of_secrets(stack)
+    return [
+        (workload.name, secret["name"], missing)
+        for workload in stack.workloads
+        for volume in workload.pod.get("volumes", [])
+        for secret in _secrets_of(volume)
+        if made and not secret.get("optional")
+        if (missing := {item["key"] for item in secret["items"]} - made.get(secret["name"], set()))
+    ]
+
+
+def _secrets_of(volume: Resource) -> list[Resource]:
+    return [each["secret"] for each in volume.get("projected", {}).get("sources", [])]
 
 
 def allowed_calls(stack: Stack, direction: str, peers: str) -> set[tuple[str, str]]:

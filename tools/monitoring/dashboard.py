@@ -164,19 +164,49 @@ def text(title: str, markdown: str, height: int) -> Panel:
     return Panel(title, "text", options={"mode": "markdown", "content": markdown}, height=height)
 
 
-def quantiles(histogram: str, labels: str = "", by: str = "") -> list[Query]:
+def series(metric: str, matchers: str = "") -> str:
+    """The series of a metric in the selected namespaces."""
+    return f'{metric}{{{matchers}{", " if matchers else ""}namespace=~"$namespace"}}'
+
+
+def gauge(
+    metric: str,
+    by: str = "",
+    *,
+    aggregate: str = "sum",
+    matchers: str = "",
+    legend: str | None = None,
+) -> Query:
+    """A gauge, aggregated by labels, which are its legend unless another one is given."""
+    return _aggregated(aggregate, series(metric, matchers), by, legend)
+
+
+def rate(metric: str, by: str = "", *, matchers: str = "", legend: str | None = None) -> Query:
+    """A counter's increase per second, summed by labels, which are its legend by default."""
+    increase = f"rate({series(metric, matchers)}[$__rate_interval])"
+    return _aggregated("sum", increase, by, legend)
+
+
+def _aggregated(aggregate: str, expression: str, by: str, legend: str | None) -> Query:
+    groups = f"by ({by}) " if by else ""
+    return Query(f"{aggregate} {groups}({expression})", legend or _legend(by))
+
+
+def quantiles(histogram: str, by: str = "") -> list[Query]:
     """p50 and p99 of a histogram in the selected namespaces, by more labels if given."""
-    matchers = f'namespace=~"$namespace"{", " if labels else ""}{labels}'
     groups = f"{by}, le" if by else "le"
-    legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(",") if label)
     return [
         Query(
             f"histogram_quantile({quantile}, sum by ({groups}) "
-            f"(rate({histogram}_bucket{{{matchers}}}[$__rate_interval])))",
-            f"p{100 * quantile:.0f} {legend}".strip(),
+            f"(rate({series(f'{histogram}_bucket')}[$__rate_interval])))",
+            f"p{100 * quantile:.0f} {_legend(by)}".strip(),
         )
         for quantile in (0.5, 0.99)
     ]
+
+
+def _legend(by: str) -> str:
+    return " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(",") if label)
 
 
 _LINK_TO_BOARDS = {
