@@ -30,6 +30,7 @@ from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.api_key_verifier import ApiKeyVerifier
 from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.bad_token_limit import BadTokenLimit
 from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.auth.revocation_poll import RevocationPoll
 from parley_gateway.auth.stream_tickets import StreamTickets
@@ -91,6 +92,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
     revocations = RevocationList()
+    addresses = ClientAddresses(settings.trusted_proxies)
     streams = StreamLimiter(
         settings.max_streams,
         settings.max_person_share,
@@ -116,7 +118,13 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             )
             revoked = RevocationPoll(upstreams.session, revocations, tokens, streams.end_revoked)
             api_keys = ApiKeyVerifier(upstreams.session)
-            authenticator = Authenticator(verification.verifier, api_keys, tokens, revocations)
+            authenticator = Authenticator(
+                verification.verifier,
+                api_keys,
+                tokens,
+                revocations,
+                BadTokenLimit(addresses.client_of),
+            )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
                 settings,
@@ -167,7 +175,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         metrics=monitor.requests,
         person_key=lambda: settings.internal_secret.value,
         begin_span=EntrySpans(settings.trusted_proxies),
-        client_address=ClientAddresses(settings.trusted_proxies).address_of,
+        client_address=addresses.address_of,
     )
     install_error_handlers(api)
     install_request_error_handlers(api)
