@@ -25,10 +25,14 @@ from parley_gateway.api.history_routes import history_routes, read_history_route
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.reference_routes import reference_routes
+from parley_gateway.api.revocation_routes import revocation_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.api_key_verifier import ApiKeyVerifier
 from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.bad_token_limit import BadTokenLimit
+from parley_gateway.auth.revocation_list import RevocationList
+from parley_gateway.auth.revocation_poll import RevocationPoll
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_verification import TokenVerification
@@ -87,9 +91,12 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
+    revocations = RevocationList()
+    addresses = ClientAddresses(settings.trusted_proxies)
     streams = StreamLimiter(
         settings.max_streams,
         settings.max_person_share,
+        revocations=revocations,
         drain_seconds=settings.drain_seconds,
         handover_seconds=settings.handover_seconds,
     )
@@ -109,12 +116,20 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 history_url=settings.history_url,
                 monitor=monitor,
             )
-            api_keys = ApiKeyVerifier(upstreams.session, tokens)
-            authenticator = Authenticator(verification.verifier, api_keys, tokens)
+            revoked = RevocationPoll(upstreams.session, revocations, tokens, streams.end_revoked)
+            api_keys = ApiKeyVerifier(upstreams.session)
+            authenticator = Authenticator(
+                verification.verifier,
+                api_keys,
+                tokens,
+                revocations,
+                BadTokenLimit(addresses.client_of),
+            )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
                 settings,
                 authenticator,
+                revocations,
                 verification,
                 upstreams,
                 pages,
@@ -132,8 +147,10 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             reloader = SettingsReloader(
                 settings, apply, monitor.registry, more_files=lambda: verification.more_files
             )
+            # Before the first request is accepted, where the session service answers.
+            await revoked.poll()
             async with background_tasks(
-                _start(verification, monitor.state), reloader.run(), api_keys.run()
+                _start(verification, revoked, monitor.state), reloader.run(), revoked.run()
             ):
                 yield
 
@@ -158,7 +175,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         metrics=monitor.requests,
         person_key=lambda: settings.internal_secret.value,
         begin_span=EntrySpans(settings.trusted_proxies),
-        client_address=ClientAddresses(settings.trusted_proxies).address_of,
+        client_address=addresses.address_of,
     )
     install_error_handlers(api)
     install_request_error_handlers(api)
@@ -177,16 +194,21 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     return Gateway(asgi, cached.early_pages, api, tokens, monitor, begin_drain, streams.hurry)
 
 
-async def _start(verification: TokenVerification, state: ProcessState) -> None:
-    """The process is ready once it can verify tokens."""
+async def _start(
+    verification: TokenVerification, revoked: RevocationPoll, state: ProcessState
+) -> None:
+    """The process is ready once it can verify tokens and knows which are revoked."""
     state.wait_for("token_issuer")
     await verification.wait_until_usable()
+    state.wait_for("session")
+    await revoked.wait_until_complete()
     state.mark_started()
 
 
 def _routes(
     settings: GatewaySettings,
     authenticator: Authenticator,
+    revocations: RevocationList,
     verification: TokenVerification,
     upstreams: Upstreams,
     pages: PageCache,
@@ -216,7 +238,7 @@ def _routes(
         read_history_route(authenticator, HistoryReader(forwarder, upstreams, pages, versions)),
         turn_routes(
             authenticator,
-            TicketAuthenticator(authenticator, tickets),
+            TicketAuthenticator(authenticator, tickets, revocations),
             forwarder,
             upstreams,
             MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
@@ -238,6 +260,7 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         api_key_routes(authenticator, forwarder, upstreams),
+        revocation_routes(authenticator, forwarder, upstreams),
         health_routes(monitor.state),
         client_config_routes(files, lambda: verification.issuers),
     )

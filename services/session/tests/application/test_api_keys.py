@@ -90,7 +90,8 @@ async def test_wrong_unknown_expired_and_revoked_keys_are_not_authenticated(
         None,
     ]
     answer = await session.call("GET", "/revocations", who=GATEWAY)
-    assert answer.body == {"api_keys": [presented(revoked)["id"]], "complete": True}
+    assert answer.body["api_keys"] == [presented(revoked)["id"]]
+    assert answer.body["complete"]
     assert presented(revoked)["id"] not in [each["id"] for each in await listed(session)]
 
 

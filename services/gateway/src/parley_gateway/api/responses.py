@@ -13,6 +13,7 @@ Responses = dict[int | str, dict[str, Any]]
 ALWAYS: Codes = {
     400: ("invalid_request",),
     401: ("unauthenticated", "invalid_token"),
+    429: ("too_many_bad_tokens",),
     500: ("internal_error",),
     503: (
         "session_unavailable",
@@ -53,10 +54,15 @@ _TYPES = {
 
 
 def responses(success: Mapping[int, dict[str, Any]], *errors: Codes) -> Responses:
-    """All responses of an operation; where two groups have one status, the last group counts."""
+    """All responses of an operation; where two groups have one status, the last group counts.
+
+    429 always has the code of bad tokens, too.
+    """
     codes: dict[int, Sequence[str]] = dict(ALWAYS)
     for group in errors:
         codes.update(group)
+    if codes[429] is not ALWAYS[429]:
+        codes[429] = (*codes[429], *ALWAYS[429])
     documented: Responses = dict(success.items())
     documented.update((status, _response(status, codes[status])) for status in sorted(codes))
     return documented
