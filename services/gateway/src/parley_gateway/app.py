@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_client import http_session
+from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
@@ -22,6 +23,7 @@ from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes, read_history_route
+from parley_gateway.api.limit_routes import limit_routes
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.reference_routes import reference_routes
@@ -53,6 +55,11 @@ from parley_gateway.http.security_headers import SecurityHeaders
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.limits.completion_admission import CompletionAdmission
+from parley_gateway.limits.limit_headers import LimitHeaders, limited_request
+from parley_gateway.limits.limit_metrics import LimitMetrics
+from parley_gateway.limits.redis_counts import redis_counts
+from parley_gateway.limits.request_limits import RequestLimits
 from parley_gateway.metrics import GatewayMetrics
 from parley_gateway.page.page_files import PageFiles
 from parley_gateway.settings import GatewaySettings
@@ -87,11 +94,18 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
+    has_limits = settings.limits_file is not None
+    limits = RequestLimits(
+        read_limit_rules(settings.limits_file),
+        LimitMetrics(monitor.registry),
+        redis_counts(settings.redis_url, monitor) if has_limits else None,
+    )
     streams = StreamLimiter(
         settings.max_streams,
         settings.max_person_share,
         drain_seconds=settings.drain_seconds,
         handover_seconds=settings.handover_seconds,
+        within_limits=limits.stream,
     )
 
     @asynccontextmanager
@@ -110,7 +124,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 monitor=monitor,
             )
             api_keys = ApiKeyVerifier(upstreams.session, tokens)
-            authenticator = Authenticator(verification.verifier, api_keys, tokens)
+            on_request = limited_request(limits) if has_limits else None
+            authenticator = Authenticator(verification.verifier, api_keys, tokens, on_request)
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
                 settings,
@@ -120,12 +135,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 pages,
                 versions,
                 streams,
+                limits,
                 monitor,
                 metrics,
             )
 
             def apply(fresh: GatewaySettings) -> None:
+                rules = read_limit_rules(fresh.limits_file)
                 verification.replace(fresh.jwt)
+                limits.replace_rules(rules)
                 settings.internal_secret.replace(fresh.internal_secret)
                 tokens.clear()
 
@@ -133,7 +151,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 settings, apply, monitor.registry, more_files=lambda: verification.more_files
             )
             async with background_tasks(
-                _start(verification, monitor.state), reloader.run(), api_keys.run()
+                _start(verification, monitor.state), reloader.run(), api_keys.run(), limits.run()
             ):
                 yield
 
@@ -165,10 +183,10 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_unknown_route_handlers(api)
     # Outside of the application, whose own middleware does not see the response to a defect.
     cached = PageCacheMiddleware(
-        SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests
+        SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests, limits
     )
     metrics = GatewayMetrics(monitor.registry, streams, cached, verification)
-    asgi = with_cors(cached, settings.cors_origins)
+    asgi = with_cors(LimitHeaders(cached) if has_limits else cached, settings.cors_origins)
 
     def begin_drain() -> None:
         monitor.state.draining = True
@@ -192,6 +210,7 @@ def _routes(
     pages: PageCache,
     versions: VersionLookup,
     streams: StreamLimiter,
+    limits: RequestLimits,
     monitor: ProcessMonitor,
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
@@ -210,6 +229,7 @@ def _routes(
             reply_timeout_seconds=reply_timeout_seconds,
         ),
         ParameterSupport(settings.rejected_parameters),
+        CompletionAdmission(limits, forwarder, upstreams.session).admit,
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (
@@ -238,6 +258,7 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         api_key_routes(authenticator, forwarder, upstreams),
+        limit_routes(authenticator, forwarder, upstreams.session, limits),
         health_routes(monitor.state),
         client_config_routes(files, lambda: verification.issuers),
     )

@@ -56,6 +56,7 @@ def responses(success: Mapping[int, dict[str, Any]], *errors: Codes) -> Response
     codes: dict[int, Sequence[str]] = dict(ALWAYS)
     for group in errors:
         codes.update(group)
+    codes[429] = (*codes.get(429, ()), "rate_limit_exceeded")
     documented: Responses = dict(success.items())
     documented.update((status, _response(status, codes[status])) for status in sorted(codes))
     return documented

@@ -14,6 +14,7 @@ from parley_contracts.api_models import (
     Page,
     SessionShape,
     Shape,
+    Time,
     UsageShape,
 )
 
@@ -227,6 +228,28 @@ class ClientConfig(Shape):
     heartbeat_seconds: float
     languages: list[str]
     build: str | None
+
+
+class LimitStanding(Shape):
+    """`used` may exceed `limit`: tokens count once a reply has ended.
+
+    A limit with an `api_key` or a `model` counts these alone. `resets_at` is null for a number at
+    once.
+    """
+
+    object: Literal["limit"] = "limit"
+    name: str
+    limit: int
+    used: int
+    remaining: int
+    resets_at: Time | None
+    api_key: str | None
+    model: str | None
+
+
+class LimitList(Shape):
+    object: Literal["limits"] = "limits"
+    data: list[LimitStanding]
 
 
 class Health(Shape):

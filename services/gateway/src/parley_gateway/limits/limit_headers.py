@@ -1,0 +1,46 @@
+"""ASGI middleware: adds the x-ratelimit headers of a request to its response."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parley_core.auth.principal import Principal
+from parley_gateway.auth.authenticator import OnRequest
+from parley_gateway.limits.request_limits import RequestLimits
+
+_STATE = "rate_limit_headers"
+
+
+def set_limit_headers(scope: Scope, headers: Mapping[str, str]) -> None:
+    """The response to the request will have these headers."""
+    if headers:
+        scope.setdefault("state", {})[_STATE] = headers
+
+
+def limited_request(limits: RequestLimits) -> OnRequest:
+    async def count(request: Request, principal: Principal) -> None:
+        set_limit_headers(request.scope, await limits.count_request(principal))
+
+    return count
+
+
+class LimitHeaders:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start" and (limits := state.get(_STATE)):
+                more = [(name.encode(), value.encode()) for name, value in limits.items()]
+                present = {name for name, _ in message["headers"]}
+                more = [header for header in more if header[0] not in present]
+                message["headers"] = [*message["headers"], *more]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
