@@ -20,13 +20,16 @@ from e2e_support.stack import Stack
 from history_testing.stories import Story
 
 from parley_contracts.api_models import CreatedApiKey, SessionShape, Turn
-from parley_contracts.session_api.api_key_bodies import (
-    AuthenticateApiKeysResponse,
-    RevocationsResponse,
-)
+from parley_contracts.session_api.api_key_bodies import AuthenticateApiKeysResponse
 from parley_contracts.session_api.keys import DataKeysResponse, SearchKeysResponse
+from parley_contracts.session_api.revocation_bodies import (
+    AllRevocationsResponse,
+    RevocationsResponse,
+    RevokedTokens,
+)
 from parley_contracts.session_api.turns import ClaimTurnResponse, HeartbeatResponse
 from parley_contracts.session_api.version_bodies import VersionsResponse
+from parley_core.auth.principal import Principal
 from parley_testing.peers import SECRET, signed
 from parley_testing.session_service import FakeSessionService
 from parley_testing.stored_turn import ADA
@@ -46,10 +49,16 @@ class SessionService:
     http: aiohttp.ClientSession = field(default_factory=aiohttp.ClientSession)
 
     async def call(
-        self, caller: str, method: str, path: str, body: Any = None, key: str | None = None
+        self,
+        caller: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        key: str | None = None,
+        who: Principal = ADA,
     ) -> tuple[int, bytes]:
-        """Status and body of a call by that service on behalf of Ada."""
-        token = signed(ADA, issuer=caller, audience="session", secret=self.secret)
+        """Status and body of a call by that service on behalf of Ada, or another person."""
+        token = signed(who, issuer=caller, audience="session", secret=self.secret)
         headers = {"authorization": f"Bearer {token}", "x-request-id": str(uuid4())}
         headers |= {"idempotency-key": key} if key else {}
         async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
@@ -265,6 +274,35 @@ async def test_api_keys_are_created_listed_authenticated_and_revoked(
     revocations = msgspec.json.decode(content, type=RevocationsResponse)
     assert created.id in revocations.api_keys
     assert revocations.complete
+
+
+async def test_gateways_read_all_revocations_page_by_page(service: SessionService) -> None:
+    target = f"ada-{uuid4()}"
+    if service.fake is not None:
+        service.fake.revoke("user", target, ADA.tenant)
+    else:
+        boss = Principal(ADA.tenant, "boss", frozenset(("admin",)))
+        body = {"kind": "user", "target": target}
+        status, content = await service.call(
+            "gateway", "POST", "/token-revocations", body, who=boss
+        )
+        assert status == 201, content
+    found: list[RevokedTokens] = []
+    after: UUID | None = None
+    while True:
+        query = "" if after is None else f"?after={after}"
+        _, content = await service.call("gateway", "GET", f"/all-revocations{query}")
+        page = msgspec.json.decode(content, type=AllRevocationsResponse)
+        if page.next is None:
+            break
+        found += page.tokens
+        after = page.next
+    [ours] = [each for each in found if each.target == target]
+    assert (ours.tenant, ours.kind) == (ADA.tenant, "user")
+    _, content = await service.call("gateway", "GET", "/revocations")
+    lately = msgspec.json.decode(content, type=RevocationsResponse)
+    assert ours in lately.tokens
+    assert lately.tokens_complete
 
 
 async def test_an_api_key_has_no_scope_that_its_owner_lacks(service: SessionService) -> None:

@@ -250,6 +250,19 @@ examples:
   parley api-keys list --user ada
   parley api-keys revoke --user ada 0199c1f0-7a10-7c52-9d3e-6f1a2b3c4d5e
 """,
+    "revoke": """\
+Every gateway refuses revoked tokens within 2 seconds, and ends the streams that they opened. Those
+of a user or tenant are refused if they were issued before now: to sign in again is possible from
+the next second on. A user's API keys are revoked with `parley api-keys revoke`, those of a tenant
+by `parley revoke tenant`. Calls the gateway with PARLEY_TOKEN if it is set, which needs the scope
+`admin`, else with a development token.
+
+examples:
+  parley revoke user ada
+  parley revoke token 7d2c9a54 --tenant acme
+  parley revoke tenant acme
+  parley revoke list --tenant acme
+""",
     "export": """\
 Exports all sessions of a user through the gateway that `parley up` runs, with a token signed with
 PARLEY_JWT_SECRET or with the secret in the data folder (PARLEY_DATA). JSON contains every branch

@@ -65,8 +65,9 @@ class FakeApiKeys:
             case _:
                 return refusal(404, "not_scripted")
 
-    def revocations(self) -> web.Response:
-        return web.json_response({"api_keys": [*map(str, self._revoked)], "complete": True})
+    @property
+    def revoked(self) -> list[str]:
+        return [*map(str, self._revoked)]
 
     def _authenticated(self, id: str, digest: str) -> dict[str, Any] | None:
         owner, key = self._keys.get(UUID(id), (None, None))
@@ -76,5 +77,6 @@ class FakeApiKeys:
         if base64.b64decode(digest) != hashlib.sha256(secret).digest():
             return None
         shown = json.loads(key.to_json())
-        fields = {name: shown[name] for name in ("id", "scopes", "models", "expires_at")}
+        names = ("id", "scopes", "models", "created_at", "expires_at")
+        fields = {name: shown[name] for name in names}
         return fields | {"tenant": owner.tenant, "user": owner.user}

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 from parley_core.http.error_handlers import install_error_handlers
 from parley_core.http.request_observer import RequestObserver
 from parley_core.http.service_client import http_session
-from parley_core.limits.rules_file import read_limit_rules
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.process_state import ProcessState
 from parley_core.process.settings_reloader import SettingsReloader
@@ -27,10 +26,13 @@ from parley_gateway.api.limit_routes import limit_routes
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.reference_routes import reference_routes
+from parley_gateway.api.revocation_routes import revocation_routes
 from parley_gateway.api.session_routes import session_routes
 from parley_gateway.api.turn_routes import turn_routes
 from parley_gateway.auth.api_key_verifier import ApiKeyVerifier
 from parley_gateway.auth.authenticator import Authenticator
+from parley_gateway.auth.revocation_list import RevocationList
+from parley_gateway.auth.revocation_poll import RevocationPoll
 from parley_gateway.auth.stream_tickets import StreamTickets
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_verification import TokenVerification
@@ -56,10 +58,7 @@ from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.limits.completion_admission import CompletionAdmission
-from parley_gateway.limits.limit_headers import LimitHeaders, limited_request
-from parley_gateway.limits.limit_metrics import LimitMetrics
-from parley_gateway.limits.redis_counts import redis_counts
-from parley_gateway.limits.request_limits import RequestLimits
+from parley_gateway.limits.gateway_limits import GatewayLimits, gateway_limits
 from parley_gateway.metrics import GatewayMetrics
 from parley_gateway.page.page_files import PageFiles
 from parley_gateway.settings import GatewaySettings
@@ -94,18 +93,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
-    has_limits = settings.limits_file is not None
-    limits = RequestLimits(
-        read_limit_rules(settings.limits_file),
-        LimitMetrics(monitor.registry),
-        redis_counts(settings.redis_url, monitor) if has_limits else None,
-    )
+    limits = gateway_limits(settings.limits_file, settings.redis_url, monitor)
+    revocations = RevocationList()
     streams = StreamLimiter(
         settings.max_streams,
         settings.max_person_share,
+        revocations=revocations,
         drain_seconds=settings.drain_seconds,
         handover_seconds=settings.handover_seconds,
-        within_limits=limits.stream,
+        within_limits=limits.requests.stream,
     )
 
     @asynccontextmanager
@@ -123,13 +119,16 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 history_url=settings.history_url,
                 monitor=monitor,
             )
-            api_keys = ApiKeyVerifier(upstreams.session, tokens)
-            on_request = limited_request(limits) if has_limits else None
-            authenticator = Authenticator(verification.verifier, api_keys, tokens, on_request)
+            revoked = RevocationPoll(upstreams.session, revocations, tokens, streams.end_revoked)
+            api_keys = ApiKeyVerifier(upstreams.session)
+            authenticator = Authenticator(
+                verification.verifier, api_keys, tokens, revocations, limits.on_request
+            )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
                 settings,
                 authenticator,
+                revocations,
                 verification,
                 upstreams,
                 pages,
@@ -141,17 +140,20 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             )
 
             def apply(fresh: GatewaySettings) -> None:
-                rules = read_limit_rules(fresh.limits_file)
+                replace_limits = limits.replacement(fresh.limits_file)
                 verification.replace(fresh.jwt)
-                limits.replace_rules(rules)
+                replace_limits()
                 settings.internal_secret.replace(fresh.internal_secret)
                 tokens.clear()
 
             reloader = SettingsReloader(
                 settings, apply, monitor.registry, more_files=lambda: verification.more_files
             )
+            # Before the first request is accepted, where the session service answers.
+            await revoked.poll()
             async with background_tasks(
-                _start(verification, monitor.state), reloader.run(), api_keys.run(), limits.run()
+                _start(verification, revoked, monitor.state),
+                *(each.run() for each in (reloader, revoked, limits)),
             ):
                 yield
 
@@ -183,10 +185,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_unknown_route_handlers(api)
     # Outside of the application, whose own middleware does not see the response to a defect.
     cached = PageCacheMiddleware(
-        SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests, limits
+        SecurityHeaders(api),
+        pages,
+        tokens,
+        lambda: api.state.versions,
+        monitor.requests,
+        limits.requests,
     )
     metrics = GatewayMetrics(monitor.registry, streams, cached, verification)
-    asgi = with_cors(LimitHeaders(cached) if has_limits else cached, settings.cors_origins)
+    asgi = with_cors(limits.with_headers(cached), settings.cors_origins)
 
     def begin_drain() -> None:
         monitor.state.draining = True
@@ -195,22 +202,27 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     return Gateway(asgi, cached.early_pages, api, tokens, monitor, begin_drain, streams.hurry)
 
 
-async def _start(verification: TokenVerification, state: ProcessState) -> None:
-    """The process is ready once it can verify tokens."""
+async def _start(
+    verification: TokenVerification, revoked: RevocationPoll, state: ProcessState
+) -> None:
+    """The process is ready once it can verify tokens and knows which are revoked."""
     state.wait_for("token_issuer")
     await verification.wait_until_usable()
+    state.wait_for("session")
+    await revoked.wait_until_complete()
     state.mark_started()
 
 
 def _routes(
     settings: GatewaySettings,
     authenticator: Authenticator,
+    revocations: RevocationList,
     verification: TokenVerification,
     upstreams: Upstreams,
     pages: PageCache,
     versions: VersionLookup,
     streams: StreamLimiter,
-    limits: RequestLimits,
+    limits: GatewayLimits,
     monitor: ProcessMonitor,
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
@@ -229,14 +241,14 @@ def _routes(
             reply_timeout_seconds=reply_timeout_seconds,
         ),
         ParameterSupport(settings.rejected_parameters),
-        CompletionAdmission(limits, forwarder, upstreams.session).admit,
+        CompletionAdmission(limits.requests, forwarder, upstreams.session).admit,
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (
         read_history_route(authenticator, HistoryReader(forwarder, upstreams, pages, versions)),
         turn_routes(
             authenticator,
-            TicketAuthenticator(authenticator, tickets),
+            TicketAuthenticator(authenticator, tickets, revocations),
             forwarder,
             upstreams,
             MessageSubmitter(opener, streams, reply_timeout_seconds=reply_timeout_seconds),
@@ -258,7 +270,8 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         api_key_routes(authenticator, forwarder, upstreams),
-        limit_routes(authenticator, forwarder, upstreams.session, limits),
+        limit_routes(authenticator, forwarder, upstreams.session, limits.requests),
+        revocation_routes(authenticator, forwarder, upstreams),
         health_routes(monitor.state),
         client_config_routes(files, lambda: verification.issuers),
     )

@@ -22,6 +22,7 @@ from parley_session.api.errors import install_domain_error_handlers
 from parley_session.api.key_routes import key_routes
 from parley_session.api.limit_routes import limit_routes
 from parley_session.api.message_routes import message_routes
+from parley_session.api.revocation_routes import revocation_routes
 from parley_session.api.session_routes import session_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
@@ -113,6 +114,7 @@ def routes(services: Services, secret: InternalSecret) -> Sequence[Route]:
         *version_routes(authenticators, services.index),
         *key_routes(authenticators, services.store, services.search_keys),
         *api_key_routes(authenticators, services.api_keys),
+        *revocation_routes(authenticators, services.revocations, services.api_keys),
         *assistant_routes(
             authenticators, services.catalogue, services.administration, services.lifetimes
         ),

@@ -20,6 +20,7 @@ from parley_session.application.assistants.administration import (
 from parley_session.application.assistants.assistant_catalogue import AssistantCatalogue
 from parley_session.application.command_executor import CommandExecutor, utc_now
 from parley_session.application.retention import RETENTION_LIMITS, Retention
+from parley_session.application.revocations import Revocations
 from parley_session.application.sessions.delete_session import SessionDeletion
 from parley_session.application.sessions.fork_session import (
     MAX_FORK_BYTES,
@@ -59,6 +60,7 @@ from parley_session.storage.database import open_store_pool
 from parley_session.storage.event_store import EventStore
 from parley_session.storage.keys.api_key_store import ApiKeyStore
 from parley_session.storage.keys.installation_key import InstallationKey
+from parley_session.storage.keys.revocation_store import RevocationStore
 from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
 from parley_session.storage.turn_counts import TurnCounts
@@ -94,6 +96,7 @@ class Services:
     catalogue: AssistantCatalogue
     administration: AssistantAdministration
     api_keys: ApiKeys
+    revocations: Revocations
     lifetimes: SessionLifetimes
     limits: TurnLimits
     background: Sequence[Coroutine[Any, Any, None]]
@@ -229,6 +232,7 @@ def _compose(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
         api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
+        revocations=Revocations(RevocationStore(pool, api_keys_relay.wake), utc_now),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         limits=limits,
         background=[

@@ -1,7 +1,7 @@
 """Principal token: a JWT, valid for 60 seconds, that states on whose behalf a service calls."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -32,12 +32,23 @@ class InvalidPrincipal(Exception):
     """The token is invalid; the message gives the reason without repeating the token."""
 
 
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a token says of itself: its `jti`, and when it was issued, in seconds of Unix time.
+
+    None stands for a claim that it lacks. An API key has the time of its creation alone.
+    """
+
+    token_id: str | None = None
+    issued_at: float | None = None
+
+
 @dataclass(frozen=True)
 class Principal:
     """An authenticated user of a tenant, and the scopes granted to them.
 
     `models` are those that they may use, None for all. `api_key` is the id of the API key that a
-    program of theirs sent.
+    program of theirs sent. `credential` is what the gateway received; other services do not get it.
     """
 
     tenant: str
@@ -45,6 +56,7 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     models: frozenset[str] | None = None
     api_key: str | None = None
+    credential: Credential = field(default=Credential(), compare=False)
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models

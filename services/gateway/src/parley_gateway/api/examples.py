@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +15,12 @@ from parley_contracts.api_models import (
     Assistant,
     CreatedApiKey,
     Message,
+    Revocation,
     SessionShape,
     Turn,
     UsageShape,
 )
+from parley_contracts.session_api.limits import MAX_TOKEN_LIFETIME_SECONDS
 from parley_gateway.chat_completions.chunks import CompletionChunks
 from parley_gateway.chat_completions.responses import ChatCompletionChunk, to_completion
 from parley_gateway.schemas.responses import (
@@ -35,6 +37,7 @@ from parley_gateway.schemas.responses import (
     ModelList,
     ReplyDelta,
     ReplyEnded,
+    RevocationPage,
     SearchResult,
     SearchResults,
     SessionDeleted,
@@ -167,6 +170,15 @@ LIMIT_LIST = LimitList(
         )
     ]
 )
+REVOCATION = Revocation(
+    id=_SESSION_ID,
+    kind="user",
+    target="staff:ada",
+    revoked_by="staff:grace",
+    revoked_at=_TIME,
+    expires_at=_TIME + timedelta(seconds=MAX_TOKEN_LIFETIME_SECONDS),
+)
+REVOCATION_PAGE = RevocationPage(data=[REVOCATION], first_id=REVOCATION.id, last_id=REVOCATION.id)
 MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
 TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)

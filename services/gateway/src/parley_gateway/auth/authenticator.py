@@ -12,6 +12,7 @@ from parley_core.http.errors import InvalidRequest, Unauthenticated
 from parley_core.http.service_auth import request_id
 from parley_gateway.auth.api_key_verifier import PREFIX
 from parley_gateway.auth.invalid_token import InvalidToken
+from parley_gateway.auth.revocation_list import RevocationList
 from parley_gateway.auth.token_cache import VerifiedTokenCache
 from parley_gateway.auth.token_verifiers import TokenVerifier
 
@@ -24,7 +25,7 @@ class Authenticator(SecurityBase):
     """FastAPI dependency that resolves the bearer token, or API key, to its caller.
 
     Raises Unauthenticated, InvalidRequest for two tokens, or Unavailable when no verification key
-    can be fetched.
+    can be fetched, or the revocations are not known yet.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Authenticator(SecurityBase):
         tokens: TokenVerifier,
         api_keys: TokenVerifier,
         token_cache: VerifiedTokenCache,
+        revocations: RevocationList,
         on_request: OnRequest | None = None,
     ) -> None:
         """`on_request` is called for each authenticated request, which it may refuse."""
         self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
-        self._tokens, self._api_keys, self._token_cache = tokens, api_keys, token_cache
+        self._tokens, self._api_keys = tokens, api_keys
+        self._token_cache, self._revocations = token_cache, revocations
         self._on_request = on_request
 
     async def __call__(self, request: Request) -> Caller:
@@ -58,18 +61,11 @@ class Authenticator(SecurityBase):
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("This call requires a bearer token in the Authorization header.")
-        try:
-            if len(token) > MAX_TOKEN_LENGTH:
-                raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
-            verifier = self._api_keys if token.startswith(PREFIX) else self._tokens
-            principal, expires_at = await verifier.verify(token.strip())
-        except InvalidToken as error:
-            # RFC 6750, section 3: a rejected token is reported unlike a missing one.
-            raise Unauthenticated(
-                str(error),
-                code="invalid_token",
-                headers={"www-authenticate": 'Bearer error="invalid_token"'},
-            ) from None
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise InvalidToken(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+        verifier = self._api_keys if token.startswith(PREFIX) else self._tokens
+        principal, expires_at = await verifier.verify(token.strip())
+        self._revocations.check(principal)
         self._token_cache.put(authorization, principal, expires_at)
         return caller_of(request, principal)
 

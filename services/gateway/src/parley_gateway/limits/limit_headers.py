@@ -2,12 +2,7 @@
 
 from collections.abc import Mapping
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from parley_core.auth.principal import Principal
-from parley_gateway.auth.authenticator import OnRequest
-from parley_gateway.limits.request_limits import RequestLimits
 
 _STATE = "rate_limit_headers"
 
@@ -16,13 +11,6 @@ def set_limit_headers(scope: Scope, headers: Mapping[str, str]) -> None:
     """The response to the request will have these headers."""
     if headers:
         scope.setdefault("state", {})[_STATE] = headers
-
-
-def limited_request(limits: RequestLimits) -> OnRequest:
-    async def count(request: Request, principal: Principal) -> None:
-        set_limit_headers(request.scope, await limits.count_request(principal))
-
-    return count
 
 
 class LimitHeaders:

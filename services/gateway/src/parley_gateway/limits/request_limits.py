@@ -48,9 +48,6 @@ class RequestLimits:
         self._open: dict[str, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def replace_rules(self, rules: LimitRules) -> None:
-        self._rules.replace(rules)
-
     def limits_requests(self, principal: Principal) -> bool:
         return "requests_per_minute" in self._rules.of(principal)
 

@@ -12,6 +12,7 @@ from parley_contracts.api_models import (
     ErrorShape,
     Message,
     Page,
+    Revocation,
     SessionShape,
     Shape,
     Time,
@@ -176,6 +177,12 @@ class AssistantList(Page[Assistant]):
 
 class ApiKeyList(Page[ApiKey]):
     data: list[ApiKey]
+    first_id: UUID | None = None
+    last_id: UUID | None = None
+
+
+class RevocationPage(Page[Revocation]):
+    data: list[Revocation]
     first_id: UUID | None = None
     last_id: UUID | None = None
 

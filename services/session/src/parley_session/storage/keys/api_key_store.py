@@ -26,7 +26,12 @@ _OF_PERSON = _FIND.format(
     "tenant = $1 AND owner = $2 AND revoked_at IS NULL ORDER BY created_at DESC, stream_id"
 )
 _VALID = _FIND.format(
-    "stream_id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+    """stream_id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    AND NOT EXISTS (
+        SELECT FROM revocations
+        WHERE (revocations.tenant, kind) = (api_keys.tenant, 'tenant')
+            AND revocations.revoked_at >= api_keys.created_at
+    )"""
 )
 
 _APPEND = """
@@ -110,7 +115,7 @@ class ApiKeyStore:
         return [_state_of(row) for row in rows]
 
     async def valid(self, key_ids: Sequence[UUID]) -> Sequence[ApiKeyState]:
-        """Those that are neither revoked nor expired."""
+        """Those that are neither revoked, alone or with all of their tenant, nor expired."""
         return [_state_of(row) for row in await self._pool.fetch(_VALID, key_ids)]
 
     async def mark_used(self, key_ids: Sequence[UUID]) -> None:
