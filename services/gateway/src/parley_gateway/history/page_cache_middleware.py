@@ -44,12 +44,14 @@ class PageCacheMiddleware:
         tokens: VerifiedTokenCache,
         versions: Callable[[], VersionLookup],
         metrics: RequestMetrics,
-        limits: RequestLimits | None = None,
+        limits: RequestLimits,
     ) -> None:
         """`versions` is called once the application has started."""
         self._app, self.cache, self._tokens = app, pages, tokens
         self._versions, self._metrics, self._limits = versions, metrics, limits
-        self.early_pages = EarlyPages(pages, tokens, versions, self._record_hit)
+        self.early_pages = EarlyPages(
+            pages, tokens, versions, self._record_hit, limits.limits_requests
+        )
         self.lookups: dict[Literal["hit", "miss", "stale"], int] = {"hit": 0, "miss": 0, "stale": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,13 +88,10 @@ class PageCacheMiddleware:
         if page is None or not await self._is_current(page):
             self.lookups["miss" if page is None else "stale"] += 1
             return None
-        if self._limits is not None and self._limits.limits_requests(verified.principal):
-            # Not remembered: each request is counted.
-            is_ordinary = False
-            try:
-                set_limit_headers(scope, await self._limits.count_request(verified.principal))
-            except LimitExceeded:
-                return None  # The application responds with it, without counting the request again.
+        try:
+            set_limit_headers(scope, await self._limits.count_request(verified.principal))
+        except LimitExceeded:
+            return None  # The application responds with it: until the minute ends, nothing changes.
         request = scope.get("extensions", {}).get(REQUEST)
         if is_ordinary and request is not None:
             digest, path, query = (

@@ -24,7 +24,7 @@ from parley_gateway.limits.request_limits import RequestLimits
 REDIS_TIMEOUT_SECONDS = 0.05
 REDIS_OPEN_SECONDS = 1.0
 # One batch of requests at a time, and the streams that open and close.
-_REDIS_CONNECTIONS = 4
+_REDIS_CONNECTIONS = 16
 
 log = logging.getLogger(__name__)
 

@@ -94,7 +94,9 @@ class RequestLimits:
             return None
         admitted_before = self._admitted[subject]
         used = await self._shared.increment(subject, window)
-        if used is not None and used > admitted_before:
+        # Asked again: of requests that were counted at once, an earlier one may have found a flush.
+        trusted = subject not in self._counted_alone
+        if trusted and used is not None and used > admitted_before:
             return used
         if window == self._window:
             self._counted_alone.add(subject)
