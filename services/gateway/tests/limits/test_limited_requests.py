@@ -103,6 +103,7 @@ async def test_where_the_caller_stands(limited: Limited, session: FakeSessionSer
             "name": "tokens_per_day",
             "value": 10,
             "used": 12,
+            "per": "tenant",
             "api_key": None,
             "model": "large",
             "resets_at": "2026-11-30T00:00:00Z",

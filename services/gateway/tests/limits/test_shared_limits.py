@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.refusals import LimitExceeded
-from parley_core.limits.rules import Limit, LimitName, LimitRule, LimitRules
+from parley_core.limits.rules import LimitName, LimitRule, LimitRules
 from parley_core.runtime.background_tasks import background_tasks
 from parley_core.storage import shared_counts
 from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
@@ -138,7 +138,7 @@ async def test_streams_of_a_gateway_that_was_killed_count_until_their_lease_ends
     gateway, *_ = await gateways("open_streams", 1)
     shared = gateway._shared
     assert shared is not None
-    subject = request_limits._subject(Limit("open_streams", 1), ADA)
+    [(_, subject)] = gateway._limits("open_streams", ADA)
     assert await shared.open(subject, "nobody renews it", 1)
 
     async def opens() -> bool:
@@ -150,3 +150,16 @@ async def test_streams_of_a_gateway_that_was_killed_count_until_their_lease_ends
 
     assert not await opens()
     await eventually(opens)
+
+
+async def test_the_requests_of_a_tenant_are_limited_beside_those_of_a_person(
+    gateways: Gateways,
+) -> None:
+    started = await gateways("requests_per_minute")
+    for gateway in started:
+        tenant = LimitRule({"requests_per_minute": LIMIT + 5}, per="tenant")
+        gateway._rules.replace(LimitRules([*gateway._rules._rules, tenant]))
+    assert await admitted(started, 100) == LIMIT
+    # What was refused at the limit of Ada leaves some of the tenant's to others.
+    assert 0 <= await admitted(started, 100, EVE) <= 5
+    assert await admitted(started, 2, Principal("elsewhere", "eve")) == 6

@@ -58,15 +58,21 @@ class SharedCounts:
         """
         return await self._increments.get((subject, window, next(self._numbers)))
 
-    async def read(self, subject: str, window: int, opened: str) -> tuple[int, int] | None:
-        """The counts of a subject in the window, and of what is open; None without a reply."""
+    async def count_in(self, subject: str, window: int) -> int | None:
+        """How many were counted in the window; None if Redis does not reply."""
+        key = self._key(subject, window)
 
-        async def read(redis: Redis) -> tuple[int, int]:
-            async with redis.pipeline(transaction=False) as pipeline:
-                pipeline.get(self._key(subject, window))
-                pipeline.zcard(self._key(opened))
-                counted, at_once = await pipeline.execute()
-            return int(counted or 0), at_once
+        async def read(redis: Redis) -> int:
+            return int(await redis.get(key) or 0)
+
+        return await self._redis.call(read)
+
+    async def count_open(self, subject: str) -> int | None:
+        """How many are open; None if Redis does not reply."""
+        key = self._key(subject)
+
+        async def read(redis: Redis) -> int:
+            return int(await redis.zcard(key))
 
         return await self._redis.call(read)
 

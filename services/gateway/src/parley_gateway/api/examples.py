@@ -161,6 +161,7 @@ LIMIT_LIST = LimitList(
     data=[
         LimitStanding(
             name="turns_per_minute",
+            per="person",
             limit=60,
             used=12,
             remaining=48,

@@ -46,12 +46,13 @@ def limit_routes(
 
 def _status(limit: Limit, used: int, resets_at: float | None) -> LimitStatus:
     time = None if resets_at is None else datetime.fromtimestamp(resets_at, UTC)
-    return LimitStatus(limit.name, limit.value, used, limit.api_key, limit.model, time)
+    return LimitStatus(limit.name, limit.value, used, limit.per, limit.api_key, limit.model, time)
 
 
 def _standing(status: LimitStatus) -> LimitStanding:
     return LimitStanding(
         name=status.name,
+        per=status.per,
         limit=status.value,
         used=status.used,
         remaining=max(0, status.value - status.used),

@@ -5,17 +5,16 @@ limit, divided by the number of gateways that were known last.
 """
 
 import asyncio
-import json
 import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 from parley_core.auth.principal import Principal
 from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
-from parley_core.limits.rules import COMPLETION_LIMITS, Limit, LimitRules
+from parley_core.limits.rules import COMPLETION_LIMITS, Limit, LimitName, LimitRules
 from parley_core.storage.shared_counts import RENEW_SECONDS, WINDOW_SECONDS, SharedCounts
 from parley_gateway.limits.limit_metrics import LimitMetrics
 
@@ -24,7 +23,7 @@ _MAX_COUNTED = 100_000
 
 
 class RequestLimits:
-    """Counts for each person, and for an API key whose rule names it."""
+    """Counts for each person, and for an API key or a tenant whose rule says so."""
 
     def __init__(
         self,
@@ -49,35 +48,45 @@ class RequestLimits:
         self._closing: set[asyncio.Task[None]] = set()
 
     def limits_requests(self, principal: Principal) -> bool:
-        return "requests_per_minute" in self._rules.of(principal)
+        return bool(self._limits("requests_per_minute", principal))
 
     def limits_completions(self, principal: Principal, model: str) -> bool:
         """Whether session must admit a completion without a session."""
-        return not COMPLETION_LIMITS.isdisjoint(self._rules.of(principal, model))
+        return any(limit.name in COMPLETION_LIMITS for limit in self._rules.of(principal, model))
 
     async def count_request(self, principal: Principal) -> Mapping[str, str]:
         """Count a request, and return the headers of its response.
 
         Raises LimitExceeded, with the same headers.
         """
-        limit = self._rules.of(principal).get("requests_per_minute")
-        if limit is None:
+        limits = self._limits("requests_per_minute", principal)
+        if not limits:
             return {}
         window, reset_seconds = self._current_window()
-        subject = _subject(limit, principal)
-        used = await self._count(subject, limit.value, window)
-        headers = rate_limit_headers("requests", limit.value, used, reset_seconds)
-        if used > limit.value:
+        exceeded = [limit for limit, subject in limits if self._used_up.get(subject) == limit.value]
+        if exceeded:
+            # None of the others is counted.
+            raise self._refusal(exceeded[0], reset_seconds, _headers(exceeded[0], reset_seconds))
+        # Those of one person and of a tenant, in one round trip.
+        counted = await asyncio.gather(
+            *(self._count_together(subject, window) for _, subject in limits)
+        )
+        # From here on nothing is awaited: of requests that come at once, each sees those before it.
+        remaining = [
+            self._remaining(limit.value, subject, used, window)
+            for (limit, subject), used in zip(limits, counted, strict=True)
+        ]
+        tightest = remaining.index(min(remaining))
+        limit = limits[tightest][0]
+        headers = _headers(limit, reset_seconds, remaining[tightest])
+        if remaining[tightest] < 0:
             raise self._refusal(limit, reset_seconds, headers)
         if window == self._window:
-            self._admitted[subject] += 1
+            self._admitted.update(subject for _, subject in limits)
         return headers
 
-    async def _count(self, subject: str, limit: int, window: int) -> int:
-        """How many requests that makes; more than `limit` if this one is refused."""
-        if self._used_up.get(subject) == limit:
-            return limit + 1
-        used = await self._count_together(subject, window)
+    def _remaining(self, limit: int, subject: str, used: int | None, window: int) -> int:
+        """What is left after the request; negative if it is refused. `used` is None if unknown."""
         if used is None:
             self._metrics.degraded.inc()
             here = self._admitted[subject] + 1
@@ -86,7 +95,7 @@ class RequestLimits:
         if used > limit and window == self._window:
             # Asked again, Redis would only count higher.
             self._used_up[subject] = limit
-        return used
+        return limit - used
 
     async def _count_together(self, subject: str, window: int) -> int | None:
         """None if Redis does not reply, or did not, or was flushed, in this window."""
@@ -105,11 +114,14 @@ class RequestLimits:
     @asynccontextmanager
     async def stream(self, principal: Principal) -> AsyncIterator[None]:
         """A stream of the person is open during the block. Raises LimitExceeded."""
-        limit = self._rules.of(principal).get("open_streams")
-        if limit is None:
+        async with AsyncExitStack() as opened:
+            for limit, subject in self._limits("open_streams", principal):
+                await opened.enter_async_context(self._counted_stream(limit, subject))
             yield
-            return
-        subject, id = _subject(limit, principal), uuid4().hex
+
+    @asynccontextmanager
+    async def _counted_stream(self, limit: Limit, subject: str) -> AsyncIterator[None]:
+        id = uuid4().hex
         opened = await self._shared.open(subject, id, limit.value) if self._shared else None
         if opened is None:
             self._metrics.degraded.inc()
@@ -131,22 +143,16 @@ class RequestLimits:
 
     async def standing(self, principal: Principal) -> Sequence[tuple[Limit, int, float | None]]:
         """Limits with what is used, and when that is reset, in Unix time; without counting."""
-        limits = self._rules.of(principal)
-        requests, streams = limits.get("requests_per_minute"), limits.get("open_streams")
-        if requests is None and streams is None:
-            return []
         window, _ = self._current_window()
-        of_requests = _subject(requests, principal) if requests else ""
-        of_streams = _subject(streams, principal) if streams else ""
-        used = await self._shared.read(of_requests, window, of_streams) if self._shared else None
-        if used is None:
-            used = self._admitted[of_requests], len(self._open.get(of_streams, ()))
         found: list[tuple[Limit, int, float | None]] = []
-        if requests:
-            reset_at = (window + 1) * WINDOW_SECONDS
-            found.append((requests, min(used[0], requests.value), reset_at))
-        if streams:
-            found.append((streams, used[1], None))
+        for limit, subject in self._limits("requests_per_minute", principal):
+            used = await self._shared.count_in(subject, window) if self._shared else None
+            used = self._admitted[subject] if used is None else used
+            # Refused requests may have been counted.
+            found.append((limit, min(used, limit.value), (window + 1) * WINDOW_SECONDS))
+        for limit, subject in self._limits("open_streams", principal):
+            used = await self._shared.count_open(subject) if self._shared else None
+            found.append((limit, len(self._open.get(subject, ())) if used is None else used, None))
         return found
 
     async def run(self) -> None:
@@ -161,6 +167,14 @@ class RequestLimits:
                 await asyncio.sleep(RENEW_SECONDS)
         finally:
             await self._shared.aclose()
+
+    def _limits(self, name: LimitName, principal: Principal) -> Sequence[tuple[Limit, str]]:
+        """The limits of that name, each with the name of what it counts."""
+        return [
+            (limit, f"{principal.tenant} {limit.subject(principal.user)}")
+            for limit in self._rules.of(principal)
+            if limit.name == name
+        ]
 
     def _share(self, limit: int) -> int:
         return math.ceil(limit / self._gateways)
@@ -180,14 +194,13 @@ class RequestLimits:
         self, limit: Limit, retry_after_seconds: float, headers: Mapping[str, str]
     ) -> LimitExceeded:
         self._metrics.refused.labels(limit.name).inc()
-        refusal = LimitExceeded(limit.name, limit.value, retry_after_seconds, subject=limit.subject)
+        refusal = LimitExceeded(limit, retry_after_seconds)
         refusal.headers |= headers
         return refusal
 
 
-def _subject(limit: Limit, principal: Principal) -> str:
-    """Of an API key all requests count to its person, too, unless the rule names the key."""
-    return json.dumps([principal.tenant, principal.user, limit.subject])
+def _headers(limit: Limit, reset_seconds: float, remaining: int = 0) -> Mapping[str, str]:
+    return rate_limit_headers("requests", limit.value, limit.value - remaining, reset_seconds)
 
 
 def _now() -> float:

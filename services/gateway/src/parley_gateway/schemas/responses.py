@@ -240,12 +240,13 @@ class ClientConfig(Shape):
 class LimitStanding(Shape):
     """`used` may exceed `limit`: tokens count once a reply has ended.
 
-    A limit with an `api_key` or a `model` counts these alone. `resets_at` is null for a number at
-    once.
+    It counts what one person does, or all people of a `tenant` together; with an `api_key` or a
+    `model` these alone. `resets_at` is null for a number at once.
     """
 
     object: Literal["limit"] = "limit"
     name: str
+    per: Literal["person", "tenant"]
     limit: int
     used: int
     remaining: int

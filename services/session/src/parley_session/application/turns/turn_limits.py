@@ -57,7 +57,7 @@ class TurnLimits:
         if not limits:
             return []
         windows = await self._counts.read(principal, limits)
-        return [_status(limit, windows) for limit in limits]
+        return [_status(limit, limit.subject(principal.user), windows) for limit in limits]
 
     def _counted_completion(self, principal: Principal, model: str) -> CountedTurn | None:
         return self._counted(principal, model, without=REQUEST_LIMITS | {"open_turns"})
@@ -65,9 +65,8 @@ class TurnLimits:
     def _counted(
         self, principal: Principal, model: str, without: frozenset[LimitName]
     ) -> CountedTurn | None:
-        limits = self._rules.of(principal, model)
-        decided = {name: limit for name, limit in limits.items() if name not in without}
-        return CountedTurn(principal.tenant, principal.user, decided) if decided else None
+        limits = [each for each in self._rules.of(principal, model) if each.name not in without]
+        return CountedTurn(principal.tenant, principal.user, limits) if limits else None
 
 
 @contextmanager
@@ -76,17 +75,15 @@ def refused_as_limit_exceeded() -> Iterator[None]:
     try:
         yield
     except LimitReached as reached:
-        limit = reached.limit
-        raise LimitExceeded(
-            limit.name, limit.value, reached.seconds, subject=limit.subject
-        ) from None
+        raise LimitExceeded(reached.limit, reached.seconds) from None
 
 
-def _status(limit: Limit, windows: Windows) -> LimitStatus:
+def _status(limit: Limit, subject: str, windows: Windows) -> LimitStatus:
     return LimitStatus(
         name=limit.name,
         value=limit.value,
-        used=windows.used.get((limit.subject, limit.name), 0),
+        used=windows.used.get((subject, limit.name), 0),
+        per=limit.per,
         api_key=limit.api_key,
         model=limit.model,
         resets_at=_resets_at(limit.name, windows),
