@@ -5,6 +5,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from aiohttp import web
 from gateway_fakes.gateway import SESSION_ID, Gateway
 from gateway_fakes.history import History
 from gateway_fakes.inference import Inference
@@ -173,3 +174,18 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(
     assert await reads() == [429] * 4
     assert "PARLEY_LIMITS_FILE is wrong" in caplog.text
     assert "(line 3)" in caplog.text
+
+
+async def test_headers_of_a_limit_of_tokens_are_passed_on(
+    limited: Limited, session: FakeSessionService, inference: Inference
+) -> None:
+    gateway = await limited("{tokens_per_minute: 100}")
+    session.answers.append(
+        web.json_response({}, headers={"x-ratelimit-remaining-tokens": "70", "x-other": "1"})
+    )
+    inference.answers.append(raw(b"{}"))
+    request = {"model": "parley-demo", "messages": HELLO}
+    async with gateway.request("POST", "/v1/chat/completions", body=request) as response:
+        assert response.status == 200
+        assert response.headers["x-ratelimit-remaining-tokens"] == "70"
+        assert "x-other" not in response.headers

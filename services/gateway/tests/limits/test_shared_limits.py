@@ -131,10 +131,10 @@ async def test_open_streams_are_counted_over_all_gateways(gateways: Gateways) ->
         await eventually(opens)
 
 
-async def test_streams_of_a_gateway_that_was_killed_count_until_their_lease_ends(
+async def test_streams_of_a_gateway_that_was_killed_count_until_they_expire(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_counts, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(shared_counts, "EXPIRY_SECONDS", 1)
     gateway, *_ = await gateways("open_streams", 1)
     shared = gateway._shared
     assert shared is not None

@@ -15,13 +15,13 @@ from parley_core.storage.redis_circuit_breaker import RedisWithCircuitBreaker
 
 WINDOW_SECONDS = 60
 # Of the open things of a replica that ended without closing them, and of such a replica.
-LEASE_SECONDS = 30
+EXPIRY_SECONDS = 30
 RENEW_SECONDS = 10
 # A replica whose clock is behind still counts in the window before.
 _KEPT_SECONDS = 2 * WINDOW_SECONDS
 _MAX_BATCH = 500
 
-# Arguments: the limit, the lease in seconds, and the id of what is opened.
+# Arguments: the limit, the seconds until it expires, and the id of what is opened.
 _OPEN = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -30,7 +30,7 @@ redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
-# Arguments: the lease in seconds, and an id for each key, the first one that of the replica.
+# Arguments: the seconds until they expire, and an id for each key, the first that of the replica.
 _RENEW = """
 local now = tonumber(redis.call('TIME')[1])
 for number = 1, #KEYS do
@@ -80,7 +80,7 @@ class SharedCounts:
         """Open a thing, if fewer than `limit` are; None if Redis does not reply."""
         key = self._key(subject)
         opened = await self._redis.call(
-            lambda redis: redis.eval(_OPEN, 1, key, limit, LEASE_SECONDS, id)
+            lambda redis: redis.eval(_OPEN, 1, key, limit, EXPIRY_SECONDS, id)
         )
         return None if opened is None else bool(opened)
 
@@ -89,7 +89,7 @@ class SharedCounts:
         await self._redis.call(lambda redis: redis.zrem(key, id))
 
     async def renew(self, opened: Iterable[tuple[str, str]]) -> int | None:
-        """Renew the leases of what is open here, (subject, id), and that of this replica.
+        """Renew what is open here, (subject, id), and this replica, before they expire.
 
         Returns the number of replicas; None if Redis does not reply.
         """
@@ -97,7 +97,7 @@ class SharedCounts:
         pairs += [(self._key(subject), id) for subject, id in opened]
         keys, ids = [key for key, _ in pairs], [id for _, id in pairs]
         replicas = await self._redis.call(
-            lambda redis: redis.eval(_RENEW, len(keys), *keys, LEASE_SECONDS, *ids)
+            lambda redis: redis.eval(_RENEW, len(keys), *keys, EXPIRY_SECONDS, *ids)
         )
         return None if replicas is None else int(replicas)
 

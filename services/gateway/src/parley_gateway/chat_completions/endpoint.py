@@ -19,7 +19,7 @@ from parley_gateway.schemas.fields import UUID_PATTERN
 
 SESSION_HEADER = "Parley-Session-Id"
 _IN_METADATA = "metadata.session_id"
-AdmitCompletion = Callable[[str, Caller], Awaitable[None]]
+AdmitCompletion = Callable[[str, Caller, Scope], Awaitable[None]]
 
 
 class ChatCompletions:
@@ -70,7 +70,7 @@ class ChatCompletions:
         send: Send,
     ) -> None:
         async with self._streams.slot(caller.principal, "openai") as stop:
-            await self._admit(model, caller)
+            await self._admit(model, caller, scope)
             await self._stateless.send_response(body, stream, caller, scope, receive, send, stop)
 
     async def _send_with_session(
@@ -87,7 +87,7 @@ class ChatCompletions:
         # Take the slot before the commit: an accepted message must also be answered.
         async with self._streams.slot(caller.principal, "openai") as stop:
             completion = await self._with_session.open(
-                session_id, command, request, caller, key_headers
+                session_id, command, request, caller, key_headers, scope
             )
             await completion.send_response(scope, receive, send, stop)
 

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_OF_TOKENS = [f"x-ratelimit-{kind}-tokens" for kind in ("limit", "remaining", "reset")]
 _STATE = "rate_limit_headers"
 
 
 def set_limit_headers(scope: Scope, headers: Mapping[str, str]) -> None:
-    """The response to the request will have these headers."""
+    """The response to the request will have these headers, beside those set before."""
     if headers:
-        scope.setdefault("state", {})[_STATE] = headers
+        state = scope.setdefault("state", {})
+        state[_STATE] = {**state.get(_STATE, {}), **headers}
+
+
+def pass_limit_headers(headers: Mapping[str, str], scope: Scope) -> None:
+    """The response to the request will have those of the headers that show a limit of tokens."""
+    set_limit_headers(scope, {name: headers[name] for name in _OF_TOKENS if name in headers})
 
 
 class LimitHeaders:

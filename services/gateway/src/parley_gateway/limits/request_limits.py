@@ -156,7 +156,7 @@ class RequestLimits:
         return found
 
     async def run(self) -> None:
-        """Renew the leases of the open streams, and count the gateways, until cancelled."""
+        """Renew the open streams before they expire, and count the gateways, until cancelled."""
         if self._shared is None:
             return
         try:

@@ -33,7 +33,7 @@ SELECT subject,
     (
         SELECT count(*) FROM turns WHERE id = ANY (open_turns) AND ended_sequence IS NULL
     ) AS open_turns,
-    this_minute, this_day
+    now(), this_minute, this_day
 FROM (
     SELECT date_trunc('minute', now()) AS this_minute, date_trunc('day', now(), 'UTC') AS this_day
 ) AS windows LEFT JOIN turn_counts ON tenant = $1 AND subject = ANY ($2)
@@ -93,6 +93,7 @@ class Windows:
     """`used` by subject and limit; the starts of this minute and, in UTC, of this day."""
 
     used: Mapping[tuple[str, LimitName], int]
+    now: datetime
     minute: datetime
     day: datetime
 
@@ -114,7 +115,7 @@ class TurnCounts:
             if row["subject"] is not None
             for name in _COUNTED
         }
-        return Windows(used, rows[0]["this_minute"], rows[0]["this_day"])
+        return Windows(used, rows[0]["now"], rows[0]["this_minute"], rows[0]["this_day"])
 
     async def delete_old(self) -> None:
         """Delete the rows of people who did nothing for two days, a bounded number per call."""

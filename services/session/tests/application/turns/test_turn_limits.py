@@ -132,9 +132,11 @@ async def test_a_turn_is_admitted_until_the_tokens_of_the_window_are_used(
     limited: Limited, limit: str, code: str
 ) -> None:
     session = await limited(f"{{{limit}: 150}}")
-    for _ in range(2):
+    for remaining in ("150", "50"):
         turn = await opened(session)
         assert turn.status == 201
+        assert turn.headers["x-ratelimit-limit-tokens"] == "150"
+        assert turn.headers["x-ratelimit-remaining-tokens"] == remaining
         await end(session, turn)
     refused = await opened(session)
     assert refused.error == (429, code, limit)

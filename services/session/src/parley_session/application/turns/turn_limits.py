@@ -1,13 +1,13 @@
 """Turn limits: how many turns and tokens a person may use, decided where the turn is committed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from parley_contracts.session_api.limit_bodies import LimitStatus
 from parley_core.auth.principal import Principal
-from parley_core.limits.refusals import LimitExceeded
+from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
 from parley_core.limits.rules import (
     REQUEST_LIMITS,
     TOKEN_LIMITS,
@@ -46,6 +46,18 @@ class TurnLimits:
         """The subjects to which the tokens of a completion count."""
         counted = self._counted_completion(principal, model) if self.counts_tokens else None
         return counted.subjects if counted else ()
+
+    async def token_headers(self, principal: Principal, model: str) -> Mapping[str, str]:
+        """The headers of the limit of tokens of which the least is left, if there is one."""
+        limits = [each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS]
+        if not limits:
+            return {}
+        windows = await self._counts.read(principal, limits)
+        standing = [_status(limit, limit.subject(principal.user), windows) for limit in limits]
+        least = min(standing, key=lambda status: status.value - status.used)
+        assert least.resets_at is not None
+        reset_seconds = (least.resets_at - windows.now).total_seconds()
+        return rate_limit_headers("tokens", least.value, least.used, reset_seconds)
 
     async def standing(self, principal: Principal) -> Sequence[LimitStatus]:
         """Where the person stands, for each of their limits."""
