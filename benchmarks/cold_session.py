@@ -116,9 +116,10 @@ class _Turn:
         self._turn_id: UUID | None = None
 
     async def open(self) -> None:
-        turn, _ = await self._services.turn_commands.submit(
+        opened = await self._services.turn_commands.submit(
             self._session_id, NewMessages("And then?"), CALLER, None, "reject"
         )
+        turn = opened.turn
         self._turn_id = turn.id
         cached = self._windows.get_ref(self._session_id)
         claim = await self._services.lifecycle.claim(

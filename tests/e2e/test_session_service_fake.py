@@ -297,3 +297,13 @@ async def test_an_api_key_has_no_scope_that_its_owner_lacks(service: SessionServ
     body = {"name": "a program", "scopes": ["admin"]}
     refused = await service.error("gateway", "POST", "/api-keys", body)
     assert refused == (403, "missing_scope")
+
+
+async def test_without_limits_nothing_is_listed_and_completions_are_admitted(
+    service: SessionService,
+) -> None:
+    status, content = await service.call("gateway", "GET", "/limits")
+    assert (status, json.loads(content)) == (200, {"limits": []})
+    body = {"model": "scripted"}
+    status, content = await service.call("gateway", "POST", "/completions/admission", body)
+    assert (status, json.loads(content)) == (200, {})

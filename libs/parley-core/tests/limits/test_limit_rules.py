@@ -1,5 +1,6 @@
 """Limit rules, and the ways in which their file can be invalid."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,14 @@ def read(tmp_path: Path, text: str) -> LimitRules:
     return read_limit_rules(path)
 
 
+def value_of(name: str, limits: Sequence[Limit]) -> int:
+    [value] = [limit.value for limit in limits if limit.name == name]
+    return value
+
+
 def test_without_a_file_nothing_is_limited() -> None:
     rules = read_limit_rules(None)
-    assert rules.of(ADA, "large") == {}
+    assert rules.of(ADA, "large") == ()
     assert not rules.limit_any(["turns_per_minute"])
 
 
@@ -51,22 +57,45 @@ def test_without_a_file_nothing_is_limited() -> None:
 def test_the_most_specific_rule_decides(
     tmp_path: Path, principal: Principal, model: str, turns: int
 ) -> None:
-    assert read(tmp_path, FILE).of(principal, model)["turns_per_minute"].value == turns
+    assert value_of("turns_per_minute", read(tmp_path, FILE).of(principal, model)) == turns
 
 
 def test_each_limit_is_decided_separately(tmp_path: Path) -> None:
     limits = read(tmp_path, FILE).of(ADA, "large")
-    assert limits == {
-        "requests_per_minute": Limit("requests_per_minute", 600),
-        "turns_per_minute": Limit("turns_per_minute", 7),
-        "open_turns": Limit("open_turns", 1, model="large"),
-        "tokens_per_day": Limit("tokens_per_day", 1000, model="large"),
-    }
+    assert limits == [
+        Limit("requests_per_minute", 600),
+        Limit("turns_per_minute", 7),
+        Limit("open_turns", 1, model="large"),
+        Limit("tokens_per_day", 1000, model="large"),
+    ]
+
+
+def test_the_limit_of_a_tenant_applies_beside_that_of_a_person(tmp_path: Path) -> None:
+    rules = read(
+        tmp_path,
+        """
+limits:
+  - {turns_per_minute: 9}
+  - {turns_per_minute: 90, per: tenant}
+  - {tenant: acme, turns_per_minute: 900, per: tenant}
+""",
+    )
+    assert rules.of(ADA) == [
+        Limit("turns_per_minute", 9),
+        Limit("turns_per_minute", 900, per="tenant"),
+    ]
+    assert rules.of(ADA)[0].subject("ada") != rules.of(ADA)[1].subject("ada")
+    assert rules.of(ADA)[1].subject("ada") == rules.of(ADA)[1].subject("eve")
 
 
 def test_a_rule_that_names_a_key_or_a_model_counts_these_alone() -> None:
-    assert Limit("open_turns", 1).subject == ""
-    assert Limit("open_turns", 1, "k-1", "large").subject == "api_key=k-1 model=large"
+    limits = [
+        Limit("open_turns", 1),
+        Limit("open_turns", 1, "k-1"),
+        Limit("open_turns", 1, "k-1", "large"),
+        Limit("open_turns", 1, model="large"),
+    ]
+    assert len({limit.subject(user) for limit in limits for user in ("ada", "eve")}) == 8
 
 
 def test_the_limits_of_a_person_include_those_of_single_models(tmp_path: Path) -> None:
@@ -81,9 +110,9 @@ def test_the_limits_of_a_person_include_those_of_single_models(tmp_path: Path) -
 
 def test_replaced_rules_apply_to_those_who_were_remembered(tmp_path: Path) -> None:
     rules = read(tmp_path, FILE)
-    assert rules.of(ADA)["turns_per_minute"].value == 7
+    assert value_of("turns_per_minute", rules.of(ADA)) == 7
     rules.replace(read(tmp_path, "limits: [{turns_per_minute: 1}]"))
-    assert rules.of(ADA)["turns_per_minute"].value == 1
+    assert value_of("turns_per_minute", rules.of(ADA)) == 1
 
 
 @pytest.mark.parametrize(
@@ -98,6 +127,8 @@ def test_replaced_rules_apply_to_those_who_were_remembered(tmp_path: Path) -> No
         ("limits:\n  - tenant: a\n    turns_per_hour: 1\n", 3),
         ("limits:\n  - tenant: ''\n    turns_per_minute: 1\n", 2),
         ("limits:\n  - {model: large, open_streams: 1}\n", 2),
+        ("limits:\n  - {user: ada, per: tenant, open_turns: 1}\n", 2),
+        ("limits:\n  - {per: world, open_turns: 1}\n", 2),
         ("limits: 1\n", 1),
         ("", 1),
     ],
@@ -121,10 +152,10 @@ def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None
 
 
 def test_a_refusal_names_the_limit_and_when_to_retry() -> None:
-    refused = LimitExceeded("turns_per_minute", 60, 22.3)
+    refused = LimitExceeded(Limit("turns_per_minute", 60), 22.3)
     assert (refused.status, refused.code) == (429, "rate_limit_exceeded")
     assert (refused.param, refused.headers) == ("turns_per_minute", {"retry-after": "23"})
-    daily = LimitExceeded("tokens_per_day", 1000, 3600)
+    daily = LimitExceeded(Limit("tokens_per_day", 1000), 3600)
     assert (daily.code, daily.param) == ("quota_exceeded", "tokens_per_day")
     assert daily.headers == {
         "retry-after": "3600",

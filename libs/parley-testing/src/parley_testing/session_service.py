@@ -73,6 +73,8 @@ class FakeSessionService(FakeService):
         self.heartbeats: list[list[str]] = []
         self.capacity: int | None = None
         """That of the last heartbeat."""
+        self.limits: list[dict[str, Any]] = []
+        """Those of session in which the caller stands somewhere."""
         self.stops: list[dict[str, str]] = []
         self.stuck_heartbeats: set[int] = set()
         """Heartbeats that are never answered, counted from 1."""
@@ -166,6 +168,10 @@ class FakeSessionService(FakeService):
                 return web.json_response(
                     {"tokens": page, "next": str(uuid4()) if is_first else None}
                 )
+            case "POST", "completions", "admission":
+                return web.json_response({})
+            case "GET", "limits":
+                return web.json_response({"limits": self.limits})
             case "POST", "keys":
                 return self._data_keys(call)
             case "POST", "search-keys":

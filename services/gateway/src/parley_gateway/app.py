@@ -22,6 +22,7 @@ from parley_gateway.api.assistant_routes import assistant_routes
 from parley_gateway.api.chat_completion_routes import chat_completion_routes
 from parley_gateway.api.health_routes import health_routes
 from parley_gateway.api.history_routes import history_routes, read_history_route
+from parley_gateway.api.limit_routes import limit_routes
 from parley_gateway.api.openapi import install_openapi
 from parley_gateway.api.page_routes import client_config_routes, page_routes
 from parley_gateway.api.reference_routes import reference_routes
@@ -57,6 +58,8 @@ from parley_gateway.http.security_headers import SecurityHeaders
 from parley_gateway.http.stream_limiter import StreamLimiter
 from parley_gateway.http.unknown_routes import install_unknown_route_handlers
 from parley_gateway.http.upstreams import Upstreams
+from parley_gateway.limits.completion_admission import CompletionAdmission
+from parley_gateway.limits.gateway_limits import GatewayLimits, gateway_limits
 from parley_gateway.metrics import GatewayMetrics
 from parley_gateway.page.page_files import PageFiles
 from parley_gateway.settings import GatewaySettings
@@ -91,6 +94,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     pages = PageCache(settings.page_cache)
     tokens = VerifiedTokenCache(settings.token_cache.ttl_seconds)
     verification = TokenVerification(settings.jwt)
+    limits = gateway_limits(settings.limits_file, settings.redis_url, monitor)
     revocations = RevocationList()
     addresses = ClientAddresses(settings.trusted_proxies)
     streams = StreamLimiter(
@@ -99,6 +103,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
         revocations=revocations,
         drain_seconds=settings.drain_seconds,
         handover_seconds=settings.handover_seconds,
+        within_limits=limits.requests.stream,
     )
 
     @asynccontextmanager
@@ -124,6 +129,7 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 tokens,
                 revocations,
                 BadTokenLimit(addresses.client_of),
+                limits.on_request,
             )
             versions = app.state.versions = VersionLookup(cached_versions, upstreams.session)
             app.router.routes += _routes(
@@ -135,12 +141,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
                 pages,
                 versions,
                 streams,
+                limits,
                 monitor,
                 metrics,
             )
 
             def apply(fresh: GatewaySettings) -> None:
+                replace_limits = limits.replacement(fresh.limits_file)
                 verification.replace(fresh.jwt)
+                replace_limits()
                 settings.internal_secret.replace(fresh.internal_secret)
                 tokens.clear()
 
@@ -150,7 +159,8 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
             # Before the first request is accepted, where the session service answers.
             await revoked.poll()
             async with background_tasks(
-                _start(verification, revoked, monitor.state), reloader.run(), revoked.run()
+                _start(verification, revoked, monitor.state),
+                *(each.run() for each in (reloader, revoked, limits)),
             ):
                 yield
 
@@ -182,10 +192,15 @@ def create_gateway(settings: GatewaySettings) -> Gateway:
     install_unknown_route_handlers(api)
     # Outside of the application, whose own middleware does not see the response to a defect.
     cached = PageCacheMiddleware(
-        SecurityHeaders(api), pages, tokens, lambda: api.state.versions, monitor.requests
+        SecurityHeaders(api),
+        pages,
+        tokens,
+        lambda: api.state.versions,
+        monitor.requests,
+        limits.requests,
     )
     metrics = GatewayMetrics(monitor.registry, streams, cached, verification)
-    asgi = with_cors(cached, settings.cors_origins)
+    asgi = with_cors(limits.with_headers(cached), settings.cors_origins)
 
     def begin_drain() -> None:
         monitor.state.draining = True
@@ -214,6 +229,7 @@ def _routes(
     pages: PageCache,
     versions: VersionLookup,
     streams: StreamLimiter,
+    limits: GatewayLimits,
     monitor: ProcessMonitor,
     metrics: GatewayMetrics,
 ) -> Sequence[BaseRoute]:
@@ -232,6 +248,7 @@ def _routes(
             reply_timeout_seconds=reply_timeout_seconds,
         ),
         ParameterSupport(settings.rejected_parameters),
+        CompletionAdmission(limits.requests, forwarder, upstreams.session).admit,
     )
     # In the order of their rates: each request tries the paths one after the other.
     routers = (
@@ -260,6 +277,7 @@ def _routes(
         session_routes(authenticator, forwarder, upstreams),
         assistant_routes(authenticator, forwarder, upstreams, models),
         api_key_routes(authenticator, forwarder, upstreams),
+        limit_routes(authenticator, forwarder, upstreams.session, limits.requests),
         revocation_routes(authenticator, forwarder, upstreams),
         health_routes(monitor.state),
         client_config_routes(files, lambda: verification.issuers),

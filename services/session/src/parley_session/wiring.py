@@ -224,7 +224,9 @@ def _compose(
         ),
         deletion=deletion,
         completions=CompletionRecorder(store, index, limits, clock=utc_now),
-        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue, stopped_turns),
+        turn_commands=TurnCommands(
+            store, turns, executor, sessions, catalogue, stopped_turns, limits
+        ),
         lifecycle=lifecycle,
         cancel_notices=cancel_notices,
         catalogue=catalogue,

@@ -35,6 +35,14 @@ IDEMPOTENCY_KEY = "idempotency-key"
 _STREAMED_BODY_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
 _ERROR_FIELDS = {"message", "type", "param", "code"}
+# Of an error: when to retry, and the limit that is reached.
+_FORWARDED_HEADERS = (
+    "retry-after",
+    "x-should-retry",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+)
 _CONNECTION_ERRORS = (
     aiohttp.ServerDisconnectedError,
     aiohttp.ClientOSError,
@@ -262,7 +270,7 @@ class ServiceClient:
             error = msgspec.json.decode(response.body)["error"]
             headers = {
                 name: response.headers[name]
-                for name in ("retry-after", "x-should-retry")
+                for name in _FORWARDED_HEADERS
                 if name in response.headers
             }
             return ServiceError(response.status, error, headers)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from parley_core.http.errors import TooManyRequests
-from parley_core.limits.rules import LimitName
+from parley_core.limits.rules import TOKEN_LIMITS, Limit, LimitName
 
 _MEANINGS: Mapping[LimitName, str] = {
     "requests_per_minute": "requests per minute",
@@ -19,11 +19,12 @@ _MEANINGS: Mapping[LimitName, str] = {
 class LimitExceeded(TooManyRequests):
     """A limit is reached; `param` is its name."""
 
-    def __init__(
-        self, name: LimitName, value: int, retry_after_seconds: float, *, subject: str = ""
-    ) -> None:
+    def __init__(self, limit: Limit, retry_after_seconds: float) -> None:
+        name, value = limit.name, limit.value
         seconds = max(1, math.ceil(retry_after_seconds))
-        counted = f" for {subject}" if subject else ""
+        counted = " of the tenant" if limit.per == "tenant" else ""
+        counted += f" for the model {limit.model}" if limit.model else ""
+        counted += " for this API key" if limit.api_key else ""
         advice = f"Retry in {seconds} s." if value else "They are not allowed."
         super().__init__(
             f"The limit `{name}` is {value} {_MEANINGS[name]}{counted}. {advice}",
@@ -34,7 +35,7 @@ class LimitExceeded(TooManyRequests):
         if not value or name == "tokens_per_day":
             # The OpenAI SDK would retry within seconds.
             self.headers["x-should-retry"] = "false"
-        if name in ("tokens_per_minute", "tokens_per_day"):
+        if name in TOKEN_LIMITS:
             self.headers |= rate_limit_headers("tokens", value, value, seconds)
 
 

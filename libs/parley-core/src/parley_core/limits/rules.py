@@ -1,6 +1,7 @@
 """Limit rules: how much a person may use, by tenant, user, API key, scope and model (ADR 49)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -23,6 +24,10 @@ TOKEN_LIMITS: frozenset[LimitName] = frozenset(("tokens_per_minute", "tokens_per
 COMPLETION_LIMITS: frozenset[LimitName] = TOKEN_LIMITS | {"turns_per_minute"}
 """Those of session that count for a completion without a session, too."""
 
+Counted = Literal["person", "tenant"]
+"""Whose use a limit counts."""
+COUNTED: tuple[Counted, ...] = get_args(Counted)
+
 # The limits of so many people and models are remembered.
 _MAX_REMEMBERED = 10_000
 
@@ -37,6 +42,7 @@ class LimitRule:
     api_key: str | None = None
     scope: str | None = None
     model: str | None = None
+    per: Counted = "person"
 
     @property
     def criteria(self) -> tuple[str | None, ...]:
@@ -55,31 +61,37 @@ class LimitRule:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The limit `name` of a person; of one API key or model alone, if its rule names them."""
+    """The limit `name` of a person, or of all people of a tenant together.
+
+    It counts one API key or model alone, if its rule names them.
+    """
 
     name: LimitName
     value: int
     api_key: str | None = None
     model: str | None = None
+    per: Counted = "person"
 
-    @property
-    def subject(self) -> str:
-        """Names what is counted; '' for all that the person does."""
-        parts = {"api_key": self.api_key, "model": self.model}
-        return " ".join(f"{name}={value}" for name, value in parts.items() if value is not None)
+    def subject(self, user: str) -> str:
+        """Names, within the tenant, what is counted."""
+        return subject_of(user if self.per == "person" else None, self.api_key, self.model)
 
 
-Limits = Mapping[LimitName, Limit]
+def subject_of(user: str | None, api_key: str | None = None, model: str | None = None) -> str:
+    return json.dumps([user, api_key, model], separators=(",", ":"))
 
 
 class LimitRules:
     """For each limit the most specific rule that applies and sets it decides.
 
-    Of rules that differ only in a scope, and apply both, the one with the highest limit.
+    Of rules that differ only in a scope, and apply both, the one with the highest limit. Rules that
+    count a tenant are decided beside those that count a person.
     """
 
     def __init__(self, rules: Sequence[LimitRule] = ()) -> None:
-        self._remembered: LRUCache[tuple[Principal, str | None], Limits] = LRUCache(_MAX_REMEMBERED)
+        self._remembered: LRUCache[tuple[Principal, str | None], Sequence[Limit]] = LRUCache(
+            _MAX_REMEMBERED
+        )
         self._use(rules)
 
     def replace(self, other: "LimitRules") -> None:
@@ -97,18 +109,17 @@ class LimitRules:
         """Whether a rule sets one of these limits."""
         return not self._limited.isdisjoint(names)
 
-    def of(self, principal: Principal, model: str | None = None) -> Limits:
-        """The limits of a request, by name; without a `model`, those that depend on none."""
+    def of(self, principal: Principal, model: str | None = None) -> Sequence[Limit]:
+        """The limits of a request; without a `model`, those that depend on none."""
         if not self._rules:
-            return {}
+            return ()
         limits = self._remembered.get((principal, model))
         if limits is None:
-            limits = self._remembered[principal, model] = self._decide(principal, model)
+            limits = self._remembered[principal, model] = [*self._decide(principal, model)]
         return limits
 
     def of_every_model(self, principal: Principal) -> Sequence[Limit]:
         """The limits of a person: those for all models, then those for single ones."""
-        general = self.of(principal)
         models = {
             rule.model: None
             for rule in self._rules
@@ -117,21 +128,20 @@ class LimitRules:
         single = [
             limit
             for model in models
-            for limit in self.of(principal, model).values()
+            for limit in self.of(principal, model)
             if limit.model is not None
         ]
-        return [*general.values(), *single]
+        return [*self.of(principal), *single]
 
-    def _decide(self, principal: Principal, model: str | None) -> Limits:
+    def _decide(self, principal: Principal, model: str | None) -> Iterator[Limit]:
         applying = [rule for rule in self._rules if rule.applies_to(principal, model)]
-        limits: dict[LimitName, Limit] = {}
         for name in LIMIT_NAMES:
-            candidates = [rule for rule in applying if name in rule.limits]
-            if candidates:
-                rule = max(candidates, key=lambda each: (_specificity(each), each.limits[name]))
-                limits[name] = Limit(name, rule.limits[name], rule.api_key, rule.model)
-        return limits
+            for per in COUNTED:
+                candidates = [rule for rule in applying if name in rule.limits and rule.per == per]
+                if candidates:
+                    rule = max(candidates, key=lambda each: _precedence(each, name))
+                    yield Limit(name, rule.limits[name], rule.api_key, rule.model, per)
 
 
-def _specificity(rule: LimitRule) -> tuple[bool, ...]:
-    return tuple(criterion is not None for criterion in rule.criteria)
+def _precedence(rule: LimitRule, name: LimitName) -> tuple[tuple[bool, ...], int]:
+    return tuple(criterion is not None for criterion in rule.criteria), rule.limits[name]

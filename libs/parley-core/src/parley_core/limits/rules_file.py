@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from pydantic import Field
 
-from parley_core.limits.rules import LIMIT_NAMES, REQUEST_LIMITS, LimitRule, LimitRules
+from parley_core.limits.rules import LIMIT_NAMES, REQUEST_LIMITS, Counted, LimitRule, LimitRules
 from parley_core.runtime.settings import InvalidSettings, Variable
 from parley_core.runtime.text_files import InvalidFile
 from parley_core.runtime.yaml_file import read_yaml
@@ -44,6 +44,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     api_key: _Name | None = None
     scope: _Name | None = None
     model: _Name | None = None
+    per: Counted = "person"
     requests_per_minute: _PerMinute | None = None
     turns_per_minute: _PerMinute | None = None
     open_turns: _Open | None = None
@@ -57,6 +58,8 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError(f"the rule sets none of {', '.join(LIMIT_NAMES)}")
         if self.model is not None and (of_requests := limits.keys() & REQUEST_LIMITS):
             raise ValueError(f"{min(of_requests)} cannot depend on a model")
+        if self.per == "tenant" and (self.user or self.api_key or self.scope):
+            raise ValueError("the limit of a tenant cannot depend on a user, API key or scope")
 
     def to_rule(self) -> LimitRule:
         values = {name: getattr(self, name) for name in LIMIT_NAMES}
@@ -67,6 +70,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
             api_key=self.api_key,
             scope=self.scope,
             model=self.model,
+            per=self.per,
         )
 
 
@@ -76,7 +80,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         seen = set()
         for number, entry in enumerate(self.limits):
-            criteria = entry.to_rule().criteria
+            criteria = entry.per, entry.to_rule().criteria
             if criteria in seen:
                 raise ValueError(
                     f"an earlier rule applies to the same requests - at `$.limits[{number}]`"

@@ -30,6 +30,8 @@ from parley_gateway.schemas.responses import (
     Cost,
     ErrorResponse,
     HistoryImport,
+    LimitList,
+    LimitStanding,
     MessageList,
     Model,
     ModelList,
@@ -155,6 +157,20 @@ CREATED_API_KEY = CreatedApiKey(
 )
 API_KEY_LIST = ApiKeyList(data=[API_KEY], first_id=API_KEY.id, last_id=API_KEY.id)
 API_KEY_DELETED = ApiKeyDeleted(id=API_KEY.id)
+LIMIT_LIST = LimitList(
+    data=[
+        LimitStanding(
+            name="turns_per_minute",
+            per="person",
+            limit=60,
+            used=12,
+            remaining=48,
+            resets_at=_TIME,
+            api_key=None,
+            model=None,
+        )
+    ]
+)
 REVOCATION = Revocation(
     id=_SESSION_ID,
     kind="user",

@@ -13,7 +13,7 @@ Responses = dict[int | str, dict[str, Any]]
 ALWAYS: Codes = {
     400: ("invalid_request",),
     401: ("unauthenticated", "invalid_token"),
-    429: ("too_many_bad_tokens",),
+    429: ("too_many_bad_tokens", "rate_limit_exceeded"),
     500: ("internal_error",),
     503: (
         "session_unavailable",

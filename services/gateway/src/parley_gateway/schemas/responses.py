@@ -15,6 +15,7 @@ from parley_contracts.api_models import (
     Revocation,
     SessionShape,
     Shape,
+    Time,
     UsageShape,
 )
 
@@ -234,6 +235,29 @@ class ClientConfig(Shape):
     heartbeat_seconds: float
     languages: list[str]
     build: str | None
+
+
+class LimitStanding(Shape):
+    """`used` may exceed `limit`: tokens count once a reply has ended.
+
+    It counts what one person does, or all people of a `tenant` together; with an `api_key` or a
+    `model` these alone. `resets_at` is null for a number at once.
+    """
+
+    object: Literal["limit"] = "limit"
+    name: str
+    per: Literal["person", "tenant"]
+    limit: int
+    used: int
+    remaining: int
+    resets_at: Time | None
+    api_key: str | None
+    model: str | None
+
+
+class LimitList(Shape):
+    object: Literal["limits"] = "limits"
+    data: list[LimitStanding]
 
 
 class Health(Shape):

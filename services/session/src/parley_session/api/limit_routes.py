@@ -22,7 +22,9 @@ def limit_routes(authenticators: Authenticators, limits: TurnLimits) -> Sequence
         principal = authenticators.gateway(request).principal
         body = await decode_body(request, AdmitCompletionRequest)
         await limits.admit_completion(principal, body.model)
-        return json_response({})
+        response = json_response({})
+        response.headers.update(await limits.token_headers(principal, body.model))
+        return response
 
     return [
         Route("/completions/admission", admit_completion, methods=["POST"]),

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from parley_core.auth.principal import Principal
-from parley_core.limits.rules import Limit, LimitName, Limits
+from parley_core.limits.rules import Limit, LimitName, subject_of
 from parley_core.storage.postgres_pool import Pool
-
-EVERYTHING = ""
-"""The subject to which all turns of a person count."""
 
 # In the order of the parameters of count_turn.
 _COUNTED: Sequence[LimitName] = (
@@ -22,12 +19,12 @@ _COUNTED: Sequence[LimitName] = (
 _DELETE_BATCH = 10_000
 # Only those that no window needs any more, by the database's clock.
 _DELETE_OLD = """
-DELETE FROM turn_counts WHERE (tenant, owner, subject) IN (
-    SELECT tenant, owner, subject FROM turn_counts
+DELETE FROM turn_counts WHERE (tenant, subject) IN (
+    SELECT tenant, subject FROM turn_counts
     WHERE day < now() - interval '2 days' AND minute < now() - interval '2 days' LIMIT $1
 )
 """
-_COUNT = "SELECT count_turn($1, $2, NULL, $3, $4, $5, $6, $7)"
+_COUNT = "SELECT count_turn($1, NULL, $2, $3, $4, $5, $6)"
 _READ = """
 SELECT subject,
     CASE WHEN minute >= this_minute THEN minute_turns ELSE 0 END AS turns_per_minute,
@@ -36,10 +33,10 @@ SELECT subject,
     (
         SELECT count(*) FROM turns WHERE id = ANY (open_turns) AND ended_sequence IS NULL
     ) AS open_turns,
-    this_minute, this_day
+    now(), this_minute, this_day
 FROM (
     SELECT date_trunc('minute', now()) AS this_minute, date_trunc('day', now(), 'UTC') AS this_day
-) AS windows LEFT JOIN turn_counts ON tenant = $1 AND owner = $2 AND subject = ANY ($3)
+) AS windows LEFT JOIN turn_counts ON tenant = $1 AND subject = ANY ($2)
 """
 
 
@@ -55,31 +52,39 @@ class LimitReached(Exception):
 class CountedTurn:
     """A turn to be counted, and the limits that it must be within.
 
-    It counts to all that its person does, and to the API key and the model that a limit names.
+    It counts to all that its person does, to the API key and the model that a limit names, and to
+    the tenant if a limit does.
     """
 
     tenant: str
-    owner: str
-    limits: Limits
+    user: str
+    limits: Sequence[Limit]
 
     @property
     def subjects(self) -> Sequence[str]:
-        """Sorted, so that no two statements wait for each other's rows."""
-        return sorted({EVERYTHING, *(limit.subject for limit in self.limits.values())})
+        subjects = {limit.subject(self.user) for limit in self.limits}
+        subjects.add(subject_of(self.user))
+        if any(limit.per == "tenant" for limit in self.limits):
+            subjects.add(subject_of(None))
+        return sorted(subjects)
 
     @property
     def arguments(self) -> Sequence[object]:
         """Those of count_turn that follow the turn's id."""
-        values = {(each.name, each.subject): each.value for each in self.limits.values()}
-        columns = [[values.get((name, subject)) for subject in self.subjects] for name in _COUNTED]
-        return [self.subjects, *columns]
+        subjects = self.subjects
+        values = {(each.name, each.subject(self.user)): each.value for each in self.limits}
+        columns = [[values.get((name, subject)) for subject in subjects] for name in _COUNTED]
+        return [subjects, *columns]
 
     def check(self, refusal: str | None) -> None:
         """Raises LimitReached for a result of count_turn that names a limit."""
         if refusal is None:
             return
-        name, seconds = refusal.split()
-        limit = next(each for each in self.limits.values() if each.name == name)
+        place, name, seconds = refusal.split()
+        subject = self.subjects[int(place) - 1]
+        [limit] = [
+            each for each in self.limits if each.name == name and each.subject(self.user) == subject
+        ]
         raise LimitReached(limit, float(seconds))
 
 
@@ -88,6 +93,7 @@ class Windows:
     """`used` by subject and limit; the starts of this minute and, in UTC, of this day."""
 
     used: Mapping[tuple[str, LimitName], int]
+    now: datetime
     minute: datetime
     day: datetime
 
@@ -98,20 +104,18 @@ class TurnCounts:
 
     async def count_completion(self, counted: CountedTurn) -> None:
         """Count a completion without a session as a turn. Raises LimitReached."""
-        counted.check(
-            await self._pool.fetchval(_COUNT, counted.tenant, counted.owner, *counted.arguments)
-        )
+        counted.check(await self._pool.fetchval(_COUNT, counted.tenant, *counted.arguments))
 
     async def read(self, principal: Principal, limits: Iterable[Limit]) -> Windows:
-        subjects = sorted({limit.subject for limit in limits})
-        rows = await self._pool.fetch(_READ, principal.tenant, principal.user, subjects)
+        subjects = sorted({limit.subject(principal.user) for limit in limits})
+        rows = await self._pool.fetch(_READ, principal.tenant, subjects)
         used = {
             (row["subject"], name): row[name]
             for row in rows
             if row["subject"] is not None
             for name in _COUNTED
         }
-        return Windows(used, rows[0]["this_minute"], rows[0]["this_day"])
+        return Windows(used, rows[0]["now"], rows[0]["this_minute"], rows[0]["this_day"])
 
     async def delete_old(self) -> None:
         """Delete the rows of people who did nothing for two days, a bounded number per call."""

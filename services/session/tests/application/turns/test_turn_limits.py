@@ -8,10 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from session_support.client import ADA, EVE, ApiResponse
+from session_support.client import ADA, EVE, OTHER_ADA, ApiResponse
 from session_support.service import Service
 
 from parley_core.auth.principal import Principal
+from parley_core.limits.rules import subject_of
 from parley_core.storage.postgres_pool import Pool
 from parley_session.storage.turn_counts import TurnCounts
 
@@ -71,9 +72,10 @@ async def test_concurrent_turns_of_one_person_are_admitted_exactly_up_to_the_lim
     await pool.execute(
         # The minute does not end during the test.
         """
-        INSERT INTO turn_counts (tenant, owner, subject, minute, day)
-        VALUES ('default', 'ada', '', now() + interval '1 hour', now() + interval '1 day')
-        """
+        INSERT INTO turn_counts (tenant, subject, minute, day)
+        VALUES ('default', $1, now() + interval '1 hour', now() + interval '1 day')
+        """,
+        subject_of("ada"),
     )
     responses = await asyncio.gather(
         *(submitted((session, other)[number % 2], each) for number, each in enumerate(sessions))
@@ -130,9 +132,11 @@ async def test_a_turn_is_admitted_until_the_tokens_of_the_window_are_used(
     limited: Limited, limit: str, code: str
 ) -> None:
     session = await limited(f"{{{limit}: 150}}")
-    for _ in range(2):
+    for remaining in ("150", "50"):
         turn = await opened(session)
         assert turn.status == 201
+        assert turn.headers["x-ratelimit-limit-tokens"] == "150"
+        assert turn.headers["x-ratelimit-remaining-tokens"] == remaining
         await end(session, turn)
     refused = await opened(session)
     assert refused.error == (429, code, limit)
@@ -169,6 +173,37 @@ async def test_a_rule_with_an_api_key_counts_that_key_alone(limited: Limited) ->
     assert [(await opened(session)).status for _ in range(3)] == [201, 201, 429]
 
 
+async def test_the_turns_of_a_tenant_are_limited_beside_those_of_a_person(
+    limited: Limited,
+) -> None:
+    session = await limited("{turns_per_minute: 2}, {turns_per_minute: 3, per: tenant}")
+    assert [(await opened(session)).status for _ in range(3)] == [201, 201, 429]
+    # What was refused to Ada does not count.
+    assert [(await opened(session, EVE)).status for _ in range(2)] == [201, 429]
+    assert (await opened(session, OTHER_ADA)).status == 201
+
+
+async def test_turns_that_open_and_end_at_once_do_not_deadlock(limited: Limited) -> None:
+    session = await limited(
+        "{tokens_per_day: 1000000}, {model: demo, open_turns: 1000},"
+        "{tokens_per_day: 1000000, per: tenant}"
+    )
+    people = [ADA, EVE] * 10
+
+    async def turns(who: Principal) -> None:
+        for _ in range(3):
+            await end(session, await opened(session, who), who)
+
+    await asyncio.gather(*map(turns, people))
+    limits = (await session.call("GET", "/limits")).body["limits"]
+    used = {(each["name"], each["per"]): each["used"] for each in limits}
+    assert used == {
+        ("open_turns", "person"): 0,
+        ("tokens_per_day", "person"): 3_000,
+        ("tokens_per_day", "tenant"): 6_000,
+    }
+
+
 async def test_where_a_person_stands_is_read_from_the_counts(limited: Limited) -> None:
     session = await limited(
         "{turns_per_minute: 5, open_turns: 3, requests_per_minute: 9},"
@@ -199,8 +234,10 @@ async def test_old_counts_are_deleted(limited: Limited, pool: Pool) -> None:
     await pool.execute(
         """
         UPDATE turn_counts SET minute = now() - interval '3 days', day = now() - interval '3 days'
-        WHERE owner = 'ada'
-        """
+        WHERE subject = $1
+        """,
+        subject_of("ada"),
     )
     await TurnCounts(pool).delete_old()
-    assert [row["owner"] for row in await pool.fetch("SELECT owner FROM turn_counts")] == ["eve"]
+    left = await pool.fetch("SELECT subject FROM turn_counts")
+    assert [row["subject"] for row in left] == [subject_of("eve")]

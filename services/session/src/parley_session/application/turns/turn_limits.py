@@ -1,13 +1,13 @@
 """Turn limits: how many turns and tokens a person may use, decided where the turn is committed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from parley_contracts.session_api.limit_bodies import LimitStatus
 from parley_core.auth.principal import Principal
-from parley_core.limits.refusals import LimitExceeded
+from parley_core.limits.refusals import LimitExceeded, rate_limit_headers
 from parley_core.limits.rules import (
     REQUEST_LIMITS,
     TOKEN_LIMITS,
@@ -47,6 +47,18 @@ class TurnLimits:
         counted = self._counted_completion(principal, model) if self.counts_tokens else None
         return counted.subjects if counted else ()
 
+    async def token_headers(self, principal: Principal, model: str) -> Mapping[str, str]:
+        """The headers of the limit of tokens of which the least is left, if there is one."""
+        limits = [each for each in self._rules.of(principal, model) if each.name in TOKEN_LIMITS]
+        if not limits:
+            return {}
+        windows = await self._counts.read(principal, limits)
+        standing = [_status(limit, limit.subject(principal.user), windows) for limit in limits]
+        least = min(standing, key=lambda status: status.value - status.used)
+        assert least.resets_at is not None
+        reset_seconds = (least.resets_at - windows.now).total_seconds()
+        return rate_limit_headers("tokens", least.value, least.used, reset_seconds)
+
     async def standing(self, principal: Principal) -> Sequence[LimitStatus]:
         """Where the person stands, for each of their limits."""
         limits = [
@@ -57,7 +69,7 @@ class TurnLimits:
         if not limits:
             return []
         windows = await self._counts.read(principal, limits)
-        return [_status(limit, windows) for limit in limits]
+        return [_status(limit, limit.subject(principal.user), windows) for limit in limits]
 
     def _counted_completion(self, principal: Principal, model: str) -> CountedTurn | None:
         return self._counted(principal, model, without=REQUEST_LIMITS | {"open_turns"})
@@ -65,9 +77,8 @@ class TurnLimits:
     def _counted(
         self, principal: Principal, model: str, without: frozenset[LimitName]
     ) -> CountedTurn | None:
-        limits = self._rules.of(principal, model)
-        decided = {name: limit for name, limit in limits.items() if name not in without}
-        return CountedTurn(principal.tenant, principal.user, decided) if decided else None
+        limits = [each for each in self._rules.of(principal, model) if each.name not in without]
+        return CountedTurn(principal.tenant, principal.user, limits) if limits else None
 
 
 @contextmanager
@@ -76,17 +87,15 @@ def refused_as_limit_exceeded() -> Iterator[None]:
     try:
         yield
     except LimitReached as reached:
-        limit = reached.limit
-        raise LimitExceeded(
-            limit.name, limit.value, reached.seconds, subject=limit.subject
-        ) from None
+        raise LimitExceeded(reached.limit, reached.seconds) from None
 
 
-def _status(limit: Limit, windows: Windows) -> LimitStatus:
+def _status(limit: Limit, subject: str, windows: Windows) -> LimitStatus:
     return LimitStatus(
         name=limit.name,
         value=limit.value,
-        used=windows.used.get((limit.subject, limit.name), 0),
+        used=windows.used.get((subject, limit.name), 0),
+        per=limit.per,
         api_key=limit.api_key,
         model=limit.model,
         resets_at=_resets_at(limit.name, windows),

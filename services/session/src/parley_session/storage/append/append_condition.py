@@ -21,7 +21,7 @@ _UNCLAIMED_HOLDS = " AND EXISTS (SELECT FROM turn)"
 _WITHIN_LIMITS = """session AS (
     SELECT id FROM sessions WHERE id = $1 AND version = $9 FOR UPDATE
 ), counted AS (
-    SELECT count_turn($10, $11, $12, $13, $14, $15, $16, $17) AS refusal FROM session
+    SELECT count_turn($10, $11, $12, $13, $14, $15, $16) AS refusal FROM session
 ), """
 _WITHIN_LIMITS_HOLDS = " AND EXISTS (SELECT FROM counted WHERE refusal IS NULL)"
 _REFUSAL = ", (SELECT refusal FROM counted)"
@@ -87,7 +87,7 @@ def check_of(condition: AppendCondition | None) -> Check:
         case Abandoned(turn_id, lease_seconds):
             return Check(_ABANDONED, _ABANDONED_HOLDS, [turn_id, lease_seconds])
         case WithinLimits(turn_id, counted):
-            values = [counted.tenant, counted.owner, turn_id, *counted.arguments]
+            values = [counted.tenant, turn_id, *counted.arguments]
             return Check(_WITHIN_LIMITS, _WITHIN_LIMITS_HOLDS, values, _REFUSAL)
         case None:
             return Check()

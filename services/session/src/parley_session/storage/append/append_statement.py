@@ -77,11 +77,11 @@ _ENDED = """, ended AS (
     RETURNING subjects
 )"""
 _TOKENS_COUNTED = """, tokens_counted AS (
-    SELECT count_tokens(tenant, owner, subjects, {}) FROM ended, sessions
+    SELECT count_tokens(tenant, subjects, {}) FROM ended, sessions
     WHERE sessions.id = $1 AND subjects IS NOT NULL
 )"""
 _COMPLETION_COUNTED = """, tokens_counted AS (
-    SELECT count_tokens($9, $10, {}, {}) FROM advanced
+    SELECT count_tokens($9, {}, {}) FROM advanced
 )"""
 # A function in an expression that nothing reads would not be called.
 _TOKENS_READ = ", (SELECT count(*) FROM tokens_counted)"
