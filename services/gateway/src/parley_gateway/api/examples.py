@@ -35,19 +35,17 @@ from parley_gateway.schemas.responses import (
     MessageList,
     Model,
     ModelList,
-    ReplyDelta,
-    ReplyEnded,
     RevocationPage,
     SearchResult,
     SearchResults,
     SessionDeleted,
     SessionList,
     SessionsDeleted,
-    TurnStarted,
     UsageGroup,
     UsageReport,
     UsageTotals,
 )
+from parley_gateway.schemas.stream_events import ReplyDelta, ReplyEnded, TurnStarted
 
 EVENT_STREAM = "text/event-stream"
 
