@@ -73,6 +73,8 @@ class FakeSessionService(FakeService):
         self.heartbeats: list[list[str]] = []
         self.capacity: int | None = None
         """That of the last heartbeat."""
+        self.limits: list[dict[str, Any]] = []
+        """Those of session in which the caller stands somewhere."""
         self.stops: list[dict[str, str]] = []
         self.stuck_heartbeats: set[int] = set()
         """Heartbeats that are never answered, counted from 1."""
@@ -155,7 +157,7 @@ class FakeSessionService(FakeService):
                     return refusal(404, "session_not_found")
                 return raw(_shape(session).to_json())
             case _, "api-keys", *rest:
-                return self.api_keys.answer(call, *rest)
+                return await self.api_keys.answer(call, *rest)
             case "GET", "revocations":
                 keys = {"api_keys": self.api_keys.revoked, "complete": True}
                 tokens = {"tokens": self.revoked_tokens, "tokens_complete": True}
@@ -166,6 +168,10 @@ class FakeSessionService(FakeService):
                 return web.json_response(
                     {"tokens": page, "next": str(uuid4()) if is_first else None}
                 )
+            case "POST", "completions", "admission":
+                return web.json_response({})
+            case "GET", "limits":
+                return web.json_response({"limits": self.limits})
             case "POST", "keys":
                 return self._data_keys(call)
             case "POST", "search-keys":

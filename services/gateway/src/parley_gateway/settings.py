@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from parley_core.http.connection_limits import Networks
 from parley_core.http.person_limit import PersonShare
+from parley_core.limits.rules_file import LimitsFileSetting
 from parley_core.process.server_settings import (
     ManagementPort,
     ServerSettings,
@@ -63,6 +64,7 @@ class GatewaySettings(Settings, env_prefix="PARLEY_GATEWAY_"):
     body: BodyLimitSettings = BodyLimitSettings()
     page_cache: PageCacheSettings = PageCacheSettings()
     stream: StreamSettings = StreamSettings()
+    limits_file: LimitsFileSetting = None
 
     rejected_parameters: Names = Field(
         default=frozenset(),

@@ -127,7 +127,7 @@ async def test_at_shutdown_only_streams_that_can_be_resumed_end_early_one_after_
         handover_seconds=60,
         spread=lambda: next(delays),
     )
-    with (
+    async with (
         limiter.slot(ada, "sse") as first,
         limiter.slot(ada, "sse") as second,
         limiter.slot(ada, "openai") as openai,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from parley_core.limits.rules import LimitRules
 from parley_core.log import LogWriter
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.storage.postgres_pool import Pool
@@ -40,6 +41,7 @@ from parley_session.application.turns.stopped_turns import StoppedTurns
 from parley_session.application.turns.submit_message import TurnCommands
 from parley_session.application.turns.turn_admission import TurnAdmission
 from parley_session.application.turns.turn_lifecycle import TurnLifecycle
+from parley_session.application.turns.turn_limits import TurnLimits
 from parley_session.application.version_publisher import VersionPublisher, version_publisher
 from parley_session.domain.retention_policy import RetentionPolicies
 from parley_session.metrics import Metrics
@@ -61,6 +63,7 @@ from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.revocation_store import RevocationStore
 from parley_session.storage.keys.search_keys import SearchKeys
 from parley_session.storage.session_index import SessionIndex
+from parley_session.storage.turn_counts import TurnCounts
 from parley_session.storage.turn_load import TurnLoadReader
 from parley_session.storage.turn_store import TurnStore
 
@@ -95,12 +98,16 @@ class Services:
     api_keys: ApiKeys
     revocations: Revocations
     lifetimes: SessionLifetimes
+    limits: TurnLimits
     background: Sequence[Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def session_services(
-    settings: SessionSettings, policies: RetentionPolicies, monitor: ProcessMonitor
+    settings: SessionSettings,
+    policies: RetentionPolicies,
+    limit_rules: LimitRules,
+    monitor: ProcessMonitor,
 ) -> AsyncIterator[Services]:
     """Compose the service; connections are closed at the end of the block."""
     async with (
@@ -110,12 +117,13 @@ async def session_services(
             settings.redis_url, on_result=monitor.dependencies["redis"].report
         ) as versions,
     ):
-        yield _compose(settings, policies, monitor, pool, partial_replies, versions)
+        yield _compose(settings, policies, limit_rules, monitor, pool, partial_replies, versions)
 
 
 def _compose(
     settings: SessionSettings,
     policies: RetentionPolicies,
+    limit_rules: LimitRules,
     monitor: ProcessMonitor,
     pool: Pool,
     partial_replies: PartialReplyRecovery,
@@ -136,6 +144,8 @@ def _compose(
     def on_session_appended(opens_turn: bool) -> None:
         relay.wake(TURN_OPENED_DELAY_SECONDS if opens_turn else 0)
 
+    counts = TurnCounts(pool)
+    limits = TurnLimits(limit_rules, counts)
     store = EventStore(
         pool,
         settings.master_key,
@@ -143,6 +153,7 @@ def _compose(
         on_appended=on_session_appended,
         observe_append=metrics.observe_append,
         publish_version=versions.publish,
+        counts_tokens=lambda: limits.counts_tokens,
     )
     turns, index = TurnStore(pool), SessionIndex(pool)
     catalogue = AssistantCatalogue(AssistantRepository(pool), settings.default_model)
@@ -155,7 +166,7 @@ def _compose(
         TurnLoadReader(pool, settings.turn.lease_seconds),
         max_person_share=settings.turn.max_person_share,
     )
-    executor = CommandExecutor(store, admission)
+    executor = CommandExecutor(store, admission, limits)
     sessions = SessionQueries(
         store, turns, executor, max_messages=settings.max_messages_per_session
     )
@@ -181,6 +192,7 @@ def _compose(
     lifecycle = TurnLifecycle(store, turns, sessions, executor, prompt_builder, partial_replies)
     sweeper = LeaseSweeper(
         turns,
+        counts,
         lifecycle,
         lease_seconds=settings.turn.lease_seconds,
         idempotency_hours=settings.idempotency_hours,
@@ -211,8 +223,10 @@ def _compose(
             store, executor, sessions, catalogue, stopped_turns, clock=utc_now
         ),
         deletion=deletion,
-        completions=CompletionRecorder(store, index, clock=utc_now),
-        turn_commands=TurnCommands(store, turns, executor, sessions, catalogue, stopped_turns),
+        completions=CompletionRecorder(store, index, limits, clock=utc_now),
+        turn_commands=TurnCommands(
+            store, turns, executor, sessions, catalogue, stopped_turns, limits
+        ),
         lifecycle=lifecycle,
         cancel_notices=cancel_notices,
         catalogue=catalogue,
@@ -224,6 +238,7 @@ def _compose(
             RevocationStore(pool, api_keys_relay.wake), installation_key, utc_now
         ),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
+        limits=limits,
         background=[
             relay.run(),
             assistants_relay.run(),

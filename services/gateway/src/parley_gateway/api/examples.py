@@ -30,22 +30,22 @@ from parley_gateway.schemas.responses import (
     Cost,
     ErrorResponse,
     HistoryImport,
+    LimitList,
+    LimitStanding,
     MessageList,
     Model,
     ModelList,
-    ReplyDelta,
-    ReplyEnded,
     RevocationPage,
     SearchResult,
     SearchResults,
     SessionDeleted,
     SessionList,
     SessionsDeleted,
-    TurnStarted,
     UsageGroup,
     UsageReport,
     UsageTotals,
 )
+from parley_gateway.schemas.stream_events import ReplyDelta, ReplyEnded, TurnStarted
 
 EVENT_STREAM = "text/event-stream"
 
@@ -155,6 +155,20 @@ CREATED_API_KEY = CreatedApiKey(
 )
 API_KEY_LIST = ApiKeyList(data=[API_KEY], first_id=API_KEY.id, last_id=API_KEY.id)
 API_KEY_DELETED = ApiKeyDeleted(id=API_KEY.id)
+LIMIT_LIST = LimitList(
+    data=[
+        LimitStanding(
+            name="turns_per_minute",
+            per="person",
+            limit=60,
+            used=12,
+            remaining=48,
+            resets_at=_TIME,
+            api_key=None,
+            model=None,
+        )
+    ]
+)
 REVOCATION = Revocation(
     id=_SESSION_ID,
     kind="user",
@@ -168,8 +182,8 @@ MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
 TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
 COMPLETION_EVENTS = (ChatCompletionChunk, ErrorResponse)
-STREAMED = (*TURN_EVENTS, ChatCompletionChunk)
-"""Models of the events in streams, which no route declares as its response."""
+REFERENCED = (*TURN_EVENTS, ChatCompletionChunk, ErrorResponse)
+"""Models that the document refers to, and no route declares: events of streams, and the error."""
 
 
 def json_example(model: BaseModel) -> dict[str, Any]:

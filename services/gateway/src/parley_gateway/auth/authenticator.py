@@ -1,5 +1,7 @@
 """Authenticates requests by bearer token."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -17,6 +19,8 @@ from parley_gateway.auth.token_verifiers import TokenVerifier, Verified
 
 MAX_TOKEN_LENGTH = 16 * 1024
 
+OnRequest = Callable[[Request, Principal], Awaitable[None]]
+
 
 class Authenticator(SecurityBase):
     """FastAPI dependency that resolves the bearer token, or API key, to its caller.
@@ -32,13 +36,22 @@ class Authenticator(SecurityBase):
         token_cache: VerifiedTokenCache,
         revocations: RevocationList,
         bad_tokens: BadTokenLimit,
+        on_request: OnRequest | None = None,
     ) -> None:
+        """`on_request` is called for each authenticated request, which it may refuse."""
         self.model, self.scheme_name = HTTPBearer(bearerFormat="JWT"), "bearer"
         self._tokens, self._api_keys = tokens, api_keys
         self._token_cache, self._revocations = token_cache, revocations
         self._bad_tokens = bad_tokens
+        self._on_request = on_request
 
     async def __call__(self, request: Request) -> Caller:
+        caller = await self._authenticate(request)
+        if self._on_request is not None:
+            await self._on_request(request, caller.principal)
+        return caller
+
+    async def _authenticate(self, request: Request) -> Caller:
         headers = request.headers.getlist("authorization")
         if len(headers) > 1:
             # Another server on the way may have checked the other one.

@@ -53,10 +53,13 @@ class SessionCompletion:
         request: CreateChatCompletion,
         caller: Caller,
         key_headers: dict[str, str],
+        scope: Scope,
     ) -> "OpenedCompletion":
         """Commits the command. Raises NotFound, before committing, for an unknown model."""
         await self._models.find(request.model, caller)
-        events = await self._opener.open(session_id, "messages", command, caller, key_headers)
+        events = await self._opener.open(
+            session_id, "messages", command, caller, key_headers, scope
+        )
         return OpenedCompletion(events, request, self._reply_timeout_seconds)
 
 

@@ -5,8 +5,8 @@ token or API key that opened them is revoked.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Literal
 
 from parley_core.auth.principal import Principal
@@ -46,9 +46,15 @@ class StreamLimiter:
         revocations: RevocationList,
         drain_seconds: float,
         handover_seconds: float,
+        within_limits: Callable[[Principal], AbstractAsyncContextManager[None]] = (
+            lambda _: nullcontext()
+        ),
         spread: Callable[[], float] = random.random,
     ) -> None:
-        """`spread` returns numbers from 0 to 1."""
+        """`within_limits` admits a stream of a person, over all gateways, during its block.
+
+        `spread` returns numbers from 0 to 1.
+        """
         self.draining = False
         self.max_streams = max_streams
         self.open: Counter[StreamKind] = Counter(dict.fromkeys(KINDS, 0))
@@ -62,27 +68,37 @@ class StreamLimiter:
         self._revocations = revocations
         self._drain_seconds = max(0.0, drain_seconds - _LAST_EVENT_SECONDS)
         self._handover_seconds, self._spread = handover_seconds, spread
+        self._within_limits = within_limits
         self._stops: dict[Stop, tuple[StreamKind, Principal]] = {}
 
-    @contextmanager
-    def slot(self, principal: Principal, kind: StreamKind) -> Iterator[Stop]:
+    @asynccontextmanager
+    async def slot(self, principal: Principal, kind: StreamKind) -> AsyncIterator[Stop]:
         """Take a slot; the future is done when the stream must end.
 
         Raises Unavailable, TooManyRequests for a person with their full share, or InvalidToken for
         a token that was revoked since the request was authenticated.
         """
         if self.draining:
-            raise Unavailable("The server is shutting down. Please retry.", code="gateway_busy")
-        self._revocations.check(principal)
+            raise _shutting_down()
         with self._limit.slot(principal):
-            stop: Stop = asyncio.get_running_loop().create_future()
-            self._stops[stop] = kind, principal
-            self.open[kind] += 1
-            try:
-                yield stop
-            finally:
-                self.open[kind] -= 1
-                del self._stops[stop]
+            async with self._within_limits(principal):
+                with self._stoppable(principal, kind) as stop:
+                    yield stop
+
+    @contextmanager
+    def _stoppable(self, principal: Principal, kind: StreamKind) -> Iterator[Stop]:
+        if self.draining:
+            # It began while the limits were asked.
+            raise _shutting_down()
+        self._revocations.check(principal)
+        stop: Stop = asyncio.get_running_loop().create_future()
+        self._stops[stop] = kind, principal
+        self.open[kind] += 1
+        try:
+            yield stop
+        finally:
+            self.open[kind] -= 1
+            del self._stops[stop]
 
     def drain(self) -> None:
         """Admit no more streams, and end those that are open in time."""
@@ -113,3 +129,7 @@ class StreamLimiter:
                 stop.set_result(error)
 
         asyncio.get_running_loop().call_later(seconds, end)
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("The server is shutting down. Please retry.", code="gateway_busy")

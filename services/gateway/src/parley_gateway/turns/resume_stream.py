@@ -121,7 +121,7 @@ class StreamResumer:
         receive: Receive,
         send: Send,
     ) -> None:
-        with self._streams.slot(caller.principal, "sse") as stop:
+        async with self._streams.slot(caller.principal, "sse") as stop:
             response = await self._forwarder.call(
                 self._upstreams.session, "GET", f"/turns/{turn_id}", caller
             )
