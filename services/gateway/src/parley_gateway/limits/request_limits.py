@@ -166,6 +166,8 @@ class RequestLimits:
                     self._gateways = gateways
                 await asyncio.sleep(RENEW_SECONDS)
         finally:
+            # They would open connections again.
+            await asyncio.gather(*self._closing, return_exceptions=True)
             await self._shared.aclose()
 
     def _limits(self, name: LimitName, principal: Principal) -> Sequence[tuple[Limit, str]]:
