@@ -20,10 +20,8 @@ from parley_session.settings import CreateTopicSettings
 from tools.manifests import errors_in, overlays
 
 ROOT = Path(__file__).parents[1]
-# Beside the pool: three relays, one that listens for cancels, the store monitor.
-SESSION_CONNECTIONS = 5
-# Beside the pool: one that listens for changes, the search indexer.
-HISTORY_CONNECTIONS = 2
+SESSION_CONNECTIONS = 5  # Beside the pool: three relays, one that listens, the store monitor.
+HISTORY_CONNECTIONS = 2  # Beside the pool: one that listens for changes, the search indexer.
 PROJECTOR_CONNECTIONS = 2
 # The Postgres of the trial, and what the README asks of others, without ten for people and backups.
 POSTGRES_CONNECTIONS = 200 - 10

@@ -69,6 +69,57 @@ test('a session that is deleted here leaves nothing', async () => {
   await chat.close();
 });
 
+test('all sessions that are deleted here leave nothing, in no tab', async () => {
+  const chat = await open();
+  const { page } = chat;
+  const marker = 'markerall2d6b';
+  await write(chat, marker);
+  // Another tab has a session that only its memory knows, and text in the field of a new one.
+  const tab = await chat.openTab('/');
+  await chat.send('only in this tab', tab);
+  await chat.answered(tab);
+  await tab.getByRole('button', { name: 'New conversation' }).first().click();
+  await tab.locator('.welcome').waitFor();
+  await tab.locator('#composer').fill(`${marker} new`);
+  await page.bringToFront();
+  await page.getByRole('button', { name: 'Settings' }).click();
+  await page.getByRole('button', { name: 'Delete all…' }).click();
+  await page.getByRole('button', { name: 'Delete all', exact: true }).click();
+  await page.getByText('All your conversations are deleted.').waitFor();
+  await expect.poll(() => tab.locator('#composer').inputValue()).toBe('');
+  await tab.bringToFront();
+  for (const each of [page, tab]) {
+    await each.locator('.session-list').getByText('No conversations yet.').waitFor();
+    await expectNothing(chat, each, marker);
+    await expectNothing(chat, each, 'only in this tab');
+  }
+  chat.errors.length = 0; // The browser logs a 404.
+  await chat.close();
+}, 90_000);
+
+test('deleting all sessions keeps the draft of one under a legal hold, and of no other', async () => {
+  const chat = await open();
+  const { page } = chat;
+  await write(chat, 'markererased8c11');
+  const erased = chat.sessionId();
+  await page.getByRole('button', { name: 'New conversation' }).first().click();
+  await write(chat, 'markerheld4e90');
+  // As if the session that is shown were held.
+  await page.route('**/v1/sessions', async (route) => {
+    if (route.request().method() !== 'DELETE') return route.continue();
+    await chat.api(`/sessions/${erased}`, { method: 'DELETE' });
+    return route.fulfill({ json: { object: 'sessions.deleted', held: 1, has_more: false } });
+  });
+  await page.getByRole('button', { name: 'Settings' }).click();
+  await page.getByRole('button', { name: 'Delete all…' }).click();
+  await page.getByRole('button', { name: 'Delete all', exact: true }).click();
+  await page.locator('.toasts').getByText('legal hold').waitFor();
+  const stored = () => page.evaluate(() => JSON.stringify({ ...localStorage }));
+  await expect.poll(stored).not.toContain('markererased8c11');
+  expect(await stored()).toContain('markerheld4e90 unsent');
+  await chat.close();
+});
+
 test('a session that is erased elsewhere leaves nothing, in no tab', async () => {
   const chat = await open();
   const { page } = chat;

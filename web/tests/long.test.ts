@@ -1,9 +1,9 @@
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { Profiler } from './support/profile';
-import { importMessages, numbered, shareStack } from './support/setup';
+import { importMessages, shareStack } from './support/setup';
 
-const { stack, open } = shareStack();
+const { open } = shareStack();
 const MESSAGES = 2_000;
 const content = (n: number) =>
   `Message number ${n}. ${n === 41 ? 'A needle. ' : ''}${'Some words more. '.repeat(n % 9)}`;
@@ -14,7 +14,7 @@ interface Long {
 }
 let long: Long | null = null;
 
-/** The session of 2,000 messages, which the first test makes. */
+/** The session of 2,000 messages, which the first test makes, with its newest messages shown. */
 async function openLong() {
   if (!long) {
     const chat = await open();
@@ -24,20 +24,38 @@ async function openLong() {
     long = { id: chat.sessionId(), token: chat.token };
     await chat.close();
   }
-  return { chat: await open({ path: `/s/${long.id}`, token: long.token }), id: long.id };
+  const chat = await open({ path: `/s/${long.id}`, token: long.token });
+  await chat.page
+    .locator('.timeline')
+    .getByText(`number ${MESSAGES - 1}.`)
+    .waitFor();
+  return { chat, id: long.id };
 }
 
-/** The row under the middle of the view, and its place. */
-function middle(page: Page) {
-  return page.evaluate(() => {
-    const box = document.querySelector('.timeline')?.getBoundingClientRect();
-    if (!box) return null;
-    const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
-    const row = at?.closest('[data-message]');
-    return row
-      ? { id: row.getAttribute('data-message'), top: row.getBoundingClientRect().top }
-      : null;
+/** Scrolls up until so many messages are loaded that not all are in the document. */
+async function scrollUntilWindowed(page: Page): Promise<void> {
+  await page.locator('section.timeline').hover();
+  const windowed = page.locator('.timeline[data-windowed]');
+  for (let n = 0; n < 100 && (await windowed.count()) === 0; n++) {
+    await page.mouse.wheel(0, -2_000);
+    await frames(page);
+  }
+  await windowed.waitFor();
+}
+
+/** The row in view that begins nearest to the middle, and its place; waits until one is mounted. */
+async function middle(page: Page): Promise<{ id: string; top: number }> {
+  const row = await page.waitForFunction(() => {
+    const distance = (top: number) => Math.abs(top - innerHeight / 2);
+    return [...document.querySelectorAll('[data-message]')]
+      .map((each) => ({
+        id: each.getAttribute('data-message') ?? '',
+        top: each.getBoundingClientRect().top,
+      }))
+      .filter(({ top }) => top > 0 && top < innerHeight)
+      .toSorted((a, b) => distance(a.top) - distance(b.top))[0];
   });
+  return row.jsonValue() as Promise<{ id: string; top: number }>;
 }
 
 const topOf = (page: Page, id: string | null | undefined) =>
@@ -45,6 +63,11 @@ const topOf = (page: Page, id: string | null | undefined) =>
     (wanted) => document.querySelector(`[data-message="${wanted}"]`)?.getBoundingClientRect().top,
     id,
   );
+
+const isInView = async (page: Page, id: string | null | undefined) => {
+  const top = await topOf(page, id);
+  return top !== undefined && top > 0 && top < 800;
+};
 
 const frames = (page: Page, count = 3) =>
   page.evaluate(async (wanted) => {
@@ -54,18 +77,14 @@ const frames = (page: Page, count = 3) =>
 test('scrolling up through 2,000 messages never jumps, and few of them are in the document', async () => {
   const { chat } = await openLong();
   const { page } = chat;
-  await page
-    .locator('.timeline')
-    .getByText(`number ${MESSAGES - 1}.`)
-    .waitFor();
-  await page.locator('section.timeline').hover();
+  await scrollUntilWindowed(page);
   const steps: number[] = [];
   for (let n = 0; n < 50; n++) {
     const before = await middle(page);
     await page.mouse.wheel(0, -200);
     await frames(page);
-    const after = before ? await topOf(page, before.id) : undefined;
-    if (before && after !== undefined) steps.push(after - before.top);
+    const after = await topOf(page, before.id);
+    if (after !== undefined) steps.push(after - before.top);
   }
   expect(steps.length).toBeGreaterThan(40);
   expect(Math.max(...steps)).toBeLessThanOrEqual(202);
@@ -77,10 +96,6 @@ test('scrolling up through 2,000 messages never jumps, and few of them are in th
 test('a message that was found far above is loaded and shown; Control+F searches here', async () => {
   const { chat, id } = await openLong();
   const { page } = chat;
-  await page
-    .locator('.timeline')
-    .getByText(`number ${MESSAGES - 1}.`)
-    .waitFor();
   // The browser's own search would miss what is not in the document; up to 200 rows are.
   await page.keyboard.press('Control+K');
   await page.getByRole('searchbox').fill('needle');
@@ -92,6 +107,10 @@ test('a message that was found far above is loaded and shown; Control+F searches
   await expect.poll(() => row.boundingBox().then((box) => (box?.y ?? -1) > 0)).toBe(true);
   const [found] = (await chat.history(id)).filter((each) => each.content.includes('needle'));
   expect(new URL(page.url()).searchParams.get('message')).toBe(found?.id);
+  // A screen reader counts the messages between, which are not in the document.
+  const position = async (message: Locator) => Number(await message.getAttribute('aria-posinset'));
+  const last = page.locator('.message', { hasText: `number ${MESSAGES - 1}.` });
+  expect((await position(last)) - (await position(row))).toBe(MESSAGES - 1 - 41);
 
   expect(await page.evaluate(() => document.querySelectorAll('*').length)).toBeLessThan(8_000);
   await page.locator('.timeline[data-windowed]').waitFor();
@@ -107,6 +126,15 @@ test('a message that was found far above is loaded and shown; Control+F searches
   expect(await wasPrevented()).toBe(true);
   await page.getByText('In this conversation only').waitFor();
   expect(await wasPrevented()).toBe(false);
+
+  // The same hit once more, from the other end.
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'To the end' }).click();
+  await expect.poll(() => isInView(page, found?.id)).toBe(false);
+  await page.keyboard.press('Control+K');
+  await page.getByRole('searchbox').fill('needle');
+  await page.locator('.hits a').click();
+  await expect.poll(() => isInView(page, found?.id)).toBe(true);
   expect(chat.errors).toEqual([]);
   await chat.close();
 });
@@ -114,61 +142,14 @@ test('a message that was found far above is loaded and shown; Control+F searches
 test('an edit that is scrolled out of view is kept', async () => {
   const { chat } = await openLong();
   const { page } = chat;
-  await page
-    .locator('.timeline')
-    .getByText(`number ${MESSAGES - 1}.`)
-    .waitFor();
   await page.locator('#composer').press('ArrowUp');
   await page.getByLabel('Edit your message').fill('half an edit');
   await page.locator('#composer').focus();
-  await page.locator('section.timeline').hover();
-  for (let n = 0; n < 30; n++) {
-    await page.mouse.wheel(0, -600);
-    await frames(page, 2);
-  }
+  await scrollUntilWindowed(page);
+  await page.mouse.wheel(0, -2_000);
+  await frames(page);
   await page.getByRole('button', { name: 'To the end' }).click();
   expect(await page.getByLabel('Edit your message').inputValue()).toBe('half an edit');
-  expect(chat.errors).toEqual([]);
-  await chat.close();
-});
-
-test('a reply that streams touches nothing above it', async () => {
-  const { chat } = await openLong();
-  const { page } = chat;
-  await page
-    .locator('.timeline')
-    .getByText(`number ${MESSAGES - 1}.`)
-    .waitFor();
-  stack.model.script('go on', { pieces: numbered(900), holdBefore: 20, pauseMs: 5 });
-  await chat.send('go on');
-  await page.locator('.message.running').getByText('w19').waitFor();
-  await frames(page, 20);
-  await page.evaluate(() => {
-    const seen = { changes: 0 };
-    Object.assign(window, { seen });
-    const observer = new MutationObserver((records) => {
-      seen.changes += records.length;
-    });
-    for (const rows of document.querySelectorAll('.rows')) {
-      observer.observe(rows, {
-        childList: true,
-        characterData: true,
-        attributes: true,
-        subtree: true,
-      });
-    }
-    Object.assign(seen, { stop: () => observer.disconnect() });
-  });
-  stack.model.release('go on');
-  await page.locator('.message').getByText('w140').waitFor();
-  const { changes, isRunning } = await page.evaluate(() => ({
-    changes: (window as unknown as { seen: { changes: number } }).seen.changes,
-    isRunning: document.querySelector('.message.running') !== null,
-  }));
-  expect(isRunning).toBe(true);
-  // The groups that leave the neighbourhood of the view, and nothing for each of 130 tokens.
-  expect(changes).toBeLessThan(20);
-  await chat.answered();
   expect(chat.errors).toEqual([]);
   await chat.close();
 });
@@ -202,7 +183,8 @@ test('switching between sessions fifty times keeps the memory', async () => {
   await visit(50);
   const last = await profiler.memory();
   expect(last.heap / first.heap).toBeLessThan(1.5);
-  expect(last.nodes).toBeLessThan(8_000);
+  expect(last.nodes / first.nodes).toBeLessThan(1.5);
+  expect(last.listeners / first.listeners).toBeLessThan(1.5);
   expect(chat.errors).toEqual([]);
   await chat.close();
 }, 120_000);

@@ -79,7 +79,7 @@ describe.skipIf(!file)('profile', () => {
     figures.scrollWorst = scrolled.worstTask;
     figures.scrollFrames = scrolled.framesPerSecond;
     figures.keyToPaint = await keyToPaint(page);
-    figures.nodes = (await profiler.memory()).nodes;
+    figures.nodes = await page.evaluate(() => document.querySelectorAll('*').length);
   }, 240_000);
 
   test('100 tokens a second in that session', async () => {
@@ -102,7 +102,7 @@ describe.skipIf(!file)('profile', () => {
     const profiler = await Profiler.start(chat.page);
     const pasted = await profiler.during(async () => {
       await chat.page.evaluate(() =>
-        navigator.clipboard.writeText(`${'a line of a log\n'.repeat(65_536)}`),
+        navigator.clipboard.writeText('a line of a log\n'.repeat(65_536)),
       );
       await chat.page.locator('#composer').press('Control+V');
       await chat.page.locator('.hint.danger').waitFor();
@@ -129,9 +129,6 @@ describe.skipIf(!file)('profile', () => {
       if (seen.worstTask > worst[1]) worst = [name, seen.worstTask];
     }
     figures.hostileWorst = worst[1];
-    figures.hostileOver = Object.entries(figures).filter(
-      ([name, value]) => name.startsWith('hostile ') && value > 100,
-    ).length;
     await chat.close();
   }, 300_000);
 
@@ -162,9 +159,7 @@ describe.skipIf(!file)('profile', () => {
     expect((await chat.history()).length).toBeGreaterThan(0);
     figures[`${name}Script`] = (seen.script / TOKENS) * 1000;
     figures[`${name}Frames`] = seen.framesPerSecond;
-    figures[`${name}Long`] = seen.longTasks;
     figures[`${name}Worst`] = seen.worstTask;
-    figures[`${name}Load`] = seen.task / seen.seconds;
   }
 
   async function newSession(chat: Chat, text: string): Promise<string> {

@@ -89,6 +89,46 @@ test('an export is imported again, with its branches', async () => {
   await chat.close();
 });
 
+test('an import that fails halfway is repeated without a second copy', async () => {
+  const chat = await open();
+  const { page } = chat;
+  const session = (name: string) => ({
+    object: 'session_export',
+    session: { title: name },
+    messages: [
+      { role: 'user', content: `${name} asks` },
+      { role: 'assistant', content: `${name} answers` },
+      { role: 'user', content: 'of no time', created_at: 'never' },
+    ],
+  });
+  const sessions = ['one', 'two'].map(session);
+  await page.goto(`${stack.url}/import`);
+  await page.locator('input[type=file]').setInputFiles({
+    name: 'parley.json',
+    mimeType: 'application/json',
+    buffer: Buffer.from(JSON.stringify({ object: 'export', sessions })),
+  });
+  let requests = 0;
+  await page.route('**/v1/history/**', async (route) => {
+    if (route.request().method() !== 'POST' || ++requests !== 2) return route.continue();
+    await route.fetch();
+    return route.abort();
+  });
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await page.getByRole('alert').getByText('The server cannot be reached.').waitFor();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('4 messages imported. 2 messages are too large or malformed').waitFor();
+  const { data } = await chat.api<{ data: Array<{ id: string }> }>('/sessions');
+  const contents = await Promise.all(
+    data.map(async ({ id }) => (await chat.history(id)).map((each) => each.content)),
+  );
+  expect(contents.sort()).toEqual([
+    ['one asks', 'one answers'],
+    ['two asks', 'two answers'],
+  ]);
+  await chat.close();
+});
+
 test('a session is copied, and a full one goes on in a copy with the text that was refused', async () => {
   const chat = await open();
   const { page } = chat;
@@ -114,6 +154,44 @@ test('a session is copied, and a full one goes on in a copy with the text that w
   await page.locator('#composer').press('Enter');
   await page.locator('.timeline').getByText('Answer to: one too many').waitFor();
   chat.errors.length = 0; // The browser logs the 409.
+  await chat.agrees();
+  await chat.close();
+});
+
+test('a full session that is too long to be copied adds its text to that of a new one', async () => {
+  const chat = await open();
+  const { page } = chat;
+  const field = page.locator('#composer');
+  await chat.send('original');
+  await chat.answered();
+  await page.getByRole('button', { name: 'New conversation' }).first().click();
+  await page.locator('.welcome').waitFor();
+  await field.fill('unsent');
+  await page.locator('.session-list a').click();
+  await page.locator('.timeline').getByText('Answer to: original').waitFor();
+  const id = chat.sessionId();
+  const refuse = (path: string, status: number, code: string) =>
+    page.route(path, (route) =>
+      route.fulfill({ status, json: { error: { message: '', type: '', param: null, code } } }),
+    );
+  await refuse('**/messages', 409, 'session_full');
+  await chat.send('one too many');
+  await refuse('**/fork', 503, 'gateway_busy');
+  await page.getByRole('button', { name: 'Continue in a new one' }).click();
+  await page.locator('.toasts').getByText('The server is busy').waitFor();
+  expect(chat.sessionId()).toBe(id);
+  expect(await field.inputValue()).toBe('one too many');
+  await page.unroute('**/fork');
+  await refuse('**/fork', 409, 'fork_too_large');
+  await field.press('End');
+  await page.keyboard.type(', and more');
+  await page.getByRole('button', { name: 'Continue in a new one' }).click();
+  await page.locator('.welcome').waitFor();
+  await expect.poll(() => field.inputValue()).toBe('one too many, and more\n\nunsent');
+  await page.locator(`.session-list a[href="/s/${id}"]`).click();
+  await page.locator('.timeline').getByText('Answer to: original').waitFor();
+  expect(await field.inputValue()).toBe('');
+  chat.errors.length = 0; // The browser logs the 409s and the 503.
   await chat.agrees();
   await chat.close();
 });
@@ -201,9 +279,16 @@ test('a long paste is folded, sent whole, and shown in part; one that is too lar
   await page.locator('.message.own').getByRole('button', { name: 'Show all 600 lines' }).click();
   expect((await page.locator('.own-text').textContent())?.trim()).toBe(log);
   await paste('a line of a log\n'.repeat(65_536));
-  await page.locator('#composer-hint', { hasText: 'the limit is 256 KB.' }).waitFor();
+  const refusal = page.locator('#composer-hint', { hasText: 'the limit is 256 KB.' });
+  await refusal.waitFor();
   await page.locator('#composer').press('Enter');
   expect((await chat.history()).length).toBe(2);
+  await page.locator('#composer').fill('short');
+  await paste('a line of a log\n'.repeat(65_536));
+  await refusal.waitFor();
+  await page.locator('#composer').press('Enter');
+  await refusal.waitFor({ state: 'detached' });
+  await chat.answered();
   await chat.agrees();
   await chat.close();
 });

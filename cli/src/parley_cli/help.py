@@ -273,11 +273,11 @@ examples:
   parley export --user ada --format markdown | less
 """,
     "erase-user": """\
-Erases permanently, without an undelete window: archived, deleted and temporary sessions as well,
-and finally the key with which the user's words are indexed for search. Revokes the user's API keys.
-IDs, times and counts remain; message content becomes unreadable. Sessions under a legal hold are
-not erased; the exit code is then 1. Backups have their own copies of the keys, which remain until
-they are deleted.
+Revokes the user's API keys, and then erases permanently, without an undelete window: archived,
+deleted and temporary sessions as well, and finally the key with which the user's words are indexed
+for search. IDs, times and counts remain; message content becomes unreadable. Sessions under a legal
+hold are not erased; the exit code is then 1. Backups have their own copies of the keys, which
+remain until they are deleted.
 
 The event store is that of the stack that runs on the data folder (PARLEY_DATA), or the one at
 PARLEY_SESSION_DATABASE_URL, with PARLEY_MASTER_KEY. The other services follow through the log while

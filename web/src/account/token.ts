@@ -44,7 +44,10 @@ export function rejectToken(token: string): void {
   if (account.token !== token) return;
   const stored = read();
   if (stored.token && stored.token !== token) update(stored);
-  else update({ token: null, user: account.user, reason: 'rejected' });
+  else {
+    const isOver = (claimsOf(token)?.exp ?? 0) * 1000 < Date.now();
+    update({ token: null, user: account.user, reason: isOver ? 'expired' : 'rejected' });
+  }
 }
 
 function read(): Account {
@@ -52,7 +55,7 @@ function read(): Account {
   if (!token) return { token: null, user: '', reason: 'none' };
   const claims = claimsOf(token);
   if (!claims) return { token: null, user: '', reason: 'rejected' };
-  if (claims.exp * 1000 < Date.now()) return { token: null, user: claims.sub, reason: 'expired' };
+  // Whether it has expired is the server's to say: the clock of this device may be wrong.
   return { token, user: claims.sub, reason: 'none' };
 }
 

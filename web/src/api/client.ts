@@ -1,6 +1,7 @@
 /** The typed client of the public API, generated from its OpenAPI document. */
 import createClient, { type Middleware } from 'openapi-fetch';
 import { currentAccount, rejectToken } from '../account/token';
+import { compareClock } from './clock';
 import { network, type Problem, problemOf } from './problem';
 import type { paths } from './schema';
 
@@ -9,6 +10,9 @@ const authentication: Middleware = {
     const { token } = currentAccount();
     if (token) request.headers.set('authorization', `Bearer ${token}`);
     return request;
+  },
+  onResponse({ response }) {
+    compareClock(response);
   },
 };
 

@@ -2,7 +2,9 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { SignIn } from '../account/SignIn';
 import { currentAccount, subscribeToAccount } from '../account/token';
+import { CLOCK_WRONG } from '../api/clock';
 import { useText } from '../i18n/language';
+import { useTimes } from '../i18n/times';
 import {
   type Assistant,
   invalidateSessions,
@@ -67,6 +69,7 @@ function Page({ user }: { user: string }) {
   useDrawer(isListOpen, () => setIsListOpen(false));
   useNewVersion();
   useStorageNotice();
+  useClockNotice();
 
   const fallback = assistants.find((each) => each.default) ?? assistants[0];
   const wanted = (route.sessionId && shownAssistant) || preferences.assistantId;
@@ -212,4 +215,17 @@ function useStorageNotice(): void {
     addEventListener(STORAGE_FAILED, show, { once: true });
     return () => removeEventListener(STORAGE_FAILED, show);
   }, [t]);
+}
+
+/** Says once that the clock of this device is wrong. */
+function useClockNotice(): void {
+  const t = useText();
+  const times = useTimes();
+  useEffect(() => {
+    const show = (event: Event) => {
+      showToast({ text: t.clockWrong(times.duration((event as CustomEvent<number>).detail)) });
+    };
+    addEventListener(CLOCK_WRONG, show, { once: true });
+    return () => removeEventListener(CLOCK_WRONG, show);
+  }, [t, times]);
 }

@@ -90,6 +90,7 @@ function NewSession({ assistant, onMenu, onNew }: Properties) {
         )}
       </div>
       <Composer
+        key={assistant?.id}
         draftId={`new:${assistant?.id ?? ''}`}
         name={assistant?.name ?? ''}
         maxBytes={maxBytes}
@@ -146,8 +147,11 @@ function OpenSession(properties: OpenProperties) {
   }, [assistantId, onAssistantShown]);
   useLeafInAddress(state, messageId);
   const isReady = state.view === 'ready';
+  const revealed = useRef<string | null>(null);
   useEffect(() => {
-    if (messageId && isReady) void controller.reveal(messageId).catch(() => undefined);
+    if (messageId && (!isReady || messageId === revealed.current)) return;
+    revealed.current = messageId;
+    if (messageId) void controller.reveal(messageId).catch(() => undefined);
   }, [controller, messageId, isReady]);
   const isWaiting = state.view === 'loading' || state.view === 'behind';
   const isUnknown = isWaiting && state.messages.size === 0 && state.outbox.length === 0;

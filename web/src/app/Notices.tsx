@@ -1,13 +1,15 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
-import { forkSession } from '../sessions/queries';
+import { forkSession, invalidateSessions } from '../sessions/queries';
 import { newestElsewhere } from '../turns/messageTree';
 import type { SessionController } from '../turns/sessionController';
 import type { SessionState } from '../turns/sessionState';
 import { moveDraft } from '../turns/storedContent';
 import { Icon } from '../ui/icons';
-import { problemText } from '../ui/problemText';
+import { codeOf, problemText } from '../ui/problemText';
+import { showToast } from '../ui/toast';
 import { goTo, sessionPath } from './route';
 
 /** What a reader has to know about a conversation, above its messages. */
@@ -22,6 +24,7 @@ export function Notices({
   const times = useTimes();
   const isOnline = useOnline();
   const { session, problem, view } = state;
+  const continueInNew = useContinueInNew(state);
   const dismiss = () => controller.dispatch({ type: 'problem-dismissed' });
   const showNewest = () => {
     const newest = newestElsewhere(state.messages, state.open?.parentId ?? state.leaf);
@@ -42,7 +45,7 @@ export function Notices({
             view === 'failed'
               ? { label: t.retry, run: () => controller.load() }
               : problem.code === 'session_full'
-                ? { label: t.continueInNew, run: () => void continueInNew(state) }
+                ? { label: t.continueInNew, run: () => void continueInNew() }
                 : { label: t.dismiss, run: dismiss }
           }
         />
@@ -60,10 +63,23 @@ export function Notices({
 }
 
 /** In a copy of what is shown, or in an empty session where that is too long to be copied. */
-async function continueInNew({ id, session, leaf }: SessionState): Promise<void> {
-  const fork = await forkSession(id, leaf).catch(() => null);
-  moveDraft(id, fork?.id ?? `new:${session?.assistant_id ?? ''}`);
-  goTo(fork ? sessionPath(fork.id) : '/');
+function useContinueInNew({ id, session, leaf, messages }: SessionState): () => Promise<void> {
+  const t = useText();
+  const client = useQueryClient();
+  return async () => {
+    try {
+      // While a reply runs, what leads to it.
+      const fork = await forkSession(id, leaf && messages.has(leaf) ? leaf : null);
+      invalidateSessions(client);
+      moveDraft(id, fork.id);
+      goTo(sessionPath(fork.id));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code !== 'fork_too_large') return showToast({ text: problemText(code, t) });
+      moveDraft(id, `new:${session?.assistant_id ?? ''}`);
+      goTo('/');
+    }
+  };
 }
 
 interface NoticeProperties {

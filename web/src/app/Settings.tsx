@@ -1,8 +1,7 @@
-import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { signOut } from '../account/token';
 import { type Language, useLanguage } from '../i18n/language';
-import { deleteAllSessions, invalidateSessions } from '../sessions/queries';
+import { deleteAllSessions } from '../sessions/queries';
 import { exportAll } from '../transfer/requests';
 import { Choice } from '../ui/Choice';
 import { Dialog } from '../ui/Dialog';
@@ -84,7 +83,6 @@ export function Settings({ user, onClose, onHelp }: Properties) {
 /** All conversations: out of here, into here, or away for ever. */
 function OwnData() {
   const { t } = useLanguage();
-  const client = useQueryClient();
   const registry = useRegistry();
   const [isAsking, setIsAsking] = useState(false);
   const [note, setNote] = useState('');
@@ -99,15 +97,14 @@ function OwnData() {
   }
   const exportFile = () =>
     act(async () => {
-      await exportAll('json');
+      await exportAll();
       return '';
     });
   const deleteAll = () =>
     act(async () => {
       setIsAsking(false);
       const held = await deleteAllSessions();
-      registry.forgetAll();
-      invalidateSessions(client);
+      registry.forgetAll(held > 0 ? 'some' : 'all');
       goTo('/');
       showToast({ text: held > 0 ? t.allDeletedBut(held) : t.allDeleted });
       return '';

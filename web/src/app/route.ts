@@ -67,7 +67,9 @@ function parse(): Route {
   const dialog = DIALOGS.find((name) => location.pathname === `/${name}`);
   if (dialog) {
     const within = parameters.get('in');
-    return { ...current, sessionId: current.sessionId ?? within, dialog, within };
+    const sessionId = current.sessionId ?? within;
+    // The same hit may be chosen again.
+    return { ...current, sessionId, messageId: null, dialog, within };
   }
   return {
     sessionId: SESSION.exec(location.pathname)?.[1] ?? null,

@@ -37,7 +37,8 @@ export function surroundings(client: QueryClient): Surroundings {
     gone(sessionId) {
       // React keeps a field that had the focus, and with it the conversation around it.
       const { activeElement } = document;
-      if (location.pathname === sessionPath(sessionId) && activeElement instanceof HTMLElement) {
+      const isShown = sessionId !== null && location.pathname === sessionPath(sessionId);
+      if (isShown && activeElement instanceof HTMLElement) {
         activeElement.blur();
       }
       silence();

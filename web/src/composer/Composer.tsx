@@ -9,7 +9,7 @@ import {
 import { usePreferences } from '../app/preferences';
 import { useText } from '../i18n/language';
 import { useTimes } from '../i18n/times';
-import { readDraft, subscribeToDrafts, writeDraft } from '../turns/storedContent';
+import { addField, readDraft, writeDraft } from '../turns/storedContent';
 import { Icon } from '../ui/icons';
 import { announce } from '../ui/liveRegion';
 import { byteLength } from './byteLength';
@@ -45,6 +45,9 @@ export function Composer(properties: Properties) {
   const [pasted, setPasted] = useState<{ lines: number; isFolded: boolean } | null>(null);
   const { bytes, noteInput, isEmpty } = useDraft(draftId, field);
   const isTooLong = bytes > maxBytes;
+  useEffect(() => {
+    if (isEmpty) setPasted(null);
+  }, [isEmpty]);
   const times = useTimes();
   const kilobytes = (count: number) => times.number(count / 1024);
 
@@ -57,7 +60,7 @@ export function Composer(properties: Properties) {
     }
     // In the same task: a second click or Enter finds an empty field.
     field.current.value = '';
-    setPasted(null);
+    setRefused(null);
     onSubmit(content);
     writeDraft(draftId, { text: '', caret: 0 });
     noteInput();
@@ -82,6 +85,7 @@ export function Composer(properties: Properties) {
   }
 
   function onPaste(event: ClipboardEvent<HTMLTextAreaElement>): void {
+    if (properties.isReadOnly) return;
     const text = event.clipboardData.getData('text/plain');
     const size = text.length > maxBytes / 4 ? byteLength(text) : 0;
     setRefused(size > maxBytes ? size : null);
@@ -116,7 +120,7 @@ export function Composer(properties: Properties) {
           ref={field}
           data-region
           rows={1}
-          className={pasted?.isFolded ? 'folded' : undefined}
+          className={pasted?.isFolded && !isEmpty ? 'folded' : undefined}
           dir="auto"
           aria-label={t.writeTo(name)}
           aria-describedby="composer-hint"
@@ -206,14 +210,14 @@ function useDraft(draftId: string, field: React.RefObject<HTMLTextAreaElement | 
     };
     show();
     if (matchMedia('(pointer: fine)').matches) element.focus({ preventScroll: true });
-    const unsubscribe = subscribeToDrafts((id) => id === draftId && show());
+    const removeField = addField({ sessionId: draftId, save, show });
     addEventListener('pagehide', save);
     document.addEventListener('visibilitychange', save);
     return () => {
       save();
       // React's own copy of the value outlives the field.
       element.value = '';
-      unsubscribe();
+      removeField();
       removeEventListener('pagehide', save);
       document.removeEventListener('visibilitychange', save);
     };

@@ -184,6 +184,8 @@ export const en = {
   importDone: (messages: number) =>
     messages === 1 ? '1 message imported.' : `${messages} messages imported.`,
   storageFailed: 'This browser stores nothing more: what you write is lost with this tab.',
+  clockWrong: (difference: string) =>
+    `The clock of this device is wrong by about ${difference}: days such as “Today” may be, too.`,
   brokenTitle: 'The page stopped working',
   brokenBody: 'This is a defect of the page. What you wrote is kept in this browser.',
   showAll: (lines: number) => `Show all ${lines} lines`,

@@ -13,7 +13,7 @@ export interface Times {
   exact(date: Date): string;
   number(value: number): string;
   money(value: number, currency: string): string;
-  /** In days or hours. */
+  /** In days, hours or minutes. */
   duration(seconds: number): string;
 }
 
@@ -48,7 +48,9 @@ export function timesIn(language: Language, t: Dictionary, today: number): Times
       const [unit, count] =
         seconds > 172_800
           ? (['day', seconds / 86_400] as const)
-          : (['hour', seconds / 3_600] as const);
+          : seconds > 5_400
+            ? (['hour', seconds / 3_600] as const)
+            : (['minute', Math.round(seconds / 60)] as const);
       const options = {
         style: 'unit',
         unit,

@@ -176,6 +176,7 @@ export const zhHans: Dictionary = {
   importRunning: '正在导入……',
   importDone: (messages) => `已导入 ${messages} 条消息。`,
   storageFailed: '浏览器无法再保存内容：关掉这个标签页，未发送的文字就没有了。',
+  clockWrong: (difference: string) => `此设备的时钟偏差约${difference}：“今天”等日期可能不准。`,
   brokenTitle: '页面出错了',
   brokenBody: '这是页面的缺陷。你写的内容还保留在浏览器里。',
   showAll: (lines) => `显示全部 ${lines} 行`,

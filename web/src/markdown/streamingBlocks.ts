@@ -60,8 +60,8 @@ export class StreamingBlocks {
       const lineStart = Math.max(this.text.lastIndexOf('\n') + 1, this.fence.contentStart);
       const closing = this.fence.closes.exec(text.slice(lineStart));
       this.text = text;
-      if (!closing) {
-        this.growFence(text.length);
+      if (!closing || isCut(closing)) {
+        this.growFence(closing ? lineStart + closing.index : text.length);
         return this.blocks();
       }
       this.closeFence(lineStart + closing.index, closing[0]);
@@ -77,16 +77,21 @@ export class StreamingBlocks {
     return this.blocks();
   }
 
-  /** The blocks of the whole text: link definitions and footnotes reach across blocks. */
+  /**
+   * The blocks of the whole text. Link definitions and footnotes reach across blocks only in one
+   * that is short; in a longer one, a block that was settled before its definition stays as it is.
+   */
   finish(text: string): ShownBlock[] {
     if (isShort(text) && DEFINITION.test(text)) {
       this.reset();
       return wholeBlocks(text);
     }
     if (!text.startsWith(this.text)) this.reset();
-    const isComplete = this.fence !== null && this.text === text;
-    this.text = text;
-    if (!isComplete && this.settled.length < MAX_BLOCKS) this.parseTail();
+    if (this.fence && this.text === text) this.finishFence(this.fence);
+    else {
+      this.text = text;
+      if (this.settled.length < MAX_BLOCKS) this.parseTail();
+    }
     this.fence = null;
     return this.blocks();
   }
@@ -128,12 +133,14 @@ export class StreamingBlocks {
   private openFence(): void {
     const block = this.tail.at(-1);
     if (block?.node?.type !== 'code') return;
+    // The indent of a fence is taken from each of its lines, which only a parse does.
+    if (block.start > 0 && this.text[block.start - 1] !== '\n') return;
     const source = this.text.slice(block.start);
     const opening = OPENING.exec(source);
     const mark = opening?.[1];
     if (!opening || !mark) return;
     const character = mark[0] === '`' ? '`' : '~';
-    const closes = new RegExp(`^ {0,3}${character}{${mark.length},}[ \\t]*(?:\\n|$)`, 'm');
+    const closes = new RegExp(`^ {0,3}${character}{${mark.length},}[ \\t]*(?:\\r?\\n|$)`, 'm');
     if (closes.test(source.slice(opening[0].length))) return;
     this.fence = { closes, contentStart: block.start + opening[0].length, block };
   }
@@ -141,10 +148,16 @@ export class StreamingBlocks {
   private growFence(end: number): void {
     const { fence } = this;
     if (fence?.block.node?.type !== 'code') return;
-    const value = this.text.slice(fence.contentStart, end).replace(/\n$/, '');
+    const value = this.text.slice(fence.contentStart, end).replace(/\r?\n$/, '');
     const source = this.text.slice(fence.block.start, end);
     const grown: ShownBlock = { ...fence.block, source, node: { ...fence.block.node, value } };
     this.tail = [...this.tail.slice(0, -1), grown];
+  }
+
+  private finishFence({ closes, contentStart }: { closes: RegExp; contentStart: number }): void {
+    const lineStart = Math.max(this.text.lastIndexOf('\n') + 1, contentStart);
+    const closing = closes.exec(this.text.slice(lineStart));
+    if (closing) this.closeFence(lineStart + closing.index, closing[0]);
   }
 
   /** A fence at the beginning of a line ends whatever is before it, so that all of it is settled. */
@@ -159,6 +172,11 @@ export class StreamingBlocks {
     this.settledEnd = end + mark.length;
     this.tail = [];
   }
+}
+
+/** At the end of the text so far: the rest of the line can still make it a line of the code. */
+function isCut({ 0: mark, index, input }: RegExpExecArray): boolean {
+  return !mark.endsWith('\n') && index + mark.length === input.length;
 }
 
 /** Short enough to be parsed at once, by its length and by what takes long. */

@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { type KeyboardEvent, type MouseEvent, useEffect, useId, useState } from 'react';
+import { type KeyboardEvent, type MouseEvent, memo, useEffect, useId, useState } from 'react';
 import { api, data } from '../api/client';
 import type { components } from '../api/schema';
 import { goTo, messagePath } from '../app/route';
@@ -98,7 +98,7 @@ export function SearchDialog({ within, onClose }: { within: string | null; onClo
   );
 }
 
-function Entry({ hit, query }: { hit: Hit; query: string }) {
+const Entry = memo(function Entry({ hit, query }: { hit: Hit; query: string }) {
   const t = useText();
   const times = useTimes();
   const { message } = hit;
@@ -130,7 +130,7 @@ function Entry({ hit, query }: { hit: Hit; query: string }) {
       </a>
     </li>
   );
-}
+});
 
 /** The arrow keys move between the field and the hits. */
 function moveAmongHits(event: KeyboardEvent<HTMLElement>): void {

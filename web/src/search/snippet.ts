@@ -8,7 +8,8 @@ export function snippetOf(text: string, query: string): string {
   const flat = text.replace(/\s+/g, ' ').trim();
   const found = patternOf(query)?.exec(flat)?.index ?? 0;
   const start = found > BEFORE ? startOfWord(flat, found - BEFORE) : 0;
-  const shown = [...flat.slice(start)].slice(0, LENGTH).join('');
+  // A code point has at most two units.
+  const shown = [...flat.slice(start, start + 2 * LENGTH)].slice(0, LENGTH).join('');
   return `${start > 0 ? '…' : ''}${shown}${start + shown.length < flat.length ? '…' : ''}`;
 }
 

@@ -65,8 +65,8 @@ export function invalidateSessions(client: QueryClient): void {
   void client.invalidateQueries({ queryKey: ['sessions'] });
 }
 
-/** Takes a session out of the lists at once, before they are asked for again. */
-export function dropSession(client: QueryClient, id: string): void {
+/** Takes a session, or all of them, out of the lists at once, before they are asked for again. */
+export function dropSession(client: QueryClient, id: string | null): void {
   client.setQueriesData<{ pages: Array<{ data: Session[] }> }>(
     { queryKey: ['sessions'] },
     (lists) =>
@@ -74,7 +74,7 @@ export function dropSession(client: QueryClient, id: string): void {
         ...lists,
         pages: lists.pages.map((page) => ({
           ...page,
-          data: page.data.filter((each) => each.id !== id),
+          data: page.data.filter((each) => id !== null && each.id !== id),
         })),
       },
   );

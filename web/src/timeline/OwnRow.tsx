@@ -8,9 +8,9 @@ import { BranchPicker } from './BranchPicker';
 import { EditField } from './EditField';
 import { Heading } from './Heading';
 import { submitEdit } from './requests';
-import type { Branches } from './rows';
+import type { Branches, Place } from './rows';
 
-interface Properties {
+interface Properties extends Place {
   message: Message;
   branches: Branches | null;
   isLast: boolean;
@@ -28,6 +28,8 @@ export const OwnRow = memo(function OwnRow(properties: Properties) {
     <article
       className="message own"
       aria-labelledby={id}
+      aria-posinset={properties.position}
+      aria-setsize={properties.setSize}
       data-row
       tabIndex={-1}
       data-message={message.id}
@@ -83,9 +85,7 @@ function OwnText({ text }: { text: string }) {
   const lines = useMemo(() => text.split('\n'), [text]);
   const isLong = lines.length > 2 * SHOWN_LINES || text.length > 2 * SHOWN_CHARACTERS;
   const shown =
-    isLong && !isWhole
-      ? `${lines.slice(0, SHOWN_LINES).join('\n')}`.slice(0, SHOWN_CHARACTERS)
-      : text;
+    isLong && !isWhole ? lines.slice(0, SHOWN_LINES).join('\n').slice(0, SHOWN_CHARACTERS) : text;
   return (
     <>
       <div className={isLong && !isWhole ? 'own-text part' : 'own-text'} dir="auto">

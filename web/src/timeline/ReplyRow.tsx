@@ -13,9 +13,9 @@ import { BranchPicker } from './BranchPicker';
 import { Heading } from './Heading';
 import { Connection, Progress, Thinking } from './RunningParts';
 import { regenerate } from './requests';
-import type { Branches } from './rows';
+import type { Branches, Place } from './rows';
 
-export interface ReplyRowProperties {
+export interface ReplyRowProperties extends Place {
   id: string;
   /** null while the reply is running. */
   message: Message | null;
@@ -45,6 +45,8 @@ export const ReplyRow = memo(function ReplyRow(properties: ReplyRowProperties) {
       className={isRunning ? 'message reply running' : 'message reply'}
       aria-labelledby={headingId}
       aria-busy={isRunning}
+      aria-posinset={properties.position}
+      aria-setsize={properties.setSize}
       data-row
       tabIndex={-1}
       data-message={id}

@@ -6,7 +6,7 @@ import type { SessionState } from '../turns/sessionState';
 import { OwnRow } from './OwnRow';
 import { ReplyRow } from './ReplyRow';
 import { groupsOf, type RowGroup } from './rowGroups';
-import type { Row } from './rows';
+import { isMessage, type Row } from './rows';
 
 // Up to here all rows are in the document, where the browser's own search finds them.
 export const MAX_MOUNTED = 200;
@@ -26,6 +26,7 @@ interface Shared {
 
 interface Properties extends Shared {
   rows: readonly Row[];
+  setSize: number | undefined;
   isEnd: boolean;
   /** Of a message that has to be mounted. */
   targetId: string | null;
@@ -42,10 +43,12 @@ export const StoredRows = memo(function StoredRows(properties: Properties) {
   const lastOwn = rows.findLast((row) => row.kind === 'message' && row.message.role === 'user');
   const isPrinting = usePrinting();
   const isWindowed = rows.length > MAX_MOUNTED && !isPrinting;
+  const firsts = useMemo(() => firstPositions(groups), [groups]);
   return groups.map((group, index) => (
     <Group
       key={group.key}
       rows={group.rows}
+      first={firsts[index] ?? 1}
       isWindowed={isWindowed}
       isNearEnd={index >= groups.length - 2}
       isTarget={targetId !== null && group.rows.some((row) => row.key === targetId)}
@@ -56,8 +59,21 @@ export const StoredRows = memo(function StoredRows(properties: Properties) {
   ));
 });
 
+/** The position of the first message of each group, counted from 1. */
+function firstPositions(groups: readonly RowGroup[]): number[] {
+  let next = 1;
+  return groups.map(({ rows }) => {
+    const first = next;
+    next += rows.filter(isMessage).length;
+    return first;
+  });
+}
+
 interface GroupProperties extends Shared {
   rows: readonly Row[];
+  /** The position of the first message. */
+  first: number;
+  setSize: number | undefined;
   isWindowed: boolean;
   isNearEnd: boolean;
   isTarget: boolean;
@@ -68,6 +84,7 @@ interface GroupProperties extends Shared {
 /** Some rows, or an empty box of their height while they are far from what is in view. */
 const Group = memo(function Group(properties: GroupProperties) {
   const { rows, isWindowed, isNearEnd, isTarget, lastKey, turnStartKey, ...shared } = properties;
+  const { first, setSize } = properties;
   const box = useRef<HTMLDivElement>(null);
   const [isNear, setIsNear] = useState(isNearEnd || isTarget);
   const [height, setHeight] = useState(() => rows.length * ROW_PX);
@@ -91,12 +108,14 @@ const Group = memo(function Group(properties: GroupProperties) {
   if (isWindowed && !isNear && !isTarget) {
     return <div ref={box} className="rows" style={{ blockSize: height }} />;
   }
+  let next = first;
   return (
     <div ref={box} className={isWindowed ? 'rows' : 'rows whole'}>
       {rows.map((row) => {
         if (row.kind === 'day') return <Day key={row.key} date={row.date} />;
         const { key, message, branches } = row;
-        const own = { branches, isLast: key === lastKey, isBusy: shared.isBusy };
+        const position = setSize && next++;
+        const own = { branches, isLast: key === lastKey, isBusy: shared.isBusy, position, setSize };
         return message.role === 'user' ? (
           <OwnRow
             key={key}

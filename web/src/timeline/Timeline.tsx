@@ -6,10 +6,12 @@ import type { SessionState } from '../turns/sessionState';
 import { Icon } from '../ui/icons';
 import { useVisible } from '../ui/useVisible';
 import { ReplyRow } from './ReplyRow';
-import { type Row, rowsOf, runningBranches, shownPart } from './rows';
+import { isMessage, type Row, rowsOf, runningBranches, shownPart } from './rows';
 import { SendingRow } from './SendingRow';
 import { MAX_MOUNTED, StoredRows } from './StoredRows';
 import { useScroll } from './useScroll';
+
+const STEPS = ['PageUp', 'PageDown'];
 
 interface Properties {
   state: SessionState;
@@ -58,13 +60,17 @@ export function Timeline({ state, controller, name, targetId }: Properties) {
       : null;
   const earlier = useMemo(() => (lastReply ? rows.slice(0, -1) : rows), [rows, lastReply]);
   const replyId = running?.replyId ?? lastReply?.key;
+  const stored = useMemo(() => rows.filter(isMessage).length, [rows]);
+  const count = stored + (running ? 1 : 0);
+  const isWindowed = rows.length > MAX_MOUNTED;
+  const setSize = isWindowed ? (state.hasOlder ? -1 : count) : undefined;
   return (
     <section
       className="timeline"
       aria-label={t.messages}
       ref={scroller}
       data-region
-      data-windowed={rows.length > MAX_MOUNTED ? '' : undefined}
+      data-windowed={isWindowed ? '' : undefined}
       tabIndex={-1}
       onKeyDown={moveFocus}
     >
@@ -72,6 +78,7 @@ export function Timeline({ state, controller, name, targetId }: Properties) {
         {state.hasOlder && <Older controller={controller} />}
         <StoredRows
           rows={earlier}
+          setSize={setSize}
           name={name}
           failures={failures}
           controller={controller}
@@ -90,6 +97,8 @@ export function Timeline({ state, controller, name, targetId }: Properties) {
             failure={failures.get(replyId) ?? null}
             isLast={isEnd}
             isBusy={isBusy}
+            position={setSize && count}
+            setSize={setSize}
             controller={controller}
           />
         )}
@@ -107,10 +116,14 @@ export function Timeline({ state, controller, name, targetId }: Properties) {
   );
 }
 
-/** The keys of a feed: to the message before or after, and to the first or last one. */
+/**
+ * The keys of a feed: to the message before or after, and to the first or last one. Where rows are
+ * missing in the document, the browser scrolls to its ends.
+ */
 function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const { key, target, currentTarget } = event;
-  if (!['PageUp', 'PageDown', 'Home', 'End'].includes(key)) return;
+  const isWindowed = currentTarget.hasAttribute('data-windowed');
+  if (!(isWindowed ? STEPS : [...STEPS, 'Home', 'End']).includes(key)) return;
   if (target instanceof HTMLTextAreaElement || event.altKey || event.ctrlKey || event.metaKey) {
     return;
   }

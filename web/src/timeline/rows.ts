@@ -20,6 +20,18 @@ export type Row =
       branches: Branches | null;
     };
 
+export function isMessage(row: Row): boolean {
+  return row.kind === 'message';
+}
+
+/** Of a message among all of them, where the document lacks some; else undefined. */
+export interface Place {
+  /** Counted from 1. */
+  readonly position: number | undefined;
+  /** -1: not known before the earlier messages are loaded. */
+  readonly setSize: number | undefined;
+}
+
 export interface Shown {
   /** The last stored message that is shown. */
   readonly end: string | null;

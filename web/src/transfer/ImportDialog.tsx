@@ -18,7 +18,7 @@ const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
 type Step =
   | { is: 'choose'; refused: string | null }
-  | { is: 'checked'; file: CheckedFile }
+  | { is: 'checked'; file: CheckedFile; problem: string | null }
   | { is: 'running'; file: CheckedFile; done: number }
   | { is: 'done'; count: number; failed: number; lastId: string | null };
 
@@ -42,21 +42,21 @@ export function ImportDialog({ assistantId, onClose }: Properties) {
     if (!file) return;
     try {
       if (file.size > MAX_FILE_BYTES) throw new SyntaxError('Too large.');
-      setStep({ is: 'checked', file: checkFile(await file.text(), maxBytes) });
+      setStep({ is: 'checked', file: checkFile(await file.text(), maxBytes), problem: null });
     } catch {
       setStep({ is: 'choose', refused: t.importRefused(file.name) });
     }
   }
 
   async function run(file: CheckedFile): Promise<void> {
-    let [done, failed] = [0, file.badCount];
+    let [done, refused] = [0, 0];
     let lastId: string | null = null;
     setStep({ is: 'running', file, done });
     try {
       for (const session of file.sessions) {
         if (isClosed.current) return;
         const isKnown = assistants.some((each) => each.id === session.assistantId);
-        const result = await importSession(
+        refused += await importSession(
           session,
           isKnown ? session.assistantId : assistantId,
           (count) => {
@@ -64,12 +64,11 @@ export function ImportDialog({ assistantId, onClose }: Properties) {
             setStep({ is: 'running', file, done });
           },
         );
-        failed += result.failed;
-        lastId = result.id;
+        lastId = session.id;
       }
-      setStep({ is: 'done', count: done, failed, lastId });
+      setStep({ is: 'done', count: done - refused, failed: file.badCount + refused, lastId });
     } catch (error) {
-      setStep({ is: 'choose', refused: problemText(codeOf(error), t) });
+      setStep({ is: 'checked', file, problem: problemText(codeOf(error), t) });
     } finally {
       invalidateSessions(client);
     }
@@ -94,10 +93,17 @@ export function ImportDialog({ assistantId, onClose }: Properties) {
         </>
       )}
       {step.is === 'checked' && (
-        <p role="status">
-          {t.importChecked(step.file.messageCount, step.file.sessions.length)}
-          {step.file.badCount > 0 && ` ${t.importLeftOut(step.file.badCount)}`}
-        </p>
+        <>
+          <p role="status">
+            {t.importChecked(step.file.messageCount, step.file.sessions.length)}
+            {step.file.badCount > 0 && ` ${t.importLeftOut(step.file.badCount)}`}
+          </p>
+          {step.problem && (
+            <p className="danger" role="alert">
+              {step.problem}
+            </p>
+          )}
+        </>
       )}
       {step.is === 'running' && (
         <>
@@ -122,7 +128,7 @@ export function ImportDialog({ assistantId, onClose }: Properties) {
             aria-disabled={step.file.messageCount === 0}
             onClick={() => step.file.messageCount > 0 && void run(step.file)}
           >
-            {t.importStart}
+            {step.problem ? t.retry : t.importStart}
           </button>
         )}
         {step.is === 'done' && step.lastId && (

@@ -5,6 +5,8 @@ import { byteLength } from '../composer/byteLength';
 export type ImportedMessage = components['schemas']['ImportedMessage'];
 
 export interface ImportedSession {
+  /** Of the new session: the same in each attempt, as the ids of messages are. */
+  readonly id: string;
   readonly title: string | null;
   readonly assistantId: string | null;
   readonly messages: readonly ImportedMessage[];
@@ -45,6 +47,7 @@ export function checkFile(text: string, maxBytes: number): CheckedFile {
     const good = messages.filter((each): each is Fields => isMessage(each, maxBytes));
     badCount += messages.length - good.length;
     return {
+      id: crypto.randomUUID(),
       title: typeof session.title === 'string' ? session.title.slice(0, 200) : null,
       assistantId: typeof session.assistant_id === 'string' ? session.assistant_id : null,
       messages: withNewIds(good),

@@ -3,13 +3,15 @@ import { api, data, send } from '../api/client';
 import type { ImportedSession } from './importedFile';
 import { partsOf } from './importedFile';
 
-/** Imports one session into a new one; the id of the latter and the number of refused messages. */
+/**
+ * Imports one session into a new one, and returns the number of messages that the server refused.
+ * Called again after a failure, it imports nothing twice.
+ */
 export async function importSession(
-  { title, messages }: ImportedSession,
+  { id, title, messages }: ImportedSession,
   assistantId: string | null,
   onProgress: (count: number) => void,
-): Promise<{ id: string; failed: number }> {
-  const id = crypto.randomUUID();
+): Promise<number> {
   await data(
     api.POST('/v1/sessions', {
       params: { header: { 'Idempotency-Key': `import-${id}` } },
@@ -30,7 +32,7 @@ export async function importSession(
     failed += result.failed;
     onProgress(part.length);
   }
-  return { id, failed };
+  return failed;
 }
 
 export type ExportFormat = 'json' | 'markdown';
@@ -39,9 +41,9 @@ export async function exportSession(id: string, format: ExportFormat): Promise<v
   await download(`/v1/sessions/${id}/export?format=${format}`, `parley-${id}`, format);
 }
 
-export async function exportAll(format: ExportFormat): Promise<void> {
+export async function exportAll(): Promise<void> {
   const day = new Date().toISOString().slice(0, 10);
-  await download(`/v1/export?format=${format}`, `parley-${day}`, format);
+  await download('/v1/export?format=json', `parley-${day}`, 'json');
 }
 
 async function download(path: string, name: string, format: ExportFormat): Promise<void> {

@@ -3,6 +3,8 @@
 export type Broadcast =
   | { session: string; version: number }
   | { gone: string }
+  /** All sessions were erased, or some: all but those under a legal hold. */
+  | { erased: 'all' | 'some' }
   /** A tab needs one of the browser's six connections to the server. */
   | { streams: true };
 

@@ -26,7 +26,8 @@ import { isEnd, type TurnEvent } from './turnEvents';
 export interface Surroundings {
   announce(what: 'started' | 'completed' | 'failed' | 'cancelled', text: string): void;
   listChanged(): void;
-  gone(sessionId: string): void;
+  /** null: all sessions, or all but those that a list of them shows again. */
+  gone(sessionId: string | null): void;
 }
 
 export class SessionController {

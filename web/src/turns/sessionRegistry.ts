@@ -24,6 +24,7 @@ export class SessionRegistry {
   constructor(private readonly surroundings: Surroundings) {
     onBroadcast((message) => {
       if ('gone' in message) this.controllers.get(message.gone)?.dispatch({ type: 'gone' });
+      else if ('erased' in message) this.noteErasure(message.erased);
       else if ('streams' in message) {
         if (document.visibilityState === 'hidden') this.park();
       } else {
@@ -92,10 +93,10 @@ export class SessionRegistry {
     this.controllers.delete(id);
   }
 
-  /** All sessions were erased. */
-  forgetAll(): void {
-    for (const id of [...this.controllers.keys()]) this.forget(id);
-    forgetAllContent();
+  /** All sessions were erased, or some: all but those under a legal hold. */
+  forgetAll(erased: 'all' | 'some'): void {
+    this.noteErasure(erased);
+    broadcast({ erased });
   }
 
   clear(): void {
@@ -105,6 +106,15 @@ export class SessionRegistry {
     this.controllers.clear();
     this.shown = null;
     clearTimeout(this.pollTimer);
+  }
+
+  private noteErasure(erased: 'all' | 'some'): void {
+    // A load shows which of the open ones remain.
+    const kept = erased === 'some' ? [...this.controllers.keys()] : [];
+    const type = erased === 'some' ? 'version-moved' : 'gone';
+    for (const controller of this.controllers.values()) controller.dispatch({ type });
+    forgetAllContent(kept);
+    this.surroundings.gone(null);
   }
 
   private async adopt(): Promise<void> {

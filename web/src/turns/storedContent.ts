@@ -11,7 +11,22 @@ export interface Draft {
 /** An event of the window: what is written does not survive this tab. */
 export const STORAGE_FAILED = 'parley-storage-failed';
 
-const draftListeners = new Set<(sessionId: string) => void>();
+/** A field with the draft of a session; what was typed last may not be stored yet. */
+interface DraftField {
+  readonly sessionId: string;
+  readonly save: () => void;
+  readonly show: () => void;
+}
+const fields = new Set<DraftField>();
+
+export function addField(field: DraftField): () => void {
+  fields.add(field);
+  return () => fields.delete(field);
+}
+
+function inFields(sessionId: string, action: 'save' | 'show'): void {
+  for (const field of fields) if (field.sessionId === sessionId) field[action]();
+}
 
 export function readDraft(sessionId: string): Draft {
   return read<Draft>(key('draft', sessionId)) ?? { text: '', caret: 0 };
@@ -26,15 +41,11 @@ export function writeDraft(sessionId: string, draft: Draft): void {
 /** Puts a text that was not sent before what has been typed since. */
 export function returnToDraft(sessionId: string, text: string): void {
   if (!text) return;
+  inFields(sessionId, 'save');
   const typed = readDraft(sessionId).text;
   const joined = typed && typed !== text ? `${text}\n\n${typed}` : text;
   writeDraft(sessionId, { text: joined, caret: joined.length });
-  for (const listener of draftListeners) listener(sessionId);
-}
-
-export function subscribeToDrafts(listener: (sessionId: string) => void): () => void {
-  draftListeners.add(listener);
-  return () => draftListeners.delete(listener);
+  inFields(sessionId, 'show');
 }
 
 /** This tab holds a lock of this name while it lives: others adopt the entries it left. */
@@ -89,19 +100,25 @@ export function hasUnsentStart(sessionId: string): boolean {
 export function forgetSession(sessionId: string): void {
   remove(key('draft', sessionId));
   for (const name of keysWith(outboxKey(sessionId, ''))) remove(name);
-  for (const listener of draftListeners) listener(sessionId);
+  inFields(sessionId, 'show');
 }
 
-/** Erases the drafts and outboxes of all sessions of this user. */
-export function forgetAllContent(): void {
-  for (const name of [...keysWith(key('draft', '')), ...keysWith(key('outbox', ''))]) remove(name);
+/** Erases the drafts and outboxes of all sessions of this user but the given ones. */
+export function forgetAllContent(keptIds: readonly string[]): void {
+  const kept = keptIds.flatMap((id) => [key('draft', id), outboxKey(id, '')]);
+  for (const name of [...keysWith(key('draft', '')), ...keysWith(key('outbox', ''))]) {
+    if (!kept.some((prefix) => name.startsWith(prefix))) remove(name);
+  }
+  // A field would store its text again.
+  for (const field of fields) if (!keptIds.includes(field.sessionId)) field.show();
 }
 
-/** The text goes on in another session. */
+/** Moves an unsent text to another session, before the one that is already there. */
 export function moveDraft(from: string, to: string): void {
-  writeDraft(to, readDraft(from));
+  inFields(from, 'save');
+  returnToDraft(to, readDraft(from).text);
   remove(key('draft', from));
-  for (const listener of draftListeners) listener(from);
+  inFields(from, 'show');
 }
 
 function key(kind: 'draft' | 'outbox', id: string): string {

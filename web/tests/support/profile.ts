@@ -7,8 +7,6 @@ export interface Profile {
   readonly script: number;
   readonly task: number;
   readonly framesPerSecond: number;
-  /** Tasks of over 50 ms. */
-  readonly longTasks: number;
   /** Milliseconds; 0 without a long task. */
   readonly worstTask: number;
 }
@@ -64,17 +62,20 @@ export class Profiler {
       script: difference('ScriptDuration'),
       task: difference('TaskDuration'),
       framesPerSecond: frames / seconds,
-      longTasks: tasks.length,
       worstTask: Math.max(0, ...tasks),
     };
   }
 
-  /** Bytes of the heap after a garbage collection, and the number of nodes in the document. */
-  async memory(): Promise<{ heap: number; nodes: number }> {
+  /** After a garbage collection: bytes of the heap, DOM nodes also out of the document, listeners. */
+  async memory(): Promise<{ heap: number; nodes: number; listeners: number }> {
     await this.session.send('HeapProfiler.collectGarbage');
-    const heap = (await this.metrics()).get('JSHeapUsedSize') ?? 0;
-    const nodes = await this.page.evaluate(() => document.querySelectorAll('*').length);
-    return { heap, nodes };
+    const metrics = await this.metrics();
+    const count = (name: string) => metrics.get(name) ?? 0;
+    return {
+      heap: count('JSHeapUsedSize'),
+      nodes: count('Nodes'),
+      listeners: count('JSEventListeners'),
+    };
   }
 
   private async metrics(): Promise<Map<string, number>> {

@@ -25,6 +25,8 @@ _IGNORED = {"node_modules", "tests"}
 INSTALL_SECONDS = 120
 BUILD_SECONDS = 120
 _KEPT_BUILDS = 2
+# Of the folders that a build which was killed leaves behind.
+_UNFINISHED = "unfinished-"
 _NPM_OPTIONS = ("--prefer-offline", "--fetch-retries=1", "--fetch-timeout=10000")
 
 
@@ -52,7 +54,7 @@ async def build_page(folder: Path, print_line: Callable[[str], None]) -> None:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if _is_built(folder):
             return  # Another process built it meanwhile.
-        _unlink_older_build(folder)
+        _remove_leftovers()
         try:
             await _build(folder)
         except PageNotBuilt as error:
@@ -64,7 +66,7 @@ async def build_page(folder: Path, print_line: Callable[[str], None]) -> None:
 
 async def _build(folder: Path) -> None:
     await install_packages(SOURCES)
-    unfinished = tempfile.mkdtemp(dir=BUILDS)
+    unfinished = tempfile.mkdtemp(prefix=_UNFINISHED, dir=BUILDS)
     try:
         vite = str(SOURCES / "node_modules" / "vite" / "bin" / "vite.js")
         arguments = (vite, "build", "--outDir", unfinished, "--emptyOutDir")
@@ -149,8 +151,13 @@ def _link_older_build(folder: Path) -> bool:
     return True
 
 
-def _unlink_older_build(folder: Path) -> None:
-    folder.unlink(missing_ok=True)
+def _remove_leftovers() -> None:
+    """Remove the links to older builds, and what killed builds left: the caller has the lock."""
+    for path in BUILDS.iterdir():
+        if path.is_symlink():
+            path.unlink()
+        elif path.name.startswith(_UNFINISHED):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _builds() -> list[Path]:

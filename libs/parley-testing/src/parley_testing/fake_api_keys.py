@@ -1,5 +1,6 @@
 """The API keys of the fake session service."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -21,6 +22,9 @@ class FakeApiKeys:
         self._revoked: list[UUID] = []
         self.lookups = 0
         """Calls that authenticate keys."""
+        self.before_answer = asyncio.Event()
+        """Set while such calls are answered."""
+        self.before_answer.set()
 
     def create(self, owner: Principal, **fields: Any) -> CreatedApiKey:
         key_id = uuid4()
@@ -40,10 +44,11 @@ class FakeApiKeys:
         del self._keys[key_id]
         self._revoked.append(key_id)
 
-    def answer(self, call: Call, *path: str) -> web.Response:
+    async def answer(self, call: Call, *path: str) -> web.Response:
         match call.method, *path:
             case "POST", "authenticate":
                 self.lookups += 1
+                await self.before_answer.wait()
                 found = [self._authenticated(**each) for each in call.body["keys"]]
                 return web.json_response({"keys": found})
             case _ if call.principal.api_key is not None:

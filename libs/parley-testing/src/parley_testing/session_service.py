@@ -157,7 +157,7 @@ class FakeSessionService(FakeService):
                     return refusal(404, "session_not_found")
                 return raw(_shape(session).to_json())
             case _, "api-keys", *rest:
-                return self.api_keys.answer(call, *rest)
+                return await self.api_keys.answer(call, *rest)
             case "GET", "revocations":
                 keys = {"api_keys": self.api_keys.revoked, "complete": True}
                 tokens = {"tokens": self.revoked_tokens, "tokens_complete": True}

@@ -20,10 +20,10 @@ from parley_session.api.assistant_routes import assistant_routes
 from parley_session.api.authentication import Authenticators
 from parley_session.api.errors import install_domain_error_handlers
 from parley_session.api.key_routes import key_routes
-from parley_session.api.limit_routes import limit_routes
 from parley_session.api.message_routes import message_routes
 from parley_session.api.revocation_routes import revocation_routes
 from parley_session.api.session_routes import session_routes
+from parley_session.api.turn_limit_routes import limit_routes
 from parley_session.api.turn_routes import turn_routes
 from parley_session.api.version_routes import version_routes
 from parley_session.application.retention_policy_file import read_retention_policies

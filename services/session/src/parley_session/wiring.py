@@ -234,7 +234,9 @@ def _compose(
             AssistantStore(pool, on_assistant_appended), max_assistants=MAX_ASSISTANTS_PER_TENANT
         ),
         api_keys=ApiKeys(ApiKeyStore(pool, api_keys_relay.wake), installation_key, utc_now),
-        revocations=Revocations(RevocationStore(pool, api_keys_relay.wake), utc_now),
+        revocations=Revocations(
+            RevocationStore(pool, api_keys_relay.wake), installation_key, utc_now
+        ),
         lifetimes=SessionLifetimes(policies, settings.temporary_session_hours),
         limits=limits,
         background=[

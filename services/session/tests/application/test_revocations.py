@@ -91,6 +91,20 @@ async def test_revoking_again_moves_the_time_and_keeps_one_row(session: Service)
     ]
 
 
+async def test_a_retry_revokes_no_later_tokens(session: Service) -> None:
+    async def with_key(target: str) -> ApiResponse:
+        body = {"kind": "user", "target": target}
+        return await session.call("POST", "/token-revocations", body, who=BOSS, key="k")
+
+    first = await with_key("ada")
+    retried = await with_key("ada")
+    assert (first.status, first.body) == (retried.status, retried.body)
+    assert (await with_key("eve")).error == (422, "idempotency_key_reused", None)
+    later = await made(session, "user", "ada")
+    assert (await with_key("ada")).body["id"] == first.body["id"]
+    assert (await listed(session))["data"] == [later]
+
+
 async def test_only_administrators_revoke_and_only_in_their_tenant(session: Service) -> None:
     refused = await revoke(session, "user", "ada", ADA)
     assert refused.error == (403, "missing_scope", None)
@@ -179,9 +193,7 @@ async def test_a_revocation_of_the_tenant_refuses_its_older_api_keys(
 
 async def test_a_revocation_is_an_event_of_its_own(session: Service, pool: Pool) -> None:
     body = await made(session, "user", "ada")
-    [event] = await pool.fetch(
-        "SELECT * FROM api_key_events WHERE stream_id = $1", UUID(body["id"])
-    )
+    [event] = await pool.fetch("SELECT * FROM api_key_events WHERE id = $1", UUID(body["id"]))
     assert (event["type"], event["sequence"]) == ("parley.api_key.tokens_revoked.v1", 1)
     data = json.loads(event["data"])
     assert (data["tenant"], data["kind"], data["target"]) == (BOSS.tenant, "user", "ada")

@@ -14,6 +14,7 @@ LIFETIME_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
 MIN_SECRET_BYTES = 32
 
+_SERVICE_TENANT = "parley"
 _ALGORITHM = "HS256"
 _CLAIMS = ("iss", "aud", "tenant", "sub", "scopes", "exp", "iat")
 # PyJWT's time checks are off: times are checked below, against the clock that the caller passes.
@@ -60,6 +61,16 @@ class Principal:
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a service that calls in its own name."""
+        return self == service_principal(self.user)
+
+
+def service_principal(service: str) -> Principal:
+    """The principal of a service in its own name, on nobody's behalf."""
+    return Principal(_SERVICE_TENANT, service)
 
 
 class InternalSecret:

@@ -9,17 +9,23 @@ from datetime import UTC, datetime
 from io import BytesIO
 from time import perf_counter
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from parley_core.auth.principal import InternalSecret, Principal
+from parley_core.auth.principal import InternalSecret, Principal, service_principal
 from parley_core.auth.principal_token_cache import PrincipalSigner
 from parley_core.http.errors import REQUEST_ID, ParleyError, Unavailable
 from parley_core.process.process_monitor import ProcessMonitor
 from parley_core.process.request_metrics import CallOutcome
-from parley_core.tracing.spans import Span, span, trace_headers
+from parley_core.tracing.spans import (
+    NO_SPAN,
+    Span,
+    is_tracing,
+    server_attributes,
+    span,
+    trace_headers,
+)
 
 # Shorter than the 75 s after which `server` closes an idle connection, and than the lame duck of
 # 10 s that a deployment sets: none is reused too late.
@@ -102,13 +108,9 @@ class ServiceClient:
         self._http, self._url = http, url.rstrip("/")
         self._caller, self._callee, self._clock = caller, callee, clock
         self._monitor = monitor
-        address = urlsplit(self._url)
-        self._span_attributes: dict[str, str | int] = {
-            "server.address": address.hostname or "",
-            "server.port": address.port or 0,
-        }
+        self._server = server_attributes(url)
         self._tokens = PrincipalSigner(secret, issuer=caller, audience=callee)
-        self.service_principal = Principal(tenant="parley", user=caller)
+        self.service_principal = service_principal(caller)
 
     async def call(
         self,
@@ -141,7 +143,8 @@ class ServiceClient:
                         response = await self._request(method, path, body, query, request_headers)
             except (aiohttp.ClientError, TimeoutError, OSError):
                 raise self._unreachable() from None
-            hop.set({"http.response.status_code": response.status})
+            if hop.recording:
+                hop.set({"http.response.status_code": response.status})
             if response.status >= 300:
                 raise self._error_of(response)
             return response
@@ -180,7 +183,8 @@ class ServiceClient:
                     error_response = await _read_response(response) if is_error else None
             except (aiohttp.ClientError, TimeoutError, OSError):
                 raise self._unreachable() from None
-            hop.set({"http.response.status_code": response.status})
+            if hop.recording:
+                hop.set({"http.response.status_code": response.status})
             if error_response is not None:
                 async with response:
                     raise self._error_of(error_response)
@@ -193,8 +197,7 @@ class ServiceClient:
         started_at, outcome = perf_counter(), cast(CallOutcome | None, None)
         try:
             # Of a stream, until its response begins: the spans of the services show the rest.
-            with span(f"{method} {self._callee}", "client", self._span_attributes) as hop:
-                hop.set({"http.request.method": method})
+            with self._span(method) as hop:
                 yield hop
             outcome = "ok"
         except ServiceError:
@@ -208,6 +211,12 @@ class ServiceClient:
                 seconds = perf_counter() - started_at
                 self._monitor.requests.observe_call(self._callee, outcome, seconds)
                 self._monitor.dependencies[self._callee].report(outcome != "unavailable")
+
+    def _span(self, method: str) -> Span:
+        if not is_tracing():
+            return NO_SPAN
+        attributes = {**self._server, "http.request.method": method}
+        return span(f"{method} {self._callee}", "client", attributes)
 
     async def _request(
         self,

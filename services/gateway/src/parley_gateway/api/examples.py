@@ -35,19 +35,17 @@ from parley_gateway.schemas.responses import (
     MessageList,
     Model,
     ModelList,
-    ReplyDelta,
-    ReplyEnded,
     RevocationPage,
     SearchResult,
     SearchResults,
     SessionDeleted,
     SessionList,
     SessionsDeleted,
-    TurnStarted,
     UsageGroup,
     UsageReport,
     UsageTotals,
 )
+from parley_gateway.schemas.stream_events import ReplyDelta, ReplyEnded, TurnStarted
 
 EVENT_STREAM = "text/event-stream"
 
@@ -184,8 +182,8 @@ MODEL_LIST = ModelList(data=[MODEL])
 CHAT_COMPLETION = to_completion(TURN, "parley-demo")
 TURN_EVENTS = (TurnStarted, ReplyDelta, ReplyEnded)
 COMPLETION_EVENTS = (ChatCompletionChunk, ErrorResponse)
-STREAMED = (*TURN_EVENTS, ChatCompletionChunk)
-"""Models of the events in streams, which no route declares as its response."""
+REFERENCED = (*TURN_EVENTS, ChatCompletionChunk, ErrorResponse)
+"""Models that the document refers to, and no route declares: events of streams, and the error."""
 
 
 def json_example(model: BaseModel) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from parley_contracts.api_models import Revocation
 from parley_core.auth.caller import Caller
 from parley_gateway.api import examples
-from parley_gateway.api.responses import BODY, Codes, responses
+from parley_gateway.api.responses import COMMAND, Codes, responses
 from parley_gateway.auth.authenticator import Authenticator
 from parley_gateway.http.forwarding import Forwarder
-from parley_gateway.http.request_parsing import STRICT_QUERY, JSONBody
+from parley_gateway.http.request_parsing import STRICT_QUERY, IdempotencyHeaders, JSONBody
 from parley_gateway.http.upstreams import Upstreams
 from parley_gateway.schemas.queries import RevocationsQuery
 from parley_gateway.schemas.requests import RevokeTokens
@@ -33,13 +33,14 @@ def revocation_routes(
         response_model=Revocation,
         responses=responses(
             {201: examples.json_example(examples.REVOCATION)},
-            BODY,
+            COMMAND,
             _FORBIDDEN,
             {409: ("revocations_full",)},
         ),
     )
     async def revoke_tokens(
         caller: CurrentCaller,
+        headers: IdempotencyHeaders,
         body: Annotated[RevokeTokens, Depends(JSONBody(RevokeTokens))],
     ) -> Response:
         """Requires the scope `admin`. Every gateway refuses the tokens within 2 seconds, and ends
@@ -49,7 +50,9 @@ def revocation_routes(
 
         Revoking again refuses the tokens that were issued meanwhile.
         """
-        return await forwarder.forward_command("POST", "/token-revocations", caller, body.to_json())
+        return await forwarder.forward_command(
+            "POST", "/token-revocations", caller, body.to_json(), headers
+        )
 
     @router.get(
         "/revocations",

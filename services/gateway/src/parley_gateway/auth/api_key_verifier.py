@@ -28,6 +28,8 @@ PREFIX = "pk_"
 # Within this time a revoked key is refused, even while the session service is unavailable.
 MAX_CACHED_SECONDS = 60.0
 TIMEOUT_SECONDS = 2.0
+# Two calls of MAX_API_KEYS_PER_REQUEST: with more, the session service does not keep up.
+MAX_WAITING_LOOKUPS = 1_000
 
 _FORM = re.compile(r"pk_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
 _PresentedKey = tuple[UUID, bytes]
@@ -42,14 +44,21 @@ class ApiKeyVerifier:
         self._session = session
         # One call at a time: made-up keys cannot overload the session service.
         self._lookups = Batcher(self._look_up, max_keys=MAX_API_KEYS_PER_REQUEST)
+        self._waiting = 0
 
     async def verify(self, credential: str) -> Verified:
-        """Raises InvalidToken, or Unavailable."""
+        """Raises InvalidToken, or Unavailable, also when too many wait for the session service."""
         form = _FORM.fullmatch(credential)
         if form is None:
             raise InvalidToken("The API key is malformed.")
         secret = base64.urlsafe_b64decode(form[2] + "=")
-        found = await self._lookups.get((UUID(form[1]), hashlib.sha256(secret).digest()))
+        if self._waiting >= MAX_WAITING_LOOKUPS:
+            raise _unavailable()
+        self._waiting += 1
+        try:
+            found = await self._lookups.get((UUID(form[1]), hashlib.sha256(secret).digest()))
+        finally:
+            self._waiting -= 1
         if found is None:
             raise InvalidToken("The API key is unknown, expired or revoked.")
         until = time.time() + MAX_CACHED_SECONDS
@@ -72,9 +81,13 @@ class ApiKeyVerifier:
         try:
             return dict(zip(keys, _decode_keys(response.body).keys, strict=True))
         except ValueError:
-            raise Unavailable(
-                "The session service is unavailable. Please retry.", code="session_unavailable"
-            ) from None
+            raise _unavailable() from None
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "The session service is unavailable. Please retry.", code="session_unavailable"
+    )
 
 
 def _principal(key: AuthenticatedApiKey) -> Principal:

@@ -57,7 +57,6 @@ class IssuerVerifier:
     def use(self, issuers: Sequence[Issuer]) -> None:
         """Accept the tokens of these issuers from now on."""
         self._keys.use(issuers)
-        self.issuers = issuers
         self._by_url = {issuer.issuer: issuer for issuer in issuers}
 
     async def verify(self, token: str) -> Verified:
@@ -66,6 +65,9 @@ class IssuerVerifier:
             raise InvalidToken("The issuer of the token is not accepted.")
         header = _header(token, sorted(issuer.keys.algorithms))
         key = await self._keys.of(issuer.name).find(header.get("kid"), header["alg"])
+        if self._by_url.get(issuer.issuer) != issuer:
+            # A reload removed or changed the issuer while its keys were fetched.
+            return await self.verify(token)
         if key is None:
             raise InvalidToken("The token is signed with an unknown key.")
         claims = _decode(

@@ -19,7 +19,7 @@ from parley_core.auth.caller import Caller
 from parley_core.http.errors import Forbidden, InvalidRequest
 from parley_core.http.pagination import parse_limit
 from parley_session.api.authentication import Authenticators
-from parley_session.api.request_parsing import decode_body
+from parley_session.api.request_parsing import decode_idempotent_body
 from parley_session.api.responses import json_response, model_response
 from parley_session.application.api_keys import ApiKeys
 from parley_session.application.revocations import Revocations
@@ -32,8 +32,12 @@ def revocation_routes(
 ) -> Sequence[Route]:
     async def revoke_tokens(request: Request) -> Response:
         caller = _administrator(request)
-        body = await decode_body(request, RevokeTokensRequest)
-        made = await revocations.revoke(caller, body.kind, body.target, body.expires_at)
+        body, idempotent_request = await decode_idempotent_body(
+            request, caller, RevokeTokensRequest
+        )
+        made = await revocations.revoke(
+            caller, body.kind, body.target, body.expires_at, idempotent_request
+        )
         return model_response(_shape(made), 201)
 
     async def list_revocations(request: Request) -> Response:

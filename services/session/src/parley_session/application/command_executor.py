@@ -121,7 +121,9 @@ class CommandExecutor:
                 return built
             if not isinstance(built, PreparedCommand):
                 built = PreparedCommand(built)
-            with span("append", attributes={"gen_ai.conversation.id": str(session_id)}):
+            with span("append") as appending:
+                if appending.recording:
+                    appending.set({"gen_ai.conversation.id": str(session_id)})
                 metadata = command_metadata_for(caller, self._clock(), as_system=as_system)
                 if result := await self._attempt(loaded, built, metadata, caller, request):
                     return result

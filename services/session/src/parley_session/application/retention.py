@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from parley_core.auth.caller import Caller
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import service_principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.storage.postgres_pool import Pool
 from parley_session.application.sessions.delete_session import SessionDeletion
@@ -132,7 +132,7 @@ class Retention:
         erased: "Counter[EraseReason]",
         unchanged_since: datetime | None = None,
     ) -> None:
-        caller = Caller(Principal("parley", "session"), f"retention-{session_id}")
+        caller = Caller(service_principal("session"), f"retention-{session_id}")
         try:
             if await self._deletion.erase(
                 session_id, reason, caller, as_system=True, unchanged_since=unchanged_since

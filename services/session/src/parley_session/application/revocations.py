@@ -6,10 +6,12 @@ from uuid import UUID
 
 from parley_contracts.session_api.limits import MAX_TOKEN_LIFETIME_SECONDS
 from parley_core.auth.caller import Caller
-from parley_core.http.errors import Conflict, InvalidRequest
+from parley_core.http.errors import Conflict, IdempotencyKeyReused, InvalidRequest
 from parley_events.api_key import RevocationKind
 from parley_session.application.command_executor import Clock, command_metadata_for
+from parley_session.application.idempotency import IdempotentRequest
 from parley_session.domain.revocation import Revocation, tokens_revoked_event
+from parley_session.storage.keys.installation_key import InstallationKey
 from parley_session.storage.keys.revocation_store import RevocationStore
 
 MAX_REVOCATIONS_PER_TENANT = 10_000
@@ -19,15 +21,22 @@ _LIFETIME = timedelta(seconds=MAX_TOKEN_LIFETIME_SECONDS)
 
 
 class Revocations:
-    def __init__(self, store: RevocationStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(
+        self, store: RevocationStore, installation_key: InstallationKey, clock: Clock
+    ) -> None:
+        self._store, self._installation_key, self._clock = store, installation_key, clock
 
     async def revoke(
-        self, caller: Caller, kind: RevocationKind, target: str, expires_at: datetime | None
+        self,
+        caller: Caller,
+        kind: RevocationKind,
+        target: str,
+        expires_at: datetime | None,
+        request: IdempotentRequest | None,
     ) -> Revocation:
-        """Refuse the tokens in the caller's tenant from now on.
+        """Refuse the tokens in the caller's tenant from now on; a retry revokes no later ones.
 
-        Raises InvalidRequest, or Conflict for too many revocations.
+        Raises InvalidRequest, IdempotencyKeyReused, or Conflict for too many revocations.
         """
         metadata = command_metadata_for(caller, self._clock())
         if kind == "tenant" and target != caller.principal.tenant:
@@ -39,8 +48,17 @@ class Revocations:
             raise InvalidRequest(
                 "The expiry of a single token, which is in the future.", param="expires_at"
             )
-        event = tokens_revoked_event(kind, target, expires_at or latest, metadata)
+        stream_id = None
+        if request is not None:
+            stream_id = request.session_id(await self._installation_key.get())
+        event = tokens_revoked_event(kind, target, expires_at or latest, metadata, stream_id)
         made = await self._store.revoke(event, max_revocations=MAX_REVOCATIONS_PER_TENANT)
+        if made is None and stream_id is not None:
+            made = await self._store.find(stream_id)
+            if made is not None and (made.kind, made.target) != (kind, target):
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key was used with another body. Use a new key."
+                )
         if made is None:
             raise Conflict(
                 f"A tenant has at most {MAX_REVOCATIONS_PER_TENANT} revocations of tokens and "

@@ -11,7 +11,9 @@ from parley_session.domain.session.event_builder import CommandMetadata
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """One that was made. `id` is that of its latest act; the times are of the database's clock."""
+    """One that was made. `id` is that of the event of its latest act, `revoked_at` by the clock of
+    the database.
+    """
 
     id: UUID
     tenant: str
@@ -23,9 +25,13 @@ class Revocation:
 
 
 def tokens_revoked_event(
-    kind: RevocationKind, target: str, expires_at: datetime, metadata: CommandMetadata
+    kind: RevocationKind,
+    target: str,
+    expires_at: datetime,
+    metadata: CommandMetadata,
+    stream_id: UUID | None,
 ) -> ApiKeyEvent:
-    """In the tenant of the actor. The only event of its stream, whose id it has."""
+    """In the tenant of the actor. The only event of its stream, whose id it has by default."""
     data = TokensRevoked(
         actor=metadata.actor,
         request_id=metadata.request_id,
@@ -35,4 +41,4 @@ def tokens_revoked_event(
         expires_at=expires_at,
     )
     event_id = uuid7_after(None, metadata.now, metadata.randomness)
-    return ApiKeyEvent(event_id, event_id, 1, metadata.now, data)
+    return ApiKeyEvent(event_id, stream_id or event_id, 1, metadata.now, data)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pydantic import Field
 
 from parley_core.auth.caller import Caller
-from parley_core.auth.principal import Principal
+from parley_core.auth.principal import service_principal
 from parley_core.runtime.safe_logging import log_unexpected_error
 from parley_core.runtime.settings import Seconds, SettingsGroup
 from parley_core.tracing.spans import continued_trace
@@ -98,7 +98,7 @@ class LeaseSweeper:
 
     async def _end(self, turn: AbandonedTurn) -> None:
         session_id, turn_id, _ = turn
-        caller = Caller(Principal("parley", "session"), f"sweep-{turn_id}")
+        caller = Caller(service_principal("session"), f"sweep-{turn_id}")
         if await self._lifecycle.end_abandoned(session_id, turn_id, self._lease_seconds, caller):
             self._on_swept()
             log.info("turn %s interrupted: lease expired", turn_id)

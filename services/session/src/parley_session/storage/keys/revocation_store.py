@@ -19,9 +19,11 @@ _REVOKE = """
 WITH changed AS (
     INSERT INTO revocations
         (id, tenant, kind, target, revoked_by, revoked_at, expires_at)
-    SELECT $1, $5, $6, $7, $8, now(), $9
-    WHERE $6 = 'tenant' OR (SELECT count(*) FROM revocations WHERE tenant = $5) < $10
+    SELECT $11, $5, $6, $7, $8, now(), $9
+    WHERE NOT EXISTS (SELECT FROM api_key_events WHERE stream_id = $1) AND (
+        $6 = 'tenant' OR (SELECT count(*) FROM revocations WHERE tenant = $5) < $10
         OR EXISTS (SELECT FROM revocations WHERE (tenant, kind, target) = ($5, $6, $7))
+    )
     ON CONFLICT (tenant, kind, target) DO UPDATE SET id = excluded.id,
         revoked_by = excluded.revoked_by,
         revoked_at = greatest(revocations.revoked_at, excluded.revoked_at),
@@ -29,7 +31,7 @@ WITH changed AS (
     RETURNING *
 ), stored AS (
     INSERT INTO api_key_events (stream_id, sequence, id, type, time, data)
-    SELECT $1, 1, $1, $2, $3, $4::json FROM changed
+    SELECT $1, 1, $11, $2, $3, $4::json FROM changed
 ), queued AS (
     INSERT INTO api_key_outbox (stream_id, sequence, bytes)
     SELECT $1, 1, octet_length($4::text) FROM changed
@@ -40,6 +42,8 @@ _FIND = """
 SELECT id, tenant, kind, target, revoked_by, revoked_at, expires_at FROM revocations
 WHERE {} LIMIT $1
 """
+_EVENT = "SELECT id, time, data FROM api_key_events WHERE stream_id = $1"
+_BY_ID = _FIND.format("id = $2")
 _OF_TENANT = _FIND.format("tenant = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC")
 _LATELY = _FIND.format("revoked_at > now() - make_interval(secs => $2) ORDER BY revoked_at DESC")
 _ALL = _FIND.format("$2::uuid IS NULL OR id > $2 ORDER BY id")
@@ -59,12 +63,12 @@ class RevocationStore:
         self._pool, self._on_appended = pool, on_appended
 
     async def revoke(self, event: ApiKeyEvent, *, max_revocations: int) -> Revocation | None:
-        """None if the tenant has `max_revocations` of tokens and users already."""
+        """None if the stream exists, or the tenant has `max_revocations` of tokens and users."""
         data = event.data
         assert isinstance(data, TokensRevoked)
         row = await self._pool.fetchrow(
             _REVOKE,
-            event.id,
+            event.key_id,
             event.type,
             event.time,
             encode_data(data).decode(),
@@ -74,11 +78,24 @@ class RevocationStore:
             data.actor.user,
             data.expires_at,
             max_revocations,
+            event.id,
         )
         if row is None:
             return None
         self._on_appended()
         return Revocation(**row)
+
+    async def find(self, stream_id: UUID) -> Revocation | None:
+        """The revocation that the event of this stream made."""
+        row = await self._pool.fetchrow(_EVENT, stream_id)
+        if row is None:
+            return None
+        data = TokensRevoked.model_validate_json(row["data"])
+        latest = await self._pool.fetchrow(_BY_ID, 1, row["id"])
+        if latest is not None:
+            return Revocation(**latest)
+        who, times = data.actor.user, (row["time"], data.expires_at)
+        return Revocation(row["id"], data.tenant, data.kind, data.target, who, *times)
 
     async def of_tenant(self, tenant: str, after: UUID | None, limit: int) -> list[Revocation]:
         """The latest first, following the one with the id `after`."""

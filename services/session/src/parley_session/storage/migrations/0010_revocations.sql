@@ -2,7 +2,7 @@
 -- Revocations of tokens: gateways refuse what was issued before `revoked_at`.
 
 CREATE TABLE revocations (
-    id uuid NOT NULL, -- of the latest act, and the stream of its event
+    id uuid NOT NULL, -- of the event of its latest act
     tenant text NOT NULL,
     kind text NOT NULL, -- token, user or tenant
     target text NOT NULL, -- its jti, the user, or the tenant
